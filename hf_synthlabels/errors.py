@@ -1,0 +1,97 @@
+"""Every error that this package raises on purpose.
+
+* SynthLabelsError
+  * ConfigError (also a ValueError)      a recipe, a study or an argument is wrong; nothing was run
+    * RecipeError                        the recipe file
+    * StudyError                         the study file
+  * DataError (also a ValueError)        the rows do not fit what was asked of them
+  * ClientError                          the annotator can not be reached or set up
+    * MissingKeyError                    no key in the environment variable that the recipe names
+    * AllFailedError                     every request failed, so the run stopped early
+  * StoreError                           the response store can not be read or written
+  * MissingExtraError (also an ImportError)   an optional dependency is not installed
+  * TrainingError                        a student can not be trained as asked
+
+A message is one line. It names the field in backticks, shows the value that was seen and says the repair.
+One bad row is never an exception: it is a status in the label columns.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+__all__ = [
+    "AllFailedError",
+    "ClientError",
+    "ConfigError",
+    "DataError",
+    "MissingExtraError",
+    "MissingKeyError",
+    "RecipeError",
+    "StoreError",
+    "StudyError",
+    "SynthLabelsError",
+    "TrainingError",
+    "import_extra",
+]
+
+
+class SynthLabelsError(Exception):
+    """Anything that this package raises on purpose."""
+
+
+class ConfigError(SynthLabelsError, ValueError):
+    """An argument or a configuration file is wrong; nothing was run."""
+
+
+class RecipeError(ConfigError):
+    """A recipe file is wrong."""
+
+
+class StudyError(ConfigError):
+    """A study file is wrong."""
+
+
+class DataError(SynthLabelsError, ValueError):
+    """The rows do not fit what was asked of them."""
+
+
+class ClientError(SynthLabelsError):
+    """The annotator can not be reached or set up."""
+
+
+class MissingKeyError(ClientError):
+    """The environment variable that should hold the key is empty."""
+
+
+class AllFailedError(ClientError):
+    """Every request failed, so the run stopped early; what had been answered is kept."""
+
+
+class StoreError(SynthLabelsError):
+    """The response store can not be read or written."""
+
+
+class TrainingError(SynthLabelsError):
+    """A student can not be trained as asked."""
+
+
+class MissingExtraError(SynthLabelsError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import an optional dependency, or say which extra brings it.
+
+    Raises:
+        MissingExtraError: the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise
+        raise MissingExtraError(
+            f"`{module}` is not installed. Run: pip install 'hf-synthlabels[{extra}]'"
+        ) from error
