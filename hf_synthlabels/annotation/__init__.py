@@ -1,0 +1,41 @@
+"""A task and a client become label columns: recipe, prompt, annotator, and the `datasets` builder."""
+
+from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
+from hf_synthlabels.annotation.annotator import Annotator, Tally
+from hf_synthlabels.annotation.prompt import Prompt
+from hf_synthlabels.annotation.provenance import provenance
+from hf_synthlabels.annotation.recipe import (
+    DATA_VARIABLE,
+    Example,
+    Output,
+    Price,
+    Recipe,
+    Source,
+    Task,
+    Teacher,
+    read_yaml,
+)
+from hf_synthlabels.annotation.registration import register_builder
+from hf_synthlabels.annotation.teacher import home
+
+__all__ = [
+    "DATA_VARIABLE",
+    "Annotator",
+    "Example",
+    "Output",
+    "Price",
+    "Prompt",
+    "Recipe",
+    "Source",
+    "Tally",
+    "Task",
+    "Teacher",
+    "annotate",
+    "home",
+    "load",
+    "provenance",
+    "read_recipe",
+    "read_yaml",
+    "recipe_path",
+    "register_builder",
+]

@@ -1,0 +1,184 @@
+"""Annotating: a recipe becomes a data set, or a data set at hand gets label columns."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import datasets
+import yaml
+
+from hf_synthlabels.annotation.columns import label_table, with_label_features
+from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
+from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
+from hf_synthlabels.annotation.source import check_columns, needed_columns
+from hf_synthlabels.annotation.stream import annotated_tables
+from hf_synthlabels.annotation.teacher import open_annotator
+from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
+
+__all__ = ["annotate", "load", "read_recipe", "recipe_path"]
+
+BATCH_ROWS = 1000
+
+Progress = Callable[[int], None]
+
+
+def recipe_path(name: str) -> Path:
+    """The file of a recipe that comes with the package, by its name without `.yaml`.
+
+    Raises:
+        RecipeError: there is no recipe of that name.
+    """
+    package = Path(__file__).resolve().parents[1]
+    # In a wheel the configurations are inside the package, in a checkout beside it.
+    folders = [package / "configs" / "recipes", package.parent / "configs" / "recipes"]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted(file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml"))
+    raise RecipeError(
+        f"`recipe` {name!r} is neither a file nor a packaged recipe. Give a path, or one of: {', '.join(known)}."
+    )
+
+
+def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
+    """A recipe from itself, from what its YAML holds, from a file, or by a packaged recipe's name."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, dict):
+        return Recipe.from_dict(recipe, folder=Path.cwd())
+    path = Path(recipe)
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        path = recipe_path(str(recipe))
+    return Recipe.from_yaml(path)
+
+
+def load(recipe: Recipe | dict[str, Any] | str | Path, **arguments: Any) -> Any:
+    """The data set of a recipe with its label columns, from the cache when nothing has changed.
+
+    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder, and its errors
+    without the wrapping of `datasets`.
+
+    Args:
+        recipe: a path, a packaged recipe's name, or a recipe.
+        **arguments: passed to `datasets.load_dataset`: `split`, `streaming`, `num_proc`, `cache_dir`.
+
+    Raises:
+        SynthLabelsError: as its subclasses say; what had been answered is kept.
+    """
+    register_builder()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(recipe) if isinstance(recipe, (str, Path)) else None
+        if path is not None and not path.is_file():
+            path = recipe_path(str(recipe)) if path.suffix not in (".yaml", ".yml") else path
+        if path is None:
+            path = Path(scratch) / "recipe.yaml"
+            path.write_text(yaml.safe_dump(_absolute(read_recipe(recipe)), sort_keys=False), encoding="utf-8")
+        # Read it here first: a wrong recipe is told before `datasets` looks for its file.
+        Recipe.from_yaml(path)
+        try:
+            return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
+        except datasets.exceptions.DatasetGenerationError as error:
+            cause = _own_cause(error)
+            if cause is None:
+                raise
+            raise cause from error
+
+
+def annotate(
+    dataset: Any,
+    recipe: Recipe | dict[str, Any] | str | Path,
+    *,
+    client: ChatClient | None = None,
+    progress: Progress | None = None,
+) -> Any:
+    """Add the label columns of a recipe to a data set that is at hand; its rows keep their number and order.
+
+    Args:
+        dataset: a `Dataset`, a `DatasetDict`, an `IterableDataset` or a dict of them.
+        recipe: a path, a packaged recipe's name, or a recipe; its `source` is not read.
+        client: asked in place of the recipe's teacher, for tests and for servers of one's own kind.
+        progress: called with the number of rows that were annotated since the last call.
+
+    Returns:
+        The same kind of object, with the provenance of the labels in its `info.description`.
+
+    Raises:
+        DataError: the data set is empty, or lacks a column that the recipe names.
+        ClientError: the teacher can not be reached, or fails on every row.
+    """
+    plan = read_recipe(recipe)
+    if isinstance(dataset, dict):
+        parts = {name: annotate(part, plan, client=client, progress=progress) for name, part in dataset.items()}
+        return type(dataset)(parts)
+    check_columns(plan, dataset.features or dataset.column_names or [], "the data set")
+    if isinstance(dataset, datasets.IterableDataset):
+        return _annotated_stream(dataset, plan, client)
+    if len(dataset) == 0:
+        raise DataError("`dataset` has no rows. Give data with rows.")
+    return _annotated_table(dataset, plan, client, progress)
+
+
+def _annotated_table(
+    dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | None
+) -> datasets.Dataset:
+    schema = plan.schema_of_labels()
+    features = with_label_features(dataset.features, schema, plan.output)
+    began = time.monotonic()
+    annotations = []
+    with open_annotator(plan, dataset.features, client=client) as annotator:
+        for annotation in annotator.annotate(dataset.select_columns(needed_columns(plan))):
+            annotations.append(annotation)
+            if progress is not None:
+                progress(1)
+    labels = datasets.Dataset(label_table(annotations, schema, plan.output))
+    joined = datasets.concatenate_datasets([dataset, labels], axis=1).cast(features)
+    entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
+    joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    return joined
+
+
+def _annotated_stream(
+    dataset: datasets.IterableDataset, plan: Recipe, client: ChatClient | None
+) -> datasets.IterableDataset:
+    stream = dataset if dataset.features is not None else dataset._resolve_features()
+    features = with_label_features(stream.features, plan.schema_of_labels(), plan.output)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        tables = stream.with_format("arrow").iter(batch_size=BATCH_ROWS)
+        with open_annotator(plan, stream.features, client=client) as annotator:
+            for table in annotated_tables(annotator, tables, needed_columns(plan), plan.output):
+                yield from table.to_pylist()
+
+    return datasets.IterableDataset.from_generator(rows, features=features)
+
+
+def _absolute(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as YAML content whose relative paths are made absolute, so that it can be stored elsewhere."""
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    files = content["source"].get("data_files")
+    if isinstance(files, str):
+        content["source"]["data_files"] = recipe.resolve(files)
+    elif isinstance(files, list):
+        content["source"]["data_files"] = [recipe.resolve(file) for file in files]
+    elif isinstance(files, dict):
+        content["source"]["data_files"] = {
+            split: [recipe.resolve(file) for file in ([part] if isinstance(part, str) else part)]
+            for split, part in files.items()
+        }
+    if recipe.teacher.file:
+        content["teacher"]["file"] = recipe.resolve(recipe.teacher.file)
+    return content
+
+
+def _own_cause(error: BaseException) -> SynthLabelsError | None:
+    """The error of this package that `datasets` wrapped, if it did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SynthLabelsError):
+        cause = cause.__cause__
+    return cause

@@ -1,0 +1,90 @@
+"""Provenance: where labels come from, carried in the data set's own metadata."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from hf_synthlabels.annotation.annotator import Tally
+from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.teacher import make_prompt
+from hf_synthlabels.labels import PARSER_VERSION
+
+__all__ = ["cost_usd", "describe", "package_version", "provenance", "record"]
+
+FENCE = re.compile(r"```json hf_synthlabels\n(.*?)\n```", re.S)
+
+
+TEACHER_KEYS = {
+    "openai": {
+        *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
+        *("response_format", "draws", "system", "price"),
+    },
+    "embedding": {"client", "model"},
+    "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
+}
+"""The keys of each teacher that can change a label or its cost."""
+
+
+def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dict[str, Any]:
+    """What is known of how one label column was made; plain values, no secret among them.
+
+    The cost is None, not zero, where requests were paid for and the recipe gives no price.
+    """
+    prompt = make_prompt(recipe)
+    teacher = recipe.teacher.model_dump(mode="json", include=TEACHER_KEYS[recipe.teacher.client])
+    return {
+        "column": recipe.output.column,
+        "recipe": recipe.name,
+        "recipe_hash": recipe.fingerprint(),
+        "source": recipe.source.model_dump(mode="json"),
+        "human": recipe.task.human,
+        "teacher": {key: value for key, value in teacher.items() if value is not None},
+        "examples": len(prompt.examples),
+        "returned_models": sorted(tally.models),
+        "prompt_hash": prompt.fingerprint(),
+        "schema_hash": prompt.schema.fingerprint(),
+        "parser_version": PARSER_VERSION,
+        "tally": tally.to_dict(),
+        "cost_usd": cost_usd(recipe, tally),
+        "annotation_s": round(seconds, 3),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "package_version": version,
+    }
+
+
+def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
+    """What the requests of a run cost; None when they were paid for at a price that the recipe does not give."""
+    if recipe.teacher.client == "embedding":
+        return 0.0
+    price = recipe.teacher.price
+    if price is None:
+        return None
+    cost = tally.prompt_tokens * price.input_usd_per_mtok + tally.completion_tokens * price.output_usd_per_mtok
+    return cost / 1e6
+
+
+def describe(records: list[dict[str, Any]], text: str = "") -> str:
+    """A data set's description with the provenance of its label columns in it, instead of any that was there."""
+    kept = FENCE.sub("", text or "").strip()
+    block = "```json hf_synthlabels\n" + json.dumps(records, indent=1, ensure_ascii=False, sort_keys=True) + "\n```"
+    return f"{kept}\n\n{block}".strip()
+
+
+def provenance(dataset: Any) -> list[dict[str, Any]]:
+    """How the label columns of a data set were made: one record for each column, in the order in which they came.
+
+    Args:
+        dataset: a `Dataset`, an `IterableDataset`, or a `DatasetDict`, of which the first split is read.
+    """
+    rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
+    match = FENCE.search(rows.info.description or "")
+    return list(json.loads(match[1])) if match else []
+
+
+def package_version() -> str:
+    """The installed version of this package."""
+    return metadata.version("hf-synthlabels")

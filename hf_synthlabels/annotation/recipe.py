@@ -1,0 +1,324 @@
+"""Recipe: what to annotate, with which labels, by whom, and where the labels go. A YAML file."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat
+from hf_synthlabels.errors import ConfigError, RecipeError
+from hf_synthlabels.labels import Kind, LabelSchema
+
+__all__ = ["DATA_VARIABLE", "Example", "Output", "Price", "Recipe", "Source", "Task", "Teacher", "read_yaml"]
+
+DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
+"""The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
+
+ANNOTATED_KINDS: tuple[Kind, ...] = ("text-classification",)
+
+
+class _Part(BaseModel):
+    """A part of a recipe: it can not be changed, and knows no keys but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Part):
+    """Where the rows come from: the arguments of `datasets.load_dataset`."""
+
+    path: str
+    name: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    split: str | None = None
+    revision: str | None = None
+    homepage: str | None = None
+    """The public address of the data, for people and cards."""
+
+
+class Example(_Part):
+    """A text with its right label, shown to the annotator."""
+
+    text: str
+    label: str
+
+
+class Task(_Part):
+    """What is asked of the annotator."""
+
+    kind: Kind
+    text: str | list[str] = "text"
+    """The column to be labelled, or several."""
+    instructions: str = "Choose the label that fits the text."
+    labels: dict[str, str | None] | list[str]
+    guidelines: str = ""
+    abstain: bool = False
+    human: str | None = None
+    """The column with human labels, where there are some."""
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _quoted_names(cls, labels: Any) -> Any:
+        for name in labels or []:
+            if not isinstance(name, str):
+                kind = "a truth value" if isinstance(name, bool) else type(name).__name__
+                raise ValueError(f"has the name {name!r}, which YAML reads as {kind}. Put it in quotes.")
+        return labels
+
+    @property
+    def columns(self) -> list[str]:
+        """The text columns as a list."""
+        return [self.text] if isinstance(self.text, str) else list(self.text)
+
+    def schema_of_labels(self) -> LabelSchema:
+        """The label schema that the keys describe."""
+        return LabelSchema.from_labels(self.labels, kind=self.kind, guidelines=self.guidelines, abstain=self.abstain)
+
+
+class Price(_Part):
+    """What a teacher's tokens cost."""
+
+    input_usd_per_mtok: float = Field(ge=0)
+    output_usd_per_mtok: float = Field(ge=0)
+
+
+class Teacher(_Part):
+    """Who answers, and how it is asked. The key of a server is named here, never given."""
+
+    client: Literal["openai", "embedding", "recorded"]
+    model: str | None = None
+    base_url: str = DEFAULT_BASE_URL
+    api_key_env: str | None = "OPENAI_API_KEY"
+    temperature: float | None = 0.0
+    top_p: float | None = None
+    max_tokens: int | None = 256
+    seed: int | None = None
+    response_format: ResponseFormat = "text"
+    draws: int = Field(default=1, ge=1)
+    max_in_flight: int = Field(default=64, ge=1)
+    timeout_s: float = Field(default=120.0, gt=0)
+    system: str | None = None
+    """A system prompt in place of the packaged one."""
+    examples: list[Example] | str = Field(default_factory=list)
+    """Few-shot examples, or the path of a JSON Lines file of `text` and `label`."""
+    price: Price | None = None
+    column: str | None = None
+    file: str | None = None
+    key: str | None = None
+    answer: str = "answer"
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.client == "openai" and not self.model:
+            raise ValueError("needs `model`, the name that the server knows.")
+        if self.client == "recorded" and (self.column is None) == (self.file is None):
+            raise ValueError("of client 'recorded' needs either `column` or `file`.")
+        if self.draws > 1 and self.client == "openai" and self.temperature == 0:
+            raise ValueError("has `draws` above 1 at `temperature` 0: all draws would be alike. Raise the temperature.")
+        return self
+
+
+class Output(_Part):
+    """Where the labels go."""
+
+    column: str = "llm_label"
+    probabilities: bool = False
+    """Whether to add the soft labels as `<column>_probs`."""
+
+
+class Recipe(_Part):
+    """What to annotate, with which labels, by whom, and where the labels go."""
+
+    name: str
+    source: Source
+    task: Task
+    teacher: Teacher
+    output: Output = Output()
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the recipe was read: paths in it are relative to this folder."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"is {name!r}. Use letters, digits, '.', '_' and '-'.")
+        return name
+
+    @model_validator(mode="after")
+    def _schema(self) -> Self:
+        if self.task.kind not in ANNOTATED_KINDS:
+            raise ValueError(f"`task.kind` is {self.task.kind!r}; this version annotates {', '.join(ANNOTATED_KINDS)}.")
+        self.schema_of_labels()
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """Read a recipe file.
+
+        Raises:
+            RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+        """
+        file = Path(path)
+        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=file.resolve().parent, origin=file.name)
+
+    @classmethod
+    def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "recipe") -> Recipe:
+        """Make a recipe from what a YAML file holds.
+
+        Raises:
+            RecipeError: a key is missing, unknown or wrong.
+        """
+        if not isinstance(content, dict):
+            raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+        try:
+            return cls.model_validate({**content, "folder": folder})
+        except ValidationError as error:
+            raise RecipeError(f"{origin}: {_first_problem(error, cls)}") from None
+
+    def schema_of_labels(self) -> LabelSchema:
+        """The label schema of the task."""
+        return self.task.schema_of_labels()
+
+    def with_examples(self, examples: list[Example]) -> Recipe:
+        """The same recipe with other few-shot examples."""
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"examples": examples})})
+
+    def read_examples(self) -> list[Example]:
+        """The few-shot examples, from their file where they stand in one.
+
+        Raises:
+            RecipeError: the file can not be read, or an example has no text or a label outside the schema.
+        """
+        examples = self.teacher.examples
+        if isinstance(examples, str):
+            examples = _read_examples(Path(self.resolve(examples)))
+        names = self.schema_of_labels().names
+        for example in examples:
+            if example.label not in names:
+                raise RecipeError(
+                    f"`teacher.examples` has the label {example.label!r} for {example.text[:40]!r}. "
+                    f"Use one of: {', '.join(names)}."
+                )
+        return examples
+
+    def resolve(self, path: str) -> str:
+        """A path of the recipe as one that can be opened: relative to its folder, `HF_SYNTHLABELS_DATA` filled in.
+
+        Raises:
+            RecipeError: the path needs `HF_SYNTHLABELS_DATA`, which is not set.
+        """
+        if f"${{{DATA_VARIABLE}}}" in path:
+            root = os.environ.get(DATA_VARIABLE)
+            if not root:
+                where = f" It is published at {self.source.homepage}." if self.source.homepage else ""
+                raise RecipeError(
+                    f"`{path}` needs the environment variable {DATA_VARIABLE}: the folder with your copy of the data."
+                    + where
+                )
+            path = path.replace(f"${{{DATA_VARIABLE}}}", root)
+        if "://" in path or Path(path).is_absolute() or self.folder is None:
+            return path
+        return str(self.folder / path)
+
+    def fingerprint(self) -> str:
+        """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _read_examples(path: Path) -> list[Example]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise RecipeError(f"`teacher.examples` {str(path)!r} can not be read: {error.strerror}.") from None
+    examples = []
+    for number, line in enumerate(lines, 1):
+        try:
+            examples.append(Example.model_validate_json(line))
+        except ValidationError:
+            raise RecipeError(
+                f"`teacher.examples` {path.name!r}, line {number}: expected "
+                f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
+            ) from None
+    return examples
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in one mapping is an error: plain YAML keeps the last one silently."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"`{key}` stands twice in one mapping", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
+    """Read a YAML file strictly.
+
+    Raises:
+        ConfigError: of the given type: the file is not there, is not YAML, or has a key twice.
+    """
+    try:
+        # A safe loader with one more check.
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except OSError as error:
+        raise error_type(
+            f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
+        ) from None
+    except UnicodeDecodeError:
+        raise error_type(f"`{what}` {path.name!r} is not UTF-8 text. Give the path of a YAML file.") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise error_type(f"{path.name}{line}: {error.problem}. Correct the YAML.") from None
+    except yaml.YAMLError as error:
+        raise error_type(f"{path.name}: {str(error).splitlines()[0]}. Correct the YAML.") from None
+
+
+def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first finding of pydantic in this package's words: the field, what was seen, the repair."""
+    finding = error.errors()[0]
+    steps = [str(step) for step in finding["loc"]]
+    field = ".".join(steps) or "recipe"
+    match finding["type"]:
+        case "extra_forbidden":
+            valid = _keys(model, steps[:-1])
+            near = difflib.get_close_matches(steps[-1], valid, n=1)
+            hint = f"Did you mean `{near[0]}`? " if near else ""
+            return f"`{field}` is not a key. {hint}Valid keys: {', '.join(valid)}."
+        case "missing":
+            return f"`{field}` is missing. Add it."
+        case "value_error":
+            message = finding["msg"].removeprefix("Value error, ")
+            # The label schema names its own field.
+            return message.replace("`labels`", "`task.labels`") if message.startswith("`") else f"`{field}` {message}"
+        case _:
+            return f"`{field}` is {finding['input']!r}. {finding['msg']}."
+
+
+def _keys(model: type[BaseModel], steps: list[str]) -> list[str]:
+    """The keys that a recipe knows at a place, in the order in which they are declared."""
+    for step in steps:
+        field = model.model_fields.get(step)
+        if field is None:
+            continue
+        for candidate in (field.annotation, *get_args(field.annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+    return [name for name, field in model.model_fields.items() if not field.exclude]

@@ -1,0 +1,126 @@
+"""The source of a recipe: the rows to be labelled, and a fingerprint that changes when they do."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.errors import DataError, RecipeError
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["check_columns", "load_source", "needed_columns", "source_fingerprint"]
+
+
+def load_source(recipe: Recipe, *, streaming: bool = False) -> dict[str, Any]:
+    """The splits of the source by name: a `Dataset` each, or an `IterableDataset` each when streaming.
+
+    Raises:
+        RecipeError: a file is not there, the data set does not exist, or it can not be read.
+        DataError: a split has no rows, or lacks a column that the recipe names.
+    """
+    from datasets import load_dataset
+
+    loaded = _guarded(recipe, lambda: load_dataset(**_arguments(recipe), streaming=streaming))
+    splits = {recipe.source.split or "train": loaded} if recipe.source.split else dict(loaded)
+    for name, rows in splits.items():
+        if streaming and rows.features is None:
+            rows = rows._resolve_features()  # no public way to have the features of a stream
+            splits[name] = rows
+        if not streaming and len(rows) == 0:
+            raise DataError(f"`source` {recipe.source.path!r}: split {name!r} has no rows. Give data with rows.")
+        check_columns(recipe, rows.features or {}, f"split {name!r}")
+    return splits
+
+
+def source_fingerprint(recipe: Recipe) -> str:
+    """A hash that changes with the source's files or revision, with the example file and with recorded answers.
+
+    It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
+    """
+    from datasets import load_dataset_builder
+
+    arguments = {key: value for key, value in _arguments(recipe).items() if key != "split"}
+    # Where `datasets` caches the source names its configuration, its files with their state, and its revision.
+    parts = [_guarded(recipe, lambda: load_dataset_builder(**arguments).cache_dir)]
+    for path in (recipe.teacher.file, recipe.teacher.examples):
+        if isinstance(path, str):
+            parts.append(_file_state(Path(recipe.resolve(path))))
+    return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
+
+
+def needed_columns(recipe: Recipe) -> list[str]:
+    """The columns that annotation reads."""
+    teacher = recipe.teacher
+    looked_up = [teacher.column, teacher.key if teacher.file else None]
+    return [*recipe.task.columns, *(name for name in looked_up if name and name not in recipe.task.columns)]
+
+
+def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> None:
+    """Every column that the recipe names must be there.
+
+    Raises:
+        DataError: one is not.
+    """
+    fields = {name: "task.text" for name in recipe.task.columns}
+    if recipe.task.human:
+        fields.setdefault(recipe.task.human, "task.human")
+    for name in needed_columns(recipe):
+        fields.setdefault(name, "teacher.column" if recipe.teacher.column else "teacher.key")
+    for name, field in fields.items():
+        if name not in columns:
+            near = difflib.get_close_matches(name, list(columns), n=1)
+            hint = f"Did you mean {near[0]!r}? " if near else ""
+            raise DataError(
+                f"`{field}` names the column {name!r}, which {where} has not. {hint}It has: {', '.join(columns)}."
+            )
+
+
+def _arguments(recipe: Recipe) -> dict[str, Any]:
+    source = recipe.source
+    arguments: dict[str, Any] = {"path": source.path, "name": source.name, "revision": source.revision}
+    if source.data_files is not None:
+        arguments["data_files"] = _resolved(recipe, source.data_files)
+    elif Path(recipe.resolve(source.path)).is_dir():
+        arguments["path"] = recipe.resolve(source.path)
+    if source.split is not None:
+        arguments["split"] = source.split
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def _resolved(recipe: Recipe, files: Any) -> Any:
+    if isinstance(files, str):
+        return recipe.resolve(files)
+    if isinstance(files, list):
+        return [_resolved(recipe, file) for file in files]
+    return {split: _resolved(recipe, part) for split, part in files.items()}
+
+
+def _guarded(recipe: Recipe, load: Any) -> Any:
+    """Run a loading function of `datasets`, its many errors told in one line that names the source."""
+    from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
+
+    try:
+        return load()
+    except (DatasetGenerationError, DatasetNotFoundError, OSError, ValueError) as error:
+        if isinstance(error, RecipeError):
+            raise
+        cause = error.__cause__ or error
+        words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        raise RecipeError(
+            f"`source` {recipe.source.path!r} with data_files {recipe.source.data_files!r} can not be loaded: "
+            f"{words[:240]}. Paths are relative to the recipe."
+        ) from error
+
+
+def _file_state(path: Path) -> str:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise RecipeError(f"`teacher` names the file {str(path)!r}, which can not be read: {error.strerror}.") from None
+    return f"{path}|{state.st_size}|{state.st_mtime_ns}"

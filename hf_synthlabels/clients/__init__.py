@@ -1,0 +1,39 @@
+"""Who answers: servers, models in this process, answers already made, a test double; and the response store."""
+
+from hf_synthlabels.clients.base import (
+    ChatClient,
+    Completion,
+    Failure,
+    FinishReason,
+    Message,
+    Request,
+    Usage,
+)
+from hf_synthlabels.clients.cached import CachedClient
+from hf_synthlabels.clients.embedding import EmbeddingClient
+from hf_synthlabels.clients.models import model_path
+from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient, ResponseFormat, Sampling
+from hf_synthlabels.clients.recorded import RecordedClient
+from hf_synthlabels.clients.scripted import ScriptedClient
+from hf_synthlabels.clients.store import ResponseStore, request_key
+
+__all__ = [
+    "DEFAULT_BASE_URL",
+    "CachedClient",
+    "ChatClient",
+    "Completion",
+    "EmbeddingClient",
+    "Failure",
+    "FinishReason",
+    "Message",
+    "OpenAIClient",
+    "RecordedClient",
+    "Request",
+    "ResponseFormat",
+    "ResponseStore",
+    "Sampling",
+    "ScriptedClient",
+    "Usage",
+    "model_path",
+    "request_key",
+]

@@ -1,0 +1,88 @@
+"""ChatClient: many requests in, completions out as they finish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+__all__ = ["ChatClient", "Completion", "Failure", "FinishReason", "Message", "Request", "Usage"]
+
+FinishReason = Literal["stop", "length", "content_filter"]
+"""Why an answer ended: by itself, at the token limit, or cut by the server's filter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to a client."""
+
+    key: int
+    """Comes back on the completion; unique within one call of `complete`."""
+    messages: tuple[Message, ...]
+    draw: int = 0
+    """Which of several answers to the same messages this is."""
+    response_schema: Mapping[str, Any] | None = None
+    """The JSON schema of the answer, for servers that can be held to one."""
+    text: str = ""
+    """What is to be labelled, alone; for clients that read no prompt. It is never sent or hashed."""
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """The row's columns, for clients that look an answer up. They are never sent or hashed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer."""
+
+    kind: Literal["http", "timeout", "connection", "malformed", "missing"]
+    message: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """One answer, or the failure to get one."""
+
+    key: int
+    text: str = ""
+    finish_reason: FinishReason = "stop"
+    failure: Failure | None = None
+    refusal: bool = False
+    """The server said in its own field that the model refused."""
+    usage: Usage = Usage()
+    model: str | None = None
+    """The model version that the server says it used."""
+    probabilities: Mapping[str, float] | None = None
+    """Probability of each label name, from clients that know it."""
+    stored: bool = False
+    """The answer was in the response store; nothing was asked or paid."""
+
+
+class ChatClient(Protocol):
+    """Whoever answers: a server, a model in this process, answers already made, or a test double.
+
+    One bad request is a completion with a `failure`, never an exception. Requests are pulled from the iterable
+    only as fast as they are sent, so it may be longer than memory.
+    """
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """All that can change an answer beside the request: model, endpoint, sampling; no secret, no time-out."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """One completion for each request, in the order in which they finish."""

@@ -1,0 +1,257 @@
+"""OpenAIClient: any server that speaks the OpenAI chat completions protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import random
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hf_synthlabels.clients.base import Completion, Failure, FinishReason, Request, Usage
+from hf_synthlabels.errors import ConfigError, MissingKeyError
+
+__all__ = ["DEFAULT_BASE_URL", "OpenAIClient", "ResponseFormat", "Sampling"]
+
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+
+ResponseFormat = Literal["text", "json_object", "json_schema"]
+
+RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504})
+LONGEST_WAIT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The parameters that can change an answer; all of them are in the store's key."""
+
+    temperature: float | None = 0.0
+    """None leaves it out, for models that refuse it."""
+    top_p: float | None = None
+    max_tokens: int | None = 256
+    seed: int | None = None
+    response_format: ResponseFormat = "text"
+
+
+class OpenAIClient:
+    """Sends chat completions over HTTP, many at once, and yields the answers as they come.
+
+    An event loop in a thread of its own serves `max_in_flight` workers, which pull from the requests. Answers with
+    status 408, 409, 429 or 5xx, time-outs and broken connections are tried again with growing, jittered pauses, a
+    `Retry-After` header being obeyed; any other refusal of a request is a failure of that request alone.
+
+    Args:
+        model: the name that the server knows.
+        base_url: up to and including `/v1`.
+        api_key_env: the environment variable that holds the key. The key itself is read at the time of sending and
+            stands in no attribute, repr or error. None for a server without one.
+        sampling: what can change the answer.
+        max_in_flight: requests on the way at once.
+        max_retries: further tries after the first.
+        timeout_s: of one try.
+
+    Raises:
+        MissingKeyError: the environment variable is not set or is empty.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str,
+        base_url: str = DEFAULT_BASE_URL,
+        api_key_env: str | None = "OPENAI_API_KEY",
+        sampling: Sampling = Sampling(),
+        max_in_flight: int = 64,
+        max_retries: int = 5,
+        timeout_s: float = 120.0,
+    ) -> None:
+        if max_in_flight < 1:
+            raise ConfigError(f"`teacher.max_in_flight` is {max_in_flight!r}. Give at least 1.")
+        self.model = model
+        self.base_url = base_url.rstrip("/")
+        self.sampling = sampling
+        self._api_key_env = api_key_env
+        self._max_in_flight = max_in_flight
+        self._max_retries = max_retries
+        self._timeout_s = timeout_s
+        self._headers()
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Model, endpoint and sampling."""
+        sampling = {name: getattr(self.sampling, name) for name in Sampling.__dataclass_fields__}
+        return {"client": "openai", "model": self.model, "base_url": self.base_url, "sampling": sampling}
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """One completion for each request, in the order in which they finish."""
+        # The queue is bounded, so that a slow reader slows the sending down.
+        answers: queue.Queue[Completion | BaseException | None] = queue.Queue(maxsize=4 * self._max_in_flight)
+        stop = threading.Event()
+        thread = threading.Thread(
+            target=self._serve, args=(iter(requests), answers, stop), name="openai-client", daemon=True
+        )
+        thread.start()
+        try:
+            while (item := answers.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            while thread.is_alive():
+                _empty(answers)
+                thread.join(0.05)
+
+    def _serve(
+        self,
+        requests: Iterator[Request],
+        answers: queue.Queue[Completion | BaseException | None],
+        stop: threading.Event,
+    ) -> None:
+        try:
+            asyncio.run(self._run(requests, answers, stop))
+        except BaseExceptionGroup as group:
+            # One broken worker cancels the others; its error is the one to show.
+            answers.put(group.exceptions[0])
+        except BaseException as error:
+            answers.put(error)
+        answers.put(None)
+
+    async def _run(
+        self,
+        requests: Iterator[Request],
+        answers: queue.Queue[Completion | BaseException | None],
+        stop: threading.Event,
+    ) -> None:
+        import aiohttp
+
+        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+        connector = aiohttp.TCPConnector(limit=self._max_in_flight)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self._headers()) as session:
+
+            async def work() -> None:
+                while not stop.is_set():
+                    # Reading the next row may touch the disk, but never for long.
+                    request = next(requests, None)
+                    if request is None:
+                        return
+                    completion = await self._ask(session, request, stop)
+                    while not stop.is_set():
+                        try:
+                            answers.put_nowait(completion)
+                            break
+                        except queue.Full:
+                            await asyncio.sleep(0.005)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._max_in_flight):
+                    group.create_task(work())
+
+    async def _ask(self, session: Any, request: Request, stop: threading.Event) -> Completion:
+        """Send one request until it is answered, refused, or has been tried often enough."""
+        import aiohttp
+
+        failure = Failure("connection", "stopped before it was sent")
+        for attempt in range(self._max_retries + 1):
+            pause_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
+            try:
+                async with session.post(f"{self.base_url}/chat/completions", json=self._body(request)) as response:
+                    if response.status == 200:
+                        return _completion(request.key, await response.json(content_type=None))
+                    failure = Failure("http", _error_message(await response.text()), response.status)
+                    pause_s = _retry_after_s(response.headers) or pause_s
+                    if response.status not in RETRIED_STATUSES:
+                        break
+            except TimeoutError:
+                failure = Failure("timeout", f"no answer within {self._timeout_s:g} s")
+            except (aiohttp.ClientError, OSError) as error:
+                failure = Failure("connection", f"{type(error).__name__}: {error}"[:200])
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                failure = Failure(
+                    "malformed", f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
+                )
+            if attempt == self._max_retries or stop.is_set():
+                break
+            await asyncio.sleep(pause_s)
+        return Completion(request.key, failure=failure)
+
+    def _body(self, request: Request) -> dict[str, Any]:
+        sampling = self.sampling
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        }
+        for name in ("temperature", "top_p", "max_tokens"):
+            if getattr(sampling, name) is not None:
+                body[name] = getattr(sampling, name)
+        if sampling.seed is not None:
+            # Draws with one seed would be copies of each other.
+            body["seed"] = sampling.seed + request.draw
+        if sampling.response_format == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        elif sampling.response_format == "json_schema" and request.response_schema is not None:
+            schema = {"name": "label", "strict": True, "schema": dict(request.response_schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def _headers(self) -> dict[str, str]:
+        if self._api_key_env is None:
+            return {}
+        key = os.environ.get(self._api_key_env, "").strip()
+        if not key:
+            raise MissingKeyError(
+                f"`teacher.api_key_env` names {self._api_key_env!r}, which is not set. "
+                f"Run: export {self._api_key_env}=... (or `api_key_env: null` for a server without keys)."
+            )
+        return {"Authorization": f"Bearer {key}"}
+
+
+def _completion(key: int, body: Mapping[str, Any]) -> Completion:
+    """Read a chat completion; raises KeyError, IndexError or TypeError when it is none."""
+    choice = body["choices"][0]
+    message = choice["message"]
+    refusal = message.get("refusal")
+    usage = body.get("usage") or {}
+    reason: FinishReason = "stop"
+    if choice.get("finish_reason") in ("length", "content_filter"):
+        reason = choice["finish_reason"]
+    return Completion(
+        key,
+        text=refusal or message.get("content") or "",
+        finish_reason=reason,
+        refusal=bool(refusal),
+        usage=Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
+        model=body.get("model"),
+    )
+
+
+def _error_message(text: str) -> str:
+    """The server's own words for an error, shortened; servers put them in different places."""
+    import json
+
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return text.strip()[:200] or "no message"
+    error = body.get("error", body) if isinstance(body, dict) else body
+    message = error.get("message", error) if isinstance(error, dict) else error
+    return str(message)[:200]
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """The seconds of a `Retry-After` header, within reason."""
+    try:
+        return min(LONGEST_WAIT_S, max(0.0, float(headers["Retry-After"])))
+    except (KeyError, ValueError):
+        return None
+
+
+def _empty(answers: queue.Queue[Completion | BaseException | None]) -> None:
+    while True:
+        try:
+            answers.get_nowait()
+        except queue.Empty:
+            return
