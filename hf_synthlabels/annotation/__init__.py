@@ -13,9 +13,9 @@ from hf_synthlabels.annotation.recipe import (
     Source,
     Task,
     Teacher,
-    read_yaml,
 )
 from hf_synthlabels.annotation.registration import register_builder
+from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.teacher import home
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Prompt",
     "Recipe",
     "Source",
+    "StrictModel",
     "Tally",
     "Task",
     "Teacher",
@@ -38,4 +39,5 @@ __all__ = [
     "read_yaml",
     "recipe_path",
     "register_builder",
+    "validated",
 ]

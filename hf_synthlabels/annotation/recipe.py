@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat
-from hf_synthlabels.errors import ConfigError, RecipeError
+from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import Kind, LabelSchema
 
-__all__ = ["DATA_VARIABLE", "Example", "Output", "Price", "Recipe", "Source", "Task", "Teacher", "read_yaml"]
+__all__ = ["DATA_VARIABLE", "Example", "Output", "Price", "Recipe", "Source", "Task", "Teacher"]
 
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
@@ -25,13 +24,7 @@ DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 ANNOTATED_KINDS: tuple[Kind, ...] = ("text-classification",)
 
 
-class _Part(BaseModel):
-    """A part of a recipe: it can not be changed, and knows no keys but its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Source(_Part):
+class Source(StrictModel):
     """Where the rows come from: the arguments of `datasets.load_dataset`."""
 
     path: str
@@ -43,14 +36,14 @@ class Source(_Part):
     """The public address of the data, for people and cards."""
 
 
-class Example(_Part):
+class Example(StrictModel):
     """A text with its right label, shown to the annotator."""
 
     text: str
     label: str
 
 
-class Task(_Part):
+class Task(StrictModel):
     """What is asked of the annotator."""
 
     kind: Kind
@@ -82,14 +75,14 @@ class Task(_Part):
         return LabelSchema.from_labels(self.labels, kind=self.kind, guidelines=self.guidelines, abstain=self.abstain)
 
 
-class Price(_Part):
+class Price(StrictModel):
     """What a teacher's tokens cost."""
 
     input_usd_per_mtok: float = Field(ge=0)
     output_usd_per_mtok: float = Field(ge=0)
 
 
-class Teacher(_Part):
+class Teacher(StrictModel):
     """Who answers, and how it is asked. The key of a server is named here, never given."""
 
     client: Literal["openai", "embedding", "recorded"]
@@ -125,7 +118,7 @@ class Teacher(_Part):
         return self
 
 
-class Output(_Part):
+class Output(StrictModel):
     """Where the labels go."""
 
     column: str = "llm_label"
@@ -133,7 +126,7 @@ class Output(_Part):
     """Whether to add the soft labels as `<column>_probs`."""
 
 
-class Recipe(_Part):
+class Recipe(StrictModel):
     """What to annotate, with which labels, by whom, and where the labels go."""
 
     name: str
@@ -177,10 +170,7 @@ class Recipe(_Part):
         """
         if not isinstance(content, dict):
             raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
-        try:
-            return cls.model_validate({**content, "folder": folder})
-        except ValidationError as error:
-            raise RecipeError(f"{origin}: {_first_problem(error, cls)}") from None
+        return validated(cls, {**content, "folder": folder}, origin, RecipeError)
 
     def schema_of_labels(self) -> LabelSchema:
         """The label schema of the task."""
@@ -248,77 +238,3 @@ def _read_examples(path: Path) -> list[Example]:
                 f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
             ) from None
     return examples
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """YAML in which a key that stands twice in one mapping is an error: plain YAML keeps the last one silently."""
-
-
-def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"`{key}` stands twice in one mapping", key_node.start_mark
-            )
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
-def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
-    """Read a YAML file strictly.
-
-    Raises:
-        ConfigError: of the given type: the file is not there, is not YAML, or has a key twice.
-    """
-    try:
-        # A safe loader with one more check.
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
-    except OSError as error:
-        raise error_type(
-            f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
-        ) from None
-    except UnicodeDecodeError:
-        raise error_type(f"`{what}` {path.name!r} is not UTF-8 text. Give the path of a YAML file.") from None
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise error_type(f"{path.name}{line}: {error.problem}. Correct the YAML.") from None
-    except yaml.YAMLError as error:
-        raise error_type(f"{path.name}: {str(error).splitlines()[0]}. Correct the YAML.") from None
-
-
-def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first finding of pydantic in this package's words: the field, what was seen, the repair."""
-    finding = error.errors()[0]
-    steps = [str(step) for step in finding["loc"]]
-    field = ".".join(steps) or "recipe"
-    match finding["type"]:
-        case "extra_forbidden":
-            valid = _keys(model, steps[:-1])
-            near = difflib.get_close_matches(steps[-1], valid, n=1)
-            hint = f"Did you mean `{near[0]}`? " if near else ""
-            return f"`{field}` is not a key. {hint}Valid keys: {', '.join(valid)}."
-        case "missing":
-            return f"`{field}` is missing. Add it."
-        case "value_error":
-            message = finding["msg"].removeprefix("Value error, ")
-            # The label schema names its own field.
-            return message.replace("`labels`", "`task.labels`") if message.startswith("`") else f"`{field}` {message}"
-        case _:
-            return f"`{field}` is {finding['input']!r}. {finding['msg']}."
-
-
-def _keys(model: type[BaseModel], steps: list[str]) -> list[str]:
-    """The keys that a recipe knows at a place, in the order in which they are declared."""
-    for step in steps:
-        field = model.model_fields.get(step)
-        if field is None:
-            continue
-        for candidate in (field.annotation, *get_args(field.annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                model = candidate
-    return [name for name, field in model.model_fields.items() if not field.exclude]

@@ -1,0 +1,109 @@
+"""YAML read strictly: no key twice, no key unknown, and every error in one line that says the repair."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hf_synthlabels.errors import ConfigError
+
+__all__ = ["StrictModel", "read_yaml", "validated"]
+
+Model = TypeVar("Model", bound="StrictModel")
+
+
+class StrictModel(BaseModel):
+    """A part of a configuration file: it can not be changed, and knows no keys but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def validated(model: type[Model], content: Mapping[str, Any], origin: str, error_type: type[ConfigError]) -> Model:
+    """Make a configuration from what a YAML file holds.
+
+    Raises:
+        ConfigError: of the given type: a key is missing, unknown or wrong.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise error_type(f"{origin}: {_first_problem(error, model)}") from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML in which a key that stands twice in one mapping is an error: plain YAML keeps the last one silently."""
+
+
+def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        key = loader.construct_object(key_node, deep=True)
+        if key in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"`{key}` stands twice in one mapping", key_node.start_mark
+            )
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
+    """Read a YAML file strictly.
+
+    Raises:
+        ConfigError: of the given type: the file is not there, is not YAML, or has a key twice.
+    """
+    try:
+        # A safe loader with one more check.
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+    except OSError as error:
+        raise error_type(
+            f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
+        ) from None
+    except UnicodeDecodeError:
+        raise error_type(f"`{what}` {path.name!r} is not UTF-8 text. Give the path of a YAML file.") from None
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise error_type(f"{path.name}{line}: {error.problem}. Correct the YAML.") from None
+    except yaml.YAMLError as error:
+        raise error_type(f"{path.name}: {str(error).splitlines()[0]}. Correct the YAML.") from None
+
+
+def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first finding of pydantic in this package's words: the field, what was seen, the repair."""
+    finding = error.errors()[0]
+    steps = [str(step) for step in finding["loc"]]
+    field = ".".join(steps) or "recipe"
+    match finding["type"]:
+        case "extra_forbidden":
+            valid = _keys(model, steps[:-1])
+            near = difflib.get_close_matches(steps[-1], valid, n=1)
+            hint = f"Did you mean `{near[0]}`? " if near else ""
+            return f"`{field}` is not a key. {hint}Valid keys: {', '.join(valid)}."
+        case "missing":
+            return f"`{field}` is missing. Add it."
+        case "value_error":
+            message = finding["msg"].removeprefix("Value error, ")
+            # The label schema names its own field.
+            return message.replace("`labels`", "`task.labels`") if message.startswith("`") else f"`{field}` {message}"
+        case _:
+            return f"`{field}` is {finding['input']!r}. {finding['msg']}."
+
+
+def _keys(model: type[BaseModel], steps: list[str]) -> list[str]:
+    """The keys that a recipe knows at a place, in the order in which they are declared."""
+    for step in steps:
+        field = model.model_fields.get(step)
+        if field is None:
+            continue
+        for candidate in (field.annotation, *get_args(field.annotation)):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+    return [name for name, field in model.model_fields.items() if not field.exclude]
