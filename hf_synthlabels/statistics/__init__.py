@@ -1,0 +1,68 @@
+"""Agreement of labels with human ones, and how sure it is: pure functions of arrays, on numpy and scipy only."""
+
+from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
+from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms
+from hf_synthlabels.statistics.codes import NO_LABEL, encode
+from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
+from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
+from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
+from hf_synthlabels.statistics.paired import McNemar, mcnemar
+from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
+from hf_synthlabels.statistics.report import ValidationReport
+from hf_synthlabels.statistics.scores import (
+    METRICS,
+    Metric,
+    accuracy,
+    accuracy_answered,
+    coverage,
+    f1,
+    kappa,
+    macro_f1,
+    precision,
+    recall,
+    score,
+    support,
+    weighted_f1,
+)
+from hf_synthlabels.statistics.validation import validate
+
+__all__ = [
+    "METRICS",
+    "NO_LABEL",
+    "Agreement",
+    "ArmComparison",
+    "ArmMetric",
+    "ClassAgreement",
+    "ConfusionMatrix",
+    "Gate",
+    "GateVerdict",
+    "Interval",
+    "McNemar",
+    "Metric",
+    "ValidationReport",
+    "Verdict",
+    "accuracy",
+    "accuracy_answered",
+    "agreement",
+    "bootstrap",
+    "compare_arms",
+    "confusion_counts",
+    "coverage",
+    "encode",
+    "f1",
+    "kappa",
+    "macro_f1",
+    "mcnemar",
+    "precision",
+    "recall",
+    "rows_to_fail",
+    "rows_to_pass",
+    "scaled_rows_to_fail",
+    "scaled_rows_to_pass",
+    "score",
+    "support",
+    "validate",
+    "weighted_f1",
+    "wilson",
+    "wilson_f1",
+]
