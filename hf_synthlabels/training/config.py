@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
+import torch
 from transformers import TrainingArguments
+from transformers.utils import is_torch_xla_available
 
+from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
 
 __all__ = ["StudentConfig"]
@@ -24,7 +26,7 @@ class StudentConfig(TrainingArguments):
 
     These defaults differ from TrainingArguments: `output_dir` "student", `save_strategy` "no",
     `per_device_train_batch_size` 16, `per_device_eval_batch_size` 64, `logging_nan_inf_filter` False, `report_to`
-    "none", `disable_tqdm` True.
+    "none", `disable_tqdm` True; and without an accelerator `use_cpu` True and `dataloader_pin_memory` False.
 
     Raises:
         ConfigError: `text_columns` or `max_length` can not be used.
@@ -92,7 +94,14 @@ class StudentConfig(TrainingArguments):
             )
         if self.max_length < 1:
             raise ConfigError(f"`max_length` is {self.max_length}. Give the longest text in tokens, for example 256.")
+        if not torch.accelerator.is_available() and not is_torch_xla_available():
+            # There is nothing but the CPU, but unless it is asked for, TrainingArguments refuses bfloat16 and
+            # processes started side by side each train alone (seen with transformers 5.23, accelerate 1.15).
+            self.use_cpu = True
         super().__post_init__()
+        if self.device.type == "cpu":
+            # Pinned memory is for copies to a GPU; torch warns about it at every loader.
+            self.dataloader_pin_memory = False
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, where: str = "student") -> Self:
@@ -126,10 +135,7 @@ class StudentConfig(TrainingArguments):
         Raises:
             ConfigError: the file can not be read, is not such a mapping, or has a key or value that is not valid.
         """
-        try:
-            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"`{path}` can not be read as YAML: {' '.join(str(error).split())}") from error
+        values = read_yaml(Path(path), "student", ConfigError)
         if isinstance(values, dict) and "student" in values:
             values = values["student"]
         if not isinstance(values, dict):

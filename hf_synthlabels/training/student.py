@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from transformers import PrinterCallback
 
 from hf_synthlabels.errors import DataError, TrainingError
-from hf_synthlabels.training.base import BaseModel, load_base
+from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import tokenise, training_features
 from hf_synthlabels.training.metrics import classification_metrics
@@ -78,8 +78,9 @@ class Student:
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer for `from_pretrained`; on several processes only the first does."""
         if self.trainer.is_world_process_zero():
-            self.trainer.model.save_pretrained(folder)
-            self.trainer.processing_class.save_pretrained(folder)
+            with quiet(active=bool(self.config.disable_tqdm)):
+                self.trainer.model.save_pretrained(folder)
+                self.trainer.processing_class.save_pretrained(folder)
 
 
 def train_student(

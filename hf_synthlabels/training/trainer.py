@@ -37,6 +37,9 @@ class StudentTrainer(Trainer):
 
     # The loss below is divided by all that counts in the update, so it must not be divided by the steps as well.
     loss_is_scaled_for_ga = True
+    # Trainer sets these without saying their types.
+    compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
+    _signature_columns: list[str] | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -125,7 +128,7 @@ class StudentTrainer(Trainer):
         """Trainer's loop, with everything that it returns in row order and the loss over all rows."""
         loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
         positions = _row_positions(dataloader)
-        metrics: Callable[[EvalPrediction], dict[str, Any]] | None = self.compute_metrics
+        metrics = self.compute_metrics
         if loss_only or self.args.batch_eval_metrics or metrics is None or positions is None:
             ordered = None if loss_only else metrics
         else:

@@ -1,0 +1,129 @@
+"""The file of a student: where its rows come from, and its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from datasets import ClassLabel, Dataset, load_dataset
+from datasets.exceptions import DatasetsError
+
+from hf_synthlabels.annotation import StrictModel, read_yaml, validated
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.rows import column_values
+
+__all__ = ["DataSource", "StudentFile", "TrainingData", "label_names"]
+
+# Which reader of `datasets` opens a file with this ending.
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Rows to train on, rows to test on, and the label names of both."""
+
+    train: Dataset
+    test: Dataset | None
+    names: tuple[str, ...]
+
+
+class DataSource(StrictModel):
+    """The key `data`: what `datasets.load_dataset` takes, and how to split it."""
+
+    path: str
+    name: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    revision: str | None = None
+    train_split: str = "train"
+    test_split: str | None = None
+    """The rows to test on; without it a share of the training rows is held out."""
+    test_size: float = 0.2
+    """The share that is held out when there is no `test_split`; 0 tests on nothing."""
+    names: list[str] | None = None
+    """Label names in the order of the outputs; without them those that the column has."""
+
+    @classmethod
+    def of_file(cls, path: str | Path) -> Self:
+        """The rows of one file, split by the defaults.
+
+        Raises:
+            ConfigError: the file's ending says no format.
+        """
+        reader = READERS.get(Path(path).suffix)
+        if reader is None:
+            raise ConfigError(f"`data` is {str(path)!r}. Give a file that ends in {', '.join(READERS)}.")
+        return cls(path=reader, data_files=str(path))
+
+    def load(self, config: StudentConfig) -> TrainingData:
+        """Read and split the rows; the same seed holds out the same ones.
+
+        Raises:
+            DataError: the data or a split can not be read, or the label column has no names.
+        """
+        try:
+            train = self._read(self.train_split)
+            test = None if self.test_split is None else self._read(self.test_split)
+        except (OSError, ValueError, DatasetsError) as error:
+            reason = " ".join(str(error).split())
+            raise DataError(f"`data` {self.path!r} could not be read: {reason}") from error
+        names = tuple(self.names or label_names(train, config.label_column))
+        if test is None and self.test_size > 0:
+            halves = train.train_test_split(test_size=self.test_size, seed=config.seed)
+            train, test = halves["train"], halves["test"]
+        return TrainingData(train, test, names)
+
+    def _read(self, split: str) -> Dataset:
+        return load_dataset(self.path, self.name, data_files=self.data_files, revision=self.revision, split=split)
+
+
+@dataclass(frozen=True, slots=True)
+class StudentFile:
+    """A YAML file with the keys `data` and `student`."""
+
+    student: StudentConfig
+    data: DataSource
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, *, data: str | Path | None = None) -> Self:
+        """Read the file.
+
+        Args:
+            path: the YAML file.
+            data: a CSV, JSON or Parquet file to train on in place of the key `data`.
+
+        Raises:
+            ConfigError: the file can not be read, or has a key or value that is not valid.
+        """
+        content = read_yaml(Path(path), "student", ConfigError)
+        if not isinstance(content, dict) or not isinstance(content.get("student"), dict):
+            raise ConfigError(f"`student` is missing in {str(path)!r}. Write `student: {{model: ...}}`.")
+        unknown = sorted(set(map(str, content)) - {"data", "student"})
+        if unknown:
+            raise ConfigError(f"{path}: `{unknown[0]}` is not a key. Valid keys: data, student.")
+        student = StudentConfig.from_dict(content["student"], where=str(path))
+        if data is not None:
+            return cls(student, DataSource.of_file(data))
+        if not isinstance(content.get("data"), dict):
+            raise ConfigError(
+                f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows."
+            )
+        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError))
+
+
+def label_names(dataset: Dataset, column: str) -> tuple[str, ...]:
+    """The names of a ClassLabel column, or the distinct labels of a string column in alphabetical order.
+
+    Raises:
+        DataError: there is no such column, or its labels are neither.
+    """
+    values = column_values(dataset, column, "label_column")
+    feature = dataset.features[column]
+    if isinstance(feature, ClassLabel):
+        return tuple(feature.names)
+    labels = {value for value in values if value is not None}
+    for label in labels:
+        if not isinstance(label, str):
+            raise DataError(f"`{column}` holds {label!r}, which says no name. Give `names`, in the order of the codes.")
+    return tuple(sorted(labels))
