@@ -7,15 +7,19 @@ from pathlib import Path
 
 from hf_synthlabels.annotation import annotate, load, provenance, recipe_path, register_builder
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
+from hf_synthlabels.statistics import Gate, ValidationReport, validate
 
 __all__ = [
+    "Gate",
     "SynthLabelsError",
+    "ValidationReport",
     "__version__",
     "annotate",
     "load",
     "metric_path",
     "provenance",
     "recipe_path",
+    "validate",
 ]
 
 __version__ = "0.1.0"

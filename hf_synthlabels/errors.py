@@ -92,6 +92,4 @@ def import_extra(module: str, extra: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name):
             raise
-        raise MissingExtraError(
-            f"`{module}` is not installed. Run: pip install 'hf-synthlabels[{extra}]'"
-        ) from error
+        raise MissingExtraError(f"`{module}` is not installed. Run: pip install 'hf-synthlabels[{extra}]'") from error

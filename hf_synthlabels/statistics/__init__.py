@@ -1,7 +1,7 @@
 """Agreement of labels with human ones, and how sure it is: pure functions of arrays, on numpy and scipy only."""
 
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
-from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms
+from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
@@ -60,6 +60,7 @@ __all__ = [
     "scaled_rows_to_fail",
     "scaled_rows_to_pass",
     "score",
+    "seed_scores",
     "support",
     "validate",
     "weighted_f1",

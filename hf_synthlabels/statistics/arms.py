@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,15 @@ from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints, check_resamp
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 from hf_synthlabels.statistics.scores import score_margins
 
-__all__ = ["ArmComparison", "ArmMetric", "compare_arms"]
+__all__ = ["ArmComparison", "ArmMetric", "compare_arms", "seed_scores"]
 
-ArmMetric = Literal["accuracy", "macro_f1", "weighted_f1"]
+ArmMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
 """The scores that arms can be compared by."""
 
 Weights = NDArray[np.float32]
 """Indicators and how often rows were drawn: float32 is exact below 2^24 and halves the work of their product."""
 
-ARM_METRICS: tuple[ArmMetric, ...] = ("accuracy", "macro_f1", "weighted_f1")
+ARM_METRICS: tuple[ArmMetric, ...] = get_args(ArmMetric)
 
 CHUNK = 256
 """Resamples that are weighed at once: bounds the memory at CHUNK x rows numbers."""
@@ -119,6 +119,26 @@ def compare_arms(
         len(arms[0]),
         len(arms[1]),
     )
+
+
+def seed_scores(human: Ints, arm: Ints, n_classes: int, metric: ArmMetric = "macro_f1") -> Floats:
+    """The score of each seed of an arm on all rows, shape (seeds,); their mean is the arm's score in `compare_arms`.
+
+    Args:
+        human: codes of shape (rows,).
+        arm: predicted codes, shape (seeds, rows) or (rows,).
+        n_classes: the number of classes.
+        metric: the score.
+
+    Raises:
+        DataError: shapes do not fit, a code is out of range, or there is no row.
+    """
+    human = np.asarray(human, dtype=np.int64)
+    right, predicted = (
+        feature.sum(axis=0) for feature in _indicators(_checked("arm", arm, human, n_classes), human, n_classes)
+    )
+    support = np.bincount(human, minlength=n_classes)
+    return score_margins(metric, right, predicted, support, predicted + support > 0)
 
 
 def _checked(name: str, codes: Ints, human: Ints, n_classes: int) -> Ints:

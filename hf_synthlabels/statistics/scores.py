@@ -133,7 +133,7 @@ def score(metric: Metric, counts: Ints, classes: NDArray[np.bool_] | None = None
 
 
 def score_margins(
-    metric: Literal["accuracy", "macro_f1", "weighted_f1"],
+    metric: Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"],
     right: Ints | Floats,
     predicted: Ints | Floats,
     human: Ints | Floats,
@@ -151,7 +151,11 @@ def score_margins(
     if metric == "accuracy":
         return _divide(right.sum(axis=-1), human.sum(axis=-1))
     occurrences = predicted + human
-    per_class = _divide(2 * right, occurrences, otherwise=0.0)
+    over, under = {"macro_precision": (right, predicted), "macro_recall": (right, human)}.get(
+        metric, (2 * right, occurrences)
+    )
+    # A class that is never predicted has precision 0 here, as scikit-learn has it: a mean needs a number.
+    per_class = _divide(over, under, otherwise=0.0)
     if metric == "weighted_f1":
         return _divide((per_class * human).sum(axis=-1), human.sum(axis=-1))
     included = np.broadcast_to(occurrences > 0 if classes is None else classes, per_class.shape)

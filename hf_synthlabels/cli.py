@@ -1,0 +1,189 @@
+"""The command line: one verb for each library call. Errors are one line and exit status 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hf_synthlabels.errors import DataError, SynthLabelsError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Label with an LLM, prove the labels, train a small model on them. Start with: hf-synthlabels demo",
+)
+
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a packaged recipe.")]
+
+
+def main() -> None:
+    """Run the command line; an error of this package is one line on standard error."""
+    try:
+        app()
+    except SynthLabelsError as error:
+        print(f"hf-synthlabels: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("hf-synthlabels: stopped. What had been answered or trained is kept; run it again.", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@app.command()
+def annotate(
+    recipe: RecipeArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file, or a folder.")
+    ] = None,
+    num_proc: Annotated[int | None, typer.Option(help="Processes that annotate side by side.")] = None,
+) -> None:
+    """Add LLM-made label columns to a data set, as its recipe says.
+
+    Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
+    """
+    from hf_synthlabels.annotation import load
+    from hf_synthlabels.publishing import annotation_summary, write_table
+
+    splits = load(recipe, num_proc=num_proc)
+    print(annotation_summary(splits))
+    if output is not None:
+        for file in write_table(splits, output):
+            print(f"written: {file}")
+
+
+@app.command()
+def validate(
+    data: Annotated[str, typer.Argument(help="A labelled file or folder, a recipe file, or a packaged recipe's name.")],
+    human: Annotated[str | None, typer.Option(help="Column with human labels; the recipe's, or `label`.")] = None,
+    llm: Annotated[str | None, typer.Option(help="Column with LLM labels; the recipe's, or `llm_label`.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to check, where there are several.")] = None,
+    gate: Annotated[str | None, typer.Option(help="What must be reached, such as 'macro_f1>=0.7'.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report as JSON here.")] = None,
+) -> None:
+    """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
+
+    Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
+    """
+    from hf_synthlabels.publishing import open_labelled
+    from hf_synthlabels.statistics import Gate
+    from hf_synthlabels.statistics import validate as check
+
+    wanted = Gate.parse(gate) if gate else None
+    labelled = open_labelled(data, split)
+    report = check(
+        labelled.rows, human=human or labelled.human, llm=llm or labelled.llm, names=labelled.names, gate=wanted
+    )
+    print(report)
+    if output is not None:
+        _write(output, report.to_json())
+    if report.gate is not None and report.gate.verdict != "pass":
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A student file: `student` and, if not given here, `data`.")],
+    data: Annotated[str | None, typer.Option(help="A labelled file, instead of the one in the config.")] = None,
+) -> None:
+    """Train a student on label columns. On several GPUs: accelerate launch train.py CONFIG.
+
+    Example: hf-synthlabels train configs/students/minilm.yaml --data labelled.jsonl
+    """
+    from hf_synthlabels.training import StudentFile, train_student
+
+    file = StudentFile.from_yaml(config, data=data)
+    rows = file.data.load(file.student)
+    student = train_student(file.student, rows.train, names=rows.names, eval=rows.test)
+    folder = file.student.output_dir or "student"
+    student.save(folder)
+    print(json.dumps({**student.metrics, "folder": folder}, indent=2))
+
+
+@app.command()
+def study(
+    config: Annotated[Path, typer.Argument(help="A study file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the journal and the report.")],
+) -> None:
+    """Train a student on human and on LLM labels, test both on the same human-labelled rows, and report.
+
+    Started again after an interruption, it trains only what is missing.
+
+    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
+    """
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.studies import Study, run_study
+
+    result = run_study(Study.from_yaml(config), output, progress=_tell)
+    print(result)
+    for file in write_report(result, output):
+        print(f"written: {file}")
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="The report.json of a study.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder; that of report.json.")] = None,
+) -> None:
+    """Make the page of a study anew from its report.json.
+
+    Example: hf-synthlabels report results/report.json
+    """
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.studies import StudyReport
+
+    try:
+        text = results.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"`results` {str(results)!r} can not be read: {error}. Give the report.json of a study."
+        ) from None
+    for file in write_report(StudyReport.from_json(text), output or results.parent):
+        print(f"written: {file}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for labels and report.")] = Path("demo"),
+) -> None:
+    """Label the standard library's docstrings, check, train, compare: real text and real models, offline.
+
+    Example: hf-synthlabels demo
+    """
+    from hf_synthlabels.demo import run_demo
+
+    run_demo(output, tell=_tell)
+
+
+@app.command()
+def version() -> None:
+    """Say the version of this package and of what it stands on.
+
+    Example: hf-synthlabels version
+    """
+    from importlib import metadata
+
+    packages = ("hf-synthlabels", "datasets", "evaluate", "huggingface_hub", "openai", "torch", "transformers")
+    found: dict[str, Any] = {}
+    for package in packages:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    print(json.dumps(found, indent=1))
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"written: {path}")

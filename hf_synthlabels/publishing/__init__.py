@@ -1,0 +1,15 @@
+"""What leaves the machine: tables, reports with figures."""
+
+from hf_synthlabels.publishing.labelled import Labelled, annotation_summary, open_labelled
+from hf_synthlabels.publishing.page import render_page, write_report
+from hf_synthlabels.publishing.tables import read_table, write_table
+
+__all__ = [
+    "Labelled",
+    "annotation_summary",
+    "open_labelled",
+    "read_table",
+    "render_page",
+    "write_report",
+    "write_table",
+]

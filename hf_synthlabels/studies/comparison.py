@@ -1,0 +1,214 @@
+"""Human labels against LLM labels: the same rows, seeds and steps, tested on the same human-labelled rows."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from hf_synthlabels.annotation import Recipe, load, provenance
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics import Gate, validate
+from hf_synthlabels.studies.journal import Cell, Journal, cell_key
+from hf_synthlabels.studies.report import StudyReport
+from hf_synthlabels.studies.rows import draw_rows, label_codes, select_rows
+from hf_synthlabels.studies.scoring import ArmRows, compared, scored_arm
+from hf_synthlabels.studies.study import Study
+
+__all__ = ["compare", "run_study"]
+
+MOST_EPOCHS = 20
+"""A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
+
+SAMPLE_SEED = 0
+
+Progress = Callable[[str], None]
+
+
+def run_study(study: Study, folder: Path | None = None, *, progress: Progress | None = None) -> StudyReport:
+    """Annotate by the study's recipe, train its students, and compare them.
+
+    Args:
+        study: what to compare.
+        folder: where the journal of trained students is kept; without one an interrupted study starts over.
+        progress: told each step in a line.
+
+    Raises:
+        SynthLabelsError: as its subclasses say; finished students stay in the journal.
+    """
+    recipe = study.read_recipe()
+    splits = load(recipe)
+    train = select_rows(splits, study.train, "train")
+    test = select_rows(splits, study.test, "test")
+    return compare(study, recipe, train, test, folder=folder, progress=progress)
+
+
+def compare(
+    study: Study,
+    recipe: Recipe,
+    train: Dataset,
+    test: Dataset,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> StudyReport:
+    """Train a student on the human labels and one on the LLM labels of the same rows, and compare them.
+
+    A third arm has only the human labels of the validation rows, which whoever checks LLM labels has anyway.
+
+    Args:
+        study: student, seeds and sizes.
+        recipe: names the text, human and LLM columns.
+        train: rows with both label columns.
+        test: rows with both label columns; those without a human label are left out and counted.
+        folder: where the journal of trained students is kept.
+        progress: told each step in a line.
+
+    Raises:
+        DataError: a column is missing, or there are no human labels.
+        TrainingError: the student can not be trained.
+    """
+    began = time.monotonic()
+    tell = progress or _silent
+    human, names = _human_column(recipe), recipe.schema_of_labels().names
+    gate = Gate.parse(study.gate) if study.gate else None
+    columns, llm = recipe.task.columns, recipe.output.column
+    labelled = [row for row, code in enumerate(label_codes(test, human, names)) if code is not None]
+    if not labelled:
+        raise DataError(f"`human` {human!r} has no label in any of the {len(test)} test rows. Label some by hand.")
+    tested = test.select(labelled)
+    check = partial(validate, human=human, llm=llm, names=names, level=study.level, resamples=study.resamples)
+    drawn = draw_rows(label_codes(train, human, names), study.validation_rows, SAMPLE_SEED)
+    if not drawn:
+        raise DataError(f"`human` {human!r} has no label in any of the {len(train)} training rows. Label some by hand.")
+    tell(f"checking the LLM labels against {len(drawn)} human ones")
+    validation = check(train.select(drawn), gate=gate)
+    runner = _Runner(study, columns, names, tested, Journal(folder), tell)
+    # The steps of the human arm hold for all, so that no arm sees more updates than another.
+    steps = runner.steps(len(train) - label_codes(train, human, names).count(None))
+    sources = [
+        ArmRows("human", "all human labels", label_codes(train, human, names), human),
+        ArmRows("llm", "LLM labels of the same rows", label_codes(train, llm, names), llm),
+        ArmRows("validation", "only the validation rows' human labels", _only(train, human, names, drawn), human),
+    ]
+    cells = [runner.run(train, source, steps) for source in sources]
+    answers = [np.array([cell.predictions for cell in arm]) for arm in cells]
+    truth = np.array(label_codes(tested, human, names))
+    record: dict[str, Any] = next((entry for entry in reversed(provenance(train)) if entry["column"] == llm), {})
+    arms = [
+        scored_arm(source, arm, answer, truth, names, study=study, record=record)
+        for source, arm, answer in zip(sources, cells, answers, strict=True)
+    ]
+    paired = compared(answers[1], answers[0], truth, names, study=study)
+    return StudyReport(
+        name=study.name,
+        names=names,
+        seeds=tuple(study.seeds),
+        n_train=len(train),
+        n_test=len(tested),
+        n_test_unlabelled=len(test) - len(tested),
+        n_shared_texts=_shared_texts(train, tested, columns),
+        validation=validation,
+        train_agreement=check(train),
+        teacher=check(tested),
+        arms=tuple(arms),
+        ratio=paired.ratio,
+        difference=paired.difference,
+        paired=paired.tests,
+        student=dict(study.student),
+        provenance=record,
+        references=tuple(reference.model_dump() for reference in study.references),
+        environment=_environment(time.monotonic() - began),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """Trains the students of a study, each once."""
+
+    study: Study
+    columns: Sequence[str]
+    names: Sequence[str]
+    test: Dataset
+    journal: Journal
+    tell: Progress
+
+    def steps(self, n_rows: int, epochs: float | None = None) -> int:
+        """Optimiser steps of so many rows for the student's epochs."""
+        student = self.study.student
+        batch = int(student.get("per_device_train_batch_size", 16)) * int(student.get("gradient_accumulation_steps", 1))
+        return max(1, math.ceil(math.ceil(n_rows / batch) * float(epochs or student.get("num_train_epochs", 3))))
+
+    def run(self, train: Dataset, source: ArmRows, steps: int) -> list[Cell]:
+        """One student for each seed."""
+        rows = [row for row, code in enumerate(source.codes) if code is not None]
+        capped = min(steps, self.steps(len(rows), MOST_EPOCHS)) if source.name == "validation" else steps
+        part = train.select(rows).select_columns([*self.columns, source.column])
+        return [self._cell(part, source, capped, seed) for seed in self.study.seeds]
+
+    def _cell(self, part: Dataset, source: ArmRows, steps: int, seed: int) -> Cell:
+        from hf_synthlabels.training import StudentConfig, train_student
+
+        options = {**self.study.student, "seed": seed, "max_steps": steps}
+        rows = [part[column][:] for column in (*self.columns, source.column)]
+        asked = [self.test[column][:] for column in self.columns]
+        versions = {package: metadata.version(package) for package in ("torch", "transformers")}
+        key = cell_key({"options": options, "names": self.names, "rows": rows, "test": asked, "versions": versions})
+        known = self.journal.get(key)
+        told = f"student on {source.description} ({len(part)} rows), seed {seed}, {steps} steps"
+        if known is not None:
+            self.tell(f"{told}: trained before")
+            return known
+        self.tell(told)
+        with tempfile.TemporaryDirectory() as scratch:
+            where = {"label_column": source.column, "text_columns": list(self.columns), "output_dir": scratch}
+            config = StudentConfig.from_dict({**options, **where}, where="`student`")
+            student = train_student(config, part, names=self.names)
+            codes = student.predict(self.test.select_columns(list(self.columns))).codes
+        cell = Cell(tuple(int(code) for code in codes), steps, student.metrics["train_seconds"])
+        self.journal.put(key, cell)
+        return cell
+
+
+def _silent(line: str) -> None:
+    """Progress for nobody."""
+
+
+def _human_column(recipe: Recipe) -> str:
+    if recipe.task.human is None:
+        raise DataError("`task.human` is missing in the recipe. Name the column with the human labels.")
+    return recipe.task.human
+
+
+def _only(train: Dataset, human: str, names: Sequence[str], drawn: Sequence[int]) -> list[int | None]:
+    kept = set(drawn)
+    return [code if row in kept else None for row, code in enumerate(label_codes(train, human, names))]
+
+
+def _shared_texts(train: Dataset, test: Dataset, columns: Sequence[str]) -> int:
+    seen = set(zip(*(train[column][:] for column in columns), strict=True))
+    return sum(text in seen for text in zip(*(test[column][:] for column in columns), strict=True))
+
+
+def _environment(seconds: float) -> dict[str, Any]:
+    packages = ("hf-synthlabels", "datasets", "torch", "transformers")
+    return {
+        "minutes": round(seconds / 60, 2),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in packages},
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
