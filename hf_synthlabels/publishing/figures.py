@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import re
@@ -30,8 +31,6 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "path",
-    # Identifiers inside the SVG are random otherwise, and equal inputs shall give equal files.
-    "svg.hashsalt": "hf_synthlabels",
 }
 
 
@@ -59,16 +58,18 @@ def interval_figure(
                     ha="center",
                     fontsize=9,
                 )
-            for name, value in marks:
+            for number, (name, value) in enumerate(marks):
                 axes_one.axvline(value, color=INK, linestyle=(0, (4, 3)), linewidth=1)
                 axes_one.annotate(
-                    f"{name} {_number(value)}",
+                    f"{name} {value:g}",
                     (value, 1),
-                    (3, -2),
+                    # Names of neighbouring lines stand on either side of them.
+                    (4, -2) if number % 2 == 0 else (-4, -2),
                     xycoords=("data", "axes fraction"),
                     textcoords="offset points",
                     fontsize=8,
                     va="top",
+                    ha="left" if number % 2 == 0 else "right",
                 )
             axes_one.set_title(title, fontsize=10, loc="left")
             axes_one.set_yticks(range(len(rows)), [name for name, _ in rows] if panel == 0 else [""] * len(rows))
@@ -86,21 +87,25 @@ def confusion_figure(
     with _figure(size + 0.8, max(2.6, 0.46 * len(names) + 1.6), 1) as (figure, axes):
         totals = [max(1, sum(row)) for row in counts]
         shares = [[count / total for count in row] for row, total in zip(counts, totals, strict=True)]
-        axes[0].imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+        # Rectangles and not an image: a page of one file may not load images, not even its own.
+        axes[0].pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=1)
+        axes[0].invert_yaxis()
         for row, line in enumerate(counts):
             for column, count in enumerate(line):
                 dark = shares[row][column] > 0.55
                 axes[0].text(
-                    column,
-                    row,
+                    column + 0.5,
+                    row + 0.5,
                     f"{count:,}",
                     ha="center",
                     va="center",
                     fontsize=8,
                     color="white" if dark else (INK if count else "#8c959f"),
                 )
-        axes[0].set_xticks(range(len(columns)), [_short(name) for name in columns], rotation=40, ha="right")
-        axes[0].set_yticks(range(len(names)), [_short(name) for name in names])
+        axes[0].set_xticks(
+            [place + 0.5 for place in range(len(columns))], [_short(name) for name in columns], rotation=40, ha="right"
+        )
+        axes[0].set_yticks([place + 0.5 for place in range(len(names))], [_short(name) for name in names])
         axes[0].tick_params(length=0)
         for spine in axes[0].spines.values():
             spine.set_visible(False)
@@ -119,9 +124,10 @@ def share_figure(bars: Mapping[str, Mapping[str, int]]) -> str:
                 share = bar.get(part, 0) / total
                 axes[0].barh(place, share, left=left, color=COLOURS[parts.index(part) % len(COLOURS)], height=0.6)
                 left += share
+            counts = ", ".join(f"{bar.get(part, 0):,} {part}" for part in parts)
+            axes[0].annotate(counts, (0.01, place), va="center", fontsize=8, color="white")
         for part in parts:
-            total = sum(bar.get(part, 0) for bar in bars.values())
-            axes[0].barh(0, 0, color=COLOURS[parts.index(part) % len(COLOURS)], label=f"{part} ({total:,})")
+            axes[0].barh(0, 0, color=COLOURS[parts.index(part) % len(COLOURS)], label=part)
         axes[0].set_yticks(range(len(bars)), list(bars))
         axes[0].set_ylim(len(bars) - 0.5, -0.5)
         axes[0].set_xlim(0, 1)
@@ -163,12 +169,23 @@ def _draw_interval(axes: Any, place: int, interval: Interval, colour: str) -> No
 
 
 def _svg(figure: Any) -> str:
+    """The figure as an SVG element that a page can hold beside others: equal inputs give equal text."""
+    matplotlib = import_extra("matplotlib", "report")
+    # Identifiers are made from a salt and must differ between the figures of one page, or one clips the other.
+    titles = "|".join(axes.get_xlabel() + axes.get_title(loc="left") for axes in figure.axes)
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with matplotlib.rc_context({"svg.hashsalt": titles}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    # The page scales the drawing; a fixed size in points would not fit narrow screens.
     text = text[text.index("<svg") :]
-    return re.sub(r'(<svg[^>]*?) height="[^"]*"| width="[^"]*"', r"\1", text, count=2)
+    # It shrinks with the page, and never grows beyond the size that its letters were set for.
+    width_px = round(figure.get_figwidth() * 96)
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (?:height|width)="[^"]*"', "", head)
+    # Matplotlib numbers its groups alike in every figure.
+    prefix = hashlib.sha256(titles.encode()).hexdigest()[:6]
+    rest = re.sub(r'(<g id=")([^"]+")', rf"\g<1>{prefix}-\g<2>", rest)
+    return f'{head} style="max-width: {width_px}px" role="img">{rest}'
 
 
 def _number(value: float) -> str:

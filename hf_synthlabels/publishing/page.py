@@ -72,7 +72,7 @@ def _figures(report: StudyReport) -> dict[str, str]:
         for score in scored
     }
     ratios = {"LLM-trained / human-trained": [(SCORE_NAMES[score], report.ratio[score]) for score in SCORES]}
-    marks = [(str(entry["what"]), float(entry["value"])) for entry in report.references if entry["what"] == "ratio"]
+    marks = [float(entry["value"]) for entry in report.references if entry["what"] == "ratio"]
     answered = {
         "training rows": dict(_statuses(report.train_agreement)),
         "validation rows": dict(_statuses(report.validation)),
@@ -81,7 +81,9 @@ def _figures(report: StudyReport) -> dict[str, str]:
     human, llm = report.arm("human"), report.arm("llm")
     return {
         "scores": interval_figure(panels, axis=f"on {report.n_test:,} human-labelled test rows"),
-        "ratio": interval_figure(ratios, marks=[("1", 1.0), *marks], axis="ratio"),
+        "ratio": interval_figure(
+            ratios, marks=[("as good:", 1.0), *(("elsewhere:", value) for value in marks)], axis="ratio"
+        ),
         "coverage": share_figure(answered),
         "labels": confusion_figure(
             report.names,
@@ -120,10 +122,10 @@ def _environment() -> SandboxedEnvironment:
     return environment
 
 
-def _interval(value: Interval) -> str:
+def _interval(value: Interval) -> Markup | str:
     if math.isnan(value.estimate):
         return "–"
-    return f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    return Markup("{:.3f}<small>{:.3f} to {:.3f}</small>").format(value.estimate, value.low, value.high)
 
 
 def _duration(seconds: Any) -> str:

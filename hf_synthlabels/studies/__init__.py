@@ -2,6 +2,7 @@
 
 from hf_synthlabels.studies.comparison import compare, run_study
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
+from hf_synthlabels.studies.rows import validation_sample
 from hf_synthlabels.studies.study import Reference, RowSelection, Study
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "StudyReport",
     "compare",
     "run_study",
+    "validation_sample",
 ]

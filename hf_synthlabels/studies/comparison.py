@@ -23,7 +23,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import Gate, validate
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport
-from hf_synthlabels.studies.rows import draw_rows, label_codes, select_rows
+from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, select_rows
 from hf_synthlabels.studies.scoring import ArmRows, compared, scored_arm
 from hf_synthlabels.studies.study import Study
 
@@ -31,8 +31,6 @@ __all__ = ["compare", "run_study"]
 
 MOST_EPOCHS = 20
 """A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
-
-SAMPLE_SEED = 0
 
 Progress = Callable[[str], None]
 

@@ -11,7 +11,9 @@ from datasets import ClassLabel, Dataset
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.study import RowSelection
 
-__all__ = ["draw_rows", "label_codes", "select_rows"]
+__all__ = ["SAMPLE_SEED", "draw_rows", "label_codes", "select_rows", "validation_sample"]
+
+SAMPLE_SEED = 0
 
 
 def select_rows(splits: Mapping[str, Dataset], selection: RowSelection, field: str) -> Dataset:
@@ -49,6 +51,11 @@ def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int
     if outside := sorted({str(value) for value in values if value is not None and value not in codes}):
         raise DataError(f"`{column}` holds {', '.join(outside[:3])}, outside the labels: {', '.join(names)}.")
     return [None if value is None else codes[value] for value in values]
+
+
+def validation_sample(dataset: Dataset, human: str, names: Sequence[str], count: int) -> Dataset:
+    """The validation rows of a study: a simple random sample of the rows with a human label, always the same one."""
+    return dataset.select(draw_rows(label_codes(dataset, human, names), count, SAMPLE_SEED))
 
 
 def draw_rows(codes: Sequence[int | None], count: int, seed: int) -> list[int]:
