@@ -90,4 +90,5 @@ def _wilson_rows(share: float, threshold: float, level: float) -> float:
 def _scaled_rows(half_width: float, gap: float, rows: int) -> int | None:
     if math.isnan(half_width) or math.isnan(gap) or gap <= 0:
         return None
-    return max(1, math.ceil(rows * (half_width / gap) ** 2))
+    # The tiny factor keeps rounding errors from asking for one row more.
+    return max(1, math.ceil(rows * (half_width / gap) ** 2 * (1 - 1e-9)))

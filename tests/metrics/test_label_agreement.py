@@ -1,0 +1,69 @@
+"""The metric module as it is loaded: by its path."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics import ConfusionMatrix, agreement
+
+PATH = str(Path(__file__).resolve().parents[2] / "metrics" / "label_agreement")
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import evaluate
+
+    def load(*args: Any, **options: Any) -> Any:
+        return evaluate.load(PATH, *args, cache_dir=str(tmp_path), **options)
+
+    return load
+
+
+def test_strings_with_a_missing_prediction_first_count_it_as_wrong(load: Any) -> None:
+    # 3 of 4 are right, 3 of 4 have a prediction. F1(a) = 2·1/(1+2) = 2/3, F1(b) = 1; both classes have 2 rows.
+    scores = load("strings").compute(predictions=[None, "a", "b", "b"], references=["a", "a", "b", "b"])
+    assert scores["accuracy"] == 0.75
+    assert scores["coverage"] == 0.75
+    assert scores["macro_f1"] == scores["weighted_f1"] == pytest.approx(5 / 6)
+    assert scores["kappa"] == 1
+    assert (scores["n"], scores["n_unlabelled"], scores["n_unreferenced"]) == (4, 1, 0)
+
+
+def test_integers_take_minus_one_as_missing_on_either_side(load: Any) -> None:
+    # Rows 3 and 4 have no reference; of the other three, one is right, one wrong and one without a prediction.
+    scores = load("integers").compute(predictions=[0, 1, -1, 1, 2], references=[0, 0, 1, -1, None])
+    assert scores["accuracy"] == pytest.approx(1 / 3)
+    assert (scores["n"], scores["n_unlabelled"], scores["n_unreferenced"]) == (3, 1, 2)
+
+
+def test_scores_are_those_of_the_package(load: Any) -> None:
+    human, llm = ["a", "a", "b", "c"] * 10, ["a", "b", "b", None] * 10
+    scores = load(level=0.8, resamples=300, bootstrap_seed=5).compute(predictions=llm, references=human)
+    expected = agreement(ConfusionMatrix.from_labels(human, llm), level=0.8, resamples=300, seed=5)
+    for name in ("accuracy", "macro_f1", "weighted_f1", "kappa", "coverage"):
+        interval = getattr(expected, name)
+        assert [scores[name], scores[f"{name}_low"], scores[f"{name}_high"]] == [
+            interval.estimate,
+            interval.low,
+            interval.high,
+        ]
+    assert all(type(value) in (int, float) for value in scores.values())
+
+
+def test_no_reference_at_all_gives_nan_and_counts_instead_of_an_error(load: Any) -> None:
+    scores = load("strings").compute(predictions=["a", None], references=[None, None])
+    assert math.isnan(scores["accuracy"])
+    assert (scores["n"], scores["n_unreferenced"]) == (0, 2)
+
+
+def test_wrong_options_fail_at_load(load: Any) -> None:
+    with pytest.raises(ValueError, match=r"`config_name` is 'floats'"):
+        load("floats")
+    with pytest.raises(ConfigError, match="`level` is 95"):
+        load(level=95)

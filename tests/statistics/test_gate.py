@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics import Gate, GateVerdict, Interval, wilson
+
+
+def interval(low: float, estimate: float, high: float, n: int = 100) -> Interval:
+    return Interval(estimate, low, high, 0.95, "bootstrap", n)
+
+
+@pytest.mark.parametrize("text", ["macro_f1>=0.7", " macro_f1 >= .70 ", "macro_f1>=7e-1"])
+def test_parse_reads_a_gate(text: str) -> None:
+    assert Gate.parse(text) == Gate("macro_f1", 0.7)
+
+
+def test_parse_reads_what_str_writes() -> None:
+    gate = Gate("kappa", -0.25)
+    assert Gate.parse(str(gate)) == gate
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("macro_f1>0.7", r"`gate` is 'macro_f1>0.7': write a score, >= and a threshold"),
+        ("0.7", r"`gate` is '0.7'"),
+        ("macrof1>=0.7", r"`metric` is 'macrof1': give one of accuracy, .*Did you mean 'macro_f1'\?"),
+        ("macro_f1>=70%", r"the threshold '70%': give a number from 0 to 1"),
+        ("accuracy>=70", r"`threshold` is 70.0: give a number from 0 to 1"),
+        ("accuracy>=-0.1", r"`threshold` is -0.1"),
+        ("accuracy>=nan", r"`threshold` is nan"),
+    ],
+)
+def test_parse_says_what_is_wrong(text: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        Gate.parse(text)
+
+
+def test_the_ends_decide_and_the_threshold_itself_passes() -> None:
+    gate = Gate("macro_f1", 0.7)
+    assert gate.judge(interval(0.7, 0.8, 0.9), 100).verdict == "pass"
+    assert gate.judge(interval(0.5, 0.6, 0.7), 100).verdict == "too_few_human_labels"
+    assert gate.judge(interval(0.5, 0.6, 0.699), 100).verdict == "fail"
+
+
+def test_accuracy_above_the_threshold_needs_the_rows_of_the_wilson_formula() -> None:
+    # 40 of 50 = .8 against .7: 3.8415 · .7 · .3 / .1² = 80.67
+    verdict = Gate("accuracy", 0.7).judge(wilson(40, 50), 50)
+    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", 81, None)
+    assert "about 81 in all would do to pass" in str(verdict)
+
+
+def test_accuracy_below_the_threshold_needs_none_to_pass_but_some_to_fail() -> None:
+    verdict = Gate("accuracy", 0.7).judge(wilson(30, 50), 50)
+    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, 81)
+    assert "about 81 in all would do to show that it fails" in str(verdict)
+
+
+def test_kappa_of_answered_rows_is_reckoned_in_human_labelled_rows() -> None:
+    # The lower half-width .2 must become .1: four times the 120 human-labelled rows, of which 100 are answered.
+    assert Gate("kappa", 0.7).judge(interval(0.6, 0.8, 0.9), 120).rows_needed == 480
+
+
+def test_an_undefined_score_never_passes_or_fails() -> None:
+    verdict = Gate("kappa", 0.7).judge(interval(math.nan, math.nan, math.nan, 0), 10)
+    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, None)
+    assert "no number of rows like these would decide" in str(verdict)
+
+
+@pytest.mark.parametrize("low", [0.72, 0.6, math.nan], ids=["pass", "open", "undefined"])
+def test_verdict_json_round_trip(low: float) -> None:
+    score = interval(low, low + 0.1, low + 0.2)
+    verdict = Gate("macro_f1", 0.7).judge(score, 100)
+    text = json.dumps(verdict.to_dict(), allow_nan=False)
+    assert GateVerdict.from_dict(json.loads(text)).to_dict() == verdict.to_dict()
+
+
+def test_str_of_a_settled_verdict_shows_the_end_that_settled_it() -> None:
+    gate = Gate("macro_f1", 0.7)
+    assert str(gate.judge(interval(0.72, 0.8, 0.9), 100)) == "macro_f1 >= 0.7: pass (lower end 0.720, n = 100)"
+    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "macro_f1 >= 0.7: fail (upper end 0.650, n = 100)"
