@@ -46,9 +46,12 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
         unknown = Counter(label for label in labels if label not in codes)
         shown = ", ".join(repr(label) for label, _ in unknown.most_common(SHOWN))
         more = f" and {len(unknown) - SHOWN} more values" if len(unknown) > SHOWN else ""
+        # Numbers are most often a column that lost its ClassLabel on the way.
+        numbers = all(str(label).isdigit() for label in unknown)
+        repair = "cast the column to a ClassLabel with them" if numbers else "add to them or correct the rows"
         raise DataError(
             f"`{field}` has {unknown.total():,} rows whose label is not in `names`: {shown}{more}. "
-            f"The names are {_some(names)}; add to them or correct the rows."
+            f"The names are {_some(names)}; {repair}."
         ) from None
 
 

@@ -101,7 +101,9 @@ def bootstrap(counts: Ints, metric: Metric, *, level: float = 0.95, resamples: i
     """The interval of a score: percentiles of a smoothed bootstrap within human classes.
 
     Each human class keeps its number of rows, so the interval is conditional on the class counts of the sample
-    (stratified bootstrap, Efron & Tibshirani 1993, chapters 6 and 13).
+    (stratified bootstrap, Efron & Tibshirani 1993, chapters 6 and 13). Where classes are found very unevenly, say with
+    recalls of .95 and .55, a random sample varies a little more than that: a 95 % interval of weighted F1 then held
+    the truth in about 92 % of simulated samples.
 
     The plain bootstrap can not imagine a mistake that the sample does not show: with 30 rows all right its interval
     is [1, 1], and a gate would pass on it. So z^2 pseudo-rows, half right and half wrong and shared equally by the

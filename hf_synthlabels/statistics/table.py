@@ -8,9 +8,15 @@ __all__ = ["align", "shorten"]
 
 
 def shorten(text: str, width: int) -> str:
-    """The text on one line, cut to `width` characters with an ellipsis at its end when it is longer."""
+    """The text on one line, cut to at most `width` characters when it is longer.
+
+    The ellipsis stands in the middle: names that share their beginning often differ at their end.
+    """
     line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+    if len(line) <= width:
+        return line
+    tail = (width - 1) // 2
+    return f"{line[: width - 1 - tail].rstrip()}…{line[-tail:].lstrip()}"
 
 
 def align(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:

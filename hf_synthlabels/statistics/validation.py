@@ -175,9 +175,10 @@ def _column(dataset: Table, column: str) -> list[Any]:
         raise DataError(f"`dataset` has the splits {', '.join(map(str, dataset))}: give one, as dataset[{first!r}].")
     columns = list(dataset.column_names or ())
     if column not in columns:
-        close = difflib.get_close_matches(column, columns, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(column, columns, n=1, cutoff=0.75)
         meant = f" Did you mean `{close[0]}`?" if close else ""
-        raise DataError(f"`{column}` is not a column: there is {', '.join(f'`{name}`' for name in columns)}.{meant}")
+        present = ", ".join(f"`{name}`" for name in columns) or "none"
+        raise DataError(f"`{column}` is not a column. There is {present}; name the one to read.{meant}")
     # A format such as torch would wrap every value in a tensor.
     plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
     values = list(plain[column])
