@@ -171,20 +171,19 @@ def _draw_interval(axes: Any, place: int, interval: Interval, colour: str) -> No
 def _svg(figure: Any) -> str:
     """The figure as an SVG element that a page can hold beside others: equal inputs give equal text."""
     matplotlib = import_extra("matplotlib", "report")
-    # Identifiers are made from a salt and must differ between the figures of one page, or one clips the other.
     titles = "|".join(axes.get_xlabel() + axes.get_title(loc="left") for axes in figure.axes)
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": titles}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    # It shrinks with the page, and never grows beyond the size that its letters were set for.
-    width_px = round(figure.get_figwidth() * 96)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     head, rest = text.split(">", 1)
+    # It shrinks with the page, and never grows beyond the size that its letters were set for.
     head = re.sub(r' (?:height|width)="[^"]*"', "", head)
-    # Matplotlib numbers its groups alike in every figure.
+    width_px = round(figure.get_figwidth() * 96)
+    # Identifiers are numbered alike in every figure: on one page they would clip one another.
     prefix = hashlib.sha256(titles.encode()).hexdigest()[:6]
-    rest = re.sub(r'(<g id=")([^"]+")', rf"\g<1>{prefix}-\g<2>", rest)
+    rest = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{prefix}-", rest)
     return f'{head} style="max-width: {width_px}px" role="img">{rest}'
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -25,7 +26,11 @@ from hf_synthlabels.training.config import StudentConfig
 __all__ = ["BaseModel", "load_base", "quiet"]
 
 # What transformers raises when a name, a folder or a file of it is not what it should be.
-LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError)
+LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, StrictDataclassError)
+
+# Where the tokenizer's files are missing, transformers 5 makes one that knows its special tokens and few or none else,
+# and every text becomes unknown tokens without an error. Remove when it refuses.
+FEWEST_TOKENS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,11 @@ def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
                 f"`model` is {config.model!r}, which has no tokenizer that could be loaded ({_reason(error)}). Save "
                 "the tokenizer into the model's folder."
             ) from error
+        if len(tokenizer) - len(tokenizer.all_special_ids) < FEWEST_TOKENS:
+            raise TrainingError(
+                f"`model` is {config.model!r}, which has no tokenizer: it knows {len(tokenizer)} tokens. Save the "
+                "tokenizer into the model's folder."
+            )
         _check_length(config, settings.get_text_config().to_dict(), tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token

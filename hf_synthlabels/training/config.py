@@ -149,8 +149,7 @@ def _suggestion(key: str, valid: list[str]) -> str:
     close = difflib.get_close_matches(key, valid, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(f'`{name}`' for name in close)}?"
-    own = [option.name for option in fields(StudentConfig) if option.name in StudentConfig.__annotations__]
-    return f"Valid are {', '.join(own)} and every option of transformers.TrainingArguments."
+    return f"Valid are {', '.join(StudentConfig.__annotations__)} and every option of transformers.TrainingArguments."
 
 
 def _checked(key: str, value: Any, hint: Any, where: str) -> Any:

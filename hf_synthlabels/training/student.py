@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import PrinterCallback
 
-from hf_synthlabels.errors import DataError, TrainingError
+from hf_synthlabels.errors import ConfigError, DataError, TrainingError
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import tokenise, training_features
@@ -95,7 +95,7 @@ def train_student(
         eval: rows to compute the evaluation metrics on; those without a label are left out and counted.
 
     Raises:
-        ConfigError: no model is named, or it can not read texts of `max_length` tokens.
+        ConfigError: no model is named, it can not read texts of `max_length` tokens, or `eval_strategy` lacks `eval`.
         DataError: a column is missing or holds what it should not, no row has a label, or all have the same.
         TrainingError: the model can not be loaded, or training diverged.
     """
@@ -107,11 +107,18 @@ def train_student(
             "rows of two labels or more."
         )
     held_out = None if eval is None else _rows(eval, config, names)
+    if held_out is None and config.eval_strategy != "no":
+        raise ConfigError(
+            f"`eval_strategy` is {config.eval_strategy.value!r}, but there are no rows to evaluate on. Pass `eval`, "
+            "or leave the option out."
+        )
     base = load_base(config, rows.names)
-    trainer = _trainer(config, base)
-    trainer.train_dataset = _features(train, rows, config, base)
-    if eval is not None and held_out is not None:
-        trainer.eval_dataset = _features(eval, held_out, config, base)
+    trainer = _trainer(
+        config,
+        base,
+        _features(train, rows, config, base),
+        None if eval is None or held_out is None else _features(eval, held_out, config, base),
+    )
     result = trainer.train()
     if not math.isfinite(result.training_loss):
         raise TrainingError(
@@ -148,12 +155,17 @@ def _features(dataset: Dataset, rows: TrainingRows, config: StudentConfig, base:
     )
 
 
-def _trainer(config: StudentConfig, base: BaseModel) -> StudentTrainer:
+def _trainer(config: StudentConfig, base: BaseModel, train: Dataset, held_out: Dataset | None) -> StudentTrainer:
     # The precision of the process's first run sticks in accelerate's shared state, and a run with another one is
     # refused. Trainer makes the state anew; the process group stays.
     AcceleratorState._reset_state()
     trainer = StudentTrainer(
-        base.model, config, processing_class=base.tokenizer, compute_metrics=classification_metrics
+        base.model,
+        config,
+        train_dataset=train,
+        eval_dataset=held_out,
+        processing_class=base.tokenizer,
+        compute_metrics=classification_metrics,
     )
     if config.disable_tqdm:
         # Without progress bars Trainer prints its log instead.
