@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.training import data, training_rows
+
+
+@pytest.fixture
+def rows_of_three() -> Dataset:
+    return Dataset.from_dict(
+        {
+            "text": ["the film", None, "a match of the team on a"],
+            "other": ["plot", "plot", "plot"],
+            "label": ["film", None, "sport"],
+            "p": [[0.5, 0.5], None, [0.25, 0.75]],
+            "w": [1.0, 1.0, 2.0],
+        }
+    )
+
+
+def test_tokenise_keeps_every_row_without_padding(
+    encoder: str, rows_of_three: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "CHUNK", 2)
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    tokens = data.tokenise(rows_of_three, tokenizer, text_columns=["text"], max_length=6)
+    # [CLS] the film [SEP] · an empty text · seven words cut to four.
+    assert data.row_lengths(tokens).tolist() == [4, 2, 6]
+    assert data.row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}]).tolist() == [2, 1]
+    # A selection reads through its index.
+    assert data.row_lengths(tokens.select([2, 0])).tolist() == [6, 4]
+
+
+def test_tokenise_a_pair_joins_both_columns(encoder: str, rows_of_three: Dataset) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    tokens = data.tokenise(rows_of_three, tokenizer, text_columns=["text", "other"], max_length=32)
+    assert tokenizer.decode(tokens[0]["input_ids"]) == "[CLS] the film [SEP] plot [SEP]"
+
+
+def test_training_features_hold_label_probabilities_and_weight(encoder: str, rows_of_three: Dataset) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    rows = training_rows(
+        rows_of_three, names=["film", "sport"], label_column="label", probs_column="p", weight_column="w"
+    )
+    features = data.training_features(rows_of_three, rows, tokenizer, text_columns=["text"], max_length=32)
+    assert data.optional_column(features, data.LABELS) == [0, 1]
+    assert data.optional_column(features, data.PROBS) == [[0.5, 0.5], [0.25, 0.75]]
+    assert data.optional_column(features, data.WEIGHT) == [1.0, 2.0]
+    assert data.optional_column(features, "missing") is None
+
+
+def test_optional_column_reads_a_plain_sequence() -> None:
+    assert data.optional_column([{"a": 1}, {"a": 2}], "a") == [1, 2]
+    assert data.optional_column([{"a": 1}], "b") is None
+    assert data.optional_column([], "a") is None
+
+
+def test_a_column_that_is_no_text_is_refused(encoder: str, toy: Callable[..., Dataset]) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    with pytest.raises(DataError, match=r"`label` of row 0 is 0, not text"):
+        data.tokenise(toy(2), tokenizer, text_columns=["label"], max_length=8)
+    with pytest.raises(DataError, match=r"`text_columns` is 'body', which is not a column"):
+        data.tokenise(toy(2), tokenizer, text_columns=["body"], max_length=8)
+
+
+def test_features_are_collated_by_the_padding_collator(encoder: str, rows_of_three: Dataset) -> None:
+    from transformers import DataCollatorWithPadding
+
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    rows = training_rows(rows_of_three, names=["film", "sport"], label_column="label", probs_column="p")
+    features = data.training_features(rows_of_three, rows, tokenizer, text_columns=["text"], max_length=32)
+    batch = DataCollatorWithPadding(tokenizer)(list(features))
+    assert batch["input_ids"].shape == (2, 9)
+    assert batch[data.PROBS].dtype == torch.float32

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from datasets import Dataset
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    environment |= {"PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(folder / "cache")}
+    return subprocess.run(
+        [sys.executable, *launcher, str(ROOT / "train.py"), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, encoder: str, toy: Callable[..., Dataset]) -> Path:
+    """A folder with 80 rows in JSON lines and a student file for the tiny encoder."""
+    toy(80).to_json(tmp_path / "rows.jsonl")
+    student = {"model": encoder, "max_length": 32, "learning_rate": 3e-3, "num_train_epochs": 4}
+    data = {"path": "json", "data_files": "rows.jsonl", "names": ["film", "sport"]}
+    (tmp_path / "student.yaml").write_text(yaml.safe_dump({"student": student, "data": data}))
+    return tmp_path
+
+
+def test_script_trains_saves_and_prints_metrics(folder: Path) -> None:
+    done = run(folder, "student.yaml")
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    # 64 of 80 rows in batches of 16 for 4 epochs.
+    assert (printed["train_steps"], printed["eval_rows"], printed["folder"]) == (16, 16, "student")
+    assert (folder / "student" / "model.safetensors").is_file()
+
+
+def test_script_with_a_bad_file_says_one_line_and_ends_with_2(folder: Path) -> None:
+    done = run(folder, "student.yaml", "--data", "nosuch.jsonl")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("train.py: `data` 'json' could not be read")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_two_processes_halve_the_steps_and_print_once(folder: Path) -> None:
+    config = str(ROOT / "configs" / "accelerate" / "cpu_2.yaml")
+    launcher = ("-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0")
+    done = run(folder, "student.yaml", launcher=launcher)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["train_steps"] == 8
