@@ -53,13 +53,14 @@ def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
     tell("\n2/5  An annotator labels it: the nearest label description, by a sentence encoder in this process.")
     zero_shot = folder / "zero_shot.yaml"
     _write_recipe(zero_shot, [])
-    chosen, report = zero_shot, _checked(zero_shot, tell)
+    chosen, report = zero_shot, _labelled_and_checked(zero_shot, tell)
     if report.gate is not None and report.gate.verdict != "pass":
-        tell(f"\n     The labels do not pass the gate. What helps: {len(examples)} human-labelled examples.")
+        tell(f"     So the labels do not pass. What helps: {len(examples)} human-labelled examples for the annotator.")
+        tell("\n2/5 and 3/5 again, with examples: a linear head on the same embeddings.")
         few_shot = folder / "few_shot.yaml"
         _write_recipe(few_shot, examples)
-        better = _checked(few_shot, tell)
-        tell(f"     macro F1 without examples {report.macro_f1}, with examples {better.macro_f1}")
+        better = _labelled_and_checked(few_shot, tell)
+        tell(f"     Examples changed macro F1 from {report.macro_f1.estimate:.3f} to {better.macro_f1.estimate:.3f}.")
         chosen = few_shot
     tell(
         "\n4/5  Students: the same encoder, fine-tuned on human labels and on the annotator's; same rows, seeds, steps."
@@ -123,16 +124,19 @@ def _write_recipe(path: Path, examples: list[Example]) -> None:
     path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
 
 
-def _checked(recipe: Path, tell: Tell) -> ValidationReport:
+def _labelled_and_checked(recipe: Path, tell: Tell) -> ValidationReport:
     """Annotate by a recipe and check the labels against the human ones of the validation rows."""
     splits = load(recipe)
     for line in annotation_summary(splits).splitlines():
         tell(f"     {line}")
-    tell(f"\n3/5  The labels against {VALIDATION_ROWS} human ones")
+    tell(f"\n3/5  The labels against human ones: {VALIDATION_ROWS} rows, drawn at random.")
     rows = validation_sample(splits["train"], "label", list(AREAS), VALIDATION_ROWS)
     report = validate(rows, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE))
-    for line in str(report).splitlines():
-        tell(f"     {line}")
+    for score in ("coverage", "accuracy", "macro_f1", "kappa"):
+        tell(f"     {score.replace('_f1', ' F1'):9} {getattr(report, score)}")
+    for human, llm, count in report.confusion.mistakes()[:3]:
+        tell(f"     {count} rows of {human!r} were labelled {llm or 'nothing'!r}")
+    tell(f"     gate {report.gate}")
     return report
 
 

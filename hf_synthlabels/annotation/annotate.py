@@ -171,8 +171,9 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
             split: [recipe.resolve(file) for file in ([part] if isinstance(part, str) else part)]
             for split, part in files.items()
         }
-    if recipe.teacher.file:
-        content["teacher"]["file"] = recipe.resolve(recipe.teacher.file)
+    for key in ("file", "examples"):
+        if isinstance(path := getattr(recipe.teacher, key), str):
+            content["teacher"][key] = recipe.resolve(path)
     return content
 
 

@@ -46,8 +46,10 @@ def run_study(study: Study, folder: Path | None = None, *, progress: Progress | 
     Raises:
         SynthLabelsError: as its subclasses say; finished students stay in the journal.
     """
-    recipe = study.read_recipe()
-    splits = load(recipe)
+    file = study.recipe_file()
+    recipe = Recipe.from_yaml(file)
+    # By its file, so that labels which were made before come from the cache.
+    splits = load(file)
     train = select_rows(splits, study.train, "train")
     test = select_rows(splits, study.test, "test")
     return compare(study, recipe, train, test, folder=folder, progress=progress)

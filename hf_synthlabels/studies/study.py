@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from hf_synthlabels.annotation import Recipe, StrictModel, read_recipe, read_yaml, validated
+from hf_synthlabels.annotation import StrictModel, read_yaml, recipe_path, validated
 from hf_synthlabels.errors import StudyError
 
 __all__ = ["Reference", "RowSelection", "Study"]
@@ -72,12 +72,11 @@ class Study(StrictModel):
             raise StudyError(f"{file.name}: a study is a mapping with `name`, `recipe`, `train`, `test` and `student`.")
         return validated(cls, {**content, "folder": file.resolve().parent}, file.name, StudyError)
 
-    def read_recipe(self) -> Recipe:
-        """The recipe that the study names.
+    def recipe_file(self) -> Path:
+        """The file of the recipe that the study names.
 
         Raises:
-            RecipeError: it is not there or is wrong.
+            RecipeError: it is neither beside the study nor a packaged recipe.
         """
-        if self.folder is not None and (self.folder / self.recipe).is_file():
-            return read_recipe(self.folder / self.recipe)
-        return read_recipe(self.recipe)
+        beside = (self.folder or Path()) / self.recipe
+        return beside if beside.is_file() else recipe_path(self.recipe)
