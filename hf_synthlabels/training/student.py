@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import PrinterCallback
+from transformers.trainer_utils import TrainOutput
 
 from hf_synthlabels.errors import ConfigError, DataError, TrainingError
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
@@ -124,6 +125,14 @@ def train_student(
         raise TrainingError(
             f"`learning_rate` is {config.learning_rate}, with which the loss became {result.training_loss}. Lower it."
         )
+    metrics = _metrics(trainer, result, held_out)
+    # A study keeps many students; the optimizer is twice the size of the model.
+    trainer.optimizer = trainer.lr_scheduler = None
+    trainer.accelerator.free_memory()
+    return Student(trainer, config, rows, metrics)
+
+
+def _metrics(trainer: StudentTrainer, result: TrainOutput, held_out: TrainingRows | None) -> dict[str, float]:
     metrics = {
         "train_loss": float(result.training_loss),
         "train_steps": float(result.global_step),
@@ -133,10 +142,7 @@ def train_student(
         measured = trainer.evaluate()
         metrics |= {key: measured[key] for key in ("eval_loss", "eval_accuracy", "eval_f1_macro")}
         metrics |= {"eval_rows": float(len(held_out)), "eval_rows_unlabelled": float(held_out.n_unlabelled)}
-    # A study keeps many students; the optimizer is twice the size of the model.
-    trainer.optimizer = trainer.lr_scheduler = None
-    trainer.accelerator.free_memory()
-    return Student(trainer, config, rows, metrics)
+    return metrics
 
 
 def _rows(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows:
