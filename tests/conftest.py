@@ -1,0 +1,80 @@
+"""What all tests share: folders of their own, no network, and tiny models and rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Both are read when `datasets` is imported, so they are set before anything imports it.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="hf_synthlabels-tests-")
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import datasets
+import pytest
+from datasets import ClassLabel, Dataset, Features, Value
+
+FILM = ["film", "actor", "scene", "plot"]
+SPORT = ["goal", "match", "team", "score"]
+FILLER = ["the", "a", "of", "and", "in", "with", "for", "on"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quiet_cache() -> Iterator[None]:
+    """No progress bars, and no cache left behind."""
+    datasets.disable_progress_bars()
+    yield
+    shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A response store and journals for each test alone."""
+    folder = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(folder))
+    monkeypatch.delenv("HF_SYNTHLABELS_DATA", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a BERT without a head, two layers of 32, that knows sixteen words."""
+    from transformers import BertConfig, BertModel, BertTokenizer, set_seed
+
+    folder = tmp_path_factory.mktemp("encoder")
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILM, *SPORT, *FILLER]
+    tokenizer = BertTokenizer(vocab={word: code for code, word in enumerate(vocabulary)}, model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    set_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def toy() -> Callable[..., Dataset]:
+    """Make rows whose words tell the label, of many lengths; `label` is film (0) or sport (1)."""
+
+    def make(count: int, seed: int = 0) -> Dataset:
+        draw = random.Random(seed)
+        rows = []
+        for row in range(count):
+            words = draw.choices(FILLER, k=draw.randint(2, 24))
+            for _ in range(1 + len(words) // 4):
+                words[draw.randrange(len(words))] = draw.choice((FILM, SPORT)[row % 2])
+            rows.append({"text": " ".join(words), "label": row % 2})
+        features = Features({"text": Value("string"), "label": ClassLabel(names=["film", "sport"])})
+        return Dataset.from_list(rows, features=features)
+
+    return make
