@@ -1,0 +1,41 @@
+# Everything happens in .venv, which `make setup` fills; each target sets up what it needs.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+
+.PHONY: setup demo test slow check bench docs clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not here; run: make PYTHON=python3 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	# torch first and by its pin, so that nothing else pulls another build of it.
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,report,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/hf-synthlabels demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(STAMP)
+	@for file in benchmarks/*.py; do test -e "$$file" || { echo "no benchmarks yet"; exit 0; }; $(BIN)/python "$$file" || exit 1; done
+
+docs: $(STAMP)
+	$(BIN)/python -m pytest tests/test_documents.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
