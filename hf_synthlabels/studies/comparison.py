@@ -82,47 +82,37 @@ def compare(
     """
     began = time.monotonic()
     tell = progress or _silent
-    human, names = _human_column(recipe), recipe.schema_of_labels().names
     gate = Gate.parse(study.gate) if study.gate else None
-    columns, llm = recipe.task.columns, recipe.output.column
-    labelled = [row for row, code in enumerate(label_codes(test, human, names)) if code is not None]
-    if not labelled:
-        raise DataError(f"`human` {human!r} has no label in any of the {len(test)} test rows. Label some by hand.")
-    tested = test.select(labelled)
-    check = partial(validate, human=human, llm=llm, names=names, level=study.level, resamples=study.resamples)
-    drawn = draw_rows(label_codes(train, human, names), study.validation_rows, SAMPLE_SEED)
-    if not drawn:
-        raise DataError(f"`human` {human!r} has no label in any of the {len(train)} training rows. Label some by hand.")
-    tell(f"checking the LLM labels against {len(drawn)} human ones")
-    validation = check(train.select(drawn), gate=gate)
-    runner = _Runner(study, columns, names, tested, Journal(folder), tell)
+    rows = _checked_rows(study, recipe, train, test)
+    check = partial(
+        validate, human=rows.human, llm=rows.llm, names=rows.names, level=study.level, resamples=study.resamples
+    )
+    tell(f"checking the LLM labels against {len(rows.drawn)} human ones")
+    validation = check(train.select(rows.drawn), gate=gate)
+    runner = _Runner(study, recipe.task.columns, rows.names, rows.tested, Journal(folder), tell)
+    sources = _sources(train, rows)
     # The steps of the human arm hold for all, so that no arm sees more updates than another.
-    steps = runner.steps(len(train) - label_codes(train, human, names).count(None))
-    sources = [
-        ArmRows("human", "all human labels", label_codes(train, human, names), human),
-        ArmRows("llm", "LLM labels of the same rows", label_codes(train, llm, names), llm),
-        ArmRows("validation", "only the validation rows' human labels", _only(train, human, names, drawn), human),
-    ]
+    steps = runner.steps(len(train) - list(sources[0].codes).count(None))
     cells = [runner.run(train, source, steps) for source in sources]
     answers = [np.array([cell.predictions for cell in arm]) for arm in cells]
-    truth = np.array(label_codes(tested, human, names))
-    record: dict[str, Any] = next((entry for entry in reversed(provenance(train)) if entry["column"] == llm), {})
+    truth = np.array(label_codes(rows.tested, rows.human, rows.names))
+    record: dict[str, Any] = next((one for one in reversed(provenance(train)) if one["column"] == rows.llm), {})
     arms = [
-        scored_arm(source, arm, answer, truth, names, study=study, record=record)
+        scored_arm(source, arm, answer, truth, rows.names, study=study, record=record)
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
-    paired = compared(answers[1], answers[0], truth, names, study=study)
+    paired = compared(answers[1], answers[0], truth, rows.names, study=study)
     return StudyReport(
         name=study.name,
-        names=names,
+        names=tuple(rows.names),
         seeds=tuple(study.seeds),
         n_train=len(train),
-        n_test=len(tested),
-        n_test_unlabelled=len(test) - len(tested),
-        n_shared_texts=_shared_texts(train, tested, columns),
+        n_test=len(rows.tested),
+        n_test_unlabelled=len(test) - len(rows.tested),
+        n_shared_texts=_shared_texts(train, rows.tested, recipe.task.columns),
         validation=validation,
         train_agreement=check(train),
-        teacher=check(tested),
+        teacher=check(rows.tested),
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
@@ -131,6 +121,44 @@ def compare(
         provenance=record,
         references=tuple(reference.model_dump() for reference in study.references),
         environment=_environment(time.monotonic() - began),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of a study, checked, and how their columns are called."""
+
+    human: str
+    llm: str
+    names: Sequence[str]
+    tested: Dataset
+    """The test rows that have a human label."""
+    drawn: Sequence[int]
+    """The validation rows, as positions among the training rows."""
+
+
+def _checked_rows(study: Study, recipe: Recipe, train: Dataset, test: Dataset) -> _Rows:
+    human, names = recipe.task.human, recipe.schema_of_labels().names
+    if human is None:
+        raise DataError("`task.human` is missing in the recipe. Name the column with the human labels.")
+    labelled = [row for row, code in enumerate(label_codes(test, human, names)) if code is not None]
+    if not labelled:
+        raise DataError(f"`human` {human!r} has no label in any of the {len(test)} test rows. Label some by hand.")
+    drawn = draw_rows(label_codes(train, human, names), study.validation_rows, SAMPLE_SEED)
+    if not drawn:
+        raise DataError(f"`human` {human!r} has no label in any of the {len(train)} training rows. Label some by hand.")
+    return _Rows(human, recipe.output.column, names, test.select(labelled), drawn)
+
+
+def _sources(train: Dataset, rows: _Rows) -> tuple[ArmRows, ArmRows, ArmRows]:
+    """The label sources that are compared, each with its labels of the training rows."""
+    human, llm = (label_codes(train, column, rows.names) for column in (rows.human, rows.llm))
+    kept = set(rows.drawn)
+    few = [code if row in kept else None for row, code in enumerate(human)]
+    return (
+        ArmRows("human", "all human labels", human, rows.human),
+        ArmRows("llm", "LLM labels of the same rows", llm, rows.llm),
+        ArmRows("validation", "only the validation rows' human labels", few, rows.human),
     )
 
 
@@ -184,17 +212,6 @@ class _Runner:
 
 def _silent(line: str) -> None:
     """Progress for nobody."""
-
-
-def _human_column(recipe: Recipe) -> str:
-    if recipe.task.human is None:
-        raise DataError("`task.human` is missing in the recipe. Name the column with the human labels.")
-    return recipe.task.human
-
-
-def _only(train: Dataset, human: str, names: Sequence[str], drawn: Sequence[int]) -> list[int | None]:
-    kept = set(drawn)
-    return [code if row in kept else None for row, code in enumerate(label_codes(train, human, names))]
 
 
 def _shared_texts(train: Dataset, test: Dataset, columns: Sequence[str]) -> int:
