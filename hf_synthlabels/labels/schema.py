@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,7 +15,15 @@ from hf_synthlabels.errors import ConfigError
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["KINDS", "Kind", "LabelSchema", "Scale"]
+__all__ = ["KINDS", "Kind", "LabelSchema", "Scale", "visible"]
+
+INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]")
+
+
+def visible(text: str) -> str:
+    """The text as a reader sees it: composed characters, nothing of no width, no white space around it."""
+    return unicodedata.normalize("NFC", INVISIBLE.sub("", text)).strip()
+
 
 Kind = Literal[
     "text-classification",
@@ -98,12 +108,6 @@ class LabelSchema:
     ) -> LabelSchema:
         """Make a schema from names, or from a mapping of names to definitions."""
         names = tuple(labels)
-        for name in names:
-            if not isinstance(name, str):
-                raise ConfigError(
-                    f"`labels` has the name {name!r}, which YAML reads as {type(name).__name__}. "
-                    f'Put it in quotes: "{str(name).lower()}".'
-                )
         definitions: tuple[str, ...] = ()
         if isinstance(labels, Mapping) and any(labels.values()):
             definitions = tuple(str(definition or "") for definition in labels.values())
@@ -193,12 +197,17 @@ def _check_names(names: Sequence[str]) -> None:
     if not names:
         raise ConfigError("`labels` is empty. Give each label a name, and best a definition.")
     for name in names:
-        if not name.strip():
+        if not isinstance(name, str):
+            raise ConfigError(
+                f"`labels` has the name {name!r}, which YAML reads as {type(name).__name__}. "
+                f'Put it in quotes: "{str(name).lower()}".'
+            )
+        if not visible(name):
             raise ConfigError(f"`labels` has an empty name: {name!r}. Give each label a name.")
         if name != name.strip() or "\n" in name:
             raise ConfigError(f"`labels` has {name!r}. Remove the white space around it and line breaks.")
-    folded = [name.casefold() for name in names]
-    twice = [name for name in names if folded.count(name.casefold()) > 1]
+    folded = [visible(name).casefold() for name in names]
+    twice = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
     if twice:
         # An answer is matched without regard to case, so 'Pos' and 'pos' could not be told apart.
         raise ConfigError(f"`labels` has duplicate names: {twice}. Give each label a distinct name.")

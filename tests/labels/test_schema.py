@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features
+
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.labels import KINDS, Kind, LabelSchema, Scale
+
+CLOSED: tuple[Kind, ...] = ("text-classification", "multi-label", "text-pair", "token-classification")
+
+
+def schema_of(kind: Kind) -> LabelSchema:
+    names = ("film", "sport") if kind in CLOSED else ()
+    return LabelSchema(kind=kind, names=names, scale=Scale(1, 5) if kind == "text-scale" else None)
+
+
+VALUES: dict[Kind, Any] = {
+    "text-classification": 1,
+    "text-pair": 0,
+    "multi-label": [0, 1],
+    "text-scale": 2.5,
+    "token-classification": [{"start": 0, "end": 4, "text": "Rome", "label": 1}],
+    "question-answering": {"text": "Rome", "start": 7},
+    "text-generation": "a summary",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_feature_stores_a_value_and_none(kind: Kind) -> None:
+    features = Features({"label": schema_of(kind).feature()})
+    rows = Dataset.from_dict({"label": [VALUES[kind], None]}, features=features)
+    assert rows[0]["label"] == VALUES[kind]
+    assert rows[1]["label"] is None
+
+
+@pytest.mark.parametrize("kind", ["text-classification", "text-pair"])
+def test_codes_follow_the_order_of_the_names(kind: Kind) -> None:
+    schema = LabelSchema(kind=kind, names=("zebra", "ant", "Bee"))
+    assert schema.feature() == ClassLabel(names=["zebra", "ant", "Bee"])
+    assert [schema.code(name) for name in ("zebra", "ant", "Bee")] == [0, 1, 2]
+
+
+def test_code_of_an_unknown_name_says_which_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"^`label` 'Film' is not one of the schema's: film, sport\.$"):
+        schema_of("text-classification").code("Film")
+
+
+def test_response_schema_of_classification() -> None:
+    assert schema_of("text-classification").response_schema() == {
+        "type": "object",
+        "properties": {"label": {"type": "string", "enum": ["film", "sport"]}},
+        "required": ["label"],
+        "additionalProperties": False,
+    }
+
+
+def test_response_schema_offers_abstention_only_where_it_is_allowed() -> None:
+    schema = LabelSchema(names=("film", "sport"), abstain=True)
+    assert schema.response_schema()["properties"]["label"]["enum"] == ["film", "sport", "abstain"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "label"),
+    [
+        ("multi-label", {"type": "array", "items": {"type": "string", "enum": ["film", "sport"]}, "uniqueItems": True}),
+        ("text-scale", {"type": "number", "minimum": 1, "maximum": 5}),
+        (
+            "token-classification",
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {"text": {"type": "string"}, "label": {"type": "string", "enum": ["film", "sport"]}},
+                    "required": ["text", "label"],
+                    "additionalProperties": False,
+                },
+            },
+        ),
+        ("question-answering", {"type": "string"}),
+        ("text-generation", {"type": "string"}),
+    ],
+)
+def test_response_schema_of_the_other_kinds(kind: Kind, label: dict[str, Any]) -> None:
+    assert schema_of(kind).response_schema()["properties"] == {"label": label}
+
+
+def test_from_labels_reads_a_mapping_with_definitions() -> None:
+    schema = LabelSchema.from_labels({"film": "About cinema.", "sport": None}, guidelines="Look twice.", abstain=True)
+    assert schema.names == ("film", "sport")
+    assert schema.definitions == ("About cinema.", "")
+    assert (schema.guidelines, schema.abstain) == ("Look twice.", True)
+    assert schema.describe("film") == "film: About cinema."
+    assert schema.describe("sport") == "sport"
+
+
+@pytest.mark.parametrize("labels", [["film", "sport"], {"film": None, "sport": None}, {"film": "", "sport": ""}])
+def test_names_alone_make_a_schema_without_definitions(labels: Any) -> None:
+    schema = LabelSchema.from_labels(labels)
+    assert schema == LabelSchema(names=("film", "sport"))
+    assert schema.describe("film") == "film"
+
+
+@pytest.mark.parametrize(
+    ("labels", "match"),
+    [
+        ([], r"`labels` is empty"),
+        (["film"], r"`labels` has one name only: \['film'\]"),
+        (["film", "film"], r"duplicate names: \['film', 'film'\]"),
+        (["Pos", "pos", "neg"], r"duplicate names: \['Pos', 'pos'\]"),
+        (["STRASSE", "straße"], r"duplicate names"),
+        (["caf\u00e9", "cafe\u0301"], r"duplicate names"),
+        (["film", "fi\u200blm"], r"duplicate names"),
+        (["film", ""], r"empty name: ''"),
+        (["film", "  "], r"empty name: '  '"),
+        (["film", "\u200b"], r"empty name"),
+        (["film", " sport"], r"`labels` has ' sport'\. Remove the white space"),
+        (["film", "spo\nrt"], r"`labels` has 'spo\\nrt'\. Remove the white space"),
+        (["film", "Abstain"], r"the name 'abstain', which means no label"),
+        ([True, False], r"the name True, which YAML reads as bool\. Put it in quotes: \"true\"\."),
+        ({"film": None, False: None}, r"the name False, which YAML reads as bool\. Put it in quotes: \"false\"\."),
+        ([1, 2], r"the name 1, which YAML reads as int\. Put it in quotes: \"1\"\."),
+        ({None: "nothing", "film": "cinema"}, r"the name None, which YAML reads as NoneType"),
+    ],
+)
+def test_bad_labels_are_one_line(labels: Any, match: str) -> None:
+    with pytest.raises(ConfigError, match=match) as caught:
+        LabelSchema.from_labels(labels)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"kind": "sentiment", "names": ("a", "b")}, r"`kind` is 'sentiment'\. Choose one of: text-classification, "),
+        ({"names": ("a", "b"), "definitions": ("one",)}, r"`labels` has 2 names and 1 definitions"),
+        ({"names": ("a", 2)}, r"`labels` has the name 2"),
+        ({"kind": "text-generation", "names": ("a", "b")}, r"kind 'text-generation' has no label names"),
+        ({"kind": "text-scale"}, r"`scale` belongs to kind 'text-scale'"),
+        ({"names": ("a", "b"), "scale": Scale(0, 1)}, r"`scale` belongs to kind 'text-scale' and to no other"),
+    ],
+)
+def test_fields_that_do_not_fit_are_one_line(fields: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match) as caught:
+        LabelSchema(**fields)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_one_name_is_enough_where_none_of_it_is_an_answer() -> None:
+    assert LabelSchema(kind="multi-label", names=("spam",)).names == ("spam",)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "step", "match"),
+    [
+        (5, 1, 1.0, r"`scale` runs from 5 to 1\."),
+        (1, 1, 1.0, r"`scale` runs from 1 to 1\."),
+        (float("nan"), 1, 1.0, r"`scale` runs from nan"),
+        (1, 5, 0.0, r"`scale.step` is 0.0\."),
+        (1, 5, -1.0, r"`scale.step` is -1.0\."),
+    ],
+)
+def test_bad_scales(low: float, high: float, step: float, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        Scale(low, high, step)
+
+
+BASE = LabelSchema(names=("film", "sport"), definitions=("Cinema.", "Games."), guidelines="Read on.")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "text-pair"},
+        {"names": ("film", "sports")},
+        {"names": ("sport", "film")},
+        {"definitions": ("Cinema!", "Games.")},
+        {"definitions": ()},
+        {"guidelines": ""},
+        {"abstain": True},
+    ],
+)
+def test_fingerprint_changes_with_each_field(changes: dict[str, Any]) -> None:
+    assert dataclasses.replace(BASE, **changes).fingerprint() != BASE.fingerprint()
+
+
+def test_fingerprint_changes_with_each_end_and_step_of_the_scale() -> None:
+    scales = [Scale(1, 5), Scale(0, 5), Scale(1, 6), Scale(1, 5, 0.5), Scale(1, 5, None)]
+    assert len({LabelSchema(kind="text-scale", scale=scale).fingerprint() for scale in scales}) == 5
+
+
+def test_fingerprint_is_the_same_for_equal_schemas() -> None:
+    again = LabelSchema.from_labels({"film": "Cinema.", "sport": "Games."}, guidelines="Read on.")
+    assert again.fingerprint() == BASE.fingerprint()
+    assert re.fullmatch(r"[0-9a-f]{16}", again.fingerprint())
