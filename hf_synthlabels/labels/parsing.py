@@ -4,28 +4,27 @@ The ladder, from the strictest rung down; the first rung that finds anything dec
 
 1. a JSON object (bare, fenced, or with prose around it) whose `label` is a label name; the last one wins;
 2. the whole answer is a label name, once quotes, markup and the final stop are taken off;
-3. a verdict, `label: X` or `answer is X`; the last one wins;
+3. a verdict, `label: X` or `answer is X`; the last one wins, and an off-menu `label: X` takes back those before it;
 4. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
    and nothing there negates.
 
-Names are compared exactly, then without regard to case. There is no "nearest" label: what does not match is
-`unparsed`, which the caller counts and shows.
+Names are compared without regard to case and to characters of no width. There is no "nearest" label: what does not
+match is `unparsed`, which the caller counts and shows.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hf_synthlabels.labels.schema import LabelSchema
+from hf_synthlabels.labels.schema import LabelSchema, visible
 
 __all__ = ["PARSER_VERSION", "Answer", "parse"]
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
 
 ABSTENTION = "abstain"
@@ -33,9 +32,11 @@ ABSTENTION = "abstain"
 WRAPPERS = " \t\r\n\"'`*_#“”‘’«»„‚‹›「」『』()[]{}<>.,;:!?。、-"
 """What may stand around a label without being part of the answer."""
 
-INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]")
+LEADING = re.escape(WRAPPERS)
+TRAILING = re.escape(WRAPPERS.replace("#", ""))
+"""As regular expressions; a heading begins with '#', but 'C#' is not C."""
 
-VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,6}(?:is|are|=|:)?\s*", re.I)
+VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b(?:\W{0,6}(?:is|are|=|:))?", re.I)
 EXPLICIT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,4}[:=]", re.I)
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",
@@ -59,35 +60,43 @@ def parse(schema: LabelSchema, text: str) -> Answer:
         schema: a schema of kind `text-classification` or `text-pair`.
         text: the answer as it came from the annotator.
     """
-    cleaned = INVISIBLE.sub("", unicodedata.normalize("NFC", text)).strip()
+    cleaned = visible(text)
     if not cleaned:
         return Answer("unparsed", reason="the answer is empty")
     if (value := _last_json_label(cleaned)) is not None:
         # A JSON verdict that is off the menu is not rescued by the prose around it.
         return _read(schema, value) or Answer("unparsed", reason=f"`label` is {value!r}, not in the schema")
-    for candidate in (cleaned, _last_verdict(schema, cleaned)):
-        if candidate is not None and (answer := _read(schema, candidate)):
-            return answer
+    menu = _menu(schema)
+    name = _last_verdict(menu, cleaned.casefold())
+    if answer := _read(schema, cleaned) or (_answer(name) if name else None):
+        return answer
     # After 'Answer:' only what follows can be the answer: 'a VLDB topic. Answer: SIGMOD' names no label.
-    return _only_mention(schema, EXPLICIT.split(cleaned)[-1])
+    return _only_mention(menu, EXPLICIT.split(cleaned.casefold())[-1])
+
+
+def _menu(schema: LabelSchema) -> dict[str, str]:
+    """What may be answered, the longest first: as it is compared, and as it is written."""
+    written = [*schema.names, *([ABSTENTION] if schema.abstain else [])]
+    menu = {visible(name).casefold(): name for name in written}
+    return dict(sorted(menu.items(), key=lambda item: len(item[0]), reverse=True))
+
+
+def _answer(name: str) -> Answer:
+    # No label may be named so: the schema refuses it.
+    if name == ABSTENTION:
+        return Answer("abstained", reason="the annotator abstained")
+    return Answer("labelled", label=name)
 
 
 def _read(schema: LabelSchema, value: Any) -> Answer | None:
-    """The label that a value names exactly or but for case and wrapping."""
+    """The label that a value names but for case and wrapping."""
     if not isinstance(value, str):
         return None
-    for candidate in (value, value.strip(), value.strip(WRAPPERS)):
-        for name in schema.names:
-            if name == candidate:
-                return Answer("labelled", label=name)
-        for name in schema.names:
-            if name.casefold() == candidate.casefold() or (
-                # A name may itself end in a wrapping character, as 'C++ (core)' does.
-                candidate and name.strip(WRAPPERS).casefold() == candidate.casefold()
-            ):
-                return Answer("labelled", label=name)
-        if schema.abstain and candidate.casefold() == ABSTENTION:
-            return Answer("abstained", reason="the annotator abstained")
+    folded = visible(value).casefold()
+    # Longest names first: '"C#"' is C# in wrapping, not C.
+    for compared, name in _menu(schema).items():
+        if re.fullmatch(f"[{LEADING}]*{re.escape(compared)}[{TRAILING}]*", folded):
+            return _answer(name)
     return None
 
 
@@ -124,33 +133,34 @@ def _single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return out
 
 
-def _last_verdict(schema: LabelSchema, text: str) -> str | None:
+def _last_verdict(menu: dict[str, str], text: str) -> str | None:
     """What the last `label: X` of the text names, when X is followed by nothing but the end of its clause."""
     found = None
-    longest_first = sorted([*schema.names, *([ABSTENTION] if schema.abstain else [])], key=len, reverse=True)
     for match in VERDICT.finditer(text):
-        rest = text[match.end() :].lstrip(WRAPPERS)
-        for name in longest_first:
-            after = rest[len(name) :]
-            if rest.casefold().startswith(name.casefold()) and re.match(r"[\"'`*_)\]}]*\s*(?:[.;,\n]|$)", after):
+        rest = text[match.end() :]
+        for compared, name in menu.items():
+            if re.match(rf"\W{{0,12}}?{re.escape(compared)}[\"'`*_)\]}}]*\s*(?:[.;,](?!\d)|\n|$)", rest):
                 found = name
                 break
+        else:
+            if EXPLICIT.match(text, match.start()):
+                found = None
     return found
 
 
-def _only_mention(schema: LabelSchema, text: str) -> Answer:
+def _only_mention(menu: dict[str, str], text: str) -> Answer:
     """The one label name that occurs in the text as a whole word, unless the text negates anything."""
-    remaining = text
     mentioned = []
     # Longest names first, and each mention is cut out, so that 'very good' is not also a mention of 'good'.
-    for name in sorted(schema.names, key=len, reverse=True):
-        pattern = re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.I)
-        if pattern.search(remaining):
+    for compared, name in menu.items():
+        # 'non-toxic' is no mention of toxic, 'C++' none of C, and '4.5' none of 4 or 5.
+        pattern = re.compile(rf"(?<!\w)(?<!\w-)(?<!\d[.,]){re.escape(compared)}(?![\w+#]|-\w|[.,]\d)")
+        if pattern.search(text):
             mentioned.append(name)
-            remaining = pattern.sub("\0", remaining)
+            text = pattern.sub("\0", text)
     if len(mentioned) != 1:
         said = "no label of the schema" if not mentioned else f"several labels: {', '.join(sorted(mentioned))}"
         return Answer("unparsed", reason=f"the answer names {said}")
-    if NEGATION.search(remaining):
+    if NEGATION.search(text):
         return Answer("unparsed", reason=f"the answer names {mentioned[0]!r} but negates something")
-    return Answer("labelled", label=mentioned[0])
+    return _answer(mentioned[0])

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.labels import PARSER_VERSION, Answer, LabelSchema, parse
+
+VENUES = LabelSchema(names=("VLDB", "ICML", "ACL"))
+GRADES = LabelSchema(names=("good", "very good", "bad"))
+OPEN = LabelSchema(names=("good", "bad"), abstain=True)
+
+
+def label(schema: LabelSchema, text: str) -> str | None:
+    """The label read, None for an unparsed answer; anything else fails."""
+    answer = parse(schema, text)
+    assert answer.status == ("unparsed" if answer.label is None else "labelled")
+    assert bool(answer.reason) == (answer.label is None)
+    return answer.label
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "VLDB",
+        "vldb",
+        " VLDB\n",
+        "VLDB.",
+        '"VLDB"',
+        "'vldb'",
+        "**VLDB**",
+        "`VLDB`",
+        "__VLDB__",
+        "# VLDB",
+        "- VLDB",
+        "> VLDB",
+        "[VLDB]",
+        "<VLDB>",
+        "```\nVLDB\n```",
+        "“VLDB”",
+        "«VLDB»",
+        "« VLDB »",
+        "„VLDB“",
+        "‚VLDB‘",
+        "‹VLDB›",
+        "「VLDB」",
+        "『VLDB』。",
+        "\ufeffVLDB",
+        "V\u200bLD\u2060B",
+        "VL\u00adDB\u200f",
+    ],
+)
+def test_the_name_alone_in_any_wrapping(text: str) -> None:
+    assert parse(VENUES, text) == Answer("labelled", label="VLDB")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"label": "VLDB"}', "VLDB"),
+        ('{"label": "vldb"}', "VLDB"),
+        ('{"label": " **VLDB** "}', "VLDB"),
+        ('{"label": "V\\u200bLDB"}', "VLDB"),
+        ('```json\n{"label": "ACL"}\n```', "ACL"),
+        ('ICML fits less well. {"label": "ACL", "reason": "not ICML"} Let me know if ICML is meant!', "ACL"),
+        ('{"label": "ACL"} No, wait: {"label": "ICML"}', "ICML"),
+        ('{"label": "ACL"} because {"confidence": 0.9}', "ACL"),
+        ('{"set": {1, 2}} {"label": "ACL"}', "ACL"),
+        ('{"text": "a {"label": "ACL"}', "ACL"),
+        ('{"label": "ACL", "label": "ACL"}', "ACL"),
+        ("{'label': 'ACL'}", "ACL"),
+        ('{"label": "ACL"', "ACL"),
+        ('{"label": "SIGMOD"}', None),
+        ('This is a VLDB paper: {"label": "SIGMOD"}', None),
+        ('{"label": "VLDB"} or rather {"label": "SIGMOD"}', None),
+        ('{"label": "VLDB"} or rather {"label": null}', None),
+        ('{"label": "VLDB or ICML"}', None),
+        ('{"label": ["VLDB"]}', None),
+        ('{"label": 0}', None),
+        ('{"label": true}', None),
+        ('{"label": null}', None),
+        ('{"label": ""}', None),
+        ('{"label": "VLDB", "label": "ICML"}', None),
+        ('{"label": "VLDB", "label": "ICML", "label": "VLDB"}', None),
+    ],
+)
+def test_a_json_verdict_decides(text: str, expected: str | None) -> None:
+    assert label(VENUES, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("label: VLDB", "VLDB"),
+        ("Label = vldb.", "VLDB"),
+        ("Answer: **VLDB**", "VLDB"),
+        ('The answer is "VLDB".', "VLDB"),
+        ("Final answer:\n\nVLDB", "VLDB"),
+        ("**Classification:** VLDB\n\nICML and ACL are about other things.", "VLDB"),
+        ("It is not ICML and not ACL, so the answer is VLDB.", "VLDB"),
+        ("The label is ICML. On second thought, the label is ACL.", "ACL"),
+        ("label: ICML\nlabel: ACL", "ACL"),
+        ("A VLDB topic. Answer: SIGMOD", None),
+        ("Answer: VLDB. No: Answer: SIGMOD", None),
+        ("Answer: not VLDB", None),
+        ("Answer: VLDB or ICML", None),
+        ("ICML comes to mind. Answer: an ACL paper", "ACL"),
+        ("Answer:", None),
+    ],
+)
+def test_the_last_verdict_decides(text: str, expected: str | None) -> None:
+    assert label(VENUES, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I would say that this is a VLDB paper.", "VLDB"),
+        ("VLDB, because VLDB is about databases.", "VLDB"),
+        ("VLDB/2024", "VLDB"),
+        ("It belongs to VLDB or ICML.", None),
+        ("It is not VLDB.", None),
+        ("This isn't VLDB.", None),
+        ("This isn’t VLDB.", None),
+        ("Anything rather than VLDB!", None),
+        ("It can never be VLDB", None),
+        ("None: a VLDB paper has tables", None),
+        ("A non-VLDB paper", None),
+        ("VLDBs", None),
+        ("PVLDB", None),
+        ("SIGMOD", None),
+        ("", None),
+        (" \n\u200b", None),
+        ("?!", None),
+    ],
+)
+def test_one_mention_decides_unless_something_is_negated(text: str, expected: str | None) -> None:
+    assert label(VENUES, text) == expected
+
+
+def test_the_reason_says_what_was_wrong() -> None:
+    assert parse(VENUES, "  ").reason == "the answer is empty"
+    assert parse(VENUES, '{"label": "SIGMOD"}').reason == "`label` is 'SIGMOD', not in the schema"
+    assert parse(VENUES, "SIGMOD").reason == "the answer names no label of the schema"
+    assert parse(VENUES, "VLDB and ICML").reason == "the answer names several labels: ICML, VLDB"
+    assert parse(VENUES, "Surely not VLDB").reason == "the answer names 'VLDB' but negates something"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("very good", "very good"),
+        ("Very Good!", "very good"),
+        ("good", "good"),
+        ("I find it very good.", "very good"),
+        ("I find it good.", "good"),
+        ("It is good, even very good.", None),
+        ("The answer is very good.", "very good"),
+        ("The answer is good.", "good"),
+        ("goodness", None),
+    ],
+)
+def test_a_longer_name_is_no_mention_of_the_shorter_one_in_it(text: str, expected: str | None) -> None:
+    assert label(GRADES, text) == expected
+
+
+@pytest.mark.parametrize("text", ["abstain", "ABSTAIN.", '{"label": "abstain"}', "Answer: abstain", "I abstain here."])
+def test_abstention_only_where_it_is_allowed(text: str) -> None:
+    assert parse(OPEN, text) == Answer("abstained", reason="the annotator abstained")
+    assert label(GRADES, text) is None
+
+
+def test_abstention_beside_a_label_is_no_label() -> None:
+    assert label(OPEN, "I abstain, though it may be good.") is None
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "expected"),
+    [
+        (("C", "C++", "C#"), "C", "C"),
+        (("C", "C++", "C#"), "c++", "C++"),
+        (("C", "C++", "C#"), '"C++"', "C++"),
+        (("C", "C++", "C#"), '"c#"', "C#"),
+        (("C#", "C"), "c", "C"),
+        (("C", "C++", "C#"), "Answer: C#.", "C#"),
+        (("C", "C++", "C#"), "This is C++ code.", "C++"),
+        (("C", "Java"), "C++", None),
+        (("C", "Java"), "C#", None),
+        (("C", "Java"), "This is C# code.", None),
+        (("C++ (core)", "C++ (other)"), "`C++ (core)`", "C++ (core)"),
+        (("C++ (core)", "C++ (other)"), "The answer is C++ (other).", "C++ (other)"),
+        (("N/A", "A", "N"), "N/A", "N/A"),
+        (("N/A", "A", "N"), "n/a.", "N/A"),
+        (("N/A", "A", "N"), "label: N/A", "N/A"),
+        (("N/A", "A", "N"), "I think it is N/A here", "N/A"),
+        (("(a)", "(b)"), "(a)", "(a)"),
+        (("(a)", "(b)"), "Answer: (b)", "(b)"),
+        (("#a", "a"), "Answer: #a", "#a"),
+        (("yes", "no"), "no", "no"),
+        (("yes", "no"), "No.", "no"),
+        (("relevant", "not relevant"), "It is not relevant.", "not relevant"),
+        (("toxic", "neutral"), "The comment is non-toxic.", None),
+        (("3", "4", "5"), "3.", "3"),
+        (("3", "4", "5"), "Answer: 4.5", None),
+        (("3", "4", "5"), "It deserves 4.5 of them", None),
+        (("3", "4", "5"), "3,000 stars", None),
+        (("naïve", "größer"), "GRÖSSER", "größer"),
+        (("cafe\u0301", "bar"), "caf\u00e9", "cafe\u0301"),
+        (("caf\u00e9", "bar"), "A cafe\u0301 it is", "caf\u00e9"),
+        (("積極", "消極"), "「積極」。", "積極"),
+        (("می\u200cشود", "نیست"), "میشود", "می\u200cشود"),
+    ],
+)
+def test_names_with_punctuation_and_of_other_scripts(names: tuple[str, ...], text: str, expected: str | None) -> None:
+    assert label(LabelSchema(names=names), text) == expected
+
+
+def test_a_deep_answer_is_read_without_running_out_of_stack() -> None:
+    assert label(VENUES, '{"label":' * 3000) is None
+    assert label(VENUES, "[" * 5000 + " VLDB") == "VLDB"
+
+
+def test_the_version_of_the_parser_is_a_number() -> None:
+    assert PARSER_VERSION >= 1
+
+
+PIECES = [
+    "good",
+    "very good",
+    "bad",
+    "label",
+    "answer is",
+    "Answer:",
+    "{",
+    "}",
+    '"',
+    "not",
+    ":",
+    "\u200b",
+    "\n",
+    "abstain",
+]
+TEXTS = st.text() | st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).map(" ".join)
+
+
+@given(text=TEXTS, abstain=st.booleans())
+def test_parse_never_raises_and_never_leaves_the_schema(text: str, abstain: bool) -> None:
+    schema = LabelSchema(names=("good", "very good", "bad"), abstain=abstain)
+    answer = parse(schema, text)
+    assert answer.label in (*schema.names, None)
+    assert (answer.status == "labelled") == (answer.label is not None)
+    assert answer.status != "abstained" or abstain
+
+
+def make_schema(names: list[str]) -> LabelSchema | None:
+    try:
+        return LabelSchema(names=tuple(names))
+    except ConfigError:
+        return None
+
+
+NAME = st.text(st.characters(exclude_characters='{}"`\n', exclude_categories=["Cs"]), min_size=1, max_size=8)
+SCHEMAS = st.lists(NAME, min_size=2, max_size=4).map(make_schema).filter(lambda schema: schema is not None)
+
+
+@settings(deadline=None)
+@given(schema=SCHEMAS, pick=st.integers(0, 3))
+def test_each_name_reads_as_itself(schema: LabelSchema, pick: int) -> None:
+    name = schema.names[pick % len(schema.names)]
+    wrapped = json.dumps({"label": name})
+    for text in (name, f'"{name}"', f"`{name}`", wrapped, json.dumps({"label": name}, ensure_ascii=False)):
+        assert parse(schema, text) == Answer("labelled", label=name)
+    assert parse(schema, f"```json\n{wrapped}\n```") == Answer("labelled", label=name)
