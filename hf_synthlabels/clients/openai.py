@@ -147,8 +147,10 @@ class OpenAIClient:
                             await asyncio.sleep(0.005)
 
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._max_in_flight):
-                    group.create_task(work())
+                workers = [group.create_task(work()) for _ in range(self._max_in_flight)]
+                watcher = group.create_task(_cancel_once(stop, workers))
+                await asyncio.wait(workers)
+                watcher.cancel()
 
     async def _ask(self, session: Any, request: Request, stop: threading.Event) -> Completion:
         """Send one request until it is answered, refused, or has been tried often enough."""
@@ -161,15 +163,17 @@ class OpenAIClient:
                 async with session.post(f"{self.base_url}/chat/completions", json=self._body(request)) as response:
                     if response.status == 200:
                         return _completion(request.key, await response.json(content_type=None))
-                    failure = Failure("http", _error_message(await response.text()), response.status)
-                    pause_s = _retry_after_s(response.headers) or pause_s
+                    # A server may quote the key that it refuses.
+                    said = _without(self._key(), await response.text(errors="replace"))
+                    failure = Failure("http", _error_message(said), response.status)
+                    pause_s = _retry_after_s(response.headers, otherwise=pause_s)
                     if response.status not in RETRIED_STATUSES:
                         break
             except TimeoutError:
                 failure = Failure("timeout", f"no answer within {self._timeout_s:g} s")
             except (aiohttp.ClientError, OSError) as error:
                 failure = Failure("connection", f"{type(error).__name__}: {error}"[:200])
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
                 failure = Failure(
                     "malformed", f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
                 )
@@ -197,10 +201,13 @@ class OpenAIClient:
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 
+    def _key(self) -> str:
+        return os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
+
     def _headers(self) -> dict[str, str]:
         if self._api_key_env is None:
             return {}
-        key = os.environ.get(self._api_key_env, "").strip()
+        key = self._key()
         if not key:
             raise MissingKeyError(
                 f"`teacher.api_key_env` names {self._api_key_env!r}, which is not set. "
@@ -210,7 +217,7 @@ class OpenAIClient:
 
 
 def _completion(key: int, body: Mapping[str, Any]) -> Completion:
-    """Read a chat completion; raises KeyError, IndexError or TypeError when it is none."""
+    """Read a chat completion; raises LookupError, TypeError or AttributeError when it is none."""
     choice = body["choices"][0]
     message = choice["message"]
     refusal = message.get("refusal")
@@ -218,9 +225,13 @@ def _completion(key: int, body: Mapping[str, Any]) -> Completion:
     reason: FinishReason = "stop"
     if choice.get("finish_reason") in ("length", "content_filter"):
         reason = choice["finish_reason"]
+    text = refusal or message.get("content") or ""
+    if not isinstance(text, str):
+        raise TypeError(f"`content` is a {type(text).__name__}, not a text")
     return Completion(
         key,
-        text=refusal or message.get("content") or "",
+        # JSON can hold half a surrogate pair, which no file and no table can.
+        text=text.encode(errors="replace").decode(),
         finish_reason=reason,
         refusal=bool(refusal),
         usage=Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
@@ -235,18 +246,34 @@ def _error_message(text: str) -> str:
     try:
         body = json.loads(text)
     except ValueError:
-        return text.strip()[:200] or "no message"
+        return _one_line(text) or "no message"
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message", error) if isinstance(error, dict) else error
-    return str(message)[:200]
+    return _one_line(str(message)) or "no message"
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:200]
+
+
+def _without(key: str, text: str) -> str:
+    return text.replace(key, "***") if key else text
+
+
+def _retry_after_s(headers: Mapping[str, str], *, otherwise: float) -> float:
     """The seconds of a `Retry-After` header, within reason."""
     try:
         return min(LONGEST_WAIT_S, max(0.0, float(headers["Retry-After"])))
     except (KeyError, ValueError):
-        return None
+        return otherwise
+
+
+async def _cancel_once(stop: threading.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel the tasks when nobody waits for them any more, whatever they wait for."""
+    while not stop.is_set():
+        await asyncio.sleep(0.02)
+    for task in tasks:
+        task.cancel()
 
 
 def _empty(answers: queue.Queue[Completion | BaseException | None]) -> None:
