@@ -75,7 +75,11 @@ def run_or_fail(command: list[str], folder: Path, where: str) -> None:
 
 
 def test_blocks_know_language_line_file_and_reason() -> None:
-    text = "a\n\n```python\nx = 1\n```\n<!-- file: r.yaml -->\n```yaml\na: 1\n```\n<!-- no-run: a server -->\n```bash\nls\n```\n"
+    text = (
+        "a\n\n```python\nx = 1\n```\n"
+        "<!-- file: r.yaml -->\n```yaml\na: 1\n```\n"
+        "<!-- no-run: a server -->\n```bash\nls\n```\n"
+    )
     assert list(blocks(text)) == [
         Block("python", "x = 1\n", 3),
         Block("yaml", "a: 1\n", 6, file="r.yaml"),

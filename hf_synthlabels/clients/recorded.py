@@ -72,7 +72,8 @@ class RecordedClient:
         elif request.draw > 0:
             return _missing(request, f"column {self._column!r} holds one answer, `draws` asks for more")
         if self._names is not None and isinstance(value, int):
-            value = self._names[value]
+            # The code -1 is how a `ClassLabel` column says that there is no label.
+            value = self._names[value] if 0 <= value < len(self._names) else None
         return Completion(request.key, text=_text(value))
 
     def _from_file(self, request: Request) -> Completion:
@@ -96,9 +97,12 @@ def _text(value: Any) -> str:
 def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
     answers: dict[str, list[Any]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ClientError(f"`teacher.file` {str(path)!r} can not be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ClientError(f"`teacher.file` {str(path)!r} is not UTF-8: {error.reason}.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

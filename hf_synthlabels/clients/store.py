@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS answers (
 def request_key(content: Mapping[str, Any]) -> str:
     """The address of an answer: the SHA-256 of all that can change it, as canonical JSON."""
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    # Half a surrogate pair can not be encoded otherwise.
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
 
 
 class ResponseStore:
@@ -58,6 +59,7 @@ class ResponseStore:
             raise self._error("opened", error) from error
         self._pending: queue.Queue[tuple[str, str] | threading.Event | None] = queue.Queue()
         self._failure: Exception | None = None
+        self._closed = False
         self._writer = threading.Thread(target=self._write, name="response-store", daemon=True)
         self._writer.start()
 
@@ -82,28 +84,31 @@ class ResponseStore:
     def put(self, key: str, answer: Mapping[str, Any]) -> None:
         """Keep an answer. It is on disk after the next group commit, at the latest after `flush`."""
         self._check()
-        self._pending.put((key, json.dumps(answer, ensure_ascii=False, sort_keys=True)))
+        self._pending.put((key, json.dumps(answer, sort_keys=True)))
 
     def flush(self) -> None:
         """Wait until everything that was put is on disk."""
         written = threading.Event()
         self._pending.put(written)
         while not written.wait(0.1):
-            if not self._writer.is_alive():
-                break
-        self._check()
+            self._check()
 
     def __len__(self) -> int:
         with self._reading:
             return int(self._reader.execute("SELECT count(*) FROM answers").fetchone()[0])
 
     def close(self) -> None:
-        """Write what is pending and let go of the file."""
+        """Write what is pending and let go of the file; a second time does nothing."""
+        if self._closed:
+            return
         self._pending.put(None)
         self._writer.join()
         with self._reading:
             self._reader.close()
-        self._check()
+        try:
+            self._check()
+        finally:
+            self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -116,6 +121,8 @@ class ResponseStore:
     def _connect(self) -> sqlite3.Connection:
         # Transactions are begun and committed by hand, hence no isolation level.
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
+        # A payload that is no text any more is one whose checksum does not hold, not an error.
+        connection.text_factory = lambda content: content.decode(errors="replace")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         return connection
@@ -126,7 +133,8 @@ class ResponseStore:
             while not self._commit_group(connection):
                 pass
             connection.close()
-        except sqlite3.Error as error:
+        except Exception as error:
+            # Whatever it is, it must come up in `put` or `flush`, not end this thread in silence.
             self._failure = error
 
     def _commit_group(self, connection: sqlite3.Connection) -> bool:
@@ -158,6 +166,8 @@ class ResponseStore:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._error("written", self._failure) from self._failure
+        if self._closed:
+            raise self._error("written", ValueError("it is closed"))
 
     def _error(self, verb: str, error: Exception) -> StoreError:
         return StoreError(
@@ -166,5 +176,7 @@ class ResponseStore:
         )
 
 
-def _checksum(payload: str) -> str:
+def _checksum(payload: object) -> str:
+    if not isinstance(payload, str):
+        return "not a text"
     return hashlib.sha256(payload.encode()).hexdigest()[:16]

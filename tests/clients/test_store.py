@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_synthlabels.clients import ResponseStore, request_key
+from hf_synthlabels.errors import StoreError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "answers.sqlite"
+
+
+def test_what_was_put_is_there_after_flush(path: Path) -> None:
+    with ResponseStore(path) as store:
+        assert (len(store), store.get(["a"])) == (0, {})
+        store.put("a", {"text": "gut ✓", "usage": {"n": 1}})
+        store.put("b", {"text": "half of a pair: \ud83d"})
+        store.flush()
+        assert len(store) == 2
+        assert store.get(["a", "b", "c"]) == {
+            "a": {"text": "gut ✓", "usage": {"n": 1}},
+            "b": {"text": "half of a pair: \ud83d"},
+        }
+
+
+def test_the_last_answer_to_a_key_stays(path: Path) -> None:
+    with ResponseStore(path) as store:
+        store.put("a", {"text": "first"})
+        store.put("a", {"text": "second"})
+        store.flush()
+        assert len(store) == 1
+        assert store.get(["a"]) == {"a": {"text": "second"}}
+
+
+def test_many_keys_at_once(path: Path) -> None:
+    with ResponseStore(path) as store:
+        for number in range(1200):
+            store.put(f"key {number}", {"text": str(number)})
+        store.flush()
+        found = store.get(f"key {number}" for number in range(2000))
+    assert found == {f"key {number}": {"text": str(number)} for number in range(1200)}
+
+
+def test_without_flush_it_is_written_by_itself(path: Path) -> None:
+    with ResponseStore(path) as store:
+        store.put("a", {"text": "good"})
+        waited = threading.Event()
+        for _ in range(100):
+            if store.get(["a"]):
+                break
+            waited.wait(0.05)
+        assert store.get(["a"]) == {"a": {"text": "good"}}
+
+
+def test_closing_writes_what_is_pending(path: Path) -> None:
+    store = ResponseStore(path)
+    for number in range(250):
+        store.put(str(number), {"text": "good"})
+    store.close()
+    store.close()
+    with ResponseStore(path) as again:
+        assert len(again) == 250
+
+
+def test_a_closed_store_takes_nothing(path: Path) -> None:
+    store = ResponseStore(path)
+    store.close()
+    with pytest.raises(StoreError, match="can not be written: it is closed"):
+        store.put("a", {"text": "good"})
+    with pytest.raises(StoreError, match="can not be written: it is closed"):
+        store.flush()
+    with pytest.raises(StoreError, match="can not be read"):
+        store.get(["a"])
+
+
+def test_several_threads_write_at_once(path: Path) -> None:
+    with ResponseStore(path) as store:
+
+        def work(worker: int) -> None:
+            for number in range(100):
+                store.put(f"{worker}-{number}", {"text": str(number)})
+                store.get([f"{worker}-{number}"])
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        store.flush()
+        assert len(store) == 400
+
+
+CHILD = """
+import os, signal, sys
+from hf_synthlabels.clients import ResponseStore
+path, name, count, end = sys.argv[1:]
+store = ResponseStore(path)
+for number in range(int(count)):
+    store.put(f"{name} {number}", {"text": str(number)})
+    if number % 50 == 49:
+        store.flush()
+store.flush()
+if end == "kill":
+    store.put("too late", {"text": "perhaps"})
+    os.kill(os.getpid(), signal.SIGKILL)
+store.close()
+"""
+
+
+def start(path: Path, name: str, count: int, end: str = "close") -> subprocess.Popen[bytes]:
+    # The package is imported from where this process found it.
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    return subprocess.Popen([sys.executable, "-c", CHILD, str(path), name, str(count), end], env=environment)
+
+
+def test_kill_after_flush_loses_nothing(path: Path) -> None:
+    child = start(path, "child", 120, "kill")
+    assert child.wait(30) == -signal.SIGKILL
+    with ResponseStore(path) as store:
+        found = store.get(f"child {number}" for number in range(120))
+        assert found == {f"child {number}": {"text": str(number)} for number in range(120)}
+        store.put("after", {"text": "good"})
+        store.flush()
+        assert store.get(["after"]) == {"after": {"text": "good"}}
+
+
+def test_processes_that_write_at_once_lose_nothing_and_see_each_other(path: Path) -> None:
+    children = [start(path, name, 300) for name in ("left", "right")]
+    with ResponseStore(path) as store:
+        for number in range(300):
+            store.put(f"here {number}", {"text": str(number)})
+        store.flush()
+        assert [child.wait(60) for child in children] == [0, 0]
+        assert len(store) == 900
+        for name in ("left", "right", "here"):
+            found = store.get(f"{name} {number}" for number in range(300))
+            assert found == {f"{name} {number}": {"text": str(number)} for number in range(300)}
+
+
+def test_stores_opened_at_once_on_a_new_file_do_not_disturb_each_other(path: Path) -> None:
+    errors: list[BaseException] = []
+    ready = threading.Barrier(6)
+
+    def work(number: int) -> None:
+        try:
+            ready.wait()
+            with ResponseStore(path) as store:
+                store.put(str(number), {"text": "good"})
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with ResponseStore(path) as store:
+        assert len(store) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        """UPDATE answers SET payload = '{"text": "bad"}' WHERE key = 'a'""",
+        "UPDATE answers SET payload = substr(payload, 1, 5) WHERE key = 'a'",
+        "UPDATE answers SET payload = CAST(x'7b22fffe227d' AS TEXT) WHERE key = 'a'",
+        "UPDATE answers SET payload = x'00ff' WHERE key = 'a'",
+        "UPDATE answers SET payload = '' WHERE key = 'a'",
+        "UPDATE answers SET checksum = '0' WHERE key = 'a'",
+    ],
+)
+def test_a_damaged_answer_counts_as_absent(path: Path, change: str) -> None:
+    with ResponseStore(path) as store:
+        store.put("a", {"text": "good"})
+        store.put("b", {"text": "fine"})
+    connection = sqlite3.connect(path)
+    assert connection.execute(change).rowcount == 1
+    connection.commit()
+    connection.close()
+    with ResponseStore(path) as store:
+        assert store.get(["a", "b"]) == {"b": {"text": "fine"}}
+        store.put("a", {"text": "again"})
+        store.flush()
+        assert store.get(["a"]) == {"a": {"text": "again"}}
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match="can not be opened: .*HF_SYNTHLABELS_HOME") as caught:
+        ResponseStore(tmp_path / "file" / "answers.sqlite")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_in_place_of_the_file_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="can not be opened") as caught:
+        ResponseStore(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "answers.sqlite").write_text("not a database, " * 100)
+    with pytest.raises(StoreError, match="can not be opened: file is not a database") as caught:
+        ResponseStore(tmp_path / "answers.sqlite")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
+    store = ResponseStore(path)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TABLE answers")
+    connection.close()
+    with pytest.raises(StoreError, match="can not be read: no such table"):
+        store.get(["a"])
+    store.put("a", {"text": "good"})
+    with pytest.raises(StoreError, match="can not be written: no such table"):
+        store.flush()
+    with pytest.raises(StoreError, match="can not be written: no such table"):
+        store.put("b", {"text": "good"})
+    with pytest.raises(StoreError, match="can not be written: no such table"):
+        store.close()
+
+
+def test_the_key_of_a_request_by_hand() -> None:
+    # printf '{"a":[1,"ä"],"b":null}' | sha256sum
+    content = {"b": None, "a": [1, "ä"]}
+    assert request_key(content) == "09d06402b1598786e7403149b3c484b8ab826d83c444852812290076db12646b"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_the_key_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) -> None:
+    backwards = dict(reversed(content.items()))
+    assert request_key(content) == request_key(backwards)
+    assert request_key(content) != request_key({**content, "another field": 1})
+
+
+@given(left=JSON, right=JSON)
+def test_different_contents_have_different_keys(left: Any, right: Any) -> None:
+    same = json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
+    assert (request_key({"x": left}) == request_key({"x": right})) == same
