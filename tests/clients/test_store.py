@@ -200,7 +200,7 @@ def test_a_damaged_answer_counts_as_absent(path: Path, change: str) -> None:
 
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match="can not be opened: .*HF_SYNTHLABELS_HOME") as caught:
+    with pytest.raises(StoreError, match=r"can not be opened: .*HF_SYNTHLABELS_HOME") as caught:
         ResponseStore(tmp_path / "file" / "answers.sqlite")
     assert len(str(caught.value).splitlines()) == 1
 
