@@ -219,17 +219,26 @@ class Recipe(StrictModel):
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        content = self.model_dump(mode="json")
+        if isinstance(labels := content["task"]["labels"], dict):
+            # The codes of the label column follow the order of its names, which sorted keys would lose.
+            content["task"]["labels"] = list(labels.items())
+        canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _read_examples(path: Path) -> list[Example]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise RecipeError(f"`teacher.examples` {str(path)!r} can not be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"`teacher.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
     examples = []
     for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
             examples.append(Example.model_validate_json(line))
         except ValidationError:
