@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Prompt:
         """
         turns = [Message("system", self._system_prompt())]
         for example in self.examples:
-            answer = f'{{"label": "{example.label}"}}' if self.as_json else example.label
+            answer = json.dumps({"label": example.label}, ensure_ascii=False) if self.as_json else example.label
             turns += [Message("user", _quoted(example.text)), Message("assistant", answer)]
         return (*turns, Message("user", _quoted(text)))
 

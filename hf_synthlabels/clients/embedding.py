@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -62,8 +64,10 @@ class EmbeddingClient:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The encoder, and how labels are chosen with it."""
-        return {"client": "embedding", "model": self._model_name, "examples": len(self._examples)}
+        """The encoder, and what labels are chosen by: the schema and the examples, as hashes."""
+        examples = hashlib.sha256(json.dumps(self._examples).encode()).hexdigest()[:16] if self._examples else None
+        schema = self._schema.fingerprint()
+        return {"client": "embedding", "model": self._model_name, "schema": schema, "examples": examples}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """The label name of each request's text, with the probability of every label, in order."""

@@ -22,6 +22,7 @@ GROUP_INTERVAL_S = 0.2
 """A transaction is committed after this many answers or this long, whichever comes first."""
 
 BUSY_TIMEOUT_S = 60.0
+BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 CREATE = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -123,9 +124,19 @@ class ResponseStore:
         connection = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, check_same_thread=False, isolation_level=None)
         # A payload that is no text any more is one whose checksum does not hold, not an error.
         connection.text_factory = lambda content: content.decode(errors="replace")
-        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        return connection
+        deadline = time.monotonic() + BUSY_TIMEOUT_S
+        while True:
+            try:
+                # SQLite does not wait for others by itself while the journal of a new file is being changed.
+                connection.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in BUSY_CODES or time.monotonic() > deadline:
+                    connection.close()
+                    raise
+                time.sleep(0.01)
+            else:
+                return connection
 
     def _write(self) -> None:
         try:

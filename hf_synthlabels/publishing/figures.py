@@ -12,7 +12,7 @@ from typing import Any
 from hf_synthlabels.errors import import_extra
 from hf_synthlabels.statistics import Interval
 
-__all__ = ["confusion_figure", "interval_figure", "share_figure"]
+__all__ = ["confusion_figure", "cost_figure", "interval_figure", "share_figure"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999")
@@ -135,6 +135,28 @@ def share_figure(bars: Mapping[str, Mapping[str, int]]) -> str:
         axes[0].legend(
             loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.55 / len(bars)), ncols=4, frameon=False, fontsize=9
         )
+        return _svg(figure)
+
+
+def cost_figure(rows: Mapping[str, tuple[float | None, float | None]]) -> str:
+    """Two panels, seconds and money, with a bar for each row; what is unknown is said, not drawn as nothing.
+
+    Args:
+        rows: for each name its seconds and its US dollars, None where unknown.
+    """
+    with _figure(8.4, 0.42 * len(rows) + 1.1, 2) as (figure, axes):
+        for panel, axis in enumerate(("seconds to label and to train once", "US dollars for the labels")):
+            amounts = [row[panel] for row in rows.values()]
+            for place, amount in enumerate(amounts):
+                axes[panel].barh(place, amount or 0, height=0.55, color=COLOURS[place % len(COLOURS)])
+                said = "unknown" if amount is None else f"{amount:,.1f}" if panel == 0 else f"{amount:,.2f}"
+                axes[panel].annotate(
+                    said, (amount or 0, place), (5, 0), textcoords="offset points", va="center", fontsize=9
+                )
+            axes[panel].set_xlim(0, 1.25 * (max(amount or 0 for amount in amounts) or 1))
+            axes[panel].set_yticks(range(len(rows)), list(rows) if panel == 0 else [""] * len(rows))
+            axes[panel].set_ylim(len(rows) - 0.5, -0.5)
+            axes[panel].set_xlabel(axis)
         return _svg(figure)
 
 

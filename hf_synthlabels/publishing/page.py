@@ -13,9 +13,9 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
-from hf_synthlabels.publishing.figures import confusion_figure, interval_figure, share_figure
+from hf_synthlabels.publishing.figures import confusion_figure, cost_figure, interval_figure, share_figure
 from hf_synthlabels.statistics import Interval, ValidationReport
-from hf_synthlabels.studies import SCORES, StudyReport
+from hf_synthlabels.studies import SCORES, Arm, StudyReport
 
 __all__ = ["render_page", "write_report"]
 
@@ -85,6 +85,7 @@ def _figures(report: StudyReport) -> dict[str, str]:
             ratios, marks=[("as good:", 1.0), *(("elsewhere:", value) for value in marks)], axis="ratio"
         ),
         "coverage": share_figure(answered),
+        "cost": cost_figure({ARM_NAMES[arm.source]: (_seconds(arm), arm.label_usd) for arm in report.arms}),
         "labels": confusion_figure(
             report.names,
             report.train_agreement.confusion.counts,
@@ -98,6 +99,11 @@ def _figures(report: StudyReport) -> dict[str, str]:
             report.names, llm.confusion, report.names, across="LLM-trained student, test rows, all seeds"
         ),
     }
+
+
+def _seconds(arm: Arm) -> float | None:
+    """Labelling and one training together; unknown if either is."""
+    return None if arm.label_s is None else arm.label_s + arm.train_s
 
 
 def _teacher(report: ValidationReport, score: str) -> Interval:

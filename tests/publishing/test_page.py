@@ -103,7 +103,7 @@ def test_figures_of_one_page_share_no_identifier(report: StudyReport) -> None:
     page = Elements(render_page(report))
     ids = [value for name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
-    assert page.names.count("svg") == 6
+    assert page.names.count("svg") == 7
 
 
 def test_page_is_the_same_for_the_same_report(report: StudyReport) -> None:
