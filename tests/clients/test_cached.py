@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_synthlabels.clients import (
+    CachedClient,
+    Completion,
+    Failure,
+    Message,
+    OpenAIClient,
+    Request,
+    ResponseStore,
+    ScriptedClient,
+    Usage,
+)
+from hf_synthlabels.errors import StoreError
+from tests.clients.chat_server import ChatServer
+
+
+class NamedClient(ScriptedClient):
+    """A scripted client with an identity of one's own."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(lambda request: f"{model}: {request.text}")
+        self.model = model
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"client": "named", "model": self.model}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ResponseStore]:
+    with ResponseStore(tmp_path / "answers.sqlite") as opened:
+        yield opened
+
+
+def ask(key: int, text: str | None = None, **fields: Any) -> Request:
+    text = f"text {key}" if text is None else text
+    return Request(key, fields.pop("messages", (Message("user", text),)), text=text, **fields)
+
+
+def upper(request: Request) -> Completion:
+    return Completion(
+        -1,
+        text=request.text.upper(),
+        usage=Usage(len(request.text), 2),
+        model="tiny-1",
+        probabilities={"good": 0.75, "bad": 0.25},
+    )
+
+
+def run(client: ScriptedClient, store: ResponseStore, requests: Iterable[Request]) -> dict[int, Completion]:
+    completions = list(CachedClient(client, store).complete(requests))
+    by_key = {completion.key: completion for completion in completions}
+    assert len(by_key) == len(completions)
+    return by_key
+
+
+def test_a_second_run_asks_nothing(store: ResponseStore) -> None:
+    first = ScriptedClient(upper)
+    asked = run(first, store, [ask(key) for key in range(150)])
+    assert len(first.requests) == len(store) == 150
+    assert asked[7] == Completion(
+        7, text="TEXT 7", usage=Usage(6, 2), model="tiny-1", probabilities={"good": 0.75, "bad": 0.25}
+    )
+
+    second = ScriptedClient(upper)
+    again = run(second, store, (ask(key) for key in range(150)))
+    assert second.requests == []
+    assert sorted(again) == list(range(150))
+    assert again[7] == Completion(
+        7, text="TEXT 7", usage=Usage(6, 2), model="tiny-1", probabilities={"good": 0.75, "bad": 0.25}, stored=True
+    )
+
+
+def test_an_appended_row_costs_one_request(store: ResponseStore) -> None:
+    run(ScriptedClient(upper), store, [ask(key) for key in range(100)])
+    client = ScriptedClient(upper)
+    answers = run(client, store, [ask(key) for key in range(101)])
+    assert [request.key for request in client.requests] == [100]
+    assert len(answers) == 101
+    assert [key for key, completion in answers.items() if not completion.stored] == [100]
+
+
+def test_answers_are_kept_when_the_reader_stops_halfway(store: ResponseStore) -> None:
+    completions = CachedClient(ScriptedClient(upper), store).complete(ask(key) for key in range(100))
+    assert [next(completions).key for _ in range(10)] == list(range(10))
+    completions.close()  # type: ignore[attr-defined]
+    store.flush()
+    client = ScriptedClient(upper)
+    run(client, store, [ask(key) for key in range(100)])
+    assert 90 <= len(client.requests) <= 91
+
+
+@pytest.mark.parametrize(
+    "no_answer",
+    [
+        Completion(0, failure=Failure("http", "slow down", 429)),
+        Completion(0, text="I can not.", refusal=True),
+        Completion(0, text="goo", finish_reason="length"),
+        Completion(0, text="", finish_reason="content_filter"),
+    ],
+)
+def test_what_is_no_answer_is_passed_on_and_asked_again(no_answer: Completion, store: ResponseStore) -> None:
+    client = ScriptedClient({"text 0": no_answer, "text 1": "good"})
+    answers = run(client, store, [ask(0), ask(1)])
+    assert answers == {0: no_answer, 1: Completion(1, text="good")}
+    assert len(store) == 1
+
+    later = ScriptedClient(upper)
+    assert run(later, store, [ask(0), ask(1)])[0].text == "TEXT 0"
+    assert [request.key for request in later.requests] == [0]
+
+
+SCHEMA = {"type": "object", "properties": {"label": {"enum": ["good", "bad"]}}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"messages": (Message("user", "text 0!"),)},
+        {"messages": (Message("system", "text 0"),)},
+        {"messages": (Message("system", "Label it."), Message("user", "text 0"))},
+        {"response_schema": None},
+        {"response_schema": {"type": "object", "properties": {"label": {"enum": ["bad", "good"]}}}},
+        {"draw": 1},
+    ],
+)
+def test_another_question_is_asked(changes: dict[str, Any], store: ResponseStore) -> None:
+    run(ScriptedClient(upper), store, [ask(0, response_schema=SCHEMA)])
+    client = ScriptedClient(upper)
+    answers = run(client, store, [ask(0, **{"response_schema": SCHEMA, **changes})])
+    assert len(client.requests) == 1
+    assert not answers[0].stored
+    assert len(store) == 2
+
+
+def test_another_annotator_is_asked(store: ResponseStore) -> None:
+    assert run(NamedClient("small"), store, [ask(0)])[0].text == "small: text 0"
+    assert run(NamedClient("large"), store, [ask(0)])[0].text == "large: text 0"
+    small = NamedClient("small")
+    assert run(small, store, [ask(0)])[0].text == "small: text 0"
+    assert small.requests == []
+    assert CachedClient(small, store).identity == {"client": "named", "model": "small"}
+
+
+def test_position_row_and_order_are_no_part_of_a_question(store: ResponseStore) -> None:
+    run(ScriptedClient(upper), store, [ask(key, row={"id": key, "label": 0}) for key in range(5)])
+    client = ScriptedClient(upper)
+    answers = run(client, store, [ask(10 + key, f"text {4 - key}", row={"label": 1}) for key in range(5)])
+    assert client.requests == []
+    assert [answers[10 + key].text for key in range(5)] == ["TEXT 4", "TEXT 3", "TEXT 2", "TEXT 1", "TEXT 0"]
+
+
+def test_new_and_known_questions_may_alternate(store: ResponseStore) -> None:
+    run(ScriptedClient(upper), store, [ask(key) for key in range(0, 200, 2)])
+    client = ScriptedClient(upper)
+    answers = run(client, store, [ask(key) for key in range(200)])
+    assert [request.key for request in client.requests] == list(range(1, 200, 2))
+    assert {key: completion.text for key, completion in answers.items()} == {key: f"TEXT {key}" for key in range(200)}
+    assert all(completion.stored == (key % 2 == 0) for key, completion in answers.items())
+
+
+def test_with_a_server_each_question_is_sent_once_and_never_again(store: ResponseStore) -> None:
+    def label(count: int, url: str) -> list[Completion]:
+        client = OpenAIClient(model="tiny", base_url=url, api_key_env=None, max_in_flight=4)
+        return list(CachedClient(client, store).complete(ask(key) for key in range(count)))
+
+    with ChatServer(lambda body: str(body["messages"][0]["content"]).upper()) as server:
+        assert {completion.key for completion in label(40, server.base_url)} == set(range(40))
+        assert len(server.bodies) == 40
+        again = label(41, server.base_url)
+        assert {completion.key: completion.text for completion in again} == {key: f"TEXT {key}" for key in range(41)}
+        assert sum(completion.stored for completion in again) == 40
+        assert server.prompts()[40:] == ["text 40"]
+
+
+def test_an_error_of_the_store_comes_up_through_a_client_with_threads(tmp_path: Path) -> None:
+    closed = ResponseStore(tmp_path / "closed.sqlite")
+    closed.close()
+    with ChatServer(lambda _: "good") as server:
+        client = OpenAIClient(model="tiny", base_url=server.base_url, api_key_env=None)
+        with pytest.raises(StoreError, match="can not be read"):
+            list(CachedClient(client, closed).complete([ask(0)]))
+        assert server.bodies == []
