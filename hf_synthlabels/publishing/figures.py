@@ -75,6 +75,7 @@ def interval_figure(
             axes_one.set_yticks(range(len(rows)), [name for name, _ in rows] if panel == 0 else [""] * len(rows))
             axes_one.set_ylim(len(rows) - 0.4, -0.7)
             axes_one.grid(axis="x", color=FAINT, linewidth=0.6)
+            axes_one.xaxis.set_major_locator(import_extra("matplotlib.ticker", "report").MaxNLocator(5))
             axes_one.set_xlabel(axis)
         return _svg(figure)
 

@@ -20,11 +20,11 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, load, provenance
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Gate, validate
+from hf_synthlabels.statistics import NO_LABEL, Gate, validate
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport
 from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, select_rows
-from hf_synthlabels.studies.scoring import ArmRows, compared, scored_arm
+from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.study import Study
 
 __all__ = ["compare", "run_study"]
@@ -102,6 +102,8 @@ def compare(
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
     paired = compared(answers[1], answers[0], truth, rows.names, study=study)
+    teacher = [NO_LABEL if code is None else code for code in label_codes(rows.tested, rows.llm, rows.names)]
+    others = {"teacher": np.array([teacher]), "validation": answers[2]}
     return StudyReport(
         name=study.name,
         names=tuple(rows.names),
@@ -116,6 +118,7 @@ def compare(
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
+        margins={name: margin(answers[1], other, truth, rows.names, study=study) for name, other in others.items()},
         paired=paired.tests,
         student=dict(study.student),
         provenance=record,

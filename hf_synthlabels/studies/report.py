@@ -79,6 +79,8 @@ class StudyReport:
     """LLM-trained over human-trained, by score."""
     difference: dict[str, Interval]
     """LLM-trained minus human-trained, by score."""
+    margins: dict[str, Interval]
+    """Macro F1 of the LLM-trained student minus that of the `teacher` and of the `validation` arm, on the same rows."""
     paired: tuple[McNemar, ...]
     """Exact McNemar tests of LLM-trained against human-trained, one for each seed."""
     student: dict[str, Any]
@@ -106,19 +108,19 @@ class StudyReport:
             lines.append("The interval lies below 100 %: human labels train the better student here.")
         else:
             lines.append("The interval lies above 100 %: the LLM labels train the better student here.")
-        lines.append(self._against("the teacher itself", self.teacher.macro_f1.estimate))
         small = self.arm("validation")
+        few = small.scores["macro_f1"].estimate
+        lines.append(self._against("teacher", f"the teacher itself ({self.teacher.macro_f1.estimate:.3f})"))
         lines.append(
-            self._against(
-                f"a student of the {small.n_rows:,} validation labels alone", small.scores["macro_f1"].estimate
-            )
+            self._against("validation", f"a student of the {small.n_rows:,} validation labels alone ({few:.3f})")
         )
         return lines
 
-    def _against(self, name: str, other: float) -> str:
-        llm = self.arm("llm").scores["macro_f1"]
-        place = "above" if llm.low > other else "below" if llm.high < other else "not told apart from"
-        return f"The LLM-trained student ({llm}) is {place} {name} ({other:.3f})."
+    def _against(self, other: str, name: str) -> str:
+        """Where the LLM-trained student stands, by the interval of the paired difference."""
+        margin = self.margins[other]
+        place = "above" if margin.low > 0 else "below" if margin.high < 0 else "not told apart from"
+        return f"The LLM-trained student is {place} {name}: difference in macro F1 {margin}."
 
     def __str__(self) -> str:
         heads = ("trained on", "rows", "accuracy", "macro F1", "macro precision", "macro recall")
@@ -132,7 +134,7 @@ class StudyReport:
         ]
         seeds = f"{self.n_test:,} test rows, {len(self.seeds)} seeds; intervals over rows and seeds."
         ratios = "  ".join(f"{score} {self.ratio[score]}" for score in ("accuracy", "macro_f1"))
-        tests = ", ".join(f"{test.p_value:.3f}" for test in self.paired)
+        tests = ", ".join("< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}" for test in self.paired)
         return "\n".join(
             [*lines, seeds, f"ratio LLM/human: {ratios}", f"exact McNemar p by seed: {tests}", *self.summary()]
         )
@@ -152,7 +154,7 @@ class StudyReport:
             values = json.loads(text)
             for part in ("validation", "train_agreement", "teacher"):
                 values[part] = ValidationReport.from_dict(values[part])
-            for part in ("ratio", "difference"):
+            for part in ("ratio", "difference", "margins"):
                 values[part] = {name: Interval.from_dict(each) for name, each in values[part].items()}
             values["arms"] = tuple(_arm(arm) for arm in values["arms"])
             values["paired"] = tuple(McNemar(**test) for test in values["paired"])

@@ -24,7 +24,7 @@ from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores
 from hf_synthlabels.studies.study import Study
 
-__all__ = ["ArmRows", "Paired", "compared", "scored_arm"]
+__all__ = ["ArmRows", "Paired", "compared", "margin", "scored_arm"]
 
 Codes = NDArray[np.int64]
 
@@ -118,6 +118,21 @@ def compared(llm: Codes, human: Codes, truth: Codes, names: Sequence[str], *, st
         difference={metric: result.difference for metric, result in results.items()},
         tests=tuple(mcnemar(truth, first, second) for first, second in zip(llm, human, strict=True)),
     )
+
+
+def margin(llm: Codes, other: Codes, truth: Codes, names: Sequence[str], *, study: Study) -> Interval:
+    """Macro F1 of the LLM-trained students minus that of another annotator or arm, on the same rows.
+
+    Args:
+        llm: predictions of the LLM-trained students, shape (seeds, rows).
+        other: those of the other, shape (its seeds, rows); `NO_LABEL` where it has none.
+        truth: human codes, shape (rows,).
+        names: label names.
+        study: level and resamples.
+    """
+    return compare_arms(
+        truth, llm, other, len(names), "macro_f1", level=study.level, resamples=study.resamples
+    ).difference
 
 
 def _class_scores(answers: Codes, truth: Codes, names: Sequence[str]) -> tuple[ClassScores, ...]:

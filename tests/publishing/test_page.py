@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -12,10 +13,10 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.publishing import render_page, write_report
-from hf_synthlabels.statistics import compare_arms, validate
+from hf_synthlabels.statistics import Interval, compare_arms, validate
 from hf_synthlabels.studies import SCORES, Study, StudyReport
 from hf_synthlabels.studies.journal import Cell
-from hf_synthlabels.studies.scoring import ArmRows, compared, scored_arm
+from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 
 NAMES = ("<script>alert(1)</script>", "b & c", "a label with a very long name that goes on and on")
 
@@ -62,6 +63,10 @@ def report() -> StudyReport:
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
+        margins={
+            "teacher": margin(answers[1], answers[1][:1], truth, NAMES, study=study),
+            "validation": margin(answers[1], answers[2], truth, NAMES, study=study),
+        },
         paired=paired.tests,
         student={"model": "m</pre><script>"},
         provenance={},
@@ -131,3 +136,19 @@ def test_arm_scores_agree_with_the_comparison_of_arms(report: StudyReport) -> No
     # Three of four are right.
     assert compare_arms(truth, arm, arm, 3, "accuracy", resamples=100).a.estimate == pytest.approx(0.75)
     assert report.ratio["accuracy"].estimate < 1
+
+
+def test_summary_says_what_the_intervals_say(report: StudyReport) -> None:
+    low, high = Interval(0.1, 0.05, 0.15, 0.95, "x", 60), Interval(-0.1, -0.15, -0.05, 0.95, "x", 60)
+    open_ = Interval(0.0, -0.05, 0.05, 0.95, "x", 60)
+    for interval, words in ((low, "is above"), (high, "is below"), (open_, "is not told apart from")):
+        changed = dataclasses.replace(report, margins={"teacher": interval, "validation": interval})
+        assert sum(words in sentence for sentence in changed.summary()) == 2
+    for ratio, words in (
+        (1.2, "LLM labels train the better"),
+        (0.8, "human labels train the better"),
+        (1.0, "can not tell"),
+    ):
+        around = Interval(ratio, ratio - 0.1, ratio + 0.1, 0.95, "x", 60)
+        changed = dataclasses.replace(report, ratio={**report.ratio, "macro_f1": around})
+        assert any(words in sentence for sentence in changed.summary())

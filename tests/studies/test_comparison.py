@@ -110,6 +110,13 @@ def test_compare_pairs_the_students_on_the_same_rows(report: StudyReport) -> Non
     assert report.ratio["accuracy"].estimate == pytest.approx(expected)
 
 
+def test_compare_margins_are_paired_differences_of_macro_f1(report: StudyReport) -> None:
+    llm = report.arm("llm").scores["macro_f1"].estimate
+    assert report.margins["teacher"].estimate == pytest.approx(llm - report.teacher.macro_f1.estimate)
+    small = report.arm("validation").scores["macro_f1"].estimate
+    assert report.margins["validation"].estimate == pytest.approx(llm - small)
+
+
 def test_report_goes_to_json_and_back(report: StudyReport) -> None:
     again = StudyReport.from_json(report.to_json())
     assert again.to_json() == report.to_json()
