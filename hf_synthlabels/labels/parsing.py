@@ -38,6 +38,7 @@ TRAILING = re.escape(WRAPPERS.replace("#", ""))
 
 VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b(?:\W{0,6}(?:is|are|=|:))?", re.I)
 EXPLICIT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,4}[:=]", re.I)
+CLAUSE_END = re.compile(r"[.!?;:,\n]")
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",
     re.I,
@@ -137,6 +138,9 @@ def _last_verdict(menu: dict[str, str], text: str) -> str | None:
     """What the last `label: X` of the text names, when X is followed by nothing but the end of its clause."""
     found = None
     for match in VERDICT.finditer(text):
+        if NEGATION.search(CLAUSE_END.split(text[: match.start()])[-1]):
+            # 'I do not think the answer is good' gives no verdict.
+            continue
         rest = text[match.end() :]
         for compared, name in menu.items():
             if re.match(rf"\W{{0,12}}?{re.escape(compared)}[\"'`*_)\]}}]*\s*(?:[.;,](?!\d)|\n|$)", rest):

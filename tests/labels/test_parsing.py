@@ -274,3 +274,16 @@ def test_each_name_reads_as_itself(schema: LabelSchema, pick: int) -> None:
     for text in (name, f'"{name}"', f"`{name}`", wrapped, json.dumps({"label": name}, ensure_ascii=False)):
         assert parse(schema, text) == Answer("labelled", label=name)
     assert parse(schema, f"```json\n{wrapped}\n```") == Answer("labelled", label=name)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I don't think the answer is good.", None),
+        ("It is not true that the label is bad", None),
+        ("This is not bad, the answer is good.", "good"),
+        ("No doubt here. The answer is good.", "good"),
+    ],
+)
+def test_a_verdict_that_its_clause_negates_is_none(text: str, expected: str | None) -> None:
+    assert parse(LabelSchema.from_labels(["good", "bad"]), text).label == expected
