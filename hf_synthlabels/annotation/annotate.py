@@ -19,7 +19,7 @@ from hf_synthlabels.annotation.source import check_columns, needed_columns
 from hf_synthlabels.annotation.stream import annotated_tables
 from hf_synthlabels.annotation.teacher import open_annotator
 from hf_synthlabels.clients import ChatClient
-from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
+from hf_synthlabels.errors import DataError, RecipeError
 
 __all__ = ["annotate", "load", "read_recipe", "recipe_path"]
 
@@ -61,8 +61,7 @@ def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
 def load(recipe: Recipe | dict[str, Any] | str | Path, **arguments: Any) -> Any:
     """The data set of a recipe with its label columns, from the cache when nothing has changed.
 
-    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder, and its errors
-    without the wrapping of `datasets`.
+    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder.
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe.
@@ -81,13 +80,7 @@ def load(recipe: Recipe | dict[str, Any] | str | Path, **arguments: Any) -> Any:
             path.write_text(yaml.safe_dump(_absolute(read_recipe(recipe)), sort_keys=False), encoding="utf-8")
         # Read it here first: a wrong recipe is told before `datasets` looks for its file.
         Recipe.from_yaml(path)
-        try:
-            return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
-        except datasets.exceptions.DatasetGenerationError as error:
-            cause = _own_cause(error)
-            if cause is None:
-                raise
-            raise cause from error
+        return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
 
 
 def annotate(
@@ -160,7 +153,8 @@ def _annotated_stream(
 
 def _absolute(recipe: Recipe) -> dict[str, Any]:
     """A recipe as YAML content whose relative paths are made absolute, so that it can be stored elsewhere."""
-    content = recipe.model_dump(mode="json", exclude_none=True)
+    # With every null in it: one stands for no key, no temperature, no definition, where the default is another.
+    content = recipe.model_dump(mode="json")
     files = content["source"].get("data_files")
     if isinstance(files, str):
         content["source"]["data_files"] = recipe.resolve(files)
@@ -175,11 +169,3 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
         if isinstance(path := getattr(recipe.teacher, key), str):
             content["teacher"][key] = recipe.resolve(path)
     return content
-
-
-def _own_cause(error: BaseException) -> SynthLabelsError | None:
-    """The error of this package that `datasets` wrapped, if it did."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SynthLabelsError):
-        cause = cause.__cause__
-    return cause

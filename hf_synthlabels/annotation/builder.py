@@ -15,6 +15,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 from datasets.builder import Key
+from datasets.exceptions import DatasetGenerationError
 
 from hf_synthlabels.annotation.annotator import Tally
 from hf_synthlabels.annotation.columns import with_label_features
@@ -24,7 +25,7 @@ from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
 from hf_synthlabels.annotation.teacher import home, make_prompt, open_annotator
-from hf_synthlabels.errors import RecipeError
+from hf_synthlabels.errors import RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
 
 __all__ = ["SynthLabels", "SynthLabelsConfig"]
@@ -142,6 +143,16 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             _marker(base).parent.mkdir(parents=True, exist_ok=True)
             _marker(base).write_text(str(builds + 1), encoding="utf-8")
 
+    def _prepare_split_single(self, *arguments: Any, **keywords: Any) -> Iterator[Any]:
+        # Here, since an error that comes from another process has lost its cause on the way.
+        try:
+            yield from super()._prepare_split_single(*arguments, **keywords)
+        except DatasetGenerationError as error:
+            cause = _own_cause(error)
+            if cause is None:
+                raise
+            raise cause from error
+
     @property
     def _journal_folder(self) -> Path:
         return home() / "journals" / str(self.config_id)
@@ -157,6 +168,14 @@ def _shards(n_rows: int) -> list[tuple[int, int]]:
     count = max(1, min(MOST_SHARDS, n_rows // SHARD_ROWS))
     bounds = [n_rows * number // count for number in range(count + 1)]
     return list(pairwise(bounds))
+
+
+def _own_cause(error: BaseException) -> SynthLabelsError | None:
+    """The error of this package that `datasets` wrapped, if it did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, SynthLabelsError):
+        cause = cause.__cause__
+    return cause
 
 
 def _marker(base: str) -> Path:

@@ -107,6 +107,9 @@ def _guarded(recipe: Recipe, load: Any) -> Any:
 
     try:
         return load()
+    except StopIteration:
+        # So the reader of JSON ends on a file without a line.
+        raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
     except (DatasetGenerationError, DatasetNotFoundError, OSError, ValueError) as error:
         if isinstance(error, RecipeError):
             raise

@@ -199,7 +199,7 @@ def test_draws_that_are_no_label_count_for_the_consistency_only() -> None:
 
 
 def test_draws_without_any_label_carry_the_trouble_of_the_first() -> None:
-    answers = ["film", "film", "music", BUSY]
+    answers: list[str | Completion] = ["film", "film", "music", BUSY]
     _, found = annotator(ScriptedClient(answers), draws=2).annotate(rows("w", "x"))
     assert (found.status, found.label) == ("unparsed", None)
     assert found.votes == (None, None)
