@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -30,6 +31,8 @@ def main() -> None:
     # Read when torch is first loaded. Threads that spin while they wait for each other make training five times
     # slower as soon as another program wants a core; sleeping ones cost next to nothing on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # The readers of `datasets` log what they then raise, which is told here in one line.
+    logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     try:
         app()
     except SynthLabelsError as error:

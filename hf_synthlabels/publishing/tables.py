@@ -35,7 +35,12 @@ def read_table(path: str | Path) -> Any:
             raise DataError(f"`data` {place.name!r} is of an unknown kind. Give one of: {', '.join(READERS)}.")
         more = {"delimiter": "\t"} if place.suffix == ".tsv" else {}
         return load_dataset(READERS[place.suffix], data_files=str(place), **more)
-    except (DatasetGenerationError, OSError) as error:
+    except DataError:
+        raise
+    except StopIteration:
+        # So the reader of JSON ends on a file without a line.
+        raise DataError(f"`data` {str(path)!r} has no rows. Give data with rows.") from None
+    except (DatasetGenerationError, OSError, ValueError) as error:
         cause = str(error.__cause__ or error).strip().splitlines()
         raise DataError(f"`data` {str(path)!r} can not be read: {cause[0][:200] if cause else type(error)}.") from error
 
