@@ -109,7 +109,9 @@ def annotate(
     if isinstance(dataset, dict):
         parts = {name: annotate(part, plan, client=client, progress=progress) for name, part in dataset.items()}
         return type(dataset)(parts)
-    check_columns(plan, dataset.features or dataset.column_names or [], "the data set")
+    if isinstance(dataset, datasets.IterableDataset) and dataset.features is None:
+        dataset = dataset._resolve_features()  # no public way to have the features of a stream
+    check_columns(plan, dataset.features or [], "the data set")
     if isinstance(dataset, datasets.IterableDataset):
         return _annotated_stream(dataset, plan, client)
     if len(dataset) == 0:
@@ -139,12 +141,11 @@ def _annotated_table(
 def _annotated_stream(
     dataset: datasets.IterableDataset, plan: Recipe, client: ChatClient | None
 ) -> datasets.IterableDataset:
-    stream = dataset if dataset.features is not None else dataset._resolve_features()
-    features = with_label_features(stream.features, plan.schema_of_labels(), plan.output)
+    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output)
 
     def rows() -> Iterator[dict[str, Any]]:
-        tables = stream.with_format("arrow").iter(batch_size=BATCH_ROWS)
-        with open_annotator(plan, stream.features, client=client) as annotator:
+        tables = dataset.with_format("arrow").iter(batch_size=BATCH_ROWS)
+        with open_annotator(plan, dataset.features, client=client) as annotator:
             for table in annotated_tables(annotator, tables, needed_columns(plan), plan.output):
                 yield from table.to_pylist()
 
