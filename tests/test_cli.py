@@ -223,6 +223,11 @@ STUDY: dict[str, Any] = {
         ({"r.yaml": RECIPE}, "annotate r.yaml", "`source` 'json' with data_files 'rows.jsonl' can not be loaded"),
         ({"r.yaml": RECIPE, "rows.jsonl": []}, "annotate r.yaml", "has no rows. Give data with rows."),
         (
+            {"r.yaml": RECIPE | {"source": {"path": "csv", "data_files": "d.csv"}}, "d.csv": "text,label,answer\n"},
+            "annotate r.yaml",
+            "`source` 'csv': a file has no rows. Give data with rows.",
+        ),
+        (
             {"r.yaml": RECIPE, "rows.jsonl": [{"txt": "a", "label": "film", "answer": "film"}]},
             "annotate r.yaml",
             "`task.text` names the column 'text', which split 'train' has not. Did you mean 'txt'?",

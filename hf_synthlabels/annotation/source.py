@@ -6,13 +6,10 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.errors import DataError, RecipeError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["check_columns", "load_source", "needed_columns", "source_fingerprint"]
 
@@ -115,6 +112,9 @@ def _guarded(recipe: Recipe, load: Any) -> Any:
             raise
         cause = error.__cause__ or error
         words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+        if "corresponds to no data" in words:
+            # A table without a row has no split either.
+            raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
         raise RecipeError(
             f"`source` {recipe.source.path!r} with data_files {recipe.source.data_files!r} can not be loaded: "
             f"{words[:240]}. Paths are relative to the recipe."

@@ -67,7 +67,10 @@ class DataSource(StrictModel):
             test = None if self.test_split is None else self._read(self.test_split)
         except (OSError, ValueError, DatasetsError) as error:
             reason = " ".join(str(error).split())
-            raise DataError(f"`data` {self.path!r} could not be read: {reason}") from error
+            raise DataError(
+                f"`data` {self.path!r} could not be read: {reason.rstrip('.')}. "
+                "Give a CSV, JSON or Parquet file, or a Hub id."
+            ) from error
         names = tuple(self.names or label_names(train, config.label_column))
         if test is None and self.test_size > 0:
             halves = train.train_test_split(test_size=self.test_size, seed=config.seed)
