@@ -2,21 +2,14 @@
 
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
 from hf_synthlabels.annotation.annotator import Annotator, Tally
+from hf_synthlabels.annotation.opening import home
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance
-from hf_synthlabels.annotation.recipe import (
-    DATA_VARIABLE,
-    Example,
-    Output,
-    Price,
-    Recipe,
-    Source,
-    Task,
-    Teacher,
-)
+from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Source
 from hf_synthlabels.annotation.registration import register_builder
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
-from hf_synthlabels.annotation.teacher import home
+from hf_synthlabels.annotation.task import Example, Task
+from hf_synthlabels.annotation.teacher import Price, Teacher
 
 __all__ = [
     "DATA_VARIABLE",

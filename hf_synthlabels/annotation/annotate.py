@@ -12,12 +12,12 @@ import datasets
 import yaml
 
 from hf_synthlabels.annotation.columns import label_table, with_label_features
+from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.source import check_columns, needed_columns
 from hf_synthlabels.annotation.stream import annotated_tables
-from hf_synthlabels.annotation.teacher import open_annotator
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import DataError, RecipeError
 

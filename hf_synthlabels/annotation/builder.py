@@ -19,12 +19,12 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_synthlabels.annotation.annotator import Tally
 from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation.opening import home, make_prompt, open_annotator
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
 from hf_synthlabels.annotation.provenance import describe, package_version, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
-from hf_synthlabels.annotation.teacher import home, make_prompt, open_annotator
 from hf_synthlabels.errors import RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
 

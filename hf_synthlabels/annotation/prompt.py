@@ -13,7 +13,7 @@ from typing import Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
-from hf_synthlabels.annotation.recipe import Example
+from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import Message
 from hf_synthlabels.labels import LabelSchema
 

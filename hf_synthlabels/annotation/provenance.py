@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import Any
 
 from hf_synthlabels.annotation.annotator import Tally
+from hf_synthlabels.annotation.opening import make_prompt
 from hf_synthlabels.annotation.recipe import Recipe
-from hf_synthlabels.annotation.teacher import make_prompt
 from hf_synthlabels.labels import PARSER_VERSION
 
 __all__ = ["cost_usd", "describe", "package_version", "provenance", "record"]

@@ -7,16 +7,17 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
-from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat
+from hf_synthlabels.annotation.task import Example, Task
+from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import Kind, LabelSchema
 
-__all__ = ["DATA_VARIABLE", "Example", "Output", "Price", "Recipe", "Source", "Task", "Teacher"]
+__all__ = ["DATA_VARIABLE", "Output", "Recipe", "Source"]
 
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
@@ -34,88 +35,6 @@ class Source(StrictModel):
     revision: str | None = None
     homepage: str | None = None
     """The public address of the data, for people and cards."""
-
-
-class Example(StrictModel):
-    """A text with its right label, shown to the annotator."""
-
-    text: str
-    label: str
-
-
-class Task(StrictModel):
-    """What is asked of the annotator."""
-
-    kind: Kind
-    text: str | list[str] = "text"
-    """The column to be labelled, or several."""
-    instructions: str = "Choose the label that fits the text."
-    labels: dict[str, str | None] | list[str]
-    guidelines: str = ""
-    abstain: bool = False
-    human: str | None = None
-    """The column with human labels, where there are some."""
-
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _quoted_names(cls, labels: Any) -> Any:
-        for name in labels or []:
-            if not isinstance(name, str):
-                kind = "a truth value" if isinstance(name, bool) else type(name).__name__
-                raise ValueError(f"has the name {name!r}, which YAML reads as {kind}. Put it in quotes.")
-        return labels
-
-    @property
-    def columns(self) -> list[str]:
-        """The text columns as a list."""
-        return [self.text] if isinstance(self.text, str) else list(self.text)
-
-    def schema_of_labels(self) -> LabelSchema:
-        """The label schema that the keys describe."""
-        return LabelSchema.from_labels(self.labels, kind=self.kind, guidelines=self.guidelines, abstain=self.abstain)
-
-
-class Price(StrictModel):
-    """What a teacher's tokens cost."""
-
-    input_usd_per_mtok: float = Field(ge=0)
-    output_usd_per_mtok: float = Field(ge=0)
-
-
-class Teacher(StrictModel):
-    """Who answers, and how it is asked. The key of a server is named here, never given."""
-
-    client: Literal["openai", "embedding", "recorded"]
-    model: str | None = None
-    base_url: str = DEFAULT_BASE_URL
-    api_key_env: str | None = "OPENAI_API_KEY"
-    temperature: float | None = 0.0
-    top_p: float | None = None
-    max_tokens: int | None = 256
-    seed: int | None = None
-    response_format: ResponseFormat = "text"
-    draws: int = Field(default=1, ge=1)
-    max_in_flight: int = Field(default=64, ge=1)
-    timeout_s: float = Field(default=120.0, gt=0)
-    system: str | None = None
-    """A system prompt in place of the packaged one."""
-    examples: list[Example] | str = Field(default_factory=list)
-    """Few-shot examples, or the path of a JSON Lines file of `text` and `label`."""
-    price: Price | None = None
-    column: str | None = None
-    file: str | None = None
-    key: str | None = None
-    answer: str = "answer"
-
-    @model_validator(mode="after")
-    def _complete(self) -> Self:
-        if self.client == "openai" and not self.model:
-            raise ValueError("needs `model`, the name that the server knows.")
-        if self.client == "recorded" and (self.column is None) == (self.file is None):
-            raise ValueError("of client 'recorded' needs either `column` or `file`.")
-        if self.draws > 1 and self.client == "openai" and self.temperature == 0:
-            raise ValueError("has `draws` above 1 at `temperature` 0: all draws would be alike. Raise the temperature.")
-        return self
 
 
 class Output(StrictModel):

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from hf_synthlabels.labels import Token
+
 __all__ = ["ChatClient", "Completion", "Failure", "FinishReason", "Message", "Request", "Usage"]
 
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -43,13 +45,15 @@ class Usage:
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the prompt tokens, those that the server had cached; it asks less for them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why there is no answer."""
 
-    kind: Literal["http", "timeout", "connection", "malformed", "missing"]
+    kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget"]
     message: str
     http_status: int | None = None
 
@@ -69,6 +73,8 @@ class Completion:
     """The model version that the server says it used."""
     probabilities: Mapping[str, float] | None = None
     """Probability of each label name, from clients that know it."""
+    tokens: tuple[Token, ...] = ()
+    """The tokens of the answer with their log-probabilities, from servers that give them."""
     stored: bool = False
     """The answer was in the response store; nothing was asked or paid."""
 

@@ -2,6 +2,7 @@
 
 from hf_synthlabels.labels.aggregation import Vote, aggregate
 from hf_synthlabels.labels.annotation import STATUSES, Annotation, Status
+from hf_synthlabels.labels.likelihood import Token
 from hf_synthlabels.labels.parsing import PARSER_VERSION, Answer, parse
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 
@@ -15,6 +16,7 @@ __all__ = [
     "LabelSchema",
     "Scale",
     "Status",
+    "Token",
     "Vote",
     "aggregate",
     "parse",
