@@ -10,9 +10,10 @@ from hf_synthlabels.clients.base import (
     Usage,
 )
 from hf_synthlabels.clients.cached import CachedClient
+from hf_synthlabels.clients.chat import ResponseFormat, Sampling
 from hf_synthlabels.clients.embedding import EmbeddingClient
 from hf_synthlabels.clients.models import model_path
-from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient, ResponseFormat, Sampling
+from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
 from hf_synthlabels.clients.store import ResponseStore, request_key

@@ -8,32 +8,21 @@ import queue
 import random
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict
+from typing import Any
 
-from hf_synthlabels.clients.base import Completion, Failure, FinishReason, Request, Usage
+from hf_synthlabels.clients.base import Completion, Failure, Request
+from hf_synthlabels.clients.chat import Sampling, chat_body, error_message, read_completion
 from hf_synthlabels.errors import ConfigError, MissingKeyError
 
-__all__ = ["DEFAULT_BASE_URL", "OpenAIClient", "ResponseFormat", "Sampling"]
+__all__ = ["DEFAULT_BASE_URL", "OpenAIClient"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
-
-ResponseFormat = Literal["text", "json_object", "json_schema"]
 
 RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504})
 LONGEST_WAIT_S = 60.0
 
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """The parameters that can change an answer; all of them are in the store's key."""
-
-    temperature: float | None = 0.0
-    """None leaves it out, for models that refuse it."""
-    top_p: float | None = None
-    max_tokens: int | None = 256
-    seed: int | None = None
-    response_format: ResponseFormat = "text"
+DEFAULT_SAMPLING = Sampling()
 
 
 class OpenAIClient:
@@ -63,7 +52,7 @@ class OpenAIClient:
         model: str,
         base_url: str = DEFAULT_BASE_URL,
         api_key_env: str | None = "OPENAI_API_KEY",
-        sampling: Sampling = Sampling(),
+        sampling: Sampling = DEFAULT_SAMPLING,
         max_in_flight: int = 64,
         max_retries: int = 5,
         timeout_s: float = 120.0,
@@ -82,7 +71,8 @@ class OpenAIClient:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, endpoint and sampling."""
-        sampling = {name: getattr(self.sampling, name) for name in Sampling.__dataclass_fields__}
+        # Only what is sent: a parameter that is added to this package later must not change the key of an answer.
+        sampling = {name: value for name, value in asdict(self.sampling).items() if value not in (None, False)}
         return {"client": "openai", "model": self.model, "base_url": self.base_url, "sampling": sampling}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
@@ -160,12 +150,14 @@ class OpenAIClient:
         for attempt in range(self._max_retries + 1):
             pause_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
             try:
-                async with session.post(f"{self.base_url}/chat/completions", json=self._body(request)) as response:
+                async with session.post(
+                    f"{self.base_url}/chat/completions", json=chat_body(self.model, self.sampling, request)
+                ) as response:
                     if response.status == 200:
-                        return _completion(request.key, await response.json(content_type=None))
+                        return read_completion(request.key, await response.json(content_type=None))
                     # A server may quote the key that it refuses.
                     said = _without(self._key(), await response.text(errors="replace"))
-                    failure = Failure("http", _error_message(said), response.status)
+                    failure = Failure("http", error_message(said), response.status)
                     pause_s = _retry_after_s(response.headers, otherwise=pause_s)
                     if response.status not in RETRIED_STATUSES:
                         break
@@ -182,25 +174,6 @@ class OpenAIClient:
             await asyncio.sleep(pause_s)
         return Completion(request.key, failure=failure)
 
-    def _body(self, request: Request) -> dict[str, Any]:
-        sampling = self.sampling
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        }
-        for name in ("temperature", "top_p", "max_tokens"):
-            if getattr(sampling, name) is not None:
-                body[name] = getattr(sampling, name)
-        if sampling.seed is not None:
-            # Draws with one seed would be copies of each other.
-            body["seed"] = sampling.seed + request.draw
-        if sampling.response_format == "json_object":
-            body["response_format"] = {"type": "json_object"}
-        elif sampling.response_format == "json_schema" and request.response_schema is not None:
-            schema = {"name": "label", "strict": True, "schema": dict(request.response_schema)}
-            body["response_format"] = {"type": "json_schema", "json_schema": schema}
-        return body
-
     def _key(self) -> str:
         return os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
 
@@ -214,46 +187,6 @@ class OpenAIClient:
                 f"Run: export {self._api_key_env}=... (or `api_key_env: null` for a server without keys)."
             )
         return {"Authorization": f"Bearer {key}"}
-
-
-def _completion(key: int, body: Mapping[str, Any]) -> Completion:
-    """Read a chat completion; raises LookupError, TypeError or AttributeError when it is none."""
-    choice = body["choices"][0]
-    message = choice["message"]
-    refusal = message.get("refusal")
-    usage = body.get("usage") or {}
-    reason: FinishReason = "stop"
-    if choice.get("finish_reason") in ("length", "content_filter"):
-        reason = choice["finish_reason"]
-    text = refusal or message.get("content") or ""
-    if not isinstance(text, str):
-        raise TypeError(f"`content` is a {type(text).__name__}, not a text")
-    return Completion(
-        key,
-        # JSON can hold half a surrogate pair, which no file and no table can.
-        text=text.encode(errors="replace").decode(),
-        finish_reason=reason,
-        refusal=bool(refusal),
-        usage=Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)),
-        model=body.get("model"),
-    )
-
-
-def _error_message(text: str) -> str:
-    """The server's own words for an error, shortened; servers put them in different places."""
-    import json
-
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return _one_line(text) or "no message"
-    error = body.get("error", body) if isinstance(body, dict) else body
-    message = error.get("message", error) if isinstance(error, dict) else error
-    return _one_line(str(message)) or "no message"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
 
 
 def _without(key: str, text: str) -> str:

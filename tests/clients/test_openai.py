@@ -320,7 +320,7 @@ def test_the_identity_is_model_endpoint_and_sampling() -> None:
         "client": "openai",
         "model": "tiny",
         "base_url": "http://127.0.0.1:9/v1",
-        "sampling": {"temperature": 0.0, "top_p": None, "max_tokens": 256, "seed": 3, "response_format": "text"},
+        "sampling": {"temperature": 0.0, "max_tokens": 256, "seed": 3, "response_format": "text"},
     }
 
 
