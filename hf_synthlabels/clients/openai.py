@@ -72,7 +72,9 @@ class OpenAIClient:
     def identity(self) -> Mapping[str, Any]:
         """Model, endpoint and sampling."""
         # Only what is sent: a parameter that is added to this package later must not change the key of an answer.
-        sampling = {name: value for name, value in asdict(self.sampling).items() if value not in (None, False)}
+        sampling = {
+            name: value for name, value in asdict(self.sampling).items() if value is not None and value is not False
+        }
         return {"client": "openai", "model": self.model, "base_url": self.base_url, "sampling": sampling}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
