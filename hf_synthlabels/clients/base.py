@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from hf_synthlabels.labels import Token
 
-__all__ = ["ChatClient", "Completion", "Failure", "FinishReason", "Message", "Request", "Usage"]
+__all__ = [
+    "ChatClient",
+    "Commit",
+    "Completion",
+    "Failure",
+    "FinishReason",
+    "Keep",
+    "KeepingClient",
+    "Message",
+    "Request",
+    "Usage",
+]
 
 FinishReason = Literal["stop", "length", "content_filter"]
 """Why an answer ended: by itself, at the token limit, or cut by the server's filter."""
@@ -79,6 +91,39 @@ class Completion:
     """The answer was in the response store; nothing was asked or paid."""
 
 
+class Commit:
+    """What was handed over to be kept; done when it is on disk, or can not be kept."""
+
+    __slots__ = ("_callbacks", "_lock", "done", "error")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.error: Exception | None = None
+        """Why it could not be kept, once it is done."""
+        self._callbacks: list[Callable[[], None]] = []
+        self._lock = threading.Lock()
+
+    def on_done(self, callback: Callable[[], None]) -> None:
+        """Call back when it is done, from the thread that wrote it; at once if it is done already."""
+        with self._lock:
+            if not self.done:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    def finish(self, error: Exception | None) -> None:
+        """Say that it is done, and how."""
+        with self._lock:
+            self.done, self.error = True, error
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
+
+
+Keep = Callable[[Completion], Commit | None]
+"""Hands an answer over to be kept; None for what is no answer."""
+
+
 class ChatClient(Protocol):
     """Whoever answers: a server, a model in this process, answers already made, or a test double.
 
@@ -92,3 +137,11 @@ class ChatClient(Protocol):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, in the order in which they finish."""
+
+
+@runtime_checkable
+class KeepingClient(ChatClient, Protocol):
+    """A client that waits until an answer is kept before it sends another request in its place."""
+
+    def complete_kept(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+        """As `complete`; `keep` is called with each completion as soon as it is there, from any thread."""

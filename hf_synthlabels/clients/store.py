@@ -1,34 +1,57 @@
-"""ResponseStore: every answer that was paid for, kept in one SQLite file."""
+"""ResponseStore: every answer that was paid for, and every cent of it, kept in one SQLite file."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import queue
+import os
+import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hf_synthlabels.clients.base import Commit
+from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
 from hf_synthlabels.errors import StoreError
 
-__all__ = ["ResponseStore", "request_key"]
+__all__ = ["CREATE_TABLES", "ResponseStore", "checksum", "request_key"]
 
-GROUP_ROWS = 100
-GROUP_INTERVAL_S = 0.2
-"""A transaction is committed after this many answers or this long, whichever comes first."""
+ROWS_PER_STATEMENT = 200
 
 BUSY_TIMEOUT_S = 60.0
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
-CREATE = """
+CREATE_TABLES = (
+    """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, payload TEXT NOT NULL, checksum TEXT NOT NULL, created_at REAL NOT NULL
 ) WITHOUT ROWID
-"""
+""",
+    """
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, scope TEXT NOT NULL, model TEXT, base_url TEXT, pid INTEGER, host TEXT,
+    started_at REAL NOT NULL, ended_at REAL,
+    granted_requests INTEGER NOT NULL DEFAULT 0, granted_usd REAL NOT NULL DEFAULT 0,
+    granted_tokens INTEGER NOT NULL DEFAULT 0,
+    requests INTEGER NOT NULL DEFAULT 0, prompt_tokens INTEGER NOT NULL DEFAULT 0,
+    completion_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0, usd REAL,
+    uncertain_requests INTEGER NOT NULL DEFAULT 0, uncertain_usd REAL NOT NULL DEFAULT 0,
+    uncertain_tokens INTEGER NOT NULL DEFAULT 0
+)
+""",
+    """
+CREATE TABLE IF NOT EXISTS probes (
+    base_url TEXT NOT NULL, model TEXT NOT NULL, response_format TEXT NOT NULL, probed_at REAL NOT NULL,
+    note TEXT NOT NULL, PRIMARY KEY (base_url, model)
+)
+""",
+)
+
+Work = Callable[[sqlite3.Connection], None]
 
 
 def request_key(content: Mapping[str, Any]) -> str:
@@ -39,11 +62,12 @@ def request_key(content: Mapping[str, Any]) -> str:
 
 
 class ResponseStore:
-    """A durable map from request keys to answers, safe for several threads and processes at once.
+    """A durable map from request keys to answers, and the ledger of what they cost; safe for several processes.
 
     Writing is grouped: `put` returns at once, and a thread commits to the write-ahead log with full
-    synchronisation every `GROUP_ROWS` answers or `GROUP_INTERVAL_S` seconds. A killed process loses at most the
-    answers of that interval. An entry whose checksum does not hold is treated as absent, and is asked again.
+    synchronisation; what comes during one commit is the next group. The `Commit` that is handed back tells when an
+    answer is on disk. An entry whose checksum does not hold is treated as absent, and is asked again; the file is
+    never rebuilt. When the disk is full, what is on it stays, and the next call says so.
 
     Raises:
         StoreError: the file can not be opened, read or written.
@@ -55,12 +79,15 @@ class ResponseStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._connect()
-            self._reader.execute(CREATE)
+            for statement in CREATE_TABLES:
+                self._reader.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise self._error("opened", error) from error
-        self._pending: queue.Queue[tuple[str, str] | threading.Event | None] = queue.Queue()
+        self._pending: list[tuple[str, str] | Work] = []
+        self._commit = Commit()
+        self._changed = threading.Condition()
         self._failure: Exception | None = None
-        self._closed = False
+        self._closing = self._closed = False
         self._writer = threading.Thread(target=self._write, name="response-store", daemon=True)
         self._writer.start()
 
@@ -72,37 +99,82 @@ class ResponseStore:
             part = wanted[start : start + 500]
             marks = ",".join("?" * len(part))
             query = f"SELECT key, payload, checksum FROM answers WHERE key IN ({marks})"
-            try:
-                with self._reading:
-                    rows = self._reader.execute(query, part).fetchall()
-            except sqlite3.Error as error:
-                raise self._error("read", error) from error
-            found.update(
-                {key: json.loads(payload) for key, payload, checksum in rows if _checksum(payload) == checksum}
-            )
+            for key, payload, mark in self.select(query, part):
+                if checksum(payload) == mark:
+                    found[key] = json.loads(payload)
         return found
 
-    def put(self, key: str, answer: Mapping[str, Any]) -> None:
-        """Keep an answer. It is on disk after the next group commit, at the latest after `flush`."""
-        self._check()
-        self._pending.put((key, json.dumps(answer, sort_keys=True)))
+    def put(self, key: str, answer: Mapping[str, Any]) -> Commit:
+        """Keep an answer; it is on disk when the commit is done, at the latest after `flush`."""
+        return self._hand_over((key, json.dumps(answer)))
+
+    def begin_run(self, run: Run) -> None:
+        """Enter a run into the ledger."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO runs (id, scope, model, base_url, pid, host, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (run.id, run.scope, run.model, run.base_url, os.getpid(), socket.gethostname(), time.time()),
+            )
+
+        self._hand_over(write)
+
+    def grant(self, run: Run, wish: Grant, on_granted: Callable[[Grant], None]) -> Commit:
+        """Reserve requests and money for a run, as far as its budget goes, before any of it is spent.
+
+        `on_granted` is called from the thread that writes, when the reservation is on disk; what is granted may be
+        less than what was wished.
+        """
+        box: list[Grant] = []
+        commit = self._hand_over(lambda connection: box.append(grant(connection, run, wish)))
+        commit.on_done(lambda: on_granted(box[0]))
+        return commit
+
+    def settle(self, run: Run, settlement: Settlement) -> Commit:
+        """Enter what requests came to."""
+        return self._hand_over(lambda connection: settle(connection, run, settlement))
+
+    def end_run(self, run: Run) -> None:
+        """Give back what was reserved for a run and not spent."""
+        self._hand_over(lambda connection: end_run(connection, run))
+
+    def select(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query that changes nothing.
+
+        Raises:
+            StoreError: it can not be read.
+        """
+        try:
+            with self._reading:
+                return self._reader.execute(query, list(values)).fetchall()
+        except sqlite3.Error as error:
+            raise self._error("read", error) from error
+
+    def execute(self, statement: str, values: Iterable[Any] = ()) -> None:
+        """Run a statement that writes, and wait until it is on disk."""
+        parameters = list(values)
+        self._hand_over(lambda connection: connection.execute(statement, parameters) and None)
+        self.flush()
 
     def flush(self) -> None:
-        """Wait until everything that was put is on disk."""
-        written = threading.Event()
-        self._pending.put(written)
-        while not written.wait(0.1):
-            self._check()
+        """Wait until everything that was handed over is on disk."""
+        done = threading.Event()
+        commit = self._hand_over(_nothing)
+        commit.on_done(done.set)
+        done.wait()
+        if commit.error is not None:
+            raise commit.error
 
     def __len__(self) -> int:
-        with self._reading:
-            return int(self._reader.execute("SELECT count(*) FROM answers").fetchone()[0])
+        return int(self.select("SELECT count(*) FROM answers")[0][0])
 
     def close(self) -> None:
         """Write what is pending and let go of the file; a second time does nothing."""
         if self._closed:
             return
-        self._pending.put(None)
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
         self._writer.join()
         with self._reading:
             self._reader.close()
@@ -118,6 +190,13 @@ class ResponseStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _hand_over(self, item: tuple[str, str] | Work) -> Commit:
+        with self._changed:
+            self._check()
+            self._pending.append(item)
+            self._changed.notify()
+            return self._commit
 
     def _connect(self) -> sqlite3.Connection:
         # Transactions are begun and committed by hand, hence no isolation level.
@@ -139,40 +218,48 @@ class ResponseStore:
                 return connection
 
     def _write(self) -> None:
+        commit = self._commit
         try:
             connection = self._connect()
-            while not self._commit_group(connection):
-                pass
+            while True:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._pending or self._closing)
+                    items, self._pending = self._pending, []
+                    # From here on, what is handed over belongs to the next group.
+                    commit, self._commit = self._commit, Commit()
+                if not items:
+                    break
+                self._commit_items(connection, items)
+                commit.finish(None)
             connection.close()
         except Exception as error:
-            # Whatever it is, it must come up in `put` or `flush`, not end this thread in silence.
-            self._failure = error
+            # Whatever it is, it must come up where something is handed over, not end this thread in silence.
+            with self._changed:
+                self._failure = error
+                last = self._commit
+            shown = self._error("written", error)
+            commit.finish(shown)
+            last.finish(shown)
 
-    def _commit_group(self, connection: sqlite3.Connection) -> bool:
-        """Commit one group; true when the store is being closed."""
-        rows: list[tuple[str, str, str, float]] = []
-        waiting: list[threading.Event] = []
-        item = self._pending.get()
-        deadline = time.monotonic() + GROUP_INTERVAL_S
-        while item is not None:
-            if isinstance(item, threading.Event):
-                waiting.append(item)
-                break
-            rows.append((item[0], item[1], _checksum(item[1]), time.time()))
-            remaining = deadline - time.monotonic()
-            if len(rows) >= GROUP_ROWS or remaining <= 0:
-                break
-            try:
-                item = self._pending.get(timeout=remaining)
-            except queue.Empty:
-                break
-        if rows:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", rows)
+    def _commit_items(self, connection: sqlite3.Connection, items: list[tuple[str, str] | Work]) -> None:
+        now = time.time()
+        answers = [(item[0], item[1], checksum(item[1]), now) for item in items if isinstance(item, tuple)]
+        work = [item for item in items if not isinstance(item, tuple)]
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for start in range(0, len(answers), ROWS_PER_STATEMENT):
+                # One statement for many: SQLite gives up Python's lock at each, and may wait long to have it back.
+                part = answers[start : start + ROWS_PER_STATEMENT]
+                marks = ",".join(["(?,?,?,?)"] * len(part))
+                values = [value for row in part for value in row]
+                connection.execute(f"INSERT OR REPLACE INTO answers VALUES {marks}", values)
+            for write in work:
+                write(connection)
             connection.execute("COMMIT")
-        for event in waiting:
-            event.set()
-        return item is None
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -187,7 +274,12 @@ class ResponseStore:
         )
 
 
-def _checksum(payload: object) -> str:
+def _nothing(connection: sqlite3.Connection) -> None:
+    """Work that is done as soon as all before it is."""
+
+
+def checksum(payload: object) -> str:
+    """Sixteen hexadecimal digits that a payload has, and a damaged one has not."""
     if not isinstance(payload, str):
         return "not a text"
     return hashlib.sha256(payload.encode()).hexdigest()[:16]
