@@ -9,13 +9,16 @@ from hf_synthlabels.clients.base import (
     Request,
     Usage,
 )
-from hf_synthlabels.clients.cached import CachedClient
+from hf_synthlabels.clients.cached import CachedClient, RequestKeys
 from hf_synthlabels.clients.chat import ResponseFormat, Sampling
 from hf_synthlabels.clients.embedding import EmbeddingClient
+from hf_synthlabels.clients.ledger import Run
+from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
+from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.store import ResponseStore, request_key
 
 __all__ = [
@@ -26,12 +29,16 @@ __all__ = [
     "EmbeddingClient",
     "Failure",
     "FinishReason",
+    "Limiter",
     "Message",
+    "Meter",
     "OpenAIClient",
     "RecordedClient",
     "Request",
+    "RequestKeys",
     "ResponseFormat",
     "ResponseStore",
+    "Run",
     "Sampling",
     "ScriptedClient",
     "Usage",

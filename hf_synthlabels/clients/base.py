@@ -104,7 +104,10 @@ class Commit:
         self._lock = threading.Lock()
 
     def on_done(self, callback: Callable[[], None]) -> None:
-        """Call back when it is done, from the thread that wrote it; at once if it is done already."""
+        """Call back when it is done, from the thread that wrote it; at once if it is done already.
+
+        The callback must not raise: it would end the thread that writes.
+        """
         with self._lock:
             if not self.done:
                 self._callbacks.append(callback)

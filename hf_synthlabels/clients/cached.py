@@ -2,29 +2,76 @@
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.clients.base import ChatClient, Completion, Request, Usage
+from hf_synthlabels.clients.base import (
+    ChatClient,
+    Commit,
+    Completion,
+    Keep,
+    KeepingClient,
+    Request,
+    Usage,
+)
 from hf_synthlabels.clients.store import ResponseStore, request_key
+from hf_synthlabels.labels import Token
 
-__all__ = ["CachedClient"]
+__all__ = ["CachedClient", "RequestKeys"]
 
-LOOKUP_ROWS = 64
+LOOKUP_ROWS = 128
+
+HITS_PER_PASS = 4096
+"""Stored answers that may gather while others are being asked; then the asking pauses and they are handed out."""
+
+
+class RequestKeys:
+    """The addresses of one client's requests in the response store.
+
+    A key is the hash of all that can change the answer: the client's identity, the messages, the schema of the
+    answer and the number of the draw; and of nothing else.
+    """
+
+    def __init__(self, identity: Mapping[str, Any]) -> None:
+        self._identity = _hash(identity)
+        self._schema: tuple[Any, str | None] = (None, None)
+
+    def of(self, request: Request) -> str:
+        """The key of a request."""
+        schema = request.response_schema
+        if schema is not self._schema[0]:
+            # One schema serves all rows of a task, so it is hashed once.
+            self._schema = (schema, None if schema is None else _hash(schema))
+        return request_key(
+            {
+                "identity": self._identity,
+                "messages": [[message.role, message.content] for message in request.messages],
+                "response_schema": self._schema[1],
+                "draw": request.draw,
+            }
+        )
 
 
 class CachedClient:
     """Looks an answer up in the response store first, and keeps every good new one there.
 
     A failure, a refusal, an answer cut by a filter or at the token limit is not an answer: it is passed on and
-    not stored, so that it is asked again the next time.
+    not stored, so that it is asked again the next time. Of several equal requests on the way only one is sent.
+
+    Args:
+        client: who is asked for what is not stored.
+        store: where answers are kept.
+        hits_per_pass: how many stored answers may gather in memory while others are being asked. A client that
+            takes all requests before it answers any needs more.
     """
 
-    def __init__(self, client: ChatClient, store: ResponseStore) -> None:
+    def __init__(self, client: ChatClient, store: ResponseStore, *, hits_per_pass: int = HITS_PER_PASS) -> None:
         self._client = client
         self._store = store
+        self._hits_per_pass = hits_per_pass
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -33,58 +80,118 @@ class CachedClient:
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Stored answers come at once, the others as they are answered."""
-        known: list[Completion] = []
-        asked: dict[int, str] = {}
-        answers = self._client.complete(self._misses(requests, known, asked))
-        for completion in answers:
-            if _is_answer(completion):
-                self._store.put(asked.pop(completion.key), _payload(completion))
-            yield completion
-            yield from _taken(known)
-        yield from _taken(known)
+        lookup = self._looked_up(requests)
+        while True:
+            # As long as all is known, nothing is asked of anybody.
+            first = None
+            for request, key, payload in lookup:
+                if payload is None:
+                    first = (request, key)
+                    break
+                yield _completion(request.key, payload)
+            if first is None:
+                break
+            yield from _Pass(self._client, self._store, self._hits_per_pass).complete(first, lookup)
         self._store.flush()
 
-    def _misses(self, requests: Iterable[Request], known: list[Completion], asked: dict[int, str]) -> Iterator[Request]:
+    def _looked_up(self, requests: Iterable[Request]) -> Iterator[tuple[Request, str, dict[str, Any] | None]]:
+        keys = RequestKeys(self._client.identity)
         pending = iter(requests)
         while batch := list(islice(pending, LOOKUP_ROWS)):
-            keys = {request.key: self._key(request) for request in batch}
-            stored = self._store.get(keys.values())
-            for request in batch:
-                if (payload := stored.get(keys[request.key])) is not None:
-                    known.append(_completion(request.key, payload))
-                else:
-                    asked[request.key] = keys[request.key]
-                    yield request
-
-    def _key(self, request: Request) -> str:
-        messages = [[message.role, message.content] for message in request.messages]
-        return request_key(
-            {
-                "identity": dict(self._client.identity),
-                "messages": messages,
-                "response_schema": request.response_schema,
-                "draw": request.draw,
-            }
-        )
+            named = [(request, keys.of(request)) for request in batch]
+            stored = self._store.get(key for _, key in named)
+            for request, key in named:
+                yield request, key, stored.get(key)
 
 
-def _taken(completions: list[Completion]) -> Iterator[Completion]:
-    """Hand out and remove what has gathered so far; the list may grow at its end meanwhile."""
-    while completions:
-        yield completions.pop(0)
+class _Pass:
+    """One call of the client inside, from the first unknown request until the known ones are too many."""
+
+    def __init__(self, client: ChatClient, store: ResponseStore, hits_per_pass: int) -> None:
+        self._client = client
+        self._store = store
+        self._hits_per_pass = hits_per_pass
+        self._hits: list[Completion] = []
+        self._asked: dict[int, str] = {}
+        self._on_the_way: dict[str, list[int]] = {}
+        self._copies: dict[int, list[int]] = {}
+
+    def complete(
+        self, first: tuple[Request, str], lookup: Iterator[tuple[Request, str, dict[str, Any] | None]]
+    ) -> Iterator[Completion]:
+        misses = self._misses(first, lookup)
+        for completion in _complete_kept(self._client, misses, self._keep):
+            yield completion
+            for key in self._copies.pop(completion.key, ()):
+                yield _copy(completion, key)
+            yield from self._known()
+        yield from self._known()
+
+    def _misses(
+        self, first: tuple[Request, str], lookup: Iterator[tuple[Request, str, dict[str, Any] | None]]
+    ) -> Iterator[Request]:
+        request, key = first
+        self._asked[request.key], self._on_the_way[key] = key, []
+        yield request
+        for request, key, payload in lookup:
+            if payload is not None:
+                self._hits.append(_completion(request.key, payload))
+                if len(self._hits) >= self._hits_per_pass:
+                    return
+            elif key in self._on_the_way:
+                self._on_the_way[key].append(request.key)
+            else:
+                self._asked[request.key], self._on_the_way[key] = key, []
+                yield request
+
+    def _keep(self, completion: Completion) -> Commit | None:
+        key = self._asked.pop(completion.key)
+        copies = self._on_the_way.pop(key)
+        if copies:
+            self._copies[completion.key] = copies
+        return self._store.put(key, _payload(completion)) if _is_answer(completion) else None
+
+    def _known(self) -> Iterator[Completion]:
+        """Hand out what is stored and has gathered so far; more may come at the end meanwhile."""
+        hits, self._hits = self._hits, []
+        yield from hits
+
+
+def _complete_kept(client: ChatClient, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+    if isinstance(client, KeepingClient):
+        yield from client.complete_kept(requests, keep)
+        return
+    for completion in client.complete(requests):
+        keep(completion)
+        yield completion
 
 
 def _is_answer(completion: Completion) -> bool:
     return completion.failure is None and not completion.refusal and completion.finish_reason == "stop"
 
 
+def _copy(completion: Completion, key: int) -> Completion:
+    """The same answer for an equal request that was not sent."""
+    fields = {name: getattr(completion, name) for name in Completion.__dataclass_fields__}
+    return Completion(**{**fields, "key": key, "stored": completion.failure is None})
+
+
 def _payload(completion: Completion) -> dict[str, Any]:
-    return {
+    usage = completion.usage
+    payload: dict[str, Any] = {
         "text": completion.text,
         "model": completion.model,
-        "usage": dataclasses.asdict(completion.usage),
-        "probabilities": None if completion.probabilities is None else dict(completion.probabilities),
+        "usage": {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens,
+        },
     }
+    if completion.probabilities is not None:
+        payload["probabilities"] = dict(completion.probabilities)
+    if completion.tokens:
+        payload["tokens"] = [[token.text, token.logprob, token.alternatives] for token in completion.tokens]
+    return payload
 
 
 def _completion(key: int, payload: Mapping[str, Any]) -> Completion:
@@ -93,6 +200,15 @@ def _completion(key: int, payload: Mapping[str, Any]) -> Completion:
         text=payload["text"],
         model=payload["model"],
         usage=Usage(**payload["usage"]),
-        probabilities=payload["probabilities"],
+        probabilities=payload.get("probabilities"),
+        tokens=tuple(
+            Token(text, logprob, tuple((other, likely) for other, likely in alternatives))
+            for text, logprob, alternatives in payload.get("tokens", ())
+        ),
         stored=True,
     )
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()

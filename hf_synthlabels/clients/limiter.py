@@ -78,16 +78,20 @@ class Limiter:
         self._most = max_in_flight
         self._limit = float(min(max_in_flight, FIRST_IN_FLIGHT))
         self._slow_start = True
-        self._active = 0
         self._peak = 0
         self._clean = 0
         self._episode_until = self._paused_until = float("-inf")
         self._requests = _bucket(requests_per_minute, clock())
         self._tokens = _bucket(tokens_per_minute, clock())
-        self._turn = asyncio.Lock()
-        self._freed = asyncio.Event()
         self.throttled = 0
         """Times that the server refused for too many requests."""
+        self.attach()
+
+    def attach(self) -> None:
+        """Serve the event loop that runs next; what was learnt of the server stays."""
+        self._active = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
 
     @property
     def limit(self) -> int:

@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import os
-import queue
-import random
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.clients.base import Completion, Failure, Request
-from hf_synthlabels.clients.chat import Sampling, chat_body, error_message, read_completion
-from hf_synthlabels.errors import ConfigError, MissingKeyError
+from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
+from hf_synthlabels.clients.breaker import Breaker
+from hf_synthlabels.clients.chat import Sampling, chat_body
+from hf_synthlabels.clients.engine import Engine, Stop
+from hf_synthlabels.clients.limiter import Limiter
+from hf_synthlabels.clients.outbox import Outbox
+from hf_synthlabels.clients.spending import Meter
+from hf_synthlabels.clients.transport import HttpTransport, SdkTransport, Transport, read_key
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 __all__ = ["DEFAULT_BASE_URL", "OpenAIClient"]
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
-RETRIED_STATUSES = frozenset({408, 409, 429, 500, 502, 503, 504})
-LONGEST_WAIT_S = 60.0
-
 DEFAULT_SAMPLING = Sampling()
+
+OUTBOX_ROUNDS = 4
+"""Answers that may wait for the reader, as a multiple of the requests that may be on the way."""
 
 
 class OpenAIClient:
     """Sends chat completions over HTTP, many at once, and yields the answers as they come.
 
-    An event loop in a thread of its own serves `max_in_flight` workers, which pull from the requests. Answers with
-    status 408, 409, 429 or 5xx, time-outs and broken connections are tried again with growing, jittered pauses, a
-    `Retry-After` header being obeyed; any other refusal of a request is a failure of that request alone.
+    An event loop in a thread of its own serves `max_in_flight` workers, which pull from the requests. One limiter
+    holds the given limits and finds out how many requests at once the server bears. Answers with status 408, 409
+    or 5xx, time-outs, broken connections and torn bodies are tried again with growing, jittered pauses; a 429 waits
+    as long as the server says; any other refusal is a failure of that request alone. When the server answers nobody
+    any more, all wait for it, and the run ends only when patience does.
+
+    When the reader stops early, what is on the way is still waited for and kept, for it will be billed.
 
     Args:
         model: the name that the server knows.
@@ -41,9 +51,15 @@ class OpenAIClient:
         max_in_flight: requests on the way at once.
         max_retries: further tries after the first.
         timeout_s: of one try.
+        requests_per_minute, tokens_per_minute: limits that are never exceeded; None for none.
+        patience_s: how long a server that answers nobody is waited for.
+        drain_s: how long answers on the way are waited for when the reader stops early.
+        meter: reserves and settles what each request costs; None for no account.
+        sdk: a configured `openai.AsyncOpenAI` to send through, for Azure, Bedrock or a proxy; slower.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
+        ConfigError: a limit is not positive.
     """
 
     def __init__(
@@ -56,17 +72,28 @@ class OpenAIClient:
         max_in_flight: int = 64,
         max_retries: int = 5,
         timeout_s: float = 120.0,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        patience_s: float = 120.0,
+        drain_s: float = 30.0,
+        meter: Meter | None = None,
+        sdk: AsyncOpenAI | None = None,
     ) -> None:
-        if max_in_flight < 1:
-            raise ConfigError(f"`teacher.max_in_flight` is {max_in_flight!r}. Give at least 1.")
         self.model = model
-        self.base_url = base_url.rstrip("/")
+        self.base_url = (base_url if sdk is None else str(sdk.base_url)).rstrip("/")
         self.sampling = sampling
-        self._api_key_env = api_key_env
+        self.meter = meter
+        self._limiter = Limiter(
+            max_in_flight, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
+        )
+        self._breaker = Breaker(patience_s)
+        self._api_key_env = api_key_env if sdk is None else None
         self._max_in_flight = max_in_flight
         self._max_retries = max_retries
         self._timeout_s = timeout_s
-        self._headers()
+        self._drain_s = drain_s
+        self._sdk = sdk
+        read_key(self._api_key_env)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -79,141 +106,78 @@ class OpenAIClient:
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, in the order in which they finish."""
-        # The queue is bounded, so that a slow reader slows the sending down.
-        answers: queue.Queue[Completion | BaseException | None] = queue.Queue(maxsize=4 * self._max_in_flight)
-        stop = threading.Event()
+        return self.complete_kept(requests, _nothing)
+
+    def complete_kept(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+        """As `complete`; a worker sends its next request only when its last answer is kept.
+
+        Raises:
+            AllFailedError: the server is away for too long, or says that the account is used up.
+            StoreError: an answer can not be kept.
+        """
+        # The outbox is bounded, so that a slow reader slows the sending down.
+        outbox = Outbox(OUTBOX_ROUNDS * self._max_in_flight)
+        stop = Stop()
         thread = threading.Thread(
-            target=self._serve, args=(iter(requests), answers, stop), name="openai-client", daemon=True
+            target=self._serve, args=(iter(requests), keep, outbox, stop), name="openai-client", daemon=True
         )
         thread.start()
         try:
-            while (item := answers.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
+            yield from outbox.take()
         finally:
-            stop.set()
-            while thread.is_alive():
-                _empty(answers)
-                thread.join(0.05)
-
-    def _serve(
-        self,
-        requests: Iterator[Request],
-        answers: queue.Queue[Completion | BaseException | None],
-        stop: threading.Event,
-    ) -> None:
-        try:
-            asyncio.run(self._run(requests, answers, stop))
-        except BaseExceptionGroup as group:
-            # One broken worker cancels the others; its error is the one to show.
-            answers.put(group.exceptions[0])
-        except BaseException as error:
-            answers.put(error)
-        answers.put(None)
-
-    async def _run(
-        self,
-        requests: Iterator[Request],
-        answers: queue.Queue[Completion | BaseException | None],
-        stop: threading.Event,
-    ) -> None:
-        import aiohttp
-
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-        connector = aiohttp.TCPConnector(limit=self._max_in_flight)
-        async with aiohttp.ClientSession(timeout=timeout, connector=connector, headers=self._headers()) as session:
-
-            async def work() -> None:
-                while not stop.is_set():
-                    # Reading the next row may touch the disk, but never for long.
-                    request = next(requests, None)
-                    if request is None:
-                        return
-                    completion = await self._ask(session, request, stop)
-                    while not stop.is_set():
-                        try:
-                            answers.put_nowait(completion)
-                            break
-                        except queue.Full:
-                            await asyncio.sleep(0.005)
-
-            async with asyncio.TaskGroup() as group:
-                workers = [group.create_task(work()) for _ in range(self._max_in_flight)]
-                watcher = group.create_task(_cancel_once(stop, workers))
-                await asyncio.wait(workers)
-                watcher.cancel()
-
-    async def _ask(self, session: Any, request: Request, stop: threading.Event) -> Completion:
-        """Send one request until it is answered, refused, or has been tried often enough."""
-        import aiohttp
-
-        failure = Failure("connection", "stopped before it was sent")
-        for attempt in range(self._max_retries + 1):
-            pause_s = min(LONGEST_WAIT_S, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
+            stop.asked = True
+            outbox.abandon()
             try:
-                async with session.post(
-                    f"{self.base_url}/chat/completions", json=chat_body(self.model, self.sampling, request)
-                ) as response:
-                    if response.status == 200:
-                        return read_completion(request.key, await response.json(content_type=None))
-                    # A server may quote the key that it refuses.
-                    said = _without(self._key(), await response.text(errors="replace"))
-                    failure = Failure("http", error_message(said), response.status)
-                    pause_s = _retry_after_s(response.headers, otherwise=pause_s)
-                    if response.status not in RETRIED_STATUSES:
-                        break
-            except TimeoutError:
-                failure = Failure("timeout", f"no answer within {self._timeout_s:g} s")
-            except (aiohttp.ClientError, OSError) as error:
-                failure = Failure("connection", f"{type(error).__name__}: {error}"[:200])
-            except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
-                failure = Failure(
-                    "malformed", f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
-                )
-            if attempt == self._max_retries or stop.is_set():
-                break
-            await asyncio.sleep(pause_s)
-        return Completion(request.key, failure=failure)
+                thread.join()
+            except KeyboardInterrupt:
+                # Asked twice: what is on the way is given up.
+                stop.now = True
+                thread.join()
+                raise
 
-    def _key(self) -> str:
-        return os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-
-    def _headers(self) -> dict[str, str]:
-        if self._api_key_env is None:
-            return {}
-        key = self._key()
-        if not key:
-            raise MissingKeyError(
-                f"`teacher.api_key_env` names {self._api_key_env!r}, which is not set. "
-                f"Run: export {self._api_key_env}=... (or `api_key_env: null` for a server without keys)."
-            )
-        return {"Authorization": f"Bearer {key}"}
-
-
-def _without(key: str, text: str) -> str:
-    return text.replace(key, "***") if key else text
-
-
-def _retry_after_s(headers: Mapping[str, str], *, otherwise: float) -> float:
-    """The seconds of a `Retry-After` header, within reason."""
-    try:
-        return min(LONGEST_WAIT_S, max(0.0, float(headers["Retry-After"])))
-    except (KeyError, ValueError):
-        return otherwise
-
-
-async def _cancel_once(stop: threading.Event, tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel the tasks when nobody waits for them any more, whatever they wait for."""
-    while not stop.is_set():
-        await asyncio.sleep(0.02)
-    for task in tasks:
-        task.cancel()
-
-
-def _empty(answers: queue.Queue[Completion | BaseException | None]) -> None:
-    while True:
+    def _serve(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
         try:
-            answers.get_nowait()
-        except queue.Empty:
-            return
+            asyncio.run(self._run(requests, keep, outbox, stop))
+        except BaseException as error:
+            outbox.end(error)
+        else:
+            outbox.end()
+
+    async def _run(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
+        for part in (self._limiter, self._breaker, self.meter):
+            if part is not None:
+                part.attach()
+        async with self._transport() as transport:
+            engine = Engine(
+                transport=transport,
+                body=lambda request: chat_body(self.model, self.sampling, request),
+                requests=requests,
+                keep=keep,
+                outbox=outbox,
+                limiter=self._limiter,
+                breaker=self._breaker,
+                meter=self.meter,
+                hide=self._without_key,
+                max_retries=self._max_retries,
+                timeout_s=self._timeout_s,
+            )
+            await engine.run(self._max_in_flight, stop, drain_s=self._drain_s)
+
+    def _transport(self) -> Transport:
+        if self._sdk is not None:
+            return SdkTransport(self._sdk, timeout_s=self._timeout_s)
+        return HttpTransport(
+            f"{self.base_url}/chat/completions",
+            api_key_env=self._api_key_env,
+            connections=self._max_in_flight,
+            timeout_s=self._timeout_s,
+        )
+
+    def _without_key(self, text: str) -> str:
+        key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
+        return text.replace(key, "***") if key else text
+
+
+def _nothing(completion: Completion) -> Commit | None:  # noqa: ARG001  nothing is kept of it
+    """Keeps nothing."""
+    return None

@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS probes (
 """,
 )
 
-Work = Callable[[sqlite3.Connection], None]
+Work = Callable[[sqlite3.Connection], object]
 
 
 def request_key(content: Mapping[str, Any]) -> str:
@@ -153,7 +153,7 @@ class ResponseStore:
     def execute(self, statement: str, values: Iterable[Any] = ()) -> None:
         """Run a statement that writes, and wait until it is on disk."""
         parameters = list(values)
-        self._hand_over(lambda connection: connection.execute(statement, parameters) and None)
+        self._hand_over(lambda connection: connection.execute(statement, parameters))
         self.flush()
 
     def flush(self) -> None:

@@ -379,7 +379,28 @@ def bounded(work: Any, seconds: float = 5.0) -> None:
     assert not thread.is_alive(), f"not finished after {seconds} s"
 
 
-def test_closing_early_does_not_wait_for_answers_on_the_way() -> None:
+def test_closing_early_waits_for_what_is_on_the_way_and_keeps_it() -> None:
+    started = threading.Barrier(4)
+    kept: list[int] = []
+
+    def answer(body: dict[str, Any]) -> Reply:
+        if prompt(body) != "text 0":
+            started.wait(10)
+            time.sleep(0.3)
+        return "good"
+
+    def keep(completion: Completion) -> None:
+        kept.append(completion.key)
+
+    with ChatServer(answer) as server:
+        completions = open_client(server, max_in_flight=5).complete_kept((ask(key) for key in range(5)), keep)
+        assert next(completions).key == 0
+        bounded(completions.close)  # type: ignore[attr-defined]
+    assert sorted(kept) == [0, 1, 2, 3, 4]
+    assert len(server.bodies) == 5
+
+
+def test_answers_on_the_way_are_not_waited_for_longer_than_told() -> None:
     done = threading.Event()
 
     def answer(body: dict[str, Any]) -> Reply:
@@ -388,7 +409,8 @@ def test_closing_early_does_not_wait_for_answers_on_the_way() -> None:
         return "good"
 
     with ChatServer(answer) as server:
-        completions = open_client(server, max_in_flight=4).complete(ask(key) for key in itertools.count())
+        client = open_client(server, max_in_flight=4, drain_s=0.2)
+        completions = client.complete(ask(key) for key in itertools.count())
         assert next(completions).key == 0
         bounded(completions.close)  # type: ignore[attr-defined]
         done.set()

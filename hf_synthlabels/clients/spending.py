@@ -1,0 +1,193 @@
+"""Meter: money and tokens are reserved before a request is sent, and settled when its answer is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from hf_synthlabels.clients.base import Request, Usage
+from hf_synthlabels.clients.ledger import Grant, Run, Settlement
+from hf_synthlabels.clients.store import ResponseStore
+from hf_synthlabels.errors import ConfigError
+
+__all__ = ["Meter", "Reservation", "most_prompt_tokens"]
+
+LEAST_CHUNK = 16
+"""Requests that are reserved on disk at a time: after a kill, so many more than were on the way may be counted."""
+
+TOKENS_PER_MESSAGE = 16
+"""More than any chat template adds to a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The most that one request can cost."""
+
+    usd: float
+    tokens: int
+
+
+def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
+    """No tokenizer makes more tokens of a prompt: each stands for at least one byte."""
+    content = sum(len(message.content.encode(errors="replace")) + TOKENS_PER_MESSAGE for message in request.messages)
+    return content + schema_bytes + TOKENS_PER_MESSAGE
+
+
+class Meter:
+    """Keeps a run within its budget, whatever is on the way and however often it is killed and run again.
+
+    A request is sent only when the most that it can cost has been reserved in the ledger, on disk. The answer's
+    real usage takes the place of the reservation. A request that was sent and never answered stays reserved: the
+    server may have billed it. So the sum of what was spent and what may have been never exceeds the budget, over
+    all runs of the same scope, at the same time or after each other.
+
+    All methods but `begin` and `end` belong to one event loop.
+
+    Args:
+        store: whose ledger is kept.
+        run: scope and budget.
+        cost_usd: what an answer's usage costs; None where the price is not known.
+        max_tokens: the longest answer.
+        chunk: requests that are reserved at a time.
+
+    Raises:
+        ConfigError: there is a budget that can not be kept, for want of a price or of `max_tokens`.
+    """
+
+    def __init__(
+        self,
+        store: ResponseStore,
+        run: Run,
+        *,
+        cost_usd: Callable[[Usage], float] | None,
+        max_tokens: int | None,
+        chunk: int = LEAST_CHUNK,
+    ) -> None:
+        if run.budget_usd is not None and cost_usd is None:
+            raise ConfigError(
+                f"`teacher.budget_usd` is {run.budget_usd:g}, but the price of {run.model!r} is not known. "
+                "Give `teacher.price`, or limit the tokens with `teacher.budget_tokens`."
+            )
+        if max_tokens is None and (run.budget_usd is not None or run.budget_tokens is not None):
+            raise ConfigError("`teacher.max_tokens` is null, so an answer has no highest cost. Give a number.")
+        self.run = run
+        self.spent_usd = 0.0
+        """By this run, without what is uncertain."""
+        self._store = store
+        self._cost_usd = cost_usd
+        self._max_tokens = max_tokens or 0
+        self._chunk = chunk
+        self._left = Grant()
+        self._used_up = False
+        self._schemas: dict[int, int] = {}
+        self._arrived: deque[tuple[Grant, Grant]] = deque()
+        self.attach()
+
+    def attach(self) -> None:
+        """Serve the event loop that runs next; what was reserved and not spent stays."""
+        self._wishing = False
+        self._waiting = self._out = 0
+        self._changed = asyncio.Event()
+
+    def begin(self) -> None:
+        """Enter the run into the ledger."""
+        self._store.begin_run(self.run)
+
+    def end(self) -> None:
+        """Give back what was reserved and not spent."""
+        self._store.end_run(self.run)
+
+    async def reserve(self, request: Request) -> Reservation | None:
+        """Reserve the most that a request can cost; None when the budget does not hold it."""
+        wish = self._most(request)
+        self._take_arrived()
+        while not self._fits(wish):
+            if self._used_up and self._out == 0:
+                # Nothing is on the way that could come cheaper than was reserved for it.
+                return None
+            if not self._used_up:
+                self._ask_for_more(wish)
+            self._changed.clear()
+            self._waiting += 1
+            try:
+                await self._changed.wait()
+            finally:
+                self._waiting -= 1
+        self._out += 1
+        self._add(-1, -wish.usd, -wish.tokens)
+        if self._left.requests < self._chunk // 2 and not self._used_up:
+            self._ask_for_more(wish)
+        return wish
+
+    def settle(self, reservation: Reservation, usage: Usage) -> float | None:
+        """The request was answered: what it came to takes the place of what was reserved. Returns its cost."""
+        usd = None if self._cost_usd is None else self._cost_usd(usage)
+        self.spent_usd += usd or 0.0
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        self._came_back(0, reservation.usd - (usd or 0.0), reservation.tokens - tokens)
+        entry = Settlement(1, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usd)
+        self._store.settle(self.run, entry)
+        return usd
+
+    def give_back(self, reservation: Reservation) -> None:
+        """The request was not billed: it was never sent, or the server refused it."""
+        self._came_back(1, reservation.usd, reservation.tokens)
+
+    def forfeit(self, reservation: Reservation) -> None:
+        """The request was sent and no answer came: it may have been billed."""
+        self._came_back(0, 0.0, 0)
+        entry = Settlement(uncertain_requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
+        self._store.settle(self.run, entry)
+
+    def _most(self, request: Request) -> Reservation:
+        schema_bytes = 0
+        if request.response_schema is not None:
+            # One schema serves all rows of a task, so its length is counted once.
+            schema = request.response_schema
+            if id(schema) not in self._schemas:
+                self._schemas = {id(schema): len(str(schema).encode())}
+            schema_bytes = self._schemas[id(schema)]
+        usage = Usage(most_prompt_tokens(request, schema_bytes), self._max_tokens)
+        usd = 0.0 if self._cost_usd is None else self._cost_usd(usage)
+        return Reservation(usd, usage.prompt_tokens + usage.completion_tokens)
+
+    def _fits(self, wish: Reservation) -> bool:
+        left = self._left
+        return left.requests > 0 and left.usd >= wish.usd - 1e-12 and left.tokens >= wish.tokens
+
+    def _ask_for_more(self, wish: Reservation) -> None:
+        if self._wishing:
+            return
+        self._wishing = True
+        count = max(self._chunk, self._waiting)
+        wished = Grant(count, wish.usd * count, wish.tokens * count)
+        loop = asyncio.get_running_loop()
+
+        def granted(grant: Grant) -> None:
+            self._arrived.append((wished, grant))
+            # The run may be over by now; its loop is then closed, and the next one takes what has arrived.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._take_arrived)
+
+        self._store.grant(self.run, wished, granted)
+
+    def _take_arrived(self) -> None:
+        while self._arrived:
+            wished, grant = self._arrived.popleft()
+            self._wishing = False
+            self._used_up = grant.usd < wished.usd or grant.tokens < wished.tokens
+            self._add(grant.requests, grant.usd, grant.tokens)
+            self._changed.set()
+
+    def _came_back(self, requests: int, usd: float, tokens: int) -> None:
+        self._out -= 1
+        self._add(requests, usd, tokens)
+        if self._waiting:
+            self._changed.set()
+
+    def _add(self, requests: int, usd: float, tokens: int) -> None:
+        left = self._left
+        self._left = Grant(left.requests + requests, left.usd + usd, left.tokens + tokens)

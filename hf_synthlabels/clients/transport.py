@@ -1,0 +1,151 @@
+"""How a body reaches a server: plain HTTP, which costs little, or an `openai` client that a caller has configured."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from hf_synthlabels.errors import MissingKeyError
+
+if TYPE_CHECKING:
+    import aiohttp
+    from openai import AsyncOpenAI
+
+__all__ = ["BrokenConnectionError", "HttpTransport", "Reply", "SdkTransport", "Transport", "read_key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, whatever it says."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class BrokenConnectionError(Exception):
+    """No whole reply came."""
+
+    def __init__(self, message: str, *, sent: bool = True) -> None:
+        super().__init__(message)
+        self.sent = sent
+        """Whether the request may have reached the server, and be billed."""
+
+
+class Transport(Protocol):
+    """Sends bodies of chat completions; opened and closed as a context manager inside an event loop."""
+
+    async def post(self, body: Mapping[str, Any]) -> Reply:
+        """Send one body.
+
+        Raises:
+            TimeoutError: no whole reply within the time-out.
+            BrokenConnectionError: the connection could not be made, or broke.
+        """
+
+    async def __aenter__(self) -> Self:
+        """Open what is needed."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+
+
+def read_key(api_key_env: str | None) -> str:
+    """The key that an environment variable holds, or nothing for a server without keys.
+
+    Raises:
+        MissingKeyError: the variable is not set or is empty.
+    """
+    if api_key_env is None:
+        return ""
+    key = os.environ.get(api_key_env, "").strip()
+    if not key:
+        raise MissingKeyError(
+            f"`teacher.api_key_env` names {api_key_env!r}, which is not set. "
+            f"Run: export {api_key_env}=... (or `api_key_env: null` for a server without keys)."
+        )
+    return key
+
+
+class HttpTransport:
+    """aiohttp on kept-alive connections: about a fifth of a millisecond for each request."""
+
+    def __init__(self, url: str, *, api_key_env: str | None, connections: int, timeout_s: float) -> None:
+        self._url = url
+        self._api_key_env = api_key_env
+        self._connections = connections
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, body: Mapping[str, Any]) -> Reply:
+        """Send one body."""
+        import aiohttp
+
+        assert self._session is not None
+        try:
+            async with self._session.post(self._url, data=json.dumps(body).encode()) as response:
+                return Reply(response.status, response.headers, await response.read())
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            sent = not isinstance(error, aiohttp.ClientConnectorError)
+            raise BrokenConnectionError(f"{type(error).__name__}: {error}"[:200], sent=sent) from error
+
+    async def __aenter__(self) -> Self:
+        import aiohttp
+
+        headers = {"Content-Type": "application/json"}
+        if key := read_key(self._api_key_env):
+            headers["Authorization"] = f"Bearer {key}"
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            connector=aiohttp.TCPConnector(limit=self._connections),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class SdkTransport:
+    """An `openai.AsyncOpenAI` that the caller has configured, for Azure, Bedrock or a proxy; slower by far.
+
+    Its own retries are switched off: the limiter must see every refusal.
+    """
+
+    def __init__(self, sdk: AsyncOpenAI, *, timeout_s: float) -> None:
+        self._sdk = sdk.with_options(max_retries=0, timeout=timeout_s)
+
+    async def post(self, body: Mapping[str, Any]) -> Reply:
+        """Send one body."""
+        import openai
+
+        try:
+            response = await self._sdk.chat.completions.with_raw_response.create(**body)
+            return Reply(response.status_code, response.headers, response.http_response.content)
+        except openai.APITimeoutError as error:
+            raise TimeoutError from error
+        except openai.APIConnectionError as error:
+            raise BrokenConnectionError(f"{type(error).__name__}: {error}"[:200]) from error
+        except openai.APIStatusError as error:
+            return Reply(error.response.status_code, error.response.headers, error.response.content)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whoever configured it closes it.
+        return
