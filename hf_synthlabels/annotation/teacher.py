@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
-from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat
+from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, Usage
 
 __all__ = ["Price", "Teacher"]
+
+REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-5(?!-chat)|deepseek-reasoner|gpt-oss)")
+"""Names of models that think before they answer and take no temperature; a recipe may say it of any other."""
+
+ANSWER_TOKENS = 256
+REASONING_TOKENS = 4096
+"""The longest answer where the recipe says none; thoughts count as part of it."""
 
 
 class Price(StrictModel):
@@ -18,6 +26,15 @@ class Price(StrictModel):
 
     input_usd_per_mtok: float = Field(ge=0)
     output_usd_per_mtok: float = Field(ge=0)
+    cached_input_usd_per_mtok: float | None = Field(default=None, ge=0)
+    """For prompt tokens that the server had cached; None when they cost the same."""
+
+    def usd(self, usage: Usage) -> float:
+        """What so many tokens cost."""
+        cached = self.cached_input_usd_per_mtok
+        known = 0 if cached is None else usage.cached_tokens
+        prompt = (usage.prompt_tokens - known) * self.input_usd_per_mtok + known * (cached or 0.0)
+        return (prompt + usage.completion_tokens * self.output_usd_per_mtok) / 1e6
 
 
 class Teacher(StrictModel):
@@ -29,12 +46,24 @@ class Teacher(StrictModel):
     api_key_env: str | None = "OPENAI_API_KEY"
     temperature: float | None = 0.0
     top_p: float | None = None
-    max_tokens: int | None = 256
+    max_tokens: int | None = Field(default=ANSWER_TOKENS, ge=1)
     seed: int | None = None
-    response_format: ResponseFormat = "text"
+    reasoning_model: bool | None = None
+    """Whether the model thinks before it answers; None goes by its name."""
+    reasoning_effort: str | None = None
+    response_format: ResponseFormat | Literal["auto"] = "text"
+    """`auto` asks the endpoint once which forms it knows, and writes that down."""
+    logprobs: bool = False
+    """Ask for log-probabilities, and make label probabilities of them."""
     draws: int = Field(default=1, ge=1)
     max_in_flight: int = Field(default=64, ge=1)
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    max_retries: int = Field(default=5, ge=0)
     timeout_s: float = Field(default=120.0, gt=0)
+    budget_usd: float | None = Field(default=None, gt=0)
+    """All runs of the recipe's name together never cost more."""
+    budget_tokens: int | None = Field(default=None, gt=0)
     system: str | None = None
     """A system prompt in place of the packaged one."""
     examples: list[Example] | str = Field(default_factory=list)
@@ -45,12 +74,31 @@ class Teacher(StrictModel):
     key: str | None = None
     answer: str = "answer"
 
+    @property
+    def reasons(self) -> bool:
+        """Whether the model thinks before it answers."""
+        if self.reasoning_model is not None:
+            return self.reasoning_model
+        return self.client == "openai" and REASONING_MODELS.search(self.model or "") is not None
+
+    @property
+    def longest_answer(self) -> int | None:
+        """The most tokens of one answer, thoughts included; None for no limit."""
+        if self.reasons and "max_tokens" not in self.model_fields_set:
+            return REASONING_TOKENS
+        return self.max_tokens
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.client == "openai" and not self.model:
             raise ValueError("needs `model`, the name that the server knows.")
         if self.client == "recorded" and (self.column is None) == (self.file is None):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
-        if self.draws > 1 and self.client == "openai" and self.temperature == 0:
+        if self.draws > 1 and self.client == "openai" and self.temperature == 0 and not self.reasons:
             raise ValueError("has `draws` above 1 at `temperature` 0: all draws would be alike. Raise the temperature.")
+        if self.reasons and self.temperature and "temperature" in self.model_fields_set:
+            raise ValueError(
+                f"has `temperature` {self.temperature}, which {self.model!r} does not take. "
+                "Remove it, or set `reasoning_model: false`."
+            )
         return self

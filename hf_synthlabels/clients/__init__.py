@@ -16,10 +16,12 @@ from hf_synthlabels.clients.ledger import Run
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
+from hf_synthlabels.clients.probe import probed_format, recorded_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
 from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.store import ResponseStore, request_key
+from hf_synthlabels.clients.transport import read_key
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -43,5 +45,8 @@ __all__ = [
     "ScriptedClient",
     "Usage",
     "model_path",
+    "probed_format",
+    "read_key",
+    "recorded_format",
     "request_key",
 ]

@@ -114,7 +114,7 @@ class Engine:
             StoreError: an answer can not be kept.
             Exception: whatever reading the requests raised, once what was on the way has been answered.
         """
-        tasks = [asyncio.create_task(self._work()) for _ in range(workers)]
+        tasks = [asyncio.create_task(self._work(stop)) for _ in range(workers)]
         watcher = asyncio.create_task(self._watch(tasks, stop, drain_s))
         await asyncio.wait(tasks)
         watcher.cancel()
@@ -124,9 +124,9 @@ class Engine:
         if self._error is not None:
             raise self._error
 
-    async def _work(self) -> None:
+    async def _work(self, stop: Stop) -> None:
         try:
-            while not self._stopping:
+            while not (self._stopping or stop.asked):
                 # Reading the next row may touch the disk, but never for long.
                 request = next(self._requests, None)
                 if request is None:
