@@ -121,7 +121,7 @@ class Limiter:
         if not first_try or self._limit >= self._most:
             return
         self._clean += 1
-        if self._clean >= self._limit:
+        if self._clean >= int(self._limit):
             if self._peak >= USED_SHARE * int(self._limit):
                 grown = self._limit * 2 if self._slow_start else max(self._limit * GROWTH, self._limit + 1)
                 self._limit = min(float(self._most), grown)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from hf_synthlabels.clients.base import Completion
 
@@ -29,12 +30,14 @@ class Outbox:
 
     async def put(self, completion: Completion) -> None:
         """Hand a completion over; waits while the reader is too far behind."""
-        if len(self._items) >= self._size and not self._abandoned:
-            self._loop = asyncio.get_running_loop()
-            self._room = asyncio.Event()
-            while len(self._items) >= self._size and not self._abandoned:
-                self._room.clear()
-                await self._room.wait()
+        while len(self._items) >= self._size and not self._abandoned:
+            if self._room is None:
+                self._loop, self._room = asyncio.get_running_loop(), asyncio.Event()
+            self._room.clear()
+            if len(self._items) < self._size:
+                # The reader made room between the two looks, and will not say so again.
+                break
+            await self._room.wait()
         if not self._abandoned:
             self._items.append(completion)
             self._there.set()
@@ -58,7 +61,7 @@ class Outbox:
             self._there.clear()
             while self._items:
                 yield self._items.popleft()
-                if len(self._items) == self._size // 2:
+                if len(self._items) <= self._size // 2 and self._room is not None and not self._room.is_set():
                     self._make_room()
             if self._ended and not self._items:
                 if self._error is not None:
@@ -66,5 +69,7 @@ class Outbox:
                 return
 
     def _make_room(self) -> None:
-        if self._loop is not None and self._room is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._room.set)
+        if self._loop is not None and self._room is not None:
+            # A run that is over has closed its loop, and nobody waits.
+            with suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._room.set)

@@ -105,11 +105,11 @@ class Meter:
         wish = self._most(request)
         self._take_arrived()
         while not self._fits(wish):
-            if self._used_up and self._out == 0:
+            if not (self._used_up and self._short_of_money(wish)):
+                self._ask_for_more(wish)
+            elif self._out == 0:
                 # Nothing is on the way that could come cheaper than was reserved for it.
                 return None
-            if not self._used_up:
-                self._ask_for_more(wish)
             self._changed.clear()
             self._waiting += 1
             try:
@@ -118,7 +118,7 @@ class Meter:
                 self._waiting -= 1
         self._out += 1
         self._add(-1, -wish.usd, -wish.tokens)
-        if self._left.requests < self._chunk // 2 and not self._used_up:
+        if self._left.requests < self._chunk // 2:
             self._ask_for_more(wish)
         return wish
 
@@ -155,15 +155,19 @@ class Meter:
         return Reservation(usd, usage.prompt_tokens + usage.completion_tokens)
 
     def _fits(self, wish: Reservation) -> bool:
-        left = self._left
-        return left.requests > 0 and left.usd >= wish.usd - 1e-12 and left.tokens >= wish.tokens
+        return self._left.requests > 0 and not self._short_of_money(wish)
+
+    def _short_of_money(self, wish: Reservation) -> bool:
+        return self._left.usd < wish.usd - 1e-12 or self._left.tokens < wish.tokens
 
     def _ask_for_more(self, wish: Reservation) -> None:
         if self._wishing:
             return
         self._wishing = True
         count = max(self._chunk, self._waiting)
-        wished = Grant(count, wish.usd * count, wish.tokens * count)
+        # What came back from earlier reservations is used first.
+        usd = max(0.0, wish.usd * count - self._left.usd)
+        wished = Grant(count, usd, max(0, wish.tokens * count - self._left.tokens))
         loop = asyncio.get_running_loop()
 
         def granted(grant: Grant) -> None:

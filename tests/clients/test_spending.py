@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_synthlabels.clients import (
+    CachedClient,
+    Completion,
+    Message,
+    Meter,
+    OpenAIClient,
+    Request,
+    ResponseStore,
+    Run,
+    Sampling,
+    Usage,
+)
+from hf_synthlabels.clients.spending import most_prompt_tokens
+from hf_synthlabels.errors import ConfigError
+from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
+
+MAX_TOKENS = 10
+
+
+def cost_usd(usage: Usage) -> float:
+    """A dollar for a thousand prompt tokens, two for a thousand of the answer."""
+    return usage.prompt_tokens / 1000 + usage.completion_tokens / 500
+
+
+def ask(key: int) -> Request:
+    return Request(key, (Message("user", f"text {key:04d}"),))
+
+
+MOST = most_prompt_tokens(ask(0))
+MOST_USD = cost_usd(Usage(MOST, MAX_TOKENS))
+
+
+def billed(prompt_tokens: int = 20, completion_tokens: int = 2) -> Reply:
+    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
+    return ok(chat_completion("good", usage=usage))
+
+
+class Account:
+    """A store, and runs against a server on one budget."""
+
+    def __init__(self, path: Path, server: ChatServer) -> None:
+        self.path = path
+        self.server = server
+
+    def spend(self, keys: range, *, in_flight: int = 8, price: Any = cost_usd, **budget: Any) -> list[Completion]:
+        with ResponseStore(self.path) as store:
+            run = Run("films", "tiny", self.server.base_url, **budget)
+            meter = Meter(store, run, cost_usd=price, max_tokens=MAX_TOKENS)
+            meter.begin()
+            client = OpenAIClient(
+                model="tiny",
+                base_url=self.server.base_url,
+                api_key_env=None,
+                sampling=Sampling(max_tokens=MAX_TOKENS),
+                max_in_flight=in_flight,
+                max_retries=2,
+                timeout_s=0.5,
+                meter=meter,
+            )
+            try:
+                return list(CachedClient(client, store).complete(ask(key) for key in keys))
+            finally:
+                meter.end()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        with ResponseStore(self.path) as store:
+            names = [row[1] for row in store.select("PRAGMA table_info(runs)")]
+            return [
+                dict(zip(names, row, strict=True)) for row in store.select("SELECT * FROM runs ORDER BY started_at")
+            ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "responses.sqlite"
+
+
+def test_the_ledger_says_what_came_back_and_nothing_stays_reserved(path: Path) -> None:
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        account.spend(range(50))
+        account.spend(range(60))
+    first, second = account.ledger()
+    assert (first["requests"], first["prompt_tokens"], first["completion_tokens"]) == (50, 1000, 100)
+    assert first["usd"] == pytest.approx(50 * cost_usd(Usage(20, 2)))
+    assert (second["requests"], second["scope"], second["model"]) == (10, "films", "tiny")
+    for run in (first, second):
+        assert run["granted_requests"] == run["requests"]
+        assert run["granted_usd"] == pytest.approx(run["usd"])
+        assert run["granted_tokens"] == run["prompt_tokens"] + run["completion_tokens"]
+        assert run["ended_at"] >= run["started_at"]
+        assert run["uncertain_requests"] == 0
+
+
+def test_a_run_that_asks_nothing_leaves_no_entry(path: Path) -> None:
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        account.spend(range(5))
+        account.spend(range(5))
+    assert len(account.ledger()) == 1
+
+
+def test_without_a_price_tokens_are_counted_and_money_is_unknown(path: Path) -> None:
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        account.spend(range(3), price=None)
+    (run,) = account.ledger()
+    assert (run["prompt_tokens"], run["usd"]) == (60, None)
+
+
+@pytest.mark.parametrize("in_flight", [1, 8, 64])
+def test_a_budget_in_dollars_is_never_exceeded_and_nearly_used(path: Path, in_flight: int) -> None:
+    each = cost_usd(Usage(20, 2))
+    budget = 100 * each
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        completions = account.spend(range(300), in_flight=in_flight, budget_usd=budget)
+        spent = len(server.bodies) * each
+    assert spent <= budget + 1e-9
+    # Only what a last request could have cost at most may be left.
+    assert spent > budget - MOST_USD - each
+    over = [completion for completion in completions if completion.failure]
+    assert len(over) == 300 - len(server.bodies)
+    assert {completion.failure.kind for completion in over if completion.failure} == {"over_budget"}
+
+
+def test_a_budget_in_tokens_is_never_exceeded(path: Path) -> None:
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        account.spend(range(300), in_flight=32, price=None, budget_tokens=2000)
+        used = 22 * len(server.bodies)
+    assert 2000 - (MOST + MAX_TOKENS) - 22 < used <= 2000
+
+
+def test_a_budget_counts_all_runs_of_its_recipe(path: Path) -> None:
+    each = cost_usd(Usage(20, 2))
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        account.spend(range(40), budget_usd=50 * each)
+        assert len(server.bodies) == 40
+        account.spend(range(300), budget_usd=50 * each)
+        assert len(server.bodies) <= 50
+        account.spend(range(300), budget_usd=80 * each)
+        assert 70 < len(server.bodies) <= 80
+
+
+def test_answers_that_are_dearer_than_most_still_stop_the_next(path: Path) -> None:
+    """A server that counts tokens which nobody sent: the budget is exceeded by what was on the way, once."""
+    with ChatServer(lambda _: billed(prompt_tokens=1000)) as server:
+        account = Account(path, server)
+        account.spend(range(300), in_flight=1, budget_usd=3.0)
+    assert len(server.bodies) == 3
+
+
+def test_what_is_refused_is_not_billed_and_what_never_came_may_be(path: Path) -> None:
+    def answer(body: dict[str, Any]) -> Reply:
+        content = body["messages"][-1]["content"]
+        if content == "text 0001":
+            return error(400, "no")
+        if content == "text 0002":
+            # Read, and never answered.
+            return 0, {}, b""
+        return billed()
+
+    with ChatServer(answer) as server:
+        account = Account(path, server)
+        account.spend(range(4))
+    (run,) = account.ledger()
+    assert run["requests"] == 2
+    # One try and two more.
+    assert run["uncertain_requests"] == 3
+    assert run["uncertain_usd"] == pytest.approx(3 * MOST_USD)
+    assert run["granted_usd"] == pytest.approx(run["usd"] + run["uncertain_usd"])
+
+
+def test_what_may_have_been_billed_counts_against_the_budget(path: Path) -> None:
+    with ChatServer(lambda _: (0, {}, b"")) as server:
+        account = Account(path, server)
+        account.spend(range(10), in_flight=1, budget_usd=5 * MOST_USD)
+    assert len(server.bodies) == 5
+
+
+def test_two_processes_share_a_budget(path: Path) -> None:
+    """Threads with stores of their own stand in for processes: each has its own connection and its own ledger entry."""
+    each = cost_usd(Usage(20, 2))
+    with ChatServer(lambda _: billed()) as server:
+        account = Account(path, server)
+        threads = [
+            threading.Thread(target=account.spend, args=(range(start, start + 200),), kwargs={"budget_usd": 60 * each})
+            for start in (0, 200)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert len(server.bodies) <= 60
+    assert len(account.ledger()) == 2
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.clients.chat_server import ChatServer
+from tests.clients.test_spending import Account
+
+class Elsewhere:
+    base_url = sys.argv[2]
+
+Account(Path(sys.argv[1]), Elsewhere()).spend(range(1000), in_flight=8, budget_usd=float(sys.argv[3]))
+"""
+
+
+def test_after_a_kill_what_was_on_the_way_stays_reserved(path: Path) -> None:
+    each = cost_usd(Usage(20, 2))
+    budget = 200 * each
+    enough = threading.Event()
+
+    def answer(_: dict[str, Any]) -> Reply:
+        if len(server.bodies) > 40:
+            enough.set()
+            time.sleep(0.3)
+        return billed()
+
+    with ChatServer(answer) as server:
+        child = subprocess.Popen([sys.executable, "-c", KILLED, str(path), server.base_url, str(budget)])
+        assert enough.wait(30)
+        time.sleep(0.1)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        account = Account(path, server)
+        (run,) = account.ledger()
+        sent = len(server.bodies)
+        assert run["ended_at"] is None
+        # Nothing was sent that had not been reserved on disk.
+        assert run["granted_requests"] >= sent > run["requests"]
+        # Those on the way, and those that were reserved together with them.
+        assert run["granted_requests"] - run["requests"] <= 8 + 2 * 16
+        account.spend(range(1000), budget_usd=budget)
+    assert len(server.bodies) * each <= budget + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "max_tokens", "message"),
+    [
+        ({"budget_usd": 1.0}, None, 10, r"`teacher\.budget_usd` is 1, but the price of 'tiny' is not known\."),
+        ({"budget_usd": 1.0}, cost_usd, None, r"`teacher\.max_tokens` is null"),
+        ({"budget_tokens": 10}, None, None, r"`teacher\.max_tokens` is null"),
+    ],
+)
+def test_a_budget_that_can_not_be_kept_is_refused(
+    path: Path, budget: dict[str, Any], price: Any, max_tokens: int | None, message: str
+) -> None:
+    with ResponseStore(path) as store, pytest.raises(ConfigError, match=message):
+        Meter(store, Run("films", "tiny", **budget), cost_usd=price, max_tokens=max_tokens)
+
+
+def test_no_tokenizer_makes_more_tokens_than_bytes() -> None:
+    # Four bytes of an emoji, two of é, and sixteen for the message and the whole each.
+    assert most_prompt_tokens(Request(0, (Message("user", "é🎬"),))) == 6 + 16 + 16
+    assert json.dumps("é🎬") != "é🎬"
