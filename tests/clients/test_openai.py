@@ -424,9 +424,9 @@ def test_closing_early_does_not_wait_for_a_pause() -> None:
     with ChatServer(answer) as server:
         completions = open_client(server, max_in_flight=4).complete(ask(key) for key in itertools.count())
         assert next(completions).key == 0
-        while len(server.bodies) < 5:
+        while len(server.bodies) < 2:
             time.sleep(0.01)
-        time.sleep(0.2)  # The workers have read that they are to wait.
+        time.sleep(0.2)  # The workers have read that all are to wait.
         bounded(completions.close)  # type: ignore[attr-defined]
 
 
