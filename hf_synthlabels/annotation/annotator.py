@@ -114,7 +114,7 @@ class Annotator:
     def _read(self, completions: list[Completion]) -> Annotation:
         readings = [_reading(self.schema, completion) for completion in completions]
         votes = tuple(reading.label for reading in readings)
-        vote = aggregate(votes, self.schema.names)
+        vote = aggregate(self.schema, votes)
         raw = (
             completions[0].text
             if len(completions) == 1

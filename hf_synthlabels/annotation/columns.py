@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation.recipe import Output
 from hf_synthlabels.errors import RecipeError
-from hf_synthlabels.labels import STATUSES, Annotation, LabelSchema
+from hf_synthlabels.labels import STATUSES, Annotation, LabelSchema, encode
 
 if TYPE_CHECKING:
     import datasets
@@ -54,7 +54,7 @@ def label_table(annotations: Sequence[Annotation], schema: LabelSchema, output: 
 
     features = label_features(schema, output)
     columns: dict[str, list[Any]] = {
-        output.column: [None if a.label is None else schema.code(a.label) for a in annotations],
+        output.column: [encode(schema, a.label) for a in annotations],
         f"{output.column}_status": [STATUSES.index(a.status) for a in annotations],
         f"{output.column}_confidence": [a.confidence for a in annotations],
         f"{output.column}_raw": [a.raw for a in annotations],

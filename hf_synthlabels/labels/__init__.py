@@ -2,9 +2,15 @@
 
 from hf_synthlabels.labels.aggregation import Vote, aggregate
 from hf_synthlabels.labels.annotation import STATUSES, Annotation, Status
-from hf_synthlabels.labels.likelihood import Token
-from hf_synthlabels.labels.parsing import PARSER_VERSION, Answer, parse
+from hf_synthlabels.labels.answer import Answer
+from hf_synthlabels.labels.bio import bio_names, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels.likelihood import Token, label_probabilities
+from hf_synthlabels.labels.names import read_name
+from hf_synthlabels.labels.parsing import PARSER_VERSION, parse
+from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
+from hf_synthlabels.labels.spans import Projection, normalised_words, project
+from hf_synthlabels.labels.values import Entity, Label, Span, answer_text, decode, encode
 
 __all__ = [
     "KINDS",
@@ -12,12 +18,29 @@ __all__ = [
     "STATUSES",
     "Annotation",
     "Answer",
+    "Entity",
     "Kind",
+    "Label",
     "LabelSchema",
+    "Projection",
     "Scale",
+    "Span",
     "Status",
     "Token",
     "Vote",
     "aggregate",
+    "answer_text",
+    "bio_names",
+    "decode",
+    "encode",
+    "from_bio",
+    "label_probabilities",
+    "normalised_words",
+    "numbered_items",
     "parse",
+    "project",
+    "read_name",
+    "split_rows",
+    "to_bio",
+    "token_offsets",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
+
+from hf_synthlabels.labels.values import Label
 
 __all__ = ["STATUSES", "Annotation", "Status"]
 
@@ -25,12 +27,11 @@ class Annotation:
     """
 
     status: Status
-    label: Any = None
-    """A label name, a list of names, a number, spans or a text, by the kind of the schema."""
+    label: Label | None = None
     confidence: float | None = None
     """Probability that the annotator gave its label, or the share of draws that agree; None if unknown."""
     probabilities: Mapping[str, float] | None = None
-    votes: tuple[str | None, ...] = ()
+    votes: tuple[Label | None, ...] = ()
     """The label of each draw, None for a draw without one."""
     raw: str | None = None
     """The answer as it came; with several draws a JSON list of answers."""

@@ -1,170 +1,78 @@
-"""Reading an answer into a schema: exactly, or not at all.
-
-The ladder, from the strictest rung down; the first rung that finds anything decides:
-
-1. a JSON object (bare, fenced, or with prose around it) whose `label` is a label name; the last one wins;
-2. the whole answer is a label name, once quotes, markup and the final stop are taken off;
-3. a verdict, `label: X` or `answer is X`; the last one wins, and an off-menu `label: X` takes back those before it;
-4. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
-   and nothing there negates.
-
-Names are compared without regard to case and to characters of no width. There is no "nearest" label: what does not
-match is `unparsed`, which the caller counts and shows.
-"""
+"""Reading an answer into a schema: exactly, or not at all."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
 
+from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.entities import parse_entities
+from hf_synthlabels.labels.json_values import last_value
+from hf_synthlabels.labels.name_lists import parse_names
+from hf_synthlabels.labels.names import parse_name
+from hf_synthlabels.labels.numbers import parse_number
 from hf_synthlabels.labels.schema import LabelSchema, visible
+from hf_synthlabels.labels.spans import project
 
-__all__ = ["PARSER_VERSION", "Answer", "parse"]
+__all__ = ["PARSER_VERSION", "parse"]
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
 
-ABSTENTION = "abstain"
-
-WRAPPERS = " \t\r\n\"'`*_#“”‘’«»„‚‹›「」『』()[]{}<>.,;:!?。、-"
-"""What may stand around a label without being part of the answer."""
-
-LEADING = re.escape(WRAPPERS)
-TRAILING = re.escape(WRAPPERS.replace("#", ""))
-"""As regular expressions; a heading begins with '#', but 'C#' is not C."""
-
-VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b(?:\W{0,6}(?:is|are|=|:))?", re.I)
-EXPLICIT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,4}[:=]", re.I)
-CLAUSE_END = re.compile(r"[.!?;:,\n]")
-NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",
-    re.I,
+HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=]\s*", re.I)
+QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("`", "`"))
+NO_ANSWER = frozenset(
+    {"abstain", "unanswerable", "not answerable", "no answer", "the question is unanswerable"}
+    | {"the question might be unanswerable", "cannot be answered", "n/a", "not applicable"}
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One answer, read: a label, or why there is none."""
-
-    status: Literal["labelled", "abstained", "unparsed"]
-    label: str | None = None
-    reason: str = ""
-
-
-def parse(schema: LabelSchema, text: str) -> Answer:
-    """Read one answer for a label chosen from a list of names; never guesses.
+def parse(schema: LabelSchema, text: str, context: str = "") -> Answer:
+    """Read one answer; never guesses.
 
     Args:
-        schema: a schema of kind `text-classification` or `text-pair`.
+        schema: what may be answered.
         text: the answer as it came from the annotator.
+        context: the row's text, where entities are named in it, or the passage, where a question is answered from
+            it; unused by the other kinds.
     """
+    match schema.kind:
+        case "text-classification" | "text-pair":
+            return parse_name(schema, text)
+        case "multi-label":
+            return parse_names(schema, text)
+        case "text-scale":
+            return parse_number(schema, text)
+        case "token-classification":
+            return parse_entities(schema, text, context)
+        case "question-answering":
+            return _parse_span(schema, text, context)
+        case "text-generation":
+            said = _said(text)
+            return Answer("labelled", label=said) if said else unparsed("the answer is empty")
+
+
+def _parse_span(schema: LabelSchema, text: str, context: str) -> Answer:
+    said = _said(text)
+    if not said:
+        return unparsed("the answer is empty")
+    if said.strip(" .").casefold() in NO_ANSWER:
+        if schema.abstain:
+            return Answer("abstained", reason="the annotator found no answer")
+        return unparsed("the answer says that there is none, and `abstain` is false")
+    found = project(context, said) or project(context, said.rstrip(".!?"))
+    if found is None:
+        return unparsed(f"{said[:60]!r} does not stand in the context")
+    return Answer("labelled", label=found.span, rung=found.rung)
+
+
+def _said(text: str) -> str:
+    """What an answer in words says, out of its JSON, heading and quotes."""
     cleaned = visible(text)
-    if not cleaned:
-        return Answer("unparsed", reason="the answer is empty")
-    if (value := _last_json_label(cleaned)) is not None:
-        # A JSON verdict that is off the menu is not rescued by the prose around it.
-        return _read(schema, value) or Answer("unparsed", reason=f"`label` is {value!r}, not in the schema")
-    menu = _menu(schema)
-    name = _last_verdict(menu, cleaned.casefold())
-    if answer := _read(schema, cleaned) or (_answer(name) if name else None):
-        return answer
-    # After 'Answer:' only what follows can be the answer: 'a VLDB topic. Answer: SIGMOD' names no label.
-    return _only_mention(menu, EXPLICIT.split(cleaned.casefold())[-1])
-
-
-def _menu(schema: LabelSchema) -> dict[str, str]:
-    """What may be answered, the longest first: as it is compared, and as it is written."""
-    written = [*schema.names, *([ABSTENTION] if schema.abstain else [])]
-    menu = {visible(name).casefold(): name for name in written}
-    return dict(sorted(menu.items(), key=lambda item: len(item[0]), reverse=True))
-
-
-def _answer(name: str) -> Answer:
-    # No label may be named so: the schema refuses it.
-    if name == ABSTENTION:
-        return Answer("abstained", reason="the annotator abstained")
-    return Answer("labelled", label=name)
-
-
-def _read(schema: LabelSchema, value: Any) -> Answer | None:
-    """The label that a value names but for case and wrapping."""
-    if not isinstance(value, str):
-        return None
-    folded = visible(value).casefold()
-    # Longest names first: '"C#"' is C# in wrapping, not C.
-    for compared, name in _menu(schema).items():
-        if re.fullmatch(f"[{LEADING}]*{re.escape(compared)}[{TRAILING}]*", folded):
-            return _answer(name)
-    return None
-
-
-def _last_json_label(text: str) -> Any:
-    """The `label` of the last JSON object in the text that has one, else None."""
-    found = None
-    for candidate in _json_objects(text):
-        if "label" in candidate:
-            found = candidate["label"]
-            if found is None:
-                found = ""
-    return found
-
-
-def _json_objects(text: str) -> Iterator[dict[str, Any]]:
-    decoder = json.JSONDecoder(object_pairs_hook=_single_keys)
-    position = text.find("{")
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            if isinstance(value, dict):
-                yield value
-        position = text.find("{", end)
-
-
-def _single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which a key that is given two different values counts as contradictory."""
-    out: dict[str, Any] = {}
-    for key, value in pairs:
-        out[key] = value if key not in out or out[key] == value else {"contradiction": [out[key], value]}
-    return out
-
-
-def _last_verdict(menu: dict[str, str], text: str) -> str | None:
-    """What the last `label: X` of the text names, when X is followed by nothing but the end of its clause."""
-    found = None
-    for match in VERDICT.finditer(text):
-        if NEGATION.search(CLAUSE_END.split(text[: match.start()])[-1]):
-            # 'I do not think the answer is good' gives no verdict.
-            continue
-        rest = text[match.end() :]
-        for compared, name in menu.items():
-            if re.match(rf"\W{{0,12}}?{re.escape(compared)}[\"'`*_)\]}}]*\s*(?:[.;,](?!\d)|\n|$)", rest):
-                found = name
-                break
-        else:
-            if EXPLICIT.match(text, match.start()):
-                found = None
-    return found
-
-
-def _only_mention(menu: dict[str, str], text: str) -> Answer:
-    """The one label name that occurs in the text as a whole word, unless the text negates anything."""
-    mentioned = []
-    # Longest names first, and each mention is cut out, so that 'very good' is not also a mention of 'good'.
-    for compared, name in menu.items():
-        # 'non-toxic' is no mention of toxic, 'C++' none of C, and '4.5' none of 4 or 5.
-        pattern = re.compile(rf"(?<!\w)(?<!\w-)(?<!\d[.,]){re.escape(compared)}(?![\w+#]|-\w|[.,]\d)")
-        if pattern.search(text):
-            mentioned.append(name)
-            text = pattern.sub("\0", text)
-    if len(mentioned) != 1:
-        said = "no label of the schema" if not mentioned else f"several labels: {', '.join(sorted(mentioned))}"
-        return Answer("unparsed", reason=f"the answer names {said}")
-    if NEGATION.search(text):
-        return Answer("unparsed", reason=f"the answer names {mentioned[0]!r} but negates something")
-    return _answer(mentioned[0])
+    value = last_value(cleaned, "label", "answer", "text") if "{" in cleaned else None
+    if isinstance(value, str):
+        cleaned = visible(value)
+    cleaned = HEADING.sub("", cleaned)
+    for opening, closing in QUOTES:
+        if len(cleaned) > 1 and cleaned.startswith(opening) and cleaned.endswith(closing):
+            return cleaned[len(opening) : -len(closing)].strip()
+    return cleaned

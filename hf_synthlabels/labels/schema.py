@@ -56,6 +56,19 @@ class Scale:
         if self.step is not None and self.step <= 0:
             raise ConfigError(f"`scale.step` is {self.step!r}. Give a positive step, or null for any number.")
 
+    def holds(self, number: float) -> bool:
+        """Whether a number is on the scale: between its ends, and a whole number of steps from the low one."""
+        if not self.low <= number <= self.high:
+            return False
+        if self.step is None:
+            return True
+        steps = (number - self.low) / self.step
+        return abs(steps - round(steps)) < 1e-9
+
+    def __str__(self) -> str:
+        steps = "" if self.step is None else f" in steps of {self.step:g}"
+        return f"{self.low:g} to {self.high:g}{steps}"
+
 
 @dataclass(frozen=True, slots=True)
 class LabelSchema:
@@ -156,7 +169,8 @@ class LabelSchema:
             case "text-classification" | "text-pair":
                 value = choices
             case "multi-label":
-                value = {"type": "array", "items": choices, "uniqueItems": True}
+                # No `uniqueItems`: servers that hold a model to a schema strictly refuse it.
+                value = {"type": "array", "items": choices}
             case "text-scale":
                 assert self.scale is not None
                 value = {"type": "number", "minimum": self.scale.low, "maximum": self.scale.high}

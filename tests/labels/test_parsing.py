@@ -19,6 +19,7 @@ def label(schema: LabelSchema, text: str) -> str | None:
     answer = parse(schema, text)
     assert answer.status == ("unparsed" if answer.label is None else "labelled")
     assert bool(answer.reason) == (answer.label is None)
+    assert answer.label is None or isinstance(answer.label, str)
     return answer.label
 
 

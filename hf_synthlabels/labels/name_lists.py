@@ -1,0 +1,75 @@
+"""Reading several names of labels: all of them, or none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.answer_lines import bare_lines, said_nothing
+from hf_synthlabels.labels.json_values import last_value
+from hf_synthlabels.labels.names import ABSTENTION, WRAPPERS, menu, read_name
+from hf_synthlabels.labels.schema import LabelSchema, visible
+
+__all__ = ["parse_names"]
+
+HEADING = re.compile(r"^(?:the\s+)?(?:labels?|answers?|class(?:es)?|categor(?:y|ies))\b\s*(?:are|is)?\s*[:=]\s*", re.I)
+BETWEEN = re.compile(rf"^(?:[{re.escape(WRAPPERS)}/|&+\0]|\band\b|\bor\b)*$")
+
+
+def parse_names(schema: LabelSchema, text: str) -> Answer:
+    """Read an answer for any number of labels; one item that is no label name makes the whole answer unparsed.
+
+    A JSON list (under `label` or `labels`, or bare) decides; without one, the answer must be a list of names in
+    words, on one line or several, perhaps after `labels:`. `none` and an empty list are the empty set.
+    """
+    cleaned = visible(text)
+    if not cleaned:
+        return unparsed("the answer is empty")
+    value = last_value(cleaned, "label", "labels")
+    if isinstance(value, list):
+        return _from_items(schema, value)
+    if isinstance(value, str):
+        cleaned = value
+    elif value is not None:
+        return unparsed(f"`label` is {value!r}, not a list of names")
+    return _from_words(schema, cleaned)
+
+
+def _from_items(schema: LabelSchema, items: Sequence[Any]) -> Answer:
+    found = [read_name(schema, item) for item in items]
+    for item, answer in zip(items, found, strict=True):
+        if answer is None:
+            return unparsed(f"`label` holds {item!r}, not in the schema")
+    return _chosen(schema, [str(answer.label or ABSTENTION) for answer in found if answer is not None])
+
+
+def _from_words(schema: LabelSchema, text: str) -> Answer:
+    lines = bare_lines(text)
+    # After a heading only what follows can be the answer.
+    starts = [number for number, line in enumerate(lines) if HEADING.match(line)]
+    if starts:
+        lines = [HEADING.sub("", lines[starts[-1]]), *lines[starts[-1] + 1 :]]
+    said = "\n".join(line for line in lines if line)
+    folded = said.casefold()
+    names = []
+    # Longest names first, and each is cut out, so that 'very good' is not also 'good'.
+    for compared, name in menu(schema).items():
+        pattern = re.compile(rf"(?<![\w-]){re.escape(compared)}(?![\w-])")
+        if pattern.search(folded):
+            names.append(name)
+            folded = pattern.sub("\0", folded)
+    if not names and said_nothing(said):
+        return Answer("labelled", label=())
+    if not names or not BETWEEN.match(folded):
+        return unparsed(f"the answer is no list of labels: {said[:60]!r}")
+    return _chosen(schema, names)
+
+
+def _chosen(schema: LabelSchema, names: Sequence[str]) -> Answer:
+    if ABSTENTION in names:
+        if len(set(names)) > 1:
+            return unparsed("the answer abstains and names labels")
+        return Answer("abstained", reason="the annotator abstained")
+    return Answer("labelled", label=tuple(name for name in schema.names if name in names))

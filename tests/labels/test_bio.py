@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_synthlabels.labels import Entity, LabelSchema, bio_names, from_bio, to_bio, token_offsets
+
+SCHEMA = LabelSchema(kind="token-classification", names=("person", "place"))
+TOKENS = ["Ann", "Lee", "met", "Bo", "in", "New", "York"]
+OFFSETS = token_offsets(TOKENS)
+TEXT = " ".join(TOKENS)
+
+
+def entity(text: str, label: str) -> Entity:
+    start = TEXT.index(text)
+    return Entity(start, start + len(text), text, label)
+
+
+def test_the_tags_of_a_schema() -> None:
+    assert bio_names(SCHEMA) == ["O", "B-person", "I-person", "B-place", "I-place"]
+
+
+def test_tokens_stand_where_the_joined_text_has_them() -> None:
+    assert [TEXT[start:end] for start, end in OFFSETS] == TOKENS
+
+
+def test_entities_become_tags_and_come_back() -> None:
+    entities = (entity("Ann Lee", "person"), entity("Bo", "person"), entity("New York", "place"))
+    tags = ["B-person", "I-person", "O", "B-person", "O", "B-place", "I-place"]
+    assert to_bio(OFFSETS, entities) == tags
+    assert from_bio(OFFSETS, tags, TEXT) == entities
+
+
+@pytest.mark.parametrize(
+    ("entities", "tags"),
+    [
+        # An entity that begins or ends within a token has the whole of it.
+        ([entity("nn Le", "person")], "B-person I-person O O O O O"),
+        # Of two that overlap the longer one stays.
+        ([entity("Lee", "place"), entity("Ann Lee", "person")], "B-person I-person O O O O O"),
+        # Of two as long the first.
+        ([entity("Lee met", "place"), entity("Ann Lee", "person")], "B-person I-person O O O O O"),
+        ([], "O O O O O O O"),
+    ],
+)
+def test_awkward_entities(entities: list[Entity], tags: str) -> None:
+    assert to_bio(OFFSETS, entities) == tags.split()
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        ("I-person I-person O O O O O", [("Ann Lee", "person")]),
+        ("B-person B-person O O O O O", [("Ann", "person"), ("Lee", "person")]),
+        ("B-person I-place O O O O O", [("Ann", "person"), ("Lee", "place")]),
+        ("O O O O O O I-place", [("York", "place")]),
+    ],
+)
+def test_tags_that_break_the_rules_are_read_as_the_conll_scorer_does(tags: str, found: list[Any]) -> None:
+    entities = from_bio(OFFSETS, tags.split(), TEXT)
+    assert [(entity.text, entity.label) for entity in entities] == found
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["person", "place", None])), max_size=8))
+def test_entities_of_whole_tokens_come_back(runs: list[tuple[int, str | None]]) -> None:
+    tokens, wanted = [], []
+    for length, label in runs:
+        first = len(tokens)
+        tokens += ["w" * (1 + number % 4) for number in range(length)]
+        if label:
+            wanted.append((first, len(tokens), label))
+    offsets = token_offsets(tokens)
+    text = " ".join(tokens)
+    entities = tuple(
+        Entity(offsets[first][0], offsets[last - 1][1], text[offsets[first][0] : offsets[last - 1][1]], label)
+        for first, last, label in wanted
+    )
+    assert from_bio(offsets, to_bio(offsets, entities), text) == entities

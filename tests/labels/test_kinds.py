@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from datasets import Dataset, Features
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels import Entity, LabelSchema, Scale, Span, answer_text, decode, encode, parse
+
+MANY = LabelSchema(kind="multi-label", names=("film", "sport", "very good", "good", "C++"), abstain=True)
+STARS = LabelSchema(kind="text-scale", scale=Scale(1, 5), abstain=True)
+HALVES = LabelSchema(kind="text-scale", scale=Scale(0, 1, 0.5))
+ANY = LabelSchema(kind="text-scale", scale=Scale(-1, 1, None))
+NER = LabelSchema(kind="token-classification", names=("person", "place"), abstain=True)
+QA = LabelSchema(kind="question-answering", abstain=True)
+FREE = LabelSchema(kind="text-generation")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('{"label": ["sport", "film"]}', ("film", "sport")),
+        ('{"labels": ["FILM"]}', ("film",)),
+        ('```json\n{"label": ["film"]}\n```', ("film",)),
+        ('["film", "good"]', ("film", "good")),
+        ('{"label": []}', ()),
+        ("[]", ()),
+        ('{"label": "film, sport"}', ("film", "sport")),
+        ("film, sport", ("film", "sport")),
+        ("- film\n- very good", ("film", "very good")),
+        ("1. film\n2. C++", ("film", "C++")),
+        ("Labels: film and sport.", ("film", "sport")),
+        ("The text is about cars.\nLabels: film", ("film",)),
+        ("none", ()),
+        ("None of the above.", ()),
+        ("film, film", ("film",)),
+        ('Either [“film”] or\u200b "sport"', None),
+        ('["film", "cars"]', None),
+        ("film, cars", None),
+        ("It is not film", None),
+        ("very bad film", None),
+        ('{"label": {"film": true}}', None),
+        ('{"label": ["film"], "label": ["sport"]}', None),
+        ("film, abstain", None),
+        ("", None),
+    ],
+)
+def test_several_names_all_or_none(text: str, label: tuple[str, ...] | None) -> None:
+    answer = parse(MANY, text)
+    assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
+    assert bool(answer.reason) == (label is None)
+
+
+@pytest.mark.parametrize("schema", [MANY, STARS, NER, QA])
+def test_every_kind_may_abstain(schema: LabelSchema) -> None:
+    assert parse(schema, "abstain", "Paris").status == "abstained"
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("4", 4.0),
+        (" 4. ", 4.0),
+        ("**4**", 4.0),
+        ("4.0", 4.0),
+        ('{"label": 4}', 4.0),
+        ('{"label": "4"}', 4.0),
+        ('{"score": 4, "reason": "3 errors"}', 4.0),
+        ("4/5", 4.0),
+        ("4 out of 5", 4.0),
+        ("four out of five", 4.0),
+        ("Four", 4.0),
+        ("I give it four stars.", 4.0),
+        ("Score: 4", 4.0),
+        ("There are 2 errors and 3 jokes. Rating: 4 out of 5", 4.0),
+        ("Score: 3. On reflection, score: 2", 2.0),
+        ("4.5", None),
+        ("6", None),
+        ("0", None),
+        ("-4", None),
+        ("4 or 5", None),
+        ("between 3 and 4", None),
+        ("4/10", None),
+        ("very good", None),
+        ('{"label": true}', None),
+        ('{"label": [4]}', None),
+        ('{"label": 4, "label": 5}', None),
+        ("2024", None),
+        ("", None),
+    ],
+)
+def test_a_number_on_the_scale(text: str, label: float | None) -> None:
+    answer = parse(STARS, text)
+    assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
+
+
+def test_scales_with_other_steps() -> None:
+    assert parse(HALVES, "0.5").label == 0.5
+    assert parse(HALVES, "0,5").label == 0.5
+    assert parse(HALVES, "0.25").status == "unparsed"
+    assert parse(ANY, "-0.333").label == -0.333
+    assert parse(ANY, "−1").label == -1.0
+
+
+TEXT = "Paris met Ann Lee in Paris; “Lee’s” home is New  York."
+
+
+def entity(start: int, text: str, label: str) -> Entity:
+    return Entity(start, start + len(text), text, label)
+
+
+PARIS, ANN, PARIS_2 = entity(0, "Paris", "person"), entity(10, "Ann Lee", "person"), entity(21, "Paris", "place")
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ('{"label": [{"text": "Ann Lee", "label": "person"}]}', (ANN,)),
+        ('[{"text": "Ann Lee", "label": "PERSON"}]', (ANN,)),
+        ('[["Ann Lee", "person"]]', (ANN,)),
+        # The first mention is the first occurrence, the second the second.
+        ('[{"text": "Paris", "label": "person"}, {"text": "Paris", "label": "place"}]', (PARIS, PARIS_2)),
+        ('[{"text": "Paris", "label": "place", "start": 21}]', (PARIS_2,)),
+        # An offset where the text does not stand is not believed.
+        ('[{"text": "Ann Lee", "label": "person", "start": 3}]', (ANN,)),
+        ('[{"text": "Ann Lee", "label": "person"}, {"text": "Ann Lee", "label": "person"}]', (ANN,)),
+        ('{"person": ["Ann Lee"], "place": []}', (ANN,)),
+        ("- Ann Lee: person\n- Paris: person", (PARIS, ANN)),
+        ("Ann Lee (person)", (ANN,)),
+        ("“Ann Lee” -> person", (ANN,)),
+        # In its own words: the case, and one space for two.
+        ('[{"text": "new york", "label": "place"}]', (entity(44, "New  York", "place"),)),
+        ('{"label": []}', ()),
+        ("none", ()),
+        ("Entities: none", ()),
+        ('[{"text": "Ann Lee", "label": "company"}]', None),
+        ('[{"text": "Berlin", "label": "place"}]', None),
+        ('[{"text": "Ann Lee", "label": "person"}, {"text": "Ann Lee", "label": "place"}]', None),
+        ('[{"text": "", "label": "person"}]', None),
+        ('[{"label": "person"}]', None),
+        ("There is a person here.", None),
+        ("", None),
+    ],
+)
+def test_entities_stand_in_the_text_or_there_is_no_answer(text: str, label: tuple[Entity, ...] | None) -> None:
+    answer = parse(NER, text, TEXT)
+    assert answer.label == label, answer.reason
+    assert answer.status == ("unparsed" if label is None else "labelled")
+    for found in label or ():
+        assert TEXT[found.start : found.end] == found.text
+
+
+CONTEXT = "In 1858 Bernadette saw the Virgin Mary at Lourdes, in the U.S. style; it’s “fine”. Mary left."
+
+
+@pytest.mark.parametrize(
+    ("text", "span", "rung"),
+    [
+        ("Bernadette", "Bernadette", "exact"),
+        ("Answer: Bernadette", "Bernadette", "exact"),
+        ('{"label": "Lourdes"}', "Lourdes", "exact"),
+        ('"1858"', "1858", "exact"),
+        ("Lourdes.", "Lourdes", "normalised"),
+        ("the virgin mary", "Virgin Mary", "normalised"),
+        ("US", "U.S", "normalised"),
+        ("It's fine", "it’s “fine", "normalised"),
+        ("in the year 1858", "In 1858", "closest"),
+        ("a virgin named Mary", "Virgin Mary", "closest"),
+        ("unanswerable", None, ""),
+        ("Rome", None, ""),
+        ("", None, ""),
+    ],
+)
+def test_an_answer_is_a_span_of_its_context_or_none(text: str, span: str | None, rung: str) -> None:
+    answer = parse(QA, text, CONTEXT)
+    assert answer.rung == rung
+    if span is None:
+        assert answer.label is None
+        assert answer.status in ("unparsed", "abstained")
+    else:
+        assert isinstance(answer.label, Span)
+        assert answer.label.text == span == CONTEXT[answer.label.start : answer.label.end]
+
+
+def test_of_several_places_the_first_as_a_whole_word() -> None:
+    assert parse(QA, "art", "start of art, art").label == Span(9, 12, "art")
+
+
+def test_two_windows_that_come_as_close_are_none() -> None:
+    assert parse(QA, "old red bus", "the red bus and a red bus").status == "unparsed"
+
+
+def test_a_text_is_taken_out_of_its_wrapping() -> None:
+    assert parse(FREE, '{"label": "Say yes."}').label == "Say yes."
+    assert parse(FREE, "  Say yes.\n").label == "Say yes."
+    assert parse(FREE, "« Oui »").label == "Oui"
+    assert parse(FREE, "\u200b").status == "unparsed"
+
+
+LABELS: list[tuple[LabelSchema, Any]] = [
+    (LabelSchema(names=("film", "sport")), "sport"),
+    (MANY, ("film", "good")),
+    (MANY, ()),
+    (STARS, 4.0),
+    (NER, (PARIS, ANN)),
+    (NER, ()),
+    (QA, Span(3, 7, "1858")),
+    (FREE, "Say yes."),
+]
+
+
+@pytest.mark.parametrize(("schema", "label"), LABELS)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_an_answer_with_a_label_is_read_as_that_label(schema: LabelSchema, label: Any, as_json: bool) -> None:
+    context = TEXT if schema is NER else CONTEXT
+    assert parse(schema, answer_text(label, as_json=as_json), context).label == label
+
+
+@pytest.mark.parametrize(("schema", "label"), LABELS)
+def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> None:
+    features = Features({"label": schema.feature()})
+    table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
+    context = TEXT if schema is NER else CONTEXT
+    assert decode(schema, table[0]["label"], context) == label
+    if schema.kind not in ("multi-label", "token-classification", "question-answering"):
+        assert decode(schema, table[1]["label"]) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "label"),
+    [
+        (MANY, ["good", "film"], ("film", "good")),
+        (MANY, [0, 1], ("film", "sport")),
+        (STARS, 3, 3.0),
+        (STARS, float("nan"), None),
+        (NER, [{"start": 10, "end": 17, "label": "person"}], (ANN,)),
+        (NER, {"start": [10], "end": [17], "text": ["Ann Lee"], "label": [0]}, (ANN,)),
+        (QA, {"text": ["1858", "In 1858"], "answer_start": [3, 0]}, Span(3, 7, "1858")),
+        (QA, {"text": [], "answer_start": []}, None),
+        (QA, "1858", Span(3, 7, "1858")),
+    ],
+)
+def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, label: Any) -> None:
+    assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (LabelSchema(names=("film", "sport")), "cars"),
+        (LabelSchema(names=("film", "sport")), 2),
+        (LabelSchema(names=("film", "sport")), True),
+        (MANY, "film"),
+        (MANY, ["cars"]),
+        (STARS, 4.5),
+        (STARS, True),
+        (NER, [{"start": 1}]),
+        (QA, 3),
+        (QA, {"answer": "x"}),
+        (FREE, 3),
+    ],
+)
+def test_a_value_outside_the_schema_is_told(schema: LabelSchema, value: Any) -> None:
+    with pytest.raises(DataError, match="`label` "):
+        decode(schema, value, CONTEXT)
+
+
+@given(st.text(max_size=60), st.sampled_from([MANY, STARS, NER, QA, FREE]))
+def test_no_answer_breaks_the_parser(text: str, schema: LabelSchema) -> None:
+    answer = parse(schema, text, TEXT)
+    assert (answer.label is not None) == (answer.status == "labelled")
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["label", "text", "start", "person"]), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_json_breaks_the_parser(value: Any) -> None:
+    for schema in (MANY, STARS, NER, QA, FREE):
+        answer = parse(schema, json.dumps({"label": value}), TEXT)
+        assert (answer.label is not None) == (answer.status == "labelled")

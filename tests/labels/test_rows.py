@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_synthlabels.labels import LabelSchema, parse, split_rows
+
+SCHEMA = LabelSchema(names=("film", "sport"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. film\n2. sport\n3. film",
+        "1) film\n2) sport\n3) film",
+        "1: film\n2: sport\n3: film",
+        "(1) film\n(2) sport\n(3) film",
+        "[1] film\n[2] sport\n[3] film",
+        "**1.** film\n**2.** sport\n**3.** film",
+        "Row 1: film\nRow 2: sport\nRow 3: film",
+        "Here are the labels:\n\n1. film\n2. sport\n3. film\n\nI hope this helps!",
+        "3. film\n1. film\n2. sport",
+        '["film", "sport", "film"]',
+        '{"answers": ["film", "sport", "film"]}',
+        '{"answers": [{"row": 1, "label": "film"}, {"row": 2, "label": "sport"}, {"row": 3, "label": "film"}]}',
+        '{"answers": [{"row": 2, "label": "sport"}, {"row": 3, "label": "film"}, {"row": 1, "label": "film"}]}',
+        '```json\n{"1": "film", "2": "sport", "3": "film"}\n```',
+    ],
+)
+def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
+    rows = split_rows(text, 3)
+    assert rows is not None
+    assert [parse(SCHEMA, row).label for row in rows] == ["film", "sport", "film"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. film\n2. sport",
+        "1. film\n2. sport\n3. film\n4. film",
+        "1. film\n2. sport\n2. film",
+        "1. film\n1. sport\n2. film\n3. film",
+        "2. film\n3. sport\n4. film",
+        "film\nsport\nfilm",
+        '["film", "sport"]',
+        '{"answers": [{"row": 1, "label": "film"}, {"row": 1, "label": "sport"}, {"row": 3, "label": "film"}]}',
+        '{"1": "film", "2": "sport", "4": "film"}',
+        "I can not do that.",
+        "",
+    ],
+)
+def test_answers_that_are_too_few_too_many_or_not_told_apart_are_none(text: str) -> None:
+    assert split_rows(text, 3) is None
+
+
+def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
+    assert split_rows("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
+
+
+@given(st.lists(st.sampled_from(["film", "sport", "no idea", "2024 was good"]), min_size=1, max_size=40))
+def test_a_numbered_list_of_any_length_is_taken_apart(items: list[str]) -> None:
+    text = "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
+    assert split_rows(text, len(items)) == items
