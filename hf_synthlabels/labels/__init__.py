@@ -6,7 +6,7 @@ from hf_synthlabels.labels.answer import Answer
 from hf_synthlabels.labels.bio import bio_names, from_bio, to_bio, token_offsets
 from hf_synthlabels.labels.likelihood import Token, label_probabilities
 from hf_synthlabels.labels.names import read_name
-from hf_synthlabels.labels.parsing import PARSER_VERSION, parse
+from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 from hf_synthlabels.labels.spans import Projection, normalised_words, project
@@ -38,6 +38,7 @@ __all__ = [
     "normalised_words",
     "numbered_items",
     "parse",
+    "plain_answer",
     "project",
     "read_name",
     "split_rows",

@@ -13,7 +13,7 @@ from hf_synthlabels.labels.numbers import parse_number
 from hf_synthlabels.labels.schema import LabelSchema, visible
 from hf_synthlabels.labels.spans import project
 
-__all__ = ["PARSER_VERSION", "parse"]
+__all__ = ["PARSER_VERSION", "parse", "plain_answer"]
 
 PARSER_VERSION = 3
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
@@ -26,7 +26,7 @@ NO_ANSWER = frozenset(
 )
 
 
-def parse(schema: LabelSchema, text: str, context: str = "") -> Answer:
+def parse(schema: LabelSchema, text: str, context: str = "", question: str = "") -> Answer:
     """Read one answer; never guesses.
 
     Args:
@@ -34,6 +34,7 @@ def parse(schema: LabelSchema, text: str, context: str = "") -> Answer:
         text: the answer as it came from the annotator.
         context: the row's text, where entities are named in it, or the passage, where a question is answered from
             it; unused by the other kinds.
+        question: what was asked of the passage; it helps to tell an answer from the words around it.
     """
     match schema.kind:
         case "text-classification" | "text-pair":
@@ -45,27 +46,27 @@ def parse(schema: LabelSchema, text: str, context: str = "") -> Answer:
         case "token-classification":
             return parse_entities(schema, text, context)
         case "question-answering":
-            return _parse_span(schema, text, context)
+            return _parse_span(schema, text, context, question)
         case "text-generation":
-            said = _said(text)
+            said = plain_answer(text)
             return Answer("labelled", label=said) if said else unparsed("the answer is empty")
 
 
-def _parse_span(schema: LabelSchema, text: str, context: str) -> Answer:
-    said = _said(text)
+def _parse_span(schema: LabelSchema, text: str, context: str, question: str) -> Answer:
+    said = plain_answer(text)
     if not said:
         return unparsed("the answer is empty")
     if said.strip(" .").casefold() in NO_ANSWER:
         if schema.abstain:
             return Answer("abstained", reason="the annotator found no answer")
         return unparsed("the answer says that there is none, and `abstain` is false")
-    found = project(context, said) or project(context, said.rstrip(".!?"))
+    found = project(context, said, question)
     if found is None:
         return unparsed(f"{said[:60]!r} does not stand in the context")
     return Answer("labelled", label=found.span, rung=found.rung)
 
 
-def _said(text: str) -> str:
+def plain_answer(text: str) -> str:
     """What an answer in words says, out of its JSON, heading and quotes."""
     cleaned = visible(text)
     value = last_value(cleaned, "label", "answer", "text") if "{" in cleaned else None

@@ -12,7 +12,9 @@ from hf_synthlabels.labels.schema import visible
 __all__ = ["numbered_items", "split_rows"]
 
 ITEM = re.compile(
-    r"^[ \t>*_]*(?:(?:row|text|item|answer|title|no\.?)\s*)?[\[(#]?(\d{1,4})[\])]?[ \t]*[.):\-–][ \t]*", re.I | re.M
+    r"^[ \t>*_]*(?:(?:row|text|item|answer|title|no\.?)\s*)?"
+    r"(?:[\[(](\d{1,4})[\])][ \t]*[.:\-–]?|#?(\d{1,4})[ \t*_]*[.):\-–])[ \t*_]*",
+    re.I | re.M,
 )
 LISTS = ("answers", "labels", "rows", "results", "items")
 NUMBERS = ("row", "number", "id", "index", "text_number")
@@ -46,7 +48,7 @@ def numbered_items(text: str) -> dict[int, str]:
     ends = [match.start() for match in starts[1:]] + [len(text)]
     for match, end in zip(starts, ends[: len(starts)], strict=True):
         body = text[match.end() : end]
-        number = int(match[1])
+        number = int(match[1] or match[2])
         if number in found:
             twice.add(number)
         found[number] = re.split(r"\n\s*\n", body)[0].strip()

@@ -4,8 +4,9 @@ The ladder, from the strictest rung down; the first that finds anything decides:
 
 1. `exact`: the answer stands in the context, best as whole words; of several places the first is taken, as SQuAD does;
 2. `normalised`: its words stand there in order, without regard to case, punctuation, articles and the form of quotes;
-3. `closest`: the one window of the context that shares most words with the answer, when that is enough: the F1 of the
-   shared words (SQuAD, Rajpurkar et al. 2016) is at least `CLOSEST_F1`, and no other window comes as close.
+3. `closest`: of the answer's words, those that the question does not have already stand in one place of the context
+   in order; or one window of the context shares enough words with them, by F1 (SQuAD, Rajpurkar et al. 2016) at
+   least `CLOSEST_F1`, and no other window comes as close.
 
 There is no span for what is not found.
 """
@@ -30,6 +31,13 @@ CLOSEST_F1 = 0.6
 MOST_WINDOW_WORDS = 60
 WORD = re.compile(r"\w+(?:[.,'’]\w+)*|[^\w\s]")
 ARTICLES = frozenset({"a", "an", "the"})
+FILLERS = frozenset(
+    ("in", "on", "at", "of", "to", "by", "from", "for", "with", "as", "and", "or", "that", "this", "these", "those")
+    + ("was", "is", "were", "are", "be", "been", "has", "have", "had", "which", "who", "there")
+    + ("he", "she", "it", "they", "his", "her", "its", "their")
+)
+"""Words that no span found by closeness begins or ends with: they are what a model wraps an answer in."""
+
 PUNCTUATION = frozenset(string.punctuation) | set("“”‘’«»–—…")
 
 
@@ -50,8 +58,14 @@ class _Word:
     folded: str
 
 
-def project(context: str, answer: str) -> Projection | None:
-    """Where an answer stands in its context; None when it does not, or in several places equally nearly."""
+def project(context: str, answer: str, question: str = "") -> Projection | None:
+    """Where an answer stands in its context; None when it does not, or in several places equally nearly.
+
+    Args:
+        context: the text that the span is cut from.
+        answer: what the annotator said.
+        question: what was asked; a whole sentence of an answer repeats its words, and they are not the answer.
+    """
     answer = answer.strip()
     if not answer or not context:
         return None
@@ -61,10 +75,13 @@ def project(context: str, answer: str) -> Projection | None:
     wanted = [word.folded for word in _words(answer)]
     if not wanted:
         return None
-    for first in range(len(words) - len(wanted) + 1):
-        if [word.folded for word in words[first : first + len(wanted)]] == wanted:
-            return Projection(_span(context, words[first], words[first + len(wanted) - 1]), "normalised")
-    return _closest(context, words, wanted)
+    if places := _places(words, wanted):
+        return _projection(context, words, places[0], len(wanted), "normalised")
+    asked = {word.folded for word in _words(question)}
+    novel = _without_fillers([word for word in wanted if word not in asked])
+    if novel and novel != wanted and len(places := _places(words, novel)) == 1:
+        return _projection(context, words, places[0], len(novel), "closest")
+    return _closest(context, words, novel or wanted)
 
 
 def normalised_words(text: str) -> list[str]:
@@ -90,10 +107,32 @@ def _words(text: str) -> list[_Word]:
     return words
 
 
+def _places(words: Sequence[_Word], wanted: Sequence[str]) -> list[int]:
+    """The words that the wanted ones begin at, where they stand in order."""
+    folded = [word.folded for word in words]
+    length = len(wanted)
+    return [first for first in range(len(words) - length + 1) if folded[first : first + length] == list(wanted)]
+
+
+def _projection(
+    context: str, words: Sequence[_Word], first: int, length: int, rung: Literal["normalised", "closest"]
+) -> Projection:
+    return Projection(_span(context, words[first], words[first + length - 1]), rung)
+
+
+def _without_fillers(words: list[str]) -> list[str]:
+    """Words without the fillers at both ends."""
+    while words and words[0] in FILLERS:
+        words = words[1:]
+    while words and words[-1] in FILLERS:
+        words = words[:-1]
+    return words
+
+
 def _closest(context: str, words: Sequence[_Word], wanted: list[str]) -> Projection | None:
-    """The one window with the most shared words; it begins and ends with a shared one."""
+    """The one window with the most shared words; it begins and ends with a shared one that is no filler."""
     counts = Counter(wanted)
-    places = [place for place, word in enumerate(words) if word.folded in counts]
+    places = [place for place, word in enumerate(words) if word.folded in counts and word.folded not in FILLERS]
     best_f1, best = 0.0, []
     for first in places:
         left, shared = Counter(counts), 0
@@ -103,6 +142,8 @@ def _closest(context: str, words: Sequence[_Word], wanted: list[str]) -> Project
                 continue
             left[folded] -= 1
             shared += 1
+            if folded in FILLERS:
+                continue
             f1 = 2 * shared / (len(wanted) + last - first + 1)
             if f1 > best_f1 + 1e-9:
                 best_f1, best = f1, [(first, last)]
