@@ -32,9 +32,28 @@ MOST_WINDOW_WORDS = 60
 WORD = re.compile(r"\w+(?:[.,'’]\w+)*|[^\w\s]")
 ARTICLES = frozenset({"a", "an", "the"})
 FILLERS = frozenset(
-    ("in", "on", "at", "of", "to", "by", "from", "for", "with", "as", "and", "or", "that", "this", "these", "those")
-    + ("was", "is", "were", "are", "be", "been", "has", "have", "had", "which", "who", "there")
-    + ("he", "she", "it", "they", "his", "her", "its", "their")
+    (
+        *(
+            "in",
+            "on",
+            "at",
+            "of",
+            "to",
+            "by",
+            "from",
+            "for",
+            "with",
+            "as",
+            "and",
+            "or",
+            "that",
+            "this",
+            "these",
+            "those",
+        ),
+        *("was", "is", "were", "are", "be", "been", "has", "have", "had", "which", "who", "there"),
+        *("he", "she", "it", "they", "his", "her", "its", "their"),
+    )
 )
 """Words that no span found by closeness begins or ends with: they are what a model wraps an answer in."""
 

@@ -66,7 +66,8 @@ def test_tags_that_break_the_rules_are_read_as_the_conll_scorer_does(tags: str, 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["person", "place", None])), max_size=8))
 def test_entities_of_whole_tokens_come_back(runs: list[tuple[int, str | None]]) -> None:
-    tokens, wanted = [], []
+    tokens: list[str] = []
+    wanted: list[tuple[int, int, str]] = []
     for length, label in runs:
         first = len(tokens)
         tokens += ["w" * (1 + number % 4) for number in range(length)]
