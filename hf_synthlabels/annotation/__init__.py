@@ -1,13 +1,16 @@
 """A task and a client become label columns: recipe, prompt, annotator, and the `datasets` builder."""
 
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
-from hf_synthlabels.annotation.annotator import Annotator, Tally
+from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.opening import home
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance
 from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Source
 from hf_synthlabels.annotation.registration import register_builder
+from hf_synthlabels.annotation.selection import ExampleSelection
+from hf_synthlabels.annotation.strategy import Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
+from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.task import Example, Task
 from hf_synthlabels.annotation.teacher import Price, Teacher
 
@@ -15,11 +18,13 @@ __all__ = [
     "DATA_VARIABLE",
     "Annotator",
     "Example",
+    "ExampleSelection",
     "Output",
     "Price",
     "Prompt",
     "Recipe",
     "Source",
+    "Strategy",
     "StrictModel",
     "Tally",
     "Task",

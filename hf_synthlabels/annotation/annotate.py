@@ -123,7 +123,7 @@ def _annotated_table(
     dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | None
 ) -> datasets.Dataset:
     schema = plan.schema_of_labels()
-    features = with_label_features(dataset.features, schema, plan.output)
+    features = with_label_features(dataset.features, schema, plan.output, tags=plan.task.tokens is not None)
     began = time.monotonic()
     annotations = []
     with open_annotator(plan, dataset.features, client=client) as annotator:
@@ -131,7 +131,8 @@ def _annotated_table(
             annotations.append(annotation)
             if progress is not None:
                 progress(1)
-    labels = datasets.Dataset(label_table(annotations, schema, plan.output))
+    tokens = None if plan.task.tokens is None else list(dataset[plan.task.tokens])
+    labels = datasets.Dataset(label_table(annotations, schema, plan.output, tokens))
     joined = datasets.concatenate_datasets([dataset, labels], axis=1).cast(features)
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
@@ -141,7 +142,8 @@ def _annotated_table(
 def _annotated_stream(
     dataset: datasets.IterableDataset, plan: Recipe, client: ChatClient | None
 ) -> datasets.IterableDataset:
-    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output)
+    tags = plan.task.tokens is not None
+    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
 
     def rows() -> Iterator[dict[str, Any]]:
         tables = dataset.with_format("arrow").iter(batch_size=BATCH_ROWS)
@@ -166,6 +168,8 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
             split: [recipe.resolve(file) for file in ([part] if isinstance(part, str) else part)]
             for split, part in files.items()
         }
+    if (path := recipe.task.guidelines_file) is not None:
+        content["task"]["guidelines_file"] = recipe.resolve(path)
     for key in ("file", "examples"):
         if isinstance(path := getattr(recipe.teacher, key), str):
             content["teacher"][key] = recipe.resolve(path)

@@ -3,50 +3,41 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.prompt import Prompt, row_text
+from hf_synthlabels.annotation.prompt import Prompt
+from hf_synthlabels.annotation.rows import RowForm, RowText
+from hf_synthlabels.annotation.selection import NearestExamples
+from hf_synthlabels.annotation.strategy import Reading
+from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import ChatClient, Completion, Request
 from hf_synthlabels.errors import AllFailedError
-from hf_synthlabels.labels import Annotation, LabelSchema, Status, aggregate, parse
+from hf_synthlabels.labels import (
+    Annotation,
+    Answer,
+    Label,
+    LabelSchema,
+    Status,
+    aggregate,
+    label_probabilities,
+    split_rows,
+)
 
-__all__ = ["Annotator", "Tally"]
+__all__ = ["Annotator"]
 
 BREAKER_ROWS = 20
 """A run whose first so many rows all fail is stopped: the cause is not the rows."""
 
+WINDOW_ROWS = 16_384
+"""Rows that may wait for an earlier one; then no more are read until it is finished."""
 
-@dataclass(slots=True)
-class Tally:
-    """What a run has come to so far."""
-
-    rows: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
-    requests: int = 0
-    stored: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    models: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, for JSON."""
-        return {
-            name: dict(sorted(value.items())) if isinstance(value := getattr(self, name), Counter) else value
-            for name in Tally.__dataclass_fields__
-        }
-
-    def add(self, other: Mapping[str, Any]) -> None:
-        """Add the numbers of another run, given by its `to_dict`."""
-        for name in Tally.__dataclass_fields__:
-            mine = getattr(self, name)
-            if isinstance(mine, Counter):
-                mine.update(other[name])
-            else:
-                setattr(self, name, mine + other[name])
+LOOKAHEAD_ROWS = 256
+"""Rows that are read at a time where examples are chosen for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +53,10 @@ class Annotator:
     columns: tuple[str, ...] = ("text",)
     draws: int = 1
     tally: Tally = field(default_factory=Tally)
+    form: RowForm | None = None
+    """What of a row is shown; by default its `columns`."""
+    nearest: NearestExamples | None = None
+    """Chooses examples for each row, in place of the prompt's own."""
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
         """One annotation for each row, in the order of the rows; rows are read only as fast as they are asked.
@@ -70,74 +65,20 @@ class Annotator:
             AllFailedError: the first 20 rows, or all when there are fewer, failed. What had been answered before
                 stays in the response store.
         """
-        waiting: dict[int, dict[int, Completion]] = {}
-        blank: set[int] = set()
-        count = _Count()
-        following = 0
-        for completion in self.client.complete(self._requests(rows, blank, count)):
-            row, draw = divmod(completion.key, self.draws)
-            waiting.setdefault(row, {})[draw] = completion
-            while following in blank or len(waiting.get(following, ())) == self.draws:
-                yield self._finished(waiting.pop(following, None))
-                following += 1
-        # What is left are rows without a text at the end: they were never asked.
-        for row in range(following, count.rows):
-            yield self._finished(waiting.pop(row, None))
+        run = _Run(self, rows)
+        while not run.is_over:
+            # Calls that must be repeated are known only when others are answered, so there may be several passes.
+            for completion in self.client.complete(run.requests()):
+                run.take(completion)
+                yield from self._counted(run.finished())
+            yield from self._counted(run.finished())
         self._check_breaker(at_end=True)
 
-    def _requests(self, rows: Iterable[Mapping[str, Any]], blank: set[int], count: _Count) -> Iterator[Request]:
-        response_schema = self.schema.response_schema()
-        for number, row in enumerate(rows):
-            count.rows = number + 1
-            text = row_text(row, self.columns)
-            if not text:
-                blank.add(number)
-                continue
-            messages = self.prompt.messages(text)
-            for draw in range(self.draws):
-                yield Request(number * self.draws + draw, messages, draw, response_schema, text, row)
-
-    def _finished(self, completions: Mapping[int, Completion] | None) -> Annotation:
-        if completions is None:
-            annotation = Annotation("abstained", reason="the row has no text")
-        else:
-            annotation = self._read([completions[draw] for draw in range(self.draws)])
-            for completion in completions.values():
-                self._count(completion)
-        self.tally.rows += 1
-        self.tally.statuses[annotation.status] += 1
-        if annotation.status == "failed":
-            self.tally.failures[annotation.reason] += 1
-        self._check_breaker(at_end=False)
-        return annotation
-
-    def _read(self, completions: list[Completion]) -> Annotation:
-        readings = [_reading(self.schema, completion) for completion in completions]
-        votes = tuple(reading.label for reading in readings)
-        vote = aggregate(self.schema, votes)
-        raw = (
-            completions[0].text
-            if len(completions) == 1
-            else json.dumps([c.text for c in completions], ensure_ascii=False)
-        )
-        if vote.label is None:
-            # The first draw's trouble stands for all; the raw answers hold the rest.
-            return Annotation(readings[0].status, votes=votes, raw=raw, reason=readings[0].reason)
-        probabilities = _mean_probabilities(completions, votes, self.schema.names)
-        confidence = probabilities[vote.label] if probabilities else None
-        if len(completions) > 1:
-            confidence = vote.consistency
-        return Annotation("labelled", vote.label, confidence, probabilities, votes, raw)
-
-    def _count(self, completion: Completion) -> None:
-        if completion.stored:
-            self.tally.stored += 1
-            return
-        self.tally.requests += 1
-        self.tally.prompt_tokens += completion.usage.prompt_tokens
-        self.tally.completion_tokens += completion.usage.completion_tokens
-        if completion.model:
-            self.tally.models[completion.model] += 1
+    def _counted(self, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+        for annotation in annotations:
+            self.tally.count_row(annotation)
+            self._check_breaker(at_end=False)
+            yield annotation
 
     def _check_breaker(self, *, at_end: bool) -> None:
         failed = self.tally.statuses["failed"]
@@ -146,35 +87,189 @@ class Annotator:
             raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One request: the rows that it asks for, and which of their draws."""
+
+    numbers: tuple[int, ...]
+    draw: int
+
+
 @dataclass(slots=True)
-class _Count:
-    rows: int = 0
+class _Open:
+    """A row that is not finished."""
+
+    row: Mapping[str, Any]
+    text: RowText | None
+    examples: Sequence[Example] | None = None
+    drawn: dict[int, tuple[Annotation, Completion]] = field(default_factory=dict)
+    """What each draw came to, and the completion that it stands in."""
+    raws: dict[int, str] = field(default_factory=dict)
 
 
-def _reading(schema: LabelSchema, completion: Completion) -> Annotation:
-    """One answer as an annotation of one draw."""
-    status: Status
-    if completion.failure is not None:
-        failure = completion.failure
-        http = f" (HTTP {failure.http_status})" if failure.http_status else ""
-        return Annotation("failed", reason=f"{failure.message}{http}")
-    if completion.refusal or completion.finish_reason == "content_filter":
-        return Annotation("refused", reason="the model or its filter refused")
-    if completion.finish_reason == "length":
-        return Annotation("truncated", reason="the answer was cut at `max_tokens`")
-    answer = parse(schema, completion.text)
-    status = answer.status
-    return Annotation(status, label=answer.label, reason=answer.reason)
+class _Run:
+    """One pass over the rows: what is asked, what is answered, what is finished.
+
+    `requests` is read by the client, perhaps in a thread of its own; all else belongs to the caller.
+    """
+
+    def __init__(self, annotator: Annotator, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._annotator = annotator
+        self._form = annotator.form or RowForm(annotator.columns)
+        self._rows = self._read(rows)
+        self._open: dict[int, _Open] = {}
+        self._calls: dict[int, _Call] = {}
+        self._again: deque[_Call] = deque()
+        self._asked = 0
+        self._following = 0
+        self._exhausted = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every row has been handed out."""
+        return self._exhausted and not self._open and not self._again
+
+    def requests(self) -> Iterator[Request]:
+        """What is to be asked: first what must be asked again, then rows that have not been read yet."""
+        at_once = self._annotator.prompt.strategy.rows_per_call
+        while True:
+            while self._again:
+                yield self._request(self._again.popleft())
+            if len(self._open) >= WINDOW_ROWS:
+                # An early row takes long, or waits to be asked again: this pass ends, and the next begins with it.
+                return
+            numbers = [number for number, opened in islice(self._rows, at_once) if opened.text is not None]
+            if not numbers and self._exhausted:
+                return
+            if numbers:
+                for draw in range(self._annotator.draws):
+                    yield self._request(_Call(tuple(numbers), draw))
+
+    def take(self, completion: Completion) -> None:
+        """Read what a request came to; an answer with too many or too few rows is asked for again in halves."""
+        call = self._calls.pop(completion.key)
+        self._annotator.tally.count_call(completion)
+        strategy = self._annotator.prompt.strategy
+        if strategy.rows_per_call == 1:
+            self._draw(call.numbers[0], call.draw, completion, completion.text)
+            return
+        texts = split_rows(completion.text, len(call.numbers)) if _is_whole(completion) else None
+        if texts is None and len(call.numbers) > 1 and not _ends_all(completion):
+            half = len(call.numbers) // 2
+            self._again.extend(_Call(part, call.draw) for part in (call.numbers[:half], call.numbers[half:]))
+            return
+        for place, number in enumerate(call.numbers):
+            # A single row's answer may lack its number.
+            self._draw(number, call.draw, completion, completion.text if texts is None else texts[place])
+
+    def finished(self) -> Iterator[Annotation]:
+        """The annotations of the rows that are finished, as far as all before them are."""
+        while (opened := self._open.get(self._following)) is not None:
+            if opened.text is None:
+                annotation = Annotation("abstained", reason="the row has no text")
+            elif len(opened.drawn) == self._annotator.draws:
+                annotation = self._annotation(opened)
+            else:
+                return
+            del self._open[self._following]
+            self._following += 1
+            yield annotation
+
+    def _read(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, _Open]]:
+        """Open the rows one by one, with their numbers."""
+        nearest = self._annotator.nearest
+        pending = iter(rows)
+        number = 0
+        while batch := list(islice(pending, 1 if nearest is None else LOOKAHEAD_ROWS)):
+            opened = [_Open(row, self._form.read(row)) for row in batch]
+            if nearest is not None:
+                shown = [one for one in opened if one.text is not None]
+                for one, examples in zip(shown, nearest.of([one.text.text for one in shown if one.text]), strict=True):
+                    one.examples = examples
+            for one in opened:
+                self._open[number] = one
+                yield number, one
+                number += 1
+        self._exhausted = True
+
+    def _request(self, call: _Call) -> Request:
+        key, self._asked = self._asked, self._asked + 1
+        self._calls[key] = call
+        prompt = self._annotator.prompt
+        opened = [self._open[number] for number in call.numbers]
+        texts = [one.text for one in opened if one.text is not None]
+        examples = opened[0].examples
+        single = prompt.strategy.rows_per_call == 1
+        messages = prompt.messages(texts[0], examples) if single else prompt.batch(texts, examples)
+        return Request(key, messages, call.draw, prompt.response_schema, texts[0].text, opened[0].row)
+
+    def _draw(self, number: int, draw: int, completion: Completion, text: str) -> None:
+        opened = self._open[number]
+        assert opened.text is not None
+        opened.drawn[draw] = (self._read_answer(completion, text, opened.text), completion)
+        opened.raws[draw] = text
+
+    def _read_answer(self, completion: Completion, text: str, row: RowText) -> Annotation:
+        """One answer as an annotation of one draw."""
+        if completion.failure is not None:
+            failure = completion.failure
+            http = f" (HTTP {failure.http_status})" if failure.http_status else ""
+            status: Status = "over_budget" if failure.kind == "over_budget" else "failed"
+            return Annotation(status, reason=f"{failure.message}{http}")
+        if completion.refusal or completion.finish_reason == "content_filter":
+            return Annotation("refused", reason="the model or its filter refused")
+        if completion.finish_reason == "length":
+            return Annotation("truncated", reason="the answer was cut at `max_tokens`")
+        schema = self._annotator.schema
+        reading: Reading = self._annotator.prompt.strategy.read(schema, text, row.context, row.question)
+        answer: Answer = reading.answer
+        probabilities = reading.probabilities or completion.probabilities
+        if probabilities is None and completion.tokens and isinstance(answer.label, str) and schema.names:
+            probabilities = label_probabilities(schema, completion.tokens)
+        return Annotation(
+            answer.status, label=answer.label, probabilities=probabilities, reason=answer.reason or answer.rung
+        )
+
+    def _annotation(self, opened: _Open) -> Annotation:
+        """The draws of one row as its annotation."""
+        draws = [opened.drawn[draw][0] for draw in range(self._annotator.draws)]
+        texts = [opened.raws[draw] for draw in range(self._annotator.draws)]
+        votes = tuple(draw.label for draw in draws)
+        raw = texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+        vote = aggregate(self._annotator.schema, votes)
+        if vote.label is None:
+            # The first draw's trouble stands for all; the raw answers hold the rest.
+            return Annotation(draws[0].status, votes=votes, raw=raw, reason=draws[0].reason)
+        probabilities = _mean_probabilities(draws, self._annotator.schema.names)
+        confidence = None
+        if len(draws) > 1:
+            confidence = vote.consistency
+        elif probabilities and isinstance(vote.label, str):
+            confidence = probabilities[vote.label]
+        reason = draws[0].reason if len(draws) == 1 else ""
+        return Annotation("labelled", vote.label, confidence, probabilities, votes, raw, reason)
 
 
-def _mean_probabilities(
-    completions: list[Completion], votes: tuple[str | None, ...], names: tuple[str, ...]
-) -> dict[str, float] | None:
+def _is_whole(completion: Completion) -> bool:
+    return completion.failure is None and completion.finish_reason == "stop" and not completion.refusal
+
+
+def _ends_all(completion: Completion) -> bool:
+    """Whether asking for fewer rows would not help: there was no answer, or the whole was refused for its length."""
+    failure = completion.failure
+    return failure is not None and not (failure.kind == "http" and failure.http_status in (400, 413, 422))
+
+
+def _mean_probabilities(draws: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
     """Label probabilities: the mean of what the client knows, else the shares of several draws, else unknown."""
-    known = [completion.probabilities for completion in completions if completion.probabilities is not None]
+    known = [draw.probabilities for draw in draws if draw.probabilities is not None]
     if known:
         return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
-    given = [vote for vote in votes if vote is not None]
-    if len(completions) > 1:
-        return {name: given.count(name) / len(given) for name in names}
+    given: list[Label] = [draw.label for draw in draws if draw.label is not None]
+    if len(draws) > 1 and given and all(isinstance(label, str | tuple) for label in given) and names:
+        return {name: sum(_has(label, name) for label in given) / len(given) for name in names}
     return None
+
+
+def _has(label: Label, name: str) -> bool:
+    return name in label if isinstance(label, tuple) else label == name

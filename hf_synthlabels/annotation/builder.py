@@ -17,7 +17,6 @@ import pyarrow as pa
 from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
-from hf_synthlabels.annotation.annotator import Tally
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import home, make_prompt, open_annotator
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
@@ -25,6 +24,7 @@ from hf_synthlabels.annotation.provenance import describe, package_version, reco
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
+from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.errors import RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
 
@@ -94,7 +94,9 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         streaming = dl_manager.is_streaming
         splits = load_source(recipe, streaming=streaming)
         features = next(iter(splits.values())).features
-        self.info.features = with_label_features(features, recipe.schema_of_labels(), recipe.output)
+        self.info.features = with_label_features(
+            features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
+        )
         return [
             datasets.SplitGenerator(
                 name=name,

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation.recipe import Output
 from hf_synthlabels.errors import RecipeError
-from hf_synthlabels.labels import STATUSES, Annotation, LabelSchema, encode
+from hf_synthlabels.labels import (
+    STATUSES,
+    Annotation,
+    Entity,
+    LabelSchema,
+    bio_names,
+    encode,
+    to_bio,
+    token_offsets,
+)
 
 if TYPE_CHECKING:
     import datasets
@@ -16,8 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["label_features", "label_table", "with_label_features"]
 
 
-def label_features(schema: LabelSchema, output: Output) -> datasets.Features:
-    """The features of the columns that an annotation adds, in their order."""
+def label_features(schema: LabelSchema, output: Output, *, tags: bool = False) -> datasets.Features:
+    """The features of the columns that an annotation adds, in their order; `tags` adds one tag for each token."""
     from datasets import ClassLabel, Features, List, Value
 
     columns: dict[str, Any] = {
@@ -29,10 +38,14 @@ def label_features(schema: LabelSchema, output: Output) -> datasets.Features:
     }
     if output.probabilities:
         columns[f"{output.column}_probs"] = List(Value("float32"))
+    if tags:
+        columns[f"{output.column}_tags"] = List(ClassLabel(names=bio_names(schema)))
     return Features(columns)
 
 
-def with_label_features(source: datasets.Features, schema: LabelSchema, output: Output) -> datasets.Features:
+def with_label_features(
+    source: datasets.Features, schema: LabelSchema, output: Output, *, tags: bool = False
+) -> datasets.Features:
     """The features of the annotated table: the source's columns, then the label columns.
 
     Raises:
@@ -40,7 +53,7 @@ def with_label_features(source: datasets.Features, schema: LabelSchema, output: 
     """
     from datasets import Features
 
-    added = label_features(schema, output)
+    added = label_features(schema, output, tags=tags)
     if taken := [name for name in added if name in source]:
         raise RecipeError(
             f"`output.column` {output.column!r} would overwrite the source's column {taken[0]!r}. Choose another name."
@@ -48,11 +61,23 @@ def with_label_features(source: datasets.Features, schema: LabelSchema, output: 
     return Features({**source, **added})
 
 
-def label_table(annotations: Sequence[Annotation], schema: LabelSchema, output: Output) -> pa.Table:
-    """The label columns of some rows as an Arrow table; probabilities follow the order of the schema's names."""
+def label_table(
+    annotations: Sequence[Annotation],
+    schema: LabelSchema,
+    output: Output,
+    tokens: Sequence[Sequence[str]] | None = None,
+) -> pa.Table:
+    """The label columns of some rows as an Arrow table; probabilities follow the order of the schema's names.
+
+    Args:
+        annotations: of the rows.
+        schema: what the labels mean.
+        output: the names of the columns.
+        tokens: of each row, where each token gets a tag; rows without a label have none.
+    """
     import pyarrow as pa
 
-    features = label_features(schema, output)
+    features = label_features(schema, output, tags=tokens is not None)
     columns: dict[str, list[Any]] = {
         output.column: [encode(schema, a.label) for a in annotations],
         f"{output.column}_status": [STATUSES.index(a.status) for a in annotations],
@@ -65,4 +90,15 @@ def label_table(annotations: Sequence[Annotation], schema: LabelSchema, output: 
             None if a.label is None or a.probabilities is None else [a.probabilities[name] for name in schema.names]
             for a in annotations
         ]
+    if tokens is not None:
+        columns[f"{output.column}_tags"] = [_tags(schema, a, row) for a, row in zip(annotations, tokens, strict=True)]
     return pa.table(columns, schema=features.arrow_schema)
+
+
+def _tags(schema: LabelSchema, annotation: Annotation, tokens: Sequence[str] | None) -> list[int] | None:
+    if annotation.label is None:
+        return None
+    names = {name: code for code, name in enumerate(bio_names(schema))}
+    label = annotation.label if isinstance(annotation.label, tuple) else ()
+    entities = [item for item in label if isinstance(item, Entity)]
+    return [names[tag] for tag in to_bio(token_offsets([str(token) for token in tokens or ()]), entities)]

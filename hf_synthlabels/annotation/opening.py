@@ -11,6 +11,8 @@ from typing import Any
 from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.selection import Encode, ExampleSelection, NearestExamples, fixed_examples
+from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.clients import (
     CachedClient,
@@ -25,6 +27,7 @@ from hf_synthlabels.clients import (
     Sampling,
     probed_format,
     read_key,
+    sentence_encoder,
 )
 from hf_synthlabels.clients.spending import LEAST_CHUNK
 
@@ -52,11 +55,33 @@ def make_prompt(recipe: Recipe, *, as_json: bool | None = None) -> Prompt:
         as_json = recipe.teacher.response_format != "text"
     return Prompt(
         recipe.schema_of_labels(),
-        recipe.task.instructions,
-        examples=recipe.read_examples(),
+        recipe.task.instructions_or_default(),
+        examples=shown_examples(recipe),
         as_json=as_json,
         system=recipe.teacher.system,
+        strategy=recipe.task.strategy(),
+        form=recipe.task.form(),
     )
+
+
+def shown_examples(recipe: Recipe) -> list[Example]:
+    """The few-shot examples that all rows share."""
+    examples, selection = recipe.read_examples(), recipe.teacher.example_selection
+    if selection is None or recipe.teacher.client == "embedding":
+        return examples
+    encode = _encoder(selection) if selection.method == "diverse" and len(examples) > selection.count else None
+    return fixed_examples(examples, selection, recipe.task.form(), encode)
+
+
+def _nearest_examples(recipe: Recipe) -> NearestExamples | None:
+    selection = recipe.teacher.example_selection
+    if selection is None or selection.method != "nearest":
+        return None
+    return NearestExamples(recipe.read_examples(), selection, recipe.task.form(), _encoder(selection))
+
+
+def _encoder(selection: ExampleSelection) -> Encode:
+    return sentence_encoder(selection.encoder or DEFAULT_ENCODER)
 
 
 @contextmanager
@@ -76,21 +101,33 @@ def open_annotator(
     """
     schema = recipe.schema_of_labels()
     prompt = make_prompt(recipe)
-    columns = tuple(recipe.task.columns)
+
+    def annotator(client: ChatClient, prompt: Prompt) -> Annotator:
+        columns = tuple(recipe.task.columns)
+        return Annotator(
+            schema,
+            prompt,
+            client,
+            columns,
+            recipe.teacher.draws,
+            form=recipe.task.form(),
+            nearest=_nearest_examples(recipe),
+        )
+
     if client is None and recipe.teacher.client != "openai":
         # What is computed or looked up here costs nothing, so nothing is kept of it.
-        yield Annotator(schema, prompt, _local_client(recipe, prompt, features), columns, recipe.teacher.draws)
+        yield annotator(_local_client(recipe, prompt, features), prompt)
         return
     if client is not None:
         with ResponseStore(store_path()) as store:
-            yield Annotator(schema, prompt, CachedClient(client, store), columns, recipe.teacher.draws)
+            yield annotator(CachedClient(client, store), prompt)
         return
     # A missing key is told before a store is made.
     read_key(recipe.teacher.api_key_env)
     with ResponseStore(store_path()) as store, _metered(recipe, store) as meter:
         server = open_server(recipe, store, meter)
         prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
-        yield Annotator(schema, prompt, CachedClient(server, store), columns, recipe.teacher.draws)
+        yield annotator(CachedClient(server, store), prompt)
 
 
 def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> OpenAIClient:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
+from hf_synthlabels.annotation.forms import answer_form
+from hf_synthlabels.annotation.rows import RowForm, RowText
+from hf_synthlabels.annotation.strategy import PLAIN, Strategy
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import Message
-from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.labels import LabelSchema, answer_text
 
-__all__ = ["PROMPT_VERSION", "Prompt", "row_text"]
+__all__ = ["PROMPT_VERSION", "Prompt"]
 
-PROMPT_VERSION = 1
+PROMPT_VERSION = 2
 """Rises with every change of how a prompt is put together beside its templates."""
 
-TAG = re.compile(r"<(\s*/?\s*text\b)", re.I)
+DEFAULT_FORM = RowForm()
+
+TAGS = ("text", "row", "context", "question")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prompt:
     """Everything that is the same for all rows of a task: instructions, labels, examples, form of the answer."""
 
@@ -35,47 +40,138 @@ class Prompt:
     as_json: bool = False
     system: str | None = None
     """A system prompt in place of the packaged template."""
+    strategy: Strategy = PLAIN
+    form: RowForm = DEFAULT_FORM
 
-    def messages(self, text: str) -> tuple[Message, ...]:
-        """The conversation that asks for the label of one text.
+    def messages(self, row: str | RowText, examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
+        """The conversation that asks for the label of one row.
 
-        The text is put in once and never read as a template; a tag in it that looks like the prompt's own is
+        The row's text is put in once and never read as a template; a tag in it that looks like the prompt's own is
         defused, so that a row can not end its own quotation.
+
+        Args:
+            row: what is to be labelled.
+            examples: chosen for this row, in place of the prompt's own.
         """
-        turns = [Message("system", self._system_prompt())]
-        for example in self.examples:
-            answer = json.dumps({"label": example.label}, ensure_ascii=False) if self.as_json else example.label
-            turns += [Message("user", _quoted(example.text)), Message("assistant", answer)]
-        return (*turns, Message("user", _quoted(text)))
+        if self.strategy.rows_per_call > 1:
+            return self.batch([row if isinstance(row, RowText) else self.form.of_text(row)], examples)
+        prefix = self._prefix if examples is None else (self._prefix[0], *self._turns(examples))
+        content = _quoted("text", row) if isinstance(row, str) else _parts(row)
+        return (*prefix, Message("user", content))
+
+    def batch(self, rows: Sequence[RowText], examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
+        """The conversation that asks for the labels of several rows, numbered from 1."""
+        prefix = self._prefix if examples is None else (self._prefix[0], *self._turns(examples))
+        return (*prefix, Message("user", _numbered(rows)))
+
+    @cached_property
+    def response_schema(self) -> dict[str, Any]:
+        """The JSON schema of the answer to one call; always the same object."""
+        return self.strategy.response_schema(self.schema)
 
     def fingerprint(self) -> str:
         """A hash of the rendered prompt, its examples and the version of its construction."""
         content = "\x1e".join(message.role + "\x1f" + message.content for message in self.messages(""))
-        return hashlib.sha256(f"{PROMPT_VERSION}\x1e{content}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{PROMPT_VERSION}\x1e{self.strategy}\x1e{content}".encode()).hexdigest()[:16]
+
+    @cached_property
+    def _prefix(self) -> tuple[Message, ...]:
+        return (Message("system", self._system_prompt()), *self._turns(self.examples))
+
+    def _turns(self, examples: Sequence[Example]) -> list[Message]:
+        shown = [(example.row_text(self.form), example) for example in examples]
+        answers = [self._example_answer(row, example) for row, example in shown]
+        if self.strategy.rows_per_call > 1:
+            if not shown:
+                return []
+            return [
+                Message("user", _numbered([row for row, _ in shown])),
+                Message("assistant", self._together(answers)),
+            ]
+        turns = []
+        for (row, _), answer in zip(shown, answers, strict=True):
+            turns += [Message("user", _parts(row)), Message("assistant", answer)]
+        return turns
+
+    def _example_answer(self, row: RowText, example: Example) -> str:
+        """What the annotator should have answered, in the form that it is asked for."""
+        label = example.read_label(self.schema, row)
+        said: dict[str, Any] = {}
+        if self.strategy.reasoning and example.reasoning:
+            said["reasoning"] = example.reasoning
+        said |= {question.name: example.answers.get(question.name, "") for question in self.strategy.questions}
+        plain = answer_text(label, as_json=False)
+        if self.as_json:
+            value = json.loads(answer_text(label, as_json=True))["label"]
+            if self.strategy.candidates:
+                said["candidates"] = [value]
+            elif not self.strategy.decide:
+                said["label"] = value
+            return json.dumps(said, ensure_ascii=False)
+        lines = [said.pop("reasoning")] if "reasoning" in said else []
+        lines += [f"{name}: {answer}" for name, answer in said.items()]
+        if self.strategy.decide:
+            return "\n".join(lines)
+        leads = self.strategy.reasoning or self.strategy.questions
+        return "\n".join([*lines, f"label: {plain}" if leads else plain])
+
+    def _together(self, answers: Sequence[str]) -> str:
+        """The answers of several rows as one answer."""
+        if not self.as_json:
+            return "\n".join(f"{number}. {answer}" for number, answer in enumerate(answers, 1))
+        items = [{"row": number, **json.loads(answer)} for number, answer in enumerate(answers, 1)]
+        return json.dumps({"answers": items}, ensure_ascii=False)
 
     def _system_prompt(self) -> str:
         if self.system is not None:
             return self.system
+        several = self.form.pair or self.form.question is not None
+        parts = (self.form.columns if self.form.pair else ("context", "question")) if several else ()
         return _render(
-            "classification_system.txt",
+            "system.txt",
+            kind=self.schema.kind,
             instructions=self.instructions.strip(),
             labels=tuple(self.schema.describe(name) for name in self.schema.names),
+            scale=None if self.schema.scale is None else str(self.schema.scale),
             guidelines=self.schema.guidelines.strip(),
             abstain=self.schema.abstain,
-            as_json=self.as_json,
+            questions=self.strategy.questions,
+            rows=self.strategy.rows_per_call > 1,
+            parts=parts,
+            form=answer_form(self.schema, self.strategy, as_json=self.as_json),
         )
 
 
-def row_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """What of a row is to be labelled: one column as it is, several under their names; empty if nothing is there."""
-    values = [(column, str(row[column]).strip()) for column in columns if row.get(column) is not None]
-    if len(columns) == 1:
-        return values[0][1] if values else ""
-    return "\n".join(f"{column}: {value}" for column, value in values if value)
+def _parts(row: RowText) -> str:
+    if len(row.parts) == 1:
+        return _quoted("text", row.parts[0][1])
+    tags = tuple(name for name, _ in row.parts)
+    return "\n".join(_quoted(name, content, tags) for name, content in row.parts)
 
 
-def _quoted(text: str) -> str:
-    return _render("classification_user.txt", text=TAG.sub(r"‹\1", text))
+def _numbered(rows: Sequence[RowText]) -> str:
+    return "\n".join(f"<row {number}>\n{_inside(row)}\n</row {number}>" for number, row in enumerate(rows, 1))
+
+
+def _inside(row: RowText) -> str:
+    return _defused(row.text, TAGS) if len(row.parts) == 1 else _parts(row)
+
+
+def _quoted(tag: str, text: str, tags: tuple[str, ...] = ("text", "row")) -> str:
+    return f"<{tag}>\n{_defused(text, tags)}\n</{tag}>"
+
+
+def _defused(text: str, tags: tuple[str, ...]) -> str:
+    """A text in which no tag looks like one of the prompt's own."""
+    return _tag(tags).sub(r"‹\1", text) if "<" in text else text
+
+
+@cache
+def _tag(tags: tuple[str, ...]) -> re.Pattern[str]:
+    # Characters of no width between the letters would hide a tag from this, but not from a reader.
+    hidden = "[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]*"
+    names = "|".join(hidden.join(re.escape(character) for character in tag) for tag in (*tags, "row"))
+    return re.compile(rf"<({hidden}\s*{hidden}/?{hidden}\s*{hidden}(?:{names})\b)", re.I)
 
 
 @cache

@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from hf_synthlabels.annotation.annotator import Tally
 from hf_synthlabels.annotation.opening import make_prompt
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
 
 __all__ = ["cost_usd", "describe", "package_version", "provenance", "record"]
@@ -21,7 +22,8 @@ FENCE = re.compile(r"```json hf_synthlabels\n(.*?)\n```", re.S)
 TEACHER_KEYS = {
     "openai": {
         *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
-        *("response_format", "draws", "system", "price"),
+        *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
+        "example_selection",
     },
     "embedding": {"client", "model"},
     "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
@@ -42,6 +44,8 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "recipe_hash": recipe.fingerprint(),
         "source": recipe.source.model_dump(mode="json"),
         "human": recipe.task.human,
+        "kind": recipe.task.kind,
+        "strategy": _strategy(recipe),
         "teacher": {key: value for key, value in teacher.items() if value is not None},
         "examples": len(prompt.examples),
         "returned_models": sorted(tally.models),
@@ -56,6 +60,16 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
     }
 
 
+def _strategy(recipe: Recipe) -> dict[str, Any]:
+    """The keys that lead the annotator to a label, where they are not as usual."""
+    usual = {
+        name: field.get_default(call_default_factory=True) for name, field in type(recipe.task).model_fields.items()
+    }
+    keys = ("reasoning", "rows_per_call", "questions", "decide", "candidates")
+    content = recipe.task.model_dump(mode="json", include=set(keys))
+    return {key: content[key] for key in keys if content[key] != usual[key]}
+
+
 def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     """What the requests of a run cost; None when they were paid for at a price that the recipe does not give."""
     if recipe.teacher.client == "embedding":
@@ -63,8 +77,7 @@ def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     price = recipe.teacher.price
     if price is None:
         return None
-    cost = tally.prompt_tokens * price.input_usd_per_mtok + tally.completion_tokens * price.output_usd_per_mtok
-    return cost / 1e6
+    return price.usd(Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens))
 
 
 def describe(records: list[dict[str, Any]], text: str = "") -> str:

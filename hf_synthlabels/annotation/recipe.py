@@ -14,15 +14,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
 from hf_synthlabels.annotation.teacher import Teacher
-from hf_synthlabels.errors import RecipeError
-from hf_synthlabels.labels import Kind, LabelSchema
+from hf_synthlabels.errors import ConfigError, RecipeError
+from hf_synthlabels.labels import LabelSchema
 
 __all__ = ["DATA_VARIABLE", "Output", "Recipe", "Source"]
 
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
-
-ANNOTATED_KINDS: tuple[Kind, ...] = ("text-classification",)
 
 
 class Source(StrictModel):
@@ -65,9 +63,12 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _schema(self) -> Self:
-        if self.task.kind not in ANNOTATED_KINDS:
-            raise ValueError(f"`task.kind` is {self.task.kind!r}; this version annotates {', '.join(ANNOTATED_KINDS)}.")
-        self.schema_of_labels()
+        self.task.schema_of_labels()
+        if self.task.rows_per_call > 1 and self.teacher.client not in ("openai", "transformers"):
+            raise ValueError(
+                f"`task.rows_per_call` is {self.task.rows_per_call}, but client {self.teacher.client!r} reads no "
+                "prompt. Remove it."
+            )
         return self
 
     @classmethod
@@ -92,8 +93,20 @@ class Recipe(StrictModel):
         return validated(cls, {**content, "folder": folder}, origin, RecipeError)
 
     def schema_of_labels(self) -> LabelSchema:
-        """The label schema of the task."""
-        return self.task.schema_of_labels()
+        """The label schema of the task, with the guidelines of its file where there is one.
+
+        Raises:
+            RecipeError: the file can not be read.
+        """
+        if self.task.guidelines_file is None:
+            return self.task.schema_of_labels()
+        path = Path(self.resolve(self.task.guidelines_file))
+        try:
+            text = path.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"`task.guidelines_file` {str(path)!r} can not be read: {why}.") from None
+        return self.task.schema_of_labels("\n\n".join(part for part in (self.task.guidelines.strip(), text) if part))
 
     def with_examples(self, examples: list[Example]) -> Recipe:
         """The same recipe with other few-shot examples."""
@@ -108,13 +121,12 @@ class Recipe(StrictModel):
         examples = self.teacher.examples
         if isinstance(examples, str):
             examples = _read_examples(Path(self.resolve(examples)))
-        names = self.schema_of_labels().names
+        schema, form = self.schema_of_labels(), self.task.form()
         for example in examples:
-            if example.label not in names:
-                raise RecipeError(
-                    f"`teacher.examples` has the label {example.label!r} for {example.text[:40]!r}. "
-                    f"Use one of: {', '.join(names)}."
-                )
+            try:
+                example.read_label(schema, example.row_text(form))
+            except ConfigError as error:
+                raise RecipeError(str(error)) from None
         return examples
 
     def resolve(self, path: str) -> str:

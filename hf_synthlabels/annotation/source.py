@@ -45,7 +45,7 @@ def source_fingerprint(recipe: Recipe) -> str:
     arguments = {key: value for key, value in _arguments(recipe).items() if key != "split"}
     # Where `datasets` caches the source names its configuration, its files with their state, and its revision.
     parts = [_guarded(recipe, lambda: load_dataset_builder(**arguments).cache_dir)]
-    for path in (recipe.teacher.file, recipe.teacher.examples):
+    for path in (recipe.teacher.file, recipe.teacher.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
             parts.append(_file_state(Path(recipe.resolve(path))))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
@@ -64,7 +64,13 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
     Raises:
         DataError: one is not.
     """
-    fields = {name: "task.text" for name in recipe.task.columns}
+    task = recipe.task
+    fields = {name: "task.text" for name in task.columns}
+    fields |= {
+        column: f"task.{key}"
+        for key, column in (("tokens", task.tokens), ("question", task.question), ("context", task.context))
+        if column is not None
+    }
     if recipe.task.human:
         fields.setdefault(recipe.task.human, "task.human")
     for name in needed_columns(recipe):

@@ -23,6 +23,7 @@ def annotated_tables(
 ) -> Iterator[pa.Table]:
     """Annotate tables one after the other, with the next already being asked while the last is completed."""
     pending: deque[pa.Table] = deque()
+    tokens_column = None if annotator.form is None else annotator.form.tokens
 
     def rows() -> Iterator[dict[str, Any]]:
         for table in tables:
@@ -34,7 +35,9 @@ def annotated_tables(
     for annotation in annotator.annotate(rows()):
         done.append(annotation)
         if len(done) == pending[0].num_rows:
-            yield _joined(pending.popleft(), label_table(done, annotator.schema, output))
+            table = pending.popleft()
+            tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()
+            yield _joined(table, label_table(done, annotator.schema, output, tokens))
             done = []
 
 

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from hf_synthlabels.annotation.selection import ExampleSelection
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, Usage
@@ -68,6 +69,8 @@ class Teacher(StrictModel):
     """A system prompt in place of the packaged one."""
     examples: list[Example] | str = Field(default_factory=list)
     """Few-shot examples, or the path of a JSON Lines file of `text` and `label`."""
+    example_selection: ExampleSelection | None = None
+    """Which of the examples are shown; all of them by default."""
     price: Price | None = None
     column: str | None = None
     file: str | None = None

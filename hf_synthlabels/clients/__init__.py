@@ -11,7 +11,7 @@ from hf_synthlabels.clients.base import (
 )
 from hf_synthlabels.clients.cached import CachedClient, RequestKeys
 from hf_synthlabels.clients.chat import ResponseFormat, Sampling
-from hf_synthlabels.clients.embedding import EmbeddingClient
+from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
 from hf_synthlabels.clients.ledger import Run
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.models import model_path
@@ -49,4 +49,5 @@ __all__ = [
     "read_key",
     "recorded_format",
     "request_key",
+    "sentence_encoder",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["EmbeddingClient"]
+__all__ = ["EmbeddingClient", "sentence_encoder"]
 
 BATCH_ROWS = 256
 
@@ -57,7 +57,7 @@ class EmbeddingClient:
     ) -> None:
         self._schema = schema
         self._model_name = model
-        self._encoder = _load_encoder(model)
+        self._encode = sentence_encoder(model)
         self._examples = tuple(examples)
         descriptions = self._encode([schema.describe(name) for name in schema.names])
         self._head = self._fit(descriptions) if examples else _Head(descriptions * SIMILARITY_SCALE, 0.0)
@@ -83,12 +83,6 @@ class EmbeddingClient:
                 shares = {label: float(share) for label, share in zip(self._schema.names, row, strict=True)}
                 yield Completion(request.key, text=name, probabilities=shares, model=self._model_name)
 
-    def _encode(self, texts: list[str]) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = self._encoder.encode(
-            texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
-        return vectors
-
     def _fit(self, descriptions: NDArray[np.float32]) -> _Head:
         import numpy as np
 
@@ -108,6 +102,23 @@ class EmbeddingClient:
             # For two classes the fitted head has one row, the log odds of the second.
             return _Head(np.concatenate([-head.coef_, head.coef_]) / 2, head.intercept_ * np.array([-0.5, 0.5]))
         return _Head(head.coef_, head.intercept_)
+
+
+def sentence_encoder(model: str) -> Callable[[list[str]], NDArray[Any]]:
+    """A function from texts to vectors of unit length.
+
+    Raises:
+        ClientError: the model can not be loaded.
+    """
+    encoder = _load_encoder(model)
+
+    def encode(texts: list[str]) -> NDArray[Any]:
+        vectors: NDArray[Any] = encoder.encode(
+            texts, batch_size=64, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
+        return vectors
+
+    return encode
 
 
 def _load_encoder(model: str) -> Any:

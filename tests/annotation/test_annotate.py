@@ -174,6 +174,7 @@ def test_provenance(client: ScriptedClient) -> None:
         "stored": 0,
         "prompt_tokens": 400,
         "completion_tokens": 40,
+        "cached_tokens": 0,
         "models": {"tiny-1": 4},
         "failures": {},
     }

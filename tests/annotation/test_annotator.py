@@ -238,6 +238,7 @@ def test_tally() -> None:
         "stored": 1,
         "prompt_tokens": 35,
         "completion_tokens": 6,
+        "cached_tokens": 0,
         "models": {"tiny-1": 1, "tiny-2": 2},
         "failures": {"too busy (HTTP 503)": 1},
     }

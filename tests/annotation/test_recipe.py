@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.annotation import Recipe, Teacher, load, read_recipe
+from hf_synthlabels.annotation import Recipe, Task, Teacher, load, read_recipe
 from hf_synthlabels.errors import RecipeError
 
 GOOD = """\
@@ -78,7 +78,7 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         pytest.param(
             changed("  instructions:", "  instruction:"),
             "recipe.yaml: `task.instruction` is not a key. Did you mean `instructions`? "
-            "Valid keys: kind, text, instructions, labels, guidelines, abstain, human.",
+            "Valid keys: " + ", ".join(Task.model_fields) + ".",
             id="unknown key of the task",
         ),
         pytest.param(
@@ -125,7 +125,11 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
             "recipe.yaml: `task.labels` is empty. Give each label a name, and best a definition.",
             id="an empty mapping of labels",
         ),
-        pytest.param(changed(LABELS, ""), "recipe.yaml: `task.labels` is missing. Add it.", id="labels missing"),
+        pytest.param(
+            changed(LABELS, ""),
+            "recipe.yaml: `task.labels` is empty. Give each label a name, and best a definition.",
+            id="labels missing",
+        ),
         pytest.param(
             changed(LABELS, "  labels: [yes, no]\n"),
             "recipe.yaml: `task.labels` has the name True, which YAML reads as a truth value. Put it in quotes.",
@@ -142,9 +146,20 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
             id="numbers as names",
         ),
         pytest.param(
-            changed("kind: text-classification", "kind: multi-label"),
-            "recipe.yaml: `task.kind` is 'multi-label'; this version annotates text-classification.",
-            id="a kind not yet annotated",
+            changed("kind: text-classification", "kind: text-pair"),
+            "recipe.yaml: `task.text` is 'text'; kind 'text-pair' compares two columns. Give a list of two.",
+            id="a pair of one column",
+        ),
+        pytest.param(
+            changed("kind: text-classification", "kind: question-answering"),
+            "recipe.yaml: `task.question` and `task.context` are None and None: kind 'question-answering' needs both, "
+            "other kinds none.",
+            id="a question without its column",
+        ),
+        pytest.param(
+            changed("kind: text-classification", "kind: text-generation"),
+            "recipe.yaml: `task.labels` is given, but kind 'text-generation' has no label names. Remove it.",
+            id="labels for a free text",
         ),
         pytest.param(
             changed("name: films", "name: my films"),
