@@ -10,7 +10,7 @@ from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
 from hf_synthlabels.statistics.scores import margins
 
-__all__ = ["Agreement", "ClassAgreement", "agreement"]
+__all__ = ["Agreement", "ClassAgreement", "agreement", "class_agreement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +87,14 @@ def agreement(matrix: ConfusionMatrix, *, level: float = 0.95, resamples: int = 
         weighted_f1=weighted_f1,
         kappa=kappa,
         classes=tuple(
-            _class(name, *row, level=level) for name, row in zip(matrix.names, zip(*columns, strict=True), strict=True)
+            class_agreement(name, *row, level=level)
+            for name, row in zip(matrix.names, zip(*columns, strict=True), strict=True)
         ),
     )
 
 
-def _class(name: str, right: int, predicted: int, support: int, *, level: float) -> ClassAgreement:
+def class_agreement(name: str, right: int, predicted: int, support: int, *, level: float) -> ClassAgreement:
+    """The agreement on one class, from rows that are right, predicted and human-labelled (Wilson)."""
     return ClassAgreement(
         name=name,
         support=support,

@@ -1,0 +1,126 @@
+"""Rows: intervals of scores that are no shares of rows, by drawing whole rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hf_synthlabels.statistics.codes import Floats, Ints, check_level, check_resamples
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
+
+__all__ = ["METHOD", "Drawing", "RowScore", "Rows", "divided", "even_shares", "of_sums", "row_intervals"]
+
+METHOD = "bootstrap: rows, smoothed"
+
+CHUNK = 256
+"""Resamples that are scored at once: bounds the memory at CHUNK x distinct rows numbers."""
+
+RowScore = Callable[[Ints | Floats, Floats], Floats]
+"""A score of resamples, shape (R,): from how often each distinct row was drawn, (R, C), and these rows, (C, d)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How intervals are drawn.
+
+    Raises:
+        ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
+    """
+
+    level: float = 0.95
+    resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+        check_resamples(self.resamples)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What each row adds to a score: as it is, and as it would be if its prediction were right, or wrong."""
+
+    found: Floats
+    """Shape (rows, d)."""
+    right: Floats
+    wrong: Floats
+    shares: Floats
+    """How the pseudo-rows are shared out among the rows, shape (rows,); the sum is 1."""
+
+
+def row_intervals(
+    rows: Rows, scores: Mapping[str, RowScore], drawing: Drawing, n: int | Mapping[str, int]
+) -> dict[str, Interval]:
+    """The intervals of several scores from the same draws: percentiles of a smoothed bootstrap of rows.
+
+    A resample draws as many rows as there are, with replacement; human and predicted label of a row stay together.
+    Rows are the unit even where a row holds several entities, because what one text holds hangs together.
+
+    The plain bootstrap can not imagine a mistake that the sample does not show. So, as in `bootstrap`, z^2
+    pseudo-rows are added to the distribution that is drawn from, half of them right and half wrong: what the Wilson
+    interval does to a share (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
+
+    Args:
+        rows: what each row adds.
+        scores: by name.
+        drawing: level, resamples and seed.
+        n: what each interval gives as its denominator.
+    """
+    size = len(rows.found)
+    denominators = dict.fromkeys(scores, n) if isinstance(n, int) else n
+    if size == 0:
+        nan = float("nan")
+        return {name: percentile_interval(np.empty(0), nan, drawing.level, METHOD, 0) for name in scores}
+    estimates = {name: float(score(np.ones((1, size)), rows.found)[0]) for name, score in scores.items()}
+    drawn: dict[str, list[Floats]] = {name: [] for name in scores}
+    for counts, cells in _draws(rows, drawing):
+        for name, score in scores.items():
+            drawn[name].append(score(counts, cells))
+    return {
+        name: percentile_interval(np.concatenate(values), estimates[name], drawing.level, METHOD, denominators[name])
+        for name, values in drawn.items()
+    }
+
+
+def of_sums(score: Callable[[Floats], Floats]) -> RowScore:
+    """A score that needs only the sums of what rows add, shape (R, d)."""
+    return lambda counts, cells: score(counts @ cells)
+
+
+def even_shares(has: Floats) -> Floats:
+    """Shares that give each name the same part of the pseudo-rows, spread over the rows that humans gave it.
+
+    Args:
+        has: how often a human gave each name in each row, shape (rows, K).
+    """
+    present = (has > 0).astype(np.float64)
+    support = present.sum(axis=0)
+    if not support.any():
+        return np.full(len(has), 1 / max(len(has), 1))
+    names = support > 0
+    shares: Floats = (present[:, names] / support[names]).sum(axis=1) / names.sum()
+    return shares
+
+
+def divided(over: Ints | Floats, under: Ints | Floats) -> Floats:
+    """Quotients, nan where the divisor is 0."""
+    over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
+    out: Floats = np.full(over.shape, np.nan)
+    return np.divide(over, under, out=out, where=under != 0)
+
+
+def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints, Floats]]:
+    """Resamples in chunks: how often each distinct row is drawn, and the distinct rows."""
+    size = len(rows.found)
+    pseudo = normal_quantile(drawing.level) ** 2 / 2 * rows.shares
+    population = np.concatenate([rows.found, rows.right, rows.wrong])
+    weights = np.concatenate([np.ones(size), pseudo, pseudo])
+    # Rows that add the same are drawn together: most label sets hold few different ones.
+    cells, place = np.unique(population, axis=0, return_inverse=True)
+    shares = np.bincount(place.ravel(), weights=weights, minlength=len(cells))
+    rng = np.random.default_rng(drawing.seed)
+    for start in range(0, drawing.resamples, CHUNK):
+        count = min(CHUNK, drawing.resamples - start)
+        yield rng.multinomial(size, shares / shares.sum(), size=count), cells
