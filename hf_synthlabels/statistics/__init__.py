@@ -1,14 +1,21 @@
 """Agreement of labels with human ones, and how sure it is: pure functions of arrays, on numpy and scipy only."""
 
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
+from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
 from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
+from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
+from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
+from hf_synthlabels.statistics.measures import ERRORS, MEASURES
+from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.paired import McNemar, mcnemar
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.report import ValidationReport
+from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.scale import scale_agreement
 from hf_synthlabels.statistics.scores import (
     METRICS,
     Metric,
@@ -27,16 +34,21 @@ from hf_synthlabels.statistics.scores import (
 from hf_synthlabels.statistics.validation import validate
 
 __all__ = [
+    "ERRORS",
+    "MEASURES",
     "METRICS",
     "NO_LABEL",
     "Agreement",
     "ArmComparison",
     "ArmMetric",
+    "Breakdown",
     "ClassAgreement",
     "ConfusionMatrix",
+    "Drawing",
     "Gate",
     "GateVerdict",
     "Interval",
+    "KindAgreement",
     "McNemar",
     "Metric",
     "ValidationReport",
@@ -44,24 +56,31 @@ __all__ = [
     "accuracy",
     "accuracy_answered",
     "agreement",
+    "answer_agreement",
     "bootstrap",
     "compare_arms",
     "confusion_counts",
     "coverage",
     "encode",
+    "entity_agreement",
     "f1",
     "kappa",
     "macro_f1",
     "mcnemar",
+    "multilabel_agreement",
+    "normalise_answer",
     "precision",
     "recall",
     "rows_to_fail",
     "rows_to_pass",
+    "scale_agreement",
     "scaled_rows_to_fail",
     "scaled_rows_to_pass",
     "score",
     "seed_scores",
     "support",
+    "text_agreement",
+    "token_f1",
     "validate",
     "weighted_f1",
     "wilson",

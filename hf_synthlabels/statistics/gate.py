@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping
@@ -11,42 +10,42 @@ from typing import Any, Literal
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.measures import ERRORS, check_measure, check_threshold
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
-from hf_synthlabels.statistics.scores import METRICS, Metric
 
 __all__ = ["Gate", "GateVerdict", "Verdict"]
 
 Verdict = Literal["pass", "fail", "too_few_human_labels"]
 
-FORM = re.compile(r"\s*(\w+)\s*>=\s*(\S+)\s*")
+FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A threshold for the lower end of a score's interval.
+    """A threshold for the lower end of a score's interval; of an error, for the upper end.
 
     Raises:
-        ConfigError: `metric` is not one of `METRICS`, or `threshold` is not a number that the score can take.
+        ConfigError: `metric` is not one of `MEASURES`, or `threshold` is not a number that the score can take.
     """
 
-    metric: Metric
+    metric: str
     threshold: float
 
     def __post_init__(self) -> None:
-        if self.metric not in METRICS:
-            close = difflib.get_close_matches(str(self.metric), METRICS, n=1, cutoff=0.5)
-            meant = f" Did you mean {close[0]!r}?" if close else ""
-            raise ConfigError(f"`metric` is {self.metric!r}: give one of {', '.join(METRICS)}.{meant}")
-        lowest = -1 if self.metric == "kappa" else 0
-        if not lowest <= self.threshold <= 1:  # nan, too, ends here
-            raise ConfigError(f"`threshold` is {self.threshold!r}: give a number from {lowest} to 1, such as 0.7.")
+        check_measure(self.metric)
+        check_threshold(self.metric, self.threshold)
 
     def __str__(self) -> str:
-        return f"{self.metric} >= {self.threshold:g}"
+        return f"{self.metric} {self.sign} {self.threshold:g}"
+
+    @property
+    def sign(self) -> str:
+        """How the score is held against the threshold: `>=`, of an error `<=`."""
+        return "<=" if self.metric in ERRORS else ">="
 
     @classmethod
     def parse(cls, text: str) -> Gate:
-        """Read a gate such as `macro_f1>=0.7`; spaces do not matter.
+        """Read a gate such as `macro_f1>=0.7` or `mae<=0.5`; spaces do not matter.
 
         Raises:
             ConfigError: the text has another form, or names a score or a threshold that there is not.
@@ -54,12 +53,18 @@ class Gate:
         match = FORM.fullmatch(text)
         if match is None:
             raise ConfigError(f"`gate` is {text!r}: write a score, >= and a threshold, such as 'macro_f1>=0.7'.")
-        metric, number = match.groups()
+        metric, sign, number = match.groups()
         try:
             threshold = float(number)
         except ValueError:
             raise ConfigError(f"`gate` has the threshold {number!r}: give a number from 0 to 1, such as 0.7.") from None
-        return cls(metric, threshold)  # type: ignore[arg-type]  # checked in __post_init__
+        gate = cls(metric, threshold)
+        if sign != gate.sign:
+            better = "less" if gate.sign == "<=" else "more"
+            raise ConfigError(
+                f"`gate` is {text!r}: of {metric} {better} is better, so write '{metric}{gate.sign}{number}'."
+            )
+        return gate
 
     def judge(self, interval: Interval, n_human: int) -> GateVerdict:
         """Hold the interval of the gate's score against the threshold.
@@ -70,21 +75,24 @@ class Gate:
 
         Returns:
             `pass` if the lower end reaches the threshold, `fail` if the upper end is below it, and otherwise
-            `too_few_human_labels` with the rows that would decide.
+            `too_few_human_labels` with the rows that would decide. Of an error, `pass` if the upper end does not exceed
+            the threshold, and `fail` if the lower end does.
         """
-        if interval.low >= self.threshold:
+        error = self.metric in ERRORS
+        if interval.high <= self.threshold if error else interval.low >= self.threshold:
             return GateVerdict(self, "pass", interval)
-        if interval.high < self.threshold:
+        if interval.low > self.threshold if error else interval.high < self.threshold:
             return GateVerdict(self, "fail", interval)
         if math.isnan(interval.estimate):
             return GateVerdict(self, "too_few_human_labels", interval)
-        if self.metric == "accuracy":
-            to_pass = rows_to_pass(interval.estimate, self.threshold, interval.level)
-            to_fail = rows_to_fail(interval.estimate, self.threshold, interval.level)
+        if interval.method == "wilson" and interval.n == n_human:
+            above = rows_to_pass(interval.estimate, self.threshold, interval.level)
+            below = rows_to_fail(interval.estimate, self.threshold, interval.level)
         else:
-            to_pass = scaled_rows_to_pass(interval, self.threshold, n_human)
-            to_fail = scaled_rows_to_fail(interval, self.threshold, n_human)
-        return GateVerdict(self, "too_few_human_labels", interval, to_pass, to_fail)
+            above = scaled_rows_to_pass(interval, self.threshold, n_human)
+            below = scaled_rows_to_fail(interval, self.threshold, n_human)
+        # An error passes below the threshold.
+        return GateVerdict(self, "too_few_human_labels", interval, *((below, above) if error else (above, below)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +103,15 @@ class GateVerdict:
     verdict: Verdict
     interval: Interval
     rows_needed: int | None = None
-    """Human-labelled rows, in all, that would do to pass if the estimate stays; None unless it is above the threshold
-    and the verdict open."""
+    """Human-labelled rows, in all, that would do to pass if the estimate stays; None unless it is on the good side of
+    the threshold and the verdict open."""
     rows_to_fail: int | None = None
-    """The same, to show that the labels fail; None unless the estimate is below the threshold and the verdict open."""
+    """The same, to show that the labels fail; None unless the estimate is on the bad side and the verdict open."""
 
     def __str__(self) -> str:
         if self.verdict != "too_few_human_labels":
-            end = (
-                f"lower end {self.interval.low:.3f}"
-                if self.verdict == "pass"
-                else f"upper end {self.interval.high:.3f}"
-            )
+            lower = (self.verdict == "pass") == (self.gate.sign == ">=")
+            end = f"lower end {self.interval.low:.3f}" if lower else f"upper end {self.interval.high:.3f}"
             return f"{self.gate}: {self.verdict} ({end}, n = {self.interval.n:,})"
         if self.rows_needed is not None:
             return f"{self.gate}: too few human labels; about {self.rows_needed:,} in all would do to pass"

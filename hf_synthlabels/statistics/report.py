@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.agreement import ClassAgreement
+from hf_synthlabels.statistics.breakdown import Breakdown
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import GateVerdict
 from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.measures import MEASURES
 from hf_synthlabels.statistics.table import align, shorten
 
 __all__ = ["ValidationReport"]
 
-SCORES = ("coverage", "accuracy", "accuracy_answered", "macro_f1", "weighted_f1", "kappa")
-TITLES = {"accuracy_answered": "accuracy, answered rows", "macro_f1": "macro F1", "weighted_f1": "weighted F1"}
 NAME_WIDTH = 22
 MISTAKES = 5
+LINE_WIDTH = 100
+DEFAULT_KIND = "text-classification"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class ValidationReport:
     Print it for a table; `to_json` keeps everything.
     """
 
+    kind: str
+    """Of label; it says which scores there are."""
     human: str
     """The column of human labels."""
     llm: str
@@ -39,74 +45,115 @@ class ValidationReport:
     """All rows of the data set."""
     n_labelled: int
     """Of all rows, those that have a predicted label."""
+    n_human: int
+    """Rows that have a human label; every score is of these."""
+    n_answered: int
+    """Rows that have a human and a predicted label."""
     statuses: Mapping[str, int] | None
     """Rows by why they have a predicted label or none, over all rows; None when there is no status column."""
-    confusion: ConfusionMatrix
-    """Of the human-labelled rows, as is every score."""
-    coverage: Interval
-    accuracy: Interval
-    accuracy_answered: Interval
-    macro_f1: Interval
-    weighted_f1: Interval
-    kappa: Interval
-    classes: tuple[ClassAgreement, ...]
+    scores: Mapping[str, Interval]
+    """By name, as `MEASURES` lists them for the kind."""
+    classes: tuple[ClassAgreement, ...] = ()
+    """For each label name, where the kind has names."""
+    matrix: ConfusionMatrix | None = None
+    """Of the human-labelled rows, where each has one name."""
+    tables: tuple[Breakdown, ...] = ()
+    """Where the labels differ, for the other kinds."""
+    notes: tuple[str, ...] = ()
+    """What must be known to read the scores."""
     gate: GateVerdict | None = None
 
-    @classmethod
-    def from_agreement(cls, scores: Agreement, **fields: Any) -> ValidationReport:
-        """A report with the scores of an agreement; `fields` are all others."""
-        return cls(**{name: getattr(scores, name) for name in (*SCORES, "classes")}, **fields)
+    @property
+    def coverage(self) -> Interval:
+        """Human-labelled rows that have a prediction."""
+        return self.score("coverage")
+
+    @property
+    def accuracy(self) -> Interval:
+        """Right predictions among all human-labelled rows, a missing one being wrong."""
+        return self.score("accuracy")
+
+    @property
+    def accuracy_answered(self) -> Interval:
+        """Right predictions among the rows that have one."""
+        return self.score("accuracy_answered")
+
+    @property
+    def macro_f1(self) -> Interval:
+        """Mean F1 over the names that occur."""
+        return self.score("macro_f1")
+
+    @property
+    def weighted_f1(self) -> Interval:
+        """Mean F1 weighted by how often humans gave each name."""
+        return self.score("weighted_f1")
+
+    @property
+    def kappa(self) -> Interval:
+        """Cohen's kappa of the answered rows."""
+        return self.score("kappa")
+
+    def score(self, name: str) -> Interval:
+        """The score of that name.
+
+        Raises:
+            DataError: labels of this kind have no such score.
+        """
+        if name not in self.scores:
+            raise DataError(f"`{name}` is no score of kind {self.kind!r}. There is {', '.join(self.scores)}.")
+        return self.scores[name]
+
+    @property
+    def confusion(self) -> ConfusionMatrix:
+        """Human against predicted names, of the human-labelled rows.
+
+        Raises:
+            DataError: rows have not one name each.
+        """
+        if self.matrix is None:
+            raise DataError(f"`confusion` is of one name per row; kind is {self.kind!r}. Read `tables`.")
+        return self.matrix
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The label names."""
-        return self.confusion.names
-
-    @property
-    def n_human(self) -> int:
-        """Rows that have a human label."""
-        return self.confusion.n
-
-    @property
-    def n_answered(self) -> int:
-        """Rows that have a human and a predicted label."""
-        return self.confusion.answered
+        """The label names; none where the kind has none."""
+        return tuple(each.name for each in self.classes)
 
     @property
     def absent(self) -> tuple[str, ...]:
         """Names that occur in neither column of the human-labelled rows; macro F1 leaves them out."""
-        return self.confusion.absent
+        return tuple(each.name for each in self.classes if each.support + each.predicted == 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON types; an undefined number is None."""
+        """Everything as JSON types; an undefined number is None, and without `kind` it is text-classification."""
+        plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
+        if self.matrix is None:
+            more = {"tables": [each.to_dict() for each in self.tables], "notes": list(self.notes)}
+        else:
+            more = {"confusion": self.matrix.to_dict()}
         return {
-            "human": self.human,
-            "llm": self.llm,
-            "level": self.level,
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "n_rows": self.n_rows,
-            "n_labelled": self.n_labelled,
-            "n_human": self.n_human,
-            "n_answered": self.n_answered,
+            **({} if self.kind == DEFAULT_KIND else {"kind": self.kind}),
+            **{name: getattr(self, name) for name in plain},
             "statuses": None if self.statuses is None else dict(self.statuses),
-            "scores": {name: getattr(self, name).to_dict() for name in SCORES},
+            "scores": {name: score.to_dict() for name, score in self.scores.items()},
             "classes": [each.to_dict() for each in self.classes],
             "absent": list(self.absent),
-            "confusion": self.confusion.to_dict(),
+            **more,
             "gate": None if self.gate is None else self.gate.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationReport:
         """The report that `to_dict` wrote."""
-        plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "statuses")
-        scores: dict[str, Any] = {name: Interval.from_dict(values["scores"][name]) for name in SCORES}
+        plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
         return cls(
-            **{name: values[name] for name in plain},
-            **scores,
+            kind=values.get("kind", DEFAULT_KIND),
+            **{name: values[name] for name in (*plain, "statuses")},
+            scores={name: Interval.from_dict(score) for name, score in values["scores"].items()},
             classes=tuple(ClassAgreement.from_dict(each) for each in values["classes"]),
-            confusion=ConfusionMatrix.from_dict(values["confusion"]),
+            matrix=ConfusionMatrix.from_dict(values["confusion"]) if "confusion" in values else None,
+            tables=tuple(Breakdown.from_dict(each) for each in values.get("tables", ())),
+            notes=tuple(values.get("notes", ())),
             gate=None if values["gate"] is None else GateVerdict.from_dict(values["gate"]),
         )
 
@@ -120,13 +167,14 @@ class ValidationReport:
         return cls.from_dict(json.loads(text))
 
     def __str__(self) -> str:
-        parts = [self._heading(), self._scores(), self._classes()]
-        if mistakes := self._mistakes():
-            parts.append(mistakes)
+        parts = [self._heading(), self._scores()]
+        parts += [self._classes()] if self.classes else []
+        parts += [table for each in (self._mistakes(), *self.tables) if (table := str(each))]
         if self.absent:
             shown = ", ".join(shorten(name, NAME_WIDTH) for name in self.absent[:3])
             more = f" and {len(self.absent) - 3} more" if len(self.absent) > 3 else ""
             parts.append(f"no human-labelled row has: {shown}{more}")
+        parts += [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
         if self.gate is not None:
             parts.append(f"gate {self.gate}")
         return "\n\n".join(parts)
@@ -136,27 +184,30 @@ class ValidationReport:
             f"`{shorten(self.llm, 36)}` against human labels in `{shorten(self.human, 36)}`",
             f"rows {self.n_rows:,}, with a predicted label {self.n_labelled:,}, with a human label {self.n_human:,}",
         ]
+        if self.kind != DEFAULT_KIND:
+            lines.append(f"kind {self.kind}")
         if self.statuses:
             lines.extend(f"  {shorten(status, NAME_WIDTH)}: {count:,} rows" for status, count in self.statuses.items())
         return "\n".join(lines)
 
     def _scores(self) -> str:
         rows = [("score", "", f"{100 * self.level:g} % interval", "n", "method")]
-        for name in SCORES:
-            score: Interval = getattr(self, name)
+        for name, score in self.scores.items():
             estimate, _, ends = str(score).partition(" ")
-            rows.append((TITLES.get(name, name), estimate, ends, f"{score.n:,}", score.method))
+            rows.append((MEASURES[self.kind][name], estimate, ends, f"{score.n:,}", score.method))
         return align(rows, right={1, 3})
 
     def _classes(self) -> str:
-        rows: list[tuple[str, ...]] = [("class", "human n", "llm n", "precision", "recall", "F1")]
+        rows: list[tuple[str, ...]] = [
+            ("class" if self.matrix is not None else "name", "human n", "llm n", "precision", "recall", "F1")
+        ]
         for each in self.classes:
             cells = (_short(score) for score in (each.precision, each.recall, each.f1))
             rows.append((shorten(each.name, NAME_WIDTH), f"{each.support:,}", f"{each.predicted:,}", *cells))
         return align(rows, right={1, 2})
 
     def _mistakes(self) -> str:
-        mistakes = self.confusion.mistakes()[:MISTAKES]
+        mistakes = [] if self.matrix is None else self.matrix.mistakes()[:MISTAKES]
         if not mistakes:
             return ""
         support = {each.name: each.support for each in self.classes}

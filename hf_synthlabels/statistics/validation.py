@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement import agreement
-from hf_synthlabels.statistics.codes import NO_LABEL, check_level, check_resamples, encode
+from hf_synthlabels.statistics.breakdown import KindAgreement
+from hf_synthlabels.statistics.codes import NO_LABEL, encode
+from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import Gate
+from hf_synthlabels.statistics.kinds import kind_agreement, label_columns
+from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.report import ValidationReport
+from hf_synthlabels.statistics.rows import Drawing
+
+if TYPE_CHECKING:
+    from hf_synthlabels.labels import LabelSchema
 
 __all__ = ["Table", "validate"]
 
-
-class Table(Protocol):
-    """What `validate` reads of a data set: its column names and whole columns; a `datasets.Dataset` is one.
-
-    When it has `features` too and a column's feature is a ClassLabel, whole numbers in that column are read as names.
-    """
-
-    @property
-    def column_names(self) -> Sequence[str]:
-        """The names of the columns."""
-
-    def __getitem__(self, column: str, /) -> Iterable[Any]:
-        """The values of a column."""
+CHOICES = ("text-classification", "text-pair")
 
 
 def validate(
@@ -44,6 +39,9 @@ def validate(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    schema: LabelSchema | None = None,
+    kind: str | None = None,
+    tokens: str | None = None,
 ) -> ValidationReport:
     """Compare predicted labels with human ones, with an interval on every number.
 
@@ -52,62 +50,109 @@ def validate(
     the rows that the labels will be used for.
 
     Args:
-        dataset: one split, for example a `datasets.Dataset`. One label per row: names, or numbers of a ClassLabel.
-        human: the column of human labels; None (in a ClassLabel also -1) where there is none.
+        dataset: one split, for example a `datasets.Dataset`. A label is a name or a number of a ClassLabel, and by its
+            kind a list of these, a number, a list of entities (`start`, `end`, `label`; or a tag for each token, with
+            `tokens`), an answer (`text` and `start`, or as SQuAD has it, with one or several answers) or a text (for
+            humans also a list of texts, of which the best counts).
+        human: the column of human labels; None (in a ClassLabel also -1) where there is none. An empty list of names or
+            of entities is a label; an empty list of answers or of texts is none.
         llm: the column of predicted labels; the same.
-        names: all label names; by default those of the ClassLabel of `human`, or else of `llm`, or else all values
-            that occur, sorted.
+        names: all label names; by default those of the schema, of the ClassLabel of `human`, or else of `llm`, or else
+            all values that occur, sorted.
         status: the column that says why a row has a predicted label or none; by default `<llm>_status` if there is one.
-        gate: a score that the labels must reach, as a Gate or as text such as "macro_f1>=0.7".
+        gate: a score that the labels must reach, as a Gate or as text such as "macro_f1>=0.7" or "mae<=0.5".
         level: confidence level of each interval.
         resamples: of the bootstrap.
         seed: of the bootstrap; the same seed gives the same report.
+        schema: the kind, the names and the scale of the labels.
+        kind: of label, where there is no schema; by default what the type of the column `llm` tells. Texts and whole
+            numbers are taken for names: say "text-generation" or "text-scale" where they are not, and "text-pair"
+            for pairs. Without a schema, a scale goes from the least to the greatest number that occurs, in steps of 1
+            if all are whole.
+        tokens: the column of token lists, for token-classification: entities may then stand as tags, and token accuracy
+            is told. The texts are the tokens with a space between each two.
 
     Raises:
         DataError: `dataset` is not one split, is empty, lacks a column, has no human label at all, or has a value
-            that is not a name.
-        ConfigError: `names`, `gate`, `level` or `resamples` can not be used.
+            that is not a label of that kind.
+        ConfigError: `names`, `kind`, `gate`, `level` or `resamples` can not be used.
     """
-    check_level(level)
-    check_resamples(resamples)
+    drawing = Drawing(level, resamples, seed)
+    kind = _kind(dataset, llm, schema, kind)
     if isinstance(gate, str):
         gate = Gate.parse(gate)
+    if gate is not None:
+        check_measure(gate.metric, kind)
+    if isinstance(names, str):
+        raise ConfigError(f"`names` is {names!r}: give a list of names.")
+    if schema is not None and schema.names:
+        names = names or schema.names
+    facts: dict[str, Any] = {"kind": kind, "human": human, "llm": llm}
+    facts |= {"level": level, "resamples": resamples, "seed": seed}
+    if kind in CHOICES:
+        result, counts, matrix = _choices(dataset, human, llm, names, drawing)
+    else:
+        columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
+        result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, drawing)
+        matrix = None
+    return ValidationReport(
+        **facts,
+        **counts,
+        statuses=_statuses(dataset, llm, status),
+        scores=result.scores,
+        classes=result.classes,
+        matrix=matrix,
+        tables=result.breakdowns,
+        notes=result.notes,
+        gate=None if gate is None else gate.judge(result.scores[gate.metric], counts["n_human"]),
+    )
+
+
+def _kind(dataset: Table, llm: str, schema: LabelSchema | None, kind: str | None) -> str:
+    """The kind of the labels: the schema's, the one that is given, or what the type of the column tells.
+
+    Raises:
+        ConfigError: there is no such kind, or schema and kind contradict each other.
+    """
+    if kind is not None:
+        check_validated_kind(kind)
+        if schema is not None and schema.kind != kind:
+            raise ConfigError(f"`kind` is {kind!r} and the schema's {schema.kind!r}: leave one of them out.")
+        return kind
+    return schema.kind if schema is not None else feature_kind(column_feature(dataset, llm))
+
+
+def _choices(
+    dataset: Table, human: str, llm: str, names: Sequence[str] | None, drawing: Drawing
+) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix]:
+    """Agreement of one name per row: its scores, the rows that were counted, and the confusion matrix."""
     human_labels, human_names = _labels(dataset, human)
     llm_labels, llm_names = _labels(dataset, llm)
-    statuses = _statuses(dataset, llm, status)
     if len(human_labels) != len(llm_labels):
         raise DataError(
             f"`{human}` has {len(human_labels):,} rows and `{llm}` {len(llm_labels):,}: give one each per row."
         )
     if all(label is None for label in human_labels):
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
-    if isinstance(names, str):
-        raise ConfigError(f"`names` is {names!r}: give a list of names.")
     names = names or human_names or llm_names or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
     scored = human_codes != NO_LABEL
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    scores = agreement(matrix, level=level, resamples=resamples, seed=seed)
-    return ValidationReport.from_agreement(
-        scores,
-        human=human,
-        llm=llm,
-        level=level,
-        resamples=resamples,
-        seed=seed,
-        n_rows=len(human_labels),
-        n_labelled=int((llm_codes != NO_LABEL).sum()),
-        statuses=statuses,
-        confusion=matrix,
-        gate=None if gate is None else gate.judge(getattr(scores, gate.metric), matrix.n),
-    )
+    scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+    counts = {
+        "n_rows": len(human_labels),
+        "n_labelled": int((llm_codes != NO_LABEL).sum()),
+        "n_human": matrix.n,
+        "n_answered": matrix.answered,
+    }
+    intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
+    return KindAgreement(intervals, scores.classes), counts, matrix
 
 
 def _labels(dataset: Table, column: str) -> tuple[list[str | None], Sequence[str] | None]:
     """The labels of a column as names, and the names of its ClassLabel if it is one."""
-    values = _column(dataset, column)
-    feature: Any = (getattr(dataset, "features", None) or {}).get(column)
-    names: Sequence[str] | None = feature.names if hasattr(feature, "int2str") else None
+    values = column_values(dataset, column)
+    names = class_names(column_feature(dataset, column))
     # A column has few distinct values: each is read once. The type is part of the key because 1 == 1.0 == True.
     readings: dict[tuple[type, Any], str | None] = {}
     labels = []
@@ -156,32 +201,14 @@ def _occurring(*columns: list[str | None]) -> list[str]:
 
 def _statuses(dataset: Table, llm: str, status: str | None) -> dict[str, int] | None:
     """Rows by status, the most frequent first; None when there is no such column and none was asked for."""
-    column = status or f"{llm}_status"
-    if status is None and column not in dataset.column_names:
+    column = _status_column(dataset, llm, status)
+    if column is None:
         return None
     labels, _ = _labels(dataset, column)
     counts = Counter("(none)" if label is None else label for label in labels)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _column(dataset: Table, column: str) -> list[Any]:
-    """The values of a column as Python objects.
-
-    Raises:
-        DataError: the data set has splits, lacks the column or is empty.
-    """
-    if isinstance(dataset, Mapping):
-        first = next(iter(dataset), "train")
-        raise DataError(f"`dataset` has the splits {', '.join(map(str, dataset))}: give one, as dataset[{first!r}].")
-    columns = list(dataset.column_names or ())
-    if column not in columns:
-        close = difflib.get_close_matches(column, columns, n=1, cutoff=0.75)
-        meant = f" Did you mean `{close[0]}`?" if close else ""
-        present = ", ".join(f"`{name}`" for name in columns) or "none"
-        raise DataError(f"`{column}` is not a column. There is {present}; name the one to read.{meant}")
-    # A format such as torch would wrap every value in a tensor.
-    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    values = list(plain[column])
-    if not values:
-        raise DataError("`dataset` has no rows: give one with some rows labelled by hand.")
-    return values
+def _status_column(dataset: Table, llm: str, status: str | None) -> str | None:
+    column = status or f"{llm}_status"
+    return column if status is not None or column in (dataset.column_names or ()) else None
