@@ -71,21 +71,33 @@ def validate(
     human: Annotated[str | None, typer.Option(help="Column with human labels; the recipe's, or `label`.")] = None,
     llm: Annotated[str | None, typer.Option(help="Column with LLM labels; the recipe's, or `llm_label`.")] = None,
     split: Annotated[str | None, typer.Option(help="The split to check, where there are several.")] = None,
-    gate: Annotated[str | None, typer.Option(help="What must be reached, such as 'macro_f1>=0.7'.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Kind of label where its column does not tell, such as text-generation.")
+    ] = None,
+    scale: Annotated[str | None, typer.Option(help="Ends of a text-scale, and its step if not 1: '1:5'.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Column of token lists, where human entities are tags.")] = None,
+    gate: Annotated[str | None, typer.Option(help="To be reached: 'macro_f1>=0.7', of an error 'mae<=0.5'.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report as JSON here.")] = None,
 ) -> None:
     """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import open_labelled
+    from hf_synthlabels.publishing import open_labelled, scale_schema
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as check
 
     wanted = Gate.parse(gate) if gate else None
+    given = scale_schema(scale) if scale else None
     labelled = open_labelled(data, split)
     report = check(
-        labelled.rows, human=human or labelled.human, llm=llm or labelled.llm, names=labelled.names, gate=wanted
+        labelled.rows,
+        human=human or labelled.human,
+        llm=llm or labelled.llm,
+        schema=given or labelled.schema,
+        kind=kind,
+        tokens=tokens or labelled.tokens,
+        gate=wanted,
     )
     print(report)
     if output is not None:

@@ -1,6 +1,6 @@
 """What leaves the machine: tables, reports with figures."""
 
-from hf_synthlabels.publishing.labelled import Labelled, annotation_summary, open_labelled
+from hf_synthlabels.publishing.labelled import Labelled, annotation_summary, open_labelled, scale_schema
 from hf_synthlabels.publishing.page import render_page, write_report
 from hf_synthlabels.publishing.tables import read_table, write_table
 
@@ -10,6 +10,7 @@ __all__ = [
     "open_labelled",
     "read_table",
     "render_page",
+    "scale_schema",
     "write_report",
     "write_table",
 ]

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation import load, provenance, read_recipe
-from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.publishing.tables import read_table
 
-__all__ = ["Labelled", "annotation_summary", "open_labelled"]
+__all__ = ["Labelled", "annotation_summary", "open_labelled", "scale_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,10 @@ class Labelled:
     rows: Any
     human: str = "label"
     llm: str = "llm_label"
-    names: Sequence[str] | None = None
-    """Label names where a recipe gives them; else they are read off the columns."""
+    schema: LabelSchema | None = None
+    """Kind, names and scale where a recipe gives them; else they are read off the columns."""
+    tokens: str | None = None
+    """The column of token lists, where a recipe names one."""
 
 
 def open_labelled(data: str, split: str | None = None) -> Labelled:
@@ -36,10 +37,32 @@ def open_labelled(data: str, split: str | None = None) -> Labelled:
     path = Path(data)
     if path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix):
         recipe = read_recipe(data)
-        names = recipe.schema_of_labels().names
         rows = _one_split(load(data), split)
-        return Labelled(rows, recipe.task.human or "label", recipe.output.column, names)
+        return Labelled(
+            rows, recipe.task.human or "label", recipe.output.column, recipe.schema_of_labels(), recipe.task.tokens
+        )
     return Labelled(_one_split(read_table(path), split))
+
+
+def scale_schema(text: str) -> LabelSchema:
+    """The schema of numbers from a low to a high end, as `1:5`, or with a step as `0:1:0.1`; by default that is 1.
+
+    Raises:
+        ConfigError: the text has another form, or the scale can not be used.
+    """
+    parts = text.split(":")
+    try:
+        low, high, *step = (float(part) for part in parts)
+        scale = Scale(low, high, *step[:1]) if len(step) < 2 else None
+    except ConfigError:
+        raise
+    except ValueError:
+        scale = None
+    if scale is None:
+        raise ConfigError(
+            f"`scale` is {text!r}: give the low and the high end, and a step if it is not 1, as '0:1:0.1'."
+        )
+    return LabelSchema(kind="text-scale", scale=scale)
 
 
 def annotation_summary(splits: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def read_table(path: str | Path) -> Any:
 def write_table(splits: Any, path: str | Path) -> list[Path]:
     """Write splits to a file, or to a folder with a Parquet file for each.
 
-    In Parquet the label columns keep their types; in the text formats labels and statuses stand by name.
+    In Parquet the label columns keep their types; in the text formats labels and statuses stand by name, and in CSV
+    lists and entities are JSON.
 
     Raises:
         DataError: several splits for one file, or a kind of file that can not be written.
@@ -70,21 +72,60 @@ def write_table(splits: Any, path: str | Path) -> list[Path]:
         case ".jsonl":
             _named(rows).to_json(str(place), force_ascii=False)
         case ".csv":
-            _named(rows).to_csv(str(place))
+            _named(rows, flat=True).to_csv(str(place))
         case _:
             raise DataError(f"`output` {place.name!r} is of an unknown kind. Give .parquet, .jsonl, .csv or a folder.")
     return [place]
 
 
-def _named(rows: Any) -> Any:
-    """The same rows with the codes of label columns spelt out, for formats that do not know label types."""
-    from datasets import ClassLabel, Value
+def _named(rows: Any, *, flat: bool = False) -> Any:
+    """The same rows with the codes of label columns spelt out, for formats that do not know label types.
 
+    Args:
+        rows: a data set.
+        flat: whether the format knows no lists, so that they are written as JSON.
+    """
     # The stream of names is made column by column; a cast would turn a code into its digits.
     for column, feature in rows.features.items():
-        if isinstance(feature, ClassLabel):
-            names = [None if code is None else feature.names[code] for code in rows[column]]
-            order = rows.column_names
-            rows = rows.remove_columns(column).add_column(column, names, feature=Value("string"))
-            rows = rows.select_columns(order)
+        spelt = _spelt(feature)
+        nested = flat and (isinstance(feature, dict) or hasattr(feature, "feature"))
+        if spelt == feature and not nested:
+            continue
+        values = [_value(value, feature) for value in rows[column]]
+        if nested:
+            spelt = _text_type()
+            values = [None if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+        order = rows.column_names
+        rows = rows.remove_columns(column).add_column(column, values, feature=spelt)
+        rows = rows.select_columns(order)
     return rows
+
+
+def _spelt(feature: Any) -> Any:
+    """A type with texts in place of label codes, however deep they stand."""
+    from datasets import ClassLabel, LargeList, List
+
+    if isinstance(feature, ClassLabel):
+        return _text_type()
+    if isinstance(feature, dict):
+        return {name: _spelt(part) for name, part in feature.items()}
+    if isinstance(feature, List):
+        return List(_spelt(feature.feature), length=feature.length)
+    return LargeList(_spelt(feature.feature)) if isinstance(feature, LargeList) else feature
+
+
+def _value(value: Any, feature: Any) -> Any:
+    """A value with names in place of codes; -1 is no label, and so is no name."""
+    if value is None:
+        return None
+    if isinstance(feature, dict):
+        return {name: _value(value.get(name), part) for name, part in feature.items()}
+    if hasattr(feature, "int2str"):
+        return feature.names[value] if value >= 0 else None
+    return [_value(item, feature.feature) for item in value] if hasattr(feature, "feature") else value
+
+
+def _text_type() -> Any:
+    from datasets import Value
+
+    return Value("string")
