@@ -9,21 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import yaml
 
-from hf_synthlabels.annotation.columns import label_table, with_label_features
+from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.source import check_columns, needed_columns
-from hf_synthlabels.annotation.stream import annotated_tables
+from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables, labelled_tables
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import DataError, RecipeError
 
 __all__ = ["annotate", "load", "read_recipe", "recipe_path"]
-
-BATCH_ROWS = 1000
 
 Progress = Callable[[int], None]
 
@@ -122,18 +121,16 @@ def annotate(
 def _annotated_table(
     dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | None
 ) -> datasets.Dataset:
-    schema = plan.schema_of_labels()
-    features = with_label_features(dataset.features, schema, plan.output, tags=plan.task.tokens is not None)
+    tags = plan.task.tokens is not None
+    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
     began = time.monotonic()
-    annotations = []
     with open_annotator(plan, dataset.features, client=client) as annotator:
-        for annotation in annotator.annotate(dataset.select_columns(needed_columns(plan))):
-            annotations.append(annotation)
-            if progress is not None:
-                progress(1)
-    tokens = None if plan.task.tokens is None else list(dataset[plan.task.tokens])
-    labels = datasets.Dataset(label_table(annotations, schema, plan.output, tokens))
-    joined = datasets.concatenate_datasets([dataset, labels], axis=1).cast(features)
+        # By tables: rows of a data set one by one cost as much as asking for their labels.
+        tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
+        labelled = labelled_tables(annotator, tables, needed_columns(plan), plan.output, progress)
+        labels = [part for _, part in labelled]
+    added = datasets.Dataset(pa.concat_tables(labels))
+    joined = datasets.concatenate_datasets([dataset, added], axis=1).cast(features)
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
     return joined
@@ -146,7 +143,7 @@ def _annotated_stream(
     features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
 
     def rows() -> Iterator[dict[str, Any]]:
-        tables = dataset.with_format("arrow").iter(batch_size=BATCH_ROWS)
+        tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
         with open_annotator(plan, dataset.features, client=client) as annotator:
             for table in annotated_tables(annotator, tables, needed_columns(plan), plan.output):
                 yield from table.to_pylist()

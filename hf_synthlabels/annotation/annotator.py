@@ -102,9 +102,8 @@ class _Open:
     row: Mapping[str, Any]
     text: RowText | None
     examples: Sequence[Example] | None = None
-    drawn: dict[int, tuple[Annotation, Completion]] = field(default_factory=dict)
-    """What each draw came to, and the completion that it stands in."""
-    raws: dict[int, str] = field(default_factory=dict)
+    drawn: dict[int, Annotation] = field(default_factory=dict)
+    """What each draw came to."""
 
 
 class _Run:
@@ -206,8 +205,7 @@ class _Run:
     def _draw(self, number: int, draw: int, completion: Completion, text: str) -> None:
         opened = self._open[number]
         assert opened.text is not None
-        opened.drawn[draw] = (self._read_answer(completion, text, opened.text), completion)
-        opened.raws[draw] = text
+        opened.drawn[draw] = self._read_answer(completion, text, opened.text)
 
     def _read_answer(self, completion: Completion, text: str, row: RowText) -> Annotation:
         """One answer as an annotation of one draw."""
@@ -215,39 +213,37 @@ class _Run:
             failure = completion.failure
             http = f" (HTTP {failure.http_status})" if failure.http_status else ""
             status: Status = "over_budget" if failure.kind == "over_budget" else "failed"
-            return Annotation(status, reason=f"{failure.message}{http}")
+            return Annotation(status, votes=(None,), raw=text, reason=f"{failure.message}{http}")
         if completion.refusal or completion.finish_reason == "content_filter":
-            return Annotation("refused", reason="the model or its filter refused")
+            return Annotation("refused", votes=(None,), raw=text, reason="the model or its filter refused")
         if completion.finish_reason == "length":
-            return Annotation("truncated", reason="the answer was cut at `max_tokens`")
+            return Annotation("truncated", votes=(None,), raw=text, reason="the answer was cut at `max_tokens`")
         schema = self._annotator.schema
         reading: Reading = self._annotator.prompt.strategy.read(schema, text, row.context, row.question)
         answer: Answer = reading.answer
         probabilities = reading.probabilities or completion.probabilities
         if probabilities is None and completion.tokens and isinstance(answer.label, str) and schema.names:
             probabilities = label_probabilities(schema, completion.tokens)
-        return Annotation(
-            answer.status, label=answer.label, probabilities=probabilities, reason=answer.reason or answer.rung
-        )
+        label, names = answer.label, schema.names
+        shares = None
+        if probabilities is not None and label is not None:
+            shares = {name: probabilities.get(name, 0.0) for name in names}
+        confidence = shares[label] if shares is not None and isinstance(label, str) else None
+        return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.rung)
 
     def _annotation(self, opened: _Open) -> Annotation:
         """The draws of one row as its annotation."""
-        draws = [opened.drawn[draw][0] for draw in range(self._annotator.draws)]
-        texts = [opened.raws[draw] for draw in range(self._annotator.draws)]
+        if self._annotator.draws == 1:
+            return opened.drawn[0]
+        draws = [opened.drawn[draw] for draw in range(self._annotator.draws)]
         votes = tuple(draw.label for draw in draws)
-        raw = texts[0] if len(texts) == 1 else json.dumps(texts, ensure_ascii=False)
+        raw = json.dumps([draw.raw for draw in draws], ensure_ascii=False)
         vote = aggregate(self._annotator.schema, votes)
         if vote.label is None:
             # The first draw's trouble stands for all; the raw answers hold the rest.
             return Annotation(draws[0].status, votes=votes, raw=raw, reason=draws[0].reason)
         probabilities = _mean_probabilities(draws, self._annotator.schema.names)
-        confidence = None
-        if len(draws) > 1:
-            confidence = vote.consistency
-        elif probabilities and isinstance(vote.label, str):
-            confidence = probabilities[vote.label]
-        reason = draws[0].reason if len(draws) == 1 else ""
-        return Annotation("labelled", vote.label, confidence, probabilities, votes, raw, reason)
+        return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)
 
 
 def _is_whole(completion: Completion) -> bool:
@@ -266,7 +262,7 @@ def _mean_probabilities(draws: Sequence[Annotation], names: tuple[str, ...]) -> 
     if known:
         return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
     given: list[Label] = [draw.label for draw in draws if draw.label is not None]
-    if len(draws) > 1 and given and all(isinstance(label, str | tuple) for label in given) and names:
+    if given and all(isinstance(label, str | tuple) for label in given) and names:
         return {name: sum(_has(label, name) for label in given) / len(given) for name in names}
     return None
 

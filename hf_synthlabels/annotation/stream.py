@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation.annotator import Annotator
@@ -13,7 +13,7 @@ from hf_synthlabels.annotation.recipe import Output
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TABLE_ROWS", "annotated_tables"]
+__all__ = ["TABLE_ROWS", "annotated_tables", "labelled_tables"]
 
 TABLE_ROWS = 1000
 
@@ -22,6 +22,31 @@ def annotated_tables(
     annotator: Annotator, tables: Iterable[pa.Table], needed: list[str], output: Output
 ) -> Iterator[pa.Table]:
     """Annotate tables one after the other, with the next already being asked while the last is completed."""
+    for table, labels in labelled_tables(annotator, tables, needed, output):
+        for name in labels.column_names:
+            table = table.append_column(labels.schema.field(name), labels.column(name))
+        yield table
+
+
+def labelled_tables(
+    annotator: Annotator,
+    tables: Iterable[pa.Table],
+    needed: list[str],
+    output: Output,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Tables with the label columns of their rows, each as soon as its last row is labelled.
+
+    Only so many rows are held as are on the way; labels become Arrow a table at a time, since many small objects that
+    live long cost Python more than the labels themselves.
+
+    Args:
+        annotator: who labels.
+        tables: with all needed columns; empty ones are left out.
+        needed: the columns that the annotator reads.
+        output: the names of the label columns.
+        progress: called with the number of rows that were labelled since the last call.
+    """
     pending: deque[pa.Table] = deque()
     tokens_column = None if annotator.form is None else annotator.form.tokens
 
@@ -34,14 +59,10 @@ def annotated_tables(
     done = []
     for annotation in annotator.annotate(rows()):
         done.append(annotation)
+        if progress is not None:
+            progress(1)
         if len(done) == pending[0].num_rows:
             table = pending.popleft()
             tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()
-            yield _joined(table, label_table(done, annotator.schema, output, tokens))
+            yield table, label_table(done, annotator.schema, output, tokens)
             done = []
-
-
-def _joined(left: pa.Table, right: pa.Table) -> pa.Table:
-    for name in right.column_names:
-        left = left.append_column(right.schema.field(name), right.column(name))
-    return left

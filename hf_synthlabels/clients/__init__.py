@@ -20,7 +20,7 @@ from hf_synthlabels.clients.probe import probed_format, recorded_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
 from hf_synthlabels.clients.spending import Meter
-from hf_synthlabels.clients.store import ResponseStore, request_key
+from hf_synthlabels.clients.store import ResponseStore, canonical_hash
 from hf_synthlabels.clients.transport import read_key
 
 __all__ = [
@@ -44,10 +44,10 @@ __all__ = [
     "Sampling",
     "ScriptedClient",
     "Usage",
+    "canonical_hash",
     "model_path",
     "probed_format",
     "read_key",
     "recorded_format",
-    "request_key",
     "sentence_encoder",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -17,7 +16,7 @@ from hf_synthlabels.clients.base import (
     Request,
     Usage,
 )
-from hf_synthlabels.clients.store import ResponseStore, request_key
+from hf_synthlabels.clients.store import ResponseStore, canonical_hash
 from hf_synthlabels.labels import Token
 
 __all__ = ["CachedClient", "RequestKeys"]
@@ -36,7 +35,7 @@ class RequestKeys:
     """
 
     def __init__(self, identity: Mapping[str, Any]) -> None:
-        self._identity = _hash(identity)
+        self._identity = canonical_hash(identity)
         self._schema: tuple[Any, str | None] = (None, None)
 
     def of(self, request: Request) -> str:
@@ -44,15 +43,14 @@ class RequestKeys:
         schema = request.response_schema
         if schema is not self._schema[0]:
             # One schema serves all rows of a task, so it is hashed once.
-            self._schema = (schema, None if schema is None else _hash(schema))
-        return request_key(
-            {
-                "identity": self._identity,
-                "messages": [[message.role, message.content] for message in request.messages],
-                "response_schema": self._schema[1],
-                "draw": request.draw,
-            }
-        )
+            self._schema = (schema, None if schema is None else canonical_hash(schema))
+        parts = [self._identity, self._schema[1] or "", str(request.draw)]
+        for message in request.messages:
+            parts += (message.role, message.content)
+        # With their lengths, so that no two lists of parts make the same text.
+        content = "".join([f"{len(part)}:{part}" for part in parts])
+        # Half a surrogate pair can not be encoded otherwise.
+        return hashlib.sha256(content.encode(errors="surrogatepass")).hexdigest()
 
 
 class CachedClient:
@@ -207,8 +205,3 @@ def _completion(key: int, payload: Mapping[str, Any]) -> Completion:
         ),
         stored=True,
     )
-
-
-def _hash(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()

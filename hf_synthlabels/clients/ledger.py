@@ -32,9 +32,9 @@ class Grant:
     tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
-    """What requests came to: those that were answered, and those whose answer never came."""
+    """What requests came to: those that were answered, and those whose answer never came; grows until it is written."""
 
     requests: int = 0
     prompt_tokens: int = 0
@@ -47,6 +47,18 @@ class Settlement:
     uncertain_usd: float = 0.0
     """The most that they can have cost."""
     uncertain_tokens: int = 0
+
+    def add(self, other: Settlement) -> None:
+        """Count another's requests with these."""
+        self.requests += other.requests
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.cached_tokens += other.cached_tokens
+        if other.usd is not None:
+            self.usd = (self.usd or 0.0) + other.usd
+        self.uncertain_requests += other.uncertain_requests
+        self.uncertain_usd += other.uncertain_usd
+        self.uncertain_tokens += other.uncertain_tokens
 
 
 # Of a run that has ended, what it spent is gone; of one that goes on or was killed, all that it reserved.

@@ -13,6 +13,7 @@ from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
 from hf_synthlabels.clients.chat import Sampling, chat_body
 from hf_synthlabels.clients.engine import Engine, Stop
+from hf_synthlabels.clients.garbage import old_objects_left_alone
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
 from hf_synthlabels.clients.spending import Meter
@@ -137,7 +138,8 @@ class OpenAIClient:
 
     def _serve(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
         try:
-            asyncio.run(self._run(requests, keep, outbox, stop))
+            with old_objects_left_alone():
+                asyncio.run(self._run(requests, keep, outbox, stop))
         except BaseException as error:
             outbox.end(error)
         else:

@@ -32,8 +32,12 @@ class Reservation:
 
 def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
     """No tokenizer makes more tokens of a prompt: each stands for at least one byte."""
-    content = sum(len(message.content.encode(errors="replace")) + TOKENS_PER_MESSAGE for message in request.messages)
-    return content + schema_bytes + TOKENS_PER_MESSAGE
+    count = schema_bytes + TOKENS_PER_MESSAGE
+    for message in request.messages:
+        content = message.content
+        # UTF-8 has as many bytes as characters where all are ASCII.
+        count += (len(content) if content.isascii() else len(content.encode(errors="replace"))) + TOKENS_PER_MESSAGE
+    return count
 
 
 class Meter:
@@ -80,7 +84,7 @@ class Meter:
         self._cost_usd = cost_usd
         self._max_tokens = max_tokens or 0
         self._chunk = chunk
-        self._left = Grant()
+        self._left_requests, self._left_usd, self._left_tokens = 0, 0.0, 0
         self._used_up = False
         self._schemas: dict[int, int] = {}
         self._arrived: deque[tuple[Grant, Grant]] = deque()
@@ -118,7 +122,7 @@ class Meter:
                 self._waiting -= 1
         self._out += 1
         self._add(-1, -wish.usd, -wish.tokens)
-        if self._left.requests < self._chunk // 2:
+        if self._left_requests < self._chunk // 2:
             self._ask_for_more(wish)
         return wish
 
@@ -155,10 +159,10 @@ class Meter:
         return Reservation(usd, usage.prompt_tokens + usage.completion_tokens)
 
     def _fits(self, wish: Reservation) -> bool:
-        return self._left.requests > 0 and not self._short_of_money(wish)
+        return self._left_requests > 0 and not self._short_of_money(wish)
 
     def _short_of_money(self, wish: Reservation) -> bool:
-        return self._left.usd < wish.usd - 1e-12 or self._left.tokens < wish.tokens
+        return self._left_usd < wish.usd - 1e-12 or self._left_tokens < wish.tokens
 
     def _ask_for_more(self, wish: Reservation) -> None:
         if self._wishing:
@@ -166,8 +170,8 @@ class Meter:
         self._wishing = True
         count = max(self._chunk, self._waiting)
         # What came back from earlier reservations is used first.
-        usd = max(0.0, wish.usd * count - self._left.usd)
-        wished = Grant(count, usd, max(0, wish.tokens * count - self._left.tokens))
+        usd = max(0.0, wish.usd * count - self._left_usd)
+        wished = Grant(count, usd, max(0, wish.tokens * count - self._left_tokens))
         loop = asyncio.get_running_loop()
 
         def granted(grant: Grant) -> None:
@@ -193,5 +197,6 @@ class Meter:
             self._changed.set()
 
     def _add(self, requests: int, usd: float, tokens: int) -> None:
-        left = self._left
-        self._left = Grant(left.requests + requests, left.usd + usd, left.tokens + tokens)
+        self._left_requests += requests
+        self._left_usd += usd
+        self._left_tokens += tokens

@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,7 @@ from hf_synthlabels.clients.base import Commit
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
 from hf_synthlabels.errors import StoreError
 
-__all__ = ["CREATE_TABLES", "ResponseStore", "checksum", "request_key"]
+__all__ = ["CREATE_TABLES", "ResponseStore", "checksum", "canonical_hash"]
 
 ROWS_PER_STATEMENT = 200
 
@@ -54,8 +55,8 @@ CREATE TABLE IF NOT EXISTS probes (
 Work = Callable[[sqlite3.Connection], object]
 
 
-def request_key(content: Mapping[str, Any]) -> str:
-    """The address of an answer: the SHA-256 of all that can change it, as canonical JSON."""
+def canonical_hash(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of a content as canonical JSON: equal contents have equal hashes, whatever the order of their keys."""
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     # Half a surrogate pair can not be encoded otherwise.
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
@@ -84,6 +85,7 @@ class ResponseStore:
         except (OSError, sqlite3.Error) as error:
             raise self._error("opened", error) from error
         self._pending: list[tuple[str, str] | Work] = []
+        self._settlements: dict[str, tuple[Run, Settlement]] = {}
         self._commit = Commit()
         self._changed = threading.Condition()
         self._failure: Exception | None = None
@@ -132,7 +134,13 @@ class ResponseStore:
 
     def settle(self, run: Run, settlement: Settlement) -> Commit:
         """Enter what requests came to."""
-        return self._hand_over(lambda connection: settle(connection, run, settlement))
+        with self._changed:
+            self._check()
+            known = self._settlements.setdefault(run.id, (run, settlement))[1]
+            if known is not settlement:
+                known.add(settlement)
+            self._changed.notify()
+            return self._commit
 
     def end_run(self, run: Run) -> None:
         """Give back what was reserved for a run and not spent."""
@@ -223,8 +231,11 @@ class ResponseStore:
             connection = self._connect()
             while True:
                 with self._changed:
-                    self._changed.wait_for(lambda: self._pending or self._closing)
+                    self._changed.wait_for(lambda: self._pending or self._settlements or self._closing)
                     items, self._pending = self._pending, []
+                    # Of one run there is one entry in a group, however many answers it is for.
+                    settlements, self._settlements = self._settlements, {}
+                    items += [partial(settle, run=run, settlement=sum_) for run, sum_ in settlements.values()]
                     # From here on, what is handed over belongs to the next group.
                     commit, self._commit = self._commit, Commit()
                 if not items:

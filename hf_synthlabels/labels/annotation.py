@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hf_synthlabels.labels.values import Label
@@ -37,8 +37,6 @@ class Annotation:
     """The answer as it came; with several draws a JSON list of answers."""
     reason: str = ""
     """Why there is no label, in words."""
-    usage: Mapping[str, int] = field(default_factory=dict)
-    """Of all draws: `prompt_tokens`, `completion_tokens`, `requests` sent and answers `stored` before."""
 
     def __post_init__(self) -> None:
         if (self.status == "labelled") != (self.label is not None):

@@ -208,7 +208,8 @@ def test_two_processes_share_a_budget(path: Path) -> None:
         for thread in threads:
             thread.join(30)
     assert len(server.bodies) <= 60
-    assert len(account.ledger()) == 2
+    # One may have used it up before the other began.
+    assert sum(run["requests"] for run in account.ledger()) == len(server.bodies)
 
 
 KILLED = """

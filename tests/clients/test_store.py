@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.clients import ResponseStore, request_key
+from hf_synthlabels.clients import ResponseStore, canonical_hash
 from hf_synthlabels.errors import StoreError
 
 
@@ -237,7 +237,7 @@ def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
 def test_the_key_of_a_request_by_hand() -> None:
     # printf '{"a":[1,"ä"],"b":null}' | sha256sum
     content = {"b": None, "a": [1, "ä"]}
-    assert request_key(content) == "09d06402b1598786e7403149b3c484b8ab826d83c444852812290076db12646b"
+    assert canonical_hash(content) == "09d06402b1598786e7403149b3c484b8ab826d83c444852812290076db12646b"
 
 
 JSON = st.recursive(
@@ -250,11 +250,11 @@ JSON = st.recursive(
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_the_key_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) -> None:
     backwards = dict(reversed(content.items()))
-    assert request_key(content) == request_key(backwards)
-    assert request_key(content) != request_key({**content, "another field": 1})
+    assert canonical_hash(content) == canonical_hash(backwards)
+    assert canonical_hash(content) != canonical_hash({**content, "another field": 1})
 
 
 @given(left=JSON, right=JSON)
 def test_different_contents_have_different_keys(left: Any, right: Any) -> None:
     same = json.dumps(left, sort_keys=True) == json.dumps(right, sort_keys=True)
-    assert (request_key({"x": left}) == request_key({"x": right})) == same
+    assert (canonical_hash({"x": left}) == canonical_hash({"x": right})) == same
