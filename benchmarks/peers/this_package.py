@@ -1,0 +1,67 @@
+"""This package: `hf_synthlabels.annotate` with the openai client; store, ledger and limiter are on, as always."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from measured import LABELS, arguments, count_right, measured, text_of
+
+
+def recipe(base_url: str, in_flight: int) -> dict[str, Any]:
+    return {
+        "name": "benchmark",
+        "source": {"path": "json"},
+        "task": {
+            "kind": "text-classification",
+            "text": "text",
+            "instructions": "Which topic is the text about?",
+            "labels": list(LABELS),
+        },
+        "teacher": {
+            "client": "openai",
+            "model": "bench-1",
+            "base_url": base_url,
+            "api_key_env": None,
+            "response_format": "json_schema",
+            "max_in_flight": in_flight,
+        },
+    }
+
+
+def main() -> None:
+    told = arguments()
+    os.environ["HF_SYNTHLABELS_HOME"] = str(told.folder)
+
+    import datasets
+
+    import hf_synthlabels
+
+    wanted = recipe(told.base_url, told.in_flight)
+
+    def rows() -> Iterator[dict[str, str]]:
+        for number in range(told.rows):
+            yield {"text": text_of(number)}
+
+    def whole() -> int:
+        labelled = hf_synthlabels.annotate(table, wanted)
+        names = labelled.features["llm_label"].names
+        return count_right(None if code is None else names[code] for code in labelled["llm_label"])
+
+    def streamed() -> int:
+        features = datasets.Features({"text": datasets.Value("string")})
+        stream = datasets.IterableDataset.from_generator(rows, features=features)
+        labelled = hf_synthlabels.annotate(stream, wanted)
+        names = labelled.features["llm_label"].names
+        return count_right(None if (code := row["llm_label"]) is None else names[code] for row in labelled)
+
+    if told.streamed:
+        measured(streamed)
+        return
+    table = datasets.Dataset.from_dict({"text": [row["text"] for row in rows()]})
+    measured(whole)
+
+
+if __name__ == "__main__":
+    main()
