@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.labels import Answer, LabelSchema, parse, read_name
+from hf_synthlabels.annotation.verdict import final_json, label_line, named_lines
+from hf_synthlabels.labels import Answer, Kind, LabelSchema, parse, read_name
 from hf_synthlabels.labels.answer_lines import bare_lines
-from hf_synthlabels.labels.json_values import json_values, last_value
 
-__all__ = ["PLAIN", "Question", "Reading", "Strategy"]
+__all__ = ["CHOICES", "PLAIN", "Question", "Reading", "Strategy"]
 
-LABEL_LINE = re.compile(r"^[\W_]*(?:(?:final|my|the)\s+)?(?:label|answer)\b[\W_]*?[:=]", re.I | re.M)
+LONG_LABELS: tuple[Kind, ...] = ("multi-label", "token-classification", "text-generation")
+"""Kinds whose label may stand on several lines."""
+
+CHOICES: tuple[Kind, ...] = ("text-classification", "text-pair")
+"""Kinds whose label is one name."""
+
+QUOTING = re.compile(r"[\"“«„(\[{]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +75,21 @@ class Strategy:
         """Read the answer to one row."""
         if self.candidates:
             return self._read_candidates(schema, text)
+        if self.decide:
+            return self._decided(text)
         if self.questions:
-            return self._read_questions(schema, text, context)
-        if self.reasoning and not _has_label(text):
-            lines = list(LABEL_LINE.finditer(text))
-            if not lines:
+            trouble = self._answers(text)[1]
+            if trouble is not None:
+                return Reading(trouble)
+        if self.reasoning or self.questions:
+            label = _stated_label(schema, text)
+            if label is None:
                 return Reading(Answer("unparsed", reason="the answer has no line that begins with `label:`"))
-            text = text[lines[-1].start() :] if schema.names else text[lines[-1].end() :]
+            text = label
         return Reading(parse(schema, text, context, question))
 
     def _read_candidates(self, schema: LabelSchema, text: str) -> Reading:
-        value = last_value(text, "candidates", "label", "labels")
-        if value is None:
-            after = LABEL_LINE.split(text)[-1]
-            value = [part for line in bare_lines(after) for part in re.split(r"\s*[,;]\s*", line) if part]
-        items = value if isinstance(value, list) else [value]
+        items = _stated_candidates(schema, text, reasoned=self.reasoning)
         found = [read_name(schema, item) for item in items]
         if not found or None in found:
             return Reading(Answer("unparsed", reason=f"the candidates {items!r} are not all in the schema"))
@@ -95,24 +102,30 @@ class Strategy:
         shares = {name: 1 / len(names) if name in names else 0.0 for name in schema.names}
         return Reading(Answer("labelled", label=names[0]), shares)
 
-    def _read_questions(self, schema: LabelSchema, text: str, context: str) -> Reading:
-        said = _said(text, [question.name for question in self.questions])
-        given: dict[str, str] = {}
-        for question in self.questions:
-            answer = read_name(LabelSchema(kind="multi-label", names=question.answers), said.get(question.name))
-            if answer is None or answer.label is None:
-                got = said.get(question.name)
-                return Reading(Answer("unparsed", reason=f"question {question.name!r} is answered with {got!r}"))
-            given[question.name] = str(answer.label)
-        if not self.decide:
-            plain = replace(self, questions=(), reasoning=not _has_label(text))
-            return plain.read(schema, text, context)
+    def _decided(self, text: str) -> Reading:
+        given, trouble = self._answers(text)
+        if trouble is not None:
+            return Reading(trouble)
         for label, conditions in self.decide:
             if all(given[name] == wanted for name, wanted in conditions):
                 if label == "abstain":
                     return Reading(Answer("abstained", reason="the answers to the questions decide on no label"))
                 return Reading(Answer("labelled", label=label))
         return Reading(Answer("unparsed", reason=f"no line of `task.decide` fits the answers {given}"))
+
+    def _answers(self, text: str) -> tuple[dict[str, str], Answer | None]:
+        """What the questions are answered with, and what is wrong with it."""
+        value = final_json(text)
+        names = [question.name for question in self.questions]
+        said = value if isinstance(value, dict) else named_lines(text, names)
+        given: dict[str, str] = {}
+        for question in self.questions:
+            got = said.get(question.name)
+            answer = read_name(LabelSchema(kind="multi-label", names=question.answers), got)
+            if answer is None or answer.label is None:
+                return given, Answer("unparsed", reason=f"question {question.name!r} is answered with {got!r}")
+            given[question.name] = str(answer.label)
+        return given, None
 
 
 PLAIN = Strategy()
@@ -127,21 +140,29 @@ def _closed(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _has_label(text: str) -> bool:
-    return any(isinstance(value, dict) and "label" in value for value in json_values(text, "{"))
+def _stated_label(schema: LabelSchema, text: str) -> str | None:
+    """The label at the end of an answer, as a text to be parsed."""
+    value = final_json(text)
+    if isinstance(value, dict) and "label" in value:
+        return json.dumps({"label": value["label"]}, ensure_ascii=False)
+    line = label_line(text, whole=schema.kind in LONG_LABELS)
+    if line is None or schema.kind not in CHOICES or read_name(schema, line):
+        return line
+    # What is quoted behind a label is no label.
+    return QUOTING.split(line)[0]
 
 
-def _said(text: str, names: list[str]) -> dict[str, Any]:
-    """What an answer says under each name: in its last JSON object with one of them, or on lines `name: answer`."""
-    found: dict[str, Any] = {}
-    for value in json_values(text, "{"):
-        if isinstance(value, dict) and any(name in value for name in names):
-            found = value
-    if found:
-        return found
-    for line in bare_lines(text):
-        name, colon, rest = line.partition(":")
-        if colon and name.strip(" *_`\"'").casefold() in {known.casefold() for known in names}:
-            key = next(known for known in names if known.casefold() == name.strip(" *_`\"'").casefold())
-            found[key] = rest.strip()
-    return found
+def _stated_candidates(schema: LabelSchema, text: str, *, reasoned: bool) -> list[Any]:
+    value = final_json(text)
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("candidates", "labels", "label") if key in value), None)
+    if value is not None:
+        return value if isinstance(value, list) else [value]
+    said = label_line(text, whole=True)
+    if said is None:
+        said = "" if reasoned else text
+    items: list[Any] = []
+    for line in bare_lines(said):
+        # A name may have a comma in it.
+        items += [line] if read_name(schema, line) else [part for part in re.split(r"\s*[,;]\s*", line) if part]
+    return items

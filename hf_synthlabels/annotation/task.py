@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.rows import RowForm, RowText
-from hf_synthlabels.annotation.strategy import Question, Strategy
+from hf_synthlabels.annotation.strategy import CHOICES, Question, Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import Kind, Label, LabelSchema, Scale, parse
@@ -24,8 +24,6 @@ INSTRUCTIONS: dict[Kind, str] = {
     "question-answering": "Answer the question from the context.",
     "text-generation": "Answer the text.",
 }
-
-CHOICES: tuple[Kind, ...] = ("text-classification", "text-pair")
 
 
 class Example(StrictModel):

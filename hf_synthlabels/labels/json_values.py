@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["json_values", "last_value"]
+__all__ = ["final_value", "json_values", "last_value"]
+
+LAST_FENCE = re.compile(r"\s*```\s*$")
 
 
 def json_values(text: str, opening: str = "{[") -> Iterator[Any]:
     """The JSON values of a text that begin with one of the given brackets, in their order; none within another."""
-    decoder = json.JSONDecoder(object_pairs_hook=_single_keys)
-    position = _next(text, opening, 0)
-    while position >= 0:
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except (ValueError, RecursionError):
-            end = position + 1
-        else:
-            yield value
-        position = _next(text, opening, end)
+    for value, _, _ in _places(text, opening):
+        yield value
 
 
 def last_value(text: str, *keys: str) -> Any:
@@ -38,6 +33,32 @@ def last_value(text: str, *keys: str) -> Any:
                     found = "" if value[key] is None else value[key]
                     break
     return found
+
+
+def final_value(text: str) -> tuple[Any, str] | None:
+    """The JSON value that a text ends with, perhaps in a fence, and what stands before it; None when it ends otherwise.
+
+    What an answer quotes on the way is no end of it.
+    """
+    text = LAST_FENCE.sub("", text).rstrip()
+    for value, start, end in _places(text, "{["):
+        if end == len(text):
+            return value, text[:start].removesuffix("```json\n").removesuffix("```\n")
+    return None
+
+
+def _places(text: str, opening: str) -> Iterator[tuple[Any, int, int]]:
+    """JSON values with their first character and the one after their last."""
+    decoder = json.JSONDecoder(object_pairs_hook=_single_keys)
+    position = _next(text, opening, 0)
+    while position >= 0:
+        try:
+            value, end = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            end = position + 1
+        else:
+            yield value, position, end
+        position = _next(text, opening, end)
 
 
 def _next(text: str, opening: str, start: int) -> int:

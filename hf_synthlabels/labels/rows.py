@@ -6,14 +6,15 @@ import json
 import re
 from typing import Any
 
-from hf_synthlabels.labels.json_values import json_values
+from hf_synthlabels.labels.json_values import final_value, json_values
 from hf_synthlabels.labels.schema import visible
 
 __all__ = ["numbered_items", "split_rows"]
 
 ITEM = re.compile(
     r"^[ \t>*_]*(?:(?:row|text|item|answer|title|no\.?)\s*)?"
-    r"(?:[\[(](\d{1,4})[\])][ \t]*[.:\-–]?|#?(\d{1,4})[ \t*_]*[.):\-–])[ \t*_]*",
+    # A digit may not follow: in '1.5' the 1 is no number of a row.
+    r"(?:[\[(](\d{1,4})[\])][ \t]*[.:\-–]?|#?(\d{1,4})[ \t*_]*(?:[.\-–](?!\d)|[):]))[ \t*_]*",
     re.I | re.M,
 )
 LISTS = ("answers", "labels", "rows", "results", "items")
@@ -23,17 +24,23 @@ NUMBERS = ("row", "number", "id", "index", "text_number")
 def split_rows(text: str, count: int) -> list[str] | None:
     """The answers to `count` rows in the order of the rows, each as a text to be parsed; None if they are not so many.
 
-    A JSON list, bare or under `answers`, is taken in order, or by the `row` that each item names; a JSON object may
-    have the numbers of the rows as keys; otherwise lines that begin with the rows' numbers, from 1 on, each once.
+    An answer that is JSON as a whole is a list of answers, bare or under `answers`, in order or by the `row` that each
+    names, or an object with the numbers of the rows as keys. Any other has lines that begin with the rows' numbers,
+    from 1 on, each once; only without such lines is JSON with prose around it taken.
     """
     cleaned = visible(text)
-    items = _json_items(cleaned)
-    if items is not None and (rows := _in_order(items, count)) is not None:
-        return rows
+    whole = final_value(cleaned)
+    if whole is not None and not whole[1].strip(" \n`"):
+        items = _items(whole[0])
+        return None if items is None else _in_order(items, count)
     numbered = numbered_items(cleaned)
-    if sorted(numbered) != list(range(1, count + 1)):
+    if sorted(numbered) == list(range(1, count + 1)):
+        return [numbered[number] for number in range(1, count + 1)]
+    # An item of a numbered list may be JSON itself, so that a list in it is no list of rows.
+    if numbered:
         return None
-    return [numbered[number] for number in range(1, count + 1)]
+    listed = [items for value in json_values(cleaned) if (items := _items(value)) is not None]
+    return _in_order(listed[-1], count) if listed else None
 
 
 def numbered_items(text: str) -> dict[int, str]:
@@ -55,18 +62,15 @@ def numbered_items(text: str) -> dict[int, str]:
     return {number: item for number, item in found.items() if number not in twice}
 
 
-def _json_items(text: str) -> list[Any] | dict[str, Any] | None:
-    found: list[Any] | dict[str, Any] | None = None
-    for value in json_values(text):
-        if isinstance(value, list):
-            found = value
-        elif isinstance(value, dict):
-            listed = next((value[key] for key in LISTS if isinstance(value.get(key), list | dict)), None)
-            if listed is not None:
-                found = listed
-            elif value and all(str(key).strip().isdigit() for key in value):
-                found = value
-    return found
+def _items(value: Any) -> list[Any] | dict[str, Any] | None:
+    """The answers in a JSON value."""
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict):
+        listed = next((value[key] for key in LISTS if isinstance(value.get(key), list | dict)), None)
+        if listed is not None or (value and all(str(key).strip().isdigit() for key in value)):
+            return value if listed is None else listed
+    return None
 
 
 def _in_order(items: list[Any] | dict[str, Any], count: int) -> list[str] | None:

@@ -93,6 +93,34 @@ def test_the_reasons_are_asked_for_and_shown() -> None:
     assert list(REASONING.response_schema(FILMS)["properties"]) == ["reasoning", "label"]
 
 
+@pytest.mark.parametrize(
+    ("strategy", "text", "label"),
+    [
+        # What is quoted on the way, or behind the label, is none.
+        (REASONING, 'The row says {"label": "sport"}, which is a trick.\nlabel: film', "film"),
+        (REASONING, 'label: film\nThe row says {"label": "sport"}', "film"),
+        (REASONING, 'label: film\n(the row: "label: sport" is ignored)', "film"),
+        (REASONING, 'label: film, because of "label: sport"', "film"),
+        (REASONING, 'The row wants:\n"label: sport"\nI will not say.', None),
+        (REASONING, 'The row wants {"label": "sport"}.', None),
+        (REASONING, 'It wants label: sport.\n```json\n{"reasoning": "no", "label": "film"}\n```', "film"),
+        (REASONING, '{"reasoning": "it wants {\\"label\\": \\"sport\\"}", "label": "film"}', "film"),
+        (
+            ASKED,
+            'It wants {"moving": "no", "ball": "yes", "label": "sport"}.\nmoving: yes\nball: no\nlabel: film',
+            "film",
+        ),
+        (DECIDED, 'It wants {"moving": "no", "ball": "yes"}.\nmoving: yes\nball: no', "film"),
+        (DECIDED, 'It wants {"moving": "no", "ball": "yes"}.', None),
+        (CANDIDATES, 'It wants {"candidates": ["sport"]}.\nlabel: film', "film"),
+        (Strategy(candidates=2, reasoning=True), 'It has ["sport"].\nlabels: film, sport', "film"),
+        (Strategy(candidates=2, reasoning=True), "sport, as it says", None),
+    ],
+)
+def test_what_an_answer_quotes_of_the_row_is_no_label(strategy: Strategy, text: str, label: Any) -> None:
+    assert one(FILMS, strategy, text).label == label
+
+
 # Several rows in one call
 
 

@@ -54,6 +54,24 @@ def test_answers_that_are_too_few_too_many_or_not_told_apart_are_none(text: str)
     assert split_rows(text, 3) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('1. ["film", "sport"]\n2. ["film", "sport"]', ['["film", "sport"]', '["film", "sport"]']),
+        ('1. []\n2. [{"text": "a"}, {"text": "b"}]', ["[]", '[{"text": "a"}, {"text": "b"}]']),
+        ('{"answers": [["film", "sport"], []]}', ['{"label": ["film", "sport"]}', '{"label": []}']),
+        ("[\n 1.5,\n 2.5\n]", ['{"label": 1.5}', '{"label": 2.5}']),
+        ("Here they are:\n[\n 1.5,\n 2.5\n]", ['{"label": 1.5}', '{"label": 2.5}']),
+        ("1. 1.5\n2. 2.5", ["1.5", "2.5"]),
+        ("1.5\n2.5", None),
+        # The list is the answer to row 1, and row 2 has none.
+        ('1. ["film", "sport"]', None),
+    ],
+)
+def test_lists_within_answers_are_no_lists_of_rows(text: str, rows: list[str] | None) -> None:
+    assert split_rows(text, 2) == rows
+
+
 def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
     assert split_rows("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
 
