@@ -19,7 +19,7 @@ from hf_synthlabels.clients.base import (
 from hf_synthlabels.clients.store import ResponseStore, canonical_hash
 from hf_synthlabels.labels import Token
 
-__all__ = ["CachedClient", "RequestKeys"]
+__all__ = ["CachedClient", "RequestKeys", "answer_payload", "is_answer", "stored_completion"]
 
 LOOKUP_ROWS = 128
 
@@ -86,7 +86,7 @@ class CachedClient:
                 if payload is None:
                     first = (request, key)
                     break
-                yield _completion(request.key, payload)
+                yield stored_completion(request.key, payload)
             if first is None:
                 break
             yield from _Pass(self._client, self._store, self._hits_per_pass).complete(first, lookup)
@@ -133,7 +133,7 @@ class _Pass:
         yield request
         for request, key, payload in lookup:
             if payload is not None:
-                self._hits.append(_completion(request.key, payload))
+                self._hits.append(stored_completion(request.key, payload))
                 if len(self._hits) >= self._hits_per_pass:
                     return
             elif key in self._on_the_way:
@@ -147,7 +147,7 @@ class _Pass:
         copies = self._on_the_way.pop(key)
         if copies:
             self._copies[completion.key] = copies
-        return self._store.put(key, _payload(completion)) if _is_answer(completion) else None
+        return self._store.put(key, answer_payload(completion)) if is_answer(completion) else None
 
     def _known(self) -> Iterator[Completion]:
         """Hand out what is stored and has gathered so far; more may come at the end meanwhile."""
@@ -164,7 +164,8 @@ def _complete_kept(client: ChatClient, requests: Iterable[Request], keep: Keep) 
         yield completion
 
 
-def _is_answer(completion: Completion) -> bool:
+def is_answer(completion: Completion) -> bool:
+    """Whether a completion is to be kept: a whole answer that nothing refused or cut."""
     return completion.failure is None and not completion.refusal and completion.finish_reason == "stop"
 
 
@@ -174,7 +175,8 @@ def _copy(completion: Completion, key: int) -> Completion:
     return Completion(**{**fields, "key": key, "stored": completion.failure is None})
 
 
-def _payload(completion: Completion) -> dict[str, Any]:
+def answer_payload(completion: Completion) -> dict[str, Any]:
+    """An answer as it is kept in the store."""
     usage = completion.usage
     payload: dict[str, Any] = {
         "text": completion.text,
@@ -192,7 +194,8 @@ def _payload(completion: Completion) -> dict[str, Any]:
     return payload
 
 
-def _completion(key: int, payload: Mapping[str, Any]) -> Completion:
+def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
+    """An answer as it comes out of the store, for the request with this key."""
     return Completion(
         key,
         text=payload["text"],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hf_synthlabels.clients.base import Completion, FinishReason, Request, Usage
 from hf_synthlabels.labels import Token
 
-__all__ = ["ResponseFormat", "Sampling", "chat_body", "error_message", "read_completion"]
+__all__ = ["ResponseFormat", "Sampling", "chat_body", "chat_identity", "error_message", "read_completion"]
 
 ResponseFormat = Literal["text", "json_object", "json_schema"]
 """How strictly a server holds the model to the form of the answer, the loosest first."""
@@ -31,6 +31,13 @@ class Sampling:
     reasoning: bool = False
     """The model thinks before it answers: it takes no temperature, and its thoughts count as output tokens."""
     reasoning_effort: str | None = None
+
+
+def chat_identity(model: str, base_url: str, sampling: Sampling) -> dict[str, Any]:
+    """All that can change an answer beside the request; the same online and in a batch, so that they share answers."""
+    # Only what is sent: a parameter that is added to this package later must not change the key of an answer.
+    sent = {name: value for name, value in asdict(sampling).items() if value is not None and value is not False}
+    return {"client": "openai", "model": model, "base_url": base_url, "sampling": sent}
 
 
 def chat_body(model: str, sampling: Sampling, request: Request) -> dict[str, Any]:

@@ -6,12 +6,11 @@ import asyncio
 import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
-from hf_synthlabels.clients.chat import Sampling, chat_body
+from hf_synthlabels.clients.chat import Sampling, chat_body, chat_identity
 from hf_synthlabels.clients.engine import Engine, Stop
 from hf_synthlabels.clients.garbage import old_objects_left_alone
 from hf_synthlabels.clients.limiter import Limiter
@@ -99,11 +98,7 @@ class OpenAIClient:
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, endpoint and sampling."""
-        # Only what is sent: a parameter that is added to this package later must not change the key of an answer.
-        sampling = {
-            name: value for name, value in asdict(self.sampling).items() if value is not None and value is not False
-        }
-        return {"client": "openai", "model": self.model, "base_url": self.base_url, "sampling": sampling}
+        return chat_identity(self.model, self.base_url, self.sampling)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, in the order in which they finish."""

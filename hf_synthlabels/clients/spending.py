@@ -104,9 +104,13 @@ class Meter:
         """Give back what was reserved and not spent."""
         self._store.end_run(self.run)
 
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What an answer's usage costs; None where the price is not known."""
+        return None if self._cost_usd is None else self._cost_usd(usage)
+
     async def reserve(self, request: Request) -> Reservation | None:
         """Reserve the most that a request can cost; None when the budget does not hold it."""
-        wish = self._most(request)
+        wish = self.most(request)
         self._take_arrived()
         while not self._fits(wish):
             if not (self._used_up and self._short_of_money(wish)):
@@ -128,7 +132,7 @@ class Meter:
 
     def settle(self, reservation: Reservation, usage: Usage) -> float | None:
         """The request was answered: what it came to takes the place of what was reserved. Returns its cost."""
-        usd = None if self._cost_usd is None else self._cost_usd(usage)
+        usd = self.cost_usd(usage)
         self.spent_usd += usd or 0.0
         tokens = usage.prompt_tokens + usage.completion_tokens
         self._came_back(0, reservation.usd - (usd or 0.0), reservation.tokens - tokens)
@@ -146,7 +150,8 @@ class Meter:
         entry = Settlement(uncertain_requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
         self._store.settle(self.run, entry)
 
-    def _most(self, request: Request) -> Reservation:
+    def most(self, request: Request) -> Reservation:
+        """The most that a request can cost."""
         schema_bytes = 0
         if request.response_schema is not None:
             # One schema serves all rows of a task, so its length is counted once.
@@ -155,8 +160,7 @@ class Meter:
                 self._schemas = {id(schema): len(str(schema).encode())}
             schema_bytes = self._schemas[id(schema)]
         usage = Usage(most_prompt_tokens(request, schema_bytes), self._max_tokens)
-        usd = 0.0 if self._cost_usd is None else self._cost_usd(usage)
-        return Reservation(usd, usage.prompt_tokens + usage.completion_tokens)
+        return Reservation(self.cost_usd(usage) or 0.0, usage.prompt_tokens + usage.completion_tokens)
 
     def _fits(self, wish: Reservation) -> bool:
         return self._left_requests > 0 and not self._short_of_money(wish)
