@@ -50,14 +50,24 @@ def annotate(
         Path | None, typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file, or a folder.")
     ] = None,
     num_proc: Annotated[int | None, typer.Option(help="Processes that annotate side by side.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read the source as a stream and write rows as they come, for any size.")
+    ] = False,
 ) -> None:
     """Add LLM-made label columns to a data set, as its recipe says.
 
     Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
     """
-    from hf_synthlabels.annotation import load
-    from hf_synthlabels.publishing import annotation_summary, write_table
+    from hf_synthlabels.annotation import annotate_to_files, load, read_recipe
+    from hf_synthlabels.publishing import annotation_summary, record_summary, write_table
 
+    if stream:
+        if output is None:
+            raise DataError("`--stream` writes rows as they come: name a .parquet or .jsonl file with `-o`.")
+        for part in annotate_to_files(read_recipe(recipe), output):
+            print(f"{part.split}: {record_summary(part.record)}")
+            print(f"written: {part.path}")
+        return
     splits = load(recipe, num_proc=num_proc)
     print(annotation_summary(splits))
     if output is not None:
@@ -74,7 +84,7 @@ def validate(
     kind: Annotated[
         str | None, typer.Option(help="Kind of label where its column does not tell, such as text-generation.")
     ] = None,
-    scale: Annotated[str | None, typer.Option(help="Ends of a text-scale, and its step if not 1: '1:5'.")] = None,
+    scale: Annotated[str | None, typer.Option(help="Of a text-scale: '1:5', '0:1:0.1', '0:100:any'.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Column of token lists, where human entities are tags.")] = None,
     gate: Annotated[str | None, typer.Option(help="To be reached: 'macro_f1>=0.7', of an error 'mae<=0.5'.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report as JSON here.")] = None,

@@ -3,6 +3,7 @@
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
 from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.opening import home
+from hf_synthlabels.annotation.output import Written, annotate_to_files
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance
 from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Source
@@ -29,7 +30,9 @@ __all__ = [
     "Tally",
     "Task",
     "Teacher",
+    "Written",
     "annotate",
+    "annotate_to_files",
     "home",
     "load",
     "provenance",

@@ -19,6 +19,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import home, make_prompt, open_annotator
+from hf_synthlabels.annotation.progress import shown_progress
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
 from hf_synthlabels.annotation.provenance import describe, package_version, record
 from hf_synthlabels.annotation.recipe import Recipe
@@ -118,8 +119,12 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         began = time.monotonic()
         part = rows if stop is None else rows.select(range(start, stop))
         tables = part.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        with open_annotator(recipe, rows.features) as annotator:
-            annotated = annotated_tables(annotator, tables, needed_columns(recipe), recipe.output)
+        total = None if stop is None else stop - start
+        with (
+            open_annotator(recipe, rows.features) as annotator,
+            shown_progress(recipe, annotator, total=total, what=split) as progress,
+        ):
+            annotated = annotated_tables(annotator, tables, needed_columns(recipe), recipe.output, progress)
             for number, table in enumerate(annotated):
                 yield Key(start, number), table.cast(self.info.features.arrow_schema)
         if stop is not None:

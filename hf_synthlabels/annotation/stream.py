@@ -19,10 +19,14 @@ TABLE_ROWS = 1000
 
 
 def annotated_tables(
-    annotator: Annotator, tables: Iterable[pa.Table], needed: list[str], output: Output
+    annotator: Annotator,
+    tables: Iterable[pa.Table],
+    needed: list[str],
+    output: Output,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Annotate tables one after the other, with the next already being asked while the last is completed."""
-    for table, labels in labelled_tables(annotator, tables, needed, output):
+    for table, labels in labelled_tables(annotator, tables, needed, output, progress):
         for name in labels.column_names:
             table = table.append_column(labels.schema.field(name), labels.column(name))
         yield table

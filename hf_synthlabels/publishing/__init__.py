@@ -1,6 +1,12 @@
 """What leaves the machine: tables, reports with figures."""
 
-from hf_synthlabels.publishing.labelled import Labelled, annotation_summary, open_labelled, scale_schema
+from hf_synthlabels.publishing.labelled import (
+    Labelled,
+    annotation_summary,
+    open_labelled,
+    record_summary,
+    scale_schema,
+)
 from hf_synthlabels.publishing.page import render_page, write_report
 from hf_synthlabels.publishing.tables import read_table, write_table
 
@@ -9,6 +15,7 @@ __all__ = [
     "annotation_summary",
     "open_labelled",
     "read_table",
+    "record_summary",
     "render_page",
     "scale_schema",
     "write_report",

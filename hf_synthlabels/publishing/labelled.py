@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.publishing.tables import read_table
 
-__all__ = ["Labelled", "annotation_summary", "open_labelled", "scale_schema"]
+__all__ = ["Labelled", "annotation_summary", "open_labelled", "record_summary", "scale_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,15 @@ def open_labelled(data: str, split: str | None = None) -> Labelled:
 
 
 def scale_schema(text: str) -> LabelSchema:
-    """The schema of numbers from a low to a high end, as `1:5`, or with a step as `0:1:0.1`; by default that is 1.
+    """The schema of numbers from a low to a high end: `1:5` in steps of 1, `0:1:0.1`, or `0:100:any` for any number.
 
     Raises:
         ConfigError: the text has another form, or the scale can not be used.
     """
     parts = text.split(":")
     try:
-        low, high, *step = (float(part) for part in parts)
-        scale = Scale(low, high, *step[:1]) if len(step) < 2 else None
+        low, high, *step = (None if part == "any" else float(part) for part in parts)
+        scale = None if low is None or high is None or len(step) > 1 else Scale(low, high, *step)
     except ConfigError:
         raise
     except ValueError:
@@ -74,14 +75,25 @@ def annotation_summary(splits: Any) -> str:
         counts = Counter(rows[column])
         parts = [f"{STATUSES[code]} {count:,}" for code, count in sorted(counts.items())]
         lines.append(f"{name}: {len(rows):,} rows, {', '.join(parts)}")
+    lines += _costs(record)
+    return "\n".join(lines)
+
+
+def record_summary(record: Mapping[str, Any]) -> str:
+    """What one split's annotation has come to, from its provenance alone."""
+    statuses = record["tally"]["statuses"]
+    counts = ", ".join(f"{status} {statuses[status]:,}" for status in STATUSES if status in statuses)
+    return "\n".join([f"{record['tally']['rows']:,} rows, {counts}", *_costs(record)])
+
+
+def _costs(record: Mapping[str, Any]) -> list[str]:
     tally, cost = record["tally"], record["cost_usd"]
-    lines.append(
+    spent = (
         f"answers: {tally['requests']:,} asked for, {tally['stored']:,} from the store; "
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
         f"cost: {'unknown (no `teacher.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
-    lines += [f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items()]
-    return "\n".join(lines)
+    return [spent, *(f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())]
 
 
 def _one_split(splits: Any, split: str | None) -> Any:

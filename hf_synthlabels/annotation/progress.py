@@ -1,0 +1,87 @@
+"""The bar that shows a run: rows, rows a second, failures, tokens, money so far and what it will come to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.provenance import cost_usd
+from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.tally import Tally
+
+__all__ = ["Progress", "shown_progress", "standing"]
+
+REFRESH_S = 0.2
+UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget")
+
+
+class Progress:
+    """Counts labelled rows, and from time to time says what the run has come to."""
+
+    def __init__(self, bar: Any, recipe: Recipe, tally: Tally, total: int | None) -> None:
+        self._bar = bar
+        self._recipe = recipe
+        self._tally = tally
+        self._total = total
+        self._rows = 0
+        self._shown_at = 0.0
+
+    def __call__(self, rows: int) -> None:
+        """So many rows more are labelled."""
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._shown_at >= REFRESH_S:
+            self._shown_at = now
+            self.show()
+
+    def show(self) -> None:
+        """Bring the bar up to date."""
+        self._bar.set_postfix_str(standing(self._recipe, self._tally, self._total), refresh=False)
+        self._bar.update(self._rows - self._bar.n)
+
+
+@contextmanager
+def shown_progress(recipe: Recipe, annotator: Annotator, *, total: int | None, what: str) -> Iterator[Progress]:
+    """A bar on standard error while rows are labelled, where somebody sees it.
+
+    Args:
+        recipe: whose prices and budget count.
+        annotator: whose tally is shown.
+        total: rows to come; None when nobody knows.
+        what: stands before the bar.
+    """
+    # `disable=None` leaves the bar out where standard error is no terminal.
+    with tqdm(total=total, desc=what, unit=" rows", disable=None, mininterval=REFRESH_S, dynamic_ncols=True) as bar:
+        progress = Progress(bar, recipe, annotator.tally, total)
+        yield progress
+        progress.show()
+
+
+def standing(recipe: Recipe, tally: Tally, total: int | None) -> str:
+    """What a run has come to, in one line: rows without a label, tokens, money and its projection."""
+    parts = [f"{count} {status}" for status in UNLABELLED if (count := tally.statuses[status])]
+    if tally.stored:
+        parts.append(f"{tally.stored} from store")
+    parts.append(f"{_short(tally.prompt_tokens + tally.completion_tokens)} tokens")
+    cost = cost_usd(recipe, tally)
+    if cost is not None and recipe.teacher.client == "openai":
+        money = f"${cost:.4g}"
+        if total and tally.rows:
+            # Rows out of the store cost nothing, and the rest is taken to hold as many of them.
+            money += f" of about ${cost * total / tally.rows:.4g}"
+        if recipe.teacher.budget_usd is not None:
+            money += f" (budget ${recipe.teacher.budget_usd:g})"
+        parts.append(money)
+    return ", ".join(parts)
+
+
+def _short(number: int) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{unit}"
+    return str(number)

@@ -1,0 +1,126 @@
+"""A source of any size goes into a file as it is labelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, load_dataset
+
+from hf_synthlabels.annotation import Recipe, annotate_to_files
+from hf_synthlabels.annotation.progress import standing
+from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.errors import DataError
+from tests.annotation.label_server import LabelServer
+
+
+def recipe(folder: Path, count: int, base_url: str, **teacher: Any) -> Recipe:
+    rows = [{"id": number, "text": f"{number} {'film' if number % 3 else 'sport'}"} for number in range(count)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    content = {
+        "name": "films",
+        "source": {"path": "json", "data_files": "rows.jsonl"},
+        "task": {"kind": "text-classification", "labels": ["film", "sport"]},
+        "teacher": {
+            "client": "openai",
+            "model": "tiny",
+            "base_url": base_url,
+            "api_key_env": None,
+            "price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2},
+            **teacher,
+        },
+    }
+    return Recipe.from_dict(content, folder=folder)
+
+
+def by_word(text: str) -> str:
+    return "film" if "film" in text else "sport"
+
+
+@pytest.mark.parametrize("count", [1, 999, 2500])
+def test_parquet_with_its_features_and_provenance(tmp_path: Path, count: int) -> None:
+    with LabelServer(by_word) as server:
+        (written,) = annotate_to_files(recipe(tmp_path, count, server.base_url), tmp_path / "out" / "films.parquet")
+    table = Dataset.from_parquet(str(written.path), cache_dir=str(tmp_path / "cache"))
+    assert table["id"] == list(range(count)) or list(table["id"]) == list(range(count))
+    feature = table.features["llm_label"]
+    assert isinstance(feature, ClassLabel)
+    assert [feature.int2str(code) for code in table["llm_label"]] == [by_word(text) for text in table["text"]]
+    beside = json.loads((tmp_path / "out" / "films.parquet.provenance.json").read_text())
+    assert beside == written.record
+    assert beside["tally"]["rows"] == beside["tally"]["requests"] == count
+    # Each answer has 10 tokens in and 1 out.
+    assert beside["cost_usd"] == pytest.approx(count * 12 / 1e6)
+    assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_json_lines_have_names(tmp_path: Path) -> None:
+    with LabelServer(lambda text: "nonsense" if text == "4 film" else by_word(text)) as server:
+        (written,) = annotate_to_files(recipe(tmp_path, 6, server.base_url), tmp_path / "films.jsonl")
+    lines = [json.loads(line) for line in written.path.read_text().splitlines()]
+    assert [line["llm_label"] for line in lines] == ["sport", "film", "film", "sport", None, "film"]
+    assert lines[4]["llm_label_status"] == "unparsed"
+    assert lines[4]["llm_label_raw"] == "nonsense"
+
+
+def test_a_file_for_each_split(tmp_path: Path) -> None:
+    with LabelServer(by_word) as server:
+        plan = recipe(tmp_path, 5, server.base_url)
+        both = {"train": "rows.jsonl", "test": "rows.jsonl"}
+        plan = plan.model_copy(update={"source": plan.source.model_copy(update={"data_files": both})})
+        written = annotate_to_files(plan, tmp_path / "films.jsonl")
+    assert [part.path.name for part in written] == ["films-train.jsonl", "films-test.jsonl"]
+    # The second split has the same texts, so it costs nothing.
+    assert (written[1].record["tally"]["requests"], written[1].record["tally"]["stored"]) == (0, 5)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"`output` 'films\.csv' can not be written as it comes"):
+        annotate_to_files(recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), tmp_path / "films.csv")
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from hf_synthlabels.annotation import annotate_to_files
+from tests.annotation.test_output import recipe
+annotate_to_files(recipe(Path(sys.argv[1]), 3000, sys.argv[2], max_in_flight=16), Path(sys.argv[1]) / "films.jsonl")
+"""
+
+
+def test_after_a_kill_the_file_is_not_there_and_nothing_kept_is_asked_again(tmp_path: Path) -> None:
+    many = threading.Event()
+
+    def answer(text: str) -> str:
+        if len(server.requests) > 1500:
+            many.set()
+        return by_word(text)
+
+    with LabelServer(answer) as server:
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path), server.base_url])
+        assert many.wait(60)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        assert not (tmp_path / "films.jsonl").exists()
+        (written,) = annotate_to_files(recipe(tmp_path, 3000, server.base_url), tmp_path / "films.jsonl")
+        assert len(server.requests) <= 3000 + 16
+    labels = load_dataset("json", data_files=str(written.path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert [by_word(text) for text in labels["text"]] == list(labels["llm_label"])
+
+
+def test_what_a_run_has_come_to_in_one_line(tmp_path: Path) -> None:
+    plan = recipe(tmp_path, 1, "http://127.0.0.1:9/v1", budget_usd=3.0)
+    tally = Tally(rows=500, prompt_tokens=400_000, completion_tokens=50_000, stored=7)
+    tally.statuses.update({"labelled": 497, "failed": 2, "refused": 1})
+    # 400,000 at 1 and 50,000 at 2 a million: half a dollar for half of the rows.
+    assert standing(plan, tally, 1000) == (
+        "1 refused, 2 failed, 7 from store, 450k tokens, $0.5 of about $1 (budget $3)"
+    )
+    assert standing(plan, Tally(), None) == "0 tokens, $0 (budget $3)"
