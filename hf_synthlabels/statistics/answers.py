@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
 from collections import Counter
@@ -166,12 +167,12 @@ def _differences(pairs: Sequence[tuple[Sequence[str], str | None]], f1: Floats) 
     lines = tuple((kind, kinds[kind], len(pairs)) for kind in DIFFERENCES if kinds[kind])
     tables = [Breakdown(("how the answers differ", "rows", "of"), lines)] if lines else []
     # The order is that of the rows where scores are equal.
-    worst = [row for row in np.argsort(f1, kind="stable") if pairs[row][1] is not None and f1[row] < 1][:SHOWN]
-    if worst:
-        shown = tuple(
-            (shorten(pairs[row][0][0], TEXT_WIDTH), shorten(pairs[row][1] or "", TEXT_WIDTH), float(f1[row]))
-            for row in worst
-        )
+    worst = (row for row in np.argsort(f1, kind="stable") if pairs[row][1] is not None and f1[row] < 1)
+    lines_of = (
+        (shorten(pairs[row][0][0], TEXT_WIDTH), shorten(pairs[row][1] or "", TEXT_WIDTH), float(f1[row]))
+        for row in worst
+    )
+    if shown := tuple(itertools.islice(dict.fromkeys(lines_of), SHOWN)):
         tables.append(Breakdown(("farthest apart: human", "llm", "token F1"), shown))
     return tuple(tables)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -51,9 +53,15 @@ class Rows:
 
 
 def row_intervals(
-    rows: Rows, scores: Mapping[str, RowScore], drawing: Drawing, n: int | Mapping[str, int]
+    rows: Rows,
+    scores: Mapping[str, RowScore],
+    drawing: Drawing,
+    n: int | Mapping[str, int],
+    *,
+    highest: float = 1.0,
+    percentiles: bool = False,
 ) -> dict[str, Interval]:
-    """The intervals of several scores from the same draws: percentiles of a smoothed bootstrap of rows.
+    """The intervals of several scores from the same draws of a smoothed bootstrap of rows.
 
     A resample draws as many rows as there are, with replacement; human and predicted label of a row stay together.
     Rows are the unit even where a row holds several entities, because what one text holds hangs together.
@@ -62,11 +70,18 @@ def row_intervals(
     pseudo-rows are added to the distribution that is drawn from, half of them right and half wrong: what the Wilson
     interval does to a share (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
 
+    The ends are z standard deviations of the draws around their mean, within 0 and `highest`, as Agresti & Coull have
+    it: where nearly all rows are right, percentiles of so skewed a distribution end below the truth. In simulated
+    samples of 30 to 400 rows a 95 % interval of a mean or of an F1 held the truth in 90 to 100 %; what it missed was
+    most often better than it said. Correlations, which are not means, do better with percentiles.
+
     Args:
         rows: what each row adds.
         scores: by name.
         drawing: level, resamples and seed.
         n: what each interval gives as its denominator.
+        highest: the most that a score can be; the least is 0.
+        percentiles: whether the ends are percentiles of the draws.
     """
     size = len(rows.found)
     denominators = dict.fromkeys(scores, n) if isinstance(n, int) else n
@@ -78,10 +93,23 @@ def row_intervals(
     for counts, cells in _draws(rows, drawing):
         for name, score in scores.items():
             drawn[name].append(score(counts, cells))
+    ends = percentile_interval if percentiles else functools.partial(_centred_interval, highest=highest)
     return {
-        name: percentile_interval(np.concatenate(values), estimates[name], drawing.level, METHOD, denominators[name])
+        name: ends(np.concatenate(values), estimates[name], drawing.level, METHOD, denominators[name])
         for name, values in drawn.items()
     }
+
+
+def _centred_interval(
+    values: Floats, estimate: float, level: float, method: str, n: int, *, highest: float
+) -> Interval:
+    """The mean of the draws and z standard deviations around it, within 0 and `highest`, and enclosing the estimate."""
+    kept = values[~np.isnan(values)]
+    if kept.size == 0 or math.isnan(estimate):
+        return Interval(estimate, math.nan, math.nan, level, method, n)
+    mean, reach = float(kept.mean()), normal_quantile(level) * float(kept.std())
+    low, high = max(0.0, mean - reach), min(highest, mean + reach)
+    return Interval(estimate, min(low, estimate), max(high, estimate), level, method, n)
 
 
 def of_sums(score: Callable[[Floats], Floats]) -> RowScore:

@@ -28,15 +28,15 @@ FEWEST = 3
 MOST_LEVELS = 10
 """Values of a scale up to which a table shows each; of more, ranges."""
 
-ANSWERED, HUMAN, LLM, ERROR = range(4)
-"""What a row adds: whether it is answered, both numbers, and the error, at its worst when it is not answered."""
+ANSWERED, HUMAN, LLM, ERROR, WORST = range(5)
+"""What a row adds: whether it is answered, both numbers, the error, and the worst one if it is not."""
 
 PairScore = Callable[[Ints | Floats, Floats, Floats], Floats]
 """A score of weighted pairs: how often each is drawn, and its two numbers."""
 
 NOTE = (
-    "A row without an LLM label is not exact, not within one step, and has the worst error that the scale ({}) allows "
-    "in MAE and RMSE. Bias and correlations are of answered rows: read them with coverage."
+    "A row without an LLM label is wrong; in MAE and RMSE it has the worst error that the scale ({}) allows. "
+    "Bias and correlations are of answered rows: read them with coverage."
 )
 
 
@@ -54,7 +54,9 @@ def scale_agreement(
     A row without a prediction is never exact nor within one step. Its error is the worst that the scale allows with its
     human number, so `mae` and `rmse` are the most that they could have been had all rows been answered; `mae_answered`
     and `rmse_answered` are of the answered rows. The least that `mae` could have been is mae_answered x coverage. Bias,
-    the correlations, quadratic weighted kappa and ICC(A,1) are of answered rows, as kappa is for names.
+    the correlations, quadratic weighted kappa and ICC(A,1) are of answered rows, as kappa is for names. With 30 rows
+    the intervals of correlations are a little narrow: 95 % ones held the truth in 85 to 95 % of simulated samples, with
+    100 rows in 93 to 97 %.
 
     Args:
         human: numbers, shape (rows,); means of several people may lie between the steps.
@@ -76,7 +78,7 @@ def scale_agreement(
     low, high = _ends(x, y, low, high)
     answered = ~np.isnan(y)
     n, n_answered = len(x), int(answered.sum())
-    error = np.abs(y - x)
+    error, rows = np.abs(y - x), _rows(x, y, low, high, step, drawing.seed)
     exact, near = (int((error[answered] <= reach + EQUAL).sum()) for reach in (0, step or 0))
     found = {
         "coverage": wilson(n_answered, n, drawing.level),
@@ -84,11 +86,13 @@ def scale_agreement(
         "accuracy_answered": wilson(exact, n_answered, drawing.level),
         "bias": _bias((y - x)[answered], drawing.level),
         **row_intervals(
-            _rows(x, y, low, high, step, drawing.seed),
-            SCORES,
+            rows,
+            ERROR_SCORES,
             drawing,
-            {name: n if name in ("mae", "rmse") else n_answered for name in SCORES},
+            {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered},
+            highest=high - low,
         ),
+        **row_intervals(rows, CORRELATIONS, drawing, n_answered, percentiles=True),
     }
     if step is not None:
         found["within_one"] = wilson(near, n, drawing.level)
@@ -152,18 +156,21 @@ def _mean_error(power: int, *, answered: bool) -> RowScore:
     """The mean of the errors or of their squares, of which the root is taken."""
 
     def scored(counts: Ints | Floats, cells: Floats) -> Floats:
-        counted = cells[:, ANSWERED] if answered else np.ones(len(cells))
-        mean = divided(counts @ (counted * cells[:, ERROR] ** power), counts @ counted)
+        counted, error = (cells[:, ANSWERED], ERROR) if answered else (np.ones(len(cells)), WORST)
+        mean = divided(counts @ (counted * cells[:, error] ** power), counts @ counted)
         return mean if power == 1 else np.sqrt(mean)
 
     return scored
 
 
-SCORES: dict[str, RowScore] = {
+ERROR_SCORES: dict[str, RowScore] = {
     "mae": _mean_error(1, answered=False),
     "mae_answered": _mean_error(1, answered=True),
     "rmse": _mean_error(2, answered=False),
     "rmse_answered": _mean_error(2, answered=True),
+}
+
+CORRELATIONS: dict[str, RowScore] = {
     "pearson": _of_answered(weighted_pearson),
     "spearman": _of_answered(weighted_spearman),
     "kendall": _of_answered(weighted_kendall),
@@ -196,10 +203,12 @@ def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, see
         guesses = np.minimum(low + np.round((guesses - low) / step) * step, high)
     worst = np.maximum(x - low, high - x)
     ones = np.ones(len(x))
+    error = np.where(answered, np.abs(y - x), 0)
+    # Where an error is at its worst without a label, the wrong pseudo-row is one without a label.
     return Rows(
-        np.column_stack([answered, x, np.where(answered, y, 0), np.where(answered, np.abs(y - x), worst)]),
-        np.column_stack([ones, x, x, 0 * ones]),
-        np.column_stack([ones, x, guesses, np.abs(guesses - x)]),
+        np.column_stack([answered, x, np.where(answered, y, 0), error, np.where(answered, error, worst)]),
+        np.column_stack([ones, x, x, 0 * ones, 0 * ones]),
+        np.column_stack([ones, x, guesses, np.abs(guesses - x), worst]),
         np.full(len(x), 1 / max(len(x), 1)),
     )
 
