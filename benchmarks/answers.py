@@ -91,7 +91,8 @@ def said(body: bytes, item: bytes | None, fault: str | None) -> Said:
     if fault is not None:
         return _faulty(fault, right)
     if b'"response_format"' not in body and b'"tools"' not in body:
-        return _content(right)
+        # Where the prompt asks for a fenced block, as data-designer's does, it gets one.
+        return _content(f'```json\n{{"label": "{right}"}}\n```' if b"```json" in body else right)
     asked = json.loads(body)
     if tools := asked.get("tools"):
         function = tools[0]["function"]
@@ -101,8 +102,10 @@ def said(body: bytes, item: bytes | None, fault: str | None) -> Said:
             "tool_calls",
         )
     form = asked["response_format"]
-    schema = form["json_schema"]["schema"] if form["type"] == "json_schema" else {}
-    return _content(_shaped(schema, right))
+    if form["type"] == "json_schema":
+        return _content(_shaped(form["json_schema"]["schema"], right))
+    # The key that the prompt asks for; distilabel's has another.
+    return _content(json.dumps({"labels" if rb"\"labels\"" in body else "label": right}))
 
 
 def _shaped(schema: dict[str, Any], label: str) -> str:

@@ -57,9 +57,11 @@ def _cpu_s() -> float:
 
 
 def _peak_bytes() -> int:
+    """Largest resident memory of this process, or of a child where that is larger."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     # `ru_maxrss` of a new process begins at that of whoever started it; the high-water mark does not.
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return max(int(line.split()[1]), children) * 1024
+    return max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, children) * 1024
