@@ -20,6 +20,7 @@ from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import (
     Annotation,
     Answer,
+    Entity,
     Label,
     LabelSchema,
     Status,
@@ -137,7 +138,7 @@ class _Run:
             if len(self._open) >= WINDOW_ROWS:
                 # An early row takes long, or waits to be asked again: this pass ends, and the next begins with it.
                 return
-            numbers = [number for number, opened in islice(self._rows, at_once) if opened.text is not None]
+            numbers = self._next_rows(at_once)
             if not numbers and self._exhausted:
                 return
             if numbers:
@@ -173,6 +174,16 @@ class _Run:
             del self._open[self._following]
             self._following += 1
             yield annotation
+
+    def _next_rows(self, count: int) -> list[int]:
+        """Open rows until so many are to be asked, or no more may be open."""
+        numbers: list[int] = []
+        for number, opened in self._rows:
+            if opened.text is not None:
+                numbers.append(number)
+            if len(numbers) == count or len(self._open) >= WINDOW_ROWS:
+                break
+        return numbers
 
     def _read(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, _Open]]:
         """Open the rows one by one, with their numbers."""
@@ -219,11 +230,12 @@ class _Run:
         if completion.finish_reason == "length":
             return Annotation("truncated", votes=(None,), raw=text, reason="the answer was cut at `max_tokens`")
         schema = self._annotator.schema
-        reading: Reading = self._annotator.prompt.strategy.read(schema, text, row.context, row.question)
+        strategy = self._annotator.prompt.strategy
+        reading: Reading = strategy.read(schema, text, row.context, row.question)
         answer: Answer = reading.answer
         probabilities = reading.probabilities or completion.probabilities
         if probabilities is None and completion.tokens and isinstance(answer.label, str) and schema.names:
-            probabilities = label_probabilities(schema, completion.tokens)
+            probabilities = label_probabilities(schema, strategy.label_tokens(schema, completion.tokens))
         label, names = answer.label, schema.names
         shares = None
         if probabilities is not None and label is not None:
@@ -262,10 +274,10 @@ def _mean_probabilities(draws: Sequence[Annotation], names: tuple[str, ...]) -> 
     if known:
         return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
     given: list[Label] = [draw.label for draw in draws if draw.label is not None]
-    if given and all(isinstance(label, str | tuple) for label in given) and names:
-        return {name: sum(_has(label, name) for label in given) / len(given) for name in names}
+    if given and names and not any(isinstance(item, Entity) for label in given for item in _items(label)):
+        return {name: sum(name in _items(label) for label in given) / len(given) for name in names}
     return None
 
 
-def _has(label: Label, name: str) -> bool:
-    return name in label if isinstance(label, tuple) else label == name
+def _items(label: Label) -> Sequence[object]:
+    return label if isinstance(label, tuple) else (label,)

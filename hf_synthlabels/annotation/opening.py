@@ -70,7 +70,7 @@ def shown_examples(recipe: Recipe) -> list[Example]:
     if selection is None or recipe.teacher.client == "embedding":
         return examples
     encode = _encoder(selection) if selection.method == "diverse" and len(examples) > selection.count else None
-    return fixed_examples(examples, selection, recipe.task.form(), encode)
+    return fixed_examples(examples, selection, recipe.schema_of_labels(), recipe.task.form(), encode)
 
 
 def _nearest_examples(recipe: Recipe) -> NearestExamples | None:

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2.sandbox import SandboxedEnvironment
 
 from hf_synthlabels.annotation.forms import answer_form
-from hf_synthlabels.annotation.rows import RowForm, RowText
+from hf_synthlabels.annotation.rows import RowForm, RowText, compared
 from hf_synthlabels.annotation.strategy import PLAIN, Strategy
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import Message
@@ -28,6 +28,12 @@ PROMPT_VERSION = 2
 DEFAULT_FORM = RowForm()
 
 TAGS = ("text", "row", "context", "question")
+
+UNSEEN = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that are shown as nothing (Unicode: Default_Ignorable_Code_Point)."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,14 @@ class Prompt:
         """
         if self.strategy.rows_per_call > 1:
             return self.batch([row if isinstance(row, RowText) else self.form.of_text(row)], examples)
-        prefix = self._prefix if examples is None else (self._prefix[0], *self._turns(examples))
+        text = row if isinstance(row, str) else row.text
         content = _quoted("text", row) if isinstance(row, str) else _parts(row)
-        return (*prefix, Message("user", content))
+        return (*self._before([text], examples), Message("user", content))
 
     def batch(self, rows: Sequence[RowText], examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
         """The conversation that asks for the labels of several rows, numbered from 1."""
-        prefix = self._prefix if examples is None else (self._prefix[0], *self._turns(examples))
-        return (*prefix, Message("user", _numbered(rows)))
+        before = self._before([row.text for row in rows], examples)
+        return (*before, Message("user", _numbered(rows)))
 
     @cached_property
     def response_schema(self) -> dict[str, Any]:
@@ -77,6 +83,20 @@ class Prompt:
     @cached_property
     def _prefix(self) -> tuple[Message, ...]:
         return (Message("system", self._system_prompt()), *self._turns(self.examples))
+
+    @cached_property
+    def _shown(self) -> tuple[str, ...]:
+        """The texts of the prompt's own examples, as they are compared with the rows'."""
+        return tuple(compared(example.row_text(self.form).text) for example in self.examples)
+
+    def _before(self, texts: Sequence[str], examples: Sequence[Example] | None) -> tuple[Message, ...]:
+        """All that comes before the rows; an example that is one of them is left out, for it would tell the label."""
+        if examples is None and self._shown:
+            asked = {compared(text) for text in texts}
+            if asked.isdisjoint(self._shown):
+                return self._prefix
+            examples = [example for example, text in zip(self.examples, self._shown, strict=True) if text not in asked]
+        return self._prefix if examples is None else (self._prefix[0], *self._turns(examples))
 
     def _turns(self, examples: Sequence[Example]) -> list[Message]:
         shown = [(example.row_text(self.form), example) for example in examples]
@@ -168,10 +188,12 @@ def _defused(text: str, tags: tuple[str, ...]) -> str:
 
 @cache
 def _tag(tags: tuple[str, ...]) -> re.Pattern[str]:
-    # Characters of no width between the letters would hide a tag from this, but not from a reader.
-    hidden = "[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]*"
-    names = "|".join(hidden.join(re.escape(character) for character in tag) for tag in (*tags, "row"))
-    return re.compile(rf"<({hidden}\s*{hidden}/?{hidden}\s*{hidden}(?:{names})\b)", re.I)
+    # Characters that are not shown would hide a tag from this, but not from a reader. What repeats is never given
+    # back, so that no row takes longer than its length.
+    unseen = f"[{UNSEEN}]*+"
+    space = rf"[\s{UNSEEN}]*+"
+    names = "|".join(unseen.join(re.escape(character) for character in tag) for tag in (*tags, "row"))
+    return re.compile(rf"<({space}(?:/{space})?(?:{names})(?!\w))", re.I)
 
 
 @cache

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
@@ -116,15 +116,16 @@ class Recipe(StrictModel):
         """The few-shot examples, from their file where they stand in one.
 
         Raises:
-            RecipeError: the file can not be read, or an example has no text or a label outside the schema.
+            RecipeError: the file can not be read, or an example lacks a part of its row, has a label outside the
+                schema, or does not answer the task's questions.
         """
         examples = self.teacher.examples
         if isinstance(examples, str):
-            examples = _read_examples(Path(self.resolve(examples)))
-        schema, form = self.schema_of_labels(), self.task.form()
+            examples = _read_examples(Path(self.resolve(examples)), self.task)
+        schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
         for example in examples:
             try:
-                example.read_label(schema, example.row_text(form))
+                example.check(schema, form, strategy)
             except ConfigError as error:
                 raise RecipeError(str(error)) from None
         return examples
@@ -158,7 +159,7 @@ class Recipe(StrictModel):
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def _read_examples(path: Path) -> list[Example]:
+def _read_examples(path: Path, task: Task) -> list[Example]:
     try:
         # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -171,10 +172,21 @@ def _read_examples(path: Path) -> list[Example]:
         if not line.strip():
             continue
         try:
-            examples.append(Example.model_validate_json(line))
-        except ValidationError:
+            examples.append(Example.model_validate(_example_of_row(json.loads(line), task)))
+        except ValueError:
             raise RecipeError(
                 f"`teacher.examples` {path.name!r}, line {number}: expected "
                 f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
             ) from None
     return examples
+
+
+def _example_of_row(content: Any, task: Task) -> Any:
+    """A line that is a row of the data, with human labels, as an example; other lines stay as they are."""
+    if not isinstance(content, dict) or "row" in content or task.columns == ["text"]:
+        return content
+    if not all(column in content for column in task.columns):
+        return content
+    label = content.get("label", content.get(task.human) if task.human else None)
+    further = {key: content[key] for key in ("reasoning", "answers") if key in content}
+    return {"row": {column: content[column] for column in task.columns}, "label": label, **further}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RowForm", "RowText", "row_text"]
+__all__ = ["RowForm", "RowText", "compared", "row_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class RowForm:
     question: str | None = None
     context: str | None = None
 
+    @property
+    def several(self) -> bool:
+        """Whether the annotator is shown several parts, each under its name."""
+        return self.pair or self.question is not None
+
     def read(self, row: Mapping[str, Any]) -> RowText | None:
         """The text of a row; None when there is nothing to label."""
         if self.tokens is not None:
@@ -53,7 +58,11 @@ class RowForm:
             parts = tuple((column, str(row.get(column) or "").strip()) for column in self.columns)
             return RowText(parts) if all(content for _, content in parts) else None
         text = row_text(row, self.columns)
-        return RowText((("text", text),), context=text) if text else None
+        if not text:
+            return None
+        # Entities are placed in the column as it is, white space around it included.
+        context = str(row[self.columns[0]]) if len(self.columns) == 1 else text
+        return RowText((("text", text),), context=context)
 
     def of_text(self, text: str) -> RowText:
         """A text that is in no row."""
@@ -66,3 +75,8 @@ def row_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
     if len(columns) == 1:
         return values[0][1] if values else ""
     return "\n".join(f"{column}: {value}" for column, value in values if value)
+
+
+def compared(text: str) -> str:
+    """A text as it is compared with another that may be the same row: without regard to case and white space."""
+    return " ".join(text.split()).casefold()

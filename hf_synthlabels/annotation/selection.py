@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from hf_synthlabels.annotation.rows import RowForm
+from hf_synthlabels.annotation.rows import RowForm, compared
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
+from hf_synthlabels.labels import Entity, Label, LabelSchema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,18 +27,30 @@ class ExampleSelection(StrictModel):
 
     method: Literal["fixed", "random", "balanced", "nearest", "diverse"] = "fixed"
     """`fixed`: the first ones; `random`: drawn once; `balanced`: drawn once, each label as often as any other as far as
-    there are examples; `diverse`: once, each the farthest from those before it; `nearest`: for each row those that are
-    most like it. The last two need an encoder."""
+    there are examples (several names: each set of names); `diverse`: once, each the farthest from those before it;
+    `nearest`: for each row those that are most like it. The last two need an encoder."""
     count: int = Field(default=8, ge=1)
     seed: int = 0
     encoder: str | None = None
 
 
 def fixed_examples(
-    examples: Sequence[Example], selection: ExampleSelection, form: RowForm, encode: Encode | None = None
+    examples: Sequence[Example],
+    selection: ExampleSelection,
+    schema: LabelSchema,
+    form: RowForm,
+    encode: Encode | None = None,
 ) -> list[Example]:
-    """The examples that all rows share, in the order in which they are shown; equal inputs give equal choices."""
-    if len(examples) <= selection.count and selection.method != "balanced":
+    """The examples that all rows share, in the order in which they are shown; equal inputs give equal choices.
+
+    Args:
+        examples: all that the recipe gives.
+        selection: how many, and how they are chosen.
+        schema: by which `balanced` tells labels apart.
+        form: what of an example is encoded.
+        encode: needed for `diverse` alone.
+    """
+    if len(examples) <= selection.count:
         return list(examples)
     generator = random.Random(selection.seed)
     match selection.method:
@@ -46,7 +59,8 @@ def fixed_examples(
         case "random":
             return generator.sample(list(examples), selection.count)
         case "balanced":
-            return _balanced(examples, selection.count, generator)
+            labels = [_group(example.read_label(schema, example.row_text(form))) for example in examples]
+            return _balanced(examples, labels, selection.count, generator)
         case "diverse":
             assert encode is not None
             vectors = encode([example.row_text(form).text for example in examples])
@@ -63,8 +77,9 @@ class NearestExamples:
         self._examples = list(examples)
         self._count = selection.count
         self._encode = encode
-        self._texts = [example.row_text(form).text.strip() for example in examples]
-        self._vectors = encode(self._texts)
+        texts = [example.row_text(form).text for example in examples]
+        self._compared = [compared(text) for text in texts]
+        self._vectors = encode(texts)
 
     def of(self, texts: Sequence[str]) -> list[list[Example]]:
         """The examples for each of several texts."""
@@ -75,23 +90,34 @@ class NearestExamples:
         for text, row in zip(texts, similarities, strict=True):
             # A stable order of equals, so that equal inputs give equal prompts.
             order = np.argsort(-row, kind="stable")
-            nearest = [int(place) for place in order if self._texts[place] != text.strip()][: self._count]
+            own = compared(text)
+            nearest = [int(place) for place in order if self._compared[place] != own][: self._count]
             chosen.append([self._examples[place] for place in reversed(nearest)])
         return chosen
 
 
-def _balanced(examples: Sequence[Example], count: int, generator: random.Random) -> list[Example]:
+def _group(label: Label) -> Hashable:
+    """What an example is balanced by: its label, of entities the names alone."""
+    if isinstance(label, tuple):
+        return frozenset(item.label if isinstance(item, Entity) else item for item in label)
+    return label
+
+
+def _balanced(
+    examples: Sequence[Example], labels: Sequence[Hashable], count: int, generator: random.Random
+) -> list[Example]:
     """In turn one of each label, until there are enough or none is left; then shuffled."""
-    groups: dict[str, list[Example]] = {}
-    for example in examples:
-        groups.setdefault(repr(example.label), []).append(example)
-    for group in groups.values():
+    groups: dict[Hashable, list[Example]] = {}
+    for example, label in zip(examples, labels, strict=True):
+        groups.setdefault(label, []).append(example)
+    turns = list(groups.values())
+    # Where not every label has a place, which have is drawn too.
+    generator.shuffle(turns)
+    for group in turns:
         generator.shuffle(group)
     chosen: list[Example] = []
     while len(chosen) < min(count, len(examples)):
-        for group in groups.values():
-            if group and len(chosen) < count:
-                chosen.append(group.pop())
+        chosen += [group.pop() for group in turns if group][: count - len(chosen)]
     generator.shuffle(chosen)
     return chosen
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.annotation.verdict import final_json, label_line, named_lines
-from hf_synthlabels.labels import Answer, Kind, LabelSchema, parse, read_name
+from hf_synthlabels.annotation.verdict import final_json, label_line, label_start, named_lines
+from hf_synthlabels.labels import Answer, Kind, LabelSchema, Token, parse, read_name
 from hf_synthlabels.labels.answer_lines import bare_lines
 
 __all__ = ["CHOICES", "PLAIN", "Question", "Reading", "Strategy"]
@@ -87,6 +87,24 @@ class Strategy:
                 return Reading(Answer("unparsed", reason="the answer has no line that begins with `label:`"))
             text = label
         return Reading(parse(schema, text, context, question))
+
+    def label_tokens(self, schema: LabelSchema, tokens: Sequence[Token]) -> Sequence[Token]:
+        """The tokens of an answer from the label on; none where they spell anything but one name."""
+        if self.rows_per_call > 1 or self.candidates or self.decide:
+            return ()
+        text = "".join(token.text for token in tokens)
+        value = final_json(text)
+        if isinstance(value, dict) and "label" in value:
+            return tokens if text.count('"label"') == 1 else ()
+        start = label_start(text) if self.reasoning or self.questions else 0
+        if start is None or read_name(schema, text[start:]) is None:
+            return ()
+        place = 0
+        for number, token in enumerate(tokens):
+            if place >= start:
+                return tokens[number:]
+            place += len(token.text)
+        return ()
 
     def _read_candidates(self, schema: LabelSchema, text: str) -> Reading:
         items = _stated_candidates(schema, text, reasoned=self.reasoning)

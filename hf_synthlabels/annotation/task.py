@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,8 +11,18 @@ from pydantic import Field, field_validator, model_validator
 from hf_synthlabels.annotation.rows import RowForm, RowText
 from hf_synthlabels.annotation.strategy import CHOICES, Question, Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel
-from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.labels import Kind, Label, LabelSchema, Scale, parse
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.labels import (
+    Kind,
+    Label,
+    LabelSchema,
+    Scale,
+    Span,
+    decode,
+    from_bio,
+    parse,
+    token_offsets,
+)
 
 __all__ = ["Example", "ScaleKeys", "SubQuestion", "Task"]
 
@@ -24,6 +35,10 @@ INSTRUCTIONS: dict[Kind, str] = {
     "question-answering": "Answer the question from the context.",
     "text-generation": "Answer the text.",
 }
+
+
+RESERVED = ("label", "labels", "answer", "candidates", "reasoning", "row")
+"""What the answer names by itself."""
 
 
 class Example(StrictModel):
@@ -42,24 +57,79 @@ class Example(StrictModel):
         """What of the example is shown."""
         return (form.read(self.row) if self.row else None) or form.of_text(self.text)
 
+    def check(self, schema: LabelSchema, form: RowForm, strategy: Strategy) -> None:
+        """An example must be a row like those that are asked for, with all that is asked about it.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        row = self.row_text(form)
+        if form.several and (not self.row or form.read(self.row) is None):
+            raise ConfigError(
+                f"`teacher.examples` has no `row` with {' and '.join(form.columns)} beside the label {self.label!r}. "
+                "Add it."
+            )
+        if not row.text.strip():
+            raise ConfigError(f"`teacher.examples` has no text beside the label {self.label!r}. Add it.")
+        self.read_label(schema, row)
+        for question in strategy.questions:
+            if self.answers.get(question.name) not in question.answers:
+                raise ConfigError(
+                    f"`teacher.examples` has {self.answers.get(question.name)!r} as answer to {question.name!r} for "
+                    f"{row.text[:40]!r}. Add to `answers` one of: {', '.join(question.answers)}."
+                )
+
     def read_label(self, schema: LabelSchema, row: RowText) -> Label:
         """The example's label.
 
         Raises:
             ConfigError: it is not in the schema, or does not stand in the example's text.
         """
+        try:
+            if (label := _decoded(schema, self.label, row)) is not None:
+                return label
+            answer = parse(schema, json.dumps({"label": self.label}), row.context, row.question)
+            if answer.label is not None:
+                return answer.label
+            reason = f": {answer.reason}."
+        except DataError as error:
+            reason = f". Use one of: {', '.join(schema.names)}." if schema.kind in CHOICES else f": {error}"
         shown = self.text or row.text
-        if schema.kind in CHOICES:
-            if self.label not in schema.names:
-                raise ConfigError(
-                    f"`teacher.examples` has the label {self.label!r} for {shown[:40]!r}. "
-                    f"Use one of: {', '.join(schema.names)}."
-                )
-            return str(self.label)
-        answer = parse(schema, json.dumps({"label": self.label}), row.context, row.question)
-        if answer.label is None:
-            raise ConfigError(f"`teacher.examples` has the label {self.label!r} for {shown[:40]!r}: {answer.reason}.")
-        return answer.label
+        raise ConfigError(f"`teacher.examples` has the label {self.label!r} for {shown[:40]!r}{reason}")
+
+
+def _decoded(schema: LabelSchema, value: Any, row: RowText) -> Label | None:
+    """A label that stands in an example as in a column of human labels; None where it stands as in an answer."""
+    if value == "abstain" and schema.abstain:
+        return "abstain"
+    items = value if isinstance(value, list) else []
+    match schema.kind:
+        case "text-classification" | "text-pair" | "text-scale" | "text-generation":
+            return decode(schema, value)
+        case "multi-label" if isinstance(value, list):
+            return decode(schema, value)
+        case "question-answering" if isinstance(value, dict):
+            span = decode(schema, value)
+            if isinstance(span, Span) and row.context[span.start : span.end] != span.text:
+                raise DataError(f"{span.text!r} does not stand at {span.start} in the context.")
+            return span
+        case "token-classification" if items and all(isinstance(item, str) for item in items):
+            return _tagged(schema, items, row.context)
+        case "token-classification" if items and all(isinstance(item, dict) and "start" in item for item in items):
+            return decode(schema, items, row.context)
+        case _:
+            return None
+
+
+def _tagged(schema: LabelSchema, tags: list[str], text: str) -> Label:
+    """Entities from one tag for each token of a text; tokens have a space between each two."""
+    tokens = token_offsets(text.split(" "))
+    if len(tokens) != len(tags):
+        raise DataError(f"there are {len(tags)} tags for {len(tokens)} tokens.")
+    entities = from_bio(tokens, tags, text)
+    if unknown := [entity.label for entity in entities if entity.label not in schema.names]:
+        raise DataError(f"the tag of {unknown[0]!r} is not in the schema.")
+    return entities
 
 
 class ScaleKeys(StrictModel):
@@ -110,6 +180,24 @@ class Task(StrictModel):
     decide: dict[str, dict[str, str]] = Field(default_factory=dict)
     candidates: int = Field(default=0, ge=0)
 
+    @field_validator("questions")
+    @classmethod
+    def _question_names(cls, questions: dict[str, SubQuestion]) -> dict[str, SubQuestion]:
+        for name in questions:
+            if not re.fullmatch(r"[A-Za-z]\w*", name) or name in RESERVED:
+                raise ValueError(
+                    f"has the name {name!r}. Use letters, digits and '_', and none of: {', '.join(RESERVED)}."
+                )
+        return questions
+
+    @field_validator("decide", mode="before")
+    @classmethod
+    def _quoted_answers(cls, decide: Any) -> Any:
+        for conditions in decide.values() if isinstance(decide, dict) else ():
+            if isinstance(conditions, dict) and any(isinstance(answer, bool) for answer in conditions.values()):
+                raise ValueError("has yes or no, which YAML reads as a truth value. Put them in quotes.")
+        return decide
+
     @field_validator("labels", mode="before")
     @classmethod
     def _quoted_names(cls, labels: Any) -> Any:
@@ -127,11 +215,15 @@ class Task(StrictModel):
             )
         if self.tokens is not None and self.kind != "token-classification":
             raise ValueError("`task.tokens` belongs to kind 'token-classification'. Remove it.")
+        if self.kind == "token-classification" and len(self.columns) != 1:
+            raise ValueError(f"`task.text` is {self.text!r}; entities are placed in one column. Give one, or `tokens`.")
         if (self.kind == "question-answering") != (self.question is not None and self.context is not None):
             raise ValueError(
                 f"`task.question` and `task.context` are {self.question!r} and {self.context!r}: kind "
                 "'question-answering' needs both, other kinds none."
             )
+        if len(set(self.columns)) != len(self.columns) or not self.columns:
+            raise ValueError(f"`task.text` is {self.text!r}. Name each column once.")
         return self
 
     @model_validator(mode="after")
@@ -143,17 +235,32 @@ class Task(StrictModel):
             )
         if self.candidates and (self.kind not in CHOICES or self.questions):
             raise ValueError("`task.candidates` needs a label chosen from a list, and no `questions`. Remove one.")
+        if self.candidates == 1:
+            raise ValueError("`task.candidates` is 1, which is one label. Give 2 or more, or remove it.")
         if self.decide and not self.questions:
-            raise ValueError("`task.decide` needs `task.questions`, whose answers decide.")
+            raise ValueError("`task.decide` needs `task.questions`, whose answers decide. Add them.")
+        if self.decide and self.kind not in CHOICES:
+            raise ValueError(
+                f"`task.decide` names one label, which kind {self.kind!r} has not. Remove it: the annotator then says "
+                "the label behind its answers."
+            )
         for label, conditions in self.decide.items():
-            if label not in [*self.labels, "abstain"]:
-                raise ValueError(f"`task.decide` has {label!r}, which is no label. Use: {', '.join(self.labels)}.")
-            for name, answer in conditions.items():
-                if name not in self.questions or answer not in self.questions[name].answers:
-                    raise ValueError(
-                        f"`task.decide.{label}` asks for {name!r} = {answer!r}, which no question can be answered."
-                    )
+            self._check_line(label, conditions)
         return self
+
+    def _check_line(self, label: str, conditions: dict[str, str]) -> None:
+        """A line of `decide` must name a label, and answers that there may be."""
+        labels = [*self.labels, *(["abstain"] if self.abstain else [])]
+        if label not in labels:
+            raise ValueError(f"`task.decide` has {label!r}, which is no label. Use: {', '.join(labels)}.")
+        for name, answer in conditions.items():
+            if name not in self.questions:
+                raise ValueError(f"`task.decide.{label}` names {name!r}. Use: {', '.join(self.questions)}.")
+            if answer not in self.questions[name].answers:
+                raise ValueError(
+                    f"`task.decide.{label}` has the answer {answer!r} to {name!r}. "
+                    f"Use: {', '.join(self.questions[name].answers)}."
+                )
 
     @property
     def columns(self) -> list[str]:

@@ -12,7 +12,7 @@ from hf_synthlabels.labels.answer_lines import bare_lines
 from hf_synthlabels.labels.json_values import final_value
 from hf_synthlabels.labels.schema import visible
 
-__all__ = ["final_json", "label_line", "named_lines"]
+__all__ = ["final_json", "label_line", "label_start", "named_lines"]
 
 # No quotation mark or bracket may lead: such a line quotes.
 LABEL_LINE = re.compile(
@@ -43,6 +43,12 @@ def label_line(text: str, *, whole: bool = False) -> str | None:
         return None
     rest = cleaned[starts[-1].end() :].strip()
     return rest if whole else next(iter(rest.splitlines()), "")
+
+
+def label_start(text: str) -> int | None:
+    """The character behind the last `label:` at the beginning of a line; None when there is none."""
+    starts = list(LABEL_LINE.finditer(text))
+    return starts[-1].start() + len(starts[-1][0].rstrip(" \t*_")) if starts else None
 
 
 def named_lines(text: str, names: list[str]) -> dict[str, str]:

@@ -117,7 +117,7 @@ def test_examples_in_json_mode_answer_in_json() -> None:
 def test_examples_in_json_mode_are_json_whatever_the_name() -> None:
     schema = LabelSchema.from_labels(['the "big" game', "back\\slash", "Fußball"])
     examples = [Example(text="x", label=name) for name in schema.names]
-    answers = [m.content for m in Prompt(schema, "?", examples, as_json=True).messages("x") if m.role == "assistant"]
+    answers = [m.content for m in Prompt(schema, "?", examples, as_json=True).messages("y") if m.role == "assistant"]
     assert [json.loads(answer) for answer in answers] == [{"label": name} for name in schema.names]
     assert answers[2] == '{"label": "Fußball"}'
 
