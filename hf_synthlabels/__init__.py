@@ -5,7 +5,7 @@ Importing this package registers the builder `load_dataset("hf_synthlabels", dat
 
 from pathlib import Path
 
-from hf_synthlabels.annotation import annotate, load, provenance, recipe_path, register_builder
+from hf_synthlabels.annotation import annotate, load, plan, provenance, recipe_path, register_builder
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
 
@@ -17,6 +17,7 @@ __all__ = [
     "annotate",
     "load",
     "metric_path",
+    "plan",
     "provenance",
     "recipe_path",
     "validate",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hf_synthlabels import cache_cli
 from hf_synthlabels.errors import DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
@@ -22,6 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Label with an LLM, prove the labels, train a small model on them. Start with: hf-synthlabels demo",
 )
+
+app.add_typer(cache_cli.app, name="cache")
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a packaged recipe.")]
 
@@ -73,6 +76,22 @@ def annotate(
     if output is not None:
         for file in write_table(splits, output):
             print(f"written: {file}")
+
+
+@app.command()
+def plan(
+    recipe: RecipeArgument,
+    sample: Annotated[int, typer.Option(help="Rows that are rendered of a source with more than 20,000.")] = 500,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a recipe will ask and cost, before anything is spent.
+
+    Example: hf-synthlabels plan recipe.yaml
+    """
+    from hf_synthlabels.annotation import plan as make_plan
+
+    made = make_plan(recipe, sample=sample)
+    print(made.to_json() if as_json else made)
 
 
 @app.command()

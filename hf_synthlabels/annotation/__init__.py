@@ -2,12 +2,14 @@
 
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
 from hf_synthlabels.annotation.annotator import Annotator
-from hf_synthlabels.annotation.opening import home
+from hf_synthlabels.annotation.opening import home, store_path
 from hf_synthlabels.annotation.output import Written, annotate_to_files
+from hf_synthlabels.annotation.plan import Plan, plan
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance
 from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Source
 from hf_synthlabels.annotation.registration import register_builder
+from hf_synthlabels.annotation.replay import export_answers
 from hf_synthlabels.annotation.selection import ExampleSelection
 from hf_synthlabels.annotation.strategy import Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
@@ -21,6 +23,7 @@ __all__ = [
     "Example",
     "ExampleSelection",
     "Output",
+    "Plan",
     "Price",
     "Prompt",
     "Recipe",
@@ -33,12 +36,15 @@ __all__ = [
     "Written",
     "annotate",
     "annotate_to_files",
+    "export_answers",
     "home",
     "load",
+    "plan",
     "provenance",
     "read_recipe",
     "read_yaml",
     "recipe_path",
     "register_builder",
+    "store_path",
     "validated",
 ]

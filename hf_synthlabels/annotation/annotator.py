@@ -75,6 +75,13 @@ class Annotator:
             yield from self._counted(run.finished())
         self._check_breaker(at_end=True)
 
+    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
+        """What would be asked for some rows; nobody is asked."""
+        run = _Run(self, rows)
+        for request in run.requests():
+            run.forget(request)
+            yield request
+
     def _counted(self, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
         for annotation in annotations:
             self.tally.count_row(annotation)
@@ -144,6 +151,14 @@ class _Run:
             if numbers:
                 for draw in range(self._annotator.draws):
                     yield self._request(_Call(tuple(numbers), draw))
+
+    def forget(self, request: Request) -> None:
+        """A request will never be answered: nothing is held for it."""
+        call = self._calls.pop(request.key)
+        if call.draw == self._annotator.draws - 1:
+            last = call.numbers[-1]
+            for number in [number for number in self._open if number <= last]:
+                del self._open[number]
 
     def take(self, completion: Completion) -> None:
         """Read what a request came to; an answer with too many or too few rows is asked for again in halves."""

@@ -174,7 +174,7 @@ def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
 def _metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
     """The account of one run of a recipe; ended even when the run breaks off."""
     teacher = recipe.teacher
-    price = teacher.price
+    price = teacher.known_price
     run = Run(
         scope=recipe.name,
         model=teacher.model,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -54,6 +55,7 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "parser_version": PARSER_VERSION,
         "tally": tally.to_dict(),
         "cost_usd": cost_usd(recipe, tally),
+        "price": _price(recipe),
         "annotation_s": round(seconds, 3),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": version,
@@ -70,11 +72,17 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
     return {key: content[key] for key in keys if content[key] != usual[key]}
 
 
+def _price(recipe: Recipe) -> dict[str, Any] | None:
+    """What the cost was computed with, and where the price was seen."""
+    price = recipe.teacher.known_price
+    return None if price is None else {key: value for key, value in asdict(price).items() if value not in (None, "")}
+
+
 def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
-    """What the requests of a run cost; None when they were paid for at a price that the recipe does not give."""
+    """What the requests of a run cost; None when nobody knows the price of the model."""
     if recipe.teacher.client == "embedding":
         return 0.0
-    price = recipe.teacher.price
+    price = recipe.teacher.known_price
     if price is None:
         return None
     return price.usd(Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens))

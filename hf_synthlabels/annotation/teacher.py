@@ -10,7 +10,8 @@ from pydantic import Field, model_validator
 from hf_synthlabels.annotation.selection import ExampleSelection
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
-from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, Usage
+from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, list_price
+from hf_synthlabels.clients import Price as KnownPrice
 
 __all__ = ["Price", "Teacher"]
 
@@ -30,12 +31,14 @@ class Price(StrictModel):
     cached_input_usd_per_mtok: float | None = Field(default=None, ge=0)
     """For prompt tokens that the server had cached; None when they cost the same."""
 
-    def usd(self, usage: Usage) -> float:
-        """What so many tokens cost."""
-        cached = self.cached_input_usd_per_mtok
-        known = 0 if cached is None else usage.cached_tokens
-        prompt = (usage.prompt_tokens - known) * self.input_usd_per_mtok + known * (cached or 0.0)
-        return (prompt + usage.completion_tokens * self.output_usd_per_mtok) / 1e6
+    batch_share: float = Field(default=1.0, gt=0, le=1)
+    """What is paid of it for requests in batches."""
+
+    def known(self) -> KnownPrice:
+        """The same for computing with."""
+        return KnownPrice(
+            self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok, self.batch_share
+        )
 
 
 class Teacher(StrictModel):
@@ -76,6 +79,13 @@ class Teacher(StrictModel):
     file: str | None = None
     key: str | None = None
     answer: str = "answer"
+
+    @property
+    def known_price(self) -> KnownPrice | None:
+        """The recipe's own price, else the list price of the model; None when nobody knows."""
+        if self.price is not None:
+            return self.price.known()
+        return list_price(self.model or "", self.base_url) if self.client == "openai" else None
 
     @property
     def reasons(self) -> bool:

@@ -10,17 +10,19 @@ from hf_synthlabels.clients.base import (
     Usage,
 )
 from hf_synthlabels.clients.cached import CachedClient, RequestKeys
-from hf_synthlabels.clients.chat import ResponseFormat, Sampling
+from hf_synthlabels.clients.chat import ResponseFormat, Sampling, chat_identity
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
 from hf_synthlabels.clients.ledger import Run
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
+from hf_synthlabels.clients.prices import Price, list_price
 from hf_synthlabels.clients.probe import probed_format, recorded_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
 from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.store import ResponseStore, canonical_hash
+from hf_synthlabels.clients.tokens import estimate_message_tokens, estimate_tokens
 from hf_synthlabels.clients.transport import read_key
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "Message",
     "Meter",
     "OpenAIClient",
+    "Price",
     "RecordedClient",
     "Request",
     "RequestKeys",
@@ -45,6 +48,10 @@ __all__ = [
     "ScriptedClient",
     "Usage",
     "canonical_hash",
+    "chat_identity",
+    "estimate_message_tokens",
+    "estimate_tokens",
+    "list_price",
     "model_path",
     "probed_format",
     "read_key",

@@ -19,7 +19,7 @@ from hf_synthlabels.clients.base import Commit
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
 from hf_synthlabels.errors import StoreError
 
-__all__ = ["CREATE_TABLES", "ResponseStore", "checksum", "canonical_hash"]
+__all__ = ["CREATE_TABLES", "ResponseStore", "canonical_hash", "checksum"]
 
 ROWS_PER_STATEMENT = 200
 
@@ -56,7 +56,7 @@ Work = Callable[[sqlite3.Connection], object]
 
 
 def canonical_hash(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of a content as canonical JSON: equal contents have equal hashes, whatever the order of their keys."""
+    """The SHA-256 of a content as canonical JSON, so that the order of keys does not matter."""
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     # Half a surrogate pair can not be encoded otherwise.
     return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
@@ -144,6 +144,8 @@ class ResponseStore:
 
     def end_run(self, run: Run) -> None:
         """Give back what was reserved for a run and not spent."""
+        # What its requests came to is summed up, and written at the end of a group: before this one.
+        self.flush()
         self._hand_over(lambda connection: end_run(connection, run))
 
     def select(self, query: str, values: Iterable[Any] = ()) -> list[tuple[Any, ...]]:

@@ -91,7 +91,7 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
     spent = (
         f"answers: {tally['requests']:,} asked for, {tally['stored']:,} from the store; "
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
-        f"cost: {'unknown (no `teacher.price`)' if cost is None else f'{cost:.4f} USD'}"
+        f"cost: {'unknown (no list price of the model; give `teacher.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
     return [spent, *(f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())]
 
