@@ -101,6 +101,8 @@ def check_measure(metric: str, kind: str | None = None) -> None:
     known.sort(key="coverage".__eq__)
     if metric in known:
         return
+    if metric in UNGATED:
+        raise ConfigError(f"`metric` is {metric!r}, of which neither more nor less is better: ask for mae or rmse.")
     close = difflib.get_close_matches(str(metric), known, n=1, cutoff=0.5)
     meant = f" Did you mean {close[0]!r}?" if close else ""
     of_kind = "" if kind is None else f", which labels of kind {kind!r} have not"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -10,8 +11,9 @@ import evaluate
 from hf_synthlabels import statistics
 
 _DESCRIPTION = """
-Agreement of LLM labels (predictions) with human labels (references): accuracy, macro F1, weighted F1 and Cohen's kappa,
-each with its confidence interval. A prediction that is missing is a mistake, and is reported apart as coverage.
+Agreement of LLM labels (predictions) with human labels (references), each score with its confidence interval: for one
+name per row accuracy, macro F1, weighted F1 and Cohen's kappa; other scores for sets of names, numbers, entities,
+answers and texts. A prediction that is missing is a mistake, and is reported apart as coverage.
 """
 
 _CITATION = """
@@ -26,17 +28,24 @@ _CITATION = """
 _KWARGS_DESCRIPTION = """
 Options at load:
     config_name: "strings" (the default) for label names, "integers" for class numbers.
+    kind: of label: "text-classification" (the default), "text-pair", "multi-label", "text-scale",
+        "token-classification", "question-answering" or "text-generation".
+    low, high, step: of a text-scale; without a step nothing is said of "within one step".
     level: confidence level of the intervals, 0.95 by default.
     resamples: of the bootstrap, 2000 by default.
     bootstrap_seed: 0 by default; the same seed gives the same intervals.
 
 Args:
-    predictions: one label per row; None, or -1 among integers, where the LLM gave none.
-    references: the human label of each row; rows where it is None, or -1 among integers, are left out and counted.
+    predictions: one label per row; None, or -1 among integers, where the LLM gave none. By the kind a label is a name,
+        a list of names, a number, a list of {"start", "end", "label"}, or a text.
+    references: the human label of each row; rows where it is None, or -1 among integers, are left out and counted. For
+        question-answering and text-generation a list of right texts, of which the best counts.
+        A number that is not on the scale is no label.
 
 Returns:
-    accuracy, macro_f1, weighted_f1, kappa, coverage: each a float, with its ends under <name>_low and <name>_high.
-    Of kappa, only rows with a prediction count. nan where a score is undefined.
+    For one name per row accuracy, macro_f1, weighted_f1, kappa, coverage, and for other kinds the scores of their own:
+    each a float, with its ends under <name>_low and <name>_high. Of kappa, bias and correlations, only rows with a
+    prediction count. nan where a score is undefined.
     n, n_unlabelled, n_unreferenced: rows scored, of these rows without a prediction, rows left out.
 
 Examples:
@@ -44,46 +53,110 @@ Examples:
     >>> scores = metric.compute(predictions=["a", "b", None, "b"], references=["a", "b", "a", "b"])
     >>> scores["accuracy"], scores["coverage"], scores["n_unlabelled"]
     (0.75, 0.75, 1)
+    >>> metric = evaluate.load("metrics/label_agreement", "strings", kind="multi-label")
+    >>> scores = metric.compute(predictions=[["a"], [], None], references=[["a", "b"], [], ["b"]])
+    >>> scores["micro_f1"], scores["accuracy"]
+    (0.5, 0.3333333333333333)
 """
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "kappa", "coverage")
-# evaluate refuses a batch of "string" whose first value is None; of "large_string" it does not.
+# evaluate refuses a batch of "string" whose first value is None; of "large_string" it does not. So it is with List and
+# LargeList.
 LABELS = {"strings": "large_string", "integers": "int32"}
+TEXTS = ("question-answering", "text-generation")
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
 class LabelAgreement(evaluate.Metric):
     def __init__(
-        self, *args: Any, level: float = 0.95, resamples: int = 2000, bootstrap_seed: int = 0, **kwargs: Any
+        self,
+        *args: Any,
+        kind: str = "text-classification",
+        low: float | None = None,
+        high: float | None = None,
+        step: float | None = None,
+        level: float = 0.95,
+        resamples: int = 2000,
+        bootstrap_seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        self.options: dict[str, Any] = {"level": level, "resamples": resamples, "seed": bootstrap_seed}
         # A wrong option is to fail here: an error in _compute would lose the batch.
-        statistics.agreement(statistics.ConfusionMatrix((), ()), **self.options)
+        if kind not in statistics.MEASURES:
+            raise ValueError(f"`kind` is {kind!r}: give one of {', '.join(statistics.MEASURES)}.")
+        if kind == "text-scale" and (low is None or high is None or low >= high):
+            raise ValueError(f"`low` is {low!r} and `high` {high!r}: say where the scale begins and where it ends.")
+        self.kind = kind
+        self.low, self.high, self.step = low, high, step
+        self.drawing = statistics.Drawing(level, resamples, bootstrap_seed)
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
-        kind = "strings" if self.config_name == "default" else self.config_name
-        if kind not in LABELS:
-            raise ValueError(f"`config_name` is {kind!r}: give one of {', '.join(LABELS)}.")
-        label = datasets.Value(LABELS[kind])
+        labels = "strings" if self.config_name == "default" else self.config_name
+        if labels not in LABELS:
+            raise ValueError(f"`config_name` is {labels!r}: give one of {', '.join(LABELS)}.")
+        prediction, reference = self._types(datasets.Value(LABELS[labels]))
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
             citation=_CITATION,
             inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features({"predictions": label, "references": label}),
+            features=datasets.Features({"predictions": prediction, "references": reference}),
         )
 
+    def _types(self, name: Any) -> tuple[Any, Any]:
+        """The types of predictions and references."""
+        text, place = datasets.Value("large_string"), datasets.Value("int32")
+        if self.kind in TEXTS:
+            return text, datasets.LargeList(text)
+        label = {
+            "multi-label": datasets.LargeList(name),
+            "text-scale": datasets.Value("float64"),
+            "token-classification": datasets.LargeList({"start": place, "end": place, "label": name}),
+        }.get(self.kind, name)
+        return label, label
+
     def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, float]:
-        rows = [(human, llm) for human, llm in zip(references, predictions, strict=True) if human not in (None, -1)]
-        human = [str(label) for label, _ in rows]
-        llm = [None if label in (None, -1) else str(label) for _, label in rows]
-        scores = statistics.agreement(statistics.ConfusionMatrix.from_labels(human, llm), **self.options)
+        pairs = zip(map(self._label, references), map(self._label, predictions), strict=True)
+        rows = [(human, llm) for human, llm in pairs if human is not None]
+        scores = self._agreement([human for human, _ in rows], [llm for _, llm in rows])
         out: dict[str, float] = {}
-        for name in SCORES:
-            interval = getattr(scores, name)
+        for name, interval in scores.items():
             out |= {name: interval.estimate, f"{name}_low": interval.low, f"{name}_high": interval.high}
         return out | {
             "n": len(rows),
-            "n_unlabelled": llm.count(None),
+            "n_unlabelled": sum(llm is None for _, llm in rows),
             "n_unreferenced": len(references) - len(rows),
         }
+
+    def _label(self, value: Any) -> Any:
+        """A label as the scores want it; None where there is none."""
+        if value is None:
+            return None
+        match self.kind:
+            case "text-classification" | "text-pair":
+                return None if value == -1 else str(value)
+            case "multi-label":
+                return [str(name) for name in value]
+            case "text-scale":
+                # nan, too, is on no scale.
+                return value if self.low <= value <= self.high else None
+            case "token-classification":
+                return [(each["start"], each["end"], str(each["label"])) for each in value]
+            case _:
+                return value or None if isinstance(value, list) else value
+
+    def _agreement(self, human: list[Any], llm: list[Any]) -> Mapping[str, statistics.Interval]:
+        drawing, kind = self.drawing, self.kind
+        if kind == "text-scale":
+            ends = {"low": self.low, "high": self.high, "step": self.step}
+            return statistics.scale_agreement(human, llm, **ends, drawing=drawing).scores
+        if kind in TEXTS:
+            return statistics.text_agreement(human, llm, drawing).scores
+        if kind == "multi-label":
+            names = sorted({name for row in (*human, *llm) for name in row or ()})
+            return statistics.multilabel_agreement(human, llm, names, drawing).scores
+        if kind == "token-classification":
+            names = sorted({place[2] for row in (*human, *llm) for place in row or ()})
+            return statistics.entity_agreement(human, llm, names, drawing=drawing).scores
+        matrix = statistics.ConfusionMatrix.from_labels(human, llm)
+        found = statistics.agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+        return {name: getattr(found, name) for name in SCORES}

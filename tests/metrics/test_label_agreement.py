@@ -62,8 +62,73 @@ def test_no_reference_at_all_gives_nan_and_counts_instead_of_an_error(load: Any)
     assert (scores["n"], scores["n_unreferenced"]) == (0, 2)
 
 
+KINDS: list[tuple[str, list[Any], list[Any], dict[str, float]]] = [
+    (
+        # One of two rows is right; the third has no reference.
+        "text-pair",
+        ["x", "x", "y"],
+        ["x", "y", None],
+        {"accuracy": 1 / 2},
+    ),
+    (
+        # a: one of one; b: human 2, predicted 0. The row without a prediction is wrong as a set.
+        "multi-label",
+        [None, ["a"], []],
+        [["b"], ["a", "b"], []],
+        {"accuracy": 1 / 3, "coverage": 2 / 3, "micro_f1": 2 * 1 / (1 + 3), "macro_f1": 1 / 2},
+    ),
+    (
+        # Errors at worst 3 (of human 2 on 1 to 5), 1, 0; the last prediction is off the scale and so at worst 4.
+        "text-scale",
+        [None, 4.0, 3.0, 9.0],
+        [2.0, 5.0, 3.0, 1.0],
+        {"mae": 8 / 4, "mae_answered": 1 / 2, "coverage": 2 / 4, "accuracy": 1 / 4, "bias": -1 / 2},
+    ),
+    (
+        "token-classification",
+        [None, [{"start": 0, "end": 2, "label": "x"}, {"start": 3, "end": 4, "label": "x"}], []],
+        [[], [{"start": 0, "end": 2, "label": "x"}, {"start": 3, "end": 5, "label": "x"}], []],
+        {"entity_f1": 1 / 2, "boundary_f1": 1 / 2, "accuracy": 1 / 3, "coverage": 2 / 3},
+    ),
+    ("question-answering", [None, "the Eiffel Tower"], [["Rome"], ["tower", "Eiffel tower"]], {"exact_match": 1 / 2}),
+    ("text-generation", ["a b c", "x"], [["b c d"], []], {"token_f1": 2 * 2 / (2 + 3), "n": 1, "n_unreferenced": 1}),
+]
+
+
+@pytest.mark.parametrize(("kind", "predictions", "references", "expected"), KINDS, ids=[case[0] for case in KINDS])
+def test_other_kinds_by_hand(
+    load: Any, kind: str, predictions: list[Any], references: list[Any], expected: dict[str, float]
+) -> None:
+    ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
+    scores = load(kind=kind, resamples=50, **ends).compute(predictions=predictions, references=references)
+    for name, value in expected.items():
+        assert scores[name] == pytest.approx(value), name
+    for name in scores:
+        if f"{name}_low" in scores and not math.isnan(scores[name]):
+            assert scores[f"{name}_low"] <= scores[name] <= scores[f"{name}_high"] or math.isnan(scores[f"{name}_low"])
+
+
+@pytest.mark.parametrize("kind", [case[0] for case in KINDS])
+def test_other_kinds_without_a_reference_give_nan_and_counts(load: Any, kind: str) -> None:
+    ends = {"low": 1, "high": 5} if kind == "text-scale" else {}
+    scores = load(kind=kind, resamples=50, **ends).compute(predictions=[None, None], references=[None, None])
+    assert (scores["n"], scores["n_unreferenced"]) == (0, 2)
+    assert math.isnan(scores["coverage"])
+
+
+def test_integers_are_names_in_other_kinds_too(load: Any) -> None:
+    scores = load("integers", kind="multi-label", resamples=50).compute(
+        predictions=[[0], [1]], references=[[0], [0, 1]]
+    )
+    assert scores["micro_f1"] == pytest.approx(2 * 2 / (2 + 3))
+
+
 def test_wrong_options_fail_at_load(load: Any) -> None:
     with pytest.raises(ValueError, match=r"`config_name` is 'floats'"):
         load("floats")
     with pytest.raises(ConfigError, match="`level` is 95"):
         load(level=95)
+    with pytest.raises(ValueError, match="`kind` is 'scale': give one of text-classification"):
+        load(kind="scale")
+    with pytest.raises(ValueError, match="`low` is None and `high` 5: say where"):
+        load(kind="text-scale", high=5)
