@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from hf_synthlabels.clients import CachedClient, Completion, Message, OpenAIClient, Request, ResponseStore
 from hf_synthlabels.errors import AllFailedError, StoreError
-from tests.clients.chat_server import ChatServer, Reply, error
+from tests.clients.chat_server import ChatServer, Reply, chat_completion, error
 
 
 def ask(key: int) -> Request:
@@ -105,11 +106,8 @@ def test_the_limits_of_an_answer_are_heeded() -> None:
 
     def answer(_: dict[str, Any]) -> Reply:
         sent.append(time.monotonic())
-        from tests.clients.chat_server import chat_completion, ok
-
-        status, _, content = ok(chat_completion("good"))  # type: ignore[misc]
         headers = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "300ms"}
-        return (status, headers if len(sent) == 1 else {}, content)
+        return 200, headers if len(sent) == 1 else {}, json.dumps(chat_completion("good")).encode()
 
     with ChatServer(answer) as server:
         assert answered(list(open_client(server, max_in_flight=1).complete(map(ask, range(3)))), 3)
@@ -138,7 +136,8 @@ def test_answers_that_can_not_be_kept_end_the_run(tmp_path: Path) -> None:
 
 def test_through_a_client_that_the_caller_has_configured() -> None:
     def answer(body: dict[str, Any]) -> Reply:
-        return error(429, "slow down", Retry_After="0") if len(server.bodies) == 1 else body["messages"][-1]["content"]
+        refused = len(server.bodies) == 1
+        return error(429, "slow down", Retry_After="0") if refused else str(body["messages"][-1]["content"])
 
     with ChatServer(answer) as server:
         sdk = openai.AsyncOpenAI(base_url=server.base_url, api_key="secret", max_retries=7)
