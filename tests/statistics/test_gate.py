@@ -33,6 +33,13 @@ def test_parse_reads_what_str_writes() -> None:
         ("accuracy>=70", r"`threshold` is 70.0: give a number from 0 to 1"),
         ("accuracy>=-0.1", r"`threshold` is -0.1"),
         ("accuracy>=nan", r"`threshold` is nan"),
+        ("mae>=0.5", r"`gate` is 'mae>=0.5': of mae less is better, so write 'mae<=0.5'"),
+        ("macro_f1<=0.5", r"of macro_f1 more is better, so write 'macro_f1>=0.5'"),
+        ("mae<=-1", r"`threshold` is -1.0: give a number of at least 0"),
+        ("mae<=inf", r"`threshold` is inf"),
+        ("hamming_loss<=2", r"`threshold` is 2.0: give a number from 0 to 1"),
+        ("icc>=-2", r"`threshold` is -2.0: give a number from -1 to 1"),
+        ("bias>=0", r"`metric` is 'bias', of which neither more nor less is better"),
     ],
 )
 def test_parse_says_what_is_wrong(text: str, match: str) -> None:
@@ -58,6 +65,36 @@ def test_accuracy_below_the_threshold_needs_none_to_pass_but_some_to_fail() -> N
     verdict = Gate("accuracy", 0.7).judge(wilson(30, 50), 50)
     assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, 81)
     assert "about 81 in all would do to show that it fails" in str(verdict)
+
+
+def test_a_share_of_all_rows_needs_the_rows_of_the_wilson_formula_whatever_its_name() -> None:
+    assert Gate("within_one", 0.7).judge(wilson(40, 50), 50).rows_needed == 81
+    # Of answered rows only, the human-labelled rows are scaled.
+    answered = wilson(40, 50)
+    needed = Gate("accuracy_answered", 0.7).judge(answered, 100).rows_needed
+    assert needed == math.ceil(100 * ((answered.estimate - answered.low) / 0.1) ** 2)
+
+
+def test_an_error_passes_below_its_threshold() -> None:
+    gate = Gate.parse("mae <= 0.7")
+    assert str(gate) == "mae <= 0.7"
+    assert gate.judge(interval(0.5, 0.6, 0.7), 100).verdict == "pass"
+    assert gate.judge(interval(0.7, 0.8, 0.9), 100).verdict == "too_few_human_labels"
+    failed = gate.judge(interval(0.71, 0.8, 0.9), 100)
+    assert failed.verdict == "fail"
+    assert str(failed) == "mae <= 0.7: fail (lower end 0.710, n = 100)"
+    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "mae <= 0.7: pass (upper end 0.650, n = 100)"
+
+
+def test_an_error_that_few_labels_leave_open_tells_the_rows() -> None:
+    gate = Gate("mae", 0.7)
+    # The upper half-width .2 must become .1: four times the rows.
+    open_below = gate.judge(interval(0.5, 0.6, 0.8), 100)
+    assert (open_below.rows_needed, open_below.rows_to_fail) == (400, None)
+    # The lower half-width .2 must become .1.
+    open_above = gate.judge(interval(0.6, 0.8, 0.9), 100)
+    assert (open_above.rows_needed, open_above.rows_to_fail) == (None, 400)
+    assert GateVerdict.from_dict(open_above.to_dict()) == open_above
 
 
 def test_kappa_of_answered_rows_is_reckoned_in_human_labelled_rows() -> None:
