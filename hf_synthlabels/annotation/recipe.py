@@ -22,6 +22,9 @@ __all__ = ["DATA_VARIABLE", "Output", "Recipe", "Source"]
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
 
+UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
+"""Keys of a task that change nothing but the prompt and what is read of the answer."""
+
 
 class Source(StrictModel):
     """Where the rows come from: the arguments of `datasets.load_dataset`."""
@@ -64,10 +67,31 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _schema(self) -> Self:
         self.task.schema_of_labels()
-        if self.task.rows_per_call > 1 and self.teacher.client not in ("openai", "transformers"):
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_of_the_teacher(self) -> Self:
+        task, client = self.task, self.teacher.client
+        unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
+        for key in unread:
+            if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
+                raise ValueError(f"`task.{key}` is given, but client {client!r} reads no prompt. Remove it.")
+        selection = self.teacher.example_selection
+        if selection is None:
+            return self
+        if not self.teacher.examples:
             raise ValueError(
-                f"`task.rows_per_call` is {self.task.rows_per_call}, but client {self.teacher.client!r} reads no "
-                "prompt. Remove it."
+                "`teacher.example_selection` chooses among `teacher.examples`, and there are none. Add examples."
+            )
+        if selection.method == "nearest" and task.rows_per_call > 1:
+            raise ValueError(
+                "`teacher.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is "
+                f"{task.rows_per_call}. Use another method, or ask for one row."
+            )
+        if selection.method == "balanced" and task.kind in ("question-answering", "text-generation"):
+            raise ValueError(
+                f"`teacher.example_selection.method` is 'balanced', but labels of kind {task.kind!r} are all "
+                "different. Use random or diverse."
             )
         return self
 
