@@ -158,9 +158,7 @@ def test_tags_may_be_codes() -> None:
         {
             "tokens": List(Value("string")),
             "tags": List(ClassLabel(names=names)),
-            "llm_label": List(
-                {"start": Value("int32"), "end": Value("int32"), "label": ClassLabel(names=["per", "loc"])}
-            ),
+            "llm_label": List({"start": place, "end": place, "label": ClassLabel(names=["per", "loc"])}),
         }
     )
     codes = [[names.index(tag) for tag in row] for row in TAGS]
@@ -204,7 +202,7 @@ def test_answers_of_every_form_are_read(human: Any, expected: float) -> None:
 
 
 def test_questions_that_no_human_answered_are_not_scored() -> None:
-    unanswerable = {"text": [], "answer_start": []}
+    unanswerable: dict[str, Any] = {"text": [], "answer_start": []}
     llm = {"text": "x", "start": 0}
     columns = Columns(label=[unanswerable, {"text": ["x"], "answer_start": [0]}], llm_label=[llm, llm])
     report = validate(columns, kind="question-answering", **FAST)
@@ -217,7 +215,7 @@ def test_generated_texts_that_look_like_json_are_texts() -> None:
 
 
 def test_an_empty_list_is_a_label_unless_the_status_says_otherwise() -> None:
-    columns = {"label": [[], []], "llm_label": [[], []]}
+    columns: dict[str, Any] = {"label": [[], []], "llm_label": [[], []]}
     assert validate(Columns(**columns), names=["a"], kind="multi-label", **FAST).coverage.estimate == 1
     status = ["labelled", "failed"]
     report = validate(Columns(**columns, llm_label_status=status), names=["a"], kind="multi-label", **FAST)

@@ -1,0 +1,62 @@
+"""Tables in formats that do not know label types."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+
+from hf_synthlabels.publishing import read_table, write_table
+
+NAMES = ClassLabel(names=["film", "sport"])
+FEATURES = Features(
+    {
+        "one": NAMES,
+        "several": List(NAMES),
+        "entities": List({"start": Value("int32"), "label": NAMES}),
+        "answer": {"text": Value("string"), "start": Value("int32")},
+        "number": Value("float64"),
+    }
+)
+ROWS: dict[str, list[Any]] = {
+    "one": [1, -1, None],
+    "several": [[0, 1], [], None],
+    "entities": [[{"start": 3, "label": 1}], [], None],
+    "answer": [{"text": "é", "start": 2}, None, None],
+    "number": [0.5, 2.0, None],
+}
+SPELT: list[list[Any]] = [
+    ["sport", ["film", "sport"], [{"start": 3, "label": "sport"}], {"text": "é", "start": 2}, 0.5],
+    # -1 is how a ClassLabel says that there is no label: not the last of its names.
+    [None, [], [], None, 2.0],
+    [None, None, None, None, None],
+]
+
+
+def splits() -> DatasetDict:
+    return DatasetDict({"train": Dataset.from_dict(ROWS, features=FEATURES)})
+
+
+def test_json_lines_spell_labels_out_however_deep_they_stand(tmp_path: Path) -> None:
+    write_table(splits(), tmp_path / "t.jsonl")
+    lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [list(line.values()) for line in lines] == SPELT
+    assert list(lines[0]) == list(ROWS)
+
+
+def test_csv_holds_lists_as_json(tmp_path: Path) -> None:
+    write_table(splits(), tmp_path / "t.csv")
+    rows = read_table(tmp_path / "t.csv")["train"]
+    for number, spelt in enumerate(SPELT):
+        found = list(rows[number].values())
+        assert [found[0], found[4]] == [spelt[0], spelt[4]]
+        assert [None if cell is None else json.loads(cell) for cell in found[1:4]] == spelt[1:4]
+
+
+def test_parquet_keeps_the_types(tmp_path: Path) -> None:
+    write_table(splits(), tmp_path / "t.parquet")
+    rows = read_table(tmp_path / "t.parquet")["train"]
+    assert rows.features == FEATURES
+    assert rows["several"] == ROWS["several"]
