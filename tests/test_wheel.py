@@ -31,8 +31,7 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/metrics/label_agreement/label_agreement.py",
         "hf_synthlabels/configs/recipes/conference_titles.yaml",
         "hf_synthlabels/configs/studies/conference_titles.yaml",
-        "hf_synthlabels/annotation/templates/classification_system.txt",
-        "hf_synthlabels/annotation/templates/classification_user.txt",
+        "hf_synthlabels/annotation/templates/system.txt",
         "hf_synthlabels/publishing/templates/study.html",
     }
     assert expected <= files
