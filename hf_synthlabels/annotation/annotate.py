@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import hashlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import yaml
 
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.opening import open_annotator
+from hf_synthlabels.annotation.opening import home, open_annotator
 from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
@@ -70,16 +71,12 @@ def load(recipe: Recipe | dict[str, Any] | str | Path, **arguments: Any) -> Any:
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
     register_builder()
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(recipe) if isinstance(recipe, (str, Path)) else None
-        if path is not None and not path.is_file():
-            path = recipe_path(str(recipe)) if path.suffix not in (".yaml", ".yml") else path
-        if path is None:
-            path = Path(scratch) / "recipe.yaml"
-            path.write_text(yaml.safe_dump(_absolute(read_recipe(recipe)), sort_keys=False), encoding="utf-8")
-        # Read it here first: a wrong recipe is told before `datasets` looks for its file.
-        Recipe.from_yaml(path)
-        return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
+    path = Path(recipe) if isinstance(recipe, (str, Path)) else _kept(read_recipe(recipe))
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        path = recipe_path(str(recipe))
+    # Read it here first: a wrong recipe is told before `datasets` looks for its file.
+    Recipe.from_yaml(path)
+    return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
 
 
 def annotate(
@@ -149,6 +146,19 @@ def _annotated_stream(
                 yield from table.to_pylist()
 
     return datasets.IterableDataset.from_generator(rows, features=features)
+
+
+def _kept(recipe: Recipe) -> Path:
+    """A file with a recipe that was in none; it stays, since a stream reads it whenever it is read."""
+    content = yaml.safe_dump(_absolute(recipe), sort_keys=False).encode()
+    path = home() / "recipes" / f"{recipe.name}-{hashlib.sha256(content).hexdigest()[:16]}.yaml"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Another process may do the same: it must never see half a file.
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_bytes(content)
+        part.replace(path)
+    return path
 
 
 def _absolute(recipe: Recipe) -> dict[str, Any]:
