@@ -17,7 +17,8 @@ __all__ = ["METHOD", "Drawing", "RowScore", "Rows", "divided", "even_shares", "o
 METHOD = "bootstrap: rows, smoothed"
 
 CHUNK = 256
-"""Resamples that are scored at once: bounds the memory at CHUNK x distinct rows numbers."""
+MOST_NUMBERS = 2_000_000
+"""Resamples that are scored at once, and fewer where their number x distinct rows would be more than that."""
 
 RowScore = Callable[[Ints | Floats, Floats], Floats]
 """A score of resamples, shape (R,): from how often each distinct row was drawn, (R, C), and these rows, (C, d)."""
@@ -149,6 +150,7 @@ def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints, Floats]]:
     cells, place = np.unique(population, axis=0, return_inverse=True)
     shares = np.bincount(place.ravel(), weights=weights, minlength=len(cells))
     rng = np.random.default_rng(drawing.seed)
-    for start in range(0, drawing.resamples, CHUNK):
-        count = min(CHUNK, drawing.resamples - start)
+    chunk = max(1, min(CHUNK, MOST_NUMBERS // len(cells)))
+    for start in range(0, drawing.resamples, chunk):
+        count = min(chunk, drawing.resamples - start)
         yield rng.multinomial(size, shares / shares.sum(), size=count), cells
