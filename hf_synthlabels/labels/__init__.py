@@ -9,8 +9,9 @@ from hf_synthlabels.labels.names import read_name
 from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
-from hf_synthlabels.labels.spans import Projection, normalised_words, project
+from hf_synthlabels.labels.spans import Projection, project
 from hf_synthlabels.labels.values import Entity, Label, Span, answer_text, decode, encode
+from hf_synthlabels.labels.words import normalised_words
 
 __all__ = [
     "KINDS",

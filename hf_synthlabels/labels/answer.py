@@ -18,7 +18,7 @@ class Answer:
     label: Label | None = None
     reason: str = ""
     rung: str = ""
-    """How a text was found in its context, where it was: `exact`, `normalised` or `closest`."""
+    """How a text was found in its context: `exact`, `normalised` or `closest`; with `-ambiguous` in several places."""
 
 
 def unparsed(reason: str) -> Answer:

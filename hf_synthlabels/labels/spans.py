@@ -2,62 +2,56 @@
 
 The ladder, from the strictest rung down; the first that finds anything decides:
 
-1. `exact`: the answer stands in the context, best as whole words; of several places the first is taken, as SQuAD does;
-2. `normalised`: its words stand there in order, without regard to case, punctuation, articles and the form of quotes;
-3. `closest`: of the answer's words, those that the question does not have already stand in one place of the context
-   in order; or one window of the context shares enough words with them, by F1 (SQuAD, Rajpurkar et al. 2016) at
-   least `CLOSEST_F1`, and no other window comes as close.
+1. `exact`: the answer stands in the context, as whole words;
+2. `normalised`: its words stand there in order, without regard to case, punctuation, articles, accents, the form of
+   quotes, and whether two to twenty are digits; or the answer does so, exactly or thus, without the remark in brackets
+   that it ends with;
+3. `closest`: of the words that the answer does not share with the question, all stand in one place in order; or one
+   window of the context is closest to them, by the F1 of shared words (SQuAD, Rajpurkar et al. 2016) without fillers
+   such as 'of', and that F1 is at least `CLOSEST_F1`. Windows with all of the words come before others, a window
+   must have all of the answer's numbers, and, where the answer repeats nothing of the question, at least
+   `LEAST_SHARE` of its words. An answer that only repeats the question is none.
 
-There is no span for what is not found.
+Of several places the one is taken whose sentence has most words of the question, of equals the first. The rung then
+ends in `-ambiguous`, but for two closest windows with different words: they are none. There is no span for what is
+not found.
 """
 
 from __future__ import annotations
 
 import re
-import string
-import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from hf_synthlabels.labels.values import Span
+from hf_synthlabels.labels.words import FILLERS, Word, splits_word, stem, words_of
 
-__all__ = ["CLOSEST_F1", "Projection", "normalised_words", "project"]
+__all__ = ["CLOSEST_F1", "LEAST_SHARE", "Projection", "project", "standing"]
 
 CLOSEST_F1 = 0.6
-"""Least F1 of shared words for the `closest` rung: half of one side's words, when all of the other's are shared."""
+"""Least F1 of shared words for the `closest` rung."""
+
+LEAST_SHARE = 0.6
+"""Least share of its words that the `closest` window has of an answer that repeats nothing of the question."""
 
 MOST_WINDOW_WORDS = 60
-WORD = re.compile(r"\w+(?:[.,'’]\w+)*|[^\w\s]")
-ARTICLES = frozenset({"a", "an", "the"})
-FILLERS = frozenset(
-    (
-        *(
-            "in",
-            "on",
-            "at",
-            "of",
-            "to",
-            "by",
-            "from",
-            "for",
-            "with",
-            "as",
-            "and",
-            "or",
-            "that",
-            "this",
-            "these",
-            "those",
-        ),
-        *("was", "is", "were", "are", "be", "been", "has", "have", "had", "which", "who", "there"),
-        *("he", "she", "it", "they", "his", "her", "its", "their"),
-    )
-)
-"""Words that no span found by closeness begins or ends with: they are what a model wraps an answer in."""
+REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])\s*[.;,]?$")
+WRAPPING = " \t\r\n\"'“”‘’«»`*_.,;:!?"
+ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+SENTENCE_END = re.compile(r"[.!?][\"'”’)\]]*\s|\n|[。！？]")
 
-PUNCTUATION = frozenset(string.punctuation) | set("“”‘’«»–—…")
+Place = tuple[int, int]
+"""First character, and the one after the last."""
+
+Step = Literal["exact", "normalised", "closest"]
+Rung = Literal["exact", "exact-ambiguous", "normalised", "normalised-ambiguous", "closest", "closest-ambiguous"]
+AMBIGUOUS: dict[Step, Rung] = {
+    "exact": "exact-ambiguous",
+    "normalised": "normalised-ambiguous",
+    "closest": "closest-ambiguous",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +59,9 @@ class Projection:
     """Where an answer stands in its context, and how it was found."""
 
     span: Span
-    rung: Literal["exact", "normalised", "closest"]
+    rung: Rung
     f1: float = 1.0
     """Of the words that answer and span share."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Word:
-    start: int
-    end: int
-    folded: str
 
 
 def project(context: str, answer: str, question: str = "") -> Projection | None:
@@ -88,91 +75,165 @@ def project(context: str, answer: str, question: str = "") -> Projection | None:
     answer = answer.strip()
     if not answer or not context:
         return None
-    if (start := _exact(context, answer)) >= 0:
-        return Projection(Span(start, start + len(answer), answer), "exact")
-    words = _words(context)
-    wanted = [word.folded for word in _words(answer)]
-    if not wanted:
-        return None
-    if places := _places(words, wanted):
-        return _projection(context, words, places[0], len(wanted), "normalised")
-    asked = {word.folded for word in _words(question)}
-    novel = _without_fillers([word for word in wanted if word not in asked])
-    if novel and novel != wanted and len(places := _places(words, novel)) == 1:
-        return _projection(context, words, places[0], len(novel), "closest")
-    return _closest(context, words, novel or wanted)
+    passage = _Passage(context, question)
+    places, rung = standing(context, answer)
+    if places:
+        return passage.projection(places, rung)
+    return _closest(passage, words_of(answer))
 
 
-def normalised_words(text: str) -> list[str]:
-    """The words of a text as answers are compared: no case, no punctuation, no articles, plain quotes."""
-    return [word.folded for word in _words(text)]
+def standing(context: str, answer: str) -> tuple[list[Place], Step]:
+    """All places where an answer stands in a text, on the strictest rung that has any, and that rung."""
+    if places := _exact(context, answer):
+        return places, "exact"
+    words = words_of(context)
+    for said in dict.fromkeys((answer, REMARK.sub("", answer))):
+        if places := _exact(context, said.strip(WRAPPING)):
+            return places, "normalised"
+        wanted = [word.plain for word in words_of(said)]
+        if starts := _in_order(words, wanted):
+            return [(words[first].start, words[first + len(wanted) - 1].end) for first in starts], "normalised"
+    return [], "normalised"
 
 
-def _exact(context: str, answer: str) -> int:
-    whole = re.search(rf"(?<!\w){re.escape(answer)}(?!\w)", context)
-    return whole.start() if whole else context.find(answer)
+def _exact(context: str, answer: str) -> list[Place]:
+    """Where the answer stands as whole words."""
+    places: list[Place] = []
+    start = context.find(answer) if answer else -1
+    while start >= 0:
+        end = start + len(answer)
+        if not splits_word(context, start) and not splits_word(context, end):
+            places.append((start, end))
+        start = context.find(answer, end if places and places[-1][1] == end else start + 1)
+    return places
 
 
-def _words(text: str) -> list[_Word]:
-    words = []
-    for match in WORD.finditer(text):
-        folded = unicodedata.normalize("NFKC", match[0]).replace("’", "'").casefold()
-        if folded.endswith("'s"):
-            folded = folded[:-2]
-        # So '10,000' is 10000 and 'U.S.' is us, as in the scores of SQuAD.
-        folded = "".join(character for character in folded if character not in PUNCTUATION)
-        if folded and folded not in ARTICLES:
-            words.append(_Word(match.start(), match.end(), folded))
-    return words
-
-
-def _places(words: Sequence[_Word], wanted: Sequence[str]) -> list[int]:
+def _in_order(words: Sequence[Word], wanted: Sequence[str]) -> list[int]:
     """The words that the wanted ones begin at, where they stand in order."""
-    folded = [word.folded for word in words]
+    plain = [word.plain for word in words]
     length = len(wanted)
-    return [first for first in range(len(words) - length + 1) if folded[first : first + length] == list(wanted)]
+    if not length:
+        return []
+    return [first for first in range(len(words) - length + 1) if plain[first : first + length] == list(wanted)]
 
 
-def _projection(
-    context: str, words: Sequence[_Word], first: int, length: int, rung: Literal["normalised", "closest"]
-) -> Projection:
-    return Projection(_span(context, words[first], words[first + length - 1]), rung)
+class _Passage:
+    """A context with the question that is asked of it."""
+
+    def __init__(self, context: str, question: str) -> None:
+        self.context = context
+        asked = words_of(question)
+        self.asked = frozenset(stem(word.plain) for word in asked) | {word.plain for word in asked}
+        self._topic = frozenset(stem(word.plain) for word in asked if word.plain not in FILLERS)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        return words_of(self.context)
+
+    def repeats(self, word: Word) -> bool:
+        """Whether a word of the answer stands in the question."""
+        return word.plain in self.asked or stem(word.plain) in self.asked
+
+    def projection(self, places: Sequence[Place], step: Step, f1: float = 1.0) -> Projection:
+        """The place whose sentence has most words of the question, of equals the first."""
+        start, end = places[0] if len(places) == 1 else max(places, key=self.closeness)
+        rung: Rung = step if len(places) == 1 else AMBIGUOUS[step]
+        return Projection(Span(start, end, self.context[start:end]), rung, f1)
+
+    def closeness(self, place: Place) -> int:
+        """How many words of the question the sentence around a place has."""
+        start = max((end.end() for end in SENTENCE_END.finditer(self.context, 0, place[0])), default=0)
+        after = SENTENCE_END.search(self.context, place[1])
+        end = after.end() if after else len(self.context)
+        around = (word for word in self.words if start <= word.start < end and not place[0] <= word.start < place[1])
+        return len({stem(word.plain) for word in around} & self._topic)
 
 
-def _without_fillers(words: list[str]) -> list[str]:
-    """Words without the fillers at both ends."""
-    while words and words[0] in FILLERS:
-        words = words[1:]
-    while words and words[-1] in FILLERS:
-        words = words[:-1]
-    return words
-
-
-def _closest(context: str, words: Sequence[_Word], wanted: list[str]) -> Projection | None:
-    """The one window with the most shared words; it begins and ends with a shared one that is no filler."""
-    counts = Counter(wanted)
-    places = [place for place, word in enumerate(words) if word.folded in counts and word.folded not in FILLERS]
-    best_f1, best = 0.0, []
-    for first in places:
-        left, shared = Counter(counts), 0
-        for last in range(first, min(len(words), first + min(MOST_WINDOW_WORDS, 3 * len(wanted)))):
-            folded = words[last].folded
-            if left[folded] <= 0:
-                continue
-            left[folded] -= 1
-            shared += 1
-            if folded in FILLERS:
-                continue
-            f1 = 2 * shared / (len(wanted) + last - first + 1)
-            if f1 > best_f1 + 1e-9:
-                best_f1, best = f1, [(first, last)]
-            elif abs(f1 - best_f1) <= 1e-9:
-                best.append((first, last))
-    if best_f1 < CLOSEST_F1 or len(best) != 1:
+def _closest(passage: _Passage, said: Sequence[Word]) -> Projection | None:
+    own = [number for number, word in enumerate(said) if not passage.repeats(word)]
+    while own and said[own[0]].plain in FILLERS:
+        own = own[1:]
+    while own and said[own[-1]].plain in FILLERS:
+        own = own[:-1]
+    novel = [said[number].plain for number in own]
+    if not novel:
         return None
-    first, last = best[0]
-    return Projection(_span(context, words[first], words[last]), "closest", best_f1)
+    if len(own) < len(said) and (starts := _in_order(passage.words, novel)):
+        return passage.projection([_with_name(passage, said, own, first) for first in starts], "closest")
+    wanted = [word for word in novel if word not in FILLERS]
+    spoken = [word for word in said if word.plain not in FILLERS]
+    least = LEAST_SHARE if len(wanted) == len(spoken) else 0.0
+    return _closest_window(passage, wanted, least)
 
 
-def _span(context: str, first: _Word, last: _Word) -> Span:
-    return Span(first.start, last.end, context[first.start : last.end])
+def _with_name(passage: _Passage, said: Sequence[Word], own: Sequence[int], first: int) -> Place:
+    """The place of the answer's own words with the names beside them that the question has as well.
+
+    Of 'They played in the Horizon League', asked for a league, Horizon is the only word of its own.
+    """
+    words = passage.words
+    last = first + len(own) - 1
+    left, right = own[0], own[-1]
+    if right - left + 1 == len(own):
+        while right + 1 < len(said) and last + 1 < len(words) and _same_name(passage, words[last + 1], said[right + 1]):
+            last, right = last + 1, right + 1
+        while left > 0 and first > 0 and _same_name(passage, words[first - 1], said[left - 1]):
+            first, left = first - 1, left - 1
+    return words[first].start, words[last].end
+
+
+def _same_name(passage: _Passage, word: Word, spoken: Word) -> bool:
+    return (
+        word.plain == spoken.plain and word.plain not in FILLERS and passage.context[word.start : word.end][0].isupper()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    first: int
+    last: int
+    f1: float
+    whole: bool
+    """Whether all wanted words are in it."""
+
+
+def _closest_window(passage: _Passage, wanted: Sequence[str], least: float) -> Projection | None:
+    """The one window with the most shared words; it begins and ends with a shared one."""
+    words = passage.words
+    windows = [window for window in _windows(words, wanted, least) if window.f1 >= CLOSEST_F1 - 1e-9]
+    if not windows:
+        return None
+    best = max((window.whole, window.f1) for window in windows)
+    tied = [window for window in windows if (window.whole, window.f1) == best]
+    places = [(words[window.first].start, words[window.last].end) for window in tied]
+    order = sorted(places, key=passage.closeness, reverse=True)
+    if len(order) > 1 and passage.closeness(order[0]) == passage.closeness(order[1]):
+        return None
+    return passage.projection(order[:1], "closest", best[1])
+
+
+def _windows(words: Sequence[Word], wanted: Sequence[str], least: float) -> Iterator[_Window]:
+    counts = Counter(wanted)
+    numbers = {word for word in counts if any(character.isdigit() for character in word)}
+    keys = [_key(word, counts) if len(wanted) > 1 else word.plain for word in words]
+    for first in (number for number, key in enumerate(keys) if key in counts):
+        left, missing = Counter(counts), set(numbers)
+        shared = size = 0
+        for last in range(first, min(len(words), first + min(MOST_WINDOW_WORDS, 3 * len(wanted)))):
+            key = keys[last]
+            if key in FILLERS:
+                continue
+            size += 1
+            if left[key] <= 0:
+                continue
+            left[key] -= 1
+            shared += 1
+            missing.discard(key)
+            if not missing and shared >= least * len(wanted):
+                yield _Window(first, last, 2 * shared / (len(wanted) + size), shared == len(wanted))
+
+
+def _key(word: Word, counts: Counter[str]) -> str:
+    """A word as windows are compared: '17th' is the 17 of an answer such as 'May 17'."""
+    ordinal = ORDINAL.fullmatch(word.plain)
+    return ordinal[1] if ordinal and word.plain not in counts else word.plain
