@@ -85,7 +85,8 @@ def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     price = recipe.teacher.known_price
     if price is None:
         return None
-    return price.usd(Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens))
+    usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
+    return price.usd(usage, requests=tally.requests)
 
 
 def describe(records: list[dict[str, Any]], text: str = "") -> str:

@@ -15,7 +15,7 @@ from hf_synthlabels.clients import Price as KnownPrice
 
 __all__ = ["Price", "Teacher"]
 
-REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-5(?!-chat)|deepseek-reasoner|gpt-oss)")
+REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-[5-9](?!-chat)|deepseek-reasoner|gpt-oss)")
 """Names of models that think before they answer and take no temperature; a recipe may say it of any other."""
 
 ANSWER_TOKENS = 256
