@@ -11,7 +11,13 @@ from typing import Any
 from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.recipe import Recipe
-from hf_synthlabels.annotation.selection import Encode, ExampleSelection, NearestExamples, fixed_examples
+from hf_synthlabels.annotation.selection import (
+    Encode,
+    ExampleSelection,
+    NearestExamples,
+    fixed_examples,
+    kept_choice,
+)
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.clients import (
@@ -69,8 +75,10 @@ def shown_examples(recipe: Recipe) -> list[Example]:
     examples, selection = recipe.read_examples(), recipe.teacher.example_selection
     if selection is None or recipe.teacher.client == "embedding":
         return examples
-    encode = _encoder(selection) if selection.method == "diverse" and len(examples) > selection.count else None
-    return fixed_examples(examples, selection, recipe.schema_of_labels(), recipe.task.form(), encode)
+    form = recipe.task.form()
+    if selection.method != "diverse" or len(examples) <= selection.count:
+        return fixed_examples(examples, selection, recipe.schema_of_labels(), form)
+    return kept_choice(examples, selection, form, home() / "selections", lambda: _encoder(selection))
 
 
 def _nearest_examples(recipe: Recipe) -> NearestExamples | None:

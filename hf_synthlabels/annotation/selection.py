@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import random
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -16,7 +20,7 @@ from hf_synthlabels.labels import Entity, Label, LabelSchema
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ExampleSelection", "NearestExamples", "fixed_examples"]
+__all__ = ["ExampleSelection", "NearestExamples", "diverse_examples", "fixed_examples", "kept_choice"]
 
 Encode = Callable[[list[str]], "NDArray[Any]"]
 """Texts to vectors of unit length, one row each."""
@@ -35,36 +39,68 @@ class ExampleSelection(StrictModel):
 
 
 def fixed_examples(
-    examples: Sequence[Example],
-    selection: ExampleSelection,
-    schema: LabelSchema,
-    form: RowForm,
-    encode: Encode | None = None,
+    examples: Sequence[Example], selection: ExampleSelection, schema: LabelSchema, form: RowForm
 ) -> list[Example]:
     """The examples that all rows share, in the order in which they are shown; equal inputs give equal choices.
 
     Args:
         examples: all that the recipe gives.
-        selection: how many, and how they are chosen.
+        selection: how many, and how they are chosen, without an encoder; for `nearest` the first ones stand in.
         schema: by which `balanced` tells labels apart.
-        form: what of an example is encoded.
-        encode: needed for `diverse` alone.
+        form: what of an example is shown.
     """
     if len(examples) <= selection.count:
         return list(examples)
     generator = random.Random(selection.seed)
     match selection.method:
-        case "fixed" | "nearest":
-            return list(examples[: selection.count])
         case "random":
             return generator.sample(list(examples), selection.count)
         case "balanced":
             labels = [_group(example.read_label(schema, example.row_text(form))) for example in examples]
             return _balanced(examples, labels, selection.count, generator)
-        case "diverse":
-            assert encode is not None
-            vectors = encode([example.row_text(form).text for example in examples])
-            return [examples[place] for place in _diverse(vectors, selection.count)]
+        case _:
+            return list(examples[: selection.count])
+
+
+def diverse_examples(
+    examples: Sequence[Example], selection: ExampleSelection, form: RowForm, encode: Encode
+) -> list[int]:
+    """The places of the examples that are most unlike each other (greedy farthest-first; Gonzalez 1985).
+
+    The first is the one nearest to the middle of all, each next one the farthest from those chosen before it.
+    """
+    import numpy as np
+
+    vectors = encode([example.row_text(form).text for example in examples])
+    chosen = [int(np.argmax(vectors @ vectors.mean(axis=0)))]
+    nearest = vectors @ vectors[chosen[0]]
+    while len(chosen) < min(selection.count, len(examples)):
+        nearest[chosen] = np.inf
+        chosen.append(int(np.argmin(nearest)))
+        nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
+    return chosen
+
+
+def kept_choice(
+    examples: Sequence[Example],
+    selection: ExampleSelection,
+    form: RowForm,
+    folder: Path,
+    encoder: Callable[[], Encode],
+) -> list[Example]:
+    """The `diverse` examples, encoded once and then known by a file, to this process and to those that it starts."""
+    content = json.dumps([selection.model_dump(), [example.row_text(form).text for example in examples]])
+    path = folder / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.json"
+    try:
+        places = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        places = diverse_examples(examples, selection, form, encoder())
+        folder.mkdir(parents=True, exist_ok=True)
+        # Another process may do the same: it must never see half a file.
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(places), encoding="utf-8")
+        part.replace(path)
+    return [examples[place] for place in places]
 
 
 class NearestExamples:
@@ -119,17 +155,4 @@ def _balanced(
     while len(chosen) < min(count, len(examples)):
         chosen += [group.pop() for group in turns if group][: count - len(chosen)]
     generator.shuffle(chosen)
-    return chosen
-
-
-def _diverse(vectors: NDArray[Any], count: int) -> list[int]:
-    """The place nearest to the middle of all, then always the one farthest from those chosen."""
-    import numpy as np
-
-    chosen = [int(np.argmax(vectors @ vectors.mean(axis=0)))]
-    nearest = vectors @ vectors[chosen[0]]
-    while len(chosen) < count:
-        nearest[chosen] = np.inf
-        chosen.append(int(np.argmin(nearest)))
-        nearest = np.maximum(nearest, vectors @ vectors[chosen[-1]])
     return chosen

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddingClient", "sentence_encoder"]
 
 BATCH_ROWS = 256
+
+FIRST_PROCESS = os.getpid()
+"""Where this was imported; a forked process has another number."""
 
 SIMILARITY_SCALE = 20.0
 """Cosines are multiplied by it before the softmax: the scale of the loss that such encoders are trained with
@@ -123,7 +127,12 @@ def sentence_encoder(model: str) -> Callable[[list[str]], NDArray[Any]]:
 
 def _load_encoder(model: str) -> Any:
     sentence_transformers = import_extra("sentence_transformers", "embedded")
+    import torch
     from transformers.utils import logging as transformers_logging
+
+    if os.getpid() != FIRST_PROCESS:
+        # A forked process inherits the state of threads that it does not have, and would wait for them for ever.
+        torch.set_num_threads(1)
 
     shown = transformers_logging.is_progress_bar_enabled()
     # Reading 100 tensors of a small file needs no progress bar between those of annotation.

@@ -12,7 +12,7 @@ import pytest
 from hf_synthlabels.annotation import Annotator, Example, ExampleSelection, Prompt, Recipe, Strategy
 from hf_synthlabels.annotation.opening import make_prompt, open_annotator
 from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.annotation.selection import NearestExamples, fixed_examples
+from hf_synthlabels.annotation.selection import NearestExamples, diverse_examples, fixed_examples, kept_choice
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import LabelSchema, Scale
@@ -24,8 +24,8 @@ POOL = [Example(text=f"text {number}", label=SCHEMA.names[number % 2]) for numbe
 ]
 
 
-def choose(method: Any, count: int, seed: int = 0, pool: list[Example] = POOL, encode: Any = None) -> list[Example]:
-    return fixed_examples(pool, ExampleSelection(method=method, count=count, seed=seed), SCHEMA, FORM, encode)
+def choose(method: Any, count: int, seed: int = 0, pool: list[Example] = POOL) -> list[Example]:
+    return fixed_examples(pool, ExampleSelection(method=method, count=count, seed=seed), SCHEMA, FORM)
 
 
 def angle(texts: list[str]) -> Any:
@@ -80,10 +80,34 @@ def test_balanced_tells_codes_names_and_sets_of_names_apart_by_what_they_mean() 
     assert {len(example.label) for example in both} == {0, 2}
 
 
-def test_diverse_begins_in_the_middle_and_goes_to_the_farthest() -> None:
+@pytest.mark.parametrize(("count", "expected"), [(1, ["10 x"]), (2, ["10 x", "170 x"]), (3, ["10 x", "170 x", "80 x"])])
+def test_diverse_begins_in_the_middle_and_goes_to_the_farthest(count: int, expected: list[str]) -> None:
     pool = [Example(text=f"{degrees} x", label="film") for degrees in (0, 5, 10, 80, 170)]
-    # Middle of the five: (cos, sin) sums 1.16 + ..., at 38 degrees; the nearest to it is 10.
-    assert [example.text for example in choose("diverse", 3, pool=pool, encode=angle)] == ["10 x", "170 x", "80 x"]
+    # The five unit vectors add up to one at 33 degrees: nearest to it is 10, farthest from that 170, and then 80.
+    chosen = diverse_examples(pool, ExampleSelection(method="diverse", count=count), FORM, angle)
+    assert [pool[place].text for place in chosen] == expected
+
+
+def test_diverse_are_encoded_once_and_then_known(tmp_path: Path) -> None:
+    pool = [Example(text=f"{degrees} x", label="film") for degrees in (0, 5, 10, 80, 170)]
+    selection = ExampleSelection(method="diverse", count=2)
+    asked: list[int] = []
+
+    def encoder() -> Any:
+        asked.append(1)
+        return angle
+
+    first = kept_choice(pool, selection, FORM, tmp_path / "kept", encoder)
+    assert kept_choice(pool, selection, FORM, tmp_path / "kept", encoder) == first
+    assert len(asked) == 1
+    for other in (pool[1:], [*pool, Example(text="300 x", label="film")]):
+        kept_choice(other, selection, FORM, tmp_path / "kept", encoder)
+    assert len(asked) == 3
+    # Half a file is no choice.
+    for file in (tmp_path / "kept").iterdir():
+        file.write_text("[0,")
+    assert kept_choice(pool, selection, FORM, tmp_path / "kept", encoder) == first
+    assert len(asked) == 4
 
 
 def test_nearest_are_chosen_for_each_row_and_the_likest_is_last() -> None:
