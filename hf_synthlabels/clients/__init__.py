@@ -9,6 +9,9 @@ from hf_synthlabels.clients.base import (
     Request,
     Usage,
 )
+from hf_synthlabels.clients.batch import BatchClient, cancel_batch, list_batches
+from hf_synthlabels.clients.batch_intent import Intent
+from hf_synthlabels.clients.batch_job import BatchPace
 from hf_synthlabels.clients.cached import CachedClient, RequestKeys
 from hf_synthlabels.clients.chat import ResponseFormat, Sampling, chat_identity
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
@@ -27,12 +30,15 @@ from hf_synthlabels.clients.transport import read_key
 
 __all__ = [
     "DEFAULT_BASE_URL",
+    "BatchClient",
+    "BatchPace",
     "CachedClient",
     "ChatClient",
     "Completion",
     "EmbeddingClient",
     "Failure",
     "FinishReason",
+    "Intent",
     "Limiter",
     "Message",
     "Meter",
@@ -47,10 +53,12 @@ __all__ = [
     "Sampling",
     "ScriptedClient",
     "Usage",
+    "cancel_batch",
     "canonical_hash",
     "chat_identity",
     "estimate_message_tokens",
     "estimate_tokens",
+    "list_batches",
     "list_price",
     "model_path",
     "probed_format",

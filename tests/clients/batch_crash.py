@@ -1,0 +1,213 @@
+"""What a kill between any two steps of a batch run costs: children are killed, run again, and the bill is counted.
+
+`python -m tests.clients.batch_crash` prints the table.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from hf_synthlabels.clients import (
+    BatchClient,
+    BatchPace,
+    CachedClient,
+    Message,
+    Request,
+    ResponseStore,
+    batch_provider,
+    list_batches,
+)
+from hf_synthlabels.clients.batch_journal import BatchJournal
+from tests.clients.batch_server import BatchServer
+
+ROWS = 7
+PACE = BatchPace(
+    max_requests=4, first_pause_s=0.01, longest_pause_s=0.02, timeout_s=10.0, patience_s=10.0, appear_s=0.1
+)
+LONGEST_S = 60.0
+
+WRITES = ("claim", "advance", "take_over", "observe", "finish", "release")
+"""What the journal does, each a transaction."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One kill, and what was found after running again."""
+
+    step: int
+    after: str
+    """The last thing that was done before the kill."""
+    complete: bool
+    """Every row has the answer of an undisturbed run."""
+    billed: int
+    billed_twice: int
+    batches: int
+    adopted: int
+    """Batches of the killed run that the next one took up."""
+    left: int
+    """Batches and input files that nobody is done with."""
+
+
+class Steps:
+    """Counts what a process does to the outside, and kills it at one of them."""
+
+    def __init__(self, kill_at: int, pipe: Connection) -> None:
+        self._kill_at = kill_at
+        self._pipe = pipe
+        self.done: list[str] = []
+        for name in WRITES:
+            setattr(BatchJournal, name, self._watched(f"journal.{name}", getattr(BatchJournal, name)))
+        setattr(httpx2.Client, "send", self._watched_send(httpx2.Client.send))  # noqa: B010  mypy knows it as a method
+        setattr(ResponseStore, "put", self._watched("store.put", ResponseStore.put))  # noqa: B010  as above
+
+    def reach(self, name: str) -> None:
+        """One more step; perhaps the last."""
+        self.done.append(name)
+        if len(self.done) == self._kill_at:
+            self._pipe.send(("killed", self.done))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def watched(*arguments: Any, **keywords: Any) -> Any:
+            self.reach(f"before {name}")
+            result = call(*arguments, **keywords)
+            self.reach(f"after {name}")
+            return result
+
+        return watched
+
+    def _watched_send(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def watched(client: Any, request: Any, **keywords: Any) -> Any:
+            name = f"{request.method} {_endpoint(request.url.path)}"
+            self.reach(f"before {name}")
+            result = call(client, request, **keywords)
+            self.reach(f"after {name}")
+            return result
+
+        return watched
+
+
+def _endpoint(path: str) -> str:
+    parts = path.removeprefix("/v1/").split("/")
+    return "/".join([parts[0], *("ID" if number == 0 else part for number, part in enumerate(parts[1:]))])
+
+
+def ask(key: int) -> Request:
+    return Request(key, (Message("user", f"text {key}"),))
+
+
+def child(path: str, base_url: str, kill_at: int, pipe: Connection) -> None:
+    """Answer all rows in batches; killed at a step, or told to the end."""
+    batch_provider.FIRST_PAUSE_S = 0.01
+    told: list[str] = []
+    steps = Steps(kill_at, pipe)
+    with ResponseStore(path) as store:
+        client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, pace=PACE, tell=told.append)
+        completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
+    texts = {one.key: one.text if one.failure is None else one.failure.message for one in completions}
+    pipe.send(("done", texts, sum("taken up" in line for line in told), steps.done))
+
+
+def start(path: Path, server: BatchServer, kill_at: int = 0) -> tuple[Any, Connection]:
+    """Start a child; 0 kills it never."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.clients.batch_crash"])
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=child, args=(str(path), server.base_url, kill_at, there), daemon=True)
+    process.start()
+    there.close()
+    return process, here
+
+
+def outcome(process: Any, pipe: Connection) -> tuple[Any, ...]:
+    """What a child came to, once it has ended."""
+    if not pipe.poll(LONGEST_S):
+        process.kill()
+        raise TimeoutError("the child does not come to an end")
+    message: tuple[Any, ...] = pipe.recv()
+    process.join(LONGEST_S)
+    return message
+
+
+def flaky_server() -> BatchServer:
+    """Two batches, and a third: one row is served at its second try only."""
+    tried: list[str] = []
+
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        text = body["messages"][-1]["content"]
+        tried.append(text)
+        if text == "text 2" and tried.count(text) == 1:
+            return 429, {"error": {"message": "later"}}
+        return f"echo {text}"
+
+    return BatchServer(answer)
+
+
+def expected() -> dict[int, str]:
+    return {key: f"echo text {key}" for key in range(ROWS)}
+
+
+def undisturbed() -> list[str]:
+    """The steps of a run that nobody kills."""
+    with tempfile.TemporaryDirectory() as folder, flaky_server() as server:
+        message = outcome(*start(Path(folder) / "responses.sqlite", server))
+        assert message[1] == expected()
+        return list(message[3])
+
+
+def crash(*kills: int) -> Crash:
+    """Kill one run after the other, each at its step, then run to the end."""
+    with tempfile.TemporaryDirectory() as folder, flaky_server() as server:
+        path = Path(folder) / "responses.sqlite"
+        after = "the end"
+        for kill_at in kills:
+            message = outcome(*start(path, server, kill_at))
+            if message[0] == "killed":
+                after = message[1][-1]
+        message = outcome(*start(path, server))
+        assert message[0] == "done"
+        return Crash(
+            step=kills[-1],
+            after=after,
+            complete=message[1] == expected(),
+            billed=sum(server.billed.values()),
+            billed_twice=sum(count > 1 for count in server.billed.values()),
+            batches=len(server.batches),
+            adopted=message[2],
+            left=len(list_batches(path)) + len(server.inputs()),
+        )
+
+
+def crash_table() -> Iterator[Crash]:
+    """A kill at every step, each in a run of its own."""
+    for step in range(1, len(undisturbed()) + 1):
+        yield crash(step)
+
+
+def main() -> None:
+    """Print the table."""
+    head = ("killed", "complete", "billed", "billed twice", "batches", "adopted from the list", "left over")
+    sys.stdout.write(f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n")
+    for one in crash_table():
+        cells = (f"{one.step}: {one.after}", "yes" if one.complete else "NO", one.billed, one.billed_twice)
+        line = " | ".join(str(cell) for cell in (*cells, one.batches, one.adopted, one.left))
+        sys.stdout.write(f"| {line} |\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,866 @@
+"""Batches: what is sent, bought, kept and told, on a good day and on bad ones."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from hf_synthlabels.clients import (
+    BatchClient,
+    BatchPace,
+    CachedClient,
+    Completion,
+    Message,
+    Meter,
+    OpenAIClient,
+    Request,
+    RequestKeys,
+    ResponseStore,
+    Run,
+    Sampling,
+    Usage,
+    cancel_batch,
+    canonical_hash,
+    list_batches,
+)
+from hf_synthlabels.clients import batch_provider as provider_module
+from hf_synthlabels.clients.batch_intent import Endpoint
+from hf_synthlabels.clients.batch_journal import BatchJournal
+from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
+from tests.clients.batch_server import Batch, BatchServer, Fault, Line
+from tests.clients.chat_server import chat_completion, error
+
+PACE = BatchPace(
+    max_requests=10,
+    first_pause_s=0.01,
+    longest_pause_s=0.02,
+    queue_patience_s=5.0,
+    timeout_s=5.0,
+    patience_s=5.0,
+    appear_s=0.1,
+)
+SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come soon."""
+    monkeypatch.setattr(provider_module, "FIRST_PAUSE_S", 0.01)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[ResponseStore]:
+    with ResponseStore(tmp_path / "responses.sqlite") as store:
+        yield store
+
+
+def ask(key: int, **changes: Any) -> Request:
+    return replace(Request(key, (Message("user", f"text {key:04d}"),)), **changes)
+
+
+def asked(keys: Iterable[int]) -> Iterator[Request]:
+    return (ask(key) for key in keys)
+
+
+def make(server: BatchServer, store: ResponseStore, pace: BatchPace = PACE, **changes: Any) -> BatchClient:
+    return BatchClient(
+        **{"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None} | changes, pace=pace
+    )
+
+
+def run(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> dict[int, Completion]:
+    """What each request came to, with the response store around the client."""
+    completions = list(CachedClient(make(server, store, **changes), store).complete(asked(keys)))
+    by_key = {completion.key: completion for completion in completions}
+    assert len(by_key) == len(completions)
+    return by_key
+
+
+def texts(completions: dict[int, Completion]) -> list[str]:
+    return [completions[key].text for key in sorted(completions)]
+
+
+def reasons(completions: dict[int, Completion]) -> dict[int, str]:
+    return {key: one.failure.message for key, one in completions.items() if one.failure is not None}
+
+
+def echo(body: dict[str, Any]) -> str:
+    return f"echo {body['messages'][-1]['content']}"
+
+
+def once(server: BatchServer) -> bool:
+    """Whether nothing was billed twice."""
+    return set(server.billed.values()) == {1}
+
+
+# What is sent
+
+
+def test_a_batch_is_answered_like_single_requests_and_shares_their_answers(store: ResponseStore) -> None:
+    with BatchServer(echo) as server:
+        in_batch = run(server, store, range(5))
+        online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None)
+        rerun = list(CachedClient(online, store).complete(asked(range(7))))
+        again = run(server, store, range(7))
+        assert server.online == 2
+        assert len(server.batches) == 1
+    assert texts(in_batch) == [f"echo text {key:04d}" for key in range(5)]
+    assert in_batch[0].usage == Usage(7, 2)
+    assert in_batch[0].model == "tiny-1"
+    assert [one.stored for one in sorted(rerun, key=lambda one: one.key)] == [True] * 5 + [False] * 2
+    assert all(one.stored for one in again.values())
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(),
+        Sampling(temperature=None, reasoning=True, reasoning_effort="low", max_tokens=4096),
+        Sampling(temperature=0.7, top_p=0.9, seed=3, response_format="json_schema", top_logprobs=5),
+    ],
+)
+def test_identity_and_bodies_are_those_of_single_requests(store: ResponseStore, sampling: Sampling) -> None:
+    bodies = []
+
+    def answer(body: dict[str, Any]) -> str:
+        bodies.append(body)
+        return "good"
+
+    with BatchServer(answer) as server:
+        batch = make(server, store, sampling=sampling)
+        online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None, sampling=sampling)
+        assert batch.identity == online.identity
+        for client in (batch, online):
+            list(client.complete([ask(0, draw=2, response_schema=SCHEMA)]))
+    assert bodies[0] == bodies[1]
+
+
+def test_batches_are_split_by_requests_and_by_bytes(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        run(server, store, range(25))
+        assert [len(batch.lines) for batch in server.batches.values()] == [10, 10, 5]
+        line = len(json.dumps(server.batches["batch_1"].lines[0])) + 1
+        # Three lines and a half.
+        run(server, store, range(100, 108), pace=replace(PACE, max_bytes=line * 7 // 2))
+        assert [len(batch.lines) for batch in list(server.batches.values())[3:]] == [3, 3, 2]
+        assert once(server)
+
+
+def test_requests_are_read_only_as_far_as_may_wait(store: ResponseStore) -> None:
+    read = []
+
+    def requests() -> Iterator[Request]:
+        for key in range(100):
+            read.append(key)
+            yield ask(key)
+
+    with BatchServer() as server:
+        client = make(server, store, pace=replace(PACE, max_waiting=25))
+        completions = client.complete(requests())
+        next(completions)
+        # Two full batches, and what was left up to the limit.
+        assert len(read) == 25
+        assert len({one.key for one in completions}) == 99
+        assert once(server)
+
+
+def test_equal_requests_are_sent_once_and_all_answered(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        requests = [ask(0), ask(1), replace(ask(0), key=2), replace(ask(0), key=3, draw=1)]
+        completions = list(make(server, store).complete(requests))
+        assert sorted(one.key for one in completions) == [0, 1, 2, 3]
+        # The second draw of a text is another request.
+        assert server.billed == {"text 0000": 2, "text 0001": 1}
+
+
+def test_nothing_asked_makes_no_batch(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        assert run(server, store, []) == {}
+        assert list(make(server, store).complete([])) == []
+        assert not server.batches
+
+
+def test_half_a_surrogate_pair_and_other_scripts_arrive_as_they_are(store: ResponseStore) -> None:
+    with BatchServer(lambda body: body["messages"][0]["content"]) as server:
+        text = "naïve \u2028 日本 \ud800"
+        (completion,) = make(server, store).complete([Request(0, (Message("user", text),))])
+    assert completion.text == "naïve \u2028 日本 ?"
+
+
+# What comes back
+
+
+def test_answers_that_are_none_are_told_and_not_stored(store: ResponseStore) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        ending = {"0": "length", "1": "content_filter"}.get(body["messages"][-1]["content"][-1], "stop")
+        message = {"refusal": "no"} if body["messages"][-1]["content"].endswith("2") else {}
+        return 200, chat_completion("good", finish_reason=ending, message=message)
+
+    with BatchServer(answer) as server:
+        completions = run(server, store, range(4))
+        assert [completions[key].finish_reason for key in range(4)] == ["length", "content_filter", "stop", "stop"]
+        assert completions[2].refusal
+        assert len(store) == 1
+
+
+def test_an_error_of_one_line_is_that_row_s_alone(store: ResponseStore) -> None:
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        if body["messages"][-1]["content"] == "text 0003":
+            return 400, {"error": {"message": "the text is too long"}}
+        return "good"
+
+    with BatchServer(answer) as server:
+        completions = run(server, store, range(6))
+        assert len(server.batches) == 1
+    assert reasons(completions) == {3: "the text is too long"}
+    failure = completions[3].failure
+    assert failure is not None
+    assert failure.http_status == 400
+
+
+def test_an_error_that_passes_is_asked_again(store: ResponseStore) -> None:
+    tried: list[str] = []
+
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        text = body["messages"][-1]["content"]
+        tried.append(text)
+        if text in ("text 0001", "text 0002") and tried.count(text) == 1:
+            return 429 if text == "text 0001" else 500, {"error": {"message": "later"}}
+        return "good"
+
+    with BatchServer(answer) as server:
+        completions = run(server, store, range(4))
+        assert [len(batch.lines) for batch in server.batches.values()] == [4, 2]
+        assert once(server)
+    assert texts(completions) == ["good"] * 4
+
+
+def test_an_error_that_stays_fails_the_row_after_so_many_batches(store: ResponseStore) -> None:
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        return "good" if "0000" not in body["messages"][-1]["content"] else (500, {"error": {"message": "oh"}})
+
+    with BatchServer(answer) as server:
+        completions = run(server, store, range(2))
+        assert [len(batch.lines) for batch in server.batches.values()] == [2, 1, 1]
+    assert reasons(completions) == {0: "oh (in each of 3 batches)"}
+
+
+def test_an_answer_that_can_not_be_read_is_asked_again(store: ResponseStore) -> None:
+    replies: list[str | tuple[int, dict[str, Any]]] = ["good", (200, {"choices": []})]
+    with BatchServer(lambda _: replies.pop()) as server:
+        assert texts(run(server, store, [0])) == ["good"]
+
+
+@pytest.mark.parametrize("ending", ["expired", "cancelled"])
+def test_what_a_batch_had_answered_is_kept_and_the_rest_asked_again(store: ResponseStore, ending: str) -> None:
+    first = {"batch_1": ending}
+    with BatchServer(echo, ending=lambda batch: first.get(batch.id, "completed"), served=4) as server:
+        if ending == "cancelled":
+            # Before the run that waits for it: an earlier one made it, and somebody stopped it.
+            interrupted(server, store, range(6))
+            cancel_batch(store.path, "batch_1", pace=PACE)
+        completions = run(server, store, range(6))
+        assert [len(batch.lines) for batch in server.batches.values()] == [6, 2]
+        assert once(server)
+    assert texts(completions) == [f"echo text {key:04d}" for key in range(6)]
+
+
+def test_a_batch_that_always_expires_fails_its_rows_with_the_reason(store: ResponseStore) -> None:
+    with BatchServer(ending=lambda _: "expired", served=1) as server:
+        completions = run(server, store, range(5))
+        assert [len(batch.lines) for batch in server.batches.values()] == [5, 4, 3]
+    assert [one.failure is None for _, one in sorted(completions.items())] == [True] * 3 + [False] * 2
+    words = "batch_expired: This request was not served: expired. (in each of 3 batches)"
+    assert reasons(completions) == {3: words, 4: words}
+
+
+def test_a_batch_cancelled_while_it_is_waited_for_fails_its_rows_until_it_is_run_again(store: ResponseStore) -> None:
+    with BatchServer(looks=10_000, served=2) as server:
+        stopper = threading.Thread(target=cancel_when_going, args=(server, store.path))
+        stopper.start()
+        completions = run(server, store, range(5))
+        stopper.join()
+        assert len(server.batches) == 1
+        assert set(reasons(completions)) == {2, 3, 4}
+        assert set(reasons(completions).values()) == {"the batch was cancelled without an answer"}
+        server.looks = 1
+        assert texts(run(server, store, range(5))) == ["good"] * 5
+        assert once(server)
+
+
+def cancel_when_going(server: BatchServer, path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and not any(one.status == "in_progress" for one in server.batches.values()):
+        time.sleep(0.01)
+    time.sleep(0.1)
+    cancel_batch(path, "batch_1", pace=PACE)
+
+
+def test_lines_of_others_lines_twice_and_no_line_at_all(store: ResponseStore) -> None:
+    def change(lines: list[Line]) -> list[Line]:
+        if len(lines) < 4:
+            return lines
+        stranger = lines[0] | {"custom_id": "ab" * 32}
+        nameless = {"response": None}
+        other = json.loads(json.dumps(lines[1]))
+        other["response"]["body"]["choices"][0]["message"]["content"] = "second"
+        return [stranger, nameless, *lines[:3], other, lines[2]]
+
+    told: list[str] = []
+    with BatchServer(change_output=change) as server:
+        completions = run(server, store, range(4), tell=told.append)
+        assert texts(completions) == ["good"] * 4
+        assert [len(batch.lines) for batch in server.batches.values()] == [4, 1]
+    words = "3 answers, 1 without an answer, 2 lines that nobody asked for, 2 lines twice"
+    assert any(words in line for line in told)
+
+
+def test_a_result_file_that_is_torn_is_fetched_again(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("GET .*output/content", "torn")]
+        assert texts(run(server, store, range(4))) == ["good"] * 4
+        assert len(server.batches) == 1
+        assert server.count("GET .*output/content") == 2
+
+
+def test_a_result_file_that_stays_torn_costs_its_last_line_only(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("GET .*output/content", "torn", times=3)]
+        assert texts(run(server, store, range(4))) == ["good"] * 4
+        assert [len(batch.lines) for batch in server.batches.values()] == [4, 1]
+
+
+# What the provider does not begin
+
+
+def test_a_bad_line_fails_its_row_and_the_others_go_without_it(store: ResponseStore) -> None:
+    def invalid(batch: Batch) -> list[dict[str, Any]]:
+        texts = [line["body"]["messages"][-1]["content"] for line in batch.lines]
+        bad = [number for number, text in enumerate(texts, 1) if text in ("text 0001", "text 0004")]
+        # Only the first is told at a time.
+        return [{"code": "invalid_request", "message": "bad line", "line": line, "param": None} for line in bad[:1]]
+
+    with BatchServer(invalid=invalid) as server:
+        completions = run(server, store, range(6))
+        assert reasons(completions) == {1: "bad line", 4: "bad line"}
+        assert once(server)
+        assert server.inputs() == []
+
+
+def test_a_batch_that_is_never_begun_fails_with_the_reason(store: ResponseStore) -> None:
+    trouble = {"code": "model_not_found", "message": "no batches for m", "line": None, "param": None}
+    with BatchServer(invalid=lambda _: [trouble]) as server:
+        completions = run(server, store, range(3))
+        assert len(server.batches) == 3
+        assert not server.billed
+    assert set(reasons(completions).values()) == {"no batches for m (in each of 3 batches)"}
+
+
+def test_a_full_queue_makes_batches_smaller_and_later(store: ResponseStore) -> None:
+    with BatchServer(queue_lines=6) as server:
+        assert texts(run(server, store, range(24))) == ["good"] * 24
+        assert once(server)
+        begun = [len(batch.lines) for batch in server.batches.values() if not batch.errors]
+        assert max(begun) <= 6
+        assert sum(begun) == 24
+
+
+def test_a_queue_that_stays_full_fails_the_rows_in_the_end(store: ResponseStore) -> None:
+    with BatchServer(queue_lines=-1) as server:
+        completions = run(server, store, range(3), pace=replace(PACE, queue_patience_s=0.2))
+        assert not server.billed
+    assert set(reasons(completions).values()) == {"the provider's queue had no room for it"}
+
+
+def test_a_full_queue_may_also_be_told_at_once(store: ResponseStore) -> None:
+    body = {"error": {"message": "Enqueued token limit reached", "code": "token_limit_exceeded"}}
+    with BatchServer() as server:
+        server.faults = [Fault("POST /v1/batches$", (400, {}, json.dumps(body).encode()), times=2)]
+        assert texts(run(server, store, range(8))) == ["good"] * 8
+        assert once(server)
+
+
+def test_a_file_that_is_too_large_is_halved(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("POST /v1/files$", error(413, "File is too large."))]
+        assert texts(run(server, store, range(8))) == ["good"] * 8
+        assert [len(batch.lines) for batch in server.batches.values()] == [4, 4]
+
+
+def test_a_provider_without_batches_is_told_at_once(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("POST /v1/batches$", error(400, "batches are not supported"))]
+        with pytest.raises(ClientError, match="batches are not supported"):
+            run(server, store, range(3))
+        assert list_batches(store.path) == []
+        assert server.inputs() == []
+
+
+# Trouble on the way
+
+ENDPOINTS = {
+    "upload": "POST /v1/files$",
+    "make": "POST /v1/batches$",
+    "look": "GET /v1/batches/",
+    "fetch": "GET .*output/content",
+    "fetch errors": "GET .*error/content",
+    "delete": "DELETE /v1/files/",
+}
+TROUBLES: dict[str, Any] = {
+    "500": error(500, "oh"),
+    "503": error(503, "busy", Retry_After="0.01"),
+    "429": error(429, "slow down", Retry_After="0.01"),
+    "408": error(408, "too late"),
+    "drop": "drop",
+    "unheard": "unheard",
+    "cut": "cut",
+    "torn": "torn",
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_trouble_on_the_way_loses_nothing_and_buys_nothing_twice(
+    store: ResponseStore, endpoint: str, trouble: str
+) -> None:
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        text = body["messages"][-1]["content"]
+        return (400, {"error": {"message": "no"}}) if text == "text 0005" else f"echo {text}"
+
+    with BatchServer(answer) as server:
+        server.faults = [Fault(ENDPOINTS[endpoint], TROUBLES[trouble], times=2)]
+        completions = run(server, store, range(6))
+        assert [one.text for _, one in sorted(completions.items())][:5] == [f"echo text {key:04d}" for key in range(5)]
+        assert reasons(completions) == {5: "no"}
+        assert len(server.batches) == 1
+        assert once(server)
+        assert server.inputs() == []
+        assert list_batches(store.path) == []
+
+
+def test_a_batch_that_was_made_unheard_is_found_on_any_page_of_the_list(store: ResponseStore) -> None:
+    with BatchServer(page=2, hidden_s=0.05) as server:
+        server.faults = [Fault("POST /v1/batches$", "unheard", times=3)]
+        assert texts(run(server, store, range(40))) == ["good"] * 40
+        assert len(server.batches) == 4
+        assert once(server)
+
+
+def test_a_hung_provider_is_waited_for_and_given_up(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("GET /v1/batches/", "drop", times=10_000)]
+        with pytest.raises(AllFailedError, match="Batches that were made go on there"):
+            run(server, store, range(3), pace=replace(PACE, patience_s=0.2))
+        server.faults = []
+        assert texts(run(server, store, range(3))) == ["good"] * 3
+        assert len(server.batches) == 1
+
+
+@pytest.mark.parametrize("endpoint", ["upload", "make", "look", "fetch"])
+def test_a_refused_key_ends_the_run_without_telling_the_key(
+    store: ResponseStore, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", "secret-7")
+    with BatchServer() as server:
+        server.faults = [Fault(ENDPOINTS[endpoint], error(401, "Incorrect API key provided: secret-7"))]
+        with pytest.raises(ClientError, match="refuses the key in `A_KEY`") as told:
+            run(server, store, range(3), api_key_env="A_KEY")
+        assert "secret-7" not in str(told.value)
+        # With a good key the same run finds what there is.
+        assert texts(run(server, store, range(3), api_key_env="A_KEY")) == ["good"] * 3
+        assert once(server)
+    assert b"secret-7" not in b"".join(file.read_bytes() for file in store.path.parent.iterdir())
+
+
+def test_a_file_that_can_not_be_deleted_is_left(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        server.faults = [Fault("DELETE", error(403, "not yours"))]
+        assert texts(run(server, store, range(3))) == ["good"] * 3
+        assert len(server.inputs()) == 1
+
+
+def test_a_used_up_account_ends_the_run_and_keeps_what_came(store: ResponseStore) -> None:
+    def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
+        if body["messages"][-1]["content"] in ("text 0000", "text 0001"):
+            return "good"
+        return 429, {"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}
+
+    with BatchServer(answer) as server:
+        with pytest.raises(AllFailedError, match="account is used up"):
+            run(server, store, range(4))
+        assert len(store) == 2
+        assert list_batches(store.path) == []
+        server.faults = [Fault("POST /v1/batches", error(429, "You exceeded your quota: insufficient_quota"))]
+        with pytest.raises(AllFailedError, match="account is used up"):
+            run(server, store, range(4))
+
+
+def test_a_key_that_is_not_set_is_told_first(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("A_KEY", raising=False)
+    with pytest.raises(MissingKeyError, match="A_KEY"):
+        BatchClient(model="m", store=store, api_key_env="A_KEY")
+
+
+# Interrupted, and taken up
+
+
+def interrupted(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> None:
+    """A run that ends when its first batch is made."""
+
+    def tell(line: str) -> None:
+        if "validating" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(server, store, keys, tell=tell, **changes)
+
+
+def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_takes_it_up(
+    store: ResponseStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    def tell(line: str) -> None:
+        if "in_progress" in line:
+            raise KeyboardInterrupt
+
+    with BatchServer(echo, looks=4) as server:
+        with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+            run(server, store, range(5), tell=tell)
+        assert "1 batches go on at the provider (batch_1)" in caplog.text
+        assert [(one.state, one.batch_id) for one in list_batches(store.path)] == [("submitted", "batch_1")]
+        assert texts(run(server, store, range(5))) == [f"echo text {key:04d}" for key in range(5)]
+        assert len(server.batches) == 1
+        assert list_batches(store.path) == []
+
+
+def test_a_run_with_more_and_fewer_rows_takes_up_what_it_can(store: ResponseStore) -> None:
+    with BatchServer(echo) as server:
+        interrupted(server, store, range(8))
+        completions = run(server, store, range(4, 12))
+        assert texts(completions) == [f"echo text {key:04d}" for key in range(4, 12)]
+        assert [len(batch.lines) for batch in server.batches.values()] == [8, 4]
+        # Those that nobody asked for are paid for, so they are there when they are.
+        assert all(one.stored for one in run(server, store, range(12)).values())
+        assert once(server)
+
+
+def test_refusals_of_a_batch_that_is_taken_up_are_not_bought_again(store: ResponseStore) -> None:
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        return 200, chat_completion("x", finish_reason="length")
+
+    with BatchServer(answer) as server:
+        interrupted(server, store, range(3))
+        assert {one.finish_reason for one in run(server, store, range(3)).values()} == {"length"}
+        assert once(server)
+
+
+def test_a_batch_that_nobody_asks_for_any_more_is_stored_in_passing(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        interrupted(server, store, range(3))
+        server.batches["batch_1"].status = "in_progress"
+        server.batches["batch_1"].looks = 5
+        run(server, store, range(50, 52))
+        assert list_batches(store.path) == []
+        assert all(one.stored for one in run(server, store, range(3)).values())
+
+
+def journal_of(store: ResponseStore, server: BatchServer) -> tuple[BatchJournal, Endpoint]:
+    client = make(server, store)
+    return BatchJournal(store.path), Endpoint(canonical_hash(client.identity), "m", server.base_url, None)
+
+
+def test_what_was_never_sent_is_given_up_with_its_file(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        journal, endpoint = journal_of(store, server)
+        claim = journal.claim([b"\1" * 32], endpoint)
+        assert claim.intent is not None
+        server.files["file-1"] = (f"hf-synthlabels-{claim.intent.id}.jsonl", "batch", b"{}")
+        journal.release()
+        run(server, store, range(2))
+        assert server.inputs() == []
+        given_up = journal.get(claim.intent.id)
+        assert given_up is not None
+        assert given_up.state == "abandoned"
+
+
+def test_what_a_living_process_is_sending_is_waited_for(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        journal, endpoint = journal_of(store, server)
+        names = key_of(server, store, 0)
+        claim = journal.claim([names], endpoint)
+        assert claim.intent is not None
+        freed = threading.Timer(0.4, journal.release)
+        freed.start()
+        began = time.monotonic()
+        assert texts(run(server, store, range(2))) == ["good", "good"]
+        assert time.monotonic() - began > 0.35
+        assert [len(batch.lines) for batch in server.batches.values()] == [1, 1]
+
+
+def key_of(server: BatchServer, store: ResponseStore, key: int) -> bytes:
+    return bytes.fromhex(RequestKeys(make(server, store).identity).of(ask(key)))
+
+
+def test_an_owner_that_is_gone_or_long_silent_holds_nothing(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        journal, endpoint = journal_of(store, server)
+        claim = journal.claim([b"\1" * 32], endpoint)
+        intent = claim.intent
+        assert intent is not None
+        assert intent.is_held
+        assert not replace(intent, owner=None).is_held
+        assert not replace(intent, pid=2**22 + 1).is_held
+        assert not replace(intent, changed_at=time.time() - 7200).is_held
+        # Another machine's processes can not be seen, so its word counts for an hour.
+        assert replace(intent, host="elsewhere", pid=2**22 + 1).is_held
+
+
+def test_a_batch_that_the_provider_does_not_know_is_never_bought_again_unasked(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        interrupted(server, store, range(3))
+        lost = server.batches.pop("batch_1")
+        with pytest.raises(ClientError, match="does not know batch batch_1 of 3 requests") as told:
+            run(server, store, range(3))
+        assert "--forget" in str(told.value)
+        assert not server.batches
+        forgotten = cancel_batch(store.path, lost.intent[:12], forget=True)
+        assert forgotten.state == "forgotten"
+        assert texts(run(server, store, range(3))) == ["good"] * 3
+
+
+def test_an_unheard_batch_of_another_account_is_never_bought_again_unasked(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        journal, endpoint = journal_of(store, server)
+        claim = journal.claim([key_of(server, store, 0)], endpoint)
+        assert claim.intent is not None
+        journal.advance(claim.intent, "submitting", file_id="file-of-others")
+        journal.release()
+        with pytest.raises(ClientError, match="its input file is not there"):
+            run(server, store, range(1))
+        assert not server.batches
+
+
+def test_answers_that_came_meanwhile_are_not_bought(store: ResponseStore) -> None:
+    with BatchServer(echo) as server:
+        online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None)
+        client = make(server, store)
+
+        def requests() -> Iterator[Request]:
+            yield from asked(range(3))
+            # The first three have been looked up, and were not there.
+            list(CachedClient(online, store).complete(asked(range(2))))
+
+        completions = list(client.complete(requests()))
+        assert sorted(one.text for one in completions) == [f"echo text {key:04d}" for key in range(3)]
+        assert once(server)
+        assert [len(batch.lines) for batch in server.batches.values()] == [1]
+
+
+def test_two_runs_at_once_share_their_batches(store: ResponseStore) -> None:
+    results: dict[int, dict[int, Completion]] = {}
+    with BatchServer(echo, looks=6) as server:
+
+        def work(number: int) -> None:
+            with ResponseStore(store.path) as own:
+                results[number] = run(server, own, range(30))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert once(server)
+        assert sum(len(batch.lines) for batch in server.batches.values()) == 30
+    for number in range(3):
+        assert texts(results[number]) == [f"echo text {key:04d}" for key in range(30)]
+
+
+# Money
+
+PRICE_USD = 0.001
+
+
+def cost_usd(usage: Usage) -> float:
+    return usage.prompt_tokens * PRICE_USD + usage.completion_tokens * 2 * PRICE_USD
+
+
+def account(store: ResponseStore, **budget: Any) -> Meter:
+    return Meter(store, Run("a recipe", "m", **budget), cost_usd=cost_usd, max_tokens=10)
+
+
+def ledger(store: ResponseStore) -> list[tuple[Any, ...]]:
+    store.flush()
+    columns = "requests, prompt_tokens, completion_tokens, round(usd, 9), round(granted_usd, 9), ended_at IS NOT NULL"
+    return store.select(f"SELECT {columns} FROM runs ORDER BY started_at")
+
+
+def test_a_batch_is_reserved_before_it_is_sent_and_settled_when_it_is_over(store: ResponseStore) -> None:
+    most = account(store).most(ask(0)).usd
+    with BatchServer() as server:
+        interrupted(server, store, range(4), meter=account(store, budget_usd=1.0))
+        assert ledger(store) == [(0, 0, 0, None, round(4 * most, 9), 0)]
+        meter = account(store, budget_usd=1.0)
+        run(server, store, range(4), meter=meter)
+        # Seven tokens of prompt and two of answer, each.
+        assert ledger(store) == [(4, 28, 8, 0.044, 0.044, 1)]
+        assert meter.spent_usd == pytest.approx(0.044)
+
+
+def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: ResponseStore) -> None:
+    most = account(store).most(ask(0)).usd
+    budget = 3.5 * most
+    reserved = []
+
+    def looked(body: dict[str, Any]) -> str:
+        with sqlite3.connect(store.path) as reader:
+            reserved.append(reader.execute("SELECT sum(max(granted_usd, coalesce(usd, 0))) FROM runs").fetchone()[0])
+        return "good"
+
+    with BatchServer(looked) as server:
+        completions = run(server, store, range(40), meter=account(store, budget_usd=budget))
+        answered = [one for one in completions.values() if one.failure is None]
+        # The most is 41 prompt tokens and 10 of answer: 0.061. Of the budget, 0.2135, three cost 0.033 in the end.
+        assert most == pytest.approx(0.061)
+        assert [len(batch.lines) for batch in server.batches.values()][:2] == [3, 2]
+        assert max(reserved) <= budget
+        # Until not even one more is certain to fit.
+        left = budget - len(answered) * 0.011
+        assert 0 <= left < most
+    failures = {one.failure.kind for one in completions.values() if one.failure is not None}
+    assert failures == {"over_budget"}
+
+
+def test_a_batch_of_a_dead_run_holds_its_money_until_it_is_taken_up(store: ResponseStore) -> None:
+    most = account(store).most(ask(0)).usd
+    with BatchServer() as server:
+        interrupted(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        # Other rows of the recipe: the money is away as long as the batch goes on.
+        others = run(server, store, range(10, 12), meter=account(store, budget_usd=3.5 * most))
+        assert {one.failure.kind for one in others.values() if one.failure is not None} == {"over_budget"}
+        assert texts(run(server, store, range(3), meter=account(store, budget_usd=3.5 * most))) == ["good"] * 3
+        assert texts(run(server, store, range(10, 12), meter=account(store, budget_usd=3.5 * most))) == ["good"] * 2
+        assert once(server)
+
+
+def test_what_was_given_up_stays_counted(store: ResponseStore) -> None:
+    most = account(store).most(ask(0)).usd
+    with BatchServer() as server:
+        interrupted(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        server.batches.clear()
+        (intent,) = list_batches(store.path)
+        cancel_batch(store.path, intent.id, forget=True)
+        completions = run(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        assert {one.failure.kind for one in completions.values() if one.failure is not None} == {"over_budget"}
+    rows = store.select("SELECT uncertain_requests, uncertain_usd FROM runs WHERE ended_at IS NOT NULL")
+    assert rows == [(3, pytest.approx(3 * most))]
+
+
+def test_a_batch_that_was_not_begun_gives_its_money_back(store: ResponseStore) -> None:
+    trouble = {"code": "model_not_found", "message": "no", "line": None, "param": None}
+    with BatchServer(invalid=lambda _: [trouble]) as server:
+        run(server, store, range(3), meter=account(store, budget_usd=1.0))
+        assert ledger(store) == []
+
+
+# By hand
+
+
+def test_batches_are_listed_and_cancelled_by_name(store: ResponseStore) -> None:
+    with BatchServer(looks=10_000) as server:
+        assert list_batches(store.path.parent / "none.sqlite") == []
+        assert not (store.path.parent / "none.sqlite").exists()
+        interrupted(server, store, range(3))
+        (intent,) = list_batches(store.path)
+        assert (intent.requests, intent.model, intent.base_url) == (3, "m", server.base_url)
+        for name in ("batch_9", "", "zz"):
+            with pytest.raises(DataError, match="no open batch"):
+                cancel_batch(store.path, name)
+        cancelled = cancel_batch(store.path, "batch_1", pace=PACE)
+        assert cancelled.status == "cancelling"
+        assert cancelled.cancelled_at is not None
+        assert [one.state for one in list_batches(store.path, everything=True)] == ["submitted"]
+
+
+def test_cancelling_what_has_no_batch_yet_says_what_to_do(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        journal, endpoint = journal_of(store, server)
+        claim = journal.claim([b"\1" * 32], endpoint)
+        assert claim.intent is not None
+        with pytest.raises(ClientError, match="Run its recipe again"):
+            cancel_batch(store.path, claim.intent.id)
+
+
+def test_a_full_disk_is_told_in_a_line(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: Any, **keywords: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    with BatchServer() as server:
+        monkeypatch.setattr("hf_synthlabels.clients.spool.tempfile.TemporaryFile", full)
+        with pytest.raises(StoreError, match=r"No space left on device\. Make room"):
+            run(server, store, range(3))
+        assert not server.batches
+
+
+def test_keys_are_claimed_once_whoever_asks(store: ResponseStore) -> None:
+    endpoint = Endpoint("i", "m", "u", None)
+    first, second = BatchJournal(store.path), BatchJournal(store.path)
+    keys = [bytes([number]) * 32 for number in range(6)]
+    mine = first.claim(keys[:4], endpoint)
+    theirs = second.claim(keys[2:], endpoint)
+    assert mine.intent is not None
+    assert theirs.intent is not None
+    assert (mine.mine, theirs.mine) == (keys[:4], keys[4:])
+    assert theirs.elsewhere == {mine.intent.id: keys[2:4]}
+    assert second.claim(keys[:2], endpoint).intent is None
+    # Who does not own it changes nothing; who ends it frees the requests.
+    assert second.advance(mine.intent, "submitted", batch_id="b") is None
+    assert second.finish(mine.intent, "stored")
+    assert not first.finish(mine.intent, "stored")
+    assert first.advance(mine.intent, "submitted", batch_id="b") is None
+    assert second.claim(keys, endpoint).mine == keys[:4]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_an_owner_that_is_gone_is_followed_by_one(store: ResponseStore, count: int) -> None:
+    journal = BatchJournal(store.path)
+    claim = journal.claim([b"\1" * 32], Endpoint("i", "m", "u", None))
+    assert claim.intent is not None
+    journal.release()
+    seen = journal.get(claim.intent.id)
+    assert seen is not None
+    takers = [BatchJournal(store.path) for _ in range(count)]
+    assert sum(taker.take_over(seen) is not None for taker in takers) == 1
+
+
+def test_a_reader_that_goes_away_leaves_everything_in_order(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        completions = make(server, store).complete(asked(range(10)))
+        for _ in itertools.islice(completions, 3):
+            pass
+        completions.close()  # type: ignore[attr-defined]  # it is a generator
+        # The batch is over, but not all of it was taken.
+        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+        assert texts(run(server, store, range(10))) == ["good"] * 10
+        assert len(server.batches) == 1
+
+
+def test_an_error_while_requests_are_read_is_that_error(store: ResponseStore) -> None:
+    def requests() -> Iterator[Request]:
+        yield from asked(range(12))
+        raise DataError("the rows end badly")
+
+    with BatchServer() as server:
+        with pytest.raises(DataError, match="end badly"):
+            list(make(server, store).complete(requests()))
+        # Ten had been sent by then; they are not lost.
+        assert texts(run(server, store, range(12))) == ["good"] * 12
+        assert once(server)
