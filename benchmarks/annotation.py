@@ -20,8 +20,8 @@ from statistics import median
 from benchmarks.documents import machine, put_block, table
 from benchmarks.environments import PEERS, installed, peer, set_up, version_of
 from benchmarks.programs import BARE_LOOP, THIS_PACKAGE, Measurement, Program, ProgramError, measure
-from benchmarks.server import Options
 from benchmarks.server_limit import requests_per_s
+from benchmarks.service import Options
 from benchmarks.serving import ROOT, serving
 
 __all__ = ["main"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.server import Options
+from benchmarks.service import Options
 
 __all__ = ["ROOT", "Served", "serving"]
 
