@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.labels.answer import Answer, unparsed
 from hf_synthlabels.labels.answer_lines import bare_lines, said_nothing
-from hf_synthlabels.labels.json_values import json_values, last_value
+from hf_synthlabels.labels.json_values import NOTHING, json_values, stated
 from hf_synthlabels.labels.names import ABSTENTION, read_name
 from hf_synthlabels.labels.schema import LabelSchema, visible
-from hf_synthlabels.labels.spans import project
+from hf_synthlabels.labels.spans import project, standing
 from hf_synthlabels.labels.values import Entity
+from hf_synthlabels.labels.words import splits_word
 
 __all__ = ["parse_entities"]
 
 PAIR = re.compile(
     r"^[\"'“‘«`]?(?P<text>.+?)[\"'”’»`]?\s*(?:=>|->|→|\||:|\(|\[|\s[-–—]\s)\s*(?P<label>[^:|()\[\]]+?)[)\]]?[.;,]?$"
 )
+GROUP = re.compile(r"^[*_`]*(?P<label>[^:]+?)[*_`]*\s*[:=]\s*(?P<texts>.+)$")
+LISTS = ("label", "labels", "entities")
+TEXTS = ("text", "entity", "word", "name")
+LABELS = ("label", "type", "tag")
 
-Mention = tuple[str, int | None, str]
-"""What was named, where the answer says that it begins, and its label."""
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """What was named, and where the answer says that it stands."""
+
+    text: str
+    label: str
+    start: int | None = None
+    end: int | None = None
 
 
 def parse_entities(schema: LabelSchema, text: str, context: str) -> Answer:
     """Read an answer that lists entities, and find each in the row's text.
 
-    Read are a JSON list of `{"text", "label"}` (with `start`, where the model counts), a JSON object of label names
-    with lists of texts, and lines such as `Paris: location`. The k-th mention of a text is its k-th occurrence;
-    offsets are believed only where that text stands. A label outside the schema, a text that is not in the row, or
+    Read are a JSON list of `{"text", "label"}` (or one such object on each line, with `start` where the model counts,
+    or with `start` and `end` alone), a JSON object of label names with lists of texts, and lines such as
+    `Paris: location` or `location: Paris, Rome`. The k-th mention of a text is its k-th occurrence, leaving out what
+    stands within longer entities where there is a choice; offsets are believed only where the text stands there, and
+    without a text only where they cut out whole words. A label outside the schema, a text that is not in the row, or
     two labels for one place make the answer unparsed: half an answer would teach that the rest is no entity.
     """
     cleaned = visible(text)
     if not cleaned:
         return unparsed("the answer is empty")
-    if schema.abstain and cleaned.strip(" .\"'`*").casefold() == ABSTENTION:
-        return Answer("abstained", reason="the annotator abstained")
     try:
         mentions = _mentions(schema, cleaned)
+        if mentions is None:
+            return Answer("abstained", reason="the annotator abstained")
         return Answer("labelled", label=_placed(mentions, context))
     except _UnreadableError as error:
         return unparsed(str(error))
@@ -48,53 +63,96 @@ class _UnreadableError(Exception):
     """Why an answer is none."""
 
 
-def _mentions(schema: LabelSchema, text: str) -> list[Mention]:
-    value = last_value(text, "label", "labels", "entities", *schema.names)
-    if isinstance(value, str):
-        text, value = value, None
-    if value is None:
-        return _from_lines(schema, text)
-    if isinstance(value, list) and not any(isinstance(item, str) for item in value):
-        return [_from_item(schema, item) for item in value]
-    # {"person": ["A", "B"], "location": []}: the last object as a whole, or what stood under `label`.
-    grouped = value if isinstance(value, dict) else _last_object(text)
-    mentions: list[Mention] = []
-    for label, texts in grouped.items():
-        for item in texts if isinstance(texts, list) else [texts]:
-            mentions.append((_text(item), None, _label(schema, label)))
-    return mentions
+def _mentions(schema: LabelSchema, text: str) -> list[Mention] | None:
+    """What an answer names; None when it abstains."""
+    value = _in_json(schema, text)
+    if value is NOTHING or isinstance(value, str):
+        said = value if isinstance(value, str) else text
+        if schema.abstain and said.strip(" .\"'`*").casefold() == ABSTENTION:
+            return None
+        return _from_lines(schema, said)
+    if isinstance(value, Mapping):
+        return _from_groups(schema, value)
+    if not isinstance(value, list):
+        raise _UnreadableError(f"`label` is {value!r}, not a list of entities")
+    return [_from_item(schema, item) for item in value]
 
 
-def _last_object(text: str) -> dict[str, Any]:
-    objects = [value for value in json_values(text) if isinstance(value, dict)]
-    if not objects:
-        raise _UnreadableError(f"the answer is no list of entities: {text[:60]!r}")
-    return objects[-1]
+def _in_json(schema: LabelSchema, text: str) -> Any:
+    """The list of entities that an answer states in JSON, or the object of names with texts; else NOTHING."""
+    values = list(json_values(text))
+    if values and all(isinstance(value, dict) and _under(value, TEXTS) is not None for value in values):
+        return values
+    found = stated(text, lambda value: _list_or_groups(schema, value))
+    return NOTHING if found is None else found.value
+
+
+def _list_or_groups(schema: LabelSchema, value: Any) -> Any:
+    if isinstance(value, list):
+        return value
+    for key in LISTS:
+        if key in value:
+            return "" if value[key] is None else value[key]
+    return value if value and all(read_name(schema, key) for key in value) else NOTHING
+
+
+def _under(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((item[key] for key in keys if item.get(key) is not None), None)
 
 
 def _from_item(schema: LabelSchema, item: Any) -> Mention:
     if isinstance(item, list) and len(item) == 2:
-        return _text(item[0]), None, _label(schema, item[1])
-    if not isinstance(item, dict) or "label" not in item:
+        return Mention(_text(item[0]), _label(schema, item[1]))
+    label = _under(item, LABELS) if isinstance(item, dict) else None
+    if label is None:
         raise _UnreadableError(f"`label` holds {item!r}, which has no text and label")
-    start = item.get("start")
-    known = start if isinstance(start, int) and not isinstance(start, bool) else None
-    return _text(item.get("text", "")), known, _label(schema, item["label"])
+    start, end = _offset(item.get("start")), _offset(item.get("end"))
+    said = _under(item, TEXTS)
+    if said is None and start is not None and end is not None:
+        return Mention("", _label(schema, label), start, end)
+    return Mention(_text(said), _label(schema, label), start)
+
+
+def _offset(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _from_groups(schema: LabelSchema, groups: Mapping[str, Any]) -> list[Mention]:
+    mentions = []
+    for label, texts in groups.items():
+        if texts is None or (isinstance(texts, str) and said_nothing(texts)):
+            continue
+        for item in texts if isinstance(texts, list) else [texts]:
+            mentions.append(Mention(_text(item), _label(schema, label)))
+    return mentions
 
 
 def _from_lines(schema: LabelSchema, text: str) -> list[Mention]:
     lines = bare_lines(text)
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines = lines[1:]
     if len(lines) == 1 and said_nothing(lines[0].split(":")[-1]):
         return []
     mentions: list[Mention] = []
     for line in lines:
-        match = PAIR.match(line)
-        if match is None:
-            raise _UnreadableError(f"the answer is no list of entities: {line[:60]!r}")
-        mentions.append((match["text"].strip(), None, _label(schema, match["label"])))
-    if not mentions:
+        mentions += _from_line(schema, line)
+    if not lines:
         raise _UnreadableError("the answer names no entity and does not say that there is none")
     return mentions
+
+
+def _from_line(schema: LabelSchema, line: str) -> list[Mention]:
+    pair, group = PAIR.match(line), GROUP.match(line)
+    if pair is not None and (group is None or read_name(schema, pair["label"])):
+        return [Mention(pair["text"].strip(), _label(schema, pair["label"]))]
+    if group is None:
+        raise _UnreadableError(f"the answer is no list of entities: {line[:60]!r}")
+    if pair is not None and not read_name(schema, group["label"]):
+        return [Mention(pair["text"].strip(), _label(schema, pair["label"]))]
+    label = _label(schema, group["label"])
+    if said_nothing(group["texts"]):
+        return []
+    return [Mention(_text(item.strip(" \"'“”`")), label) for item in re.split(r"[,;]\s+", group["texts"])]
 
 
 def _label(schema: LabelSchema, value: Any) -> str:
@@ -110,28 +168,41 @@ def _text(value: Any) -> str:
     return value.strip()
 
 
-def _placed(mentions: list[Mention], context: str) -> tuple[Entity, ...]:
-    taken: Counter[str] = Counter()
+def _placed(mentions: Sequence[Mention], context: str) -> tuple[Entity, ...]:
     labels: dict[tuple[int, int], str] = {}
-    for text, start, label in mentions:
-        if start is not None and context[start : start + len(text)] == text:
-            place = (start, start + len(text))
-        else:
-            place = _occurrence(context, text, taken[text])
-            taken[text] += 1
-        if labels.setdefault(place, label) != label:
-            raise _UnreadableError(f"{text!r} is named as {labels[place]!r} and as {label!r}")
+    # What is certain first, and the longer of two, so that York is not looked for within New York.
+    for mention in sorted(mentions, key=lambda mention: (mention.start is None, -len(mention.text))):
+        place = _counted(mention, context) or _occurrence(mention, context, list(labels))
+        if labels.setdefault(place, mention.label) != mention.label:
+            said = context[place[0] : place[1]]
+            raise _UnreadableError(f"{said!r} is named as {labels[place]!r} and as {mention.label!r}")
     return tuple(Entity(start, end, context[start:end], label) for (start, end), label in sorted(labels.items()))
 
 
-def _occurrence(context: str, text: str, number: int) -> tuple[int, int]:
-    """Where a text stands for the so manieth time; a mention beyond the last is the last once more."""
-    places = [match.start() for match in re.finditer(rf"(?<!\w){re.escape(text)}(?!\w)", context)]
-    places = places or [match.start() for match in re.finditer(re.escape(text), context)]
-    if places:
-        start = places[min(number, len(places) - 1)]
-        return start, start + len(text)
-    found = project(context, text)
-    if found is None:
-        raise _UnreadableError(f"{text!r} does not stand in the text")
-    return found.span.start, found.span.end
+def _counted(mention: Mention, context: str) -> tuple[int, int] | None:
+    """Where the answer says that an entity stands, if it does stand there."""
+    start = mention.start
+    if start is None:
+        return None
+    end = start + len(mention.text) if mention.text else mention.end
+    if mention.text:
+        return (start, end) if end is not None and context[start:end] == mention.text else None
+    if end is None or not start < end <= len(context) or splits_word(context, start) or splits_word(context, end):
+        raise _UnreadableError(f"an entity from {start} to {end} cuts through words of the text")
+    return start, end
+
+
+def _occurrence(mention: Mention, context: str, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The first place of an entity's text that is free; one that lies across another entity only if there is no other.
+
+    A mention beyond the last place is the last one once more.
+    """
+    places, _ = standing(context, mention.text)
+    if not places:
+        found = project(context, mention.text)
+        if found is None:
+            raise _UnreadableError(f"{mention.text!r} does not stand in the text")
+        places = [(found.span.start, found.span.end)]
+    untaken = [place for place in places if place not in taken]
+    apart = [place for place in untaken if all(place[1] <= start or end <= place[0] for start, end in taken)]
+    return (apart or untaken or places[-1:])[0]

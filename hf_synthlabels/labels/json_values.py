@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["final_value", "json_values", "last_value"]
+__all__ = ["NOTHING", "Stated", "final_value", "json_values", "stated", "under"]
 
 LAST_FENCE = re.compile(r"\s*```\s*$")
+HEADING = re.compile(
+    r"[\s`*_#>•-]*(?:json|(?:(?:final|my|the)\s+)*(?:labels?|answers?|output|result|response|entities)[\s*_]*[:=：])?[\s`*_]*",
+    re.I,
+)
 
 
 def json_values(text: str, opening: str = "{[") -> Iterator[Any]:
@@ -18,21 +23,66 @@ def json_values(text: str, opening: str = "{[") -> Iterator[Any]:
         yield value
 
 
-def last_value(text: str, *keys: str) -> Any:
-    """What stands under one of the keys in the last JSON object that has one, or the last bare list; else None.
+NOTHING = object()
+"""What a JSON value states that states nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What an answer states in JSON."""
+
+    value: Any
+    final: bool
+    """Whether it ends the answer, on lines of its own or behind a heading such as `label:`."""
+    prose: str
+    """The answer without the JSON that states something."""
+
+
+def stated(text: str, read: Callable[[Any], Any], opening: str = "{[") -> Stated | None:
+    """What the JSON values of a text state; None when none states anything.
+
+    Of several that differ the last one counts if the text ends with it. Otherwise what they state is a contradiction,
+    which is in no schema: which of them is the answer, and which one is quoted, can not be told.
+
+    Args:
+        text: an answer.
+        read: what one JSON value states, or NOTHING.
+        opening: the brackets that JSON values may begin with.
+    """
+    found: list[tuple[Any, int, int]] = []
+    for value, start, end in _places(text, opening):
+        said = read(value)
+        if said is not NOTHING:
+            found.append((said, start, end))
+    if not found:
+        return None
+    value, start, end = found[-1]
+    last = not LAST_FENCE.sub("", text[end:]).strip()
+    if not last and any(other != value for other, _, _ in found):
+        value = {"contradiction": [said for said, _, _ in found]}
+    prose, position = [], 0
+    for _, first, after in found:
+        prose.append(text[position:first])
+        position = after
+    line = text[:start].rpartition("\n")[2]
+    return Stated(value, last and HEADING.fullmatch(line) is not None, "".join([*prose, text[position:]]))
+
+
+def under(*keys: str, lists: bool = True) -> Callable[[Any], Any]:
+    """A reader for `stated`: what stands under the first of the keys that an object has; a bare list, if `lists`.
 
     A null that was answered is an empty text, so that it can be told from no answer.
     """
-    found: Any = None
-    for value in json_values(text):
+
+    def read(value: Any) -> Any:
         if isinstance(value, list):
-            found = value
-        elif isinstance(value, dict):
-            for key in keys:
-                if key in value:
-                    found = "" if value[key] is None else value[key]
-                    break
-    return found
+            return value if lists else NOTHING
+        for key in keys:
+            if isinstance(value, dict) and key in value:
+                return "" if value[key] is None else value[key]
+        return NOTHING
+
+    return read
 
 
 def final_value(text: str) -> tuple[Any, str] | None:

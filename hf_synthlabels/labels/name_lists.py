@@ -8,8 +8,8 @@ from typing import Any
 
 from hf_synthlabels.labels.answer import Answer, unparsed
 from hf_synthlabels.labels.answer_lines import bare_lines, said_nothing
-from hf_synthlabels.labels.json_values import last_value
-from hf_synthlabels.labels.names import ABSTENTION, WRAPPERS, menu, read_name
+from hf_synthlabels.labels.json_values import stated, under
+from hf_synthlabels.labels.names import ABSTENTION, WRAPPERS, menu, read_name, without_quoted_verdicts
 from hf_synthlabels.labels.schema import LabelSchema, visible
 
 __all__ = ["parse_names"]
@@ -21,20 +21,24 @@ BETWEEN = re.compile(rf"^(?:[{re.escape(WRAPPERS)}/|&+\0]|\band\b|\bor\b)*$")
 def parse_names(schema: LabelSchema, text: str) -> Answer:
     """Read an answer for any number of labels; one item that is no label name makes the whole answer unparsed.
 
-    A JSON list (under `label` or `labels`, or bare) decides; without one, the answer must be a list of names in
-    words, on one line or several, perhaps after `labels:`. `none` and an empty list are the empty set.
+    A JSON list (under `label` or `labels`, or bare) decides, unless a line of words beside it lists others; without
+    one, the answer must be a list of names in words, on one line or several, perhaps after `labels:`. `none` and an
+    empty list are the empty set.
     """
     cleaned = visible(text)
     if not cleaned:
         return unparsed("the answer is empty")
-    value = last_value(cleaned, "label", "labels")
-    if isinstance(value, list):
-        return _from_items(schema, value)
-    if isinstance(value, str):
-        cleaned = value
-    elif value is not None:
-        return unparsed(f"`label` is {value!r}, not a list of names")
-    return _from_words(schema, cleaned)
+    in_json = stated(cleaned, under("label", "labels"))
+    if in_json is None or isinstance(in_json.value, str):
+        return _from_words(schema, in_json.value if in_json else cleaned)
+    if not isinstance(in_json.value, list):
+        return unparsed(f"`label` is {in_json.value!r}, not a list of names")
+    answer = _from_items(schema, in_json.value)
+    for line in [] if in_json.final else in_json.prose.splitlines():
+        in_words = _from_words(schema, line) if line.strip(WRAPPERS) else answer
+        if in_words.status == "labelled" and answer.status == "labelled" and in_words.label != answer.label:
+            return unparsed(f"the answer says {answer.label!r} in JSON and {in_words.label!r} in words")
+    return answer
 
 
 def _from_items(schema: LabelSchema, items: Sequence[Any]) -> Answer:
@@ -46,7 +50,7 @@ def _from_items(schema: LabelSchema, items: Sequence[Any]) -> Answer:
 
 
 def _from_words(schema: LabelSchema, text: str) -> Answer:
-    lines = bare_lines(text)
+    lines = bare_lines(without_quoted_verdicts(text))
     # After a heading only what follows can be the answer.
     starts = [number for number, line in enumerate(lines) if HEADING.match(line)]
     if starts:

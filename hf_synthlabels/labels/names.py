@@ -2,9 +2,11 @@
 
 The ladder, from the strictest rung down; the first rung that finds anything decides:
 
-1. a JSON object (bare, fenced, or with prose around it) whose `label` is a label name; the last one wins;
+1. a JSON object (bare, fenced, or with prose around it) whose `label` is a label name; of several the one that the
+   answer ends with; where it does not end the answer, no other label may stand in the prose as a verdict;
 2. the whole answer is a label name, once quotes, markup and the final stop are taken off;
 3. a verdict, `label: X` or `answer is X`; the last one wins, and an off-menu `label: X` takes back those before it;
+   a verdict within quotation marks is what the text says, not the annotator;
 4. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
    and nothing there negates.
 
@@ -20,11 +22,11 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from hf_synthlabels.labels.answer import Answer
-from hf_synthlabels.labels.json_values import json_values
+from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.json_values import stated, under
 from hf_synthlabels.labels.schema import LabelSchema, visible
 
-__all__ = ["ABSTENTION", "EXPLICIT", "WRAPPERS", "menu", "parse_name", "read_name"]
+__all__ = ["ABSTENTION", "WRAPPERS", "menu", "parse_name", "read_name", "without_quoted_verdicts"]
 
 ABSTENTION = "abstain"
 
@@ -37,11 +39,18 @@ TRAILING = re.escape(WRAPPERS.replace("#", ""))
 
 VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b(?:\W{0,6}(?:is|are|=|:))?", re.I)
 EXPLICIT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,4}[:=]", re.I)
+STATEMENT = re.compile(
+    r"\b(?:labels?|answer|class|category|classification|verdict|score|rating|grade)\b\W{0,6}(?:is|are|of|=|:)", re.I
+)
+QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]")
 CLAUSE_END = re.compile(r"[.!?;:,\n]")
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",
     re.I,
 )
+
+
+LABEL_OF_OBJECT = under("label", lists=False)
 
 
 def parse_name(schema: LabelSchema, text: str) -> Answer:
@@ -53,16 +62,37 @@ def parse_name(schema: LabelSchema, text: str) -> Answer:
     """
     cleaned = visible(text)
     if not cleaned:
-        return Answer("unparsed", reason="the answer is empty")
-    if (value := _last_json_label(cleaned)) is not None:
-        # A JSON verdict that is off the menu is not rescued by the prose around it.
-        return read_name(schema, value) or Answer("unparsed", reason=f"`label` is {value!r}, not in the schema")
+        return unparsed("the answer is empty")
     choices = menu(schema)
-    name = _last_verdict(choices, cleaned.casefold())
+    json_label = stated(cleaned, LABEL_OF_OBJECT, "{")
+    if json_label is not None:
+        # A JSON verdict that is off the menu is not rescued by the prose around it.
+        answer = read_name(schema, json_label.value)
+        if answer is None:
+            return unparsed(f"`label` is {json_label.value!r}, not in the schema")
+        others = set() if json_label.final else _said_in_prose(schema, json_label.prose) - {_name(answer)}
+        return unparsed(f"the answer says {_name(answer)!r} and {min(others)!r}") if others else answer
+    spoken = without_quoted_verdicts(cleaned.casefold())
+    name = _last_verdict(choices, spoken)
     if answer := read_name(schema, cleaned) or (_answer(name) if name else None):
         return answer
     # After 'Answer:' only what follows can be the answer: 'a VLDB topic. Answer: SIGMOD' names no label.
-    return _only_mention(choices, EXPLICIT.split(cleaned.casefold())[-1])
+    return _only_mention(choices, EXPLICIT.split(spoken)[-1])
+
+
+def without_quoted_verdicts(text: str) -> str:
+    """A text without the verdicts that it quotes, as in: the text says "the answer is X"."""
+    whole = text.strip(" .")
+    return QUOTED.sub(lambda quoted: " " if STATEMENT.search(quoted[0]) and quoted[0] != whole else quoted[0], text)
+
+
+def _said_in_prose(schema: LabelSchema, prose: str) -> set[str]:
+    """The labels that words beside a JSON object give as the answer: in a verdict, or alone on a line."""
+    said = [_last_verdict(menu(schema), without_quoted_verdicts(prose.casefold()))]
+    for line in prose.splitlines():
+        if line.strip(WRAPPERS) and (answer := read_name(schema, line)):
+            said.append(_name(answer))
+    return {name for name in said if name}
 
 
 @lru_cache(maxsize=64)
@@ -80,6 +110,10 @@ def _answer(name: str) -> Answer:
     return Answer("labelled", label=name)
 
 
+def _name(answer: Answer) -> str:
+    return ABSTENTION if answer.label is None else str(answer.label)
+
+
 def read_name(schema: LabelSchema, value: Any) -> Answer | None:
     """The label that a value names but for case and wrapping."""
     if not isinstance(value, str):
@@ -92,17 +126,6 @@ def read_name(schema: LabelSchema, value: Any) -> Answer | None:
         if re.fullmatch(f"[{LEADING}]*{re.escape(compared)}[{TRAILING}]*", folded):
             return _answer(name)
     return None
-
-
-def _last_json_label(text: str) -> Any:
-    """The `label` of the last JSON object in the text that has one, else None."""
-    found = None
-    for candidate in json_values(text, "{"):
-        if isinstance(candidate, dict) and "label" in candidate:
-            found = candidate["label"]
-            if found is None:
-                found = ""
-    return found
 
 
 def _last_verdict(menu: Mapping[str, str], text: str) -> str | None:

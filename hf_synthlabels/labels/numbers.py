@@ -6,20 +6,24 @@ import re
 from typing import Any
 
 from hf_synthlabels.labels.answer import Answer, unparsed
-from hf_synthlabels.labels.json_values import last_value
-from hf_synthlabels.labels.names import ABSTENTION
+from hf_synthlabels.labels.json_values import stated, under
+from hf_synthlabels.labels.names import ABSTENTION, without_quoted_verdicts
 from hf_synthlabels.labels.schema import LabelSchema, visible
 
 __all__ = ["parse_number"]
 
 UP_TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 WORDS = {word: float(number) for number, word in enumerate(UP_TO_TEN)}
-NUMBER = rf"[-+−]?\d+(?:[.,]\d+)?|\b(?:{'|'.join(WORDS)})\b"
-OUT_OF = re.compile(rf"({NUMBER})\s*(?:/|out of|of|von|sur|de)\s*({NUMBER})", re.I)
+NUMBER = rf"[-+−]?(?:\d+(?:[.,]\d+)?|\.\d+)|\b(?:{'|'.join(WORDS)})\b"
+OUT_OF = re.compile(rf"({NUMBER})(?:\s+(?:stars?|points?))?\s*(?:/|out of|of|von|sur|de)\s*({NUMBER})", re.I)
 SINGLE = re.compile(rf"(?<![\w.,/])(?:{NUMBER})(?![\w/]|[.,]\d)", re.I)
+RANGE = rf"\d|[.,]\d|\s*(?:[-–—/]|to\b|or\b|and\b)\s*(?:{NUMBER})"
 VERDICT = re.compile(
-    rf"\b(?:label|answer|score|rating|grade|value|number)\b\W{{0,6}}(?:is|of|=|:)?\W{{0,6}}({NUMBER})", re.I
+    r"\b(?:(?:score|rating|grade)\b\W{0,6}(?:is|of|=|:)?|(?:label|answer|value|number)\b\W{0,6}(?:is|=|:))"
+    rf"\W{{0,6}}?({NUMBER})(?!{RANGE})",
+    re.I,
 )
+THOUSANDS = re.compile(r"[-+−]?\d{1,3}(?:,\d{3})+")
 
 
 def parse_number(schema: LabelSchema, text: str) -> Answer:
@@ -32,22 +36,25 @@ def parse_number(schema: LabelSchema, text: str) -> Answer:
     cleaned = visible(text)
     if not cleaned:
         return unparsed("the answer is empty")
-    value = last_value(cleaned, "label", "score", "rating")
-    if isinstance(value, str):
-        cleaned = visible(value)
-    elif value is not None:
-        return _on_scale(schema, value)
+    in_json = stated(cleaned, under("label", "score", "rating"))
+    if in_json is not None and not isinstance(in_json.value, str):
+        answer = _on_scale(schema, in_json.value)
+        verdicts = [] if in_json.final else VERDICT.findall(without_quoted_verdicts(in_json.prose))
+        if answer.label is not None and any(_float(said, schema) != answer.label for said in verdicts[-1:]):
+            return unparsed(f"the answer says {answer.label:g} in JSON and {verdicts[-1]} in words")
+        return answer
+    cleaned = without_quoted_verdicts(visible(in_json.value) if in_json else cleaned)
     if schema.abstain and cleaned.strip(" .\"'`*").casefold() == ABSTENTION:
         return Answer("abstained", reason="the annotator abstained")
     high = schema.scale.high
     # 'out of 5' names the scale, not the answer.
-    said = OUT_OF.sub(lambda match: match[1] if _float(match[2]) == high else match[0], cleaned)
-    whole = said.strip(" \t\r\n\"'`*_.()[]")
+    said = OUT_OF.sub(lambda match: match[1] if _float(match[2], schema) == high else match[0], cleaned)
+    whole = said.strip(" \t\r\n\"'`*_()[]").rstrip(".")
     if re.fullmatch(NUMBER, whole, re.I):
-        return _on_scale(schema, _float(whole))
+        return _on_scale(schema, _float(whole, schema))
     if verdicts := VERDICT.findall(said):
-        return _on_scale(schema, _float(verdicts[-1]))
-    found = {_float(number) for number in SINGLE.findall(said)}
+        return _on_scale(schema, _float(verdicts[-1], schema))
+    found = {_float(number, schema) for number in SINGLE.findall(said)}
     if len(found) != 1:
         return unparsed("the answer has no number" if not found else f"the answer has several numbers: {sorted(found)}")
     return _on_scale(schema, found.pop())
@@ -62,6 +69,12 @@ def _on_scale(schema: LabelSchema, value: Any) -> Answer:
     return Answer("labelled", label=float(value))
 
 
-def _float(said: str) -> float:
-    folded = said.casefold()
-    return WORDS[folded] if folded in WORDS else float(folded.replace("−", "-").replace(",", "."))
+def _float(said: str, schema: LabelSchema) -> float:
+    folded = said.casefold().replace("−", "-")
+    if folded in WORDS:
+        return WORDS[folded]
+    scale = schema.scale
+    # A comma parts decimals in many languages, and thousands where the scale has such, or whole numbers only.
+    if scale is not None and THOUSANDS.fullmatch(folded) and (scale.high >= 1000 or (scale.step or 0.5) % 1 == 0):
+        return float(folded.replace(",", ""))
+    return float(folded.replace(",", "."))

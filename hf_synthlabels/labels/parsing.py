@@ -6,11 +6,11 @@ import re
 
 from hf_synthlabels.labels.answer import Answer, unparsed
 from hf_synthlabels.labels.entities import parse_entities
-from hf_synthlabels.labels.json_values import last_value
+from hf_synthlabels.labels.json_values import final_value, stated, under
 from hf_synthlabels.labels.name_lists import parse_names
 from hf_synthlabels.labels.names import parse_name
 from hf_synthlabels.labels.numbers import parse_number
-from hf_synthlabels.labels.schema import LabelSchema, visible
+from hf_synthlabels.labels.schema import INVISIBLE, LabelSchema, visible
 from hf_synthlabels.labels.spans import project
 
 __all__ = ["PARSER_VERSION", "parse", "plain_answer"]
@@ -18,12 +18,24 @@ __all__ = ["PARSER_VERSION", "parse", "plain_answer"]
 PARSER_VERSION = 4
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
 
-HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=]\s*", re.I)
-QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("`", "`"))
+HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=：]\s*", re.I)
+EDGES = re.compile(rf"^(?:\s|{INVISIBLE.pattern})+|(?:\s|{INVISIBLE.pattern})+$")
+ANSWER_LINE = re.compile(r"^[ \t*_>-]*(?:(?:the|final|my)[ \t]+)*(?:answer|label)[ \t*_]*[:=：][ \t*_]*", re.I | re.M)
+QUOTES = (('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("「", "」"), ("`", "`"))
 NO_ANSWER = frozenset(
     {"abstain", "unanswerable", "not answerable", "no answer", "the question is unanswerable"}
     | {"the question might be unanswerable", "cannot be answered", "n/a", "not applicable"}
 )
+PASSAGE = r"(?:context|passage|text|paragraph|article)"
+GIVEN = r"(?:specified|mentioned|stated|given|provided|found|answered)"
+GIVES = r"(?:specify|mention|state|give|provide|say)"
+SAYS_NOTHING = re.compile(
+    rf"\bunanswerable\b|^(?:it (?:is|was) )?not {GIVEN}\b"
+    rf"|\bnot (?:[\w-]+ )?{GIVEN}\b[^.]*\b(?:in|by) the \w* ?{PASSAGE}\b"
+    rf"|\b(?:{PASSAGE}|it) (?:does not|doesn['’]t|did not|didn['’]t) (?:[\w-]+ )?{GIVES}\b",
+    re.I,
+)
+"""How models say in a sentence that a passage does not answer a question."""
 
 
 def parse(schema: LabelSchema, text: str, context: str = "", question: str = "") -> Answer:
@@ -48,32 +60,66 @@ def parse(schema: LabelSchema, text: str, context: str = "", question: str = "")
         case "question-answering":
             return _parse_span(schema, text, context, question)
         case "text-generation":
-            said = plain_answer(text)
-            return Answer("labelled", label=said) if said else unparsed("the answer is empty")
+            return _written(text)
 
 
 def _parse_span(schema: LabelSchema, text: str, context: str, question: str) -> Answer:
     said = plain_answer(text)
     if not said:
-        return unparsed("the answer is empty")
+        return unparsed("the answer says nothing, or several things")
     if said.strip(" .").casefold() in NO_ANSWER:
-        if schema.abstain:
-            return Answer("abstained", reason="the annotator found no answer")
-        return unparsed("the answer says that there is none, and `abstain` is false")
+        return _no_answer(schema)
     found = project(context, said, question)
+    if SAYS_NOTHING.search(said) and (found is None or not found.rung.startswith("exact")):
+        return _no_answer(schema)
     if found is None:
         return unparsed(f"{said[:60]!r} does not stand in the context")
     return Answer("labelled", label=found.span, rung=found.rung)
 
 
+def _no_answer(schema: LabelSchema) -> Answer:
+    if schema.abstain:
+        return Answer("abstained", reason="the annotator found no answer")
+    return unparsed("the answer says that there is none, and `abstain` is false")
+
+
 def plain_answer(text: str) -> str:
-    """What an answer in words says, out of its JSON, heading and quotes."""
+    """What an answer in words says, out of its JSON, heading and quotes; empty when JSON states several things."""
     cleaned = visible(text)
-    value = last_value(cleaned, "label", "answer", "text") if "{" in cleaned else None
-    if isinstance(value, str):
-        cleaned = visible(value)
-    cleaned = HEADING.sub("", cleaned)
+    in_json = stated(cleaned, under("label", "answer", "text", lists=False), "{") if "{" in cleaned else None
+    if in_json is not None:
+        value = in_json.value
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            return ""
+        return _unquoted(visible(value if isinstance(value, str) else f"{value:g}"))
+    lines = list(ANSWER_LINE.finditer(cleaned))
+    cleaned = cleaned[lines[-1].end() :].strip() if lines else cleaned
+    return _unquoted(HEADING.sub("", cleaned))
+
+
+def _written(text: str) -> Answer:
+    """A text that was asked for; all of it, but for a JSON object around it, a heading and quotes.
+
+    What is within it is its own: JSON, joined emoji, quotes.
+    """
+    said = EDGES.sub("", text)
+    in_json = final_value(said) if said.endswith(("}", "```")) else None
+    if in_json is not None and not in_json[1].strip(" \n`") and isinstance(in_json[0], dict) and "label" in in_json[0]:
+        value = in_json[0]["label"]
+        if len(in_json[0]) > 1 or not isinstance(value, str):
+            # It may be the text itself or a wrapping of it: that can not be told.
+            return unparsed("the answer is a JSON object with more in it than a text under `label`")
+        said = EDGES.sub("", value)
+    else:
+        said = _unquoted(HEADING.sub("", said))
+    return Answer("labelled", label=said) if said else unparsed("the answer is empty")
+
+
+def _unquoted(text: str) -> str:
+    """A text without the quotes around the whole of it."""
     for opening, closing in QUOTES:
-        if len(cleaned) > 1 and cleaned.startswith(opening) and cleaned.endswith(closing):
-            return cleaned[len(opening) : -len(closing)].strip()
-    return cleaned
+        if len(text) > 1 and text.startswith(opening) and text.endswith(closing):
+            inner = text[len(opening) : -len(closing)]
+            if opening not in inner and closing not in inner:
+                return EDGES.sub("", inner)
+    return text
