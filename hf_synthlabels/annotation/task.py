@@ -213,6 +213,8 @@ class Task(StrictModel):
             raise ValueError(
                 f"`task.text` is {self.text!r}; kind 'text-pair' compares two columns. Give a list of two."
             )
+        if self.scale is not None and self.kind != "text-scale":
+            raise ValueError(f"`task.scale` belongs to kind 'text-scale', not to {self.kind!r}. Remove it.")
         if self.tokens is not None and self.kind != "token-classification":
             raise ValueError("`task.tokens` belongs to kind 'token-classification'. Remove it.")
         if self.kind == "token-classification" and len(self.columns) != 1:

@@ -1,0 +1,286 @@
+"""The keys of a task: which of them go together, what an example may look like, and the codebook in its file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets.data_files import DataFilesDict, DataFilesList
+
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.annotation.builder import SynthLabelsConfig
+from hf_synthlabels.annotation.opening import make_prompt
+from hf_synthlabels.errors import RecipeError
+
+CHOICE = {"kind": "text-classification", "labels": ["film", "sport"]}
+QUESTIONS = {"moving": {"ask": "Do pictures move?"}}
+
+
+def recipe(folder: Path, task: dict[str, Any], **teacher: Any) -> Recipe:
+    content = {
+        "name": "tasks",
+        "source": {"path": "json", "data_files": "rows.jsonl"},
+        "task": task,
+        "teacher": {"client": "openai", "model": "m", "api_key_env": None, **teacher},
+    }
+    return Recipe.from_dict(content, folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (
+            {**CHOICE, "rows_per_call": 5, "reasoning": True},
+            "`task.rows_per_call` is 5: several rows in one call are answered with labels alone. Remove `reasoning`, "
+            "`questions` and `candidates`, or ask for one row.",
+        ),
+        ({**CHOICE, "rows_per_call": 0}, "`task.rows_per_call` is 0. Input should be greater than or equal to 1."),
+        (
+            {**CHOICE, "candidates": 2, "questions": QUESTIONS},
+            "`task.candidates` needs a label chosen from a list, and no `questions`. Remove one.",
+        ),
+        ({**CHOICE, "candidates": 1}, "`task.candidates` is 1, which is one label. Give 2 or more, or remove it."),
+        (
+            {"kind": "multi-label", "labels": ["a", "b"], "candidates": 2},
+            "`task.candidates` needs a label chosen from a list, and no `questions`. Remove one.",
+        ),
+        (
+            {**CHOICE, "decide": {"film": {"moving": "yes"}}},
+            "`task.decide` needs `task.questions`, whose answers decide. Add them.",
+        ),
+        (
+            {
+                "kind": "multi-label",
+                "labels": ["film", "sport"],
+                "questions": QUESTIONS,
+                "decide": {"film": {"moving": "yes"}},
+            },
+            "`task.decide` names one label, which kind 'multi-label' has not. Remove it: the annotator then says the "
+            "label behind its answers.",
+        ),
+        (
+            {**CHOICE, "questions": QUESTIONS, "decide": {"abstain": {"moving": "yes"}}},
+            "`task.decide` has 'abstain', which is no label. Use: film, sport.",
+        ),
+        (
+            {**CHOICE, "questions": QUESTIONS, "decide": {"film": {"moves": "yes"}}},
+            "`task.decide.film` names 'moves'. Use: moving.",
+        ),
+        (
+            {**CHOICE, "questions": QUESTIONS, "decide": {"film": {"moving": "maybe"}}},
+            "`task.decide.film` has the answer 'maybe' to 'moving'. Use: yes, no.",
+        ),
+        (
+            {**CHOICE, "questions": QUESTIONS, "decide": {"film": {"moving": True}}},
+            "`task.decide` has yes or no, which YAML reads as a truth value. Put them in quotes.",
+        ),
+        (
+            {**CHOICE, "questions": {"moving": {"ask": "?", "answers": [True, False]}}},
+            "`task.questions.moving.answers` has yes or no, which YAML reads as a truth value. Put them in quotes.",
+        ),
+        (
+            {**CHOICE, "questions": {"label": {"ask": "?"}}},
+            "`task.questions` has the name 'label'. Use letters, digits and '_', and none of: label, labels, answer, "
+            "candidates, reasoning, row.",
+        ),
+        ({**CHOICE, "scale": {"low": 1, "high": 2}}, "`task.scale` belongs to kind 'text-scale', not to"),
+        ({"kind": "text-scale"}, "`scale` belongs to kind 'text-scale'"),
+        ({**CHOICE, "tokens": "tokens"}, "`task.tokens` belongs to kind 'token-classification'. Remove it."),
+        (
+            {"kind": "token-classification", "labels": ["a"], "text": ["one", "two"]},
+            "`task.text` is ['one', 'two']; entities are placed in one column. Give one, or `tokens`.",
+        ),
+        ({"kind": "text-pair", "labels": ["a", "b"], "text": ["one", "one"]}, "Name each column once."),
+        ({**CHOICE, "text": []}, "`task.text` is []. Name each column once."),
+        ({**CHOICE, "question": "asked", "context": "passage"}, "kind 'question-answering' needs both"),
+        ({**CHOICE, "rows_per_cal": 5}, "`task.rows_per_cal` is not a key. Did you mean `rows_per_call`?"),
+    ],
+)
+def test_keys_that_do_not_go_together(tmp_path: Path, task: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        recipe(tmp_path, task)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("client", ["embedding", "recorded"])
+@pytest.mark.parametrize(
+    "keys", [{"rows_per_call": 5}, {"reasoning": True}, {"questions": QUESTIONS}, {"candidates": 2}]
+)
+def test_annotators_without_a_prompt_take_no_strategy(tmp_path: Path, client: str, keys: dict[str, Any]) -> None:
+    column = {"column": "raw"} if client == "recorded" else {}
+    (key,) = keys
+    if client == "recorded" and key != "rows_per_call":
+        # Answers that were recorded row by row can have been led to in any way.
+        recipe(tmp_path, {**CHOICE, **keys}, client=client, **column)
+        return
+    with pytest.raises(RecipeError, match=f"`task.{key}` is given, but client '{client}' reads no prompt. Remove it."):
+        recipe(tmp_path, {**CHOICE, **keys}, client=client, **column)
+
+
+PAIR = {"kind": "text-pair", "text": ["one", "two"], "labels": ["same", "other"]}
+NER = {"kind": "token-classification", "labels": ["person", "place"]}
+ANSWERS = {"kind": "question-answering", "context": "passage", "question": "asked"}
+STARS = {"kind": "text-scale", "scale": {"low": 1, "high": 5}}
+OSLO = {"passage": "Ann lives in Oslo.", "asked": "Where?"}
+
+
+@pytest.mark.parametrize(
+    ("task", "example", "shown"),
+    [
+        (CHOICE, {"text": "x", "label": "sport"}, "sport"),
+        (CHOICE, {"text": "x", "label": 1}, "sport"),
+        ({**CHOICE, "abstain": True}, {"text": "x", "label": "abstain"}, "abstain"),
+        ({"kind": "multi-label", "labels": ["a", "b"]}, {"text": "x", "label": ["b", "a"]}, "a, b"),
+        ({"kind": "multi-label", "labels": ["a", "b"]}, {"text": "x", "label": [1]}, "b"),
+        ({"kind": "multi-label", "labels": ["a", "b"]}, {"text": "x", "label": []}, "none"),
+        (PAIR, {"row": {"one": "x", "two": "y"}, "label": "other"}, "other"),
+        (STARS, {"text": "x", "label": 4}, "4"),
+        ({**STARS, "scale": {"low": 0, "high": 1, "step": None}}, {"text": "x", "label": 0.25}, "0.25"),
+        (NER, {"text": "in Oslo", "label": []}, "none"),
+        (
+            NER,
+            {"text": "in Oslo", "label": [{"text": "Oslo", "label": "place"}]},
+            '[{"text": "Oslo", "label": "place"}]',
+        ),
+        (
+            NER,
+            {"text": "in Oslo", "label": [{"start": 3, "end": 7, "label": 1}]},
+            '[{"text": "Oslo", "label": "place"}]',
+        ),
+        (
+            {**NER, "tokens": "tokens"},
+            {"row": {"tokens": ["New", "York", "and", "Ann"]}, "label": ["B-place", "I-place", "O", "B-person"]},
+            '[{"text": "New York", "label": "place"}, {"text": "Ann", "label": "person"}]',
+        ),
+        (ANSWERS, {"row": OSLO, "label": "Oslo"}, "Oslo"),
+        (ANSWERS, {"row": OSLO, "label": {"text": ["Oslo"], "answer_start": [13]}}, "Oslo"),
+        ({"kind": "text-generation"}, {"text": "x", "label": 'Answer: "yes"'}, 'Answer: "yes"'),
+    ],
+)
+@pytest.mark.parametrize("in_file", [True, False])
+def test_examples_stand_as_human_labels_do(
+    tmp_path: Path, task: dict[str, Any], example: dict[str, Any], shown: str, in_file: bool
+) -> None:
+    (tmp_path / "shown.jsonl").write_text(json.dumps(example) + "\n", encoding="utf-8")
+    made = recipe(tmp_path, task, examples="shown.jsonl" if in_file else [example])
+    messages = make_prompt(made).messages("a row")
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2].content == shown
+
+
+def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> None:
+    lines = [{"id": 7, "one": "x", "two": "y", "label": "same"}, {"id": 8, "one": "x", "two": "z", "gold": "other"}]
+    (tmp_path / "shown.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    made = recipe(tmp_path, {**PAIR, "human": "gold"}, examples="shown.jsonl")
+    assert [message.content for message in make_prompt(made).messages("a row")[1:5]] == [
+        "<one>\nx\n</one>\n<two>\ny\n</two>",
+        "same",
+        "<one>\nx\n</one>\n<two>\nz\n</two>",
+        "other",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "example", "message"),
+    [
+        (CHOICE, {"text": "x", "label": 2}, "has the label 2 for 'x'. Use one of: film, sport."),
+        (CHOICE, {"text": "x", "label": "abstain"}, "has the label 'abstain' for 'x'. Use one of: film, sport."),
+        (CHOICE, {"text": " ", "label": "film"}, "has no text beside the label 'film'. Add it."),
+        (STARS, {"text": "x", "label": 7}, "has the label 7 for 'x': `label` 7 is not on the scale 1 to 5"),
+        (PAIR, {"text": "x", "label": "same"}, "has no `row` with one and two beside the label 'same'. Add it."),
+        (PAIR, {"row": {"one": "x"}, "label": "same"}, "has no `row` with one and two beside the label 'same'."),
+        (NER, {"text": "in Oslo", "label": [{"text": "Rome", "label": "place"}]}, "'Rome' does not stand in the text"),
+        (NER, {"text": "in Oslo", "label": ["O"]}, "there are 1 tags for 2 tokens."),
+        (NER, {"text": "in Oslo", "label": ["O", "B-city"]}, "the tag of 'city' is not in the schema."),
+        (ANSWERS, {"row": OSLO, "label": "Rome"}, "'Rome' does not stand in the context"),
+        (
+            ANSWERS,
+            {"row": OSLO, "label": {"text": "Oslo", "start": 3}},
+            "'Oslo' does not stand at 3 in the context.",
+        ),
+        (
+            {**CHOICE, "questions": QUESTIONS},
+            {"text": "x", "label": "film"},
+            "has None as answer to 'moving' for 'x'. Add to `answers` one of: yes, no.",
+        ),
+    ],
+)
+def test_examples_that_can_not_be_shown(
+    tmp_path: Path, task: dict[str, Any], example: dict[str, Any], message: str
+) -> None:
+    made = recipe(tmp_path, task, examples=[example])
+    with pytest.raises(RecipeError) as caught:
+        make_prompt(made)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("`teacher.examples` ")
+    assert "\n" not in str(caught.value)
+
+
+def test_examples_of_every_strategy_are_in_the_form_of_the_answer(tmp_path: Path) -> None:
+    example = {"text": "x", "label": "film", "reasoning": "It moves.", "answers": {"moving": "yes"}}
+    shown = {}
+    strategies: dict[str, dict[str, Any]] = {
+        "reasoning": {"reasoning": True},
+        "questions": {"questions": QUESTIONS},
+        "decide": {"questions": QUESTIONS, "decide": {"film": {"moving": "yes"}}},
+        "both": {"questions": QUESTIONS, "reasoning": True},
+        "candidates": {"candidates": 2},
+        "rows_per_call": {"rows_per_call": 3},
+    }
+    for name, keys in strategies.items():
+        for form in ("text", "json_schema"):
+            made = recipe(tmp_path, {**CHOICE, **keys}, examples=[example], response_format=form)
+            shown[name, form] = make_prompt(made).messages("a row")[2].content
+    assert shown == {
+        ("reasoning", "text"): "It moves.\nlabel: film",
+        ("reasoning", "json_schema"): '{"reasoning": "It moves.", "label": "film"}',
+        ("questions", "text"): "moving: yes\nlabel: film",
+        ("questions", "json_schema"): '{"moving": "yes", "label": "film"}',
+        ("decide", "text"): "moving: yes",
+        ("decide", "json_schema"): '{"moving": "yes"}',
+        ("both", "text"): "It moves.\nmoving: yes\nlabel: film",
+        ("both", "json_schema"): '{"reasoning": "It moves.", "moving": "yes", "label": "film"}',
+        ("candidates", "text"): "film",
+        ("candidates", "json_schema"): '{"candidates": ["film"]}',
+        ("rows_per_call", "text"): "1. film",
+        ("rows_per_call", "json_schema"): '{"answers": [{"row": 1, "label": "film"}]}',
+    }
+
+
+def config_id(folder: Path) -> str:
+    files = DataFilesDict({"train": DataFilesList([str(folder / "recipe.yaml")], [])})
+    config = SynthLabelsConfig(name="default", data_files=files)
+    return config.create_config_id({})
+
+
+def test_an_edit_of_the_codebook_is_another_table_and_another_prompt(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"text": "x"}\n', encoding="utf-8")
+    (tmp_path / "book.md").write_text("\ufeffA film of a match is film.\n", encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: tasks\nsource: {path: json, data_files: rows.jsonl}\n"
+        "task: {kind: text-classification, labels: [film, sport], guidelines: In short., guidelines_file: book.md}\n"
+        "teacher: {client: openai, model: m, api_key_env: null}\n",
+        encoding="utf-8",
+    )
+    made = Recipe.from_yaml(tmp_path / "recipe.yaml")
+    system = make_prompt(made).messages("x")[0].content
+    assert "Guidelines:\nIn short.\n\nA film of a match is film.\n" in system
+    before = (make_prompt(made).fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    (tmp_path / "book.md").write_text("A film of a match is sport.\n", encoding="utf-8")
+    after = (make_prompt(made).fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    assert not set(before) & set(after)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file or directory"), (b"\xff\xfe\x00", "it is not UTF-8 text")]
+)
+def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    if content is not None:
+        (tmp_path / "book.md").write_bytes(content)
+    made = recipe(tmp_path, {**CHOICE, "guidelines_file": "book.md"})
+    with pytest.raises(RecipeError) as caught:
+        make_prompt(made)
+    assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} can not be read: {reason}.")
