@@ -2,6 +2,7 @@
 
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
 from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.engine import Engine
 from hf_synthlabels.annotation.opening import home, store_path
 from hf_synthlabels.annotation.output import Written, annotate_to_files
 from hf_synthlabels.annotation.plan import Plan, plan
@@ -20,6 +21,7 @@ from hf_synthlabels.annotation.teacher import Price, Teacher
 __all__ = [
     "DATA_VARIABLE",
     "Annotator",
+    "Engine",
     "Example",
     "ExampleSelection",
     "Output",

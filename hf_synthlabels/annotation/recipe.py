@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from hf_synthlabels.annotation.engine import Engine
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
 from hf_synthlabels.annotation.teacher import Teacher
@@ -54,6 +55,7 @@ class Recipe(StrictModel):
     task: Task
     teacher: Teacher
     output: Output = Output()
+    engine: Engine = Engine()
     folder: Path | None = Field(default=None, exclude=True)
     """Where the recipe was read: paths in it are relative to this folder."""
 
@@ -175,7 +177,8 @@ class Recipe(StrictModel):
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
-        content = self.model_dump(mode="json")
+        # Where it runs changes nothing.
+        content = self.model_dump(mode="json", exclude={"engine"})
         if isinstance(labels := content["task"]["labels"], dict):
             # The codes of the label column follow the order of its names, which sorted keys would lose.
             content["task"]["labels"] = list(labels.items())

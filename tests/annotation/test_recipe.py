@@ -72,7 +72,7 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         pytest.param(
             GOOD + "outputs:\n  column: a\n",
             "recipe.yaml: `outputs` is not a key. Did you mean `output`? "
-            "Valid keys: name, source, task, teacher, output.",
+            "Valid keys: name, source, task, teacher, output, engine.",
             id="unknown key at the top",
         ),
         pytest.param(
