@@ -12,11 +12,13 @@ from hf_synthlabels.labels.schema import visible
 __all__ = ["numbered_items", "split_rows"]
 
 ITEM = re.compile(
-    r"^[ \t>*_]*(?:(?:row|text|item|answer|title|no\.?)\s*)?"
+    r"^[ \t>*_]*(?:(?:row|text|item|answer|title|question|label|sentence|no\.?)\s*)?"
     # A digit may not follow: in '1.5' the 1 is no number of a row.
     r"(?:[\[(](\d{1,4})[\])][ \t]*[.:\-–]?|#?(\d{1,4})[ \t*_]*(?:[.\-–](?!\d)|[):]))[ \t*_]*",
     re.I | re.M,
 )
+BLANK_LINE = re.compile(r"\n\s*\n")
+REMARK = re.compile(r"\n(?=[^\s\-*•])")
 LISTS = ("answers", "labels", "rows", "results", "items")
 NUMBERS = ("row", "number", "id", "index", "text_number")
 
@@ -26,12 +28,15 @@ def split_rows(text: str, count: int) -> list[str] | None:
 
     An answer that is JSON as a whole is a list of answers, bare or under `answers`, in order or by the `row` that each
     names, or an object with the numbers of the rows as keys. Any other has lines that begin with the rows' numbers,
-    from 1 on, each once; only without such lines is JSON with prose around it taken.
+    from 1 on, each once; only without such lines is JSON with prose around it taken. A single row may be answered
+    without a list.
     """
     cleaned = visible(text)
     whole = final_value(cleaned)
     if whole is not None and not whole[1].strip(" \n`"):
         items = _items(whole[0])
+        if items is None and count == 1:
+            return [_answer(whole[0])]
         return None if items is None else _in_order(items, count)
     numbered = numbered_items(cleaned)
     if sorted(numbered) == list(range(1, count + 1)):
@@ -40,26 +45,26 @@ def split_rows(text: str, count: int) -> list[str] | None:
     if numbered:
         return None
     listed = [items for value in json_values(cleaned) if (items := _items(value)) is not None]
-    return _in_order(listed[-1], count) if listed else None
+    if listed:
+        return _in_order(listed[-1], count)
+    return [cleaned] if count == 1 and cleaned else None
 
 
 def numbered_items(text: str) -> dict[int, str]:
     """What stands behind each number that begins a line; a number that comes twice has no item at all.
 
-    An item goes on over following lines that begin with no number; what follows a blank line after the last item is
-    a remark, not part of it.
+    An item goes on over following lines that begin with no number. Behind the last one a remark may stand: what follows
+    a blank line, or any line that is not indented, is one where no item before has such lines.
     """
     starts = list(ITEM.finditer(text))
-    found: dict[int, str] = {}
-    twice = set()
     ends = [match.start() for match in starts[1:]] + [len(text)]
-    for match, end in zip(starts, ends[: len(starts)], strict=True):
-        body = text[match.end() : end]
-        number = int(match[1] or match[2])
-        if number in found:
-            twice.add(number)
-        found[number] = re.split(r"\n\s*\n", body)[0].strip()
-    return {number: item for number, item in found.items() if number not in twice}
+    bodies = [text[match.end() : end].strip() for match, end in zip(starts, ends[: len(starts)], strict=True)]
+    if not any(BLANK_LINE.search(body) for body in bodies[:-1]):
+        bodies[-1:] = [BLANK_LINE.split(body)[0].strip() for body in bodies[-1:]]
+    if len(bodies) > 1 and not any("\n" in body for body in bodies[:-1]):
+        bodies[-1:] = [REMARK.split(body)[0].strip() for body in bodies[-1:]]
+    numbers = [int(match[1] or match[2]) for match in starts]
+    return {number: body for number, body in zip(numbers, bodies, strict=True) if numbers.count(number) == 1}
 
 
 def _items(value: Any) -> list[Any] | dict[str, Any] | None:

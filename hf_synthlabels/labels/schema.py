@@ -42,6 +42,10 @@ CLOSED_KINDS = frozenset({"text-classification", "multi-label", "text-pair", "to
 """Kinds whose label is chosen from a list of names."""
 
 
+MOST_GRID_NUMBERS = 100
+"""A scale with more numbers stands in a JSON schema by its ends: servers bound the length of an enumeration."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """The numbers that a `text-scale` label may take, both ends included."""
@@ -64,6 +68,14 @@ class Scale:
             return True
         steps = (number - self.low) / self.step
         return abs(steps - round(steps)) < 1e-9
+
+    def grid(self) -> tuple[float, ...] | None:
+        """All numbers on the scale in their order; None when it has no steps."""
+        if self.step is None:
+            return None
+        return tuple(
+            self.low + number * self.step for number in range(int((self.high - self.low) / self.step + 1e-9) + 1)
+        )
 
     def __str__(self) -> str:
         steps = "" if self.step is None else f" in steps of {self.step:g}"
@@ -162,24 +174,38 @@ class LabelSchema:
                 return Value("string")
 
     def response_schema(self) -> dict[str, Any]:
-        """The JSON schema of one answer, with the label names as its enumeration."""
+        """The JSON schema of one answer, with the label names as its enumeration.
+
+        It keeps to what servers that hold a model to a schema strictly have in common: all fields required, no others,
+        no `uniqueItems`, no lengths or patterns. The parser checks the rest.
+        """
         choices: dict[str, Any] = {"type": "string", "enum": [*self.names, *self._abstention()]}
         value: dict[str, Any]
         match self.kind:
             case "text-classification" | "text-pair":
                 value = choices
             case "multi-label":
-                # No `uniqueItems`: servers that hold a model to a schema strictly refuse it.
                 value = {"type": "array", "items": choices}
             case "text-scale":
-                assert self.scale is not None
-                value = {"type": "number", "minimum": self.scale.low, "maximum": self.scale.high}
+                value = self._or_abstain(self._number())
             case "token-classification":
-                span = {"text": {"type": "string"}, "label": choices}
-                value = {"type": "array", "items": _closed_object(span)}
+                span = {"text": {"type": "string"}, "label": {"type": "string", "enum": list(self.names)}}
+                value = self._or_abstain({"type": "array", "items": _closed_object(span)})
             case "question-answering" | "text-generation":
                 value = {"type": "string"}
         return _closed_object({"label": value})
+
+    def _number(self) -> dict[str, Any]:
+        assert self.scale is not None
+        grid = self.scale.grid()
+        if grid is None or len(grid) > MOST_GRID_NUMBERS:
+            return {"type": "number", "minimum": self.scale.low, "maximum": self.scale.high}
+        if all(float(number).is_integer() for number in grid):
+            return {"type": "integer", "enum": [int(number) for number in grid]}
+        return {"type": "number", "enum": [round(number, 10) for number in grid]}
+
+    def _or_abstain(self, value: dict[str, Any]) -> dict[str, Any]:
+        return {"anyOf": [value, {"type": "string", "enum": self._abstention()}]} if self.abstain else value
 
     def fingerprint(self) -> str:
         """A hash of all that can change what a label means; 16 hexadecimal digits."""

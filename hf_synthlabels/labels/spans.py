@@ -134,6 +134,15 @@ class _Passage:
         """Whether a word of the answer stands in the question."""
         return word.plain in self.asked or stem(word.plain) in self.asked
 
+    def joins(self, at: int, beside: int, spoken: Word) -> bool:
+        """Whether the word beside another one is the one that the answer has there, and makes one name with it."""
+        word = self.words[beside]
+        first, second = sorted((self.words[at], word), key=lambda each: each.start)
+        hyphen = self.context[first.end : second.start] == "-"
+        return word.plain == spoken.plain and (
+            hyphen or (word.plain not in FILLERS and self.context[word.start].isupper())
+        )
+
     def projection(self, places: Sequence[Place], step: Step, f1: float = 1.0) -> Projection:
         """The place whose sentence has most words of the question, of equals the first."""
         start, end = places[0] if len(places) == 1 else max(places, key=self.closeness)
@@ -167,7 +176,7 @@ def _closest(passage: _Passage, said: Sequence[Word]) -> Projection | None:
 
 
 def _with_name(passage: _Passage, said: Sequence[Word], own: Sequence[int], first: int) -> Place:
-    """The place of the answer's own words with the names beside them that the question has as well.
+    """The place of the answer's own words with the rest of their name, or of a word with hyphens, beside them.
 
     Of 'They played in the Horizon League', asked for a league, Horizon is the only word of its own.
     """
@@ -175,17 +184,11 @@ def _with_name(passage: _Passage, said: Sequence[Word], own: Sequence[int], firs
     last = first + len(own) - 1
     left, right = own[0], own[-1]
     if right - left + 1 == len(own):
-        while right + 1 < len(said) and last + 1 < len(words) and _same_name(passage, words[last + 1], said[right + 1]):
+        while right + 1 < len(said) and last + 1 < len(words) and passage.joins(last, last + 1, said[right + 1]):
             last, right = last + 1, right + 1
-        while left > 0 and first > 0 and _same_name(passage, words[first - 1], said[left - 1]):
+        while left > 0 and first > 0 and passage.joins(first, first - 1, said[left - 1]):
             first, left = first - 1, left - 1
     return words[first].start, words[last].end
-
-
-def _same_name(passage: _Passage, word: Word, spoken: Word) -> bool:
-    return (
-        word.plain == spoken.plain and word.plain not in FILLERS and passage.context[word.start : word.end][0].isupper()
-    )
 
 
 @dataclass(frozen=True, slots=True)

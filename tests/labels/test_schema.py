@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.labels import KINDS, Kind, LabelSchema, Scale
+from hf_synthlabels.labels import KINDS, Kind, LabelSchema, Scale, parse
 
 CLOSED: tuple[Kind, ...] = ("text-classification", "multi-label", "text-pair", "token-classification")
 
@@ -67,7 +67,7 @@ def test_response_schema_offers_abstention_only_where_it_is_allowed() -> None:
     ("kind", "label"),
     [
         ("multi-label", {"type": "array", "items": {"type": "string", "enum": ["film", "sport"]}}),
-        ("text-scale", {"type": "number", "minimum": 1, "maximum": 5}),
+        ("text-scale", {"type": "integer", "enum": [1, 2, 3, 4, 5]}),
         (
             "token-classification",
             {
@@ -86,6 +86,56 @@ def test_response_schema_offers_abstention_only_where_it_is_allowed() -> None:
 )
 def test_response_schema_of_the_other_kinds(kind: Kind, label: dict[str, Any]) -> None:
     assert schema_of(kind).response_schema()["properties"] == {"label": label}
+
+
+@pytest.mark.parametrize(
+    ("scale", "label"),
+    [
+        (Scale(0, 1, 0.25), {"type": "number", "enum": [0, 0.25, 0.5, 0.75, 1]}),
+        (Scale(0, 1, 0.1), {"type": "number", "enum": [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]}),
+        # Seven and two thirds is not on the grid of threes.
+        (Scale(-1, 7, 3), {"type": "integer", "enum": [-1, 2, 5]}),
+        (Scale(0, 1, None), {"type": "number", "minimum": 0, "maximum": 1}),
+        (Scale(0, 100), {"type": "number", "minimum": 0, "maximum": 100}),
+    ],
+)
+def test_response_schema_lists_the_numbers_of_a_scale(scale: Scale, label: dict[str, Any]) -> None:
+    schema = LabelSchema(kind="text-scale", scale=scale)
+    assert schema.response_schema()["properties"] == {"label": label}
+    assert all(scale.holds(number) for number in label.get("enum", []))
+
+
+@pytest.mark.parametrize("kind", ["text-scale", "token-classification"])
+def test_an_answer_that_is_no_name_may_abstain_as_well(kind: Kind) -> None:
+    with_names = dataclasses.replace(schema_of(kind), abstain=True)
+    plain = schema_of(kind).response_schema()["properties"]["label"]
+    abstain = {"type": "string", "enum": ["abstain"]}
+    assert with_names.response_schema()["properties"]["label"] == {"anyOf": [plain, abstain]}
+    assert parse(with_names, '{"label": "abstain"}', "Paris").status == "abstained"
+
+
+STRICT_KEYWORDS = {"type", "enum", "properties", "required", "additionalProperties", "items", "anyOf"}
+
+
+@pytest.mark.parametrize("abstain", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_response_schemas_keep_to_what_strict_servers_have_in_common(kind: Kind, abstain: bool) -> None:
+    def check(part: Any) -> None:
+        if isinstance(part, list):
+            for each in part:
+                check(each)
+            return
+        assert set(part) <= STRICT_KEYWORDS
+        if part.get("type") == "object":
+            assert part["required"] == list(part["properties"])
+            assert part["additionalProperties"] is False
+        for each in part.get("properties", {}).values():
+            check(each)
+        check(part.get("anyOf", []))
+        if "items" in part:
+            check(part["items"])
+
+    check(dataclasses.replace(schema_of(kind), abstain=abstain).response_schema())
 
 
 def test_from_labels_reads_a_mapping_with_definitions() -> None:
