@@ -34,6 +34,8 @@ def main() -> None:
     # Read when torch is first loaded. Threads that spin while they wait for each other make training five times
     # slower as soon as another program wants a core; sleeping ones cost next to nothing on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Runs have a bar of their own, with failures and money.
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     # The readers of `datasets` log what they then raise, which is told here in one line.
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     try:
