@@ -24,7 +24,7 @@ TEACHER_KEYS = {
     "openai": {
         *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
         *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
-        "example_selection",
+        *("example_selection", "batch"),
     },
     "embedding": {"client", "model"},
     "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
@@ -86,7 +86,7 @@ def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     if price is None:
         return None
     usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, requests=tally.requests)
+    return price.usd(usage, batch=recipe.teacher.batch, requests=tally.requests)
 
 
 def describe(records: list[dict[str, Any]], text: str = "") -> str:

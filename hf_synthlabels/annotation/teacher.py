@@ -60,6 +60,8 @@ class Teacher(StrictModel):
     logprobs: bool = False
     """Ask for log-probabilities, and make label probabilities of them."""
     draws: int = Field(default=1, ge=1)
+    batch: bool = False
+    """Ask in batches: cheaper at most providers, and answered within a day. Answers are shared with single requests."""
     max_in_flight: int = Field(default=64, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -107,6 +109,8 @@ class Teacher(StrictModel):
             raise ValueError("needs `model`, the name that the server knows.")
         if self.client == "recorded" and (self.column is None) == (self.file is None):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
+        if self.batch and self.client != "openai":
+            raise ValueError(f"has `batch`, but client {self.client!r} sends no requests. Remove it.")
         if self.draws > 1 and self.client == "openai" and self.temperature == 0 and not self.reasons:
             raise ValueError("has `draws` above 1 at `temperature` 0: all draws would be alike. Raise the temperature.")
         if self.reasons and self.temperature and "temperature" in self.model_fields_set:
