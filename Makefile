@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test slow check bench docs clean
+.PHONY: setup demo test slow check bench reliability docs clean
 
 setup: $(STAMP)
 
@@ -31,8 +31,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Peers are measured where they have been set up: .venv/bin/python -m benchmarks.annotation --setup-peers
 bench: $(STAMP)
-	@for file in benchmarks/*.py; do test -e "$$file" || { echo "no benchmarks yet"; exit 0; }; $(BIN)/python "$$file" || exit 1; done
+	$(BIN)/python -m benchmarks.annotation
+
+reliability: $(STAMP)
+	$(BIN)/python -m benchmarks.reliability
 
 docs: $(STAMP)
 	$(BIN)/python -m pytest tests/test_documents.py

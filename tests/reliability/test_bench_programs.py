@@ -1,0 +1,51 @@
+"""The measuring of programs: what is counted is what they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.documents import put_block, table
+from benchmarks.programs import BARE_LOOP, THIS_PACKAGE, Program, ProgramError, measure
+from benchmarks.service import Options
+from benchmarks.serving import serving
+
+
+def test_a_block_of_a_document_is_replaced_and_the_rest_stays(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
+    document.write_text("before\n\n<!-- begin: one -->\nold\n<!-- end: one -->\n\nafter\n", encoding="utf-8")
+    put_block(document, "one", r"new \1 text")
+    put_block(document, "one", r"new \1 text")
+    expected = "before\n\n<!-- begin: one -->\n\nnew \\1 text\n\n<!-- end: one -->\n\nafter\n"
+    assert document.read_text(encoding="utf-8") == expected
+    with pytest.raises(ValueError, match="'two'"):
+        put_block(document, "two", "text")
+
+
+def test_a_table_has_a_text_column_and_number_columns() -> None:
+    assert table(("a", "b"), [("x|y", 1)]) == "| a | b |\n|---|---:|\n| x/y | 1 |"
+
+
+def test_a_program_that_fails_is_told_with_its_words(tmp_path: Path) -> None:
+    with serving(Options()) as server, pytest.raises(ProgramError, match=r"no such: .*answers\.py"):
+        measure(Program("no such", "answers.py"), server, rows=1, in_flight=1, folder=tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("streamed", [False, True])
+def test_this_package_labels_all_rows_with_one_request_each(tmp_path: Path, streamed: bool) -> None:
+    with serving(Options(latency_s=0.01)) as server:
+        found = measure(THIS_PACKAGE, server, rows=300, in_flight=32, folder=tmp_path, streamed=streamed)
+        again = measure(THIS_PACKAGE, server, rows=300, in_flight=32, folder=tmp_path, streamed=streamed)
+    assert (found.right, found.requests, found.billed) == (300, 300, 300)
+    assert found.peak_in_flight <= 32
+    assert found.disk_bytes > 300 * 50
+    assert (again.right, again.requests) == (300, 0)
+
+
+@pytest.mark.slow
+def test_the_bare_loop_labels_all_rows(tmp_path: Path) -> None:
+    with serving(Options(latency_s=0.01)) as server:
+        found = measure(BARE_LOOP, server, rows=300, in_flight=32, folder=tmp_path)
+    assert (found.right, found.requests, found.disk_bytes) == (300, 300, 0)
