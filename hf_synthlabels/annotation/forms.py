@@ -86,9 +86,11 @@ def _text_form(schema: LabelSchema, strategy: Strategy) -> str:
             "Answer with a numbered list that has one line for each row, such as `1. ...`, with the number of the row "
             f"and {wanted}, and with nothing else."
         )
+    before = "First reason in a few sentences. " if strategy.reasoning else ""
     if strategy.questions:
         last = "" if strategy.decide else f" Then a last line that begins with `label:`, with {wanted}."
-        return f"Answer with one line for each question, such as `{strategy.questions[0].name}: ...`.{last}"
+        answers = f"{'answer' if before else 'Answer'} with one line for each question"
+        return f"{before}{'Then ' if before else ''}{answers}, such as `{strategy.questions[0].name}: ...`.{last}"
     if strategy.reasoning:
-        return f"First reason in a few sentences. Then give, on a last line that begins with `label:`, {wanted}."
+        return f"{before}Then give, on a last line that begins with `label:`, {wanted}."
     return f"Answer with {wanted}, and with nothing else."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import asdict
@@ -52,6 +53,7 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "returned_models": sorted(tally.models),
         "prompt_hash": prompt.fingerprint(),
         "schema_hash": prompt.schema.fingerprint(),
+        "guidelines_hash": _hash(prompt.schema.guidelines) if prompt.schema.guidelines else None,
         "parser_version": PARSER_VERSION,
         "tally": tally.to_dict(),
         "cost_usd": cost_usd(recipe, tally),
@@ -60,6 +62,10 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": version,
     }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _strategy(recipe: Recipe) -> dict[str, Any]:

@@ -112,7 +112,7 @@ def test_squad(loaded: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(context[span["start"] :].startswith(span["text"]) for span, context in found)
     assert all(span["text"] for span, _ in found)
     # The authors' own script found a place for 82.5 % of the rows.
-    assert len(found) / len(rows) == pytest.approx(0.934, abs=0.01)
+    assert len(found) / len(rows) > 0.93
     assert sum(STATUSES[code] == "labelled" for code in rows["llm_answer_status"]) == len(found)
     # Finding the answer in the passage takes the words around it off.
     projected = [words((row["llm_answer"] or {"text": ""})["text"]) for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from datasets.data_files import DataFilesDict, DataFilesList
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
 from hf_synthlabels.annotation.opening import make_prompt
+from hf_synthlabels.annotation.provenance import record
+from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.errors import RecipeError
 
 CHOICE = {"kind": "text-classification", "labels": ["film", "sport"]}
@@ -272,6 +275,47 @@ def test_an_edit_of_the_codebook_is_another_table_and_another_prompt(tmp_path: P
     (tmp_path / "book.md").write_text("A film of a match is sport.\n", encoding="utf-8")
     after = (make_prompt(made).fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
     assert not set(before) & set(after)
+
+
+def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(tmp_path: Path) -> None:
+    examples = [{"text": f"{number}", "label": "film", "answers": {"moving": "yes"}} for number in range(9)]
+    task = {**CHOICE, "questions": QUESTIONS, "guidelines": "Films move."}
+    selection = {"method": "random", "count": 4, "seed": 3}
+    made = recipe(tmp_path, task, examples=examples, example_selection=selection)
+    entry = record(made, Tally(), version="1", seconds=0.5)
+    assert entry["strategy"] == {"questions": {"moving": {"ask": "Do pictures move?", "answers": ["yes", "no"]}}}
+    assert entry["teacher"]["example_selection"] == {**selection, "encoder": None}
+    assert entry["examples"] == 4
+    assert entry["guidelines_hash"] == hashlib.sha256(b"Films move.").hexdigest()[:16]
+    plain = record(recipe(tmp_path, CHOICE), Tally(), version="1", seconds=0.5)
+    assert (plain["strategy"], plain["examples"], plain["guidelines_hash"]) == ({}, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "form", "words"),
+    [
+        ({"reasoning": True, "questions": QUESTIONS}, "text", "First reason in a few sentences. Then answer with one"),
+        (
+            {"questions": QUESTIONS},
+            "text",
+            "Answer with one line for each question, such as `moving: ...`. Then a last",
+        ),
+        (
+            {"reasoning": True},
+            "json_schema",
+            'First the reasoning, in a few sentences. Answer with a JSON object {"reaso',
+        ),
+        ({"candidates": 3}, "text", "Answer with the labels that may be right, at most 3, the likeliest first"),
+        (
+            {"rows_per_call": 9},
+            "json_schema",
+            'Answer with a JSON object {"answers": [{"row": 1, "label": "..."}, ...]}',
+        ),
+    ],
+)
+def test_what_is_asked_for_is_what_is_read(tmp_path: Path, strategy: dict[str, Any], form: str, words: str) -> None:
+    made = recipe(tmp_path, {**CHOICE, **strategy}, response_format=form)
+    assert words in make_prompt(made).messages("x")[0].content
 
 
 @pytest.mark.parametrize(
