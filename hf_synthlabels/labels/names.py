@@ -37,8 +37,14 @@ LEADING = re.escape(WRAPPERS)
 TRAILING = re.escape(WRAPPERS.replace("#", ""))
 """As regular expressions; a heading begins with '#', but 'C#' is not C."""
 
-VERDICT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b(?:\W{0,6}(?:is|are|=|:))?", re.I)
-EXPLICIT = re.compile(r"\b(?:label|answer|class|category|classification|verdict)\b\W{0,4}[:=]", re.I)
+VERDICT_NAMES = r"(?:label|answer|class|category|classification|verdict)"
+# In the middle of a line 'answer X' may be the order that a text gives, so that there 'is' or a colon must follow.
+VERDICT = re.compile(
+    rf"\b{VERDICT_NAMES}\b\W{{0,6}}(?:is|are|=|:)"
+    rf"|^\W*(?:(?:the|my|final)\W+)*{VERDICT_NAMES}\b(?:\W{{0,6}}(?:is|are|=|:))?",
+    re.I | re.M,
+)
+EXPLICIT = re.compile(rf"\b{VERDICT_NAMES}\b\W{{0,4}}[:=]", re.I)
 STATEMENT = re.compile(
     r"\b(?:labels?|answer|class|category|classification|verdict|score|rating|grade)\b\W{0,6}(?:is|are|of|=|:)", re.I
 )
@@ -141,7 +147,7 @@ def _last_verdict(menu: Mapping[str, str], text: str) -> str | None:
                 found = name
                 break
         else:
-            if EXPLICIT.match(text, match.start()):
+            if EXPLICIT.search(match[0]):
                 found = None
     return found
 

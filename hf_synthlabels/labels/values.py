@@ -67,6 +67,9 @@ def decode(schema: LabelSchema, value: Any, text: str = "") -> Label | None:
     Raises:
         DataError: the value is not in the schema.
     """
+    if hasattr(value, "tolist"):
+        # Columns of data frames hold arrays and scalars of numpy.
+        value = value.tolist()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     match schema.kind:
@@ -125,6 +128,9 @@ def _entity_value(schema: LabelSchema, entity: Entity) -> dict[str, Any]:
 def _name(schema: LabelSchema, value: Any) -> str:
     if isinstance(value, str) and value in schema.names:
         return value
+    if isinstance(value, float) and value.is_integer():
+        # A data frame makes a column of codes a column of floats as soon as one is missing.
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(schema.names):
         return schema.names[value]
     raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import Dataset, Features
 from hypothesis import given
@@ -78,6 +79,15 @@ def test_every_kind_may_abstain(schema: LabelSchema) -> None:
         ("Score: 4", 4.0),
         ("There are 2 errors and 3 jokes. Rating: 4 out of 5", 4.0),
         ("Score: 3. On reflection, score: 2", 2.0),
+        ("**Score:** 4", 4.0),
+        ("4 stars out of 5", 4.0),
+        ("Score: 4. The number 2 stands for something else.", 4.0),
+        ("Score: 3-4", None),
+        ("Rating: 3 or 4", None),
+        ("Score: 45", None),
+        ("3,000", None),
+        (".5", None),
+        ('{"label": "abstain", "label": 4}', None),
         ("4.5", None),
         ("6", None),
         ("0", None),
@@ -104,6 +114,8 @@ def test_scales_with_other_steps() -> None:
     assert parse(HALVES, "0.25").status == "unparsed"
     assert parse(ANY, "-0.333").label == -0.333
     assert parse(ANY, "−1").label == -1.0
+    assert parse(ANY, ".5").label == parse(ANY, "0.5").label == parse(ANY, "0,500").label == 0.5
+    assert parse(LabelSchema(kind="text-scale", scale=Scale(0, 5000)), "Score: 3,000").label == 3000.0
 
 
 TEXT = "Paris met Ann Lee in Paris; “Lee’s” home is New  York."
@@ -137,6 +149,32 @@ PARIS, ANN, PARIS_2 = entity(0, "Paris", "person"), entity(10, "Ann Lee", "perso
         ('{"label": []}', ()),
         ("none", ()),
         ("Entities: none", ()),
+        # One object on each line.
+        (
+            '{"text": "Ann Lee", "label": "person"}\n{"text": "Paris", "label": "person"}',
+            (PARIS, ANN),
+        ),
+        ('{"entities": [{"entity": "Ann Lee", "type": "person"}]}', (ANN,)),
+        ("Here they are:\n- Ann Lee: person\n- Paris: person", (PARIS, ANN)),
+        ("person: Ann Lee, Paris\nplace: none", (PARIS, ANN)),
+        ('{"person": "Ann Lee", "place": null}', (ANN,)),
+        # Offsets alone, where they cut out whole words.
+        ('[{"start": 10, "end": 17, "label": "person"}]', (ANN,)),
+        ('[{"start": 10, "end": 15, "label": "person"}]', None),
+        ('[{"start": 10, "end": 99, "label": "person"}]', None),
+        ('[{"start": 17, "end": 10, "label": "person"}]', None),
+        ('[{"start": true, "end": 17, "label": "person"}]', None),
+        # Out of their order: the k-th mention of one text is still its k-th occurrence.
+        (
+            '[{"text": "Paris", "label": "person"}, {"text": "Ann Lee", "label": "person"},'
+            ' {"text": "Paris", "label": "place"}]',
+            (PARIS, ANN, PARIS_2),
+        ),
+        ('[{"text": "Paris", "label": "place", "start": 21}, {"text": "Paris", "label": "person"}]', (PARIS, PARIS_2)),
+        ('[{"text": "Ann Lee", "label": "abstain"}]', None),
+        ('{"label": 3}', None),
+        # No part of a word.
+        ('[{"text": "Par", "label": "place"}]', None),
         ('[{"text": "Ann Lee", "label": "company"}]', None),
         ('[{"text": "Berlin", "label": "place"}]', None),
         ('[{"text": "Ann Lee", "label": "person"}, {"text": "Ann Lee", "label": "place"}]', None),
@@ -152,6 +190,15 @@ def test_entities_stand_in_the_text_or_there_is_no_answer(text: str, label: tupl
     assert answer.status == ("unparsed" if label is None else "labelled")
     for found in label or ():
         assert TEXT[found.start : found.end] == found.text
+
+
+def test_an_entity_is_not_looked_for_within_a_longer_one_where_there_is_a_choice() -> None:
+    text = "New York is older than York."
+    said = '[{"text": "York", "label": "place"}, {"text": "New York", "label": "place"}]'
+    assert parse(NER, said, text).label == (entity(0, "New York", "place"), entity(23, "York", "place"))
+    # In the only place that there is, it is named within the other.
+    inner = parse(NER, said, "New York is old").label
+    assert inner == (entity(0, "New York", "place"), entity(4, "York", "place"))
 
 
 CONTEXT = "In 1858 Bernadette saw the Virgin Mary at Lourdes, in the U.S. style; it’s “fine”. Mary left."
@@ -242,6 +289,11 @@ def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> 
     [
         (MANY, ["good", "film"], ("film", "good")),
         (MANY, [0, 1], ("film", "sport")),
+        (MANY, np.array([0, 1]), ("film", "sport")),
+        (LabelSchema(names=("film", "sport")), np.int64(1), "sport"),
+        (LabelSchema(names=("film", "sport")), 1.0, "sport"),
+        (LabelSchema(names=("film", "sport")), float("nan"), None),
+        (STARS, np.float32(3), 3.0),
         (STARS, 3, 3.0),
         (STARS, float("nan"), None),
         (NER, [{"start": 10, "end": 17, "label": "person"}], (ANN,)),
@@ -260,6 +312,7 @@ def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, l
     [
         (LabelSchema(names=("film", "sport")), "cars"),
         (LabelSchema(names=("film", "sport")), 2),
+        (LabelSchema(names=("film", "sport")), 0.5),
         (LabelSchema(names=("film", "sport")), True),
         (MANY, "film"),
         (MANY, ["cars"]),

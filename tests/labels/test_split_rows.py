@@ -76,6 +76,31 @@ def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
     assert split_rows("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("1. film\n2. sport\nI hope this helps!", ["film", "sport"]),
+        ("1. film\n2. sport\n\nI hope this helps!", ["film", "sport"]),
+        # Items of several lines or paragraphs are kept, and so is the last one of such.
+        ("1. a\nb\n2. c\nd", ["a\nb", "c\nd"]),
+        ("1. a\n\nb\n2. c\n\nd", ["a\n\nb", "c\n\nd"]),
+        ('1. film\n2. {\n  "label": "sport"\n  }', ["film", '{\n  "label": "sport"\n  }']),
+        ("Question 1: film\nQuestion 2: sport", ["film", "sport"]),
+    ],
+)
+def test_remarks_are_told_from_long_items(text: str, rows: list[str]) -> None:
+    assert split_rows(text, 2) == rows
+
+
+@pytest.mark.parametrize(
+    "text", ["film", "1. film", "1) film", '["film"]', '{"label": "film"}', '{"answers": ["film"]}']
+)
+def test_a_single_row_may_be_answered_without_a_list(text: str) -> None:
+    rows = split_rows(text, 1)
+    assert rows is not None
+    assert [parse(SCHEMA, row).label for row in rows] == ["film"]
+
+
 @given(st.lists(st.sampled_from(["film", "sport", "no idea", "2024 was good"]), min_size=1, max_size=40))
 def test_a_numbered_list_of_any_length_is_taken_apart(items: list[str]) -> None:
     text = "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_synthlabels.labels import LabelSchema, normalised_words, parse, project
+from hf_synthlabels.labels.words import splits_word, words_of
+
+QA = LabelSchema(kind="question-answering")
+MAY_ABSTAIN = LabelSchema(kind="question-answering", abstain=True)
+
+
+def found(context: str, answer: str, question: str = "") -> tuple[str, str] | None:
+    """The span's text and the rung; fails where the span is not what stands there."""
+    projection = project(context, answer, question)
+    if projection is None:
+        return None
+    span = projection.span
+    assert context[span.start : span.end] == span.text != ""
+    return span.text, projection.rung
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "expected"),
+    [
+        ("The bus is red.", "red", ("red", "exact")),
+        ("The bus is red.", "red.", ("red.", "exact")),
+        ("A red bus.", '"red".', ("red", "normalised")),
+        ("McDonald's came.", "McDonald's.", ("McDonald's", "normalised")),
+        ("Lady Gaga's album", "Lady Gaga", ("Lady Gaga", "exact")),
+        ("Lady Gaga's album", "lady gaga", ("Lady Gaga", "normalised")),
+        ("It is “fine art”, he said", '"fine art"', ("fine art", "normalised")),
+        ("Beyoncé sang", "Beyonce", ("Beyoncé", "normalised")),
+        # Composed and decomposed accents.
+        ("a cafe\u0301 here", "caf\u00e9", ("cafe\u0301", "normalised")),
+        # Characters of no width in the context.
+        ("the V\u200bLDB paper", "VLDB", ("V\u200bLDB", "normalised")),
+        ("There were thirteen of them", "13", ("thirteen", "normalised")),
+        ("There were 13 of them", "Thirteen", ("13", "normalised")),
+        ("It cost 10,000 dollars", "10000", ("10,000", "normalised")),
+        ("in the U.S. today", "US", ("U.S", "normalised")),
+        ("the well-known man", "well known", ("well-known", "normalised")),
+        ("It was founded in Milan.", "Milan (the work was produced there)", ("Milan", "normalised")),
+    ],
+)
+def test_rungs_that_compare_words(context: str, answer: str, expected: tuple[str, str]) -> None:
+    assert found(context, answer) == expected
+
+
+@pytest.mark.parametrize(
+    ("context", "answer"),
+    [
+        # No part of a word or of a number is an answer.
+        ("The start is near", "art"),
+        ("It grew by 1.5 percent", "5"),
+        ("It grew by 1.5 percent", "1"),
+        ("It cost 10,000 dollars", "10"),
+        ("a cafe\u0301 here", "caf"),
+        ("a cafe\u0301", "cafe!x"),
+        ("Over 18,156 applied", "156"),
+        # Numbers that the context does not have are never left out.
+        ("It lasted from 1952 to 1987", "1952-1986"),
+        ("He came in May", "May 17"),
+        # One of two things is not both.
+        ("They saw Carlsbad and left", "Carlsbad and Dresden"),
+        ("The bus is red", "green"),
+        ("", "red"),
+        ("The bus is red", " "),
+        ("The bus is red", "?!"),
+    ],
+)
+def test_what_does_not_stand_there_is_no_span(context: str, answer: str) -> None:
+    assert project(context, answer) is None
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "question", "expected"),
+    [
+        # The question's words go, also in another form: 'ruled' is its 'rule'.
+        ("Qing (1644–1912) fell.", "The Qing ruled from 1644 to 1912.", "When did the Qing rule?", "1644–1912"),
+        ("Liszt lived in Rome.", "Liszt lived in Rome.", "Where did Liszt live?", "Liszt lived in Rome."),
+        ("He went to Rome then.", "Liszt lived in Rome.", "Where did Liszt live?", "Rome"),
+        # The rest of a name, and of a word with a hyphen, belongs to it.
+        (
+            "in the Horizon League now",
+            "They joined the Horizon League.",
+            "Which league did they join?",
+            "Horizon League",
+        ),
+        ("the worst-case time", "Worst-case complexity", "What case complexity is it?", "worst-case"),
+        # All of the words come before the densest window.
+        (
+            "Delacroix and the fine singer Pauline Viardot came.",
+            "Delacroix and Pauline Viardot",
+            "Who came?",
+            "Delacroix and the fine singer Pauline Viardot",
+        ),
+        ("on the 17th of May he left", "May 17", "When did he leave?", "17th of May"),
+        ("UK, Norway, and Belgium", "UK, Norway, Belgium", "Where?", "UK, Norway, and Belgium"),
+    ],
+)
+def test_the_closest_rung(context: str, answer: str, question: str, expected: str) -> None:
+    projection = project(context, answer, question)
+    assert projection is not None
+    assert projection.span.text == expected
+    assert projection.rung == ("exact" if answer in context else "closest")
+
+
+def test_an_answer_that_only_repeats_the_question_is_none() -> None:
+    assert (
+        project("Antibiotics are chemical things.", "Antibiotics are chemicals", "Are antibiotics chemicals?") is None
+    )
+
+
+def test_of_several_places_the_one_in_the_sentence_that_is_asked_for() -> None:
+    context = "Ann won in 1990. Bob lost in 1990. Cid left."
+    projection = project(context, "1990", "When did Bob lose?")
+    assert projection is not None
+    assert (projection.span.start, projection.rung) == (context.index("Bob") + 12, "exact-ambiguous")
+    first = project(context, "1990")
+    assert first is not None
+    assert (first.span.start, first.rung) == (11, "exact-ambiguous")
+
+
+def test_one_place_is_not_ambiguous_and_normalised_places_are_told_as_well() -> None:
+    assert found("Ann won. Bob lost.", "Bob") == ("Bob", "exact")
+    assert found("BOB won. BOB lost.", "bob") == ("BOB", "normalised-ambiguous")
+
+
+def test_windows_with_other_words_that_come_as_close_are_none() -> None:
+    assert project("the red bus and a red car", "old red", "") is None
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "expected"),
+    [
+        ("我们住在北京市中心", "北京", "北京"),
+        ("東京は日本の首都です。", "日本", "日本"),
+        ("서울은 한국의 수도이다", "서울", "서울"),
+        ("กรุงเทพเป็นเมืองหลวง", "กรุงเทพ", "กรุงเทพ"),
+        ("यह दिल्ली में है", "दिल्ली", "दिल्ली"),
+        ("Москва — столица", "москва", "Москва"),
+    ],
+)
+def test_other_scripts(context: str, answer: str, expected: str) -> None:
+    projection = project(context, answer)
+    assert projection is not None
+    assert projection.span.text == expected
+
+
+def test_words_of_scripts_without_spaces_are_their_characters() -> None:
+    assert normalised_words("北京 is it") == ["北", "京", "is", "it"]
+    assert normalised_words("दिल्ली") == ["दिल्ली"]
+    assert normalised_words("The U.S. and 10,000 men’s “hats”") == ["us", "and", "10000", "men", "hats"]
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "inside"),
+    [("ab", 1, True), ("a b", 1, False), ("1.5", 1, True), ("1. 5", 2, False), ("a.b", 2, False), ("ab", 0, False)],
+)
+def test_where_a_cut_goes_through_a_word(text: str, place: int, inside: bool) -> None:
+    assert splits_word(text, place) is inside
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "unanswerable",
+        "Not specified (unanswerable)",
+        "Not mentioned in the context",
+        "The passage does not mention the year, so it is unanswerable.",
+        "It doesn't say",
+        "The amount is not mentioned in the passage.",
+    ],
+)
+def test_answers_that_say_there_is_none(text: str) -> None:
+    context = "The year is 1990, as the text says."
+    assert parse(MAY_ABSTAIN, text, context, "Which year?").status == "abstained"
+    assert parse(QA, text, context, "Which year?").status == "unparsed"
+
+
+def test_such_words_are_an_answer_where_the_context_has_them() -> None:
+    context = "It was not mentioned in the text of the treaty."
+    assert parse(MAY_ABSTAIN, "not mentioned in the text", context).status == "labelled"
+
+
+WORDS = st.lists(
+    st.sampled_from(["red", "old", "Bus", "the", "1990", "in", "caf\u00e9", "北", "well-known", "."]), max_size=9
+)
+
+
+@given(context=WORDS.map(" ".join), answer=WORDS.map(" ".join), question=WORDS.map(" ".join))
+def test_a_span_is_always_a_stretch_of_whole_words(context: str, answer: str, question: str) -> None:
+    projection = project(context, answer, question)
+    if projection is None:
+        # What stands there as it is said is always found.
+        assert not answer.strip() or f" {answer.strip()} " not in f" {context} "
+        return
+    span = projection.span
+    assert 0 <= span.start < span.end <= len(context)
+    assert context[span.start : span.end] == span.text
+    assert not splits_word(context, span.start)
+    assert not splits_word(context, span.end)
+
+
+@given(st.text(max_size=60), st.text(max_size=30), st.text(max_size=30))
+def test_no_text_breaks_the_projection(context: str, answer: str, question: str) -> None:
+    projection = project(context, answer, question)
+    assert projection is None or context[projection.span.start : projection.span.end] == projection.span.text
+
+
+@given(st.text(max_size=80))
+def test_words_stand_where_they_say(text: str) -> None:
+    last = 0
+    for word in words_of(text):
+        assert last <= word.start < word.end <= len(text)
+        assert word.folded
+        last = word.end
