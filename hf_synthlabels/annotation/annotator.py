@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.selection import NearestExamples
 from hf_synthlabels.annotation.strategy import Reading
 from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.task import Example
-from hf_synthlabels.clients import ChatClient, Completion, Request
+from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import (
     Annotation,
@@ -72,6 +72,7 @@ class Annotator:
             for completion in self.client.complete(run.requests()):
                 run.take(completion)
                 yield from self._counted(run.finished())
+            run.give_up()
             yield from self._counted(run.finished())
         self._check_breaker(at_end=True)
 
@@ -162,7 +163,10 @@ class _Run:
 
     def take(self, completion: Completion) -> None:
         """Read what a request came to; an answer with too many or too few rows is asked for again in halves."""
-        call = self._calls.pop(completion.key)
+        call = self._calls.pop(completion.key, None)
+        if call is None:
+            # Answered twice: the first answer stands.
+            return
         self._annotator.tally.count_call(completion)
         strategy = self._annotator.prompt.strategy
         if strategy.rows_per_call == 1:
@@ -176,6 +180,11 @@ class _Run:
         for place, number in enumerate(call.numbers):
             # A single row's answer may lack its number.
             self._draw(number, call.draw, completion, completion.text if texts is None else texts[place])
+
+    def give_up(self) -> None:
+        """What a client was asked and ended without an answer to has failed."""
+        for key in list(self._calls):
+            self.take(Completion(key, failure=Failure("missing", "the client ended without an answer")))
 
     def finished(self) -> Iterator[Annotation]:
         """The annotations of the rows that are finished, as far as all before them are."""

@@ -166,6 +166,27 @@ def test_failures_in_the_middle_do_not_stop() -> None:
     assert statuses(found)[-5:] == ["labelled"] * 5
 
 
+class Careless:
+    """A client that answers each request that it likes, some of them twice, and others never."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return {"client": "careless"}
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        for request in list(requests):
+            for _ in range(request.key % 3):
+                yield Completion(request.key, text="film")
+
+
+def test_what_a_client_never_answers_has_failed_and_what_it_answers_twice_counts_once() -> None:
+    run = annotator(Careless())
+    found = list(run.annotate(rows(*["x"] * 7)))
+    assert statuses(found) == ["failed", "labelled", "labelled"] * 2 + ["failed"]
+    assert found[0].reason == "the client ended without an answer"
+    assert run.tally.requests == 7
+
+
 def test_draws_vote() -> None:
     client = ScriptedClient(["film", "sport", "film"])
     (found,) = annotator(client, draws=3).annotate(rows("x"))
