@@ -210,10 +210,16 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
         meter.end()
 
 
+def _example(example: Example, prompt: Prompt) -> tuple[str, Any]:
+    """An example's text as its row would be shown, and the name of its label."""
+    row = example.row_text(prompt.form)
+    return row.text, example.read_label(prompt.schema, row)
+
+
 def _local_client(recipe: Recipe, prompt: Prompt, features: Mapping[str, Any]) -> ChatClient:
     teacher = recipe.teacher
     if teacher.client == "embedding":
-        examples = [(example.text, example.label) for example in prompt.examples]
+        examples = [_example(example, prompt) for example in prompt.examples]
         return EmbeddingClient(prompt.schema, model=teacher.model or DEFAULT_ENCODER, examples=examples)
     # A recorded column of codes is read by its own names.
     names = getattr(features.get(str(teacher.column)), "names", None)

