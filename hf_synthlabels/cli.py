@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import cache_cli
+from hf_synthlabels import batches_cli, cache_cli
 from hf_synthlabels.errors import DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cache_cli.app, name="cache")
+app.add_typer(batches_cli.app, name="batches")
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a packaged recipe.")]
 
@@ -38,6 +39,7 @@ def main() -> None:
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     # The readers of `datasets` log what they then raise, which is told here in one line.
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
+    batches_cli.show_progress()
     try:
         app()
     except SynthLabelsError as error:

@@ -144,7 +144,7 @@ def test_files_and_functions_can_be_read_at_once(file: Path) -> None:
 
 def test_only_the_command_line_prints() -> None:
     for file in MODULES:
-        if file.name in ("cli.py", "cache_cli.py"):
+        if file.name.endswith("cli.py"):
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             called = node.func if isinstance(node, ast.Call) else None

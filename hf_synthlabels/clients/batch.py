@@ -18,7 +18,7 @@ from hf_synthlabels.clients.chat import Sampling
 from hf_synthlabels.clients.ledger import Settlement
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL
 from hf_synthlabels.clients.spending import Meter
-from hf_synthlabels.clients.store import ResponseStore
+from hf_synthlabels.clients.store import ResponseStore, canonical_hash
 from hf_synthlabels.clients.transport import read_key
 from hf_synthlabels.errors import ClientError, DataError
 
@@ -104,6 +104,16 @@ class BatchClient:
             StoreError: an answer can not be kept, or requests can not be spooled.
         """
         return self._complete(requests, keep)
+
+    def collect(self) -> None:
+        """Settle batches that earlier calls left behind and that are over; to be called when nothing more is asked.
+
+        What they brought is stored. When all that a run asks is in the store, nothing else would look at them, and the
+        money that was reserved for them would stay reserved.
+        """
+        if BatchJournal(self.job.store.path).open(canonical_hash(self.identity)):
+            for _ in self.complete(()):
+                pass
 
     def _complete(self, requests: Iterable[Request], keep: Keep | None) -> Iterator[Completion]:
         journal = BatchJournal(self.job.store.path)

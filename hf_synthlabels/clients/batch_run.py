@@ -79,7 +79,7 @@ class BatchRun:
                 if not len(self._requests):
                     break
                 yield from self._wait()
-        yield from self._left_behind()
+        yield from self.left_behind()
 
     # Sending
 
@@ -224,7 +224,7 @@ class BatchRun:
         self._abandon(mine, "its run ended before it was made")
         return False
 
-    def _left_behind(self) -> Iterator[Completion]:
+    def left_behind(self) -> Iterator[Completion]:
         """Take a look at earlier batches that nobody asked for this time; what they brought is stored."""
         for intent in self._journal.open(self._endpoint.identity):
             if intent.batch_id is None:
@@ -269,10 +269,10 @@ class BatchRun:
         """All that a batch brought is on disk: it is done with, and its account is settled."""
         meter = self._job.meter
         settlement = ending.settlement(None if meter is None else meter.cost_usd)
-        if self._journal.finish(intent, "stored", note=ending.note, settlement=settlement):
-            self._provider.delete_input(intent.id, intent.file_id)
-            if meter is not None:
-                meter.spent_usd += settlement.usd or 0.0
+        self._provider.delete_input(intent.id, intent.file_id)
+        done = self._journal.finish(intent, "stored", note=ending.note, settlement=settlement)
+        if done and meter is not None:
+            meter.spent_usd += settlement.usd or 0.0
         self._job.tell(f"batch {ending.status.id}: {ending.note}")
         if ending.answers:
             # There is room in the queue.

@@ -1,6 +1,6 @@
 """What a kill between any two steps of a batch run costs: children are killed, run again, and the bill is counted.
 
-`python -m tests.clients.batch_crash` prints the table.
+`python -c 'from tests.clients.batch_crash import main; main()'` prints the table.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def child(path: str, base_url: str, kill_at: int, pipe: Connection) -> None:
     with ResponseStore(path) as store:
         client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, pace=PACE, tell=told.append)
         completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
+        client.collect()
     texts = {one.key: one.text if one.failure is None else one.failure.message for one in completions}
     pipe.send(("done", texts, sum("taken up" in line for line in told), steps.done))
 
@@ -207,7 +208,3 @@ def main() -> None:
         line = " | ".join(str(cell) for cell in (*cells, one.batches, one.adopted, one.left))
         sys.stdout.write(f"| {line} |\n")
         sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

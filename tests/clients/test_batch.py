@@ -73,9 +73,8 @@ def asked(keys: Iterable[int]) -> Iterator[Request]:
 
 
 def make(server: BatchServer, store: ResponseStore, pace: BatchPace = PACE, **changes: Any) -> BatchClient:
-    return BatchClient(
-        **{"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None} | changes, pace=pace
-    )
+    given = {"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None, "pace": pace} | changes
+    return BatchClient(**cast(dict[str, Any], given))
 
 
 def run(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> dict[int, Completion]:
@@ -737,6 +736,25 @@ def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: R
         assert 0 <= left < most
     failures = {one.failure.kind for one in completions.values() if one.failure is not None}
     assert failures == {"over_budget"}
+
+
+def test_what_a_run_killed_before_the_end_left_is_settled_though_all_is_stored(store: ResponseStore) -> None:
+    with BatchServer() as server:
+        meter = account(store, budget_usd=1.0)
+        # Every answer is taken and stored, and the reader goes away before the batch is done with.
+        completions = CachedClient(make(server, store, meter=meter), store).complete(asked(range(3)))
+        for _ in range(3):
+            next(completions)
+        completions.close()  # type: ignore[attr-defined]  # it is a generator
+        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+        client = make(server, store, meter=account(store, budget_usd=1.0))
+        assert all(one.stored for one in CachedClient(client, store).complete(asked(range(3))))
+        client.collect()
+        assert list_batches(store.path) == []
+        assert ledger(store) == [(3, 21, 6, 0.033, 0.033, 1)]
+        calls = len(server.calls)
+        client.collect()
+        assert len(server.calls) == calls
 
 
 def test_a_batch_of_a_dead_run_holds_its_money_until_it_is_taken_up(store: ResponseStore) -> None:
