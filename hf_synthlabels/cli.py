@@ -54,7 +54,10 @@ def main() -> None:
 def annotate(
     recipe: RecipeArgument,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file, or a folder.")
+        str | None,
+        typer.Option(
+            "-o", "--output", help="A .parquet, .jsonl or .csv file, or a folder; for many machines a folder."
+        ),
     ] = None,
     num_proc: Annotated[int | None, typer.Option(help="Processes that annotate side by side.")] = None,
     stream: Annotated[
@@ -68,6 +71,9 @@ def annotate(
     from hf_synthlabels.annotation import annotate_to_files, load, read_recipe
     from hf_synthlabels.publishing import annotation_summary, record_summary, write_table
 
+    if read_recipe(recipe).engine.name == "ray":
+        _annotate_with_ray(recipe, output)
+        return
     if stream:
         if output is None:
             raise DataError("`--stream` writes rows as they come: name a .parquet or .jsonl file with `-o`.")
@@ -79,6 +85,18 @@ def annotate(
     print(annotation_summary(splits))
     if output is not None:
         for file in write_table(splits, output):
+            print(f"written: {file}")
+
+
+def _annotate_with_ray(recipe: str, output: str | None) -> None:
+    from hf_synthlabels.engines import annotate_with_ray
+    from hf_synthlabels.publishing import record_summary
+
+    if output is None:
+        raise DataError("`engine: ray` writes a folder of Parquet files: name it with `-o`, as a path or as s3://... .")
+    for part in annotate_with_ray(recipe, output):
+        print(f"{part.split}: {record_summary(part.record)}")
+        for file in part.files:
             print(f"written: {file}")
 
 

@@ -30,6 +30,9 @@ def read_table(path: str | Path) -> Any:
             files = {file.stem: str(file) for file in sorted(place.glob("*.parquet"))}
             if files:
                 return load_dataset("parquet", data_files=files)
+            if any((place / "data").glob("*.parquet")):
+                # As data sets on the Hub are laid out: split and number are in the files' names.
+                return load_dataset(str(place))
             loaded = load_from_disk(str(place))
             return loaded if isinstance(loaded, DatasetDict) else DatasetDict({"train": loaded})
         if place.suffix not in READERS:

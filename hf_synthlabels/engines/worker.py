@@ -1,0 +1,169 @@
+"""Workers: what an actor does with a shard in each of the two phases."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from hf_synthlabels.annotation import Annotator, Recipe, Tally, Teacher
+from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation.opening import open_annotator
+from hf_synthlabels.annotation.source import needed_columns
+from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.engines.cluster import RemoteDesk
+from hf_synthlabels.engines.conveyor import Conveyor, StoppedError
+from hf_synthlabels.engines.job import ROW_ID, Job, Shard, row_ids
+from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
+from hf_synthlabels.engines.shared_store import HEARTBEAT_S, SharedStore
+from hf_synthlabels.errors import MissingKeyError, SynthLabelsError
+from hf_synthlabels.labels import STATUSES
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Assignment", "LabelShards", "WriteShards", "item_of", "open_places"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the actors of a run work on."""
+
+    job: Job
+    recipe: Recipe
+    """With everything in it that stands in files beside it."""
+    teachers: tuple[Teacher, ...] = ()
+    """The parts of the recipe's teacher, one for each actor."""
+
+
+def item_of(shard: Shard, parts: Sequence[str], file: str = "") -> dict[str, Any]:
+    """A shard with the files of labels that it has, and the file that it is to become, as plain values."""
+    return {"shard": asdict(shard), "parts": list(parts), "file": file}
+
+
+class LabelShards:
+    """The first phase: labels the rows of shards that have no labels yet, and adds a file with them to the job.
+
+    An item comes back with the shard's name, the name of the new file, and how many rows it `finished` and how many
+    are `over_budget`; or with the class of an `error` and its `message`.
+    """
+
+    def __init__(self, assignment: Assignment, bookkeeper: Any) -> None:
+        self._job = assignment.job
+        self._recipe = assignment.recipe
+        self._teachers = assignment.teachers
+        self._desk = RemoteDesk(bookkeeper)
+        self._opening = threading.Lock()
+        self._conveyor: Conveyor | None = None
+        self._reported_at = 0.0
+
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Label a shard."""
+        shard = Shard(**item["shard"])
+        try:
+            return self._label(shard, item["parts"])
+        except (SynthLabelsError, OSError) as error:
+            return failure(error, self._job)
+
+    def _label(self, shard: Shard, parts: Sequence[str]) -> dict[str, Any]:
+        job = self._job
+        rows = job.source(shard)
+        ids = row_ids(rows, shard, job.id_column)
+        places = open_places(ids, finished_rows(job.labels(parts), job.column), self._recipe.task.rows_per_call)
+        labels, tally = self._opened(rows).label(rows.take(places))
+        labels = labels.add_column(0, ROW_ID, [[ids[place] for place in places]])
+        part = job.write_labels(shard, labels, tally, earlier=len(parts))
+        statuses = [STATUSES[code] for code in labels.column(f"{job.column}_status").to_pylist()]
+        over_budget = statuses.count("over_budget")
+        finished = len(statuses) - over_budget - statuses.count("failed")
+        return {"shard": shard.name, "part": part, "finished": finished, "over_budget": over_budget}
+
+    def _opened(self, rows: pa.Table) -> Conveyor:
+        """The conveyor of this actor, which all its shards share."""
+        with self._opening:
+            if self._conveyor is None:
+                from datasets import Features
+
+                self._conveyor = self._open(Features.from_arrow_schema(rows.schema))
+            return self._conveyor
+
+    def _open(self, features: Mapping[str, Any]) -> Conveyor:
+        import ray
+
+        seat = self._desk.ask("seat", ray.get_runtime_context().get_actor_id())
+        recipe = self._recipe.model_copy(update={"teacher": self._teachers[seat]})
+        store = SharedStore(self._desk)
+
+        def opened() -> AbstractContextManager[Annotator]:
+            # It has all that is asked of a store here; what it has not is for other verbs.
+            return open_annotator(recipe, features, store=cast(ResponseStore, store))
+
+        def on_progress(tally: Tally) -> None:
+            if store.is_stopped:
+                raise StoppedError("The run was stopped.")
+            if time.monotonic() - self._reported_at >= HEARTBEAT_S:
+                self._reported_at = time.monotonic()
+                store.report(tally.to_dict())
+
+        mixed = recipe.task.rows_per_call == 1
+        return Conveyor(opened, needed_columns(recipe), recipe.output, mixed=mixed, on_progress=on_progress)
+
+
+class WriteShards:
+    """The second phase: writes a shard's rows with their labels as a file of the result.
+
+    An item comes back with the shard's name and the tally of its labels; or with the class of an `error` and its
+    `message`.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._job = assignment.job
+        self._recipe = assignment.recipe
+
+    def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        """Write a shard."""
+        shard = Shard(**item["shard"])
+        try:
+            tally = self._write(shard, item["parts"], item["file"])
+        except (SynthLabelsError, OSError) as error:
+            return failure(error, self._job)
+        return {"shard": shard.name, "tally": tally.to_dict()}
+
+    def _write(self, shard: Shard, names: Sequence[str], file: str) -> Tally:
+        from datasets import Features
+
+        job, recipe = self._job, self._recipe
+        rows = job.source(shard)
+        parts = job.labels(names)
+        labels = joined(row_ids(rows, shard, job.id_column), parts, job.column)
+        features = with_label_features(
+            Features.from_arrow_schema(rows.schema),
+            recipe.schema_of_labels(),
+            recipe.output,
+            tags=recipe.task.tokens is not None,
+        )
+        for name in labels.column_names:
+            rows = rows.append_column(labels.schema.field(name), labels.column(name))
+        job.output.folder("data").write_table(file, rows.cast(features.arrow_schema))
+        return tally_of(labels, parts, job.column)
+
+
+def open_places(ids: Sequence[str], finished: Collection[str], at_once: int) -> list[int]:
+    """The places of the rows that are to be asked: those not finished, and all that are asked in one call with them."""
+    calls = {place // at_once for place, row in enumerate(ids) if row not in finished}
+    return [place for place in range(len(ids)) if place // at_once in calls]
+
+
+def failure(error: SynthLabelsError | OSError, job: Job) -> dict[str, Any]:
+    """An error as plain values: what an actor raises comes back as a trace of Ray's, and ends the others."""
+    if isinstance(error, OSError) and not isinstance(error, SynthLabelsError):
+        message = f"`output` {str(job.output)!r} can not be read or written: {error}. What was answered is kept."
+        return {"error": "StoreError", "message": message}
+    message = str(error)
+    if isinstance(error, MissingKeyError):
+        message += f" It is missing on the machine {socket.gethostname()!r}: set it on each machine of the cluster."
+    return {"error": type(error).__name__, "message": message}
