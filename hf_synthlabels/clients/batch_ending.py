@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
 
 from hf_synthlabels.clients.base import Failure, Usage
 from hf_synthlabels.clients.batch_provider import BatchProvider
 from hf_synthlabels.clients.batch_results import BatchResult, read_results
 from hf_synthlabels.clients.batch_status import BatchStatus
 from hf_synthlabels.clients.ledger import Settlement
+from hf_synthlabels.errors import StoreError
 
 __all__ = ["BatchEnding"]
 
@@ -21,9 +23,11 @@ class BatchEnding:
         provider: where they are.
         status: the batch, which is over.
         expected: the digests of the requests that were in it.
+        folder: where there is room for the files.
     """
 
-    def __init__(self, provider: BatchProvider, status: BatchStatus, expected: Collection[bytes]) -> None:
+    def __init__(self, provider: BatchProvider, status: BatchStatus, expected: Collection[bytes], folder: Path) -> None:
+        self._folder = folder
         self.status = status
         self.answered: set[bytes] = set()
         """Requests that have an answer, or a failure that would come again."""
@@ -41,12 +45,19 @@ class BatchEnding:
 
         Raises:
             UnknownError: the provider has not got a result file any more.
+            StoreError: it can not be written.
         """
         for file_id in (self.status.output_file_id, self.status.error_file_id):
             if file_id is None:
                 continue
-            with tempfile.TemporaryFile() as file:
-                self._provider.download(file_id, file)
+            with tempfile.TemporaryFile(dir=self._folder) as file:
+                try:
+                    self._provider.download(file_id, file)
+                except OSError as error:
+                    raise StoreError(
+                        f"Answers can not be written in `{self._folder}`: {error.strerror}. Make room, and run the "
+                        "same again: they are still at the provider."
+                    ) from error
                 yield from self._new(read_results(file))
 
     @property

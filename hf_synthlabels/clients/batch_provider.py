@@ -30,7 +30,7 @@ LONGEST_PAUSE_S = 60.0
 PAGE_BATCHES = 100
 
 OLDER_S = 86_400.0
-"""Batches are listed from the newest on; one so much older than what is looked for ends the search."""
+"""Where batches are listed from the newest on, one so much older than what is looked for ends the search."""
 
 TORN_TRIES = 3
 
@@ -115,19 +115,20 @@ class BatchProvider:
             )
             return status_of(made)
 
-        return self._call("make the batch", make, lambda: self.find(intent, began_at))
+        return self._call("make the batch", make, lambda: self.find(intent, file_id, began_at))
 
-    def find(self, intent: str, began_at: float) -> BatchStatus | None:
-        """The batch of an intent, by its metadata; waited for until it must stand in the list, if it was made.
+    def find(self, intent: str, file_id: str | None, began_at: float) -> BatchStatus | None:
+        """The batch of an intent; waited for until it must stand in the list, if it was made.
 
         Args:
-            intent: its id.
+            intent: its id, which is in the batch's metadata.
+            file_id: of its input file, which no other batch has; for servers that keep no metadata.
             began_at: when the intent began, in seconds since 1970.
         """
         deadline = time.monotonic() + self._appear_s
         pause_s = FIRST_PAUSE_S
         while True:
-            found = self._search(intent, began_at)
+            found = self._search(intent, file_id, began_at)
             left_s = deadline - time.monotonic()
             if found is not None or left_s <= 0:
                 return found
@@ -192,7 +193,7 @@ class BatchProvider:
                 return found
             after = items[-1].id
 
-    def _search(self, intent: str, began_at: float) -> BatchStatus | None:
+    def _search(self, intent: str, file_id: str | None, began_at: float) -> BatchStatus | None:
         import openai
 
         def page(after: str | None) -> tuple[list[Any], bool]:
@@ -203,9 +204,9 @@ class BatchProvider:
         while True:
             items, more = self._call("list the batches", partial(page, after))
             for item in items:
-                if (item.metadata or {}).get(INTENT) == intent:
+                if (item.metadata or {}).get(INTENT) == intent or (file_id and item.input_file_id == file_id):
                     return status_of(item)
-            if not more or not items or items[-1].created_at < began_at - OLDER_S:
+            if not more or not items or _is_past(items, began_at - OLDER_S):
                 return None
             after = items[-1].id
 
@@ -283,6 +284,12 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     import openai
 
     return openai.APIError, httpx2.HTTPError, MalformedError
+
+
+def _is_past(items: list[Any], time_s: float) -> bool:
+    """Whether a page of a list that begins with the newest ends before a time."""
+    first, last = items[0].created_at, items[-1].created_at
+    return isinstance(first, int) and isinstance(last, int) and last < min(first, time_s)
 
 
 def _words(error: Exception) -> str:

@@ -37,6 +37,8 @@ class _Awaited:
     pause_s: float = 0.0
     was_going: bool = False
     """Whether it was seen before anybody cancelled it."""
+    over_since: float | None = None
+    """Since when it is over without the result file that it should have."""
 
 
 class BatchRun:
@@ -185,11 +187,19 @@ class BatchRun:
                 self._free(name, awaited)
             return
         status = self._ask_for(intent)
-        if status.is_over:
+        if status.lacks_answers:
+            self._wait_for_answers(awaited, intent)
+        elif status.is_over:
             del self._awaited[name]
             yield from self._take(intent, awaited, status)
         elif status.status not in BEING_CANCELLED:
             awaited.was_going = True
+
+    def _wait_for_answers(self, awaited: _Awaited, intent: Intent) -> None:
+        """A batch is over before its result file is there; what it holds is paid for."""
+        awaited.over_since = awaited.over_since or time.monotonic()
+        if time.monotonic() - awaited.over_since > self._pace.patience_s:
+            raise _not_known(intent, "it says that it was answered, and has no result file")
 
     def _free(self, name: str, awaited: _Awaited) -> None:
         del self._awaited[name]
@@ -204,7 +214,8 @@ class BatchRun:
             self._journal.observe(intent, status.status)
         if not status.is_over and self._told.get(status.id) != status:
             self._told[status.id] = status
-            self._job.tell(f"batch {status.id}: {status.status}, {status.done} of {status.total} requests done")
+            done = status.answered + status.failed
+            self._job.tell(f"batch {status.id}: {status.status}, {done} of {status.total} requests done")
         return status
 
     def _adopt(self, intent: Intent) -> bool:
@@ -214,7 +225,7 @@ class BatchRun:
             # Somebody else was faster, and finds out.
             return True
         if mine.state == "submitting":
-            found = self._provider.find(mine.id, mine.created_at)
+            found = self._provider.find(mine.id, mine.file_id, mine.created_at)
             if found is not None:
                 self._job.tell(f"batch {found.id}: {found.status}, made by an earlier run and taken up")
                 self._journal.advance(mine, "submitted", batch_id=found.id)
@@ -227,13 +238,17 @@ class BatchRun:
     def left_behind(self) -> Iterator[Completion]:
         """Take a look at earlier batches that nobody asked for this time; what they brought is stored."""
         for intent in self._journal.open(self._endpoint.identity):
-            if intent.batch_id is None:
-                if not intent.is_held:
-                    self._adopt(intent)
-                continue
-            status = self._ask_for(intent)
-            if status.is_over:
-                yield from self._take(intent, _Awaited([]), status)
+            try:
+                if intent.batch_id is None:
+                    if not intent.is_held:
+                        self._adopt(intent)
+                    continue
+                status = self._ask_for(intent)
+                if status.is_over and not status.lacks_answers:
+                    yield from self._take(intent, _Awaited([]), status)
+            except ClientError as error:
+                # What was asked has been answered all the same.
+                self._job.tell(str(error))
 
     # Taking
 
@@ -242,7 +257,8 @@ class BatchRun:
         if status.status == "failed":
             yield from self._invalid(intent, awaited, status)
             return
-        ending = BatchEnding(self._provider, status, self._journal.requests(intent).union(awaited.keys))
+        expected = self._journal.requests(intent).union(awaited.keys)
+        ending = BatchEnding(self._provider, status, expected, self._job.store.path.parent)
         try:
             for result in ending.results():
                 completion = result.completion or Completion(0, failure=result.failure)

@@ -34,13 +34,18 @@ class BatchStatus:
     error_file_id: str | None
     troubles: tuple[BatchTrouble, ...]
     total: int
-    done: int
-    """Answered or failed."""
+    answered: int
+    failed: int
 
     @property
     def is_over(self) -> bool:
         """Whether nothing more comes of it."""
         return self.status in ("completed", "failed", "expired", "cancelled")
+
+    @property
+    def lacks_answers(self) -> bool:
+        """Whether there should be a result file, and is none, or none yet."""
+        return self.is_over and self.answered > 0 and self.output_file_id is None
 
 
 def id_of(thing: Any) -> str:
@@ -66,7 +71,7 @@ def status_of(batch: Any) -> BatchStatus:
         raise MalformedError(f"the reply is no batch: {str(batch)[:80]}")
     errors = getattr(getattr(batch, "errors", None), "data", None) or []
     counts = getattr(batch, "request_counts", None)
-    total, done, failed = (getattr(counts, name, 0) or 0 for name in ("total", "completed", "failed"))
+    total, answered, failed = (getattr(counts, name, 0) or 0 for name in ("total", "completed", "failed"))
     return BatchStatus(
         id=id_of(batch),
         status=status,
@@ -76,5 +81,6 @@ def status_of(batch: Any) -> BatchStatus:
             BatchTrouble(str(one.code or ""), error_message(str(one.message or one.code)), one.line) for one in errors
         ),
         total=total,
-        done=done + failed,
+        answered=answered,
+        failed=failed,
     )

@@ -46,6 +46,8 @@ class Batch:
     created_at: int
     status: str = "validating"
     looks: int = 0
+    ended: int = 0
+    """At which look it was over."""
     errors: list[dict[str, Any]] = field(default_factory=list)
     output_file_id: str | None = None
     error_file_id: str | None = None
@@ -66,6 +68,9 @@ class BatchServer:
             queue is full.
         page: how many things a list holds at most.
         hidden_s: how long a new batch is not in the list.
+        newest_first: the order of the list of batches.
+        keeps_metadata: whether batches have the metadata that they were made with.
+        late_looks: how many looks the result file comes later than the end of a batch.
     """
 
     def __init__(
@@ -80,6 +85,9 @@ class BatchServer:
         queue_lines: int | None = None,
         page: int = 100,
         hidden_s: float = 0.0,
+        newest_first: bool = True,
+        keeps_metadata: bool = True,
+        late_looks: int = 0,
     ) -> None:
         self.answer = answer
         self.looks = looks
@@ -90,6 +98,9 @@ class BatchServer:
         self.queue_lines = queue_lines
         self.page = page
         self.hidden_s = hidden_s
+        self.newest_first = newest_first
+        self.keeps_metadata = keeps_metadata
+        self.late_looks = late_looks
         self.faults: list[Fault] = []
         self.calls: list[str] = []
         self.files: dict[str, tuple[str, str, bytes]] = {}
@@ -168,7 +179,8 @@ class BatchServer:
         if not parts:
             now = time.monotonic()
             there = [one for one in self.batches.values() if now - self.made_at[one.id] >= self.hidden_s]
-            return ok(self._page([self._batch(one) for one in reversed(there)], query))
+            there = there[::-1] if self.newest_first else there
+            return ok(self._page([self._batch(one) for one in there], query))
         if parts[0] not in self.batches:
             return error(404, f"No batch found with id '{parts[0]}'.")
         batch = self.batches[parts[0]]
@@ -186,7 +198,7 @@ class BatchServer:
             return error(400, "no such input file")
         content = self.files[wish["input_file_id"]][2]
         lines = [json.loads(line) for line in content.decode().split("\n") if line]
-        name = f"batch_{len(self.batches) + 1}"
+        name = f"batch_{sum(call == 'POST /v1/batches' for call in self.calls)}"
         batch = Batch(name, wish["metadata"]["hf_synthlabels_intent"], wish["input_file_id"], lines, int(time.time()))
         batch.counts["total"] = len(lines)
         self.batches[name] = batch
@@ -212,7 +224,7 @@ class BatchServer:
         return self.invalid(batch)
 
     def _end(self, batch: Batch, status: str) -> None:
-        batch.status = status
+        batch.status, batch.ended = status, batch.looks
         good, bad = list[Line](), list[Line]()
         for number, line in enumerate(batch.lines):
             assert line["method"] == "POST"
@@ -276,8 +288,8 @@ class BatchServer:
             "input_file_id": batch.file_id,
             "status": batch.status,
             "errors": {"object": "list", "data": batch.errors} if batch.errors else None,
-            "metadata": {"hf_synthlabels_intent": batch.intent},
-            "output_file_id": batch.output_file_id,
+            "metadata": {"hf_synthlabels_intent": batch.intent} if self.keeps_metadata else None,
+            "output_file_id": batch.output_file_id if batch.looks >= batch.ended + self.late_looks else None,
             "error_file_id": batch.error_file_id,
             "request_counts": batch.counts,
         }

@@ -455,6 +455,47 @@ def test_a_batch_that_was_made_unheard_is_found_on_any_page_of_the_list(store: R
         assert once(server)
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_the_list_is_searched_whatever_its_order_and_without_metadata(store: ResponseStore, newest_first: bool) -> None:
+    with BatchServer(page=2, newest_first=newest_first, keeps_metadata=False) as server:
+        for number in range(1, 6):
+            # Of others, years ago.
+            server.batches[f"old_{number}"] = Batch(f"old_{number}", "", "file-of-others", [], number, "completed")
+            server.made_at[f"old_{number}"] = 0.0
+        server.faults = [Fault("POST /v1/batches$", "unheard")]
+        assert texts(run(server, store, range(4))) == ["good"] * 4
+        assert len(server.batches) == 6
+        # The next run of what nobody waited for finds it as well.
+        server.faults = [Fault("POST /v1/batches$", "unheard"), Fault("GET /v1/batches", error(401, "no"), times=1)]
+        with pytest.raises(ClientError):
+            run(server, store, range(4, 8))
+        assert texts(run(server, store, range(4, 8))) == ["good"] * 4
+        assert len(server.batches) == 7
+
+
+def test_a_result_file_that_comes_later_than_the_end_is_waited_for(store: ResponseStore) -> None:
+    with BatchServer(late_looks=3) as server:
+        assert texts(run(server, store, range(4))) == ["good"] * 4
+        assert len(server.batches) == 1
+
+
+def test_a_result_file_that_never_comes_is_told_and_nothing_is_bought_again(store: ResponseStore) -> None:
+    with BatchServer(late_looks=10_000) as server:
+        with pytest.raises(ClientError, match="has no result file"):
+            run(server, store, range(4), pace=replace(PACE, patience_s=0.1))
+        assert len(server.batches) == 1
+        assert [one.state for one in list_batches(store.path)] == ["submitted"]
+
+
+def test_an_old_batch_that_is_gone_does_not_spoil_a_run_that_needs_it_not(store: ResponseStore) -> None:
+    told: list[str] = []
+    with BatchServer() as server:
+        interrupted(server, store, range(3))
+        server.batches.clear()
+        assert texts(run(server, store, range(10, 13), tell=told.append)) == ["good"] * 3
+    assert any("does not know batch batch_1" in line for line in told)
+
+
 def test_a_hung_provider_is_waited_for_and_given_up(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("GET /v1/batches/", "drop", times=10_000)]
