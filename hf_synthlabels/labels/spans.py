@@ -90,9 +90,8 @@ def standing(context: str, answer: str) -> tuple[list[Place], Step]:
     for said in dict.fromkeys((answer, REMARK.sub("", answer))):
         if places := _exact(context, said.strip(WRAPPING)):
             return places, "normalised"
-        wanted = [word.plain for word in words_of(said)]
-        if starts := _in_order(words, wanted):
-            return [(words[first].start, words[first + len(wanted) - 1].end) for first in starts], "normalised"
+        if runs := _in_order(words, words_of(said)):
+            return [(words[first].start, words[last].end) for first, last in runs], "normalised"
     return [], "normalised"
 
 
@@ -108,13 +107,17 @@ def _exact(context: str, answer: str) -> list[Place]:
     return places
 
 
-def _in_order(words: Sequence[Word], wanted: Sequence[str]) -> list[int]:
-    """The words that the wanted ones begin at, where they stand in order."""
-    plain = [word.plain for word in words]
+def _in_order(words: Sequence[Word], wanted: Sequence[Word]) -> list[tuple[int, int]]:
+    """First and last words of the runs that are the wanted ones in order; where some are written alike, only those."""
     length = len(wanted)
     if not length:
         return []
-    return [first for first in range(len(words) - length + 1) if plain[first : first + length] == list(wanted)]
+    plain, spelled = [word.plain for word in words], [word.folded for word in words]
+    keys, spelling = [word.plain for word in wanted], [word.folded for word in wanted]
+    starts = [first for first in range(len(words) - length + 1) if plain[first : first + length] == keys]
+    # 'Three doctors' are not those of '3 December' where there are three.
+    starts = [first for first in starts if spelled[first : first + length] == spelling] or starts
+    return [(first, first + length - 1) for first in starts]
 
 
 class _Passage:
@@ -164,24 +167,24 @@ def _closest(passage: _Passage, said: Sequence[Word]) -> Projection | None:
         own = own[1:]
     while own and said[own[-1]].plain in FILLERS:
         own = own[:-1]
-    novel = [said[number].plain for number in own]
+    novel = [said[number] for number in own]
     if not novel:
         return None
-    if len(own) < len(said) and (starts := _in_order(passage.words, novel)):
-        return passage.projection([_with_name(passage, said, own, first) for first in starts], "closest")
-    wanted = [word for word in novel if word not in FILLERS]
+    if len(own) < len(said) and (runs := _in_order(passage.words, novel)):
+        return passage.projection([_with_name(passage, said, own, run) for run in runs], "closest")
+    wanted = [word.plain for word in novel if word.plain not in FILLERS]
     spoken = [word for word in said if word.plain not in FILLERS]
     least = LEAST_SHARE if len(wanted) == len(spoken) else 0.0
     return _closest_window(passage, wanted, least)
 
 
-def _with_name(passage: _Passage, said: Sequence[Word], own: Sequence[int], first: int) -> Place:
+def _with_name(passage: _Passage, said: Sequence[Word], own: Sequence[int], run: tuple[int, int]) -> Place:
     """The place of the answer's own words with the rest of their name, or of a word with hyphens, beside them.
 
     Of 'They played in the Horizon League', asked for a league, Horizon is the only word of its own.
     """
     words = passage.words
-    last = first + len(own) - 1
+    first, last = run
     left, right = own[0], own[-1]
     if right - left + 1 == len(own):
         while right + 1 < len(said) and last + 1 < len(words) and passage.joins(last, last + 1, said[right + 1]):

@@ -217,3 +217,10 @@ def test_words_stand_where_they_say(text: str) -> None:
         assert last <= word.start < word.end <= len(text)
         assert word.folded
         last = word.end
+
+
+def test_numbers_in_words_and_in_digits_are_the_same_only_where_none_is_written_alike() -> None:
+    context = "On 3 December he was ill. Three doctors came."
+    assert found(context, "Three doctors came to him.", "Who came to him?") == ("Three doctors", "closest")
+    assert found(context, "three") == ("Three", "normalised")
+    assert found(context, "3") == ("3", "exact")
