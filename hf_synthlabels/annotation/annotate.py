@@ -180,4 +180,5 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
     for key in ("file", "examples"):
         if isinstance(path := getattr(recipe.teacher, key), str):
             content["teacher"][key] = recipe.resolve(path)
+    content["teacher"]["model"] = recipe.model()
     return content

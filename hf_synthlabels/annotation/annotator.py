@@ -58,6 +58,8 @@ class Annotator:
     """What of a row is shown; by default its `columns`."""
     nearest: NearestExamples | None = None
     """Chooses examples for each row, in place of the prompt's own."""
+    window_rows: int | None = None
+    """Rows that may wait for an earlier one, which are held in memory; None for 16,384."""
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
         """One annotation for each row, in the order of the rows; rows are read only as fast as they are asked.
@@ -143,7 +145,7 @@ class _Run:
         while True:
             while self._again:
                 yield self._request(self._again.popleft())
-            if len(self._open) >= WINDOW_ROWS:
+            if len(self._open) >= (self._annotator.window_rows or WINDOW_ROWS):
                 # An early row takes long, or waits to be asked again: this pass ends, and the next begins with it.
                 return
             numbers = self._next_rows(at_once)
@@ -205,7 +207,7 @@ class _Run:
         for number, opened in self._rows:
             if opened.text is not None:
                 numbers.append(number)
-            if len(numbers) == count or len(self._open) >= WINDOW_ROWS:
+            if len(numbers) == count or len(self._open) >= (self._annotator.window_rows or WINDOW_ROWS):
                 break
         return numbers
 
@@ -261,10 +263,13 @@ class _Run:
         if probabilities is None and completion.tokens and isinstance(answer.label, str) and schema.names:
             probabilities = label_probabilities(schema, strategy.label_tokens(schema, completion.tokens))
         label, names = answer.label, schema.names
-        shares = None
-        if probabilities is not None and label is not None:
+        shares = confidence = None
+        if probabilities is not None and label is not None and names:
             shares = {name: probabilities.get(name, 0.0) for name in names}
-        confidence = shares[label] if shares is not None and isinstance(label, str) else None
+            confidence = shares[label] if isinstance(label, str) else None
+        elif probabilities is not None and isinstance(label, float):
+            # Of a number on a scale the answer itself is the name.
+            confidence = probabilities.get(text)
         return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.rung)
 
     def _annotation(self, opened: _Open) -> Annotation:

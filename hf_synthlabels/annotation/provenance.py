@@ -27,6 +27,10 @@ TEACHER_KEYS = {
         *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
         *("example_selection", "batch"),
     },
+    "transformers": {
+        *("client", "model", "dtype", "scoring", "temperature", "top_p", "max_tokens", "seed", "draws", "system"),
+        *("logprobs", "reasoning_model", "example_selection"),
+    },
     "embedding": {"client", "model"},
     "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
 }
@@ -86,7 +90,7 @@ def _price(recipe: Recipe) -> dict[str, Any] | None:
 
 def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     """What the requests of a run cost; None when nobody knows the price of the model."""
-    if recipe.teacher.client == "embedding":
+    if recipe.teacher.client in ("embedding", "transformers"):
         return 0.0
     price = recipe.teacher.known_price
     if price is None:

@@ -12,9 +12,11 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.engine import Engine
+from hf_synthlabels.annotation.strategy import PLAIN
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
 from hf_synthlabels.annotation.teacher import Teacher
+from hf_synthlabels.clients import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 
@@ -69,6 +71,18 @@ class Recipe(StrictModel):
     @model_validator(mode="after")
     def _schema(self) -> Self:
         self.task.schema_of_labels()
+        return self
+
+    @model_validator(mode="after")
+    def _scored(self) -> Self:
+        if not self.teacher.scoring:
+            return self
+        scored_answers(self.task.schema_of_labels())
+        if self.task.strategy() != PLAIN:
+            raise ValueError(
+                "`teacher.scoring` weighs the labels by themselves. Remove `task.reasoning`, `task.rows_per_call`, "
+                "`task.questions` and `task.candidates`, or set it to false."
+            )
         return self
 
     @model_validator(mode="after")
@@ -174,6 +188,14 @@ class Recipe(StrictModel):
         if "://" in path or Path(path).is_absolute() or self.folder is None:
             return path
         return str(self.folder / path)
+
+    def model(self) -> str | None:
+        """The teacher's model: a folder beside the recipe where there is one of that name, else as it is named."""
+        name = self.teacher.model
+        if name is None or self.teacher.client not in ("transformers", "embedding"):
+            return name
+        folder = self.resolve(name)
+        return folder if Path(folder).is_dir() else name
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.clients.checkpoint import find_checkpoint, folder_fingerprint
 from hf_synthlabels.errors import DataError, RecipeError
 
 __all__ = ["check_columns", "load_source", "needed_columns", "source_fingerprint"]
@@ -48,6 +49,11 @@ def source_fingerprint(recipe: Recipe) -> str:
     for path in (recipe.teacher.file, recipe.teacher.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
             parts.append(_file_state(Path(recipe.resolve(path))))
+    # A model that was trained further answers otherwise, under the same name.
+    if (model := recipe.model()) is not None and recipe.teacher.client == "transformers":
+        parts.append(find_checkpoint(model).fingerprint)
+    elif model is not None and recipe.teacher.client == "embedding" and Path(model).is_dir():
+        parts.append(folder_fingerprint(model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
 

@@ -12,6 +12,7 @@ from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, list_price
 from hf_synthlabels.clients import Price as KnownPrice
+from hf_synthlabels.clients.causal import Dtype
 
 __all__ = ["Price", "Teacher"]
 
@@ -44,7 +45,7 @@ class Price(StrictModel):
 class Teacher(StrictModel):
     """Who answers, and how it is asked. The key of a server is named here, never given."""
 
-    client: Literal["openai", "embedding", "recorded"]
+    client: Literal["openai", "transformers", "embedding", "recorded"]
     model: str | None = None
     base_url: str = DEFAULT_BASE_URL
     api_key_env: str | None = "OPENAI_API_KEY"
@@ -62,6 +63,14 @@ class Teacher(StrictModel):
     draws: int = Field(default=1, ge=1)
     batch: bool = False
     """Ask in batches: cheaper at most providers, and answered within a day. Answers are shared with single requests."""
+    scoring: bool = False
+    """For `transformers`: weigh each label instead of writing an answer, so that every answer can be read."""
+    dtype: Dtype = "auto"
+    """For `transformers`: how the weights are held; `auto` is how they were saved."""
+    device: str | None = None
+    """For `transformers`: such as `cpu` or `cuda:1`; `auto` takes all there are. None takes an accelerator if any."""
+    batch_size: int = Field(default=16, ge=1)
+    """For `transformers`: how many requests are computed together at most."""
     max_in_flight: int = Field(default=64, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
@@ -107,15 +116,31 @@ class Teacher(StrictModel):
     def _complete(self) -> Self:
         if self.client == "openai" and not self.model:
             raise ValueError("needs `model`, the name that the server knows.")
+        if self.client == "transformers" and not self.model:
+            raise ValueError("needs `model`, a folder or a Hub id.")
         if self.client == "recorded" and (self.column is None) == (self.file is None):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
         if self.batch and self.client != "openai":
             raise ValueError(f"has `batch`, but client {self.client!r} sends no requests. Remove it.")
-        if self.draws > 1 and self.client == "openai" and self.temperature == 0 and not self.reasons:
+        if self.response_format != "text" and self.client == "transformers":
+            raise ValueError(
+                f"has `response_format` {self.response_format!r}, which nothing holds a model in this process to. "
+                "Remove it, or set `scoring: true`, whose answers can always be read."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sampled(self) -> Self:
+        writes = self.client in ("openai", "transformers")
+        if self.draws > 1 and writes and self.temperature == 0 and not (self.reasons and self.client == "openai"):
             raise ValueError("has `draws` above 1 at `temperature` 0: all draws would be alike. Raise the temperature.")
-        if self.reasons and self.temperature and "temperature" in self.model_fields_set:
+        if self.client == "openai" and self.reasons and self.temperature and "temperature" in self.model_fields_set:
             raise ValueError(
                 f"has `temperature` {self.temperature}, which {self.model!r} does not take. "
                 "Remove it, or set `reasoning_model: false`."
             )
+        if self.scoring and self.client != "transformers":
+            raise ValueError(f"has `scoring`, which client {self.client!r} can not do. Use client 'transformers'.")
+        if self.scoring and (self.draws > 1 or self.temperature):
+            raise ValueError("has `scoring`, which draws nothing. Remove `draws` and `temperature`.")
         return self
