@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import ConfigError, DataError, StoreError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.clients import ResponseStore
+    from hf_synthlabels.clients.maintenance import LedgerLine
 
 __all__ = ["app"]
 
@@ -15,39 +22,35 @@ app = typer.Typer(
     no_args_is_help=True, rich_markup_mode=None, help="What was answered and paid for, and how to keep it."
 )
 
-SECONDS_PER_DAY = 86_400.0
+SHOWN = 10
+"""Lines of a kind that are shown of many."""
+
+AGE = re.compile(r"(\d+(?:\.\d+)?)\s*([hdwy]?)")
+HOURS = {"h": 1, "": 24, "d": 24, "w": 24 * 7, "y": 24 * 365}
 
 
 @app.command()
-def stats() -> None:
+def stats(
+    by_day: Annotated[bool, typer.Option("--by-day", help="Each day by itself.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Show what the store holds, and what was spent on which recipe and model.
 
-    Example: hf-synthlabels cache stats
+    Example: hf-synthlabels cache stats --by-day
     """
-    from hf_synthlabels.annotation import store_path
-    from hf_synthlabels.clients import ResponseStore
     from hf_synthlabels.clients.maintenance import ledger, size
 
-    with ResponseStore(store_path()) as store:
-        held, lines = size(store), ledger(store)
+    with _store() as store:
+        held, lines = size(store), ledger(store, by_day=by_day)
+        path = store.path
+    if as_json:
+        content = {"path": str(path), **asdict(held), "ledger": [asdict(line) for line in lines]}
+        print(json.dumps(content, indent=1, ensure_ascii=False))
+        return
     each = f", {held.bytes / held.answers:,.0f} bytes each" if held.answers else ""
-    print(f"{store.path}: {held.answers:,} answers, {held.bytes / 1e6:,.1f} MB{each}")
+    print(f"{path}: {held.answers:,} answers, {held.bytes / 1e6:,.1f} MB{each}")
     for line in lines:
-        money = "price unknown" if line.usd is None else f"{line.usd:,.4f} USD"
-        print(
-            f"{line.scope}, {line.model}: {line.runs} runs, {line.requests:,} requests, "
-            f"{line.prompt_tokens:,} tokens in, {line.completion_tokens:,} out, {money}"
-        )
-        if line.uncertain_requests:
-            print(
-                f"  sent and never answered: {line.uncertain_requests:,} requests, billed perhaps, "
-                f"{line.uncertain_usd:,.4f} USD at most"
-            )
-        if line.unsettled_requests:
-            print(
-                f"  reserved by runs that were killed, or go on: at most {line.unsettled_requests:,} requests may have "
-                f"been billed and lost, {line.unsettled_usd:,.4f} USD at most"
-            )
+        print("\n".join(_told(line)))
 
 
 @app.command()
@@ -59,14 +62,14 @@ def verify() -> None:
     from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients.maintenance import verify as check
 
-    found = check(store_path())
-    print(f"{store_path()}: {found.answers:,} answers read, {len(found.damaged):,} of them damaged")
-    for key in found.damaged[:10]:
-        print(f"  damaged: request {key[:16]}; it counts as absent and is asked again")
-    for fault in found.faults[:10]:
-        print(f"  the file: {fault}")
+    path = store_path()
+    found = check(path)
+    print(f"{path}: {found.answers:,} answers read, {len(found.damaged):,} of them damaged")
+    _list("a damaged answer counts as absent and is asked again: request", [key[:16] for key in found.damaged])
+    _list("the file:", found.faults)
     if found.faults:
-        print("Save what reads with `hf-synthlabels cache export -o answers.jsonl`, move the file away, and import it.")
+        print("To save what reads: hf-synthlabels cache export -o saved.jsonl")
+        print(f"then move {path.name} and {path.name}-wal away, and: hf-synthlabels cache import saved.jsonl")
     if not found.is_whole:
         raise typer.Exit(1)
 
@@ -75,79 +78,221 @@ def verify() -> None:
 def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="A .jsonl file.")],
     recipe: Annotated[str | None, typer.Argument(help="Only the answers of this recipe, row by row.")] = None,
-    key: Annotated[str | None, typer.Option(help="With a recipe: the column that tells rows apart.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="With a recipe: the column that tells rows apart; without it, their text.")
+    ] = None,
 ) -> None:
     """Write answers to a file: all, or a recipe's in the form from which `client: recorded` repeats its run.
 
     Example: hf-synthlabels cache export recipe.yaml --key id -o answers.jsonl
     """
     from hf_synthlabels.annotation import export_answers, read_recipe, store_path
-    from hf_synthlabels.clients.maintenance import dump
+    from hf_synthlabels.clients.exchange import export_store
 
-    if recipe is None:
-        print(f"written: {output}, {dump(store_path(), output):,} answers")
+    if recipe is not None:
+        wanted = read_recipe(recipe)
+        _existing()
+        made = export_answers(wanted, output, key)
+        lacking = f", {made.incomplete:,} rows lack an answer" if made.incomplete else ""
+        print(f"written: {output}, the answers of {made.rows:,} rows{lacking}")
+        print(f"To repeat the run: teacher: {made.teacher()}")
         return
-    if key is None:
-        raise DataError("`--key` is missing: name the column that tells the recipe's rows apart.")
-    written, missing = export_answers(read_recipe(recipe), key, output)
-    print(f"written: {output}, {written:,} answers; {missing:,} are not in the store")
-    print(f"To repeat the run: `teacher: {{client: recorded, file: {output.name}, key: {key}}}`")
+    if key is not None:
+        raise ConfigError("`--key` is a column of a recipe's rows. Name the recipe, or leave it out.")
+    saved = export_store(store_path(), output)
+    print(f"written: {output}, {saved.answers:,} answers, {saved.ledger:,} entries of the ledger")
+    if saved.damaged:
+        print(f"left out: {saved.damaged:,} damaged answers")
+    _list("the file is torn, so answers may be missing:", saved.faults)
+    if any(fault.startswith("table runs") for fault in saved.faults):
+        print("The ledger can not be read in full: what was spent so far may be missing from budgets.")
 
 
 @app.command(name="import")
-def import_(file: Annotated[Path, typer.Argument(help="A file that `cache export` wrote.")]) -> None:
-    """Put exported answers into the store.
+def import_(
+    file: Annotated[Path, typer.Argument(help="A file that `cache export` wrote.")],
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Where the store has another answer, keep it; otherwise nothing is imported.")
+    ] = False,
+) -> None:
+    """Put exported answers into the store; a second time does nothing.
 
     Example: hf-synthlabels cache import answers.jsonl
     """
     from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import ResponseStore
-    from hf_synthlabels.clients.maintenance import restore
+    from hf_synthlabels.clients.exchange import import_answers
 
     with ResponseStore(store_path()) as store:
-        new, known = restore(store, file)
-    print(f"{new:,} answers are new, {known:,} were there already")
+        done = import_answers(store, file, keep=keep)
+    kept = f", {done.kept:,} others were kept" if done.kept else ""
+    print(f"{done.new:,} answers are new, {done.known:,} were there already{kept}")
+    if done.ledger:
+        print(f"{done.ledger:,} entries of the ledger are new")
 
 
 @app.command()
 def prune(
-    older_than: Annotated[float | None, typer.Option(help="Answers that are older than so many days.")] = None,
-    model: Annotated[str | None, typer.Option(help="Answers of this model version only.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="Only answers that this recipe's rows use.")] = None,
+    older_than: Annotated[str | None, typer.Option(help="Only what is older: 12h, 30d, 8w, 1y.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only of this model, as the server calls it.")] = None,
+    damaged: Annotated[bool, typer.Option("--damaged", help="Only answers whose checksum does not hold.")] = False,
+    scope: Annotated[
+        str | None, typer.Option(help="No answers, but the runs of this recipe's name: its budget begins anew.")
+    ] = None,
     unsettled: Annotated[
-        bool, typer.Option("--unsettled", help="Give back what killed runs had reserved; only when none goes on.")
+        bool, typer.Option("--unsettled", help="No answers, but what killed runs had reserved goes back.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this it is only counted.")] = False,
 ) -> None:
-    """Take answers out of the store. Without --yes nothing is changed.
+    """Take answers out of the store, or runs out of its ledger. Without --yes nothing is changed.
 
-    Example: hf-synthlabels cache prune --older-than 365
+    Example: hf-synthlabels cache prune --older-than 1y --yes
     """
-    from hf_synthlabels.annotation import store_path
-    from hf_synthlabels.clients import ResponseStore
-    from hf_synthlabels.clients.maintenance import prune as take_out
-
-    older_than_s = None if older_than is None else older_than * SECONDS_PER_DAY
-    with ResponseStore(store_path()) as store:
-        answers, runs = take_out(store, older_than_s=older_than_s, model=model, unsettled=unsettled, dry_run=not yes)
-    verb = "removed" if yes else "would be removed (say --yes)"
-    print(f"{answers:,} answers {verb}" + (f", {runs:,} runs settled" if unsettled else ""))
+    older_than_s = None if older_than is None else _seconds(older_than)
+    if scope is not None and unsettled:
+        raise ConfigError("`--scope` and `--unsettled` are two things to do. Say one of them.")
+    if (scope is not None or unsettled) and (recipe is not None or damaged):
+        raise ConfigError("`--scope` and `--unsettled` are about runs, the recipe and `--damaged` about answers.")
+    if unsettled and model is not None:
+        raise ConfigError("`--unsettled` is about the runs of all models. Leave `--model` out.")
+    if unsettled:
+        _settle(older_than_s, yes=yes)
+    elif scope is not None:
+        _forget(scope, older_than_s, model, yes=yes)
+    else:
+        _remove(recipe, older_than_s, model, damaged=damaged, yes=yes)
 
 
 @app.command()
 def probes(
-    forget: Annotated[
-        str | None, typer.Option(help="Forget the probe of this base_url, so that it is made anew.")
-    ] = None,
+    forget: Annotated[bool, typer.Option("--forget", help="Forget them, so that they are made anew.")] = False,
+    base_url: Annotated[str | None, typer.Option(help="Only of this endpoint.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only of this model.")] = None,
 ) -> None:
-    """Show which form of answers each endpoint was found to know.
+    """Show which form of answers each endpoint was found to know, or forget it.
 
-    Example: hf-synthlabels cache probes
+    Example: hf-synthlabels cache probes --forget --base-url http://127.0.0.1:8000/v1
     """
+    conditions, values = [], []
+    for column, value in (("base_url", base_url and base_url.rstrip("/")), ("model", model)):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(value)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    with _store() as store:
+        found = store.select(f"SELECT base_url, model, response_format, note FROM probes{where}", values)
+        if forget:
+            store.execute(f"DELETE FROM probes{where}", values)
+    for address, name, form, note in found:
+        print(f"{'forgotten: ' if forget else ''}{address} {name}: {form} ({note})")
+    if not found:
+        print("no probes are recorded")
+
+
+def _existing() -> Path:
     from hf_synthlabels.annotation import store_path
+
+    path = store_path()
+    if not path.is_file():
+        raise StoreError(
+            f"The response store `{path}` is not there: nothing has been asked yet, or HF_SYNTHLABELS_HOME is another "
+            "folder than it was."
+        )
+    return path
+
+
+def _store() -> ResponseStore:
+    """The response store, which is not made where there is none."""
     from hf_synthlabels.clients import ResponseStore
 
-    with ResponseStore(store_path()) as store:
-        if forget is not None:
-            store.execute("DELETE FROM probes WHERE base_url = ?", (forget.rstrip("/"),))
-        for base_url, model, form, note in store.select("SELECT base_url, model, response_format, note FROM probes"):
-            print(f"{base_url} {model}: {form} ({note})")
+    return ResponseStore(_existing())
+
+
+def _told(line: LedgerLine) -> list[str]:
+    """A line of the ledger, with what is not certain below it."""
+    money = "price unknown" if line.usd is None else f"{line.usd:,.4f} USD"
+    if line.usd is not None and line.unpriced_requests:
+        money += f" and {line.unpriced_requests:,} requests of unknown price"
+    cached = f" ({line.cached_tokens:,} cached)" if line.cached_tokens else ""
+    day = "" if line.day is None else f"{line.day} "
+    told = [
+        f"{day}{line.scope}, {line.model}: {line.runs:,} runs, {line.requests:,} requests, "
+        f"{line.prompt_tokens:,} tokens in{cached}, {line.completion_tokens:,} out, {money}"
+    ]
+    if line.uncertain_requests:
+        told.append(
+            f"  sent and never answered: {line.uncertain_requests:,} requests, perhaps billed, "
+            f"{line.uncertain_usd:,.4f} USD at most"
+        )
+    if line.killed_runs:
+        told.append(
+            f"  {line.killed_runs:,} runs were killed: of {line.unsettled_requests:,} requests that they had reserved "
+            f"some may have been billed and lost, {line.unsettled_usd:,.4f} USD at most"
+        )
+    if line.running_runs:
+        told.append(f"  {line.running_runs:,} runs go on, or belong to another machine")
+    return told
+
+
+def _list(words: str, items: list[str] | tuple[str, ...]) -> None:
+    for item in items[:SHOWN]:
+        print(f"  {words} {item}")
+    if len(items) > SHOWN:
+        print(f"  and {len(items) - SHOWN:,} more")
+
+
+def _seconds(age: str) -> float:
+    match = AGE.fullmatch(age.strip())
+    if match is None:
+        raise ConfigError(f"`--older-than` is {age!r}. Say a number of hours, days, weeks or years: 12h, 30d, 8w, 1y.")
+    return float(match[1]) * HOURS[match[2]] * 3600
+
+
+def _remove(recipe: str | None, older_than_s: float | None, model: str | None, *, damaged: bool, yes: bool) -> None:
+    from hf_synthlabels.annotation import read_recipe, stored_keys
+    from hf_synthlabels.clients.maintenance import answer_keys, compact, remove_answers
+
+    with _store() as store:
+        keys = None
+        if older_than_s is not None or model is not None or damaged:
+            keys = answer_keys(store, older_than_s=older_than_s, model=model, damaged=damaged)
+        if recipe is not None:
+            used = stored_keys(read_recipe(recipe), store)
+            keys = used if keys is None else sorted(set(keys) & set(used))
+        if keys is None:
+            raise DataError(
+                "`prune` has nothing to go by. Say which answers: a recipe, `--older-than`, `--model` or `--damaged`."
+            )
+        if yes:
+            remove_answers(store, keys)
+        path = store.path
+    print(f"{len(keys):,} answers {_done(yes)}")
+    if yes and keys and not compact(path):
+        print("Another process has the store open; the room is used again for new answers.")
+
+
+def _forget(scope: str, older_than_s: float | None, model: str | None, *, yes: bool) -> None:
+    from hf_synthlabels.clients.maintenance import forget_runs
+
+    with _store() as store:
+        runs = forget_runs(store, scope, older_than_s=older_than_s, model=model, dry_run=not yes)
+    print(f"{runs:,} runs of {scope} {_done(yes)} from the ledger")
+
+
+def _settle(older_than_s: float | None, *, yes: bool) -> None:
+    from hf_synthlabels.clients.maintenance import settle_killed
+
+    with _store() as store:
+        lines = settle_killed(store, older_than_s=older_than_s, dry_run=not yes)
+    for line in lines:
+        print(
+            f"{line.scope}, {line.model}: {line.killed_runs:,} killed runs had reserved {line.unsettled_requests:,} "
+            f"requests and {line.unsettled_usd:,.4f} USD more than they settled"
+        )
+    verb = "given back" if yes else "to be given back (say --yes, once the bill shows that it was not spent)"
+    print(verb if lines else "nothing is reserved by killed runs")
+
+
+def _done(yes: bool) -> str:
+    return "removed" if yes else "would be removed (say --yes)"

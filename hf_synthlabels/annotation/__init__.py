@@ -10,7 +10,7 @@ from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance
 from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Source
 from hf_synthlabels.annotation.registration import register_builder
-from hf_synthlabels.annotation.replay import export_answers
+from hf_synthlabels.annotation.replay import Replay, export_answers, stored_keys
 from hf_synthlabels.annotation.selection import ExampleSelection
 from hf_synthlabels.annotation.strategy import Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
@@ -29,6 +29,7 @@ __all__ = [
     "Price",
     "Prompt",
     "Recipe",
+    "Replay",
     "Source",
     "Strategy",
     "StrictModel",
@@ -48,5 +49,6 @@ __all__ = [
     "recipe_path",
     "register_builder",
     "store_path",
+    "stored_keys",
     "validated",
 ]

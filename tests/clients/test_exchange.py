@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from hf_synthlabels.clients import ResponseStore, Run
+from hf_synthlabels.clients.exchange import Exported, Imported, export_store, import_answers, whole_file
+from hf_synthlabels.clients.ledger import Settlement
+from hf_synthlabels.clients.salvage import StoreReader
+from hf_synthlabels.errors import DataError, StoreError
+
+COUNT = 3000
+
+
+def key(number: int) -> str:
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def answer(number: int) -> dict[str, object]:
+    # Short ones, and some that go over several pages of the file.
+    text = f"Größe {number}\u2028\x00\n" * (1 if number % 100 else 2000)
+    content: dict[str, object] = {
+        "text": text,
+        "model": f"tiny-{number % 3}",
+        "usage": {"prompt_tokens": number, "completion_tokens": 1, "cached_tokens": 0},
+    }
+    if number % 7 == 0:
+        content["probabilities"] = {"film": 0.1 + 0.2, "sport": 1 / 3}
+    if number % 11 == 0:
+        content["tokens"] = [["film", -0.1, [["film", -0.1], ["sport", -2.5]]]]
+    return content
+
+
+def fill(path: Path, count: int = COUNT) -> Path:
+    with ResponseStore(path) as store:
+        for number in range(count):
+            store.put(key(number), answer(number))
+        run = Run("films", "tiny", "http://127.0.0.1:8000/v1", budget_usd=5.0)
+        store.begin_run(run)
+        store.settle(run, Settlement(count, 10 * count, count, 0, 1.5))
+        store.end_run(run)
+        store.execute("INSERT INTO probes VALUES ('http://127.0.0.1:8000/v1', 'tiny', 'json_schema', 1.5, 'works')")
+    return path
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("filled") / "responses.sqlite")
+
+
+@pytest.fixture
+def path(filled: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(filled, tmp_path / "responses.sqlite"))
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+            for table in ("answers", "runs", "probes")
+        }
+
+
+def test_everything_goes_out_and_comes_back_to_the_letter(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new folder" / "all.jsonl"
+    assert export_store(path, out) == Exported(COUNT, 0, 2, ())
+    assert [file.name for file in out.parent.iterdir()] == ["all.jsonl"]
+    with ResponseStore(tmp_path / "new.sqlite") as new:
+        assert import_answers(new, out) == Imported(COUNT, 0, 0, 2)
+        assert import_answers(new, out) == Imported(0, COUNT, 0, 0)
+    # With their times, checksums and the ledger, so that a budget goes on where it was.
+    assert contents(tmp_path / "new.sqlite") == contents(path)
+
+
+def test_an_export_can_be_read_by_people(path: Path, tmp_path: Path) -> None:
+    export_store(path, tmp_path / "all.jsonl")
+    lines = (tmp_path / "all.jsonl").read_text(encoding="utf-8").split("\n")
+    assert len(lines) == COUNT + 2 + 1
+    answers = {line["request"]: line for line in map(json.loads, lines[:COUNT])}
+    assert answers[key(7)]["answer"] == "Größe 7\u2028\x00\n"
+    assert "Größe" in lines[0]
+    assert {json.loads(line)["table"] for line in lines[COUNT:-1]} == {"runs", "probes"}
+
+
+def test_damaged_answers_stay_behind(path: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE answers SET payload = replace(payload, '5', '6') WHERE key = ?", (key(5),))
+    assert export_store(path, tmp_path / "all.jsonl") == Exported(COUNT - 1, 1, 2, ())
+    assert key(5) not in (tmp_path / "all.jsonl").read_text(encoding="utf-8")
+
+
+def test_an_import_replaces_what_is_damaged(filled: Path, path: Path, tmp_path: Path) -> None:
+    export_store(filled, tmp_path / "all.jsonl")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE answers SET payload = 'x' WHERE key = ?", (key(5),))
+    with ResponseStore(path) as store:
+        assert import_answers(store, tmp_path / "all.jsonl") == Imported(1, COUNT - 1, 0, 0)
+    assert contents(path) == contents(filled)
+
+
+# Torn files
+
+
+def tear(path: Path, way: str) -> None:
+    content = bytearray(path.read_bytes())
+    generator = random.Random(0)
+    match way:
+        case "cut":
+            del content[len(content) * 2 // 3 :]
+        case "no header":
+            content[:100] = bytes(100)
+        case "pages":
+            for page in generator.sample(range(4, len(content) // 4096), 5):
+                content[page * 4096 : (page + 1) * 4096] = generator.randbytes(4096)
+        case "bytes":
+            for place in generator.sample(range(8192, len(content)), 50):
+                content[place] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(("way", "least"), [("cut", 0.55), ("no header", 1.0), ("pages", 0.9), ("bytes", 0.9)])
+def test_what_a_torn_file_still_has_is_saved_and_is_right(path: Path, tmp_path: Path, way: str, least: float) -> None:
+    tear(path, way)
+    torn = path.read_bytes()
+    saved = export_store(path, tmp_path / "saved.jsonl")
+    assert saved.answers >= least * COUNT
+    assert saved.answers < COUNT or way == "no header"
+    assert saved.faults or way == "bytes"
+    # It is never rebuilt in silence.
+    assert path.read_bytes() == torn
+    with ResponseStore(tmp_path / "new.sqlite") as new:
+        assert import_answers(new, tmp_path / "saved.jsonl").new == saved.answers
+        right = {key(number): answer(number) for number in range(COUNT)}
+        assert all(right[one] == found for one, found in new.get(right).items())
+        assert len(new) == saved.answers
+
+
+def test_what_a_killed_process_left_in_the_log_is_saved_when_the_file_is_torn(path: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\n"
+        "from hf_synthlabels.clients import ResponseStore\n"
+        "from tests.clients.test_exchange import COUNT, answer, key\n"
+        "store = ResponseStore(sys.argv[1])\n"
+        "for number in range(COUNT, COUNT + 300):\n"
+        "    store.put(key(number), answer(number))\n"
+        "store.flush()\n"
+        "os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[2], timeout=120)
+    assert done.returncode == 9
+    whole = export_store(path, tmp_path / "whole.jsonl")
+    assert (whole.answers, whole.faults) == (COUNT + 300, ())
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    saved = export_store(path, tmp_path / "saved.jsonl")
+    assert saved.faults
+    keys = {json.loads(line).get("request") for line in (tmp_path / "saved.jsonl").open(encoding="utf-8")}
+    assert {key(number) for number in range(COUNT, COUNT + 300)} <= keys
+    assert saved.answers > COUNT * 0.4 + 300
+
+
+def test_a_reader_changes_nothing(path: Path) -> None:
+    before = path.read_bytes()
+    with StoreReader(path) as reader:
+        assert sum(entry.is_whole for entry in reader.answers()) == COUNT
+        reader.check()
+        assert reader.faults == []
+        assert list(reader.rows("no_such_table")) == []
+    assert path.read_bytes() == before
+
+
+# What is refused
+
+
+def imported(store: ResponseStore, file: Path, *lines: object, keep: bool = False) -> Imported:
+    file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines), encoding="utf-8")
+    return import_answers(store, file, keep=keep)
+
+
+@pytest.fixture
+def lines(filled: Path, tmp_path: Path) -> list[dict[str, object]]:
+    export_store(filled, tmp_path / "lines.jsonl")
+    found = map(json.loads, (tmp_path / "lines.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"))
+    order = {key(number): number for number in range(COUNT)}
+    return sorted(found, key=lambda line: order.get(line.get("request"), COUNT))
+
+
+def test_another_answer_to_the_same_request_is_refused_and_nothing_is_imported(
+    tmp_path: Path, lines: list[dict[str, object]]
+) -> None:
+    file = tmp_path / "some.jsonl"
+    with ResponseStore(tmp_path / "new.sqlite") as store:
+        store.put(lines[1]["request"], answer(999) | {"text": "something else"})  # type: ignore[arg-type]
+        store.flush()
+        message = (
+            r"`some\.jsonl`: 1 requests have another answer in the store, the first on line 2\. Nothing was imported\. "
+            "Say `--keep`"
+        )
+        with pytest.raises(DataError, match=message):
+            imported(store, file, *lines[:3])
+        assert len(store) == 1
+        assert imported(store, file, *lines[:3], keep=True) == Imported(2, 0, 1, 0)
+        assert store.get([key(1)])[key(1)]["text"] == "something else"
+
+
+def test_a_changed_line_is_refused(tmp_path: Path, lines: list[dict[str, object]]) -> None:
+    file = tmp_path / "some.jsonl"
+    with ResponseStore(tmp_path / "new.sqlite") as store:
+        with pytest.raises(DataError, match=r"`some\.jsonl`, line 2: its checksum does not hold"):
+            imported(store, file, lines[0], lines[1] | {"answer": "something else"})
+        with pytest.raises(DataError, match=r"`some\.jsonl`, line 1: its checksum does not hold"):
+            imported(store, file, lines[0] | {"usage": {"prompt_tokens": 1}})
+        assert len(store) == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[]",
+        "3",
+        "null",
+        '{"request": "x"}',
+        '{"id": 3, "answer": "film"}',
+        '{"request": "x", "answer": "y", "model": "m", "usage": {}}',
+        '{"table": "answers", "row": {"key": "x"}}',
+        '{"table": "runs", "row": {"id = 1; DROP TABLE answers; --": 1}}',
+        '{"table": "runs", "row": {}}',
+        '{"table": ["runs"], "row": {}}',
+    ],
+)
+def test_a_line_that_is_none_of_an_export_is_named(
+    tmp_path: Path, lines: list[dict[str, object]], line: str
+) -> None:
+    with ResponseStore(tmp_path / "new.sqlite") as store:
+        with pytest.raises(DataError, match=r"^`some\.jsonl`, line 2: expected a line of `cache export`"):
+            imported(store, tmp_path / "some.jsonl", lines[0], line)
+        assert len(store) == 0
+
+
+def test_a_file_that_is_no_text_or_is_not_there_is_told(tmp_path: Path) -> None:
+    with ResponseStore(tmp_path / "new.sqlite") as store:
+        (tmp_path / "binary").write_bytes(b"\xff\xfe\x00\n")
+        with pytest.raises(DataError, match="`binary`, line 1: expected a line of"):
+            import_answers(store, tmp_path / "binary")
+        with pytest.raises(DataError, match=r"none\.jsonl` can not be read: No such file"):
+            import_answers(store, tmp_path / "none.jsonl")
+        with pytest.raises(DataError, match="can not be read: Is a directory"):
+            import_answers(store, tmp_path)
+
+
+def test_an_export_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "all.jsonl"
+    out.parent.mkdir()
+    out.write_text("before")
+    with pytest.raises(RuntimeError), whole_file(out) as lines:
+        lines.write("half")
+        raise RuntimeError
+    assert {file.name: file.read_text() for file in out.parent.iterdir()} == {"all.jsonl": "before"}
+    with pytest.raises(StoreError, match="is not there"):
+        export_store(tmp_path / "none.sqlite", out)
+    assert {file.name: file.read_text() for file in out.parent.iterdir()} == {"all.jsonl": "before"}
+
+
+@pytest.mark.parametrize("output", ["file/out.jsonl", "folder"])
+def test_where_nothing_can_be_written_is_told(path: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match=r"`output` .* can not be written: "):
+        export_store(path, tmp_path / output)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_told(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "all.jsonl"
+    target.with_name(f"all.jsonl.{os.getpid()}.part").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"`output` .*all\.jsonl' can not be written: No space left on device"):
+        export_store(path, target)
+    assert not target.exists()
