@@ -162,7 +162,8 @@ class Forecast:
         price = self.recipe.teacher.known_price
         if price is None or answer_tokens is None:
             return None
-        return price.usd(Usage(round(prompt_tokens), answer_tokens), requests=requests)
+        usage = Usage(round(prompt_tokens), answer_tokens)
+        return price.usd(usage, batch=self.recipe.teacher.batch, requests=requests)
 
     def _times(self) -> list[tuple[float, str]]:
         """Seconds that each limit makes it take, and the limit's name."""

