@@ -109,7 +109,10 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _folded(word: str) -> str:
-    folded = unicodedata.normalize("NFKC", INVISIBLE.sub("", word)).casefold()
+    # Most words are plain ones, and need no look-up in the tables of Unicode.
+    folded = word.lower() if word.isascii() else unicodedata.normalize("NFKC", INVISIBLE.sub("", word)).casefold()
+    if folded.isalnum():
+        return folded
     # So '10,000' is 10000 and 'U.S.' is us, as in the scores of SQuAD.
     return "".join(character for character in folded if character not in PUNCTUATION)
 

@@ -80,3 +80,39 @@ def test_entities_of_whole_tokens_come_back(runs: list[tuple[int, str | None]]) 
         for first, last, label in wanted
     )
     assert from_bio(offsets, to_bio(offsets, entities), text) == entities
+
+
+@given(
+    st.lists(st.integers(1, 5), min_size=1, max_size=8),
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9), st.sampled_from(["person", "place"])), max_size=4),
+)
+def test_entities_that_cut_through_tokens_come_back_as_whole_tokens(
+    lengths: list[int], cuts: list[tuple[int, int, str]]
+) -> None:
+    offsets = token_offsets(["w" * length for length in lengths])
+    text = " ".join("w" * length for length in lengths)
+    entities = [
+        Entity(start, min(start + length, len(text)), text[start : start + length], label)
+        for start, length, label in cuts
+        if start < len(text)
+    ]
+    tags = to_bio(offsets, entities)
+    assert len(tags) == len(offsets)
+    found = from_bio(offsets, tags, text)
+    starts, ends = {start for start, _ in offsets}, {end for _, end in offsets}
+    for entity in found:
+        assert entity.start in starts
+        assert entity.end in ends
+        assert text[entity.start : entity.end] == entity.text
+        # Each is one of those that were given, and no token of it lies outside.
+        assert any(
+            given.label == entity.label
+            and all(
+                start < given.end and given.start < end
+                for start, end in offsets
+                if entity.start <= start and end <= entity.end
+            )
+            for given in entities
+        )
+    # Tags made from tags are the same tags.
+    assert to_bio(offsets, found) == tags
