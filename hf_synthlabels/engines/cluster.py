@@ -136,8 +136,6 @@ def run_shards(
     context = data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    # One actor on each machine, before any has two.
-    context.scheduling_strategy = "SPREAD"
     size = min(actors, len(items))
     # A data set keeps the context in which it was made.
     with data.DataContext.current(context):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +25,8 @@ class Folder:
     system: Any
     """An `fsspec.AbstractFileSystem`; it travels to other machines as what it was made from, not with its state."""
     path: str
+    address: str
+    """How people and readers name it; it holds no password."""
 
     @classmethod
     def at(cls, address: str) -> Self:
@@ -33,6 +36,7 @@ class Folder:
             ConfigError: no file system is known for the address, or the package for it is not installed.
         """
         from fsspec.core import url_to_fs
+        from fsspec.implementations.local import LocalFileSystem
 
         try:
             system, path = url_to_fs(address)
@@ -41,10 +45,13 @@ class Folder:
             scheme = address.partition("://")[0]
             words = " ".join(str(error).split())
             raise ConfigError(f"`output` is an address of kind {scheme!r}, which can not be opened: {words}.") from None
-        return cls(system, path.rstrip("/"))
+        path = path.rstrip("/")
+        if isinstance(system, LocalFileSystem):
+            return cls(system, path, path)
+        return cls(system, path, re.sub(r"//[^/@]*@", "//", address).rstrip("/"))
 
     def __str__(self) -> str:
-        return self.path if self._is_local else str(self.system.unstrip_protocol(self.path))
+        return self.address
 
     @property
     def _is_local(self) -> bool:
@@ -54,7 +61,7 @@ class Folder:
 
     def folder(self, *names: str) -> Folder:
         """A folder in this one."""
-        return Folder(self.system, "/".join([self.path, *names]))
+        return Folder(self.system, "/".join([self.path, *names]), "/".join([self.address, *names]))
 
     def names(self) -> list[str]:
         """The names of the files and folders in it, sorted; those that are still being written are left out."""

@@ -31,6 +31,9 @@ __all__ = ["annotate_with_ray", "portable"]
 
 FILE_SUFFIXES = (".parquet", ".jsonl", ".csv")
 
+WRITTEN_HERE = 32
+"""So few shards are joined and written by this process sooner than others could be started for it."""
+
 LOOK_S = 0.5
 DRAIN_S = 40.0
 """How long actors are waited for when the run is to end; their clients wait 30 s for what is on the way."""
@@ -156,7 +159,7 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
     files = _file_names(job.shards)
     begin_result(job.output, job.fingerprint, list(files.values()))
     items = [item_of(shard, parts[shard.name], files[shard.name]) for shard in job.shards]
-    outcomes = list(run_shards(ray, WriteShards, (assignment,), items, plan.engine, actors=len(assignment.teachers)))
+    outcomes = list(_written(ray, items, assignment, plan))
     _raise_first(outcomes)
     tallies = {outcome["shard"]: outcome["tally"] for outcome in outcomes}
     splits: dict[str, tuple[list[str], dict[str, Any]]] = {}
@@ -175,6 +178,13 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
         job.output.folder("_work").remove(job.fingerprint)
     merge_answers(job.output.folder("_work", "answers"))
     return result
+
+
+def _written(ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: Recipe) -> Iterator[dict[str, Any]]:
+    if len(items) <= WRITTEN_HERE:
+        return map(WriteShards(assignment), items)
+    actors = len(assignment.teachers)
+    return run_shards(ray, WriteShards, (assignment,), items, plan.engine, actors=actors)
 
 
 def _file_names(shards: Sequence[Shard]) -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""An object store on this machine, and the file system of fsspec that speaks to it: no folders, no renaming."""
+
+# ruff: noqa: ARG002  the base class has these arguments
+
+from __future__ import annotations
+
+import threading
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+import fsspec
+from fsspec.spec import AbstractFileSystem
+
+__all__ = ["ObjectServer", "ObjectStore"]
+
+
+class ObjectServer:
+    """Keeps objects by name; what is put is there as a whole when the whole has arrived."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                name = self.path[1:]
+                if name.startswith("?"):
+                    found = [f"{key} {len(value)}" for key, value in list(outer.objects.items())]
+                    self._send(200, "\n".join(one for one in found if one.startswith(name[1:])).encode())
+                elif name in outer.objects:
+                    self._send(200, outer.objects[name])
+                else:
+                    self._send(404, b"")
+
+            def do_PUT(self) -> None:
+                outer.objects[self.path[1:]] = self.rfile.read(int(self.headers["Content-Length"]))
+                self._send(200, b"")
+
+            def do_DELETE(self) -> None:
+                self._send(200 if outer.objects.pop(self.path[1:], None) is not None else 404, b"")
+
+            def _send(self, status: int, content: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class ObjectStore(AbstractFileSystem):  # type: ignore[misc]  # the base class has no types
+    """`objects://host:port/name`, with names that may hold slashes."""
+
+    protocol = "objects"
+    root_marker = ""
+
+    def __init__(self, host: str = "", **options: Any) -> None:
+        super().__init__(host=host, **options)
+        self.host = host
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        scheme, found, rest = path.partition("://")
+        return (rest.partition("/")[2] if found else scheme).strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"host": path.partition("://")[2].partition("/")[0]}
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
+        self._ask("PUT", self._strip_protocol(path), value)
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        return self._ask("GET", self._strip_protocol(path))[start:end]
+
+    def cp_file(self, path1: str, path2: str, **options: Any) -> None:
+        self.pipe_file(path2, self.cat_file(path1))
+
+    def rm_file(self, path: str) -> None:
+        self._ask("DELETE", self._strip_protocol(path))
+
+    def _rm(self, path: str) -> None:
+        # A prefix that only looks like a folder goes with what was in it.
+        if not self.isdir(path) and self.exists(path):
+            self.rm_file(path)
+
+    def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
+        folder = self._strip_protocol(path)
+        prefix = f"{folder}/" if folder else ""
+        entries: dict[str, dict[str, Any]] = {}
+        for line in self._ask("GET", f"?{prefix}").decode().splitlines():
+            name, _, size = line.rpartition(" ")
+            first, slash, _ = name.removeprefix(prefix).partition("/")
+            kind = {"type": "directory", "size": 0} if slash else {"type": "file", "size": int(size)}
+            entries[prefix + first] = {"name": prefix + first, **kind}
+        if not entries:
+            lines = self._ask("GET", f"?{folder}").decode().splitlines()
+            own = [line for line in lines if line.rpartition(" ")[0] == folder]
+            if not own:
+                raise FileNotFoundError(path)
+            entries[folder] = {"name": folder, "type": "file", "size": int(own[0].rpartition(" ")[2])}
+        return list(entries.values()) if detail else sorted(entries)
+
+    def _ask(self, method: str, name: str, content: bytes | None = None) -> bytes:
+        connection = HTTPConnection(self.host, timeout=20)
+        try:
+            connection.request(method, f"/{name}", body=content)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        if answer.status == 404:
+            raise FileNotFoundError(name)
+        return body
+
+
+fsspec.register_implementation("objects", ObjectStore, clobber=True)

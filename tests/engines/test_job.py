@@ -1,0 +1,264 @@
+"""A job is the same one as long as no label can differ, and its labels are found again by row id."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from datasets import Features
+
+from hf_synthlabels.annotation import Recipe, Tally
+from hf_synthlabels.annotation.opening import make_prompt
+from hf_synthlabels.engines.files import Folder
+from hf_synthlabels.engines.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
+from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
+from hf_synthlabels.engines.ray_engine import portable
+from hf_synthlabels.engines.result import begin_result, finish_result, read_result
+from hf_synthlabels.engines.worker import open_places
+from hf_synthlabels.errors import DataError, RecipeError, StoreError
+from hf_synthlabels.labels import STATUSES
+
+
+def recipe(folder: Path, count: int = 10, **parts: dict[str, Any]) -> Recipe:
+    rows = [{"id": f"r{number}", "text": f"text {number}"} for number in range(count)]
+    content_of_rows, file = "\n".join(map(json.dumps, rows)) + "\n", folder / "rows.jsonl"
+    if not file.exists() or file.read_text(encoding="utf-8") != content_of_rows:
+        # A file that was written again counts as another.
+        file.write_text(content_of_rows, encoding="utf-8")
+    content: dict[str, Any] = {
+        "name": "films",
+        "source": {"path": "json", "data_files": "rows.jsonl"},
+        "task": {"kind": "text-classification", "labels": ["film", "sport"], **parts.get("task", {})},
+        "teacher": {"client": "openai", "model": "tiny", "api_key_env": None, **parts.get("teacher", {})},
+        "engine": {"name": "ray", **parts.get("engine", {})},
+    }
+    return Recipe.from_dict(content, folder=folder)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Folder:
+    return Folder.at(str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        pytest.param("teacher", {"budget_usd": 3.0, "budget_tokens": 7}, id="budget"),
+        pytest.param("teacher", {"max_in_flight": 2, "requests_per_minute": 9, "tokens_per_minute": 9}, id="limits"),
+        pytest.param("teacher", {"max_retries": 1, "timeout_s": 3, "api_key_env": "OTHER"}, id="how it is sent"),
+        pytest.param("engine", {"actors": 7, "rows_per_shard": 2, "address": "auto"}, id="machines"),
+    ],
+)
+def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
+    assert job_fingerprint(recipe(tmp_path, 10, **{part: keys})) == job_fingerprint(recipe(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "keys"),
+    [
+        pytest.param("teacher", {"temperature": 0.5}, id="sampling"),
+        pytest.param("teacher", {"model": "other"}, id="model"),
+        pytest.param("task", {"instructions": "Which?"}, id="prompt"),
+        pytest.param("task", {"labels": ["sport", "film"]}, id="order of the codes"),
+        pytest.param("engine", {"id": "id"}, id="row ids"),
+    ],
+)
+def test_what_can_change_a_label_is_another_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
+    assert job_fingerprint(recipe(tmp_path, 10, **{part: keys})) != job_fingerprint(recipe(tmp_path))
+
+
+def test_another_source_is_another_job(tmp_path: Path) -> None:
+    first = job_fingerprint(recipe(tmp_path))
+    assert job_fingerprint(recipe(tmp_path, count=11)) != first
+
+
+def test_the_source_is_cut_once_and_loses_nothing(tmp_path: Path, output: Folder) -> None:
+    plan = recipe(tmp_path, count=10, engine={"rows_per_shard": 4})
+    job = prepare(plan, output, actors=2)
+    assert [(shard.name, shard.first, shard.rows) for shard in job.shards] == [
+        ("train-00000", 0, 4),
+        ("train-00001", 4, 4),
+        ("train-00002", 8, 2),
+    ]
+    texts = [text for shard in job.shards for text in job.source(shard).column("text").to_pylist()]
+    assert texts == [f"text {number}" for number in range(10)]
+    assert list(Features.from_arrow_schema(job.source(job.shards[0]).schema)) == ["id", "text"]
+    # With the files gone the shards are still those that were cut.
+    job.folder.remove("source")
+    assert prepare(recipe(tmp_path, count=10, engine={"rows_per_shard": 3}), output, actors=5) == job
+
+
+@pytest.mark.parametrize(
+    ("rows", "actors", "at_once", "size"),
+    [
+        pytest.param(900, 1, 1, 250, id="not smaller than a few hundred"),
+        # Four for each actor: 8000 / 16.
+        pytest.param(8_000, 4, 1, 500, id="by the number of actors"),
+        pytest.param(60_000, 2, 1, 5000, id="not larger than some thousand"),
+        # 250 to the next multiple of 30.
+        pytest.param(900, 1, 30, 270, id="whole calls"),
+    ],
+)
+def test_the_size_of_a_shard(tmp_path: Path, output: Folder, rows: int, actors: int, at_once: int, size: int) -> None:
+    job = prepare(recipe(tmp_path, count=rows, task={"rows_per_call": at_once}), output, actors=actors)
+    assert job.shards[0].rows == size
+    assert sum(shard.rows for shard in job.shards) == rows
+
+
+def test_row_ids_are_places_or_the_values_of_a_column(tmp_path: Path, output: Folder) -> None:
+    job = prepare(recipe(tmp_path, engine={"rows_per_shard": 4, "id": "id"}), output, actors=1)
+    rows, shard = job.source(job.shards[1]), job.shards[1]
+    assert row_ids(rows, shard, None) == ["4", "5", "6", "7"]
+    assert row_ids(rows, shard, job.id_column) == ["r4", "r5", "r6", "r7"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param(
+            [{"text": "a"}], "`engine.id` names the column 'id', which split 'train' has not: text", id="none"
+        ),
+        pytest.param(
+            [{"text": "a", "id": 1}, {"text": "b", "id": 1}, {"text": "c", "id": None}],
+            "`engine.id` names the column 'id', in which 3 rows of split 'train' have only 1 different values",
+            id="twice",
+        ),
+        pytest.param([{"text": "a", "id": [1]}], "`engine.id` names the column 'id', which holds lists", id="lists"),
+    ],
+)
+def test_ids_that_do_not_tell_rows_apart_are_refused(
+    tmp_path: Path, output: Folder, rows: list[dict[str, Any]], message: str
+) -> None:
+    plan = recipe(tmp_path, engine={"id": "id"})
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        prepare(plan, output, actors=1)
+    # Nothing is left that a later call could take for a job.
+    assert output.read_json(f"_work/{job_fingerprint(plan)}/manifest.json") is None
+
+
+def test_a_label_column_that_is_taken_is_told_before_anything_is_asked(tmp_path: Path, output: Folder) -> None:
+    plan = recipe(tmp_path)
+    (tmp_path / "rows.jsonl").write_text('{"text": "a", "llm_label": "b"}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match="would overwrite the source's column 'llm_label'"):
+        prepare(plan, output, actors=1)
+
+
+def labels(**statuses: str) -> pa.Table:
+    """Labels of rows by id and status; the label's code is the number of the row in the call."""
+    columns = {
+        ROW_ID: list(statuses),
+        "llm_label": list(range(len(statuses))),
+        "llm_label_status": [STATUSES.index(status) for status in statuses.values()],
+        "llm_label_reason": [f"{status}!" for status in statuses.values()],
+    }
+    return pa.table(columns)
+
+
+def test_parts_are_found_by_shard_in_their_order(output: Folder) -> None:
+    shards = (Shard("train", 0, 0, 2), Shard("val.clean[:5]", 0, 0, 3))
+    job = Job(output, "films-1", shards)
+    assert job.parts() == {"train-00000": [], "val.clean_5-00000": []}
+    first = job.write_labels(shards[1], labels(a="labelled", b="failed", c="over_budget"), {}, earlier=0)
+    second = job.write_labels(shards[1], labels(b="labelled", c="unparsed"), {}, earlier=1)
+    assert job.parts() == {"train-00000": [], "val.clean_5-00000": [first, second]}
+    assert [is_complete(names) for names in ([], [first], [first, second])] == [False, False, True]
+    assert [part.column(ROW_ID).to_pylist() for part in job.labels([first, second])] == [["a", "b", "c"], ["b", "c"]]
+
+
+def test_rows_that_are_asked_again() -> None:
+    first = labels(a="labelled", b="failed", c="over_budget", d="unparsed")
+    assert finished_rows([first], "llm_label") == {"a", "d"}
+    assert finished_rows([first, labels(c="refused")], "llm_label") == {"a", "c", "d"}
+    assert open_places(["a", "b", "c", "d"], {"a", "d"}, 1) == [1, 2]
+    # Of two in one call both are asked again, so that the call is the same.
+    assert open_places(["a", "b", "c", "d", "e"], {"a", "c", "d", "e"}, 2) == [0, 1]
+    assert open_places(["a", "b", "c", "d", "e"], {"a", "b", "c", "d"}, 2) == [4]
+
+
+def test_labels_are_joined_in_the_order_of_the_source() -> None:
+    parts = [
+        labels(c="labelled", a="failed", b="over_budget"),
+        labels(a="labelled", b="failed"),
+        # Two actors labelled the same row; the finished one counts.
+        labels(a="failed"),
+    ]
+    found = joined(["a", "b", "c"], parts, "llm_label")
+    assert found.column_names == ["llm_label", "llm_label_status", "llm_label_reason"]
+    assert found.column("llm_label").to_pylist() == [0, 1, 0]
+    assert found.column("llm_label_reason").to_pylist() == ["labelled!", "failed!", "labelled!"]
+    with pytest.raises(StoreError, match="The labels of 1 rows are gone, the first is 'd'"):
+        joined(["a", "d"], parts, "llm_label")
+
+
+def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -> None:
+    shard = Shard("train", 0, 0, 2)
+    job = Job(output, "films-1", (shard,))
+    took = Tally(rows=2, statuses=Counter(labelled=1, failed=1), requests=2, prompt_tokens=20, failures=Counter(x=1))
+    names = [
+        job.write_labels(shard, labels(a="labelled", b="failed"), took.to_dict(), earlier=0),
+        job.write_labels(shard, labels(b="failed"), Tally(rows=1, requests=1, prompt_tokens=9).to_dict(), earlier=1),
+    ]
+    parts = job.labels(names)
+    tally = tally_of(joined(["a", "b"], parts, "llm_label"), parts, "llm_label")
+    assert (tally.rows, tally.requests, tally.prompt_tokens) == (2, 3, 29)
+    assert tally.statuses == {"labelled": 1, "failed": 1}
+    assert tally.failures == {"failed!": 1}
+
+
+def test_a_recipe_for_other_machines_asks_the_same(tmp_path: Path) -> None:
+    (tmp_path / "guide.md").write_text("Games are sport.\n", encoding="utf-8")
+    (tmp_path / "shown.jsonl").write_text('{"text": "a goal", "label": "sport"}\n', encoding="utf-8")
+    plan = recipe(
+        tmp_path,
+        task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
+        teacher={"examples": "shown.jsonl"},
+    )
+    shipped = Recipe.model_validate(portable(plan).model_dump())
+    (tmp_path / "guide.md").unlink()
+    (tmp_path / "shown.jsonl").unlink()
+    prompt = make_prompt(shipped)
+    (tmp_path / "guide.md").write_text("Games are sport.\n", encoding="utf-8")
+    (tmp_path / "shown.jsonl").write_text('{"text": "a goal", "label": "sport"}\n', encoding="utf-8")
+    assert prompt.fingerprint() == make_prompt(plan).fingerprint()
+    assert len(prompt.examples) == 1
+
+
+def test_a_result_is_whole_or_not_there(output: Folder) -> None:
+    data = output.folder("data")
+    begin_result(output, "films-1", ["train-00000-of-00001.parquet"])
+    assert read_result(output, "films-1") is None
+    data.write("train-00000-of-00001.parquet", b"1")
+    assert read_result(output, "films-1") is None
+    found = finish_result(output, "films-1", {"train": (["train-00000-of-00001.parquet"], {"recipe": "films"})}, 0)
+    assert found[0].files == (f"{data}/train-00000-of-00001.parquet",)
+    assert read_result(output, "films-1") == found
+    assert read_result(output, "films-2") is None
+    data.remove("train-00000-of-00001.parquet")
+    assert read_result(output, "films-1") is None
+
+
+def test_a_result_with_unfinished_rows_is_not_final(output: Folder) -> None:
+    output.folder("data").write("a.parquet", b"1")
+    finish_result(output, "films-1", {"train": (["a.parquet"], {})}, 3)
+    assert read_result(output, "films-1") is None
+
+
+def test_the_files_of_an_earlier_job_go_and_those_of_others_stay(output: Folder) -> None:
+    data = output.folder("data")
+    begin_result(output, "films-1", ["a.parquet", "b.parquet"])
+    data.write("a.parquet", b"1")
+    data.write("b.parquet", b"1")
+    # The first job was killed; the second has one file.
+    begin_result(output, "films-2", ["a.parquet"])
+    data.write("a.parquet", b"2")
+    finish_result(output, "films-2", {"train": (["a.parquet"], {})}, 0)
+    assert data.names() == ["a.parquet"]
+    data.write("mine.parquet", b"3")
+    with pytest.raises(DataError, match=r"has the file 'data/mine\.parquet', which is of something else"):
+        begin_result(output, "films-3", ["a.parquet"])
+    assert data.read("mine.parquet") == b"3"

@@ -1,0 +1,254 @@
+"""What actors buy is in one store, on disk, before they go on; and their budget is one account."""
+
+# ruff: noqa: ARG002, ARG005  desks and clients of the tests need not all that they are given
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from hf_synthlabels.clients import CachedClient, Message, Meter, Request, ResponseStore, Run, ScriptedClient, Usage
+from hf_synthlabels.clients.ledger import Grant, Settlement
+from hf_synthlabels.engines import bookkeeper as bookkeeping
+from hf_synthlabels.engines.bookkeeper import Bookkeeper, gather_answers, merge_answers
+from hf_synthlabels.engines.entries import Entry, Reply
+from hf_synthlabels.engines.files import Folder
+from hf_synthlabels.engines.shared_store import SharedStore
+from hf_synthlabels.errors import StoreError
+
+PAYLOAD = {"text": "film", "model": "tiny", "usage": {"prompt_tokens": 1}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder.at(str(tmp_path / "answers"))
+
+
+@pytest.fixture
+def keeper(tmp_path: Path, folder: Folder) -> Iterator[Bookkeeper]:
+    kept = Bookkeeper(str(tmp_path / "responses.sqlite"), folder, seats=2)
+    yield kept
+    kept.close()
+
+
+def requests(texts: Sequence[str]) -> list[Request]:
+    return [Request(number, (Message("user", text),), text=text) for number, text in enumerate(texts)]
+
+
+def test_what_one_bought_is_anothers(keeper: Bookkeeper) -> None:
+    asked: list[str] = []
+
+    def answer(request: Request) -> str:
+        asked.append(request.text)
+        return request.text.upper()
+
+    for texts in (["a", "b"], ["b", "c"]):
+        store = SharedStore(keeper)
+        client = CachedClient(ScriptedClient(answer), cast(ResponseStore, store))
+        found = {completion.key: completion.text for completion in client.complete(requests(texts))}
+        assert found == {number: text.upper() for number, text in enumerate(texts)}
+        store.close()
+    assert asked == ["a", "b", "c"]
+
+
+def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: Bookkeeper, tmp_path: Path) -> None:
+    store = SharedStore(keeper)
+    done = threading.Event()
+    store.put("k", PAYLOAD).on_done(done.set)
+    assert done.wait(10)
+    with ResponseStore(tmp_path / "responses.sqlite") as other:
+        assert other.get(["k"]) == {"k": PAYLOAD}
+
+
+def test_many_answers_are_one_message() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.sizes: list[int] = []
+            self.go = threading.Event()
+
+        def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+            return {}
+
+        def write(self, writer: str, entries: Sequence[Entry], tally: Mapping[str, Any] | None) -> Reply:
+            assert self.go.wait(10)
+            self.sizes.append(len(entries))
+            return Reply()
+
+    desk = Slow()
+    store = SharedStore(desk)
+    run = Run("films")
+    for number in range(100):
+        store.put(str(number), PAYLOAD)
+        store.settle(run, Settlement(1, 2, 3))
+    desk.go.set()
+    store.flush()
+    # All settlements of a run are one entry of each message.
+    assert sum(desk.sizes) <= 100 + len(desk.sizes)
+    assert len([size for size in desk.sizes if size]) <= 3
+    store.close()
+
+
+def test_a_budget_is_one_account_for_all(keeper: Bookkeeper, tmp_path: Path) -> None:
+    # A request can cost at most 10 tokens in and 10 out; each comes to 2 in the end. The prompt's bound is 33.
+    budget = 3000
+
+    def spend(count: int) -> tuple[int, int]:
+        store = SharedStore(keeper)
+        run = Run("films", budget_tokens=budget)
+        meter = Meter(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
+        sent = [0, 0]
+
+        async def ask() -> None:
+            meter.attach()
+            for request in requests(["x"] * count):
+                reserved = await meter.reserve(request)
+                sent[reserved is None] += 1
+                if reserved is not None:
+                    meter.settle(reserved, Usage(15, 5))
+
+        meter.begin()
+        asyncio.run(ask())
+        meter.end()
+        store.close()
+        return sent[0], sent[1]
+
+    results: list[tuple[int, int]] = []
+    threads = [threading.Thread(target=lambda: results.append(spend(100))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    spent = 20 * sum(sent for sent, _ in results)
+    assert spent <= budget
+    # What was reserved and not spent by both is there for a third.
+    more, _ = spend(200)
+    assert budget - 60 < spent + 20 * more <= budget
+    with ResponseStore(tmp_path / "responses.sqlite") as store:
+        ((tokens, open_runs),) = store.select(
+            "SELECT sum(prompt_tokens + completion_tokens), sum(ended_at IS NULL) FROM runs"
+        )
+    assert (tokens, open_runs) == (spent + 20 * more, 0)
+
+
+def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
+    class Full:
+        def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+            return {}
+
+        def write(self, writer: str, entries: Sequence[Entry], tally: Mapping[str, Any] | None) -> Reply:
+            raise StoreError("the disk is full")
+
+    store = SharedStore(Full())
+    granted: list[Grant] = []
+    told = threading.Event()
+    try:
+        commit = store.put("k", PAYLOAD)
+        store.grant(Run("films"), Grant(5, 1.0, 10), granted.append)
+    except StoreError:
+        granted.append(Grant())
+    else:
+        commit.on_done(told.set)
+        assert told.wait(10)
+        assert str(commit.error) == "the disk is full"
+    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.begin_run(Run("films"))):
+        with pytest.raises(StoreError, match="the disk is full"):
+            use()
+    # Nobody waits for ever for money that can not be entered.
+    assert granted == [Grant()]
+
+
+def test_a_stop_reaches_those_who_write_nothing(keeper: Bookkeeper) -> None:
+    store = SharedStore(keeper)
+    keeper.stop()
+    deadline = time.monotonic() + 10
+    while not store.is_stopped and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert store.is_stopped
+    store.close()
+
+
+def test_the_standing_is_the_sum_of_all(keeper: Bookkeeper) -> None:
+    for number in (3, 4):
+        store = SharedStore(keeper)
+        store.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
+        store.flush()
+        store.close()
+    standing = keeper.standing()
+    assert (standing["rows"], standing["statuses"]) == (7, {"labelled": 7})
+
+
+def test_seats_stay_with_their_actors_and_are_handed_on(keeper: Bookkeeper) -> None:
+    assert [keeper.seat(name) for name in ("a", "b", "a", "b")] == [0, 1, 0, 1]
+    # Two that are new have the seats of the two that were there before, never both the same.
+    assert sorted(keeper.seat(name) for name in ("c", "d")) == [0, 1]
+
+
+def test_answers_are_copied_and_brought_to_another_machine(tmp_path: Path, folder: Folder) -> None:
+    first = Bookkeeper(str(tmp_path / "first.sqlite"), folder)
+    store = SharedStore(first)
+    for number in range(1200):
+        store.put(f"k{number}", {**PAYLOAD, "text": f"t{number}"})
+    store.close()
+    first.close()
+    with ResponseStore(tmp_path / "second.sqlite") as second:
+        second.put("k7", {**PAYLOAD, "text": "own"})
+        second.flush()
+        assert gather_answers(folder, second) == 1199
+        assert gather_answers(folder, second) == 0
+        assert second.get(["k7", "k8"]) == {"k7": {**PAYLOAD, "text": "own"}, "k8": {**PAYLOAD, "text": "t8"}}
+
+
+def test_copies_are_made_while_it_goes_on(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bookkeeping, "COPY_S", 0.02)
+    keeper = Bookkeeper(str(tmp_path / "responses.sqlite"), folder)
+    store = SharedStore(keeper)
+    store.put("k", PAYLOAD)
+    store.flush()
+    for _ in range(200):
+        if folder.names():
+            break
+        time.sleep(0.02)
+    (name,) = folder.names()
+    assert folder.read_table(name).to_pylist() == [{"key": "k", "payload": json.dumps(PAYLOAD)}]
+    store.close()
+    keeper.close()
+
+
+def test_copies_that_fail_are_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bookkeeping, "COPY_S", 0.02)
+    place = tmp_path / "out"
+    place.write_text("a file where the folder should be")
+    folder = Folder.at(str(place))
+    keeper = Bookkeeper(str(tmp_path / "responses.sqlite"), folder)
+    store = SharedStore(keeper)
+    store.put("k", PAYLOAD)
+    store.flush()
+    time.sleep(0.2)
+    place.unlink()
+    store.close()
+    keeper.close()
+    (name,) = folder.names()
+    assert folder.read_table(name).num_rows == 1
+
+
+def test_many_copies_become_few(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bookkeeping, "ROWS_PER_FILE", 4)
+    for number in range(6):
+        bookkeeping._write_answers(folder, [(f"k{number}", "{}"), ("same", "{}")])
+    merge_answers(folder)
+    assert len(folder.names()) == 2
+    keys = [row["key"] for name in folder.names() for row in folder.read_table(name).to_pylist()]
+    assert sorted(keys) == ["k0", "k1", "k2", "k3", "k4", "k5", "same"]
+
+
+def _tally() -> dict[str, Any]:
+    from hf_synthlabels.annotation import Tally
+
+    return Tally().to_dict()
