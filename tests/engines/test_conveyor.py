@@ -1,6 +1,6 @@
 """Tables of several callers go through one annotator, and each caller gets its own back."""
 
-# ruff: noqa: ARG002, ARG005  desks and clients of the tests need not all that they are given
+# ruff: noqa: ARG005  desks and clients of the tests need not all that they are given
 
 from __future__ import annotations
 

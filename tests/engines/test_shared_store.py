@@ -1,6 +1,6 @@
 """What actors buy is in one store, on disk, before they go on; and their budget is one account."""
 
-# ruff: noqa: ARG002, ARG005  desks and clients of the tests need not all that they are given
+# ruff: noqa: ARG002  desks and clients of the tests need not all that they are given
 
 from __future__ import annotations
 
