@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="What was answered and paid for, and how to keep it."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="What was answered and paid for, and how to keep it.\n\nExample: hf-synthlabels cache stats",
 )
 
 SHOWN = 10

@@ -103,7 +103,8 @@ def _annotate_with_ray(recipe: str, output: str | None) -> None:
 @app.command()
 def plan(
     recipe: RecipeArgument,
-    sample: Annotated[int, typer.Option(help="Rows that are rendered of a source with more than 20,000.")] = 500,
+    sample: Annotated[int, typer.Option(help="Requests whose length is looked at; rows, where there are many.")] = 100,
+    seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a recipe will ask and cost, before anything is spent.
@@ -112,7 +113,7 @@ def plan(
     """
     from hf_synthlabels.annotation import plan as make_plan
 
-    made = make_plan(recipe, sample=sample)
+    made = make_plan(recipe, sample=sample, seed=seed)
     print(made.to_json() if as_json else made)
 
 

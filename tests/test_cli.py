@@ -17,7 +17,7 @@ from hf_synthlabels.statistics import ValidationReport
 
 Run = Callable[..., tuple[int, str, str]]
 
-VERBS = ["annotate", "validate", "train", "study", "report", "demo", "version"]
+VERBS = ["plan", "cache", "annotate", "validate", "train", "study", "report", "demo", "version"]
 
 ROWS = [
     {"text": "a film", "label": "film", "answer": "Film."},

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("annotate", "validate", "train", "study", "report", "demo", "version")
+VERBS = ("plan", "annotate", "validate", "train", "study", "report", "cache", "demo", "version")
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/configs/recipes/conference_titles.yaml",
         "hf_synthlabels/configs/studies/conference_titles.yaml",
         "hf_synthlabels/annotation/templates/system.txt",
+        "hf_synthlabels/clients/prices.yaml",
         "hf_synthlabels/publishing/templates/study.html",
     }
     assert expected <= files

@@ -10,6 +10,7 @@ from typing import Self
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.clients import ResponseStore, Usage, estimate_tokens
 from hf_synthlabels.clients.ledger import TAKEN
+from hf_synthlabels.clients.maintenance import ledger
 from hf_synthlabels.clients.prices import is_local
 from hf_synthlabels.labels import answer_text
 
@@ -18,6 +19,9 @@ __all__ = ["Forecast", "History", "usual_answer_tokens"]
 LATENCY_S = 1.0
 THINKING_LATENCY_S = 10.0
 """How long an answer is taken to need where no run has shown it."""
+
+BATCH_S = 86_400.0
+"""Within which providers answer a batch."""
 
 LEAST_RUN_REQUESTS = 20
 """A run of fewer requests tells nothing about the pace."""
@@ -47,6 +51,9 @@ class History:
     """Of the recipe's model."""
     requests_per_s: float | None = None
     """Of the last run with the recipe's model that was long enough."""
+    held_usd: float = 0.0
+    held_requests: int = 0
+    """Reserved by killed runs, so long as nobody says that it was not billed."""
 
     @classmethod
     def read(cls, store: ResponseStore, recipe: Recipe) -> Self:
@@ -63,7 +70,16 @@ class History:
             "AND ended_at > started_at ORDER BY ended_at DESC LIMIT 1",
             (*same, LEAST_RUN_REQUESTS),
         )
-        return cls(usd, tokens, answers, answer_tokens, paces[0][0] if paces else None)
+        held = [line for line in ledger(store) if line.scope == recipe.name]
+        return cls(
+            usd,
+            tokens,
+            answers,
+            answer_tokens,
+            paces[0][0] if paces else None,
+            sum(line.unsettled_usd for line in held),
+            sum(line.unsettled_requests for line in held),
+        )
 
 
 def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
@@ -168,6 +184,8 @@ class Forecast:
     def _times(self) -> list[tuple[float, str]]:
         """Seconds that each limit makes it take, and the limit's name."""
         teacher, history = self.recipe.teacher, self.history
+        if teacher.batch:
+            return [(BATCH_S * (self.requests > 0), "at most, in batches")]
         if history.requests_per_s is not None:
             words = f"at the pace of the last run, {history.requests_per_s:,.1f} requests a second"
             times = [(self.requests / history.requests_per_s, words)]

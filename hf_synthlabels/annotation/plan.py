@@ -131,12 +131,30 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
                 )
             census.add(rehearsal, asked)
         history = History.read(store, wanted)
-    notes = [] if form else ["The endpoint is first probed for its answer forms, with one or two small requests."]
+    notes = _notes(wanted, rows, census, history, exact=exact, probed=form is not None)
+    return _plan(wanted, rows, census, history, notes)
+
+
+def _notes(
+    recipe: Recipe, rows: int, census: Census, history: History, *, exact: bool, probed: bool
+) -> tuple[str, ...]:
+    """What the numbers do not tell."""
+    teacher, notes = recipe.teacher, []
+    if not probed:
+        notes.append("The endpoint is first probed for its answer forms, with one or two small requests.")
     if not exact:
         notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
-    elif rows * wanted.teacher.draws > census.requests * wanted.task.rows_per_call:
+    elif rows * teacher.draws > census.requests * recipe.task.rows_per_call:
         notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
-    return _plan(wanted, rows, census, history, tuple(notes))
+    if history.held_requests and (teacher.budget_usd or teacher.budget_tokens):
+        notes.append(
+            f"Killed runs hold {history.held_usd:,.4f} USD for {history.held_requests:,} requests that may have been "
+            "billed: `hf-synthlabels cache prune --unsettled` gives it back."
+        )
+    price = teacher.known_price
+    if price is not None and price.batch_share < 1 and not teacher.batch:
+        notes.append(f"With `batch: true` it costs {price.batch_share:.0%} of this, answered within a day.")
+    return tuple(notes)
 
 
 def _plan(recipe: Recipe, rows: int, census: Census, history: History, notes: tuple[str, ...]) -> Plan:

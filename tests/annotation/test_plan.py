@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -256,6 +258,34 @@ def test_what_was_spent_and_what_is_reserved_is_gone_from_the_budget(tmp_path: P
         store.end_run(ended)
     # 10 cents of the ended run, all of the 40 cents of the other.
     assert plan(made).budget.startswith("1 USD, of which 0.5000 are spent or reserved: ")
+
+
+def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    with ResponseStore(store_path()) as store:
+        for name in ("films", "books"):
+            killed = Run(name, "tiny")
+            store.begin_run(killed)
+            store.grant(killed, Grant(10, 0.4, 1000), lambda _: None)
+            store.settle(killed, Settlement(1, 10, 1, 0, 0.1))
+            store.flush()
+        store.execute("UPDATE runs SET pid = ?", (process.pid,))
+    assert plan(recipe(tmp_path, URL, budget_usd=1)).notes == (
+        "Killed runs hold 0.3000 USD for 9 requests that may have been billed: "
+        "`hf-synthlabels cache prune --unsettled` gives it back.",
+    )
+    assert plan(recipe(tmp_path, URL)).notes == ()
+
+
+def test_batches_cost_less_and_take_a_day(tmp_path: Path) -> None:
+    prices = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2, "batch_share": 0.5}
+    single = plan(recipe(tmp_path, URL, price=prices))
+    assert single.notes == ("With `batch: true` it costs 50% of this, answered within a day.",)
+    together = plan(recipe(tmp_path, URL, price=prices, batch=True))
+    assert single.likely_usd is not None
+    assert together.likely_usd == pytest.approx(single.likely_usd / 2)
+    assert (together.seconds, together.pace, together.notes) == (86_400, "at most, in batches", ())
 
 
 def test_a_budget_that_can_not_be_kept_is_told(tmp_path: Path) -> None:
