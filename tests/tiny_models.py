@@ -96,26 +96,25 @@ def tiny_model(
     return str(folder)
 
 
-def taught_model(folder: Path, answers: Mapping[tuple[tuple[str, str], ...], str], *, steps: int = 150) -> str:
-    """A tiny Llama that has learnt what to answer to some conversations, and to end there.
+def taught_model(folder: Path, lessons: Mapping[str, str], *, steps: int = 150, plain: bool = False) -> str:
+    """A tiny Llama that has learnt by heart how some texts go on, and to end there.
 
     Args:
         folder: where it is saved.
-        answers: from the messages, as role and content, to the answer.
+        lessons: from the whole prompt to what follows it, the end included; tokens are as the letters say.
         steps: of training on all of them together.
+        plain: it gets no chat template.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    path = tiny_model(folder, initializer_range=0.05)
+    path = tiny_model(folder, initializer_range=0.05, chat_template=None if plain else CHAT_TEMPLATE)
     tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path)
     rows, targets = [], []
-    for messages, answer in answers.items():
-        chat = [{"role": role, "content": content} for role, content in messages]
-        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
-        said = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
-        rows.append([*prompt, *said])
-        targets.append([*[-100] * len(prompt), *said])
+    for prompt, answer in lessons.items():
+        asked, said = (tokenizer.encode(text, add_special_tokens=False) for text in (prompt, answer))
+        rows.append([*asked, *said])
+        targets.append([*[-100] * len(asked), *said])
     longest = max(map(len, rows))
     # Padded on the right: what is to be learnt never sees it.
     ids = torch.tensor([row + [tokenizer.pad_token_id] * (longest - len(row)) for row in rows])
@@ -128,3 +127,9 @@ def taught_model(folder: Path, answers: Mapping[tuple[tuple[str, str], ...], str
         optimizer.step()
     model.eval().save_pretrained(folder)
     return path
+
+
+def chat_text(*turns: tuple[str, str]) -> str:
+    """What the chat template makes of some turns, up to where the answer begins."""
+    said = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns)
+    return f"{said}<|im_start|>assistant\n"
