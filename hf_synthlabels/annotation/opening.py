@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -44,6 +43,7 @@ from hf_synthlabels.clients.spending import LEAST_CHUNK
 from hf_synthlabels.labels import Label, LabelSchema
 
 __all__ = [
+    "causal_client",
     "home",
     "make_prompt",
     "metered",
@@ -152,7 +152,7 @@ def open_annotator(
         yield annotator(_local_client(recipe, prompt, features), prompt)
         return
     if client is None and recipe.teacher.client == "transformers":
-        client = _causal_client(recipe, schema)
+        client = causal_client(recipe, schema)
     elif client is None:
         # A missing key is told before a store is made.
         read_key(recipe.teacher.api_key_env)
@@ -252,7 +252,8 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
         meter.end()
 
 
-def _causal_client(recipe: Recipe, schema: LabelSchema) -> ChatClient:
+def causal_client(recipe: Recipe, schema: LabelSchema) -> ChatClient:
+    """The client of a recipe's model in this process; it is loaded when it is first asked."""
     teacher = recipe.teacher
     return TransformersClient(
         str(recipe.model()),

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from hf_synthlabels.annotation.annotator import Annotator
-from hf_synthlabels.annotation.opening import make_prompt, nearest_examples, sampling
+from hf_synthlabels.annotation.opening import causal_client, make_prompt, nearest_examples, sampling
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.clients import (
     ChatClient,
@@ -41,16 +41,13 @@ class Rehearsal:
     """Asks as a recipe does, without asking.
 
     Args:
-        recipe: whose teacher is a server.
+        recipe: whose teacher is a server, or a causal model in this process.
         form: of the answers.
     """
 
     def __init__(self, recipe: Recipe, form: ResponseFormat) -> None:
-        teacher = recipe.teacher
         self.prompt = make_prompt(recipe, as_json=form != "text")
-        self.keys = RequestKeys(
-            chat_identity(str(teacher.model), teacher.base_url.rstrip("/"), sampling(teacher, form))
-        )
+        self.keys = RequestKeys(_identity(recipe, form))
         self._recipe = recipe
         self._nearest = nearest_examples(recipe)
 
@@ -79,6 +76,13 @@ class Rehearsal:
         """
         for request in self.annotator(ScriptedClient({}), draws=self._recipe.teacher.draws).requests(rows):
             yield request, self.keys.of(request)
+
+
+def _identity(recipe: Recipe, form: ResponseFormat) -> Mapping[str, Any]:
+    teacher = recipe.teacher
+    if teacher.client == "transformers":
+        return causal_client(recipe, recipe.schema_of_labels()).identity
+    return chat_identity(str(teacher.model), teacher.base_url.rstrip("/"), sampling(teacher, form))
 
 
 class StoredAnswers:

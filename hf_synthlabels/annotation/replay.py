@@ -22,6 +22,8 @@ __all__ = ["Replay", "export_answers", "stored_keys"]
 
 LOOKUP_ROWS = 200
 
+STORED_CLIENTS = ("openai", "transformers")
+
 OWN_FIELDS = frozenset({"answer", "draw", "request", "model", "usage", "probabilities", "tokens", "created_at"})
 
 
@@ -62,12 +64,12 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
     rows at once are written row by row.
 
     Args:
-        recipe: whose teacher is a server.
+        recipe: whose teacher is a server, or a causal model in this process.
         output: the file; it has its name only when it is complete.
         key: a column that tells the rows apart; without it the text itself, where it is one column.
 
     Raises:
-        RecipeError: the recipe's teacher is no server, or `key` is needed.
+        RecipeError: the teacher's answers are not stored, or `key` is needed.
         DataError: a split lacks the column, or rows of the same key have different answers.
     """
     key = key or _text_key(recipe)
@@ -94,7 +96,7 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
     """The keys of all stored answers that a recipe's rows use.
 
     Raises:
-        RecipeError: the recipe's teacher is no server.
+        RecipeError: the teacher's answers are not stored.
     """
     rehearsal = _rehearsal(recipe, store)
     found: dict[str, None] = {}
@@ -108,10 +110,10 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
 
 
 def _rehearsal(recipe: Recipe, store: ResponseStore) -> Rehearsal:
-    if recipe.teacher.client != "openai":
+    if recipe.teacher.client not in STORED_CLIENTS:
         raise RecipeError(
-            f"`teacher.client` is {recipe.teacher.client!r}: only answers of a server are stored. Give a recipe whose "
-            "teacher is client 'openai'."
+            f"`teacher.client` is {recipe.teacher.client!r}, whose answers are not stored. Give a recipe whose client "
+            f"is one of: {', '.join(STORED_CLIENTS)}."
         )
     form = known_form(recipe, store)
     if form is None:

@@ -15,6 +15,7 @@ from hf_synthlabels.clients.exchange import Imported, import_answers
 from hf_synthlabels.clients.maintenance import remove_answers
 from hf_synthlabels.errors import DataError, RecipeError
 from tests.annotation.label_server import LabelServer
+from tests.tiny_models import tiny_model
 
 COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confidence", "llm_label_reason")
 
@@ -128,6 +129,21 @@ def test_other_kinds_and_forms_are_repeated_too(tmp_path: Path) -> None:
     assert all(labels["llm_label"])
 
 
+def test_what_a_model_in_this_process_answered_is_repeated_too(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model")
+    made = recipe(tmp_path, "", count=4)
+    content = made.model_dump(mode="json")
+    content["teacher"] = {"client": "transformers", "model": folder, "scoring": True}
+    made = Recipe.from_dict(content, folder=tmp_path)
+    annotate_to_files(made, tmp_path / "out.jsonl")
+    written = export_answers(made, tmp_path / "answers.jsonl", "id")
+    again = load(replayed(made, written.path, key="id"))["train"]
+    names = again.features["llm_label"].names
+    labels = [json.loads(line)["llm_label"] for line in (tmp_path / "out.jsonl").open(encoding="utf-8")]
+    assert [None if code is None else names[code] for code in again["llm_label"]] == labels
+    assert (written.rows, written.incomplete) == (4, 0)
+
+
 def test_missing_draws_leave_their_place_empty(tmp_path: Path) -> None:
     with LabelServer(answer) as server:
         made = recipe(tmp_path, server.base_url, count=4, draws=3, temperature=0.5)
@@ -226,10 +242,10 @@ def test_without_a_key_there_must_be_one_text(tmp_path: Path) -> None:
         export_answers(made, tmp_path / "answers.jsonl")
 
 
-def test_only_a_servers_answers_are_stored(tmp_path: Path) -> None:
+def test_recorded_answers_are_not_stored(tmp_path: Path) -> None:
     made = recipe(tmp_path, "http://127.0.0.1:9/v1")
     local = replayed(made, tmp_path / "none.jsonl", key="id")
-    with pytest.raises(RecipeError, match=r"`teacher\.client` is 'recorded': only answers of a server are stored"):
+    with pytest.raises(RecipeError, match=r"`teacher\.client` is 'recorded', whose answers are not stored"):
         export_answers(local, tmp_path / "answers.jsonl", "id")
 
 
