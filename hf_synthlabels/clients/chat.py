@@ -112,10 +112,12 @@ def error_message(text: str) -> str:
 
 def _usage(usage: Mapping[str, Any]) -> Usage:
     details = usage.get("prompt_tokens_details") or {}
+    prompt = int(usage.get("prompt_tokens") or 0)
     return Usage(
-        int(usage.get("prompt_tokens") or 0),
-        int(usage.get("completion_tokens") or 0),
-        int(details.get("cached_tokens") or 0),
+        prompt,
+        # Some servers count thoughts in the total alone; they are billed as part of the answer.
+        max(int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt),
+        int(details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
     )
 
 
