@@ -272,6 +272,22 @@ def test_an_export_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path
     assert {file.name: file.read_text() for file in out.parent.iterdir()} == {"all.jsonl": "before"}
 
 
+def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
+    out = tmp_path / "all.jsonl"
+    out.write_text("before")
+    code = (
+        "import os, sys\n"
+        "from hf_synthlabels.clients.exchange import whole_file\n"
+        "with whole_file(sys.argv[1]) as lines:\n"
+        "    lines.write('half')\n"
+        "    lines.flush()\n"
+        "    os._exit(9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(out)], cwd=Path(__file__).parents[2], timeout=120)
+    assert done.returncode == 9
+    assert out.read_text() == "before"
+
+
 @pytest.mark.parametrize("output", ["file/out.jsonl", "folder"])
 def test_where_nothing_can_be_written_is_told(path: Path, tmp_path: Path, output: str) -> None:
     (tmp_path / "file").touch()
