@@ -77,7 +77,8 @@ def test_annotate_sums_up(run: Run, recipe: str) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "train: 4 rows, labelled 3, unparsed 1",
-        "answers: 4 asked for, 0 from the store; tokens: 0 in, 0 out; cost: unknown (no list price of the model; give `teacher.price`)",
+        "answers: 4 asked for, 0 from the store; tokens: 0 in, 0 out; "
+        "cost: unknown (no list price of the model; give `teacher.price`)",
     ]
 
 
