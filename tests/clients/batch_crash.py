@@ -1,7 +1,4 @@
-"""What a kill between any two steps of a batch run costs: children are killed, run again, and the bill is counted.
-
-`python -c 'from tests.clients.batch_crash import main; main()'` prints the table.
-"""
+"""What a kill between any two steps of a batch run costs: children are killed, run again, and the bill is counted."""
 
 from __future__ import annotations
 
@@ -9,9 +6,9 @@ import functools
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -193,18 +190,7 @@ def crash(*kills: int) -> Crash:
         )
 
 
-def crash_table() -> Iterator[Crash]:
-    """A kill at every step, each in a run of its own."""
-    for step in range(1, len(undisturbed()) + 1):
-        yield crash(step)
-
-
-def main() -> None:
-    """Print the table."""
-    head = ("killed", "complete", "billed", "billed twice", "batches", "adopted from the list", "left over")
-    sys.stdout.write(f"| {' | '.join(head)} |\n{'|---' * len(head)}|\n")
-    for one in crash_table():
-        cells = (f"{one.step}: {one.after}", "yes" if one.complete else "NO", one.billed, one.billed_twice)
-        line = " | ".join(str(cell) for cell in (*cells, one.batches, one.adopted, one.left))
-        sys.stdout.write(f"| {line} |\n")
-        sys.stdout.flush()
+def crash_table(*, at_once: int = 2) -> Iterator[Crash]:
+    """A kill at every step, each in a run of its own; so many runs side by side."""
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(crash, range(1, len(undisturbed()) + 1))
