@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         counters.requests += 1
         counters.in_flight += 1
         counters.peak_in_flight = max(counters.peak_in_flight, counters.in_flight)
+        counters.prompts.add(hash(body))
         item = item_of(body) or b"none"
         attempt = counters.tries[item]
         counters.tries[item] += 1

@@ -61,13 +61,15 @@ class Counters:
     faults: Counter[str] = field(default_factory=Counter)
     tries: Counter[bytes] = field(default_factory=Counter)
     paid: Counter[bytes] = field(default_factory=Counter)
+    prompts: set[int] = field(default_factory=set)
+    """Hashes of all bodies that came."""
 
     def shown(self) -> dict[str, Any]:
         """As JSON: rows are counted, not listed."""
         plain = {name: getattr(self, name) for name in ("requests", "billed", "in_flight", "peak_in_flight")}
         plain |= {"connections": self.connections, "abandoned": self.abandoned}
         plain |= {"statuses": dict(self.statuses), "faults": dict(self.faults)}
-        return plain | {"rows": len(self.tries), "billed_rows": len(self.paid)}
+        return plain | {"rows": len(self.tries), "billed_rows": len(self.paid), "prompts": len(self.prompts)}
 
 
 class Service:

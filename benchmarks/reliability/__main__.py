@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.documents import machine, put_block, table
+from benchmarks.reliability.batch import batch_kills
 from benchmarks.reliability.crash import Kill, disk_full, kills, race, undisturbed
 from benchmarks.reliability.damage import damaged_stores
 from benchmarks.reliability.faults import outcomes
@@ -37,6 +38,7 @@ def main() -> None:
         "kills": _kills,
         "interrupts": _interrupts,
         "crashes": _crashes,
+        "batch": _batch,
         "damage": _damage,
         "faults": _faults,
     }
@@ -56,7 +58,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Crash it, damage it, and see what is left.")
-    known = ("kills", "interrupts", "crashes", "damage", "faults")
+    known = ("kills", "interrupts", "crashes", "batch", "damage", "faults")
     parser.add_argument("--parts", nargs="+", choices=known, default=known)
     parser.add_argument("--rows", type=int, default=5000, help="of each run that is ended by a signal")
     parser.add_argument("--kills", type=int, default=30)
@@ -80,7 +82,10 @@ def _kills(told: argparse.Namespace, folder: Path) -> Part:
         f"of an undisturbed run, row by row. Billed twice: at most {max(kill.billed_twice for kill in found)}. In "
         f"{covered} of {len(found)} the ledger reports at least as many as may have been billed and lost."
     )
-    return f"{text}\n\n{_table_of(found)}", all(good)
+    said = [line.strip() for line in found[0].ledger.splitlines()[1:] if line.strip()]
+    text += f" Of a run that was killed after {found[0].moment:,} answers, `hf-synthlabels cache stats` says:"
+    shown = "\n".join(["```text", *said, "```"])
+    return f"{text}\n\n{shown}\n\n{_table_of(found)}", all(good)
 
 
 def _interrupts(told: argparse.Namespace, folder: Path) -> Part:
@@ -138,6 +143,22 @@ def _crashes(told: argparse.Namespace, folder: Path) -> Part:
         for one in found
     ]
     return table(head, lines), all(one.equal and one.mislabelled == 0 for one in found)
+
+
+def _batch(told: argparse.Namespace, folder: Path) -> Part:  # noqa: ARG001  it makes folders of its own
+    found = batch_kills(at_once=told.at_once + 2)
+    kills_made = sum(one.kills for one in found)
+    head = ("killed", "times", "complete", "billed twice", "batches made again", "adopted", "left over")
+    lines = [
+        (one.step, one.kills, one.complete, one.billed_twice, one.made_again, one.adopted, one.left) for one in found
+    ]
+    text = (
+        f"**Batch API**: killed before and after each of the {kills_made // 2} things that a run does to its journal, "
+        f"the store or the provider, then run again. *Adopted* are batches that the killed run had made and not yet "
+        f"written down: the next one found them in the provider's list."
+    )
+    good = [one.complete == one.kills and not (one.billed_twice or one.made_again or one.left) for one in found]
+    return f"{text}\n\n{table(head, lines)}", all(good)
 
 
 def _damage(told: argparse.Namespace, folder: Path) -> Part:

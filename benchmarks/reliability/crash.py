@@ -43,6 +43,8 @@ class Kill:
     """Whether the labels are those of an undisturbed run, row by row."""
     first: Ended
     again: Ended
+    ledger: str
+    """What `hf-synthlabels cache stats` says of it; asked for the first run only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _killed(folder: Path, rows: int, moment: tuple[int, float], expected: Rows, 
             equal=here.labelled() == expected,
             first=first,
             again=again,
+            ledger=here.tool("cache", "stats").output if folder.name == "0" else "",
         )
 
 
