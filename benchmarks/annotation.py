@@ -45,6 +45,8 @@ def main() -> None:
     if told.setup_peers:
         names = names or list(PEERS)
         set_up(names)
+    if missing := [name for name in names if name not in installed()]:
+        raise SystemExit(f"not installed: {', '.join(missing)}; known are {', '.join(PEERS)}; add --setup-peers")
     options = Options(latency_s=told.latency, tail_share=told.tail or 0.0)
     report = [machine(), _server(options)]
     if "throughput" in told.parts:

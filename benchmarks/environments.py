@@ -60,7 +60,7 @@ def version_of(name: str) -> str:
 
 def set_up(names: Sequence[str]) -> None:
     """Install peers, each in an environment of its own; this needs the package index and a few gigabytes."""
-    for name in names:
+    for name in (name for name in names if name in PEERS):
         if not python_of(name).exists():
             print(f"setting up {name}", flush=True)
             subprocess.run([sys.executable, "-m", "venv", str(folder() / name)], check=True)
