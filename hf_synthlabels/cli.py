@@ -27,6 +27,9 @@ app = typer.Typer(
 app.add_typer(cache_cli.app, name="cache")
 app.add_typer(batches_cli.app, name="batches")
 
+INTERRUPTED = 130
+"""The exit status of a program that was stopped by Ctrl-C."""
+
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a packaged recipe.")]
 
 
@@ -45,9 +48,11 @@ def main() -> None:
     except SynthLabelsError as error:
         print(f"hf-synthlabels: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("hf-synthlabels: stopped. What had been answered or trained is kept; run it again.", file=sys.stderr)
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        # Typer has made a status of Ctrl-C by now.
+        if end.code == INTERRUPTED:
+            print("hf-synthlabels: stopped. What had been answered or trained is kept; run it again.", file=sys.stderr)
+        raise
 
 
 @app.command()

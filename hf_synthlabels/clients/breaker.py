@@ -93,6 +93,6 @@ class Breaker:
         patience_s = self._patience_s if self._answered else self._patience_s / 4
         if now - self._open_since >= patience_s:
             raise AllFailedError(
-                f"The server has answered nothing for {now - self._open_since:.0f} s; the last try: {cause}. "
-                "Every answer so far is kept: see to the server and run the same again."
+                f"The server has answered nothing for {now - self._open_since:.0f} s; the last try: "
+                f"{cause.rstrip('.')}. Every answer so far is kept: see to the server and run the same again."
             )

@@ -281,10 +281,15 @@ class ResponseStore:
             raise self._error("written", ValueError("it is closed"))
 
     def _error(self, verb: str, error: Exception) -> StoreError:
-        return StoreError(
-            f"The response store `{self.path}` can not be {verb}: {error}. "
-            "Check the disk and the permissions, or set HF_SYNTHLABELS_HOME to another folder."
-        )
+        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        if damaged:
+            repair = (
+                "The file is damaged: `hf-synthlabels cache export -o answers.jsonl` saves what still reads; then move "
+                "the file away, and `hf-synthlabels cache import answers.jsonl` makes a new one."
+            )
+        else:
+            repair = "Check the disk and the permissions, or set HF_SYNTHLABELS_HOME to another folder."
+        return StoreError(f"The response store `{self.path}` can not be {verb}: {error}. {repair}")
 
 
 def _nothing(connection: sqlite3.Connection) -> None:

@@ -239,9 +239,7 @@ def test_a_changed_line_is_refused(tmp_path: Path, lines: list[dict[str, object]
         '{"table": ["runs"], "row": {}}',
     ],
 )
-def test_a_line_that_is_none_of_an_export_is_named(
-    tmp_path: Path, lines: list[dict[str, object]], line: str
-) -> None:
+def test_a_line_that_is_none_of_an_export_is_named(tmp_path: Path, lines: list[dict[str, object]], line: str) -> None:
     with ResponseStore(tmp_path / "new.sqlite") as store:
         with pytest.raises(DataError, match=r"^`some\.jsonl`, line 2: expected a line of `cache export`"):
             imported(store, tmp_path / "some.jsonl", lines[0], line)
@@ -263,9 +261,14 @@ def test_an_export_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path
     out = tmp_path / "out" / "all.jsonl"
     out.parent.mkdir()
     out.write_text("before")
-    with pytest.raises(RuntimeError), whole_file(out) as lines:
-        lines.write("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with whole_file(out) as lines:
+            lines.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert {file.name: file.read_text() for file in out.parent.iterdir()} == {"all.jsonl": "before"}
     with pytest.raises(StoreError, match="is not there"):
         export_store(tmp_path / "none.sqlite", out)

@@ -39,7 +39,6 @@ def test_interrupted_runs_keep_what_is_on_the_way(tmp_path: Path, expected: Rows
         assert (kill.billed_twice, kill.reported) == (0, 0)
 
 
-@pytest.mark.xfail(reason="typer ends the process before the command line can say it", strict=True)
 def test_whoever_interrupts_is_told_that_everything_is_kept(tmp_path: Path, expected: Rows) -> None:
     (kill,) = kills(tmp_path, ROWS, 1, 13, expected, number=signal.SIGINT)
     assert kill.first.seen.startswith("hf-synthlabels: stopped.")
