@@ -13,10 +13,13 @@ from hf_synthlabels.clients.causal import is_out_of_memory
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Inputs", "Prefill", "beginning", "tolerance"]
+__all__ = ["Inputs", "Prefill", "beginning", "endings", "tolerance"]
 
 LEAST_SHARED_TOKENS = 16
 """A shorter beginning is not worth the keeping."""
+
+TRIED_TOKENS = 32
+"""Length of the prompts that a way to compute is tried on; whole ones would take as long as many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +44,8 @@ class Prefill:
     """The forward pass over prompts, in which what they all begin with is computed once.
 
     A system prompt with its guidelines and examples is most of each prompt, and the same for all rows. Its keys and
-    values are kept and only the rest of each row is computed. Whether a model takes that is tried on its own first
-    prompts: where the outcome is another, and for layers that keep no keys and values, every prompt is computed whole.
+    values are kept and only the rest of each row is computed. Whether a model takes that is tried first: where the
+    outcome is another, and for layers that keep no keys and values, every prompt is computed whole.
 
     Args:
         network: a causal language model.
@@ -71,15 +74,15 @@ class Prefill:
         if len(found) < LEAST_SHARED_TOKENS:
             return
         try:
-            self._cache = self._computed(found)
-            self._beginning = found
-            if not self._tried and not self._agrees(prompts):
+            if not self._tried and not self._agrees(found, prompts):
                 self.give_up()
+                return
+            self._tried = True
+            self._beginning, self._cache = found, self._computed(found)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             self.give_up()
-        self._tried = True
 
     def give_up(self) -> None:
         """Share nothing from now on."""
@@ -147,12 +150,19 @@ class Prefill:
         self.forward(self.inputs([ids], whole=True), cache=cache)
         return cache
 
-    def _agrees(self, prompts: Sequence[list[int]]) -> bool:
-        """Whether two prompts of different length come to the same with a shared beginning as without."""
-        some = [min(prompts, key=len), max(prompts, key=len)]
-        together = self.forward(self.inputs(some)).log_softmax(-1)
+    def _agrees(self, found: list[int], prompts: Sequence[list[int]]) -> bool:
+        """Whether two short prompts come to the same with a kept beginning as without."""
+        start = found[:LEAST_SHARED_TOKENS]
+        some = [start + ending for ending in endings(prompts)]
         whole = self.forward(self.inputs(some, whole=True)).log_softmax(-1)
+        self._beginning, self._cache = start, self._computed(start)
+        together = self.forward(self.inputs(some)).log_softmax(-1)
         return bool((together - whole).abs().max() < tolerance(self.network))
+
+
+def endings(prompts: Sequence[list[int]]) -> list[list[int]]:
+    """The last tokens of two prompts, of different number: enough to try a way to compute on."""
+    return [list(prompts[0][-TRIED_TOKENS // 2 :]), list(prompts[-1][-TRIED_TOKENS:])]
 
 
 def beginning(prompts: Sequence[list[int]]) -> list[int]:
@@ -176,6 +186,13 @@ def _reach(config: Any) -> int:
     from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
     reach = 2**62
+    text = config.get_text_config()
+    ropes = getattr(text, "rope_parameters", None) or {}
+    # Some models have parameters for each type of layer.
+    for rope in (ropes, *(part for part in ropes.values() if isinstance(part, dict))):
+        if rope.get("rope_type") in ("dynamic", "longrope"):
+            # Beyond it positions are written otherwise, also those of a beginning that is kept.
+            reach = int(rope.get("original_max_position_embeddings") or text.max_position_embeddings)
     for layer in DynamicCache(config=config).layers:
         if type(layer) is DynamicSlidingWindowLayer:
             # Padding between the beginning and the rest takes places in the window.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.clients.prefill import Inputs, Prefill, tolerance
+from hf_synthlabels.clients.prefill import Inputs, Prefill, endings, tolerance
 from hf_synthlabels.errors import ClientError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Scorer:
     tokens before it. It is not divided by the length, since the sum is the probability that the model would write
     just that; the probabilities of all answers are then scaled to sum to 1. One pass over the prompts serves all
     answers: their tokens follow as a tree, where each sees the prompt and its own beginning alone. Whether the model
-    takes such a tree is tried on its own first prompts; otherwise each answer gets a pass of its own.
+    takes such a tree is tried first; otherwise each answer gets a pass of its own.
 
     Args:
         prefill: of the model.
@@ -64,28 +64,30 @@ class Scorer:
             return self.score_apart(prompts)
         if not self._tried:
             self._tried = True
-            some = [min(prompts, key=len), max(prompts, key=len)]
-            apart = self.score_apart(some)
-            if not self._fits(some, apart):
+            if not self._agrees(endings(prompts)):
                 self._prefill.give_up()
                 return self.score_apart(prompts)
         return self._score_together(self._prefill.inputs(prompts, further))
 
-    def score_apart(self, prompts: Sequence[list[int]]) -> torch.Tensor:
-        """The same with a whole pass over the prompts for each answer."""
+    def score_apart(self, prompts: Sequence[list[int]], answers: Sequence[int] | None = None) -> torch.Tensor:
+        """The same with a whole pass over the prompts for each answer; only for some answers, if they are named."""
         import torch
 
         columns = []
-        for answer in self._answers:
+        for answer in self._answers if answers is None else [self._answers[number] for number in answers]:
             whole = self._prefill.inputs([[*prompt, *answer] for prompt in prompts], whole=True)
             logits = self._prefill.forward(whole, keep=len(answer) + 1)[:, :-1]
             wanted = torch.tensor(answer, device=logits.device).expand(len(prompts), -1).unsqueeze(-1)
             columns.append(logits.log_softmax(-1).gather(-1, wanted).sum((1, 2)))
         return torch.stack(columns, dim=1)
 
-    def _fits(self, prompts: Sequence[list[int]], apart: torch.Tensor) -> bool:
+    def _agrees(self, prompts: Sequence[list[int]]) -> bool:
+        """Whether a few answers after two short prompts get the same in the tree as apart."""
+        order = sorted(range(len(self._answers)), key=lambda number: len(self._answers[number]))
+        few = sorted({order[0], order[len(order) // 2], order[-1]})
+        apart = self.score_apart(prompts, few)
         try:
-            together = self._score_together(self._prefill.inputs(prompts, len(self._tree.tokens)))
+            together = self._score_together(self._prefill.inputs(prompts, len(self._tree.tokens)))[:, few]
         except (TypeError, ValueError, NotImplementedError, IndexError, AttributeError):
             # So models fail that take no mask of their own for each token.
             return False
