@@ -69,6 +69,11 @@ class Bookkeeper:
             self._seats[number] = (actor, time.monotonic())
             return number
 
+    def seated(self) -> int:
+        """How many actors have begun."""
+        with self._lock:
+            return len(self._seats)
+
     def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The stored answers among the given keys."""
         return self._store.get(keys)

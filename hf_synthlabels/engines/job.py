@@ -18,6 +18,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Recipe, Teacher
@@ -25,7 +26,7 @@ from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import make_prompt
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
-from hf_synthlabels.annotation.source import load_source, source_fingerprint
+from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
 from hf_synthlabels.engines.files import Folder
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import PARSER_VERSION, STATUSES
@@ -43,6 +44,7 @@ __all__ = [
     "job_fingerprint",
     "prepare",
     "row_ids",
+    "texts_in",
 ]
 
 ROW_ID = "__row_id__"
@@ -195,9 +197,10 @@ def _cut(recipe: Recipe, folder: Folder, actors: int) -> list[Shard]:
     shards = []
     for name, rows in splits.items():
         schema = rows.features.arrow_schema
-        for number, table in enumerate(rows.with_format("arrow").iter(batch_size=size)):
-            shard = Shard(str(name), number, number * size, table.num_rows)
-            folder.write_table(f"{shard.name}.parquet", table.cast(schema))
+        tables = rows.with_format("arrow")
+        for number, (first, end) in enumerate(pairwise(_bounds(recipe, rows, size))):
+            shard = Shard(str(name), number, first, end - first)
+            folder.write_table(f"{shard.name}.parquet", tables[first:end].cast(schema))
             shards.append(shard)
     names = [shard.name for shard in shards]
     if len(set(names)) < len(names):
@@ -206,12 +209,31 @@ def _cut(recipe: Recipe, folder: Folder, actors: int) -> list[Shard]:
 
 
 def _shard_rows(recipe: Recipe, rows: int, actors: int) -> int:
-    size = recipe.engine.rows_per_shard
-    if size is None:
-        size = min(MOST_ROWS, max(LEAST_ROWS, math.ceil(rows / (actors * SHARDS_PER_ACTOR))))
-    # Rows that are asked for in one call are the same ones as on one machine.
+    if recipe.engine.rows_per_shard is not None:
+        return recipe.engine.rows_per_shard
+    return min(MOST_ROWS, max(LEAST_ROWS, math.ceil(rows / (actors * SHARDS_PER_ACTOR))))
+
+
+def _bounds(recipe: Recipe, rows: Any, size: int) -> list[int]:
+    """Where shards begin and end; between two calls, so that each asks for the same rows as on one machine."""
     at_once = recipe.task.rows_per_call
-    return math.ceil(size / at_once) * at_once
+    if at_once == 1:
+        return [*range(0, len(rows), size), len(rows)]
+    asked_rows = math.ceil(size / at_once) * at_once
+    bounds, asked, place = [0], 0, 0
+    for table in rows.select_columns(needed_columns(recipe)).with_format("arrow").iter(batch_size=MOST_ROWS):
+        for has_text in texts_in(table, recipe):
+            place += 1
+            asked += has_text
+            if has_text and asked % asked_rows == 0:
+                bounds.append(place)
+    return bounds if bounds[-1] == len(rows) else [*bounds, len(rows)]
+
+
+def texts_in(rows: pa.Table, recipe: Recipe) -> list[bool]:
+    """Which rows have something to label: only these are part of calls."""
+    form = recipe.task.form()
+    return [form.read(row) is not None for row in rows.select(needed_columns(recipe)).to_pylist()]
 
 
 def _check_ids(rows: Any, column: str | None, split: str) -> None:

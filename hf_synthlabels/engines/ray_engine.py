@@ -204,6 +204,8 @@ def _collected(
     """
     found: list[dict[str, Any]] = []
     trouble: list[BaseException] = []
+    # A thread that is joined looks dead after an interrupt, so that its end is told by itself.
+    ended = threading.Event()
 
     def collect() -> None:
         try:
@@ -213,16 +215,16 @@ def _collected(
                     desk.ask("stop")
         except BaseException as error:
             trouble.append(error)
+        finally:
+            ended.set()
 
-    thread = threading.Thread(target=collect, name="outcomes", daemon=True)
-    thread.start()
+    threading.Thread(target=collect, name="outcomes", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(LOOK_S)
+        while not ended.wait(LOOK_S):
             show()
     except KeyboardInterrupt:
         desk.ask("stop")
-        thread.join(DRAIN_S)
+        ended.wait(DRAIN_S)
         raise
     if trouble:
         raise trouble[0]
@@ -247,7 +249,9 @@ def _shown(recipe: Recipe, total: int, desk: RemoteDesk) -> Iterator[Callable[[]
         def show() -> None:
             tally = Tally()
             tally.add(desk.ask("standing"))
-            bar.set_postfix_str(standing(recipe, tally, total), refresh=False)
+            # Ray waits without a word until the cluster has processors to spare.
+            words = standing(recipe, tally, total) if desk.ask("seated") else "waiting for free processors"
+            bar.set_postfix_str(words, refresh=False)
             # A row that was asked again after the death of an actor is one row.
             bar.update(min(tally.rows, total) - bar.n)
 

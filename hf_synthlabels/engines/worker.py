@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from hf_synthlabels.annotation import Annotator, Recipe, Tally, Teacher
@@ -17,7 +18,7 @@ from hf_synthlabels.annotation.source import needed_columns
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.engines.cluster import RemoteDesk
 from hf_synthlabels.engines.conveyor import Conveyor, StoppedError
-from hf_synthlabels.engines.job import ROW_ID, Job, Shard, row_ids
+from hf_synthlabels.engines.job import ROW_ID, Job, Shard, row_ids, texts_in
 from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
 from hf_synthlabels.engines.shared_store import HEARTBEAT_S, SharedStore
 from hf_synthlabels.errors import MissingKeyError, SynthLabelsError
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["Assignment", "LabelShards", "WriteShards", "item_of", "open_places"]
+
+STOPPED = "The run was stopped. What was answered is kept: run it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class LabelShards:
         self._desk = RemoteDesk(bookkeeper)
         self._opening = threading.Lock()
         self._conveyor: Conveyor | None = None
+        self._store: SharedStore | None = None
         self._reported_at = 0.0
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,10 +74,15 @@ class LabelShards:
             return failure(error, self._job)
 
     def _label(self, shard: Shard, parts: Sequence[str]) -> dict[str, Any]:
+        if self._store is not None and self._store.is_stopped:
+            raise StoppedError(STOPPED)
         job = self._job
         rows = job.source(shard)
         ids = row_ids(rows, shard, job.id_column)
-        places = open_places(ids, finished_rows(job.labels(parts), job.column), self._recipe.task.rows_per_call)
+        known = finished_rows(job.labels(parts), job.column)
+        at_once = self._recipe.task.rows_per_call
+        asked = [True] * len(ids) if at_once == 1 else texts_in(rows, self._recipe)
+        places = open_places(ids, known, asked, at_once)
         labels, tally = self._opened(rows).label(rows.take(places))
         labels = labels.add_column(0, ROW_ID, [[ids[place] for place in places]])
         part = job.write_labels(shard, labels, tally, earlier=len(parts))
@@ -96,7 +105,7 @@ class LabelShards:
 
         seat = self._desk.ask("seat", ray.get_runtime_context().get_actor_id())
         recipe = self._recipe.model_copy(update={"teacher": self._teachers[seat]})
-        store = SharedStore(self._desk)
+        store = self._store = SharedStore(self._desk)
 
         def opened() -> AbstractContextManager[Annotator]:
             # It has all that is asked of a store here; what it has not is for other verbs.
@@ -104,7 +113,7 @@ class LabelShards:
 
         def on_progress(tally: Tally) -> None:
             if store.is_stopped:
-                raise StoppedError("The run was stopped.")
+                raise StoppedError(STOPPED)
             if time.monotonic() - self._reported_at >= HEARTBEAT_S:
                 self._reported_at = time.monotonic()
                 store.report(tally.to_dict())
@@ -152,10 +161,23 @@ class WriteShards:
         return tally_of(labels, parts, job.column)
 
 
-def open_places(ids: Sequence[str], finished: Collection[str], at_once: int) -> list[int]:
-    """The places of the rows that are to be asked: those not finished, and all that are asked in one call with them."""
-    calls = {place // at_once for place, row in enumerate(ids) if row not in finished}
-    return [place for place in range(len(ids)) if place // at_once in calls]
+def open_places(ids: Sequence[str], finished: Collection[str], asked: Sequence[bool], at_once: int) -> list[int]:
+    """The places of the rows that are not finished, and of all that are asked in one call with one of them.
+
+    Args:
+        ids: of the rows.
+        finished: the ids of those that are.
+        asked: which rows are part of calls; the others have no text.
+        at_once: how many are asked in one call.
+    """
+    # The number of each row's call; of one that is in none, that of the call before.
+    calls = [(count - 1) // at_once for count in accumulate(asked)]
+    wanted = {call for call, row, part in zip(calls, ids, asked, strict=True) if part and row not in finished}
+    return [
+        place
+        for place, (call, row, part) in enumerate(zip(calls, ids, asked, strict=True))
+        if (call in wanted if part else row not in finished)
+    ]
 
 
 def failure(error: SynthLabelsError | OSError, job: Job) -> dict[str, Any]:

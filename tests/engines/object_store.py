@@ -39,7 +39,8 @@ class ObjectServer:
                 self._send(200, b"")
 
             def do_DELETE(self) -> None:
-                self._send(200 if outer.objects.pop(self.path[1:], None) is not None else 404, b"")
+                outer.objects.pop(self.path[1:], None)
+                self._send(200, b"")
 
             def _send(self, status: int, content: bytes) -> None:
                 self.send_response(status)
@@ -97,12 +98,9 @@ class ObjectStore(AbstractFileSystem):  # type: ignore[misc]  # the base class h
         self.pipe_file(path2, self.cat_file(path1))
 
     def rm_file(self, path: str) -> None:
-        self._ask("DELETE", self._strip_protocol(path))
-
-    def _rm(self, path: str) -> None:
-        # A prefix that only looks like a folder goes with what was in it.
-        if not self.isdir(path) and self.exists(path):
-            self.rm_file(path)
+        # What looks like a folder is only a part of names, and goes with the last of them.
+        if not self.isdir(path):
+            self._ask("DELETE", self._strip_protocol(path))
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> Any:
         folder = self._strip_protocol(path)

@@ -174,10 +174,31 @@ def test_rows_that_are_asked_again() -> None:
     first = labels(a="labelled", b="failed", c="over_budget", d="unparsed")
     assert finished_rows([first], "llm_label") == {"a", "d"}
     assert finished_rows([first, labels(c="refused")], "llm_label") == {"a", "c", "d"}
-    assert open_places(["a", "b", "c", "d"], {"a", "d"}, 1) == [1, 2]
-    # Of two in one call both are asked again, so that the call is the same.
-    assert open_places(["a", "b", "c", "d", "e"], {"a", "c", "d", "e"}, 2) == [0, 1]
-    assert open_places(["a", "b", "c", "d", "e"], {"a", "b", "c", "d"}, 2) == [4]
+
+
+def test_rows_that_are_asked_with_others_are_asked_with_the_same_again() -> None:
+    rows = ["a", "b", "c", "d", "e"]
+    every = [True] * 5
+    assert open_places(rows, {"a", "d", "e"}, every, 1) == [1, 2]
+    # Calls of two: ab, cd, e.
+    assert open_places(rows, {"a", "c", "d", "e"}, every, 2) == [0, 1]
+    assert open_places(rows, {"a", "b", "c", "d"}, every, 2) == [4]
+    assert open_places(rows, set(), every, 2) == [0, 1, 2, 3, 4]
+    # Without a text in b: ac, de. It is finished when it was looked at once.
+    without = [True, False, True, True, True]
+    assert open_places(rows, {"b", "c", "d", "e"}, without, 2) == [0, 2]
+    assert open_places(rows, {"a", "c", "d", "e"}, without, 2) == [1]
+    assert open_places(rows, set(rows), without, 2) == []
+
+
+def test_shards_end_between_two_calls(tmp_path: Path, output: Folder) -> None:
+    plan = recipe(tmp_path, task={"rows_per_call": 2}, engine={"rows_per_shard": 3})
+    texts = ["", "a", "b", "", "c", "d", "", "e", "f", "g"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    job = prepare(plan, output, actors=1)
+    # Two calls of two each are the next above three rows: abcd, and what is left.
+    assert [job.source(shard).column("text").to_pylist() for shard in job.shards] == [texts[:6], texts[6:]]
+    assert [(shard.first, shard.rows) for shard in job.shards] == [(0, 6), (6, 4)]
 
 
 def test_labels_are_joined_in_the_order_of_the_source() -> None:

@@ -185,7 +185,9 @@ def test_the_standing_is_the_sum_of_all(keeper: Bookkeeper) -> None:
 
 
 def test_seats_stay_with_their_actors_and_are_handed_on(keeper: Bookkeeper) -> None:
+    assert keeper.seated() == 0
     assert [keeper.seat(name) for name in ("a", "b", "a", "b")] == [0, 1, 0, 1]
+    assert keeper.seated() == 2
     # Two that are new have the seats of the two that were there before, never both the same.
     assert sorted(keeper.seat(name) for name in ("c", "d")) == [0, 1]
 
