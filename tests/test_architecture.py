@@ -93,7 +93,7 @@ def test_statistics_stands_on_numpy_and_scipy_alone() -> None:
 def test_importing_the_package_loads_no_heavy_library() -> None:
     code = (
         "import sys, hf_synthlabels\n"
-        "heavy = ('torch', 'transformers', 'sentence_transformers', 'evaluate', 'sklearn', 'matplotlib')\n"
+        "heavy = ('torch', 'transformers', 'sentence_transformers', 'evaluate', 'sklearn', 'matplotlib', 'ray')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
