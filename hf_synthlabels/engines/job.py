@@ -63,7 +63,7 @@ SHARDS_PER_ACTOR = 4
 
 NEUTRAL_KEYS = (
     *("max_in_flight", "requests_per_minute", "tokens_per_minute", "max_retries", "timeout_s", "api_key_env"),
-    *("budget_usd", "budget_tokens", "price", "batch"),
+    *("budget_usd", "budget_tokens", "price", "batch", "batch_size", "device"),
 )
 """Keys of a teacher that change no label: with others of them a job goes on where it was."""
 
