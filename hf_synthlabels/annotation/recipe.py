@@ -86,6 +86,14 @@ class Recipe(StrictModel):
         return self
 
     @model_validator(mode="after")
+    def _engine_of_the_teacher(self) -> Self:
+        if self.engine.name == "ray" and self.teacher.batch:
+            raise ValueError(
+                "`teacher.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
+            )
+        return self
+
+    @model_validator(mode="after")
     def _strategy_of_the_teacher(self) -> Self:
         task, client = self.task, self.teacher.client
         unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())

@@ -131,6 +131,9 @@ def run_shards(
         items: plain values.
         engine: what each actor needs.
         actors: how many there are.
+
+    Raises:
+        ClientError: a call raised what it should not, or the cluster can not run it.
     """
     data = ray.data
     context = data.DataContext.get_current().copy()
@@ -152,8 +155,14 @@ def run_shards(
             num_cpus=engine.cpus_per_actor,
             num_gpus=engine.gpus_per_actor or None,
         )
-    for row in outcomes.iter_rows():
-        yield json.loads(row["outcome"])
+    try:
+        for row in outcomes.iter_rows():
+            yield json.loads(row["outcome"])
+    except ray.exceptions.RayError as error:
+        words = str(error).strip().splitlines()[-1]
+        raise ClientError(
+            f"The machines of the cluster can not do it: {words[:300]} Each needs this package and what the recipe uses."
+        ) from error
 
 
 class _Caller:

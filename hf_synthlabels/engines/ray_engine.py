@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from hf_synthlabels import errors
 from hf_synthlabels.annotation import Recipe, Tally, read_recipe, store_path
 from hf_synthlabels.annotation.builder import UNFINISHED
-from hf_synthlabels.annotation.opening import metered, open_server
+from hf_synthlabels.annotation.opening import metered, open_server, shown_examples
 from hf_synthlabels.annotation.progress import standing
 from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.clients import ResponseStore, read_key
@@ -92,18 +92,26 @@ def portable(recipe: Recipe) -> Recipe:
     Raises:
         RecipeError: a file can not be read.
     """
-    task, teacher = recipe.task, recipe.with_examples(recipe.read_examples()).teacher
+    task, teacher = recipe.task, recipe.teacher
+    selection = teacher.example_selection
+    if selection is not None and selection.method != "nearest" and teacher.client != "embedding":
+        # Chosen once, here.
+        changes: dict[str, Any] = {"examples": shown_examples(recipe), "example_selection": None}
+    else:
+        changes = {"examples": recipe.read_examples()}
+    if teacher.file is not None:
+        changes["file"] = recipe.resolve(teacher.file)
     if task.guidelines_file is not None:
         text = recipe.schema_of_labels().guidelines
         task = task.model_copy(update={"guidelines": text, "guidelines_file": None})
-    if teacher.file is not None:
-        teacher = teacher.model_copy(update={"file": recipe.resolve(teacher.file)})
+    teacher = teacher.model_copy(update={**changes, "model": recipe.model()})
     return recipe.model_copy(update={"task": task, "teacher": teacher, "folder": None})
 
 
 def _with_known_form(recipe: Recipe, output: Folder) -> Recipe:
     """Bring known answers to this machine, and find out once for all actors which form of answers is to be asked."""
-    if recipe.teacher.client != "openai":
+    if recipe.teacher.client not in ("openai", "transformers"):
+        # Nothing is kept of these.
         return recipe
     with ResponseStore(store_path()) as store:
         gather_answers(output.folder("_work", "answers"), store)

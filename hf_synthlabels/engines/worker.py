@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from hf_synthlabels.annotation import Annotator, Recipe, Tally, Teacher
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import open_annotator
+from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.annotation.source import needed_columns
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.engines.cluster import RemoteDesk
@@ -21,7 +22,7 @@ from hf_synthlabels.engines.conveyor import Conveyor, StoppedError
 from hf_synthlabels.engines.job import ROW_ID, Job, Shard, row_ids, texts_in
 from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
 from hf_synthlabels.engines.shared_store import HEARTBEAT_S, SharedStore
-from hf_synthlabels.errors import MissingKeyError, SynthLabelsError
+from hf_synthlabels.errors import ClientError, MissingKeyError, SynthLabelsError
 from hf_synthlabels.labels import STATUSES
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Assignment:
     """With everything in it that stands in files beside it."""
     teachers: tuple[Teacher, ...] = ()
     """The parts of the recipe's teacher, one for each actor."""
+    version: str = field(default_factory=package_version)
+    """Of this package where the run was started."""
 
 
 def item_of(shard: Shard, parts: Sequence[str], file: str = "") -> dict[str, Any]:
@@ -59,6 +62,7 @@ class LabelShards:
         self._job = assignment.job
         self._recipe = assignment.recipe
         self._teachers = assignment.teachers
+        self._version = assignment.version
         self._desk = RemoteDesk(bookkeeper)
         self._opening = threading.Lock()
         self._conveyor: Conveyor | None = None
@@ -76,6 +80,11 @@ class LabelShards:
     def _label(self, shard: Shard, parts: Sequence[str]) -> dict[str, Any]:
         if self._store is not None and self._store.is_stopped:
             raise StoppedError(STOPPED)
+        if package_version() != self._version:
+            raise ClientError(
+                f"The machine {socket.gethostname()!r} has version {package_version()} of hf-synthlabels, but the run was "
+                f"started with {self._version}. Install the same version on all machines."
+            )
         job = self._job
         rows = job.source(shard)
         ids = row_ids(rows, shard, job.id_column)
@@ -183,7 +192,10 @@ def open_places(ids: Sequence[str], finished: Collection[str], asked: Sequence[b
 def failure(error: SynthLabelsError | OSError, job: Job) -> dict[str, Any]:
     """An error as plain values: what an actor raises comes back as a trace of Ray's, and ends the others."""
     if isinstance(error, OSError) and not isinstance(error, SynthLabelsError):
-        message = f"`output` {str(job.output)!r} can not be read or written: {error}. What was answered is kept."
+        message = (
+            f"`output` {str(job.output)!r} can not be read or written on the machine {socket.gethostname()!r}: {error}. "
+            "All machines must see it. What was answered is kept."
+        )
         return {"error": "StoreError", "message": message}
     message = str(error)
     if isinstance(error, MissingKeyError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,8 @@ from hf_synthlabels.engines.job import ROW_ID, Job, Shard, is_complete, job_fing
 from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
 from hf_synthlabels.engines.ray_engine import portable
 from hf_synthlabels.engines.result import begin_result, finish_result, read_result
-from hf_synthlabels.engines.worker import open_places
-from hf_synthlabels.errors import DataError, RecipeError, StoreError
+from hf_synthlabels.engines.worker import Assignment, LabelShards, failure, item_of, open_places
+from hf_synthlabels.errors import DataError, MissingKeyError, RecipeError, StoreError
 from hf_synthlabels.labels import STATUSES
 
 
@@ -231,22 +233,64 @@ def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -
     assert tally.failures == {"failed!": 1}
 
 
-def test_a_recipe_for_other_machines_asks_the_same(tmp_path: Path) -> None:
-    (tmp_path / "guide.md").write_text("Games are sport.\n", encoding="utf-8")
-    (tmp_path / "shown.jsonl").write_text('{"text": "a goal", "label": "sport"}\n', encoding="utf-8")
+@pytest.mark.parametrize(
+    ("selection", "shown"),
+    [
+        pytest.param(None, 3, id="all examples"),
+        pytest.param({"method": "random", "count": 2, "seed": 5}, 2, id="some of them"),
+    ],
+)
+def test_a_recipe_for_other_machines_asks_the_same(
+    tmp_path: Path, selection: dict[str, Any] | None, shown: int
+) -> None:
+    guide, examples = tmp_path / "guide.md", tmp_path / "shown.jsonl"
+    guide.write_text("Games are sport.\n", encoding="utf-8")
+    lines = [json.dumps({"text": f"goal {number}", "label": "sport"}) for number in range(3)]
+    examples.write_text("\n".join(lines), encoding="utf-8")
     plan = recipe(
         tmp_path,
         task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
-        teacher={"examples": "shown.jsonl"},
+        teacher={"examples": "shown.jsonl", "example_selection": selection},
     )
-    shipped = Recipe.model_validate(portable(plan).model_dump())
-    (tmp_path / "guide.md").unlink()
-    (tmp_path / "shown.jsonl").unlink()
-    prompt = make_prompt(shipped)
-    (tmp_path / "guide.md").write_text("Games are sport.\n", encoding="utf-8")
-    (tmp_path / "shown.jsonl").write_text('{"text": "a goal", "label": "sport"}\n', encoding="utf-8")
-    assert prompt.fingerprint() == make_prompt(plan).fingerprint()
-    assert len(prompt.examples) == 1
+    here = make_prompt(plan)
+    shipped = pickle.loads(pickle.dumps(portable(plan)))
+    guide.unlink()
+    examples.unlink()
+    there = make_prompt(shipped)
+    assert there.fingerprint() == here.fingerprint()
+    assert len(there.examples) == shown
+    assert shipped.teacher.longest_answer == plan.teacher.longest_answer
+
+
+def test_files_that_can_not_be_sent_are_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    local = recipe(tmp_path, teacher={"client": "embedding", "model": "model"})
+    assert portable(local).teacher.model == str(tmp_path / "model")
+    recorded = recipe(tmp_path, teacher={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
+    assert portable(recorded).teacher.file == str(tmp_path / "said.jsonl")
+
+
+def test_batches_are_for_one_machine(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"`teacher\.batch` is answered within a day, for which one machine can wait"):
+        recipe(tmp_path, teacher={"batch": True})
+
+
+def test_what_an_actor_raises_is_told_with_its_machine(output: Folder) -> None:
+    job, host = Job(output, "films-1", ()), socket.gethostname()
+    missing = failure(MissingKeyError("`KEY` is not set."), job)
+    assert missing["error"] == "MissingKeyError"
+    assert missing["message"].startswith("`KEY` is not set. It is missing on the machine " + repr(host))
+    unseen = failure(FileNotFoundError(2, "No such file", "/x"), job)
+    assert unseen["error"] == "StoreError"
+    assert f"`output` {str(output)!r} can not be read or written on the machine {host!r}: " in unseen["message"]
+    assert failure(DataError("no rows"), job) == {"error": "DataError", "message": "no rows"}
+
+
+def test_a_machine_with_another_version_does_nothing(output: Folder, tmp_path: Path) -> None:
+    work = LabelShards(Assignment(Job(output, "films-1", ()), recipe(tmp_path), version="0.0.7"), None)
+    outcome = work(item_of(Shard("train", 0, 0, 1), []))
+    assert outcome["error"] == "ClientError"
+    assert "the run was started with 0.0.7. Install the same version on all machines." in outcome["message"]
 
 
 def test_a_result_is_whole_or_not_there(output: Folder) -> None:
