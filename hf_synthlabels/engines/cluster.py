@@ -161,7 +161,8 @@ def run_shards(
     except ray.exceptions.RayError as error:
         words = str(error).strip().splitlines()[-1]
         raise ClientError(
-            f"The machines of the cluster can not do it: {words[:300]} Each needs this package and what the recipe uses."
+            f"The machines of the cluster can not do it: {words[:300]} "
+            "Each needs this package and what the recipe uses."
         ) from error
 
 

@@ -82,8 +82,8 @@ class LabelShards:
             raise StoppedError(STOPPED)
         if package_version() != self._version:
             raise ClientError(
-                f"The machine {socket.gethostname()!r} has version {package_version()} of hf-synthlabels, but the run was "
-                f"started with {self._version}. Install the same version on all machines."
+                f"The machine {socket.gethostname()!r} has version {package_version()} of hf-synthlabels, but the run "
+                f"was started with {self._version}. Install the same version on all machines."
             )
         job = self._job
         rows = job.source(shard)
@@ -193,8 +193,8 @@ def failure(error: SynthLabelsError | OSError, job: Job) -> dict[str, Any]:
     """An error as plain values: what an actor raises comes back as a trace of Ray's, and ends the others."""
     if isinstance(error, OSError) and not isinstance(error, SynthLabelsError):
         message = (
-            f"`output` {str(job.output)!r} can not be read or written on the machine {socket.gethostname()!r}: {error}. "
-            "All machines must see it. What was answered is kept."
+            f"`output` {str(job.output)!r} can not be read or written on the machine {socket.gethostname()!r}: "
+            f"{error}. All machines must see it. What was answered is kept."
         )
         return {"error": "StoreError", "message": message}
     message = str(error)

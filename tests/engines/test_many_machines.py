@@ -50,7 +50,10 @@ def address() -> Iterator[str]:
 
 
 class Busy:
-    """Answers by a word in the text, and counts how many it is asked at once; until `gathered` are, it keeps all waiting."""
+    """Answers by a word in the text, and counts how many it is asked at once.
+
+    Until it was asked `gathered` at once, it keeps all of them waiting.
+    """
 
     def __init__(self, latency_s: float, gathered: int = 0) -> None:
         self.latency_s = latency_s
