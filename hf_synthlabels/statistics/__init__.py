@@ -4,10 +4,19 @@ from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agree
 from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
 from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
+from hf_synthlabels.statistics.icc import (
+    ICCKind,
+    VarianceComponents,
+    icc,
+    icc_bootstrap,
+    icc_interval,
+    variance_components,
+)
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
 from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
@@ -47,23 +56,30 @@ __all__ = [
     "Drawing",
     "Gate",
     "GateVerdict",
+    "ICCKind",
     "Interval",
     "KindAgreement",
     "McNemar",
     "Metric",
     "ValidationReport",
+    "VarianceComponents",
     "Verdict",
     "accuracy",
     "accuracy_answered",
     "agreement",
     "answer_agreement",
     "bootstrap",
+    "cluster_bootstrap",
+    "cluster_draws",
     "compare_arms",
     "confusion_counts",
     "coverage",
     "encode",
     "entity_agreement",
     "f1",
+    "icc",
+    "icc_bootstrap",
+    "icc_interval",
     "kappa",
     "macro_f1",
     "mcnemar",
@@ -82,6 +98,7 @@ __all__ = [
     "text_agreement",
     "token_f1",
     "validate",
+    "variance_components",
     "weighted_f1",
     "wilson",
     "wilson_f1",
