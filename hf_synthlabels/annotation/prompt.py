@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 from typing import Any
 
-from jinja2.sandbox import SandboxedEnvironment
-
 from hf_synthlabels.annotation.forms import answer_form
+from hf_synthlabels.annotation.quoting import defused, quoted, rendered
 from hf_synthlabels.annotation.rows import RowForm, RowText, compared
 from hf_synthlabels.annotation.strategy import PLAIN, Strategy
 from hf_synthlabels.annotation.task import Example
@@ -28,12 +25,6 @@ PROMPT_VERSION = 2
 DEFAULT_FORM = RowForm()
 
 TAGS = ("text", "row", "context", "question")
-
-UNSEEN = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
-)
-"""Characters that are shown as nothing (Unicode: Default_Ignorable_Code_Point)."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +53,7 @@ class Prompt:
         if self.strategy.rows_per_call > 1:
             return self.batch([row if isinstance(row, RowText) else self.form.of_text(row)], examples)
         text = row if isinstance(row, str) else row.text
-        content = _quoted("text", row) if isinstance(row, str) else _parts(row)
+        content = quoted("text", row, ("text", "row")) if isinstance(row, str) else _parts(row)
         return (*self._before([text], examples), Message("user", content))
 
     def batch(self, rows: Sequence[RowText], examples: Sequence[Example] | None = None) -> tuple[Message, ...]:
@@ -147,7 +138,8 @@ class Prompt:
             return self.system
         several = self.form.pair or self.form.question is not None
         parts = (self.form.columns if self.form.pair else ("context", "question")) if several else ()
-        return _render(
+        return rendered(
+            "hf_synthlabels.annotation",
             "system.txt",
             kind=self.schema.kind,
             instructions=self.instructions.strip(),
@@ -164,9 +156,9 @@ class Prompt:
 
 def _parts(row: RowText) -> str:
     if len(row.parts) == 1:
-        return _quoted("text", row.parts[0][1])
-    tags = tuple(name for name, _ in row.parts)
-    return "\n".join(_quoted(name, content, tags) for name, content in row.parts)
+        return quoted("text", row.parts[0][1], ("text", "row"))
+    tags = (*(name for name, _ in row.parts), "row")
+    return "\n".join(quoted(name, content, tags) for name, content in row.parts)
 
 
 def _numbered(rows: Sequence[RowText]) -> str:
@@ -174,39 +166,4 @@ def _numbered(rows: Sequence[RowText]) -> str:
 
 
 def _inside(row: RowText) -> str:
-    return _defused(row.text, TAGS) if len(row.parts) == 1 else _parts(row)
-
-
-def _quoted(tag: str, text: str, tags: tuple[str, ...] = ("text", "row")) -> str:
-    return f"<{tag}>\n{_defused(text, tags)}\n</{tag}>"
-
-
-def _defused(text: str, tags: tuple[str, ...]) -> str:
-    """A text in which no tag looks like one of the prompt's own."""
-    return _tag(tags).sub(r"‹\1", text) if "<" in text else text
-
-
-@cache
-def _tag(tags: tuple[str, ...]) -> re.Pattern[str]:
-    # Characters that are not shown would hide a tag from this, but not from a reader. What repeats is never given
-    # back, so that no row takes longer than its length.
-    unseen = f"[{UNSEEN}]*+"
-    space = rf"[\s{UNSEEN}]*+"
-    names = "|".join(unseen.join(re.escape(character) for character in tag) for tag in (*tags, "row"))
-    return re.compile(rf"<({space}(?:/{space})?(?:{names})(?!\w))", re.I)
-
-
-@cache
-def _environment() -> SandboxedEnvironment:
-    # No HTML is made here, so nothing is escaped; the sandbox guards against templates that users edit.
-    return SandboxedEnvironment(autoescape=False, keep_trailing_newline=False, trim_blocks=False)
-
-
-@cache
-def _template(name: str) -> Any:
-    source = files("hf_synthlabels.annotation").joinpath("templates", name).read_text(encoding="utf-8")
-    return _environment().from_string(source)
-
-
-def _render(name: str, **values: object) -> str:
-    return str(_template(name).render(**values)).strip()
+    return defused(row.text, TAGS) if len(row.parts) == 1 else _parts(row)
