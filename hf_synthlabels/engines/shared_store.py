@@ -59,6 +59,13 @@ class SharedStore:
         """Keep an answer; it is on disk when the commit is done, at the latest after `flush`."""
         return self._hand_over(Answered(key, answer))
 
+    def claim(self, keys: Iterable[str]) -> list[str]:
+        """All of the keys: of the rows of a run, each is given to one actor only."""
+        return list(keys)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Nothing is held."""
+
     def begin_run(self, run: Run) -> None:
         """Enter a run into the ledger."""
         self._hand_over(Began(run))

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +19,7 @@ from hf_synthlabels.clients import (
     Message,
     OpenAIClient,
     Request,
+    RequestKeys,
     ResponseStore,
     ScriptedClient,
     Usage,
@@ -188,3 +195,111 @@ def test_an_error_of_the_store_comes_up_through_a_client_with_threads(tmp_path: 
         with pytest.raises(StoreError, match="can not be read"):
             list(CachedClient(client, closed).complete([ask(0)]))
         assert server.bodies == []
+
+
+@pytest.mark.parametrize("repeat_at", [1, 100, 300])
+def test_an_equal_request_is_answered_once_wherever_it_comes(store: ResponseStore, repeat_at: int) -> None:
+    # One at a time, so that the first is answered long before the second is reached.
+    client = ScriptedClient(upper)
+    texts = [f"text {number}" for number in range(320)]
+    texts[repeat_at] = texts[0]
+    done = run(client, store, [ask(key, text) for key, text in enumerate(texts)])
+    assert len(client.requests) == 319
+    assert (done[0].text, done[0].stored) == ("TEXT 0", False)
+    assert (done[repeat_at].text, done[repeat_at].stored) == ("TEXT 0", True)
+
+
+class SlowClient(ScriptedClient):
+    """Takes a while for each answer, and two of them need not wait for each other."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        for completion in super().complete(requests):
+            time.sleep(0.002)
+            yield completion
+
+
+def test_two_that_share_a_store_share_the_work(tmp_path: Path) -> None:
+    clients = [SlowClient(upper), SlowClient(upper)]
+    done: dict[int, list[Completion]] = {}
+
+    def work(number: int) -> None:
+        with ResponseStore(tmp_path / "answers.sqlite") as store:
+            done[number] = list(CachedClient(clients[number], store).complete(map(ask, range(600))))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asked = [request.text for client in clients for request in client.requests]
+    assert sorted(asked) == sorted(f"text {key}" for key in range(600))
+    assert min(len(client.requests) for client in clients) > 100
+    for completions in done.values():
+        assert {one.key: one.text for one in completions} == {key: f"TEXT {key}" for key in range(600)}
+
+
+HOLDER = """
+import sys
+from hf_synthlabels.clients import ResponseStore
+store = ResponseStore(sys.argv[1])
+assert store.claim(sys.argv[2:]) == sys.argv[2:]
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(store: ResponseStore, keys: Iterable[str]) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has claimed some keys and does nothing about them."""
+    command = [sys.executable, "-c", HOLDER, str(store.path), *keys]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "claimed\n"
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def test_what_a_killed_process_had_on_the_way_is_asked_here(store: ResponseStore) -> None:
+    client = ScriptedClient(upper)
+    keys = RequestKeys(client.identity)
+    with holder(store, [keys.of(ask(3)), keys.of(ask(5))]) as child:
+        completions = CachedClient(client, store).complete(map(ask, range(8)))
+        first = [next(completions).key for _ in range(6)]
+        assert sorted(first) == [0, 1, 2, 4, 6, 7]
+        child.send_signal(signal.SIGKILL)
+        assert sorted(one.key for one in completions) == [3, 5]
+    assert len(client.requests) == 8
+
+
+def test_a_process_that_is_halted_is_not_waited_for_forever(
+    store: ResponseStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = ScriptedClient(upper)
+    with holder(store, [RequestKeys(client.identity).of(ask(1))]):
+        kept = CachedClient(client, store, patience_s=0.3)
+        began = time.monotonic()
+        assert {one.key for one in kept.complete(map(ask, range(3)))} == {0, 1, 2}
+        assert time.monotonic() - began >= 0.3
+    assert "Nothing came of them for 0 s; they are asked for here too." in caplog.text
+    assert len(store) == 3
+
+
+def test_a_run_that_is_left_early_holds_nothing_back(tmp_path: Path, store: ResponseStore) -> None:
+    left = CachedClient(ScriptedClient(upper), store).complete(map(ask, range(50)))
+    next(left)
+    left.close()  # type: ignore[attr-defined]
+    store.flush()
+    with ResponseStore(tmp_path / "answers.sqlite") as other:
+        done = run(ScriptedClient(upper), other, map(ask, range(50)))
+    assert len(done) == 50
+
+
+def test_what_failed_is_free_for_others(tmp_path: Path, store: ResponseStore) -> None:
+    failing = ScriptedClient(lambda _: Completion(-1, failure=Failure("timeout", "too late")))
+    assert all(one.failure for one in run(failing, store, map(ask, range(3))).values())
+    client = ScriptedClient(upper)
+    with ResponseStore(tmp_path / "answers.sqlite") as other:
+        assert len(run(client, other, map(ask, range(3)))) == 3
+    assert len(client.requests) == 3
