@@ -65,6 +65,8 @@ class BleuAccuracy:
     sweep: tuple[ThresholdPoint, ...]
     scores: tuple[float, ...]
     """One for each row in the order given; nan for a row without a reference."""
+    right: tuple[bool | None, ...]
+    """Whether each row reaches `threshold`; None for a row without a reference."""
     n: int
     """The rows that have a reference: the denominator of both shares."""
     n_unlabelled: int
@@ -120,6 +122,7 @@ def bleu_accuracy(
         threshold=threshold,
         sweep=tuple(_point(found, said, each, level) for each in thresholds),
         scores=tuple(scores),
+        right=tuple(None if math.isnan(each) else bool(_reached(each, threshold)) for each in scores),
         n=len(kept),
         n_unlabelled=unlabelled,
         n_unreferenced=len(golds) - len(kept),

@@ -147,6 +147,7 @@ def test_missing_predictions_are_wrong_and_rows_without_reference_are_left_out()
     assert found.coverage == wilson(1, 3)
     assert (found.n, found.n_unlabelled, found.n_unreferenced) == (3, 2, 1)
     assert math.isnan(found.scores[3])
+    assert found.right == (True, False, False, None)
 
 
 def test_no_rows_give_nan_and_zero_counts() -> None:
