@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 Form = Literal["label", "sentence", "json", "markdown", "preamble", "upper"]
-"""The bare answer, a sentence with it, a JSON object, Markdown, talk before and after it, the bare answer in capitals."""
+"""The bare answer, a sentence with it, a JSON object, Markdown, talk before and after it, the answer in capitals."""
 
 FORMS: tuple[Form, ...] = get_args(Form)
 
