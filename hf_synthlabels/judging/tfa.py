@@ -1,7 +1,7 @@
 """TFA: whether a metric minds the format of the answer, or of the judge's prompt (task- and format-agnostic).
 
 Two facets with one computation. Rows of the same answer in k formats (see `perturb`) show whether the format of the
-answer moves its score; rows of the same answer judged under k prompts or answer formats show it of the judge's protocol.
+answer moves its score; rows of one answer judged under k prompts or answer formats show it of the judge's protocol.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hf_synthlabels.statistics.rows import divided
 __all__ = ["TFA", "FormatTFA", "TaskTFA", "tfa"]
 
 ROUNDING = 1e-12
+"""A mean square below it, as a share of the squared numbers, is rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class FormatTFA:
     """One format's scores, each as draws: means over tasks, every task counting the same."""
 
     mean: Draws
+    mean_right: Draws
+    """Of the answers whose human score is 1."""
+    mean_wrong: Draws
+    """Of those whose human score is 0."""
     auc: Draws
     """P(score of a right answer in this format > score of a wrong answer in the house format)."""
     spearman: Draws
@@ -69,6 +74,8 @@ class TFA:
     """
     tasks: Mapping[str, TaskTFA]
     formats: Mapping[str, FormatTFA]
+    merged: int
+    """Cells (an answer in a format) with several scores, of which the mean was taken: perhaps `systems` is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ class _Table:
     house: int | None
     """The column of the house format, if the task has it."""
     formats: Ints
+    merged: int
 
 
 STATISTICS = ("icc", "icc_consistency", "item_share", "format_share", "residual_share", "flip", "flip_any", "auc")
@@ -121,7 +129,7 @@ def tfa(rows: AuditRows, resamples: Resamples, *, house: str | None = None, thre
     }
     for name in ("spearman", "system_kendall"):
         overall[f"tfa_{name}_range"] = _range([getattr(each, name) for each in formats.values()], size)
-    return TFA(overall, tasks, formats)
+    return TFA(overall, tasks, formats, sum(table.merged for table in tables.values()))
 
 
 def _table(rows: AuditRows, formats: Codes, task: int, home: int, resamples: Resamples) -> _Table:
@@ -142,6 +150,7 @@ def _table(rows: AuditRows, formats: Codes, task: int, home: int, resamples: Res
         resamples.groups[kept][first],
         int(at_home[0]) if at_home.size else None,
         columns,
+        int((count > 1).sum()),
     )
 
 
@@ -151,10 +160,11 @@ def _task(table: _Table, resamples: Resamples, threshold: float) -> TaskTFA:
     icc, consistency, shares = _variances(scores, groups, resamples.weights)
     flip, flip_any = _flips(scores >= threshold, groups, resamples.weights)
     auc = _auc(table, list(range(table.scores.shape[1])), resamples.weights)
-    return TaskTFA(int(whole.sum()), int((~whole).sum()), icc, consistency, *shares, flip, flip_any, auc)
+    item, form, residual = shares
+    return TaskTFA(int(whole.sum()), int((~whole).sum()), icc, consistency, item, form, residual, flip, flip_any, auc)
 
 
-def _variances(scores: Floats, groups: Ints, weights: Floats) -> tuple[Draws, Draws, list[Draws]]:
+def _variances(scores: Floats, groups: Ints, weights: Floats) -> tuple[Draws, Draws, tuple[Draws, Draws, Draws]]:
     """ICC(A,1), ICC(C,1) and the shares of items, formats and residual, from sums that add up over answers."""
     k = scores.shape[1]
     centred = scores - (scores.mean() if len(scores) else 0)
@@ -166,12 +176,13 @@ def _variances(scores: Floats, groups: Ints, weights: Floats) -> tuple[Draws, Dr
     rest = squares - mean - item_sum - format_sum
     degrees = np.where(n > 1, n - 1, np.nan)
     found = [item_sum / degrees, format_sum / (k - 1), rest / (degrees * (k - 1))]
-    items, formats, residual = (np.where(np.abs(part) < ROUNDING, 0.0, part) for part in found)
+    rounding = ROUNDING * (1 + np.abs(centred).max(initial=0) ** 2)
+    items, formats, residual = (np.where(np.abs(part) < rounding, 0.0, part) for part in found)
     agreement = divided(items - residual, items + (k - 1) * residual + divided(k * (formats - residual), n))
     consistency = divided(items - residual, items + (k - 1) * residual)
-    parts = [np.maximum((items - residual) / k, 0), np.maximum(divided(formats - residual, n), 0), residual]
-    total = np.sum(parts, axis=0)
-    return agreement, consistency, [divided(part, total) for part in parts]
+    item, form = np.maximum((items - residual) / k, 0), np.maximum(divided(formats - residual, n), 0)
+    total = item + form + residual
+    return agreement, consistency, (divided(item, total), divided(form, total), divided(residual, total))
 
 
 def _flips(verdicts: Bools, groups: Ints, weights: Floats) -> tuple[Draws, Draws]:
@@ -203,17 +214,25 @@ def _format(rows: AuditRows, formats: Codes, code: int, tables: Sequence[_Table]
     kept, size = formats.values == code, len(resamples.weights)
     here = Resamples(resamples.weights, resamples.groups[kept], resamples.clusters, resamples.level)
     order = cit(rows[kept], here).overall
-    means, aucs = [], []
+    found: dict[str, list[Draws]] = {"mean": [], "mean_right": [], "mean_wrong": [], "auc": []}
     for table in tables:
         for column in np.flatnonzero(table.formats == code):
-            known = ~np.isnan(table.scores[:, column])
-            columns = np.column_stack([np.ones(known.sum()), table.scores[known, column]])
-            sums = resamples.weights @ cluster_sums(columns, table.groups[known], resamples.weights.shape[1])
-            means.append(divided(sums[:, 1], sums[:, 0]))
-            aucs.append(_auc(table, [int(column)], resamples.weights))
-    return FormatTFA(
-        mean_over_tasks(means, size), mean_over_tasks(aucs, size), order["cit_spearman"], order["cit_system_kendall"]
-    )
+            scores = table.scores[:, column]
+            found["mean"].append(_mean(scores, table.groups, resamples.weights))
+            for name, human in (("mean_right", 1), ("mean_wrong", 0)):
+                which = table.human == human
+                found[name].append(_mean(scores[which], table.groups[which], resamples.weights))
+            found["auc"].append(_auc(table, [int(column)], resamples.weights))
+    means = {name: mean_over_tasks(draws, size) for name, draws in found.items()}
+    return FormatTFA(**means, spearman=order["cit_spearman"], system_kendall=order["cit_system_kendall"])
+
+
+def _mean(scores: Floats, groups: Ints, weights: Floats) -> Draws:
+    """The mean of the scores that there are."""
+    known = ~np.isnan(scores)
+    columns = np.column_stack([np.ones(known.sum()), scores[known]])
+    sums = weights @ cluster_sums(columns, groups[known], weights.shape[1])
+    return divided(sums[:, 1], sums[:, 0])
 
 
 def _range(draws: Sequence[Draws], size: int) -> Draws:
