@@ -22,6 +22,7 @@ from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.paired import McNemar, mcnemar
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
+from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIEstimate, PPIMethod, ppi_difference, ppi_mean
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.scale import scale_agreement
@@ -44,6 +45,7 @@ from hf_synthlabels.statistics.validation import validate
 
 __all__ = [
     "ERRORS",
+    "FEW_LABELS",
     "MEASURES",
     "METRICS",
     "NO_LABEL",
@@ -61,6 +63,8 @@ __all__ = [
     "KindAgreement",
     "McNemar",
     "Metric",
+    "PPIEstimate",
+    "PPIMethod",
     "ValidationReport",
     "VarianceComponents",
     "Verdict",
@@ -85,6 +89,8 @@ __all__ = [
     "mcnemar",
     "multilabel_agreement",
     "normalise_answer",
+    "ppi_difference",
+    "ppi_mean",
     "precision",
     "recall",
     "rows_to_fail",
