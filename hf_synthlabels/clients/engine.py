@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
 from hf_synthlabels.clients.chat import error_message, read_completion
+from hf_synthlabels.clients.fast_json import loads
 from hf_synthlabels.clients.headers import exhausted_s, retry_after_s
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
@@ -226,7 +226,7 @@ class Engine:
 
     def _read(self, request: Request, reply: Reply, *, first: bool) -> _Try:
         try:
-            completion = read_completion(request.key, json.loads(reply.content))
+            completion = read_completion(request.key, loads(reply.content))
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             words = f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
             self._breaker.failed(words)

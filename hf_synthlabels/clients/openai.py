@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
@@ -133,8 +133,8 @@ class OpenAIClient:
 
     def _serve(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
         try:
-            with old_objects_left_alone():
-                asyncio.run(self._run(requests, keep, outbox, stop))
+            with old_objects_left_alone(), asyncio.Runner(loop_factory=_fast_loop()) as runner:
+                runner.run(self._run(requests, keep, outbox, stop))
         except BaseException as error:
             outbox.end(error)
         else:
@@ -173,6 +173,15 @@ class OpenAIClient:
     def _without_key(self, text: str) -> str:
         key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
         return text.replace(key, "***") if key else text
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes an event loop at a third less of processor time; None where it can not be had, as on Windows."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def _nothing(completion: Completion) -> Commit | None:  # noqa: ARG001  nothing is kept of it

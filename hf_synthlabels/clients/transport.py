@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
+from hf_synthlabels.clients.fast_json import dumps
 from hf_synthlabels.errors import MissingKeyError
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class HttpTransport:
 
         assert self._session is not None
         try:
-            async with self._session.post(self._url, data=json.dumps(body).encode()) as response:
+            async with self._session.post(self._url, data=dumps(body)) as response:
                 return Reply(response.status, response.headers, await response.read())
         except TimeoutError:
             raise
