@@ -51,8 +51,8 @@ def test_systems_are_compared_by_their_means() -> None:
         means = []
         for column in (sample.scores, sample.human):
             table: dict[str, list[float]] = {}
-            for value, task, system in zip(column, sample.tasks, sample.systems, strict=True):
-                if task == "task 1":
+            for value, name, system in zip(column, sample.tasks, sample.systems, strict=True):
+                if name == "task 1":
                     table.setdefault(system, []).append(value)
             means.append([np.mean(table[system]) for system in sorted(table)])
         task = found.tasks["task 1"]

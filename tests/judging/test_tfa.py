@@ -73,7 +73,8 @@ def test_auc_holds_right_answers_in_any_format_against_wrong_ones_in_the_house_f
 
 def test_exact_match_fails_by_construction() -> None:
     # Right answers match in the first format only; wrong ones never: AUC = 1/k + (1 - 1/k) / 2.
-    table: Table = [[1.0, 0.0, 0.0]] * 4 + [[0.0, 0.0, 0.0]] * 4
+    table: Table = [[1.0, 0.0, 0.0] for _ in range(4)]
+    table += [[0.0, 0.0, 0.0] for _ in range(4)]
     out = found(table, [1.0] * 4 + [0.0] * 4).overall
     assert out["tfa_auc"][0] == pytest.approx(1 / 3 + 2 / 3 / 2)
     assert out["tfa_flip_any"][0] == 0.5
