@@ -24,6 +24,7 @@ from hf_synthlabels.statistics.paired import McNemar, mcnemar
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIEstimate, PPIMethod, ppi_difference, ppi_mean
 from hf_synthlabels.statistics.report import ValidationReport
+from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen
 from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.scale import scale_agreement
 from hf_synthlabels.statistics.scores import (
@@ -65,6 +66,7 @@ __all__ = [
     "Metric",
     "PPIEstimate",
     "PPIMethod",
+    "RoganGladen",
     "ValidationReport",
     "VarianceComponents",
     "Verdict",
@@ -93,6 +95,7 @@ __all__ = [
     "ppi_mean",
     "precision",
     "recall",
+    "rogan_gladen",
     "rows_to_fail",
     "rows_to_pass",
     "scale_agreement",

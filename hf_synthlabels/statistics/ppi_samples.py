@@ -72,7 +72,7 @@ class PlainSample:
         return float(self._tuned(self.labels[everyone], self.scores[everyone])[0]) if len(self.labels) else 0.0
 
     def mean(self) -> float:
-        """The others' score times lam, and what labels are above lam times their scores, on average; nan without labels."""
+        """The others' mean score, of which `lam` counts, put right by the labelled rows; nan without labels."""
         if not len(self.labels):
             return math.nan
         lam = self.lam
