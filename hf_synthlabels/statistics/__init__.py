@@ -4,6 +4,16 @@ from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agree
 from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
 from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.calibration import (
+    Affine,
+    Calibration,
+    CalibrationKind,
+    CrossFit,
+    Isotonic,
+    cross_fit,
+    fit_affine,
+    fit_isotonic,
+)
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
@@ -50,17 +60,22 @@ __all__ = [
     "MEASURES",
     "METRICS",
     "NO_LABEL",
+    "Affine",
     "Agreement",
     "ArmComparison",
     "ArmMetric",
     "Breakdown",
+    "Calibration",
+    "CalibrationKind",
     "ClassAgreement",
     "ConfusionMatrix",
+    "CrossFit",
     "Drawing",
     "Gate",
     "GateVerdict",
     "ICCKind",
     "Interval",
+    "Isotonic",
     "KindAgreement",
     "McNemar",
     "Metric",
@@ -80,9 +95,12 @@ __all__ = [
     "compare_arms",
     "confusion_counts",
     "coverage",
+    "cross_fit",
     "encode",
     "entity_agreement",
     "f1",
+    "fit_affine",
+    "fit_isotonic",
     "icc",
     "icc_bootstrap",
     "icc_interval",

@@ -118,9 +118,9 @@ def test_a_judge_of_another_scale_needs_no_clip() -> None:
         assert ends(other) == pytest.approx(ends(same), abs=1e-9)
         assert other.lam[0] == pytest.approx(same.lam[0] / factor)
     # Clipped at 1, a judge of a tenth of the scale can help but little; an opposite one is not used.
-    assert ppi_mean(human, 0.1 * judge).lam == (1,)
+    assert ppi_mean(human, 0.1 * judge).lam[0] == 1
     opposite = ppi_mean(human, -judge)
-    assert opposite.lam == (0,)
+    assert opposite.lam[0] == 0
     assert any("not used" in note for note in opposite.notes)
 
 
