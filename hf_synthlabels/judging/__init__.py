@@ -2,21 +2,56 @@
 
 from hf_synthlabels.judging.baselines import Scorer, score_table
 from hf_synthlabels.judging.bleu import BleuAccuracy, ThresholdPoint, answer_bleu, bleu_accuracy
+from hf_synthlabels.judging.columns import judge_features, judge_table, with_judge_features
+from hf_synthlabels.judging.extraction import Extraction, judged, read_reply
+from hf_synthlabels.judging.judge import Judge, Judged, items_of
+from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
+from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
+from hf_synthlabels.judging.pairwise import PairJudgment, PairsJudged, PairSummary, judge_pairs, stream_pairs
+from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.rubric import Rubric, read_rubric, rubric_path
 from hf_synthlabels.judging.scorers_bert import BertScore
 from hf_synthlabels.judging.scorers_model import EmbeddingSimilarity, RewardModel
 from hf_synthlabels.judging.scorers_text import Bleu, ExactMatch, Rouge
+from hf_synthlabels.judging.summary import JudgeSummary
 
 __all__ = [
+    "JUDGMENT_STATUSES",
     "BertScore",
     "Bleu",
     "BleuAccuracy",
     "EmbeddingSimilarity",
     "ExactMatch",
+    "Extraction",
+    "Item",
+    "Judge",
+    "JudgePrompt",
+    "JudgeSummary",
+    "Judged",
+    "Judgment",
+    "Jury",
+    "JuryJudged",
+    "JuryWeights",
+    "PairJudgment",
+    "PairSummary",
+    "PairsJudged",
     "RewardModel",
     "Rouge",
+    "Rubric",
     "Scorer",
     "ThresholdPoint",
     "answer_bleu",
     "bleu_accuracy",
+    "items_of",
+    "judge_features",
+    "judge_pairs",
+    "judge_table",
+    "judged",
+    "measured_weights",
+    "read_reply",
+    "read_rubric",
+    "rubric_path",
     "score_table",
+    "stream_pairs",
+    "with_judge_features",
 ]

@@ -1,0 +1,176 @@
+"""The judge's prompt: a rubric and what is to be judged become messages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from hf_synthlabels.annotation.quoting import UNSEEN, quoted, rendered
+from hf_synthlabels.clients import Message
+from hf_synthlabels.judging.rubric import Rubric
+
+__all__ = ["JUDGE_PROMPT_VERSION", "Item", "JudgePrompt"]
+
+JUDGE_PROMPT_VERSION = 1
+"""Rises with every change of how a prompt is put together beside its template."""
+
+TAGS = ("input", "reference", "answer", "response")
+
+UNIT_MARK = "\ufe55"
+"""A colon that no verdict has: it takes the place of the colon where the judged text states one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is judged: an answer, perhaps with what it answers, with references, with the answer it is compared with."""
+
+    prediction: str
+    references: tuple[str, ...] = ()
+    input: str = ""
+    other: str = ""
+    """The second answer, where two are compared."""
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """The columns, for clients that look a reply up; never sent."""
+
+
+@dataclass(frozen=True)
+class JudgePrompt:
+    """Everything that a rubric asks, the same for all items.
+
+    Args:
+        rubric: what is judged.
+        as_json: whether the verdict is asked for in JSON.
+        system: a system prompt in place of the packaged template; what the reply looks like is in it then.
+    """
+
+    rubric: Rubric
+    as_json: bool = False
+    system: str | None = None
+
+    def messages(self, item: Item, *, swapped: bool = False) -> tuple[Message, ...]:
+        """The conversation that asks for one verdict.
+
+        What is judged is put in once and never read as a template. Tags in it that look like the prompt's own, and
+        lines that look like a verdict, are defused: it can end no quotation and state no verdict.
+
+        Args:
+            item: what is judged.
+            swapped: whether the second of two answers is shown first.
+        """
+        parts: list[tuple[str, str]] = []
+        if item.input:
+            parts.append(("input", item.input))
+        if self.rubric.protocol == "joint":
+            parts += [("response 1", item.prediction), ("response 2", item.references[0])]
+        else:
+            parts += [("reference", reference) for reference in self._shown(item.references)]
+            if self.rubric.protocol == "pairwise":
+                first, second = (item.other, item.prediction) if swapped else (item.prediction, item.other)
+                parts += [("answer A", first), ("answer B", second)]
+            else:
+                parts.append(("answer", item.prediction))
+        content = "\n".join(quoted(tag, self._unmarked(text), TAGS) for tag, text in parts)
+        return (self._system_message(tuple(dict.fromkeys(tag for tag, _ in parts))), Message("user", content))
+
+    @cached_property
+    def response_schema(self) -> dict[str, Any]:
+        """The JSON schema of the reply; always the same object. The reason comes before the verdict."""
+        rubric, properties = self.rubric, {}
+        if rubric.reasoning:
+            properties["reason"] = {"type": "string"}
+        properties[rubric.verdict.name] = self._value_schema()
+        if rubric.protocol == "joint":
+            properties[f"reference_{rubric.verdict.name}"] = self._value_schema()
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    def fingerprint(self) -> str:
+        """A hash of the rendered prompt and the version of its construction; 16 hexadecimal digits."""
+        item = Item("", references=("",), input="?", other="")
+        content = "\x1e".join(f"{message.role}\x1f{message.content}" for message in self.messages(item))
+        return hashlib.sha256(f"{JUDGE_PROMPT_VERSION}\x1e{content}".encode()).hexdigest()[:16]
+
+    def _shown(self, references: Sequence[str]) -> Sequence[str]:
+        return () if self.rubric.reference == "never" else references
+
+    def _value_schema(self) -> dict[str, Any]:
+        answers = self.rubric.answers
+        if self.rubric.scale is None:
+            return {"type": "string", "enum": list(answers)}
+        if all(score.is_integer() for score in answers.values()):
+            return {"type": "integer", "enum": [int(score) for score in answers.values()]}
+        return {"type": "number", "enum": list(answers.values())}
+
+    def _unmarked(self, text: str) -> str:
+        """A text in which no line states a verdict."""
+        return self._marker.sub(rf"\g<1>{UNIT_MARK}", text)
+
+    @cached_property
+    def _marker(self) -> re.Pattern[str]:
+        verdict = self.rubric.verdict
+        unseen = rf"[{UNSEEN}]*+"
+        names = "|".join(unseen.join(map(re.escape, name)) for name in (verdict.name, *verdict.aliases))
+        # A short way from the beginning of a line, whatever decorates it; `score (1-5):` and `Score**:` too.
+        return re.compile(
+            rf"^([^\w\n]*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})[^\w\n:=：]*(?:\([^)\n]*\))?[^\w\n:=：]*)"
+            r"[:=：]",
+            re.I | re.M,
+        )
+
+    def _system_message(self, parts: tuple[str, ...]) -> Message:
+        known = self._systems.get(parts)
+        if known is None:
+            known = self._systems[parts] = Message("system", self._system_prompt(parts))
+        return known
+
+    @cached_property
+    def _systems(self) -> dict[tuple[str, ...], Message]:
+        return {}
+
+    def _system_prompt(self, parts: tuple[str, ...]) -> str:
+        if self.system is not None:
+            return self.system
+        rubric = self.rubric
+        scale = None if rubric.scale is None else f"{rubric.low:g} to {rubric.high:g}"
+        if rubric.scale is not None and rubric.scale.step != 1:
+            scale = f"{scale} in steps of {rubric.scale.step:g}"
+        return rendered(
+            "hf_synthlabels.judging",
+            "judge.txt",
+            instructions=" ".join(rubric.instructions.split()),
+            criteria=rubric.criteria,
+            scale=scale,
+            choices=rubric.choices,
+            parts=parts,
+            form=self._form(),
+        )
+
+    def _form(self) -> str:
+        """The sentences that end the prompt: what the reply looks like."""
+        rubric, name = self.rubric, self.rubric.verdict.name
+        before = "First give your reasons in a few sentences. " if rubric.reasoning else ""
+        value = "0" if rubric.scale is not None else '"..."'
+        what = "one number" if rubric.scale is not None else "one of: " + ", ".join(rubric.answers)
+        if self.as_json:
+            fields = {"reason": '"..."'} if rubric.reasoning else {}
+            fields[name] = value
+            if rubric.protocol == "joint":
+                fields[f"reference_{name}"] = value
+                what = "the number for response 1, then the number for response 2"
+            shape = ", ".join(f"{json.dumps(key)}: {content}" for key, content in fields.items())
+            reason = "the reason in a few sentences, then " if rubric.reasoning else ""
+            return f"Answer with a JSON object {{{shape}}} that holds {reason}{what}, and with nothing else."
+        if rubric.protocol == "joint":
+            what = "two numbers with a comma between them, first that of response 1, then that of response 2"
+        if not rubric.reasoning:
+            return f"Answer with {what}, and with nothing else."
+        return f"{before}Then end with a last line that begins with `{name}:` and has {what}, and nothing else."
