@@ -1,5 +1,7 @@
 """Rubric, judge, judgment and their audit, and the scorers that a judge is compared with."""
 
+from hf_synthlabels.judging.audit import AuditOptions, audit_metric
+from hf_synthlabels.judging.audit_report import Audit, Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.judging.baselines import Scorer, score_table
 from hf_synthlabels.judging.bleu import BleuAccuracy, ThresholdPoint, answer_bleu, bleu_accuracy
 from hf_synthlabels.judging.columns import judge_features, judge_table, with_judge_features
@@ -8,6 +10,7 @@ from hf_synthlabels.judging.judge import Judge, Judged, items_of
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
 from hf_synthlabels.judging.pairwise import PairJudgment, PairsJudged, PairSummary, judge_pairs, stream_pairs
+from hf_synthlabels.judging.perturb import PerturbedRow, Source, Wording, perturbed_rows, surface_forms, wrong_answer
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
 from hf_synthlabels.judging.rubric import Rubric, read_rubric, rubric_path
 from hf_synthlabels.judging.scorers_bert import BertScore
@@ -17,12 +20,16 @@ from hf_synthlabels.judging.summary import JudgeSummary
 
 __all__ = [
     "JUDGMENT_STATUSES",
+    "Audit",
+    "AuditOptions",
     "BertScore",
     "Bleu",
     "BleuAccuracy",
+    "Comparison",
     "EmbeddingSimilarity",
     "ExactMatch",
     "Extraction",
+    "FormatAudit",
     "Item",
     "Judge",
     "JudgePrompt",
@@ -32,15 +39,21 @@ __all__ = [
     "Jury",
     "JuryJudged",
     "JuryWeights",
+    "MetricAudit",
     "PairJudgment",
     "PairSummary",
     "PairsJudged",
+    "PerturbedRow",
     "RewardModel",
     "Rouge",
     "Rubric",
     "Scorer",
+    "Source",
+    "TaskAudit",
     "ThresholdPoint",
+    "Wording",
     "answer_bleu",
+    "audit_metric",
     "bleu_accuracy",
     "items_of",
     "judge_features",
@@ -48,10 +61,13 @@ __all__ = [
     "judge_table",
     "judged",
     "measured_weights",
+    "perturbed_rows",
     "read_reply",
     "read_rubric",
     "rubric_path",
     "score_table",
     "stream_pairs",
+    "surface_forms",
     "with_judge_features",
+    "wrong_answer",
 ]

@@ -26,10 +26,10 @@ from hf_synthlabels.judging.audit_rows import AuditRows, Bools, Floats, numbers
 from hf_synthlabels.judging.cat import cat
 from hf_synthlabels.judging.cit import cit
 from hf_synthlabels.judging.resampling import Draws, Resamples, draw_clusters
-from hf_synthlabels.judging.tfa import TFA, tfa
+from hf_synthlabels.judging.tfa import NAMES, TFA, tfa
 from hf_synthlabels.statistics import Drawing, Interval, wilson
 
-__all__ = ["LENGTH", "AuditOptions", "audit", "audit_rows"]
+__all__ = ["LENGTH", "AuditOptions", "audit_metric", "audit_rows"]
 
 LENGTH = "length"
 """The name of the baseline that the column of lengths makes."""
@@ -71,7 +71,7 @@ class _Found:
     rows: int
 
 
-def audit(
+def audit_metric(
     scores: Sequence[float | None],
     human: Sequence[float | None],
     tasks: Sequence[Hashable],
@@ -126,7 +126,7 @@ def audit_rows(
     *,
     n_unreferenced: int = 0,
 ) -> Audit:
-    """`audit` of rows that are read already; each of `baselines` has the shape (rows,), nan where it has no score.
+    """`audit_metric` of rows that are read already; each of `baselines` has the shape (rows,), nan where it has no score.
 
     Raises:
         ConfigError: `options.house` is not one of the formats.
@@ -169,7 +169,10 @@ def _find(rows: AuditRows, resamples: Resamples, options: AuditOptions) -> _Foun
         if formats is not None and name in formats.tasks:
             for each in ("icc", "icc_consistency", "flip", "auc"):
                 tasks[name][each] = getattr(formats.tasks[name], each)
-    draws = dict(within.overall) | dict(across.overall) | dict(formats.overall if formats else {})
+    draws = dict(within.overall) | dict(across.overall)
+    if rows.formats is not None:
+        nothing = dict.fromkeys(NAMES, np.full(len(resamples.weights), np.nan))
+        draws |= nothing if formats is None else formats.overall
     if not _unit(rows):
         # A length can not be held against a human score, or a threshold.
         for found in (draws, *tasks.values()):
@@ -253,6 +256,8 @@ def _reasons(rows: AuditRows, found: _Found, resamples: Resamples) -> dict[str, 
     out |= _task_reasons(rows, found)
     if len(found.tasks) < 2:
         out["cat"] = "there is only one task with scores: nothing to compare across"
+    elif "all" not in out and np.isnan(found.draws["cat_transfer"][0]):
+        out["cat_transfer"] = "the human means of all tasks are equal: there is nothing to predict"
     if found.tfa is None:
         out["tfa"] = "`formats` is missing or names one format only: there is nothing to compare"
     else:
@@ -268,8 +273,10 @@ def _task_reasons(rows: AuditRows, found: _Found) -> dict[str, str]:
             out[f"cit:{name}"] = "all human scores of the task are equal: it is left out"
         elif np.ptp(rows.scores[here]) == 0:
             out[f"cit:{name}"] = "all scores of the task are equal: its correlations count as 0"
-        elif np.isnan(task["system_kendall"][0]):
-            out[f"cit_system:{name}"] = "agreement on systems needs `systems`, three or more in the task that differ"
+        elif rows.systems is not None and np.isnan(task["system_kendall"][0]):
+            out[f"cit_system:{name}"] = "it needs three or more systems in the task whose means differ"
+    if rows.systems is None:
+        out["cit_system"] = "`systems` is missing"
     return out
 
 

@@ -18,7 +18,7 @@ from hf_synthlabels.judging.pairs import Side, pair_sums
 from hf_synthlabels.judging.resampling import Draws, Resamples, cluster_sums
 from hf_synthlabels.statistics.rows import divided
 
-__all__ = ["TFA", "FormatTFA", "TaskTFA", "tfa"]
+__all__ = ["NAMES", "TFA", "FormatTFA", "TaskTFA", "tfa"]
 
 ROUNDING = 1e-12
 """A mean square below it, as a share of the squared numbers, is rounding."""
@@ -93,6 +93,10 @@ class _Table:
 
 
 STATISTICS = ("icc", "icc_consistency", "item_share", "format_share", "residual_share", "flip", "flip_any", "auc")
+RANGES = ("spearman", "system_kendall")
+
+NAMES = (*(f"tfa_{name}" for name in STATISTICS), *(f"tfa_{name}_range" for name in RANGES))
+"""The statistics of `TFA.overall`."""
 
 
 def tfa(rows: AuditRows, resamples: Resamples, *, house: str | None = None, threshold: float = 0.5) -> TFA:
@@ -127,7 +131,7 @@ def tfa(rows: AuditRows, resamples: Resamples, *, house: str | None = None, thre
     overall = {
         f"tfa_{name}": mean_over_tasks([getattr(task, name) for task in tasks.values()], size) for name in STATISTICS
     }
-    for name in ("spearman", "system_kendall"):
+    for name in RANGES:
         overall[f"tfa_{name}_range"] = _range([getattr(each, name) for each in formats.values()], size)
     return TFA(overall, tasks, formats, sum(table.merged for table in tables.values()))
 

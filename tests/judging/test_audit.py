@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit import AuditOptions, audit
+from hf_synthlabels.judging.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit_report import Comparison, decide
 from hf_synthlabels.judging.perturb import Source, perturbed_rows
 from hf_synthlabels.statistics import Drawing, Interval
@@ -28,14 +28,14 @@ def noisy(human: list[float], noise: float, seed: int) -> list[float]:
 def test_a_good_metric_passes_against_a_bad_one_and_the_bad_one_fails() -> None:
     columns = made(1, items=40)
     good, bad = noisy(columns.human, 0.05, 1), noisy(columns.human, 0.6, 2)
-    places = {"items": columns.items, "systems": columns.systems}
-    found = audit(good, columns.human, columns.tasks, **places, baselines={"bad": bad}, options=FEW)
+    places: dict[str, Any] = {"items": columns.items, "systems": columns.systems}
+    found = audit_metric(good, columns.human, columns.tasks, **places, baselines={"bad": bad}, options=FEW)
     assert found.verdicts == {"cit": "pass", "cat": "pass", "tfa": "not_computed"}
     assert {each.statistic for each in found.comparisons} == {
         *("cit_kendall", "cat_offset", "cat_transfer", "cat_dr2", "cat_cross_excess")
     }
     assert all(each.difference.low > 0 for each in found.comparisons)
-    other = audit(bad, columns.human, columns.tasks, **places, baselines={"good": good}, options=FEW)
+    other = audit_metric(bad, columns.human, columns.tasks, **places, baselines={"good": good}, options=FEW)
     assert other.verdicts["cit"] == "fail"
     # The differences are the same draws, turned around.
     for ours, theirs in zip(found.comparisons, other.comparisons, strict=True):
@@ -46,7 +46,7 @@ def test_a_good_metric_passes_against_a_bad_one_and_the_bad_one_fails() -> None:
 def test_differences_are_paired_so_equal_metrics_are_never_apart() -> None:
     columns = made(2)
     twin = list(columns.scores)
-    found = audit(
+    found = audit_metric(
         columns.scores, columns.human, columns.tasks, items=columns.items, baselines={"twin": twin}, options=FEW
     )
     for each in found.comparisons:
@@ -59,7 +59,7 @@ def test_unscored_rows_are_coverage_and_comparisons_use_the_rows_of_both() -> No
     scores: list[float | None] = list(columns.scores)
     for place in range(0, 40, 4):
         scores[place] = None  # of task 0's 40 rows, 30 have a score
-    found = audit(
+    found = audit_metric(
         scores, columns.human, columns.tasks, items=columns.items, baselines={"all": columns.scores}, options=FEW
     )
     first, second, _ = found.metric.tasks
@@ -77,7 +77,7 @@ def test_rows_without_a_human_score_are_left_out_and_counted() -> None:
     columns = made(4)
     human: list[float | None] = list(columns.human)
     human[0], human[1] = None, math.nan
-    found = audit(columns.scores, human, columns.tasks, options=FEW)
+    found = audit_metric(columns.scores, human, columns.tasks, options=FEW)
     assert found.n_unreferenced == 2
     assert found.metric.coverage.n == len(human) - 2
 
@@ -85,7 +85,7 @@ def test_rows_without_a_human_score_are_left_out_and_counted() -> None:
 def test_lengths_are_a_baseline_that_is_not_held_against_human_scores() -> None:
     columns = made(5)
     lengths = [float(100 + place % 7) for place in range(len(columns.scores))]
-    found = audit(columns.scores, columns.human, columns.tasks, lengths=lengths, options=FEW)
+    found = audit_metric(columns.scores, columns.human, columns.tasks, lengths=lengths, options=FEW)
     assert math.isnan(found.baselines["length"].scores["cat_offset"].estimate)
     assert "not from 0 to 1" in found.baselines["length"].reasons["cat_offset"]
     offset = [each for each in found.comparisons if each.statistic == "cat_offset"]
@@ -100,12 +100,12 @@ def test_perturbed_answers_show_exact_match_failing_and_a_blind_judge_passing() 
     judge = [min(1.0, max(0.0, (0.8 if row.right else 0.2) + random.gauss(0, 0.1))) for row in rows]
     human, tasks = [float(row.right) for row in rows], ["sst2"] * len(rows)
     places: dict[str, Any] = {"items": [row.item for row in rows], "formats": [row.form for row in rows]}
-    found = audit(judge, human, tasks, **places, baselines={"exact_match": exact}, options=FEW)
+    found = audit_metric(judge, human, tasks, **places, baselines={"exact_match": exact}, options=FEW)
     assert found.verdicts["tfa"] == "pass"
     # One of six forms matches: AUC = 1/6 + 5/6 / 2.
     assert found.baselines["exact_match"].scores["tfa_auc"].estimate == pytest.approx(7 / 12)
     assert found.metric.formats["json"].mean_right.estimate == pytest.approx(0.8, abs=0.05)
-    turned = audit(exact, human, tasks, **places, baselines={"judge": judge}, options=FEW)
+    turned = audit_metric(exact, human, tasks, **places, baselines={"judge": judge}, options=FEW)
     assert turned.verdicts["tfa"] == "fail"
 
 
@@ -116,7 +116,7 @@ def test_a_baseline_that_the_format_can_not_reach_is_not_compared_by_format() ->
     scores = noisy(human, 0.1, 1) + noisy(human, 0.1, 2)
     lengths = [float(place) for place in range(20)]
     items = [str(place) for place in range(20)]
-    found = audit(
+    found = audit_metric(
         scores,
         human * 2,
         ["t"] * 40,
@@ -131,7 +131,7 @@ def test_a_baseline_that_the_format_can_not_reach_is_not_compared_by_format() ->
 
 def test_per_task_numbers_and_formats_are_there() -> None:
     columns = made(6)
-    found = audit(columns.scores, columns.human, columns.tasks, items=columns.items, options=FEW)
+    found = audit_metric(columns.scores, columns.human, columns.tasks, items=columns.items, options=FEW)
     task = found.metric.tasks[1]
     scores, human = of_task(columns, "task 1")
     assert task.name == "task 1"
@@ -144,7 +144,8 @@ def test_per_task_numbers_and_formats_are_there() -> None:
 def test_equal_inputs_give_equal_outputs_and_json_holds_all() -> None:
     columns = made(7)
     one, two = (
-        audit(columns.scores, columns.human, columns.tasks, lengths=columns.scores, options=FEW) for _ in range(2)
+        audit_metric(columns.scores, columns.human, columns.tasks, lengths=columns.scores, options=FEW)
+        for _ in range(2)
     )
     text = json.dumps(one.to_dict(), allow_nan=False)
     assert text == json.dumps(two.to_dict(), allow_nan=False)
@@ -167,7 +168,7 @@ def test_what_can_not_be_computed_is_nan_with_the_reason(
     case: tuple[str, list[float | None], list[float | None], list[str], str, str],
 ) -> None:
     _, scores, human, tasks, key, reason = case
-    found = audit(scores, human, tasks, baselines={"other": list(human)}, options=FEW)
+    found = audit_metric(scores, human, tasks, baselines={"other": list(human)}, options=FEW)
     assert reason in found.reasons[key]
     assert found.verdicts["tfa"] == "not_computed"
     json.dumps(found.to_dict(), allow_nan=False)
@@ -191,18 +192,18 @@ def test_a_property_passes_only_when_every_comparison_does() -> None:
 
 def test_wrong_columns_and_options_are_named() -> None:
     with pytest.raises(DataError, match="`tasks` has 1 rows and `scores` 2"):
-        audit([0.1, 0.2], [0.1, 0.2], ["a"])
+        audit_metric([0.1, 0.2], [0.1, 0.2], ["a"])
     with pytest.raises(DataError, match=r"`scores` has 4.0 in row 1: give scores from 0 \(worst\) to 1"):
-        audit([0.1, 4], [0.1, 0.2], ["a", "a"])
+        audit_metric([0.1, 4], [0.1, 0.2], ["a", "a"])
     with pytest.raises(DataError, match="`human` has 'high' in row 0: give numbers"):
-        audit([0.1], ["high"], ["a"])  # type: ignore[list-item]
+        audit_metric([0.1], ["high"], ["a"])  # type: ignore[list-item]
     with pytest.raises(DataError, match="`tasks` has None in row 0"):
-        audit([0.1], [0.1], [None])
+        audit_metric([0.1], [0.1], [None])
     with pytest.raises(DataError, match="`rouge` has 1 rows"):
-        audit([0.1, 0.2], [0.1, 0.2], ["a", "a"], baselines={"rouge": [0.1]})
+        audit_metric([0.1, 0.2], [0.1, 0.2], ["a", "a"], baselines={"rouge": [0.1]})
     with pytest.raises(ConfigError, match="`baselines` has 'length' and `lengths` is given"):
-        audit([0.1], [0.1], ["a"], lengths=[1], baselines={"length": [1]})
+        audit_metric([0.1], [0.1], ["a"], lengths=[1], baselines={"length": [1]})
     with pytest.raises(ConfigError, match="`house` is 'json'"):
-        audit([0.1], [0.1], ["a"], options=AuditOptions(house="json"))
+        audit_metric([0.1], [0.1], ["a"], options=AuditOptions(house="json"))
     with pytest.raises(ConfigError, match="`threshold` is 6: give a number from 0 to 1"):
         AuditOptions(threshold=6)
