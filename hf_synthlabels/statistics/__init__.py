@@ -14,9 +14,20 @@ from hf_synthlabels.statistics.calibration import (
     fit_affine,
     fit_isotonic,
 )
+from hf_synthlabels.statistics.chance import (
+    KappaWeights,
+    Labels,
+    Scale,
+    cohen_kappa,
+    gwet_ac1,
+    gwet_ac2,
+    krippendorff_alpha,
+    scott_pi,
+)
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
+from hf_synthlabels.statistics.credits import CREDITS, mean_difference, row_credits
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
 from hf_synthlabels.statistics.icc import (
@@ -55,6 +66,7 @@ from hf_synthlabels.statistics.scores import (
 from hf_synthlabels.statistics.validation import validate
 
 __all__ = [
+    "CREDITS",
     "ERRORS",
     "FEW_LABELS",
     "MEASURES",
@@ -76,12 +88,15 @@ __all__ = [
     "ICCKind",
     "Interval",
     "Isotonic",
+    "KappaWeights",
     "KindAgreement",
+    "Labels",
     "McNemar",
     "Metric",
     "PPIEstimate",
     "PPIMethod",
     "RoganGladen",
+    "Scale",
     "ValidationReport",
     "VarianceComponents",
     "Verdict",
@@ -92,6 +107,7 @@ __all__ = [
     "bootstrap",
     "cluster_bootstrap",
     "cluster_draws",
+    "cohen_kappa",
     "compare_arms",
     "confusion_counts",
     "coverage",
@@ -101,12 +117,16 @@ __all__ = [
     "f1",
     "fit_affine",
     "fit_isotonic",
+    "gwet_ac1",
+    "gwet_ac2",
     "icc",
     "icc_bootstrap",
     "icc_interval",
     "kappa",
+    "krippendorff_alpha",
     "macro_f1",
     "mcnemar",
+    "mean_difference",
     "multilabel_agreement",
     "normalise_answer",
     "ppi_difference",
@@ -114,12 +134,14 @@ __all__ = [
     "precision",
     "recall",
     "rogan_gladen",
+    "row_credits",
     "rows_to_fail",
     "rows_to_pass",
     "scale_agreement",
     "scaled_rows_to_fail",
     "scaled_rows_to_pass",
     "score",
+    "scott_pi",
     "seed_scores",
     "support",
     "text_agreement",
