@@ -13,8 +13,11 @@ from hf_synthlabels.labels.numbers import WORDS
 
 __all__ = ["NUMBER", "Said", "read_score", "read_two", "said_number"]
 
-NUMBER = rf"(?:(?<![\w.,])[-+−])?(?:(?<![\w.])\d+(?:[.,]\d+)?|(?<![\w.])\.\d+)(?![\w]|[.,]\d)|\b(?:{'|'.join(WORDS)})\b"
-"""A number in digits or in a word. A sign counts only where no word stands before it, so that 3-4 is no 3 and -4."""
+NUMBER = (
+    rf"(?:(?<![\w.,])[-+−])?(?:(?<![\w.])\d++(?:[.,]\d++)?|(?<![\w.])\.\d++)(?![\w]|[.,]\d)|\b(?:{'|'.join(WORDS)})\b"
+)
+"""A number in digits or in a word; what repeats is never given back, so that no reply takes longer than its length. A
+sign counts only where no word stands before it, so that 3-4 is no 3 and -4."""
 
 UNITS = r"(?:\s*[-–]?\s*(?:stars?|points?|pts?|sterne?n?|punkten?|étoiles?|estrellas?))?"
 OF = (
@@ -23,7 +26,7 @@ OF = (
 )
 OUT_OF = re.compile(rf"({NUMBER}){UNITS}{OF}({NUMBER}){UNITS}", re.I)
 BETWEEN = r"\s*(?:[-–—−~]|\bto\b|\bor\b|\bbis\b|\boder\b|\bou\b|\bà\b|\band\b|\bthrough\b)\s*(?:an?\s+)?"
-LOOSE = rf"\d+(?:[.,]\d+)?|\b(?:{'|'.join(WORDS)})\b"
+LOOSE = rf"(?<!\d)\d++(?:[.,]\d++)?|\b(?:{'|'.join(WORDS)})\b"
 RANGE = re.compile(rf"(?<![\w.,])({LOOSE}){UNITS}{BETWEEN}({LOOSE})(?![\w%])", re.I)
 PERCENT = re.compile(r"\d\s*(?:%|percent\b|per cent\b)", re.I)
 HALF = re.compile(rf"({LOOSE})\s*(?:½|\s+and\s+a\s+half\b|\s+and\s+one[- ]half\b)", re.I)
@@ -77,6 +80,7 @@ def read_two(rubric: Rubric, text: str) -> tuple[Said, Said]:
 
 def _plain(text: str) -> str:
     """A text in which each digit, dash and letter has one form."""
+    text = re.sub(r"[^\S\n]+", " ", text)
     text = HALF.sub(lambda match: f"{said_number(match[1]) + 0.5:g}", text)
     return unicodedata.normalize("NFKC", text.replace("½", "0.5")).replace("*", "").replace("`", "").replace("_", " ")
 
