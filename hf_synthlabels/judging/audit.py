@@ -126,7 +126,7 @@ def audit_rows(
     *,
     n_unreferenced: int = 0,
 ) -> Audit:
-    """`audit_metric` of rows that are read already; each of `baselines` has the shape (rows,), nan where it has no score.
+    """`audit_metric` of rows that are read; each of `baselines` has the shape (rows,), nan where it has no score.
 
     Raises:
         ConfigError: `options.house` is not one of the formats.

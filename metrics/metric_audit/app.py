@@ -14,8 +14,8 @@ from hf_synthlabels.statistics import Drawing
 TITLE = "Metric audit"
 ABOUT = (
     "Is a metric comparable within tasks (CIT), across tasks (CAT) and blind to format (TFA), more than a baseline? "
-    "Give a table as CSV with the columns `score`, `human` and `task`, and, as you have them, `item`, `format`, `system` "
-    "and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); an empty cell is no score."
+    "Give a table as CSV with the columns `score`, `human` and `task`, and, as you have them, `item`, `format`, "
+    "`system` and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); an empty cell is none."
 )
 EXAMPLE = """score,human,task,item,rouge1
 0.1,0.0,summary,s1,0.3
