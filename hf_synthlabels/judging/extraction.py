@@ -141,7 +141,7 @@ def _judged_once(rubric: Rubric, extraction: Extraction, completion: Completion)
     if "logprobs" in extraction.rungs and score is not None:
         expected = _expected(rubric, completion, score)
         mass = None if expected is None else expected.mass
-        if expected is not None and expected.mass >= extraction.least_mass:
+        if expected is not None and expected.mass >= extraction.least_mass - 1e-9:
             score, rung = expected.score, "logprobs"
         elif extraction.low_mass == "unscored":
             seen = "no log-probabilities" if mass is None else f"a mass of {mass:.3f} on the score tokens"
