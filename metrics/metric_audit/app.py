@@ -15,7 +15,7 @@ TITLE = "Metric audit"
 ABOUT = (
     "Is a metric comparable within tasks (CIT), across tasks (CAT) and blind to format (TFA), more than a baseline? "
     "Give a table as CSV with the columns `score`, `human` and `task`, and, as you have them, `item`, `format`, "
-    "`system` and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); an empty cell is none."
+    "`system` and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); empty is none."
 )
 EXAMPLE = """score,human,task,item,rouge1
 0.1,0.0,summary,s1,0.3
@@ -38,11 +38,7 @@ def audited(table: str, resamples: int) -> tuple[str, list[list[str]], list[list
     """The verdicts in words, a table of the statistics and one of the comparisons."""
     rows = list(csv.DictReader(io.StringIO(table.strip())))
     if not rows or any(name not in rows[0] for name in NEEDED):
-        return (
-            f"The first line must name the columns, {', '.join(NEEDED)} among them, and rows must follow.",
-            EMPTY,
-            EMPTY,
-        )
+        return f"The first line must name columns, {', '.join(NEEDED)} among them; rows follow it.", EMPTY, EMPTY
     if len(rows) > LARGEST:
         return f"The page takes {LARGEST:,} rows; install hf-synthlabels for more.", EMPTY, EMPTY
     if any(None in row or None in row.values() for row in rows):
