@@ -189,14 +189,24 @@ def study(
 ) -> None:
     """Train a student on human and on LLM labels, test both on the same human-labelled rows, and report.
 
-    Started again after an interruption, it trains only what is missing.
+    A study file with `annotators` compares ways to ask, or teachers, on human-labelled rows instead.
+    Started again after an interruption, it does only what is missing.
 
     Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
     """
     from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import Study, run_study
+    from hf_synthlabels.studies import AnnotatorStudy, compare_annotators, read_study, run_study
 
-    result = run_study(Study.from_yaml(config), output, progress=_tell)
+    asked = read_study(config)
+    if isinstance(asked, AnnotatorStudy):
+        compared = compare_annotators(asked, progress=_tell)
+        print(compared)
+        output.mkdir(parents=True, exist_ok=True)
+        file = output / "annotators.json"
+        file.write_text(compared.to_json(), encoding="utf-8")
+        print(f"written: {file}")
+        return
+    result = run_study(asked, output, progress=_tell)
     print(result)
     for file in write_report(result, output):
         print(f"written: {file}")

@@ -12,6 +12,7 @@ from hf_synthlabels.annotation.recipe import DATA_VARIABLE, Output, Recipe, Sour
 from hf_synthlabels.annotation.registration import register_builder
 from hf_synthlabels.annotation.replay import Replay, export_answers, stored_keys
 from hf_synthlabels.annotation.selection import ExampleSelection
+from hf_synthlabels.annotation.source import load_source
 from hf_synthlabels.annotation.strategy import Strategy
 from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
 from hf_synthlabels.annotation.tally import Tally
@@ -42,6 +43,7 @@ __all__ = [
     "export_answers",
     "home",
     "load",
+    "load_source",
     "plan",
     "provenance",
     "read_recipe",

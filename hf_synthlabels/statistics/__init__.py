@@ -16,7 +16,6 @@ from hf_synthlabels.statistics.calibration import (
 )
 from hf_synthlabels.statistics.chance import (
     KappaWeights,
-    Labels,
     Scale,
     cohen_kappa,
     gwet_ac1,

@@ -6,17 +6,16 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement import agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
-from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values, feature_kind
+from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import Gate
 from hf_synthlabels.statistics.kinds import kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
+from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rows import Drawing
 
@@ -126,8 +125,8 @@ def _choices(
     dataset: Table, human: str, llm: str, names: Sequence[str] | None, drawing: Drawing
 ) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix]:
     """Agreement of one name per row: its scores, the rows that were counted, and the confusion matrix."""
-    human_labels, human_names = _labels(dataset, human)
-    llm_labels, llm_names = _labels(dataset, llm)
+    human_labels, human_names = read_names(dataset, human)
+    llm_labels, llm_names = read_names(dataset, llm)
     if len(human_labels) != len(llm_labels):
         raise DataError(
             f"`{human}` has {len(human_labels):,} rows and `{llm}` {len(llm_labels):,}: give one each per row."
@@ -149,52 +148,6 @@ def _choices(
     return KindAgreement(intervals, scores.classes), counts, matrix
 
 
-def _labels(dataset: Table, column: str) -> tuple[list[str | None], Sequence[str] | None]:
-    """The labels of a column as names, and the names of its ClassLabel if it is one."""
-    values = column_values(dataset, column)
-    names = class_names(column_feature(dataset, column))
-    # A column has few distinct values: each is read once. The type is part of the key because 1 == 1.0 == True.
-    readings: dict[tuple[type, Any], str | None] = {}
-    labels = []
-    for row, value in enumerate(values):
-        try:
-            key = (type(value), value)
-            if key not in readings:
-                readings[key] = _name(value, names)
-            labels.append(readings[key])
-        except (TypeError, ValueError):
-            raise DataError(
-                f"`{column}` has {value!r} in row {row:,}, which is not one label: "
-                f"give a name{f' or a number below {len(names)}' if names else ''}, or None."
-            ) from None
-    return labels, names
-
-
-def _name(value: Any, names: Sequence[str] | None) -> str | None:
-    """The label name that a value stands for, or None.
-
-    Raises:
-        TypeError: the value is neither a text nor a whole number nor missing.
-        ValueError: it is a number that the ClassLabel does not have.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    # pandas writes a missing value as nan.
-    if value is None or (isinstance(value, float) and value != value):
-        return None
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, int):
-        raise TypeError
-    if names is None:
-        return str(value)
-    if value == NO_LABEL:
-        return None
-    if not 0 <= value < len(names):
-        raise ValueError
-    return names[value]
-
-
 def _occurring(*columns: list[str | None]) -> list[str]:
     return sorted({label for labels in columns for label in labels if label is not None})
 
@@ -204,7 +157,7 @@ def _statuses(dataset: Table, llm: str, status: str | None) -> dict[str, int] | 
     column = _status_column(dataset, llm, status)
     if column is None:
         return None
-    labels, _ = _labels(dataset, column)
+    labels, _ = read_names(dataset, column)
     counts = Counter("(none)" if label is None else label for label in labels)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 

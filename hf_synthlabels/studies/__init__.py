@@ -1,12 +1,16 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
+from hf_synthlabels.studies.annotators import AnnotatorReport, AnnotatorResult, compare_annotators
 from hf_synthlabels.studies.comparison import compare, run_study
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
 from hf_synthlabels.studies.rows import validation_sample
-from hf_synthlabels.studies.study import Reference, RowSelection, Study
+from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study, read_study
 
 __all__ = [
     "SCORES",
+    "AnnotatorReport",
+    "AnnotatorResult",
+    "AnnotatorStudy",
     "Arm",
     "ClassScores",
     "Reference",
@@ -14,6 +18,8 @@ __all__ = [
     "Study",
     "StudyReport",
     "compare",
+    "compare_annotators",
+    "read_study",
     "run_study",
     "validation_sample",
 ]

