@@ -1,6 +1,7 @@
 """Agreement of labels with human ones, and how sure it is: pure functions of arrays, on numpy and scipy only."""
 
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
+from hf_synthlabels.statistics.alt_test import AltTest, AnnotatorTest, alternative_annotator_test
 from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
 from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
@@ -26,7 +27,7 @@ from hf_synthlabels.statistics.chance import (
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
-from hf_synthlabels.statistics.credits import CREDITS, mean_difference, row_credits
+from hf_synthlabels.statistics.credits import CREDITS, row_credits
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
 from hf_synthlabels.statistics.icc import (
@@ -40,7 +41,7 @@ from hf_synthlabels.statistics.icc import (
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
 from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
-from hf_synthlabels.statistics.paired import McNemar, mcnemar
+from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIEstimate, PPIMethod, ppi_difference, ppi_mean
 from hf_synthlabels.statistics.report import ValidationReport
@@ -73,6 +74,8 @@ __all__ = [
     "NO_LABEL",
     "Affine",
     "Agreement",
+    "AltTest",
+    "AnnotatorTest",
     "ArmComparison",
     "ArmMetric",
     "Breakdown",
@@ -89,7 +92,6 @@ __all__ = [
     "Isotonic",
     "KappaWeights",
     "KindAgreement",
-    "Labels",
     "McNemar",
     "Metric",
     "PPIEstimate",
@@ -102,6 +104,7 @@ __all__ = [
     "accuracy",
     "accuracy_answered",
     "agreement",
+    "alternative_annotator_test",
     "answer_agreement",
     "bootstrap",
     "cluster_bootstrap",

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.statistics.answers import token_f1
 from hf_synthlabels.statistics.codes import NO_LABEL, Floats, encode
 from hf_synthlabels.statistics.columns import Table
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.kinds import label_columns
 from hf_synthlabels.statistics.reading import read_label, read_names
 
-__all__ = ["CREDITS", "mean_difference", "row_credits"]
+__all__ = ["CREDITS", "row_credits"]
 
 CREDITS = {
     "text-classification": "right or wrong",
@@ -63,36 +60,6 @@ def row_credits(dataset: Table, schema: LabelSchema, *, human: str, llm: str, to
         if said is not None:
             earned[row] = 0.0 if answer is None or row in columns.unlabelled else credit(said, answer)
     return earned
-
-
-def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
-    """The mean of a - b over the same rows, each from 0 to 1, with an interval.
-
-    Half a row that a alone gets right, half a row that b alone does, and a row where they agree are added: without
-    them, rows that never differ would seem to prove that none ever does (Agresti & Min 2005, for pairs of
-    proportions). The ends are z standard errors around the mean of what is then there.
-
-    Args:
-        a: credits of the first annotator, shape (rows,); rows where either is nan are left out.
-        b: credits of the second.
-        level: confidence level.
-
-    Raises:
-        DataError: the lengths differ.
-    """
-    if len(a) != len(b):
-        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give credits of the same rows.")
-    differences = (a - b)[~np.isnan(a - b)]
-    n = len(differences)
-    method = "normal, with two pseudo-rows"
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, level, method, 0)
-    mean = float(differences.mean())
-    centre = float(differences.sum()) / (n + 2)
-    square = (float((differences**2).sum()) + 1.0) / (n + 2)
-    reach = normal_quantile(level) * math.sqrt(max(square - centre**2, 0.0) / (n + 2))
-    low, high = max(-1.0, centre - reach), min(1.0, centre + reach)
-    return Interval(mean, min(low, mean), max(high, mean), level, method, n)
 
 
 def _credit_of(kind: str, scale: Scale | None) -> Callable[[Any, Any], float]:

@@ -1,7 +1,8 @@
-"""McNemar: whether one of two annotators is right more often than the other on the same rows."""
+"""Pairs: whether one of two annotators is right more often than the other on the same rows, and by how much."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.codes import NO_LABEL, Ints
+from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 
-__all__ = ["McNemar", "mcnemar"]
+__all__ = ["McNemar", "mcnemar", "mean_difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,33 @@ def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[An
     discordant = only_a + only_b
     p_value = float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
     return McNemar(int((right_a & right_b).sum()), only_a, only_b, int((~right_a & ~right_b).sum()), p_value)
+
+
+def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
+    """The mean of a - b over the same rows, each from 0 to 1, with an interval.
+
+    Half a row that a alone gets right, half a row that b alone does, and a row where they agree are added: without
+    them, rows that never differ would seem to prove that none ever does (Agresti & Min 2005, for pairs of
+    proportions). The ends are z standard errors around the mean of what is then there.
+
+    Args:
+        a: credits of the first annotator, shape (rows,); rows where either is nan are left out.
+        b: credits of the second.
+        level: confidence level.
+
+    Raises:
+        DataError: the lengths differ.
+    """
+    if len(a) != len(b):
+        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give credits of the same rows.")
+    differences = (a - b)[~np.isnan(a - b)]
+    n = len(differences)
+    method = "normal, with two pseudo-rows"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0)
+    mean = float(differences.mean())
+    centre = float(differences.sum()) / (n + 2)
+    square = (float((differences**2).sum()) + 1.0) / (n + 2)
+    reach = normal_quantile(level) * math.sqrt(max(square - centre**2, 0.0) / (n + 2))
+    low, high = max(-1.0, centre - reach), min(1.0, centre + reach)
+    return Interval(mean, min(low, mean), max(high, mean), level, method, n)
