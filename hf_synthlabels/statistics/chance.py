@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.codes import Floats, Ints
 from hf_synthlabels.statistics.confusion import confusion_counts
-from hf_synthlabels.statistics.ratings import rating_table
+from hf_synthlabels.statistics.ratings import Labels, label_codes, rating_table
 from hf_synthlabels.statistics.scale import quadratic_kappa
 from hf_synthlabels.statistics.scores import kappa
 
 __all__ = [
     "KappaWeights",
-    "Labels",
     "Scale",
     "cohen_kappa",
     "gwet_ac1",
@@ -27,9 +26,6 @@ __all__ = [
     "krippendorff_alpha",
     "scott_pi",
 ]
-
-Labels = ArrayLike | Sequence[Sequence[Any]]
-"""Shape (items, raters): names or numbers; None or nan where a rating is missing."""
 
 Scale = Literal["nominal", "ordinal", "interval", "ratio"]
 SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "interval", "ratio")
@@ -60,7 +56,7 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
     """
     if scale not in SCALES:
         raise ConfigError(f"`scale` is {scale!r}: give one of {', '.join(SCALES)}.")
-    table = _codes(ratings)[0] if scale == "nominal" else rating_table(ratings)
+    table = label_codes(ratings)[0] if scale == "nominal" else rating_table(ratings)
     if scale == "ratio" and (table < 0).any():
         raise DataError("`ratings` holds numbers below 0: they are on no ratio scale; take 'interval'.")
     given = (~np.isnan(table)).sum(axis=1)
@@ -165,7 +161,7 @@ def cohen_kappa(
         raise DataError(f"`a` has shape {first.shape} and `b` {second.shape}: give one each per item.")
     pairs = np.column_stack([first, second])
     if weights is None:
-        table, names = _codes(pairs)
+        table, names = label_codes(pairs)
         both = table[~np.isnan(table).any(axis=1)].astype(np.int64)
         return float(kappa(confusion_counts(both[:, 0], both[:, 1], len(names))))
     power = _power(weights)
@@ -177,23 +173,9 @@ def cohen_kappa(
     return 1 - float(np.abs(x - y).mean()) / apart if apart > 0 else math.nan
 
 
-def _codes(ratings: Labels, categories: Iterable[Any] | None = None) -> tuple[Floats, list[Any]]:
-    """Ratings as positions in the list of names, nan where one is missing, and that list."""
-    cells = np.array(ratings, dtype=object) if not isinstance(ratings, np.ndarray) else ratings.astype(object)
-    if cells.ndim != 2:
-        raise DataError(f"`ratings` has shape {cells.shape}: give a table of items x raters.")
-    flat = [None if value != value else value for value in cells.ravel().tolist()]
-    known = list(dict.fromkeys(value for value in flat if value is not None) if categories is None else categories)
-    place: dict[Any, float] = {name: float(code) for code, name in enumerate(known)}
-    place[None] = math.nan
-    if unknown := [value for value in flat if value not in place]:
-        raise ConfigError(f"`categories` is {known!r} and a rating is {unknown[0]!r}: add it.")
-    return np.array([place[value] for value in flat], dtype=np.float64).reshape(cells.shape), known
-
-
 def _counts(ratings: Labels, categories: Iterable[Any] | None = None) -> tuple[Ints, list[Any]]:
     """How many raters gave each item each name, shape (items, names); items without a rating are left out."""
-    table, names = _codes(ratings, categories)
+    table, names = label_codes(ratings, categories)
     counts = np.zeros((len(table), len(names)), dtype=np.int64)
     for code in range(len(names)):
         counts[:, code] = (table == code).sum(axis=1)
@@ -229,12 +211,14 @@ def _beyond(observed: float, expected: float) -> float:
 
 def _distances(a: Floats, b: Floats, scale: Scale) -> Floats:
     if scale == "nominal":
-        return (a != b).astype(np.float64)
+        differ: Floats = (a != b).astype(np.float64)
+        return differ
     if scale == "ratio":
         total = a + b
         quotients: Floats = np.divide(a - b, total, out=np.zeros_like(total), where=total > 0)
         return quotients**2
-    return (a - b) ** 2
+    squares: Floats = (a - b) ** 2
+    return squares
 
 
 def _expected(values: Floats, scale: Scale) -> float:

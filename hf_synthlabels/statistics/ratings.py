@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.codes import Floats
 
-__all__ = ["Numbers", "Ratings", "number_column", "rating_table"]
+__all__ = ["Labels", "Numbers", "Ratings", "label_codes", "number_column", "rating_table"]
 
 Numbers = ArrayLike | Sequence[float | None]
 """One number per row; nan or None where there is none."""
 
 Ratings = ArrayLike | Sequence[Sequence[float | None]]
 """Shape (items, raters); nan or None where a rating is missing."""
+
+Labels = ArrayLike | Sequence[Sequence[Any]]
+"""Shape (items, raters): names or numbers; None or nan where a rating is missing."""
 
 
 def rating_table(ratings: Ratings) -> Floats:
@@ -29,6 +34,29 @@ def rating_table(ratings: Ratings) -> Floats:
     if table.ndim != 2:
         raise DataError(f"`ratings` has shape {table.shape}: give a table of items x raters.")
     return table
+
+
+def label_codes(ratings: Labels, categories: Iterable[Any] | None = None) -> tuple[Floats, list[Any]]:
+    """Ratings as positions in a list of names, nan where one is missing, and that list.
+
+    Args:
+        ratings: names or numbers, shape (items, raters).
+        categories: the names; by default those that occur, in the order in which they do.
+
+    Raises:
+        DataError: `ratings` has not two dimensions.
+        ConfigError: a rating is not among `categories`.
+    """
+    cells = np.array(ratings, dtype=object)
+    if cells.ndim != 2:
+        raise DataError(f"`ratings` has shape {cells.shape}: give a table of items x raters.")
+    flat = [None if value != value else value for value in cells.ravel().tolist()]
+    known = list(dict.fromkeys(value for value in flat if value is not None) if categories is None else categories)
+    place: dict[Any, float] = {name: float(code) for code, name in enumerate(known)}
+    place[None] = math.nan
+    if unknown := [value for value in flat if value not in place]:
+        raise ConfigError(f"`categories` is {known!r} and a rating is {unknown[0]!r}: add it.")
+    return np.array([place[value] for value in flat], dtype=np.float64).reshape(cells.shape), known
 
 
 def number_column(values: Numbers, field: str) -> Floats:
