@@ -44,6 +44,7 @@ from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIEstimate, PPIMethod, ppi_difference, ppi_mean
+from hf_synthlabels.statistics.precision_power import LabelPlan, labels_for_mean, labels_for_share, plan_labels
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen
 from hf_synthlabels.statistics.rows import Drawing
@@ -92,6 +93,7 @@ __all__ = [
     "Isotonic",
     "KappaWeights",
     "KindAgreement",
+    "LabelPlan",
     "McNemar",
     "Metric",
     "PPIEstimate",
@@ -126,11 +128,14 @@ __all__ = [
     "icc_interval",
     "kappa",
     "krippendorff_alpha",
+    "labels_for_mean",
+    "labels_for_share",
     "macro_f1",
     "mcnemar",
     "mean_difference",
     "multilabel_agreement",
     "normalise_answer",
+    "plan_labels",
     "ppi_difference",
     "ppi_mean",
     "precision",
