@@ -39,6 +39,7 @@ from hf_synthlabels.statistics.icc import (
     variance_components,
 )
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
+from hf_synthlabels.statistics.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
@@ -126,6 +127,7 @@ __all__ = [
     "icc",
     "icc_bootstrap",
     "icc_interval",
+    "judge_agreement",
     "kappa",
     "krippendorff_alpha",
     "labels_for_mean",

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.cluster import cluster_codes
 from hf_synthlabels.statistics.codes import Floats, Ints
 from hf_synthlabels.statistics.ratings import Numbers, number_column
 
@@ -201,9 +202,7 @@ def _pairs(scores: Numbers, labels: Numbers) -> tuple[Floats, Floats]:
 def _deal(used: np.ndarray, clusters: ArrayLike | None, folds: int, seed: int) -> Ints:
     """The part of each used row, -1 for the others; parts differ by at most one row, or cluster, in size."""
     part = np.full(len(used), -1, dtype=np.int64)
-    units = np.arange(len(used)) if clusters is None else np.asarray(clusters)
-    if units.shape != used.shape:
-        raise DataError(f"`clusters` has shape {units.shape} and there are {len(used):,} rows: give one for each.")
+    units = np.arange(len(used)) if clusters is None else cluster_codes(clusters, len(used))
     names, place = np.unique(units[used], return_inverse=True)
     if len(names) < 2:
         what = "rows" if clusters is None else "clusters"

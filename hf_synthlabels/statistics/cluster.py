@@ -13,7 +13,7 @@ from hf_synthlabels.statistics.codes import Ints
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 from hf_synthlabels.statistics.rows import Drawing
 
-__all__ = ["cluster_bootstrap", "cluster_draws"]
+__all__ = ["cluster_bootstrap", "cluster_codes", "cluster_draws"]
 
 RowStatistic = Callable[[Ints], float]
 """A statistic of the rows with these positions; a row that was drawn twice stands there twice."""
@@ -62,22 +62,36 @@ def cluster_draws(clusters: ArrayLike, drawing: Drawing | None = None) -> Iterat
     return _draws(_members(clusters), drawing or Drawing())
 
 
-def _members(clusters: ArrayLike) -> list[Ints]:
-    """The row positions of each cluster, clusters in the order of their values."""
+def cluster_codes(clusters: ArrayLike, rows: int | None = None) -> Ints:
+    """Clusters as numbers from 0, in the order of their values, shape (rows,).
+
+    Args:
+        clusters: as in `cluster_bootstrap`.
+        rows: how many there must be.
+
+    Raises:
+        DataError: as in `cluster_bootstrap`, or there are not as many as there are rows.
+    """
     values = np.asarray(clusters)
     if values.ndim != 1:
         raise DataError(f"`clusters` has shape {values.shape}: give one cluster for each row.")
-    if values.size == 0:
-        return []
-    missing = np.array([value is None or value != value for value in values.tolist()])
-    if missing.any():
-        raise DataError(f"`clusters` is missing in {int(missing.sum()):,} rows: give each row its cluster.")
+    if rows is not None and len(values) != rows:
+        raise DataError(f"`clusters` has shape {values.shape} and there are {rows:,} rows: give one for each.")
+    if missing := sum(value is None or value != value for value in values.tolist()):
+        raise DataError(f"`clusters` is missing in {missing:,} rows: give each row its cluster.")
     try:
-        _, place = np.unique(values, return_inverse=True)
+        return np.unique(values, return_inverse=True)[1].astype(np.int64)
     except TypeError as error:
         raise DataError(
             "`clusters` mixes values that can not be compared: give numbers only or strings only."
         ) from error
+
+
+def _members(clusters: ArrayLike) -> list[Ints]:
+    """The row positions of each cluster, clusters in the order of their values."""
+    place = cluster_codes(clusters)
+    if place.size == 0:
+        return []
     order = np.argsort(place, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.cluster import cluster_bootstrap
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_codes
 from hf_synthlabels.statistics.codes import Floats, check_level
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.ratings import Ratings, rating_table
@@ -129,9 +129,7 @@ def icc_bootstrap(
     _check_kind(kind)
     table = rating_table(ratings)
     whole = ~np.isnan(table).any(axis=1)
-    groups = np.arange(len(table)) if clusters is None else np.asarray(clusters)
-    if groups.shape != (len(table),):
-        raise DataError(f"`clusters` has shape {groups.shape} and there are {len(table):,} items: give one for each.")
+    groups = np.arange(len(table)) if clusters is None else cluster_codes(clusters, len(table))
     kept = table[whole]
     return cluster_bootstrap(lambda rows: _icc(_mean_squares(kept[rows]), kind), groups[whole], drawing)
 

@@ -12,7 +12,7 @@ from scipy import stats
 from hf_synthlabels.statistics.codes import Floats, Ints
 from hf_synthlabels.statistics.rows import divided
 
-__all__ = ["weighted_kendall", "weighted_pearson", "weighted_spearman"]
+__all__ = ["weighted_kendall", "weighted_pearson", "weighted_ranks", "weighted_spearman"]
 
 MOST_PAIRS = 2000
 """Distinct pairs up to which all pairs of pairs are held in memory: 2000 squared are 32 MB."""
@@ -33,7 +33,7 @@ def weighted_pearson(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
 
 def weighted_spearman(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     """Spearman's rho of each resample: Pearson's r of the mean ranks."""
-    return weighted_pearson(counts, _ranks(counts, x), _ranks(counts, y))
+    return weighted_pearson(counts, weighted_ranks(counts, x), weighted_ranks(counts, y))
 
 
 def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
@@ -49,7 +49,7 @@ def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     return divided(concordance, np.sqrt((pairs - ties_x) * (pairs - ties_y)))
 
 
-def _ranks(counts: Ints | Floats, values: Floats) -> Floats:
+def weighted_ranks(counts: Ints | Floats, values: Floats) -> Floats:
     """The mean rank of each distinct pair in each resample, shape (R, C)."""
     _, level = np.unique(values, return_inverse=True)
     order = np.argsort(level, kind="stable")
