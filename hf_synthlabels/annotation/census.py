@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
-from hf_synthlabels.annotation.rehearsal import Rehearsal
 from hf_synthlabels.clients import Request, ResponseStore, estimate_message_tokens, estimate_tokens
 from hf_synthlabels.clients.spending import most_prompt_tokens
 from hf_synthlabels.clients.tokens import TokenRatio
 
-__all__ = ["Census"]
+__all__ = ["Census", "Rehearsed"]
 
 LOOKUP_ROWS = 500
+
+
+class Rehearsed(Protocol):
+    """Whoever knows what would be asked for some rows."""
+
+    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
+        """The requests, with the keys of their answers in the response store."""
 
 
 @dataclass(slots=True)
@@ -47,7 +53,7 @@ class Census:
         """Different requests; equal ones are sent once."""
         return len(self._keys)
 
-    def add(self, rehearsal: Rehearsal, rows: Any) -> None:
+    def add(self, rehearsal: Rehearsed, rows: Any) -> None:
         """Count the requests of some rows."""
         self.rows += len(rows)
         pending = self._new(rehearsal, rows)
@@ -87,7 +93,7 @@ class Census:
             default=0,
         )
 
-    def _new(self, rehearsal: Rehearsal, rows: Any) -> Iterator[tuple[Request, str]]:
+    def _new(self, rehearsal: Rehearsed, rows: Any) -> Iterator[tuple[Request, str]]:
         """The requests that were not made before."""
         for request, key in rehearsal.requests(rows):
             digest = bytes.fromhex(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,14 @@ from hf_synthlabels.clients.spending import LEAST_CHUNK
 from hf_synthlabels.labels import Label, LabelSchema
 
 __all__ = [
+    "Opened",
     "causal_client",
     "home",
     "make_prompt",
     "metered",
     "nearest_examples",
     "open_annotator",
+    "open_client",
     "open_server",
     "sampling",
     "store_path",
@@ -150,28 +153,57 @@ def open_annotator(
             window_rows=window_rows,
         )
 
-    if client is None and recipe.teacher.client in ("embedding", "recorded"):
-        # What is computed in no time, or looked up, is not kept.
-        yield annotator(_local_client(recipe, prompt, features), prompt)
+    if client is None and recipe.teacher.client == "embedding":
+        # What is computed in no time is not kept.
+        yield annotator(_embedding_client(recipe, prompt), prompt)
+        return
+    with open_client(recipe, features, client=client, store=store) as opened:
+        asked = prompt if opened.as_json is None else make_prompt(recipe, as_json=opened.as_json)
+        yield annotator(opened.client, asked, opened.window_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A client that is ready to be asked."""
+
+    client: ChatClient
+    as_json: bool | None = None
+    """Whether the endpoint's form of answers is JSON; None where the recipe alone says so."""
+    window_rows: int | None = None
+    """Rows that may wait for an earlier one; None for as many as usual."""
+
+
+@contextmanager
+def open_client(
+    recipe: Recipe,
+    features: Mapping[str, Any],
+    *,
+    client: ChatClient | None = None,
+    store: ResponseStore | None = None,
+) -> Iterator[Opened]:
+    """The client of a recipe, of any kind that reads prompts or has recorded answers; see `open_annotator`."""
+    if client is None and recipe.teacher.client == "recorded":
+        # What is looked up is not kept.
+        yield Opened(_recorded_client(recipe, features))
         return
     if client is None and recipe.teacher.client == "transformers":
-        client = causal_client(recipe, schema)
+        client = causal_client(recipe, recipe.schema_of_labels())
     elif client is None:
         # A missing key is told before a store is made.
         read_key(recipe.teacher.api_key_env)
     with ResponseStore(store_path()) if store is None else nullcontext(store) as answers:
         if client is not None:
-            yield annotator(CachedClient(client, answers), prompt)
+            yield Opened(CachedClient(client, answers))
             return
         with metered(recipe, answers) as meter:
             server = open_server(recipe, answers, meter)
-            prompt = make_prompt(recipe, as_json=server.sampling.response_format != "text")
+            as_json = server.sampling.response_format != "text"
             if not recipe.teacher.batch:
-                yield annotator(CachedClient(server, answers), prompt)
+                yield Opened(CachedClient(server, answers), as_json)
                 return
             batches = batch_client(server, answers, recipe.teacher.api_key_env)
             kept = CachedClient(batches, answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
-            yield annotator(kept, prompt, BATCH_WINDOW_ROWS)
+            yield Opened(kept, as_json, BATCH_WINDOW_ROWS)
             batches.collect()
 
 
@@ -278,13 +310,15 @@ def _example(example: Example, prompt: Prompt) -> tuple[str | tuple[str, str], L
     return row.text, label
 
 
-def _local_client(recipe: Recipe, prompt: Prompt, features: Mapping[str, Any]) -> ChatClient:
+def _embedding_client(recipe: Recipe, prompt: Prompt) -> ChatClient:
+    examples = [_example(example, prompt) for example in prompt.examples]
+    columns = (prompt.form.columns[0], prompt.form.columns[1]) if prompt.form.pair else None
+    model = recipe.model() or DEFAULT_ENCODER
+    return EmbeddingClient(prompt.schema, model=model, examples=examples, columns=columns)
+
+
+def _recorded_client(recipe: Recipe, features: Mapping[str, Any]) -> ChatClient:
     teacher = recipe.teacher
-    if teacher.client == "embedding":
-        examples = [_example(example, prompt) for example in prompt.examples]
-        columns = (prompt.form.columns[0], prompt.form.columns[1]) if prompt.form.pair else None
-        model = recipe.model() or DEFAULT_ENCODER
-        return EmbeddingClient(prompt.schema, model=model, examples=examples, columns=columns)
     # A recorded column of codes is read by its own names.
     names = getattr(features.get(str(teacher.column)), "names", None)
     file = None if teacher.file is None else recipe.resolve(teacher.file)

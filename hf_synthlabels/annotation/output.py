@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-__all__ = ["Written", "annotate_to_files"]
+__all__ = ["TableWriter", "Written", "annotate_to_files", "checked_output", "opened_file", "split_path"]
 
 SUFFIXES = (".parquet", ".jsonl")
 
@@ -38,7 +38,9 @@ class Written:
     """How the labels were made: the provenance, which also stands beside the file."""
 
 
-class _Writer(Protocol):
+class TableWriter(Protocol):
+    """What rows are written with."""
+
     def write(self, table: pa.Table) -> None:
         """Append some rows."""
 
@@ -58,18 +60,33 @@ def annotate_to_files(recipe: Recipe, output: str | Path) -> list[Written]:
         DataError: the file is of another kind.
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
+    target = checked_output(output)
+    splits = load_source(recipe, streaming=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, rows in splits.items():
+        path = split_path(target, str(name), len(splits))
+        written.append(Written(str(name), path, _annotate_split(recipe, rows, str(name), path)))
+    return written
+
+
+def checked_output(output: str | Path) -> Path:
+    """The file that rows are written to as they come.
+
+    Raises:
+        DataError: it is of another kind.
+    """
     target = Path(output)
     if target.suffix not in SUFFIXES:
         raise DataError(
             f"`output` {target.name!r} can not be written as it comes. Name a {' or '.join(SUFFIXES)} file."
         )
-    splits = load_source(recipe, streaming=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, rows in splits.items():
-        path = target if len(splits) == 1 else target.with_name(f"{target.stem}-{name}{target.suffix}")
-        written.append(Written(str(name), path, _annotate_split(recipe, rows, str(name), path)))
-    return written
+    return target
+
+
+def split_path(target: Path, split: str, splits: int) -> Path:
+    """The file of one split: the target itself, or with the split's name where there are several."""
+    return target if splits == 1 else target.with_name(f"{target.stem}-{split}{target.suffix}")
 
 
 def _annotate_split(recipe: Recipe, rows: datasets.IterableDataset, name: str, path: Path) -> dict[str, Any]:
@@ -79,7 +96,7 @@ def _annotate_split(recipe: Recipe, rows: datasets.IterableDataset, name: str, p
     with (
         open_annotator(recipe, rows.features) as annotator,
         shown_progress(recipe, annotator, total=None, what=name) as progress,
-        _opened(path, features) as writer,
+        opened_file(path, features) as writer,
     ):
         tables = rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
         for table in annotated_tables(annotator, tables, needed_columns(recipe), recipe.output, progress):
@@ -91,7 +108,7 @@ def _annotate_split(recipe: Recipe, rows: datasets.IterableDataset, name: str, p
 
 
 @contextmanager
-def _opened(path: Path, features: datasets.Features) -> Iterator[_Writer]:
+def opened_file(path: Path, features: datasets.Features) -> Iterator[TableWriter]:
     """A writer to a file that has its name only when it is complete."""
     part = path.with_name(path.name + ".part")
     if path.suffix == ".parquet":

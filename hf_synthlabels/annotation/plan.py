@@ -18,7 +18,7 @@ from hf_synthlabels.annotation.source import load_source, needed_columns
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["Plan", "plan"]
+__all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan"]
 
 EXACT_ROWS = 100_000
 """Of sources up to this many rows every request is looked up, to know how many answers are stored already."""
@@ -116,7 +116,7 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
     splits = load_source(wanted)
     rows = sum(len(part) for part in splits.values())
     if wanted.teacher.client != "openai":
-        return _free(wanted, rows)
+        return free_plan(wanted, rows, rows * wanted.teacher.draws)
     generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
         form = known_form(wanted, store)
@@ -127,12 +127,13 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
             asked = part.select_columns(needed_columns(wanted))
             if not exact:
                 asked = asked.select(
-                    _drawn(len(part), sample * len(part) // rows, wanted.task.rows_per_call, generator)
+                    drawn_rows(len(part), sample * len(part) // rows, wanted.task.rows_per_call, generator)
                 )
             census.add(rehearsal, asked)
         history = History.read(store, wanted)
     notes = _notes(wanted, rows, census, history, exact=exact, probed=form is not None)
-    return _plan(wanted, rows, census, history, notes)
+    asked_per_row = wanted.teacher.draws / wanted.task.rows_per_call
+    return made_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
 
 
 def _notes(
@@ -157,7 +158,19 @@ def _notes(
     return tuple(notes)
 
 
-def _plan(recipe: Recipe, rows: int, census: Census, history: History, notes: tuple[str, ...]) -> Plan:
+def made_plan(
+    recipe: Recipe, rows: int, census: Census, history: History, notes: tuple[str, ...], *, asked_per_row: float
+) -> Plan:
+    """A plan from what was counted and from what earlier runs came to.
+
+    Args:
+        recipe: whose model, limits, prices and budget count.
+        rows: of the source.
+        census: of their requests, or of a sample of them.
+        history: of the recipe's name.
+        notes: what the numbers do not tell.
+        asked_per_row: requests that a row makes.
+    """
     scale = rows / census.rows
     requests, stored = round(census.requests * scale), round(census.stored * scale)
     ratio = census.ratio()
@@ -170,7 +183,7 @@ def _plan(recipe: Recipe, rows: int, census: Census, history: History, notes: tu
         most_prompt_tokens=census.most_prompt_tokens(),
         seen_answer_tokens=census.answer_tokens(),
     )
-    affordable, asked_per_row = forecast.affordable_requests, recipe.teacher.draws / recipe.task.rows_per_call
+    affordable = forecast.affordable_requests
     low_tokens, likely_tokens, high_tokens = forecast.answer_tokens
     low_usd, likely_usd, high_usd = forecast.costs
     return Plan(
@@ -196,12 +209,13 @@ def _plan(recipe: Recipe, rows: int, census: Census, history: History, notes: tu
     )
 
 
-def _free(recipe: Recipe, rows: int) -> Plan:
+def free_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
+    """The plan of a recipe that asks no server."""
     return Plan(
         recipe=recipe.name,
         model=recipe.teacher.model,
         rows=rows,
-        requests=rows * recipe.teacher.draws,
+        requests=requests,
         stored=0,
         sampled=0,
         prompt_tokens=0,
@@ -216,7 +230,7 @@ def _free(recipe: Recipe, rows: int) -> Plan:
     )
 
 
-def _drawn(rows: int, wanted: int, together: int, generator: random.Random) -> list[int]:
+def drawn_rows(rows: int, wanted: int, together: int, generator: random.Random) -> list[int]:
     """Rows of a sample, in order: whole calls where several are asked together, so that they stay the same calls."""
     calls = -(-rows // together)
     chosen = sorted(generator.sample(range(calls), min(calls, max(1, wanted // together))))
