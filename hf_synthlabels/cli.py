@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli
+from hf_synthlabels import batches_cli, cache_cli, judge_cli
 from hf_synthlabels.errors import DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
@@ -161,6 +161,9 @@ def validate(
         _write(output, report.to_json())
     if report.gate is not None and report.gate.verdict != "pass":
         raise typer.Exit(1)
+
+
+app.command()(judge_cli.judge)
 
 
 @app.command()

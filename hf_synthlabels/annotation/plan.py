@@ -18,7 +18,7 @@ from hf_synthlabels.annotation.source import load_source, needed_columns
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan"]
+__all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan", "plan_notes"]
 
 EXACT_ROWS = 100_000
 """Of sources up to this many rows every request is looked up, to know how many answers are stored already."""
@@ -131,12 +131,12 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
                 )
             census.add(rehearsal, asked)
         history = History.read(store, wanted)
-    notes = _notes(wanted, rows, census, history, exact=exact, probed=form is not None)
+    notes = plan_notes(wanted, rows, census, history, exact=exact, probed=form is not None)
     asked_per_row = wanted.teacher.draws / wanted.task.rows_per_call
     return made_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
 
 
-def _notes(
+def plan_notes(
     recipe: Recipe, rows: int, census: Census, history: History, *, exact: bool, probed: bool
 ) -> tuple[str, ...]:
     """What the numbers do not tell."""

@@ -7,6 +7,8 @@ from hf_synthlabels.judging.bleu import BleuAccuracy, ThresholdPoint, answer_ble
 from hf_synthlabels.judging.columns import judge_features, judge_table, with_judge_features
 from hf_synthlabels.judging.extraction import Extraction, judged, read_reply
 from hf_synthlabels.judging.judge import Judge, Judged, items_of
+from hf_synthlabels.judging.judge_file import JudgeFile, read_judge
+from hf_synthlabels.judging.judge_run import JudgedSplit, judge_to_files, plan_judge
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
 from hf_synthlabels.judging.pairwise import PairJudgment, PairsJudged, PairSummary, judge_pairs, stream_pairs
@@ -32,9 +34,11 @@ __all__ = [
     "FormatAudit",
     "Item",
     "Judge",
+    "JudgeFile",
     "JudgePrompt",
     "JudgeSummary",
     "Judged",
+    "JudgedSplit",
     "Judgment",
     "Jury",
     "JuryJudged",
@@ -59,9 +63,12 @@ __all__ = [
     "judge_features",
     "judge_pairs",
     "judge_table",
+    "judge_to_files",
     "judged",
     "measured_weights",
     "perturbed_rows",
+    "plan_judge",
+    "read_judge",
     "read_reply",
     "read_rubric",
     "rubric_path",

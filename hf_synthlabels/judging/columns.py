@@ -67,7 +67,7 @@ def with_judge_features(
 
 
 def judge_table(
-    judgments: Sequence[Judgment] | Sequence[PairJudgment], rubric: Rubric, column: str = "judge", *, draws: int = 1
+    judgments: Sequence[Judgment | PairJudgment], rubric: Rubric, column: str = "judge", *, draws: int = 1
 ) -> pa.Table:
     """The judge columns of some rows as an Arrow table."""
     import pyarrow as pa
