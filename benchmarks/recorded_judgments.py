@@ -5,8 +5,8 @@ elsewhere: the score may stand in a sentence. Nothing is written beside the data
 
 * SummEval (Fabbri et al. 2021): 100 articles x 12 systems, four qualities, three experts each; GPT-4-0314 in one answer
   format, gpt-3.5-turbo-0301 in five (recorded by Shen et al. 2023, arXiv:2305.13091).
-* Topical-Chat (Gopalakrishnan et al. 2019): 60 dialogues x 6 replies; 20 draws of gpt-3.5 in four prompt styles (recorded
-  by Chiang and Lee 2023, arXiv:2310.05657).
+* Topical-Chat (Gopalakrishnan et al. 2019): 60 dialogues x 6 replies; 20 draws of gpt-3.5 in four prompt styles
+  (recorded by Chiang and Lee 2023, arXiv:2310.05657).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ __all__ = [
     "dialogues",
     "summaries",
     "summary_replies",
+    "summary_texts",
 ]
 
 Floats = NDArray[np.float64]
@@ -64,8 +65,12 @@ class Summary:
     system: str
     text: str
     references: tuple[str, ...]
-    human: dict[str, float]
-    """The mean of three experts, from 1 to 5, by quality."""
+    experts: dict[str, tuple[float, ...]]
+    """What each of three experts said, from 1 to 5, by quality."""
+
+    def human(self, quality: str) -> float:
+        """The experts' mean."""
+        return float(np.mean(self.experts[quality]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +95,21 @@ def summaries(data: Path) -> list[Summary]:
             continue
         for line in text.splitlines():
             row = json.loads(line)
-            experts = row["expert_annotations"]
-            human = {quality: float(np.mean([each[quality] for each in experts])) for quality in QUALITIES}
-            out.append(Summary(row["id"], row["model_id"], row["decoded"], tuple(row["references"]), human))
+            said = {quality: tuple(each[quality] for each in row["expert_annotations"]) for quality in QUALITIES}
+            out.append(Summary(row["id"], row["model_id"], row["decoded"], tuple(row["references"]), said))
     return sorted(out, key=lambda each: each.system)
 
 
 def summary_replies(data: Path, judge: str, quality: str, form: str, of: list[Summary]) -> Floats:
     """A judge's scores of summaries, from 1 to 5; nan where a reply says none."""
     rubric = _rubric(quality, form)
-    said: dict[tuple[str, str], float] = {}
+    scores = [read_reply(rubric, text).score for text in summary_texts(data, judge, quality, form, of)]
+    return np.array([np.nan if score is None else score for score in scores])
+
+
+def summary_texts(data: Path, judge: str, quality: str, form: str, of: list[Summary]) -> list[str]:
+    """A judge's replies on summaries, as they came."""
+    said: dict[tuple[str, str], str] = {}
     for name, text in _members(data):
         parts = name.split("/")
         if "eval_model_generations" not in parts or parts[-3] != judge or parts[-1] != f"{quality}_{form}.txt":
@@ -108,9 +118,8 @@ def summary_replies(data: Path, judge: str, quality: str, form: str, of: list[Su
         for line in text.splitlines():
             row = json.loads(line)
             # A file of the consistency letters holds some rows twice; they say the same.
-            score = read_reply(rubric, row["resp"]).score
-            said[row["id"], system] = np.nan if score is None else score
-    return np.array([said[each.article, each.system] for each in of])
+            said[row["id"], system] = row["resp"]
+    return [said[each.article, each.system] for each in of]
 
 
 def dialogues(data: Path, attribute: str, style: str) -> Replies:

@@ -1,0 +1,370 @@
+"""Do intervals of a judge's corrected mean hold what they promise? 100 human labels of SummEval's 1,200, drawn anew.
+
+    HF_SYNTHLABELS_DATA=... python -m benchmarks.judging_coverage           # two minutes, no network
+    HF_SYNTHLABELS_DATA=... python -m benchmarks.judging_coverage --write   # into docs/results/ppi_coverage.md
+
+The data is the folder `judge/summeval_damo`: recorded judgments of three judges beside those of three experts. All
+1,200 summaries have human labels, so the truth is known: the mean of all. Each draw shows the estimator 100 of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks.documents import machine, put_block, table
+from benchmarks.recorded_judgments import QUALITIES, Summary, summaries, summary_replies, summary_texts
+from hf_synthlabels.statistics import (
+    Drawing,
+    PPIMethod,
+    alternative_annotator_test,
+    icc_bootstrap,
+    judge_agreement,
+    plan_labels,
+    ppi_difference,
+    ppi_mean,
+    wilson,
+)
+
+__all__ = ["Judged", "Tally", "authors_reading", "coverage", "judged_summaries", "main"]
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "results" / "ppi_coverage.md"
+
+Floats = NDArray[np.float64]
+
+JUDGES = ("gpt-4-0314", "gpt-3.5-turbo-0301", "llama-2-70b-chat-hf")
+FORM = "rts"
+"""Reason, then score: the one answer format in which all three judges were asked."""
+
+LABELS = 100
+FEW = (10, 20, 30, 49)
+RESAMPLES = 500
+
+# The numbers of gpt-4-0314 that are often quoted; they are of the replies as their recorders' own script reads them.
+QUOTED = {"coherence": 0.448, "consistency": 0.556, "fluency": 0.498, "relevance": 0.427}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One judge on one quality of all summaries."""
+
+    judge: str
+    quality: str
+    human: Floats
+    """The mean of three experts, from 1 to 5."""
+    scores: Floats
+    """From 1 to 5; nan where the reply says none."""
+
+
+@dataclass
+class Tally:
+    """What many draws gave."""
+
+    draws: int = 0
+    held: int = 0
+    held_alone: int = 0
+    width: float = 0.0
+    width_alone: float = 0.0
+    lam: float = 0.0
+    effective: float = 0.0
+
+    def mean(self, name: str) -> float:
+        """A sum as a mean over draws."""
+        return float(getattr(self, name)) / self.draws
+
+
+def main() -> None:
+    """Draw, count, and print."""
+    told = _arguments()
+    folder = os.environ.get("HF_SYNTHLABELS_DATA")
+    if not folder:
+        raise SystemExit("HF_SYNTHLABELS_DATA is not set: name the folder that has judge/summeval_damo in it")
+    data = Path(folder) / "judge"
+    rows = summaries(data)
+    judged = list(judged_summaries(data, rows))
+    parts = {
+        "reading": _reading(data, rows, judged),
+        "coverage": _coverage(judged, told.draws),
+        "new": _new_rows(judged, told.draws),
+        "few": _few_labels(judged, told.draws),
+        "differences": _differences(rows, judged, told.draws),
+        "plan": _plans(judged, told.draws),
+        "agreement": _agreement(judged, rows),
+        "annotators": _annotators(rows, judged),
+    }
+    parts["coverage"] = f"{machine(('numpy', 'scipy'))}\n\n{parts['coverage']}"
+    print("\n\n".join(parts.values()))
+    if told.write:
+        for name, text in parts.items():
+            put_block(DOCUMENT, name, text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Count how often intervals hold the truth.")
+    parser.add_argument("--draws", type=int, default=1000, help="of human labels, for each judge and quality")
+    parser.add_argument("--write", action="store_true", help="put the result into docs/results/ppi_coverage.md")
+    return parser.parse_args()
+
+
+def judged_summaries(data: Path, rows: list[Summary]) -> Iterator[Judged]:
+    """Every judge on every quality."""
+    for judge in JUDGES:
+        for quality in QUALITIES:
+            human = np.array([row.human(quality) for row in rows])
+            yield Judged(judge, quality, human, summary_replies(data, judge, quality, FORM, rows))
+
+
+def coverage(
+    human: Floats,
+    scores: Floats,
+    labels: int,
+    draws: int,
+    *,
+    anew: bool = False,
+    method: PPIMethod = "auto",
+    seed: int = 0,
+) -> Tally:
+    """How often intervals from so many labels hold the mean of all.
+
+    Args:
+        human: all labels.
+        scores: the judge's.
+        labels: how many of them the estimator sees.
+        draws: how often.
+        anew: whether each draw takes all its rows with replacement, as if they were new ones from the same source;
+            otherwise the rows stay and only the choice of the labelled ones varies.
+        method: of the interval.
+        seed: of the draws; the same draws meet every judge and method.
+    """
+    rng = np.random.default_rng(seed)
+    size, truth, tally = len(human), float(human.mean()), Tally(draws)
+    for draw in range(draws):
+        rows = rng.integers(size, size=size) if anew else rng.permutation(size)
+        seen = human[rows]
+        seen[labels:] = np.nan
+        found = ppi_mean(seen, scores[rows], method=method, drawing=Drawing(resamples=RESAMPLES, seed=draw))
+        tally.held += found.interval.low <= truth <= found.interval.high
+        tally.held_alone += found.classical.low <= truth <= found.classical.high
+        tally.width += found.interval.high - found.interval.low
+        tally.width_alone += found.classical.high - found.classical.low
+        tally.lam += found.lam[0]
+        tally.effective += found.effective_n
+    return tally
+
+
+def authors_reading(reply: str) -> float:
+    """What the script of those who recorded the replies takes for the score, -1 for none.
+
+    The first rule that finds something decides: what stands behind `score:`; the first number behind `score` or
+    `scoring` in a sentence; the same for a word; the last digit. So `2/5` and `2.5` without the word `score` are read
+    as 5, and `has scored 15 penalties` as 1. (DAMO-NLP-SG/LLM_summeval, utils.py.)
+    """
+    words = {word: number for number, word in enumerate(("one", "two", "three", "four", "five"), start=1)}
+    names, text = "|".join(words), reply.lower()
+    for pattern in (rf"score:\s*([1-5](?:\.\d)?|{names})", r"scor(?:e|ing)[^.]+?([1-5](?:\.[1-5])?)"):
+        if found := re.search(pattern, text):
+            return float(words.get(found[1], 0) or found[1])
+    if found := re.search(rf"scor(?:e|ing)[^.]*?\s({names})[\s.,]", text):
+        return float(words[found[1]])
+    digits = re.findall(r"[1-5](?:\.\d(?=\s))?", text)
+    return float(digits[-1]) if digits else -1.0
+
+
+def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> str:
+    lines = []
+    for each in judged:
+        if each.judge != JUDGES[0]:
+            continue
+        theirs = np.array([authors_reading(text) for text in summary_texts(data, each.judge, each.quality, FORM, rows)])
+        scored = ~np.isnan(each.scores)
+        lines.append(
+            [
+                each.quality,
+                f"{QUOTED[each.quality]:.3f}",
+                f"{stats.spearmanr(each.human, theirs).statistic:.4f}",
+                f"{stats.spearmanr(each.human[scored], each.scores[scored]).statistic:.4f}",
+                int((scored & (theirs != each.scores)).sum()),
+                int((~scored).sum()),
+            ]
+        )
+    head = (
+        "rho of gpt-4-0314",
+        "quoted",
+        "their script's reading",
+        "this package's",
+        "replies read otherwise",
+        "unscored",
+    )
+    return table(head, lines)
+
+
+def _coverage(judged: list[Judged], draws: int) -> str:
+    lines, tallies = [], []
+    for each in judged:
+        tally = coverage(each.human, each.scores, LABELS, draws)
+        tallies.append(tally)
+        judge_mean, scored = float(np.nanmean(each.scores)), ~np.isnan(each.scores)
+        lines.append(
+            [
+                f"{each.judge}, {each.quality}",
+                f"{each.human.mean():.3f}",
+                f"{judge_mean - each.human.mean():+.3f}",
+                f"{np.corrcoef(each.human[scored], each.scores[scored])[0, 1]:.2f}",
+                _share(tally.held, draws),
+                _share(tally.held_alone, draws),
+                f"{tally.mean('width'):.3f}",
+                f"{tally.mean('width_alone'):.3f}",
+                f"{tally.width / tally.width_alone:.2f}",
+                f"{tally.mean('lam'):.2f}",
+                f"{tally.mean('effective'):.0f}",
+            ]
+        )
+    head = (
+        *("judge, quality", "human mean", "judge is off by", "r", "PPI++ holds it", "classical holds it"),
+        *("PPI++ width", "classical width", "ratio", "mean lam", "labels' worth"),
+    )
+    shares = [tally.held / draws for tally in tallies]
+    ratios = [tally.width / tally.width_alone for tally in tallies]
+    inside = sum(0.93 <= share <= 0.97 for share in shares)
+    return (
+        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97 % of {draws:,} intervals hold the truth; "
+        f"from {100 * min(shares):.1f} to {100 * max(shares):.1f} %. Widths are {min(ratios):.2f} to {max(ratios):.2f} "
+        "of the classical ones."
+    )
+
+
+def _new_rows(judged: list[Judged], draws: int) -> str:
+    lines = []
+    for each in judged:
+        tally = coverage(each.human, each.scores, LABELS, draws, anew=True)
+        lines.append([f"{each.judge}, {each.quality}", _share(tally.held, draws), _share(tally.held_alone, draws)])
+    return table(("judge, quality", "PPI++ holds it", "classical holds it"), lines)
+
+
+def _few_labels(judged: list[Judged], draws: int) -> str:
+    lines = []
+    for each in judged:
+        if each.judge != JUDGES[0]:
+            continue
+        for labels in FEW:
+            both = [coverage(each.human, each.scores, labels, draws, method=m) for m in ("bootstrap", "student")]
+            lines.append(
+                [
+                    f"{each.quality}, {labels} labels",
+                    *(_share(tally.held, draws) for tally in both),
+                    _share(both[0].held_alone, draws),
+                    *(f"{tally.width / tally.width_alone:.2f}" for tally in both),
+                ]
+            )
+    head = ("gpt-4-0314", "bootstrap", "student", "classical", "bootstrap's width", "student's width")
+    return table(head, lines)
+
+
+def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
+    """Two systems on the same articles, 50 of 100 with human labels; pairs of systems, and articles, drawn anew."""
+    articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
+    place = {(row.article, row.system): k for k, row in enumerate(rows)}
+    grid = np.array([[place[article, system] for system in systems] for article in articles])
+    lines = []
+    for each in judged:
+        human, scores = each.human[grid], each.scores[grid]
+        rng, tally = np.random.default_rng(2), Tally(draws)
+        for _ in range(draws):
+            a, b = rng.choice(len(systems), size=2, replace=False)
+            drawn = rng.integers(len(articles), size=len(articles))
+            seen = human[drawn][:, [a, b]]
+            seen[50:] = np.nan
+            found = ppi_difference(seen[:, 0], scores[drawn, a], seen[:, 1], scores[drawn, b], paired=True)
+            truth = float((human[:, a] - human[:, b]).mean())
+            tally.held += found.interval.low <= truth <= found.interval.high
+            tally.held_alone += found.classical.low <= truth <= found.classical.high
+            tally.width += found.interval.high - found.interval.low
+            tally.width_alone += found.classical.high - found.classical.low
+        lines.append(
+            [
+                f"{each.judge}, {each.quality}",
+                _share(tally.held, draws),
+                _share(tally.held_alone, draws),
+                f"{tally.width / tally.width_alone:.2f}",
+            ]
+        )
+    return table(("judge, quality", "PPI++ holds it", "classical holds it", "ratio of widths"), lines)
+
+
+def _plans(judged: list[Judged], draws: int) -> str:
+    """How many labels a plan asks for that shall do what 100 do alone, and how wide intervals from so many are."""
+    lines = []
+    for each in judged:
+        size = len(each.human)
+        wished = 2 * float(stats.t.ppf(0.975, LABELS - 1) * each.human.std(ddof=1)) / np.sqrt(LABELS)
+        plan = plan_labels(each.human, each.scores, wished)
+        rng, asked = np.random.default_rng(1), []
+        for _ in range(200):
+            pilot = np.where(rng.permutation(size) < LABELS, each.human, np.nan)
+            # What a share of the spread is to be wished for, not the spread, which differs from pilot to pilot.
+            asked.append(plan_labels(pilot, each.scores, wished * np.nanstd(pilot, ddof=1) / each.human.std(ddof=1)))
+        with_judge = [one.with_judge for one in asked if one.with_judge is not None]
+        tally = coverage(each.human, each.scores, plan.with_judge or size, max(1, draws // 5), method="student")
+        lines.append(
+            [
+                f"{each.judge}, {each.quality}",
+                f"{wished:.3f}",
+                plan.human_only or "-",
+                plan.with_judge or "-",
+                f"{tally.mean('width'):.3f}",
+                f"{np.quantile(with_judge, 0.05):.0f} to {np.quantile(with_judge, 0.95):.0f}",
+            ]
+        )
+    head = (
+        *("judge, quality", "wished width", "labels without judge", "with judge", "width from so many"),
+        "with judge, by 90 % of plans from 100 labels",
+    )
+    return table(head, lines)
+
+
+def _agreement(judged: list[Judged], rows: list[Summary]) -> str:
+    lines = []
+    articles = np.array([row.article for row in rows])
+    for each in judged:
+        found = judge_agreement(each.human, each.scores, scale="interval", clusters=articles)
+        lines.append(
+            [f"{each.judge}, {each.quality}", *(str(found[name]) for name in ("spearman", "kendall", "pearson", "icc"))]
+        )
+    return table(("judge, quality", "rho", "tau-b", "r", "ICC(A,1)"), lines)
+
+
+def _annotators(rows: list[Summary], judged: list[Judged]) -> str:
+    lines = []
+    articles = np.array([row.article for row in rows])
+    for each in judged:
+        experts = np.array([row.experts[each.quality] for row in rows])
+        found = alternative_annotator_test(experts, each.scores, kind="graded")
+        lines.append(
+            [
+                f"{each.judge}, {each.quality}",
+                str(icc_bootstrap(experts, clusters=articles)),
+                str(found.advantage),
+                ", ".join(f"{one.p_value:.3f}" for one in found.annotators),
+                f"{sum(one.judge_wins for one in found.annotators)} of {len(found.annotators)}",
+                "yes" if found.passes else "no",
+            ]
+        )
+    head = ("judge, quality", "experts' ICC(A,1)", "mean advantage", "adjusted p", "experts beaten", "may replace one")
+    return table(head, lines)
+
+
+def _share(count: int, draws: int) -> str:
+    return f"{count / draws:.3f} [{wilson(count, draws).low:.3f}, {wilson(count, draws).high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()
