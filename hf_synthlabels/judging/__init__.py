@@ -1,8 +1,20 @@
 """Rubric, judge, judgment and their audit, and the scorers that a judge is compared with."""
 
+from hf_synthlabels.judging.attacks import (
+    AttackPair,
+    AttackRate,
+    AttackRow,
+    AttackSource,
+    PairRate,
+    attack_pairs,
+    attack_rates,
+    attack_rows,
+    pair_rates,
+)
 from hf_synthlabels.judging.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit_report import Audit, Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.judging.baselines import Scorer, score_table
+from hf_synthlabels.judging.bias import BiasReport, SelfPreference, judge_bias, self_preference
 from hf_synthlabels.judging.bleu import BleuAccuracy, ThresholdPoint, answer_bleu, bleu_accuracy
 from hf_synthlabels.judging.columns import judge_features, judge_table, with_judge_features
 from hf_synthlabels.judging.extraction import Extraction, judged, read_reply
@@ -22,9 +34,14 @@ from hf_synthlabels.judging.summary import JudgeSummary
 
 __all__ = [
     "JUDGMENT_STATUSES",
+    "AttackPair",
+    "AttackRate",
+    "AttackRow",
+    "AttackSource",
     "Audit",
     "AuditOptions",
     "BertScore",
+    "BiasReport",
     "Bleu",
     "BleuAccuracy",
     "Comparison",
@@ -45,6 +62,7 @@ __all__ = [
     "JuryWeights",
     "MetricAudit",
     "PairJudgment",
+    "PairRate",
     "PairSummary",
     "PairsJudged",
     "PerturbedRow",
@@ -52,20 +70,26 @@ __all__ = [
     "Rouge",
     "Rubric",
     "Scorer",
+    "SelfPreference",
     "Source",
     "TaskAudit",
     "ThresholdPoint",
     "Wording",
     "answer_bleu",
+    "attack_pairs",
+    "attack_rates",
+    "attack_rows",
     "audit_metric",
     "bleu_accuracy",
     "items_of",
+    "judge_bias",
     "judge_features",
     "judge_pairs",
     "judge_table",
     "judge_to_files",
     "judged",
     "measured_weights",
+    "pair_rates",
     "perturbed_rows",
     "plan_judge",
     "read_judge",
@@ -73,6 +97,7 @@ __all__ = [
     "read_rubric",
     "rubric_path",
     "score_table",
+    "self_preference",
     "stream_pairs",
     "surface_forms",
     "with_judge_features",
