@@ -225,16 +225,25 @@ def _told(line: LedgerLine) -> list[str]:
     if line.uncertain_requests:
         told.append(
             f"  sent and never answered: {line.uncertain_requests:,} requests, perhaps billed, "
-            f"{line.uncertain_usd:,.4f} USD at most"
+            f"{_most(line.uncertain_usd)}"
         )
     if line.killed_runs:
         told.append(
-            f"  {line.killed_runs:,} runs were killed: of {line.unsettled_requests:,} requests that they had reserved "
-            f"some may have been billed and lost, {line.unsettled_usd:,.4f} USD at most"
+            f"  {_runs(line.killed_runs)} killed: of {line.unsettled_requests:,} requests that had been reserved some "
+            f"may have been billed and lost, {_most(line.unsettled_usd)}"
         )
     if line.running_runs:
-        told.append(f"  {line.running_runs:,} runs go on, or belong to another machine")
+        told.append(f"  {line.running_runs:,} not ended: they go on, wait for a batch, or belong to another machine")
     return told
+
+
+def _runs(count: int) -> str:
+    return "1 run was" if count == 1 else f"{count:,} runs were"
+
+
+def _most(usd: float) -> str:
+    """The most that something can have cost; nothing is reserved in money where there is no price."""
+    return f"{usd:,.4f} USD at most" if usd else "at a price that is not known"
 
 
 def _list(words: str, items: list[str] | tuple[str, ...]) -> None:

@@ -120,7 +120,7 @@ def test_stats_tell_what_is_not_certain(run: Call, labelled: Path) -> None:
         "films, tiny: 2 runs, 16 requests, 160 tokens in (30 cached), 20 out, 0.0144 USD and 4 requests of unknown "
         "price",
         "  sent and never answered: 1 requests, perhaps billed, 0.2500 USD at most",
-        "  1 runs were killed: of 15 requests that they had reserved some may have been billed and lost, 0.2500 USD at "
+        "  1 run was killed: of 15 requests that had been reserved some may have been billed and lost, 0.2500 USD at "
         "most",
     ]
     assert run("cache", "prune", "--unsettled")[1].splitlines() == [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from dataclasses import dataclass, field
 from typing import Literal
+
+from hf_synthlabels.clients.processes import is_alive
 
 __all__ = ["OPEN_STATES", "Claim", "Endpoint", "Intent", "State"]
 
@@ -72,7 +73,7 @@ class Intent:
         """Whether somebody is working on it, as far as can be seen from here."""
         if self.owner is None or time.time() - self.changed_at > LEASE_S:
             return False
-        return self.host != socket.gethostname() or _is_alive(self.pid)
+        return self.host != socket.gethostname() or is_alive(self.pid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +90,3 @@ class Claim:
     """Answered meanwhile."""
     short: list[bytes] = field(default_factory=list)
     """More than the budget holds."""
-
-
-def _is_alive(pid: int | None) -> bool:
-    if pid is None:
-        return False
-    if os.name != "posix":
-        # There is no harmless way to ask here; the lease decides.
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -126,6 +126,9 @@ class BatchRun:
             raise ClientError(f"`teacher.base_url` {self._job.base_url!r}: {error.message}. Nothing was bought.")
 
     def _abandon(self, intent: Intent, note: str) -> None:
+        if intent.state == "submitting":
+            # It is certain that no batch was made: who goes on after a kill need not look for the file to know it.
+            self._journal.advance(intent, "intended")
         self._provider.delete_input(intent.id, intent.file_id)
         self._journal.finish(intent, "abandoned", note=note)
 

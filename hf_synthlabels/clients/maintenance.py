@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import sqlite3
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.clients.ledger import Run
+from hf_synthlabels.clients.processes import is_alive
 from hf_synthlabels.clients.salvage import StoreReader
 from hf_synthlabels.clients.store import ResponseStore
 from hf_synthlabels.errors import DataError
@@ -256,7 +256,7 @@ class _Run:
     @property
     def is_killed(self) -> bool:
         """Whether its process is gone without having ended it."""
-        return self.ended_at is None and not self.is_elsewhere and not _is_alive(self.pid)
+        return self.ended_at is None and not self.is_elsewhere and not is_alive(self.pid)
 
 
 def _runs(store: ResponseStore) -> list[_Run]:
@@ -289,16 +289,3 @@ def _line(key: tuple[str, str, str | None], runs: list[_Run], *, killed: bool = 
 def _end(store: ResponseStore, run: _Run) -> None:
     store.end_run(Run(run.scope, run.model, id=run.id))
     store.flush()
-
-
-def _is_alive(pid: int | None) -> bool:
-    """Whether there is a process of that number; it may be another one by now, which is the safe side."""
-    if pid is None:
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

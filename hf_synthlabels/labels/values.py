@@ -157,10 +157,11 @@ def _entity(schema: LabelSchema, item: Any, text: str) -> Entity:
     if isinstance(item, Entity):
         return item
     try:
-        start, end = int(item["start"]), int(item["end"])
-        return Entity(start, end, item.get("text") or text[start:end], _name(schema, item["label"]))
+        start, end, label = int(item["start"]), int(item["end"]), item["label"]
+        shown = item.get("text") or text[start:end]
     except (KeyError, TypeError, ValueError):
         raise DataError(f"`label` {item!r} is not an entity with `start`, `end` and `label`.") from None
+    return Entity(start, end, shown, _name(schema, label))
 
 
 def _span(value: Any, text: str) -> Span | None:

@@ -48,6 +48,14 @@ def test_kills_one_after_the_other(seed: int) -> None:
     assert is_clean(one), one
 
 
+def test_a_run_that_is_killed_while_it_gives_up_what_another_had_begun() -> None:
+    # The first dies before it makes a batch; the second when it has deleted the input file, or is about to note it.
+    first = undisturbed().index("before POST batches") + 1
+    kills = [crash(first, second) for second in range(26, 33)]
+    assert all(is_clean(one) for one in kills), kills
+    assert {"after DELETE files/ID", "before journal.finish"} <= {one.after for one in kills}
+
+
 @pytest.mark.parametrize("seed", range(10))
 def test_two_processes_at_once_share_their_batches_even_when_one_is_killed(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "responses.sqlite"
