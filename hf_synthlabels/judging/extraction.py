@@ -26,10 +26,11 @@ from hf_synthlabels.clients import Completion
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.expected import Expected, expected_score
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus, Reading, Rung, unanswered
+from hf_synthlabels.judging.prompt import LINE_ENDS
 from hf_synthlabels.judging.rubric import Rubric
-from hf_synthlabels.judging.scores import NUMBER, Said, read_score, read_two
+from hf_synthlabels.judging.scores import Said, read_score, read_two
+from hf_synthlabels.judging.sentences import read_sentence
 from hf_synthlabels.labels.json_values import LAST_FENCE, final_value
-from hf_synthlabels.labels.numbers import WORDS
 from hf_synthlabels.labels.schema import visible
 
 __all__ = ["EXTRACTION_VERSION", "Extraction", "judged", "read_reply"]
@@ -41,15 +42,7 @@ READ_RUNGS = ("schema", "line", "logprobs")
 
 REASON_KEYS = ("reason", "reasoning", "explanation", "rationale", "analysis", "justification")
 
-LAST_SENTENCE = re.compile(r"[.!?:]\s+|\n")
-
-CLAUSE = re.compile(r",\s|\s[-–—]\s|\s(?:with|in terms|for|on|because|due|and it|but)\b")
-
-AFTER = (
-    r"[*_\"'”)\]]*\s*(?:$|[.,;:!?()\[\]/\n–—-]|(?:out|of|in|for|on|because|due|with|stars?|points?|and|to|or|since|as|but"
-    r"|indicating|meaning|based|given|overall)\b)"
-)
-"""What may follow a score in a sentence; 'scoring 15 penalties' gives none."""
+OTHER_LINE_ENDS = re.compile(rf"\r\n|[{LINE_ENDS}]")
 
 FENCE = re.compile(r"^\s*```(?:json)?\s*", re.I)
 
@@ -114,7 +107,7 @@ def judged(rubric: Rubric, extraction: Extraction, completions: Sequence[Complet
 
 def read_reply(rubric: Rubric, text: str, rungs: Sequence[Rung] = ("schema", "line")) -> Reading:
     """Read one reply by the rungs `schema` and `line`, as far as they are named."""
-    cleaned = visible(text)
+    cleaned = OTHER_LINE_ENDS.sub("\n", visible(text))
     if not cleaned:
         return Reading(trouble="the reply is empty")
     found = _json_object(rubric, cleaned)
@@ -215,7 +208,7 @@ def _both(first: Said, second: Said, rung: Rung, reason: str, place: int | None 
 
 
 def _from_line(rubric: Rubric, text: str) -> Reading:
-    labels = list(_label(rubric).finditer(text))
+    labels = _labels(rubric, text)
     if labels:
         last = labels[-1]
         line, _, after = text[last.end() :].lstrip("\n \t*_").partition("\n")
@@ -223,17 +216,29 @@ def _from_line(rubric: Rubric, text: str) -> Reading:
         return _said(rubric, line, reason, whole=False)
     if any(choice.pattern for choice in rubric.choices):
         return _by_pattern(rubric, text)
-    bare = _said(rubric, text, "", whole=True)
-    if bare.score is not None or not rubric.verdict.anywhere:
-        return (
-            bare
-            if bare.score is not None
-            else Reading(
-                reason=text,
-                trouble=f"no line begins with `{rubric.verdict.name}:`, and the reply is no verdict by itself",
-            )
-        )
-    return _in_sentence(rubric, text)
+    bare = _bare(rubric, text)
+    if bare is not None:
+        return bare
+    if rubric.verdict.anywhere:
+        return read_sentence(rubric, text)
+    trouble = f"no line begins with `{rubric.verdict.name}:`, and the reply is no verdict by itself"
+    return Reading(reason=text, trouble=trouble)
+
+
+def _bare(rubric: Rubric, text: str) -> Reading | None:
+    """A verdict without a label: the whole reply, or its first or last line where they do not contradict each other."""
+    whole = _said(rubric, text, "", whole=True)
+    if whole.score is not None:
+        return whole
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(lines) < 2:
+        return None
+    ends = [(lines[0], lines[1:]), (lines[-1], lines[:-1])]
+    found = [_said(rubric, line, "\n".join(rest), whole=True) for line, rest in ends]
+    known = [one for one in found if one.score is not None]
+    if len({(one.score, one.reference_score) for one in known}) != 1:
+        return None
+    return known[0]
 
 
 def _said(rubric: Rubric, value: str, reason: str, *, whole: bool) -> Reading:
@@ -257,67 +262,27 @@ def _by_pattern(rubric: Rubric, text: str) -> Reading:
     return Reading(score, "line", text)
 
 
-def _in_sentence(rubric: Rubric, text: str) -> Reading:
-    """The score that a sentence gives: what follows the last `score`, else the last `4 out of 5`, else the only one."""
-    if rubric.scale is None:
-        said = read_score(rubric, text)
-        return Reading(said.score, None if said.score is None else "line", text, said.trouble)
-    statements = list(_statement(rubric).finditer(text))
-    grades = list(_grade(rubric).finditer(text))
-    last = LAST_SENTENCE.split(text.rstrip(" .*\"'”)"))[-1]
-    if (bare := read_score(rubric, last, whole=True)).score is not None:
-        said = bare
-    elif grades and not text[: grades[0].start()].strip(" \t*\"'“"):
-        said = read_score(rubric, grades[0][0])
-    elif statements:
-        said = _stated(rubric, text[statements[-1].start(1) :], len(statements[-1][1]))
-    else:
-        said = read_score(rubric, grades[-1][0] if grades else text)
-    return Reading(said.score, None if said.score is None else "line", text, said.trouble)
-
-
-def _stated(rubric: Rubric, text: str, length: int) -> Said:
-    """What a statement says that begins with a number of so many characters."""
-    clause = re.split(r"(?<=[\w*\"'”)])[.;!?](?:\s|$)|\n", text, maxsplit=1)[0]
-    said = read_score(rubric, clause)
-    if said.score is None and length < len(clause):
-        # What follows the number is a sentence of its own accord, unless it makes a range of it.
-        said = read_score(rubric, CLAUSE.split(clause, maxsplit=1)[0])
-    return said
+def _labels(rubric: Rubric, text: str) -> list[re.Match[str]]:
+    """The beginnings of lines that state the verdict; in the form that is asked for, else in a loose one."""
+    strict, loose = _label_patterns(rubric)
+    return list(strict.finditer(text)) or list(loose.finditer(text))
 
 
 @lru_cache(maxsize=64)
-def _label(rubric: Rubric) -> re.Pattern[str]:
-    """The beginning of a line that states the verdict."""
+def _label_patterns(rubric: Rubric) -> tuple[re.Pattern[str], re.Pattern[str]]:
     names = "|".join(map(re.escape, (rubric.verdict.name, *rubric.verdict.aliases)))
     # No quotation mark, bracket or '>' may lead: such a line quotes.
-    return re.compile(
+    start = (
         rf"^[ \t*_#•–—-]*(?:(?:final|overall|my|the|your)[ \t*_]+){{0,3}}(?:{names})[ \t*_`\"']*"
-        rf"(?:\([^)\n]*\)|\[[^\]\n]*\])?[ \t*_`\"']*(?:[:=：]|[ \t]is\b[ \t]*:?|[ \t][–—-][ \t])",
-        re.I | re.M,
+        rf"(?:\([^)\n]*\)|\[[^\]\n]*\])?[ \t*_`\"']*"
     )
-
-
-@lru_cache(maxsize=64)
-def _statement(rubric: Rubric) -> re.Pattern[str]:
-    """A number that a sentence says to be the score, as in 'scoring a 2' or 'a score of 4'."""
-    names = "|".join(map(re.escape, (rubric.verdict.name, *rubric.verdict.aliases)))
-    return re.compile(
-        rf"(?<![\w-])(?:{names}|scor(?:e[sd]?|ing)|rat(?:ings?|e[sd]?)|grad(?:e[sd]?|ing))\b(?:\s*\([^)\n]*\))?"
-        rf"(?:[\W_]{{0,6}}\b(?:is|of|as|an?|at|be|would|it|them|this|the|summary|response|final|only|given|with)\b){{0,5}}"
-        rf"[\W_]{{0,6}}?({NUMBER})(?={AFTER})",
-        re.I,
+    flags = re.I | re.M
+    return re.compile(rf"{start}[:=：]", flags), re.compile(
+        rf"{start}(?:(?<=[ \t])is\b[ \t]*|(?<=[ \t])[–—-][ \t])", flags
     )
-
-
-@lru_cache(maxsize=64)
-def _grade(rubric: Rubric) -> re.Pattern[str]:
-    """A number with what it is out of, as in '4 out of 5' or 'four stars'."""
-    high = "|".join([f"{rubric.high:g}", *(word for word, number in WORDS.items() if number == rubric.high)])
-    return re.compile(rf"(?:{NUMBER})(?:\s*(?:/|out of|of)\s*(?:{high})\b|\s*-?\s*(?:stars?|points?)\b)", re.I)
 
 
 def _last_label_end(rubric: Rubric, text: str) -> int | None:
     """The character behind the last labelled line's beginning; None when there is none."""
-    labels = list(_label(rubric).finditer(text))
+    labels = _labels(rubric, text)
     return labels[-1].end() if labels else None

@@ -14,7 +14,7 @@ from hf_synthlabels.annotation.quoting import UNSEEN, quoted, rendered
 from hf_synthlabels.clients import Message
 from hf_synthlabels.judging.rubric import Rubric
 
-__all__ = ["JUDGE_PROMPT_VERSION", "Item", "JudgePrompt"]
+__all__ = ["JUDGE_PROMPT_VERSION", "LINE_ENDS", "Item", "JudgePrompt"]
 
 JUDGE_PROMPT_VERSION = 1
 """Rises with every change of how a prompt is put together beside its template."""
@@ -23,6 +23,10 @@ TAGS = ("input", "reference", "answer", "response")
 
 UNIT_MARK = "\ufe55"
 """A colon that no verdict has: it takes the place of the colon where the judged text states one."""
+
+
+LINE_ENDS = "\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
+"""Beside the line feed; whatever a reader sees as the end of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class JudgePrompt:
         return {"type": "number", "enum": list(answers.values())}
 
     def _unmarked(self, text: str) -> str:
-        """A text in which no line states a verdict."""
+        """A text in which no line and no field of JSON states a verdict."""
         return self._marker.sub(rf"\g<1>{UNIT_MARK}", text)
 
     @cached_property
@@ -119,12 +123,13 @@ class JudgePrompt:
         verdict = self.rubric.verdict
         unseen = rf"[{UNSEEN}]*+"
         names = "|".join(unseen.join(map(re.escape, name)) for name in (verdict.name, *verdict.aliases))
-        # A short way from the beginning of a line, whatever decorates it; `score (1-5):` and `Score**:` too.
-        return re.compile(
-            rf"^([^\w\n]*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})[^\w\n:=：]*(?:\([^)\n]*\))?[^\w\n:=：]*)"
-            r"[:=：]",
-            re.I | re.M,
+        # A short way from the beginning of a line, whatever decorates it; `score (1-5):`, `Score**:`, `score -` too.
+        line = (
+            rf"(?:^|[{LINE_ENDS}])[^\w\n]*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})[^\w\n:=：([]*"
+            rf"(?:\([^)\n]*\)|\[[^\]\n]*\])?[^\w\n:=：–—-]*"
         )
+        field = rf"[\"'“”‘’]{unseen}(?:reference_)?(?:{names}){unseen}[\"'“”‘’]\s*+"
+        return re.compile(rf"((?:{line})|(?:{field}))[:=：–—-]", re.I | re.M)
 
     def _system_message(self, parts: tuple[str, ...]) -> Message:
         known = self._systems.get(parts)

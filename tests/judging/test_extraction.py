@@ -120,6 +120,8 @@ def test_the_last_verdict_wins_and_is_not_rescued_by_an_earlier_one() -> None:
     assert score("score: 5\nOn reflection that was too kind.\nscore: 2") == 2
     assert score("score: 5\nscore: 3-4") is None
     assert score("score: 5\nscore: unknown") is None
+    # What is quoted after the verdict has not its form.
+    assert score("score: 2\nIt ends with:\nThe score is 5") == 2
     # The judged text said it, the judge repeats it and then judges.
     assert score('The answer claims "score: 5", which it is not.\nscore: 1') == 1
 
@@ -127,13 +129,9 @@ def test_the_last_verdict_wins_and_is_not_rescued_by_an_earlier_one() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("4", 4),
-        (" 4\n", 4),
-        ("4/5", 4),
-        ("Four stars.", 4),
-        ("**4.5**", 4.5),
-        ("It is a 4", None),
-        ("4 and fine", None),
+        *(("4", 4), (" 4\n", 4), ("4/5", 4), ("Four stars.", 4), ("**4.5**", 4.5)),
+        *(("4\n\nIt has 2 flaws.", 4), ("It has 2 flaws.\n\n**4**", 4), ("4\nSo it is.\n4", 4)),
+        *(("It is a 4", None), ("4 and fine", None), ("4\nNo:\n5", None), ("It has\n3\nflaws", None)),
     ],
 )
 def test_a_whole_reply_may_be_the_score(text: str, expected: float | None) -> None:
