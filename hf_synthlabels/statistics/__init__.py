@@ -44,7 +44,8 @@ from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
-from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIEstimate, PPIMethod, ppi_difference, ppi_mean
+from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
+from hf_synthlabels.statistics.ppi_estimate import PPIEstimate
 from hf_synthlabels.statistics.precision_power import LabelPlan, labels_for_mean, labels_for_share, plan_labels
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.codes import Floats
+from hf_synthlabels.statistics.cluster import cluster_codes
+from hf_synthlabels.statistics.codes import Floats, Ints
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+from hf_synthlabels.statistics.ppi_estimate import PPIEstimate
 from hf_synthlabels.statistics.ppi_samples import Piece, PlainSample, Sample, WeightedSample
 from hf_synthlabels.statistics.ratings import Numbers, number_column
 from hf_synthlabels.statistics.rows import Drawing
 
-__all__ = ["FEW_LABELS", "PPIEstimate", "PPIMethod", "ppi_difference", "ppi_mean"]
+__all__ = ["FEW_LABELS", "PPIMethod", "ppi_difference", "ppi_mean"]
 
 PPIMethod = Literal["auto", "normal", "student", "bootstrap"]
 METHODS: tuple[PPIMethod, ...] = ("auto", "normal", "student", "bootstrap")
@@ -26,58 +29,12 @@ FEW_LABELS = 50
 """Human labels below which an interval rests on a bootstrap and is to be read with caution."""
 
 
-@dataclass(frozen=True, slots=True)
-class PPIEstimate:
-    """A mean of human labels, or a difference of two, that a judge's scores have made more precise."""
-
-    interval: Interval
-    """Its `n` is the number of human labels."""
-    classical: Interval
-    """From the human labels alone."""
-    judge_mean: float
-    """What the judge says alone, uncorrected: mean score of all scored rows, or the difference of two."""
-    lam: tuple[float, ...]
-    """How much the judge was used, from 0 (not at all) on; one for each sample."""
-    n_rows: int
-    """All rows, with and without a human label."""
-    n_unscored: int
-    """Rows without a judge's score; they count with the mean score of the others."""
-    effective_n: float
-    """How many human labels would have been as precise without the judge; nan where nothing varies."""
-    notes: tuple[str, ...] = ()
-    """What to keep in mind."""
-
-    @property
-    def bias(self) -> float:
-        """What the judge says less the estimate: how far its uncorrected mean is off."""
-        return self.judge_mean - self.interval.estimate
-
-    @property
-    def width_ratio(self) -> float:
-        """The interval's width as a share of the classical one's."""
-        classical = self.classical.high - self.classical.low
-        return (self.interval.high - self.interval.low) / classical if classical > 0 else math.nan
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON; nan becomes None."""
-        plain = {"judge_mean": self.judge_mean, "bias": self.bias, "effective_n": self.effective_n}
-        plain["width_ratio"] = self.width_ratio
-        return {
-            "interval": self.interval.to_dict(),
-            "classical": self.classical.to_dict(),
-            **{name: None if math.isnan(value) else value for name, value in plain.items()},
-            "lam": list(self.lam),
-            "n_rows": self.n_rows,
-            "n_unscored": self.n_unscored,
-            "notes": list(self.notes),
-        }
-
-
 def ppi_mean(
     human: Numbers,
     judge: Numbers,
     *,
     probabilities: Numbers | None = None,
+    clusters: ArrayLike | None = None,
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
@@ -98,11 +55,15 @@ def ppi_mean(
     "student" from 50 labels on. 100 labels out of the 1,200 rows of SummEval gave intervals of which 94 to 96 % held
     the mean of all (docs/results/ppi_coverage.md). With fewer labels, or where most labels are the same, it is less.
 
+    With `clusters`, such as the question that answers belong to, what the rows of one cluster add to the estimate is
+    added up before it is squared (Liang & Zeger 1986), and degrees of freedom are those of the clusters with labels.
+
     Args:
         human: labels, shape (rows,); None or nan where there is none. True is 1.
         judge: scores, shape (rows,); None or nan for unscored. On the same scale, or else set `clip` to False.
         probabilities: with what chance each row was given a human label, shape (rows,); only those of labelled rows
             are read. None if all had the same chance.
+        clusters: which rows hang together, shape (rows,); None if none do.
         lam: how much the judge is to be used; None tunes it. 0 is the classical mean, 1 is PPI without tuning.
         clip: whether a tuned `lam` stays within 0 and 1.
         method: of the interval.
@@ -113,11 +74,11 @@ def ppi_mean(
 
     Raises:
         DataError: the lengths differ, or something is no number, or a probability is not above 0 and at most 1.
-        ConfigError: there is no such method, or `lam` is not finite.
+        ConfigError: there is no such method, or `lam` is not finite, or clusters were to be bootstrapped.
     """
     _check_method(method, lam)
-    sample, tally = _sample(human, judge, probabilities, lam, clip, "human", "judge")
-    return _estimate([(1, sample)], [tally], method, drawing or Drawing())
+    part = _part((human, judge), probabilities, clusters, (lam, clip))
+    return _estimate([part], method, drawing or Drawing())
 
 
 def ppi_difference(
@@ -127,6 +88,8 @@ def ppi_difference(
     judge_b: Numbers,
     *,
     paired: bool,
+    clusters: ArrayLike | None = None,
+    clusters_b: ArrayLike | None = None,
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
@@ -144,6 +107,8 @@ def ppi_difference(
         human_b: labels of b.
         judge_b: scores of b.
         paired: whether row i of a and row i of b are of the same thing.
+        clusters: as in `ppi_mean`, of the rows of a.
+        clusters_b: of the rows of b, where they are not paired; a cluster may have rows of both.
         lam: as in `ppi_mean`, for both.
         clip: as in `ppi_mean`.
         method: as in `ppi_mean`; of two independent samples the smaller decides whether there are few labels.
@@ -154,7 +119,7 @@ def ppi_difference(
         ConfigError: as in `ppi_mean`.
     """
     _check_method(method, lam)
-    drawing = drawing or Drawing()
+    drawing, how = drawing or Drawing(), (lam, clip)
     if paired:
         columns = [
             number_column(values, name)
@@ -165,17 +130,27 @@ def ppi_difference(
                 f"`human_a`, `judge_a`, `human_b` and `judge_b` have {', '.join(f'{len(c):,}' for c in columns)} rows: "
                 "paired samples have one of each per row."
             )
-        sample, tally = _sample(columns[0] - columns[2], columns[1] - columns[3], None, lam, clip, "human", "judge")
-        return _estimate([(1, sample)], [tally], method, drawing)
-    first, tally_a = _sample(human_a, judge_a, None, lam, clip, "human_a", "judge_a")
-    second, tally_b = _sample(human_b, judge_b, None, lam, clip, "human_b", "judge_b")
-    return _estimate([(1, first), (-1, second)], [tally_a, tally_b], method, drawing)
+        part = _part((columns[0] - columns[2], columns[1] - columns[3]), None, clusters, how)
+        return _estimate([part], method, drawing)
+    if (clusters is None) != (clusters_b is None):
+        raise DataError("`clusters` and `clusters_b` go together where rows are not paired: give both or neither.")
+    if clusters is not None and clusters_b is not None:
+        first, second = np.asarray(clusters), np.asarray(clusters_b)
+        codes = cluster_codes(np.concatenate([first, second]))
+        clusters, clusters_b = codes[: len(first)], codes[len(first) :]
+    parts = [
+        _part((human_a, judge_a), None, clusters, how, names=("human_a", "judge_a")),
+        _part((human_b, judge_b), None, clusters_b, how, names=("human_b", "judge_b"), sign=-1),
+    ]
+    return _estimate(parts, method, drawing)
 
 
 @dataclass(frozen=True, slots=True)
-class _Tally:
-    """What is told of one sample beside its mean."""
+class _Part:
+    """One sample of an estimate, and what is told of it."""
 
+    sign: int
+    sample: Sample
     rows: int
     labels: int
     unscored: int
@@ -183,21 +158,27 @@ class _Tally:
     tuned: bool
     same: bool
     """Whether all its labelled rows have the same residual."""
+    clusters: Ints | None
+    """Of the labelled rows and then of the others."""
+
+    def of_humans(self) -> _Part:
+        """The same without the judge."""
+        return replace(self, sample=self.sample.of_humans())
 
 
-def _sample(
-    human: Numbers,
-    judge: Numbers,
+def _part(
+    columns: tuple[Numbers, Numbers],
     probabilities: Numbers | None,
-    lam: float | None,
-    clip: bool,
-    human_field: str,
-    judge_field: str,
-) -> tuple[Sample, _Tally]:
-    labels, scores = number_column(human, human_field), number_column(judge, judge_field)
+    clusters: ArrayLike | None,
+    how: tuple[float | None, bool],
+    *,
+    names: tuple[str, str] = ("human", "judge"),
+    sign: int = 1,
+) -> _Part:
+    labels, scores = (number_column(values, name) for values, name in zip(columns, names, strict=True))
     if len(labels) != len(scores):
         raise DataError(
-            f"`{human_field}` has {len(labels):,} rows and `{judge_field}` {len(scores):,}: give one each per row."
+            f"`{names[0]}` has {len(labels):,} rows and `{names[1]}` {len(scores):,}: give one each per row."
         )
     labelled, scored = ~np.isnan(labels), ~np.isnan(scores)
     judge_mean = float(scores[scored].mean()) if scored.any() else math.nan
@@ -205,15 +186,25 @@ def _sample(
     mine, theirs, others = labels[labelled], filled[labelled], filled[~labelled]
     sample: Sample
     if probabilities is None:
-        sample = PlainSample(mine, theirs, others, lam, clip)
+        sample = PlainSample(mine, theirs, others, *how)
     else:
-        sample = WeightedSample(mine, theirs, others, 1 / _chances(probabilities, labelled), lam, clip)
+        sample = WeightedSample(mine, theirs, others, 1 / _chances(probabilities, labelled), *how)
+    codes = None if clusters is None else cluster_codes(clusters, len(labels))
     residual = mine - sample.lam * theirs
-    same = len(mine) > 1 and bool(np.ptp(residual) <= 1e-12 * (1 + np.abs(residual).max()))
-    return sample, _Tally(len(labels), len(mine), int((~scored).sum()), judge_mean, lam is None, same)
+    return _Part(
+        sign,
+        sample,
+        len(labels),
+        len(mine),
+        int((~scored).sum()),
+        judge_mean,
+        how[0] is None,
+        len(mine) > 1 and bool(np.ptp(residual) <= 1e-12 * (1 + np.abs(residual).max())),
+        None if codes is None else np.concatenate([codes[labelled], codes[~labelled]]),
+    )
 
 
-def _chances(probabilities: Numbers, labelled: Any) -> Floats:
+def _chances(probabilities: Numbers, labelled: NDArray[np.bool_]) -> Floats:
     """The probabilities of the labelled rows."""
     chances = number_column(probabilities, "probabilities")
     if len(chances) != len(labelled):
@@ -229,73 +220,88 @@ def _chances(probabilities: Numbers, labelled: Any) -> Floats:
     return mine
 
 
-def _estimate(
-    samples: Sequence[tuple[int, Sample]], tallies: Sequence[_Tally], method: PPIMethod, drawing: Drawing
-) -> PPIEstimate:
-    fewest = min(tally.labels for tally in tallies)
+def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PPIEstimate:
+    clustered = parts[0].clusters is not None
+    if clustered and method in ("bootstrap", "normal"):
+        raise ConfigError(f"`method` is {method!r}, which knows no clusters: leave it, or `clusters`, out.")
+    fewest = min(_units(part) for part in parts)
     if method == "auto":
-        method = "student" if fewest >= FEW_LABELS else "bootstrap"
-    n = sum(tally.labels for tally in tallies)
-    humans = [(sign, sample.of_humans()) for sign, sample in samples]
-    precise, plain = _variance(_pieces(samples)), _variance(_pieces(humans))
-    lams = tuple(sample.lam for _, sample in samples)
-    judge_means = [sign * tally.judge_mean for (sign, _), tally in zip(samples, tallies, strict=True)]
+        method = "student" if fewest >= FEW_LABELS or clustered else "bootstrap"
+    n = sum(part.labels for part in parts)
+    humans = [part.of_humans() for part in parts]
+    precise, plain = _variance(_pieces(parts)), _variance(_pieces(humans))
     return PPIEstimate(
-        interval=_interval(samples, method, drawing, n),
+        interval=_interval(parts, method, drawing, n),
         classical=_interval(humans, "normal" if method == "normal" else "student", drawing, n),
-        judge_mean=sum(judge_means),
-        lam=lams,
-        n_rows=sum(tally.rows for tally in tallies),
-        n_unscored=sum(tally.unscored for tally in tallies),
+        judge_mean=sum(part.sign * part.judge_mean for part in parts),
+        lam=tuple(part.sample.lam for part in parts),
+        n_rows=sum(part.rows for part in parts),
+        n_unscored=sum(part.unscored for part in parts),
         effective_n=n * plain / precise if precise > 0 else math.nan,
-        notes=tuple(_notes(tallies, fewest, lams)),
+        notes=tuple(_notes(parts, fewest)),
     )
 
 
-def _notes(tallies: Sequence[_Tally], fewest: int, lams: Sequence[float]) -> list[str]:
+def _units(part: _Part) -> int:
+    """Labelled rows, or clusters that have some."""
+    return part.labels if part.clusters is None else len(np.unique(part.clusters[: part.labels]))
+
+
+def _notes(parts: Sequence[_Part], fewest: int) -> list[str]:
     notes = []
     if fewest < FEW_LABELS:
+        what = "human labels" if parts[0].clusters is None else "clusters with human labels"
         notes.append(
-            f"{fewest:,} human labels are few: below {FEW_LABELS} the interval may be too narrow, above all where most "
-            "labels are the same."
+            f"{fewest:,} {what} are few: below {FEW_LABELS} the interval may be too narrow, above all where "
+            "most labels are the same."
         )
-    if any(tally.same for tally in tallies):
+    if any(part.same for part in parts):
         notes.append(
             "Judge and human differ by the same amount in all labelled rows: what else occurs can not be seen."
         )
-    if any(tally.labels == tally.rows for tally in tallies):
+    if any(part.labels == part.rows for part in parts):
         notes.append("All rows have a human label: the judge adds nothing.")
-    elif not any(lams) and tallies[0].tuned:
+    elif parts[0].tuned and not any(part.sample.lam for part in parts):
         notes.append("The judge does not follow the human labels and is not used.")
-    if unscored := sum(tally.unscored for tally in tallies):
+    if unscored := sum(part.unscored for part in parts):
         notes.append(f"{unscored:,} rows have no judge's score and count with the mean of the others.")
     return notes
 
 
-def _pieces(samples: Sequence[tuple[int, Sample]], *, corrected: bool = True) -> list[Piece]:
-    return [piece for _, sample in samples for piece in sample.pieces(corrected=corrected)]
+def _pieces(parts: Sequence[_Part], *, corrected: bool = True) -> list[Piece]:
+    if parts[0].clusters is None:
+        return [piece for part in parts for piece in part.sample.pieces(corrected=corrected)]
+    # What rows of one cluster add is added up, over both samples of a difference.
+    clusters = np.concatenate([part.clusters for part in parts if part.clusters is not None])
+    influences = np.concatenate([part.sign * part.sample.influences() for part in parts])
+    sums = np.bincount(clusters, weights=influences)
+    units = min(_units(part) for part in parts)
+    free = units - max(part.sample.spent for part in parts)
+    return [Piece(float((sums**2).sum()) * units / free if free > 0 else math.nan, free)]
 
 
 def _variance(pieces: Sequence[Piece]) -> float:
     return sum(piece.variance for piece in pieces)
 
 
-def _interval(samples: Sequence[tuple[int, Sample]], method: PPIMethod, drawing: Drawing, n: int) -> Interval:
+def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing, n: int) -> Interval:
     level = drawing.level
-    estimate = sum(sign * sample.mean() for sign, sample in samples)
-    name = "PPI++: " if any(sample.lam for _, sample in samples) else ""
+    estimate = sum(part.sign * part.sample.mean() for part in parts)
+    name = "PPI++: " if any(part.sample.lam for part in parts) else ""
     name += "studentised bootstrap" if method == "bootstrap" else method
+    if parts[0].clusters is not None:
+        name += f", {min(_units(part) for part in parts):,} clusters with labels"
     if math.isnan(estimate):
         return Interval(math.nan, math.nan, math.nan, level, name, n)
     if method == "normal":
-        half = normal_quantile(level) * math.sqrt(_variance(_pieces(samples, corrected=False)))
+        half = normal_quantile(level) * math.sqrt(_variance(_pieces(parts, corrected=False)))
         return Interval(estimate, estimate - half, estimate + half, level, name, n)
-    pieces = _pieces(samples)
+    pieces = _pieces(parts)
     error = math.sqrt(_variance(pieces))
     half = error * _student_quantile(pieces, level)
     below, above = half, half
     if method == "bootstrap" and half > 0:
-        low, high = _studentised(samples, estimate, drawing)
+        low, high = _studentised(parts, estimate, drawing)
         below, above = max(half, high * error), max(half, -low * error)
     return Interval(estimate, estimate - below, estimate + above, level, name, n)
 
@@ -309,13 +315,13 @@ def _student_quantile(pieces: Sequence[Piece], level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, variance**2 / under)) if under > 0 else normal_quantile(level)
 
 
-def _studentised(samples: Sequence[tuple[int, Sample]], estimate: float, drawing: Drawing) -> tuple[float, float]:
+def _studentised(parts: Sequence[_Part], estimate: float, drawing: Drawing) -> tuple[float, float]:
     """Quantiles of (drawn mean - estimate) / its standard error (Efron & Tibshirani 1993, section 12.5)."""
     rng = np.random.default_rng(drawing.seed)
     means, variances = np.zeros(drawing.resamples), np.zeros(drawing.resamples)
-    for sign, sample in samples:
-        mean, variance = sample.drawn(rng, drawing.resamples)
-        means, variances = means + sign * mean, variances + variance
+    for part in parts:
+        mean, variance = part.sample.drawn(rng, drawing.resamples)
+        means, variances = means + part.sign * mean, variances + variance
     # A draw of rows that are all alike has no standard error.
     usable = variances > 1e-12 * variances.max()
     if not usable.any():

@@ -36,8 +36,15 @@ class Sample(Protocol):
     def lam(self) -> float:
         """How much the judge is used: 0 not at all, 1 as it is."""
 
+    @property
+    def spent(self) -> int:
+        """Degrees of freedom that go into the mean and `lam`."""
+
     def mean(self) -> float:
         """The corrected mean."""
+
+    def influences(self) -> Floats:
+        """What each row adds to the estimate's error: labelled ones, then others; the squares' sum is the variance."""
 
     def pieces(self, *, corrected: bool = True) -> list[Piece]:
         """The parts of its variance; with `corrected`, degrees of freedom are allowed for."""
@@ -78,11 +85,17 @@ class PlainSample:
         lam = self.lam
         return lam * _mean(self.others) + float((self.labels - lam * self.scores).mean())
 
+    def influences(self) -> Floats:
+        """Distances from the two means, over the number of rows in each."""
+        residual = self.labels - self.lam * self.scores
+        mine = (residual - _mean(residual)) / max(1, len(residual))
+        return np.concatenate([mine, self.lam * (self.others - _mean(self.others)) / max(1, len(self.others))])
+
     def pieces(self, *, corrected: bool = True) -> list[Piece]:
         """Of the labelled rows' residuals, and of the other rows' scores."""
         n, others, lam = len(self.labels), len(self.others), self.lam
         residual = self.labels - lam * self.scores
-        free = n - (1 + self._tunes) if corrected else n
+        free = n - self.spent if corrected else n
         found = [Piece(_squares(residual) / free / n if free > 0 else math.nan, free)]
         if lam and others:
             rest = max(1, others - corrected)
@@ -100,7 +113,7 @@ class PlainSample:
             other_mean = _mean(self.others) + math.sqrt(spread) * rng.standard_normal(len(rows))
             residual = labels - lam[:, None] * scores
             means.append(lam * other_mean + residual.mean(axis=1))
-            variances.append(residual.var(axis=1) / max(1, n - 1 - self._tunes) + lam**2 * spread)
+            variances.append(residual.var(axis=1) / max(1, n - self.spent) + lam**2 * spread)
         return np.concatenate(means), np.concatenate(variances)
 
     def of_humans(self) -> PlainSample:
@@ -108,9 +121,9 @@ class PlainSample:
         return PlainSample(self.labels, self.scores, self.others, given=0.0)
 
     @property
-    def _tunes(self) -> int:
-        """Whether a degree of freedom goes into `lam`."""
-        return int(self.given is None and _vary(self.scores, self.others))
+    def spent(self) -> int:
+        """One, and another where `lam` is tuned."""
+        return 1 + (self.given is None and _vary(self.scores, self.others))
 
     def _tuned(self, labels: Floats, scores: Floats) -> Floats:
         """cov(label, score) / ((1 + n / N) var(score)) of each resample, shape (R,); the variance is of all rows."""
@@ -151,6 +164,14 @@ class WeightedSample:
         every = _mean(np.concatenate([self.scores, self.others]))
         return lam * every + float(np.average(self.labels - lam * self.scores, weights=self.weights))
 
+    def influences(self) -> Floats:
+        """Linearised: of the ratio of weighted sums, and of the mean of all scores."""
+        if not len(self.labels):
+            return np.zeros(len(self.others))
+        a, b = self._influences(np.arange(len(self.labels))[None])
+        every = np.concatenate([self.scores, self.others])
+        return np.concatenate([(a + self.lam * b)[0], self.lam * (self.others - _mean(every))]) / len(every)
+
     def pieces(self, *, corrected: bool = True) -> list[Piece]:
         """Of the labelled rows, whose degrees of freedom are those of their weights (Kish 1965), and of the others."""
         n, others, lam = len(self.labels), len(self.others), self.lam
@@ -158,9 +179,9 @@ class WeightedSample:
             return [Piece(math.nan, 0)]
         everyone = np.arange(n)[None]
         part = float(self._labelled(everyone, np.array([lam]))[0])
-        free = float(self.weights.sum() ** 2 / (self.weights**2).sum()) - (1 + self._tunes)
+        free = float(self.weights.sum() ** 2 / (self.weights**2).sum()) - self.spent
         if corrected:
-            part = part * n / (n - 1 - self._tunes) if n > 1 + self._tunes and free > 0 else math.nan
+            part = part * n / (n - self.spent) if n > self.spent and free > 0 else math.nan
         found = [Piece(part, free)]
         if lam and others:
             found.append(Piece(lam**2 * self._other_squares() / (n + others) ** 2, others))
@@ -170,7 +191,7 @@ class WeightedSample:
         """As in `PlainSample`; a row brings its weight along."""
         n, others = len(self.labels), len(self.others)
         noise = math.sqrt(_squares(self.others) / others) if others else 0.0
-        correction = n / max(1, n - 1 - self._tunes)
+        correction = n / max(1, n - self.spent)
         means, variances = [], []
         for rows in _rows(rng, n, resamples):
             lam = np.full(len(rows), self.given) if self.given is not None else self._tuned(rows)
@@ -189,8 +210,9 @@ class WeightedSample:
         return WeightedSample(self.labels, self.scores, self.others, self.weights, given=0.0)
 
     @property
-    def _tunes(self) -> int:
-        return int(self.given is None and _vary(self.scores, self.others))
+    def spent(self) -> int:
+        """As in `PlainSample`."""
+        return 1 + (self.given is None and _vary(self.scores, self.others))
 
     def _influences(self, rows: Ints) -> tuple[Floats, Floats]:
         """What each labelled row adds to the estimate, (R, n): a + lam b, in units of one row among all."""

@@ -263,7 +263,69 @@ def test_independent_difference_adds_variances() -> None:
     assert ends(plain) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
+def clustered(rng: np.random.Generator, texts: int, labelled: int) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Five answers to each text, which hang together; those to the first texts are labelled. The true mean is 0."""
+    labels = (rng.normal(size=(texts, 1)) + 0.5 * rng.normal(size=(texts, 5))).ravel()
+    scores = 0.7 * labels + (0.5 * rng.normal(size=(texts, 1)) + 0.3 * rng.normal(size=(texts, 5))).ravel() + 1
+    return np.where(np.arange(5 * texts) < 5 * labelled, labels, np.nan), scores, np.repeat(np.arange(texts), 5)
+
+
+def test_rows_that_hang_together_are_one_piece_of_evidence() -> None:
+    rng = np.random.default_rng(9)
+    held = {"clusters": 0, "rows": 0, "weighted": 0, "difference": 0}
+    for _ in range(300):
+        human, judge, texts = clustered(rng, 300, 60)
+        found = {
+            "clusters": ppi_mean(human, judge, clusters=texts),
+            "rows": ppi_mean(human, judge),
+            "weighted": ppi_mean(human, judge, clusters=texts, probabilities=np.full(1500, 0.2)),
+            # The same texts, answered by another system: what the text does to both is no difference.
+            "difference": ppi_difference(
+                human, judge, human + rng.normal(size=1500), judge, paired=False, clusters=texts, clusters_b=texts
+            ),
+        }
+        for name, each in found.items():
+            held[name] += each.interval.low <= 0 <= each.interval.high
+    # 300 draws: two and a half standard errors around .95 are .919 to .981.
+    assert 0.915 <= held["clusters"] / 300 <= 0.985
+    assert 0.915 <= held["weighted"] / 300 <= 0.985
+    assert 0.915 <= held["difference"] / 300 <= 0.985
+    assert held["rows"] / 300 < 0.8
+
+
+def test_clusters_of_one_row_are_rows() -> None:
+    human, judge = columns(*rows(200, 500))
+    alone = ppi_mean(human, judge, clusters=np.arange(700))
+    plain = ppi_mean(human, judge)
+    assert alone.interval.estimate == plain.interval.estimate
+    assert ends(alone) == pytest.approx(ends(plain), abs=1e-3)
+    assert (alone.classical.low, alone.classical.high) == pytest.approx((plain.classical.low, plain.classical.high))
+    assert alone.interval.method == "PPI++: student, 200 clusters with labels"
+
+
+def test_clusters_by_hand() -> None:
+    # Without the judge, two clusters of two: sums of (label - mean) / 4 are -.5 and .5, free 1, so 2 x .5.
+    found = ppi_mean([1.0, 2, 3, 4], [0.0, 0, 0, 0], clusters=["a", "a", "b", "b"], lam=0)
+    sums = [(1 + 2 - 5) / 4, (3 + 4 - 5) / 4]
+    half = stats.t.ppf(0.975, 1) * math.sqrt(2 * (sums[0] ** 2 + sums[1] ** 2))
+    assert found.interval.high - found.interval.estimate == pytest.approx(half, abs=1e-9)
+    assert found.notes[0].startswith("2 clusters with human labels are few")
+
+
+def test_paired_difference_knows_clusters() -> None:
+    rng = np.random.default_rng(2)
+    human, judge, texts = clustered(rng, 100, 60)
+    found = ppi_difference(human, judge, 0.5 * human, 0.5 * judge, paired=True, clusters=texts)
+    assert found.interval == ppi_mean(0.5 * human, 0.5 * judge, clusters=texts).interval
+
+
 def test_wrong_input_is_told() -> None:
+    with pytest.raises(ConfigError, match="`method` is 'bootstrap', which knows no clusters"):
+        ppi_mean([1, 2], [1, 2], clusters=[1, 2], method="bootstrap")
+    with pytest.raises(DataError, match="`clusters` has shape"):
+        ppi_mean([1, 2], [1, 2], clusters=[1])
+    with pytest.raises(DataError, match="`clusters` and `clusters_b` go together"):
+        ppi_difference([1], [1], [1], [1], paired=False, clusters=[1])
     with pytest.raises(DataError, match="`human` has 2 rows and `judge` 3"):
         ppi_mean([1, 2], [1, 2, 3])
     with pytest.raises(DataError, match="`judge` holds what is no number"):
