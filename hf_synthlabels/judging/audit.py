@@ -167,7 +167,7 @@ def _find(rows: AuditRows, resamples: Resamples, options: AuditOptions) -> _Foun
         names = ("spearman", "kendall", "accuracy", "system_spearman", "system_kendall")
         tasks[name] = {each: getattr(task, each) for each in names} | {"offset": across.tasks[name]}
         if formats is not None and name in formats.tasks:
-            for each in ("icc", "icc_consistency", "flip", "auc"):
+            for each in ("icc", "icc_consistency", "flip", "auc", "auc_all"):
                 tasks[name][each] = getattr(formats.tasks[name], each)
     draws = dict(within.overall) | dict(across.overall)
     if rows.formats is not None:

@@ -28,7 +28,7 @@ than some baseline, beyond chance. `open`: neither. `no_baseline`: nothing to co
 PROPERTIES: Mapping[str, Mapping[str, int]] = {
     "cit": {"cit_kendall": 1},
     "cat": {"cat_offset": -1, "cat_transfer": 1, "cat_dr2": -1, "cat_cross_excess": 1},
-    "tfa": {"tfa_icc": 1, "tfa_auc": 1},
+    "tfa": {"tfa_icc": 1, "tfa_auc": 1, "tfa_auc_all": 1},
 }
 """The statistics that decide a property, with -1 where less is better."""
 
@@ -41,8 +41,8 @@ class TaskAudit:
     coverage: Interval
     """Scored rows of all rows with a human score, Wilson."""
     scores: Mapping[str, Interval]
-    """spearman, kendall, accuracy, system_spearman, system_kendall, offset; with formats icc, icc_consistency, flip and
-    auc."""
+    """spearman, kendall, accuracy, system_spearman, system_kendall, offset; with formats icc, icc_consistency, flip,
+    auc and auc_all."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, intervals as dictionaries."""

@@ -40,6 +40,7 @@ class TaskTFA:
     flip_any: Draws
     auc: Draws
     """nan unless the human scores of the task are only 0 and 1, and both occur."""
+    auc_all: Draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,8 @@ class TFA:
     tfa_flip: how often the verdict, score >= threshold, differs between two formats of the same answer.
     tfa_flip_any: the share of answers whose verdict is not the same in all formats.
     tfa_auc: P(score of a right answer in any format > score of a wrong answer in the house format), ties one half.
+    tfa_auc_all: the same with wrong answers in any format: what favours the longer text, which a bare wrong answer
+        never is, gains nothing here.
     tfa_spearman_range, tfa_system_kendall_range: highest less lowest agreement with humans over formats.
     """
     tasks: Mapping[str, TaskTFA]
@@ -92,7 +95,9 @@ class _Table:
     merged: int
 
 
-STATISTICS = ("icc", "icc_consistency", "item_share", "format_share", "residual_share", "flip", "flip_any", "auc")
+STATISTICS = (
+    *("icc", "icc_consistency", "item_share", "format_share", "residual_share", "flip", "flip_any", "auc", "auc_all"),
+)
 RANGES = ("spearman", "system_kendall")
 
 NAMES = (*(f"tfa_{name}" for name in STATISTICS), *(f"tfa_{name}_range" for name in RANGES))
@@ -163,9 +168,13 @@ def _task(table: _Table, resamples: Resamples, threshold: float) -> TaskTFA:
     scores, groups = table.scores[whole], table.groups[whole]
     icc, consistency, shares = _variances(scores, groups, resamples.weights)
     flip, flip_any = _flips(scores >= threshold, groups, resamples.weights)
-    auc = _auc(table, list(range(table.scores.shape[1])), resamples.weights)
     item, form, residual = shares
-    return TaskTFA(int(whole.sum()), int((~whole).sum()), icc, consistency, item, form, residual, flip, flip_any, auc)
+    every = list(range(table.scores.shape[1]))
+    house = [] if table.house is None else [table.house]
+    auc, auc_all = (_auc(table, every, wrong, resamples.weights) for wrong in (house, every))
+    return TaskTFA(
+        int(whole.sum()), int((~whole).sum()), icc, consistency, item, form, residual, flip, flip_any, auc, auc_all
+    )
 
 
 def _variances(scores: Floats, groups: Ints, weights: Floats) -> tuple[Draws, Draws, tuple[Draws, Draws, Draws]]:
@@ -197,21 +206,22 @@ def _flips(verdicts: Bools, groups: Ints, weights: Floats) -> tuple[Draws, Draws
     return divided(sums[:, 1], sums[:, 0]), divided(sums[:, 2], sums[:, 0])
 
 
-def _auc(table: _Table, columns: Sequence[int], weights: Floats) -> Draws:
-    """P(right in one of the formats > wrong in the house format), over all such pairs."""
+def _auc(table: _Table, right_in: Sequence[int], wrong_in: Sequence[int], weights: Floats) -> Draws:
+    """P(right in one of some formats > wrong in one of others), over all such pairs."""
     right, wrong = table.human == 1, table.human == 0
-    if table.house is None or not (right | wrong).all() or not right.any() or not wrong.any():
+    ours, theirs = _side(table, right, right_in), _side(table, wrong, wrong_in)
+    if not (right | wrong).all() or not len(ours) or not len(theirs):
         return np.full(len(weights), np.nan)
-    cells = table.scores[right][:, columns]
-    known = ~np.isnan(cells)
-    groups = np.broadcast_to(table.groups[right][:, None], cells.shape)
-    house = table.scores[wrong, table.house]
-    there = ~np.isnan(house)
-    if not known.any() or not there.any():
-        return np.full(len(weights), np.nan)
-    ours = Side(cells[known], np.ones(known.sum()), groups[known])
-    theirs = Side(house[there], np.zeros(there.sum()), table.groups[wrong][there])
     return pair_sums(weights, ours, theirs).concordance
+
+
+def _side(table: _Table, which: Bools, columns: Sequence[int]) -> Side:
+    """The scores that some answers have in some formats."""
+    cells = table.scores[which][:, columns]
+    known = ~np.isnan(cells)
+    groups = np.broadcast_to(table.groups[which][:, None], cells.shape)
+    human = np.broadcast_to(table.human[which][:, None], cells.shape)
+    return Side(cells[known], human[known], groups[known])
 
 
 def _format(rows: AuditRows, formats: Codes, code: int, tables: Sequence[_Table], resamples: Resamples) -> FormatTFA:
@@ -226,7 +236,8 @@ def _format(rows: AuditRows, formats: Codes, code: int, tables: Sequence[_Table]
             for name, human in (("mean_right", 1), ("mean_wrong", 0)):
                 which = table.human == human
                 found[name].append(_mean(scores[which], table.groups[which], resamples.weights))
-            found["auc"].append(_auc(table, [int(column)], resamples.weights))
+            house = [] if table.house is None else [table.house]
+            found["auc"].append(_auc(table, [int(column)], house, resamples.weights))
     means = {name: mean_over_tasks(draws, size) for name, draws in found.items()}
     return FormatTFA(**means, spearman=order["cit_spearman"], system_kendall=order["cit_system_kendall"])
 

@@ -63,6 +63,8 @@ def test_auc_holds_right_answers_in_any_format_against_wrong_ones_in_the_house_f
     table: Table = [[0.9, 0.5], [0.8, 0.2], [0.5, 1.0], [0.1, 1.0]]
     out = found(table, [1, 1, 0, 0])
     assert out.overall["tfa_auc"][0] == pytest.approx(6.5 / 8)
+    # Against the wrong ones in f1, which are 1.0, all lose.
+    assert out.overall["tfa_auc_all"][0] == pytest.approx(6.5 / 16)
     assert out.formats["f0"].auc[0] == 1
     assert out.formats["f1"].auc[0] == pytest.approx((0.5 + 0 + 1 + 1) / 4)
     assert out.formats["f1"].mean_right[0] == pytest.approx(0.35)
