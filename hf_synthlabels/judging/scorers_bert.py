@@ -34,8 +34,8 @@ LAYERS = {
 }
 """The layer that agreed best with humans in WMT16, by the table of bert-score 0.3.13."""
 
-CHUNK_PAIRS = 512
-"""Pairs whose word vectors are held in memory together."""
+CHUNK_PAIRS = 128
+"""Pairs whose word vectors are held in memory together: of texts of 512 tokens and 1,024 numbers half a gigabyte."""
 
 LED_BY_SPACE = ("gpt2", "roberta")
 """Types of models to which a word at the beginning of a text is another one than the same word within it."""

@@ -6,6 +6,8 @@ import importlib.util
 import json
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +102,36 @@ def test_no_rows_give_nan_and_counts_instead_of_an_error(load: Any) -> None:
     assert math.isnan(scores["accuracy"])
     assert math.isnan(scores["mean_bleu"])
     assert scores["n"] == 0
+
+
+RANK = """
+import sys
+import evaluate
+
+folder, cache, rank = sys.argv[1], sys.argv[2], int(sys.argv[3])
+metric = evaluate.load(folder, num_process=2, process_id=rank, experiment_id="two", cache_dir=cache, thresholds=[])
+rows = [("a", "a"), ("b", "a"), ("a b", "a"), ("c", "c")][rank::2]
+found = metric.compute(predictions=[said for said, _ in rows], references=[gold for _, gold in rows])
+print(found and (found["accuracy"], found["n"]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_score_all_rows_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", RANK, str(FOLDER), str(tmp_path)]
+    started = [subprocess.Popen([*command, str(rank)], stdout=subprocess.PIPE, text=True) for rank in (0, 1)]
+    said = [process.communicate(timeout=120)[0].strip() for process in started]
+    assert said == ["(0.75, 4)", "None"]
+
+
+def test_metrics_are_combined(load: Any, tmp_path: Path) -> None:
+    import evaluate
+
+    first = load(thresholds=[])
+    both = evaluate.combine([first, type(first)(thresholds=[], threshold=0.9, cache_dir=str(tmp_path / "other"))])
+    both.add_batch(predictions=["a b", "a"], references=["a", "a"])
+    scores = both.compute()
+    assert (scores["bleu_accuracy_0_accuracy"], scores["bleu_accuracy_1_accuracy"]) == (1, 1 / 2)
 
 
 def test_wrong_options_fail_at_load(load: Any) -> None:
