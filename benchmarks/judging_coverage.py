@@ -97,6 +97,7 @@ def main() -> None:
         "new": _new_rows(judged, told.draws),
         "few": _few_labels(judged, told.draws),
         "differences": _differences(rows, judged, told.draws),
+        "articles": _whole_articles(rows, judged, told.draws),
         "plan": _plans(judged, told.draws),
         "agreement": _agreement(judged, rows),
         "annotators": _annotators(rows, judged),
@@ -298,6 +299,35 @@ def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
             ]
         )
     return table(("judge, quality", "PPI++ holds it", "classical holds it", "ratio of widths"), lines)
+
+
+def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> str:
+    """All twelve summaries of 30 articles labelled, of 100 articles drawn anew."""
+    articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
+    place = {(row.article, row.system): k for k, row in enumerate(rows)}
+    grid = np.array([[place[article, system] for system in systems] for article in articles])
+    clusters = np.repeat(np.arange(len(articles)), len(systems))
+    lines = []
+    for each in judged:
+        if each.judge != JUDGES[0]:
+            continue
+        rng, truth = np.random.default_rng(3), float(each.human.mean())
+        held, widths = np.zeros(3), np.zeros(2)
+        for _ in range(draws):
+            drawn = grid[rng.integers(len(articles), size=len(articles))].ravel()
+            seen = each.human[drawn]
+            seen[30 * len(systems) :] = np.nan
+            alone = ppi_mean(seen, each.scores[drawn])
+            together = ppi_mean(seen, each.scores[drawn], clusters=clusters)
+            for k, found in enumerate((alone.interval, together.interval, together.classical)):
+                held[k] += found.low <= truth <= found.high
+            widths += [together.interval.high - together.interval.low, together.classical.high - together.classical.low]
+        lines.append([each.quality, *(_share(int(count), draws) for count in held), f"{widths[0] / widths[1]:.2f}"])
+    head = (
+        *("gpt-4-0314", "PPI++, rows as if alone", "PPI++, `clusters=articles`", "classical, clusters"),
+        "ratio of the last two widths",
+    )
+    return table(head, lines)
 
 
 def _plans(judged: list[Judged], draws: int) -> str:
