@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from benchmarks.recorded_judgments import (
     summaries,
     summary_replies,
 )
-from hf_synthlabels.judging import Audit, AuditOptions, EmbeddingSimilarity, Rouge, Scorer
+from hf_synthlabels.judging import Audit, AuditOptions, EmbeddingSimilarity, Rouge, Scorer, judge_bias
 from hf_synthlabels.judging.audit import LENGTH, audit_rows
 from hf_synthlabels.judging.audit_rows import AuditRows, Codes
 from hf_synthlabels.judging.resampling import draw_clusters
@@ -52,6 +52,9 @@ NAMED = (LENGTH, "rouge1")
 
 STATISTICS = ("cit_kendall", "cat_offset", "cat_transfer", "cat_dr2", "cat_cross_excess")
 OTHERS = ("cit_spearman", "cit_system_spearman", "cat_within_c", "cat_cross_c", "cat_cross_null")
+
+
+PARTS = ("seven", "four", "dropped", "tasks", "formats", "styles", "bias", "machine")
 
 
 @dataclass
@@ -124,21 +127,24 @@ def main() -> None:
     told = _arguments()
     scorers: list[Scorer] = [Rouge("rouge1"), Rouge("rougeL"), EmbeddingSimilarity()]
     of = summaries(told.data)
+    if not {"seven", "four", "dropped", "tasks"} & set(told.parts):
+        scorers = []
     text_scores = _text_scores(scorers, [each.text for each in of], [list(each.references) for each in of])
-    print("texts scored", flush=True)
     four = summary_set(told.data, of, text_scores)
     seven = add(four, dialogue_set(told.data, scorers))
-    blocks = {
-        "seven": _audits(seven),
-        "four": _audits(four),
-        "dropped": _audits(only(seven, "SummEval fluency"), short=True),
-        "tasks": _tasks(four, seven),
-        "formats": _formats(told.data, of),
-        "styles": _styles(told.data),
-        "machine": machine(("numpy", "scipy", "rouge-score", "sentence-transformers")),
+    blocks: dict[str, Callable[[], str]] = {
+        "seven": lambda: _audits(seven),
+        "four": lambda: _audits(four),
+        "dropped": lambda: _audits(only(seven, "SummEval fluency"), short=True),
+        "tasks": lambda: _tasks(four, seven),
+        "formats": lambda: _formats(told.data, of),
+        "styles": lambda: _styles(told.data),
+        "bias": lambda: _bias(four, seven),
+        "machine": lambda: machine(("numpy", "scipy", "rouge-score", "sentence-transformers")),
     }
-    for name, text in blocks.items():
-        print(f"\n## {name}\n\n{text}")
+    for name in told.parts:
+        text = blocks[name]()
+        print(f"\n## {name}\n\n{text}", flush=True)
         if told.write:
             put_block(DOCUMENT, name, text)
 
@@ -255,6 +261,23 @@ def _beside(
     return [_shown(resamples.interval(other, len(human))), _better(resamples.interval(icc - other, len(human)))]
 
 
+def _bias(four: Set, seven: Set) -> str:
+    """What twice the length does to a judge's score, the human score and the task held fixed."""
+    lines = []
+    for of, name in ((four, GPT4), (four, GPT35), (seven, GPT35)):
+        whole = sorted(set(of.tasks)) if of is four else []
+        for tasks in (sorted(set(of.tasks)), *([task] for task in whole)):
+            kept = [place for place, task in enumerate(of.tasks) if task in tasks]
+            score, human, length, task, item = (
+                [column[place] for place in kept]
+                for column in (of.metrics[name], of.human, of.metrics[LENGTH], of.tasks, of.items)
+            )
+            found = judge_bias(score, human, lengths=length, tasks=task, items=item)
+            title = tasks[0] if len(tasks) == 1 else f"all {len(tasks)} tasks"
+            lines.append([f"{name}, {title}", found.n, found.clusters, _better(found.effects["length"]).strip("*")])
+    return table(["judge, task", "rows", "items", "effect of twice the length"], lines)
+
+
 def _by_format(raters: Sequence[Floats], human: Floats, items: list[str], systems: list[str]) -> AuditRows:
     k, n = len(raters), len(human)
     return AuditRows(
@@ -281,6 +304,7 @@ def _better(interval: Interval) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder with judge/; $HF_SYNTHLABELS_DATA by default")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="which tables; all by default")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/results/metric_audit.md")
     told = parser.parse_args()
     folder = told.data or os.environ.get("HF_SYNTHLABELS_DATA")
