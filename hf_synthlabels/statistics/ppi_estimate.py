@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.intervals import Interval
 
 __all__ = ["PPIEstimate"]
@@ -42,6 +43,26 @@ class PPIEstimate:
         """The interval's width as a share of the classical one's."""
         classical = self.classical.high - self.classical.low
         return (self.interval.high - self.interval.low) / classical if classical > 0 else math.nan
+
+    def within(self, low: float, high: float) -> PPIEstimate:
+        """The same with estimate and ends cut to the scale of the labels, such as 0 and 1 for yes and no.
+
+        Corrected means know no scale: near its end they, or more often an end of the interval, may lie beyond it.
+
+        Raises:
+            ConfigError: `low` is not below `high`.
+        """
+        if not low < high:
+            raise ConfigError(f"`low` is {low!r} and `high` {high!r}: give the scale's lower end and its upper one.")
+
+        def cut(interval: Interval) -> Interval:
+            if math.isnan(interval.estimate):
+                return interval
+            numbers = (interval.estimate, interval.low, interval.high)
+            estimate, lower, upper = (value if math.isnan(value) else min(high, max(low, value)) for value in numbers)
+            return replace(interval, estimate=estimate, low=lower, high=upper)
+
+        return replace(self, interval=cut(self.interval), classical=cut(self.classical))
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; nan becomes None."""

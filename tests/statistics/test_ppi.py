@@ -141,6 +141,23 @@ def test_a_judge_that_says_nothing_leaves_the_human_labels() -> None:
     assert ends(found) == (found.classical.low, found.classical.high)
 
 
+def test_ends_may_be_cut_to_the_scale() -> None:
+    human, judge = [1] * 19 + [0] + [None] * 80, [1] * 60 + [0] * 40
+    found = ppi_mean(human, judge)
+    assert found.classical.high > 1
+    cut = found.within(0, 1)
+    assert (cut.classical.low, cut.classical.high) == (found.classical.low, 1)
+    assert (cut.interval.low, cut.interval.high) == (max(0, found.interval.low), min(1, found.interval.high))
+    assert cut.interval.estimate == found.interval.estimate
+    # A corrected mean itself may lie beyond the scale.
+    beyond = ppi_mean([1, 1, 1, None, None, None], [0, 0, 0, 1, 1, 1], lam=1)
+    assert (beyond.interval.estimate, beyond.within(0, 1).interval.estimate) == (2, 1)
+    assert math.isnan(ppi_mean([None], [1]).within(0, 1).interval.low)
+    assert math.isnan(ppi_mean([1, None], [1, 1]).within(0, 1).interval.low)
+    with pytest.raises(ConfigError, match="`low` is 5 and `high` 1"):
+        found.within(5, 1)
+
+
 def test_all_rows_labelled_is_the_classical_mean() -> None:
     labels, scores, _ = rows(60, 1)
     found = ppi_mean(labels, scores)
