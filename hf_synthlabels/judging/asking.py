@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import Tally
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Message, Request
-from hf_synthlabels.errors import AllFailedError
+from hf_synthlabels.errors import AllFailedError, ClientError
 from hf_synthlabels.judging.prompt import Item
 
 __all__ = ["Answered", "Question", "asked", "check_breaker", "requests"]
@@ -54,9 +54,13 @@ def asked(
         draws: replies to each conversation.
         response_schema: the JSON schema of a reply.
         window: items that may wait for an earlier one; None for 16,384.
+
+    Raises:
+        ClientError: the client takes no requests.
     """
     run = _Run(questions, draws, response_schema, window or WINDOW_ITEMS)
     while not run.is_over:
+        asked_before = run.asked
         for completion in client.complete(run.requests()):
             if run.take(completion):
                 tally.count_call(completion)
@@ -64,6 +68,8 @@ def asked(
         for completion in run.give_up():
             tally.count_call(completion)
         yield from run.finished()
+        if run.asked == asked_before and not run.is_over:
+            raise ClientError(f"client {client.identity.get('client')!r} takes no requests, so nothing can be judged.")
 
 
 def requests(
@@ -110,6 +116,11 @@ class _Run:
         self._pending: list[Request] = []
         self._read = self._following = self._keys = 0
         self._exhausted = False
+
+    @property
+    def asked(self) -> int:
+        """How many requests were handed to the client so far."""
+        return self._keys - len(self._pending)
 
     @property
     def is_over(self) -> bool:

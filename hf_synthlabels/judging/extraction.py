@@ -249,7 +249,7 @@ def _said(rubric: Rubric, value: str, reason: str, *, whole: bool) -> Reading:
 
 
 def _by_pattern(rubric: Rubric, text: str) -> Reading:
-    """The choice whose pattern stands first or last in a reply, as the rubric says."""
+    """The choice whose pattern stands in a reply; of several the one that the rubric says."""
     places = [
         (match.start(), choice.score)
         for choice in rubric.choices
@@ -258,7 +258,15 @@ def _by_pattern(rubric: Rubric, text: str) -> Reading:
     ]
     if not places:
         return Reading(reason=text, trouble="the reply has none of the patterns of `choices`")
-    _, score = min(places) if rubric.verdict.take == "first" else max(places)
+    match rubric.verdict.take:
+        case "first":
+            score = min(places)[1]
+        case "last":
+            score = max(places)[1]
+        case "best":
+            score = max(score for _, score in places)
+        case "worst":
+            score = min(score for _, score in places)
     return Reading(score, "line", text)
 
 

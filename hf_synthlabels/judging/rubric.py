@@ -83,8 +83,8 @@ class Verdict(StrictModel):
     anywhere: bool = False
     """Whether it may stand in a sentence; for replies that were recorded elsewhere, never for replies asked for here,
     where what stands before the last line may quote the judged text."""
-    take: Literal["first", "last"] = "last"
-    """Which of several counts, where choices have patterns."""
+    take: Literal["first", "last", "best", "worst"] = "last"
+    """Which of several counts, where choices have patterns: the one that stands first or last, or the best or worst."""
 
     @model_validator(mode="after")
     def _named(self) -> Self:

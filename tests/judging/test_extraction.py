@@ -259,7 +259,7 @@ def test_recorded_replies_may_say_the_score_in_a_sentence(text: str, expected: f
     assert score(text, PLAIN) == expected
 
 
-@pytest.mark.parametrize(("take", "expected"), [("first", 1), ("last", 0)])
+@pytest.mark.parametrize(("take", "expected"), [("first", 1), ("last", 0), ("best", 1), ("worst", 0)])
 def test_recorded_replies_may_be_read_by_patterns(take: str, expected: float) -> None:
     rubric = read_rubric(
         {

@@ -24,7 +24,7 @@ from hf_synthlabels.clients import (
     Sampling,
     ScriptedClient,
 )
-from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
+from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Item, Judge, read_rubric
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
@@ -282,6 +282,17 @@ def test_a_client_that_ends_early_fails_what_it_left() -> None:
     found = Judge(FIVE, Lazy(), Extraction(draws=2)).judge(["a", "b", "c", "d"])
     assert [one.score for one in found.judgments][:1] == [2]
     assert len(found.judgments) == 4
+
+
+def test_a_client_that_takes_nothing_is_told_rather_than_asked_for_ever() -> None:
+    class Asleep:
+        identity: Mapping[str, Any] = {"client": "asleep"}
+
+        def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            yield from ()
+
+    with pytest.raises(ClientError, match="client 'asleep' takes no requests"):
+        Judge(FIVE, Asleep()).judge(["a"])
 
 
 def test_requests_of_a_plan_are_those_that_are_sent() -> None:
