@@ -289,6 +289,7 @@ def test_a_client_that_takes_nothing_is_told_rather_than_asked_for_ever() -> Non
         identity: Mapping[str, Any] = {"client": "asleep"}
 
         def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            del requests
             yield from ()
 
     with pytest.raises(ClientError, match="client 'asleep' takes no requests"):
