@@ -89,7 +89,8 @@ def icc_interval(ratings: Ratings, kind: ICCKind = "A,1", level: float = 0.95) -
 
     It takes items as drawn at random and by themselves, and ratings as normal. Where items hang together, such as
     several summaries of one text, or where ratings pile up at an end of the scale, ask `icc_bootstrap`. Raters who
-    agree exactly leave the F distribution nothing to work with: both ends are then 1.
+    agree exactly leave the F distribution nothing to work with: both ends are then 1. They are nan where all items are
+    rated alike and only the raters differ.
 
     Args:
         ratings: as in `icc`.
@@ -198,13 +199,19 @@ def _ends(squares: _MeanSquares, estimate: float, kind: ICCKind, upper: float) -
     # Satterthwaite's degrees of freedom of the denominator of F.
     a = k * estimate / (n * (1 - estimate))
     b = 1 + k * estimate * (n - 1) / (n * (1 - estimate))
-    v = (a * raters + b * residual) ** 2 / ((a * raters) ** 2 / (k - 1) + (b * residual) ** 2 / free)
-    below, above = stats.f.ppf(upper, n - 1, v), stats.f.ppf(upper, v, n - 1)
+    under = (a * raters) ** 2 / (k - 1) + (b * residual) ** 2 / free
     rest = k * raters + (k * n - k - n) * residual
-    return (
-        float(n * (items - below * residual) / (below * rest + n * items)),
-        float(n * (above * items - residual) / (rest + n * above * items)),
-    )
+    if under == 0 or items == residual == 0 or rest + items == 0:
+        # Nothing but the raters' offsets, or not even these, is seen.
+        return math.nan, math.nan
+    v = (a * raters + b * residual) ** 2 / under
+    below, above = stats.f.ppf(upper, n - 1, v), stats.f.ppf(upper, v, n - 1)
+    # With hardly a degree of freedom the quantiles are 0 or infinite: an end is then what they leave, or nan.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (
+            float(n * (items / below - residual) / (rest + n * items / below)),
+            float(n * (items - residual / above) / (rest / above + n * items)),
+        )
 
 
 def _check_kind(kind: str) -> None:

@@ -92,6 +92,13 @@ def test_nothing_to_compare_is_undefined(ratings: NDArray[np.float64]) -> None:
     assert math.isnan(variance_components(ratings).shares["item"])
 
 
+def test_items_that_are_all_alike_leave_no_interval() -> None:
+    found = icc_interval([[1, 2], [1, 2], [1, 2]])
+    assert found.estimate == 0
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
 def test_cluster_bootstrap_is_wider_where_items_hang_together() -> None:
     rng = np.random.default_rng(2)
     clusters = np.repeat(np.arange(25), 8)
