@@ -9,6 +9,7 @@ for _module in ("torch", "transformers", "accelerate"):
 
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
 from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
+from hf_synthlabels.training.once import computed_once  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
 from hf_synthlabels.training.source import DataSource, StudentFile, TrainingData, label_names  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "StudentTrainer",
     "TrainingData",
     "TrainingRows",
+    "computed_once",
     "label_names",
     "train_student",
     "training_rows",

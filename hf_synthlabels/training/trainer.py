@@ -18,6 +18,7 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import LABELS, PROBS, WEIGHT, optional_column, row_lengths
 from hf_synthlabels.training.losses import row_weights, weighted_cross_entropy
+from hf_synthlabels.training.once import computed_once
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
 
 __all__ = ["StudentTrainer"]
@@ -132,7 +133,7 @@ class StudentTrainer(Trainer):
         if loss_only or self.args.batch_eval_metrics or metrics is None or positions is None:
             ordered = None if loss_only else metrics
         else:
-            ordered = _in_row_order(metrics, positions)
+            ordered = computed_once(_in_row_order(metrics, positions))
         self.compute_metrics = ordered
         try:
             # Never the loss only: the loss over all rows is computed from their logits.
