@@ -76,7 +76,7 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
 
 
 def scott_pi(ratings: Labels) -> float:
-    """Scott's pi (1955); of more than two raters Fleiss' kappa (1971), with gaps as Gwet (2014, section 2.6) has it.
+    """Scott's pi (1955); of more than two raters Fleiss' kappa (1971), with gaps as Gwet (2014) has it.
 
     (observed - expected) / (1 - expected) agreement, where chance gives each rater the names' mean shares.
 
@@ -115,7 +115,7 @@ def gwet_ac1(ratings: Labels, categories: Iterable[Any] | None = None) -> float:
 
 
 def gwet_ac2(ratings: Labels, weights: KappaWeights = "quadratic", categories: Iterable[float] | None = None) -> float:
-    """Gwet's AC2 (2014, section 3.3.2): AC1 with part credit for ratings that are near each other.
+    """Gwet's AC2 (2014): AC1 with part credit for ratings that are near each other.
 
     Args:
         ratings: numbers.

@@ -136,7 +136,7 @@ def icc_bootstrap(
 
 
 def variance_components(ratings: Ratings) -> VarianceComponents:
-    """The variance components of items, raters and residual from the mean squares (Shavelson & Webb 1991, chapter 2).
+    """The variance components of items, raters and residual from the mean squares (Shavelson & Webb 1991).
 
     ICC(A,1) is item / (item + rater + residual), ICC(C,1) is item / (item + residual).
 

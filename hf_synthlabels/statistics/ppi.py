@@ -42,7 +42,7 @@ def ppi_mean(
 ) -> PPIEstimate:
     """The mean of the human labels that all rows would have, from those that some have and a judge's scores of all.
 
-    PPI++ (Angelopoulos, Duchi & Zrnic 2023, arXiv 2311.01453, example 6.1): lam x mean(judge, rows without a label) +
+    PPI++ (Angelopoulos, Duchi & Zrnic 2023, arXiv 2311.01453): lam x mean(judge, rows without a label) +
     mean(human - lam x judge, rows with one), with lam tuned to the least variance. It is right however wrong the judge
     is, as long as the labelled rows were drawn at random. What a row without a judge's score is given (the mean of the
     others) does not matter for that, either.

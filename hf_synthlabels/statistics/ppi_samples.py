@@ -72,7 +72,7 @@ class PlainSample:
 
     @property
     def lam(self) -> float:
-        """The given one, or the one that makes the variance least (PPI++, proposition 2)."""
+        """The given one, or the one that makes the variance least: the power tuning of PPI++."""
         if self.given is not None:
             return self.given
         everyone = np.arange(len(self.labels))[None]

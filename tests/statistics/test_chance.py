@@ -163,8 +163,8 @@ def test_three_raters_match_fleiss_of_statsmodels() -> None:
     assert scott_pi(ratings) == pytest.approx(0.375, abs=1e-9)
 
 
-def test_ac1_of_gwet_by_hand() -> None:
-    # Gwet (2008), table 4: 118 yes-yes, 5 and 2 apart, none no-no. Agreement 118/125, share of yes (123 + 120) / 250.
+def test_ac1_by_hand() -> None:
+    # 118 times both say yes, 5 and 2 times one of them, never none. Agreement 118/125, share of yes (123 + 120) / 250.
     pairs = [["+", "+"]] * 118 + [["+", "-"]] * 5 + [["-", "+"]] * 2
     yes = 243 / 250
     chance = 2 * yes * (1 - yes)
