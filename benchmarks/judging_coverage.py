@@ -49,8 +49,8 @@ LABELS = 100
 FEW = (10, 20, 30, 49)
 RESAMPLES = 500
 
-# The numbers of gpt-4-0314 that are often quoted; they are of the replies as their recorders' own script reads them.
-QUOTED = {"coherence": 0.448, "consistency": 0.556, "fluency": 0.498, "relevance": 0.427}
+# The numbers of gpt-4-0314 to be reproduced; they are of the replies as their recorders' own script reads them.
+KNOWN = {"coherence": 0.448, "consistency": 0.556, "fluency": 0.498, "relevance": 0.427}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> str:
         lines.append(
             [
                 each.quality,
-                f"{QUOTED[each.quality]:.3f}",
+                f"{KNOWN[each.quality]:.3f}",
                 f"{stats.spearmanr(each.human, theirs).statistic:.4f}",
                 f"{stats.spearmanr(each.human[scored], each.scores[scored]).statistic:.4f}",
                 int((scored & (theirs != each.scores)).sum()),
@@ -199,7 +199,7 @@ def _reading(data: Path, rows: list[Summary], judged: list[Judged]) -> str:
         )
     head = (
         "rho of gpt-4-0314",
-        "quoted",
+        "known",
         "their script's reading",
         "this package's",
         "replies read otherwise",

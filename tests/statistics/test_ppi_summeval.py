@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.judging_coverage import QUOTED, Judged, authors_reading, coverage, judged_summaries
+from benchmarks.judging_coverage import KNOWN, Judged, authors_reading, coverage, judged_summaries
 from benchmarks.recorded_judgments import Summary, summaries, summary_texts
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data") / "judge"
@@ -30,18 +30,18 @@ def judged(rows: list[Summary]) -> list[Judged]:
 
 
 @needs_data
-@pytest.mark.parametrize("quality", QUOTED)
-def test_replies_are_read_as_quoted_and_better(quality: str, rows: list[Summary], judged: list[Judged]) -> None:
+@pytest.mark.parametrize("quality", KNOWN)
+def test_replies_are_read_as_known_and_better(quality: str, rows: list[Summary], judged: list[Judged]) -> None:
     (found,) = (each for each in judged if each.quality == quality)
     texts = summary_texts(DATA, "gpt-4-0314", quality, "rts", rows)
     theirs = np.array([authors_reading(text) for text in texts])
-    # .55650 is quoted as .556.
-    assert stats.spearmanr(found.human, theirs).statistic == pytest.approx(QUOTED[quality], abs=6e-4)
+    # .5565 is known as .556.
+    assert stats.spearmanr(found.human, theirs).statistic == pytest.approx(KNOWN[quality], abs=6e-4)
     scored = ~np.isnan(found.scores)
     assert scored.sum() >= 1198
     assert (theirs[scored] != found.scores[scored]).sum() <= 6
     assert stats.spearmanr(found.human[scored], found.scores[scored]).statistic == pytest.approx(
-        QUOTED[quality], abs=0.006
+        KNOWN[quality], abs=0.006
     )
 
 
