@@ -24,7 +24,7 @@ from hf_synthlabels.judging.audit_report import (
 )
 from hf_synthlabels.judging.audit_rows import AuditRows, Bools, Floats, numbers
 from hf_synthlabels.judging.cat import cat
-from hf_synthlabels.judging.cit import cit
+from hf_synthlabels.judging.cit import MOST_ROWS, cit
 from hf_synthlabels.judging.resampling import Draws, Resamples, draw_clusters
 from hf_synthlabels.judging.tfa import NAMES, TFA, tfa
 from hf_synthlabels.statistics import Drawing, Interval, wilson
@@ -269,6 +269,8 @@ def _task_reasons(rows: AuditRows, found: _Found) -> dict[str, str]:
     out = {}
     for name, task in found.tasks.items():
         here = (rows.tasks.values == rows.tasks.names.index(name)) & rows.scored
+        if here.sum() > MOST_ROWS:
+            out[f"rows:{name}"] = f"of its {here.sum():,} rows {MOST_ROWS:,} were drawn for CIT and CAT"
         if np.ptp(rows.human[here]) == 0:
             out[f"cit:{name}"] = "all human scores of the task are equal: it is left out"
         elif np.ptp(rows.scores[here]) == 0:

@@ -13,10 +13,13 @@ from hf_synthlabels.judging.resampling import Draws, Resamples, cluster_sums
 from hf_synthlabels.statistics.rank import weighted_spearman
 from hf_synthlabels.statistics.rows import divided
 
-__all__ = ["CIT", "TaskCIT", "cit", "mean_over_tasks", "system_draws", "task_sides"]
+__all__ = ["CIT", "MOST_ROWS", "TaskCIT", "cit", "mean_over_tasks", "system_draws", "task_sides"]
 
 MOST_NUMBERS = 4_000_000
 """Resamples x distinct rows that are ranked at once."""
+
+MOST_ROWS = 5000
+"""Rows of a task; of more so many are drawn at random, the same for all metrics, because all pairs are looked at."""
 
 MIN_SYSTEMS = 3
 """Two systems are in the same order, or are not: no correlation."""
@@ -47,11 +50,13 @@ class CIT:
 
 
 def task_sides(rows: AuditRows, resamples: Resamples) -> dict[str, tuple[AuditRows, Side]]:
-    """The scored rows of each task that has any, by the task's name."""
+    """The scored rows of each task that has any, by the task's name; `MOST_ROWS` of them at most."""
     out = {}
     for code, name in enumerate(rows.tasks.names):
-        kept = (rows.tasks.values == code) & rows.scored
-        if kept.any():
+        kept = np.flatnonzero((rows.tasks.values == code) & rows.scored)
+        if len(kept) > MOST_ROWS:
+            kept = np.sort(np.random.default_rng(0).choice(kept, MOST_ROWS, replace=False))
+        if kept.size:
             chosen = rows[kept]
             out[name] = chosen, Side(chosen.scores, chosen.human, resamples.groups[kept])
     return out

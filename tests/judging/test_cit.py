@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.judging.audit_rows import AuditRows
-from hf_synthlabels.judging.cit import cit
+from hf_synthlabels.judging.cit import MOST_ROWS, cit, task_sides
 from hf_synthlabels.judging.pairs import MOST_PAIRS, Side, pair_sums, tie_width
 from hf_synthlabels.judging.resampling import MOST_CLUSTERS, draw_clusters
 from hf_synthlabels.statistics import Drawing
@@ -131,6 +131,18 @@ def test_many_clusters_are_put_together_and_the_interval_keeps_its_width() -> No
     assert resamples.clusters == n
     found = cit(rows, resamples).overall["cit_spearman"]
     # The standard error of r is near (1 - r^2) / sqrt(n) for pairs that are drawn one by one.
+    assert n < MOST_ROWS
     expected = (1 - found[0] ** 2) / np.sqrt(n)
     assert found[1:].std() == pytest.approx(expected, rel=0.2)
     assert n * (n - 1) // 2 > MOST_PAIRS  # so the width of ties came from drawn pairs
+
+
+def test_of_a_very_large_task_rows_are_drawn_and_the_same_ones_for_every_metric() -> None:
+    n = MOST_ROWS + 500
+    human = np.arange(n) / n
+    rows = AuditRows.from_columns(list(human), list(human), ["a"] * n)
+    resamples = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=2))
+    _, side = task_sides(rows, resamples)["a"]
+    _, other = task_sides(rows.with_scores(1 - human), resamples)["a"]
+    assert len(side) == MOST_ROWS
+    assert (side.human == other.human).all()
