@@ -26,7 +26,7 @@ class Rows:
 
 def credits_of(schema: LabelSchema, human: list[Any], llm: list[Any]) -> list[float]:
     rows = Rows(h=human, l=llm, l_status=["labelled" if each is not None else "unparsed" for each in llm])
-    return row_credits(rows, schema, human="h", llm="l").tolist()
+    return [float(each) for each in row_credits(rows, schema, human="h", llm="l")]
 
 
 def test_every_kind_has_a_credit() -> None:
