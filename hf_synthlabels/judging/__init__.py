@@ -21,6 +21,7 @@ from hf_synthlabels.judging.extraction import Extraction, judged, read_reply
 from hf_synthlabels.judging.judge import Judge, Judged, items_of
 from hf_synthlabels.judging.judge_file import JudgeFile, read_judge
 from hf_synthlabels.judging.judge_run import JudgedSplit, judge_to_files, plan_judge
+from hf_synthlabels.judging.judge_tables import judge_dataset
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
 from hf_synthlabels.judging.pairwise import PairJudgment, PairsJudged, PairSummary, judge_pairs, stream_pairs
@@ -83,6 +84,7 @@ __all__ = [
     "bleu_accuracy",
     "items_of",
     "judge_bias",
+    "judge_dataset",
     "judge_features",
     "judge_pairs",
     "judge_table",

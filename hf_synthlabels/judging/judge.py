@@ -52,7 +52,7 @@ class Judge:
         window: items that may wait for an earlier one, which are held in memory; None for 16,384.
 
     Raises:
-        ConfigError: log-probabilities are to be read that nobody asks for.
+        ConfigError: log-probabilities are to be read that nobody asks for, or several draws that would be alike.
     """
 
     rubric: Rubric
@@ -65,14 +65,18 @@ class Judge:
 
     def __post_init__(self) -> None:
         identity = self.client.identity
+        if identity.get("client") not in ("openai", "transformers"):
+            return
         sampling = identity.get("sampling", identity)
-        asks = identity.get("client") not in ("openai", "transformers") or bool(
-            sampling.get("top_logprobs") or identity.get("answers")
-        )
-        if "logprobs" in self.extraction.rungs and not asks:
+        if "logprobs" in self.extraction.rungs and not (sampling.get("top_logprobs") or identity.get("answers")):
             raise ConfigError(
                 "`rungs` has 'logprobs', but the client asks for none. Give it `top_logprobs`, at most 20 at most "
                 "servers, or remove the rung."
+            )
+        if self.extraction.draws > 1 and sampling.get("temperature") == 0 and not sampling.get("reasoning"):
+            raise ConfigError(
+                f"`draws` is {self.extraction.draws}, but the client's `temperature` is 0: all draws would be alike. "
+                "Raise the temperature."
             )
 
     @cached_property

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan, Tally, store_path
 from hf_synthlabels.annotation.census import Census
 from hf_synthlabels.annotation.forecast import History
-from hf_synthlabels.annotation.opening import open_client, sampling
+from hf_synthlabels.annotation.opening import sampling
 from hf_synthlabels.annotation.output import checked_output, opened_file, split_path
 from hf_synthlabels.annotation.plan import EXACT_ROWS, drawn_rows, free_plan, made_plan, plan_notes
 from hf_synthlabels.annotation.progress import Progress
-from hf_synthlabels.annotation.provenance import TEACHER_KEYS, cost_usd, package_version
 from hf_synthlabels.annotation.rehearsal import known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns
-from hf_synthlabels.annotation.stream import TABLE_ROWS, with_results
+from hf_synthlabels.annotation.stream import TABLE_ROWS
 from hf_synthlabels.clients import (
     ChatClient,
     Request,
@@ -34,16 +31,15 @@ from hf_synthlabels.clients import (
     chat_identity,
 )
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging.columns import judge_table, with_judge_features
+from hf_synthlabels.judging.columns import with_judge_features
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judge_file import JudgeFile, read_judge, told_of_judges
-from hf_synthlabels.judging.judgment import Judgment
-from hf_synthlabels.judging.pairwise import PairCount, PairJudgment, PairSummary, stream_pairs
-from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
+from hf_synthlabels.judging.judge_tables import code_names, opened_judge
+from hf_synthlabels.judging.pairwise import PairSummary
+from hf_synthlabels.judging.summary import JudgeSummary
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
 
 __all__ = ["JudgedSplit", "judge_to_files", "plan_judge"]
 
@@ -134,53 +130,23 @@ def judge_to_files(
 def _judge_split(
     file: JudgeFile, rows: datasets.IterableDataset, name: str, path: Path | None, client: ChatClient | None
 ) -> JudgedSplit:
-    rubric, recipe, ladder = file.read_rubric(), file.recipe, file.ladder()
-    column = file.output.column
-    features = with_judge_features(rows.features, rubric, column, draws=ladder.draws)
-    names = _code_names(file, rows.features)
-    began, tally = time.monotonic(), Tally()
-    with open_client(recipe, rows.features, client=client) as opened:
-        judge = Judge(
-            rubric,
-            opened.client,
-            ladder,
-            opened.as_json,
-            recipe.teacher.system,
-            recipe.teacher.known_price,
-            opened.window_rows,
-        )
-        count = PairCount(judge) if rubric.protocol == "pairwise" else ScoreCount(rubric)
-
-        def work(read: Iterator[dict[str, Any]]) -> Iterator[Judgment | PairJudgment]:
-            items = (file.item(row, names) for row in read)
-            if isinstance(count, PairCount):
-                for pair in stream_pairs(judge, items, tally):
-                    count.add(pair)
-                    yield pair
-            else:
-                for judgment in judge.stream(items, tally):
-                    count.add(judgment)
-                    yield judgment
-
-        def columns(_: pa.Table, done: list[Judgment | PairJudgment]) -> pa.Table:
-            return judge_table(done, rubric, column, draws=ladder.draws)
-
-        with (
-            _shown(file, tally, name) as progress,
-            nullcontext() if path is None else opened_file(path, features) as writer,
-        ):
-            tables = rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
-            for table, added in with_results(tables, needed_columns(recipe), work, columns, progress):
-                if writer is not None:
-                    for field in added.column_names:
-                        table = table.append_column(added.schema.field(field), added.column(field))
-                    writer.write(table.cast(features.arrow_schema))
-    summary = _priced(file, count, tally)
-    made = _record(file, judge, summary, tally, time.monotonic() - began)
+    features = with_judge_features(rows.features, file.read_rubric(), file.output.column, draws=file.ladder().draws)
+    began = time.monotonic()
+    with (
+        opened_judge(file, rows.features, client) as judging,
+        _shown(file, judging.tally, name) as progress,
+        nullcontext() if path is None else opened_file(path, features) as writer,
+    ):
+        for table, added in judging.tables(rows.with_format("arrow").iter(batch_size=TABLE_ROWS), progress):
+            if writer is not None:
+                for field in added.column_names:
+                    table = table.append_column(added.schema.field(field), added.column(field))
+                writer.write(table.cast(features.arrow_schema))
+    made = judging.record(time.monotonic() - began)
     if path is not None:
         beside = path.with_name(path.name + ".provenance.json")
         beside.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return JudgedSplit(name, path, summary, made)
+    return JudgedSplit(name, path, judging.summary(), made)
 
 
 class _Rehearsal:
@@ -190,7 +156,7 @@ class _Rehearsal:
         recipe = file.recipe
         teacher = recipe.teacher
         self._file = file
-        self._names = _code_names(file, features)
+        self._names = code_names(file, features)
         self._judge = Judge(
             file.read_rubric(), ScriptedClient({}), file.ladder(), as_json=form != "text", system=teacher.system
         )
@@ -203,17 +169,6 @@ class _Rehearsal:
             yield request, self._keys.of(request)
 
 
-def _code_names(file: JudgeFile, features: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the columns of label codes that are judged, what each code stands for."""
-    found = {}
-    for column in file.columns.named().values():
-        feature = features.get(column)
-        names = getattr(getattr(feature, "feature", feature), "names", None)
-        if names is not None:
-            found[column] = names
-    return found
-
-
 @contextmanager
 def _shown(file: JudgeFile, tally: Tally, what: str) -> Iterator[Progress]:
     from tqdm.auto import tqdm
@@ -223,45 +178,6 @@ def _shown(file: JudgeFile, tally: Tally, what: str) -> Iterator[Progress]:
         progress = Progress(bar, file.recipe, tally, None)
         yield progress
         progress.show()
-
-
-def _priced(file: JudgeFile, count: ScoreCount | PairCount, tally: Tally) -> JudgeSummary | PairSummary:
-    """The summary, with the cost that the file's client has, in batches or not."""
-    cost = cost_usd(file.recipe, tally)
-    summary = count.summary(tally)
-    if isinstance(summary, PairSummary):
-        return replace(summary, wins=replace(summary.wins, cost_usd=cost))
-    return replace(summary, cost_usd=cost)
-
-
-def _record(
-    file: JudgeFile, judge: Judge, summary: JudgeSummary | PairSummary, tally: Tally, seconds: float
-) -> dict[str, Any]:
-    """What is known of how the columns were made; plain values, no secret among them."""
-    teacher = file.recipe.teacher
-    keys = teacher.model_dump(mode="json", include=TEACHER_KEYS[teacher.client])
-    return {
-        "column": file.output.column,
-        "judge": file.name,
-        "judge_hash": file.fingerprint(),
-        "rubric": judge.rubric.name,
-        "rubric_hash": judge.rubric.fingerprint(),
-        "prompt_hash": judge.prompt.fingerprint(),
-        "extraction": {**file.extraction.model_dump(mode="json"), "draws": judge.extraction.draws},
-        "extraction_hash": judge.extraction.fingerprint(),
-        "source": file.source.model_dump(mode="json"),
-        "columns": file.columns.named(),
-        "client": {key: value for key, value in keys.items() if value is not None},
-        "returned_models": sorted(tally.models),
-        "tally": tally.to_dict(),
-        "summary": {
-            key: None if isinstance(value, float) and math.isnan(value) else value
-            for key, value in summary.as_dict().items()
-        },
-        "judging_s": round(seconds, 3),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "package_version": package_version(),
-    }
 
 
 def _in_our_words(plan: Plan) -> Plan:

@@ -180,6 +180,15 @@ def test_log_probabilities_are_read_from_a_server() -> None:
             Judge(FIVE, openai(server), ladder)
 
 
+def test_draws_that_would_be_alike_are_refused() -> None:
+    with ChatServer(lambda _: "score: 4") as server:
+        with pytest.raises(ConfigError, match="`draws` is 3, but the client's `temperature` is 0"):
+            Judge(FIVE, openai(server), Extraction(draws=3))
+        drawn = Judge(FIVE, openai(server, sampling=Sampling(temperature=0.7)), Extraction(draws=3))
+        assert drawn.judge(["a"]).summary.rungs == {"draws": 1}
+    assert len(server.bodies) == 3
+
+
 def test_recorded_replies_are_read_by_the_same_code() -> None:
     rows: list[dict[str, Any]] = [{"raw": "score: 4"}, {"raw": ["score: 1", "score: 2"]}]
     items = [Item("a", row=row) for row in rows]

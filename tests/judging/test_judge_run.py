@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
+from hf_synthlabels.annotation import provenance
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
-from hf_synthlabels.judging import JudgeFile, JudgeSummary, PairSummary, judge_to_files, plan_judge
+from hf_synthlabels.judging import JudgeFile, JudgeSummary, PairSummary, judge_dataset, judge_to_files, plan_judge
 from tests.annotation.label_server import LabelServer
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
@@ -277,6 +278,25 @@ def test_a_file_for_each_split(tmp_path: Path) -> None:
     found = judge_to_files(file, tmp_path / "out.jsonl", client=ScriptedClient(lambda _: "score: 1"))
     assert [part.path.name for part in found if part.path] == ["out-a.jsonl", "out-b.jsonl"]
     assert found[1].record["tally"]["stored"] == 2
+
+
+def test_a_data_set_at_hand_gets_the_columns(tmp_path: Path) -> None:
+    file = judge_file(tmp_path, columns={"prediction": "label", "input": "q"}, rubric="correctness")
+    features = Features({"q": Value("string"), "label": ClassLabel(names=["film", "sport"])})
+    data = Dataset.from_dict({"q": ["a", "b"], "label": [1, None]}, features=features)
+    client = ScriptedClient(lambda request: "correct: yes" if "sport" in request.messages[1].content else "?")
+    found = judge_dataset(data, file, client=client)
+    assert list(found["judge_score"]) == [1.0, None]
+    assert [found.features["judge_status"].int2str(code) for code in found["judge_status"]] == ["scored", "empty"]
+    assert found.features["label"] == features["label"]
+    (record,) = provenance(found)
+    assert (record["judge"], record["summary"]["n_scored"]) == ("answers", 1)
+    both = judge_dataset(DatasetDict({"a": data, "b": data}), file, client=client)
+    assert list(both) == ["a", "b"]
+    with pytest.raises(DataError, match="`dataset` has no rows"):
+        judge_dataset(data.select([]), file, client=client)
+    with pytest.raises(DataError, match="`columns` names the column 'q', which the data set has not"):
+        judge_dataset(data.remove_columns("q"), file, client=client)
 
 
 CHILD = """
