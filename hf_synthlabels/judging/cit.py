@@ -135,9 +135,12 @@ def system_draws(rows: AuditRows, side: Side, resamples: Resamples) -> tuple[Dra
         human.append(divided(sums[:, 2], sums[:, 0]))
     # Means of the same numbers in another order differ by rounding.
     x, y = (np.asarray(np.round(np.stack(means, axis=1), 10), dtype=np.float64) for means in (scores, human))
-    whole = ~np.isnan(x).any(axis=1)
+    whole = np.flatnonzero(~np.isnan(x).any(axis=1))
     rho, tau = nothing.copy(), nothing.copy()
-    rho[whole], tau[whole] = _correlations(x[whole], y[whole])
+    size = max(1, MOST_NUMBERS // len(systems) ** 2)
+    for start in range(0, len(whole), size):
+        chunk = whole[start : start + size]
+        rho[chunk], tau[chunk] = _correlations(x[chunk], y[chunk])
     return rho, tau
 
 
