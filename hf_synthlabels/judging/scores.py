@@ -29,6 +29,11 @@ BETWEEN = r"\s*(?:[-–—−~]|\bto\b|\bor\b|\bbis\b|\boder\b|\bou\b|\bà\b|\ba
 LOOSE = rf"(?<!\d)\d++(?:[.,]\d++)?|\b(?:{'|'.join(WORDS)})\b"
 RANGE = re.compile(rf"(?<![\w.,])({LOOSE}){UNITS}{BETWEEN}({LOOSE})(?![\w%])", re.I)
 PERCENT = re.compile(r"\d\s*(?:%|percent\b|per cent\b)", re.I)
+COMPARED = re.compile(
+    r"(?:[<>≥≤]=?|\b(?:at least|at most|more than|less than|fewer than|below|above|over|under|not|isn['’]t|never)\b)"
+    rf"\s*(?:an?\s+)?(?:{LOOSE})(?!\s*>)",
+    re.I,
+)
 HALF = re.compile(rf"({LOOSE})\s*(?:½|\s+and\s+a\s+half\b|\s+and\s+one[- ]half\b)", re.I)
 DOUBT = re.compile(r"\b(?:or|maybe|perhaps|possibly|rather|between|actually|revised|if not|oder|ou)\b", re.I)
 REASON = re.compile(r"\s*(?:[.;:–—]\s+|-\s+|\n|,?\s*(?:because|since|as|for|due to|given)\b|\()", re.I)
@@ -93,6 +98,8 @@ def _read_number(rubric: Rubric, said: str, whole: bool) -> Said:
     bare = bare if whole else _led(bare)
     if PERCENT.search(bare):
         return Said(trouble=f"{said.strip()[:60]!r} is a percentage")
+    if found := COMPARED.search(bare):
+        return Said(trouble=f"{found[0].strip()!r} is no score but a bound")
     if found := RANGE.search(bare):
         return Said(trouble=f"{found[0].strip()!r} is a range")
     numbers = _numbers(bare)

@@ -60,6 +60,12 @@ def score(text: str, rubric: Any = FIVE) -> float | None:
         ("4 - it misses the 6-1 victory", 4),
         ("4. There are 2 errors.", 4),
         ("I would give it a 4", 4),
+        ("4.0/5.0", 4),
+        ("4 out of a possible 5", 4),
+        ("4/5 stars", 4),
+        ("<4>", 4),
+        ("[[4]]", 4),
+        ("\\boxed{4}", 4),
         # A range, several candidates, or a number of another scale.
         ("3-4", None),
         ("3 – 4", None),
@@ -80,6 +86,12 @@ def score(text: str, rubric: Any = FIVE) -> float | None:
         ("", None),
         ("v4", None),
         ("1-5", None),
+        (">4", None),
+        ("≥ 4", None),
+        ("at least 4", None),
+        ("less than 3", None),
+        ("not 4", None),
+        ("not a 4", None),
     ],
 )
 def test_what_a_score_line_says(said: str, expected: float | None) -> None:
