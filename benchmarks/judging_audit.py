@@ -70,8 +70,8 @@ class Set:
     def rows(self) -> AuditRows:
         """The rows, without scores."""
         nothing = np.full(len(self.human), np.nan)
-        codes = (Codes.of(column) for column in (self.tasks, self.items))
-        return AuditRows(nothing, np.array(self.human), *codes, systems=Codes.of(self.systems))
+        tasks, items, systems = (Codes.of(column) for column in (self.tasks, self.items, self.systems))
+        return AuditRows(nothing, np.array(self.human), tasks, items, systems=systems)
 
     def audit(self, name: str, against: Sequence[str]) -> Audit:
         """The audit of one metric beside others."""
@@ -79,7 +79,7 @@ class Set:
         return audit_rows(rows, {other: self._column(other) for other in against}, AuditOptions(DRAWING))
 
     def _column(self, name: str) -> Floats:
-        return np.round(np.array(self.metrics[name], dtype=np.float64), 12)
+        return np.round(np.array(self.metrics[name]), 12).astype(np.float64)
 
 
 def summary_set(data: Path, of: Sequence[Summary], text_scores: Mapping[str, Sequence[float]]) -> Set:
@@ -117,9 +117,17 @@ def add(one: Set, other: Set) -> Set:
 
 def only(of: Set, without: str) -> Set:
     """The rows of all tasks but one."""
-    kept = [place for place, task in enumerate(of.tasks) if task != without]
-    columns = ([column[place] for place in kept] for column in (of.human, of.tasks, of.items, of.systems))
-    return Set(*columns, {name: [column[place] for place in kept] for name, column in of.metrics.items()})
+    return _chosen(of, [place for place, task in enumerate(of.tasks) if task != without])
+
+
+def _chosen(of: Set, kept: Sequence[int]) -> Set:
+    return Set(
+        [of.human[place] for place in kept],
+        [of.tasks[place] for place in kept],
+        [of.items[place] for place in kept],
+        [of.systems[place] for place in kept],
+        {name: [column[place] for place in kept] for name, column in of.metrics.items()},
+    )
 
 
 def main() -> None:
@@ -267,12 +275,9 @@ def _bias(four: Set, seven: Set) -> str:
     for of, name in ((four, GPT4), (four, GPT35), (seven, GPT35)):
         whole = sorted(set(of.tasks)) if of is four else []
         for tasks in (sorted(set(of.tasks)), *([task] for task in whole)):
-            kept = [place for place, task in enumerate(of.tasks) if task in tasks]
-            score, human, length, task, item = (
-                [column[place] for place in kept]
-                for column in (of.metrics[name], of.human, of.metrics[LENGTH], of.tasks, of.items)
-            )
-            found = judge_bias(score, human, lengths=length, tasks=task, items=item)
+            part = _chosen(of, [place for place, task in enumerate(of.tasks) if task in tasks])
+            lengths = part.metrics[LENGTH]
+            found = judge_bias(part.metrics[name], part.human, lengths=lengths, tasks=part.tasks, items=part.items)
             title = tasks[0] if len(tasks) == 1 else f"all {len(tasks)} tasks"
             lines.append([f"{name}, {title}", found.n, found.clusters, _better(found.effects["length"]).strip("*")])
     return table(["judge, task", "rows", "items", "effect of twice the length"], lines)
@@ -281,7 +286,7 @@ def _bias(four: Set, seven: Set) -> str:
 def _by_format(raters: Sequence[Floats], human: Floats, items: list[str], systems: list[str]) -> AuditRows:
     k, n = len(raters), len(human)
     return AuditRows(
-        np.round(np.concatenate(raters), 12),
+        np.round(np.concatenate(raters), 12).astype(np.float64),
         np.tile(human, k),
         Codes.of(["task"] * (n * k)),
         Codes.of(items * k),
