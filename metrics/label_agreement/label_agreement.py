@@ -114,6 +114,19 @@ class LabelAgreement(evaluate.Metric):
         }.get(self.kind, name)
         return label, label
 
+    # evaluate writes the description above to the end of these two docstrings.
+    def add_batch(self, *, predictions: Any = None, references: Any = None, **columns: Any) -> None:
+        """Take rows, to be scored together by `compute`."""
+        if self.kind in TEXTS and references is not None:
+            # A text where a list is due would be read as a list of its letters.
+            references = [[each] if isinstance(each, str) else each for each in references]
+        super().add_batch(predictions=predictions, references=references, **columns)
+
+    def add(self, *, prediction: Any = None, reference: Any = None, **row: Any) -> None:
+        """Take one row, to be scored by `compute`."""
+        rows = {name: [value] for name, value in row.items()}
+        self.add_batch(**{"predictions": [prediction], "references": [reference], **rows})
+
     def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, float]:
         pairs = zip(map(self._label, references), map(self._label, predictions), strict=True)
         rows = [(human, llm) for human, llm in pairs if human is not None]

@@ -132,3 +132,12 @@ def test_wrong_options_fail_at_load(load: Any) -> None:
         load(kind="scale")
     with pytest.raises(ValueError, match="`low` is None and `high` 5: say where"):
         load(kind="text-scale", high=5)
+
+
+def test_a_reference_that_is_one_text_is_no_list_of_letters(load: Any) -> None:
+    metric = load("strings", kind="question-answering")
+    found = metric.compute(predictions=["Paris", "Rome"], references=["Paris", ["Oslo", "rome"]])
+    assert found["exact_match"] == 1
+    metric.add(prediction="Paris", reference="Oslo")
+    metric.add(predictions="Rome", references="Rome")
+    assert metric.compute()["exact_match"] == 0.5
