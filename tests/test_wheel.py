@@ -30,6 +30,7 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/py.typed",
         "hf_synthlabels/metrics/label_agreement/label_agreement.py",
         "hf_synthlabels/metrics/bleu_accuracy/bleu_accuracy.py",
+        "hf_synthlabels/metrics/llm_judge/llm_judge.py",
         "hf_synthlabels/metrics/metric_audit/metric_audit.py",
         "hf_synthlabels/configs/recipes/conference_titles.yaml",
         "hf_synthlabels/configs/studies/conference_titles.yaml",
