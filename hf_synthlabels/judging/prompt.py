@@ -125,8 +125,8 @@ class JudgePrompt:
         names = "|".join(unseen.join(map(re.escape, name)) for name in (verdict.name, *verdict.aliases))
         # A short way from the beginning of a line, whatever decorates it; `score (1-5):`, `Score**:`, `score -` too.
         line = (
-            rf"(?:^|[{LINE_ENDS}])[^\w\n]*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})[^\w\n:=：([]*"
-            rf"(?:\([^)\n]*\)|\[[^\]\n]*\])?[^\w\n:=：–—-]*"
+            rf"(?:^|[{LINE_ENDS}])(?:[^\w\n{LINE_ENDS}]|_)*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})"
+            rf"(?:[^\w\n:=：–—([-]|_)*+(?:\([^)\n]*+\)|\[[^\]\n]*+\])?(?:[^\w\n:=：–—-]|_)*+"
         )
         field = rf"[\"'“”‘’]{unseen}(?:reference_)?(?:{names}){unseen}[\"'“”‘’]\s*+"
         return re.compile(rf"((?:{line})|(?:{field}))[:=：–—-]", re.I | re.M)
