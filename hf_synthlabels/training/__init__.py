@@ -9,6 +9,14 @@ for _module in ("torch", "transformers", "accelerate"):
 
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
 from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
+from hf_synthlabels.training.objective import (  # noqa: E402
+    Classification,
+    MultiLabel,
+    Objective,
+    OrdinalScale,
+    RowObjective,
+    ScaleRegression,
+)
 from hf_synthlabels.training.once import computed_once  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
@@ -17,10 +25,16 @@ from hf_synthlabels.training.student import Prediction, Student, train_student  
 from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
 
 __all__ = [
+    "Classification",
     "DataSource",
     "LengthBucketedSampler",
     "LongestFirstSampler",
+    "MultiLabel",
+    "Objective",
+    "OrdinalScale",
     "Prediction",
+    "RowObjective",
+    "ScaleRegression",
     "Student",
     "StudentConfig",
     "StudentFile",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["IGNORED", "row_weights", "weighted_cross_entropy"]
+__all__ = ["IGNORED", "cross_entropies", "row_weights", "weighted_cross_entropy"]
 
 IGNORED = -100
 """The label code of a row that has no label; such a row weighs nothing."""
@@ -25,6 +25,22 @@ def row_weights(labels: Tensor, weight: Tensor | None = None) -> Tensor:
     return counted if weight is None else counted * weight.to(counted)
 
 
+def cross_entropies(logits: Tensor, target: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """CE(logitsᵢ, targetᵢ) of each row in float32, shape (rows,); 0 for a row without a label.
+
+    Args:
+        logits: shape (rows, classes), any float type.
+        target: label codes, shape (rows,), or probabilities, shape (rows, classes).
+        label_smoothing: share of the target that is spread evenly over the classes, 0 to 1.
+    """
+    logits = logits.float()
+    if target.is_floating_point():
+        target = target.to(logits)
+    return functional.cross_entropy(
+        logits, target, reduction="none", ignore_index=IGNORED, label_smoothing=label_smoothing
+    )
+
+
 def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
     """Σ wᵢ·CE(logitsᵢ, targetᵢ) in float32, a scalar: the sum, not the mean.
 
@@ -34,10 +50,4 @@ def weighted_cross_entropy(logits: Tensor, target: Tensor, weight: Tensor, *, la
         weight: what each row counts, shape (rows,); see `row_weights`.
         label_smoothing: share of the target that is spread evenly over the classes, 0 to 1.
     """
-    logits = logits.float()
-    if target.is_floating_point():
-        target = target.to(logits)
-    rows = functional.cross_entropy(
-        logits, target, reduction="none", ignore_index=IGNORED, label_smoothing=label_smoothing
-    )
-    return torch.sum(rows * weight)
+    return torch.sum(cross_entropies(logits, target, label_smoothing=label_smoothing) * weight)

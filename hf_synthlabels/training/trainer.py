@@ -1,10 +1,10 @@
-"""StudentTrainer: transformers' Trainer with an exact loss for classification and predictions in row order."""
+"""StudentTrainer: transformers' Trainer with an exact loss for every head and predictions in row order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from transformers.trainer_utils import EvalLoopOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import LABELS, PROBS, WEIGHT, optional_column, row_lengths
-from hf_synthlabels.training.losses import row_weights, weighted_cross_entropy
+from hf_synthlabels.training.data import row_lengths
+from hf_synthlabels.training.objective import Classification, Objective, row_terms
 from hf_synthlabels.training.once import computed_once
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
 
@@ -25,12 +25,14 @@ __all__ = ["StudentTrainer"]
 
 
 class StudentTrainer(Trainer):
-    """A Trainer for sequence classification, called with Trainer's arguments; `args` is a StudentConfig.
+    """A Trainer called with Trainer's arguments and an objective; `args` is a StudentConfig.
 
-    The loss of an update is Σ weight·cross-entropy / Σ weight over all its rows, however they are spread over
-    accumulation steps and processes; plain Trainer multiplies it by steps × processes for classification heads
-    (huggingface/transformers#47688). A row may bring `label_probs`, a soft label, and `label_weight`.
-    The evaluation loss is the same quotient over the whole data set. Predictions come in row order.
+    The loss of an update is Σ loss / Σ items over all its rows, however they are spread over accumulation steps and
+    processes; plain Trainer multiplies it by steps × processes for most heads (huggingface/transformers#47688). The
+    evaluation loss is the same quotient over the whole data set. Predictions come in row order.
+
+    The default objective is the cross-entropy of one class per row; a row may bring `label_probs`, a soft label, and
+    `label_weight`.
 
     Raises:
         ConfigError: `args` is not a StudentConfig, or a `compute_loss_func` was passed.
@@ -40,9 +42,15 @@ class StudentTrainer(Trainer):
     loss_is_scaled_for_ga = True
     # Trainer sets these without saying their types.
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
+    preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None
+    label_names: list[str]
     _signature_columns: list[str] | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
+        self.objective: Objective = objective or Classification()
+        self._terms: Tensor | None = None
+        self._attached = False
+        self._loss_only = False
         super().__init__(*args, **kwargs)
         if not isinstance(self.args, StudentConfig):
             raise ConfigError(
@@ -50,7 +58,7 @@ class StudentTrainer(Trainer):
             )
         if self.compute_loss_func is not None:
             raise ConfigError(
-                "`compute_loss_func` would replace the weighted loss. Leave it out or use Trainer itself."
+                "`compute_loss_func` would replace the objective. Pass `objective`, or use Trainer itself."
             )
         # transformers 5.17 has no `loss_is_scaled_for_ga` and decides by this. Remove when 5.17 is no longer supported.
         self.model_accepts_loss_kwargs = True
@@ -58,13 +66,13 @@ class StudentTrainer(Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or ()), PROBS, WEIGHT]
+            self._signature_columns = [*(self._signature_columns or ()), *self.objective.columns]
 
     def _get_num_items_in_batch(self, batch_samples: list[Mapping[str, Tensor]], device: torch.device) -> Tensor | None:
-        """The total weight of an update: of all its accumulation steps, and of all processes."""
-        if not batch_samples or LABELS not in batch_samples[0]:
+        """What counts in an update: in all its accumulation steps, and in all processes."""
+        if not batch_samples or not set(self.label_names) & set(batch_samples[0]):
             return None
-        total = torch.stack([row_weights(batch[LABELS], batch.get(WEIGHT)).sum() for batch in batch_samples]).sum()
+        total = torch.stack([self.objective.items(batch) for batch in batch_samples]).sum()
         total = total.to(device)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
             total = self.accelerator.gather(total).sum()
@@ -77,24 +85,40 @@ class StudentTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """Σ weight·cross-entropy of these rows, over the total weight of the update."""
-        inputs = dict(inputs)
-        labels, probs, weight = inputs.pop(LABELS), inputs.pop(PROBS, None), inputs.pop(WEIGHT, None)
-        outputs = model(**inputs)
-        counted = row_weights(labels, weight)
-        loss = weighted_cross_entropy(
-            outputs["logits"],
-            labels if probs is None else probs,
-            counted,
-            label_smoothing=self.args.label_smoothing_factor,
-        )
-        total = counted.sum() if num_items_in_batch is None else num_items_in_batch.to(loss)
-        # An update whose rows all weigh 0 has the loss 0, not 0/0.
+        """The objective's loss of these rows, over all that counts in the update."""
+        outputs = model(**{name: value for name, value in inputs.items() if name not in self.objective.columns})
+        smoothing = self.args.label_smoothing_factor
+        loss = self.objective.loss(outputs, inputs, label_smoothing=smoothing)
+        if return_outputs:
+            self._terms = row_terms(self.objective, outputs, inputs, label_smoothing=smoothing).detach()
+        total = self.objective.items(inputs) if num_items_in_batch is None else num_items_in_batch.to(loss)
+        # An update in which nothing counts has the loss 0, not 0/0.
         loss = loss / total.clamp(min=torch.finfo(loss.dtype).tiny)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # Gradients and logged losses are averaged over processes; the total already covers all of them.
             loss = loss * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor | None, Any, Any]:
+        """Trainer's step; where there are labels, the loss and the items of each row stand behind the outputs."""
+        self._forget_terms()
+        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        if self._terms is None or self.args.batch_eval_metrics:
+            return loss, logits, labels
+        self._attached = True
+        if self._loss_only:
+            # Outputs may be as large as the vocabulary for each token: they are not kept where nobody asks for them.
+            return loss, (self._terms,), None
+        return loss, (*(logits if isinstance(logits, tuple) else (logits,)), self._terms), labels
+
+    def _forget_terms(self) -> None:
+        self._terms, self._attached = None, False
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset
@@ -129,41 +153,27 @@ class StudentTrainer(Trainer):
         """Trainer's loop, with everything that it returns in row order and the loss over all rows."""
         loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
         positions = _row_positions(dataloader)
-        metrics = self.compute_metrics
-        if loss_only or self.args.batch_eval_metrics or metrics is None or positions is None:
-            ordered = None if loss_only else metrics
-        else:
-            ordered = computed_once(_in_row_order(metrics, positions))
-        self.compute_metrics = ordered
+        metrics, preprocess = self.compute_metrics, self.preprocess_logits_for_metrics
+        self._loss_only = bool(loss_only)
+        if metrics is not None and not self.args.batch_eval_metrics:
+            # On the loss alone there is nothing to compute them from.
+            self.compute_metrics = None if loss_only else computed_once(_in_row_order(metrics, positions))
+        if preprocess is not None:
+            self.preprocess_logits_for_metrics = _before_terms(preprocess)
         try:
-            # Never the loss only: the loss over all rows is computed from their logits.
+            # Never the loss only for Trainer: it would drop the losses of the rows as well.
             output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
         finally:
-            self.compute_metrics = metrics
-        if positions is not None:
-            output = output._replace(
-                predictions=_take(output.predictions, positions), label_ids=_take(output.label_ids, positions)
-            )
-            loss = self._loss_of(output, dataloader.dataset)
-            if loss is not None:
-                output.metrics[f"{metric_key_prefix}_loss"] = loss
-        return output._replace(predictions=None, label_ids=None) if loss_only else output
-
-    def _loss_of(self, output: EvalLoopOutput, dataset: Any) -> float | None:
-        """The loss over a whole data set; Trainer's mean over batches is off when batches differ in weight."""
-        if output.predictions is None or output.label_ids is None:
-            return None
-        logits = output.predictions[0] if isinstance(output.predictions, tuple) else output.predictions
-        labels = torch.as_tensor(output.label_ids)
-        probs, weight = optional_column(dataset, PROBS), optional_column(dataset, WEIGHT)
-        counted = row_weights(labels, None if weight is None else torch.tensor(weight))
-        loss = weighted_cross_entropy(
-            torch.as_tensor(logits),
-            labels if probs is None else torch.tensor(probs),
-            counted,
-            label_smoothing=self.args.label_smoothing_factor,
-        )
-        return float(loss / counted.sum())
+            self.compute_metrics, self.preprocess_logits_for_metrics = metrics, preprocess
+            self._loss_only = False
+        outputs, terms = _apart(output.predictions, attached=self._attached)
+        if terms is not None:
+            # Trainer's mean over batches is off when batches differ in what counts.
+            total = terms.astype(np.float64).sum(axis=0)
+            output.metrics[f"{metric_key_prefix}_loss"] = float(total[0] / total[1]) if total[1] else 0.0
+        if loss_only:
+            return output._replace(predictions=None, label_ids=None)
+        return output._replace(predictions=_take(outputs, positions), label_ids=_take(output.label_ids, positions))
 
 
 @dataclass
@@ -190,24 +200,53 @@ def _row_positions(dataloader: DataLoader[Any]) -> NDArray[np.int64] | None:
     return np.argsort(sampler.order) if isinstance(sampler, LongestFirstSampler) else None
 
 
-def _take(values: Any, positions: NDArray[np.int64]) -> Any:
+class _Evaluated(NamedTuple):
+    """The outputs of an evaluation as Trainer gives them, and the loss and items of each row, shape (rows, 2)."""
+
+    outputs: Any
+    terms: NDArray[np.float32] | None
+
+
+def _apart(predictions: Any, *, attached: bool) -> _Evaluated:
+    """Takes off what stands behind the outputs: of all rows, or of each batch where they are not concatenated."""
+    if not attached or predictions is None:
+        return _Evaluated(predictions, None)
+    if isinstance(predictions, list):
+        parts = [_apart(batch, attached=True) for batch in predictions]
+        return _Evaluated([part.outputs for part in parts], np.concatenate([part.terms for part in parts]))
+    *outputs, terms = predictions
+    return _Evaluated(outputs[0] if len(outputs) == 1 else tuple(outputs), terms)
+
+
+def _before_terms(preprocess: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A user's preprocessing of outputs that have losses and items behind them."""
+
+    def preprocessed(logits: Any, labels: Any) -> Any:
+        outputs, terms = _apart(logits, attached=True)
+        made = preprocess(outputs, labels)
+        return (*(made if isinstance(made, tuple) else (made,)), terms)
+
+    return preprocessed
+
+
+def _take(values: Any, positions: NDArray[np.int64] | None) -> Any:
     """The rows at `positions` of an array, or of each array of a tuple or list of them."""
-    if values is None:
-        return None
+    if values is None or positions is None:
+        return values
     if isinstance(values, tuple | list):
         return type(values)(_take(value, positions) for value in values)
     return values[positions]
 
 
 def _in_row_order(
-    metrics: Callable[[EvalPrediction], dict[str, Any]], positions: NDArray[np.int64]
+    metrics: Callable[[EvalPrediction], dict[str, Any]], positions: NDArray[np.int64] | None
 ) -> Callable[[EvalPrediction], dict[str, Any]]:
     """Metrics that may rely on row order, for instance to look up another column."""
 
     def ordered(prediction: EvalPrediction) -> dict[str, Any]:
         return metrics(
             EvalPrediction(
-                predictions=_take(prediction.predictions, positions),
+                predictions=_take(_apart(prediction.predictions, attached=True).outputs, positions),
                 label_ids=_take(prediction.label_ids, positions),
                 inputs=_take(prediction.inputs, positions),
                 losses=_take(prediction.losses, positions),
