@@ -46,5 +46,7 @@ def judge(
         return
     for part in found:
         print(f"{part.split}: {part.summary}")
+        for cause, count in part.record["tally"]["failures"].items():
+            print(f"{count:,} items failed with: {cause}")
         if part.path is not None:
             print(f"written: {part.path}")

@@ -93,7 +93,7 @@ class Annotator:
 
     def _check_breaker(self, *, at_end: bool) -> None:
         failed = self.tally.statuses["failed"]
-        if failed and failed == self.tally.rows and (at_end or failed >= BREAKER_ROWS):
+        if self.tally.is_all_failed("abstained") and (at_end or failed >= BREAKER_ROWS):
             cause, times = self.tally.failures.most_common(1)[0]
             raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
 

@@ -43,6 +43,16 @@ class Tally:
             else:
                 setattr(self, name, mine + other[name])
 
+    def is_all_failed(self, unasked: str) -> bool:
+        """Whether all rows failed, or all that were asked while nothing was ever answered.
+
+        Args:
+            unasked: the status of rows without a text, which are not asked; others may have it too.
+        """
+        failed = self.statuses["failed"]
+        answered = self.stored or self.models or self.completion_tokens
+        return failed > 0 and (failed == self.rows or (not answered and failed == self.rows - self.statuses[unasked]))
+
     def count_row(self, annotation: Annotation) -> None:
         """A row is finished."""
         self.rows += 1

@@ -87,7 +87,7 @@ def check_breaker(tally: Tally, *, at_end: bool) -> None:
         AllFailedError: the first 20 items, or all when there are fewer, failed.
     """
     failed = tally.statuses["failed"]
-    if failed and failed == tally.rows and (at_end or failed >= BREAKER_ITEMS):
+    if tally.is_all_failed("empty") and (at_end or failed >= BREAKER_ITEMS):
         cause, times = tally.failures.most_common(1)[0]
         raise AllFailedError(f"All of the first {failed} items failed, {times} with: {cause}. Nothing was scored.")
 

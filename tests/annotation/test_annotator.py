@@ -286,3 +286,15 @@ def test_several_columns_are_asked_together() -> None:
     client = ScriptedClient({"title: Cup\nbody: a goal": "sport"})
     (found,) = annotator(client, columns=("title", "body")).annotate([{"title": "Cup", "body": "a goal"}])
     assert found.label == "sport"
+
+
+def test_rows_without_text_do_not_hide_that_nobody_answers() -> None:
+    client = ScriptedClient(lambda _: Completion(-1, failure=Failure("connection", "no route")))
+    with pytest.raises(AllFailedError, match="All of the first 2 rows failed, 2 with: no route"):
+        list(annotator(client).annotate(rows("", "a", " ", "b")))
+
+
+def test_an_abstention_is_an_answer() -> None:
+    said = iter([Completion(-1, text="none", model="tiny"), *[Completion(-1, failure=Failure("http", "no"))] * 3])
+    found = list(annotator(ScriptedClient(lambda _: next(said))).annotate(rows("a", "b", "c", "d")))
+    assert statuses(found).count("failed") == 3

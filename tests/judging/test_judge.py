@@ -323,3 +323,9 @@ def test_the_fingerprint_follows_rubric_ladder_and_form() -> None:
         Judge(FIVE, client, as_json=True),
     ]
     assert len({judge.fingerprint() for judge in judges}) == 4
+
+
+def test_empty_answers_do_not_hide_that_nobody_judges() -> None:
+    client = ScriptedClient(lambda _: Completion(-1, failure=Failure("connection", "no route")))
+    with pytest.raises(AllFailedError, match="All of the first 2 items failed, 2 with: no route"):
+        Judge(FIVE, client).judge(["a", "", "b"])
