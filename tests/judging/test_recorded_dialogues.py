@@ -1,0 +1,61 @@
+"""Recorded replies to Topical-Chat, twenty draws each, through the client of recorded replies and the judge."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from hf_synthlabels.clients import RecordedClient
+from hf_synthlabels.judging import Extraction, Item, Judge, read_rubric
+
+DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
+"""Read before any test hides the variable."""
+
+FOLDER = DATA / "judge" / "topical_chat"
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no local copy of judge/topical_chat")
+
+
+def rubric(quality: str, low: int, high: int) -> Any:
+    return read_rubric(
+        {
+            "name": quality,
+            "instructions": f"Rate the {quality} of the response.",
+            "scale": {"low": low, "high": high},
+            "verdict": {"aliases": ["rating", quality], "anywhere": True},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "quality", "scale", "r"),
+    [
+        ("nat_geval", "naturalness", (1, 3), 0.393),
+        ("nat_rate_explain", "naturalness", (1, 3), 0.569),
+        ("nat_analyze_rate", "naturalness", (1, 3), 0.520),
+        ("coh_analyze_rate", "coherence", (1, 3), 0.476),
+        ("eng_analyze_rate", "engagingness", (1, 3), 0.564),
+        ("gro_analyze_rate", "groundedness", (0, 1), 0.580),
+    ],
+)
+def test_agreement_with_people_by_the_style_of_the_prompt(
+    file: str, quality: str, scale: tuple[int, int], r: float
+) -> None:
+    with gzip.open(FOLDER / f"gpt3.5_{file}.json.gz", "rt", encoding="utf-8") as text:
+        rows = json.load(text)
+    judge = Judge(rubric(quality, *scale), RecordedClient(column="all_responses"), Extraction(draws=20))
+    found = list(judge.stream(Item(row["system_output"], row=row) for row in rows))
+    scored = [
+        (one.score, row["scores"][quality]) for one, row in zip(found, rows, strict=True) if one.score is not None
+    ]
+    draws = [draw for one in found for draw in one.draws]
+    assert len(scored) == len(rows)
+    assert draws.count(None) / len(draws) < 0.01
+    # Those who recomputed them first read a few replies otherwise.
+    assert stats.pearsonr(*zip(*scored, strict=True)).statistic == pytest.approx(r, abs=0.01)
