@@ -58,6 +58,7 @@ def compare_arms(
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    paired_seeds: bool = False,
 ) -> ArmComparison:
     """Percentile intervals over rows and seeds at once: a two-way bootstrap.
 
@@ -77,9 +78,12 @@ def compare_arms(
         level: confidence level.
         resamples: how many resamples to draw.
         seed: of the random numbers.
+        paired_seeds: whether the arms share what each of their seeds decides (starting weights, the rows that were
+            drawn for training), so that both draw the same seeds.
 
     Raises:
-        DataError: shapes do not fit, a code is out of range, or there is no row.
+        DataError: shapes do not fit, a code is out of range, there is no row, or seeds are paired that differ in
+            number.
         ConfigError: `metric`, `level` or `resamples` is not one that can be used.
     """
     check_resamples(resamples)
@@ -87,6 +91,8 @@ def compare_arms(
         raise ConfigError(f"`metric` is {metric!r}: give one of {', '.join(ARM_METRICS)}.")
     human = np.asarray(human, dtype=np.int64)
     arms = [_checked(name, codes, human, n_classes) for name, codes in (("a", a), ("b", b))]
+    if paired_seeds and len(arms[0]) != len(arms[1]):
+        raise DataError(f"`a` has {len(arms[0])} seeds and `b` {len(arms[1])}: pairs need as many.")
     support = np.bincount(human, minlength=n_classes)
     right_and_predicted = [_indicators(arm, human, n_classes) for arm in arms]
     classes = [features[1].sum(axis=0) + support > 0 for features in right_and_predicted]
@@ -102,10 +108,11 @@ def compare_arms(
     for weights in _row_weights(human, resamples, rng):
         for arm in (0, 1):
             per_seed = scores(weights, arm)
-            seeds = rng.integers(per_seed.shape[1], size=per_seed.shape)
+            if not (paired_seeds and arm):
+                seeds = rng.integers(per_seed.shape[1], size=per_seed.shape)
             drawn[arm].append(np.take_along_axis(per_seed, seeds, axis=1).mean(axis=1))
     values_a, values_b = (np.concatenate(values) for values in drawn)
-    method = "bootstrap: stratified rows and seeds"
+    method = f"bootstrap: stratified rows and {'paired ' if paired_seeds else ''}seeds"
 
     def interval(values: Floats, point: float) -> Interval:
         return percentile_interval(values, point, level, method, human.size)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
@@ -149,3 +150,23 @@ def test_1000_rows_5_seeds_2000_resamples_take_under_three_seconds() -> None:
     start = time.perf_counter()
     compare_arms(human, a, b, 21)
     assert time.perf_counter() - start < 3
+
+
+def test_paired_seeds_are_drawn_together() -> None:
+    rng = np.random.default_rng(7)
+    human = rng.integers(3, size=120)
+    # One arm twice: what a seed is worth cancels only where both arms draw the same one.
+    codes = arm(rng, human, [0.9, 0.5, 0.2], 3)
+    paired = compare_arms(human, codes, codes, 3, resamples=200, paired_seeds=True)
+    assert (paired.difference.low, paired.difference.high) == (0, 0)
+    assert "paired seeds" in paired.difference.method
+    apart = compare_arms(human, codes, codes, 3, resamples=200)
+    assert apart.difference.low < -0.1 < 0.1 < apart.difference.high
+    # An arm's own interval does not depend on it.
+    assert paired.a == dataclasses.replace(apart.a, method=paired.a.method)
+
+
+def test_paired_seeds_must_be_as_many() -> None:
+    human = np.array([0, 1, 0, 1])
+    with pytest.raises(DataError, match=r"`a` has 2 seeds and `b` 1: pairs need as many"):
+        compare_arms(human, np.stack([human, human]), human, 2, paired_seeds=True)

@@ -48,7 +48,7 @@ class Transition:
 
     @property
     def separation(self) -> float:
-        """The smallest singular value: 1 for perfect labels, near 0 where the LLM can not tell some class from others."""
+        """The smallest singular value: 1 for perfect labels, near 0 where two classes get the same LLM labels."""
         return float(np.linalg.svd(self.matrix, compute_uv=False)[-1])
 
     def to_dict(self) -> dict[str, Any]:
