@@ -16,12 +16,15 @@ from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.training.run_options import RunOptions, check_run_options
+from hf_synthlabels.training.task_options import TaskOptions, check_task_options
+from hf_synthlabels.training.sources.options import SourceOptions, check_source_options
 
 __all__ = ["StudentConfig"]
 
 
 @dataclass(repr=False)  # The inherited repr hides tokens.
-class StudentConfig(TrainingArguments):
+class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
     """`transformers.TrainingArguments`, and what is specific to a student; the help texts are the documentation.
 
     These defaults differ from TrainingArguments: `output_dir` "student", `save_strategy` "no",
@@ -98,6 +101,9 @@ class StudentConfig(TrainingArguments):
             # There is nothing but the CPU, but unless it is asked for, TrainingArguments refuses bfloat16 and
             # processes started side by side each train alone (seen with transformers 5.23, accelerate 1.15).
             self.use_cpu = True
+        check_task_options(self)
+        check_run_options(self)
+        check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
         super().__post_init__()
         if self.device.type == "cpu":
             # Pinned memory is for copies to a GPU; torch warns about it at every loader.
@@ -149,7 +155,9 @@ def _suggestion(key: str, valid: list[str]) -> str:
     close = difflib.get_close_matches(key, valid, n=3, cutoff=0.6)
     if close:
         return f"Did you mean {' or '.join(f'`{name}`' for name in close)}?"
-    return f"Valid are {', '.join(StudentConfig.__annotations__)} and every option of transformers.TrainingArguments."
+    kinds = (StudentConfig, TaskOptions, RunOptions, SourceOptions)
+    own = ", ".join(name for kind in kinds for name in kind.__annotations__)
+    return f"Valid are {own} and every option of transformers.TrainingArguments."
 
 
 def _checked(key: str, value: Any, hint: Any, where: str) -> Any:

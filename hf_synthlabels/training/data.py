@@ -14,7 +14,16 @@ from transformers import PreTrainedTokenizerBase
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.training.rows import TrainingRows, column_values
 
-__all__ = ["LABELS", "PROBS", "WEIGHT", "optional_column", "row_lengths", "tokenise", "training_features"]
+__all__ = [
+    "LABELS",
+    "PROBS",
+    "WEIGHT",
+    "optional_column",
+    "row_lengths",
+    "text_values",
+    "tokenise",
+    "training_features",
+]
 
 LABELS = "labels"
 """Feature with the label code of a row."""
@@ -41,7 +50,7 @@ def tokenise(
     Raises:
         DataError: a column is missing or does not hold text.
     """
-    texts = [_texts(dataset, column) for column in text_columns]
+    texts = [text_values(dataset, column) for column in text_columns]
     pieces = [
         Dataset.from_dict(
             dict(tokenizer(*(text[start : start + CHUNK] for text in texts), truncation=True, max_length=max_length))
@@ -90,7 +99,12 @@ def optional_column(features: Any, column: str) -> list[Any] | None:
     return [features[row][column] for row in range(len(features))]
 
 
-def _texts(dataset: Dataset, column: str) -> list[str]:
+def text_values(dataset: Dataset, column: str) -> list[str]:
+    """The texts of a column in row order, a missing one as an empty one.
+
+    Raises:
+        DataError: the column is missing or does not hold text.
+    """
     texts = [text if text is not None else "" for text in column_values(dataset, column, "text_columns")]
     for row, text in enumerate(texts):
         if not isinstance(text, str):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 
-__all__ = ["TrainingRows", "column_values", "training_rows"]
+__all__ = ["TrainingRows", "column_values", "row_weights_of", "training_rows"]
 
 # How far the probabilities of a row may be from 1 in sum; what is nearer is scaled to 1.
 TOLERANCE = 1e-3
@@ -75,7 +75,7 @@ def training_rows(
     if probs_column is not None:
         probs = _probs(column_values(dataset, probs_column, "probs_column"), kept, codes, order, names, probs_column)
     if weight_column is not None:
-        weights = _weights(column_values(dataset, weight_column, "weight_column"), kept, weight_column)
+        weights = row_weights_of(dataset, weight_column, kept)
     return TrainingRows(kept, codes, names, len(raw) - len(kept), probs, weights)
 
 
@@ -134,7 +134,13 @@ def _probs(
     return probs
 
 
-def _weights(raw: list[Any], kept: NDArray[np.int64], column: str) -> NDArray[np.float64]:
+def row_weights_of(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The weights of some rows.
+
+    Raises:
+        DataError: there is no such column, or a weight is not a finite number of at least 0, or all are 0.
+    """
+    raw = column_values(dataset, column, "weight_column")
     values = [raw[row] for row in kept]
     for row, value in zip(kept, values, strict=True):
         number = isinstance(value, int | float) and not isinstance(value, bool)
