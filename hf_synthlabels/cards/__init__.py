@@ -1,0 +1,24 @@
+"""Cards: what is published beside data and models, from recorded facts alone."""
+
+from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
+from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts, PromptFacts, SplitFacts, StudyArm, StudyResult
+from hf_synthlabels.cards.licences import HUB_LICENCES, Licences
+from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
+from hf_synthlabels.cards.model_card import model_card, study_card
+
+__all__ = [
+    "DATA_PATTERN",
+    "HUB_LICENCES",
+    "PROMPT_FILE",
+    "DatasetFacts",
+    "Licences",
+    "ModelFacts",
+    "PromptFacts",
+    "SplitFacts",
+    "StudyArm",
+    "StudyResult",
+    "dataset_card",
+    "eval_results",
+    "model_card",
+    "study_card",
+]

@@ -1,0 +1,200 @@
+"""The metadata of a card: what the Hub filters, loads and shows by, made with `huggingface_hub`'s own classes."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from huggingface_hub import DatasetCardData, EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
+
+from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts
+from hf_synthlabels.cards.licences import Licences
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics import MEASURES, Interval
+
+__all__ = ["DATA_PATTERN", "dataset_metadata", "eval_results", "model_metadata"]
+
+DATA_PATTERN = "data/{split}-*"
+"""Where the files of a split lie in the repository."""
+
+TASKS = {
+    "text-classification": ("text-classification", "multi-class-classification"),
+    "text-pair": ("text-classification", None),
+    "multi-label": ("text-classification", "multi-label-classification"),
+    "text-scale": ("text-classification", "text-scoring"),
+    "token-classification": ("token-classification", None),
+    "question-answering": ("question-answering", "extractive-qa"),
+    "text-generation": ("text-generation", None),
+}
+"""For each kind of label the Hub's task and sub-task."""
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+MORE_SIZES = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
+
+LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|code|multilingual")
+FENCE = re.compile(r"```json hf_synthlabels\n.*?\n```", re.S)
+
+# `accuracy` and `f1` are metrics of `evaluate`; the others have no identifier elsewhere.
+METRIC_TYPES = {"macro_f1": "f1", "weighted_f1": "f1", "macro_precision": "precision", "macro_recall": "recall"}
+
+
+def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
+    """The metadata of a data set card: licence, task, size, features, splits, files.
+
+    `dataset_info.description` carries the provenance, so that `load_dataset` gives it back.
+
+    Raises:
+        ConfigError: a language is no code.
+    """
+    kinds = dict.fromkeys(str(record.get("kind")) for record in facts.records)
+    tasks = [TASKS[kind] for kind in kinds if kind in TASKS]
+    rows = sum(split.rows for split in facts.splits)
+    return DatasetCardData(
+        pretty_name=facts.repo.rpartition("/")[2],
+        **_licence(facts.licences),
+        language=_languages(facts.language),
+        # People labelled some rows, too, where there is something to compare with.
+        annotations_creators=["machine-generated"],
+        task_categories=list(dict.fromkeys(task for task, _ in tasks)) or None,
+        task_ids=list(dict.fromkeys(part for _, part in tasks if part)) or None,
+        size_categories=[next((name for most, name in (*SIZES, *MORE_SIZES) if rows < most), "n>1T")],
+        tags=["hf-synthlabels", "llm-labels"],
+        dataset_info=_dataset_info(facts),
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": split.name, "path": DATA_PATTERN.format(split=split.name)} for split in facts.splits
+                ],
+            }
+        ],
+    )
+
+
+def model_metadata(facts: ModelFacts) -> ModelCardData:
+    """The metadata of a model card: licence, base model, task, results, texts to try.
+
+    Raises:
+        ConfigError: a language is no code.
+    """
+    results = list(_results(facts))
+    return ModelCardData(
+        **_licence(facts.licences),
+        language=_languages(facts.language),
+        base_model=facts.base_model if _on_hub(facts.base_model) else None,
+        base_model_relation="finetune" if _on_hub(facts.base_model) else None,
+        datasets=[facts.dataset] if facts.dataset else None,
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["hf-synthlabels", "llm-labels"],
+        metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
+        widget=[{"text": text} for text in facts.widget] or None,
+        model_name=facts.repo.rpartition("/")[2] if results else None,
+        eval_results=results or None,
+    )
+
+
+def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
+    """The content of `.eval_results/*.yaml`: the model's scores on a data set that is on the Hub.
+
+    The Hub shows them beside the data set, so there are none where it is not published, and none of a validation
+    that has no score.
+    """
+    if facts.dataset is None:
+        return []
+    entries = [
+        EvalResultEntry(
+            dataset_id=facts.dataset,
+            task_id=name,
+            value=round(score.estimate, 6),
+            dataset_revision=facts.dataset_revision,
+            notes=f"{_range(score)}, {score.method}",
+        )
+        for name, _, score in _scores(facts)
+    ]
+    return eval_result_entries_to_yaml(entries)
+
+
+def _results(facts: ModelFacts) -> Iterator[EvalResult]:
+    """Each score; its interval stands in its name, since the Hub has no place for intervals."""
+    kind = "text-classification" if facts.validation is None else facts.validation.kind
+    dataset = facts.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
+    for name, said, score in _scores(facts):
+        yield EvalResult(
+            task_type=TASKS[kind][0],
+            dataset_type=facts.dataset or "unpublished",
+            dataset_name=dataset,
+            dataset_revision=facts.dataset_revision,
+            metric_type=METRIC_TYPES.get(name, name),
+            metric_name=f"{said} ({_range(score)})",
+            metric_value=round(score.estimate, 6),
+        )
+
+
+def _range(score: Interval) -> str:
+    return f"{100 * score.level:g} % interval {score.low:.3f} to {score.high:.3f}, n = {score.n:,}"
+
+
+def _scores(facts: ModelFacts) -> Iterator[tuple[str, str, Interval]]:
+    """The model's own scores: of its validation, or else of its arm of the study."""
+    if facts.validation is not None:
+        named = MEASURES[facts.validation.kind]
+        for name, score in facts.validation.scores.items():
+            if name != "coverage" and not math.isnan(score.estimate):
+                yield name, named[name], score
+    elif facts.study is not None:
+        for arm in facts.study.arms:
+            if arm.source == facts.label_source:
+                for name, score in arm.scores.items():
+                    yield name, f"{name.replace('_', ' ')}, mean of {len(facts.study.seeds)} seeds", score
+
+
+def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:
+    from datasets import DatasetInfo
+    from datasets.info import DatasetInfosDict
+    from datasets.splits import SplitDict, SplitInfo
+
+    splits = SplitDict()
+    for split in facts.splits:
+        splits.add(SplitInfo(split.name, num_bytes=split.num_bytes, num_examples=split.rows))
+    info = DatasetInfo(
+        features=facts.features,
+        splits=splits,
+        download_size=facts.download_size,
+        dataset_size=sum(split.num_bytes for split in facts.splits),
+    )
+    carrier = DatasetCardData()
+    DatasetInfosDict({"default": info}).to_dataset_card_data(carrier)
+    made: dict[str, Any] = dict(carrier.to_dict()["dataset_info"])
+    if text := _described(facts.description, facts.records):
+        made["description"] = text
+    return made
+
+
+def _described(description: str, records: tuple[Mapping[str, Any], ...]) -> str:
+    """The description with the provenance in it, on one line, since it stands in YAML."""
+    kept = FENCE.sub("", description).strip()
+    if not records:
+        return kept
+    block = json.dumps([dict(record) for record in records], ensure_ascii=False, sort_keys=True)
+    return f"{kept}\n\n```json hf_synthlabels\n{block}\n```".strip()
+
+
+def _licence(licences: Licences) -> dict[str, Any]:
+    found = {"license": licences.licence, "license_name": licences.name, "license_link": licences.link}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _languages(language: tuple[str, ...]) -> list[str] | None:
+    for name in language:
+        if not LANGUAGE.fullmatch(name):
+            raise ConfigError(f"`language` is {name!r}: give a code of ISO 639, such as en.")
+    return list(language) or None
+
+
+def _on_hub(model: str | None) -> bool:
+    """Whether that is the name of a model on the Hub; a folder's or a package's is not."""
+    return model is not None and re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", model) is not None

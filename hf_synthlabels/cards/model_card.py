@@ -1,0 +1,146 @@
+"""The card of a student, and the card of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hf_synthlabels.cards import passages
+from hf_synthlabels.cards.facts import ModelFacts, StudyResult
+from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
+from hf_synthlabels.cards.metadata import model_metadata
+
+__all__ = ["model_card", "study_card"]
+
+SOURCES = {
+    "human": "human labels",
+    "llm": "labels that an LLM made",
+    "validation": "a few human labels alone",
+}
+
+
+def model_card(facts: ModelFacts) -> str:
+    """The README.md of a student: metadata and text, of recorded facts alone; equal facts, equal text.
+
+    Raises:
+        ConfigError: a language is no code.
+    """
+    weak = [] if facts.validation is None else passages.limits(facts.validation)
+    if not weak and facts.study is not None:
+        weak = _weak_arm(facts.study, facts.label_source)
+    body = rendered(
+        "model.md",
+        title=facts.repo.rpartition("/")[2],
+        summary=facts.summary,
+        names=facts.names,
+        source_words=_source(facts),
+        use=_use(facts),
+        made_from=_made_from(facts),
+        records=facts.records,
+        validation=facts.validation,
+        metrics=_metrics(facts.metrics or {}),
+        study=None if facts.study is None else Markdown(_study_passage(facts.study)),
+        weak=weak,
+        licences=facts.licences,
+        **_passages(),
+    )
+    return f"---\n{model_metadata(facts).to_yaml()}\n---\n\n{body}"
+
+
+def study_card(study: StudyResult) -> str:
+    """A study as Markdown, with every number of its summary; equal studies, equal text."""
+    return rendered(
+        "report.md",
+        study=study,
+        body=Markdown(_study_passage(study)),
+        made_from=_options(study.student) + _environment(study.environment),
+        weak=[*passages.limits(study.train_agreement), *_weak_arm(study, "llm")],
+        **_passages(),
+    )
+
+
+def _passages() -> dict[str, Any]:
+    return {
+        "made": passages.made_table,
+        "head": passages.score_heads,
+        "agreement": passages.agreement_table,
+        "classes": passages.class_table,
+        "confusion": passages.confusion_table,
+    }
+
+
+def _study_passage(study: StudyResult) -> str:
+    return rendered(
+        "study.md",
+        study=study,
+        scores=passages.study_table(study),
+        references=[(entry["what"], f"{entry['value']:g}", entry["source"]) for entry in study.references],
+    )
+
+
+def _source(facts: ModelFacts) -> Markdown | str | None:
+    if facts.label_source is None:
+        return None
+    return SOURCES.get(facts.label_source) or Markdown(f"the labels in column {code(facts.label_source)}")
+
+
+def _use(facts: ModelFacts) -> str:
+    asked = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
+    return (
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("text-classification", model="{facts.repo}")\n'
+        f"print(classify({asked}))"
+    )
+
+
+def _made_from(facts: ModelFacts) -> list[tuple[object, object]]:
+    base: object = "not recorded" if facts.base_model is None else code(facts.base_model)
+    if facts.base_revision is not None:
+        base = Markdown(f"{base}, revision {code(facts.base_revision)}")
+    energy = "not measured" if facts.energy_kwh is None else f"{facts.energy_kwh:.4g} kWh"
+    data: object = "not published" if facts.dataset is None else code(facts.dataset)
+    if facts.dataset is not None and facts.dataset_revision is not None:
+        data = Markdown(f"{data}, revision {code(facts.dataset_revision)}")
+    rows: list[tuple[object, object]] = [
+        ("base model", base),
+        ("label source", _source(facts) or "not recorded"),
+        ("training rows", data),
+        *_options(facts.options or {}),
+        ("energy of the training", energy),
+    ]
+    # Seconds and machine of the study that it comes from.
+    return rows + ([] if facts.study is None else _environment(facts.study.environment))
+
+
+def _options(options: Mapping[str, Any]) -> list[tuple[object, object]]:
+    return [(code(key), code(str(value))) for key, value in options.items()]
+
+
+def _environment(environment: Mapping[str, Any]) -> list[tuple[object, object]]:
+    versions = ", ".join(f"{name} {version}" for name, version in environment.get("versions", {}).items())
+    rows: list[tuple[object, object]] = [
+        ("machine", f"{environment.get('machine', 'not recorded')}, Python {environment.get('python', '?')}")
+    ]
+    rows += [("versions", versions)] if versions else []
+    return [*rows, ("finished", str(environment.get("finished_at", "not recorded")))]
+
+
+def _metrics(metrics: Mapping[str, float]) -> Markdown | None:
+    rows = [(code(name), f"{value:,.6g}") for name, value in metrics.items()]
+    return table(("measure", "value"), rows, right=(1,)) if rows else None
+
+
+def _weak_arm(study: StudyResult, source: str | None) -> list[Markdown]:
+    """The labels that the students of one source find least often."""
+    found = []
+    for arm in study.arms:
+        if arm.source == source:
+            for each in sorted(arm.classes, key=lambda one: one.f1)[:3]:
+                found.append(
+                    Markdown(
+                        f"The student of {arm.description} reaches F1 {each.f1:.3f} on {code(each.name)} "
+                        f"({each.support:,} test rows; precision {each.precision:.3f}, recall {each.recall:.3f}; "
+                        f"means over {len(study.seeds)} seeds)."
+                    )
+                )
+    return found
