@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from datasets import Dataset
+
+from hf_synthlabels.errors import TrainingError
+from hf_synthlabels.training import StudentConfig, train_student
+from hf_synthlabels.training.finite import FiniteLosses
+from hf_synthlabels.training.micro_batches import ROW
+
+NAMES = ["film", "sport"]
+Config = Callable[..., StudentConfig]
+Toy = Callable[..., Dataset]
+
+
+def logits(rows: dict[str, Any]) -> torch.Tensor:
+    return rows["value"].log().sum()
+
+
+def test_rows_that_give_no_finite_loss_are_named() -> None:
+    model = torch.nn.Linear(1, 1)
+    watch = FiniteLosses(lambda _, rows: logits(rows), 1e-3)
+    good = {"value": torch.tensor([1.0, 2.0]), ROW: torch.tensor([4, 9])}
+    watch.see(logits(good), model, good, 1)
+    bad = {"value": torch.tensor([1.0, -1.0, 3.0, -2.0]), ROW: torch.tensor([7, 30, 2, 11])}
+    with pytest.raises(TrainingError, match=r"became nan in step 2, at rows 11, 30 of the training data: alone they"):
+        watch.see(logits(bad), model, bad, 2)
+    unknown = {"value": torch.tensor([1.0, 0.0])}
+    with pytest.raises(TrainingError, match=r"became -inf in step 3, at row 1 of the batch"):
+        watch.see(logits(unknown), model, unknown, 3)
+
+
+def test_weights_that_broke_before_are_told_apart() -> None:
+    model = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        model.weight.fill_(float("inf"))
+    watch = FiniteLosses(lambda _, rows: logits(rows), 0.5)
+    batch = {"value": torch.tensor([-1.0]), ROW: torch.tensor([3])}
+    with pytest.raises(TrainingError, match=r"`learning_rate` is 0.5, with which the weights became nan in step 6"):
+        watch.see(logits(batch), model, batch, 7)
+
+
+def test_an_accelerator_is_looked_at_one_batch_later() -> None:
+    class Away(torch.Tensor):
+        """A tensor that says it is not on the CPU."""
+
+        @property
+        def device(self) -> Any:  # type: ignore[override]
+            return torch.device("meta")
+
+    watch = FiniteLosses(lambda _, rows: logits(rows), 0.5)
+    model, batch = torch.nn.Linear(1, 1), {"value": torch.tensor([-1.0, 1.0]), ROW: torch.tensor([3, 4])}
+    watch.see(torch.tensor(float("nan")).as_subclass(Away), model, batch, 2)
+    with pytest.raises(TrainingError, match=r"in step 2, at row 3 of"):
+        watch.finish(model)
+    watch.finish(model)
+
+
+def test_training_stops_at_the_rows_of_a_broken_text(config: Config, toy: Toy) -> None:
+    data = toy(48)
+    # A word whose vector is no number stands in one row: its loss is none either, and that of its batch.
+    rows = [
+        f"{text} plot" if number == 29 else text.replace("plot", "film") for number, text in enumerate(data["text"])
+    ]
+    data = data.remove_columns("text").add_column("text", rows)
+    broken = config(model=_with_broken_word(config().model, "plot", config().output_dir))
+    with pytest.raises(TrainingError, match=r"the loss became nan in step \d, at row 29 of the training data"):
+        train_student(broken, data, names=NAMES)
+
+
+def _with_broken_word(folder: str | None, word: str, out: str | None) -> str:
+    from transformers import AutoModel, AutoTokenizer
+
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        # Finite, but its square is not, which layer normalisation takes.
+        model.embeddings.word_embeddings.weight[tokenizer.convert_tokens_to_ids(word)] = 3e38
+    path = f"{out}-broken"
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
