@@ -4,10 +4,14 @@ from hf_synthlabels.studies.annotators import AnnotatorReport, AnnotatorResult, 
 from hf_synthlabels.studies.comparison import compare, run_study
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
 from hf_synthlabels.studies.rows import validation_sample
+from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Strategy, StrategyRows, compare_strategies
+from hf_synthlabels.studies.strategy_report import StrategyArm, StrategyReport
 from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study, read_study
 
 __all__ = [
+    "BASELINES",
     "SCORES",
+    "STRATEGIES",
     "AnnotatorReport",
     "AnnotatorResult",
     "AnnotatorStudy",
@@ -15,10 +19,15 @@ __all__ = [
     "ClassScores",
     "Reference",
     "RowSelection",
+    "Strategy",
+    "StrategyArm",
+    "StrategyReport",
+    "StrategyRows",
     "Study",
     "StudyReport",
     "compare",
     "compare_annotators",
+    "compare_strategies",
     "read_study",
     "run_study",
     "validation_sample",

@@ -12,7 +12,7 @@ from hf_synthlabels.training.config import StudentConfig
 
 __all__ = ["HUMAN_EPOCHS", "SLOWER", "after_config", "check_can_follow"]
 
-HUMAN_EPOCHS = 3.0
+HUMAN_EPOCHS = 2.0
 SLOWER = 5
 """The human rows are learnt at the learning rate over this: they correct what was learnt and shall not replace it."""
 

@@ -37,7 +37,7 @@ class SourceOptions:
         default=1.0, metadata={"help": "How much a human row counts, of 'mix', where an LLM row counts 1."}
     )
     human_epochs: float | None = field(
-        default=None, metadata={"help": "Epochs on the human rows, of 'after'; without it 3."}
+        default=None, metadata={"help": "Epochs on the human rows, of 'after'; without it 2."}
     )
     human_learning_rate: float | None = field(
         default=None, metadata={"help": "Their learning rate, of 'after'; without it `learning_rate` / 5."}
