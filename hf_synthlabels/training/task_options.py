@@ -102,12 +102,7 @@ def check_task_options(config: StudentConfig) -> None:
         )
     if config.scale is not None and len(config.scale) not in (2, 3):
         raise ConfigError(f"`scale` is {config.scale!r}. Give the lowest number, the highest and, if not 1, the step.")
-    pair = config.task in ("question-answering", "text-pair")
-    if (pair and len(config.text_columns) != 2) or (
-        config.task == "token-classification" and len(config.text_columns) != 1
-    ):
-        wanted = "two: of question and context, or of both texts" if pair else "one: of the text or its tokens"
-        raise ConfigError(f"`text_columns` is {list(config.text_columns)!r}. Task {config.task!r} has {wanted}.")
+    _check_columns(config)
     for option in ("max_answer_length", "n_best", "max_new_tokens", "token_budget"):
         value = getattr(config, option)
         if value is not None and value < 1:
@@ -116,3 +111,19 @@ def check_task_options(config: StudentConfig) -> None:
         raise ConfigError(f"`doc_stride` is {config.doc_stride}. Give 0 or more.")
     if not 0 < config.threshold < 1:
         raise ConfigError(f"`threshold` is {config.threshold}. Give a probability between 0 and 1.")
+
+
+def _check_columns(config: StudentConfig) -> None:
+    """The columns that the kind of label has, and no others."""
+    pair = config.task in ("question-answering", "text-pair")
+    if (pair and len(config.text_columns) != 2) or (
+        config.task == "token-classification" and len(config.text_columns) != 1
+    ):
+        wanted = "two: of question and context, or of both texts" if pair else "one: of the text or its tokens"
+        raise ConfigError(f"`text_columns` is {list(config.text_columns)!r}. Task {config.task!r} has {wanted}.")
+    for option in ("probs_column", "human_column", "confidence_column"):
+        if config.task not in ("text-classification", "text-pair") and getattr(config, option) is not None:
+            raise ConfigError(
+                f"`{option}` is {getattr(config, option)!r}, which only one name per row can have; `task` is "
+                f"{config.task!r}. Leave it out."
+            )

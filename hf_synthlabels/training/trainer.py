@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler
-from transformers import EvalPrediction, Trainer, TrainerCallback
-from transformers.trainer_utils import EvalLoopOutput, has_length
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
+from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.training.best import unknown_metric
+from hf_synthlabels.training.checkpoints import checkpoint_to_resume, saved_whole
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import row_lengths
+from hf_synthlabels.training.evaluation import apart, before_terms, in_row_order, row_positions, take
+from hf_synthlabels.training.finite import FiniteLosses
+from hf_synthlabels.training.micro_batches import ROW, MicroBatches, numbered, predicted_in_pieces, without_rows
 from hf_synthlabels.training.objective import Classification, Objective, row_terms
 from hf_synthlabels.training.once import computed_once
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
+from hf_synthlabels.training.token_budget import TokenBudgetSampler, budget_loader
 
 __all__ = ["StudentTrainer"]
 
@@ -44,6 +49,7 @@ class StudentTrainer(Trainer):
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
     preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None
     label_names: list[str]
+    train_dataset: Any
     _signature_columns: list[str] | None
 
     def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
@@ -62,11 +68,66 @@ class StudentTrainer(Trainer):
             )
         # transformers 5.17 has no `loss_is_scaled_for_ga` and decides by this. Remove when 5.17 is no longer supported.
         self.model_accepts_loss_kwargs = True
+        self.train_dataset = numbered(self.train_dataset)
+        self._batches = MicroBatches(self.args.per_device_train_batch_size)
+        self._finite = FiniteLosses(self.compute_loss, self.args.learning_rate)
+        if self.args.early_stopping is not None:
+            self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
+
+    def train(
+        self,
+        resume_from_checkpoint: str | bool | None = None,
+        trial: Any = None,
+        ignore_keys_for_eval: list[str] | None = None,
+    ) -> TrainOutput:
+        """Trainer's training; with True it goes on from the last whole checkpoint, or begins where there is none.
+
+        Raises:
+            ConfigError: the checkpoint can not be gone on from, or `metric_for_best_model` is unknown.
+            TrainingError: a loss became infinite or no number, one row does not fit into memory, or a checkpoint
+                could not be written.
+        """
+        checkpoint = checkpoint_to_resume(self.args, resume_from_checkpoint, self.train_dataset)
+        output = super().train(checkpoint, trial, ignore_keys_for_eval)
+        self._finite.finish(self.model)
+        return output
+
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | int | None]:
+        """Trainer's batches of the next update."""
+        samples, items = super().get_batch_samples(*args, **kwargs)
+        self._batches.begin(samples)
+        return samples, items
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        """Trainer's step, in pieces since memory ran out; a loss that is not finite ends the training."""
+        loss = self._batches.take(
+            super().training_step,
+            model,
+            without_rows(inputs),
+            num_items_in_batch,
+            processes=self.args.world_size,
+        )
+        self._finite.see(loss, model, inputs, self.state.global_step + 1)
+        return loss
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self._finite.finish(model)
+        with saved_whole(self, self._get_output_dir(trial=trial)):
+            super()._save_checkpoint(model, trial)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        try:
+            better: bool = super()._determine_best_metric(metrics, trial)
+        except KeyError as error:
+            raise unknown_metric(str(self.args.metric_for_best_model), metrics) from error
+        return better
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or ()), *self.objective.columns]
+            self._signature_columns = [*(self._signature_columns or ()), *self.objective.columns, ROW]
 
     def _get_num_items_in_batch(self, batch_samples: list[Mapping[str, Tensor]], device: torch.device) -> Tensor | None:
         """What counts in an update: in all its accumulation steps, and in all processes."""
@@ -107,6 +168,17 @@ class StudentTrainer(Trainer):
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Any, Any]:
         """Trainer's step; where there are labels, the loss and the items of each row stand behind the outputs."""
+        inputs = without_rows(inputs)
+        if self.args.world_size == 1:
+            pieces: tuple[Tensor | None, Any, Any] = predicted_in_pieces(
+                lambda piece: self._predicted(model, piece, prediction_loss_only, ignore_keys), inputs
+            )
+            return pieces
+        return self._predicted(model, inputs, prediction_loss_only, ignore_keys)
+
+    def _predicted(
+        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None
+    ) -> tuple[Tensor | None, Any, Any]:
         self._forget_terms()
         loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
         if self._terms is None or self.args.batch_eval_metrics:
@@ -120,6 +192,25 @@ class StudentTrainer(Trainer):
     def _forget_terms(self) -> None:
         self._terms, self._attached = None, False
 
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        """Trainer's loader; with a token budget its batches have as many rows as fit into it."""
+        budget, dataset = self.args.token_budget, self.train_dataset
+        if budget is None or dataset is None or not has_length(dataset):
+            loader: DataLoader[Any] = super().get_train_dataloader()
+            return loader
+        batches = TokenBudgetSampler(
+            row_lengths(dataset),
+            budget,
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+            processes=self.args.world_size,
+        )
+        self._follow_epochs(batches)
+        return budget_loader(self, dataset, batches)
+
+    def _follow_epochs(self, sampler: LengthBucketedSampler | TokenBudgetSampler) -> None:
+        self.remove_callback(_SetEpoch)
+        self.add_callback(_SetEpoch(sampler))
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         replaced = self.args.train_sampling_strategy in ("random", "group_by_length")
@@ -132,8 +223,7 @@ class StudentTrainer(Trainer):
             seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
             processes=self.args.world_size,
         )
-        self.remove_callback(_SetEpoch)
-        self.add_callback(_SetEpoch(bucketed))
+        self._follow_epochs(bucketed)
         return bucketed
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
@@ -152,28 +242,28 @@ class StudentTrainer(Trainer):
     ) -> EvalLoopOutput:
         """Trainer's loop, with everything that it returns in row order and the loss over all rows."""
         loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
-        positions = _row_positions(dataloader)
+        positions = row_positions(dataloader)
         metrics, preprocess = self.compute_metrics, self.preprocess_logits_for_metrics
         self._loss_only = bool(loss_only)
         if metrics is not None and not self.args.batch_eval_metrics:
             # On the loss alone there is nothing to compute them from.
-            self.compute_metrics = None if loss_only else computed_once(_in_row_order(metrics, positions))
+            self.compute_metrics = None if loss_only else computed_once(in_row_order(metrics, positions))
         if preprocess is not None:
-            self.preprocess_logits_for_metrics = _before_terms(preprocess)
+            self.preprocess_logits_for_metrics = before_terms(preprocess)
         try:
             # Never the loss only for Trainer: it would drop the losses of the rows as well.
             output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
         finally:
             self.compute_metrics, self.preprocess_logits_for_metrics = metrics, preprocess
             self._loss_only = False
-        outputs, terms = _apart(output.predictions, attached=self._attached)
+        outputs, terms = apart(output.predictions, attached=self._attached)
         if terms is not None:
             # Trainer's mean over batches is off when batches differ in what counts.
             total = terms.astype(np.float64).sum(axis=0)
             output.metrics[f"{metric_key_prefix}_loss"] = float(total[0] / total[1]) if total[1] else 0.0
         if loss_only:
             return output._replace(predictions=None, label_ids=None)
-        return output._replace(predictions=_take(outputs, positions), label_ids=_take(output.label_ids, positions))
+        return output._replace(predictions=take(outputs, positions), label_ids=take(output.label_ids, positions))
 
 
 @dataclass
@@ -184,73 +274,7 @@ class _SetEpoch(TrainerCallback):
     when it looks through `SkipBatchSampler`.
     """
 
-    sampler: LengthBucketedSampler
+    sampler: LengthBucketedSampler | TokenBudgetSampler
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
         self.sampler.set_epoch(int(state.epoch or 0))
-
-
-def _row_positions(dataloader: DataLoader[Any]) -> NDArray[np.int64] | None:
-    """Where each row stands in the output of a loader; None when the loader reads in an order of its own."""
-    batch_sampler: Any = dataloader.batch_sampler
-    # On several processes accelerate wraps the batch sampler in another one.
-    while batch_sampler is not None and hasattr(batch_sampler, "batch_sampler"):
-        batch_sampler = batch_sampler.batch_sampler
-    sampler = None if batch_sampler is None else batch_sampler.sampler
-    return np.argsort(sampler.order) if isinstance(sampler, LongestFirstSampler) else None
-
-
-class _Evaluated(NamedTuple):
-    """The outputs of an evaluation as Trainer gives them, and the loss and items of each row, shape (rows, 2)."""
-
-    outputs: Any
-    terms: NDArray[np.float32] | None
-
-
-def _apart(predictions: Any, *, attached: bool) -> _Evaluated:
-    """Takes off what stands behind the outputs: of all rows, or of each batch where they are not concatenated."""
-    if not attached or predictions is None:
-        return _Evaluated(predictions, None)
-    if isinstance(predictions, list):
-        parts = [_apart(batch, attached=True) for batch in predictions]
-        return _Evaluated([part.outputs for part in parts], np.concatenate([part.terms for part in parts]))
-    *outputs, terms = predictions
-    return _Evaluated(outputs[0] if len(outputs) == 1 else tuple(outputs), terms)
-
-
-def _before_terms(preprocess: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A user's preprocessing of outputs that have losses and items behind them."""
-
-    def preprocessed(logits: Any, labels: Any) -> Any:
-        outputs, terms = _apart(logits, attached=True)
-        made = preprocess(outputs, labels)
-        return (*(made if isinstance(made, tuple) else (made,)), terms)
-
-    return preprocessed
-
-
-def _take(values: Any, positions: NDArray[np.int64] | None) -> Any:
-    """The rows at `positions` of an array, or of each array of a tuple or list of them."""
-    if values is None or positions is None:
-        return values
-    if isinstance(values, tuple | list):
-        return type(values)(_take(value, positions) for value in values)
-    return values[positions]
-
-
-def _in_row_order(
-    metrics: Callable[[EvalPrediction], dict[str, Any]], positions: NDArray[np.int64] | None
-) -> Callable[[EvalPrediction], dict[str, Any]]:
-    """Metrics that may rely on row order, for instance to look up another column."""
-
-    def ordered(prediction: EvalPrediction) -> dict[str, Any]:
-        return metrics(
-            EvalPrediction(
-                predictions=_take(_apart(prediction.predictions, attached=True).outputs, positions),
-                label_ids=_take(prediction.label_ids, positions),
-                inputs=_take(prediction.inputs, positions),
-                losses=_take(prediction.losses, positions),
-            )
-        )
-
-    return ordered

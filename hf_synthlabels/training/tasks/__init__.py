@@ -13,7 +13,7 @@ from hf_synthlabels.training.tasks.sequence import MultiLabelTask, NamedTask, Sc
 from hf_synthlabels.training.tasks.spans import SpanTask
 from hf_synthlabels.training.tasks.tokens import TokenTask
 
-__all__ = ["Head", "LabelledRows", "Prediction", "Rows", "StudentTask", "student_task"]
+__all__ = ["Head", "LabelledRows", "NamedTask", "Prediction", "Rows", "StudentTask", "student_task"]
 
 WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
 

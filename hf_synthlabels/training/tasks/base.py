@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 from datasets import Dataset, Features
 from numpy.typing import NDArray
-from transformers import EvalPrediction, PreTrainedTokenizerBase, Trainer
+from transformers import AutoModelForSequenceClassification, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Label, LabelSchema, encode
 from hf_synthlabels.training.objective import Objective
 from hf_synthlabels.training.rows import TrainingRows, column_values, row_weights_of
 
-__all__ = ["Head", "LabelledRows", "Prediction", "Rows", "StudentTask", "labelled_rows"]
+__all__ = ["Head", "LabelledRows", "Prediction", "Rows", "StudentTask", "labelled_rows", "named_head"]
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
 
@@ -30,6 +30,12 @@ class Head:
     settings: Mapping[str, Any] = field(default_factory=dict)
     purpose: str = "classify sequences"
     """What such a model can do, for errors."""
+
+
+def named_head(names: Sequence[str], **settings: Any) -> Head:
+    """One output for each name."""
+    codes = {name: code for code, name in enumerate(names)}
+    return Head(AutoModelForSequenceClassification, {"id2label": dict(enumerate(names)), "label2id": codes, **settings})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from hf_synthlabels.training.data import LABELS, WEIGHT, tokenise, training_feat
 from hf_synthlabels.training.metrics import classification_metrics, multilabel_metrics, scale_metrics
 from hf_synthlabels.training.objective import Classification, MultiLabel, Objective, OrdinalScale, ScaleRegression
 from hf_synthlabels.training.rows import TrainingRows, training_rows
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows, named_head
 
 __all__ = ["MultiLabelTask", "NamedTask", "ScaleTask"]
 
@@ -39,7 +39,7 @@ class NamedTask:
     @property
     def head(self) -> Head:
         """One output for each name."""
-        return Head(AutoModelForSequenceClassification, _named(self.schema.names))
+        return named_head(self.schema.names)
 
     def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows that have a name."""
@@ -108,8 +108,7 @@ class MultiLabelTask:
     @property
     def head(self) -> Head:
         """One output for each name."""
-        settings = {**_named(self.schema.names), "problem_type": "multi_label_classification"}
-        return Head(AutoModelForSequenceClassification, settings)
+        return named_head(self.schema.names, problem_type="multi_label_classification")
 
     def rows(self, dataset: Dataset) -> LabelledRows:
         """The rows that have names, or none of them; None is a row without a label."""
@@ -184,8 +183,7 @@ class ScaleTask:
         if not self.ordinal:
             return Head(AutoModelForSequenceClassification, {"num_labels": 1, "problem_type": "regression"})
         names = [f">={number:g}" for number in self._grid()[1:]]
-        settings = {**_named(tuple(names)), "problem_type": "multi_label_classification"}
-        return Head(AutoModelForSequenceClassification, settings)
+        return named_head(names, problem_type="multi_label_classification")
 
     def rows(self, dataset: Dataset) -> LabelledRows:
         """The rows that have a number on the scale."""
@@ -270,10 +268,6 @@ class ScaleTask:
             return numbers
         steps = np.rint((numbers - scale.low) / scale.step)
         return np.asarray(np.minimum(scale.low + steps * scale.step, self._grid()[-1]), dtype=np.float64)
-
-
-def _named(names: tuple[str, ...]) -> dict[str, Any]:
-    return {"id2label": dict(enumerate(names)), "label2id": {name: code for code, name in enumerate(names)}}
 
 
 def _all_alike(config: StudentConfig, label: str, count: int) -> str:
