@@ -103,7 +103,7 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
             self.use_cpu = True
         check_task_options(self)
         check_run_options(self)
-        check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
+        check_source_options(self, task=self.task, label_column=self.label_column, probs_column=self.probs_column)
         super().__post_init__()
         if self.device.type == "cpu":
             # Pinned memory is for copies to a GPU; torch warns about it at every loader.

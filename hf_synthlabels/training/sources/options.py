@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from hf_synthlabels.errors import ConfigError
 
@@ -11,6 +11,8 @@ __all__ = ["CORRECTIONS", "HUMAN_ROWS", "SourceOptions", "check_source_options"]
 
 HUMAN_ROWS = ("mix", "after", "ignore")
 CORRECTIONS = ("none", "forward")
+NAMED = ("text-classification", "text-pair")
+"""The kinds of labels whose rows have one name each."""
 
 
 @dataclass(repr=False)
@@ -70,12 +72,13 @@ class SourceOptions:
     )
 
 
-def check_source_options(options: SourceOptions, *, label_column: str, probs_column: str | None) -> None:
+def check_source_options(options: SourceOptions, *, task: str, label_column: str, probs_column: str | None) -> None:
     """Refuse values that can not be, and options that would do nothing beside the others.
 
     Raises:
         ConfigError: as said.
     """
+    _check_task(options, task)
     _check_values(options)
     _check_human_rows(options, label_column)
     soft = {
@@ -92,6 +95,18 @@ def check_source_options(options: SourceOptions, *, label_column: str, probs_col
             f"`confidence_power` is {options.confidence_power}, but `confidence_column` is not given. Name the column, "
             "such as 'llm_label_confidence'."
         )
+
+
+def _check_task(options: SourceOptions, task: str) -> None:
+    if task in NAMED:
+        return
+    for option in fields(SourceOptions):
+        value = getattr(options, option.name)
+        if value != option.default:
+            raise ConfigError(
+                f"`{option.name}` is {value!r}, but `task` is {task!r}. Where labels come from is told apart for "
+                f"{' and '.join(NAMED)}; leave the option out."
+            )
 
 
 def _check_human_rows(options: SourceOptions, label_column: str) -> None:
