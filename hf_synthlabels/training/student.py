@@ -13,6 +13,7 @@ from transformers import PrinterCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
+from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import save_student
 from hf_synthlabels.training.packing import check_isolation
@@ -40,7 +41,9 @@ class Student:
     """`train_loss`, `train_steps`, `train_seconds`, the same with `human_` before them for human rows that came after,
     and after an evaluation `eval_loss`, `eval_rows`, `eval_rows_unlabelled` and the scores of the kind of label:
     `eval_accuracy` and `eval_f1_macro` of names, `eval_f1_micro` too of several, `eval_mae` and `eval_spearman` of
-    numbers, `eval_entity_f1` of entities, `eval_exact_match` and `eval_token_f1` of answers."""
+    numbers, `eval_entity_f1` of entities, `eval_exact_match` and `eval_token_f1` of answers. With
+    `load_best_model_at_end` they are those of the best weights, and `best_epoch` and its neighbours say which (see
+    `best_metrics`)."""
     learning: LearningRows | None = None
     """Of one name per row, who labelled the rows, and the transition matrix and temperature that were estimated from
     the human ones."""
@@ -103,8 +106,6 @@ def train_student(
         )
     base = load_base(config, task.schema.names, head=task.head)
     rows = task.learnable(train, rows, base.tokenizer)
-    if config.task == "text-generation" and config.packing:
-        check_isolation(base.model)
     tested = None if eval is None or held_out is None else _Tested(eval, held_out)
     trainer = _trainer(config, base, task, _features(task, train, rows, learning, base), tested, learning)
     metrics = _trained(trainer, config, "train")
@@ -134,8 +135,10 @@ def _held_out(task: StudentTask, dataset: Dataset, config: StudentConfig, names:
 
 
 def _trained(trainer: StudentTrainer, config: StudentConfig, name: str) -> dict[str, float]:
-    """Train, and tell the mean loss, the steps and the seconds."""
-    result = trainer.train()
+    """Train, and tell the mean loss, the steps and the seconds, and of the best evaluation which it was."""
+    given: str | bool | None = config.resume_from_checkpoint
+    # A checkpoint that is named belongs to the first part; the second goes on from its own last one.
+    result = trainer.train(given if name == "train" else bool(given))
     if not math.isfinite(result.training_loss):
         raise TrainingError(
             f"`learning_rate` is {config.learning_rate}, with which the loss became {result.training_loss}. Lower it."
@@ -144,6 +147,7 @@ def _trained(trainer: StudentTrainer, config: StudentConfig, name: str) -> dict[
         f"{name}_loss": float(result.training_loss),
         f"{name}_steps": float(result.global_step),
         f"{name}_seconds": float(result.metrics["train_runtime"]),
+        **{f"{name.removesuffix('train')}{key}": value for key, value in best_metrics(config, trainer.state).items()},
     }
 
 
@@ -187,6 +191,9 @@ def _trainer(
         compute_metrics=None if tested is None else task.metrics(tested.dataset, tested.rows, base.tokenizer),
         objective=objective,
     )
+    if config.task == "text-generation" and config.packing:
+        # As it will train: with a cache, which Trainer turns off, examples do see each other.
+        check_isolation(trainer.model)
     if learning is not None and learning.after is not None:
         check_can_follow(trainer)
     if config.disable_tqdm:
