@@ -9,6 +9,7 @@
     * MissingKeyError                    no key in the environment variable that the recipe names
     * AllFailedError                     every request failed, so the run stopped early
   * StoreError                           the response store can not be read or written
+  * HubError                             the Hub can not be reached, or refuses; what is on it is whole
   * MissingExtraError (also an ImportError)   an optional dependency is not installed
   * TrainingError                        a student can not be trained as asked
 
@@ -26,6 +27,7 @@ __all__ = [
     "ClientError",
     "ConfigError",
     "DataError",
+    "HubError",
     "MissingExtraError",
     "MissingKeyError",
     "RecipeError",
@@ -75,6 +77,10 @@ class StoreError(SynthLabelsError):
 
 class TrainingError(SynthLabelsError):
     """A student can not be trained as asked."""
+
+
+class HubError(SynthLabelsError):
+    """The Hub can not be reached, or refuses; what is on it is whole."""
 
 
 class MissingExtraError(SynthLabelsError, ImportError):
