@@ -26,6 +26,7 @@ from hf_synthlabels.statistics.chance import (
 )
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
+from hf_synthlabels.statistics.conclusions import Conclusion, Conclusions
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
 from hf_synthlabels.statistics.credits import CREDITS, row_credits
 from hf_synthlabels.statistics.entities import entity_agreement
@@ -38,6 +39,7 @@ from hf_synthlabels.statistics.icc import (
     icc_interval,
     variance_components,
 )
+from hf_synthlabels.statistics.inference import Inference
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
 from hf_synthlabels.statistics.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.measures import ERRORS, MEASURES
@@ -66,6 +68,13 @@ from hf_synthlabels.statistics.scores import (
     support,
     weighted_f1,
 )
+from hf_synthlabels.statistics.valid import (
+    valid_difference,
+    valid_f1,
+    valid_mean,
+    valid_prevalence,
+    valid_regression,
+)
 from hf_synthlabels.statistics.validation import validate
 
 __all__ = [
@@ -85,12 +94,15 @@ __all__ = [
     "Calibration",
     "CalibrationKind",
     "ClassAgreement",
+    "Conclusion",
+    "Conclusions",
     "ConfusionMatrix",
     "CrossFit",
     "Drawing",
     "Gate",
     "GateVerdict",
     "ICCKind",
+    "Inference",
     "Interval",
     "Isotonic",
     "KappaWeights",
@@ -156,6 +168,11 @@ __all__ = [
     "support",
     "text_agreement",
     "token_f1",
+    "valid_difference",
+    "valid_f1",
+    "valid_mean",
+    "valid_prevalence",
+    "valid_regression",
     "validate",
     "variance_components",
     "weighted_f1",

@@ -1,0 +1,146 @@
+"""Conclusions: one question answered four ways, side by side."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.table import align, shorten
+
+__all__ = ["Conclusion", "Conclusions"]
+
+LINE_WIDTH = 100
+NAME_WIDTH = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """One number, from the LLM's labels, from the human ones, and from both."""
+
+    name: str
+    naive: Interval
+    """From the LLM's labels as if humans had given them: its interval knows nothing of their mistakes."""
+    human: Interval
+    """From the human labels alone, each counted with one over its chance."""
+    ppi: Interval
+    """PPI++: the LLM's labels, put right by the human ones."""
+    dsl: Interval
+    """Design-based supervised learning: guesses of human labels, put right by the human ones."""
+    lam: float
+    """How much PPI++ used the LLM's labels: 0 not at all, 1 as they are."""
+    effective_ppi: float
+    """How many human labels would have been as precise as PPI++ without the LLM; nan where nothing varies."""
+    effective_dsl: float
+    """The same of DSL."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON; nan becomes None."""
+        plain = {name: getattr(self, name) for name in ("lam", "effective_ppi", "effective_dsl")}
+        return {
+            "name": self.name,
+            **{name: getattr(self, name).to_dict() for name in ("naive", "human", "ppi", "dsl")},
+            **{name: None if math.isnan(value) else value for name, value in plain.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Conclusion:
+        """The one that `to_dict` wrote."""
+        found: dict[str, Any] = {name: Interval.from_dict(values[name]) for name in ("naive", "human", "ppi", "dsl")}
+        for name in ("lam", "effective_ppi", "effective_dsl"):
+            found[name] = math.nan if values[name] is None else values[name]
+        return cls(name=values["name"], **found)
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusions:
+    """What the labels of a data set say, and how sure that is. Print it for a table; `to_json` keeps everything."""
+
+    what: str
+    """The question, in words."""
+    level: float
+    n_rows: int
+    """All rows, with and without a human label."""
+    n_human: int
+    """Rows with a human label: the denominator of all but the naive estimates."""
+    n_labelled: int
+    """Rows with an LLM label."""
+    n_clusters: int | None
+    """Clusters with a human label, where rows hang together."""
+    equal_chances: bool
+    """Whether all rows had the same chance of a human label."""
+    estimates: tuple[Conclusion, ...]
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Conclusion]:
+        return iter(self.estimates)
+
+    def __getitem__(self, name: str) -> Conclusion:
+        """The number of that name.
+
+        Raises:
+            DataError: there is none.
+        """
+        for each in self.estimates:
+            if each.name == name:
+                return each
+        raise DataError(f"`{name}` is not estimated here. There is {', '.join(each.name for each in self.estimates)}.")
+
+    def __str__(self) -> str:
+        chances = "equal" if self.equal_chances else "unequal, known"
+        clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
+        head = (
+            f"{self.what}\nrows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
+            f"{self.n_human:,}{clusters}; chances of a human label: {chances}"
+        )
+        lines: list[tuple[str, ...]] = [
+            ("", "LLM labels alone", "human labels alone", "PPI++", "DSL", "labels' worth: PPI++", "DSL")
+        ]
+        lines += [
+            (
+                shorten(each.name, NAME_WIDTH),
+                *(str(getattr(each, key)) for key in ("naive", "human", "ppi", "dsl")),
+                *(_count(value) for value in (each.effective_ppi, each.effective_dsl)),
+            )
+            for each in self.estimates
+        ]
+        notes = [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
+        told = f"{100 * self.level:g} % intervals. The first column's do not know of the LLM's mistakes."
+        return "\n\n".join([head, align(lines, right={5, 6}), told, *notes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON types; an undefined number is None."""
+        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
+        return {
+            **{name: getattr(self, name) for name in plain},
+            "estimates": [each.to_dict() for each in self.estimates],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Conclusions:
+        """The one that `to_dict` wrote."""
+        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
+        return cls(
+            **{name: values[name] for name in plain},
+            estimates=tuple(Conclusion.from_dict(each) for each in values["estimates"]),
+            notes=tuple(values["notes"]),
+        )
+
+    def to_json(self) -> str:
+        """`to_dict` as indented JSON, the same text for the same conclusions."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Conclusions:
+        """The one that `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+
+def _count(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:,.0f}"
