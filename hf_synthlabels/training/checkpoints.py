@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 from safetensors import SafetensorError
-from transformers.trainer_utils import rotate_checkpoints, sort_checkpoints
+from transformers.trainer_utils import sort_checkpoints
+from transformers.utils import logging
 
 from hf_synthlabels.errors import ConfigError, TrainingError
 
 __all__ = ["checkpoint_to_resume", "rows_digest", "saved_whole"]
 
-logger = logging.getLogger(__name__)
+logger = getLogger(__name__)
 
 UNFINISHED = "unfinished"
 """File in a checkpoint that is being written. Who finds it later knows that nobody came to the end."""
@@ -40,6 +42,9 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
         TrainingError: it could not be written.
     """
     args = trainer.args
+    shown = logging.is_progress_bar_enabled()
+    if args.disable_tqdm:
+        logging.disable_progress_bar()
     checkpoint = Path(folder) / f"checkpoint-{trainer.state.global_step}"
     marker, limit = checkpoint / UNFINISHED, args.save_total_limit
     try:
@@ -55,12 +60,7 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
             digest = rows_digest(trainer.train_dataset)
             (checkpoint / ROWS).write_text(json.dumps({"digest": digest}), encoding="utf-8")
             marker.unlink()
-            rotate_checkpoints(
-                output_dir=str(folder),
-                save_total_limit=limit,
-                best_model_checkpoint=trainer.state.best_model_checkpoint,
-                use_mtime=True,
-            )
+            _delete_older(Path(folder), limit, trainer.state.best_model_checkpoint)
     except (OSError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise TrainingError(
@@ -69,6 +69,8 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
         ) from error
     finally:
         args.save_total_limit = limit
+        if shown:
+            logging.enable_progress_bar()
 
 
 def checkpoint_to_resume(args: Any, given: str | bool | None, dataset: Any) -> str | None:
@@ -108,12 +110,13 @@ def rows_digest(dataset: Any) -> str | None:
     if not isinstance(dataset, Dataset):
         return None
     found = hashlib.sha256(str(len(dataset)).encode())
-    for column in ("input_ids", "labels"):
-        if column in dataset.column_names:
-            for batch in dataset.select_columns([column]).with_format("arrow").iter(10_000):
-                for chunk in batch[column].chunks if hasattr(batch[column], "chunks") else [batch[column]]:
-                    values = chunk.flatten() if hasattr(chunk, "flatten") else chunk
-                    found.update(np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes())
+    for column in sorted({"input_ids", "labels"} & set(dataset.column_names)):
+        values = dataset.select_columns([column]).with_format("arrow")[column][:]
+        for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
+            while isinstance(chunk.type, pa.ListType | pa.LargeListType):
+                found.update(pc.list_value_length(chunk).to_numpy(zero_copy_only=False).tobytes())
+                chunk = chunk.flatten()
+            found.update(chunk.to_numpy(zero_copy_only=False).tobytes())
     return found.hexdigest()
 
 
@@ -126,6 +129,25 @@ def _sweep(output: Path) -> None:
     for marker in output.glob(f"checkpoint-*/{UNFINISHED}"):
         logger.warning("%s was not written to its end, and is deleted", marker.parent.name)
         shutil.rmtree(marker.parent, ignore_errors=True)
+
+
+def _delete_older(output: Path, limit: int | None, best: str | None) -> None:
+    """Keep the newest checkpoints up to the limit, and the best one among them.
+
+    By time, for an earlier run may have left higher steps behind.
+    """
+    if limit is None or limit <= 0:
+        return
+    found = [folder for folder in output.glob("checkpoint-*") if (folder / STATE).is_file()]
+    found.sort(key=lambda folder: (folder / STATE).stat().st_mtime_ns)
+    kept = [] if best is None else [folder for folder in found if folder.name == Path(best).name]
+    newest = found[-1:]
+    for folder in reversed(found):
+        if len({*kept, *newest}) < limit:
+            kept.append(folder)
+    for folder in found:
+        if folder not in (*kept, *newest):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_rows(folder: Path, dataset: Any) -> None:

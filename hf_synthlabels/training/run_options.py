@@ -75,6 +75,8 @@ def check_run_options(config: Any) -> None:
         if not _count(config.early_stopping):
             raise ConfigError(f"`early_stopping` is {config.early_stopping!r}. Give how many evaluations to wait.")
         config.load_best_model_at_end = True
+        # Otherwise a resumed run waits from the beginning again.
+        config.restore_callback_states_from_checkpoint = True
     if config.load_best_model_at_end:
         _prepare_best(config)
 
