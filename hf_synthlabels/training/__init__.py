@@ -17,16 +17,22 @@ from hf_synthlabels.training.objective import (  # noqa: E402
     RowObjective,
     ScaleRegression,
 )
+from hf_synthlabels.training.objective_tokens import AnswerSpan, Completion, TokenTags  # noqa: E402
 from hf_synthlabels.training.once import computed_once  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
 from hf_synthlabels.training.source import DataSource, StudentFile, TrainingData, label_names  # noqa: E402
-from hf_synthlabels.training.student import Prediction, Student, train_student  # noqa: E402
+from hf_synthlabels.training.student import Student, train_student  # noqa: E402
+from hf_synthlabels.training.tasks import LabelledRows, Prediction, StudentTask, student_task  # noqa: E402
+from hf_synthlabels.training.token_budget import TokenBudgetSampler  # noqa: E402
 from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
 
 __all__ = [
+    "AnswerSpan",
     "Classification",
+    "Completion",
     "DataSource",
+    "LabelledRows",
     "LengthBucketedSampler",
     "LongestFirstSampler",
     "MultiLabel",
@@ -38,11 +44,15 @@ __all__ = [
     "Student",
     "StudentConfig",
     "StudentFile",
+    "StudentTask",
     "StudentTrainer",
+    "TokenBudgetSampler",
+    "TokenTags",
     "TrainingData",
     "TrainingRows",
     "computed_once",
     "label_names",
+    "student_task",
     "train_student",
     "training_rows",
     "weighted_cross_entropy",

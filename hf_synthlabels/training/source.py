@@ -11,8 +11,11 @@ from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.reading import label_column
+from hf_synthlabels.statistics.reading import label_names as names_within
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.rows import column_values
+from hf_synthlabels.training.tasks import WITHOUT_NAMES
 
 __all__ = ["DataSource", "StudentFile", "TrainingData", "label_names"]
 
@@ -71,7 +74,7 @@ class DataSource(StrictModel):
                 f"`data` {self.path!r} could not be read: {reason.rstrip('.')}. "
                 "Give a CSV, JSON or Parquet file, or a Hub id."
             ) from error
-        names = tuple(self.names or label_names(train, config.label_column))
+        names = tuple(self.names or label_names(train, config.label_column, config.task))
         if test is None and self.test_size > 0:
             halves = train.train_test_split(test_size=self.test_size, seed=config.seed)
             train, test = halves["train"], halves["test"]
@@ -115,13 +118,22 @@ class StudentFile:
         return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError))
 
 
-def label_names(dataset: Dataset, column: str) -> tuple[str, ...]:
+def label_names(dataset: Dataset, column: str, task: str = "text-classification") -> tuple[str, ...]:
     """The names of a ClassLabel column, or the distinct labels of a string column in alphabetical order.
+
+    Args:
+        dataset: rows.
+        column: of labels; of several names or of entities, which may be tags, those within.
+        task: the kind of label; kinds without names have none.
 
     Raises:
         DataError: there is no such column, or its labels are neither.
     """
     values = column_values(dataset, column, "label_column")
+    if task in WITHOUT_NAMES:
+        return ()
+    if task in ("multi-label", "token-classification"):
+        return tuple(names_within([label_column(dataset, column, task)], task))
     feature = dataset.features[column]
     if isinstance(feature, ClassLabel):
         return tuple(feature.names)

@@ -23,7 +23,7 @@ from hf_synthlabels.training.sources.learning import LearningRows, evaluation_ro
 from hf_synthlabels.training.tasks import NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
 
-__all__ = ["Prediction", "Student", "train_student"]
+__all__ = ["Student", "train_student"]
 
 SPEED = ("_runtime", "_per_second", "_preparation_time")
 """How what Trainer measures of itself ends."""

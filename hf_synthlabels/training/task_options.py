@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import KINDS
-
-if TYPE_CHECKING:
-    from hf_synthlabels.training.config import StudentConfig
 
 __all__ = ["TaskOptions", "check_task_options"]
 
@@ -85,8 +82,11 @@ class TaskOptions:
     )
 
 
-def check_task_options(config: StudentConfig) -> None:
+def check_task_options(config: Any) -> None:
     """Refuse what contradicts itself.
+
+    Args:
+        config: a StudentConfig.
 
     Raises:
         ConfigError: an option has a value that it can not have.
@@ -113,7 +113,7 @@ def check_task_options(config: StudentConfig) -> None:
         raise ConfigError(f"`threshold` is {config.threshold}. Give a probability between 0 and 1.")
 
 
-def _check_columns(config: StudentConfig) -> None:
+def _check_columns(config: Any) -> None:
     """The columns that the kind of label has, and no others."""
     pair = config.task in ("question-answering", "text-pair")
     if (pair and len(config.text_columns) != 2) or (

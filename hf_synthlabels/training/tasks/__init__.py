@@ -13,9 +13,19 @@ from hf_synthlabels.training.tasks.sequence import MultiLabelTask, NamedTask, Sc
 from hf_synthlabels.training.tasks.spans import SpanTask
 from hf_synthlabels.training.tasks.tokens import TokenTask
 
-__all__ = ["Head", "LabelledRows", "NamedTask", "Prediction", "Rows", "StudentTask", "student_task"]
+__all__ = [
+    "WITHOUT_NAMES",
+    "Head",
+    "LabelledRows",
+    "NamedTask",
+    "Prediction",
+    "Rows",
+    "StudentTask",
+    "student_task",
+]
 
 WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
+"""Kinds whose labels are no names."""
 
 
 def student_task(config: StudentConfig, names: Sequence[str] = ()) -> StudentTask:
