@@ -17,8 +17,8 @@ from transformers.utils import is_torch_xla_available
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.run_options import RunOptions, check_run_options
-from hf_synthlabels.training.task_options import TaskOptions, check_task_options
 from hf_synthlabels.training.sources.options import SourceOptions, check_source_options
+from hf_synthlabels.training.task_options import TaskOptions, check_task_options
 
 __all__ = ["StudentConfig"]
 
@@ -103,7 +103,7 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
             self.use_cpu = True
         check_task_options(self)
         check_run_options(self)
-        check_source_options(self, task=self.task, label_column=self.label_column, probs_column=self.probs_column)
+        check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
         super().__post_init__()
         if self.device.type == "cpu":
             # Pinned memory is for copies to a GPU; torch warns about it at every loader.

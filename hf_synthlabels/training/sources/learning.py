@@ -64,11 +64,7 @@ def learning_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str])
         probs_column=config.probs_column,
         weight_column=config.weight_column,
     )
-    people = None
-    if config.human_column is not None:
-        people = training_rows(
-            dataset, names=names, label_column=config.human_column, weight_column=config.weight_column
-        )
+    people = _people(dataset, config, names)
     llm, temperature = _softened(llm, people, config)
     llm = _by_confidence(llm, dataset, config)
     transition = None
@@ -90,15 +86,21 @@ def evaluation_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str
     Raises:
         DataError: a column is missing or holds what it should not, or no row has a label.
     """
-    if config.human_column is not None:
-        return training_rows(dataset, names=names, label_column=config.human_column, weight_column=config.weight_column)
-    return training_rows(
+    return _people(dataset, config, names) or training_rows(
         dataset,
         names=names,
         label_column=config.label_column,
         probs_column=config.probs_column,
         weight_column=config.weight_column,
     )
+
+
+def _people(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows | None:
+    """The rows with a human label; None where the config names no column of them."""
+    if config.human_column is None:
+        return None
+    column_values(dataset, config.human_column, "human_column")
+    return training_rows(dataset, names=names, label_column=config.human_column, weight_column=config.weight_column)
 
 
 def _softened(

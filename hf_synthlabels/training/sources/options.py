@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from hf_synthlabels.errors import ConfigError
 
@@ -11,8 +11,6 @@ __all__ = ["CORRECTIONS", "HUMAN_ROWS", "SourceOptions", "check_source_options"]
 
 HUMAN_ROWS = ("mix", "after", "ignore")
 CORRECTIONS = ("none", "forward")
-NAMED = ("text-classification", "text-pair")
-"""The kinds of labels whose rows have one name each."""
 
 
 @dataclass(repr=False)
@@ -72,13 +70,12 @@ class SourceOptions:
     )
 
 
-def check_source_options(options: SourceOptions, *, task: str, label_column: str, probs_column: str | None) -> None:
+def check_source_options(options: SourceOptions, *, label_column: str, probs_column: str | None) -> None:
     """Refuse values that can not be, and options that would do nothing beside the others.
 
     Raises:
         ConfigError: as said.
     """
-    _check_task(options, task)
     _check_values(options)
     _check_human_rows(options, label_column)
     soft = {
@@ -95,18 +92,6 @@ def check_source_options(options: SourceOptions, *, task: str, label_column: str
             f"`confidence_power` is {options.confidence_power}, but `confidence_column` is not given. Name the column, "
             "such as 'llm_label_confidence'."
         )
-
-
-def _check_task(options: SourceOptions, task: str) -> None:
-    if task in NAMED:
-        return
-    for option in fields(SourceOptions):
-        value = getattr(options, option.name)
-        if value != option.default:
-            raise ConfigError(
-                f"`{option.name}` is {value!r}, but `task` is {task!r}. Where labels come from is told apart for "
-                f"{' and '.join(NAMED)}; leave the option out."
-            )
 
 
 def _check_human_rows(options: SourceOptions, label_column: str) -> None:
@@ -156,13 +141,20 @@ def _check_values(options: SourceOptions) -> None:
     for name in ("confidence_power", "probs_alpha"):
         if not _number(getattr(options, name)):
             raise ConfigError(f"`{name}` is {getattr(options, name)!r}. Give a number of at least 0.")
-    if options.probs_temperature != "fit":
-        try:
-            options.probs_temperature = float(options.probs_temperature)
-        except (TypeError, ValueError):
-            options.probs_temperature = math.nan
-        if not _number(options.probs_temperature, above=True):
-            raise ConfigError("`probs_temperature` is no temperature. Give a number above 0, or 'fit'.")
+    options.probs_temperature = _temperature(options.probs_temperature)
+
+
+def _temperature(value: float | str) -> float | str:
+    """The number that YAML may have read as text, or 'fit'."""
+    if value == "fit":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not _number(number, above=True):
+        raise ConfigError(f"`probs_temperature` is {value!r}. Give a number above 0, or 'fit'.")
+    return number
 
 
 def _number(value: object, *, above: bool = False) -> bool:
