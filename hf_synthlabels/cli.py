@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hf_synthlabels import batches_cli, cache_cli, judge_cli
-from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
 
@@ -168,21 +168,48 @@ app.command()(judge_cli.judge)
 
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="A student file: `student` and, if not given here, `data`.")],
+    config: Annotated[
+        Path | None, typer.Argument(help="A student file: `student` and, if not given here, `data`.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="A labelled file, instead of the one in the config.")] = None,
+    grid: Annotated[Path | None, typer.Option(help="A grid file instead: `student`, `data` and `grid`.")] = None,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Of a grid: the folder for journal, report and best student.")
+    ] = Path("grid"),
 ) -> None:
-    """Train a student on label columns. On several GPUs: accelerate launch train.py CONFIG.
+    """Train a student on label columns, or a grid of them. On several GPUs: accelerate launch train.py CONFIG.
+
+    A grid that was stopped does what is missing when it is started again.
 
     Example: hf-synthlabels train configs/students/minilm.yaml --data labelled.jsonl
+    Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labelled.jsonl -o grid
     """
+    if (config is None) == (grid is None):
+        raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
+    if grid is not None:
+        _train_grid(grid, data, output)
+        return
     from hf_synthlabels.training import StudentFile, train_student
 
-    file = StudentFile.from_yaml(config, data=data)
+    file = StudentFile.from_yaml(str(config), data=data)
     rows = file.data.load(file.student)
     student = train_student(file.student, rows.train, names=rows.names, eval=rows.test)
     folder = file.student.output_dir or "student"
     student.save(folder)
     print(json.dumps({**student.metrics, "folder": folder}, indent=2))
+
+
+def _train_grid(path: Path, data: str | None, output: Path) -> None:
+    from hf_synthlabels.training.grid import GridFile, run_grid
+
+    file = GridFile.from_yaml(path, data=data)
+    if file.grid.engine.name == "ray":
+        from hf_synthlabels.engines import tuner_on
+
+        print(run_grid(file, output, progress=_tell, engine=tuner_on(file.grid.engine)))
+    else:
+        print(run_grid(file, output, progress=_tell))
+    print(f"written: {output / 'grid.json'}")
 
 
 @app.command()

@@ -12,6 +12,7 @@
   * HubError                             the Hub can not be reached, or refuses; what is on it is whole
   * MissingExtraError (also an ImportError)   an optional dependency is not installed
   * TrainingError                        a student can not be trained as asked
+    * DivergedError                      its loss became no number
 
 A message is one line. It names the field in backticks, shows the value that was seen and says the repair.
 One bad row is never an exception: it is a status in the label columns.
@@ -27,6 +28,7 @@ __all__ = [
     "ClientError",
     "ConfigError",
     "DataError",
+    "DivergedError",
     "HubError",
     "MissingExtraError",
     "MissingKeyError",
@@ -81,6 +83,10 @@ class TrainingError(SynthLabelsError):
 
 class HubError(SynthLabelsError):
     """The Hub can not be reached, or refuses; what is on it is whole."""
+
+
+class DivergedError(TrainingError):
+    """The loss of a student became no number."""
 
 
 class MissingExtraError(SynthLabelsError, ImportError):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hf_synthlabels.errors import TrainingError
+from hf_synthlabels.errors import DivergedError
 from hf_synthlabels.training.micro_batches import ROW, rows_of, split, without_rows
 
 __all__ = ["FiniteLosses"]
@@ -46,7 +46,7 @@ class FiniteLosses:
             step: the update that it is part of, from 1.
 
         Raises:
-            TrainingError: a loss is not finite.
+            DivergedError: a loss is not finite.
         """
         self._seen.append((loss, batch, step))
         while len(self._seen) > (0 if loss.device.type == "cpu" else 1):
@@ -56,7 +56,7 @@ class FiniteLosses:
         """Look at what is left: before weights are saved or used.
 
         Raises:
-            TrainingError: a loss is not finite.
+            DivergedError: a loss is not finite.
         """
         while self._seen:
             self._look(model)
@@ -70,18 +70,18 @@ class FiniteLosses:
         rate = f"`learning_rate` is {self._learning_rate:g}"
         numbers = _numbers(batch)
         if any(not bool(torch.isfinite(weight).all()) for weight in model.parameters()):
-            raise TrainingError(
+            raise DivergedError(
                 f"{rate}, with which the weights became {value} in step {step - 1} (seen in step {step}, {numbers}). "
                 "Lower it, or train without `fp16`."
             )
         guilty = self._guilty(model, batch)
         # Weights that are finite but huge give no finite loss of any row.
         if guilty is not None and (step == 1 or len(guilty[ROW]) < rows_of(batch)):
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss became {value} in step {step}, at {_numbers(guilty)}: alone they give no finite loss, while "
                 "all weights are finite. Look at their labels, weights and probabilities, or leave them out."
             )
-        raise TrainingError(f"{rate}, with which the loss became {value} in step {step}, at {numbers}. Lower it.")
+        raise DivergedError(f"{rate}, with which the loss became {value} in step {step}, at {numbers}. Lower it.")
 
     def _guilty(self, model: nn.Module, batch: Mapping[str, Any]) -> dict[str, Any] | None:
         """The rows of a batch that by themselves give a loss that is not finite."""
