@@ -22,6 +22,24 @@ from hf_synthlabels.training.once import computed_once  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
 from hf_synthlabels.training.source import DataSource, StudentFile, TrainingData, label_names  # noqa: E402
+from hf_synthlabels.training.sources.forward import ForwardCorrection  # noqa: E402
+from hf_synthlabels.training.sources.learning import LearningRows, learning_rows  # noqa: E402
+from hf_synthlabels.training.sources.noise import (  # noqa: E402
+    NoiseMethod,
+    NoiseRanking,
+    ReviewYield,
+    errors_found,
+    out_of_fold,
+    rank_noise,
+    review_columns,
+)
+from hf_synthlabels.training.sources.soft import (  # noqa: E402
+    Temperature,
+    at_temperature,
+    fit_temperature,
+    smoothed_shares,
+)
+from hf_synthlabels.training.sources.transition import Transition, estimate_transition  # noqa: E402
 from hf_synthlabels.training.student import Student, train_student  # noqa: E402
 from hf_synthlabels.training.tasks import LabelledRows, Prediction, StudentTask, student_task  # noqa: E402
 from hf_synthlabels.training.token_budget import TokenBudgetSampler  # noqa: E402
@@ -32,13 +50,18 @@ __all__ = [
     "Classification",
     "Completion",
     "DataSource",
+    "ForwardCorrection",
     "LabelledRows",
+    "LearningRows",
     "LengthBucketedSampler",
     "LongestFirstSampler",
     "MultiLabel",
+    "NoiseMethod",
+    "NoiseRanking",
     "Objective",
     "OrdinalScale",
     "Prediction",
+    "ReviewYield",
     "RowObjective",
     "ScaleRegression",
     "Student",
@@ -46,12 +69,23 @@ __all__ = [
     "StudentFile",
     "StudentTask",
     "StudentTrainer",
+    "Temperature",
     "TokenBudgetSampler",
     "TokenTags",
     "TrainingData",
     "TrainingRows",
+    "Transition",
+    "at_temperature",
     "computed_once",
+    "errors_found",
+    "estimate_transition",
+    "fit_temperature",
     "label_names",
+    "learning_rows",
+    "out_of_fold",
+    "rank_noise",
+    "review_columns",
+    "smoothed_shares",
     "student_task",
     "train_student",
     "training_rows",
