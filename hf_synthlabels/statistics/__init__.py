@@ -31,6 +31,7 @@ from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_count
 from hf_synthlabels.statistics.credits import CREDITS, row_credits
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
+from hf_synthlabels.statistics.human_sample import DESIGNS, Allocation, Design, HumanSample, draw_sample
 from hf_synthlabels.statistics.icc import (
     ICCKind,
     VarianceComponents,
@@ -79,6 +80,7 @@ from hf_synthlabels.statistics.validation import validate
 
 __all__ = [
     "CREDITS",
+    "DESIGNS",
     "ERRORS",
     "FEW_LABELS",
     "MEASURES",
@@ -86,6 +88,7 @@ __all__ = [
     "NO_LABEL",
     "Affine",
     "Agreement",
+    "Allocation",
     "AltTest",
     "AnnotatorTest",
     "ArmComparison",
@@ -98,9 +101,11 @@ __all__ = [
     "Conclusions",
     "ConfusionMatrix",
     "CrossFit",
+    "Design",
     "Drawing",
     "Gate",
     "GateVerdict",
+    "HumanSample",
     "ICCKind",
     "Inference",
     "Interval",
@@ -130,6 +135,7 @@ __all__ = [
     "confusion_counts",
     "coverage",
     "cross_fit",
+    "draw_sample",
     "encode",
     "entity_agreement",
     "f1",

@@ -16,7 +16,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.intervals import normal_quantile
 from hf_synthlabels.statistics.ratings import Numbers, number_column
 
-__all__ = ["LabelPlan", "labels_for_mean", "labels_for_share", "plan_labels"]
+__all__ = ["LabelPlan", "fewest_labels", "labels_for_mean", "labels_for_share", "plan_labels", "student_quantile"]
 
 FEWEST_PAIRS = 3
 """Pilot rows with label and score below which nothing can be said of how the judge follows the labels."""
@@ -66,7 +66,7 @@ def labels_for_mean(sd: float, width: float, level: float = 0.95) -> int:
     normal_quantile(level)
     if not (sd >= 0 and math.isfinite(sd)):
         raise ConfigError(f"`sd` is {sd!r}: give a standard deviation, such as 1.")
-    found = _fewest(lambda n: 2 * _student(n - 1, level) * sd / math.sqrt(n), width, 2, MOST)
+    found = fewest_labels(lambda n: 2 * student_quantile(n - 1, level) * sd / math.sqrt(n), width, 2, MOST)
     if found is None:
         raise ConfigError(f"`width` is {width!r} and `sd` {sd!r}: no number of labels gives that; wish for more.")
     return found
@@ -94,7 +94,7 @@ def labels_for_share(share: float, width: float, level: float = 0.95) -> int:
     def reach(n: int) -> float:
         return 2 * z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
 
-    found = _fewest(reach, width, 1, MOST)
+    found = fewest_labels(reach, width, 1, MOST)
     if found is None:
         raise ConfigError(f"`width` is {width!r}: no number of labels gives that; wish for more.")
     return found
@@ -153,19 +153,20 @@ def plan_labels(
         residual = max(0.0, spread - 2 * lam * across + lam**2 * score_spread)
         return residual / n + lam**2 * score_spread / others
 
-    alone = _fewest(lambda n: 2 * _student(n - 1, level) * math.sqrt(spread / n), width, 2, total)
-    judged = _fewest(lambda n: 2 * _student(n - 2, level) * math.sqrt(variance(n)), width, 3, total)
+    alone = fewest_labels(lambda n: 2 * student_quantile(n - 1, level) * math.sqrt(spread / n), width, 2, total)
+    judged = fewest_labels(lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(variance(n)), width, 3, total)
     # A judge that follows nothing costs a degree of freedom: it can be left out.
     with_judge = alone if judged is None or (alone is not None and alone < judged) else judged
     under = math.sqrt(spread * float(pilot[1, 1]))
     return LabelPlan(alone, with_judge, width, total, across / under if under > 0 else math.nan, int(both.sum()))
 
 
-def _student(free: int, level: float) -> float:
+def student_quantile(free: int, level: float) -> float:
+    """How many standard errors Student's two-sided interval reaches to either side."""
     return float(stats.t.ppf((1 + level) / 2, free))
 
 
-def _fewest(reach: Callable[[int], float], width: float, least: int, most: int) -> int | None:
+def fewest_labels(reach: Callable[[int], float], width: float, least: int, most: int) -> int | None:
     """The least n with which the width, which falls as n rises, is at most the wished one; None beyond `most`."""
     if most < least:
         return None
