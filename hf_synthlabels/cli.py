@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, judge_cli
+from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 app.add_typer(cache_cli.app, name="cache")
 app.add_typer(batches_cli.app, name="batches")
+app.add_typer(hub_cli.app, name="push")
 
 INTERRUPTED = 130
 """The exit status of a program that was stopped by Ctrl-C."""
@@ -164,6 +165,7 @@ def validate(
 
 
 app.command()(judge_cli.judge)
+app.command()(hub_cli.pull)
 
 
 @app.command()

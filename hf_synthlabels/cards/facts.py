@@ -204,3 +204,5 @@ class ModelFacts:
     language: tuple[str, ...] = ()
     pair: bool = False
     """Whether it reads two texts."""
+    adapter: bool = False
+    """Whether it is an adapter of its base model, which is loaded with it."""

@@ -85,9 +85,9 @@ def model_metadata(facts: ModelFacts) -> ModelCardData:
         **_licence(facts.licences),
         language=_languages(facts.language),
         base_model=facts.base_model if _on_hub(facts.base_model) else None,
-        base_model_relation="finetune" if _on_hub(facts.base_model) else None,
+        base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.base_model) else None,
         datasets=[facts.dataset] if facts.dataset else None,
-        library_name="transformers",
+        library_name="peft" if facts.adapter else "transformers",
         pipeline_tag="text-classification",
         tags=["hf-synthlabels", "llm-labels"],
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
@@ -168,7 +168,7 @@ def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:
     )
     carrier = DatasetCardData()
     DatasetInfosDict({"default": info}).to_dataset_card_data(carrier)
-    made: dict[str, Any] = dict(carrier.to_dict()["dataset_info"])
+    made: dict[str, Any] = dict(vars(carrier)["dataset_info"])
     if text := _described(facts.description, facts.records):
         made["description"] = text
     return made

@@ -85,6 +85,15 @@ def _source(facts: ModelFacts) -> Markdown | str | None:
 
 
 def _use(facts: ModelFacts) -> str:
+    if facts.adapter:
+        return (
+            "from peft import AutoPeftModelForSequenceClassification\n"
+            "from transformers import AutoTokenizer\n\n"
+            f'name = "{facts.repo}"\n'
+            f"model = AutoPeftModelForSequenceClassification.from_pretrained(name, num_labels={len(facts.names)})\n"
+            "tokenizer = AutoTokenizer.from_pretrained(name)\n"
+            'scores = model(**tokenizer("a text", return_tensors="pt")).logits.softmax(-1)'
+        )
     asked = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
     return (
         "from transformers import pipeline\n\n"

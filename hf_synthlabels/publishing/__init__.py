@@ -1,5 +1,10 @@
-"""What leaves the machine: tables, reports with figures."""
+"""What leaves the machine: tables, reports with figures, and all of it to the Hub and back."""
 
+from hf_synthlabels.publishing.hub import HubFile, Parcel, Pushed, push
+from hf_synthlabels.publishing.hub_dataset import DatasetWords, dataset_parcel
+from hf_synthlabels.publishing.hub_model import ModelWords, model_parcel, push_student, save_student_facts
+from hf_synthlabels.publishing.hub_pull import Pulled, pull
+from hf_synthlabels.publishing.hub_space import metric_parcel, report_parcel
 from hf_synthlabels.publishing.labelled import (
     Labelled,
     annotation_summary,
@@ -11,12 +16,26 @@ from hf_synthlabels.publishing.page import render_page, write_report
 from hf_synthlabels.publishing.tables import read_table, write_table
 
 __all__ = [
+    "DatasetWords",
+    "HubFile",
     "Labelled",
+    "ModelWords",
+    "Parcel",
+    "Pulled",
+    "Pushed",
     "annotation_summary",
+    "dataset_parcel",
+    "metric_parcel",
+    "model_parcel",
     "open_labelled",
+    "pull",
+    "push",
+    "push_student",
     "read_table",
     "record_summary",
     "render_page",
+    "report_parcel",
+    "save_student_facts",
     "scale_schema",
     "write_report",
     "write_table",

@@ -172,7 +172,7 @@ def _made(api: HfApi, parcel: Parcel, *, private: bool) -> bool:
 
 def _commit(api: HfApi, parcel: Parcel, *, created: bool, replace: bool) -> Pushed:
     """Look at what is there, and commit what differs from it."""
-    info = api.repo_info(parcel.repo, repo_type=parcel.repo_type)
+    info: Any = api.repo_info(parcel.repo, repo_type=parcel.repo_type)
     there = {sibling.rfilename for sibling in info.siblings or ()}
     before = read_manifest(api, parcel.repo, parcel.repo_type, info.sha) if MANIFEST in there else None
     kind = None if before is None else before["kind"]
@@ -246,12 +246,9 @@ def _path(file: HubFile) -> str:
     return file.path
 
 
-def _at_commit(error: BaseException) -> bool:
+def _at_commit(error: HfHubHTTPError | httpx2.TransportError) -> bool:
     """Whether it was the commit itself that failed, which the client does not try again."""
-    try:
-        request = cast(Any, error).request
-    except (AttributeError, RuntimeError):
-        return False
+    request = error.response.request if isinstance(error, HfHubHTTPError) else error.request
     return "/commit/" in str(request.url)
 
 

@@ -26,6 +26,7 @@ LFS_SUFFIXES = (".parquet", ".safetensors", ".bin", ".png")
 REGULAR_LIMIT = 10_000_000
 LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc0-1.0", "unknown", "other"}
 TASKS = {"text-classification", "token-classification", "question-answering", "text-generation"}
+SDKS = {"gradio", "static", "docker"}
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
 
 
@@ -406,8 +407,6 @@ def card_errors(content: str, kind: str) -> list[str]:
 def _wrong(values: dict[str, Any], kind: str) -> Iterator[str]:
     if values.get("license", "unknown") not in LICENCES:
         yield '"license" must be one of the known identifiers'
-    if values.get("license") == "other" and "license_name" not in values:
-        yield '"license_name" is required'
     for key, known in (("task_categories", TASKS), ("size_categories", SIZES)):
         yield from (f'"{key}" has {value!r}' for value in values.get(key, ()) if value not in known)
     for config in values.get("configs", ()):
@@ -418,7 +417,7 @@ def _wrong(values: dict[str, Any], kind: str) -> Iterator[str]:
             yield '"model-index" lacks a task or a data set'
         if not all({"type", "value"} <= set(metric) for metric in result["metrics"]):
             yield '"model-index" has a metric without type or value'
-    if kind == "space" and values.get("sdk") not in ("gradio", "static", "docker"):
+    if kind == "space" and values.get("sdk") not in SDKS:
         yield '"sdk" must be one of gradio, docker, static'
     if len(str(values.get("short_description", ""))) > 60:
         yield '"short_description" must be of 60 characters at most'

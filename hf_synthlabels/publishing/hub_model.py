@@ -1,0 +1,207 @@
+"""A student as it lies on the Hub: the model's files, a card, its scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hf_synthlabels.cards import Licences, ModelFacts, StudyResult, eval_results, model_card
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.publishing.hub import HubFile, Parcel, Pushed, checked_repo, push
+from hf_synthlabels.statistics import ValidationReport
+
+if TYPE_CHECKING:
+    from hf_synthlabels.training import Student
+
+__all__ = ["STUDENT_FILE", "ModelWords", "model_parcel", "push_student", "save_student_facts"]
+
+STUDENT_FILE = "student.json"
+"""Beside a model: what it was made from and what its training measured."""
+
+UNPUBLISHED = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+"""What is of use to the one who trains only; the first holds paths of that machine."""
+
+CONFIGS = ("config.json", "adapter_config.json")
+WEIGHTS = (".safetensors", ".bin", ".pt")
+
+TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWords:
+    """What only the publisher can say of a model."""
+
+    licences: Licences
+    summary: str | None = None
+    base_model: str | None = None
+    base_revision: str | None = None
+    dataset: str | None = None
+    """The Hub id of the data set of its training rows."""
+    dataset_revision: str | None = None
+    language: tuple[str, ...] = ()
+    widget: tuple[str, ...] = ()
+    """Texts to try."""
+    label_source: str | None = None
+    """Whose labels it learned: a label column, or `human`, `llm`, `validation` of a study."""
+
+
+def model_parcel(
+    folder: Path,
+    repo: str,
+    *,
+    words: ModelWords,
+    validation: ValidationReport | None = None,
+    study: StudyResult | None = None,
+) -> Parcel:
+    """All that is published of a student: every file of its folder, a card, its scores.
+
+    Args:
+        folder: where `Student.save` wrote it, or `save_pretrained`; with its `student.json`, if there is one.
+        repo: `user/name`.
+        words: what only the publisher can say.
+        validation: its labels against human ones, on rows that it was not trained on.
+        study: that it comes from.
+
+    Raises:
+        DataError: there is no model in the folder.
+        ConfigError: the name of the repository is none, or a word can not stand in a card.
+    """
+    checked_repo(repo)
+    config = _config(folder)
+    known = _student_facts(folder)
+    facts = ModelFacts(
+        repo=repo,
+        names=tuple(known.get("names", ())) or _names(config),
+        licences=words.licences,
+        base_model=words.base_model or known.get("base_model") or _portable(config.get("base_model_name_or_path")),
+        base_revision=words.base_revision or known.get("base_revision"),
+        label_source=words.label_source or known.get("label_source"),
+        options=known.get("options"),
+        metrics=known.get("metrics"),
+        records=tuple(known.get("records", ())),
+        validation=validation,
+        study=study,
+        dataset=words.dataset,
+        dataset_revision=words.dataset_revision,
+        energy_kwh=known.get("energy_kwh"),
+        widget=words.widget,
+        summary=words.summary,
+        language=words.language,
+        pair=bool(known.get("pair", False)),
+        adapter="peft_type" in config,
+    )
+    files = [HubFile("README.md", model_card(facts).encode())]
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        hidden = any(part.startswith((".", "checkpoint-")) for part in Path(name).parts)
+        if path.is_file() and not hidden and path.name not in (*UNPUBLISHED, "README.md", "hf_synthlabels.json"):
+            files.append(HubFile(name, path))
+    if entries := eval_results(facts):
+        text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
+        files.append(HubFile(".eval_results/hf_synthlabels.yaml", text.encode()))
+    if validation is not None:
+        files.append(HubFile("validation.json", (validation.to_json() + "\n").encode()))
+    return Parcel(repo, "model", tuple(files))
+
+
+def save_student_facts(student: Student, folder: Path, records: list[dict[str, Any]]) -> Path:
+    """Write down beside a saved student what its card will need.
+
+    Args:
+        student: as it came from training.
+        folder: where it was saved.
+        records: the provenance of its training rows.
+    """
+    config = student.config
+    facts = {
+        "base_model": _portable(config.model),
+        "names": list(student.names),
+        "label_source": config.label_column,
+        "options": {key: getattr(config, key) for key in TOLD},
+        "metrics": dict(student.metrics),
+        "records": [record for record in records if record.get("column") == config.label_column],
+        "pair": len(config.text_columns) == 2,
+    }
+    file = folder / STUDENT_FILE
+    file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return file
+
+
+def push_student(
+    student: Student,
+    repo: str,
+    *,
+    words: ModelWords,
+    folder: Path,
+    records: list[dict[str, Any]] | None = None,
+    validation: ValidationReport | None = None,
+    private: bool = True,
+    replace: bool = False,
+) -> Pushed | None:
+    """Save a student and publish it; on several processes only the first does, and the others get None.
+
+    Args:
+        student: as it came from training.
+        repo: `user/name`.
+        words: what only the publisher can say.
+        folder: where it is saved.
+        records: the provenance of its training rows.
+        validation: its labels against human ones.
+        private: whether a repository that is made now is seen by its owner only.
+        replace: whether to write into a repository that this package did not fill.
+
+    Raises:
+        HubError: as `push` says; the student is saved all the same.
+    """
+    if not student.trainer.is_world_process_zero():
+        return None
+    student.save(folder)
+    save_student_facts(student, folder, records or [])
+    parcel = model_parcel(folder, repo, words=words, validation=validation)
+    return push(parcel, private=private, replace=replace)
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    """The model's configuration.
+
+    Raises:
+        DataError: there is none, or no weights beside it.
+    """
+    where = f"`model` {str(folder)!r}"
+    if not folder.is_dir():
+        raise DataError(f"{where} is no folder. Give the one where the student was saved.")
+    weights = [path for path in folder.iterdir() if path.suffix in WEIGHTS and path.name not in UNPUBLISHED]
+    # An adapter has a configuration of its own, and the model that it belongs to is elsewhere.
+    file = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
+    if file is None or not weights:
+        missing = CONFIGS[0] if file is None else "weights (.safetensors)"
+        raise DataError(f"{where} has no {missing}. Give the folder where the student was saved.")
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f"{where} has a {file.name} that can not be read: {error}.") from None
+
+
+def _portable(model: str | None) -> str | None:
+    """A model's name on the Hub as it is; of a folder of this machine its last part."""
+    return model if model is None or not Path(model).is_dir() else Path(model).name
+
+
+def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
+    names = config.get("id2label") or {}
+    return tuple(str(names[code]) for code in sorted(names, key=int))
+
+
+def _student_facts(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / STUDENT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise DataError(f"`model`: {STUDENT_FILE} can not be read: {error}. Remove it, or train again.") from None
+    return dict(found)

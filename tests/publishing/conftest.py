@@ -1,0 +1,86 @@
+"""A Hub on this machine for the real client, and small things to publish."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import huggingface_hub
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from huggingface_hub import constants
+from huggingface_hub.utils.tqdm import disable_progress_bars
+
+import hf_synthlabels
+from hf_synthlabels.clients import Request, ScriptedClient
+from tests.publishing.hub_server import HubServer, User
+
+TOKEN = "hf_" + "secretsecretsecret"
+READER = "hf_" + "readerreaderreader"
+
+RECIPE = {
+    "name": "tickets",
+    "source": {"path": "csv", "data_files": "tickets.csv"},
+    "task": {
+        "kind": "text-classification",
+        "text": "text",
+        "instructions": "What does the customer write about?",
+        "labels": {"billing": "payments and invoices", "delivery": "parcels", "account": "login and password"},
+        "human": "label",
+        "guidelines": "A refund is billing.",
+    },
+    "teacher": {
+        "client": "openai",
+        "model": "tiny",
+        "api_key_env": None,
+        "price": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0},
+    },
+}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """A Hub with a writer and a reader; the client of this process speaks to it, as the writer."""
+    cache = tmp_path_factory.mktemp("hub-cache")
+    with HubServer({TOKEN: User("user"), READER: User("user", "read")}) as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        # The client reads these when it is imported, which is done long ago.
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
+        # The protocol of Xet needs servers of its own; LFS carries the same files.
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        disable_progress_bars()
+        yield server
+        huggingface_hub.close_session()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Waits are noted and not waited."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def tickets() -> DatasetDict:
+    """Forty annotated tickets in two splits, of which most have a human label."""
+    names = ["billing", "delivery", "account"]
+    features = Features({"text": Value("string"), "label": ClassLabel(names=names)})
+    rows = [{"text": f"{names[row % 3]} no. {row}", "label": None if row % 7 == 0 else row % 3} for row in range(40)]
+    plain = DatasetDict(
+        {
+            "train": Dataset.from_list(rows[:30], features=features),
+            "test": Dataset.from_list(rows[30:], features=features),
+        }
+    )
+    return hf_synthlabels.annotate(plain, RECIPE, client=ScriptedClient(answer))
+
+
+def answer(request: Request) -> str:
+    """The first word, but for every tenth ticket something that is no label."""
+    return "something else" if request.text.endswith("0") else request.text.split()[0]

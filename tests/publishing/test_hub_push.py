@@ -1,0 +1,322 @@
+"""Publishing to a Hub on this machine, with the real client: one commit, or a clear word and nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.cards import Licences
+from hf_synthlabels.errors import ConfigError, DataError, HubError
+from hf_synthlabels.publishing import DatasetWords, HubFile, Parcel, dataset_parcel, push
+from hf_synthlabels.publishing.hub import MANIFEST
+from hf_synthlabels.statistics import Gate
+from tests.publishing.conftest import READER, RECIPE, TOKEN
+from tests.publishing.hub_server import HubServer
+
+WORDS = DatasetWords(licences=Licences("cc-by-4.0", "unknown"))
+
+
+def small(*paths: str, repo: str = "user/small", text: str = "x") -> Parcel:
+    return Parcel(repo, "dataset", tuple(HubFile(path, f"{text} {path}".encode()) for path in paths))
+
+
+def test_data_set_is_one_commit_with_all_of_it(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
+    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE))
+    done = push(parcel)
+    there = hub.repository("user/tickets")
+    # The Hub's own first commit, and ours.
+    assert [commit.sha for commit in there.commits][1:] == [done.revision]
+    assert there.private
+    assert (done.created, done.changed, done.private) == (True, True, True)
+    assert set(there.head.files) == {
+        ".gitattributes",
+        "README.md",
+        "annotation/prompt.txt",
+        "annotation/provenance.json",
+        "annotation/recipe.yaml",
+        "data/test-00000-of-00001.parquet",
+        "data/train-00000-of-00001.parquet",
+        MANIFEST,
+        "validation/0.json",
+    }
+    # The large ones went by LFS.
+    assert len(hub.uploads) == 2
+    assert b"A refund is billing." in there.head.files["annotation/prompt.txt"]
+
+
+def test_the_same_again_is_no_commit(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
+    first = push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    again = push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    assert again.revision == first.revision
+    assert (again.created, again.changed) == (False, False)
+    assert len(hub.uploads) == 2
+
+
+def test_what_an_earlier_parcel_brought_is_removed_in_the_same_commit(hub: HubServer) -> None:
+    push(small("README.md", "data/old", "data/kept"))
+    done = push(small("README.md", "data/new", "data/kept"))
+    there = hub.repository("user/small")
+    assert set(there.head.files) == {".gitattributes", "README.md", "data/new", "data/kept", MANIFEST}
+    assert len(there.commits) == 3
+    assert done.changed
+
+
+def test_files_of_other_people_in_a_repository_of_ours_stay(hub: HubServer) -> None:
+    push(small("a"))
+    there = hub.repository("user/small")
+    there.commit({**there.head.files, "notes.md": b"by hand"}, "by hand")
+    push(small("b"))
+    assert set(there.head.files) == {".gitattributes", "b", "notes.md", MANIFEST}
+
+
+def test_public_is_said_and_what_is_there_stays_as_it_is(hub: HubServer) -> None:
+    assert push(small("a"), private=False).private is False
+    assert not hub.repository("user/small").private
+    hub.create("user/hidden")
+    assert push(small("a", repo="user/hidden"), private=False).private is True
+
+
+def test_name_that_is_taken_is_left_alone(hub: HubServer) -> None:
+    there = hub.create("user/small")
+    there.commit({"README.md": b"mine"}, "by hand")
+    with pytest.raises(HubError, match=r"`user/small` is taken: there is files that this package did not put there"):
+        push(small("README.md"))
+    assert there.head.files == {"README.md": b"mine"}
+    push(small("README.md"), replace=True)
+    assert there.head.files["README.md"] == b"x README.md"
+
+
+def test_repository_of_another_kind_is_taken(hub: HubServer) -> None:
+    push(Parcel("user/page", "report", (HubFile("README.md", b"---\nsdk: static\n---\n"),)))
+    assert hub.repository("user/page", "space").sdk == "static"
+    with pytest.raises(HubError, match="is taken: there is a report"):
+        push(Parcel("user/page", "metric", (HubFile("README.md", b"---\nsdk: gradio\n---\n"),)))
+
+
+def test_no_token_is_told_before_anything_is_sent(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    with pytest.raises(HubError, match=r"no token for the Hub.*`hf auth login` or set HF_TOKEN"):
+        push(small("a"))
+    assert hub.requests == []
+
+
+def test_token_that_is_not_known(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_" + "wrongwrongwrongwrong")
+    with pytest.raises(HubError, match=r"`user/small` can not be published: it does not accept the token") as caught:
+        push(small("a"))
+    assert "wrongwrong" not in str(caught.value)
+    assert hub.repositories == {}
+
+
+def test_token_that_may_only_read(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", READER)
+    with pytest.raises(HubError, match=r"the token may not do that.*status 403"):
+        push(small("a"))
+    there = hub.create("user/small")
+    with pytest.raises(HubError, match=r"status 403: You don't have write access"):
+        push(small("a"))
+    assert len(there.commits) == 1
+
+
+def test_namespace_of_somebody_else(hub: HubServer) -> None:
+    with pytest.raises(HubError, match="status 403: You don't have the rights to create a dataset"):
+        push(small("a", repo="other/small"))
+
+
+@pytest.mark.parametrize("name", ["small", "user/a/b", "user/..", "user/a b", ""])
+def test_name_that_is_none(hub: HubServer, name: str) -> None:
+    with pytest.raises(ConfigError, match="give `user/name`"):
+        push(small("a", repo=name))
+
+
+def test_offline_is_told(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="HF_HUB_OFFLINE is set"):
+        push(small("a"))
+
+
+def test_hub_that_can_not_be_reached(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(HubError, match="the Hub can not be reached"):
+        push(small("a"))
+
+
+@pytest.mark.parametrize("status", [409, 412, 429, 500, 503])
+def test_commit_that_fails_for_a_moment_is_tried_again(hub: HubServer, no_waiting: list[float], status: int) -> None:
+    hub.fail("POST", "/commit/", status=status, times=2)
+    done = push(small("a"))
+    assert [commit.sha for commit in hub.repository("user/small").commits][1:] == [done.revision]
+    assert no_waiting == [1.0, 2.0]
+
+
+def test_commit_waits_as_long_as_the_hub_asks(hub: HubServer, no_waiting: list[float]) -> None:
+    hub.fail("POST", "/commit/", status=429, headers={"Retry-After": "7"})
+    push(small("a"))
+    assert no_waiting == [7.0]
+
+
+def test_hub_that_asks_for_an_hour_is_told_at_once(hub: HubServer, no_waiting: list[float]) -> None:
+    hub.fail("POST", "/commit/", status=429, headers={"Retry-After": "3600"})
+    with pytest.raises(HubError, match=r"too many requests.*status 429.*asks to wait 3600 s"):
+        push(small("a"))
+    assert no_waiting == []
+
+
+@pytest.mark.parametrize("status", [429, 500])
+def test_commit_that_goes_on_failing_publishes_nothing_and_is_run_again(
+    hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path, status: int
+) -> None:
+    hub.fail("POST", "/commit/", status=status, times=4)
+    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    with pytest.raises(HubError, match=f"status {status}"):
+        push(parcel)
+    assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
+    sent = len(hub.uploads)
+    assert push(parcel).changed
+    # The data were there already.
+    assert len(hub.uploads) == sent == 2
+
+
+def test_connection_cut_before_the_commit(hub: HubServer, no_waiting: list[float]) -> None:
+    hub.fail("POST", "/commit/", cut="before", times=2)
+    done = push(small("a"))
+    assert hub.repository("user/small").head.sha == done.revision
+    assert len(hub.repository("user/small").commits) == 2
+
+
+def test_connection_cut_after_the_commit_makes_no_second_one(hub: HubServer, no_waiting: list[float]) -> None:
+    push(small("a", "old"))
+    hub.fail("POST", "/commit/", cut="after")
+    done = push(small("a", "b"))
+    there = hub.repository("user/small")
+    # The first of the Hub, the first of ours, and the one whose answer was lost.
+    assert len(there.commits) == 3
+    assert there.head.sha == done.revision
+    assert set(there.head.files) == {".gitattributes", "a", "b", MANIFEST}
+
+
+def test_connection_that_is_always_cut(hub: HubServer, no_waiting: list[float]) -> None:
+    hub.fail("POST", "/commit/", cut="before", times=99)
+    with pytest.raises(HubError, match=r"the connection was cut\. Run it again"):
+        push(small("a"))
+    assert set(hub.repository("user/small").head.files) == {".gitattributes"}
+
+
+def test_upload_that_is_cut_leaves_nothing_and_goes_on(
+    hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path
+) -> None:
+    hub.fail("PUT", "/lfs/", cut="before", times=99)
+    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    with pytest.raises(HubError, match="Run it again"):
+        push(parcel)
+    assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
+    hub.faults.clear()
+    assert push(parcel).changed
+
+
+def test_card_that_the_hub_refuses_is_told_before_anything_is_sent(hub: HubServer) -> None:
+    bad = Parcel("user/small", "dataset", (HubFile("README.md", b"---\nlicense: mine\n---\n"),))
+    with pytest.raises(HubError, match=r'the Hub refuses the card: - "license" must be one'):
+        push(bad)
+    assert hub.count("POST", "/commit/") == 0
+
+
+def test_somebody_else_commits_meanwhile(
+    hub: HubServer, no_waiting: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(small("a"))
+    there = hub.repository("user/small")
+    hub.fail("POST", "/commit/", status=412, message="A commit has happened since.")
+    there.commit({**there.head.files, "theirs": b"1"}, "theirs")
+    push(small("b"))
+    assert set(there.head.files) == {".gitattributes", "b", "theirs", MANIFEST}
+
+
+def test_secret_of_this_environment_is_not_published(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
+    with pytest.raises(HubError, match=r"`a` holds the value of SOME_API_KEY\. Remove it there: nothing was published"):
+        push(small("a", text="key: sk-0123456789abcdef"))
+    file = tmp_path / "file"
+    file.write_text(f"token {TOKEN}")
+    with pytest.raises(HubError, match="`b` holds the value of") as caught:
+        push(Parcel("user/small", "dataset", (HubFile("b", file),)))
+    assert TOKEN not in str(caught.value)
+    assert hub.requests == []
+
+
+def test_token_is_in_no_file_of_the_cache_and_in_no_repository(
+    hub: HubServer, tickets: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    places = [Path(constants.HF_HUB_CACHE), tmp_path]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if TOKEN.encode() in path.read_bytes()]
+    assert not [path for path, data in hub.repository("user/tickets").head.files.items() if TOKEN.encode() in data]
+    assert TOKEN not in caplog.text
+
+
+def test_listing_shows_each_file_and_sends_nothing(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
+    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    listing = parcel.listing(private=True)
+    assert listing.startswith("dataset user/tickets, private if it is made now: 6 files in one commit\n")
+    for file in parcel.with_manifest().files:
+        assert f"{file.size:,}  {file.path}" in listing
+    assert hub.requests == []
+
+
+def test_manifest_lists_every_file(hub: HubServer) -> None:
+    push(small("a", "b"))
+    listed = json.loads(hub.repository("user/small").head.files[MANIFEST])
+    # sha256 of "x a", computed with sha256sum.
+    assert listed["files"]["a"] == {
+        "size": 3,
+        "sha256": "59b962837fd47f895610a3532d5c3a85189b38290139024184af734be430fcfe",
+    }
+    assert (listed["kind"], sorted(listed["files"])) == ("dataset", ["a", "b"])
+
+
+def test_data_set_without_the_named_columns(tickets: Any, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"`human` names the column 'gold', which is not there\. It has: text, label"):
+        dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, human="gold")
+    with pytest.raises(DataError, match="`llm` names the column 'other'"):
+        dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, llm="other")
+    with pytest.raises(DataError, match="labelled with the column 'llm_label_status', which is not there"):
+        dataset_parcel(tickets.remove_columns("llm_label_status"), "user/t", tmp_path, words=WORDS)
+
+
+def test_data_set_that_nobody_annotated(tickets: Any, tmp_path: Path) -> None:
+    plain = {name: rows.select_columns(["text", "label"]) for name, rows in tickets.items()}
+    for rows in plain.values():
+        rows.info.description = ""
+    with pytest.raises(DataError, match="has no label column"):
+        dataset_parcel(plain, "user/t", tmp_path, words=WORDS)
+
+
+def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
+    hub: HubServer, tickets: Any, tmp_path: Path
+) -> None:
+    text = "If a customer writes of money, it is billing. " * 1100
+    assert len(text) > 50_000
+    recipe = Recipe.from_dict({**RECIPE, "task": {**RECIPE["task"], "guidelines": text}})  # type: ignore[dict-item]
+    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS, recipe=recipe))
+    files = hub.repository("user/tickets").head.files
+    assert text.strip().encode() in files["annotation/prompt.txt"]
+    assert len(files["README.md"]) < 20_000
+    assert b"all of them stand in `annotation/prompt.txt`" in files["README.md"].replace(b"\n", b" ")
+
+
+def test_gate_stands_in_the_card(tickets: Any, tmp_path: Path) -> None:
+    parcel = dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, gate=Gate.parse("accuracy>=0.9"))
+    card = next(file.content for file in parcel.files if file.path == "README.md")
+    assert isinstance(card, bytes)
+    assert b"Gate: accuracy" in card
