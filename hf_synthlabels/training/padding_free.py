@@ -125,16 +125,16 @@ def varlen_attention(
     """
     if cu_seq_lens_q is None or attention_mask is not None:
         raise ValueError("rows are padded: this attention runs behind `run_without_padding` alone")
-    parts = tuple(part[0].transpose(0, 1) for part in (query, key, value))
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
     reach = -1 if sliding_window is None else sliding_window - 1
     kernel = _kernel()
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16) and kernel is not None:
         options: dict[str, Any] = {"scale": scaling}
         if reach >= 0:
             options["window_size"] = (reach, reach)
-        mixed = kernel(*parts, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, **options)
+        mixed = kernel(query, key, value, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, **options)
     else:
-        mixed = _one_by_one(*parts, cu_seq_lens_q, scaling, reach)
+        mixed = _one_by_one(query, key, value, cu_seq_lens_q, scaling, reach)
     return mixed[None], None
 
 
@@ -142,13 +142,13 @@ def _one_by_one(query: Tensor, key: Tensor, value: Tensor, ends: Tensor, scaling
     """What the kernel computes, one row after the other; each shape (tokens, heads, width)."""
     rows = []
     for start, end in pairwise(ends.tolist()):
-        one = [part[start:end].transpose(0, 1) for part in (query, key, value)]
+        asked, found, given = (part[start:end].transpose(0, 1) for part in (query, key, value))
         near = None
         if 0 <= reach < end - start - 1:
             places = torch.arange(end - start, device=query.device)
             near = (places[:, None] - places).abs() <= reach
-        rows.append(functional.scaled_dot_product_attention(*one, attn_mask=near, scale=scaling).transpose(0, 1))
-    return torch.cat(rows)
+        rows.append(functional.scaled_dot_product_attention(asked, found, given, attn_mask=near, scale=scaling))
+    return torch.cat(rows, dim=1).transpose(0, 1)
 
 
 @dataclass

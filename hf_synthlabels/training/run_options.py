@@ -55,6 +55,9 @@ class RunOptions:
             "help": "Run the layers of an encoder on the tokens alone, without padding. Attention dropout becomes 0."
         },
     )
+    checkpointing_is_automatic: bool = field(
+        init=False, default=True, metadata={"help": "Whether the size of the model decides on checkpointing."}
+    )
 
 
 def check_run_options(config: Any) -> None:
@@ -65,6 +68,14 @@ def check_run_options(config: Any) -> None:
         ConfigError: an option is out of its range or needs another one.
     """
     _check_lora(config)
+    # TrainingArguments makes "nothing said" a no.
+    config.checkpointing_is_automatic = (
+        config.activation_checkpointing is None and config.gradient_checkpointing is None
+    )
+    if config.padding_free and (config.torch_compile or config.pad_lengths is not None):
+        raise ConfigError(
+            "`padding_free` is true, which leaves no padding for `torch_compile` and `pad_lengths`. Leave either out."
+        )
     if config.pad_lengths is not None:
         lengths = config.pad_lengths
         if not isinstance(lengths, list | tuple) or not lengths or any(not _count(length) for length in lengths):

@@ -24,6 +24,7 @@ from hf_synthlabels.training.micro_batches import ROW, MicroBatches, numbered, p
 from hf_synthlabels.training.objective import Classification, Objective, row_terms
 from hf_synthlabels.training.once import computed_once
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
+from hf_synthlabels.training.speed import prepare_run
 from hf_synthlabels.training.token_budget import TokenBudgetSampler, budget_loader
 
 __all__ = ["StudentTrainer"]
@@ -73,6 +74,7 @@ class StudentTrainer(Trainer):
         self._finite = FiniteLosses(self.compute_loss, self.args.learning_rate)
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
+        prepare_run(self)
 
     def train(
         self,
