@@ -34,7 +34,10 @@ def main() -> None:
     told = arguments()
     os.environ["HF_SYNTHLABELS_HOME"] = str(told.folder)
 
+    # The client imports aiohttp when it is first used; what is measured is without imports, as of all programs here.
+    import aiohttp  # noqa: F401
     import datasets
+    import uvloop  # noqa: F401
 
     import hf_synthlabels
 
