@@ -73,7 +73,7 @@ class LlmJudge(evaluate.Metric):
         judge: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         rubric: Any = None,
         extraction: Mapping[str, Any] | None = None,
-        reducer: str = "mean",
+        reducer: Any = "mean",
         weights: Mapping[str, float] | None = None,
         client: Any = None,
         level: float = 0.95,

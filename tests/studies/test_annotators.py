@@ -45,7 +45,9 @@ def server() -> Iterator[LabelServer]:
 
 
 def write(folder: Path, server: LabelServer, **study: Any) -> Path:
-    rows = [{"text": f"text {number}", "label": answer(f"text {number}")} for number in range(200)]
+    rows: list[dict[str, str | None]] = [
+        {"text": f"text {number}", "label": answer(f"text {number}")} for number in range(200)
+    ]
     rows += [{"text": f"text {number}", "label": None} for number in range(200, 220)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     shown = [{"text": rows[number]["text"], "label": rows[number]["label"]} for number in (3, 4)]
