@@ -221,15 +221,31 @@ def study(
 ) -> None:
     """Train a student on human and on LLM labels, test both on the same human-labelled rows, and report.
 
-    A study file with `annotators` compares ways to ask, or teachers, on human-labelled rows instead.
+    A study file with `annotators` compares ways to ask, or teachers, on human-labelled rows instead; one with
+    `strategies` ways to learn from many LLM labels and a few human ones.
     Started again after an interruption, it does only what is missing.
 
     Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
     """
     from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import AnnotatorStudy, compare_annotators, read_study, run_study
+    from hf_synthlabels.studies import (
+        AnnotatorStudy,
+        StrategyStudy,
+        compare_annotators,
+        read_study,
+        run_strategies,
+        run_study,
+    )
 
     asked = read_study(config)
+    if isinstance(asked, StrategyStudy):
+        learnt = run_strategies(asked, output, progress=_tell)
+        print(learnt)
+        output.mkdir(parents=True, exist_ok=True)
+        for name, text in (("strategies.json", learnt.to_json()), ("strategies.md", learnt.to_markdown() + "\n")):
+            (output / name).write_text(text, encoding="utf-8")
+            print(f"written: {output / name}")
+        return
     if isinstance(asked, AnnotatorStudy):
         compared = compare_annotators(asked, progress=_tell)
         print(compared)

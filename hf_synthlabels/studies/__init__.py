@@ -6,7 +6,8 @@ from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
 from hf_synthlabels.studies.rows import validation_sample
 from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Strategy, StrategyRows, compare_strategies
 from hf_synthlabels.studies.strategy_report import StrategyArm, StrategyReport
-from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study, read_study
+from hf_synthlabels.studies.strategy_study import StrategyStudy, read_study, run_strategies
+from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study
 
 __all__ = [
     "BASELINES",
@@ -23,12 +24,14 @@ __all__ = [
     "StrategyArm",
     "StrategyReport",
     "StrategyRows",
+    "StrategyStudy",
     "Study",
     "StudyReport",
     "compare",
     "compare_annotators",
     "compare_strategies",
     "read_study",
+    "run_strategies",
     "run_study",
     "validation_sample",
 ]

