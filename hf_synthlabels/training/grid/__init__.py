@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hf_synthlabels.training.grid.file import GridFile, GridOptions, Search
-from hf_synthlabels.training.grid.grid import Grid, run_grid
+from hf_synthlabels.training.grid.grid import Grid
 from hf_synthlabels.training.grid.report import CellReport, GridCost, GridReport
 from hf_synthlabels.training.grid.run import Choice, GridRun, Reading, RunResult, grid_runs
+from hf_synthlabels.training.grid.running import run_grid
 from hf_synthlabels.training.grid.workers import Task, work_off
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""A grid of students: learning rate, batch size, epochs, seeds, sizes, label sources, models."""
+"""Grid: its rows, its journal, what was chosen in it and what that is worth."""
 
 from __future__ import annotations
 
@@ -18,56 +18,18 @@ from hf_synthlabels.training.grid.choosing import Candidate, Chosen, by_cell, ca
 from hf_synthlabels.training.grid.file import GridFile
 from hf_synthlabels.training.grid.journal import RunJournal
 from hf_synthlabels.training.grid.report import CellReport, GridCost, GridReport
-from hf_synthlabels.training.grid.run import Choice, GridRun, RunResult, grid_runs, refit_run, run_key
+from hf_synthlabels.training.grid.run import Choice, GridRun, RunResult, refit_run, run_key
 from hf_synthlabels.training.grid.shared import GridRows, grid_rows, share_rows
 from hf_synthlabels.training.grid.workers import Task, default_workers, work_off
 from hf_synthlabels.training.source import TrainingData
 
-__all__ = ["Engine", "Grid", "run_grid"]
+__all__ = ["Engine", "Grid", "Progress"]
 
 Progress = Callable[[str], None]
 Engine = Callable[[Sequence[Task], int], Iterable[RunResult]]
 """Trains tasks and yields their results, which are in the journal by then; `work_off` is the one for one machine."""
 Cell = tuple[str, str, int | None]
 Codes = NDArray[np.int64]
-
-
-def run_grid(
-    file: GridFile,
-    folder: Path,
-    *,
-    data: TrainingData | None = None,
-    progress: Progress | None = None,
-    engine: Engine = work_off,
-) -> GridReport:
-    """Train every run that the journal does not have, choose on human-labelled rows, and report.
-
-    Started again it trains only what is missing: runs are known by a hash of all that can change their result.
-
-    Args:
-        file: what to train.
-        folder: where journal, tokens, report and the best student go.
-        data: rows in place of those that the file names.
-        progress: told each finished run in a line.
-        engine: who trains.
-
-    Raises:
-        ConfigError: an option is not valid.
-        DataError: a column is missing or holds what it should not, or there are too few rows.
-        TrainingError: a model can not be loaded, all combinations of a cell diverged, or a worker died.
-    """
-    grid = Grid.open(file, folder, data, progress or _silent, engine)
-    if file.grid.search is not None:
-        from hf_synthlabels.training.grid.search import search_runs
-
-        runs, results = search_runs(grid)
-    else:
-        runs = {grid.key(run): run for run in grid_runs(file)}
-        results = grid.train(runs)
-    report = grid.report(runs, results)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "grid.json").write_text(report.to_json(), encoding="utf-8")
-    return report
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,7 +217,3 @@ def _told(number: int, of: int, run: GridRun, result: RunResult) -> str:
         f"{number} of {of}: {run.source}, {size} rows, rate {run.learning_rate:g}, batch {run.batch_size}, "
         f"seed {run.seed}, {run.schedule}: {end}"
     )
-
-
-def _silent(line: str) -> None:
-    """Progress for nobody."""

@@ -1,0 +1,55 @@
+"""run_grid: train a grid of students, choose, and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hf_synthlabels.training.grid.file import GridFile
+from hf_synthlabels.training.grid.grid import Engine, Grid, Progress
+from hf_synthlabels.training.grid.report import GridReport
+from hf_synthlabels.training.grid.run import grid_runs
+from hf_synthlabels.training.grid.search import search_runs
+from hf_synthlabels.training.grid.workers import work_off
+from hf_synthlabels.training.source import TrainingData
+
+__all__ = ["run_grid"]
+
+
+def run_grid(
+    file: GridFile,
+    folder: Path,
+    *,
+    data: TrainingData | None = None,
+    progress: Progress | None = None,
+    engine: Engine = work_off,
+) -> GridReport:
+    """Train every run that the journal does not have, choose on human-labelled rows, and report.
+
+    Started again it trains only what is missing: runs are known by a hash of all that can change their result.
+
+    Args:
+        file: what to train.
+        folder: where journal, tokens, report and the best student go.
+        data: rows in place of those that the file names.
+        progress: told each finished run in a line.
+        engine: who trains.
+
+    Raises:
+        ConfigError: an option is not valid.
+        DataError: a column is missing or holds what it should not, or there are too few rows.
+        TrainingError: a model can not be loaded, all combinations of a cell diverged, or a worker died.
+    """
+    grid = Grid.open(file, folder, data, progress or _silent, engine)
+    if file.grid.search is not None:
+        runs, results = search_runs(grid)
+    else:
+        runs = {grid.key(run): run for run in grid_runs(file)}
+        results = grid.train(runs)
+    report = grid.report(runs, results)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "grid.json").write_text(report.to_json(), encoding="utf-8")
+    return report
+
+
+def _silent(line: str) -> None:
+    """Progress for nobody."""
