@@ -19,10 +19,14 @@ from datasets import Dataset
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
+    DebertaV2Config,
     DistilBertConfig,
+    ElectraConfig,
+    LlamaConfig,
     MistralConfig,
     ModernBertConfig,
     PreTrainedConfig,
+    Qwen2Config,
     RobertaConfig,
     Trainer,
     TrainingArguments,
@@ -59,6 +63,12 @@ HEADS: dict[str, PreTrainedConfig] = {
     "xlnet": XLNetConfig(**COMMON, d_model=16, n_layer=1, n_head=2, d_inner=16, dropout=0.0, summary_last_dropout=0.0),
     "modernbert": ModernBertConfig(**COMMON, **BERT, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2),
     "mistral": MistralConfig(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
+    "llama": LlamaConfig(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
+    "qwen2": Qwen2Config(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
+    "electra": ElectraConfig(**COMMON, **BERT, **DRY, embedding_size=16, summary_last_dropout=0.0),
+    "deberta": DebertaV2Config(
+        **COMMON, **BERT, **DRY, relative_attention=True, pos_att_type=["p2c", "c2p"], pooler_hidden_size=16
+    ),
 }
 
 

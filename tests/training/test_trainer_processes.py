@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("loss_proof.py")
-HEADS = ["bert", "distilbert", "roberta", "xlnet", "modernbert", "mistral"]
+HEADS = [
+    *("bert", "distilbert", "roberta", "xlnet", "modernbert", "electra", "deberta"),
+    *("mistral", "llama", "qwen2"),
+]
 Report = dict[str, Any]
 
 

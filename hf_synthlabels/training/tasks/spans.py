@@ -46,7 +46,8 @@ class SpanTask:
     @property
     def head(self) -> Head:
         """A start and an end for each token."""
-        return Head(AutoModelForQuestionAnswering, {}, "find answers in a context")
+        # Said, because a model that was trained for other labels has their number in its settings.
+        return Head(AutoModelForQuestionAnswering, {"num_labels": 2}, "find answers in a context")
 
     def rows(self, dataset: Dataset) -> LabelledRows:
         """The rows that have an answer; an empty one says that there is none in the context, None that nobody looked.
