@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from hf_synthlabels.clients.models import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.saving import exchanged
 
 __all__ = [
     "adapted",
@@ -131,20 +132,45 @@ def save_adapted(model: Any, folder: str | Path, *, base: str, merged: bool) -> 
     _check_file(Path(folder), model.get_base_model(), head_modules(_unwrapped(model)))
 
 
-def save_student(model: Any, folder: str | Path, config: StudentConfig) -> None:
-    """Write a student's weights into a folder: all of them, or with LoRA what `save` says.
+def save_student(
+    model: Any,
+    tokenizer: Any,
+    folder: str | Path,
+    config: StudentConfig,
+    weights: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write a student and its tokenizer into a folder, all weights or with LoRA what `save` says.
+
+    What an earlier student left there is exchanged only when all is written.
+
+    Args:
+        model: the student's model.
+        tokenizer: the student's tokenizer.
+        folder: where to.
+        config: which model adapters belong to, and what of them is saved.
+        weights: all of a model without adapters that holds only a part of them.
 
     Raises:
-        TrainingError: the head did not reach the file.
+        TrainingError: the head did not reach the file, the folder can not be written, or it is that of the model which
+            the adapters need.
     """
-    if not hasattr(model, "peft_config"):
-        model.save_pretrained(folder)
-        return
-    given = model_path(config.model or "")
-    name = adapted_base(given) or config.model or model.get_base_model().config.name_or_path
-    # A folder is found from anywhere, a Hub id and the packaged encoder are names already.
-    name = str(Path(name).resolve()) if Path(name).is_dir() else name
-    save_adapted(model, folder, base=name, merged=config.save == "merged")
+    adapters = hasattr(model, "peft_config") and config.save != "merged"
+    name = config.model or ""
+    if hasattr(model, "peft_config"):
+        name = adapted_base(model_path(name)) or name or model.get_base_model().config.name_or_path
+        # A folder is found from anywhere, a Hub id and the packaged encoder are names already.
+        name = str(Path(name).resolve()) if Path(name).is_dir() else name
+    if adapters and Path(name) == Path(folder).resolve():
+        raise TrainingError(
+            f"the student can not be saved as an adapter to {str(folder)!r}, which holds the model that it adapts. "
+            "Give another folder, or `save: merged`."
+        )
+    with exchanged(folder) as new:
+        if hasattr(model, "peft_config"):
+            save_adapted(model, new, base=name, merged=not adapters)
+        else:
+            model.save_pretrained(new, state_dict=weights)
+        tokenizer.save_pretrained(new)
 
 
 def adapted_base(folder: str | Path) -> str | None:

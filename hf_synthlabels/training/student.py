@@ -17,6 +17,7 @@ from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import save_student
 from hf_synthlabels.training.packing import check_isolation
+from hf_synthlabels.training.sharded import shardable, whole_weights
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
 from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows
@@ -70,11 +71,17 @@ class Student:
         return self.task.predict(self.trainer, dataset)
 
     def save(self, folder: str | Path) -> None:
-        """Write model and tokenizer for `from_pretrained`; on several processes only the first does."""
+        """Write model and tokenizer for `from_pretrained`; every process must call it, the first one writes.
+
+        An interruption leaves what was in the folder before.
+
+        Raises:
+            TrainingError: the folder can not be written, or holds the model that the student's adapters need.
+        """
+        weights = whole_weights(self.trainer)
         if self.trainer.is_world_process_zero():
             with quiet(active=bool(self.config.disable_tqdm)):
-                save_student(self.trainer.model, folder, self.config)
-                self.trainer.processing_class.save_pretrained(folder)
+                save_student(self.trainer.model, self.trainer.processing_class, folder, self.config, weights)
 
 
 def train_student(
@@ -181,6 +188,7 @@ def _trainer(
     # The precision of the process's first run sticks in accelerate's shared state, and a run with another one is
     # refused. Trainer makes the state anew; the process group stays.
     AcceleratorState._reset_state()
+    shardable(base.model)
     trainer = StudentTrainer(
         base.model,
         config,
