@@ -1,15 +1,26 @@
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    DataCollatorWithPadding,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
 
-from hf_synthlabels.training import StudentConfig, train_student
+from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
 from hf_synthlabels.training.objective import Classification
 from hf_synthlabels.training.sources.forward import HUMAN, LLM, ForwardCorrection, corrected_log_probabilities
 
@@ -138,3 +149,47 @@ def test_correction_learns_what_humans_say_where_most_labels_of_a_class_are_wron
 
     assert right() <= 0.7
     assert right(correction="forward") >= 0.95
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_an_update_is_that_of_one_big_batch(steps: int, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    dry = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    set_seed(0)
+    model = BertForSequenceClassification(
+        BertConfig(vocab_size=20, num_labels=2, max_position_embeddings=16, **sizes, **dry)
+    )
+    rows = Dataset.from_dict(
+        {
+            "input_ids": [[2 + row % 11] * (3 + row % 4) for row in range(16)],
+            "attention_mask": [[1] * (3 + row % 4) for row in range(16)],
+            "labels": [row % 2 for row in range(16)],
+            "label_source": [int(row % 3 == 0) for row in range(16)],
+            "label_weight": [1.0 + row % 5 for row in range(16)],
+        }
+    )
+    objective = ForwardCorrection(NOISE)
+    expected = copy.deepcopy(model)
+    batch = {
+        "input_ids": torch.tensor([ids + [0] * (6 - len(ids)) for ids in rows["input_ids"]]),
+        "attention_mask": torch.tensor([ones + [0] * (6 - len(ones)) for ones in rows["attention_mask"]]),
+    }
+    targets = {name: torch.tensor(rows[name][:]) for name in ("labels", "label_source", "label_weight")}
+    (objective.loss(expected(**batch), targets) / objective.items(targets)).backward()
+    norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in expected.parameters() if p.grad is not None]))
+    config = StudentConfig(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=16 // steps,
+        gradient_accumulation_steps=steps,
+        max_steps=1,
+        logging_steps=1,
+        max_grad_norm=1e9,
+        use_cpu=True,
+    )
+    collator = DataCollatorWithPadding(
+        PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"[PAD]": 0})), pad_token="[PAD]")
+    )
+    trainer = StudentTrainer(model, config, train_dataset=rows, data_collator=collator, objective=objective)
+    trainer.train()
+    logged = next(entry for entry in trainer.state.log_history if "grad_norm" in entry)
+    assert logged["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
