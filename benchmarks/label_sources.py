@@ -4,7 +4,7 @@ r"""What to do with many LLM labels and 250 human ones: strategies against the t
     HF_SYNTHLABELS_DATA=... python -m benchmarks.label_sources --folder runs/label_sources --write
 
 The folder keeps every trained student, so a run that was interrupted goes on; `--write` puts the tables into
-docs/results/label_sources.md. One thread; about 35 minutes of processor time for all of it.
+docs/results/label_sources.md, of the seeds that are there. One thread; about half an hour of processor time in all.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pyarrow.parquet
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 
+from benchmarks.documents import machine, put_block, table
 from hf_synthlabels.statistics import encode
-from hf_synthlabels.studies import StrategyRows, compare_strategies
+from hf_synthlabels.studies import STRATEGIES, StrategyReport, StrategyRows, compare_strategies
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA", "data"))
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "label_sources.md"
@@ -41,6 +42,9 @@ STUDENT: dict[str, Any] = {
     "bf16": True,
 }
 """Fixed beforehand, the same for every strategy; nothing was selected on test rows."""
+RULE_ROWS = (50, 250, 1000)
+RULE_DRAWS = 400
+"""How many samples of so many human rows the rules for the transition matrix are tried on."""
 ZERO_SHOT = ("zero-shot|gpt_3_5", "zero-shot-system_prompt|gpt_3_5", "zero-shot-cot|gpt_3_5")
 
 
@@ -52,6 +56,8 @@ class Task:
     rows: StrategyRows
     train: Dataset
     test: Dataset
+    left_out: tuple[str, ...] = ()
+    """Strategies that are not tried, to save time."""
 
 
 def titles() -> Task:
@@ -87,7 +93,7 @@ def babe() -> Task:
         columns["probs"].append([given[code] / given.total() for code in (0, 1)] if given else None)
     train, test = _halves(Dataset.from_dict(columns), 800, 800)
     rows = StrategyRows(names, "human", "llm", probs="probs", confidence="confidence")
-    return Task("Media bias (BABE)", rows, train, test)
+    return Task("Media bias (BABE)", rows, train, test, ("all_human",))
 
 
 TASKS: dict[str, Callable[[], Task]] = {"conference_titles": titles, "media_bias_babe": babe}
@@ -101,8 +107,16 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
     def tell(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}: {line}", flush=True)
 
+    chosen = [strategy for strategy in STRATEGIES if strategy.name not in task.left_out]
     report = compare_strategies(
-        task.rows, task.train, task.test, student=STUDENT, seeds=seeds, folder=folder / name, progress=tell
+        task.rows,
+        task.train,
+        task.test,
+        student=STUDENT,
+        seeds=seeds,
+        strategies=chosen,
+        folder=folder / name,
+        progress=tell,
     )
     (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
     noise = ranked(task, folder / f"{name}_noise.json", tell)
@@ -142,6 +156,91 @@ def ranked(task: Task, file: Path, tell: Callable[[str], None]) -> list[dict[str
     return rows
 
 
+def rules() -> str:
+    """How near several rules for the transition matrix come to that of all rows, from few human labels."""
+    truths = [(task.title, *_codes(task)) for task in (titles(), babe())]
+    rows = []
+    for title, human, llm, classes in truths:
+        whole = _counts(human, llm, classes)
+        truth, share = whole / whole.sum(axis=1, keepdims=True), whole.sum(axis=1) / whole.sum()
+        for size in RULE_ROWS:
+            rng = np.random.default_rng(0)
+            off: dict[str, list[float]] = {}
+            for _ in range(RULE_DRAWS):
+                drawn = rng.permutation(len(human))[:size]
+                for rule, guess in _guesses(_counts(human[drawn], llm[drawn], classes)).items():
+                    squares = ((guess - truth) ** 2).sum(axis=1)
+                    off.setdefault(rule, []).append(float(np.sqrt((squares * share).sum())))
+            rows.append([title, size, *(f"{np.mean(values):.3f}" for values in off.values())])
+    return table(["task", "human rows", *off], rows)
+
+
+def _guesses(counts: Any) -> dict[str, Any]:
+    n, classes = counts.sum(axis=1, keepdims=True), len(counts)
+    agreed = (np.trace(counts) + 1) / (counts.sum() + 2)
+    symmetric = np.full((classes, classes), (1 - agreed) / (classes - 1))
+    np.fill_diagonal(symmetric, agreed)
+    shares = np.where(n > 0, counts / np.maximum(n, 1), 1 / classes)
+    # Hausser & Strimmer 2009, equation 8, with the symmetric matrix as the target.
+    under = np.maximum((n - 1) * ((symmetric - shares) ** 2).sum(axis=1, keepdims=True), 1e-12)
+    weight = np.where(n > 1, np.clip((1 - (shares**2).sum(axis=1, keepdims=True)) / under, 0, 1), 1)
+    return {
+        "counts": shares,
+        "Laplace": (counts + 1) / (n + classes),
+        "symmetric": symmetric,
+        "James-Stein": weight * symmetric + (1 - weight) * shares,
+        **{f"{m} pseudo-rows": (counts + m * symmetric) / (n + m) for m in (3, 10, 30)},
+    }
+
+
+def _counts(human: Any, llm: Any, classes: int) -> Any:
+    counts = np.zeros((classes, classes))
+    np.add.at(counts, (human, llm), 1)
+    return counts
+
+
+def _codes(task: Task) -> tuple[Any, Any, int]:
+    """Human and LLM codes of the rows that have both, and the number of labels."""
+    data = concatenate_datasets([task.train, task.test])
+    human, llm = (encode(data[column][:], task.rows.names) for column in ("human", "llm"))
+    both = (human >= 0) & (llm >= 0)
+    return human[both], llm[both], len(task.rows.names)
+
+
+def write(folder: Path) -> None:
+    """Put what the folder holds into the document."""
+    for name in TASKS:
+        file = folder / f"{name}.json"
+        if not file.is_file():
+            continue
+        report = StrategyReport.from_json(file.read_text(encoding="utf-8"))
+        facts = report.facts
+        spent = json.loads((folder / f"{name}_cpu.json").read_text())
+        put_block(
+            PAGE,
+            name,
+            f"{facts['llm_rows']} training rows with LLM labels, {facts['human_rows']} of them with human ones, "
+            f"{facts['test_rows']} test rows, {len(facts['seeds'])} seeds, {facts['steps']['llm_only']} steps of "
+            f"{facts['student']['per_device_train_batch_size']} rows. {spent / 60:.0f} minutes of processor time, one "
+            f"thread.\n\n{report.to_markdown()}\n\nAccuracy:\n\n{report.to_markdown('accuracy')}",
+        )
+        noise = json.loads((folder / f"{name}_noise.json").read_text(encoding="utf-8"))
+        cells = [
+            [
+                row["method"],
+                row["k"],
+                f"{row['wrong']['estimate']:.2f} [{row['wrong']['low']:.2f}, {row['wrong']['high']:.2f}]",
+                f"{row['found']['estimate']:.2f} of {row['found']['n']}",
+                f"{row['by_chance'] / row['k']:.2f}",
+            ]
+            for row in noise
+        ]
+        heads = ["quality by", "first k", "wrong among them", "share of all errors", "wrong by chance"]
+        put_block(PAGE, f"{name}_noise", table(heads, cells))
+    put_block(PAGE, "rules", rules())
+    put_block(PAGE, "machine", machine(("torch", "transformers", "cleanlab")))
+
+
 def _lines(file: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (DATA / file).read_text(encoding="utf-8").splitlines()]
 
@@ -161,7 +260,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where trained students are kept")
     parser.add_argument("--task", choices=list(TASKS), action="append", help="only this one; may be given twice")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="the first so many seeds")
+    parser.add_argument("--write", action="store_true", help="put what the folder holds into the document")
     arguments = parser.parse_args()
+    if arguments.write:
+        write(arguments.folder)
+        return
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for name in arguments.task or list(TASKS):
         run(name, arguments.folder, SEEDS[: arguments.seeds])
