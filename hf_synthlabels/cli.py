@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli
+from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, sample_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 
 __all__ = ["app", "main"]
@@ -135,6 +135,9 @@ def validate(
     scale: Annotated[str | None, typer.Option(help="Of a text-scale: '1:5', '0:1:0.1', '0:100:any'.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Column of token lists, where human entities are tags.")] = None,
     gate: Annotated[str | None, typer.Option(help="To be reached: 'macro_f1>=0.7', of an error 'mae<=0.5'.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say how many human labels it takes, drawn how.")] = False,
+    width: Annotated[float | None, typer.Option(help="Of the interval that a plan is for, such as 0.1.")] = None,
+    accuracy: Annotated[float | None, typer.Option(help="Of the LLM, which a plan supposes; a pilot's.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report as JSON here.")] = None,
 ) -> None:
     """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
@@ -148,6 +151,9 @@ def validate(
     wanted = Gate.parse(gate) if gate else None
     given = scale_schema(scale) if scale else None
     labelled = open_labelled(data, split)
+    if plan:
+        sample_cli.print_plan(labelled, human or labelled.human, llm or labelled.llm, width, wanted, accuracy)
+        return
     report = check(
         labelled.rows,
         human=human or labelled.human,
@@ -164,7 +170,8 @@ def validate(
         raise typer.Exit(1)
 
 
-app.command()(judge_cli.judge)
+for verb in (sample_cli.sample, sample_cli.merge, sample_cli.conclude, judge_cli.judge):
+    app.command()(verb)
 app.command()(hub_cli.pull)
 
 

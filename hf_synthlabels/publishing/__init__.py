@@ -13,18 +13,31 @@ from hf_synthlabels.publishing.labelled import (
     scale_schema,
 )
 from hf_synthlabels.publishing.page import render_page, write_report
+from hf_synthlabels.publishing.sampled import (
+    Earlier,
+    Merged,
+    labelling_sheet,
+    merge_labels,
+    sample_rows,
+    with_provenance,
+    write_sampled,
+)
 from hf_synthlabels.publishing.tables import read_table, write_table
 
 __all__ = [
     "DatasetWords",
+    "Earlier",
     "HubFile",
     "Labelled",
+    "Merged",
     "ModelWords",
     "Parcel",
     "Pulled",
     "Pushed",
     "annotation_summary",
     "dataset_parcel",
+    "labelling_sheet",
+    "merge_labels",
     "metric_parcel",
     "model_parcel",
     "open_labelled",
@@ -35,8 +48,11 @@ __all__ = [
     "record_summary",
     "render_page",
     "report_parcel",
+    "sample_rows",
     "save_student_facts",
     "scale_schema",
+    "with_provenance",
     "write_report",
+    "write_sampled",
     "write_table",
 ]

@@ -26,6 +26,7 @@ from hf_synthlabels.statistics.chance import (
 )
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
+from hf_synthlabels.statistics.concluding import PROBABILITY, conclude
 from hf_synthlabels.statistics.conclusions import Conclusion, Conclusions
 from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
 from hf_synthlabels.statistics.credits import CREDITS, row_credits
@@ -53,6 +54,7 @@ from hf_synthlabels.statistics.precision_power import LabelPlan, labels_for_mean
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.sample_plan import PlannedDesign, SamplePlan, plan_gate, plan_sample
 from hf_synthlabels.statistics.scale import scale_agreement
 from hf_synthlabels.statistics.scores import (
     METRICS,
@@ -86,6 +88,7 @@ __all__ = [
     "MEASURES",
     "METRICS",
     "NO_LABEL",
+    "PROBABILITY",
     "Affine",
     "Agreement",
     "Allocation",
@@ -117,7 +120,9 @@ __all__ = [
     "Metric",
     "PPIEstimate",
     "PPIMethod",
+    "PlannedDesign",
     "RoganGladen",
+    "SamplePlan",
     "Scale",
     "ValidationReport",
     "VarianceComponents",
@@ -132,6 +137,7 @@ __all__ = [
     "cluster_draws",
     "cohen_kappa",
     "compare_arms",
+    "conclude",
     "confusion_counts",
     "coverage",
     "cross_fit",
@@ -156,7 +162,9 @@ __all__ = [
     "mean_difference",
     "multilabel_agreement",
     "normalise_answer",
+    "plan_gate",
     "plan_labels",
+    "plan_sample",
     "ppi_difference",
     "ppi_mean",
     "precision",

@@ -189,6 +189,12 @@ def _from_strata(
         name: 1.0 / len(members) if allocation == "equal" else len(rows) / len(names) for name, rows in members.items()
     }
     done = {name: len(members[name]) - len(left[name]) for name in members}
+    needed = sum(max(0, min(2, len(rows)) - len(rows) + len(left[name])) for name, rows in members.items())
+    if needed > n:
+        raise ConfigError(
+            f"`n` is {n:,} and there are {len(members):,} LLM labels: draw two rows of each, {needed:,} or more, or "
+            "choose the design 'random'."
+        )
     sizes = _sizes(wished, {name: len(rows) for name, rows in left.items()}, done, n)
     new = [rng.permutation(left[name])[: sizes[name]] for name in members if sizes[name]]
     return np.sort(np.concatenate(new).astype(np.int64))

@@ -1,0 +1,190 @@
+"""The command line of human labels: `hf-synthlabels sample`, `merge`, `conclude`, and `validate --plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from hf_synthlabels.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.publishing import Earlier, Labelled
+    from hf_synthlabels.statistics import Allocation, Design, Gate
+
+__all__ = ["conclude", "merge", "print_plan", "sample"]
+
+DataArgument = Annotated[
+    str, typer.Argument(help="A labelled file or folder, a recipe file, or a packaged recipe's name.")
+]
+HumanOption = Annotated[str | None, typer.Option(help="Column with human labels; the recipe's, or `label`.")]
+LLMOption = Annotated[str | None, typer.Option(help="Column with LLM labels; the recipe's, or `llm_label`.")]
+SplitOption = Annotated[str | None, typer.Option(help="The split, where there are several.")]
+
+
+def sample(
+    data: DataArgument,
+    rows: Annotated[int, typer.Option("-n", "--rows", help="Rows to draw for people to label.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="All rows with their chances: a .parquet, .jsonl or .csv file.")
+    ] = Path("sampled.parquet"),
+    sheet: Annotated[Path, typer.Option(help="The drawn rows for people to fill in: .csv, .jsonl or .parquet.")] = Path(
+        "to_label.csv"
+    ),
+    design: Annotated[str, typer.Option(help="random, stratified (by the LLM's label) or confidence.")] = "random",
+    allocation: Annotated[str, typer.Option(help="Of stratified rows: proportional or equal.")] = "proportional",
+    confidence: Annotated[str | None, typer.Option(help="Column with the LLM's; `<llm>_confidence`.")] = None,
+    earlier: Annotated[
+        str | None, typer.Option(help="Human labels that are there already: random (chosen so) or none (not used).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
+    human: HumanOption = None,
+    llm: LLMOption = None,
+    split: SplitOption = None,
+) -> None:
+    """Draw rows for people to label, with chances that are known and kept in the column `human_probability`.
+
+    People fill in the sheet, which does not show what the LLM said; `merge` puts their labels back. A file that was
+    sampled before gets more rows.
+
+    Example: hf-synthlabels sample labelled.parquet -n 250 --design stratified -o sampled.parquet --sheet to_label.csv
+    """
+    from hf_synthlabels.publishing import (
+        labelling_sheet,
+        open_labelled,
+        sample_rows,
+        with_provenance,
+        write_sampled,
+        write_table,
+    )
+
+    if earlier not in (None, "random", "none"):
+        raise ConfigError(f"`--earlier` is {earlier!r}: give random or none.")
+    labelled = open_labelled(data, split)
+    human, llm = human or labelled.human, llm or labelled.llm
+    drawn, made = sample_rows(
+        with_provenance(labelled.rows, data),
+        rows,
+        human=human,
+        llm=llm,
+        design=cast("Design", design),
+        confidence=confidence,
+        allocation=cast("Allocation", allocation),
+        earlier=cast("Earlier | None", earlier),
+        seed=seed,
+    )
+    chances = [chance for chance in made.probabilities if chance is not None]
+    print(
+        f"{len(made.rows):,} of {len(made.probabilities):,} rows drawn ({design}, seed {seed}); chances from "
+        f"{min(chances):.4g} to {max(chances):.4g}"
+    )
+    for name, size, count in made.strata:
+        print(f"  {name}: {count:,} of {size:,}")
+    to_fill = labelling_sheet(drawn, made, human=human, llm=llm)
+    for file in [*write_sampled(drawn, output), *write_table({"train": to_fill}, sheet)]:
+        print(f"written: {file}")
+    print(f"Fill in `{human}` in {sheet}, then: hf-synthlabels merge {output} {sheet} -o {output}")
+
+
+def merge(
+    data: Annotated[str, typer.Argument(help="The file that `sample` wrote.")],
+    sheet: Annotated[Path, typer.Argument(help="The sheet, filled in.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file; may be the same.")],
+    human: HumanOption = None,
+    llm: LLMOption = None,
+) -> None:
+    """Put the labels of a filled sheet back into the file whose rows were drawn.
+
+    Example: hf-synthlabels merge sampled.parquet to_label.csv -o sampled.parquet
+    """
+    from hf_synthlabels.publishing import merge_labels, open_labelled, read_table, with_provenance, write_sampled
+
+    labelled = open_labelled(data)
+    lines = next(iter(read_table(sheet).values()))
+    done = merge_labels(
+        with_provenance(labelled.rows, data), lines, human=human or labelled.human, llm=llm or labelled.llm
+    )
+    print(f"{done.new:,} human labels added, {done.changed:,} changed; {done.open:,} drawn rows have none yet")
+    for name, count in done.unknown[:5]:
+        print(f"  {name!r}, which the LLM never gave: {count:,} rows")
+    for file in write_sampled(done.rows, output):
+        print(f"written: {file}")
+
+
+def conclude(
+    data: DataArgument,
+    ask: Annotated[str | None, typer.Option(help="prevalence, mean or f1; by the kind of label.")] = None,
+    groups: Annotated[str | None, typer.Option(help="Column of groups to compare instead.")] = None,
+    regress: Annotated[str | None, typer.Option(help="Columns to regress the label on instead: 'a,b'.")] = None,
+    outcome: Annotated[str | None, typer.Option(help="Column to regress on the label (and on --regress).")] = None,
+    family: Annotated[str | None, typer.Option(help="Of a regression: linear or logistic.")] = None,
+    positive: Annotated[str | None, typer.Option(help="The class that groups and regressions ask for.")] = None,
+    prediction: Annotated[str | None, typer.Option(help="Column of predictions for f1; the LLM's labels.")] = None,
+    clusters: Annotated[str | None, typer.Option(help="Column that says which rows hang together.")] = None,
+    level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
+    human: HumanOption = None,
+    llm: LLMOption = None,
+    split: SplitOption = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON here.")] = None,
+) -> None:
+    """Say what the labels show, from LLM labels put right by the human ones: PPI++ and DSL, beside each alone.
+
+    Chances that `sample` stored are used by themselves; without them human labels are taken for a random sample.
+
+    Example: hf-synthlabels conclude sampled.parquet --regress words,year --positive biased
+    """
+    from hf_synthlabels.publishing import open_labelled
+    from hf_synthlabels.statistics import Inference
+    from hf_synthlabels.statistics import conclude as answer
+
+    labelled = open_labelled(data, split)
+    found = answer(
+        labelled.rows,
+        human=human or labelled.human,
+        llm=llm or labelled.llm,
+        ask=ask,  # type: ignore[arg-type]
+        groups=groups,
+        regress=[name.strip() for name in regress.split(",")] if regress else (),
+        outcome=outcome,
+        family=family,  # type: ignore[arg-type]
+        positive=positive,
+        prediction=prediction,
+        clusters=clusters,
+        inference=Inference(level=level),
+    )
+    print(found)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(found.to_json(), encoding="utf-8")
+        print(f"written: {output}")
+
+
+def print_plan(
+    labelled: Labelled, human: str, llm: str, width: float | None, gate: Gate | None, accuracy: float | None
+) -> None:
+    """What `validate --plan` says: how many human labels, drawn how."""
+    from hf_synthlabels.statistics import plan_gate, plan_sample
+    from hf_synthlabels.statistics.reading import read_names
+
+    rows = labelled.rows
+    if (width is None) == (gate is None):
+        raise ConfigError("`--plan` needs a goal: give --width, such as 0.1, or --gate, such as 'accuracy>=0.8'.")
+    said, names = read_names(rows, llm)
+    known = [label for label in said if label is not None]
+    if len(set(known)) > max(2, len(known) // 4):
+        raise DataError(f"`{llm}` has {len(set(known)):,} different labels: plans are for one class name per row.")
+    truth, mine = read_names(rows, human) if human in rows.column_names else (None, None)
+    names = names or mine
+    if gate is not None:
+        print(plan_gate(said, gate, names=names, human=truth, accuracy=accuracy))
+        return
+    column = f"{llm}_confidence"
+    sure = list(rows[column]) if column in rows.column_names else None
+    usable = sure is not None and any(value is not None for value in sure)
+    made = plan_sample(
+        said, width or 0, names=names, human=truth, accuracy=accuracy, confidence=sure if usable else None
+    )
+    print(made)
+    if made.best is not None:
+        print(f"\nto draw them: hf-synthlabels sample ... -n {made.best.with_llm} --design {made.best.design}")

@@ -1,0 +1,172 @@
+"""conclude: a question to the label columns of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.codes import Floats
+from hf_synthlabels.statistics.columns import Table, column_feature, column_values, feature_kind
+from hf_synthlabels.statistics.conclusions import Conclusions
+from hf_synthlabels.statistics.drawn import PROBABILITY, DrawnRows, drawn_rows
+from hf_synthlabels.statistics.estimands import Family
+from hf_synthlabels.statistics.inference import Inference
+from hf_synthlabels.statistics.ratings import number_column
+from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.statistics.valid import (
+    valid_difference,
+    valid_f1,
+    valid_mean,
+    valid_prevalence,
+    valid_regression,
+)
+
+__all__ = ["PROBABILITY", "Ask", "conclude"]
+
+Ask = Literal["prevalence", "mean", "f1"]
+
+
+def conclude(
+    dataset: Table,
+    *,
+    human: str = "label",
+    llm: str = "llm_label",
+    ask: Ask | None = None,
+    groups: str | None = None,
+    regress: Sequence[str] = (),
+    outcome: str | None = None,
+    family: Family | None = None,
+    positive: str | None = None,
+    prediction: str | None = None,
+    names: Sequence[str] | None = None,
+    probabilities: str | None = None,
+    confidence: str | None = None,
+    clusters: str | None = None,
+    inference: Inference | None = None,
+) -> Conclusions:
+    """Answer one question four ways: from the LLM's labels alone, human labels alone, by PPI++ and by DSL.
+
+    Args:
+        dataset: one split, for example a `datasets.Dataset`.
+        human: the column of human labels, None where there is none.
+        llm: the column of LLM labels.
+        ask: "prevalence" of each class, the "mean" of numbers, or "f1" of predictions; by default prevalence of names
+            and the mean of numbers.
+        groups: a column to compare groups by, instead.
+        regress: columns of numbers to regress on, instead; with `outcome` the label is one more of them.
+        outcome: the column of numbers that a regression explains; by default the label.
+        family: "linear" or "logistic"; by default logistic where a `positive` class is the outcome.
+        positive: the class that groups and regressions ask for; of two classes by default the last, sorted.
+        prediction: the column of predictions whose F1 is asked for; by default the LLM's labels.
+        names: the classes; by default those that the columns know, or that occur.
+        probabilities: the column of chances of a human label; by default `human_probability` if there is one. Rows
+            without a chance were not drawn, and their human labels do not count.
+        confidence: a column of numbers that may help to guess human labels; by default `<llm>_confidence` if there
+            is one.
+        clusters: a column that says which rows hang together.
+        inference: level, cuts and seed; its chances, clusters and features are those of the columns.
+
+    Raises:
+        DataError: a column is not there or holds what it should not, or no human label counts.
+        ConfigError: the question makes no sense.
+    """
+    numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if ask is None else ask == "mean"
+    truth, said, known = _labels(dataset, human, llm, numeric)
+    labelled = np.array([value is not None and value == value for value in truth])
+    if not labelled.any():
+        raise DataError(f"`{human}` has no label in any of {len(truth):,} rows: label some rows by hand first.")
+    drawn = drawn_rows(dataset, labelled, probabilities)
+    if drawn is not None:
+        truth = [value if counts else None for value, counts in zip(truth, drawn.counted, strict=True)]
+    how = _how(dataset, llm, drawn, confidence, clusters, inference or Inference())
+    found: Conclusions
+    if groups is not None or regress or outcome is not None:
+        if groups is not None and (regress or outcome is not None):
+            raise ConfigError("`groups` and `regress` are two questions: ask one.")
+        positive = None if numeric else positive or _second(truth, said)
+        if groups is not None:
+            found = valid_difference(truth, said, column_values(dataset, groups), positive=positive, inference=how)
+        else:
+            found = _regressed(dataset, truth, said, regress, outcome, family, positive, llm, how)
+    elif numeric:
+        found = valid_mean(truth, said, how)
+    elif ask == "f1":
+        other = None if prediction is None else read_names(dataset, prediction)[0]
+        found = valid_f1(truth, said, prediction=other, names=names or known, inference=how)
+    elif ask in (None, "prevalence"):
+        found = valid_prevalence(truth, said, names=names or known, inference=how)
+    else:
+        raise ConfigError(f"`ask` is {ask!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
+    return found if drawn is None else replace(found, notes=(*drawn.notes, *found.notes))
+
+
+def _labels(dataset: Table, human: str, llm: str, numeric: bool) -> tuple[list[Any], list[Any], Sequence[str] | None]:
+    """Human and LLM labels, and the names that their columns know."""
+    if numeric:
+        return column_values(dataset, human), column_values(dataset, llm), None
+    (truth, mine), (said, theirs) = read_names(dataset, human), read_names(dataset, llm)
+    return list(truth), list(said), mine or theirs
+
+
+def _how(
+    dataset: Table,
+    llm: str,
+    drawn: DrawnRows | None,
+    confidence: str | None,
+    clusters: str | None,
+    inference: Inference,
+) -> Inference:
+    column = confidence or f"{llm}_confidence"
+    features: Floats | None = None
+    if confidence is not None or column in (dataset.column_names or ()):
+        values = number_column(column_values(dataset, column), column)
+        missing = np.isnan(values)
+        if not missing.all():
+            features = np.column_stack([np.where(missing, values[~missing].mean(), values), missing])
+    return replace(
+        inference,
+        probabilities=None if drawn is None else np.nan_to_num(drawn.chances, nan=1.0),
+        clusters=None if clusters is None else _texts(dataset, clusters),
+        features=features,
+    )
+
+
+def _texts(dataset: Table, column: str) -> Any:
+    values = column_values(dataset, column)
+    return np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
+
+
+def _second(truth: Sequence[Any], said: Sequence[Any]) -> str:
+    names = sorted({str(value) for value in (*truth, *said) if value is not None})
+    if len(names) != 2:
+        raise ConfigError(f"`positive` is missing: there are {len(names)} classes. Name the one that is asked for.")
+    return names[1]
+
+
+def _regressed(
+    dataset: Table,
+    truth: Sequence[Any],
+    said: Sequence[Any],
+    regress: Sequence[str],
+    outcome: str | None,
+    family: Family | None,
+    positive: str | None,
+    llm: str,
+    how: Inference,
+) -> Conclusions:
+    goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
+    kind: Family = family or ("logistic" if goal is None and positive is not None else "linear")
+    return valid_regression(
+        truth,
+        said,
+        {name: number_column(column_values(dataset, name), name) for name in regress},
+        family=kind,
+        outcome=goal,
+        positive=positive,
+        label=llm if positive is None else f"{llm} = {positive}",
+        inference=how,
+    )
