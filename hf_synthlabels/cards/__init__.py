@@ -1,7 +1,15 @@
 """Cards: what is published beside data and models, from recorded facts alone."""
 
 from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
-from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts, PromptFacts, SplitFacts, StudyArm, StudyResult
+from hf_synthlabels.cards.facts import (
+    DatasetFacts,
+    ModelFacts,
+    PromptFacts,
+    SplitFacts,
+    StudyArm,
+    StudyResult,
+    published_record,
+)
 from hf_synthlabels.cards.licences import HUB_LICENCES, Licences
 from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
@@ -20,5 +28,6 @@ __all__ = [
     "dataset_card",
     "eval_results",
     "model_card",
+    "published_record",
     "study_card",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 from hf_synthlabels.cards.licences import Licences
 from hf_synthlabels.statistics import Interval, ValidationReport
@@ -12,7 +13,26 @@ from hf_synthlabels.statistics import Interval, ValidationReport
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["DatasetFacts", "ModelFacts", "PromptFacts", "SplitFacts", "StudyArm", "StudyResult"]
+__all__ = [
+    "DatasetFacts",
+    "ModelFacts",
+    "PromptFacts",
+    "SplitFacts",
+    "StudyArm",
+    "StudyResult",
+    "published_record",
+]
+
+
+def published_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of a label column without a name and a password in the address of a server."""
+    teacher = record.get("teacher")
+    address = teacher.get("base_url") if isinstance(teacher, Mapping) else None
+    if not isinstance(address, str) or "@" not in urlsplit(address).netloc:
+        return dict(record)
+    parts = urlsplit(address)
+    clean = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return {**record, "teacher": {**dict(teacher or {}), "base_url": clean}}
 
 
 @dataclass(frozen=True, slots=True)

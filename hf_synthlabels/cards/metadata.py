@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts
+from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts, published_record
 from hf_synthlabels.cards.licences import Licences
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import MEASURES, Interval
@@ -179,7 +179,7 @@ def _described(description: str, records: tuple[Mapping[str, Any], ...]) -> str:
     kept = FENCE.sub("", description).strip()
     if not records:
         return kept
-    block = json.dumps([dict(record) for record in records], ensure_ascii=False, sort_keys=True)
+    block = json.dumps([published_record(record) for record in records], ensure_ascii=False, sort_keys=True)
     return f"{kept}\n\n```json hf_synthlabels\n{block}\n```".strip()
 
 

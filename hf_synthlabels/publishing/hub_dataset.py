@@ -12,7 +12,15 @@ from typing import Any
 
 from hf_synthlabels.annotation import Recipe, provenance
 from hf_synthlabels.annotation.opening import make_prompt
-from hf_synthlabels.cards import PROMPT_FILE, DatasetFacts, Licences, PromptFacts, SplitFacts, dataset_card
+from hf_synthlabels.cards import (
+    PROMPT_FILE,
+    DatasetFacts,
+    Licences,
+    PromptFacts,
+    SplitFacts,
+    dataset_card,
+    published_record,
+)
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.publishing.hub import HubFile, Parcel, checked_repo
@@ -75,6 +83,7 @@ def dataset_parcel(
     """
     checked_repo(repo)
     records = records or {name: provenance(rows) for name, rows in splits.items()}
+    records = {name: [published_record(record) for record in entries] for name, entries in records.items()}
     columns = _label_columns(splits, records, llm, human)
     data = _parquet(splits, folder)
     reports = _validations(splits, columns, records, recipe, human=human, llm=llm, gate=gate)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_synthlabels.cards import Licences, ModelFacts, StudyResult, eval_results, model_card
+from hf_synthlabels.cards import Licences, ModelFacts, StudyResult, eval_results, model_card, published_record
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub import HubFile, Parcel, Pushed, checked_repo, push
 from hf_synthlabels.statistics import ValidationReport
@@ -124,7 +124,7 @@ def save_student_facts(student: Student, folder: Path, records: list[dict[str, A
         "label_source": config.label_column,
         "options": {key: getattr(config, key) for key in TOLD},
         "metrics": dict(student.metrics),
-        "records": [record for record in records if record.get("column") == config.label_column],
+        "records": [published_record(record) for record in records if record.get("column") == config.label_column],
         "pair": len(config.text_columns) == 2,
     }
     file = folder / STUDENT_FILE

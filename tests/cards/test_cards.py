@@ -1,0 +1,299 @@
+"""Cards: of recorded facts alone, the same for the same facts, and nothing in them comes from data as markup."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from datasets import ClassLabel, Dataset, Features, Value, load_dataset
+from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard
+
+import hf_synthlabels
+from hf_synthlabels.cards import (
+    DatasetFacts,
+    Licences,
+    ModelFacts,
+    PromptFacts,
+    SplitFacts,
+    dataset_card,
+    eval_results,
+    model_card,
+    study_card,
+)
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.studies import StudyReport
+from tests.publishing.hub_server import card_errors
+
+ROOT = Path(__file__).resolve().parents[2]
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+EVIL = "</details><script>alert(1)</script> | `x` ![i](https://evil.example/i.png)\n---\n# owned"
+
+
+@pytest.fixture(scope="module")
+def study() -> StudyReport:
+    return StudyReport.from_json((ROOT / "docs" / "results" / "conference_titles" / "report.json").read_text())
+
+
+def record(**more: Any) -> dict[str, Any]:
+    return {
+        "column": "llm_label",
+        "kind": "text-classification",
+        "human": "label",
+        "recipe_hash": "0123456789abcdef",
+        "teacher": {
+            "client": "openai",
+            "model": "gpt-5-mini",
+            "temperature": 0.0,
+            "draws": 3,
+            "base_url": "https://me:password@api.example.com/v1",
+        },
+        "returned_models": ["gpt-5-mini-2025-08-07"],
+        "examples": 4,
+        "prompt_hash": "aaaa",
+        "guidelines_hash": "bbbb",
+        "schema_hash": "cccc",
+        "strategy": {"reasoning": True},
+        "tally": {
+            "rows": 10,
+            "requests": 30,
+            "stored": 0,
+            "prompt_tokens": 1200,
+            "completion_tokens": 60,
+            "failures": {"status 500": 1},
+            "statuses": {"labelled": 9, "failed": 1},
+        },
+        "cost_usd": 0.00042,
+        "price": {"input_usd_per_mtok": 0.25, "output_usd_per_mtok": 2.0, "seen": "2026-11-01"},
+        "finished_at": "2026-11-21T04:41:35+00:00",
+        "package_version": "0.1.0",
+        "parser_version": 4,
+        "source": {"path": "csv", "data_files": "/home/me/secret-project/tickets.csv"},
+        **more,
+    }
+
+
+class Table:
+    def __init__(self, columns: Mapping[str, list[Any]]) -> None:
+        self.columns = columns
+        self.column_names = list(columns)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return self.columns[column]
+
+
+@pytest.fixture
+def facts() -> DatasetFacts:
+    human = ["yes"] * 6 + ["no"] * 4
+    llm = ["yes"] * 5 + ["no"] * 4 + [None]
+    report = hf_synthlabels.validate(
+        Table({"label": human, "llm_label": llm}), names=["yes", "no"], gate="accuracy>=0.5", resamples=200
+    )
+    return DatasetFacts(
+        repo="user/tickets",
+        features=Features({"text": Value("string"), "llm_label": ClassLabel(names=["yes", "no"])}),
+        splits=(SplitFacts("train", 10, 400, {"llm_label": {"labelled": 9, "failed": 1}}),),
+        licences=Licences("cc-by-4.0", "the provider's terms allow it"),
+        records=(record(),),
+        validations=(report,),
+        prompt=PromptFacts("You are an annotator.\nLabels: yes, no.", "Yes means yes.", 4),
+        human_rows="ten rows, drawn at random",
+        summary="Whether a ticket is urgent.",
+        language=("en",),
+        download_size=300,
+        recipe_file="annotation/recipe.yaml",
+    )
+
+
+def student_facts(study: StudyReport) -> ModelFacts:
+    return ModelFacts(
+        repo="user/titles-student",
+        names=study.names,
+        licences=Licences("mit", "unknown"),
+        base_model="sentence-transformers/all-MiniLM-L6-v2",
+        base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+        label_source="llm",
+        options=study.student,
+        records=(study.provenance,),
+        study=study,
+        dataset="user/titles",
+        widget=("Efficient routing in ad hoc networks",),
+        language=("en",),
+    )
+
+
+def snapshot(name: str, text: str) -> None:
+    """Compare with the file; with UPDATE_SNAPSHOTS=1 it is written."""
+    file = SNAPSHOTS / name
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    assert text == file.read_text(encoding="utf-8")
+
+
+def test_data_set_card_is_as_in_the_snapshot(facts: DatasetFacts) -> None:
+    snapshot("dataset.md", dataset_card(facts))
+
+
+def test_model_card_is_as_in_the_snapshot(study: StudyReport) -> None:
+    snapshot("model.md", model_card(student_facts(study)))
+
+
+def test_card_with_nothing_recorded_says_so(facts: DatasetFacts) -> None:
+    bare = DatasetFacts(
+        repo="user/bare", features=facts.features, splits=facts.splits, licences=Licences("unknown", "unknown")
+    )
+    snapshot("bare.md", dataset_card(bare))
+    assert "No record of how the labels were made" in dataset_card(bare)
+
+
+def test_card_of_the_study_in_the_documents_is_made_by_this_code(study: StudyReport) -> None:
+    file = ROOT / "docs" / "results" / "conference_titles" / "card.md"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        file.write_text(study_card(study), encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == study_card(study)
+
+
+def test_numbers_of_the_card_are_those_of_the_report(facts: DatasetFacts) -> None:
+    card = dataset_card(facts)
+    # 9 of 10 have a label, 8.. of 10 are right: five yes and three no... by hand: rows 0-4 yes, 5-8 no, 9 none.
+    # Human yes 0-5: five right; human no 6-9: 6, 7, 8 right and 9 none: eight of ten.
+    assert "| accuracy | 0.800 [0.490, 0.943] | 10 | wilson |" in card
+    assert "| `yes` | 5 | 1 | 0 |" in card
+    assert "| `no` | 0 | 3 | 1 |" in card
+    assert "1 of 10 rows have no label (10.0 %)." in card
+    assert "1,200 in, 60 out" in card
+    assert "0.0004 USD, at the price seen on 2026-11-01" in card
+
+
+def test_metadata_are_read_back_by_the_hub_client(facts: DatasetFacts) -> None:
+    card = dataset_card(facts)
+    assert card_errors(card, "dataset") == []
+    values = DatasetCard(card).data.to_dict()
+    assert values["license"] == "cc-by-4.0"
+    assert values["task_categories"] == ["text-classification"]
+    assert values["task_ids"] == ["multi-class-classification"]
+    assert values["size_categories"] == ["n<1K"]
+    assert values["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*"}]}]
+    assert values["dataset_info"]["splits"] == [{"name": "train", "num_bytes": 400, "num_examples": 10}]
+    assert DatasetCard(card).text.lstrip().startswith("# tickets\n")
+
+
+def test_model_index_is_read_back_by_the_hub_client(study: StudyReport) -> None:
+    card = model_card(student_facts(study))
+    assert card_errors(card, "model") == []
+    results = vars(ModelCard(card).data)["eval_results"]
+    assert [result.metric_type for result in results] == ["accuracy", "f1", "f1", "precision", "recall"]
+    llm = study.arm("llm").scores
+    assert results[0].metric_value == round(llm["accuracy"].estimate, 6)
+    assert results[0].metric_name == "accuracy, mean of 5 seeds (95 % interval 0.764 to 0.842, n = 377)"
+    assert vars(ModelCard(card).data)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def test_eval_results_are_of_a_published_data_set_alone(study: StudyReport) -> None:
+    facts = student_facts(study)
+    entries = eval_results(facts)
+    assert entries[0]["dataset"] == {"id": "user/titles", "task_id": "accuracy"}
+    for entry in yaml.safe_load(yaml.safe_dump(entries)):
+        EvalResultEntry(dataset_id=entry["dataset"]["id"], task_id=entry["dataset"]["task_id"], value=entry["value"])
+    assert eval_results(replace(facts, dataset=None)) == []
+
+
+def test_provenance_comes_back_from_the_metadata_of_the_card(facts: DatasetFacts, tmp_path: Path) -> None:
+    hostile = replace(
+        facts, description='About.\n---\nMore: "quotes" #no comment', records=(record(recipe="a: b # c\n---"),)
+    )
+    (tmp_path / "README.md").write_text(dataset_card(hostile), encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    rows = Dataset.from_dict({"text": ["a"], "llm_label": [0]}, features=facts.features)
+    rows.to_parquet(str(tmp_path / "data" / "train-00000-of-00001.parquet"))
+    back = load_dataset(str(tmp_path), verification_mode="no_checks")["train"]
+    assert hf_synthlabels.provenance(back) == [json.loads(json.dumps(hostile.records[0]))]
+    assert back.info.description.startswith('About.\n---\nMore: "quotes" #no comment')
+
+
+def test_nothing_from_data_is_markup(facts: DatasetFacts) -> None:
+    hostile = replace(
+        facts,
+        features=Features({"text": Value("string"), EVIL: ClassLabel(names=[EVIL, "no"])}),
+        splits=(SplitFacts("train", 10, 400, {EVIL: {"labelled": 9}}),),
+        records=(
+            record(
+                column=EVIL,
+                returned_models=[EVIL],
+                teacher={"client": "openai", "model": EVIL},
+                tally={"failures": {EVIL: 1}},
+                source={"path": EVIL, "homepage": "javascript:alert(1)"},
+            ),
+        ),
+        prompt=PromptFacts(f"```\n````\n{EVIL}\n```", "", 0),
+        human_rows=EVIL,
+        summary=EVIL,
+        licences=Licences("other", EVIL, "mine", EVIL),
+        validations=(
+            hf_synthlabels.validate(
+                Table({"label": [EVIL, "no", "no"], EVIL: [EVIL, "no", EVIL]}), human="label", llm=EVIL, resamples=100
+            ),
+        ),
+    )
+    card = dataset_card(hostile)
+    assert DatasetCard(card).data.to_dict()["license"] == "other"
+    body = outside_code(DatasetCard(card).text)
+    assert "<script>" not in body
+    assert "](http" not in body
+    assert "\n# owned" not in body
+    # The one fold of the card itself, opened and closed.
+    assert body.count("<details>") == body.count("</details>") == 1
+    assert len(re.findall(r"^# ", body, re.M)) == 1
+
+
+def outside_code(text: str) -> str:
+    """A document without its code blocks and code spans, by the rules of CommonMark."""
+    text = re.sub(r"^(`{3,})[^`\n]*\n.*?^\1`*[ ]*$", "", text, flags=re.M | re.S)
+    return re.sub(r"(?<!`)(`+)(?!`)(?:(?!\n\n).)*?(?<!`)\1(?!`)", "", text, flags=re.S)
+
+
+def test_address_of_a_server_is_its_host_and_a_file_its_name(facts: DatasetFacts) -> None:
+    body = DatasetCard(dataset_card(facts)).text
+    assert "`api.example.com`" in body
+    # Nor in the metadata, which carry the whole record.
+    assert "password" not in dataset_card(facts)
+    assert "tickets.csv" in body
+    assert "secret-project" not in body
+
+
+def test_licences_are_asked_for_and_known() -> None:
+    with pytest.raises(ConfigError, match=r"`license` is 'CC-BY-4'.*Did you mean cc-by-4\.0"):
+        Licences("CC-BY-4", "unknown")
+    with pytest.raises(ConfigError, match="`license` is 'other': say its name"):
+        Licences("other", "unknown")
+    with pytest.raises(ConfigError, match="`outputs_license` is empty"):
+        Licences("mit", " ")
+    assert Licences("other", "unknown", "my-licence", "https://example.com").name == "my-licence"
+
+
+def test_language_is_a_code(facts: DatasetFacts) -> None:
+    with pytest.raises(ConfigError, match="`language` is 'English': give a code of ISO 639"):
+        dataset_card(replace(facts, language=("English",)))
+
+
+def test_long_prompt_is_cut_in_the_card(facts: DatasetFacts) -> None:
+    card = dataset_card(replace(facts, prompt=PromptFacts("word " * 10_000, "", 0)))
+    assert len(card) < 15_000
+    assert "Its 50,000 characters are too many for a page" in card
+
+
+def test_matrix_of_many_labels_gives_way_to_the_most_frequent_mistakes(facts: DatasetFacts) -> None:
+    names = [f"label {number}" for number in range(40)]
+    report = hf_synthlabels.validate(
+        Table({"label": names, "llm_label": [*names[1:], names[0]]}), names=names, resamples=100
+    )
+    card = dataset_card(replace(facts, validations=(report,)))
+    assert "The most frequent mistakes" in card
+    assert "How often each human label" not in card
