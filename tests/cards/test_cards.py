@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from hf_synthlabels.cards import (
     dataset_card,
     eval_results,
     model_card,
+    published_record,
     study_card,
 )
 from hf_synthlabels.errors import ConfigError
@@ -214,7 +214,7 @@ def test_provenance_comes_back_from_the_metadata_of_the_card(facts: DatasetFacts
     rows = Dataset.from_dict({"text": ["a"], "llm_label": [0]}, features=facts.features)
     rows.to_parquet(str(tmp_path / "data" / "train-00000-of-00001.parquet"))
     back = load_dataset(str(tmp_path), verification_mode="no_checks")["train"]
-    assert hf_synthlabels.provenance(back) == [json.loads(json.dumps(hostile.records[0]))]
+    assert hf_synthlabels.provenance(back) == [published_record(hostile.records[0])]
     assert back.info.description.startswith('About.\n---\nMore: "quotes" #no comment')
 
 
