@@ -20,7 +20,7 @@ from hf_synthlabels.training.packing import check_isolation
 from hf_synthlabels.training.sharded import shardable, whole_weights
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
-from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows
+from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows, save_sources
 from hf_synthlabels.training.tasks import NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
 
@@ -73,6 +73,7 @@ class Student:
     def save(self, folder: str | Path) -> None:
         """Write model and tokenizer for `from_pretrained`; every process must call it, the first one writes.
 
+        Where human labels were told apart from the LLM's, `label_sources.json` has their numbers and the estimates.
         An interruption leaves what was in the folder before.
 
         Raises:
@@ -82,6 +83,7 @@ class Student:
         if self.trainer.is_world_process_zero():
             with quiet(active=bool(self.config.disable_tqdm)):
                 save_student(self.trainer.model, self.trainer.processing_class, folder, self.config, weights)
+            save_sources(self.learning, folder)
 
 
 def train_student(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,9 @@ from hf_synthlabels.training.rows import TrainingRows, column_values, training_r
 from hf_synthlabels.training.sources.soft import Temperature, at_temperature, fit_temperature, smoothed_shares
 from hf_synthlabels.training.sources.transition import Transition, estimate_transition
 
-__all__ = ["LearningRows", "evaluation_rows", "learning_rows"]
+__all__ = ["LearningRows", "evaluation_rows", "learning_rows", "save_sources"]
+
+SOURCES_FILE = "label_sources.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,6 +97,21 @@ def evaluation_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str
         probs_column=config.probs_column,
         weight_column=config.weight_column,
     )
+
+
+def save_sources(learning: LearningRows | None, folder: str | Path) -> None:
+    """Write the numbers of rows and the estimates beside the model, where human labels were told apart.
+
+    What an earlier student left there is removed.
+    """
+    file = Path(folder) / SOURCES_FILE
+    told = learning is not None and (
+        learning.after or learning.transition or learning.temperature or learning.human.any()
+    )
+    if learning is None or not told:
+        file.unlink(missing_ok=True)
+        return
+    file.write_text(json.dumps(learning.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def _people(dataset: Dataset, config: StudentConfig, names: Sequence[str]) -> TrainingRows | None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,7 +149,7 @@ def test_other_kinds_of_labels_refuse_what_is_of_names(both: Config) -> None:
         both(task="text-scale", scale=[1, 5])
 
 
-def test_student_tells_who_labelled_its_rows(both: Config, toy: Toy) -> None:
+def test_student_tells_who_labelled_its_rows(both: Config, config: Config, toy: Toy, tmp_path: Path) -> None:
     data = toy(60)
     human = [NAMES[label] if row < 20 else None for row, label in enumerate(data["label"])]
     data = data.rename_column("label", "llm").add_column("human", human)
@@ -157,3 +159,9 @@ def test_student_tells_who_labelled_its_rows(both: Config, toy: Toy) -> None:
     assert student.learning.transition is not None
     assert student.learning.transition.n == 20
     assert student.metrics["eval_rows"] == 20
+    student.save(tmp_path / "saved")
+    kept = json.loads((tmp_path / "saved" / "label_sources.json").read_text())
+    assert (kept["llm_rows"], kept["human_rows"], kept["transition"]["n"]) == (40, 20, 20)
+    # A student that knows of no human labels leaves none of another's.
+    train_student(config(label_column="llm", max_steps=1), data, names=NAMES).save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "label_sources.json").exists()
