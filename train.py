@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 __all__ = ["main"]
 
@@ -28,6 +29,8 @@ def main() -> None:
     from hf_synthlabels.errors import SynthLabelsError
 
     try:
+        from hf_synthlabels.annotation import provenance
+        from hf_synthlabels.publishing import save_student_facts
         from hf_synthlabels.training import StudentFile, train_student
 
         file = StudentFile.from_yaml(arguments.config, data=arguments.data)
@@ -38,6 +41,8 @@ def main() -> None:
     folder = file.student.output_dir or "student"
     student.save(folder)
     if student.trainer.is_world_process_zero():
+        # What its card will need, if it is ever published.
+        save_student_facts(student, Path(folder), provenance(data.train))
         sys.stdout.write(json.dumps({**student.metrics, "folder": folder}, indent=2) + "\n")
     student.trainer.end()
 

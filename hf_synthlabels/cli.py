@@ -198,6 +198,8 @@ def train(
     if grid is not None:
         _train_grid(grid, data, output)
         return
+    from hf_synthlabels.annotation import provenance
+    from hf_synthlabels.publishing import save_student_facts
     from hf_synthlabels.training import StudentFile, train_student
 
     file = StudentFile.from_yaml(str(config), data=data)
@@ -205,6 +207,8 @@ def train(
     student = train_student(file.student, rows.train, names=rows.names, eval=rows.test)
     folder = file.student.output_dir or "student"
     student.save(folder)
+    # What its card will need, if it is ever published.
+    save_student_facts(student, Path(folder), provenance(rows.train))
     print(json.dumps({**student.metrics, "folder": folder}, indent=2))
 
 
