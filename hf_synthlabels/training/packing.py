@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from hf_synthlabels.errors import TrainingError
 
-__all__ = ["check_isolation", "packed_rows"]
+__all__ = ["check_causal", "check_isolation", "packed_rows"]
 
 # How far outputs of float32 may differ by another order of sums, relative to their size.
 TOLERANCE = 1e-3
@@ -47,29 +48,58 @@ def packed_rows(lengths: Sequence[int] | NDArray[np.int64], room: int) -> list[l
     return rows
 
 
+def check_causal(model: PreTrainedModel) -> None:
+    """Refuse a model that sees what it shall write, such as an encoder: it would learn to copy.
+
+    Raises:
+        TrainingError: what the model says of some tokens depends on those that follow.
+    """
+    ids = _probe(model)
+    off = _apart(_said(model, ids[None, :6])[0], _said(model, ids[None])[0, :6])
+    if off > 1:
+        raise TrainingError(
+            f"`model` sees the tokens that it shall write: {type(model).__name__} is no causal language model as it is "
+            "configured. Choose one such as Qwen or Llama."
+        )
+
+
 def check_isolation(model: PreTrainedModel) -> None:
     """Refuse a model that lets examples of one row see each other, whatever the attention that it runs on.
 
-    Two short texts are read apart, and together in one row with positions that begin anew, once beside another row.
+    Two short texts are read apart, and together in one row with positions that begin anew, beside another such row.
 
     Raises:
         TrainingError: what the model says of the second text depends on the first.
     """
+    ids, places = _probe(model), torch.arange(6, device=model.device)
+    apart = _said(model, ids[None, 6:], position_ids=places[None])[0]
+    together = _said(model, ids.expand(2, -1), position_ids=places.repeat(2).expand(2, -1))[1, 6:]
+    off = _apart(apart, together)
+    if off > 1:
+        raise TrainingError(
+            f"`packing` is true, but examples in one row see each other with {type(model).__name__} and attention "
+            f"{model.config._attn_implementation!r}. Write `packing: false`."
+        )
+
+
+def _probe(model: PreTrainedModel) -> Tensor:
+    """Twelve tokens, in even steps through the vocabulary: no two are the same, and no random state is used."""
     vocabulary = model.config.get_text_config().vocab_size
-    # Even steps through the vocabulary: no two tokens are the same, and no random state is used.
-    ids = torch.arange(1, 13, device=model.device) * (vocabulary - 1) // 13
-    positions = torch.cat([torch.arange(6), torch.arange(6)]).to(model.device)
+    return torch.arange(1, 13, device=model.device) * (vocabulary - 1) // 13
+
+
+def _said(model: PreTrainedModel, ids: Tensor, **places: Tensor) -> Tensor:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        apart: Any = model(input_ids=ids[None, 6:], position_ids=positions[None, 6:]).logits[0]
-        together: Any = model(input_ids=ids.expand(2, -1), position_ids=positions.expand(2, -1)).logits[1, 6:]
+        outputs: Any = model(input_ids=ids, **places)
     model.train(was_training)
-    scale = apart.float().abs().max().clamp(min=1e-6)
-    off = float((apart.float() - together.float()).abs().max() / scale)
-    bound = TOLERANCE if apart.dtype == torch.float32 else 30 * TOLERANCE
-    if off > bound:
-        raise TrainingError(
-            f"`packing` is true, but examples in one row see each other with {type(model).__name__} and attention "
-            f"{model.config._attn_implementation!r}: outputs are {off:.0%} off. Write `packing: false`."
-        )
+    logits: Tensor = outputs.logits
+    return logits
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """How far two outputs are apart, as a multiple of what the order of sums may do."""
+    tolerance = TOLERANCE if one.dtype == torch.float32 else 30 * TOLERANCE
+    scale = one.float().abs().max().clamp(min=1e-6)
+    return float((one.float() - other.float()).abs().max() / scale) / tolerance

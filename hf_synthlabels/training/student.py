@@ -16,7 +16,7 @@ from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import save_student
-from hf_synthlabels.training.packing import check_isolation
+from hf_synthlabels.training.packing import check_causal, check_isolation
 from hf_synthlabels.training.sharded import shardable, whole_weights
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
@@ -201,9 +201,11 @@ def _trainer(
         compute_metrics=None if tested is None else task.metrics(tested.dataset, tested.rows, base.tokenizer),
         objective=objective,
     )
-    if config.task == "text-generation" and config.packing:
+    if config.task == "text-generation":
         # As it will train: with a cache, which Trainer turns off, examples do see each other.
-        check_isolation(trainer.model)
+        check_causal(trainer.model)
+        if config.packing:
+            check_isolation(trainer.model)
     if learning is not None and learning.after is not None:
         check_can_follow(trainer)
     if config.disable_tqdm:
