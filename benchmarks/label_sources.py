@@ -27,7 +27,7 @@ from datasets import Dataset, concatenate_datasets
 
 from benchmarks.documents import machine, put_block, table
 from hf_synthlabels.statistics import encode
-from hf_synthlabels.studies import STRATEGIES, StrategyReport, StrategyRows, compare_strategies
+from hf_synthlabels.studies import STRATEGIES, Strategy, StrategyReport, StrategyRows, compare_strategies
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA", "data"))
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "label_sources.md"
@@ -45,6 +45,13 @@ STUDENT: dict[str, Any] = {
 RULE_ROWS = (50, 250, 1000)
 RULE_DRAWS = 400
 """How many samples of so many human rows the rules for the transition matrix are tried on."""
+ON_TOP = Strategy(
+    "llm_then_human_on_top",
+    "the same, the human rows' steps on top",
+    {"human_rows": "after"},
+    on_top=True,
+)
+"""Whether human rows that come after lose by the steps that they take from the LLM's."""
 ZERO_SHOT = ("zero-shot|gpt_3_5", "zero-shot-system_prompt|gpt_3_5", "zero-shot-cot|gpt_3_5")
 
 
@@ -93,7 +100,7 @@ def babe() -> Task:
         columns["probs"].append([given[code] / given.total() for code in (0, 1)] if given else None)
     train, test = _halves(Dataset.from_dict(columns), 800, 800)
     rows = StrategyRows(names, "human", "llm", probs="probs", confidence="confidence")
-    return Task("Media bias (BABE)", rows, train, test, ("all_human",))
+    return Task("Media bias (BABE)", rows, train, test, ("all_human", "llm_then_human_on_top"))
 
 
 TASKS: dict[str, Callable[[], Task]] = {"conference_titles": titles, "media_bias_babe": babe}
@@ -107,7 +114,8 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
     def tell(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}: {line}", flush=True)
 
-    chosen = [strategy for strategy in STRATEGIES if strategy.name not in task.left_out]
+    chosen = [*STRATEGIES[:3], ON_TOP, *STRATEGIES[3:]]
+    chosen = [strategy for strategy in chosen if strategy.name not in task.left_out]
     report = compare_strategies(
         task.rows,
         task.train,

@@ -43,6 +43,8 @@ class Strategy:
     needs an LLM; it shows what there was to gain."""
     needs: str | None = None
     """`probs` or `confidence`: left out where there is no such column."""
+    on_top: bool = False
+    """Whether the steps of human rows that come after are on top of those of the others."""
 
 
 BASELINES: tuple[Strategy, ...] = (
@@ -103,7 +105,7 @@ def compare_strategies(
 
     A seed decides the starting weights, the order of the rows and which human labels are seen, for all strategies
     alike, so that they are compared in pairs of seeds. The steps are those of `num_train_epochs` over the rows with an
-    LLM label, or `max_steps`; where human rows come after, their steps are taken off.
+    LLM label, or `max_steps`; where human rows come after, their steps are taken off, unless a strategy is `on_top`.
 
     Args:
         rows: the columns.
@@ -185,12 +187,12 @@ class _Runner:
         if strategy.options.get("human_rows") != "after":
             return total, 0
         later = math.ceil(self._batches(few) * float(strategy.options.get("human_epochs") or HUMAN_EPOCHS))
-        if later >= total:
+        if later >= total and not strategy.on_top:
             raise ConfigError(
                 f"`max_steps` is {total}, of which the human rows of {strategy.name!r} alone take {later}. Give more "
                 "steps or epochs."
             )
-        return total - later, later
+        return total - (0 if strategy.on_top else later), later
 
     def _batches(self, n_rows: int) -> int:
         batch = int(self.student.get("per_device_train_batch_size", 16))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,8 @@ def test_steps_are_the_same_for_all(train: Dataset, student: dict[str, Any]) -> 
     assert run.steps(named("llm_only")) == (18, 0)
     assert run.steps(named("human_only")) == (18, 0)
     assert run.steps(named("llm_then_human")) == (14, 4)
+    more = dataclasses.replace(named("llm_then_human"), on_top=True)
+    assert run.steps(more) == (18, 4)
     # No more than 20 epochs of the human rows.
     assert runner(ROWS, train, {**student, "max_steps": 500}).steps(named("human_only")) == (40, 0)
     assert runner(ROWS, train, {**student, "gradient_accumulation_steps": 2}).steps(named("mix")) == (3, 0)
