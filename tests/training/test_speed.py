@@ -107,16 +107,17 @@ def test_large_models_make_activations_twice(
     assert not train_student(off, toy(48), names=NAMES).trainer.args.activation_checkpointing
 
 
-@pytest.mark.slow
-def test_compiled_student_sees_few_shapes_and_learns(config: Config, toy: Toy) -> None:
+def test_a_compiler_sees_few_shapes(config: Config, toy: Toy) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    chosen = config(torch_compile=True, max_steps=12, pad_lengths=[16, 32])
-    student = train_student(chosen, toy(48), names=NAMES, eval=toy(32, seed=1))
-    plain = train_student(config(max_steps=12, pad_lengths=[16, 32]), toy(48), names=NAMES, eval=toy(32, seed=1))
-    assert student.metrics["eval_loss"] == pytest.approx(plain.metrics["eval_loss"], rel=0.2)
-    # Two lengths in training, and as many in evaluation at most.
-    assert 1 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
+    # The programs are made, but run as they are: making them fast takes minutes.
+    options: dict[str, Any] = {"max_steps": 12, "pad_lengths": [16, 32], "per_device_eval_batch_size": 16}
+    plain = train_student(config(**options), toy(64), names=NAMES, eval=toy(32, seed=1))
+    compiled = config(**options, torch_compile=True, torch_compile_backend="eager")
+    student = train_student(compiled, toy(64), names=NAMES, eval=toy(32, seed=1))
+    assert student.metrics["eval_loss"] == pytest.approx(plain.metrics["eval_loss"], rel=1e-4)
+    # One for each of two lengths in training, and as many in evaluation at most.
+    assert 2 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
 
 
 @pytest.mark.parametrize("bf16", [True, False])
