@@ -130,7 +130,7 @@ class ValidationReport:
         if self.matrix is None:
             more = {"tables": [each.to_dict() for each in self.tables], "notes": list(self.notes)}
         else:
-            more = {"confusion": self.matrix.to_dict()}
+            more = {"confusion": self.matrix.to_dict(), **({"notes": list(self.notes)} if self.notes else {})}
         return {
             **({} if self.kind == DEFAULT_KIND else {"kind": self.kind}),
             **{name: getattr(self, name) for name in plain},

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement import agreement
@@ -12,12 +15,14 @@ from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
+from hf_synthlabels.statistics.drawn import drawn_rows
 from hf_synthlabels.statistics.gate import Gate
-from hf_synthlabels.statistics.kinds import kind_agreement, label_columns
+from hf_synthlabels.statistics.kinds import LabelColumns, kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.weighted import weighted_agreement
 
 if TYPE_CHECKING:
     from hf_synthlabels.labels import LabelSchema
@@ -25,6 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["Table", "validate"]
 
 CHOICES = ("text-classification", "text-pair")
+
+WEIGHTED = (
+    "Rows were drawn for people with unequal chances: scores count each with 1 / `human_probability`; the counts of "
+    "rows and the mistakes are of the rows as they are."
+)
+UNWEIGHTED = (
+    "Rows were drawn for people with unequal chances, and scores of this kind of label do not heed them: they are of "
+    "the labelled rows, not of all. Draw at random for scores of all rows."
+)
 
 
 def validate(
@@ -46,7 +60,8 @@ def validate(
 
     Rows without a human label are counted but not scored. Of the others, those without a predicted label are mistakes;
     the report shows them apart as coverage. The intervals suppose that the human-labelled rows are a random sample of
-    the rows that the labels will be used for.
+    the rows that the labels will be used for; or, where there is a column `human_probability`, that they were drawn
+    with these chances: rows without one are not scored, and where chances differ each row counts with 1 / chance.
 
     Args:
         dataset: one split, for example a `datasets.Dataset`. A label is a name or a number of a ClassLabel, and by its
@@ -92,8 +107,9 @@ def validate(
         result, counts, matrix = _choices(dataset, human, llm, names, drawing)
     else:
         columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
+        columns, notes = _counted(dataset, columns)
         result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, drawing)
-        matrix = None
+        result, matrix = replace(result, notes=(*notes, *result.notes)), None
     return ValidationReport(
         **facts,
         **counts,
@@ -135,9 +151,16 @@ def _choices(
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
     names = names or human_names or llm_names or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
-    scored = human_codes != NO_LABEL
+    drawn = drawn_rows(dataset, human_codes != NO_LABEL)
+    scored = human_codes != NO_LABEL if drawn is None else drawn.counted
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+    notes: tuple[str, ...] = () if drawn is None else drawn.notes
+    if drawn is None or drawn.equal:
+        scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+    else:
+        weights = 1 / drawn.chances[scored]
+        scores = weighted_agreement(human_codes[scored], llm_codes[scored], weights, tuple(names), drawing)
+        notes += (WEIGHTED,)
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != NO_LABEL).sum()),
@@ -145,7 +168,19 @@ def _choices(
         "n_answered": matrix.answered,
     }
     intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
-    return KindAgreement(intervals, scores.classes), counts, matrix
+    return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix
+
+
+def _counted(dataset: Table, columns: LabelColumns) -> tuple[LabelColumns, tuple[str, ...]]:
+    """The columns without the human labels of rows that were not drawn for one, and what is to be said of chances."""
+    values = columns.human.values
+    labelled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
+    drawn = drawn_rows(dataset, labelled)
+    if drawn is None:
+        return columns, ()
+    kept = [value if mine else None for value, mine in zip(values, drawn.counted, strict=True)]
+    notes = drawn.notes if drawn.equal else (*drawn.notes, UNWEIGHTED)
+    return replace(columns, human=replace(columns.human, values=kept)), notes
 
 
 def _occurring(*columns: list[str | None]) -> list[str]:

@@ -1,0 +1,159 @@
+"""Weighted agreement: scores of labels whose rows were chosen for people with unequal, known chances."""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement
+from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
+from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.scores import METRICS, Metric, occurring, score
+
+__all__ = ["weighted_agreement"]
+
+Mask = NDArray[np.bool_]
+
+METHOD = "wilson, weighted"
+BOOTSTRAP = "bootstrap: rows, weighted, smoothed"
+WILSON_Z = 1.959963984540054
+
+
+def weighted_agreement(
+    human: Ints, predicted: Ints, weights: Floats, names: tuple[str, ...], drawing: Drawing
+) -> Agreement:
+    """The scores of `agreement`, with each row counted with its weight.
+
+    A share is a ratio of sums of weights (Hajek 1971); its interval is Wilson's for as many rows as would vary as much:
+    p (1 - p) over the linearised variance, at most all of them (Korn & Graubard 1998), and for a share of 0 or 1 the
+    square of the weights' sum over the sum of their squares (Kish 1965). Other scores are bootstrapped, rows drawn with
+    their weights, and z^2 pseudo-rows of mean weight keep a sample without a mistake from being certain, as in
+    `bootstrap`.
+
+    Args:
+        human: codes, none missing, shape (n,).
+        predicted: codes, `NO_LABEL` where there is none.
+        weights: 1 / chance of each row, above 0.
+        names: of the classes.
+        drawing: level, resamples and seed.
+    """
+    answered, right = predicted != NO_LABEL, predicted == human
+    every = np.ones(len(human), dtype=np.bool_)
+    found: dict[str, Interval] = {
+        "coverage": _share(answered, every, weights, drawing.level),
+        "accuracy": _share(right, every, weights, drawing.level),
+        "accuracy_answered": _share(right, answered, weights, drawing.level),
+    }
+    scores = _bootstrapped(human, predicted, weights, len(names), drawing)
+    classes = tuple(
+        _of_class(name, human == code, predicted == code, weights, drawing.level) for code, name in enumerate(names)
+    )
+    return Agreement(
+        coverage=found["coverage"],
+        accuracy=found["accuracy"],
+        accuracy_answered=found["accuracy_answered"],
+        macro_f1=scores["macro_f1"],
+        weighted_f1=scores["weighted_f1"],
+        kappa=scores["kappa"],
+        classes=classes,
+    )
+
+
+def _of_class(name: str, truly: Mask, said: Mask, weights: Floats, level: float) -> ClassAgreement:
+    both = truly & said
+    jaccard = _share(both, truly | said, weights, level)
+    low, estimate, high = (2 * j / (1 + j) for j in (jaccard.low, jaccard.estimate, jaccard.high))
+    return ClassAgreement(
+        name=name,
+        support=int(truly.sum()),
+        predicted=int(said.sum()),
+        precision=_share(both, said, weights, level),
+        recall=_share(both, truly, weights, level),
+        f1=Interval(estimate, low, high, level, f"{METHOD}, of the Jaccard share", jaccard.n),
+    )
+
+
+def _share(hits: Mask, among: Mask, weights: Floats, level: float) -> Interval:
+    """The weighted share of rows that are hits among some rows."""
+    w = weights[among]
+    if not len(w):
+        return Interval(math.nan, math.nan, math.nan, level, METHOD, 0)
+    y = hits[among].astype(np.float64)
+    p = float(w @ y / w.sum())
+    n = len(w)
+    effective = float(w.sum() ** 2 / (w @ w))
+    if 0 < p < 1 and n > 1:
+        variance = float(((w * (y - p)) ** 2).sum() / w.sum() ** 2 * n / (n - 1))
+        effective = min(float(n), p * (1 - p) / variance)
+    return _wilson(p, effective, level, n)
+
+
+def _wilson(p: float, effective: float, level: float, n: int) -> Interval:
+    """Wilson's interval of a share of a number of rows that need not be whole."""
+    # The whole-number one fixes the quantile: of 0 hits its upper end is z^2 / (1 + z^2).
+    high = wilson(0, 1, level).high
+    z2 = high / (1 - high)
+    centre = (p + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = math.sqrt(z2) / (1 + z2 / effective) * math.sqrt(p * (1 - p) / effective + z2 / (4 * effective**2))
+    low, top = max(0.0, centre - half), min(1.0, centre + half)
+    return Interval(p, min(low, p) if p else 0.0, max(top, p) if p < 1 else 1.0, level, METHOD, n)
+
+
+def _bootstrapped(
+    human: Ints, predicted: Ints, weights: Floats, classes: int, drawing: Drawing
+) -> dict[Metric, Interval]:
+    width = classes + 1
+    cells = human * width + np.where(predicted == NO_LABEL, classes, predicted)
+    even = weights / weights.mean()
+    counts: Floats = np.bincount(cells, weights=even, minlength=classes * width).astype(np.float64)
+    counts = counts.reshape(classes, width)
+    pool, chances, mass = _pool(cells, even, counts)
+    # Scores are quotients, to which it is all the same whether rows or weights are counted.
+    table = cast("Ints", counts)
+    rng, present = np.random.default_rng(drawing.seed), occurring(table)
+    values: dict[Metric, list[Floats]] = {metric: [] for metric in METRICS}
+    for _ in range(0, drawing.resamples, CHUNK):
+        times = rng.multinomial(len(human), chances, size=min(CHUNK, drawing.resamples)).astype(np.float64)
+        drawn = np.zeros((len(times), classes * width))
+        np.add.at(drawn.T, pool, (times * mass).T)
+        tables = drawn.reshape(-1, classes, width)
+        for metric in METRICS:
+            values[metric].append(score(metric, cast("Ints", tables), present))
+    n, answered = len(human), int((predicted != NO_LABEL).sum())
+    return {
+        metric: percentile_interval(
+            np.concatenate(values[metric])[: drawing.resamples],
+            float(score(metric, table)),
+            drawing.level,
+            BOOTSTRAP,
+            answered if metric == "kappa" else n,
+        )
+        for metric in METRICS
+    }
+
+
+CHUNK = 250
+
+
+def _pool(cells: Ints, even: Floats, counts: Floats) -> tuple[Ints, Floats, Floats]:
+    """What is drawn from: rows, and z^2 pseudo-rows of mean weight, half of them right, shared by the classes."""
+    width = counts.shape[1]
+    z2 = WILSON_Z**2
+    present = np.flatnonzero(counts.sum(axis=1))
+    extra: list[tuple[int, float]] = []
+    for k in present:
+        each = z2 / len(present)
+        elsewhere = counts.sum(axis=0)
+        elsewhere[k] = 0
+        if not elsewhere.any():
+            elsewhere[-1] = 1
+        extra += [(int(k * width + k), each / 2)]
+        extra += [(int(k * width + j), each / 2 * elsewhere[j] / elsewhere.sum()) for j in np.flatnonzero(elsewhere)]
+    pool = np.concatenate([cells, np.array([cell for cell, _ in extra], dtype=np.int64)])
+    chances = np.concatenate([np.ones(len(cells)), np.array([chance for _, chance in extra])])
+    mass = np.concatenate([even, np.ones(len(extra))])
+    return pool, chances / chances.sum(), mass

@@ -1,0 +1,258 @@
+"""Rows drawn for people: sizes, chances that are kept, and scores that use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics import (
+    Gate,
+    Inference,
+    ValidationReport,
+    conclude,
+    draw_sample,
+    plan_gate,
+    plan_sample,
+    rows_to_pass,
+    valid_prevalence,
+    validate,
+)
+from hf_synthlabels.statistics.human_sample import FOCUS
+
+LLM = ["a"] * 600 + ["b"] * 300 + ["c"] * 90 + [None] * 10
+
+
+def of(sample: Any) -> np.ndarray:
+    return np.array(sample.probabilities, dtype=float)
+
+
+@pytest.mark.parametrize("design", ["random", "stratified", "confidence"])
+def test_weights_of_a_sample_stand_for_all_rows(design: Any) -> None:
+    confidence = np.linspace(0.5, 1, 1000)
+    sample = draw_sample(LLM, 100, design=design, confidence=confidence, seed=1)
+    assert len(sample.rows) == 100
+    assert sample.rows == tuple(np.flatnonzero(~np.isnan(of(sample))))
+    assert sample == draw_sample(LLM, 100, design=design, confidence=confidence, seed=1)
+    assert sample.rows != draw_sample(LLM, 100, design=design, confidence=confidence, seed=2).rows
+    totals = [
+        np.nansum(1 / of(draw_sample(LLM, 100, design=design, confidence=confidence, seed=seed))) for seed in range(200)
+    ]
+    # In random and stratified samples the weights add up to all rows; by confidence they do on average.
+    assert np.mean(totals) == pytest.approx(1000, rel=1e-9 if design != "confidence" else 0.01)
+
+
+def test_rows_are_drawn_as_often_as_their_chances_say() -> None:
+    confidence = np.where(np.arange(40) < 20, 0.5, 1.0)
+    times = np.zeros(40)
+    for seed in range(4000):
+        sample = draw_sample(["a"] * 40, 10, design="confidence", confidence=confidence, seed=seed)
+        times[list(sample.rows)] += 1
+    # e is .5 and, at least, .02: sqrt(e (1 - e)) is .5 and .14; half of the chance follows that.
+    doubt = np.where(confidence == 0.5, 0.5, 0.14)
+    size = FOCUS * doubt / doubt.mean() + 1 - FOCUS
+    expected = 10 * size / size.sum()
+    assert times / 4000 == pytest.approx(expected, abs=0.03)
+    sample = draw_sample(["a"] * 40, 10, design="confidence", confidence=confidence)
+    assert of(sample)[list(sample.rows)] == pytest.approx(expected[list(sample.rows)], abs=1e-12)
+
+
+def test_strata_get_their_rows() -> None:
+    proportional = draw_sample(LLM, 100, design="stratified")
+    assert [(name, drawn) for name, _, drawn in proportional.strata] == [
+        ("(no label)", 2),
+        ("a", 60),
+        ("b", 30),
+        ("c", 8),
+    ]
+    equal = draw_sample(LLM, 200, design="stratified", allocation="equal")
+    # Ten rows are all that one has; the others share what it leaves.
+    assert sorted(drawn for *_, drawn in equal.strata) == [10, 63, 63, 64]
+    for name, size, drawn in equal.strata:
+        mine = [p for p, label in zip(equal.probabilities, LLM, strict=True) if (label or "(no label)") == name and p]
+        assert mine == [pytest.approx(drawn / size)] * drawn
+
+
+def test_a_second_sample_adds_to_the_first() -> None:
+    first = draw_sample(LLM, 50, design="stratified", seed=1)
+    old = ~np.isnan(of(first))
+    both = draw_sample(LLM, 50, design="stratified", earlier=old, seed=2)
+    assert not old[list(both.rows)].any()
+    assert [drawn for *_, drawn in both.strata] == [
+        drawn for *_, drawn in draw_sample(LLM, 100, design="stratified").strata
+    ]
+    pilot = np.zeros(1000, dtype=bool)
+    pilot[np.random.default_rng(0).permutation(1000)[:40]] = True
+    more = draw_sample(LLM, 60, earlier=pilot, seed=2)
+    assert np.nanmax(of(more)) == pytest.approx(np.nanmin(of(more))) == pytest.approx(0.1)
+    doubtful = draw_sample(LLM, 60, design="confidence", confidence=np.full(1000, 0.8), earlier=pilot, seed=2)
+    # Within the first or the second: .04 + .96 x 60 / 960.
+    assert of(doubtful)[list(doubtful.rows)] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"n": 0}, "`n` is 0"),
+        ({"n": 2000}, "`n` is 2,000 and there are 1,000 rows"),
+        ({"design": "snowball"}, "`design` is 'snowball'"),
+        ({"allocation": "some"}, "`allocation` is 'some'"),
+        ({"design": "confidence"}, "`confidence` is missing"),
+        ({"design": "confidence", "confidence": [0.5]}, "`confidence` has 1 rows"),
+        ({"design": "confidence", "confidence": [90.0] * 1000}, "`confidence` is not from 0 to 1 in 1,000 rows"),
+        ({"n": 7, "design": "stratified"}, "there are 4 LLM labels: draw two rows of each, 8 or more"),
+        ({"earlier": [True]}, "`earlier` has shape (1,)"),
+    ],
+)
+def test_wrong_draws_are_told(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises((ConfigError, DataError)) as caught:
+        draw_sample(LLM, **{"n": 10, **arguments})
+    assert said in str(caught.value)
+
+
+def test_a_plan_holds_what_it_says() -> None:
+    """Intervals from so many labels are as wide as wished."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000) < 0.4
+    said = np.where(rng.random(4000) < 0.85, truth, ~truth)
+    llm = ["yes" if value else "no" for value in said]
+    plan = plan_sample(llm, 0.1, accuracy=0.85)
+    by_name = {each.design: each for each in plan.designs}
+    alone, judged = by_name["random"].human_only, by_name["random"].with_llm
+    assert alone is not None
+    assert judged is not None
+    assert judged < 0.7 * alone
+    for n, column in ((alone, "human"), (judged, "ppi")):
+        drawn = draw_sample(llm, n, seed=3)
+        human = [
+            None if p is None else ("yes" if value else "no")
+            for p, value in zip(drawn.probabilities, truth, strict=True)
+        ]
+        interval = getattr(valid_prevalence(human, llm, inference=Inference(splits=1))["yes"], column)
+        assert interval.high - interval.low == pytest.approx(0.1, rel=0.08)
+    assert plan.best is not None
+    assert "random" in str(plan)
+    assert '"pilot": 0' in plan.to_json()
+    # A pilot speaks for itself; a wish beyond all rows is told.
+    piloted = plan_sample(llm, 0.1, human=["yes" if value else "no" for value in truth[:200]] + [None] * 3800)
+    assert piloted.pilot == 200
+    assert piloted.accuracy == pytest.approx(0.85, abs=0.06)
+    assert plan_sample(llm, 0.001).best is None
+    confident = plan_sample(llm, 0.1, accuracy=0.85, confidence=np.where(rng.random(4000) < 0.5, 0.6, 0.99))
+    assert confident.best is not None
+    assert confident.best.design == "confidence"
+
+
+def test_gates_are_planned() -> None:
+    llm = ["yes", "no"] * 1000
+    plan = plan_gate(llm, Gate("accuracy", 0.8), accuracy=0.86)
+    assert plan.designs[0].human_only == rows_to_pass(0.86, 0.8)
+    assert "pass" in plan.notes[0]
+    assert "fail" in plan_gate(llm, Gate("macro_f1", 0.9), accuracy=0.8).notes[0]
+    near = plan_gate(llm, Gate("accuracy", 0.8), accuracy=0.801)
+    assert near.best is None
+    with pytest.raises(ConfigError, match="without human labels a plan is for accuracy"):
+        plan_gate(llm, Gate("mae", 0.5))
+    with pytest.raises(ConfigError, match="`accuracy` is 80"):
+        plan_gate(llm, Gate("accuracy", 0.8), accuracy=80)
+    with pytest.raises(ConfigError, match="`width` is 5"):
+        plan_sample(llm, 5)
+    with pytest.raises(DataError, match="`llm` has no label in any of 2 rows"):
+        plan_sample([None, None], 0.1, names=["a"])
+
+
+def skewed(seed: int) -> tuple[Dataset, float]:
+    """Many a that are mostly right, few b that are mostly wrong, as many of each labelled by people."""
+    rng = np.random.default_rng(seed)
+    llm = np.where(rng.random(2000) < 0.85, "a", "b")
+    right = rng.random(2000) < np.where(llm == "a", 0.95, 0.5)
+    human = np.where(right, llm, np.where(llm == "a", "b", "a"))
+    sample = draw_sample(llm.tolist(), 200, design="stratified", allocation="equal", seed=seed)
+    columns = {
+        "label": [None if p is None else str(name) for p, name in zip(sample.probabilities, human, strict=True)],
+        "llm_label": llm.tolist(),
+        "human_probability": list(sample.probabilities),
+    }
+    return Dataset.from_dict(columns), 0.85 * 0.95 + 0.15 * 0.5
+
+
+def test_validate_counts_rows_with_one_over_their_chance() -> None:
+    held, held_f1, plain = 0, 0, 0
+    # Macro F1 of the population: a is .8075 of it right, .85 said, .8825 true; b .075, .15 and .1175.
+    f1 = (2 * 0.8075 / (0.85 + 0.8825) + 2 * 0.075 / (0.15 + 0.1175)) / 2
+    for seed in range(100):
+        rows, accuracy = skewed(seed)
+        report = validate(rows, resamples=200)
+        held += report.accuracy.low <= accuracy <= report.accuracy.high
+        held_f1 += report.macro_f1.low <= f1 <= report.macro_f1.high
+        wrong = validate(rows.remove_columns("human_probability"), resamples=50).accuracy
+        plain += wrong.low <= accuracy <= wrong.high
+    assert held >= 90
+    assert held_f1 >= 90
+    assert plain == 0
+    assert "unequal chances" in report.notes[0]
+    assert report.accuracy.method == "wilson, weighted"
+    assert ValidationReport.from_json(report.to_json()) == report
+    assert conclude(rows)["a"].human.estimate == pytest.approx(0.8825, abs=0.08)
+
+
+def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
+    rows = Dataset.from_dict(
+        {
+            "label": ["a"] * 40 + [None] * 10 + ["b"] * 50 + [None] * 100,
+            "llm_label": ["a", "b"] * 100,
+            "human_probability": [0.25] * 50 + [None] * 150,
+        }
+    )
+    report = validate(rows)
+    assert (report.matrix is not None, report.score("accuracy").n) == (True, 40)
+    assert "50 rows have a human label and were not drawn" in report.notes[0]
+    assert "10 of 50 rows that were drawn have no human label" in report.notes[1]
+    found = conclude(rows)
+    assert found.n_human == 40
+    assert found.equal_chances
+    assert found.notes[:2] == report.notes
+    with pytest.raises(DataError, match="50 rows were drawn, and none of them has a human label"):
+        validate(rows.remove_columns("label").add_column("label", [None] * 50 + ["a"] * 150))
+    numbers = Dataset.from_dict(
+        {"label": [1.0, 2.0, 3.0], "llm_label": [1.0, 2.0, 2.0], "human_probability": [0.5, 0.1, None]}
+    )
+    scale = validate(numbers, kind="text-scale")
+    assert scale.score("mae").n == 2
+    assert any("do not heed them" in note for note in scale.notes)
+    assert conclude(numbers)["mean"].naive.n == 3
+
+
+def test_conclude_reads_what_it_is_asked() -> None:
+    rng = np.random.default_rng(0)
+    words = rng.integers(3, 30, size=600).astype(float)
+    truth = np.where(rng.random(600) < words / 40, "yes", "no")
+    said = np.where(rng.random(600) < 0.85, truth, "no")
+    rows = Dataset.from_dict(
+        {
+            "label": [str(value) if place < 150 else None for place, value in enumerate(truth)],
+            "llm_label": said.tolist(),
+            "llm_label_confidence": rng.random(600).tolist(),
+            "words": words.tolist(),
+            "side": np.where(np.arange(600) % 2, "left", "right").tolist(),
+            "author": (np.arange(600) // 5).tolist(),
+        }
+    )
+    regressed = conclude(rows, regress=["words"])
+    assert [each.name for each in regressed] == ["(intercept)", "words"]
+    assert regressed["words"].ppi.low > 0
+    assert regressed.what.startswith("logistic")
+    assert [each.name for each in conclude(rows, outcome="words")] == ["(intercept)", "llm_label = yes"]
+    assert conclude(rows, outcome="words")["llm_label = yes"].dsl.low > 0
+    assert conclude(rows, groups="side")["right - left"].ppi.n == 150
+    assert conclude(rows, ask="f1")["macro F1"].ppi.estimate > 0.7
+    assert conclude(rows, clusters="author").n_clusters == 30
+    with pytest.raises(ConfigError, match="`ask` is 'median'"):
+        conclude(rows, ask="median")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="two questions"):
+        conclude(rows, groups="side", regress=["words"])
+    with pytest.raises(DataError, match="`lenght` is not a column"):
+        conclude(rows, regress=["lenght"])
