@@ -11,7 +11,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("plan", "annotate", "judge", "validate", "train", "study", "report", "cache", "demo", "version")
+VERBS = (
+    "plan",
+    "annotate",
+    "judge",
+    "validate",
+    "train",
+    "study",
+    "report",
+    "push",
+    "pull",
+    "cache",
+    "demo",
+    "version",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +50,8 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/configs/judges/squad_answers.yaml",
         "hf_synthlabels/configs/rubrics/score_1_5.toml",
         "hf_synthlabels/annotation/templates/system.txt",
+        "hf_synthlabels/cards/templates/dataset.md",
+        "hf_synthlabels/cards/templates/model.md",
         "hf_synthlabels/judging/templates/judge.txt",
         "hf_synthlabels/clients/prices.yaml",
         "hf_synthlabels/publishing/templates/study.html",

@@ -222,6 +222,8 @@ class ModelFacts:
     """Texts to try, given by the publisher: rows are not shown unasked."""
     summary: str | None = None
     language: tuple[str, ...] = ()
+    kind: str = "text-classification"
+    """Of label: what it says of a text."""
     pair: bool = False
     """Whether it reads two texts."""
     adapter: bool = False

@@ -88,7 +88,7 @@ def model_metadata(facts: ModelFacts) -> ModelCardData:
         base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.base_model) else None,
         datasets=[facts.dataset] if facts.dataset else None,
         library_name="peft" if facts.adapter else "transformers",
-        pipeline_tag="text-classification",
+        pipeline_tag=TASKS[facts.kind][0],
         tags=["hf-synthlabels", "llm-labels"],
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
         widget=[{"text": text} for text in facts.widget] or None,
@@ -120,11 +120,10 @@ def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
 
 def _results(facts: ModelFacts) -> Iterator[EvalResult]:
     """Each score; its interval stands in its name, since the Hub has no place for intervals."""
-    kind = "text-classification" if facts.validation is None else facts.validation.kind
     dataset = facts.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
     for name, said, score in _scores(facts):
         yield EvalResult(
-            task_type=TASKS[kind][0],
+            task_type=TASKS[facts.kind][0],
             dataset_type=facts.dataset or "unpublished",
             dataset_name=dataset,
             dataset_revision=facts.dataset_revision,

@@ -19,6 +19,17 @@ SOURCES = {
 }
 
 
+SAYS = {
+    "text-classification": "It chooses one of {n} labels",
+    "text-pair": "It chooses one of {n} labels for a pair of texts",
+    "multi-label": "It chooses any number of {n} labels",
+    "text-scale": "It says a number",
+    "token-classification": "It finds stretches of the text, by {n} labels of its tokens",
+}
+
+MODEL_CLASSES = {"token-classification": "AutoPeftModelForTokenClassification"}
+
+
 def model_card(facts: ModelFacts) -> str:
     """The README.md of a student: metadata and text, of recorded facts alone; equal facts, equal text.
 
@@ -33,6 +44,8 @@ def model_card(facts: ModelFacts) -> str:
         title=facts.repo.rpartition("/")[2],
         summary=facts.summary,
         names=facts.names,
+        says=SAYS[facts.kind].format(n=f"{len(facts.names):,}"),
+        listed=facts.kind != "text-scale",
         source_words=_source(facts),
         use=_use(facts),
         made_from=_made_from(facts),
@@ -86,20 +99,26 @@ def _source(facts: ModelFacts) -> Markdown | str | None:
 
 def _use(facts: ModelFacts) -> str:
     if facts.adapter:
+        loader = MODEL_CLASSES.get(facts.kind, "AutoPeftModelForSequenceClassification")
         return (
-            "from peft import AutoPeftModelForSequenceClassification\n"
+            f"from peft import {loader}\n"
             "from transformers import AutoTokenizer\n\n"
             f'name = "{facts.repo}"\n'
-            f"model = AutoPeftModelForSequenceClassification.from_pretrained(name, num_labels={len(facts.names)})\n"
+            f"model = {loader}.from_pretrained(name, num_labels={len(facts.names)})\n"
             "tokenizer = AutoTokenizer.from_pretrained(name)\n"
-            'scores = model(**tokenizer("a text", return_tensors="pt")).logits.softmax(-1)'
+            'logits = model(**tokenizer("a text", return_tensors="pt")).logits'
         )
     asked = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
     return (
         "from transformers import pipeline\n\n"
-        f'classify = pipeline("text-classification", model="{facts.repo}")\n'
+        f'classify = pipeline("{_task(facts.kind)}", model="{facts.repo}")\n'
         f"print(classify({asked}))"
     )
+
+
+def _task(kind: str) -> str:
+    """The pipeline that reads such a model."""
+    return "token-classification" if kind == "token-classification" else "text-classification"
 
 
 def _made_from(facts: ModelFacts) -> list[tuple[object, object]]:

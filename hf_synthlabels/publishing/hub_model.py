@@ -92,6 +92,7 @@ def model_parcel(
         widget=words.widget,
         summary=words.summary,
         language=words.language,
+        kind=_kind(config, known),
         pair=bool(known.get("pair", False)),
         adapter="peft_type" in config,
     )
@@ -195,6 +196,19 @@ def _portable(model: str | None) -> str | None:
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     names = config.get("id2label") or {}
     return tuple(str(names[code]) for code in sorted(names, key=int))
+
+
+def _kind(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:
+    """Of label, as the model's configuration tells."""
+    if any("TokenClassification" in name for name in config.get("architectures") or ()):
+        return "token-classification"
+    # An adapter's says it in its own words.
+    if config.get("task_type") == "TOKEN_CLS":
+        return "token-classification"
+    problem = config.get("problem_type")
+    if problem == "multi_label_classification":
+        return "multi-label"
+    return "text-scale" if problem == "regression" else "text-pair" if known.get("pair") else "text-classification"
 
 
 def _student_facts(folder: Path) -> dict[str, Any]:
