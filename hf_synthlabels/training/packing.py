@@ -84,7 +84,7 @@ def check_isolation(model: PreTrainedModel) -> None:
 
 def _probe(model: PreTrainedModel) -> Tensor:
     """Twelve tokens, in even steps through the vocabulary: no two are the same, and no random state is used."""
-    vocabulary = model.config.get_text_config().vocab_size
+    vocabulary = int(model.config.get_text_config().vocab_size)
     return torch.arange(1, 13, device=model.device) * (vocabulary - 1) // 13
 
 
@@ -101,5 +101,5 @@ def _said(model: PreTrainedModel, ids: Tensor, **places: Tensor) -> Tensor:
 def _apart(one: Tensor, other: Tensor) -> float:
     """How far two outputs are apart, as a multiple of what the order of sums may do."""
     tolerance = TOLERANCE if one.dtype == torch.float32 else 30 * TOLERANCE
-    scale = one.float().abs().max().clamp(min=1e-6)
-    return float((one.float() - other.float()).abs().max() / scale) / tolerance
+    scale = float(one.float().abs().max().clamp(min=1e-6))
+    return float((one.float() - other.float()).abs().max()) / scale / tolerance
