@@ -25,13 +25,22 @@ class FiniteLosses:
     On an accelerator a loss is looked at when the next batch is under way, so that nobody waits for it.
     """
 
-    def __init__(self, loss_of: Callable[[nn.Module, Mapping[str, Any]], Tensor], learning_rate: float) -> None:
+    def __init__(
+        self,
+        loss_of: Callable[[nn.Module, Mapping[str, Any]], Tensor],
+        learning_rate: float,
+        *,
+        sharded: bool = False,
+    ) -> None:
         """Begin a run.
 
         Args:
             loss_of: the loss of a batch without gradient, to find the rows.
             learning_rate: the likeliest cause, for what is said.
+            sharded: whether other processes hold a part of the weights. They would not come to look, so the cause is
+                not searched for.
         """
+        self._sharded = sharded
         self._loss_of = loss_of
         self._learning_rate = learning_rate
         self._seen: deque[tuple[Tensor, Mapping[str, Any], int]] = deque()
@@ -69,6 +78,10 @@ class FiniteLosses:
         self._seen.clear()
         rate = f"`learning_rate` is {self._learning_rate:g}"
         numbers = _numbers(batch)
+        if self._sharded:
+            raise TrainingError(f"{rate}, with which the loss became {value} in step {step}, at {numbers}. Lower it.")
+        # The wrapper of several processes would wait for the others.
+        model = getattr(model, "module", model)
         if any(not bool(torch.isfinite(weight).all()) for weight in model.parameters()):
             raise DivergedError(
                 f"{rate}, with which the weights became {value} in step {step - 1} (seen in step {step}, {numbers}). "

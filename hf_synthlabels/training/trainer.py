@@ -71,7 +71,11 @@ class StudentTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.train_dataset = numbered(self.train_dataset)
         self._batches = MicroBatches(self.args.per_device_train_batch_size)
-        self._finite = FiniteLosses(self.compute_loss, self.args.learning_rate)
+        self._finite = FiniteLosses(
+            self.compute_loss,
+            self.args.learning_rate,
+            sharded=self.is_fsdp_enabled or self.is_deepspeed_enabled,
+        )
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
         prepare_run(self)

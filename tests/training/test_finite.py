@@ -44,6 +44,25 @@ def test_weights_that_broke_before_are_told_apart() -> None:
         watch.see(logits(batch), model, batch, 7)
 
 
+def test_the_model_inside_is_searched_and_shards_are_not() -> None:
+    class Wrapped(torch.nn.Module):
+        """Waits for other processes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = torch.nn.Linear(1, 1)
+
+    def loss_of(model: torch.nn.Module, rows: Any) -> torch.Tensor:
+        assert isinstance(model, torch.nn.Linear)
+        return logits(rows)
+
+    batch = {"value": torch.tensor([-1.0, 1.0]), ROW: torch.tensor([3, 4])}
+    with pytest.raises(TrainingError, match=r"in step 2, at row 3 of the training data: alone they"):
+        FiniteLosses(loss_of, 0.5).see(logits(batch), Wrapped(), batch, 2)
+    with pytest.raises(TrainingError, match=r"`learning_rate` is 0.5, .* in step 2, at rows 3, 4 of the training data"):
+        FiniteLosses(loss_of, 0.5, sharded=True).see(logits(batch), Wrapped(), batch, 2)
+
+
 def test_an_accelerator_is_looked_at_one_batch_later() -> None:
     class Away(torch.Tensor):
         """A tensor that says it is not on the CPU."""
