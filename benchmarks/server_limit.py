@@ -47,7 +47,7 @@ async def _ask(base_url: str, connections: int, seconds: float) -> float:
     loop = asyncio.get_running_loop()
     counted = [0]
     opened = [
-        await loop.create_connection(lambda: _Asker(counted), address.hostname, address.port)
+        await loop.create_connection(lambda: _Asker(counted), str(address.hostname), int(address.port or 80))
         for _ in range(connections)
     ]
     await asyncio.sleep(0.2)

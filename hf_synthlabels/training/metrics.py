@@ -73,5 +73,7 @@ def entity_metrics(found: Sequence[Sequence[Any]], truth: Sequence[Sequence[Any]
 
 
 def _logits(prediction: EvalPrediction) -> NDArray[Any]:
-    logits: NDArray[Any] = prediction.predictions
-    return logits[0] if isinstance(logits, tuple) else logits
+    # Some heads return more than logits, which come first.
+    found: Any = prediction.predictions
+    logits: NDArray[Any] = found[0] if isinstance(found, tuple) else found
+    return logits

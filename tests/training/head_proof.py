@@ -100,7 +100,7 @@ HEADS: dict[str, tuple[Any, Any, Objective]] = {
 }
 PLAIN = ("multi/bert", "scale/bert", "tokens/bert", "answers/bert", "text/llama")
 """Heads that plain Trainer is shown with."""
-collate = Collator(SimpleNamespace(pad_token_id=PAD, pad_token_type_id=0))  # type: ignore[arg-type]
+collate = Collator(SimpleNamespace(pad_token_id=PAD, pad_token_type_id=0))
 
 
 def rows(kind: str, count: int, *, weighted: bool, seed: int = 0) -> Dataset:
