@@ -79,7 +79,7 @@ class FiniteLosses:
         rate = f"`learning_rate` is {self._learning_rate:g}"
         numbers = _numbers(batch)
         if self._sharded:
-            raise TrainingError(f"{rate}, with which the loss became {value} in step {step}, at {numbers}. Lower it.")
+            raise DivergedError(f"{rate}, with which the loss became {value} in step {step}, at {numbers}. Lower it.")
         # The wrapper of several processes would wait for the others.
         model = getattr(model, "module", model)
         if any(not bool(torch.isfinite(weight).all()) for weight in model.parameters()):

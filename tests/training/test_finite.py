@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ Config = Callable[..., StudentConfig]
 Toy = Callable[..., Dataset]
 
 
-def logits(rows: dict[str, Any]) -> torch.Tensor:
+def logits(rows: Mapping[str, Any]) -> torch.Tensor:
     return rows["value"].log().sum()
 
 
@@ -52,7 +52,7 @@ def test_the_model_inside_is_searched_and_shards_are_not() -> None:
             super().__init__()
             self.module = torch.nn.Linear(1, 1)
 
-    def loss_of(model: torch.nn.Module, rows: Any) -> torch.Tensor:
+    def loss_of(model: torch.nn.Module, rows: Mapping[str, Any]) -> torch.Tensor:
         assert isinstance(model, torch.nn.Linear)
         return logits(rows)
 
