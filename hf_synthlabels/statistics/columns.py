@@ -42,7 +42,9 @@ def column_values(dataset: Table, column: str) -> list[Any]:
         raise DataError(f"`{column}` is not a column. There is {present}; name the one to read.{meant}")
     # A format such as torch would wrap every value in a tensor.
     plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
-    values = list(plain[column])
+    found = plain[column]
+    # A column of `datasets` decodes row by row when it is iterated, and all at once when it is sliced.
+    values = list(found[:] if isinstance(found, Sequence) else found)
     if not values:
         raise DataError("`dataset` has no rows: give one with some rows labelled by hand.")
     return values

@@ -112,15 +112,14 @@ def _bootstrapped(
     counts: Floats = np.bincount(cells, weights=even, minlength=classes * width).astype(np.float64)
     counts = counts.reshape(classes, width)
     pool, chances, mass = _pool(cells, even, counts)
+    into = mass[:, None] * (pool[:, None] == np.arange(classes * width))
     # Scores are quotients, to which it is all the same whether rows or weights are counted.
     table = cast("Ints", counts)
     rng, present = np.random.default_rng(drawing.seed), occurring(table)
     values: dict[Metric, list[Floats]] = {metric: [] for metric in METRICS}
     for _ in range(0, drawing.resamples, CHUNK):
         times = rng.multinomial(len(human), chances, size=min(CHUNK, drawing.resamples)).astype(np.float64)
-        drawn = np.zeros((len(times), classes * width))
-        np.add.at(drawn.T, pool, (times * mass).T)
-        tables = drawn.reshape(-1, classes, width)
+        tables = (times @ into).reshape(-1, classes, width)
         for metric in METRICS:
             values[metric].append(score(metric, cast("Ints", tables), present))
     n, answered = len(human), int((predicted != NO_LABEL).sum())
@@ -153,7 +152,9 @@ def _pool(cells: Ints, even: Floats, counts: Floats) -> tuple[Ints, Floats, Floa
             elsewhere[-1] = 1
         extra += [(int(k * width + k), each / 2)]
         extra += [(int(k * width + j), each / 2 * elsewhere[j] / elsewhere.sum()) for j in np.flatnonzero(elsewhere)]
-    pool = np.concatenate([cells, np.array([cell for cell, _ in extra], dtype=np.int64)])
-    chances = np.concatenate([np.ones(len(cells)), np.array([chance for _, chance in extra])])
-    mass = np.concatenate([even, np.ones(len(extra))])
+    # Rows that are alike are drawn together: a stratified sample has few different weights.
+    kinds, times = np.unique(np.column_stack([cells, even]), axis=0, return_counts=True)
+    pool = np.concatenate([kinds[:, 0], [cell for cell, _ in extra]]).astype(np.int64)
+    chances = np.concatenate([times, [chance for _, chance in extra]]).astype(np.float64)
+    mass = np.concatenate([kinds[:, 1], np.ones(len(extra))])
     return pool, chances / chances.sum(), mass

@@ -183,15 +183,15 @@ def test_validate_counts_rows_with_one_over_their_chance() -> None:
     held, held_f1, plain = 0, 0, 0
     # Macro F1 of the population: a is .8075 of it right, .85 said, .8825 true; b .075, .15 and .1175.
     f1 = (2 * 0.8075 / (0.85 + 0.8825) + 2 * 0.075 / (0.15 + 0.1175)) / 2
-    for seed in range(100):
+    for seed in range(60):
         rows, accuracy = skewed(seed)
         report = validate(rows, resamples=200)
         held += report.accuracy.low <= accuracy <= report.accuracy.high
         held_f1 += report.macro_f1.low <= f1 <= report.macro_f1.high
         wrong = validate(rows.remove_columns("human_probability"), resamples=50).accuracy
         plain += wrong.low <= accuracy <= wrong.high
-    assert held >= 90
-    assert held_f1 >= 90
+    assert held >= 53
+    assert held_f1 >= 53
     assert plain == 0
     assert "unequal chances" in report.notes[0]
     assert report.accuracy.method == "wilson, weighted"
