@@ -26,7 +26,7 @@ STUDENT_FILE = "student.json"
 UNPUBLISHED = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 """What is of use to the one who trains only; the first holds paths of that machine."""
 
-CONFIGS = ("config.json", "adapter_config.json")
+ADAPTER = "adapter_config.json"
 WEIGHTS = (".safetensors", ".bin", ".pt")
 
 TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "seed")
@@ -72,13 +72,13 @@ def model_parcel(
         ConfigError: the name of the repository is none, or a word can not stand in a card.
     """
     checked_repo(repo)
-    config = _config(folder)
-    known = _student_facts(folder)
+    config, adapter = _configs(folder)
+    known = _read(folder / STUDENT_FILE)
     facts = ModelFacts(
         repo=repo,
         names=tuple(known.get("names", ())) or _names(config),
         licences=words.licences,
-        base_model=words.base_model or known.get("base_model") or _portable(config.get("base_model_name_or_path")),
+        base_model=words.base_model or known.get("base_model") or _portable(adapter.get("base_model_name_or_path")),
         base_revision=words.base_revision or known.get("base_revision"),
         label_source=words.label_source or known.get("label_source"),
         options=known.get("options"),
@@ -92,16 +92,16 @@ def model_parcel(
         widget=words.widget,
         summary=words.summary,
         language=words.language,
-        kind=_kind(config, known),
+        kind=_kind({**adapter, **config}, known),
         pair=bool(known.get("pair", False)),
-        adapter="peft_type" in config,
+        adapter=bool(adapter),
     )
     files = [HubFile("README.md", model_card(facts).encode())]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         hidden = any(part.startswith((".", "checkpoint-")) for part in Path(name).parts)
         if path.is_file() and not hidden and path.name not in (*UNPUBLISHED, "README.md", "hf_synthlabels.json"):
-            files.append(HubFile(name, path))
+            files.append(_published(name, path, adapter, words.base_model))
     if entries := eval_results(facts):
         text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
         files.append(HubFile(".eval_results/hf_synthlabels.yaml", text.encode()))
@@ -167,25 +167,57 @@ def push_student(
     return push(parcel, private=private, replace=replace)
 
 
-def _config(folder: Path) -> Mapping[str, Any]:
-    """The model's configuration.
+def _configs(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The configuration of the model, and that of the adapters that it is, if it is.
 
     Raises:
-        DataError: there is none, or no weights beside it.
+        DataError: there is neither, or no weights beside it.
     """
     where = f"`model` {str(folder)!r}"
     if not folder.is_dir():
         raise DataError(f"{where} is no folder. Give the one where the student was saved.")
     weights = [path for path in folder.iterdir() if path.suffix in WEIGHTS and path.name not in UNPUBLISHED]
-    # An adapter has a configuration of its own, and the model that it belongs to is elsewhere.
-    file = next((folder / name for name in CONFIGS if (folder / name).is_file()), None)
-    if file is None or not weights:
-        missing = CONFIGS[0] if file is None else "weights (.safetensors)"
+    config, adapter = (_read(folder / name) for name in ("config.json", ADAPTER))
+    if (not config and not adapter) or not weights:
+        missing = "weights (.safetensors)" if config or adapter else "config.json"
         raise DataError(f"{where} has no {missing}. Give the folder where the student was saved.")
+    return config, adapter
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """What a JSON file holds; nothing where there is no file.
+
+    Raises:
+        DataError: it can not be read.
+    """
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
     except (OSError, TypeError, ValueError) as error:
-        raise DataError(f"{where} has a {file.name} that can not be read: {error}.") from None
+        raise DataError(
+            f"`model` {str(file.parent)!r} has a {file.name} that can not be read: {error}. Save the student again."
+        ) from None
+
+
+def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | None) -> HubFile:
+    """A file of the model; that of an adapter names a base that others can load.
+
+    Raises:
+        DataError: the base is a folder of this machine, and its name elsewhere is not given.
+    """
+    known = adapter.get("base_model_name_or_path")
+    if name != ADAPTER or not isinstance(known, str):
+        return HubFile(name, path)
+    if base is None:
+        if Path(known).is_dir():
+            raise DataError(
+                f"`model` {str(path.parent)!r} is an adapter of a folder of this machine, {Path(known).name!r}, which "
+                "nobody else has. Say its name on the Hub with `--base-model`, or save the student merged."
+            )
+        return HubFile(name, path)
+    text = json.dumps({**adapter, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"
+    return HubFile(name, text.encode())
 
 
 def _portable(model: str | None) -> str | None:
@@ -209,13 +241,3 @@ def _kind(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     if problem == "multi_label_classification":
         return "multi-label"
     return "text-scale" if problem == "regression" else "text-pair" if known.get("pair") else "text-classification"
-
-
-def _student_facts(folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((folder / STUDENT_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise DataError(f"`model`: {STUDENT_FILE} can not be read: {error}. Remove it, or train again.") from None
-    return dict(found)

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from datasets import DatasetDict, load_dataset
 from huggingface_hub import EvalResultEntry, ModelCard
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe
@@ -173,7 +171,24 @@ def student(encoder: str, toy: Callable[..., Any], tmp_path_factory: pytest.Temp
     return train_student(config, toy(24), names=["film", "sport"], eval=toy(12, seed=1))
 
 
-def test_full_model_loads_back_and_says_the_same(
+LOAD_MODELS = """
+import json
+import torch
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+found = {}
+loaders = {"user/lora": AutoPeftModelForSequenceClassification, "user/student": AutoModelForSequenceClassification}
+for name, loader in loaders.items():
+    model = loader.from_pretrained(name, num_labels=2).eval()
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    with torch.no_grad():
+        found[name] = model(**tokenizer(texts, return_tensors="pt", padding=True)).logits.softmax(-1).tolist()
+print(json.dumps({**found, "names": model.config.id2label}))
+"""
+
+
+def test_student_is_one_commit_with_card_and_scores(
     hub: HubServer, student: Student, toy: Callable[..., Any], tmp_path: Path
 ) -> None:
     rows = toy(40, seed=2)
@@ -185,12 +200,6 @@ def test_full_model_loads_back_and_says_the_same(
     done = push_student(student, "user/student", words=words, folder=tmp_path / "saved", validation=report)
     assert done is not None
     assert [commit.sha for commit in hub.repository("user/student", "model").commits][1:] == [done.revision]
-    model = AutoModelForSequenceClassification.from_pretrained("user/student")
-    tokenizer = AutoTokenizer.from_pretrained("user/student")
-    with torch.no_grad():
-        scores = model(**tokenizer(rows["text"][:5], return_tensors="pt", padding=True)).logits.softmax(-1)
-    np.testing.assert_allclose(scores, student.predict(rows).probabilities[:5], atol=1e-5)
-    assert model.config.id2label == {0: "film", 1: "sport"}
     files = hub.repository("user/student", "model").head.files
     # As the client reads it back.
     card = ModelCard(files["README.md"].decode()).data.to_dict()
@@ -208,13 +217,44 @@ def test_full_model_loads_back_and_says_the_same(
     assert not [path for path, data in files.items() if str(tmp_path).encode() in data]
 
 
+def test_full_model_and_adapters_load_back_and_say_the_same(
+    hub: HubServer, student: Student, encoder: str, toy: Callable[..., Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("peft")
+    config = StudentConfig(
+        model=encoder, output_dir=str(tmp_path / "out"), max_length=32, max_steps=3, learning_rate=1e-2, lora_r=4
+    )
+    adapted = train_student(config, toy(24), names=["film", "sport"])
+    folder = tmp_path / "saved"
+    with pytest.raises(DataError, match=r"is an adapter of a folder of this machine.*--base-model"):
+        push_student(adapted, "user/lora", words=ModelWords(licences=LICENCES), folder=folder)
+    base = hub.create("user/encoder", "model")
+    base.commit({path.name: path.read_bytes() for path in Path(encoder).iterdir()}, "base")
+    words = ModelWords(licences=LICENCES, base_model="user/encoder")
+    push_student(adapted, "user/lora", words=words, folder=folder)
+    push_student(student, "user/student", words=words, folder=tmp_path / "full")
+    files = hub.repository("user/lora", "model").head.files
+    card = ModelCard(files["README.md"].decode()).data.to_dict()
+    assert (card["library_name"], card["base_model"], card["base_model_relation"]) == (
+        "peft",
+        "user/encoder",
+        "adapter",
+    )
+    assert not [path for path, data in files.items() if encoder.encode() in data]
+    rows = toy(5, seed=3)
+    found = loaded(f"texts = {list(rows['text'])!r}\n{LOAD_MODELS}", hub, tmp_path)
+    np.testing.assert_allclose(found["user/lora"], adapted.predict(rows).probabilities, atol=1e-5)
+    np.testing.assert_allclose(found["user/student"], student.predict(rows).probabilities, atol=1e-5)
+    assert found["names"] == {"0": "film", "1": "sport"}
+
+
 def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
     words = ModelWords(licences=LICENCES)
     with pytest.raises(DataError, match="is no folder"):
         model_parcel(tmp_path / "none", "user/m", words=words)
     with pytest.raises(DataError, match=r"has no config\.json"):
         model_parcel(tmp_path, "user/m", words=words)
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(DataError, match="has no weights"):
         model_parcel(tmp_path, "user/m", words=words)
     (tmp_path / "model.safetensors").write_bytes(b"")
@@ -234,7 +274,8 @@ print(json.dumps({"accuracy": scores["accuracy"], "coverage": scores["coverage"]
 
 def test_metric_loads_back_as_a_gradio_space(hub: HubServer, tmp_path: Path) -> None:
     parcel = metric_parcel(Path(hf_synthlabels.metric_path("label_agreement")), "user/label_agreement")
-    push(parcel, private=False)
+    # A private one is found, too, since `evaluate` sends the token.
+    push(parcel)
     assert hub.repository("user/label_agreement", "space").sdk == "gradio"
     # Three of four are right, and one has no label.
     assert loaded(LOAD_METRIC, hub, tmp_path) == {"accuracy": 0.75, "coverage": 0.75}
