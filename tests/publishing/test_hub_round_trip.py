@@ -263,6 +263,26 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
         model_parcel(tmp_path, "user/m", words=words)
 
 
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        ({"architectures": ["BertForSequenceClassification"]}, "text-classification"),
+        ({"architectures": ["BertForTokenClassification"]}, "token-classification"),
+        ({"problem_type": "multi_label_classification"}, "multi-label"),
+        ({"problem_type": "regression"}, "text-scale"),
+    ],
+)
+def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path, config: dict[str, Any], kind: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"0": "a", "1": "b"}}))
+    (tmp_path / "model.safetensors").write_bytes(b"0")
+    parcel = model_parcel(tmp_path, "user/m", words=ModelWords(licences=LICENCES))
+    (card,) = (file.content for file in parcel.files if file.path == "README.md")
+    assert isinstance(card, bytes)
+    wanted = "token-classification" if kind == "token-classification" else "text-classification"
+    assert ModelCard(card.decode()).data.to_dict()["pipeline_tag"] == wanted
+    assert (b"| 1 | `b` |" in card) == (kind != "text-scale")
+
+
 LOAD_METRIC = """
 import json
 import evaluate
