@@ -81,6 +81,11 @@ def learning_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str])
         rows, human = _mixed(llm, people, config.human_weight)
         return LearningRows(rows, human, None, transition, temperature)
     after = people if config.human_rows == "after" else None
+    if after is not None and len(np.unique(after.codes)) == 1:
+        raise DataError(
+            f"`{config.human_column}` is {after.names[after.codes[0]]!r} in all {len(after)} rows that have it. A "
+            "student that learns them last would say nothing else: write `human_rows: mix`, or label rows of other names."
+        )
     return LearningRows(llm, np.zeros(len(llm), dtype=bool), after, transition, temperature)
 
 

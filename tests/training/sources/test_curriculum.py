@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 
@@ -92,3 +93,25 @@ def test_models_in_pieces_are_refused(which: str) -> None:
     flags: dict[str, Any] = {"is_fsdp_enabled": False, "is_deepspeed_enabled": False, which: True}
     with pytest.raises(ConfigError, match="`human_rows` is 'after', which needs the whole model"):
         check_can_follow(cast("Any", SimpleNamespace(**flags)))
+
+
+def test_an_interrupted_curriculum_goes_on_from_either_part(after: Config, taught: Dataset, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "human_epochs": 1.0}
+    whole = train_student(after(**options), taught, names=NAMES)
+    expected = whole.predict(taught).probabilities
+    folder = tmp_path / "student"
+    # Interrupted in the second part, then in the first.
+    shutil.rmtree(folder / "human" / "checkpoint-5")
+    again = train_student(after(**options, resume_from_checkpoint=True), taught, names=NAMES)
+    np.testing.assert_allclose(again.predict(taught).probabilities, expected, atol=1e-6)
+    shutil.rmtree(folder / "human")
+    shutil.rmtree(folder / "checkpoint-4")
+    again = train_student(after(**options, resume_from_checkpoint=True), taught, names=NAMES)
+    np.testing.assert_allclose(again.predict(taught).probabilities, expected, atol=1e-6)
+
+
+def test_human_rows_of_one_label_are_refused(after: Config, taught: Dataset) -> None:
+    human = ["film" if label == "film" else None for label in taught["human"]]
+    data = taught.remove_columns("human").add_column("human", human)
+    with pytest.raises(DataError, match="`human` is 'film' in all 40 rows that have it"):
+        train_student(after(), data, names=NAMES)
