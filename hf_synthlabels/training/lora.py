@@ -72,8 +72,11 @@ def with_adapters(model: PreTrainedModel, config: StudentConfig) -> Any:
     peft = import_extra("peft", "train")
     head = _chosen_head(model, config.lora_head)
     targets = _targets(model, config.lora_targets, head)
+    task = _task(model)
     adapters = peft.LoraConfig(
-        task_type=_task(model),
+        # peft's wrapper for answers drops token types and positions (0.21), so that BERT could not tell a question from
+        # its context; the one without a task hands everything on.
+        task_type=None if task == "QUESTION_ANS" else task,
         r=config.lora_r,
         lora_alpha=2 * config.lora_r if config.lora_alpha is None else config.lora_alpha,
         lora_dropout=config.lora_dropout,

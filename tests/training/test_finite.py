@@ -17,7 +17,7 @@ Config = Callable[..., StudentConfig]
 Toy = Callable[..., Dataset]
 
 
-def logits(rows: Mapping[str, Any]) -> torch.Tensor:
+def logits(rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return rows["value"].log().sum()
 
 

@@ -156,6 +156,23 @@ def test_peft_alone_trains_no_head_of_xlnet_and_fails_for_distilbert() -> None:
         get_peft_model(made("distilbert"), LoraConfig(task_type="SEQ_CLS", target_modules="all-linear", r=2))
 
 
+@pytest.mark.parametrize(
+    "kind", [AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoModelForQuestionAnswering]
+)
+def test_adapters_hand_on_every_input(config: Config, kind: Any) -> None:
+    ids = torch.arange(3, 27).view(2, 12)
+    rows = {"input_ids": ids, "token_type_ids": torch.ones_like(ids), "position_ids": torch.arange(12).flip(0)[None]}
+    with torch.no_grad():
+        # Fresh adapters change nothing.
+        expected = made("bert", kind).eval()(**rows)
+        found = with_adapters(made("bert", kind), config(lora_r=2)).eval()(**rows)
+        torch.testing.assert_close(found[0], expected[0])
+        if kind is AutoModelForQuestionAnswering:
+            # If this fails, peft hands on token types of questions, and its own wrapper may be used.
+            upstream = get_peft_model(made("bert", kind), LoraConfig(task_type="QUESTION_ANS", r=2)).eval()(**rows)
+            assert not torch.allclose(upstream[0], expected[0], atol=1e-3)
+
+
 def test_all_linear_is_the_encoder_without_the_head(config: Config) -> None:
     model = with_adapters(made("bert"), config(lora_r=2))
     names = [name.split(".lora_A")[0] for name, _ in model.named_parameters() if ".lora_A" in name]
