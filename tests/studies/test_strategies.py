@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets import Dataset
+from typer.testing import CliRunner
 
+from hf_synthlabels.cli import app
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.statistics import compare_arms
 from hf_synthlabels.studies import (
@@ -212,10 +214,13 @@ def study_file(tmp_path: Path, train: Dataset, student: dict[str, Any]) -> Path:
 def test_a_study_file_names_strategies(study_file: Path, tmp_path: Path) -> None:
     study = read_study(study_file)
     assert isinstance(study, StrategyStudy)
-    report = run_strategies(study, tmp_path / "out")
+    done = CliRunner().invoke(app, ["study", str(study_file), "-o", str(tmp_path / "out")], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "minus llm_only" in done.stdout
+    report = StrategyReport.from_json((tmp_path / "out" / "strategies.json").read_text(encoding="utf-8"))
+    assert (tmp_path / "out" / "strategies.md").read_text(encoding="utf-8") == report.to_markdown() + "\n"
     assert [arm.name for arm in report.arms] == ["human_only", "llm_only", "llm_then_human", "mix"]
     assert (report.facts["llm_rows"], report.facts["test_rows"], report.facts["human_rows"]) == (64, 32, 20)
-    assert "minus llm_only" in str(report)
     for wrong, told in (("mixed", "`strategies` names 'mixed'. There are: human_only"),):
         study_file.write_text(study_file.read_text().replace('"mix"', f'"{wrong}"'), encoding="utf-8")
         with pytest.raises(StudyError, match=told):

@@ -84,7 +84,7 @@ def learning_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str])
     if after is not None and len(np.unique(after.codes)) == 1:
         raise DataError(
             f"`{config.human_column}` is {after.names[after.codes[0]]!r} in all {len(after)} rows that have it. A "
-            "student that learns them last would say nothing else: write `human_rows: mix`, or label rows of other names."
+            "student that learns them last would say nothing else: write 'mix' as `human_rows`, or label other rows."
         )
     return LearningRows(llm, np.zeros(len(llm), dtype=bool), after, transition, temperature)
 
