@@ -26,7 +26,16 @@ def whole_weights(trainer: Trainer) -> dict[str, Any] | None:
             "`lora_r` was used with sharded weights, which can not be saved. Launch it with "
             "configs/accelerate/ddp.yaml: with adapters every GPU holds the frozen weights."
         )
-    weights: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    if not trainer.accelerator.is_fsdp2:
+        gathered: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        return gathered
+    weights = {}
+    first = trainer.is_world_process_zero()
+    for name, part in trainer.model.state_dict().items():
+        # One weight after another: only the first process has room for all.
+        whole = (part.full_tensor() if hasattr(part, "full_tensor") else part).detach()
+        if first:
+            weights[name] = whole.cpu().clone()
     return weights
 
 

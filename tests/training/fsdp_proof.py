@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.distributed.fsdp as fsdp
 from accelerate import FullyShardedDataParallelPlugin
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch.distributed.device_mesh import init_device_mesh
@@ -37,7 +37,7 @@ def shard_on_the_cpu() -> None:
         fresh = "_mixed_precision" not in AcceleratorState._shared_state
         begin(self, *arguments, **options)
         if fresh and self.num_processes > 1:
-            self.distributed_type = DistributedType.FSDP
+            self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
             self.fsdp_plugin = FullyShardedDataParallelPlugin(
                 fsdp_version=2, auto_wrap_policy="transformer_based_wrap", state_dict_type="FULL_STATE_DICT"
             )
