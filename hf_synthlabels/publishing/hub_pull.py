@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,8 @@ class Pulled:
 def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str | None = None) -> Pulled:
     """Fetch a repository into a folder, all of it from one revision; stopped, it goes on where it was.
 
+    What an earlier revision brought into the folder and this one has not is removed, unless it was changed there.
+
     A data set can then be read by `load_dataset(folder)`, a model by `from_pretrained(folder)`, a metric by
     `evaluate.load`.
 
@@ -65,10 +68,12 @@ def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str
         kind, info = _found(api, repo, repo_type, revision)
         listed = any(sibling.rfilename == MANIFEST for sibling in info.siblings or ())
         manifest = read_manifest(api, repo, kind, info.sha) if listed else None
+        before = _listed_before(folder)
         api.snapshot_download(repo, repo_type=kind, revision=info.sha, local_dir=folder)
     if manifest is None:
         return Pulled(repo, kind, None, info.sha, folder, 0)
     _check(repo, folder, manifest["files"])
+    _clear(folder, before, manifest["files"])
     return Pulled(repo, kind, str(manifest["kind"]), info.sha, folder, len(manifest["files"]))
 
 
@@ -115,6 +120,24 @@ def _check(repo: str, folder: Path, files: Mapping[str, Mapping[str, Any]]) -> N
             f"`{repo}` is not as it was published: {', '.join(wrong[:SHOWN])}{more}. Take another revision, or have it "
             "published again; what was fetched lies in the folder."
         )
+
+
+def _listed_before(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """The files of the revision that was fetched into the folder before, if one was."""
+    try:
+        return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _clear(folder: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Any]) -> None:
+    """Remove what only the earlier revision had: its data would be read with those of this one."""
+    for name in before.keys() - now.keys():
+        path = folder / name
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        # What was changed since is somebody's own.
+        if inside and path.is_file() and _sha256(path) == before[name].get("sha256"):
+            path.unlink()
 
 
 def _sha256(path: Path) -> str:

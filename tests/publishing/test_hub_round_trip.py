@@ -112,6 +112,24 @@ def test_old_revision_is_pulled_as_it_was(hub: HubServer, tmp_path: Path) -> Non
         pull("user/a", tmp_path / "none", revision="v2")
 
 
+def test_newer_revision_leaves_nothing_of_the_older_one(hub: HubServer, tmp_path: Path) -> None:
+    push(Parcel("user/a", "dataset", tuple(HubFile(f"data/train-{number}", b"1") for number in (1, 2, 3))))
+    pull("user/a", tmp_path)
+    (tmp_path / "data" / "train-3").write_bytes(b"my own")
+    (tmp_path / "notes").write_bytes(b"mine")
+    push(Parcel("user/a", "dataset", (HubFile("data/train-1", b"2"),)))
+    pull("user/a", tmp_path)
+    assert (tmp_path / "data" / "train-1").read_bytes() == b"2"
+    # What was changed here is left alone.
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file() and ".cache" not in path.parts} == {
+        ".gitattributes",
+        "train-1",
+        "train-3",
+        "notes",
+        MANIFEST,
+    }
+
+
 def test_file_that_is_missing_in_a_pulled_set_is_told(hub: HubServer, tickets: DatasetDict, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
