@@ -263,6 +263,8 @@ def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
         )
     if rows.labelled.all():
         notes.append("All rows have a human label: the LLM adds nothing.")
+    if alike := [each.name for each in estimates if each.human.high == each.human.low]:
+        notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs can not be seen.")
     if lost := [each.name for each in estimates if math.isnan(each.human.low)]:
         notes.append(
             f"There is no number for {', '.join(lost)}: too few human labels, a class or group without one, or "

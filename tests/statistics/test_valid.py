@@ -333,6 +333,12 @@ def test_an_llm_that_was_right_in_all_labelled_rows_is_not_certain() -> None:
     assert nothing.human.high == pytest.approx(stats.norm.ppf(0.975) ** 2 / (80 + stats.norm.ppf(0.975) ** 2))
 
 
+def test_rows_that_are_all_alike_are_told() -> None:
+    found = valid_mean([3.0] * 60 + [None] * 40, [float(k % 5) for k in range(100)])
+    assert found["mean"].human.high == found["mean"].human.low == 3
+    assert "all labelled rows are alike" in found.notes[0]
+
+
 def test_equal_seeds_give_equal_results_and_json_comes_back() -> None:
     _, _, y, f = formula()
     first, again = (valid_mean(hidden(y), f, Inference(seed=3)) for _ in range(2))
