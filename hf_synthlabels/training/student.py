@@ -16,6 +16,7 @@ from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import save_student
+from hf_synthlabels.training.micro_batches import ROW
 from hf_synthlabels.training.packing import check_causal, check_isolation
 from hf_synthlabels.training.sharded import shardable, whole_weights
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
@@ -120,7 +121,7 @@ def train_student(
     metrics = _trained(trainer, config, "train")
     if learning is not None and learning.after is not None:
         later = after_config(config)
-        last = task.features(train, learning.after, base.tokenizer, training=True)
+        last = _named(task.features(train, learning.after, base.tokenizer, training=True), learning.after)
         trainer = _trainer(later, base, task, last, tested, learning)
         metrics |= _trained(trainer, later, "human_train")
     if held_out is not None:
@@ -169,10 +170,16 @@ def _evaluated(trainer: StudentTrainer, held_out: Rows) -> dict[str, float]:
 def _features(
     task: StudentTask, dataset: Dataset, rows: Rows, learning: LearningRows | None, base: BaseModel
 ) -> Dataset:
-    features = task.features(dataset, rows, base.tokenizer, training=True)
+    features = _named(task.features(dataset, rows, base.tokenizer, training=True), rows)
     if learning is None or learning.transition is None:
         return features
     return features.add_column(SOURCE, learning.human.astype(int).tolist())
+
+
+def _named(features: Dataset, rows: Rows) -> Dataset:
+    """With the number of each row in its data set, those without a label counted, for errors to name it by."""
+    # Windows and packs are numbered as they come.
+    return features.add_column(ROW, rows.kept.tolist()) if len(features) == len(rows) else features
 
 
 def _trainer(
