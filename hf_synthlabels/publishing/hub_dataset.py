@@ -24,6 +24,7 @@ from hf_synthlabels.cards import (
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.publishing.hub import HubFile, Parcel, checked_repo
+from hf_synthlabels.publishing.sampled import SAMPLE_KIND
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
 
 __all__ = ["RECORDS_FILE", "DatasetWords", "dataset_parcel"]
@@ -97,7 +98,7 @@ def dataset_parcel(
             for name, rows in splits.items()
         ),
         licences=words.licences,
-        records=tuple(next(iter(records.values()), [])),
+        records=tuple(each for each in next(iter(records.values()), []) if each.get("kind") != SAMPLE_KIND),
         description=first.info.description or "",
         validations=tuple(reports.values()),
         prompt=_prompt(recipe),
@@ -138,7 +139,9 @@ def _label_columns(
     for field, column in (("llm", llm), ("human", human)):
         if column is not None and column not in known:
             raise DataError(f"`{field}` names the column {column!r}, which is not there. It has: {', '.join(known)}.")
-    recorded = [str(record["column"]) for entries in records.values() for record in entries]
+    recorded = [
+        str(record["column"]) for entries in records.values() for record in entries if record.get("kind") != SAMPLE_KIND
+    ]
     found = list(
         dict.fromkeys([*recorded, *(name.removesuffix("_status") for name in known if _holds_status(first, name))])
     )

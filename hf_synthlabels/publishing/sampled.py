@@ -18,9 +18,21 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.tables import write_table
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
 
-__all__ = ["Earlier", "Merged", "labelling_sheet", "merge_labels", "sample_rows", "with_provenance", "write_sampled"]
+__all__ = [
+    "SAMPLE_KIND",
+    "Earlier",
+    "Merged",
+    "labelling_sheet",
+    "merge_labels",
+    "sample_rows",
+    "with_provenance",
+    "write_sampled",
+]
 
 Earlier = Literal["random", "none"]
+
+SAMPLE_KIND = "human-sample"
+"""What a record of a sample has where that of a label column has the kind of label."""
 
 ROW = "row"
 """The column of a sheet that says which row of the table each line is."""
@@ -89,6 +101,7 @@ def sample_rows(
     drawn = kept.add_column(PROBABILITY, list(sample.probabilities), feature=_float_type())
     record = {
         "column": PROBABILITY,
+        "kind": SAMPLE_KIND,
         "human": human,
         "llm": llm,
         **sample.record(),
