@@ -5,8 +5,8 @@ All arms learn the same questions with the same encoder, steps and seeds, and ar
 
 - `human`: SQuAD's own answers;
 - `llm`: gpt-3.5-turbo's, projected onto the passage; those that are nowhere are left out and counted;
-- `llm as found`: gpt-3.5-turbo's where they stand letter by letter, and "no answer" where they do not, as the authors
-  trained.
+- `llm as found`: gpt-3.5-turbo's, as the authors read them, where they stand in the passage but for case, and
+  "no answer" where they do not: as the authors trained.
 
     python -m benchmarks.squad_students $HF_SYNTHLABELS_DATA/squad_gpt35 -o runs.jsonl
     python -m benchmarks.squad_students $HF_SYNTHLABELS_DATA/squad_gpt35 -o runs.jsonl --report
@@ -71,14 +71,17 @@ def labelled(rows: list[dict[str, Any]], arm: str) -> Dataset:
 def label_of(row: dict[str, Any], arm: str) -> dict[str, Any] | None:
     if arm == "human":
         return {"text": [row["answer"]], "answer_start": [row["answer_start"]]}
-    said = row["said"]
     if arm == "llm":
+        said = row["said"]
         found = project(row["context"], said, row["question"]) if said else None
         return None if found is None else {"text": [found.span.text], "answer_start": [found.span.start]}
-    if not said:
+    read = row["llm:gpt-3.5-turbo"]
+    if not read:
         return None
-    start = row["context"].find(said)
-    return {"text": [said], "answer_start": [start]} if start >= 0 else {"text": [], "answer_start": []}
+    start = row["context"].lower().find(read.lower())
+    if start < 0:
+        return {"text": [], "answer_start": []}
+    return {"text": [row["context"][start : start + len(read)]], "answer_start": [start]}
 
 
 def run(train: list[dict[str, Any]], test: list[dict[str, Any]], arm: str, seed: int, options: Any) -> dict[str, Any]:
@@ -126,24 +129,24 @@ def report(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
     """Markdown tables: each arm over its seeds, and the arms against the human one on the same rows."""
     passage = np.unique([row["context_id"] for row in rows], return_inverse=True)[1]
     lines = ["| arm | seeds | learnt / left out | exact match | token F1 |", "|---|---|---|---|---|"]
-    scores: dict[str, np.ndarray] = {}
+    scores: dict[str, dict[int, np.ndarray]] = {arm: {} for arm in ARMS}
     teacher = np.array([credits(row, [row["said"]] if row["said"] else None) for row in rows])
     shown = [interval(teacher[:, number], passage) for number in (0, 1)]
     lines.append(f"| gpt-3.5-turbo itself, as it answered | | | {shown[0]} | {shown[1]} |")
     for arm in ARMS:
         own = [one for one in runs if one["arm"] == arm]
-        if not own:
-            continue
-        cells = np.array(
-            [[credits(row, answer) for row, answer in zip(rows, one["answers"], strict=True)] for one in own]
-        )
-        scores[arm] = cells.mean(axis=0)
-        shown = [interval(scores[arm][:, number], passage) for number in (0, 1)]
-        lines.append(f"| {arm} | {len(own)} | {own[0]['rows']} / {own[0]['left_out']} | {shown[0]} | {shown[1]} |")
-    lines += ["", "| against `human`, same rows | exact match | token F1 |", "|---|---|---|"]
+        for one in own:
+            cells = [credits(row, answer) for row, answer in zip(rows, one["answers"], strict=True)]
+            scores[arm][one["seed"]] = np.array(cells)
+        if own:
+            mean = np.mean(list(scores[arm].values()), axis=0)
+            shown = [interval(mean[:, number], passage) for number in (0, 1)]
+            seeds = ", ".join(map(str, sorted(scores[arm])))
+            lines.append(f"| {arm} | {seeds} | {own[0]['rows']} / {own[0]['left_out']} | {shown[0]} | {shown[1]} |")
+    lines += ["", "| against `human`, same rows and seeds | exact match | token F1 |", "|---|---|---|"]
     for arm in ARMS[1:]:
-        if arm in scores and "human" in scores:
-            apart = scores[arm] - scores["human"]
+        if seeds_of_both := scores[arm].keys() & scores["human"].keys():
+            apart = np.mean([scores[arm][seed] - scores["human"][seed] for seed in seeds_of_both], axis=0)
             lines.append(f"| {arm} | {interval(apart[:, 0], passage)} | {interval(apart[:, 1], passage)} |")
     cpu = [one["cpu_s"] for one in runs]
     wall = [one["wall_s"] for one in runs]
