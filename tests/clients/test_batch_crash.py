@@ -51,9 +51,16 @@ def test_kills_one_after_the_other(seed: int) -> None:
 def test_a_run_that_is_killed_while_it_gives_up_what_another_had_begun() -> None:
     # The first dies before it makes a batch; the second when it has deleted the input file, or is about to note it.
     first = undisturbed().index("before POST batches") + 1
-    kills = [crash(first, second) for second in range(26, 33)]
-    assert all(is_clean(one) for one in kills), kills
-    assert {"after DELETE files/ID", "before journal.finish"} <= {one.after for one in kills}
+    # At which step that is depends on how often it looks before.
+    wanted = {"after DELETE files/ID", "before journal.finish"}
+    seen: set[str] = set()
+    for second in range(25, 60):
+        one = crash(first, second)
+        assert is_clean(one), one
+        seen.add(one.after)
+        if wanted <= seen:
+            break
+    assert wanted <= seen
 
 
 @pytest.mark.parametrize("seed", range(10))
