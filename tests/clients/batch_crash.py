@@ -43,7 +43,7 @@ WRITES = ("claim", "advance", "take_over", "observe", "finish", "release")
 class Crash:
     """One kill, and what was found after running again."""
 
-    step: int
+    step: int | str
     after: str
     """The last thing that was done before the kill."""
     complete: bool
@@ -60,7 +60,7 @@ class Crash:
 class Steps:
     """Counts what a process does to the outside, and kills it at one of them."""
 
-    def __init__(self, kill_at: int, pipe: Connection) -> None:
+    def __init__(self, kill_at: int | str, pipe: Connection) -> None:
         self._kill_at = kill_at
         self._pipe = pipe
         self.done: list[str] = []
@@ -72,7 +72,7 @@ class Steps:
     def reach(self, name: str) -> None:
         """One more step; perhaps the last."""
         self.done.append(name)
-        if len(self.done) == self._kill_at:
+        if self._kill_at in (name, len(self.done)):
             self._pipe.send(("killed", self.done))
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -107,7 +107,7 @@ def ask(key: int) -> Request:
     return Request(key, (Message("user", f"text {key}"),))
 
 
-def child(path: str, base_url: str, kill_at: int, pipe: Connection) -> None:
+def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> None:
     """Answer all rows in batches; killed at a step, or told to the end."""
     batch_provider.FIRST_PAUSE_S = 0.01
     told: list[str] = []
@@ -120,7 +120,7 @@ def child(path: str, base_url: str, kill_at: int, pipe: Connection) -> None:
     pipe.send(("done", texts, sum("taken up" in line for line in told), steps.done))
 
 
-def start(path: Path, server: BatchServer, kill_at: int = 0) -> tuple[Any, Connection]:
+def start(path: Path, server: BatchServer, kill_at: int | str = 0) -> tuple[Any, Connection]:
     """Start a child; 0 kills it never."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.clients.batch_crash"])
@@ -167,7 +167,7 @@ def undisturbed() -> list[str]:
         return list(message[3])
 
 
-def crash(*kills: int) -> Crash:
+def crash(*kills: int | str) -> Crash:
     """Kill one run after the other, each at its step, then run to the end."""
     with tempfile.TemporaryDirectory() as folder, flaky_server() as server:
         path = Path(folder) / "responses.sqlite"
