@@ -8,6 +8,8 @@ for _module in ("torch", "transformers", "accelerate"):
     import_extra(_module, "train")
 
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
+from hf_synthlabels.training.cost import RunCost  # noqa: E402
+from hf_synthlabels.training.format_curve import FormatCurve, FormatPoint  # noqa: E402
 from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
 from hf_synthlabels.training.objective import (  # noqa: E402
     Classification,
@@ -50,6 +52,8 @@ __all__ = [
     "Classification",
     "Completion",
     "DataSource",
+    "FormatCurve",
+    "FormatPoint",
     "ForwardCorrection",
     "LabelledRows",
     "LearningRows",
@@ -63,6 +67,7 @@ __all__ = [
     "Prediction",
     "ReviewYield",
     "RowObjective",
+    "RunCost",
     "ScaleRegression",
     "Student",
     "StudentConfig",

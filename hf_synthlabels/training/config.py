@@ -16,6 +16,7 @@ from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.training.cost import check_usd_per_hour
 from hf_synthlabels.training.run_options import RunOptions, check_run_options
 from hf_synthlabels.training.sources.options import SourceOptions, check_source_options
 from hf_synthlabels.training.task_options import TaskOptions, check_task_options
@@ -69,6 +70,10 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
             "strategies 'random' and 'group_by_length'; with False, `train_sampling_strategy` alone decides."
         },
     )
+    usd_per_hour: float | None = field(
+        default=None,
+        metadata={"help": "What the machine costs in an hour: the log and the student's metrics then have `usd`."},
+    )
     output_dir: str | None = field(default="student", metadata={"help": "The folder for the student and checkpoints."})
     save_strategy: Any = field(
         default="no", metadata={"help": "When to write a checkpoint: 'no', 'epoch', 'steps' or 'best'."}
@@ -102,6 +107,7 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
             # processes started side by side each train alone (seen with transformers 5.23, accelerate 1.15).
             self.use_cpu = True
         check_task_options(self)
+        check_usd_per_hour(self)
         check_run_options(self)
         check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
         super().__post_init__()

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from accelerate.state import AcceleratorState
 from datasets import Dataset
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.cost import RunCost, cost_metrics
 from hf_synthlabels.training.lora import save_student
 from hf_synthlabels.training.micro_batches import ROW
 from hf_synthlabels.training.packing import check_causal, check_isolation
@@ -88,7 +89,12 @@ class Student:
 
 
 def train_student(
-    config: StudentConfig, train: Dataset, *, names: Sequence[str] = (), eval: Dataset | None = None
+    config: StudentConfig,
+    train: Dataset,
+    *,
+    names: Sequence[str] = (),
+    eval: Dataset | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> Student:
     """Train a student on the rows that have a label; the same config and rows give the same student.
 
@@ -98,6 +104,7 @@ def train_student(
             those that annotation writes, or a data set that people labelled has.
         names: every label name, in the order of the student's outputs; of kinds that have names.
         eval: rows to compute the evaluation metrics on; those without a label are left out and counted.
+        callbacks: Trainer's, beside those of its reporters; one with an attribute `trainer`, as FormatCurve, gets it.
 
     Raises:
         ConfigError: no model is named, it can not read texts of `max_length` tokens, or `eval_strategy` lacks `eval`.
@@ -117,12 +124,12 @@ def train_student(
     base = load_base(config, task.schema.names, head=task.head)
     rows = task.learnable(train, rows, base.tokenizer)
     tested = None if eval is None or held_out is None else _Tested(eval, held_out)
-    trainer = _trainer(config, base, task, _features(task, train, rows, learning, base), tested, learning)
+    trainer = _trainer(config, base, task, _features(task, train, rows, learning, base), tested, learning, callbacks)
     metrics = _trained(trainer, config, "train")
     if learning is not None and learning.after is not None:
         later = after_config(config)
         last = _named(task.features(train, learning.after, base.tokenizer, training=True), learning.after)
-        trainer = _trainer(later, base, task, last, tested, learning)
+        trainer = _trainer(later, base, task, last, tested, learning, callbacks)
         metrics |= _trained(trainer, later, "human_train")
     if held_out is not None:
         metrics |= _evaluated(trainer, held_out)
@@ -157,6 +164,7 @@ def _trained(trainer: StudentTrainer, config: StudentConfig, name: str) -> dict[
         f"{name}_loss": float(result.training_loss),
         f"{name}_steps": float(result.global_step),
         f"{name}_seconds": float(result.metrics["train_runtime"]),
+        **cost_metrics(trainer.callback_handler.callbacks, name),
         **{f"{name.removesuffix('train')}{key}": value for key, value in best_metrics(config, trainer.state).items()},
     }
 
@@ -189,6 +197,7 @@ def _trainer(
     train: Dataset,
     tested: _Tested | None,
     learning: LearningRows | None,
+    callbacks: Sequence[TrainerCallback],
 ) -> StudentTrainer:
     objective = task.objective
     if learning is not None and learning.transition is not None:
@@ -207,7 +216,12 @@ def _trainer(
         data_collator=task.collator(base.tokenizer),
         compute_metrics=None if tested is None else task.metrics(tested.dataset, tested.rows, base.tokenizer),
         objective=objective,
+        callbacks=list(callbacks),
     )
+    RunCost(config.usd_per_hour).install(trainer)
+    for callback in callbacks:
+        if hasattr(callback, "trainer"):
+            callback.trainer = trainer
     if config.task == "text-generation":
         # As it will train: with a cache, which Trainer turns off, examples do see each other.
         check_causal(trainer.model)

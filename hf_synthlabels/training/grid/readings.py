@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback
+
+from hf_synthlabels.training.randomness import unchanged_randomness
 
 __all__ = ["EpochReadings", "decay_steps"]
 
@@ -53,7 +53,7 @@ class EpochReadings(TrainerCallback):
         """Read the model itself, where its rate does not decay."""
         epoch = round(state.epoch)
         if self._decay is None and epoch in self._epochs:
-            with _unchanged_randomness():
+            with unchanged_randomness():
                 control.should_training_stop |= not self._read(epoch, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -65,7 +65,7 @@ class EpochReadings(TrainerCallback):
         epoch, rest = divmod(state.global_step + steps, per_epoch)
         if rest or epoch not in self._epochs or state.global_step >= state.max_steps:
             return
-        with _unchanged_randomness(), _unchanged(kwargs["model"], kwargs["optimizer"]):
+        with unchanged_randomness(), _unchanged(kwargs["model"], kwargs["optimizer"]):
             self._finish(self.trainer, kwargs["model"], kwargs["optimizer"], per_epoch, steps)
             self.extra_steps += steps
             control.should_training_stop |= not self._read(epoch, epoch * per_epoch)
@@ -97,21 +97,6 @@ def _last_updates(trainer: Trainer, per_epoch: int, steps: int) -> Iterator[list
     for update in range(per_epoch - steps, per_epoch):
         part = batches[update * accumulated : (update + 1) * accumulated]
         yield [loader.collate_fn([loader.dataset[row] for row in rows]) for rows in part]
-
-
-@contextmanager
-def _unchanged_randomness() -> Iterator[None]:
-    """Random states of all libraries, put back afterwards."""
-    plain, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None
-    try:
-        yield
-    finally:
-        random.setstate(plain)
-        np.random.set_state(numbers)
-        torch.set_rng_state(torch_state)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
 
 
 @contextmanager

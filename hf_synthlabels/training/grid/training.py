@@ -26,6 +26,8 @@ from hf_synthlabels.training.trainer import StudentTrainer
 
 __all__ = ["BaseShelf", "run_config", "train_run"]
 
+CPU_EVAL_ROWS = 16
+
 Report = Callable[[Reading], bool]
 """Told each reading as it comes; False ends the run early."""
 
@@ -90,7 +92,11 @@ def run_config(run: GridRun, output_dir: str) -> StudentConfig:
         "output_dir": output_dir,
         "logging_strategy": run.options.get("logging_strategy", "no"),
     }
-    return StudentConfig.from_dict(values, where="grid")
+    config = StudentConfig.from_dict(values, where="grid")
+    if config.device.type == "cpu" and "per_device_eval_batch_size" not in values:
+        # Some hundred rows in batches of 64 are padded a lot, and a CPU gains nothing from large batches.
+        config.per_device_eval_batch_size = CPU_EVAL_ROWS
+    return config
 
 
 def train_run(
@@ -158,8 +164,8 @@ class _Run:
                 trainer.model.save_pretrained(save)
                 self.shelf.tokenizer(self.config).save_pretrained(save)
         steps = int(trainer.state.global_step) + callback.extra_steps
+        # What is left is collected when the next run begins.
         trainer.optimizer = trainer.lr_scheduler = None
-        trainer.accelerator.free_memory()
         return RunResult(
             key=self.key,
             readings=tuple(self.readings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -116,6 +117,11 @@ def _start(slots: Any) -> None:
     if visible:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)]
     _worker = _Worker()
+    # Each training begins with a full collection, which takes a quarter of a second when it walks through the
+    # libraries. They stay as long as this process.
+    import hf_synthlabels.training  # noqa: F401
+
+    gc.freeze()
 
 
 def _gpus(environment: Mapping[str, str]) -> list[str]:

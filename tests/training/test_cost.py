@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from datasets import Dataset
+
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.training import StudentConfig, train_student
+from hf_synthlabels.training.cost import CpuEnergy, GpuEnergy, RunCost, energy_meters
+
+Make = Callable[..., StudentConfig]
+
+
+def counter(folder: Path, name: str, joules: float, whole: float = 100) -> None:
+    place = folder / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "energy_uj").write_text(f"{int(joules * 1e6)}\n")
+    (place / "max_energy_range_uj").write_text(f"{int(whole * 1e6)}\n")
+
+
+def test_packages_are_added_and_their_parts_are_not(tmp_path: Path) -> None:
+    counter(tmp_path, "intel-rapl:0", 10)
+    counter(tmp_path, "intel-rapl:1", 20)
+    counter(tmp_path, "intel-rapl:0:0", 5)
+    meter = CpuEnergy(tmp_path)
+    counter(tmp_path, "intel-rapl:0", 14)
+    counter(tmp_path, "intel-rapl:1", 21)
+    counter(tmp_path, "intel-rapl:0:0", 50)
+    assert meter.joules() == pytest.approx(4 + 1)
+
+
+def test_counter_that_begins_anew_is_gone_on_with(tmp_path: Path) -> None:
+    counter(tmp_path, "intel-rapl:0", 90)
+    meter = CpuEnergy(tmp_path)
+    counter(tmp_path, "intel-rapl:0", 5)
+    # 10 to the end of the round, then 5.
+    assert meter.joules() == pytest.approx(15)
+    assert meter.joules() == pytest.approx(15)
+
+
+def test_machine_without_counters_says_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        CpuEnergy(tmp_path)
+    assert RunCost(None, []).so_far() == {}
+
+
+def test_gpus_count_in_millijoules() -> None:
+    used = {0: 1000, 1: 2500}
+    nvml = SimpleNamespace(
+        nvmlDeviceGetHandleByIndex=lambda number: number, nvmlDeviceGetTotalEnergyConsumption=lambda gpu: used[gpu]
+    )
+    meter = GpuEnergy(nvml, 2)
+    assert meter.joules() == pytest.approx(3.5)
+    used[1] += 4000
+    assert meter.joules() == pytest.approx(7.5)
+
+
+class Steady:
+    """3.6 kJ each time that it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def joules(self) -> float:
+        self.asked += 1
+        return 3600.0 * self.asked
+
+
+def test_energy_is_in_kilowatt_hours_and_counts_from_the_begin() -> None:
+    cost = RunCost(None, [Steady()])
+    # One step of the meter, 3.6 kJ of 3.6 MJ.
+    assert cost.so_far() == pytest.approx({"energy_kwh": 0.001})
+
+
+def test_money_of_a_run_is_logged_and_among_the_metrics(config: Make, toy: Callable[..., Dataset]) -> None:
+    student = train_student(config(usd_per_hour=3600.0, logging_steps=2), toy(64), names=["film", "sport"])
+    # A dollar a second.
+    assert student.metrics["train_usd"] == pytest.approx(student.metrics["train_seconds"], rel=0.5)
+    logged = [entry for entry in student.trainer.state.log_history if "loss" in entry]
+    money = [entry["usd"] for entry in logged]
+    assert len(money) > 2
+    assert money == sorted(money)
+    if not energy_meters():
+        assert "train_energy_kwh" not in student.metrics
+
+
+def test_without_a_price_there_is_no_money(config: Make, toy: Callable[..., Dataset]) -> None:
+    student = train_student(config(max_steps=1), toy(32), names=["film", "sport"])
+    assert "train_usd" not in student.metrics
+
+
+def test_price_below_zero_is_told(config: Make) -> None:
+    with pytest.raises(ConfigError, match=r"`usd_per_hour` is -1"):
+        config(usd_per_hour=-1.0)
+
+
+def test_tensorboard_gets_loss_and_money(config: Make, toy: Callable[..., Dataset], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="reads TensorBoard's files")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = tmp_path / "board"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TENSORBOARD_LOGGING_DIR", str(folder))
+        train_student(
+            config(report_to="tensorboard", logging_steps=1, max_steps=3, usd_per_hour=1.0),
+            toy(48),
+            names=["film", "sport"],
+        )
+    files = list(folder.rglob("events.out.tfevents.*"))
+    assert files
+    board = EventAccumulator(str(files[0].parent))
+    board.Reload()
+    assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3]
+    # The last one stands with the training's mean loss.
+    assert [event.step for event in board.Scalars("train/usd")] == [1, 2, 3, 3]
