@@ -51,6 +51,7 @@ TARGETS = {"dynamic": 2.0, "loop": 0.9}
 SHORT = ("tweet", "sentence")
 PARITY_SEEDS = 5
 PARITY_ROWS = 128
+SETFIT_SEEDS = 2
 BATCH = 16
 
 
@@ -164,7 +165,7 @@ def _parity() -> str:
     from hf_synthlabels.statistics import compare_arms, seed_scores
 
     arms = ["ours", "dynamic", "loop", *(["setfit"] if find_spec("setfit") else [])]
-    turns = [(arm, seed) for seed in range(PARITY_SEEDS) for arm in arms]
+    turns = [(arm, seed) for seed in range(PARITY_SEEDS) for arm in arms if arm != "setfit" or seed < SETFIT_SEEDS]
     asked = {"encoder": "minilm", "law": "titles", "rows": PARITY_ROWS, "epochs": 3, "rate": 2e-4}
     found = _measured({**asked, "arms": [arm for arm, _ in turns], "seeds": [seed for _, seed in turns]})
     truth = np.array(found["ours"][0].truth)

@@ -276,3 +276,20 @@ def test_a_killed_grid_goes_on_where_it_was(grid_file: Make, toy: Callable[..., 
 def test_a_run_that_can_not_be_trained_is_one_line(grid_file: Make, grid_data: TrainingData, tmp_path: Path) -> None:
     with pytest.raises(SynthLabelsError, match="`model` is 'nosuch'"):
         run_grid(grid_file(student={"model": "nosuch"}), tmp_path, data=grid_data)
+
+
+@pytest.mark.parametrize("arguments", [[], ["student.yaml", "--grid", "grid.yaml"]])
+def test_command_takes_a_student_or_a_grid(arguments: list[str]) -> None:
+    from typer.testing import CliRunner
+
+    from hf_synthlabels.cli import app
+
+    found = CliRunner().invoke(app, ["train", *arguments])
+    assert isinstance(found.exception, ConfigError)
+    assert "takes a student file, or `--grid` and a grid file" in str(found.exception)
+
+
+def test_packaged_grid_is_valid() -> None:
+    file = GridFile.from_yaml(ROOT / "configs" / "grids" / "minilm.yaml")
+    # 2 sources, 3 rates, 2 batch sizes, 3 seeds, as its comment says; each tells of 4 epoch counts.
+    assert len(list(grid_runs(file))) == 36

@@ -1,0 +1,102 @@
+"""StudyRuns: what every cell of a study answered, by task; the questions of the report are asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hf_synthlabels.labels import Kind
+
+__all__ = ["CellName", "CellRun", "StudyRuns", "TaskRuns"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CellName:
+    """Where a cell stands in the grid of a study."""
+
+    task: str
+    source: str
+    """`human`, the name of a teacher, `random` (the control: human labels dealt out anew), or a mixture's name."""
+    size: int | None
+    """Training rows; None: all that there are."""
+    prompt: str
+    """The way the teacher was asked; `-` where the labels are not a teacher's."""
+    student: str
+    strategy: str
+    """How the student learnt: `plain`, or a name among the strategies, such as `llm_then_human`."""
+    n_human: int
+    """Human-labelled rows that a strategy saw beside the source's; 0 where there were none."""
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """What came out of one cell."""
+
+    cell: CellName
+    answers: tuple[Any, ...]
+    """For each test row the student's answer as the kind's label value: a code, codes, a number, spans, a text; None
+    where it gave none that the schema knows (only generating students can)."""
+    epochs: tuple[tuple[float, tuple[Any, ...]], ...] = ()
+    """Answers after earlier epochs, where they were read; the last one is `answers`."""
+    steps: int = 0
+    rows: int = 0
+    """Labelled rows that it was trained on."""
+    train_s: float = 0.0
+    predict_s: float = 0.0
+    """For all test rows."""
+    energy_wh: float | None = None
+    forgetting: Mapping[str, float] | None = None
+    """Scores on rows of the base mix, `before` and `after`, where the study has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRuns:
+    """The test rows of a task, what is known of its teachers, and its cells."""
+
+    name: str
+    kind: Kind
+    names: tuple[str, ...]
+    truth: tuple[Any, ...]
+    """Human labels of the test rows."""
+    inputs: tuple[str, ...]
+    """The text of each test row, cut at 1,000 characters: for lengths and examples."""
+    teachers: Mapping[str, tuple[Any, ...]]
+    """By `source` or `source/prompt`: the teacher's own labels of the test rows, None where it gave none."""
+    train_truth: tuple[Any, ...]
+    """Human labels of the training rows, None where there is none."""
+    train_labels: Mapping[str, tuple[Any, ...]]
+    """By `source` or `source/prompt`: the labels of the training rows."""
+    confidence: Mapping[str, tuple[float | None, ...]]
+    """Share of draws, or of several models, that gave the label of a training row, by source; may be empty."""
+    usd_per_row: Mapping[str, float | None]
+    """What one label costs, by source (`human` too); None is unknown."""
+    s_per_row: Mapping[str, float | None]
+    cells: tuple[CellRun, ...]
+
+    def select(self, wanted: Callable[[CellName], bool]) -> tuple[CellRun, ...]:
+        """The cells whose name is wanted, in order of their names."""
+        return tuple(sorted((run for run in self.cells if wanted(run.cell)), key=lambda run: _order(run.cell)))
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRuns:
+    """All tasks of a study; equal studies give equal runs, whatever was interrupted."""
+
+    name: str
+    tasks: tuple[TaskRuns, ...]
+    margin: float
+    """The loss of score that counts as none, for non-inferiority, in points of the score."""
+    level: float
+    resamples: int
+    seeds: tuple[int, ...]
+    references: Sequence[Mapping[str, Any]] = ()
+    """Numbers from elsewhere: what, value, source."""
+    facts: Mapping[str, Any] | None = None
+    """Machine, versions, minutes, configuration."""
+
+
+def _order(cell: CellName) -> tuple[Any, ...]:
+    size = float("inf") if cell.size is None else cell.size
+    return (cell.task, cell.source, cell.prompt, cell.student, cell.strategy, size, cell.n_human, cell.seed)
