@@ -11,12 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, sample_cli
+from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, sample_cli, study_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
+from hf_synthlabels.help_cli import VerbsByPurpose
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
+    cls=VerbsByPurpose,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -188,7 +190,8 @@ def train(
 ) -> None:
     """Train a student on label columns, or a grid of them. On several GPUs: accelerate launch train.py CONFIG.
 
-    A grid that was stopped does what is missing when it is started again.
+    A grid that was stopped does what is missing when it is started again. `push_to_hub: true` in the student's options
+    publishes the finished student, with a card.
 
     Example: hf-synthlabels train configs/students/minilm.yaml --data labelled.jsonl
     Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labelled.jsonl -o grid
@@ -199,17 +202,20 @@ def train(
         _train_grid(grid, data, output)
         return
     from hf_synthlabels.annotation import provenance
-    from hf_synthlabels.publishing import save_student_facts
+    from hf_synthlabels.publishing import StudentPublisher, save_student_facts
     from hf_synthlabels.training import StudentFile, train_student
 
     file = StudentFile.from_yaml(str(config), data=data)
     rows = file.data.load(file.student)
-    student = train_student(file.student, rows.train, names=rows.names, eval=rows.test)
+    records = provenance(rows.train)
+    publisher = StudentPublisher.of_file(file, records)
+    student = train_student(file.student, rows.train, names=rows.names, eval=rows.test, publish=publisher)
     folder = file.student.output_dir or "student"
     student.save(folder)
     # What its card will need, if it is ever published.
-    save_student_facts(student, Path(folder), provenance(rows.train))
-    print(json.dumps({**student.metrics, "folder": folder}, indent=2))
+    save_student_facts(student, Path(folder), records)
+    hub = {} if publisher is None or publisher.pushed is None else {"hub": publisher.pushed.url}
+    print(json.dumps({**student.metrics, "folder": folder, **hub}, indent=2))
 
 
 def _train_grid(path: Path, data: str | None, output: Path) -> None:
@@ -225,50 +231,7 @@ def _train_grid(path: Path, data: str | None, output: Path) -> None:
     print(f"written: {output / 'grid.json'}")
 
 
-@app.command()
-def study(
-    config: Annotated[Path, typer.Argument(help="A study file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder for the journal and the report.")],
-) -> None:
-    """Train a student on human and on LLM labels, test both on the same human-labelled rows, and report.
-
-    A study file with `annotators` compares ways to ask, or teachers, on human-labelled rows instead; one with
-    `strategies` ways to learn from many LLM labels and a few human ones.
-    Started again after an interruption, it does only what is missing.
-
-    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
-    """
-    from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import (
-        AnnotatorStudy,
-        StrategyStudy,
-        compare_annotators,
-        read_study,
-        run_strategies,
-        run_study,
-    )
-
-    asked = read_study(config)
-    if isinstance(asked, StrategyStudy):
-        learnt = run_strategies(asked, output, progress=_tell)
-        print(learnt)
-        output.mkdir(parents=True, exist_ok=True)
-        for name, text in (("strategies.json", learnt.to_json()), ("strategies.md", learnt.to_markdown() + "\n")):
-            (output / name).write_text(text, encoding="utf-8")
-            print(f"written: {output / name}")
-        return
-    if isinstance(asked, AnnotatorStudy):
-        compared = compare_annotators(asked, progress=_tell)
-        print(compared)
-        output.mkdir(parents=True, exist_ok=True)
-        file = output / "annotators.json"
-        file.write_text(compared.to_json(), encoding="utf-8")
-        print(f"written: {file}")
-        return
-    result = run_study(asked, output, progress=_tell)
-    print(result)
-    for file in write_report(result, output):
-        print(f"written: {file}")
+app.command()(study_cli.study)
 
 
 @app.command()

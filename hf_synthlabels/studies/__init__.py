@@ -4,10 +4,13 @@ from hf_synthlabels.studies.annotators import AnnotatorReport, AnnotatorResult, 
 from hf_synthlabels.studies.comparison import compare, run_study
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
 from hf_synthlabels.studies.rows import validation_sample
+from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
+from hf_synthlabels.studies.runs_file import read_runs, write_runs
 from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Strategy, StrategyRows, compare_strategies
 from hf_synthlabels.studies.strategy_report import StrategyArm, StrategyReport
 from hf_synthlabels.studies.strategy_study import StrategyStudy, read_study, run_strategies
 from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study
+from hf_synthlabels.studies.sweep import PlannedCell, SweepStudy, plan_sweep, run_sweep, summary_table
 
 __all__ = [
     "BASELINES",
@@ -17,7 +20,10 @@ __all__ = [
     "AnnotatorResult",
     "AnnotatorStudy",
     "Arm",
+    "CellName",
+    "CellRun",
     "ClassScores",
+    "PlannedCell",
     "Reference",
     "RowSelection",
     "Strategy",
@@ -27,11 +33,19 @@ __all__ = [
     "StrategyStudy",
     "Study",
     "StudyReport",
+    "StudyRuns",
+    "SweepStudy",
+    "TaskRuns",
     "compare",
     "compare_annotators",
     "compare_strategies",
+    "plan_sweep",
+    "read_runs",
     "read_study",
     "run_strategies",
     "run_study",
+    "run_sweep",
+    "summary_table",
     "validation_sample",
+    "write_runs",
 ]

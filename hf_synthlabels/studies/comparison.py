@@ -27,7 +27,7 @@ from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, sel
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.study import Study
 
-__all__ = ["compare", "run_study"]
+__all__ = ["compare", "run_study", "study_environment"]
 
 MOST_EPOCHS = 20
 """A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
@@ -123,7 +123,7 @@ def compare(
         student=dict(study.student),
         provenance=record,
         references=tuple(reference.model_dump() for reference in study.references),
-        environment=_environment(time.monotonic() - began),
+        environment=study_environment(time.monotonic() - began),
     )
 
 
@@ -222,7 +222,8 @@ def _shared_texts(train: Dataset, test: Dataset, columns: Sequence[str]) -> int:
     return sum(text in seen for text in zip(*(test[column][:] for column in columns), strict=True))
 
 
-def _environment(seconds: float) -> dict[str, Any]:
+def study_environment(seconds: float) -> dict[str, Any]:
+    """Machine, versions, date and minutes, for a report."""
     packages = ("hf-synthlabels", "datasets", "torch", "transformers")
     return {
         "minutes": round(seconds / 60, 2),

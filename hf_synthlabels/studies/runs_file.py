@@ -1,0 +1,66 @@
+"""A study's runs as a JSON file, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.errors import StudyError
+from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
+
+__all__ = ["read_runs", "write_runs"]
+
+
+def write_runs(runs: StudyRuns, path: str | Path) -> None:
+    """Write a study's runs; equal runs give equal files."""
+    file = Path(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    scratch = file.with_name(f".{file.name}")
+    scratch.write_text(json.dumps(asdict(runs), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    scratch.replace(file)
+
+
+def read_runs(path: str | Path) -> StudyRuns:
+    """Read what `write_runs` wrote.
+
+    Raises:
+        StudyError: the file can not be read, or is something else.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        tasks = tuple(_task(task) for task in content["tasks"])
+        return StudyRuns(
+            **{**content, "tasks": tasks, "seeds": tuple(content["seeds"]), "references": tuple(content["references"])}
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StudyError(
+            f"`runs` {str(path)!r} are not the runs.json of a study ({type(error).__name__}: {error}). Run the study "
+            "again."
+        ) from None
+
+
+def _task(content: Mapping[str, Any]) -> TaskRuns:
+    columns = ("names", "truth", "inputs", "train_truth")
+    by_source = ("teachers", "train_labels", "confidence")
+    return TaskRuns(
+        **{
+            **content,
+            **{name: tuple(content[name]) for name in columns},
+            **{name: {source: tuple(values) for source, values in content[name].items()} for name in by_source},
+            "cells": tuple(_cell(cell) for cell in content["cells"]),
+        }
+    )
+
+
+def _cell(content: Mapping[str, Any]) -> CellRun:
+    return CellRun(
+        **{
+            **content,
+            "cell": CellName(**content["cell"]),
+            "answers": tuple(content["answers"]),
+            "epochs": tuple((epoch, tuple(answers)) for epoch, answers in content["epochs"]),
+        }
+    )

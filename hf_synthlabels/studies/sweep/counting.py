@@ -1,0 +1,149 @@
+"""The cheap bound: words are counted (TF-IDF), and a logistic regression learns from the counts."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
+
+__all__ = ["count_words"]
+
+STRENGTHS = (1.0, 10.0, 100.0)
+"""Inverse strengths of regularisation that are tried."""
+
+FOLDS = 5
+MOST_ITERATIONS = 300
+
+
+def count_words(job: Job, tables: Tables) -> Outcome:
+    """Learn from words and pairs of words; how strongly it is held back is chosen by cross-validation on its own rows.
+
+    Raises:
+        DataError: all labels are the same.
+        MissingExtraError: scikit-learn is not installed.
+    """
+    import_extra("sklearn", "train")
+    kept = [place for place, label in enumerate(job.labels) if label is not None]
+    if not kept:
+        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Give a larger size.")
+    train = tables.pool.select([job.rows[place] for place in kept])
+    labels = [job.labels[place] for place in kept]
+    texts, asked = (_texts(rows, job.columns) for rows in (train, tables.test))
+    began = time.perf_counter()
+    several = job.schema.kind == "multi-label"
+    n_names = len(job.schema.names)
+    target = _indicators(labels, n_names) if several else np.array(labels, dtype=np.int64)
+    if len(np.unique(target, axis=0)) < 2:
+        raise DataError(f"`size` gives {len(labels)} rows of one label only. Give a larger size.")
+    strength = _chosen(texts, target, job.cell.seed)
+    counter = _counter(texts)
+    fitted = _fit(_regression(target), counter(texts), target, strength)
+    trained = time.perf_counter()
+    answers = tuple(_answers(fitted, counter(asked)))
+    ended = time.perf_counter()
+    return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=trained - began, predict_s=ended - trained)
+
+
+class _Counter:
+    """Counts of words and pairs of words in each text column, side by side."""
+
+    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        # A token of one character is a word too, as in Chinese.
+        self._columns = [
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit(column)
+            for column in texts
+        ]
+
+    def __call__(self, texts: Sequence[Sequence[str]]) -> Any:
+        from scipy.sparse import hstack
+
+        return hstack([one.transform(column) for one, column in zip(self._columns, texts, strict=True)], format="csr")
+
+
+def _counter(texts: Sequence[Sequence[str]]) -> _Counter:
+    try:
+        return _Counter(texts)
+    except ValueError as error:
+        raise DataError(f"`text` has no word in any of {len(texts[0])} rows: {error}. Give other rows.") from None
+
+
+def _regression(target: NDArray[Any]) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    # Each strength begins where the one before it ended. What separates the rows is found long before the last digit.
+    regression: Any = LogisticRegression(max_iter=MOST_ITERATIONS, tol=1e-3, warm_start=True)
+    return OneVsRestClassifier(regression) if target.ndim > 1 else regression
+
+
+def _fit(regression: Any, counts: Any, target: NDArray[Any], strength: float) -> Any:
+    regression.set_params(**{"estimator__C" if target.ndim > 1 else "C": strength})
+    with warnings.catch_warnings():
+        # A name that no row or every row has, and a fit that could still be nearer, are no surprise here.
+        warnings.simplefilter("ignore", UserWarning)
+        return regression.fit(counts, target)
+
+
+def _answers(regression: Any, counts: Any) -> list[Any]:
+    """A code of each row, or the codes of several names."""
+    found = np.asarray(regression.predict(counts))
+    if found.ndim > 1:
+        return [np.flatnonzero(row).tolist() for row in found]
+    return [int(code) for code in found]
+
+
+def _chosen(texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
+    """The strength with the most right labels on rows that were held out, the strongest regularisation of equals."""
+    right = np.zeros(len(STRENGTHS))
+    for train, held in _folds(target, seed):
+        counter = _counter([[column[row] for row in train] for column in texts])
+        counts, asked = (counter([[column[row] for row in rows] for column in texts]) for rows in (train, held))
+        regression = _regression(target)
+        for place, strength in enumerate(STRENGTHS):
+            said = _answers(_fit(regression, counts, target[train], strength), asked)
+            right[place] += _right(said, target[held])
+    return STRENGTHS[int(np.argmax(right))]
+
+
+def _folds(target: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Folds in which every training part has two labels at least; none where the rows are too few."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    n_folds = min(FOLDS, len(target))
+    if n_folds < 2:
+        return []
+    with warnings.catch_warnings():
+        # A label of fewer rows than folds is in some of them only.
+        warnings.simplefilter("ignore", UserWarning)
+        maker: Any = KFold if target.ndim > 1 else StratifiedKFold
+        if target.ndim == 1 and np.bincount(target).max() < n_folds:
+            maker = KFold
+        parts = list(maker(n_folds, shuffle=True, random_state=seed % 2**32).split(np.zeros(len(target)), target))
+    return [(train, held) for train, held in parts if len(np.unique(target[train], axis=0)) > 1]
+
+
+def _right(said: list[Any], truth: NDArray[Any]) -> float:
+    if truth.ndim > 1:
+        return float((_indicators(said, truth.shape[1]) == truth).mean(axis=1).sum())
+    return float((np.array(said) == truth).sum())
+
+
+def _indicators(labels: Sequence[Sequence[int]], n_names: int) -> NDArray[np.int64]:
+    found = np.zeros((len(labels), n_names), dtype=np.int64)
+    for row, codes in enumerate(labels):
+        found[row, list(codes)] = 1
+    return found
+
+
+def _texts(rows: Dataset, columns: Sequence[str]) -> list[list[str]]:
+    return [["" if text is None else str(text) for text in rows[column][:]] for column in columns]

@@ -1,0 +1,61 @@
+"""How long a study still takes, from what its cells took so far."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+
+from hf_synthlabels.studies.runs import CellName
+from hf_synthlabels.studies.sweep.job import Job, Outcome
+
+__all__ = ["TimeLeft", "named"]
+
+
+class TimeLeft:
+    """The time that the missing cells will take: of each kind of student by the rows that it learns from and answers.
+
+    It is a guess: a kind that no cell has been seen of counts as the mean of those that were.
+    """
+
+    def __init__(self, jobs: Sequence[Job], workers: int) -> None:
+        self._began = time.monotonic()
+        self._left = {job.key: (self._kind(job.cell), job.nominal + 1) for job in jobs}
+        self._spent: dict[str, float] = defaultdict(float)
+        self._rows: dict[str, int] = defaultdict(int)
+        self._workers = max(1, min(workers, len(jobs)))
+        self._busy = 0.0
+
+    def finished(self, outcome: Outcome) -> None:
+        """Count a cell."""
+        kind, rows = self._left.pop(outcome.key)
+        now = time.monotonic()
+        # Loading and evaluating count too: what passed since the last one, of all processes.
+        passed = (now - self._began) * self._workers - self._busy
+        self._busy += passed
+        self._spent[kind] += passed
+        self._rows[kind] += rows
+
+    def seconds(self) -> float:
+        """That are left."""
+        total = sum(self._spent.values()) / max(1, sum(self._rows.values()))
+        rates = {kind: self._spent[kind] / self._rows[kind] for kind in self._rows}
+        return sum(rates.get(kind, total) * rows for kind, rows in self._left.values()) / self._workers
+
+    def __str__(self) -> str:
+        seconds = round(self.seconds())
+        if seconds < 60:
+            return f"{seconds} s"
+        return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"
+
+    @staticmethod
+    def _kind(cell: CellName) -> str:
+        return f"{cell.task}/{cell.student}"
+
+
+def named(cell: CellName) -> str:
+    """A cell in words."""
+    size = "all rows" if cell.size is None else f"{cell.size:,} rows"
+    parts = [cell.task, cell.source, "" if cell.prompt == "-" else cell.prompt, size, cell.student]
+    parts += [] if cell.strategy == "plain" else [f"{cell.strategy} with {cell.n_human} human"]
+    return ", ".join([part for part in parts if part] + [f"seed {cell.seed}"])

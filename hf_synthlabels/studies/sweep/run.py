@@ -1,0 +1,282 @@
+"""run_sweep: train the cells of a study that its journal does not have, and hand over what all of them answered."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.errors import SynthLabelsError
+from hf_synthlabels.studies.comparison import study_environment
+from hf_synthlabels.studies.journal import CellFiles, cell_key
+from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns
+from hf_synthlabels.studies.runs_file import write_runs
+from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
+from hf_synthlabels.studies.sweep.job import Job, Outcome
+from hf_synthlabels.studies.sweep.progress import TimeLeft, named
+from hf_synthlabels.studies.sweep.task import StudyTask, open_task
+from hf_synthlabels.studies.sweep.workers import work_off_jobs
+
+__all__ = ["JobEngine", "PlannedCell", "plan_sweep", "run_sweep"]
+
+Progress = Callable[[str], None]
+JobEngine = Callable[[Sequence[Job], int], Iterable[Outcome]]
+"""Trains jobs and yields their outcomes, which are in the journal by then; `work_off_jobs` is that of one machine."""
+
+INDEX = "cells.json"
+"""By what a study file says of a cell, the key under which the journal has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A cell of a study, and whether it is there already."""
+
+    cell: CellName
+    done: bool
+
+
+def run_sweep(
+    study: SweepStudy, folder: Path, *, progress: Progress | None = None, engine: JobEngine = work_off_jobs
+) -> StudyRuns:
+    """Train every cell that the journal does not have; `runs.json` in the folder is what comes out.
+
+    Cells are known by a hash of all that can change their answers, so a study that was interrupted, or whose file
+    has grown, does what is missing.
+
+    Args:
+        study: its axes.
+        folder: for journal, tables and `runs.json`.
+        progress: told each finished cell in a line.
+        engine: who trains.
+
+    Raises:
+        StudyError: the study file contradicts itself.
+        DataError: rows of a task can not be used.
+        TrainingError: a worker died; what had finished is kept.
+        SynthLabelsError: a teacher can not be asked.
+    """
+    began = time.monotonic()
+    tell = progress or _silent
+    tasks = [open_task(study, name, folder, tell) for name in study.tasks]
+    work = _Work(study, folder, CellFiles(folder), tell)
+    for task in tasks:
+        work.take(task)
+    work.train(engine)
+    runs = StudyRuns(
+        name=study.name,
+        tasks=tuple(_task_runs(study, task, work.outcomes) for task in tasks),
+        margin=study.margin,
+        level=study.level,
+        resamples=study.resamples,
+        seeds=tuple(study.seeds),
+        references=tuple(reference.model_dump() for reference in study.references),
+        facts=_facts(study, tasks, work, time.monotonic() - began),
+    )
+    write_runs(runs, folder / "runs.json")
+    return runs
+
+
+def plan_sweep(study: SweepStudy, folder: Path | None = None) -> list[PlannedCell]:
+    """The cells of a study, and which of them an earlier run has left in the folder; trains and asks nothing.
+
+    Raises:
+        SynthLabelsError: as `run_sweep` says of files and rows.
+    """
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
+        tasks = [open_task(study, name, Path(scratch), _silent) for name in study.tasks]
+        files, index = CellFiles(folder), {} if folder is None else _index(folder)
+        there = files.keys()
+        return [
+            PlannedCell(cell, study.learner(cell.student) == "teacher" or index.get(_named(task, cell)) in there)
+            for task in tasks
+            for cell in task.cells
+        ]
+
+
+@dataclass(slots=True)
+class _Work:
+    """What is to be done, and what came of it."""
+
+    study: SweepStudy
+    folder: Path
+    journal: CellFiles
+    tell: Progress
+    outcomes: dict[CellName, Outcome] = field(default_factory=dict)
+    missing: dict[str, list[Job]] = field(default_factory=dict)
+    """By key: cells may be the same training, as all sources are without a row."""
+    index: dict[str, str] = field(default_factory=dict)
+    before: int = 0
+
+    def take(self, task: StudyTask) -> None:
+        """Look up a task's cells, and queue what is not there."""
+        for cell in task.cells:
+            try:
+                if self.study.learner(cell.student) == "teacher":
+                    self.outcomes[cell] = task.teacher(cell)
+                    continue
+                job = task.job(cell)
+            except SynthLabelsError as error:
+                if not _of_the_cell(error):
+                    raise
+                self.outcomes[cell] = Outcome("", cell, failed=str(error))
+                continue
+            self.index[_named(task, cell)] = job.key
+            known = _read(self.journal, job)
+            if known is None:
+                self.missing.setdefault(job.key, []).append(job)
+            else:
+                self.outcomes[cell] = known
+                self.before += 1
+
+    def train(self, engine: JobEngine) -> None:
+        """Train what is missing, cells of one seed before those of the next."""
+        _keep_index(self.folder, self.index)
+        n_missing = sum(map(len, self.missing.values()))
+        total = n_missing + self.before
+        if self.before:
+            self.tell(f"{self.before:,} of {total:,} cells were there before")
+        places = {seed: place for place, seed in enumerate(self.study.seeds)}
+        queue = sorted((jobs[0] for jobs in self.missing.values()), key=lambda job: places[job.cell.seed])
+        clock = TimeLeft(queue, self.study.workers)
+        done = self.before
+        for outcome in engine(queue, self.study.workers):
+            for job in self.missing[outcome.key]:
+                self.outcomes[job.cell] = replace(outcome, cell=job.cell)
+                done += 1
+            clock.finished(outcome)
+            failed = "" if outcome.failed is None else f" FAILED: {outcome.failed}"
+            self.tell(f"{done:,} of {total:,} cells, {clock} left: {named(outcome.cell)}{failed}")
+
+
+def _of_the_cell(error: SynthLabelsError) -> bool:
+    """Whether an error says something of one cell, and not of the teacher or the file."""
+    from hf_synthlabels.errors import DataError
+
+    return isinstance(error, DataError)
+
+
+def _read(journal: CellFiles, job: Job) -> Outcome | None:
+    content = journal.read(job.key)
+    if content is None:
+        return None
+    try:
+        return Outcome.from_dict(content, job.cell)
+    except (KeyError, TypeError):
+        # Of another version, or spoilt: it is trained anew.
+        return None
+
+
+def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, Outcome]) -> TaskRuns:
+    found = [outcomes[cell] for cell in task.cells if outcomes[cell].failed is None]
+    bases = {
+        (one.cell.student, one.cell.seed): one.base_score
+        for one in found
+        if one.cell.size == 0 and one.base_score is not None
+    }
+    teachers, labels, confidence, usd, seconds = {}, {}, {}, {}, {}
+    for source, prompt in _labelled(study, task):
+        name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
+        train, test = task.book.labels(source, prompt), task.test_book.labels(source, prompt)
+        labels[name], teachers[name] = train.values, test.values
+        if train.confidence is not None:
+            confidence[name] = train.confidence
+        usd[name], seconds[name] = train.usd, train.seconds
+    human = study.costs.get("human")
+    usd["human"], seconds["human"] = (None, None) if human is None else (human.usd, human.s)
+    return TaskRuns(
+        name=task.name,
+        kind=task.schema.kind,
+        names=tuple(task.schema.names),
+        truth=task.truth.truth,
+        inputs=task.inputs(),
+        teachers=teachers,
+        train_truth=task.human.labels,
+        train_labels=labels,
+        confidence=confidence,
+        usd_per_row=usd,
+        s_per_row=seconds,
+        cells=tuple(one.run(_forgetting(one, bases)) for one in found),
+    )
+
+
+def _labelled(study: SweepStudy, task: StudyTask) -> list[tuple[str, str]]:
+    """The sources that label rows by themselves, with every prompt, of which some cell is left."""
+    used = {(cell.source, cell.prompt) for cell in task.cells}
+    found = []
+    for source, keys in study.sources_of(task.name).items():
+        if keys.is_teacher or keys.votes is not None:
+            found += [(source, prompt) for prompt in study.prompts or (NO_PROMPT,) if (source, prompt) in used]
+    return found
+
+
+def _forgetting(one: Outcome, bases: Mapping[tuple[str, int], float | None]) -> Mapping[str, float] | None:
+    before = bases.get((one.cell.student, one.cell.seed))
+    return None if before is None or one.base_score is None else {"before": before, "after": one.base_score}
+
+
+def _facts(study: SweepStudy, tasks: Sequence[StudyTask], work: _Work, seconds: float) -> dict[str, Any]:
+    failed = [one for task in tasks for cell in task.cells if (one := work.outcomes[cell]).failed is not None]
+    trained = {one.key: one.train_s + one.predict_s for one in work.outcomes.values() if one.key}
+    return {
+        **study_environment(seconds),
+        "cell_minutes": round(sum(trained.values()) / 60, 2),
+        "cells": len(work.outcomes),
+        "failed": [{**asdict(one.cell), "why": one.failed} for one in failed],
+        "tasks": {
+            task.name: {
+                "train": len(task.parts.train),
+                "train_used": len(task.pool),
+                "train_human": task.counts.get("human", sum(label is not None for label in task.human.labels)),
+                "validation": 0 if task.parts.validation is None else len(task.parts.validation),
+                "test": len(task.parts.test),
+                "held_back_without_label": task.parts.n_unlabelled,
+                "shared_texts": task.parts.n_shared,
+                "recipe": task.recipe.name,
+                "source": task.recipe.source.homepage,
+            }
+            for task in tasks
+        },
+        "study": study.model_dump(mode="json"),
+    }
+
+
+def _named(task: StudyTask, cell: CellName) -> str:
+    """A hash of what the study file says of a cell; it is known before any label is."""
+    study = task.study
+    return cell_key(
+        {
+            "cell": asdict(cell),
+            "task": study.tasks[task.name].model_dump(mode="json"),
+            "source": {name: keys.model_dump(mode="json") for name, keys in study.sources_of(task.name).items()},
+            "prompt": study.prompts.get(cell.prompt),
+            "student": study.students[cell.student],
+            "recipe": task.recipe.fingerprint(),
+            "tables": task.place.name,
+            "epochs_read": study.epochs_read,
+            "threads": study.threads,
+        }
+    )
+
+
+def _index(folder: Path) -> dict[str, str]:
+    try:
+        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _keep_index(folder: Path, index: Mapping[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".{INDEX}"
+    scratch.write_text(json.dumps({**_index(folder), **index}), encoding="utf-8")
+    scratch.replace(folder / INDEX)
+
+
+def _silent(line: str) -> None:
+    """Progress for nobody."""

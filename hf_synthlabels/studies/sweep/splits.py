@@ -1,0 +1,136 @@
+"""The rows of a task: which train, which test, which validate, and in which order a seed takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.studies.rows import select_rows
+from hf_synthlabels.studies.sweep.file import Part, TaskKeys
+from hf_synthlabels.studies.sweep.values import human_values
+
+__all__ = ["Parts", "split_rows", "training_order"]
+
+Places = NDArray[np.int64]
+TRAIN, TEST, VALIDATION = "train", "test", "validation"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The rows of a task in three parts that share none."""
+
+    train: Dataset
+    test: Dataset
+    validation: Dataset | None
+    n_unlabelled: int
+    """Rows that were to be tested on and have no human label; they are left out."""
+    n_shared: int
+    """Training rows whose text stands among the test or validation rows too."""
+
+
+def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, Dataset], seed: int) -> Parts:
+    """The three parts, drawn with a seed where numbers of rows are given.
+
+    Test rows are chosen first, validation rows among what is left, and training rows are the rest of their selection.
+
+    Raises:
+        DataError: a selection fits no row, or too few rows are left.
+    """
+    where = f"tasks.{task}"
+    known = _Known(recipe, splits)
+    test, n_unlabelled = known.drawn(keys.test, f"{where}.test", {}, seed)
+    taken = {keys.test.split: test}
+    validation = None
+    if keys.validation is not None:
+        validation, missing = known.drawn(keys.validation, f"{where}.validation", taken, seed + 1)
+        taken[keys.validation.split] = np.union1d(taken.get(keys.validation.split, np.empty(0, np.int64)), validation)
+        n_unlabelled += missing
+    train = known.rest(keys.train, f"{where}.train", taken, seed + 2)
+    held = [splits[keys.test.split].select(test)]
+    if keys.validation is not None and validation is not None:
+        held.append(splits[keys.validation.split].select(validation))
+    rows = splits[keys.train.split].select(train)
+    shared = _shared(rows, held, recipe.task.columns)
+    if keys.drop_shared and shared.any():
+        rows = rows.select(np.flatnonzero(~shared))
+    if len(rows) < 2:
+        raise DataError(
+            f"`{where}` leaves {len(rows)} rows to train on, beside {len(test)} to test on. Give `test` or "
+            "`validation` fewer rows, or other splits."
+        )
+    return Parts(rows, held[0], held[1] if len(held) > 1 else None, n_unlabelled, int(shared.sum()))
+
+
+def training_order(known: Sequence[bool], seed: int) -> Places:
+    """The order in which a seed takes training rows: its first n are those of size n, so sizes are nested.
+
+    Rows with a human label come first, so that a small LLM-labelled set has the rows of the human-labelled one.
+
+    Args:
+        known: for each row whether it has a human label.
+        seed: of the cell.
+    """
+    order = np.random.default_rng(seed).permutation(len(known))
+    human = np.array(known, dtype=bool)[order]
+    return np.concatenate([order[human], order[~human]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    recipe: Recipe
+    splits: Mapping[str, Dataset]
+
+    def drawn(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> tuple[Places, int]:
+        """Positions of human-labelled rows, and how many of the selection have no label."""
+        free = self._free(part, field, taken)
+        labels = human_values(self.splits[part.split].select(free), self.recipe).labels
+        labelled = free[[label is not None for label in labels]]
+        if not len(labelled):
+            raise DataError(
+                f"`{field}` has no row with a human label in {self.recipe.task.human!r}, of {len(free)}. Label some by "
+                "hand."
+            )
+        return _draw(part, labelled, field, seed), len(free) - len(labelled)
+
+    def rest(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> Places:
+        """Positions of the rows that are left to train on, with or without a human label."""
+        return _draw(part, self._free(part, field, taken), field, seed)
+
+    def _free(self, part: Part, field: str, taken: Mapping[str, Places]) -> Places:
+        # By position, so that what is chosen twice is seen.
+        numbered = {
+            name: rows.add_column("__row", np.arange(len(rows)))
+            for name, rows in self.splits.items()
+            if name == part.split
+        }
+        if not numbered:
+            raise DataError(f"`{field}.split` is {part.split!r}. The data set has: {', '.join(self.splits)}.")
+        found: Places = np.array(select_rows(numbered, part, field)["__row"][:], dtype=np.int64)
+        return np.setdiff1d(found, taken.get(part.split, np.empty(0, np.int64)))
+
+
+def _draw(part: Part, places: Places, field: str, seed: int) -> Places:
+    count = part.rows if part.share is None else round(part.share * len(places))
+    if count is None:
+        return places
+    if count > len(places):
+        raise DataError(f"`{field}` asks for {count} rows, and {len(places)} are there. Give that or less.")
+    return np.sort(np.random.default_rng(seed).permutation(places)[:count])
+
+
+def _shared(train: Dataset, held: Sequence[Dataset], columns: Sequence[str]) -> NDArray[np.bool_]:
+    seen: set[Any] = set()
+    for rows in held:
+        seen |= set(_texts(rows, columns))
+    return np.array([text in seen for text in _texts(train, columns)], dtype=bool)
+
+
+def _texts(rows: Dataset, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(map(str, texts)) for texts in zip(*(rows[column][:] for column in columns), strict=True)]

@@ -1,0 +1,296 @@
+"""StudyTask: a task with its rows read, its sources at hand, and its cells as jobs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, concatenate_datasets
+from numpy.typing import NDArray
+
+from hf_synthlabels.annotation import Recipe, load_source
+from hf_synthlabels.errors import StudyError
+from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.studies.runs import CellName
+from hf_synthlabels.studies.study import changed_recipe, check_same_labels, recipe_file
+from hf_synthlabels.studies.sweep.base import base_tables
+from hf_synthlabels.studies.sweep.cells import cells_of
+from hf_synthlabels.studies.sweep.file import NO_PROMPT, SourceKeys, SweepStudy, known_strategies
+from hf_synthlabels.studies.sweep.job import Job, Outcome, job_key
+from hf_synthlabels.studies.sweep.sources import Labels, SourceBook, asked
+from hf_synthlabels.studies.sweep.splits import Parts, split_rows, training_order
+from hf_synthlabels.studies.sweep.values import HumanValues, human_values
+from hf_synthlabels.studies.sweep.writing import instruction_of
+
+__all__ = ["StudyTask", "open_task", "teacher_recipes"]
+
+SHOWN = 1_000
+"""Characters of a test row that a report may show."""
+
+
+@dataclass(slots=True, eq=False)
+class StudyTask:
+    """A task of a study, its rows drawn; teachers are asked when a job first needs their labels."""
+
+    study: SweepStudy
+    name: str
+    recipe: Recipe
+    schema: LabelSchema
+    parts: Parts
+    pool: NDArray[np.int64]
+    """The training rows that some cell can use, as positions in `parts.train`; others are asked of no teacher."""
+    orders: Mapping[int, NDArray[np.int64]]
+    """By seed the order in which they are taken, as positions in the pool."""
+    human: HumanValues
+    """Of the pool."""
+    truth: HumanValues
+    """Of the test rows."""
+    book: SourceBook
+    """Labels of the pool."""
+    test_book: SourceBook
+    """Labels of the test rows."""
+    counts: Mapping[str, int]
+    """By source the training rows that it can be asked for."""
+    place: Path
+    """Where the tables are."""
+    folder: Path
+    cells: list[CellName] = field(default_factory=list)
+
+    def inputs(self) -> tuple[str, ...]:
+        """The text of each test row, cut."""
+        form = self.recipe.task.form()
+        read = [form.read(row) for row in self.parts.test.select_columns(self.recipe.task.columns)]
+        return tuple("" if text is None else text.text[:SHOWN] for text in read)
+
+    def teacher(self, cell: CellName) -> Outcome:
+        """The teacher's own labels as those of a student."""
+        labels = self.test_book.labels(cell.source, cell.prompt)
+        return Outcome("", cell, labels.values, predict_s=(labels.seconds or 0.0) * len(labels.values))
+
+    def job(self, cell: CellName) -> Job:
+        """A cell, ready to be trained.
+
+        Raises:
+            DataError: a source has no labels or no confidence.
+            SynthLabelsError: a teacher can not be asked.
+        """
+        order = self.orders[cell.seed]
+        labels = self.book.ordered(cell.source, cell.prompt, order.tolist(), cell.seed)
+        own = self._own(cell.source, order)
+        size = len(own) if cell.size is None else cell.size
+        first = set(own[:size].tolist())
+        way = known_strategies()[cell.strategy]
+        few: set[int] = set()
+        if way is not None and way.labels == "both":
+            few = {row for row in order.tolist() if self.human.labels[row] is not None}
+            few = set([row for row in order.tolist() if row in few][: cell.n_human])
+        values = dict(zip(order.tolist(), zip(*_columns(labels), strict=True), strict=True))
+        rows = sorted(first | few)
+        picked = [values[row] if row in first else (None, None, None) for row in rows]
+        content = {
+            "labels": [value for value, _, _ in picked],
+            "few": [self.human.labels[row] if row in few else None for row in rows] if few else None,
+            "probs": [probs for _, probs, _ in picked] if way is not None and way.needs == "probs" else None,
+            "confidence": [sure for _, _, sure in picked] if way is not None and way.needs == "confidence" else None,
+        }
+        if content["probs"] is not None and labels.probs is None:
+            content["probs"] = None
+        if content["confidence"] is not None and labels.confidence is None:
+            content["confidence"] = None
+        return self._made(cell, rows, content, size)
+
+    def _own(self, source: str, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows that a size counts: of human labels those that have one, of a teacher all, for it may be silent."""
+        if not self.study.asks(self.name, source):
+            return order[[self.human.labels[row] is not None for row in order.tolist()]]
+        return order
+
+    def _made(self, cell: CellName, rows: list[int], content: Mapping[str, Any], size: int) -> Job:
+        given = self.study.students[cell.student]
+        options = dict(given) if isinstance(given, dict) else {}
+        if (length := self.study.tasks[self.name].max_length) is not None and options:
+            options["max_length"] = length
+        learner = self.study.learner(cell.student)
+        way = known_strategies()[cell.strategy]
+        prompt = instruction_of(self.recipe.task, self.schema) if learner == "writer" else ""
+        whole = {
+            **content,
+            "rows": rows,
+            "kind": self.schema.kind,
+            "names": self.schema.names,
+            "scale": str(self.schema.scale),
+            "learner": learner,
+            "strategy": None if way is None else [dict(way.options), way.labels, way.needs],
+            "seed": cell.seed,
+            "size": size,
+            "prompt": prompt,
+            "epochs_read": self.study.epochs_read and learner in ("encoder", "writer"),
+            "threads": self.study.threads,
+        }
+        return Job(
+            key=job_key(whole, self.place.name, options),
+            cell=cell,
+            schema=self.schema,
+            learner=learner,
+            form=self.recipe.task.form(),
+            columns=_student_columns(self.recipe),
+            rows=tuple(rows),
+            labels=tuple(content["labels"]),
+            few=None if content["few"] is None else tuple(content["few"]),
+            probs=None if content["probs"] is None else tuple(content["probs"]),
+            confidence=None if content["confidence"] is None else tuple(content["confidence"]),
+            nominal=size,
+            options=options,
+            prompt=prompt,
+            epochs_read=bool(whole["epochs_read"]),
+            threads=self.study.threads,
+            place=self.place,
+            folder=self.folder,
+        )
+
+
+def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], None]) -> StudyTask:
+    """Read and split a task's rows, and write its texts where every worker finds them; asks no teacher.
+
+    Raises:
+        StudyError: a source changes what a label is.
+        SynthLabelsError: the recipe or its rows can not be read, or are too few.
+    """
+    keys = study.tasks[name]
+    recipes = teacher_recipes(study, name)
+    recipe = Recipe.from_yaml(recipe_file(keys.recipe, study.folder))
+    schema = recipe.schema_of_labels()
+    parts = split_rows(name, keys, recipe, load_source(recipe), study.split_seed)
+    known = [label is not None for label in human_values(parts.train, recipe).labels]
+    pool = _pool(study, name, known)
+    chosen = parts.train.select(pool)
+    human, truth = human_values(chosen, recipe), human_values(parts.test, recipe)
+    placed = np.full(len(known), -1)
+    placed[pool] = np.arange(len(pool))
+    orders = {seed: placed[order[placed[order] >= 0]] for seed, order in _orders(known, study.seeds)}
+    n_human = sum(known)
+    counts = {source: len(known) if study.asks(name, source) else n_human for source in study.sources_of(name)}
+    place = _share(study, recipe, parts, chosen, folder)
+
+    def book(rows: Dataset, labels: HumanValues, part: str) -> SourceBook:
+        asks = {pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell) for pair, one in recipes.items()}
+        return SourceBook(study, name, schema, labels.labels, asks)
+
+    return StudyTask(
+        study, name, recipe, schema, parts, pool, orders, human, truth,
+        book(chosen, human, "training rows"), book(parts.test, truth, "test rows"), counts, place, folder,
+        cells_of(study, name, schema.kind, counts),
+    )  # fmt: skip
+
+
+def teacher_recipes(study: SweepStudy, task: str) -> dict[tuple[str, str], Recipe]:
+    """By source and prompt the recipe of each teacher of a task.
+
+    Raises:
+        StudyError: one gives other labels than the task's recipe.
+        RecipeError: one can not be read.
+    """
+    first = Recipe.from_yaml(recipe_file(study.tasks[task].recipe, study.folder))
+    made = {}
+    for source, keys in study.sources_of(task).items():
+        if not keys.is_teacher:
+            continue
+        for prompt in study.prompts or (NO_PROMPT,):
+            origin = f"sources.{source}" + ("" if prompt == NO_PROMPT else f" with prompts.{prompt}")
+            recipe = _recipe_of(study, task, keys, prompt, origin)
+            check_same_labels(recipe, first, origin, f"`tasks.{task}.recipe`")
+            made[source, prompt] = recipe
+    return made
+
+
+def _recipe_of(study: SweepStudy, task: str, keys: SourceKeys, prompt: str, origin: str) -> Recipe:
+    ways = study.prompts.get(prompt, {})
+    if other := set(ways) - {"task", "teacher"}:
+        raise StudyError(
+            f"`prompts.{prompt}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ."
+        )
+    changes = {
+        part: {**getattr(keys, part), **ways.get(part, {})}
+        for part in ("task", "teacher")
+        if getattr(keys, part) or part in ways
+    }
+    return changed_recipe(recipe_file(keys.recipe or study.tasks[task].recipe, study.folder), changes, origin)
+
+
+def _ask(
+    study: SweepStudy, pair: tuple[str, str], rows: Dataset, recipe: Recipe, where: str, tell: Callable[[str], None]
+) -> Labels:
+    source, prompt = pair
+    if recipe.teacher.client != "recorded":
+        tell(f"labels of {source!r}{'' if prompt == NO_PROMPT else f', {prompt!r}'}: {where}, {len(rows):,}")
+    return asked(rows, recipe, study.costs.get(source))
+
+
+def _orders(known: Sequence[bool], seeds: Iterable[int]) -> list[tuple[int, Any]]:
+    return [(seed, training_order(known, seed)) for seed in seeds]
+
+
+def _pool(study: SweepStudy, name: str, known: Sequence[bool]) -> Any:
+    """The rows that some seed and size take; all of them where a size is all."""
+    sizes = study.sizes_of(name)
+    if None in sizes:
+        return np.arange(len(known))
+    most = max([size or 0 for size in sizes] + study.n_human)
+    return np.unique(np.concatenate([order[:most] for _, order in _orders(known, study.seeds)]))
+
+
+def _columns(labels: Labels) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    nothing = (None,) * len(labels.values)
+    return labels.values, labels.probs or nothing, labels.confidence or nothing
+
+
+def _student_columns(recipe: Recipe) -> tuple[str, ...]:
+    """A student reads a question before its context."""
+    task = recipe.task
+    if task.question is not None and task.context is not None:
+        return (task.question, task.context)
+    return tuple(task.columns)
+
+
+def _share(study: SweepStudy, recipe: Recipe, parts: Parts, pool: Dataset, folder: Path) -> Path:
+    """Write the texts into the study's folder, unless they are there already."""
+    columns = list(recipe.task.columns)
+    tables = {"pool": pool.select_columns(columns), "test": parts.test.select_columns(columns)}
+    if parts.validation is not None:
+        tables["validation"] = _with_labels(parts.validation, recipe)
+    if study.base is not None:
+        tables |= base_tables(study.base, study.folder, study.split_seed)
+    digest = hashlib.sha256()
+    for name, rows in tables.items():
+        digest.update(name.encode())
+        for column in rows.column_names:
+            digest.update(json.dumps([column, rows[column][:]], default=str).encode())
+    place = folder / "tables" / digest.hexdigest()[:20]
+    if not place.exists():
+        scratch = place.with_name(f".{place.name}.{os.getpid()}")
+        shutil.rmtree(scratch, ignore_errors=True)
+        for name, rows in tables.items():
+            rows.flatten_indices().save_to_disk(scratch / name)
+        try:
+            scratch.replace(place)
+        except OSError:
+            # Another process was first.
+            shutil.rmtree(scratch, ignore_errors=True)
+    return place
+
+
+def _with_labels(rows: Dataset, recipe: Recipe) -> Dataset:
+    from datasets import Features
+
+    schema = recipe.schema_of_labels()
+    labels = list(human_values(rows, recipe).labels)
+    added = Dataset.from_dict({"label": labels}, features=Features({"label": schema.feature()}))
+    return concatenate_datasets([rows.select_columns(list(recipe.task.columns)), added], axis=1)

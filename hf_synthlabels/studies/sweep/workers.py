@@ -1,0 +1,59 @@
+"""The cells that are missing, worked off here or by several processes side by side that share a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from hf_synthlabels.studies.journal import CellFiles
+from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables, open_tables
+from hf_synthlabels.studies.sweep.learning import run_job
+
+__all__ = ["work_off_jobs"]
+
+
+def work_off_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
+    """Train what is missing, each outcome as it comes; it is in the journal by then.
+
+    Args:
+        jobs: in the order in which they begin.
+        workers: processes; with 1 everything happens in this one. They take turns on the GPUs that there are.
+
+    Raises:
+        TrainingError: a worker died; what had finished is kept.
+    """
+    if workers == 1 or len(jobs) < 2:
+        yield from map(_Worker().work, jobs)
+        return
+    from hf_synthlabels.training.pool import in_processes
+
+    yield from in_processes(_work, jobs, workers, threads=max(job.threads for job in jobs))
+
+
+class _Worker:
+    """Keeps tables from one job to the next."""
+
+    def __init__(self) -> None:
+        self._tables: dict[Path, Tables] = {}
+
+    def work(self, job: Job) -> Outcome:
+        journal = CellFiles(job.folder)
+        # Another study on the same folder may have done it meanwhile.
+        if (known := journal.read(job.key)) is not None:
+            return Outcome.from_dict(known, job.cell)
+        if job.place not in self._tables:
+            self._tables[job.place] = open_tables(job.place)
+        outcome = run_job(job, self._tables[job.place])
+        journal.write(job.key, outcome.to_dict())
+        return outcome
+
+
+_worker: _Worker | None = None
+
+
+def _work(job: Job) -> Outcome:
+    """In a process of its own, which stays for the next job."""
+    global _worker
+    if _worker is None:
+        _worker = _Worker()
+    return _worker.work(job)

@@ -1,0 +1,111 @@
+"""The command line of studies: `hf-synthlabels study ...`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hf_synthlabels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.studies import SweepStudy
+
+__all__ = ["study"]
+
+SHOWN_CELLS = 200
+
+
+def study(
+    config: Annotated[Path, typer.Argument(help="A study file.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder for the journal and the report.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Only say which cells there are, and which are done.")
+    ] = False,
+) -> None:
+    """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
+
+    A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
+    and seeds; one with `annotators` compares ways to ask, or teachers, on human-labelled rows; one with `strategies`
+    ways to learn from many LLM labels and a few human ones; and any other human labels with LLM labels.
+    Started again after an interruption, it does only what is missing.
+
+    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
+    """
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.studies import (
+        AnnotatorStudy,
+        StrategyStudy,
+        SweepStudy,
+        compare_annotators,
+        read_study,
+        run_strategies,
+        run_study,
+    )
+
+    asked = read_study(config)
+    if plan:
+        if not isinstance(asked, SweepStudy):
+            raise ConfigError("`--plan` tells the cells of a study with `tasks`, and this file has none. Leave it out.")
+        _print_plan(asked, output)
+        return
+    if output is None:
+        raise ConfigError("`-o` is missing. Name the folder for the journal and the report.")
+    if isinstance(asked, SweepStudy):
+        _sweep(asked, output)
+    elif isinstance(asked, StrategyStudy):
+        learnt = run_strategies(asked, output, progress=_tell)
+        print(learnt)
+        _write(output / "strategies.json", learnt.to_json())
+        _write(output / "strategies.md", learnt.to_markdown() + "\n")
+    elif isinstance(asked, AnnotatorStudy):
+        compared = compare_annotators(asked, progress=_tell)
+        print(compared)
+        _write(output / "annotators.json", compared.to_json())
+    else:
+        result = run_study(asked, output, progress=_tell)
+        print(result)
+        for file in write_report(result, output):
+            print(f"written: {file}")
+
+
+def _sweep(asked: SweepStudy, output: Path) -> None:
+    from hf_synthlabels.studies import run_sweep, summary_table
+
+    if asked.engine.name == "ray":
+        from hf_synthlabels.engines import jobs_on
+
+        runs = run_sweep(asked, output, progress=_tell, engine=jobs_on(asked.engine))
+    else:
+        runs = run_sweep(asked, output, progress=_tell)
+    print(summary_table(runs))
+    print(f"written: {output / 'runs.json'}")
+
+
+def _print_plan(asked: SweepStudy, output: Path | None) -> None:
+    from hf_synthlabels.studies import plan_sweep
+    from hf_synthlabels.studies.sweep.progress import named
+
+    cells = plan_sweep(asked, output)
+    done = sum(planned.done for planned in cells)
+    for planned in cells[:SHOWN_CELLS]:
+        print(f"{'done   ' if planned.done else 'missing'}  {named(planned.cell)}")
+    if len(cells) > SHOWN_CELLS:
+        print(f"... and {len(cells) - SHOWN_CELLS:,} more")
+    for task, count in Counter(planned.cell.task for planned in cells).items():
+        print(f"{task}: {count:,} cells")
+    print(f"{len(cells):,} cells, of which {done:,} are there and {len(cells) - done:,} are missing.")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    print(f"written: {path}")
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
