@@ -13,11 +13,13 @@ from hf_synthlabels.cards.facts import (
 from hf_synthlabels.cards.licences import HUB_LICENCES, Licences
 from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
+from hf_synthlabels.cards.words import CardWords
 
 __all__ = [
     "DATA_PATTERN",
     "HUB_LICENCES",
     "PROMPT_FILE",
+    "CardWords",
     "DatasetFacts",
     "Licences",
     "ModelFacts",

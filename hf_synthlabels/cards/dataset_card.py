@@ -8,6 +8,7 @@ from hf_synthlabels.cards import passages
 from hf_synthlabels.cards.facts import DatasetFacts, SplitFacts
 from hf_synthlabels.cards.markdown import Markdown, rendered
 from hf_synthlabels.cards.metadata import dataset_metadata
+from hf_synthlabels.cards.samples import sample_text, strata_table
 
 __all__ = ["PROMPT_FILE", "dataset_card"]
 
@@ -42,6 +43,8 @@ def dataset_card(facts: DatasetFacts) -> str:
         prompt_file=Markdown(PROMPT_FILE),
         validations=facts.validations,
         human_rows=facts.human_rows,
+        samples=[sample_text(sample) for sample in facts.samples],
+        strata=[strata_table(sample) for sample in facts.samples],
         weak=[line for report in facts.validations for line in passages.limits(report)],
         licences=facts.licences,
         recipe_file=facts.recipe_file,

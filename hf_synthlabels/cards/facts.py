@@ -77,6 +77,8 @@ class DatasetFacts:
     prompt: PromptFacts | None = None
     human_rows: str | None = None
     """How the human-labelled rows were drawn and labelled, in the publisher's words."""
+    samples: tuple[Mapping[str, Any], ...] = ()
+    """The records of how rows were drawn for people to label, as `hf-synthlabels sample` keeps them."""
     summary: str | None = None
     """What the data set is, in the publisher's words."""
     language: tuple[str, ...] = ()

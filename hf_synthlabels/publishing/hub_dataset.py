@@ -90,6 +90,7 @@ def dataset_parcel(
     reports = _validations(splits, columns, records, recipe, human=human, llm=llm, gate=gate)
     extra = _recipe_files(recipe, recipe_text)
     first = next(iter(splits.values()))
+    every = next(iter(records.values()), [])
     facts = DatasetFacts(
         repo=repo,
         features=first.features,
@@ -98,7 +99,8 @@ def dataset_parcel(
             for name, rows in splits.items()
         ),
         licences=words.licences,
-        records=tuple(each for each in next(iter(records.values()), []) if each.get("kind") != SAMPLE_KIND),
+        records=tuple(each for each in every if each.get("kind") != SAMPLE_KIND),
+        samples=tuple(each for each in every if each.get("kind") == SAMPLE_KIND),
         description=first.info.description or "",
         validations=tuple(reports.values()),
         prompt=_prompt(recipe),
