@@ -30,20 +30,23 @@ def main() -> None:
 
     try:
         from hf_synthlabels.annotation import provenance
-        from hf_synthlabels.publishing import save_student_facts
+        from hf_synthlabels.publishing import StudentPublisher, save_student_facts
         from hf_synthlabels.training import StudentFile, train_student
 
         file = StudentFile.from_yaml(arguments.config, data=arguments.data)
         data = file.data.load(file.student)
-        student = train_student(file.student, data.train, names=data.names, eval=data.test)
+        records = provenance(data.train)
+        publisher = StudentPublisher.of_file(file, records)
+        student = train_student(file.student, data.train, names=data.names, eval=data.test, publish=publisher)
     except SynthLabelsError as error:
         parser.exit(2, f"train.py: {error}\n")
     folder = file.student.output_dir or "student"
     student.save(folder)
     if student.trainer.is_world_process_zero():
         # What its card will need, if it is ever published.
-        save_student_facts(student, Path(folder), provenance(data.train))
-        sys.stdout.write(json.dumps({**student.metrics, "folder": folder}, indent=2) + "\n")
+        save_student_facts(student, Path(folder), records)
+        hub = {} if publisher is None or publisher.pushed is None else {"hub": publisher.pushed.url}
+        sys.stdout.write(json.dumps({**student.metrics, "folder": folder, **hub}, indent=2) + "\n")
     student.trainer.end()
 
 

@@ -5,6 +5,7 @@ from hf_synthlabels.publishing.hub_dataset import DatasetWords, dataset_parcel
 from hf_synthlabels.publishing.hub_model import ModelWords, model_parcel, push_student, save_student_facts
 from hf_synthlabels.publishing.hub_pull import Pulled, pull
 from hf_synthlabels.publishing.hub_space import metric_parcel, report_parcel
+from hf_synthlabels.publishing.hub_student import StudentPublisher
 from hf_synthlabels.publishing.labelled import (
     Labelled,
     annotation_summary,
@@ -34,6 +35,7 @@ __all__ = [
     "Parcel",
     "Pulled",
     "Pushed",
+    "StudentPublisher",
     "annotation_summary",
     "dataset_parcel",
     "labelling_sheet",

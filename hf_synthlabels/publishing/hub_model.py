@@ -144,7 +144,7 @@ def push_student(
     private: bool = True,
     replace: bool = False,
 ) -> Pushed | None:
-    """Save a student and publish it; on several processes only the first does, and the others get None.
+    """Save a student and publish it; every process must call it, the first one publishes, the others get None.
 
     Args:
         student: as it came from training.
@@ -159,9 +159,10 @@ def push_student(
     Raises:
         HubError: as `push` says; the student is saved all the same.
     """
+    # Weights that are shared out are gathered from all processes.
+    student.save(folder)
     if not student.trainer.is_world_process_zero():
         return None
-    student.save(folder)
     save_student_facts(student, folder, records or [])
     parcel = model_parcel(folder, repo, words=words, validation=validation)
     return push(parcel, private=private, replace=replace)

@@ -17,6 +17,7 @@ from transformers.utils import is_torch_xla_available
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.cost import check_usd_per_hour
+from hf_synthlabels.training.hub_options import check_hub_options
 from hf_synthlabels.training.run_options import RunOptions, check_run_options
 from hf_synthlabels.training.sources.options import SourceOptions, check_source_options
 from hf_synthlabels.training.task_options import TaskOptions, check_task_options
@@ -109,6 +110,7 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
         check_task_options(self)
         check_usd_per_hour(self)
         check_run_options(self)
+        check_hub_options(self)
         check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
         super().__post_init__()
         if self.device.type == "cpu":

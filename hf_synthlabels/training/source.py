@@ -10,6 +10,7 @@ from datasets import ClassLabel, Dataset, load_dataset
 from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
+from hf_synthlabels.cards import CardWords
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.reading import label_column
 from hf_synthlabels.statistics.reading import label_names as names_within
@@ -86,10 +87,12 @@ class DataSource(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class StudentFile:
-    """A YAML file with the keys `data` and `student`."""
+    """A YAML file with the keys `data` and `student`, and `card` where the student is published."""
 
     student: StudentConfig
     data: DataSource
+    card: CardWords | None = None
+    """What only the publisher can say; needed for `student.push_to_hub`."""
 
     @classmethod
     def from_yaml(cls, path: str | Path, *, data: str | Path | None = None) -> Self:
@@ -105,17 +108,19 @@ class StudentFile:
         content = read_yaml(Path(path), "student", ConfigError)
         if not isinstance(content, dict) or not isinstance(content.get("student"), dict):
             raise ConfigError(f"`student` is missing in {str(path)!r}. Write `student: {{model: ...}}`.")
-        unknown = sorted(set(map(str, content)) - {"data", "student"})
+        unknown = sorted(set(map(str, content)) - {"data", "student", "card"})
         if unknown:
-            raise ConfigError(f"{path}: `{unknown[0]}` is not a key. Valid keys: data, student.")
+            raise ConfigError(f"{path}: `{unknown[0]}` is not a key. Valid keys: data, student, card.")
         student = StudentConfig.from_dict(content["student"], where=str(path))
+        said = content.get("card")
+        card = CardWords.from_dict(said, str(path)) if student.push_to_hub or said is not None else None
         if data is not None:
-            return cls(student, DataSource.of_file(data))
+            return cls(student, DataSource.of_file(data), card)
         if not isinstance(content.get("data"), dict):
             raise ConfigError(
                 f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows."
             )
-        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError))
+        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError), card)
 
 
 def label_names(dataset: Dataset, column: str, task: str = "text-classification") -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.cost import RunCost, cost_metrics
+from hf_synthlabels.training.hub_options import NO_PUBLISHER
 from hf_synthlabels.training.lora import save_student
 from hf_synthlabels.training.micro_batches import ROW
 from hf_synthlabels.training.packing import check_causal, check_isolation
@@ -95,6 +96,7 @@ def train_student(
     names: Sequence[str] = (),
     eval: Dataset | None = None,
     callbacks: Sequence[TrainerCallback] = (),
+    publish: Callable[[Student], object] | None = None,
 ) -> Student:
     """Train a student on the rows that have a label; the same config and rows give the same student.
 
@@ -105,12 +107,17 @@ def train_student(
         names: every label name, in the order of the student's outputs; of kinds that have names.
         eval: rows to compute the evaluation metrics on; those without a label are left out and counted.
         callbacks: Trainer's, beside those of its reporters; one with an attribute `trainer`, as FormatCurve, gets it.
+        publish: called in every process with the finished student, where `push_to_hub` is true; see
+            `publishing.StudentPublisher`. Nothing is pushed before.
 
     Raises:
-        ConfigError: no model is named, it can not read texts of `max_length` tokens, or `eval_strategy` lacks `eval`.
+        ConfigError: no model is named, it can not read texts of `max_length` tokens, `eval_strategy` lacks `eval`, or
+            `push_to_hub` lacks `publish`.
         DataError: a column is missing or holds what it should not, no row has a label, or all have the same.
         TrainingError: the model can not be loaded, or training diverged.
     """
+    if config.push_to_hub and publish is None:
+        raise ConfigError(NO_PUBLISHER)
     task = student_task(config, names)
     learning = learning_rows(train, config, names) if isinstance(task, NamedTask) else None
     rows = task.rows(train) if learning is None else learning.rows
@@ -136,7 +143,10 @@ def train_student(
     # A study keeps many students; the optimizer is twice the size of the model.
     trainer.optimizer = trainer.lr_scheduler = None
     trainer.accelerator.free_memory()
-    return Student(trainer, config, rows, metrics, learning)
+    student = Student(trainer, config, rows, metrics, learning)
+    if config.push_to_hub and publish is not None:
+        publish(student)
+    return student
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,6 +98,28 @@ class StudentTrainer(Trainer):
         self._finite.finish(self.model)
         return output
 
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Nothing: with `push_to_hub` a repository is made when there is a finished student to put into it."""
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """Nothing: half a run is not published."""
+
+    def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Not done here: the card needs what only publishing knows.
+
+        Raises:
+            ConfigError: always, with the way to publish.
+        """
+        raise ConfigError(
+            "`push_to_hub` of the trainer would publish a model without its card. Use `push_student` or "
+            "`StudentPublisher` of hf_synthlabels.publishing."
+        )
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Trainer's saving, which publishes nothing."""
+        # Trainer pushes what is not saved by itself.
+        super().save_model(output_dir, _internal_call=True)
+
     def get_batch_samples(self, *args: Any, **kwargs: Any) -> tuple[list[Any], Tensor | int | None]:
         """Trainer's batches of the next update."""
         samples, items = super().get_batch_samples(*args, **kwargs)

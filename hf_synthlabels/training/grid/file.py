@@ -30,6 +30,7 @@ DECIDED = {
     "eval_strategy": "the grid evaluates after each epoch",
     "save_strategy": "runs are kept by the grid's journal",
     "load_best_model_at_end": "the grid reads every epoch",
+    "push_to_hub": "publish the best student with `hf-synthlabels push model`",
     "label_column": "list it under `grid.label_source`",
 }
 
