@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,15 @@ from hf_synthlabels.annotation import Engine
 from hf_synthlabels.engines.entries import Entry, Reply
 from hf_synthlabels.errors import ClientError, StoreError, SynthLabelsError, import_extra
 
-__all__ = ["RemoteDesk", "connected", "load_ray", "machines", "on_this_machine", "run_shards"]
+__all__ = ["COLLECTOR", "RemoteDesk", "connected", "load_ray", "machines", "on_this_machine", "run_shards"]
+
+COLLECTOR = "outcomes"
+"""The name of the thread that takes from Ray what was done."""
+
+READERS = (COLLECTOR, "iter_threaded")
+"""That, and the name which Ray Data gives to its threads that fetch ahead (Ray 2.60)."""
+SETTLE_S = 20.0
+"""How long these are waited for at the end."""
 
 SHARDS_AT_ONCE = 2
 """That an actor has: while the last rows of one are on the way, the first of the other are sent."""
@@ -62,7 +72,20 @@ def connected(ray: Any, engine: Engine) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        # Whoever speaks to Ray after this has the whole process ended by it, without a word: where a thread still
+        # may, the cluster is kept for as long as the process lives.
+        if _is_quiet(SETTLE_S):
+            ray.shutdown()
+
+
+def _is_quiet(timeout_s: float) -> bool:
+    """Whether nothing more is taken from Ray Data by the threads of this process."""
+    deadline = time.monotonic() + timeout_s
+    while any(thread.name in READERS for thread in threading.enumerate()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def _address(engine: Engine) -> str | None:

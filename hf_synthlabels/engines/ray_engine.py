@@ -20,7 +20,15 @@ from hf_synthlabels.annotation.progress import standing
 from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.clients import ResponseStore, read_key
 from hf_synthlabels.engines.bookkeeper import Bookkeeper, gather_answers, merge_answers
-from hf_synthlabels.engines.cluster import RemoteDesk, connected, load_ray, machines, on_this_machine, run_shards
+from hf_synthlabels.engines.cluster import (
+    COLLECTOR,
+    RemoteDesk,
+    connected,
+    load_ray,
+    machines,
+    on_this_machine,
+    run_shards,
+)
 from hf_synthlabels.engines.files import Folder
 from hf_synthlabels.engines.job import Job, Shard, is_complete, job_fingerprint, prepare
 from hf_synthlabels.engines.result import Sharded, begin_result, finish_result, read_result
@@ -217,21 +225,28 @@ def _collected(
 
     def collect() -> None:
         try:
+            # To the end, whatever happens: Ray fetches ahead, and can not be left before it has nothing more to fetch.
             for outcome in outcomes():
                 found.append(outcome)
-                if "error" in outcome:
-                    desk.ask("stop")
+                if "error" in outcome and not trouble:
+                    try:
+                        desk.ask("stop")
+                    except errors.StoreError as error:
+                        trouble.append(error)
         except BaseException as error:
             trouble.append(error)
         finally:
             ended.set()
 
-    threading.Thread(target=collect, name="outcomes", daemon=True).start()
+    threading.Thread(target=collect, name=COLLECTOR, daemon=True).start()
     try:
         while not ended.wait(LOOK_S):
             show()
-    except KeyboardInterrupt:
-        desk.ask("stop")
+    except BaseException:
+        # The one who shows can be the first to see that the bookkeeper is gone, and who then leaves the cluster while
+        # outcomes are still collected has his whole process ended by Ray.
+        with suppress(errors.StoreError):
+            desk.ask("stop")
         ended.wait(DRAIN_S)
         raise
     if trouble:

@@ -136,7 +136,7 @@ def right(texts: list[str]) -> list[str]:
     return ["film" if "film" in text else "sport" for text in texts]
 
 
-def wait_for(what: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def wait_for(what: Callable[[], bool], timeout_s: float = 240.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not what():
         assert time.monotonic() < deadline, "nothing happened"
@@ -356,7 +356,12 @@ def test_errors_are_told_as_on_one_machine(case: Case) -> None:
         case.annotate()
 
 
-def test_when_the_bookkeeper_dies_the_run_ends_and_is_run_again(case: Case) -> None:
+@pytest.mark.parametrize("look_s", [0.01, 10.0])
+def test_when_the_bookkeeper_dies_the_run_ends_and_is_run_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch, look_s: float
+) -> None:
+    # It is noticed first by who shows the progress, or by who collects the outcomes.
+    monkeypatch.setattr(ray_engine, "LOOK_S", look_s)
     texts = case.write(1000)
 
     def kill() -> None:
