@@ -26,6 +26,9 @@ def study(
     plan: Annotated[
         bool, typer.Option("--plan", "--dry-run", help="Only say which cells there are, and which are done.")
     ] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Report on the cells that are done, and train none.")
+    ] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 
@@ -48,15 +51,16 @@ def study(
     )
 
     asked = read_study(config)
-    if plan:
-        if not isinstance(asked, SweepStudy):
-            raise ConfigError("`--plan` tells the cells of a study with `tasks`, and this file has none. Leave it out.")
+    if (plan or so_far) and not isinstance(asked, SweepStudy):
+        option = "--plan" if plan else "--so-far"
+        raise ConfigError(f"`{option}` is for the cells of a study with `tasks`, and this file has none. Leave it out.")
+    if plan and isinstance(asked, SweepStudy):
         _print_plan(asked, output)
         return
     if output is None:
         raise ConfigError("`-o` is missing. Name the folder for the journal and the report.")
     if isinstance(asked, SweepStudy):
-        _sweep(asked, output)
+        _sweep(asked, output, so_far=so_far)
     elif isinstance(asked, StrategyStudy):
         learnt = run_strategies(asked, output, progress=_tell)
         print(learnt)
@@ -73,15 +77,15 @@ def study(
             print(f"written: {file}")
 
 
-def _sweep(asked: SweepStudy, output: Path) -> None:
+def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
     from hf_synthlabels.studies import run_sweep, summary_table
 
-    if asked.engine.name == "ray":
+    if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
 
         runs = run_sweep(asked, output, progress=_tell, engine=jobs_on(asked.engine))
     else:
-        runs = run_sweep(asked, output, progress=_tell)
+        runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
     print(summary_table(runs))
     print(f"written: {output / 'runs.json'}")
 

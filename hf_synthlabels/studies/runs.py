@@ -17,12 +17,16 @@ class CellName:
 
     task: str
     source: str
-    """`human`, the name of a teacher, `random` (the control: human labels dealt out anew), or a mixture's name."""
+    """`human`, the name of a teacher, `random` (the control: human labels dealt out anew), a mixture's name,
+    `<source>@<threshold>` for the labels of at least that confidence, or `<first>><then>@<n>` for a switch: the first n
+    rows labelled by one source, all further ones by the other."""
     size: int | None
-    """Training rows; None: all that there are."""
+    """Training rows; None: all that there are; 0: none, the base mix alone. Of a teacher's or filtered source it is the
+    rows that were looked at: `CellRun.rows` says how many of them had a label."""
     prompt: str
     """The way the teacher was asked; `-` where the labels are not a teacher's."""
     student: str
+    """Its name in the study. `teacher` stands for the teacher itself, which trained on nothing: size None, one seed."""
     strategy: str
     """How the student learnt: `plain`, or a name among the strategies, such as `llm_then_human`."""
     n_human: int
@@ -36,8 +40,9 @@ class CellRun:
 
     cell: CellName
     answers: tuple[Any, ...]
-    """For each test row the student's answer as the kind's label value: a code, codes, a number, spans, a text; None
-    where it gave none that the schema knows (only generating students can)."""
+    """For each test row the student's answer as `labels.encode` writes it into a column: a code (text-classification,
+    text-pair); a list of codes; a number; a list of {start, end, text, label}, the label a code; {text, start}; a text.
+    None where it gave none that the schema knows, as students who write and teachers can."""
     epochs: tuple[tuple[float, tuple[Any, ...]], ...] = ()
     """Answers after earlier epochs, where they were read; the last one is `answers`."""
     steps: int = 0
@@ -59,7 +64,8 @@ class TaskRuns:
     kind: Kind
     names: tuple[str, ...]
     truth: tuple[Any, ...]
-    """Human labels of the test rows."""
+    """Human labels of the test rows, in the same form; of question-answering a list of {text, start} and of
+    text-generation a list of texts, since there may be several right answers."""
     inputs: tuple[str, ...]
     """The text of each test row, cut at 1,000 characters: for lengths and examples."""
     teachers: Mapping[str, tuple[Any, ...]]
@@ -67,7 +73,7 @@ class TaskRuns:
     train_truth: tuple[Any, ...]
     """Human labels of the training rows, None where there is none."""
     train_labels: Mapping[str, tuple[Any, ...]]
-    """By `source` or `source/prompt`: the labels of the training rows."""
+    """By `source` or `source/prompt`: the labels of the training rows. Filtered and mixed sources are left out."""
     confidence: Mapping[str, tuple[float | None, ...]]
     """Share of draws, or of several models, that gave the label of a training row, by source; may be empty."""
     usd_per_row: Mapping[str, float | None]

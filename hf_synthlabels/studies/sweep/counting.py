@@ -31,6 +31,14 @@ def count_words(job: Job, tables: Tables) -> Outcome:
         MissingExtraError: scikit-learn is not installed.
     """
     import_extra("sklearn", "train")
+    from threadpoolctl import threadpool_limits
+
+    # Small products on several threads wait for each other, as soon as another program wants a core.
+    with threadpool_limits(job.threads):
+        return _counted(job, tables)
+
+
+def _counted(job: Job, tables: Tables) -> Outcome:
     kept = [place for place, label in enumerate(job.labels) if label is not None]
     if not kept:
         raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Give a larger size.")

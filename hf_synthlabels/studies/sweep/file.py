@@ -136,6 +136,8 @@ class TaskKeys(StrictModel):
     """In place of the study's."""
     max_length: PositiveInt | None = None
     """In place of the students', for texts of another length."""
+    sha256: dict[str, str] = Field(default_factory=dict)
+    """By split the checksum of the recipe's data file, so that a local copy is known to be the published one."""
 
     @field_validator("sizes", mode="before")
     @classmethod

@@ -39,7 +39,12 @@ class PlannedCell:
 
 
 def run_sweep(
-    study: SweepStudy, folder: Path, *, progress: Progress | None = None, engine: JobEngine = work_off_jobs
+    study: SweepStudy,
+    folder: Path,
+    *,
+    progress: Progress | None = None,
+    engine: JobEngine = work_off_jobs,
+    so_far: bool = False,
 ) -> StudyRuns:
     """Train every cell that the journal does not have; `runs.json` in the folder is what comes out.
 
@@ -51,6 +56,7 @@ def run_sweep(
         folder: for journal, tables and `runs.json`.
         progress: told each finished cell in a line.
         engine: who trains.
+        so_far: hand over the cells that are there, and train none.
 
     Raises:
         StudyError: the study file contradicts itself.
@@ -64,7 +70,8 @@ def run_sweep(
     work = _Work(study, folder, CellFiles(folder), tell)
     for task in tasks:
         work.take(task)
-    work.train(engine)
+    if not so_far:
+        work.train(engine)
     runs = StudyRuns(
         name=study.name,
         tasks=tuple(_task_runs(study, task, work.outcomes) for task in tasks),
@@ -172,7 +179,7 @@ def _read(journal: CellFiles, job: Job) -> Outcome | None:
 
 
 def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, Outcome]) -> TaskRuns:
-    found = [outcomes[cell] for cell in task.cells if outcomes[cell].failed is None]
+    found = [outcomes[cell] for cell in task.cells if cell in outcomes and outcomes[cell].failed is None]
     bases = {
         (one.cell.student, one.cell.seed): one.base_score
         for one in found
@@ -220,12 +227,14 @@ def _forgetting(one: Outcome, bases: Mapping[tuple[str, int], float | None]) -> 
 
 
 def _facts(study: SweepStudy, tasks: Sequence[StudyTask], work: _Work, seconds: float) -> dict[str, Any]:
-    failed = [one for task in tasks for cell in task.cells if (one := work.outcomes[cell]).failed is not None]
+    cells = [cell for task in tasks for cell in task.cells]
+    failed = [one for cell in cells if (one := work.outcomes.get(cell)) is not None and one.failed is not None]
     trained = {one.key: one.train_s + one.predict_s for one in work.outcomes.values() if one.key}
     return {
         **study_environment(seconds),
         "cell_minutes": round(sum(trained.values()) / 60, 2),
-        "cells": len(work.outcomes),
+        "cells": len(cells),
+        "missing": sum(cell not in work.outcomes for cell in cells),
         "failed": [{**asdict(one.cell), "why": one.failed} for one in failed],
         "tasks": {
             task.name: {

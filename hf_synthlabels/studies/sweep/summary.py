@@ -42,7 +42,8 @@ def summary_table(runs: StudyRuns) -> str:
     facts = runs.facts or {}
     failed = [f"failed: {one['task']}, {one['source']}, seed {one['seed']}: {one['why']}" for one in facts["failed"]]
     tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
-    return "\n".join([align(lines, right=(2, 6, 7, 8, 9)), f"test rows: {tested}", *failed])
+    missing = [f"missing: {facts['missing']:,} of {facts['cells']:,} cells"] if facts["missing"] else []
+    return "\n".join([align(lines, right=(2, 6, 7, 8, 9)), f"test rows: {tested}", *failed, *missing])
 
 
 def run_score(task: TaskRuns, answers: Sequence[Any]) -> float:

@@ -23,6 +23,7 @@ from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.study import changed_recipe, check_same_labels, recipe_file
 from hf_synthlabels.studies.sweep.base import base_tables
 from hf_synthlabels.studies.sweep.cells import cells_of
+from hf_synthlabels.studies.sweep.checksums import check_sums
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SourceKeys, SweepStudy, known_strategies
 from hf_synthlabels.studies.sweep.job import Job, Outcome, job_key
 from hf_synthlabels.studies.sweep.sources import Labels, SourceBook, asked
@@ -168,7 +169,9 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
     recipes = teacher_recipes(study, name)
     recipe = Recipe.from_yaml(recipe_file(keys.recipe, study.folder))
     schema = recipe.schema_of_labels()
-    parts = split_rows(name, keys, recipe, load_source(recipe), study.split_seed)
+    splits = load_source(recipe)
+    check_sums(name, keys.sha256, recipe)
+    parts = split_rows(name, keys, recipe, splits, study.split_seed)
     known = [label is not None for label in human_values(parts.train, recipe).labels]
     pool = _pool(study, name, known)
     chosen = parts.train.select(pool)
