@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, sample_cli, study_cli
+from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, review_cli, sample_cli, study_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.help_cli import VerbsByPurpose
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.add_typer(cache_cli.app, name="cache")
 app.add_typer(batches_cli.app, name="batches")
 app.add_typer(hub_cli.app, name="push")
+app.add_typer(review_cli.app, name="review")
 
 INTERRUPTED = 130
 """The exit status of a program that was stopped by Ctrl-C."""

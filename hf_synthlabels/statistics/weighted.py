@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints
-from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, wilson
 from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.scores import METRICS, Metric, occurring, score
 
-__all__ = ["weighted_agreement"]
+__all__ = ["weighted_agreement", "weighted_class", "weighted_mean", "weighted_share"]
 
 Mask = NDArray[np.bool_]
 
 METHOD = "wilson, weighted"
+NORMAL = "normal, weighted"
 BOOTSTRAP = "bootstrap: rows, weighted, smoothed"
 WILSON_Z = 1.959963984540054
 
@@ -44,13 +45,14 @@ def weighted_agreement(
     answered, right = predicted != NO_LABEL, predicted == human
     every = np.ones(len(human), dtype=np.bool_)
     found: dict[str, Interval] = {
-        "coverage": _share(answered, every, weights, drawing.level),
-        "accuracy": _share(right, every, weights, drawing.level),
-        "accuracy_answered": _share(right, answered, weights, drawing.level),
+        "coverage": weighted_share(answered, every, weights, drawing.level),
+        "accuracy": weighted_share(right, every, weights, drawing.level),
+        "accuracy_answered": weighted_share(right, answered, weights, drawing.level),
     }
     scores = _bootstrapped(human, predicted, weights, len(names), drawing)
     classes = tuple(
-        _of_class(name, human == code, predicted == code, weights, drawing.level) for code, name in enumerate(names)
+        weighted_class(name, human == code, predicted == code, weights, drawing.level)
+        for code, name in enumerate(names)
     )
     return Agreement(
         coverage=found["coverage"],
@@ -63,22 +65,49 @@ def weighted_agreement(
     )
 
 
-def _of_class(name: str, truly: Mask, said: Mask, weights: Floats, level: float) -> ClassAgreement:
+def weighted_class(name: str, truly: Mask, said: Mask, weights: Floats, level: float) -> ClassAgreement:
+    """One name of which a row has it or not, each row counted with its weight; as in `weighted_agreement`."""
     both = truly & said
-    jaccard = _share(both, truly | said, weights, level)
+    jaccard = weighted_share(both, truly | said, weights, level)
     low, estimate, high = (2 * j / (1 + j) for j in (jaccard.low, jaccard.estimate, jaccard.high))
     return ClassAgreement(
         name=name,
         support=int(truly.sum()),
         predicted=int(said.sum()),
-        precision=_share(both, said, weights, level),
-        recall=_share(both, truly, weights, level),
+        precision=weighted_share(both, said, weights, level),
+        recall=weighted_share(both, truly, weights, level),
         f1=Interval(estimate, low, high, level, f"{METHOD}, of the Jaccard share", jaccard.n),
     )
 
 
-def _share(hits: Mask, among: Mask, weights: Floats, level: float) -> Interval:
-    """The weighted share of rows that are hits among some rows."""
+def weighted_mean(values: Floats, weights: Floats, level: float = 0.95) -> Interval:
+    """The weighted mean of numbers from 0 to 1, with a normal interval of its linearised variance (Hajek 1971).
+
+    Args:
+        values: shape (n,).
+        weights: 1 / chance of each row, above 0.
+        level: of confidence.
+    """
+    n = len(values)
+    if not n:
+        return Interval(math.nan, math.nan, math.nan, level, NORMAL, 0)
+    mean = float(weights @ values / weights.sum())
+    if n == 1:
+        return Interval(mean, 0.0, 1.0, level, NORMAL, n)
+    variance = float(((weights * (values - mean)) ** 2).sum() / weights.sum() ** 2 * n / (n - 1))
+    reach = normal_quantile(level) * math.sqrt(variance)
+    return Interval(mean, max(0.0, mean - reach), min(1.0, mean + reach), level, NORMAL, n)
+
+
+def weighted_share(hits: Mask, among: Mask, weights: Floats, level: float = 0.95) -> Interval:
+    """The weighted share of rows that are hits among some rows; the interval is that of `weighted_agreement`.
+
+    Args:
+        hits: which rows are, shape (n,).
+        among: which rows count, shape (n,).
+        weights: 1 / chance of each row, above 0.
+        level: of confidence.
+    """
     w = weights[among]
     if not len(w):
         return Interval(math.nan, math.nan, math.nan, level, METHOD, 0)

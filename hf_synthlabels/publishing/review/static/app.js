@@ -1,0 +1,185 @@
+// The page as a whole: who is here, which of its three parts is open, what is wrong.
+
+import { AdjudicatePage } from "./adjudicate.js";
+import { call, Outbox, Unreachable } from "./api.js";
+import { button, h, kbd } from "./dom.js";
+import { LabelPage } from "./label.js";
+import { ReadPage } from "./read.js";
+
+const PAGES = [
+  ["label", "Label", LabelPage],
+  ["adjudicate", "Adjudicate", AdjudicatePage],
+  ["read", "Read", ReadPage],
+];
+
+class App {
+  constructor(setup) {
+    this.setup = setup;
+    this.progress = null;
+    this.pages = {};
+    this.view = document.getElementById("view");
+    this.banner = document.getElementById("banner");
+    document.title = setup.title ? `${setup.title} · review` : "Review";
+    document.addEventListener("keydown", (event) => this.key(event));
+    window.addEventListener("hashchange", () => this.open());
+  }
+
+  async begin(name) {
+    const { annotator, progress } = await call("begin", { annotator: name });
+    this.annotator = annotator;
+    this.progress = progress;
+    localStorage.setItem("review-annotator", annotator);
+    this.outbox = new Outbox(`${this.setup.store}-${annotator}`, {
+      stored: (decision, answer) => this.pages.label?.stored(decision, answer),
+      refused: (decision, error) => this.pages.label?.refused(decision, error),
+      waiting: (why) => this.tell(why),
+    });
+    // What an earlier visit could not send goes first.
+    if (this.outbox.decisions.length) await this.outbox.send();
+    this.progress = await call("progress", { annotator });
+    this.head();
+    this.open();
+  }
+
+  head() {
+    const tabs = PAGES.map(([name, title]) => h("a", { href: `#${name}`, dataset: { page: name } }, title));
+    this.tabs = tabs;
+    document.getElementById("top").replaceChildren(
+      h("span", { class: "brand", title: this.setup.title }, h("bdi", {}, this.setup.title || "Review")),
+      h("nav", { "aria-label": "Parts" }, tabs),
+      h(
+        "div",
+        { class: "tools" },
+        h("button", { type: "button", class: "plain who", title: "Change the annotator", onclick: () => this.ask() }, h("span", { class: "dot", "aria-hidden": "true" }), this.annotator),
+        h("button", { type: "button", class: "plain", "aria-label": "Light or dark", title: "Light or dark", onclick: () => this.theme() }, "◐"),
+        h("button", { type: "button", class: "plain", "aria-label": "Keys", title: "Keys", onclick: () => this.help() }, kbd("?")),
+      ),
+    );
+  }
+
+  open() {
+    const name = location.hash.slice(1).split("/")[0];
+    const [wanted, , Page] = PAGES.find(([page]) => page === name) ?? PAGES[0];
+    this.page = this.pages[wanted] ??= new Page(this);
+    for (const tab of this.tabs) {
+      if (tab.dataset.page === wanted) tab.setAttribute("aria-current", "page");
+      else tab.removeAttribute("aria-current");
+    }
+    this.view.replaceChildren(this.page.element);
+    this.page.enter().catch((error) => this.fail(error));
+  }
+
+  moved(progress) {
+    this.progress = progress;
+    this.pages.label?.progress(progress);
+  }
+
+  key(event) {
+    if (event.defaultPrevented || document.querySelector("dialog[open]") || !this.page) return;
+    const writing = event.target instanceof HTMLElement && event.target.matches("textarea, input");
+    if (event.key === "?" && !writing) this.help();
+    else if (!this.page.key(event)) return;
+    event.preventDefault();
+  }
+
+  tell(words) {
+    this.banner.hidden = !words;
+    this.banner.replaceChildren(words ?? "", words ? h("button", { type: "button", class: "plain", "aria-label": "Close", onclick: () => this.tell(null) }, "×") : "");
+  }
+
+  fail(error) {
+    this.tell(error instanceof Unreachable ? `${error.message} Nothing that was stored is lost.` : error.message);
+    if (error instanceof Unreachable) this.wait();
+  }
+
+  // Look until the server is back, then go on.
+  wait() {
+    this.waiting ??= setInterval(async () => {
+      try {
+        this.progress = await call("progress", { annotator: this.annotator });
+      } catch {
+        return;
+      }
+      clearInterval(this.waiting);
+      this.waiting = null;
+      this.tell(null);
+      this.page.enter().catch((error) => this.fail(error));
+    }, 1500);
+  }
+
+  theme() {
+    const dark = document.documentElement.dataset.theme
+      ? document.documentElement.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    localStorage.setItem("review-theme", dark ? "light" : "dark");
+  }
+
+  help() {
+    const lines = [...this.page.help(), ["?", "these keys"]];
+    const dialog = h(
+      "dialog",
+      { "aria-label": "Keys", class: "keys" },
+      h("h2", {}, "Keys"),
+      h("dl", {}, lines.flatMap(([key, what]) => [h("dt", {}, kbd(key)), h("dd", {}, what)])),
+      button("Close", "Esc", () => dialog.close(), { class: "confirm" }),
+    );
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  ask(problem = "") {
+    const input = h("input", { id: "name", autocomplete: "name", maxlength: "60", required: true, autofocus: true });
+    input.value = localStorage.getItem("review-annotator") ?? "";
+    const wrong = h("p", { class: "wrong", role: "alert" }, problem);
+    const form = h(
+      "form",
+      {
+        onsubmit: async (event) => {
+          event.preventDefault();
+          try {
+            await this.outbox?.send();
+            this.pages = {};
+            await this.begin(input.value);
+            dialog.close();
+          } catch (error) {
+            wrong.textContent = error.message;
+          }
+        },
+      },
+      h("h1", {}, "Who labels?"),
+      h("p", {}, "Labels are stored under this name, so that people can be compared. Use the same one each time."),
+      h("label", { for: "name" }, "Your name"),
+      input,
+      wrong,
+      h("button", { class: "confirm" }, "Begin", kbd("Enter")),
+    );
+    const dialog = h("dialog", { class: "name", "aria-label": "Who labels?" }, form);
+    dialog.addEventListener("cancel", (event) => this.annotator || event.preventDefault());
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+    input.select();
+  }
+}
+
+async function start() {
+  let setup;
+  try {
+    setup = await call("setup");
+  } catch (error) {
+    const banner = document.getElementById("banner");
+    banner.hidden = false;
+    banner.textContent = error.message;
+    setTimeout(start, 2000);
+    return;
+  }
+  document.getElementById("banner").hidden = true;
+  const app = new App(setup);
+  const known = localStorage.getItem("review-annotator");
+  if (!known) return app.ask();
+  app.begin(known).catch((error) => (error instanceof Unreachable ? setTimeout(start, 2000) : app.ask(error.message)));
+}
+
+start();

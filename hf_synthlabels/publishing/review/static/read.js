@@ -1,0 +1,148 @@
+// The read page: scores with intervals, who was taken for what, and the rows behind each number.
+
+import { call } from "./api.js";
+import { button, count, h, interval } from "./dom.js";
+
+const POLL_MS = 400;
+
+export class ReadPage {
+  constructor(app) {
+    this.app = app;
+    this.scores = h("section", { class: "card", "aria-label": "Scores" });
+    this.people = h("section", { class: "card", "aria-label": "Agreement of people" });
+    this.matrix = h("section", { class: "card wide", "aria-label": "Who was taken for what" });
+    this.rows = h("section", { class: "card wide rows", "aria-label": "Rows", hidden: true });
+    this.element = h("div", { class: "read-page" }, this.matrix, this.rows, this.scores, this.people);
+  }
+
+  async enter() {
+    this.agreement();
+    clearTimeout(this.timer);
+    const report = await call("report");
+    this.draw(report);
+    if (report.state === "working") this.timer = setTimeout(() => location.hash === "#read" && this.enter(), POLL_MS);
+  }
+
+  draw(report) {
+    if (report.state === "none") {
+      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No labels yet"), h("p", {}, "Once people have labelled some rows, scores of the LLM stand here, with intervals and the rows behind each number."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
+      this.scores.hidden = this.people.hidden = true;
+      return;
+    }
+    this.scores.hidden = false;
+    if (report.matrix) this.drawMatrix(report);
+    else this.drawDifferences(report);
+    this.drawScores(report);
+  }
+
+  drawMatrix({ matrix, labelled }) {
+    const { names, counts } = matrix;
+    const without = counts.every((row) => row.at(-1) === 0);
+    const across = without ? names : [...names, null];
+    const most = Math.max(1, ...counts.flat());
+    const said = (name) => (name === null ? "(no label)" : name);
+    const head = h("tr", {}, h("td", { class: "corner" }, h("span", {}, "people ↓"), h("span", {}, "LLM →")), across.map((name) => h("th", { scope: "col" }, h("span", { class: "turned" }, h("bdi", {}, said(name))))), h("th", { scope: "col", class: "sum" }, h("span", { class: "turned" }, "all")));
+    const body = names.map((name, at) =>
+      h(
+        "tr",
+        {},
+        h("th", { scope: "row", title: name }, h("bdi", {}, name)),
+        across.map((other, to) => this.cell(counts[at][to], most, name, other)),
+        h("td", { class: "sum" }, counts[at].reduce((sum, number) => sum + number, 0).toLocaleString("en")),
+      ),
+    );
+    this.matrix.replaceChildren(
+      h("h1", {}, "Who was taken for what"),
+      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people, as they are (not weighted). Choose a number to see its rows.`),
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" }, h("thead", {}, head), h("tbody", {}, body))),
+    );
+  }
+
+  cell(number, most, human, llm) {
+    const right = human === llm;
+    const cell = h("td", { class: right ? "right" : number ? "wrong" : "" });
+    cell.style.setProperty("--share", String(number ? 0.12 + 0.88 * Math.sqrt(number / most) : 0));
+    if (number && number / most > 0.3) cell.classList.add("strong");
+    cell.append(
+      number
+        ? h("button", { type: "button", class: "count", "aria-label": `${number} rows: people ${human}, LLM ${llm ?? "no label"}`, onclick: () => this.open(human, llm) }, number.toLocaleString("en"))
+        : h("span", { class: "zero" }, "·"),
+    );
+    return cell;
+  }
+
+  drawDifferences({ differences, labelled, same }) {
+    const lines = differences.map(({ name, rows }) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, name)), h("td", { class: "figure" }, h("button", { type: "button", class: "count", "aria-label": `${rows} rows: ${name}`, onclick: () => this.open(name) }, rows.toLocaleString("en")))));
+    this.matrix.replaceChildren(
+      h("h1", {}, "What differs"),
+      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people; in ${same.toLocaleString("en")} the LLM says the same. Choose a number to see its rows.`),
+      lines.length ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "difference"), h("th", { scope: "col", class: "figure" }, "rows"))), h("tbody", {}, lines))) : h("p", {}, "Nothing differs."),
+    );
+  }
+
+  drawScores(report) {
+    const busy = report.state === "working" ? h("p", { class: "faint", role: "status" }, "Intervals of the latest labels are being made …") : null;
+    if (report.state === "failed") {
+      this.scores.replaceChildren(h("h2", {}, "Scores"), h("p", {}, report.error));
+      return;
+    }
+    if (!report.scores) {
+      this.scores.replaceChildren(h("h2", {}, "Scores"), busy);
+      return;
+    }
+    const level = `${Math.round(100 * report.level)} % interval`;
+    const lines = report.scores.map((score) => h("tr", {}, h("th", { scope: "row" }, score.name), h("td", { class: "figure" }, interval(score)), h("td", { class: "figure" }, score.n.toLocaleString("en")), h("td", { class: "faint" }, score.method)));
+    const classes = report.classes.map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
+    const table = (columns, body, label) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, columns.map(([title, figure]) => h("th", { scope: "col", class: figure ? "figure" : "" }, title)))), h("tbody", {}, body)));
+    this.scores.replaceChildren(
+      h("h2", {}, `Scores of “${this.app.setup.llm}” against people`),
+      ...(busy ? [busy] : []),
+      table([["score"], [level, true], ["n", true], ["method"]], lines, "Scores"),
+      ...(classes.length ? [h("h2", {}, "By label"), table([["label"], ["people", true], ["LLM", true], ["precision", true], ["recall", true], ["F1", true]], classes, "By label")] : []),
+      ...report.notes.map((note) => h("p", { class: "faint" }, note)),
+    );
+  }
+
+  async agreement() {
+    const found = await call("agreement");
+    this.people.hidden = false;
+    if (!found.n) {
+      this.people.replaceChildren(h("h2", {}, "Agreement of people"), h("p", { class: "faint" }, "No row has labels of two people yet. Let somebody else label under their own name."));
+      return;
+    }
+    const lines = found.pairs.map((pair) => h("tr", {}, h("th", { scope: "row" }, `${pair.first} and ${pair.second}`), h("td", { class: "figure" }, pair.n.toLocaleString("en")), h("td", { class: "figure" }, pair.same.toFixed(3)), h("td", { class: "figure" }, pair.kappa === null ? "–" : pair.kappa.toFixed(3))));
+    this.people.replaceChildren(
+      h("h2", {}, "Agreement of people"),
+      h("p", {}, "Krippendorff's alpha ", h("b", {}, found.alpha === null ? "undefined" : found.alpha.toFixed(3)), h("span", { class: "faint" }, ` (${found.scale}, ${count(found.n, "row")} with two labels or more)`)),
+      h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Pairs" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, ["pair", "rows", "same label", "Cohen's kappa"].map((title, at) => h("th", { scope: "col", class: at ? "figure" : "" }, title)))), h("tbody", {}, lines))),
+    );
+  }
+
+  async open(human, llm = null, offset = 0) {
+    try {
+      const found = await call("cell", { annotator: this.app.annotator, human, llm, offset });
+      const named = Boolean(this.app.setup.names.length) && !human.includes(" ") ? `people ${human}, LLM ${llm ?? "(no label)"}` : human;
+      const entries = found.rows.map((row) => h("a", { class: "case", href: `#adjudicate/${row.row}` }, h("span", { class: "case-head" }, h("b", {}, `Row ${row.row.toLocaleString("en")}`), h("span", { class: "faint" }, ` people: ${row.human ?? "differ"} · LLM: ${row.llm}`)), h("span", { class: "case-text", dir: "auto" }, row.text || "(no text)")));
+      this.rows.hidden = false;
+      this.rows.replaceChildren(
+        h("div", { class: "row-head" }, h("h2", { tabindex: "-1" }, `${count(found.total, "row")}: ${named}`), button("Close", null, () => (this.rows.hidden = true), { class: "plain" })),
+        h("div", { class: "cases" }, entries),
+        h("div", { class: "commands" }, ...[offset ? button("Earlier", null, () => this.open(human, llm, Math.max(0, offset - 50))) : null, offset + found.rows.length < found.total ? button("Next", null, () => this.open(human, llm, offset + found.rows.length)) : null].filter(Boolean)),
+      );
+      this.rows.querySelector("h2").focus({ preventScroll: true });
+      this.rows.scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      this.app.fail(error);
+    }
+  }
+
+  key(event) {
+    if (event.key !== "Escape" || this.rows.hidden) return false;
+    this.rows.hidden = true;
+    return true;
+  }
+
+  help() {
+    return [["Tab", "go from number to number"], ["Enter", "see the rows of a number"], ["Esc", "close the rows"]];
+  }
+}
