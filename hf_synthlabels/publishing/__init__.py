@@ -14,6 +14,7 @@ from hf_synthlabels.publishing.labelled import (
     scale_schema,
 )
 from hf_synthlabels.publishing.page import render_page, write_report
+from hf_synthlabels.publishing.report import Page, render_markdown, write_page
 from hf_synthlabels.publishing.sampled import (
     Earlier,
     Merged,
@@ -32,6 +33,7 @@ __all__ = [
     "Labelled",
     "Merged",
     "ModelWords",
+    "Page",
     "Parcel",
     "Pulled",
     "Pushed",
@@ -48,12 +50,14 @@ __all__ = [
     "push_student",
     "read_table",
     "record_summary",
+    "render_markdown",
     "render_page",
     "report_parcel",
     "sample_rows",
     "save_student_facts",
     "scale_schema",
     "with_provenance",
+    "write_page",
     "write_report",
     "write_sampled",
     "write_table",

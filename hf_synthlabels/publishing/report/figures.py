@@ -1,0 +1,219 @@
+"""The figures of a report: one way to draw each kind of exhibit."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+from hf_synthlabels.publishing.report.curves import draw_curves, draw_scatter
+from hf_synthlabels.publishing.report.drawing import Drawing, canvas, finished
+from hf_synthlabels.publishing.report.parts import WIDTH, close, grid, n_words, named_lines, nothing, rows_axis
+from hf_synthlabels.publishing.report.theme import LIGHT
+from hf_synthlabels.publishing.report.words import UNDEFINED, UNKNOWN, decimals, fold, number, one_line
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
+
+__all__ = ["SWITCH", "draw"]
+
+SWITCH = 0.755
+"""The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
+GROUND = {"facecolor": LIGHT["card"], "alpha": 0.8, "linewidth": 0, "pad": 0.4}
+"""Behind numbers that a line might cross."""
+LEFT_TO_RIGHT = "\u200e"
+"""After a name in a script that is read from the right its number still stands on the right."""
+MOST_NAMES = 8
+LONG_NAME = 12
+
+
+def draw(figure: Figure) -> Drawing:
+    """A figure in all its forms; what has no numbers says so.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    match figure:
+        case Intervals():
+            return _intervals(figure)
+        case Curves():
+            return draw_curves(figure)
+        case Counts():
+            return _counts(figure)
+        case Calibration():
+            return _calibration(figure)
+        case Bars():
+            return _bars(figure)
+        case Scatter():
+            return draw_scatter(figure)
+
+
+def _intervals(figure: Intervals) -> Drawing:
+    names = list(dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows))
+    if not names:
+        return nothing(figure.name)
+    across = max(1, min(len(figure.panels), 3))
+    down = max(1, math.ceil(len(figure.panels) / across))
+    tall = down * (0.36 * len(names) + 0.22 * len(figure.marks) + 0.75)
+    with canvas(WIDTH, tall, down, across) as (drawn, places):
+        for place, (title, rows) in zip(places, figure.panels.items(), strict=False):
+            values = dict(rows)
+            shared, each = n_words(values.values())
+            place.set_title(fold(title, 90 // across) + shared, fontsize=9, loc="left", color=LIGHT["ink"])
+            first = place.get_subplotspec().colspan.start == 0
+            rows_axis(place, [fold(name) if first else "" for name in names], above=0.45 * len(figure.marks))
+            ends = [value for _, value in figure.marks]
+            ends += [end for one in values.values() for end in (one.estimate, one.low, one.high)]
+            low, high = close(place, ends)
+            digits = decimals([*values.values(), *(value for _, value in figure.marks)])
+            for row, name in enumerate(names):
+                value = values.get(name)
+                if value is None or math.isnan(value.estimate):
+                    said = "not measured" if value is None else UNDEFINED
+                    place.text(low, row, f" {said}", va="center", fontsize=8, color=LIGHT["soft"])
+                    continue
+                _range(place, row, value, low, high)
+                text = number(value.estimate, digits) + (f" (n = {value.n:,})" if each else "")
+                _above(place, text, min(max(value.estimate, low), high), row, low, high)
+            named_lines(place, figure.marks, digits, len(names))
+            place.set_xlabel(fold(figure.axis, 100 // across), fontsize=8.5)
+            grid(place, "x", most=max(3, 6 - across))
+        for place in places[len(figure.panels) :]:
+            place.set_visible(False)
+        return finished(drawn, figure.name)
+
+
+def _range(place: Any, row: int, value: Interval, low: float, high: float) -> None:
+    """The interval as a line, open where it has no end, and the estimate as a point."""
+    colour = LIGHT["s0"]
+    if not (math.isnan(value.low) or math.isnan(value.high)):
+        place.plot(
+            [max(value.low, low), min(value.high, high)],
+            [row, row],
+            color=colour,
+            linewidth=2.2,
+            solid_capstyle="round",
+        )
+        for end, edge, mark in ((value.low, low, "<"), (value.high, high, ">")):
+            if math.isinf(end):
+                place.plot([edge], [row], mark, color=colour, markersize=6, clip_on=False)
+    if math.isfinite(value.estimate):
+        place.plot([value.estimate], [row], "o", color=colour, markersize=5.5)
+
+
+def _above(place: Any, text: str, x: float, row: int, low: float, high: float) -> None:
+    """A number above its point, turned inwards near the edges."""
+    share = (x - low) / ((high - low) or 1)
+    side = "left" if share < 0.12 else "right" if share > 0.88 else "center"
+    place.annotate(
+        text, (x, row), (0, 5), textcoords="offset points", ha=side, fontsize=7.5, color=LIGHT["ink"], bbox=GROUND
+    )
+
+
+def _counts(figure: Counts) -> Drawing:
+    if not figure.rows or not figure.columns:
+        return nothing(figure.name)
+    numbered = len(figure.columns) > MOST_NAMES or any(len(one_line(name)) > LONG_NAME for name in figure.columns)
+    key = {name: str(place) for place, name in enumerate(figure.rows, 1)} if numbered else {}
+    cell = 0.34 if numbered else 0.62
+    largest = max((count for row in figure.counts for count in row), default=0)
+    cell = max(cell, 0.068 * len(f"{largest:,}") + 0.06)
+    longest = max((len(line) for name in figure.rows for line in fold(name, 30).split("\n")), default=0)
+    wide = min(9.6, max(3.2, cell * len(figure.columns) + 0.075 * longest + 1.0))
+    tall = max(1.6, 0.36 * len(figure.rows) + (1.0 if numbered else 0.8))
+    with canvas(wide, tall) as (drawn, (place,)):
+        totals = [max(1, sum(row)) for row in figure.counts]
+        for row, line in enumerate(figure.counts):
+            for column, count in enumerate(line):
+                _cell(place, row, column, count, count / totals[row])
+        heads = [key.get(name) or fold(name, 14) for name in figure.columns]
+        # A column that is no row keeps its name, upright, where the others have numbers.
+        place.set_xticks([spot + 0.5 for spot in range(len(heads))], heads, fontsize=8)
+        for label, name in zip(place.get_xticklabels(), figure.columns, strict=True):
+            if numbered and name not in key:
+                label.set(rotation=90, text=fold(name, 18, 1))
+        names = [f"{fold(name, 30)}{f'{LEFT_TO_RIGHT}  {key[name]}' if numbered else ''}" for name in figure.rows]
+        place.set_yticks([spot + 0.5 for spot in range(len(names))], names, fontsize=8)
+        place.set(xlim=(0, len(heads)), ylim=(len(names), 0))
+        place.tick_params(length=0, labelcolor=LIGHT["ink"])
+        for spine in place.spines.values():
+            spine.set_visible(False)
+        place.set_xlabel(fold(figure.across, 60))
+        place.set_ylabel("human label")
+        return finished(drawn, figure.name)
+
+
+def _cell(place: Any, row: int, column: int, count: int, share: float) -> None:
+    patches = type(place.patch)
+    corner = (column + 0.02, row + 0.03)
+    place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["head"], linewidth=0))
+    if count:
+        place.add_patch(patches(corner, 0.96, 0.94, facecolor=LIGHT["ramp"], alpha=share, linewidth=0))
+    colour = LIGHT["soft"] if not count else LIGHT["low"] if share < SWITCH else LIGHT["high"]
+    place.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=7.5, color=colour)
+
+
+def _calibration(figure: Calibration) -> Drawing:
+    known = [(mean, share) for mean, share in figure.bins if math.isfinite(mean) and math.isfinite(share.estimate)]
+    if not known:
+        return nothing(figure.name)
+    with canvas(4.8, 4.6, 2, 1, sharex=True, height_ratios=(4, 1)) as (drawn, (above, below)):
+        low = min([0.5, *(mean for mean, _ in known), *(share.low for _, share in known if share.low == share.low)])
+        low = max(0.0, math.floor(10 * low) / 10)
+        above.plot([low, 1], [low, 1], linestyle=(0, (4, 3)), color=LIGHT["soft"], linewidth=1)
+        above.annotate(
+            "as sure as right", (low + 0.42 * (1 - low),) * 2, (-6, 6), textcoords="offset points", ha="right",
+            fontsize=8, color=LIGHT["soft"],
+        )  # fmt: skip
+        for mean, share in known:
+            if not math.isnan(share.low):
+                above.plot([mean, mean], [share.low, share.high], color=LIGHT["s0"], linewidth=2)
+        above.plot([m for m, _ in known], [s.estimate for _, s in known], "o", color=LIGHT["s0"], markersize=5.5)
+        above.set(xlim=(low - 0.02, 1.02), ylim=(low - 0.03, 1.03))
+        above.set_ylabel("share right")
+        gaps = [second - first for (first, _), (second, _) in pairwise(sorted(known, key=lambda one: one[0]))]
+        wide = max(0.01, min([0.06 * (1 - low), *(0.8 * gap for gap in gaps if gap > 0)]))
+        below.bar([mean for mean, _ in known], [share.n for _, share in known], width=wide, color=LIGHT["s6"])
+        for mean, share in known:
+            below.annotate(f"{share.n:,}", (mean, share.n), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+        below.set_ylim(0, 1.3 * max([share.n for _, share in known] or [1]))
+        below.set_yticks([])
+        below.set_ylabel("rows (n)")
+        below.set_xlabel("stated confidence, mean of the bin")
+        grid(above, "both")
+        return finished(drawn, figure.name)
+
+
+def _bars(figure: Bars) -> Drawing:
+    names = list(dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows))
+    if not names:
+        return nothing(figure.name)
+    across = max(1, min(len(figure.panels), 3))
+    down = max(1, math.ceil(len(figure.panels) / across))
+    with canvas(WIDTH, down * (0.34 * len(names) + 0.7), down, across) as (drawn, places):
+        for place, (unit, rows) in zip(places, figure.panels.items(), strict=False):
+            amounts = dict(rows)
+            known = [value for value in amounts.values() if value is not None and math.isfinite(value)]
+            digits = decimals(float(value) for value in known)
+            digits = 0 if all(float(value).is_integer() for value in known) else min(digits, 3)
+            span = max([0.0, *known]) - min([0.0, *known]) or 1.0
+            place.set_xlim(
+                min([0.0, *known]) - (0.35 * span if min([0.0, *known]) < 0 else 0), max([0.0, *known]) + 0.4 * span
+            )
+            first = place.get_subplotspec().colspan.start == 0
+            rows_axis(place, [fold(name) if first else "" for name in names])
+            place.axvline(0, color=LIGHT["line"], linewidth=1)
+            for row, name in enumerate(names):
+                value = amounts.get(name)
+                if value is None or not math.isfinite(value):
+                    place.text(0, row, f" {UNKNOWN}", va="center", fontsize=8, color=LIGHT["soft"])
+                    continue
+                place.barh(row, value, height=0.55, color=LIGHT["s0"])
+                place.annotate(
+                    number(value, digits), (value, row), (4 if value >= 0 else -4, 0), textcoords="offset points",
+                    va="center", ha="left" if value >= 0 else "right", fontsize=8,
+                )  # fmt: skip
+            place.set_title(fold(unit, 90 // across), fontsize=9, loc="left")
+            grid(place, "x", most=3)
+        for place in places[len(figure.panels) :]:
+            place.set_visible(False)
+        return finished(drawn, figure.name)
