@@ -20,8 +20,6 @@ SWITCH = 0.755
 """The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
 GROUND = {"facecolor": LIGHT["card"], "alpha": 0.8, "linewidth": 0, "pad": 0.4}
 """Behind numbers that a line might cross."""
-LEFT_TO_RIGHT = "\u200e"
-"""After a name in a script that is read from the right its number still stands on the right."""
 MOST_NAMES = 8
 LONG_NAME = 12
 
@@ -131,10 +129,17 @@ def _counts(figure: Counts) -> Drawing:
         for label, name in zip(place.get_xticklabels(), figure.columns, strict=True):
             if numbered and name not in key:
                 label.set(rotation=90, text=fold(name, 18, 1))
-        names = [f"{fold(name, 30)}{f'{LEFT_TO_RIGHT}  {key[name]}' if numbered else ''}" for name in figure.rows]
+        names = [fold(name, 30) for name in figure.rows]
         place.set_yticks([spot + 0.5 for spot in range(len(names))], names, fontsize=8)
         place.set(xlim=(0, len(heads)), ylim=(len(names), 0))
         place.tick_params(length=0, labelcolor=LIGHT["ink"])
+        if numbered:
+            # Apart from the name, which may be of a script that is read from the right.
+            place.tick_params(axis="y", pad=19)
+            for row, name in enumerate(figure.rows):
+                place.annotate(
+                    key[name], (0, row + 0.5), (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=8
+                )
         for spine in place.spines.values():
             spine.set_visible(False)
         place.set_xlabel(fold(figure.across, 60))
