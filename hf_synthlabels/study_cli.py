@@ -11,7 +11,7 @@ import typer
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import SweepStudy
+    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
 
 __all__ = ["study"]
 
@@ -19,7 +19,9 @@ SHOWN_CELLS = 200
 
 
 def study(
-    config: Annotated[Path, typer.Argument(help="A study file.")],
+    config: Annotated[
+        Path, typer.Argument(help="A study file; or a table (.csv, .jsonl, .parquet) with human labels in some rows.")
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The folder for the journal and the report.")
     ] = None,
@@ -29,6 +31,15 @@ def study(
     so_far: Annotated[
         bool, typer.Option("--so-far", help="Report on the cells that are done, and train none.")
     ] = False,
+    text: Annotated[str, typer.Option(help="Of a table: the column with the texts.")] = "text",
+    human: Annotated[str, typer.Option(help="Of a table: the column with the human labels.")] = "label",
+    ask: Annotated[str, typer.Option(help="Of a table: what the LLM is asked of each text.")] = "",
+    model: Annotated[
+        str | None, typer.Option(help="Of a table: the LLM. Without one the packaged encoder guesses by label names.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a table: only count words, for a first look.")] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 
@@ -37,19 +48,17 @@ def study(
     ways to learn from many LLM labels and a few human ones; and any other human labels with LLM labels.
     Started again after an interruption, it does only what is missing.
 
-    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
-    """
-    from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import (
-        AnnotatorStudy,
-        StrategyStudy,
-        SweepStudy,
-        compare_annotators,
-        read_study,
-        run_strategies,
-        run_study,
-    )
+    Of a table half of the human labels test what students of the others and of LLM labels are worth; its study file
+    is written into the folder, to be edited and run again.
 
+    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
+    Example: hf-synthlabels study reviews.csv --text review --human rating --model gpt-4.1-mini -o results
+    """
+    from hf_synthlabels.studies import SweepStudy, read_study
+    from hf_synthlabels.studies.sweep.starting import READERS, Asked, begin_study
+
+    if config.suffix in READERS:
+        config = begin_study(config, _folder(output), Asked(text, human, ask, model, base_url, budget_usd, quick))
     asked = read_study(config)
     if (plan or so_far) and not isinstance(asked, SweepStudy):
         option = "--plan" if plan else "--so-far"
@@ -57,11 +66,29 @@ def study(
     if plan and isinstance(asked, SweepStudy):
         _print_plan(asked, output)
         return
+    if isinstance(asked, SweepStudy):
+        _sweep(asked, _folder(output), so_far=so_far)
+    else:
+        _compare(asked, _folder(output))
+
+
+def _folder(output: Path | None) -> Path:
     if output is None:
         raise ConfigError("`-o` is missing. Name the folder for the journal and the report.")
-    if isinstance(asked, SweepStudy):
-        _sweep(asked, output, so_far=so_far)
-    elif isinstance(asked, StrategyStudy):
+    return output
+
+
+def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> None:
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.studies import (
+        AnnotatorStudy,
+        StrategyStudy,
+        compare_annotators,
+        run_strategies,
+        run_study,
+    )
+
+    if isinstance(asked, StrategyStudy):
         learnt = run_strategies(asked, output, progress=_tell)
         print(learnt)
         _write(output / "strategies.json", learnt.to_json())
