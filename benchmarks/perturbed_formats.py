@@ -37,8 +37,9 @@ from hf_synthlabels.judging.perturb import FORMS, HOUSE_FORM, Kind, PerturbedRow
 from hf_synthlabels.judging.resampling import Draws, Resamples, cluster_sums, draw_clusters
 from hf_synthlabels.judging.tfa import tfa
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
-from hf_synthlabels.publishing.figures import interval_figure
+from hf_synthlabels.publishing.report import draw
 from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics.exhibits import Intervals
 
 __all__ = ["main"]
 
@@ -313,8 +314,9 @@ def _figure(found: Mapping[str, Mapping[str, Found]]) -> str:
     # Every panel shows the same rows.
     names = [name for name, _ in groups["sst2"]]
     nothing = Interval(math.nan, math.nan, math.nan, DRAWING.level, "", 0)
-    same = {task: [(name, dict(rows).get(name, nothing)) for name in names] for task, rows in groups.items()}
-    return interval_figure(same, marks=[("chance", 0.5)], axis="P(right in any format > wrong in house format)")
+    same = {task: tuple((name, dict(rows).get(name, nothing)) for name in names) for task, rows in groups.items()}
+    axis = "P(right in any format > wrong in house format)"
+    return draw(Intervals("formats", "Scorers over formats", same, axis, (("chance", 0.5),))).svg
 
 
 def _shown(interval: Interval) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, review_cli, sample_cli, study_cli
+from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, report_cli, review_cli, sample_cli, study_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.help_cli import VerbsByPurpose
 
@@ -142,12 +142,15 @@ def validate(
     width: Annotated[float | None, typer.Option(help="Of the interval that a plan is for, such as 0.1.")] = None,
     accuracy: Annotated[float | None, typer.Option(help="Of the LLM, which a plan supposes; a pilot's.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the report as JSON here.")] = None,
+    page: Annotated[
+        Path | None, typer.Option("--report", help="Write a page with its tables and figures into this folder.")
+    ] = None,
 ) -> None:
     """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import open_labelled, scale_schema
+    from hf_synthlabels.publishing import open_labelled, scale_schema, write_report
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as check
 
@@ -169,6 +172,8 @@ def validate(
     print(report)
     if output is not None:
         _write(output, report.to_json())
+    if page is not None:
+        report_cli.tell_written(write_report(report, page), page)
     if report.gate is not None and report.gate.verdict != "pass":
         raise typer.Exit(1)
 
@@ -233,28 +238,7 @@ def _train_grid(path: Path, data: str | None, output: Path) -> None:
 
 
 app.command()(study_cli.study)
-
-
-@app.command()
-def report(
-    results: Annotated[Path, typer.Argument(help="The report.json of a study.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder; that of report.json.")] = None,
-) -> None:
-    """Make the page of a study anew from its report.json.
-
-    Example: hf-synthlabels report results/report.json
-    """
-    from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import StudyReport
-
-    try:
-        text = results.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"`results` {str(results)!r} can not be read: {error}. Give the report.json of a study."
-        ) from None
-    for file in write_report(StudyReport.from_json(text), output or results.parent):
-        print(f"written: {file}")
+app.command()(report_cli.report)
 
 
 @app.command()

@@ -71,7 +71,7 @@ def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
     if result.validation.gate is not None:
         tell(f"gate {result.validation.gate}")
     written = write_report(result, folder)
-    tell(f"\n{(time.monotonic() - began) / 60:.1f} minutes. The report with its figures: {written[1].resolve()}")
+    tell(f"\n{(time.monotonic() - began) / 60:.1f} minutes. The report with its figures: {written[0].resolve()}")
     return result
 
 

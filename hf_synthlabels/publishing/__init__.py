@@ -13,8 +13,16 @@ from hf_synthlabels.publishing.labelled import (
     record_summary,
     scale_schema,
 )
-from hf_synthlabels.publishing.page import render_page, write_report
-from hf_synthlabels.publishing.report import Page, render_markdown, write_page
+from hf_synthlabels.publishing.report import (
+    Page,
+    Report,
+    page_of,
+    read_report,
+    render_markdown,
+    render_page,
+    write_page,
+    write_report,
+)
 from hf_synthlabels.publishing.sampled import (
     Earlier,
     Merged,
@@ -37,6 +45,7 @@ __all__ = [
     "Parcel",
     "Pulled",
     "Pushed",
+    "Report",
     "StudentPublisher",
     "annotation_summary",
     "dataset_parcel",
@@ -45,9 +54,11 @@ __all__ = [
     "metric_parcel",
     "model_parcel",
     "open_labelled",
+    "page_of",
     "pull",
     "push",
     "push_student",
+    "read_report",
     "read_table",
     "record_summary",
     "render_markdown",

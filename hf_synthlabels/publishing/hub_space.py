@@ -9,7 +9,7 @@ from huggingface_hub import SpaceCardData
 from hf_synthlabels.cards import study_card
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub import HubFile, Parcel, checked_repo
-from hf_synthlabels.publishing.page import render_page
+from hf_synthlabels.publishing.report import page_of, render_page
 from hf_synthlabels.studies import StudyReport
 
 __all__ = ["metric_parcel", "report_parcel"]
@@ -68,7 +68,7 @@ def report_parcel(report: StudyReport, repo: str, *, licence: str) -> Parcel:
     card = f"---\n{metadata.to_yaml()}\n---\n\n{study_card(report)}"
     files = (
         HubFile("README.md", card.encode()),
-        HubFile("index.html", render_page(report).encode()),
+        HubFile("index.html", render_page(page_of(report)).encode()),
         HubFile("report.json", report.to_json().encode()),
     )
     return Parcel(repo, "report", files)

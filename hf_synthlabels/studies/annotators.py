@@ -109,6 +109,21 @@ class AnnotatorReport:
         }
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
+    @classmethod
+    def from_json(cls, text: str) -> AnnotatorReport:
+        """The report that `to_json` wrote."""
+        content = json.loads(text)
+        results = tuple(
+            AnnotatorResult(
+                each["name"],
+                ValidationReport.from_dict(each["report"]),
+                Interval.from_dict(each["difference"]),
+                each["provenance"],
+            )
+            for each in content["annotators"]
+        )
+        return cls(*(content[name] for name in ("name", "kind", "n_rows", "n_shown")), results)
+
     def _row(self, result: AnnotatorResult, scores: tuple[str, ...]) -> list[str]:
         tally, usd = result.record["tally"], result.record["cost_usd"]
         cells = [result.name, str(result.report.coverage), *(str(result.report.scores[score]) for score in scores)]

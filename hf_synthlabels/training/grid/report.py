@@ -82,6 +82,13 @@ class GridReport:
         """Every number; nan and infinity become null, because JSON has neither."""
         return json.dumps(_plain(asdict(self)), indent=2)
 
+    @classmethod
+    def from_json(cls, text: str) -> GridReport:
+        """The report that `to_json` wrote."""
+        content = json.loads(text)
+        cells = tuple(_cell(each) for each in content["cells"])
+        return cls(**{**content, "seeds": tuple(content["seeds"]), "cells": cells, "cost": GridCost(**content["cost"])})
+
     def __str__(self) -> str:
         head = ("model", "labels", "rows", "rate", "batch", "epochs", "chosen at", "unbiased", "test", "searching")
         table = [head, *(_line(cell) for cell in self.cells)]
@@ -116,6 +123,13 @@ class GridReport:
             f"of {cost.steps_separately:,}; {cost.cpu_s:,.0f} s of processor time."
         )
         return notes
+
+
+def _cell(values: Mapping[str, Any]) -> CellReport:
+    intervals = ("test", "gain", "against_first_source", "refit", "refit_difference")
+    read = {name: None if values[name] is None else Interval.from_dict(values[name]) for name in intervals}
+    numbers = {name: math.nan if values[name] is None else values[name] for name in ("validation", "corrected")}
+    return CellReport(**{**values, "choice": Choice(**values["choice"]), **read, **numbers})
 
 
 def _line(cell: CellReport) -> tuple[str, ...]:

@@ -1,0 +1,105 @@
+"""Any report as a page: from the value that was computed, or from the JSON that was kept of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.judging import Audit, JudgeSummary
+from hf_synthlabels.publishing.report.of_comparison import annotators_page, grid_page, strategies_page
+from hf_synthlabels.publishing.report.of_judging import audit_from_dict, audit_page, judge_page
+from hf_synthlabels.publishing.report.of_study import study_page
+from hf_synthlabels.publishing.report.of_validation import validation_page
+from hf_synthlabels.publishing.report.page import write_page
+from hf_synthlabels.publishing.report.values import Page, page_from_json
+from hf_synthlabels.statistics import ValidationReport
+from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport
+from hf_synthlabels.training.grid.report import GridReport
+
+__all__ = ["Report", "page_of", "read_report", "write_report"]
+
+Report = StudyReport | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary | Page
+"""What can be shown as a page."""
+
+
+def page_of(report: Report) -> Page:
+    """The page of any report."""
+    match report:
+        case Page():
+            return report
+        case StudyReport():
+            return study_page(report)
+        case ValidationReport():
+            return validation_page(report)
+        case AnnotatorReport():
+            return annotators_page(report)
+        case StrategyReport():
+            return strategies_page(report)
+        case GridReport():
+            return grid_page(report)
+        case Audit():
+            return audit_page(report)
+        case JudgeSummary():
+            return judge_page(report)
+
+
+def read_report(text: str) -> Report:
+    """The report that some JSON is of: by what it holds, since every kind has fields that no other has.
+
+    Raises:
+        DataError: it is the JSON of no report, or of one with parts missing.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"`results` is not JSON ({error}). Give the JSON of a report.") from None
+    if not isinstance(values, Mapping):
+        raise DataError(f"`results` is a JSON {type(values).__name__}. Give the JSON of a report.")
+    read = next((reader for fields, reader in KINDS.items() if fields <= values.keys()), None)
+    if read is None:
+        raise DataError(
+            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, as no report has. Give what `study`, "
+            "`validate -o`, `train --grid` or an audit's `to_dict` wrote, or a report's page.json."
+        )
+    try:
+        return read(text, values)
+    except SynthLabelsError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"`results` is a report with a part missing or changed ({type(error).__name__}: {error}). Make it again."
+        ) from None
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write the page of any report and its files into a folder; see `write_page`. A study's numbers are kept beside it.
+
+    Returns:
+        What was written, `report.html` first.
+
+    Raises:
+        MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept: list[Path] = []
+    if isinstance(report, StudyReport | ValidationReport):
+        # The numbers first: they are not to be lost because a figure can not be drawn.
+        kept = [folder / "report.json"]
+        kept[0].write_text(report.to_json(), encoding="utf-8")
+    page = page_of(report)
+    return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
+
+
+KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
+    frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
+    frozenset({"train_agreement", "arms"}): lambda text, _: StudyReport.from_json(text),
+    frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
+    frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
+    frozenset({"cells", "schedule"}): lambda text, _: GridReport.from_json(text),
+    frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
+    frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),
+}
+"""The fields that tell a kind of report, and how it is read."""
