@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.report_cli import tell_written
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
+    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, StudyRuns, SweepStudy
 
 __all__ = ["study"]
 
@@ -54,9 +55,13 @@ def study(
     Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
     Example: hf-synthlabels study reviews.csv --text review --human rating --model gpt-4.1-mini -o results
     """
+    from datasets import disable_progress_bars
+
     from hf_synthlabels.studies import SweepStudy, read_study
     from hf_synthlabels.studies.sweep.starting import READERS, Asked, begin_study
 
+    # A study tells its own progress; a bar for each small table of it would bury that.
+    disable_progress_bars()
     if config.suffix in READERS:
         config = begin_study(config, _folder(output), Asked(text, human, ask, model, base_url, budget_usd, quick))
     asked = read_study(config)
@@ -93,19 +98,21 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
         print(learnt)
         _write(output / "strategies.json", learnt.to_json())
         _write(output / "strategies.md", learnt.to_markdown() + "\n")
+        tell_written(write_report(learnt, output), output)
     elif isinstance(asked, AnnotatorStudy):
         compared = compare_annotators(asked, progress=_tell)
         print(compared)
         _write(output / "annotators.json", compared.to_json())
+        tell_written(write_report(compared, output), output)
     else:
         result = run_study(asked, output, progress=_tell)
         print(result)
-        for file in write_report(result, output):
-            print(f"written: {file}")
+        tell_written(write_report(result, output), output)
 
 
 def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
-    from hf_synthlabels.studies import run_sweep, summary_table
+    from hf_synthlabels.publishing import write_page
+    from hf_synthlabels.studies import arms_section, run_sweep, summary_table
 
     if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
@@ -115,6 +122,16 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
         runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
     print(summary_table(runs))
     print(f"written: {output / 'runs.json'}")
+    for file in write_page([arms_section(runs)], output, title=runs.name, facts=_facts(runs))[:2]:
+        print(f"written: {file}")
+
+
+def _facts(runs: StudyRuns) -> dict[str, str]:
+    """How a study was made, in a few lines."""
+    facts = dict(runs.facts or {})
+    shown = {name: str(facts[name]) for name in ("machine", "processors", "python", "finished_at") if name in facts}
+    shown["minutes"] = f"{facts['cell_minutes']:g} of training and answering, over all runs"
+    return shown | {name: str(version) for name, version in facts["versions"].items()}
 
 
 def _print_plan(asked: SweepStudy, output: Path | None) -> None:

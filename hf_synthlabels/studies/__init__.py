@@ -10,7 +10,7 @@ from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Strategy, S
 from hf_synthlabels.studies.strategy_report import StrategyArm, StrategyReport
 from hf_synthlabels.studies.strategy_study import StrategyStudy, read_study, run_strategies
 from hf_synthlabels.studies.study import AnnotatorStudy, Reference, RowSelection, Study
-from hf_synthlabels.studies.sweep import PlannedCell, SweepStudy, plan_sweep, run_sweep, summary_table
+from hf_synthlabels.studies.sweep import PlannedCell, SweepStudy, arms_section, plan_sweep, run_sweep, summary_table
 
 __all__ = [
     "BASELINES",
@@ -36,6 +36,7 @@ __all__ = [
     "StudyRuns",
     "SweepStudy",
     "TaskRuns",
+    "arms_section",
     "compare",
     "compare_annotators",
     "compare_strategies",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.studies.sweep.job import Job, Outcome
 from hf_synthlabels.studies.sweep.run import JobEngine, PlannedCell, plan_sweep, run_sweep
-from hf_synthlabels.studies.sweep.summary import summary_table
+from hf_synthlabels.studies.sweep.summary import arms_section, summary_table
 from hf_synthlabels.studies.sweep.workers import work_off_jobs
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Outcome",
     "PlannedCell",
     "SweepStudy",
+    "arms_section",
     "plan_sweep",
     "run_sweep",
     "summary_table",

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.statistics import NO_LABEL, seed_scores, token_f1
+from hf_synthlabels.statistics.exhibits import Section, Table
 from hf_synthlabels.statistics.table import align
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
-__all__ = ["run_score", "summary_table"]
+__all__ = ["arms_section", "run_score", "summary_table"]
+
+HEADS = ("task", "source", "rows", "student", "learns", "score", "mean of seeds", "lowest", "highest", "seeds")
 
 SCORES = {
     "text-classification": "macro F1",
@@ -27,7 +30,23 @@ SCORES = {
 
 def summary_table(runs: StudyRuns) -> str:
     """Every arm with its mean score over seeds, the lowest and the highest; intervals are the report's matter."""
-    lines = [["task", "source", "rows", "student", "learns", "score", "mean of seeds", "lowest", "highest", "seeds"]]
+    shown = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in _arms(runs)]
+    tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
+    return "\n".join([align([list(HEADS), *shown], right=(2, 6, 7, 8, 9)), f"test rows: {tested}", *_left_out(runs)])
+
+
+def arms_section(runs: StudyRuns) -> Section:
+    """Every arm of a study in one table, and the cells that it lacks."""
+    tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
+    rows = tuple(tuple(row) for row in _arms(runs))
+    table = Table("arms", "Every arm", HEADS, rows, note=f"Means over seeds. Test rows: {tested}.")
+    count = sum(len(task.cells) for task in runs.tasks)
+    answer = f"{count:,} students were tested, which are {len(rows):,} arms of one or more seeds."
+    return Section("arms", "What was trained?", answer, (table,), tuple(_left_out(runs)))
+
+
+def _arms(runs: StudyRuns) -> list[list[str | int | float]]:
+    rows: list[list[str | int | float]] = []
     for task in runs.tasks:
         arms: dict[CellName, list[CellRun]] = {}
         for run in task.select(lambda _: True):
@@ -37,13 +56,20 @@ def summary_table(runs: StudyRuns) -> str:
             source = cell.source if cell.prompt == "-" else f"{cell.source}/{cell.prompt}"
             size = "all" if cell.size is None else f"{cell.size:,}"
             learns = cell.strategy if not cell.n_human else f"{cell.strategy}, {cell.n_human} human"
-            shown = [f"{value:.3f}" for value in (np.mean(scores), min(scores), max(scores))]
-            lines.append([task.name, source, size, cell.student, learns, SCORES[task.kind], *shown, str(len(scores))])
+            values = [float(np.mean(scores)), min(scores), max(scores), len(scores)]
+            rows.append([task.name, source, size, cell.student, learns, SCORES[task.kind], *values])
+    return rows
+
+
+def _left_out(runs: StudyRuns) -> list[str]:
     facts = runs.facts or {}
-    failed = [f"failed: {one['task']}, {one['source']}, seed {one['seed']}: {one['why']}" for one in facts["failed"]]
-    tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
-    missing = [f"missing: {facts['missing']:,} of {facts['cells']:,} cells"] if facts["missing"] else []
-    return "\n".join([align(lines, right=(2, 6, 7, 8, 9)), f"test rows: {tested}", *failed, *missing])
+    lines = [
+        f"Failed: {one['task']}, {one['source']}, {one['student']}, seed {one['seed']}: {one['why']}"
+        for one in facts.get("failed", ())
+    ]
+    if facts.get("missing"):
+        lines.append(f"Missing: {facts['missing']:,} of {facts['cells']:,} cells.")
+    return lines
 
 
 def run_score(task: TaskRuns, answers: Sequence[Any]) -> float:

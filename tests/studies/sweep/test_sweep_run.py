@@ -88,7 +88,7 @@ def test_a_cell_that_can_not_be_trained_is_told_and_loses_no_other(study_of: Mak
     assert {(one["source"], one["size"]) for one in failed} == {("human", 1), ("llm", 1)}
     assert "one label only" in failed[0]["why"]
     assert {one.cell.size for one in runs.tasks[0].cells} == {40}
-    assert "failed: toy, human" in summary_table(runs)
+    assert "Failed: toy, human" in summary_table(runs)
 
 
 def test_what_is_done_so_far_can_be_reported(study_of: Make, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_what_is_done_so_far_can_be_reported(study_of: Make, tmp_path: Path) -> 
     assert {one.cell.seed for one in runs.tasks[0].cells} == {0}
     assert runs.facts is not None
     assert runs.facts["missing"] == 2
-    assert "missing: 2 of 4 cells" in summary_table(runs)
+    assert "Missing: 2 of 4 cells" in summary_table(runs)
 
 
 def test_files_that_are_others_are_refused(study_of: Make, tmp_path: Path) -> None:
