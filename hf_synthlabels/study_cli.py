@@ -129,7 +129,8 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
 def _facts(runs: StudyRuns) -> dict[str, str]:
     """How a study was made, in a few lines."""
     facts = dict(runs.facts or {})
-    shown = {name: str(facts[name]) for name in ("machine", "processors", "python", "finished_at") if name in facts}
+    named = ("machine", "processors", "python", "finished_at")
+    shown: dict[str, str] = {name: str(facts[name]) for name in named if name in facts}
     shown["minutes"] = f"{facts['cell_minutes']:g} of training and answering, over all runs"
     return shown | {name: str(version) for name, version in facts["versions"].items()}
 

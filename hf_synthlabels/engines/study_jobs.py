@@ -67,7 +67,8 @@ def _spread(ray: Any, engine: Engine, jobs: Sequence[Job]) -> Iterable[Outcome]:
     )
     slots = engine.actors or max(1, int(ray.cluster_resources().get("CPU", 1) / max(engine.cpus_per_actor, 0.01)))
     most = slots if engine.actors else slots * AHEAD
-    waiting, running = list(reversed(jobs)), {}
+    waiting = list(reversed(jobs))
+    running: dict[Any, Job] = {}
     while waiting or running:
         while waiting and len(running) < most:
             job = waiting.pop()
@@ -94,7 +95,7 @@ def _work(job: Job, tables: dict[str, Any]) -> str:
     from hf_synthlabels.studies.sweep.learning import run_job
 
     parts = {name: None if table is None else Dataset(table) for name, table in tables.items()}
-    return json.dumps(run_job(job, Tables(**parts)).to_dict())  # type: ignore[arg-type]
+    return json.dumps(run_job(job, Tables(**parts)).to_dict())
 
 
 def _table(dataset: Any) -> Any:

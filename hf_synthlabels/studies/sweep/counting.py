@@ -31,10 +31,9 @@ def count_words(job: Job, tables: Tables) -> Outcome:
         MissingExtraError: scikit-learn is not installed.
     """
     import_extra("sklearn", "train")
-    from threadpoolctl import threadpool_limits
-
+    pools = import_extra("threadpoolctl", "train")
     # Small products on several threads wait for each other, as soon as another program wants a core.
-    with threadpool_limits(job.threads):
+    with pools.threadpool_limits(job.threads):
         return _counted(job, tables)
 
 

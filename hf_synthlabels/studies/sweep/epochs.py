@@ -15,7 +15,7 @@ from hf_synthlabels.training.randomness import unchanged_randomness
 __all__ = ["EpochAnswers"]
 
 
-class EpochAnswers(TrainerCallback):
+class EpochAnswers(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Asks for the test rows at the end of each epoch; random states are put back, so the training stays the same.
 
     With a schedule whose rate falls to the last step, an earlier epoch is not the student that a shorter run gives.

@@ -14,11 +14,11 @@ from datasets import Dataset, load_from_disk
 from hf_synthlabels.annotation.rows import RowForm
 from hf_synthlabels.clients.checkpoint import folder_fingerprint
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.studies.journal import cell_key
+from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName, CellRun
 from hf_synthlabels.studies.sweep.file import Learner
 
-__all__ = ["Job", "Outcome", "Tables", "job_key", "open_tables"]
+__all__ = ["Job", "Outcome", "Tables", "job_key", "known_outcome", "open_tables"]
 
 VERSION = 1
 """Of what a cell does; a change of it makes old cells worthless."""
@@ -138,6 +138,15 @@ def job_key(content: Mapping[str, Any], tables: str, options: Mapping[str, Any])
             "versions": _versions(),
         }
     )
+
+
+def known_outcome(journal: CellFiles, job: Job) -> Outcome | None:
+    """What the journal has of a job; None where that is nothing, spoilt, or of another version."""
+    content = journal.read(job.key)
+    try:
+        return None if content is None else Outcome.from_dict(content, job.cell)
+    except (KeyError, TypeError):
+        return None
 
 
 def open_tables(place: Path) -> Tables:

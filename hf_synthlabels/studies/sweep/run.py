@@ -15,7 +15,7 @@ from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns
 from hf_synthlabels.studies.runs_file import write_runs
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
-from hf_synthlabels.studies.sweep.job import Job, Outcome
+from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
 from hf_synthlabels.studies.sweep.task import StudyTask, open_task
 from hf_synthlabels.studies.sweep.workers import work_off_jobs
@@ -133,7 +133,7 @@ class _Work:
                 self.outcomes[cell] = Outcome("", cell, failed=str(error))
                 continue
             self.index[_named(task, cell)] = job.key
-            known = _read(self.journal, job)
+            known = known_outcome(self.journal, job)
             if known is None:
                 self.missing.setdefault(job.key, []).append(job)
             else:
@@ -165,17 +165,6 @@ def _of_the_cell(error: SynthLabelsError) -> bool:
     from hf_synthlabels.errors import DataError
 
     return isinstance(error, DataError)
-
-
-def _read(journal: CellFiles, job: Job) -> Outcome | None:
-    content = journal.read(job.key)
-    if content is None:
-        return None
-    try:
-        return Outcome.from_dict(content, job.cell)
-    except (KeyError, TypeError):
-        # Of another version, or spoilt: it is trained anew.
-        return None
 
 
 def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, Outcome]) -> TaskRuns:

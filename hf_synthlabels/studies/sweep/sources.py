@@ -138,7 +138,7 @@ def _mixed(parts: Mapping[str, Sequence[Any]], shares: Mapping[str, float]) -> t
     """Row by row the source that is furthest behind its share and has a label, so that every beginning is mixed."""
     total = sum(shares.values())
     given = dict.fromkeys(shares, 0)
-    values = []
+    values: list[Any] = []
     for place, row in enumerate(zip(*(parts[name] for name in shares), strict=True), start=1):
         labels = dict(zip(shares, row, strict=True))
         able = [name for name in shares if labels[name] is not None]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hf_synthlabels.studies.journal import CellFiles
-from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables, open_tables
+from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables, known_outcome, open_tables
 from hf_synthlabels.studies.sweep.learning import run_job
 
 __all__ = ["work_off_jobs"]
@@ -39,8 +39,8 @@ class _Worker:
     def work(self, job: Job) -> Outcome:
         journal = CellFiles(job.folder)
         # Another study on the same folder may have done it meanwhile.
-        if (known := journal.read(job.key)) is not None:
-            return Outcome.from_dict(known, job.cell)
+        if (known := known_outcome(journal, job)) is not None:
+            return known
         if job.place not in self._tables:
             self._tables[job.place] = open_tables(job.place)
         outcome = run_job(job, self._tables[job.place])

@@ -20,7 +20,7 @@ from tests.studies.sweep.conftest import RECIPE, Make, toy_rows
 
 def parts(keys: dict[str, object], rows: list[dict[str, object]]) -> tuple[set[str], set[str], set[str]]:
     recipe = Recipe.from_dict(RECIPE)
-    found = split_rows("toy", TaskKeys(recipe="toy", **keys), recipe, {"train": Dataset.from_list(rows)}, 0)  # type: ignore[arg-type]
+    found = split_rows("toy", TaskKeys(recipe="toy", **keys), recipe, {"train": Dataset.from_list(rows)}, 0)
     validation = set() if found.validation is None else set(found.validation["text"])
     return set(found.train["text"]), set(found.test["text"]), validation
 
