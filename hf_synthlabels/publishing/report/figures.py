@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves
 
 __all__ = ["SWITCH", "draw"]
 
-SWITCH = 0.755
+SWITCH = 0.735
 """The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
 GROUND = {"facecolor": LIGHT["card"], "alpha": 0.8, "linewidth": 0, "pad": 0.4}
 """Behind numbers that a line might cross."""

@@ -83,7 +83,8 @@ def _of_intervals(figure: Intervals) -> tuple[Sequence[str], list[Sequence[Value
     names = dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows)
     panels = [dict(rows) for rows in figure.panels.values()]
     rows: list[Sequence[Value]] = [(name, *(panel.get(name) for panel in panels)) for name in names]
-    return ("", *figure.panels), [*rows, *((name, *(value for _ in panels)) for name, value in figure.marks)]
+    marks: list[Sequence[Value]] = [(name, *(value for _ in panels)) for name, value in figure.marks]
+    return ("", *figure.panels), [*rows, *marks]
 
 
 def _of_curves(figure: Curves) -> tuple[Sequence[str], list[Sequence[Value]]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hf_synthlabels.cards.markdown import Markdown, plain, table
 from hf_synthlabels.publishing.report.files import figure_table
-from hf_synthlabels.publishing.report.words import decimals, level_words, value_words
+from hf_synthlabels.publishing.report.words import are_numbers, decimals, level_words, value_words
 from hf_synthlabels.statistics.exhibits import Exhibit, Section, Table
 
 __all__ = ["render_markdown"]
@@ -64,8 +64,6 @@ def _exhibit(exhibit: Exhibit, label: str, figures: str | None) -> list[str]:
 
 def _table(numbers: Table) -> Markdown:
     places = [decimals(row[place] for row in numbers.rows) for place in range(len(numbers.columns))]
-    right = [
-        place for place in range(len(numbers.columns)) if not any(isinstance(row[place], str) for row in numbers.rows)
-    ]
+    right = [place for place in range(1, len(numbers.columns)) if are_numbers(row[place] for row in numbers.rows)]
     rows = [[value_words(value, digits) for value, digits in zip(row, places, strict=True)] for row in numbers.rows]
     return table(numbers.columns, rows, right)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_synthlabels.publishing.report.of_study import record_facts
 from hf_synthlabels.publishing.report.values import Page
+from hf_synthlabels.publishing.report.words import NOT_ASKED
 from hf_synthlabels.statistics import CREDITS, MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
@@ -26,7 +27,7 @@ def annotators_page(report: AnnotatorReport) -> Page:
             each.name,
             each.report.coverage,
             *(each.report.scores[score] for score in scores),
-            "–" if each is first else each.difference,
+            NOT_ASKED if each is first else each.difference,
         )
         for each in report.results
     ]
@@ -41,7 +42,8 @@ def annotators_page(report: AnnotatorReport) -> Page:
     quality = Section(
         "annotators",
         "Which annotator's labels are best?",
-        " ".join(report.summary()) or f"There is one annotator, on {report.n_rows:,} rows.",
+        f"All labelled the same {report.n_rows:,} rows with a human label, drawn at random. "
+        + " ".join(f"{each.name}: {names[scores[0]]} {each.report.scores[scores[0]]}." for each in report.results),
         tuple(exhibits),
         (left_out,) if report.n_shown else (),
     )
@@ -114,7 +116,8 @@ def strategies_page(report: StrategyReport) -> Page:
         f"{best.name} minus {base}: {values['macro_f1']} macro F1{_said(values['macro_f1'])}."
         for base, values in best.above.items()
     ]
-    section = Section("strategies", "Which way to learn does best?", " ".join([answer, *told]), tuple(exhibits))
+    paired = f"Intervals are over {n_rows} test rows and {len(seeds)} seeds; differences are paired."
+    section = Section("strategies", "Which way to learn does best?", paired, tuple(exhibits))
     return Page(
         "Strategies compared", (section,), (answer, *told), {name: str(value) for name, value in report.facts.items()}
     )
@@ -143,9 +146,10 @@ def grid_page(report: GridReport) -> Page:
         ("seconds of processor time", cost.cpu_s),
     )
     answer = _best_cell(report, names)
+    drawn = f"Scores are {report.metric}, means over {len(report.seeds)} seeds; {report.n_test:,} test rows."
     took = f"{cost.runs:,} runs stand for {cost.cells:,} combinations and seeds."
     sections = (
-        Section("choice", "Which student does best?", answer, tuple(exhibits), tuple(_left_out(report))),
+        Section("choice", "Which student does best?", drawn, tuple(exhibits), tuple(_left_out(report))),
         Section("cost", "What did it take?", took, (Table("cost", "Cost of the grid", ("what", "amount"), costs),)),
     )
     facts = {
@@ -161,8 +165,10 @@ def _cell_tables(report: GridReport, names: list[str]) -> list[Exhibit]:
     more: list[tuple[Value, ...]] = []
     for name, cell in zip(names, report.cells, strict=True):
         choice = (f"{cell.choice.learning_rate:g}", cell.choice.batch_size, cell.choice.epochs)
-        rows.append((name, cell.rows, *choice, cell.validation, cell.corrected, cell.test, cell.gain))
-        against = (cell.against_first_source, cell.refit, cell.refit_difference)
+        tested = tuple(NOT_ASKED if value is None else value for value in (cell.test, cell.gain))
+        rows.append((name, cell.rows, *choice, cell.validation, cell.corrected, *tested))
+        compared = (cell.against_first_source, cell.refit, cell.refit_difference)
+        against = tuple(NOT_ASKED if value is None else value for value in compared)
         more.append((name, *against, cell.n_candidates, cell.n_diverged))
     heads = (
         "cell",

@@ -7,7 +7,8 @@ from typing import Any
 
 from hf_synthlabels.publishing.report.of_validation import class_table, confusion, status_table
 from hf_synthlabels.publishing.report.values import Page
-from hf_synthlabels.statistics.exhibits import Bars, Counts, Intervals, Section, Table, Value
+from hf_synthlabels.publishing.report.words import NOT_ASKED
+from hf_synthlabels.statistics.exhibits import Bars, Counts, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import SCORES, Arm, StudyReport
 
 __all__ = ["record_facts", "study_page"]
@@ -65,8 +66,8 @@ def _students(report: StudyReport, summary: list[str]) -> Section:
     rows: list[tuple[Value, ...]] = [
         (arm.description, arm.n_rows, arm.steps, *(arm.scores[score] for score in SCORES)) for arm in report.arms
     ]
-    teacher = report.teacher
-    rows.append((TEACHER, "–", "–", teacher.accuracy, teacher.macro_f1, teacher.weighted_f1, "–", "–"))
+    teacher, absent = report.teacher, (NOT_ASKED, NOT_ASKED)
+    rows.append((TEACHER, *absent, teacher.accuracy, teacher.macro_f1, teacher.weighted_f1, *absent))
     notes = ["A row that the teacher left without a label counts as wrong for it."]
     if report.n_test_unlabelled:
         notes.append(f"{report.n_test_unlabelled:,} test rows have no human label and are left out.")
@@ -104,7 +105,7 @@ def _comparison(report: StudyReport) -> Section:
         (str(seed), test.both, test.only_a, test.only_b, test.neither, test.p_value)
         for seed, test in zip(report.seeds, report.paired, strict=True)
     ]
-    exhibits = [
+    exhibits: list[Exhibit] = [
         Intervals("ratio", "Ratio of the scores", ratios, "ratio", tuple(marks)),
         Table("ratio_table", "LLM-trained against human-trained", ("score", "ratio", "difference"), tuple(compared)),
         Table("margins", "LLM-trained minus others, macro F1", ("against", "difference in macro F1"), tuple(margins)),
@@ -161,7 +162,7 @@ def _errors(report: StudyReport) -> Section:
         )
         for arm in (report.arm("human"), report.arm("llm"))
     ]
-    rows = [
+    rows: list[tuple[Value, ...]] = [
         (name, report.arms[0].classes[place].support, *(arm.classes[place].f1 for arm in report.arms))
         for place, name in enumerate(report.names)
     ]

@@ -68,7 +68,7 @@ def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
         for part, report in parts.items()
     }
     kinds = sorted({kind for each in counts.values() for kind in each}, key=lambda kind: (kind != "labelled", kind))
-    rows = [
+    rows: list[tuple[Value, ...]] = [
         (part, report.n_rows, *(counts[part].get(kind, 0) for kind in kinds), report.n_human)
         for part, report in parts.items()
     ]

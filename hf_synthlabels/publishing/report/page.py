@@ -26,6 +26,7 @@ from hf_synthlabels.publishing.report.values import Page, page_from_json, page_t
 from hf_synthlabels.publishing.report.words import (
     UNDEFINED,
     UNKNOWN,
+    are_numbers,
     decimals,
     interval_words,
     level_words,
@@ -117,7 +118,11 @@ def write_page(
     written.insert(0, _write(folder / "report.md", words))
     drawings = _drawings(page)
     for name, drawing in drawings.items():
-        forms = {f"{name}.svg": drawing.svg, f"{name}-dark.svg": drawing.dark, f"{name}.png": drawing.png}
+        forms: dict[str, str | bytes] = {
+            f"{name}.svg": drawing.svg,
+            f"{name}-dark.svg": drawing.dark,
+            f"{name}.png": drawing.png,
+        }
         written += [_write(beside / file, content) for file, content in forms.items()]
     return [_write(folder / "report.html", _rendered(page, drawings)), *written]
 
@@ -143,7 +148,8 @@ def _rendered(page: Page, drawings: Mapping[str, Drawing]) -> str:
             counts[word] += 1
             exhibits.append(_shown(exhibit, f"{word} {counts[word]}", drawings.get(exhibit.name)))
         shown.append((section, exhibits))
-    return _template().render(page=page, sections=shown, style=Markup(style), digest=digest)
+    rendered: str = _template().render(page=page, sections=shown, style=Markup(style), digest=digest)
+    return rendered
 
 
 def _shown(exhibit: Any, label: str, drawing: Drawing | None) -> Shown:
@@ -174,7 +180,7 @@ def _column(table: Table, place: int) -> Column:
     return Column(
         name=table.columns[place],
         places=decimals(values),
-        right=place > 0 and not any(isinstance(value, str) for value in values),
+        right=place > 0 and are_numbers(values),
         n=f"n = {sizes.pop():,}" if len(sizes) == 1 else "",
     )
 

@@ -56,7 +56,7 @@ class Page:
 
 
 def page_to_json(page: Page) -> str:
-    """Everything as indented JSON; an undefined number is null, an infinite one a text."""
+    """Everything as indented JSON. None is null; a number that JSON has not is an object, such as {"number": "nan"}."""
     content = {
         "title": page.title,
         "summary": list(page.summary),
@@ -82,7 +82,7 @@ def page_from_json(text: str) -> Page:
         DataError: the text is not such a page.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, object_hook=_number)
         sections = tuple(
             Section(
                 each["name"],
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(part) for part in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else f"{value}"
+        return {"number": str(value)}
     # Numbers of numpy are numbers of Python here.
     return value.item() if hasattr(value, "item") else value
 
@@ -130,12 +130,13 @@ def _exhibit(values: Mapping[str, Any]) -> Exhibit:
             made["rows"] = [[_value(cell) for cell in row] for row in made["rows"]]
         case "intervals":
             made["panels"] = {
-                name: tuple((row, _interval(each)) for row, each in rows) for name, rows in made["panels"].items()
+                name: tuple((row, Interval.from_dict(each)) for row, each in rows)
+                for name, rows in made["panels"].items()
             }
         case "curves":
             made["curves"] = [_curve(each) for each in made["curves"]]
         case "calibration":
-            made["bins"] = [[place, _interval(each)] for place, each in made["bins"]]
+            made["bins"] = [[place, Interval.from_dict(each)] for place, each in made["bins"]]
         case "bars" | "scatter":
             key = "panels" if values["kind"] == "bars" else "groups"
             made[key] = {name: _tuples(rows) for name, rows in made[key].items()}
@@ -145,17 +146,17 @@ def _exhibit(values: Mapping[str, Any]) -> Exhibit:
 
 
 def _curve(values: Mapping[str, Any]) -> Curve:
-    points = tuple(Point(each["x"], _interval(each["y"])) for each in values["points"])
+    points = tuple(Point(each["x"], Interval.from_dict(each["y"])) for each in values["points"])
     return Curve(values["name"], points, _tuples(values["fitted"]))
 
 
 def _value(cell: Any) -> Value:
-    return _interval(cell) if isinstance(cell, Mapping) else cell
+    return Interval.from_dict(cell) if isinstance(cell, Mapping) else cell
 
 
-def _interval(values: Mapping[str, Any]) -> Interval:
-    ends = {key: float(values[key]) for key in ("estimate", "low", "high") if isinstance(values[key], str)}
-    return Interval.from_dict({**values, **ends})
+def _number(values: dict[str, Any]) -> Any:
+    """What stands for a number that JSON has not, as that number; any other object as it is."""
+    return float(values["number"]) if values.keys() == {"number"} else values
 
 
 def _tuples(value: Any) -> Any:

@@ -12,8 +12,10 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Value
 
 __all__ = [
+    "NOT_ASKED",
     "UNDEFINED",
     "UNKNOWN",
+    "are_numbers",
     "decimals",
     "fold",
     "interval_words",
@@ -24,6 +26,8 @@ __all__ = [
 ]
 
 UNKNOWN = "unknown"
+NOT_ASKED = "–"
+"""In a column of numbers: there is nothing that could be measured here."""
 UNDEFINED = "undefined"
 MINUS = "−"
 
@@ -38,7 +42,7 @@ def decimals(values: Iterable[Value]) -> int:
     sizes: list[float] = []
     for value in values:
         if isinstance(value, Interval):
-            sizes += [abs(value.estimate)]
+            sizes += [abs(end) for end in (value.estimate, value.low, value.high)]
         elif isinstance(value, float):
             sizes.append(abs(value))
     largest = max((size for size in sizes if math.isfinite(size)), default=0.0)
@@ -83,6 +87,11 @@ def value_words(value: Value, places: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return number(value, places) if isinstance(value, int | float) else one_line(value)
+
+
+def are_numbers(values: Iterable[Value]) -> bool:
+    """Whether a column holds numbers, but for what is unknown or has nothing to be measured."""
+    return all(not isinstance(value, str) or value == NOT_ASKED for value in values)
 
 
 def level_words(values: Iterable[Value]) -> str:

@@ -1,0 +1,202 @@
+"""Figures: colours by name in a page, by number in a file; every awkward state drawn; equal bytes."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hf_synthlabels.publishing.report import draw
+from hf_synthlabels.publishing.report.drawing import Drawing
+from hf_synthlabels.publishing.report.figures import SWITCH
+from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
+from hf_synthlabels.publishing.report.words import decimals, fold, number, value_words
+from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
+from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(scope="module")
+def drawings() -> dict[str, Drawing]:
+    return {figure.name: draw(figure) for figure in (*ORDINARY, *AWKWARD)}
+
+
+def texts(svg: str) -> list[str]:
+    return [
+        "".join(element.itertext()).strip()
+        for element in ElementTree.fromstring(svg).iter()
+        if element.tag.endswith("text")
+    ]
+
+
+@pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
+def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(figure: Figure, drawings: dict[str, Drawing]) -> None:
+    inline = drawings[figure.name].inline
+    assert "style=" not in inline
+    assert "<style" not in inline
+    # Nothing but colours begins with a hash and is six letters long, and identifiers begin with the figure's name.
+    assert not re.search(r'"#[0-9a-f]{6}"', inline)
+    for found in re.findall(r'(?:href="|url\()#([^")]+)', inline):
+        assert found.startswith(f"{figure.name}--")
+        assert f'id="{found}"' in inline
+    assert "://" not in re.sub(r'xmlns(:\w+)?="[^"]*"', "", inline)
+
+
+@pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
+def test_figure_in_a_file_is_whole_and_of_its_theme(figure: Figure, drawings: dict[str, Drawing]) -> None:
+    drawing = drawings[figure.name]
+    for svg, here, there in ((drawing.svg, LIGHT, DARK), (drawing.dark, DARK, LIGHT)):
+        ElementTree.fromstring(svg)
+        assert here["card"] in svg
+        assert there["card"] not in svg
+    assert drawing.png.startswith(b"\x89PNG")
+
+
+def test_figures_are_the_same_for_the_same_numbers(drawings: dict[str, Drawing]) -> None:
+    for figure in (INTERVALS, COUNTS):
+        assert draw(figure) == drawings[figure.name]
+
+
+def test_intervals_show_each_estimate_with_its_n(drawings: dict[str, Drawing]) -> None:
+    shown = texts(drawings["scores"].svg)
+    # The n differs between the sources, so that each number has its own; the mark and what is undefined are named.
+    assert {"0.810 (n = 377)", "0.780 (n = 374)", "undefined", "not measured", "paper 0.77", "goal 0.8"} <= set(shown)
+    alike = draw(Intervals("alike", "Alike", {"F1": (("x", near(0.5)), ("y", near(0.6)))}, "F1"))
+    assert "F1  (n = 377)" in texts(alike.svg)
+    assert "0.500" in texts(alike.svg)
+
+
+def test_open_end_of_an_interval_is_an_arrow_and_no_number(drawings: dict[str, Drawing]) -> None:
+    assert "inf" not in drawings["open_end"].svg.lower()
+    assert "nan" not in drawings["open_end"].svg.lower()
+
+
+def test_counts_show_every_count(drawings: dict[str, Drawing]) -> None:
+    shown = texts(drawings["counts"].svg)
+    assert {"12,345", "9", "no label", "human label", "LLM"} <= set(shown)
+    numbers = [text for text in shown if re.fullmatch(r"[\d,]+", text)]
+    assert len(numbers) == 12
+
+
+def test_many_or_long_labels_are_numbered(drawings: dict[str, Drawing]) -> None:
+    shown = texts(drawings["many"].svg)
+    # Each of 21 numbers stands at its row and at its column; the column that is no row keeps its name.
+    assert all(shown.count(str(place)) == 2 for place in range(8, 22))
+    assert "no label" in shown
+    assert "$5 and $6" in shown
+    assert "<script>alert(1)</script>" in shown
+    assert "bell" in shown
+    assert any(ARABIC.startswith(text) for text in shown if text)
+
+
+def test_lines_stand_apart_where_they_are_many(drawings: dict[str, Drawing]) -> None:
+    shown = texts(drawings["apart"].svg)
+    assert all(f"task number {place}" in shown for place in range(14))
+
+
+@pytest.mark.parametrize(
+    "name", ["no_panels", "no_curves", "no_counts", "no_bins", "empty_bins", "no_bars", "no_points"]
+)
+def test_nothing_is_said_to_be_nothing(name: str, drawings: dict[str, Drawing]) -> None:
+    assert texts(drawings[name].svg) == ["No numbers to draw."]
+
+
+def test_unknown_is_not_drawn_as_zero(drawings: dict[str, Drawing]) -> None:
+    assert "unknown" in texts(drawings["bars"].svg)
+    assert "unknown" in texts(drawings["all_unknown"].svg)
+
+
+def test_text_has_contrast_on_every_ground() -> None:
+    for theme in (LIGHT, DARK):
+        for ground in ("page", "card"):
+            assert all(contrast(theme[name], theme[ground]) >= 4.5 for name in ("ink", "soft", "link"))
+        assert contrast(theme["soft"], theme["head"]) >= 4.5
+        assert all(contrast(theme[name], theme["card"]) >= 3 for name in SERIES)
+        # The numbers of a confusion matrix, on the shade of their share.
+        for share in np.linspace(0.001, 1, 400):
+            ground_of_cell = mixed(theme["ramp"], theme["head"], float(share))
+            letters = theme["low"] if share < SWITCH else theme["high"]
+            assert contrast(letters, ground_of_cell) >= 4.5, share
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1.
+SIGHT = {
+    "protanopia": ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    "deuteranopia": ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    "tritanopia": ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+}
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+def test_lines_of_one_panel_are_told_apart_without_all_colours(sight: str) -> None:
+    for theme in (LIGHT, DARK):
+        seen = [lab(np.array(SIGHT[sight]) @ linear(theme[name])) for name in SERIES[:5]]
+        # A difference of 2.3 in CIELAB is just noticed.
+        assert min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(seen, 2)) > 20
+
+
+def linear(colour: str) -> np.ndarray:
+    parts = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def lab(light: np.ndarray) -> np.ndarray:
+    matrix = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    whole = matrix @ np.clip(light, 0, 1) / np.array([0.9505, 1, 1.089])
+    root = np.where(whole > 0.008856, np.cbrt(whole), 7.787 * whole + 16 / 116)
+    return np.array([116 * root[1] - 16, 500 * (root[0] - root[1]), 200 * (root[1] - root[2])])
+
+
+def test_numbers_have_as_many_decimals_as_they_need() -> None:
+    assert decimals([0.5, near(0.8)]) == 3
+    assert decimals([12.0, 93.5]) == 2
+    assert decimals([1234.5]) == 0
+    assert decimals([0.00042]) == 6
+    assert decimals(["text", None, 7]) == 3
+    assert [number(value, 3) for value in (0.5, -0.5, 1e-9, float("nan"), float("inf"))] == [
+        "0.500", "−0.500", "1e-09", "undefined", "∞",
+    ]  # fmt: skip
+    assert number(-0.0, 3) == "0.000"
+    assert number(12345, 3) == "12,345"
+
+
+def test_values_of_a_cell_tell_unknown_from_undefined() -> None:
+    from tests.publishing.exhibits import NOTHING, bare
+
+    assert value_words(None, 3) == "unknown"
+    assert value_words(NOTHING, 3) == "undefined (n = 0)"
+    assert value_words(bare(0.5), 3) == "0.500 no interval, n = 30"
+    assert value_words(near(0.5), 3) == "0.500 [0.460, 0.540], n = 377"
+    assert value_words(True, 3) == "yes"
+
+
+def test_names_are_folded_by_what_they_take() -> None:
+    assert fold("one two three four", 9) == "one two\nthree…"
+    assert fold("科学技術と社会", 8, 1) == "科学技…"
+    assert fold("a\x00b\n c") == "ab c"
+    assert all(len(line) <= 26 for name in NAMES for line in fold(name).split("\n"))
+
+
+def test_figure_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    import builtins
+
+    from hf_synthlabels.errors import MissingExtraError
+
+    real = builtins.__import__
+
+    def without(name: str, *more: object, **options: object) -> object:
+        if name.split(".")[0] == "matplotlib":
+            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
+        return real(name, *more, **options)  # type: ignore[arg-type]
+
+    import sys
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(MissingExtraError, match=r"hf-synthlabels\[report\]"):
+        draw(Counts("x", "x", ("a",), ("a",), ((1,),), "y"))
