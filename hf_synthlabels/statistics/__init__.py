@@ -3,6 +3,7 @@
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
 from hf_synthlabels.statistics.alt_test import AltTest, AnnotatorTest, alternative_annotator_test
 from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
+from hf_synthlabels.statistics.arm_draws import ArmDraws, ArmScore, PairedScore, RowFeatures, ScoreDraws
 from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.calibration import (
@@ -24,6 +25,7 @@ from hf_synthlabels.statistics.chance import (
     krippendorff_alpha,
     scott_pi,
 )
+from hf_synthlabels.statistics.change_points import PhaseTest, change_points, gain_p_value, phase_test
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.concluding import PROBABILITY, conclude
@@ -46,8 +48,17 @@ from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wil
 from hf_synthlabels.statistics.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
+from hf_synthlabels.statistics.noninferiority import (
+    NonInferiority,
+    Resolution,
+    non_inferiority,
+    resolution,
+    rows_to_resolve,
+)
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
+from hf_synthlabels.statistics.pooling import PooledTasks, drawn_p_value, holm, pool_tasks
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
+from hf_synthlabels.statistics.power_law import LabelWorth, PowerLaw, fit_power_law, label_worth
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
 from hf_synthlabels.statistics.ppi_estimate import PPIEstimate
 from hf_synthlabels.statistics.precision_power import LabelPlan, labels_for_mean, labels_for_share, plan_labels
@@ -95,7 +106,9 @@ __all__ = [
     "AltTest",
     "AnnotatorTest",
     "ArmComparison",
+    "ArmDraws",
     "ArmMetric",
+    "ArmScore",
     "Breakdown",
     "Calibration",
     "CalibrationKind",
@@ -116,14 +129,23 @@ __all__ = [
     "KappaWeights",
     "KindAgreement",
     "LabelPlan",
+    "LabelWorth",
     "McNemar",
     "Metric",
+    "NonInferiority",
     "PPIEstimate",
     "PPIMethod",
+    "PairedScore",
+    "PhaseTest",
     "PlannedDesign",
+    "PooledTasks",
+    "PowerLaw",
+    "Resolution",
     "RoganGladen",
+    "RowFeatures",
     "SamplePlan",
     "Scale",
+    "ScoreDraws",
     "ValidationReport",
     "VarianceComponents",
     "Verdict",
@@ -133,6 +155,7 @@ __all__ = [
     "alternative_annotator_test",
     "answer_agreement",
     "bootstrap",
+    "change_points",
     "cluster_bootstrap",
     "cluster_draws",
     "cohen_kappa",
@@ -142,37 +165,47 @@ __all__ = [
     "coverage",
     "cross_fit",
     "draw_sample",
+    "drawn_p_value",
     "encode",
     "entity_agreement",
     "f1",
     "fit_affine",
     "fit_isotonic",
+    "fit_power_law",
+    "gain_p_value",
     "gwet_ac1",
     "gwet_ac2",
+    "holm",
     "icc",
     "icc_bootstrap",
     "icc_interval",
     "judge_agreement",
     "kappa",
     "krippendorff_alpha",
+    "label_worth",
     "labels_for_mean",
     "labels_for_share",
     "macro_f1",
     "mcnemar",
     "mean_difference",
     "multilabel_agreement",
+    "non_inferiority",
     "normalise_answer",
+    "phase_test",
     "plan_gate",
     "plan_labels",
     "plan_sample",
+    "pool_tasks",
     "ppi_difference",
     "ppi_mean",
     "precision",
     "recall",
+    "resolution",
     "rogan_gladen",
     "row_credits",
     "rows_to_fail",
     "rows_to_pass",
+    "rows_to_resolve",
     "scale_agreement",
     "scaled_rows_to_fail",
     "scaled_rows_to_pass",

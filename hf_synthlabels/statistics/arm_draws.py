@@ -1,0 +1,209 @@
+"""ArmDraws: many arms on the same test rows, all drawn anew together, so that any two of them are paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.codes import Floats, Ints
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval
+from hf_synthlabels.statistics.rows import Drawing
+
+__all__ = ["ArmDraws", "ArmScore", "PairedScore", "RowFeatures", "ScoreDraws"]
+
+METHOD = "bootstrap: rows and paired seeds, smoothed"
+
+CHUNK = 4_000_000
+"""Numbers that are drawn at once."""
+
+ArmScore = Callable[[Floats, Floats], Floats]
+"""Scores (..., seeds) from sums of features (..., seeds, d); the second are the sums of all rows once, (seeds, d)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowFeatures:
+    """What a test row adds to the scores, whoever answers it: if it is answered right, and if it is not."""
+
+    right: Floats
+    """Shape (rows, d)."""
+    wrong: Floats
+    """Shape (rows, d)."""
+    strata: Ints
+    """Rows are drawn within these; all 0 where there are none. Shape (rows,)."""
+    scores: Mapping[str, ArmScore]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreDraws:
+    """A score of one arm: by seed, and in every resample."""
+
+    n: int
+    """Test rows."""
+    seeds: Floats
+    """Shape (seeds,)."""
+    values: Floats
+    """Rows and seeds drawn, the mean over seeds, shape (resamples,)."""
+    by_rows: Floats
+    """Rows drawn alone, the mean over all seeds, shape (resamples,)."""
+    level: float
+
+    @property
+    def estimate(self) -> float:
+        """The mean over seeds on all rows."""
+        return float(self.seeds.mean())
+
+    @property
+    def interval(self) -> Interval:
+        """Over rows and seeds."""
+        return percentile_interval(self.values, self.estimate, self.level, METHOD, self.n)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedScore:
+    """A score of arm a against arm b on the same rows and, where both have them, the same seeds."""
+
+    a: ScoreDraws
+    b: ScoreDraws
+
+    @property
+    def values(self) -> Floats:
+        """The difference a - b in every resample, shape (resamples,)."""
+        return self.a.values - self.b.values
+
+    @property
+    def difference(self) -> Interval:
+        """The difference a - b."""
+        return self._interval(self.values, self.a.estimate - self.b.estimate)
+
+    @property
+    def ratio(self) -> Interval:
+        """The quotient a / b; nan where b is 0."""
+        over, under = self.a.values, self.b.values
+        quotients = np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
+        return self._interval(quotients, self.a.estimate / self.b.estimate if self.b.estimate else math.nan)
+
+    @property
+    def row_variance(self) -> float:
+        """Of the difference, by the draw of test rows; falls as one over their number."""
+        return float(np.nanvar(self.a.by_rows - self.b.by_rows))
+
+    @property
+    def seed_variance(self) -> float:
+        """Of the difference, by the seeds; 0 where each arm has only one, which hides it."""
+        a, b = self.a.seeds, self.b.seeds
+        if len(a) == len(b):
+            return _variance_of_mean(a - b)
+        return _variance_of_mean(a) + _variance_of_mean(b)
+
+    def _interval(self, values: Floats, estimate: float) -> Interval:
+        return percentile_interval(values, estimate, self.a.level, METHOD, self.a.n)
+
+
+@dataclass(slots=True, eq=False)
+class ArmDraws:
+    """Resamples of the test rows, the same for every arm.
+
+    A resample draws rows within their strata with replacement, and as many seeds as an arm has: the pigeonhole
+    bootstrap (Owen 2007) as in `compare_arms`, seeds that share their number being drawn together. Few seeds
+    understate their part: n seeds show (n - 1) / n of the variance between them.
+
+    Two arms that answer every row alike would have the difference 0 [0, 0], however few the rows. So half a row
+    that a alone gets right and half a row that b alone does, spread over all rows, are added to the distribution that
+    is drawn from (the discordant half of Agresti & Min 2005); their weight fades as 1/n.
+
+    Args:
+        rows: what rows add.
+        drawing: level, resamples and seed.
+
+    Raises:
+        DataError: the features do not fit each other, or there is no row.
+    """
+
+    rows: RowFeatures
+    drawing: Drawing
+    _weights: NDArray[np.float32] = field(init=False, repr=False)
+    _pseudo: tuple[Floats, Floats] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.rows.strata)
+        if n == 0 or self.rows.right.shape != self.rows.wrong.shape or len(self.rows.right) != n:
+            raise DataError(
+                f"`right` has shape {self.rows.right.shape}, `wrong` {self.rows.wrong.shape} and `strata` {n}: give "
+                "(rows, d) twice and (rows,), and at least one row."
+            )
+        drawn = _draw(self.rows.strata, self.drawing)
+        self._weights = drawn[:, :n]
+        only_a, only_b = drawn[:, n : 2 * n], drawn[:, 2 * n :]
+        right, wrong = (part.astype(np.float32) for part in (self.rows.right, self.rows.wrong))
+        self._pseudo = (
+            (only_a @ right + only_b @ wrong).astype(np.float64),
+            (only_a @ wrong + only_b @ right).astype(np.float64),
+        )
+
+    def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreDraws:
+        """A score of one arm.
+
+        Args:
+            found: what its answers add, shape (seeds, rows, d).
+            score: one of `rows.scores`.
+            second: whether it is the arm that another is compared with.
+
+        Raises:
+            DataError: `found` does not fit the rows.
+        """
+        if found.ndim != 3 or found.shape[0] == 0 or found.shape[1:] != self.rows.right.shape:
+            raise DataError(
+                f"`found` has shape {found.shape}: give (seeds, {', '.join(map(str, self.rows.right.shape))})."
+            )
+        whole = found.sum(axis=1)
+        flat = np.moveaxis(found, 0, 1).reshape(found.shape[1], -1).astype(np.float32)
+        sums = (self._weights @ flat).astype(np.float64).reshape(-1, found.shape[0], found.shape[2])
+        sums += self._pseudo[int(second)][:, None, :]
+        scores = self.rows.scores[score](sums, whole)
+        size = found.shape[0]
+        # By their number: arms with as many seeds draw the same ones.
+        picks = np.random.default_rng([self.drawing.seed, size]).integers(size, size=scores.shape)
+        return ScoreDraws(
+            n=found.shape[1],
+            seeds=self.rows.scores[score](whole, whole),
+            values=np.take_along_axis(scores, picks, axis=1).mean(axis=1),
+            by_rows=scores.mean(axis=1),
+            level=self.drawing.level,
+        )
+
+    def compare(self, a: Floats, b: Floats, score: str) -> PairedScore:
+        """A score of arm a against that of arm b; both as in `draw`."""
+        return PairedScore(self.draw(a, score), self.draw(b, score, second=True))
+
+
+def _variance_of_mean(values: Floats) -> float:
+    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+
+
+def _draw(strata: Ints, drawing: Drawing) -> NDArray[np.float32]:
+    """How often each row is drawn, as it is, as right for a alone, and as right for b alone: (resamples, 3 rows)."""
+    rng = np.random.default_rng(drawing.seed)
+    groups = [np.flatnonzero(strata == group) for group in np.unique(strata)]
+    n = len(strata)
+    out = np.empty((drawing.resamples, 3 * n), dtype=np.float32)
+    chunk = max(1, CHUNK // (3 * n))
+    for start in range(0, drawing.resamples, chunk):
+        size = min(chunk, drawing.resamples - start)
+        picks = np.concatenate([_picks(rows, n, size, len(groups), rng) for rows in groups], axis=1)
+        flat = (picks + np.arange(size)[:, None] * 3 * n).ravel()
+        out[start : start + size] = np.bincount(flat, minlength=size * 3 * n).reshape(size, 3 * n)
+    return out
+
+
+def _picks(rows: Ints, n: int, size: int, groups: int, rng: np.random.Generator) -> Ints:
+    """Columns of `_draw`'s table for one stratum, which holds its share of the one pseudo-row."""
+    places = rows[rng.integers(rows.size, size=(size, rows.size))]
+    pseudo = 1 / groups
+    chance = rng.random((size, rows.size)) * (rows.size + pseudo)
+    block = np.where(chance < rows.size, 0, np.where(chance < rows.size + pseudo / 2, 1, 2))
+    return places + block * n
