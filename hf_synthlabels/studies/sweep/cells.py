@@ -45,7 +45,7 @@ def learns(kind: Kind, learner: Learner, strategy: str) -> bool:
     match learner:
         case "teacher":
             return way is None
-        case "tfidf":
+        case "tfidf" | "vectors":
             return kind in COUNTED and (way is None or strategy == "mix")
         case "encoder":
             return way is None or strategy == "mix" or kind in NAMED

@@ -32,8 +32,9 @@ NO_PROMPT = "-"
 ALL = "all"
 """How a file may write the size that is all rows; null says the same."""
 
-Learner = Literal["encoder", "writer", "tfidf", "teacher"]
-"""What a student is: trained with a head for the labels, trained to write them, words counted, or the teacher."""
+Learner = Literal["encoder", "writer", "tfidf", "vectors", "teacher"]
+"""What a student is: trained with a head for the labels, trained to write them, a regression on counted words or on an
+encoder's vectors, or the teacher."""
 
 
 class Part(RowSelection):
@@ -181,7 +182,8 @@ class SweepStudy(StrictModel):
     sizes: list[NonNegativeInt | None] = Field(default=[None], min_length=1)
     """Training rows; null or `all` is all that there are. A size's rows contain those of smaller ones."""
     students: dict[str, str | dict[str, Any]] = Field(min_length=1)
-    """The keys of StudentConfig, or `tfidf`, or `teacher`: the teacher's own labels of the test rows."""
+    """The keys of StudentConfig; `features: <encoder>` for a regression on its vectors; `tfidf` for one on counted
+    words; or `teacher`: the teacher's own labels of the test rows."""
     strategies: list[str] = Field(default=["plain"], min_length=1)
     n_human: list[PositiveInt] = Field(default=[250], min_length=1)
     """Human labels that strategies see beside the source's."""
@@ -262,7 +264,10 @@ class SweepStudy(StrictModel):
         for name, student in self.students.items():
             if isinstance(student, str) and student not in ("tfidf", "teacher"):
                 raise ValueError(f"`students.{name}` is {student!r}. Write keys of a student, 'tfidf', or 'teacher'.")
-            if isinstance(student, dict) and not student.get("model"):
+            if isinstance(student, dict) and "features" in student:
+                if len(student) > 1:
+                    raise ValueError(f"`students.{name}` has `features` and other keys. Remove those, or `features`.")
+            elif isinstance(student, dict) and not student.get("model"):
                 raise ValueError(f"`students.{name}` has no `model`. Name the model that it starts from.")
         for task in self.tasks:
             self._check_sources(task)
@@ -314,6 +319,8 @@ class SweepStudy(StrictModel):
     def learner(self, student: str) -> Learner:
         """What a student is."""
         given = self.students[student]
+        if isinstance(given, dict) and "features" in given:
+            return "vectors"
         if isinstance(given, dict):
             return "writer" if given.get("task") == "text-generation" else "encoder"
         return "tfidf" if given == "tfidf" else "teacher"

@@ -134,7 +134,7 @@ def job_key(content: Mapping[str, Any], tables: str, options: Mapping[str, Any])
             "content": content,
             "tables": tables,
             "options": options,
-            "model": _weights(str(options.get("model", ""))),
+            "model": _weights(str(options.get("model") or options.get("features") or "")),
             "versions": _versions(),
         }
     )

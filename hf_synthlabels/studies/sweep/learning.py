@@ -12,9 +12,9 @@ from datasets import Dataset, Features, concatenate_datasets
 
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.studies.sweep.counting import count_words
 from hf_synthlabels.studies.sweep.file import known_strategies
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
+from hf_synthlabels.studies.sweep.regression import learn_by_regression
 from hf_synthlabels.studies.sweep.steps import HUMAN, LABEL, steps_of, student_options
 from hf_synthlabels.studies.sweep.writing import learn_to_write
 
@@ -32,7 +32,8 @@ def run_job(job: Job, tables: Tables) -> Outcome:
     ways: Mapping[str, Callable[[Job, Tables], Outcome]] = {
         "encoder": _learn_with_head,
         "writer": learn_to_write,
-        "tfidf": count_words,
+        "tfidf": learn_by_regression,
+        "vectors": learn_by_regression,
     }
     try:
         return ways[job.learner](_mixed(job), tables)

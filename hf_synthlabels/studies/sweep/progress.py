@@ -21,8 +21,8 @@ class TimeLeft:
     def __init__(self, jobs: Sequence[Job], workers: int) -> None:
         self._began = time.monotonic()
         self._left = {job.key: (self._kind(job.cell), job.nominal + 1) for job in jobs}
-        self._spent: dict[str, float] = defaultdict(float)
-        self._rows: dict[str, int] = defaultdict(int)
+        self._spent: dict[tuple[str, str], float] = defaultdict(float)
+        self._rows: dict[tuple[str, str], int] = defaultdict(int)
         self._workers = max(1, min(workers, len(jobs)))
         self._busy = 0.0
 
@@ -39,8 +39,14 @@ class TimeLeft:
     def seconds(self) -> float:
         """That are left."""
         total = sum(self._spent.values()) / max(1, sum(self._rows.values()))
+        students: dict[str, list[float]] = defaultdict(list)
         rates = {kind: self._spent[kind] / self._rows[kind] for kind in self._rows}
-        return sum(rates.get(kind, total) * rows for kind, rows in self._left.values()) / self._workers
+        for (_, student), rate in rates.items():
+            students[student].append(rate)
+        # A task that no cell has been seen of is taken for one like the others, for the same student.
+        known = {student: sum(found) / len(found) for student, found in students.items()}
+        left = (rates.get(kind, known.get(kind[1], total)) * rows for kind, rows in self._left.values())
+        return sum(left) / self._workers
 
     def __str__(self) -> str:
         seconds = round(self.seconds())
@@ -49,8 +55,8 @@ class TimeLeft:
         return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h {seconds % 3600 // 60} min"
 
     @staticmethod
-    def _kind(cell: CellName) -> str:
-        return f"{cell.task}/{cell.student}"
+    def _kind(cell: CellName) -> tuple[str, str]:
+        return cell.task, cell.student
 
 
 def named(cell: CellName) -> str:

@@ -117,9 +117,9 @@ class StudyTask:
     def _made(self, cell: CellName, rows: list[int], content: Mapping[str, Any], size: int) -> Job:
         given = self.study.students[cell.student]
         options = dict(given) if isinstance(given, dict) else {}
-        if (length := self.study.tasks[self.name].max_length) is not None and options:
-            options["max_length"] = length
         learner = self.study.learner(cell.student)
+        if (length := self.study.tasks[self.name].max_length) is not None and learner in ("encoder", "writer"):
+            options["max_length"] = length
         way = known_strategies()[cell.strategy]
         prompt = instruction_of(self.recipe.task, self.schema) if learner == "writer" else ""
         whole = {

@@ -155,6 +155,21 @@ def test_words_beside_human_labels_take_those_in_place() -> None:
     assert outcome.answers == tuple(row % 2 for row in range(20))
 
 
+def test_an_encoder_that_stays_as_it_is_gives_vectors_once(encoder: str) -> None:
+    cell = job(
+        "text-classification",
+        ["film", "sport"],
+        [row % 2 for row in range(40)],
+        {"features": encoder},
+        learner="vectors",
+    )
+    outcome, again = (run_job(cell, tables(40)) for _ in range(2))
+    assert sum(a == row % 2 for row, a in enumerate(outcome.answers)) >= 15
+    assert again.answers == outcome.answers
+    # What was kept counts with what it took, as if it were made anew.
+    assert again.predict_s > 0.3 * outcome.predict_s
+
+
 def test_epochs_are_read_without_changing_the_training(small: dict[str, Any]) -> None:
     labels = [row % 2 for row in range(32)]
     plain = job("text-classification", ["film", "sport"], labels, {**small, "num_train_epochs": 3})

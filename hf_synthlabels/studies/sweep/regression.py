@@ -1,4 +1,4 @@
-"""The cheap bound: words are counted (TF-IDF), and a logistic regression learns from the counts."""
+"""Cheap students: a logistic regression on counted words (TF-IDF) or on the vectors of an encoder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.studies.sweep.features import FEATURES, FeatureMaker, SentenceVectors, WordCounts
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 
-__all__ = ["count_words"]
+__all__ = ["learn_by_regression"]
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse strengths of regularisation that are tried."""
@@ -23,8 +24,8 @@ FOLDS = 5
 MOST_ITERATIONS = 300
 
 
-def count_words(job: Job, tables: Tables) -> Outcome:
-    """Learn from words and pairs of words; how strongly it is held back is chosen by cross-validation on its own rows.
+def learn_by_regression(job: Job, tables: Tables) -> Outcome:
+    """Learn from features of texts; how strongly it is held back is chosen by cross-validation on its own rows.
 
     Raises:
         DataError: all labels are the same.
@@ -34,10 +35,10 @@ def count_words(job: Job, tables: Tables) -> Outcome:
     pools = import_extra("threadpoolctl", "train")
     # Small products on several threads wait for each other, as soon as another program wants a core.
     with pools.threadpool_limits(job.threads):
-        return _counted(job, tables)
+        return _learnt(job, tables)
 
 
-def _counted(job: Job, tables: Tables) -> Outcome:
+def _learnt(job: Job, tables: Tables) -> Outcome:
     kept = [place for place, label in enumerate(job.labels) if label is not None]
     if not kept:
         raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Give a larger size.")
@@ -50,38 +51,16 @@ def _counted(job: Job, tables: Tables) -> Outcome:
     target = _indicators(labels, n_names) if several else np.array(labels, dtype=np.int64)
     if len(np.unique(target, axis=0)) < 2:
         raise DataError(f"`size` gives {len(labels)} rows of one label only. Give a larger size.")
-    strength = _chosen(texts, target, job.cell.seed)
-    counter = _counter(texts)
-    fitted = _fit(_regression(target), counter(texts), target, strength)
+    maker: FeatureMaker = WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
+    strength = _chosen(maker, texts, target, job.cell.seed)
+    transform = maker.fitted(texts)
+    fitted = _fit(_regression(target), transform(texts), target, strength)
     trained = time.perf_counter()
-    answers = tuple(_answers(fitted, counter(asked)))
+    answers = tuple(_answers(fitted, transform(asked)))
     ended = time.perf_counter()
-    return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=trained - began, predict_s=ended - trained)
-
-
-class _Counter:
-    """Counts of words and pairs of words in each text column, side by side."""
-
-    def __init__(self, texts: Sequence[Sequence[str]]) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        # A token of one character is a word too, as in Chinese.
-        self._columns = [
-            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit(column)
-            for column in texts
-        ]
-
-    def __call__(self, texts: Sequence[Sequence[str]]) -> Any:
-        from scipy.sparse import hstack
-
-        return hstack([one.transform(column) for one, column in zip(self._columns, texts, strict=True)], format="csr")
-
-
-def _counter(texts: Sequence[Sequence[str]]) -> _Counter:
-    try:
-        return _Counter(texts)
-    except ValueError as error:
-        raise DataError(f"`text` has no word in any of {len(texts[0])} rows: {error}. Give other rows.") from None
+    # Vectors that an earlier cell has made cost what they cost then.
+    train_s, predict_s = trained - began + maker.saved(texts), ended - trained + maker.saved(asked)
+    return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=train_s, predict_s=predict_s)
 
 
 def _regression(target: NDArray[Any]) -> Any:
@@ -109,12 +88,12 @@ def _answers(regression: Any, counts: Any) -> list[Any]:
     return [int(code) for code in found]
 
 
-def _chosen(texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
+def _chosen(maker: FeatureMaker, texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
     """The strength with the most right labels on rows that were held out, the strongest regularisation of equals."""
     right = np.zeros(len(STRENGTHS))
     for train, held in _folds(target, seed):
-        counter = _counter([[column[row] for row in train] for column in texts])
-        counts, asked = (counter([[column[row] for row in rows] for column in texts]) for rows in (train, held))
+        transform = maker.fitted([[column[row] for row in train] for column in texts])
+        counts, asked = (transform([[column[row] for row in rows] for column in texts]) for rows in (train, held))
         regression = _regression(target)
         for place, strength in enumerate(STRENGTHS):
             said = _answers(_fit(regression, counts, target[train], strength), asked)
