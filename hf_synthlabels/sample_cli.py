@@ -123,6 +123,9 @@ def conclude(
     prediction: Annotated[str | None, typer.Option(help="Column of predictions for f1; the LLM's labels.")] = None,
     clusters: Annotated[str | None, typer.Option(help="Column that says which rows hang together.")] = None,
     level: Annotated[float, typer.Option(help="Confidence level.")] = 0.95,
+    finite: Annotated[
+        bool, typer.Option("--finite", help="Ask of these rows alone, not of all that are like them: narrower.")
+    ] = False,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
@@ -151,7 +154,7 @@ def conclude(
         positive=positive,
         prediction=prediction,
         clusters=clusters,
-        inference=Inference(level=level),
+        inference=Inference(level=level, finite=finite),
     )
     print(found)
     if output is not None:

@@ -51,7 +51,8 @@ class OpenAIClient:
         max_in_flight: requests on the way at once.
         max_retries: further tries after the first.
         timeout_s: of one try.
-        requests_per_minute, tokens_per_minute: limits that are never exceeded; None for none.
+        requests_per_minute: a limit that is never exceeded; None for none.
+        tokens_per_minute: the same of tokens.
         patience_s: how long a server that answers nobody is waited for.
         drain_s: how long answers on the way are waited for when the reader stops early.
         meter: reserves and settles what each request costs; None for no account.

@@ -6,15 +6,16 @@ import itertools
 import re
 import string
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats
-from hf_synthlabels.statistics.intervals import Interval, wilson
+from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.rows import Drawing, Rows, divided, of_sums, row_intervals
+from hf_synthlabels.statistics.shares import Mask, among, share
 from hf_synthlabels.statistics.table import shorten
 
 __all__ = ["Located", "answer_agreement", "normalise_answer", "text_agreement", "token_f1"]
@@ -52,7 +53,10 @@ def token_f1(human: str, llm: str) -> float:
 
 
 def answer_agreement(
-    human: Sequence[Sequence[Located]], llm: Sequence[Located | None], drawing: Drawing | None = None
+    human: Sequence[Sequence[Located]],
+    llm: Sequence[Located | None],
+    drawing: Drawing | None = None,
+    weights: Floats | None = None,
 ) -> KindAgreement:
     """How far predicted spans agree with human ones.
 
@@ -64,6 +68,7 @@ def answer_agreement(
         human: one or more right answers of each row.
         llm: the predicted one, None for no prediction.
         drawing: level, resamples and seed of the intervals.
+        weights: how much each row counts, with the mean 1; None where all count the same.
 
     Raises:
         DataError: the lengths differ, or a row has no human answer.
@@ -73,16 +78,15 @@ def answer_agreement(
         [[text for text, _ in golds] for golds in human],
         [None if each is None else each[0] for each in llm],
         drawing,
+        weights,
     )
-    placed = [
-        (golds, each)
-        for golds, each in zip(human, llm, strict=True)
-        if all(start >= 0 for _, start in golds) and (each is None or each[1] >= 0)
-    ]
+    pairs = list(zip(human, llm, strict=True))
+    known = np.array([_placed(golds, each) for golds, each in pairs], dtype=np.bool_)
+    placed = [pairs[row] for row in np.flatnonzero(known)]
     if not any(each is not None for _, each in placed):
         return result
     overlaps = np.array([max(_overlap(gold, each) for gold in golds) for golds, each in placed])
-    rows = _mean_rows(overlaps[:, None])
+    rows = _mean_rows(overlaps[:, None], among(weights, known))
     intervals = row_intervals(
         rows, {"span_overlap": of_sums(lambda sums: sums[:, 0] / sums[:, -1])}, drawing, len(placed)
     )
@@ -90,7 +94,10 @@ def answer_agreement(
 
 
 def text_agreement(
-    human: Sequence[Sequence[str]], llm: Sequence[str | None], drawing: Drawing | None = None
+    human: Sequence[Sequence[str]],
+    llm: Sequence[str | None],
+    drawing: Drawing | None = None,
+    weights: Floats | None = None,
 ) -> KindAgreement:
     """How far predicted texts agree with human ones; the words of `answer_agreement` hold.
 
@@ -100,6 +107,7 @@ def text_agreement(
         human: one or more right texts of each row.
         llm: the predicted one, None for no prediction.
         drawing: level, resamples and seed of the intervals.
+        weights: how much each row counts, with the mean 1; None where all count the same.
 
     Raises:
         DataError: the lengths differ, or a row has no human text.
@@ -110,13 +118,13 @@ def text_agreement(
     if empty := sum(not golds for golds in human):
         raise DataError(f"`human` has no answer in {empty:,} rows: leave those rows out.")
     pairs = list(zip(human, llm, strict=True))
-    identical = sum(each is not None and each.strip() in {gold.strip() for gold in golds} for golds, each in pairs)
-    exact = sum(_exact(golds, each) for golds, each in pairs)
+    identical = _mask(each is not None and each.strip() in {gold.strip() for gold in golds} for golds, each in pairs)
+    exact = _mask(_exact(golds, each) for golds, each in pairs)
     f1 = np.array([0.0 if each is None else max(token_f1(gold, each) for gold in golds) for golds, each in pairs])
-    answered = np.array([each is not None for each in llm], dtype=np.float64)
+    answered = _mask(each is not None for each in llm)
     n, n_answered = len(llm), int(answered.sum())
     means: dict[str, Interval] = row_intervals(
-        _mean_rows(np.column_stack([f1, answered]) if n else np.empty((0, 2))),
+        _mean_rows(np.column_stack([f1, answered]) if n else np.empty((0, 2)), weights),
         {
             "token_f1": of_sums(lambda sums: sums[:, 0] / sums[:, -1]),
             "token_f1_answered": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1])),
@@ -126,10 +134,10 @@ def text_agreement(
     )
     return KindAgreement(
         {
-            "coverage": wilson(n_answered, n, drawing.level),
-            "identical": wilson(identical, n, drawing.level),
-            "exact_match": wilson(exact, n, drawing.level),
-            "exact_match_answered": wilson(exact, n_answered, drawing.level),
+            "coverage": share(answered, None, weights, drawing.level),
+            "identical": share(identical, None, weights, drawing.level),
+            "exact_match": share(exact, None, weights, drawing.level),
+            "exact_match_answered": share(exact, answered, weights, drawing.level),
             **means,
         },
         breakdowns=_differences(pairs, f1),
@@ -137,13 +145,22 @@ def text_agreement(
     )
 
 
-def _mean_rows(values: Floats) -> Rows:
+def _mask(values: Iterable[bool]) -> Mask:
+    return np.array(list(values), dtype=np.bool_)
+
+
+def _placed(golds: Sequence[Located], answer: Located | None) -> bool:
+    """Whether all places are known."""
+    return all(start >= 0 for _, start in golds) and (answer is None or answer[1] >= 0)
+
+
+def _mean_rows(values: Floats, weights: Floats | None) -> Rows:
     """Rows of which means are taken, the first value being the score; a last column counts them."""
     ones = np.ones((len(values), 1))
     wrong = np.ones_like(values)
     wrong[:, 0] = 0
     found, right, wrong = (np.hstack([each, ones]) for each in (values, np.ones_like(values), wrong))
-    return Rows(found, right, wrong, np.full(len(values), 1 / max(len(values), 1)))
+    return Rows(found, right, wrong, np.full(len(values), 1 / max(len(values), 1)), weights)
 
 
 def _exact(golds: Sequence[str], answer: str | None) -> bool:

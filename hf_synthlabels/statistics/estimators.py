@@ -14,6 +14,10 @@ Each is solved for its root, and its variance is the sandwich: what each row add
 rows' part is multiplied by n / (n - k), as HC1 is (MacKinnon & White 1985); clusters are added up before squares are
 taken, with G / (G - 1) x (n - 1) / (n - k) (Liang & Zeger 1986). Intervals take
 Student's t on Welch's degrees of freedom.
+
+Of these rows alone (`finite`) the LLM's labels and the guesses are known for sure, and only which rows got a human
+label is by chance: all of the LLM's labels are averaged, and the square of a labelled row's error counts
+1 - chance times (Hajek 1964; with equal chances 1 - n / N, Cochran 1977, theorem 2.2).
 """
 
 from __future__ import annotations
@@ -93,7 +97,9 @@ def _ppi(
     theta = solve(estimand, terms, start)
     m, guessed = estimand.moments(theta, rows.human), estimand.moments(theta, rows.llm)
     residual = m - lam * guessed
-    sums = mine[:, None] * (residual - mine @ residual) + lam * theirs[:, None] * (guessed - theirs @ guessed)
+    sums = mine[:, None] * (residual - mine @ residual)
+    if not rows.finite:
+        sums = sums + lam * theirs[:, None] * (guessed - theirs @ guessed)
     # Unused, the LLM's rows tell nothing, and this is the estimate from the human labels alone.
     influence = _influence(estimand, _for_slope(estimand, rows, terms) if lam else terms, theta, sums)
     method = "PPI++" if lam else "PPI++ without use of the LLM"
@@ -104,7 +110,8 @@ def _ppi(
 
 def _llm_weights(rows: LabelRows) -> Floats:
     """Over which rows the LLM's moments are averaged: those without a human label, or all if chances differ."""
-    members = ~rows.labelled if rows.chances is None else np.ones(len(rows.labelled), dtype=np.bool_)
+    others = rows.chances is None and not rows.finite
+    members = ~rows.labelled if others else np.ones(len(rows.labelled), dtype=np.bool_)
     total = members.sum()
     weights: Floats = members / max(1, total)
     return weights
@@ -124,7 +131,7 @@ def _tuned(quantity: Quantity, estimand: Estimand, rows: LabelRows, theta: Float
         quantity.weights
     )
     truth, guess = estimand.moments(theta, rows.human) @ turn, estimand.moments(theta, rows.llm) @ turn
-    if rows.chances is None:
+    if rows.chances is None and not rows.finite:
         # Equation 7 of the paper; the variance is of all rows, as the authors' program has it.
         across = float(mine @ ((truth - mine @ truth) * guess))
         under = (1 + rows.n / (len(guess) - rows.n)) * float(guess.var(ddof=1))
@@ -164,7 +171,11 @@ def dsl(estimand: Estimand, rows: LabelRows, inference: Inference, guessed: Sequ
         terms = [(1 / len(rows.llm) - stands, guess), (stands, rows.human)]
         theta = solve(estimand, terms, start)
         m, g = estimand.moments(theta, rows.human), estimand.moments(theta, guess)
-        influence = _influence(estimand, terms, theta, g / len(rows.llm) + stands[:, None] * (m - g))
+        if rows.finite:
+            sums = stands[:, None] * (m - g - stands @ (m - g) / stands.sum())
+        else:
+            sums = g / len(rows.llm) + stands[:, None] * (m - g)
+        influence = _influence(estimand, terms, theta, sums)
         points.append([float(theta @ each.weights) for each in estimand.quantities])
         spreads.append([_spread(influence @ each.weights, rows, estimand.size) for each in estimand.quantities])
     found = []
@@ -223,6 +234,10 @@ def _spread(
     spent = size if spent is None else spent
     core = rows.labelled if mask is None else mask
     n = int(core.sum())
+    if rows.finite and mask is not None:
+        return _Spread(0.0, float(n))
+    if rows.finite:
+        errors = np.where(core, errors * np.sqrt(rows.undrawn), 0.0)
     if rows.clusters is not None:
         sums = np.bincount(rows.clusters, weights=errors)
         units = len(np.unique(rows.clusters[core]))
@@ -265,6 +280,7 @@ def _interval(
     if bounded and mask is None:
         # Where no labelled row differs from what was expected, as many may as n right out of n leave open.
         least = wilson(0, max(1, rows.units), inference.level).high
+        least *= math.sqrt(1 - rows.n / len(rows.labelled)) if rows.finite else 1.0
         half = max(half, least) if spread.variance <= 1e-24 else half
     cut = [min(quantity.high, max(quantity.low, value)) for value in (point, point - half, point + half)]
     return Interval(cut[0], cut[1], cut[2], inference.level, method, n)

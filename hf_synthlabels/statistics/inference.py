@@ -19,7 +19,8 @@ class Inference:
     """How the human labels were drawn, and how estimates are to be made of them.
 
     Raises:
-        ConfigError: `level` is not between 0 and 1, or there are fewer than 2 folds or no split.
+        ConfigError: `level` is not between 0 and 1, there are fewer than 2 folds or no split, or `finite` and
+            `clusters` are both given.
     """
 
     probabilities: Numbers | None = None
@@ -39,6 +40,10 @@ class Inference:
     seed: int = 0
     """Of the cuts."""
     level: float = 0.95
+    finite: bool = False
+    """Whether the question is of these rows alone, and not of all that are like them: then only the drawing is by
+    chance, a human label of every row leaves nothing open, and variances shrink by 1 - chance (Cochran 1977, 2.6;
+    Hajek 1964 for unequal chances)."""
 
     def __post_init__(self) -> None:
         check_level(self.level)
@@ -46,3 +51,8 @@ class Inference:
             raise ConfigError(f"`folds` is {self.folds!r}: give 2 or more; 5 is usual.")
         if self.splits < 1:
             raise ConfigError(f"`splits` is {self.splits!r}: give 1 or more; 10 is usual.")
+        if self.finite and self.clusters is not None:
+            raise ConfigError(
+                "`clusters` is given with `finite`: of these rows alone only the drawing is by chance, and rows were "
+                "drawn one by one. Leave one of them out."
+            )

@@ -10,6 +10,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, Scale
 from hf_synthlabels.statistics.answers import answer_agreement, text_agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
+from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
@@ -40,6 +41,8 @@ class LabelColumns:
     """Of each row, where they are known."""
     unlabelled: frozenset[int]
     """Rows whose status says that they have no predicted label, whatever stands in the column."""
+    weights: Floats | None = None
+    """How much each row counts, shape (rows,); only those of rows with a human label are read. None: all the same."""
 
 
 def label_columns(
@@ -85,6 +88,7 @@ def kind_agreement(
             f"`{columns.human.name}` has no label in any of {len(human):,} rows: label some rows by hand first."
         )
     truth, found = [human[row] for row in rows], [llm[row] for row in rows]
+    weights = None if columns.weights is None else columns.weights[rows] / columns.weights[rows].mean()
     counts = {
         "n_rows": len(human),
         "n_labelled": sum(label is not None for label in llm),
@@ -93,25 +97,27 @@ def kind_agreement(
     }
     match kind:
         case "multi-label":
-            return multilabel_agreement(truth, found, names or (), drawing), counts
+            return multilabel_agreement(truth, found, names or (), drawing, weights), counts
         case "text-scale":
-            return _of_scale(truth, found, scale, drawing), counts
+            return _of_scale(truth, found, scale, drawing, weights), counts
         case "token-classification":
             tags = None if columns.tokens is None else _tags(columns.tokens, human, llm, rows)
-            return entity_agreement(truth, found, names or (), tokens=tags, drawing=drawing), counts
+            agreed = entity_agreement(truth, found, names or (), tokens=tags, drawing=drawing, weights=weights)
+            return agreed, counts
         case "question-answering":
-            return answer_agreement(truth, [_first(each) for each in found], drawing), counts
+            return answer_agreement(truth, [_first(each) for each in found], drawing, weights), counts
         case _:
-            return text_agreement(truth, [_first(each) for each in found], drawing), counts
+            return text_agreement(truth, [_first(each) for each in found], drawing, weights), counts
 
 
 def _of_scale(
-    human: Sequence[float], llm: Sequence[float | None], scale: Scale | None, drawing: Drawing
+    human: Sequence[float], llm: Sequence[float | None], scale: Scale | None, drawing: Drawing, weights: Floats | None
 ) -> KindAgreement:
     if scale is not None:
-        return scale_agreement(human, llm, low=scale.low, high=scale.high, step=scale.step, drawing=drawing)
+        ends: dict[str, Any] = {"low": scale.low, "high": scale.high, "step": scale.step}
+        return scale_agreement(human, llm, **ends, drawing=drawing, weights=weights)
     whole = all(float(value).is_integer() for value in (*human, *llm) if value is not None)
-    return scale_agreement(human, llm, step=1.0 if whole else None, drawing=drawing)
+    return scale_agreement(human, llm, step=1.0 if whole else None, drawing=drawing, weights=weights)
 
 
 def _tags(

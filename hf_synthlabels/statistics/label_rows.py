@@ -36,6 +36,15 @@ class LabelRows:
     clusters: Ints | None
     features: Floats
     """What human labels are guessed from, shape (N, p)."""
+    finite: bool = False
+    """Whether the question is of these rows alone."""
+
+    @property
+    def undrawn(self) -> Floats:
+        """1 - chance of labelled rows, 1 elsewhere: how much of a row's error is open. Shape (N,)."""
+        chance = np.full(len(self.labelled), self.n / len(self.labelled)) if self.chances is None else self.chances
+        left: Floats = np.where(self.labelled, np.clip(1 - chance, 0, 1), 1.0)
+        return left
 
     @property
     def n(self) -> int:
@@ -102,6 +111,7 @@ def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats |
         chances=chances,
         clusters=None if inference.clusters is None else cluster_codes(inference.clusters, len(llm)),
         features=np.column_stack(columns),
+        finite=inference.finite,
     )
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement import class_agreement
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats
-from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.statistics.rows import Drawing, Rows, divided, even_shares, of_sums, row_intervals
+from hf_synthlabels.statistics.shares import name_agreement, share
 from hf_synthlabels.statistics.table import shorten
 
 __all__ = ["mean_f1", "micro_f1", "multilabel_agreement", "name_counts"]
@@ -31,6 +31,7 @@ def multilabel_agreement(
     llm: Sequence[Collection[str] | None],
     names: Sequence[str],
     drawing: Drawing | None = None,
+    weights: Floats | None = None,
 ) -> KindAgreement:
     """How far predicted sets of names agree with human ones.
 
@@ -43,6 +44,7 @@ def multilabel_agreement(
         llm: the predicted ones; empty is "none of them", None is no prediction.
         names: all names.
         drawing: level, resamples and seed of the intervals.
+        weights: how much each row counts, with the mean 1; None where all count the same.
 
     Raises:
         DataError: the lengths differ, or a name is not in `names`.
@@ -52,9 +54,9 @@ def multilabel_agreement(
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = _indicators(human, names, "human"), _indicators([each or () for each in llm], names, "llm")
     answered = np.array([each is not None for each in llm], dtype=bool)
-    n, n_answered = len(truth), int(answered.sum())
-    exact = int(((truth == found).all(axis=1) & answered).sum())
-    rows = _rows(truth, found, answered)
+    n = len(truth)
+    exact = (truth == found).all(axis=1) & answered
+    rows = replace(_rows(truth, found, answered), weights=weights)
     wide = len(names)
     scores = row_intervals(
         rows,
@@ -68,16 +70,15 @@ def multilabel_agreement(
         drawing,
         n,
     )
-    right, predicted, support = (part.astype(int) for part in name_counts(rows.found.sum(axis=0)[: 3 * wide]))
     return KindAgreement(
         {
-            "coverage": wilson(n_answered, n, drawing.level),
-            "accuracy": wilson(exact, n, drawing.level),
-            "accuracy_answered": wilson(exact, n_answered, drawing.level),
+            "coverage": share(answered, None, weights, drawing.level),
+            "accuracy": share(exact, None, weights, drawing.level),
+            "accuracy_answered": share(exact, answered, weights, drawing.level),
             **scores,
         },
         tuple(
-            class_agreement(name, int(right[k]), int(predicted[k]), int(support[k]), level=drawing.level)
+            name_agreement(name, truth[:, k] > 0, found[:, k] > 0, weights, drawing.level)
             for k, name in enumerate(names)
         ),
         _mistakes(truth, found, answered, names),

@@ -12,7 +12,7 @@ from scipy import stats
 from hf_synthlabels.statistics.codes import Floats, Ints
 from hf_synthlabels.statistics.rows import divided
 
-__all__ = ["weighted_kendall", "weighted_pearson", "weighted_ranks", "weighted_spearman"]
+__all__ = ["MOST_PAIRS", "weighted_kendall", "weighted_pearson", "weighted_ranks", "weighted_spearman"]
 
 MOST_PAIRS = 2000
 """Distinct pairs up to which all pairs of pairs are held in memory: 2000 squared are 32 MB."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -12,10 +13,11 @@ from scipy import stats
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats, Ints
-from hf_synthlabels.statistics.intervals import Interval, wilson
+from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.measures import MEASURES
-from hf_synthlabels.statistics.rank import weighted_kendall, weighted_pearson, weighted_spearman
+from hf_synthlabels.statistics.rank import MOST_PAIRS, weighted_kendall, weighted_pearson, weighted_spearman
 from hf_synthlabels.statistics.rows import Drawing, Rows, RowScore, divided, row_intervals
+from hf_synthlabels.statistics.shares import share
 
 __all__ = ["icc", "quadratic_kappa", "scale_agreement"]
 
@@ -48,6 +50,7 @@ def scale_agreement(
     high: float | None = None,
     step: float | None = None,
     drawing: Drawing | None = None,
+    weights: Floats | None = None,
 ) -> KindAgreement:
     """How far predicted numbers agree with human ones.
 
@@ -65,6 +68,7 @@ def scale_agreement(
         high: the high end.
         step: the distance of neighbouring values; without it nothing is said of "within one step".
         drawing: level, resamples and seed of the intervals.
+        weights: how much each row counts, with the mean 1; None where all count the same.
 
     Raises:
         DataError: the lengths differ, or a number is not on the scale.
@@ -78,13 +82,13 @@ def scale_agreement(
     low, high = _ends(x, y, low, high)
     answered = ~np.isnan(y)
     n, n_answered = len(x), int(answered.sum())
-    error, rows = np.abs(y - x), _rows(x, y, low, high, step, drawing.seed)
-    exact, near = (int((error[answered] <= reach + EQUAL).sum()) for reach in (0, step or 0))
+    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, drawing.seed), weights=weights)
+    exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
     found = {
-        "coverage": wilson(n_answered, n, drawing.level),
-        "accuracy": wilson(exact, n, drawing.level),
-        "accuracy_answered": wilson(exact, n_answered, drawing.level),
-        "bias": _bias((y - x)[answered], drawing.level),
+        "coverage": share(answered, None, weights, drawing.level),
+        "accuracy": share(exact, None, weights, drawing.level),
+        "accuracy_answered": share(exact, answered, weights, drawing.level),
+        "bias": _bias((y - x)[answered], drawing.level, None if weights is None else weights[answered]),
         **row_intervals(
             rows,
             ERROR_SCORES,
@@ -92,10 +96,10 @@ def scale_agreement(
             {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered},
             highest=high - low,
         ),
-        **row_intervals(rows, CORRELATIONS, drawing, n_answered, percentiles=True),
+        **row_intervals(rows, _correlations(rows), drawing, n_answered, percentiles=True),
     }
     if step is not None:
-        found["within_one"] = wilson(near, n, drawing.level)
+        found["within_one"] = share(near, None, weights, drawing.level)
     notes = [NOTE.format(f"{low:g} to {high:g}")]
     if step is not None and _between_steps(x, low, step):
         notes.append(
@@ -179,6 +183,12 @@ CORRELATIONS: dict[str, RowScore] = {
 }
 
 
+def _correlations(rows: Rows) -> dict[str, RowScore]:
+    """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
+    many = rows.weights is not None and 3 * len(rows.found) > MOST_PAIRS
+    return {name: score for name, score in CORRELATIONS.items() if not (many and name == "kendall")}
+
+
 def _ends(x: Floats, y: Floats, low: float | None, high: float | None) -> tuple[float, float]:
     """The ends of the scale, those that are not given from the numbers that occur."""
     values = np.concatenate([x, y[~np.isnan(y)]])
@@ -213,14 +223,24 @@ def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, see
     )
 
 
-def _bias(differences: Floats, level: float) -> Interval:
-    """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows."""
+def _bias(differences: Floats, level: float, weights: Floats | None) -> Interval:
+    """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows.
+
+    With weights, the ratio of sums with its linearised variance (Hajek 1971), on as many degrees of freedom as rows of
+    equal weight would have (Kish 1965).
+    """
     n = len(differences)
     if n < 2:
         return Interval(math.nan, math.nan, math.nan, level, "student", n)
     mean = float(differences.mean())
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half, level, "student", n)
+    if weights is None:
+        half = float(stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
+        return Interval(mean, mean - half, mean + half, level, "student", n)
+    mean = float(weights @ differences / weights.sum())
+    spread = math.sqrt(float(((weights * (differences - mean)) ** 2).sum()) / weights.sum() ** 2 * n / (n - 1))
+    free = max(1.0, float(weights.sum() ** 2 / (weights @ weights)) - 1)
+    half = float(stats.t.ppf((1 + level) / 2, free)) * spread
+    return Interval(mean, mean - half, mean + half, level, "student, weighted", n)
 
 
 def _moments(counts: Ints | Floats, x: Floats, y: Floats) -> tuple[Floats, ...]:

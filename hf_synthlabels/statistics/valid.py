@@ -261,6 +261,11 @@ def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
             f"{unscored:,} rows have no LLM label: the first column leaves them out, the others count them, with the "
             "mean of the other rows' LLM labels in place of theirs."
         )
+    if rows.finite:
+        notes.append(
+            f"Of these {len(rows.llm):,} rows alone: what would hold of more rows like them is less sure. The LLM "
+            "labels are known of all of them, so that their column has no width."
+        )
     if rows.labelled.all():
         notes.append("All rows have a human label: the LLM adds nothing.")
     if alike := [each.name for each in estimates if each.human.high == each.human.low]:

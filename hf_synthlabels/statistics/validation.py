@@ -35,10 +35,6 @@ WEIGHTED = (
     "Rows were drawn for people with unequal chances: scores count each with 1 / `human_probability`; the counts of "
     "rows and the mistakes are of the rows as they are."
 )
-UNWEIGHTED = (
-    "Rows were drawn for people with unequal chances, and scores of this kind of label do not heed them: they are of "
-    "the labelled rows, not of all. Draw at random for scores of all rows."
-)
 
 
 def validate(
@@ -172,15 +168,17 @@ def _choices(
 
 
 def _counted(dataset: Table, columns: LabelColumns) -> tuple[LabelColumns, tuple[str, ...]]:
-    """The columns without the human labels of rows that were not drawn for one, and what is to be said of chances."""
+    """The columns without the human labels of rows that were not drawn for one, and with one over their chances."""
     values = columns.human.values
     labelled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
     drawn = drawn_rows(dataset, labelled)
     if drawn is None:
         return columns, ()
     kept = [value if mine else None for value, mine in zip(values, drawn.counted, strict=True)]
-    notes = drawn.notes if drawn.equal else (*drawn.notes, UNWEIGHTED)
-    return replace(columns, human=replace(columns.human, values=kept)), notes
+    counted = replace(columns, human=replace(columns.human, values=kept))
+    if drawn.equal:
+        return counted, drawn.notes
+    return replace(counted, weights=1 / drawn.chances), (*drawn.notes, WEIGHTED)
 
 
 def _occurring(*columns: list[str | None]) -> list[str]:
