@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -118,6 +119,114 @@ def page(
             webbrowser.open(url)
 
     serve_review(Desk(board, per_row=per_row, blind=blind), door, title=Path(data).name, ready=ready)
+
+
+FORMATS = ("labels", "sheet", "decisions", "examples", "argilla", "label-studio")
+
+
+@app.command()
+def export(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file; for argilla a new folder.")],
+    form: Annotated[
+        str, typer.Option("--as", help="labels, sheet, decisions, examples, argilla or label-studio.")
+    ] = "labels",
+    each: Annotated[bool, typer.Option("--each", help="Of labels: a column for each annotator, too.")] = False,
+    store: Store = None,
+) -> None:
+    """Write what people decided: as label columns with the chances of the sample, or for other tools.
+
+    `labels` is the whole table, for validate and conclude; `sheet` is for merge; `examples` are few-shot examples of a
+    recipe.
+
+    Example: hf-synthlabels review export sampled.parquet -o reviewed.parquet
+    """
+    from hf_synthlabels.publishing import review
+    from hf_synthlabels.publishing.sampled import write_sampled
+    from hf_synthlabels.publishing.tables import write_table
+
+    if form not in FORMATS:
+        raise ConfigError(f"`--as` is {form!r}: give one of {', '.join(FORMATS)}.")
+    path = store or review.default_store(data)
+    if not path.exists():
+        raise ConfigError(f"`--store` {str(path)!r} is not there: label some rows with `hf-synthlabels review` first.")
+    board = _board(data, path, review.ReviewOptions())
+    match form:
+        case "labels":
+            made = review.labelled_table(board, each=each)
+            counts = ", ".join(f"{how} {count:,}" for how, count in made.how.items())
+            print(f"rows with labels by people: {counts}; {made.open:,} drawn rows have none")
+            files = write_sampled(made.table, output)
+        case "sheet":
+            files = write_table({"train": review.sheet(board)}, output)
+        case "decisions":
+            files = [_lines(output, review.decisions(board))]
+        case "examples":
+            files = [_lines(output, review.examples(board))]
+        case "argilla":
+            files = review.write_argilla(board, output)
+        case _:
+            files = review.write_label_studio(board, output)
+    for file in files:
+        print(f"written: {file}")
+
+
+@app.command("import")
+def bring_in(
+    data: Data,
+    answers: Annotated[Path, typer.Argument(help="Argilla's folder or records.json, or Label Studio's JSON file.")],
+    tool: Annotated[str, typer.Option("--from", help="argilla or label-studio.")],
+    who: Annotated[
+        list[str] | None, typer.Option(help="A name for somebody whom the tool knows by number: '7=ann'.")
+    ] = None,
+    store: Store = None,
+    recipe: Recipe = None,
+    split: Split = None,
+    text: Text = None,
+    human: Human = None,
+    llm: Llm = None,
+    kind: Kind = None,
+    scale: Scale = None,
+    tokens: Tokens = None,
+    question: Question = None,
+    context: Context = None,
+    everything: All = False,
+) -> None:
+    """Take in what people labelled in Argilla or Label Studio; what comes twice is stored once.
+
+    Example: hf-synthlabels review import sampled.parquet tasks.json --from label-studio --who 7=ann
+    """
+    from hf_synthlabels.publishing import review
+
+    if tool not in ("argilla", "label-studio"):
+        raise ConfigError(f"`--from` is {tool!r}: give argilla or label-studio.")
+    names = dict(pair.split("=", 1) for pair in who or () if "=" in pair)
+    if wrong := [pair for pair in who or () if "=" not in pair]:
+        raise ConfigError(f"`--who` is {wrong[0]!r}: give what the tool says and the name, as '7=ann'.")
+    options = review.ReviewOptions(
+        recipe=recipe,
+        split=split,
+        text=tuple(text or ()),
+        human=human,
+        llm=llm,
+        kind=kind,
+        scale=scale,
+        tokens=tokens,
+        question=question,
+        context=context,
+        everything=everything,
+    )
+    board = _board(data, store, options)
+    read = review.read_argilla if tool == "argilla" else review.read_label_studio
+    done = review.import_answers(board, read(board.rows, answers, names), tool)
+    people = ", ".join(done.annotators) or "nobody"
+    print(f"{done.labels:,} labels and {done.skips:,} skips added, of {people}; {done.known:,} were there already")
+
+
+def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in content), encoding="utf-8")
+    return path
 
 
 def _board(data: str, store: Path | None, options: Any) -> Any:

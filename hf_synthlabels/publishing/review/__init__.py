@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from hf_synthlabels.publishing.review.argilla import read_argilla, write_argilla
 from hf_synthlabels.publishing.review.board import Board, Resolution
 from hf_synthlabels.publishing.review.desk import Decision, Desk
+from hf_synthlabels.publishing.review.exchange import Answer, Imported, import_answers
+from hf_synthlabels.publishing.review.exporting import Exported, decisions, examples, labelled_table, sheet
+from hf_synthlabels.publishing.review.label_studio import read_label_studio, write_label_studio
 from hf_synthlabels.publishing.review.opening import ReviewOptions, default_store, open_review
 from hf_synthlabels.publishing.review.rows import ReviewRows, review_rows
 from hf_synthlabels.publishing.review.server import review_app
@@ -11,18 +15,30 @@ from hf_synthlabels.publishing.review.serving import open_door, serve_review
 from hf_synthlabels.publishing.review.store import DecisionStore, Event
 
 __all__ = [
+    "Answer",
     "Board",
     "Decision",
     "DecisionStore",
     "Desk",
     "Event",
+    "Exported",
+    "Imported",
     "Resolution",
     "ReviewOptions",
     "ReviewRows",
+    "decisions",
     "default_store",
+    "examples",
+    "import_answers",
+    "labelled_table",
     "open_door",
     "open_review",
+    "read_argilla",
+    "read_label_studio",
     "review_app",
     "review_rows",
     "serve_review",
+    "sheet",
+    "write_argilla",
+    "write_label_studio",
 ]

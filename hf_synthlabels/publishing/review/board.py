@@ -129,7 +129,8 @@ class Board:
             per_row: how many people label each row; None for all.
             taken: rows that others have before them.
         """
-        who, queue, found = self.annotator(name), self.rows.queue, []
+        who, queue = self.annotator(name), self.rows.queue
+        found: list[int] = []
         while who.place < len(queue) and self._is_done(who, int(queue[who.place]), per_row):
             who.place += 1
         for row in map(int, queue[who.place :]):

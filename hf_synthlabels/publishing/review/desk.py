@@ -27,7 +27,7 @@ MOST_SKIPPED = 50
 """Rows that are given at once."""
 
 LONGEST_NOTE = 10_000
-NAME = re.compile(r"[\w][\w .@'-]{0,59}")
+NAME = re.compile(r"[\w][\w .@+'-]{0,59}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def annotator_name(text: Any) -> str:
     name = " ".join(text.split()) if isinstance(text, str) else ""
     if not NAME.fullmatch(name):
         raise DataError(
-            f"`annotator` is {text!r}: give a name of letters, digits, spaces and . @ ' - _, 60 characters at most."
+            f"`annotator` is {text!r}: give a name of letters, digits, spaces and . @ + ' - _, 60 characters at most."
         )
     return name
 

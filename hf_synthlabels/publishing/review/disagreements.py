@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.review.board import Board
-from hf_synthlabels.publishing.review.store import Event
+from hf_synthlabels.publishing.review.store import Action, Event
 from hf_synthlabels.publishing.review.teaching import worth
 from hf_synthlabels.publishing.review.values import read_value, shown
 
@@ -112,7 +112,7 @@ class Disagreements:
         if chosen and (found is None or found.value is None):
             raise DataError(f"`row` {number:,} has no label by people yet: decide it before it becomes an example.")
         digest = self.board.rows.row(number).digest
-        action = "example" if chosen else "no-example"
+        action: Action = "example" if chosen else "no-example"
         self.board.add(Event(uuid.uuid4().hex, annotator, number, digest, action))
         return {"case": case(self.board, number), "counts": self.counts()}
 

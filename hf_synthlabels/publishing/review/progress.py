@@ -110,7 +110,7 @@ def _mean_error(board: Board) -> float | None:
     """Of numbers on a scale, how far the LLM is off on average; weighted as the rest is."""
     if board.rows.schema.kind != "text-scale":
         return None
-    rows = [row for row in np.flatnonzero(~np.isnan(board.credits)) if board.rows.llm_labels[row] is not None]
+    rows = [row for row in np.flatnonzero(~np.isnan(board.credits)).tolist() if board.rows.llm_labels[row] is not None]
     if not rows:
         return None
     errors = [abs(board.resolutions[row].value - board.rows.llm_labels[row]) for row in rows]

@@ -145,4 +145,5 @@ def _entity_difference(human: list[dict[str, Any]], llm: list[dict[str, Any]]) -
 
 
 def _overlap(human: dict[str, Any], llm: dict[str, Any]) -> bool:
-    return human["start"] < llm["start"] + len(llm["text"]) and llm["start"] < human["start"] + len(human["text"])
+    ends = [each["start"] + len(each["text"]) for each in (human, llm)]
+    return bool(max(human["start"], llm["start"]) < min(ends))

@@ -1,0 +1,214 @@
+"""Label Studio: a review as tasks in its JSON format with the labelling interface beside them, and annotations back.
+
+The LLM's label is a prediction, people's labels are annotations. Label Studio counts characters as Python does. It
+knows people by their accounts, so the names stand in each task's `meta`, in the order of its annotations.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.publishing.review.board import Annotator, Board
+from hf_synthlabels.publishing.review.exchange import Answer, read_json, write_json
+from hf_synthlabels.publishing.review.rows import ReviewRows
+
+__all__ = ["interface", "read_label_studio", "write_label_studio"]
+
+CONTROL = "label"
+ANSWER = "answer"
+RESERVED = ("row", "digest", "human_probability")
+"""What a task's data hold beside the texts."""
+
+
+def write_label_studio(board: Board, path: str | Path) -> list[Path]:
+    """Write the drawn rows as tasks, and the labelling interface as XML beside them."""
+    file = Path(path)
+    listed = sorted({*map(int, board.rows.queue), *board.resolutions})
+    written = write_json(file, [_task(board, row) for row in listed])
+    beside = file.with_suffix(".xml")
+    beside.write_text(interface(board.rows), encoding="utf-8")
+    return [written, beside]
+
+
+def read_label_studio(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | None = None) -> list[Answer]:
+    """The annotations of tasks that Label Studio exported as JSON.
+
+    Args:
+        rows: the rows that they are of.
+        path: of the file.
+        who: names by user id or e-mail; others are called by those.
+
+    Raises:
+        DataError: it is no such file, or a task is of no row.
+    """
+    file = Path(path)
+    tasks = read_json(file)
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise DataError(f"`{file.name}` is no list of tasks with `data`: export as JSON, not as JSON-MIN.")
+    by_text: dict[tuple[str, ...], int] = {}
+    if any(not isinstance(task["data"].get("row"), int) for task in tasks):
+        by_text = {tuple(_data(rows, int(row)).values()): int(row) for row in rows.queue}
+    found = []
+    for number, task in enumerate(tasks):
+        data = task["data"]
+        row = data.get("row")
+        if not isinstance(row, int):
+            row = by_text.get(tuple(str(data.get(name, "")) for name in _fields(rows)))
+        if row is None or not 0 <= row < len(rows):
+            raise DataError(
+                f"`{file.name}`, task {task.get('id', number)}: its texts are of none of the rows to label."
+            )
+        names = (task.get("meta") or {}).get("annotators") or []
+        for place, annotation in enumerate(task.get("annotations") or []):
+            name = names[place] if place < len(names) else _who(annotation.get("completed_by"), who or {})
+            skipped = annotation.get("was_cancelled") is True
+            value = None if skipped else _value(rows, annotation.get("result") or [], rows.row(row).context)
+            found.append(Answer(name, row, value, seconds=annotation.get("lead_time")))
+    return found
+
+
+def interface(rows: ReviewRows) -> str:
+    """The labelling interface of the tasks, for the project's settings."""
+    lines = ["<View>", "  <Style>.htx-text { white-space: pre-wrap; }</Style>"]
+    if rows.instructions:
+        lines.append(f"  <Header value={quoteattr(rows.instructions)}/>")
+    for name in _fields(rows):
+        lines.append(f'  <Text name="{name}" value="${name}"/>')
+    to = _target(rows)
+    schema = rows.schema
+    match schema.kind:
+        case "text-classification" | "text-pair" | "multi-label":
+            several = "multiple" if schema.kind == "multi-label" else "single"
+            lines.append(f'  <Choices name="{CONTROL}" toName="{to}" choice="{several}" showInLine="true">')
+            lines += [f"    <Choice value={quoteattr(name)}/>" for name in schema.names]
+            lines.append("  </Choices>")
+        case "token-classification" | "question-answering":
+            lines.append(f'  <Labels name="{CONTROL}" toName="{to}">')
+            lines += [f"    <Label value={quoteattr(name)}/>" for name in schema.names or (ANSWER,)]
+            lines.append("  </Labels>")
+        case "text-scale":
+            assert schema.scale is not None
+            step = "" if schema.scale.step is None else f' step="{schema.scale.step:g}"'
+            ends = f'min="{schema.scale.low:g}" max="{schema.scale.high:g}"'
+            lines.append(f'  <Number name="{CONTROL}" toName="{to}" {ends}{step}/>')
+        case _:
+            lines.append(f'  <TextArea name="{CONTROL}" toName="{to}" maxSubmissions="1" editable="true"/>')
+    return "\n".join([*lines, "</View>", ""])
+
+
+def _fields(rows: ReviewRows) -> list[str]:
+    """The texts' names as XML attributes and variables may have them, each once and none of ours."""
+    found: list[str] = []
+    for part in rows.row(0).parts:
+        name = re.sub(r"\W+", "_", part.name, flags=re.ASCII).strip("_") or "text"
+        name = f"text_{name}" if name in (*RESERVED, CONTROL, *found) or name[0].isdigit() else name
+        found.append(name)
+    return found
+
+
+def _target(rows: ReviewRows) -> str:
+    """The text that labels are of: the one in which spans are marked, or the first."""
+    marked = [name for name, part in zip(_fields(rows), rows.row(0).parts, strict=True) if part.marked]
+    return marked[0] if marked else _fields(rows)[0]
+
+
+def _data(rows: ReviewRows, number: int) -> dict[str, str]:
+    return dict(zip(_fields(rows), (part.text for part in rows.row(number).parts), strict=True))
+
+
+def _task(board: Board, number: int) -> dict[str, Any]:
+    rows = board.rows
+    row, chance, sure = rows.row(number), float(rows.chances[number]), float(rows.confidence[number])
+    data = {**_data(rows, number), "row": number, "digest": row.digest}
+    if chance == chance:
+        data["human_probability"] = chance
+    decided = [who for who in board.annotators.values() if number in who.labels or number in who.skips]
+    llm = rows.llm_labels[number]
+    prediction = {"model_version": rows.llm, "score": None if sure != sure else sure, "result": _result(rows, llm)}
+    return {
+        "id": number + 1,
+        "data": data,
+        "meta": {"annotators": [who.name for who in decided]},
+        "annotations": [_annotation(rows, who, number) for who in decided],
+        "predictions": [] if llm is None else [prediction],
+    }
+
+
+def _annotation(rows: ReviewRows, who: Annotator, number: int) -> dict[str, Any]:
+    event = who.labels.get(number) or who.skips[number]
+    result = [] if event.action == "skip" else _result(rows, event.human_label)
+    return {
+        "result": result,
+        "was_cancelled": event.action == "skip",
+        "ground_truth": False,
+        "lead_time": event.seconds,
+        "result_count": len(result),
+    }
+
+
+def _result(rows: ReviewRows, value: Any) -> list[dict[str, Any]]:
+    """The regions of a label; none where there is none, or where it is an empty list."""
+    match rows.schema.kind:
+        case "text-classification" | "text-pair":
+            values = [("choices", {"choices": [value]})]
+        case "multi-label":
+            values = [("choices", {"choices": value})] if value else []
+        case "token-classification":
+            values = [("labels", _span(item["start"], item["text"], item["label"])) for item in value or []]
+        case "question-answering":
+            values = [("labels", _span(value["start"], value["text"], ANSWER))] if value else []
+        case "text-scale":
+            values = [("number", {"number": value})]
+        case _:
+            values = [("textarea", {"text": [value]})]
+    target = _target(rows)
+    return [
+        {"id": f"region{place}", "from_name": CONTROL, "to_name": target, "type": kind, "value": content}
+        for place, (kind, content) in enumerate(values)
+    ]
+
+
+def _span(start: int, text: str, label: str) -> dict[str, Any]:
+    return {"start": start, "end": start + len(text), "text": text, "labels": [label]}
+
+
+def _value(rows: ReviewRows, result: list[dict[str, Any]], context: str) -> Any:
+    """The label that regions make up."""
+    kind = rows.schema.kind
+    values = [region["value"] for region in result if isinstance(region.get("value"), dict)]
+    try:
+        match kind:
+            case "multi-label":
+                return [name for value in values for name in value["choices"]]
+            case "token-classification":
+                spans = [value for value in values if value.get("labels")]
+                return [
+                    {"start": int(value["start"]), "end": int(value["end"]), "label": value["labels"][0]}
+                    for value in spans
+                ]
+            case "text-classification" | "text-pair":
+                return values[0]["choices"][0]
+            case "question-answering":
+                start, end = int(values[0]["start"]), int(values[0]["end"])
+                return {"text": context[start:end], "start": start}
+            case "text-scale":
+                return float(values[0]["rating" if "rating" in values[0] else "number"])
+            case _:
+                text = values[0]["text"]
+                return text if isinstance(text, str) else text[0]
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise DataError(f"`result` is {str(result)[:80]}…, which is no label of kind {kind!r}.") from None
+
+
+def _who(completed_by: Any, who: Mapping[str, str]) -> str:
+    """An annotator's name: by the table of names, or their e-mail, or their number."""
+    if isinstance(completed_by, Mapping):
+        completed_by = completed_by.get("email") or completed_by.get("id")
+    return who.get(
+        str(completed_by), f"label-studio {completed_by}" if isinstance(completed_by, int) else str(completed_by)
+    )

@@ -1,0 +1,373 @@
+"""The page in a real browser: twenty rows by keys, a reload, a killed server, two people at once, every kind."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset
+
+from hf_synthlabels.publishing.review import DecisionStore, Event
+from tests.publishing.review.reviewing import HUMAN, NAMES, table
+
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
+)
+HAVE = importlib.util.find_spec("playwright") is not None and bool(CHROMIUM)
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not HAVE, reason="needs playwright (extra `dev`) and a Chromium on the path"),
+]
+
+SERIOUS = ("serious", "critical")
+WAIT_MS = 15_000
+
+
+class Server:
+    """`hf-synthlabels review` as people start it."""
+
+    def __init__(self, data: Path, *options: str, port: int = 0) -> None:
+        command = [str(Path(sys.executable).parent / "hf-synthlabels"), "review", str(data)]
+        self.process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if found := re.search(r"(http://[\d.]+:(\d+)/)", line):
+                self.url, self.port = found[1], int(found[2])
+                return
+        raise AssertionError("".join(lines))
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(timeout=20)
+
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    servers: list[Server] = []
+
+    def begin(data: Path, *options: str, port: int = 0) -> Server:
+        servers.append(Server(data, *options, port=port))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """A page of somebody with a browser of their own, which fails the test if a script does."""
+    contexts, wrong = [], []
+
+    def begin(url: str, name: str, **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
+        context.set_default_timeout(WAIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(url)
+        page.get_by_label("Your name").fill(name)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".row-head, .empty")
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def written(folder: Path, made: Dataset) -> Path:
+    made.to_parquet(str(folder / "data.parquet"))
+    return folder / "data.parquet"
+
+
+def events(folder: Path, *actions: str) -> list[Event]:
+    with DecisionStore(folder / "data.parquet.review.sqlite") as store:
+        return [event for event in store.since() if event.action in actions]
+
+
+def faults(page: Any) -> list[str]:
+    """What axe-core finds that is serious, on the page as it is now."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found if each["impact"] in SERIOUS]
+
+
+def row_number(page: Any) -> int:
+    return int(re.sub(r"\D", "", page.locator(".row-head h1").inner_text()))
+
+
+def until(page: Any, condition: str, given: Any = None) -> None:
+    """Wait for a condition; Playwright's own way is against the page's policy for scripts."""
+    deadline = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate(condition, given):
+        assert time.monotonic() < deadline, condition
+        page.wait_for_timeout(30)
+
+
+def until_labelled(page: Any, count: int) -> None:
+    until(page, "count => document.querySelector('.stat-line b')?.innerText === String(count)", count)
+
+
+def press_and_wait(page: Any, key: str) -> None:
+    """A key, and then the next row."""
+    before = page.locator(".row-head h1").inner_text()
+    page.keyboard.press(key)
+    until(
+        page,
+        "before => document.querySelector('.empty') || ![before, undefined].includes("
+        "document.querySelector('.row-head h1')?.innerText)",
+        before,
+    )
+
+
+def test_twenty_rows_by_keys_a_reload_and_a_killed_server(
+    tmp_path: Path, start: Start, open_page: Callable[..., Any]
+) -> None:
+    data = written(tmp_path, table(rows=40, drawn=30))
+    server = start(data)
+    page = open_page(server.url, "ann")
+    given: dict[int, str] = {}
+    for turn in range(8):
+        given[row_number(page)] = NAMES[turn % 3]
+        press_and_wait(page, str(turn % 3 + 1))
+    until_labelled(page, 8)
+    assert {event.row: event.human_label for event in events(tmp_path, "label")} == given
+    # A reload loses nothing, and goes on where it was.
+    page.reload()
+    page.wait_for_selector(".row-head")
+    assert row_number(page) not in given
+    for turn in range(4):
+        given[row_number(page)] = NAMES[turn % 3]
+        press_and_wait(page, str(turn % 3 + 1))
+    until_labelled(page, 12)
+    # The server is killed while somebody labels: what they say meanwhile waits in the browser.
+    server.stop(signal.SIGKILL)
+    for _ in range(2):
+        given[row_number(page)] = "account"
+        press_and_wait(page, "3")
+    page.wait_for_selector("#banner:not([hidden])")
+    assert "can not be reached" in page.locator("#banner").inner_text()
+    assert len(events(tmp_path, "label")) == 12
+    start(data, port=server.port)
+    page.wait_for_selector("#banner", state="hidden")
+    until_labelled(page, 14)
+    while len(given) < 20:
+        page.wait_for_selector(".row-head")
+        given[row_number(page)] = "billing"
+        press_and_wait(page, "1")
+    until_labelled(page, 20)
+    assert {event.row: event.human_label for event in events(tmp_path, "label")} == given
+    assert len(events(tmp_path, "label")) == 20
+
+
+def test_a_killed_server_and_a_closed_page_lose_nothing(
+    tmp_path: Path, start: Start, open_page: Callable[..., Any]
+) -> None:
+    data = written(tmp_path, table(rows=40, drawn=30))
+    server = start(data)
+    page = open_page(server.url, "ann")
+    server.stop(signal.SIGKILL)
+    first = row_number(page)
+    press_and_wait(page, "2")
+    page.wait_for_selector("#banner:not([hidden])")
+    start(data, port=server.port)
+    # The page is loaded anew before it could send what it had.
+    page.reload()
+    page.wait_for_selector(".row-head")
+    until_labelled(page, 1)
+    assert [(event.row, event.human_label) for event in events(tmp_path, "label")] == [(first, "delivery")]
+    assert row_number(page) != first
+
+
+def test_undo_skip_note_and_the_hidden_suggestion(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    server = start(written(tmp_path, table()))
+    page = open_page(server.url, "ann")
+    first = row_number(page)
+    page.keyboard.press("n")
+    page.keyboard.type("not sure 1 2 3 s")
+    page.keyboard.press("Escape")
+    assert "billing" not in page.locator(".suggestion").inner_text()
+    press_and_wait(page, "3")
+    page.wait_for_selector(".strip .differs")
+    assert "LLM: billing" in page.locator(".strip").inner_text()
+    second = row_number(page)
+    press_and_wait(page, "s")
+    third = row_number(page)
+    page.keyboard.press("l")
+    page.wait_for_selector(".suggestion:not([hidden])")
+    press_and_wait(page, "1")
+    page.wait_for_selector(".strip .same")
+    press_and_wait(page, "u")
+    assert row_number(page) == third
+    press_and_wait(page, "Control+z")
+    assert row_number(page) == second
+    press_and_wait(page, "u")
+    assert row_number(page) == first
+    assert page.locator("button.label[aria-pressed=true]").inner_text().endswith("account")
+    assert page.locator("#note").input_value() == "not sure 1 2 3 s"
+    press_and_wait(page, "2")
+    until(page, "() => document.querySelector('.strip')?.innerText.includes('stored')")
+    said = [(event.row, event.human_label, event.llm_shown, event.note) for event in events(tmp_path, "label")]
+    # After the first time the row's suggestion had been seen.
+    assert said == [
+        (first, "account", False, "not sure 1 2 3 s"),
+        (third, "billing", True, ""),
+        (first, "delivery", True, "not sure 1 2 3 s"),
+    ]
+
+
+def test_two_people_at_once_and_how_they_agree(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    server = start(written(tmp_path, table()))
+    pages = {name: open_page(server.url, name) for name in ("ann", "bob")}
+    for turn in range(10):
+        press_and_wait(pages["ann"], "1")
+        press_and_wait(pages["bob"], "1" if turn < 7 else "2")
+    for page in pages.values():
+        page.wait_for_selector(".empty")
+    page = pages["bob"]
+    until_labelled(page, 10)
+    page.goto(f"{server.url}#read")
+    page.wait_for_selector("text=Krippendorff's alpha")
+    assert "ann and bob" in page.locator(".read-page").inner_text()
+    assert "0.700" in page.locator(".read-page").inner_text()
+    page.goto(f"{server.url}#adjudicate")
+    page.wait_for_selector(".candidate")
+    assert page.locator(".chip[aria-pressed=true]").inner_text().split() == ["Open", "3"]
+    for left in (2, 1, 0):
+        page.keyboard.press("1")
+        until(page, "left => document.querySelector('.chip[aria-pressed=true] .number').innerText === left", str(left))
+    assert len(events(tmp_path, "adjudicate")) == 3
+
+
+KEYS: dict[str, list[str]] = {
+    "multi-label": ["3", "1", "1", "Enter"],
+    "text-scale": ["4"],
+    # Ann is the first word; Acme the third after the emoji and "of".
+    "token-classification": ["ArrowRight", "1", "ArrowRight", "ArrowRight", "ArrowRight", "2", "Enter"],
+    "question-answering": ["ArrowRight"] * 6 + ["Enter"],
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_every_kind_is_labelled_by_keys(tmp_path: Path, start: Start, open_page: Callable[..., Any], kind: str) -> None:
+    options = {"text-scale": ["--scale", "1:5"]}.get(kind, [])
+    server = start(written(tmp_path, table(kind)), *options)
+    page = open_page(server.url, "ann")
+    assert faults(page) == []
+    for key in KEYS[kind][:-1]:
+        page.keyboard.press(key)
+    press_and_wait(page, KEYS[kind][-1])
+    page.wait_for_selector(".strip .differs")
+    assert events(tmp_path, "label")[0].human_label == HUMAN[kind]
+
+
+def test_a_text_is_written(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    server = start(written(tmp_path, table("text-generation")), "--kind", "text-generation")
+    page = open_page(server.url, "ann")
+    page.keyboard.type("Another answer.")
+    press_and_wait(page, "Control+Enter")
+    page.wait_for_selector(".strip .differs")
+    assert events(tmp_path, "label")[0].human_label == HUMAN["text-generation"]
+
+
+def test_spans_are_selected_by_mouse(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    server = start(written(tmp_path, table("token-classification")))
+    page = open_page(server.url, "ann")
+    for word, key in (("Ann", "1"), ("Acme", "2")):
+        select = (
+            "word => { const text = document.querySelector('.passage');"
+            "const walker = document.createTreeWalker(text, 4);"
+            "let node; while ((node = walker.nextNode())) { const at = node.data.indexOf(word); if (at < 0) continue;"
+            "const range = document.createRange(); range.setStart(node, at); range.setEnd(node, at + word.length);"
+            "getSelection().removeAllRanges(); getSelection().addRange(range); break; }"
+            "text.dispatchEvent(new MouseEvent('mouseup', { bubbles: true })); }"
+        )
+        page.evaluate(select, word)
+        page.keyboard.press(key)
+    press_and_wait(page, "Enter")
+    page.wait_for_selector(".strip .differs")
+    assert events(tmp_path, "label")[0].human_label == HUMAN["token-classification"]
+
+
+def test_texts_are_never_markup(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>{{7*7}} &amp; <b>bold</b>'
+    made = table().map(lambda _: {"text": evil})
+    server = start(written(tmp_path, made))
+    page = open_page(server.url, "ann")
+    assert page.locator(".text").inner_text() == evil
+    press_and_wait(page, "3")
+    page.goto(f"{server.url}#adjudicate")
+    page.wait_for_selector(".candidate")
+    assert page.locator(".work .text").inner_text() == evil
+    assert page.evaluate("window.evil") is None
+    assert page.locator("img, b >> text=bold").count() == 0
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_fault_on_any_page(
+    tmp_path: Path, start: Start, open_page: Callable[..., Any], theme: str
+) -> None:
+    server = start(written(tmp_path, table(rows=40, drawn=30)))
+    page = open_page(server.url, "ann", color_scheme=theme)
+    for turn in range(6):
+        press_and_wait(page, str(turn % 3 + 1))
+    page.keyboard.press("l")
+    page.wait_for_selector(".suggestion:not([hidden])")
+    found = {"label": faults(page)}
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+    found["keys"] = faults(page)
+    page.keyboard.press("Escape")
+    page.goto(f"{server.url}#adjudicate")
+    page.wait_for_selector(".candidate")
+    found["adjudicate"] = faults(page)
+    page.keyboard.press("o")
+    page.wait_for_selector(".other:not([hidden])")
+    found["another label"] = faults(page)
+    page.goto(f"{server.url}#read")
+    page.wait_for_selector("text=macro F1")
+    page.locator("button.count").first.click()
+    page.wait_for_selector(".rows:not([hidden])")
+    found["read"] = faults(page)
+    assert found == {part: [] for part in found}
+
+
+def test_the_whole_page_is_reached_by_tab(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+    server = start(written(tmp_path, table()))
+    page = open_page(server.url, "ann")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.innerText.split('\\n')[0]"))
+    assert {"Label", "Adjudicate", "Read", "Skip", "Undo", "Note"} <= {text.strip() for text in reached}
