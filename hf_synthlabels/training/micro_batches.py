@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.trainer_pt_utils import nested_concat
 
 from hf_synthlabels.errors import TrainingError
+from hf_synthlabels.training.exchange import unsynced
 
 __all__ = [
     "ROW",
@@ -100,7 +101,12 @@ class MicroBatches:
         """Name the batches that come next, all of one update: they are taken again when memory runs out."""
         self._update, self._next = list(update), 0
 
-    def take(self, step: Step, model: nn.Module, batch: Batch, items: Any, *, processes: int) -> Tensor:
+    @property
+    def ended(self) -> bool:
+        """Whether all batches of the update have been taken."""
+        return self._next >= len(self._update)
+
+    def take(self, step: Step, model: nn.Module, batch: Batch, items: Any, *, alone: bool) -> Tensor:
         """Forward and backward of one batch; gradients are added to those of the update's earlier batches.
 
         Args:
@@ -108,10 +114,10 @@ class MicroBatches:
             model: whose gradients are kept.
             batch: the rows.
             items: what counts in the update.
-            processes: with several, which would wait for each other, no batch is halved.
+            alone: whether no other process waits for this one during the passes; else no batch is halved.
 
         Raises:
-            TrainingError: one row alone does not fit, or several processes train together.
+            TrainingError: one row alone does not fit, or other processes wait.
         """
         here, self._next = self._next, self._next + 1
         failed: str | None = None
@@ -128,23 +134,28 @@ class MicroBatches:
                     raise
                 failed = _first_line(error)
             # Only here, behind the except clause, does nothing hold the tensors of the failed pass any more.
-            self._halve(batch, items, processes, failed)
+            self._halve(batch, items, failed, alone=alone)
 
     def _pieces(self, step: Step, model: nn.Module, batch: Batch, items: Any) -> Tensor:
         if self.pieces == 1:
             return step(model, batch, items)
-        return torch.stack([step(model, piece, items) for piece in split(batch, self.pieces)]).sum()
+        *others, last = split(batch, self.pieces)
+        # Other processes, which may have taken theirs whole, wait for one exchange of gradients.
+        with unsynced(model):
+            losses = [step(model, piece, items) for piece in others]
+        return torch.stack([*losses, step(model, last, items)]).sum()
 
-    def _halve(self, batch: Batch, items: Any, processes: int, reason: str) -> None:
+    def _halve(self, batch: Batch, items: Any, reason: str, *, alone: bool) -> None:
         gc.collect()
         clear_device_cache()
         rows = max(rows_of(each) for each in (batch, *self._update))
-        if processes > 1:
+        if not alone:
             # One process that takes its batch again would leave the others waiting for its gradient.
             raise TrainingError(
-                f"`per_device_train_batch_size` is {self.batch_size}, which does not fit into memory ({reason}). On "
-                f"several processes give {max(1, self.batch_size // 2)} and twice the `gradient_accumulation_steps`, "
-                "which is the same update."
+                f"`per_device_train_batch_size` is {self.batch_size}, which does not fit into memory ({reason}), and "
+                f"the other processes are waiting. Give {max(1, self.batch_size // 2)} and twice the "
+                "`gradient_accumulation_steps`, which is the same update, and go on with "
+                "`resume_from_checkpoint: true`."
             )
         if self.pieces >= rows or items is None:
             length = batch["input_ids"].shape[-1] if "input_ids" in batch else "many"

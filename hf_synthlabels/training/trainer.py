@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
 from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
@@ -19,6 +20,7 @@ from hf_synthlabels.training.checkpoints import checkpoint_to_resume, saved_whol
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import row_lengths
 from hf_synthlabels.training.evaluation import apart, before_terms, in_row_order, row_positions, take
+from hf_synthlabels.training.exchange import LateExchange, exchange_gradients, late
 from hf_synthlabels.training.finite import FiniteLosses
 from hf_synthlabels.training.micro_batches import ROW, MicroBatches, numbered, predicted_in_pieces, without_rows
 from hf_synthlabels.training.objective import Classification, Objective, row_terms
@@ -71,10 +73,11 @@ class StudentTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         self.train_dataset = numbered(self.train_dataset)
         self._batches = MicroBatches(self.args.per_device_train_batch_size)
+        self._exchange = LateExchange()
         self._finite = FiniteLosses(
             self.compute_loss,
             self.args.learning_rate,
-            sharded=self.is_fsdp_enabled or self.is_deepspeed_enabled,
+            sharded=self._sharded,
         )
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
@@ -94,9 +97,17 @@ class StudentTrainer(Trainer):
                 could not be written.
         """
         checkpoint = checkpoint_to_resume(self.args, resume_from_checkpoint, self.train_dataset)
-        output = super().train(checkpoint, trial, ignore_keys_for_eval)
+        self._exchange.begin_run(several=self.args.world_size > 1 and not self._sharded)
+        try:
+            output = super().train(checkpoint, trial, ignore_keys_for_eval)
+        finally:
+            self._exchange.end_run()
         self._finite.finish(self.model)
         return output
+
+    @property
+    def _sharded(self) -> bool:
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Nothing: with `push_to_hub` a repository is made when there is a finished student to put into it."""
@@ -124,19 +135,24 @@ class StudentTrainer(Trainer):
         """Trainer's batches of the next update."""
         samples, items = super().get_batch_samples(*args, **kwargs)
         self._batches.begin(samples)
+        self._exchange.begin_update(samples)
         return samples, items
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         """Trainer's step, in pieces since memory ran out; a loss that is not finite ends the training."""
-        loss = self._batches.take(
-            super().training_step,
-            model,
-            without_rows(inputs),
-            num_items_in_batch,
-            processes=self.args.world_size,
-        )
+        afterwards = self._exchange.now and isinstance(model, DistributedDataParallel)
+        with late(model, active=afterwards):
+            loss = self._batches.take(
+                super().training_step,
+                model,
+                without_rows(inputs),
+                num_items_in_batch,
+                alone=afterwards or self.args.world_size == 1,
+            )
+        if afterwards and self._batches.ended:
+            exchange_gradients(model)
         self._finite.see(loss, model, inputs, self.state.global_step + 1)
         return loss
 
@@ -197,7 +213,7 @@ class StudentTrainer(Trainer):
     ) -> tuple[Tensor | None, Any, Any]:
         """Trainer's step; where there are labels, the loss and the items of each row stand behind the outputs."""
         inputs = without_rows(inputs)
-        if self.args.world_size == 1:
+        if not self._sharded:
             pieces: tuple[Tensor | None, Any, Any] = predicted_in_pieces(
                 lambda piece: self._predicted(model, piece, prediction_loss_only, ignore_keys), inputs
             )

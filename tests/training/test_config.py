@@ -88,8 +88,10 @@ def test_from_yaml_without_the_file_raises(tmp_path: Path) -> None:
         StudentConfig.from_yaml(tmp_path / "nosuch.yaml")
 
 
-def test_repr_hides_the_hub_token() -> None:
-    assert "hf_secret" not in repr(StudentConfig(hub_token="hf_secret"))
+def test_a_hub_token_is_refused_and_not_said() -> None:
+    with pytest.raises(ConfigError, match="`hub_token` is given") as caught:
+        StudentConfig(hub_token="hf_secret")
+    assert "hf_secret" not in str(caught.value)
 
 
 def test_bfloat16_without_an_accelerator_means_the_cpu() -> None:

@@ -23,7 +23,7 @@ TORCHRUN = ("-m", "torch.distributed.run", "--rdzv-backend", "c10d", "--rdzv-end
 Done = subprocess.CompletedProcess[str]
 
 
-def run(folder: Path, *arguments: str, timeout_s: float = 240) -> Done:
+def run(folder: Path, *arguments: str, timeout_s: float = 150) -> Done:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     environment |= {"PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(folder / "cache")}
     return subprocess.run(

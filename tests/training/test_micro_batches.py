@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from datasets import Dataset
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from hf_synthlabels.training.micro_batches import MicroBatches, out_of_memory, split
+from tests.training.dry import without_dropout
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
@@ -59,12 +58,7 @@ def weights(student: Student) -> np.ndarray:
 
 @pytest.fixture
 def dry(encoder: str, tmp_path: Path) -> str:
-    """The encoder without dropout, which draws differently in pieces."""
-    shutil.copytree(encoder, tmp_path / "dry")
-    path = tmp_path / "dry" / "config.json"
-    none = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    path.write_text(json.dumps(json.loads(path.read_text()) | none))
-    return str(tmp_path / "dry")
+    return without_dropout(encoder, tmp_path / "dry")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +110,7 @@ def test_other_errors_pass(config: Config, toy: Toy) -> None:
         train_student(config(), toy(40), names=NAMES)
 
 
-def test_several_processes_are_told_what_to_set() -> None:
+def test_processes_that_others_wait_for_are_told_what_to_set() -> None:
     batches = MicroBatches(16)
     batch = {"input_ids": torch.ones(16, 4)}
     batches.begin([batch])
@@ -124,8 +118,8 @@ def test_several_processes_are_told_what_to_set() -> None:
     def step(model: Any, rows: Any, items: Any) -> torch.Tensor:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(TrainingError, match=r"`per_device_train_batch_size` is 16, .* give 8 and twice the"):
-        batches.take(step, torch.nn.Linear(1, 1), batch, 16, processes=2)
+    with pytest.raises(TrainingError, match=r"`per_device_train_batch_size` is 16, .* Give 8 and twice the"):
+        batches.take(step, torch.nn.Linear(1, 1), batch, 16, alone=False)
 
 
 def test_evaluation_that_does_not_fit_is_halved_too(config: Config, toy: Toy) -> None:
