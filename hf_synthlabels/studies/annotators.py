@@ -122,7 +122,7 @@ class AnnotatorReport:
             )
             for each in content["annotators"]
         )
-        return cls(*(content[name] for name in ("name", "kind", "n_rows", "n_shown")), results)
+        return cls(content["name"], content["kind"], content["n_rows"], content["n_shown"], results)
 
     def _row(self, result: AnnotatorResult, scores: tuple[str, ...]) -> list[str]:
         tally, usd = result.record["tally"], result.record["cost_usd"]

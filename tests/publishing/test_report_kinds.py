@@ -1,0 +1,304 @@
+"""Every kind of report as a page: the same numbers, from the value and from its JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hf_synthlabels.annotation import Tally
+from hf_synthlabels.cli import app
+from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.judging import Audit, JudgeSummary
+from hf_synthlabels.judging.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.publishing import Page, page_of, read_report, write_report
+from hf_synthlabels.publishing.report import page_to_json
+from hf_synthlabels.statistics import Interval, compare_arms, validate
+from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals
+from hf_synthlabels.statistics.exhibits import Table as SheetTable
+from hf_synthlabels.studies import SCORES, AnnotatorReport, AnnotatorResult, Study, StudyReport
+from hf_synthlabels.studies.journal import Cell
+from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
+from hf_synthlabels.studies.strategy_report import strategy_report
+from hf_synthlabels.training.grid import CellReport, Choice, GridCost, GridReport
+
+NAMES = ("<script>alert(1)</script>", "b & c", "a label with a very long name that goes on and on")
+
+
+class Table:
+    """What `validate` reads of a data set."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns = columns
+        self.column_names = list(columns)
+
+    def __getitem__(self, column: str) -> list[Any]:
+        return self.columns[column]
+
+
+@pytest.fixture(scope="module")
+def report() -> StudyReport:
+    draw = np.random.default_rng(0)
+    truth = draw.integers(3, size=60)
+    answers = [
+        np.where(draw.random((2, 60)) < share, truth, draw.integers(3, size=(2, 60))) for share in (0.8, 0.6, 0.5)
+    ]
+    human = [NAMES[code] for code in truth]
+    llm = [None if row % 10 == 0 else NAMES[code] for row, code in enumerate(answers[1][0])]
+    checked = validate(Table({"label": human, "llm_label": llm}), names=NAMES, gate="accuracy>=0.5", resamples=200)
+    study = Study.model_validate({"name": "x", "recipe": "r", "train": {}, "test": {}, "resamples": 200})
+    arms = []
+    for source, codes in zip(("human", "llm", "validation"), answers, strict=True):
+        rows = ArmRows(source, f"{source} labels", truth.tolist(), "label")
+        cells = [Cell(tuple(seed.tolist()), 10, 1.5) for seed in codes]
+        arms.append(scored_arm(rows, cells, codes, truth, NAMES, study=study, record={}))
+    paired = compared(answers[1], answers[0], truth, NAMES, study=study)
+    return StudyReport(
+        name="<b>bold</b>",
+        names=NAMES,
+        seeds=(0, 1),
+        n_train=60,
+        n_test=60,
+        n_test_unlabelled=0,
+        n_shared_texts=3,
+        validation=checked,
+        train_agreement=checked,
+        teacher=checked,
+        arms=tuple(arms),
+        ratio=paired.ratio,
+        difference=paired.difference,
+        margins={
+            "teacher": margin(answers[1], answers[1][:1], truth, NAMES, study=study),
+            "validation": margin(answers[1], answers[2], truth, NAMES, study=study),
+        },
+        paired=paired.tests,
+        student={"model": "m</pre><script>"},
+        provenance={},
+        references=({"what": "ratio", "value": 0.96, "source": "a paper"},),
+        environment={"minutes": 1, "processors": 2, "python": "3", "versions": {"torch": "2"}, "finished_at": "now"},
+    )
+
+
+def exhibits(page: Page) -> dict[str, Exhibit]:
+    return {exhibit.name: exhibit for section in page.sections for exhibit in section.exhibits}
+
+
+def table(page: Page, name: str) -> SheetTable:
+    found = exhibits(page)[name]
+    assert isinstance(found, SheetTable)
+    return found
+
+
+def test_study_page_holds_every_number_of_the_scores(report: StudyReport) -> None:
+    page = page_of(report)
+    assert page.summary[: len(report.summary())] == tuple(report.summary())
+    assert page.summary[-1] == f"Gate {report.validation.gate}."
+    rows = table(page, "score_table").rows
+    for arm, row in zip(report.arms, rows, strict=False):
+        assert row[3:] == tuple(arm.scores[score] for score in SCORES)
+    # The teacher was trained on nothing here, and has no macro precision of its own.
+    assert rows[-1][:3] == ("the teacher itself", "–", "–")
+    assert rows[-1][3] == report.teacher.accuracy
+    assert "3 test texts occur among the training rows, too." in page.sections[0].notes
+    assert [section.name for section in page.sections] == ["students", "comparison", "labels", "errors", "cost"]
+    assert table(page, "references").rows == (("ratio", 0.96, "a paper"),)
+
+
+def test_study_page_counts_what_the_report_counts(report: StudyReport) -> None:
+    page = page_of(report)
+    labels, errors = exhibits(page)["labels"], exhibits(page)["errors_llm"]
+    assert isinstance(labels, Counts)
+    assert isinstance(errors, Counts)
+    assert labels.counts == report.train_agreement.confusion.counts
+    assert labels.columns == (*NAMES, "no label")
+    assert errors.counts == report.arm("llm").confusion
+    # Sixty rows of which every tenth has no label; statuses are not recorded here.
+    assert table(page, "statuses").columns == ("rows", "all", "labelled", "no label", "with a human label")
+    assert table(page, "statuses").rows[0] == ("validation", 60, 54, 6, 60)
+
+
+def test_study_page_is_the_same_for_the_same_report(report: StudyReport) -> None:
+    again = read_report(report.to_json())
+    assert isinstance(again, StudyReport)
+    assert page_to_json(page_of(again)) == page_to_json(page_of(report))
+
+
+def test_write_report_keeps_the_numbers_beside_the_page(report: StudyReport, tmp_path: Path) -> None:
+    written = write_report(report, tmp_path / "new")
+    assert written[0].name == "report.html"
+    page = written[0].read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "&lt;b&gt;bold&lt;/b&gt;" in page
+    assert "<b>bold" not in page
+    assert json.loads((tmp_path / "new" / "report.json").read_text())["n_test"] == 60
+    # The page is made anew from its values, where it was.
+    before = {path: path.read_bytes() for path in written}
+    told = CliRunner().invoke(app, ["report", str(tmp_path / "new" / "report" / "page.json")])
+    assert told.exit_code == 0, told.output
+    assert f"written: {tmp_path / 'new' / 'report.html'}" in told.output
+    assert {path: path.read_bytes() for path in written} == before
+
+
+def test_validation_page_tells_scores_labels_and_mistakes(report: StudyReport) -> None:
+    checked = report.validation
+    page = page_of(read_report(checked.to_json()))
+    assert page.summary[0] == f"Gate {checked.gate}."
+    assert [row[1] for row in table(page, "score_table").rows] == list(checked.scores.values())
+    assert [row[0] for row in table(page, "class_table").rows] == list(NAMES)
+    scores = exhibits(page)["scores"]
+    assert isinstance(scores, Intervals)
+    # Kappa may be below 0: it is no share, and stands in the table alone.
+    assert [name for name, _ in scores.panels["scores"]] == [
+        "coverage", "accuracy", "accuracy, answered rows", "macro F1", "weighted F1",
+    ]  # fmt: skip
+    assert scores.marks == (("gate", 0.5),)
+    human, said, count = checked.confusion.mistakes()[0]
+    assert f"Most often {human} was labelled {said or 'nothing'}: {count} rows." in page.sections[2].answer
+
+
+@pytest.mark.parametrize(("kind", "human", "llm"), [
+    ("text-scale", [1.0, 2.0, 3.0, 4.0], [1.0, 2.5, None, 4.0]),
+    ("text-generation", ["a b", "c", "d"], ["a b", "x", None]),
+])  # fmt: skip
+def test_validation_of_other_kinds_has_a_page(kind: str, human: list[Any], llm: list[Any]) -> None:
+    checked = validate(Table({"label": human, "llm_label": llm}), kind=kind, resamples=50)
+    page = page_of(checked)
+    assert len(table(page, "score_table").rows) == len(checked.scores)
+    assert page_to_json(page_of(read_report(checked.to_json()))) == page_to_json(page)
+
+
+def test_validation_of_one_unanswered_row_has_a_page() -> None:
+    checked = validate(Table({"label": ["a", None], "llm_label": [None, "b"]}), names=("a", "b"), resamples=50)
+    page = page_of(checked)
+    assert page.sections[1].notes == ("No human-labelled row has b; macro F1 leaves it out.",)
+    assert page.sections[2].answer == "1 of 1 human-labelled rows differ. Most often a was labelled nothing: 1 rows."
+
+
+def test_annotators_page_compares_with_the_first(report: StudyReport) -> None:
+    gap = Interval(-0.1, -0.2, 0.0, 0.95, "normal", 60)
+    tally = {"requests": 60, "stored": 0, "prompt_tokens": 10, "completion_tokens": 5}
+    record = {"tally": tally, "cost_usd": None, "teacher": {"client": "openai", "model": "m"}, "prompt_hash": "abc"}
+    results = tuple(AnnotatorResult(name, report.validation, gap, record) for name in ("plain", "few-shot"))
+    compared = AnnotatorReport("ways", "text-classification", 60, 3, results)
+    again = read_report(compared.to_json())
+    assert again == compared
+    page = page_of(compared)
+    assert table(page, "score_table").columns[-1] == "against plain"
+    assert [row[-1] for row in table(page, "score_table").rows] == ["–", gap]
+    assert table(page, "cost_table").rows[0] == ("plain", 60, 0, 10, 5, None)
+    assert page.facts["plain: prompt, hash"] == "abc"
+    assert "3 rows were left out: they are shown to an annotator as examples." in page.sections[0].notes
+
+
+def test_strategies_page_names_the_best_and_what_it_adds() -> None:
+    truth = np.array([0, 1, 0, 1] * 10)
+    answers = {"plain": np.array([truth, truth]), "other": np.array([1 - truth, truth])}
+    learnt = strategy_report(
+        {"plain": "as it is", "other": "half wrong"}, answers, truth, truth, names=("a", "b"), baselines=("other",),
+        facts={"test_rows": 40, "seeds": [0, 1]},
+    )  # fmt: skip
+    again = read_report(learnt.to_json())
+    page = page_of(learnt)
+    assert page_to_json(page_of(again)) == page_to_json(page)
+    assert page.summary[0].startswith("The highest macro F1 is that of plain: 1.000 [")
+    assert table(page, "score_table").rows[1][-2:] == (0.0, 1.0)
+    gaps = exhibits(page)["above_other"]
+    assert isinstance(gaps, Intervals)
+    assert [name for name, _ in gaps.panels["minus other"]] == ["plain"]
+
+
+def test_grid_page_tells_what_was_chosen_and_what_it_took() -> None:
+    score = Interval(0.8, 0.7, 0.9, 0.95, "bootstrap", 50)
+    cells = (
+        CellReport(
+            "hub/mini", "human", None, 100, Choice(5e-5, 16, 3), 0.85, 0.82, 12, 0, score, None, None, score, None
+        ),
+        CellReport(
+            "hub/mini", "llm", None, 100, Choice(1e-4, 32, 1), 0.75, math.nan, 12, 2, score, score, score, None, None
+        ),
+    )
+    grid = GridReport("macro_f1", "linear", 60, 50, 4, (0, 1), cells, GridCost(8, 24, 100, 300, 12.5, 20.0), "best")
+    again = read_report(grid.to_json())
+    page = page_of(again)
+    assert page_to_json(page) == page_to_json(page_of(grid))
+    assert page.summary[0].startswith("Highest is mini, human with 0.820 macro_f1, corrected for choosing on 60 rows")
+    assert table(page, "cells").rows[0] == ("mini, human", 100, "5e-05", 16, 3, 0.85, 0.82, score, "–")
+    assert table(page, "cost").rows[0] == ("runs", 8)
+    assert "4 training rows lack a label of some source" in page.sections[0].notes[0]
+
+
+def test_audit_page_has_a_section_for_each_property() -> None:
+    value, nothing = Interval(0.5, 0.4, 0.6, 0.95, "b", 30), Interval(math.nan, math.nan, math.nan, 0.95, "b", 0)
+    task = TaskAudit("qa", value, {"spearman": value, "kendall": nothing})
+    each = FormatAudit(value, value, value, value, value, nothing)
+    scores = {"cit_kendall": value, "cat_offset": value, "tfa_icc": nothing}
+    metric = MetricAudit(scores, value, 1.0, (task,), {"plain": each}, {"tfa_icc": "too few", "cit:qa": "all equal"})
+    audit = Audit(
+        metric, {"length": metric}, (Comparison("cit_kendall", "length", value),),
+        {"cit": "pass", "cat": "open", "tfa": "not_computed"}, 2,
+    )  # fmt: skip
+    page = page_of(audit)
+    again = read_report(json.dumps(audit.to_dict()))
+    assert page_to_json(page_of(again)) == page_to_json(page)
+    assert [section.name for section in page.sections] == ["cit", "cat", "tfa", "tasks"]
+    assert page.sections[0].notes == ("cit:qa: all equal.",)
+    assert page.sections[2].notes == ("tfa_icc: too few.",)
+    assert table(page, "cit_scores").rows == (("cit_kendall", value, value),)
+    assert isinstance(exhibits(page)["cit_gaps"], Intervals)
+
+
+def test_judge_page_says_what_the_unscored_could_change() -> None:
+    mean = Interval(3.5, 3.1, 3.9, 0.95, "b", 8)
+    summary = JudgeSummary(mean, 0.625, 10, {"unparsed": 2}, 3.0, 3.8, {"json": 8}, Tally(), None)
+    page = page_of(summary)
+    assert "8 of 10 items" in page.summary[0]
+    assert "between 3.000 and 3.800" in page.summary[0]
+    assert table(page, "items").rows == (("scored", 8), ("unparsed", 2))
+    assert table(page, "cost").rows[-1] == ("US dollars", None)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("not json", "is not JSON"),
+    ("[1]", "is a JSON list"),
+    ('{"a": 1}', "has the fields a, as no report has"),
+    ('{"comparisons": [], "verdicts": {}}', "with a part missing"),
+    ('{"train_agreement": {}, "arms": []}', "is not the report.json of a study"),
+])  # fmt: skip
+def test_what_is_no_report_is_refused_in_one_line(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(SynthLabelsError, match=said):
+        read_report(text)
+
+
+def test_report_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="can not be read"):
+        CliRunner().invoke(app, ["report", str(tmp_path / "none.json")], catch_exceptions=False)
+
+
+def test_arm_scores_agree_with_the_comparison_of_arms(report: StudyReport) -> None:
+    truth = np.array([0, 1, 2, 0])
+    arm = np.array([[0, 1, 2, 1]])
+    # Three of four are right.
+    assert compare_arms(truth, arm, arm, 3, "accuracy", resamples=100).a.estimate == pytest.approx(0.75)
+    assert report.ratio["accuracy"].estimate < 1
+
+
+def test_summary_says_what_the_intervals_say(report: StudyReport) -> None:
+    low, high = Interval(0.1, 0.05, 0.15, 0.95, "x", 60), Interval(-0.1, -0.15, -0.05, 0.95, "x", 60)
+    open_ = Interval(0.0, -0.05, 0.05, 0.95, "x", 60)
+    for interval, words in ((low, "is above"), (high, "is below"), (open_, "is not told apart from")):
+        changed = dataclasses.replace(report, margins={"teacher": interval, "validation": interval})
+        assert sum(words in sentence for sentence in changed.summary()) == 2
+    for ratio, words in (
+        (1.2, "LLM labels train the better"),
+        (0.8, "human labels train the better"),
+        (1.0, "can not tell"),
+    ):
+        around = Interval(ratio, ratio - 0.1, ratio + 0.1, 0.95, "x", 60)
+        changed = dataclasses.replace(report, ratio={**report.ratio, "macro_f1": around})
+        assert any(words in sentence for sentence in changed.summary())
