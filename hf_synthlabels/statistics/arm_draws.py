@@ -49,7 +49,7 @@ class ScoreDraws:
     values: Floats
     """Rows and seeds drawn, the mean over seeds, shape (resamples,)."""
     by_rows: Floats
-    """Rows drawn alone, the mean over all seeds, shape (resamples,)."""
+    """Rows drawn alone: the score of each seed, shape (resamples, seeds)."""
     level: float
 
     @property
@@ -89,16 +89,20 @@ class PairedScore:
 
     @property
     def row_variance(self) -> float:
-        """Of the difference, by the draw of test rows; falls as one over their number."""
-        return float(np.nanvar(self.a.by_rows - self.b.by_rows))
+        """Of the difference, by the draw of test rows, the seeds being these; falls as one over the rows."""
+        return float(np.nanvar(self.a.by_rows.mean(axis=1) - self.b.by_rows.mean(axis=1)))
 
     @property
     def seed_variance(self) -> float:
-        """Of the difference, by the seeds; 0 where each arm has only one, which hides it."""
-        a, b = self.a.seeds, self.b.seeds
-        if len(a) == len(b):
-            return _variance_of_mean(a - b)
-        return _variance_of_mean(a) + _variance_of_mean(b)
+        """Of the difference, by the seeds alone: what endless test rows would leave, 0 where each arm has one seed.
+
+        Seeds differ on few rows by these rows' chance, too. Drawing the rows anew adds that part once more to the
+        variance between seeds, so that twice the variance found less that of the draws is free of it; at least 0.
+        """
+        a, b = self.a, self.b
+        if len(a.seeds) == len(b.seeds):
+            return _seed_part(a.seeds - b.seeds, a.by_rows - b.by_rows)
+        return _seed_part(a.seeds, a.by_rows) + _seed_part(b.seeds, b.by_rows)
 
     def _interval(self, values: Floats, estimate: float) -> Interval:
         return percentile_interval(values, estimate, self.a.level, METHOD, self.a.n)
@@ -172,7 +176,7 @@ class ArmDraws:
             n=found.shape[1],
             seeds=self.rows.scores[score](whole, whole),
             values=np.take_along_axis(scores, picks, axis=1).mean(axis=1),
-            by_rows=scores.mean(axis=1),
+            by_rows=scores,
             level=self.drawing.level,
         )
 
@@ -181,8 +185,12 @@ class ArmDraws:
         return PairedScore(self.draw(a, score), self.draw(b, score, second=True))
 
 
-def _variance_of_mean(values: Floats) -> float:
-    return float(values.var(ddof=1) / len(values)) if len(values) > 1 else 0.0
+def _seed_part(seeds: Floats, drawn: Floats) -> float:
+    """Of the variance of a mean over seeds, from their values on all rows and in each draw of rows."""
+    if len(seeds) < 2:
+        return 0.0
+    pure = 2 * seeds.var(ddof=1) - np.nanmean(drawn.var(axis=1, ddof=1))
+    return float(max(0.0, pure) / len(seeds))
 
 
 def _draw(strata: Ints, drawing: Drawing) -> NDArray[np.float32]:
@@ -206,4 +214,5 @@ def _picks(rows: Ints, n: int, size: int, groups: int, rng: np.random.Generator)
     pseudo = 1 / groups
     chance = rng.random((size, rows.size)) * (rows.size + pseudo)
     block = np.where(chance < rows.size, 0, np.where(chance < rows.size + pseudo / 2, 1, 2))
-    return places + block * n
+    picks: Ints = places + block * n
+    return picks

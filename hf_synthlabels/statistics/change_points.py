@@ -96,10 +96,8 @@ def phase_test(
         DataError: as in `change_points`.
     """
     x = np.log1p(np.asarray(rows, dtype=np.float64))
-    ends, begins = (
-        (change_points(x, point, shape), change_points(x, drawn, shape))
-        for point, drawn, shape in ((form, drawn_form, "rise, then flat"), (task, drawn_task, "flat, then rise"))
-    )
+    ends = [change_points(x, curves, "rise, then flat") for curves in (form, drawn_form)]
+    begins = [change_points(x, curves, "flat, then rise") for curves in (task, drawn_task)]
 
     def interval(values: Floats, point: float) -> Interval:
         return percentile_interval(values, point, level, "bootstrap: rows and seeds", len(values))

@@ -73,7 +73,7 @@ def fit_power_law(sizes: Sequence[float] | Floats, scores: Floats) -> PowerLaw:
         better = errors < least - 1e-12
         least = np.where(better, errors, least)
         best = [np.where(better, new, old) for new, old in zip((a, b, np.full(len(y), c)), best, strict=True)]
-    return PowerLaw(*best, least)
+    return PowerLaw(best[0], best[1], best[2], least)
 
 
 def _lines(x: Floats, y: Floats) -> tuple[Floats, Floats]:

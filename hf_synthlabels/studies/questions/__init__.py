@@ -1,0 +1,16 @@
+"""The questions of a study: each looks at its runs and answers with a section of the report."""
+
+from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.studies.questions import human_or_llm, pooled, shifts
+from hf_synthlabels.studies.questions.analysis import Analysis, analysed
+from hf_synthlabels.studies.runs import StudyRuns
+
+__all__ = ["sections_of"]
+
+QUESTIONS = (human_or_llm, pooled, shifts)
+
+
+def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+    """Every question that these runs can answer, in the order of a report; one without its cells gives no section."""
+    analysis = analysed(runs)
+    return tuple(section for question in QUESTIONS for section in question.sections_of(analysis))
