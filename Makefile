@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	# torch first and by its pin, so that nothing else pulls another build of it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,noise,report,scores,ray,search,app,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,noise,report,scores,ray,search,app,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -32,14 +32,20 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 # Peers are measured where they have been set up: .venv/bin/python -m benchmarks.annotation --setup-peers
+# What is fast and how fast; benchmarks/README.md lists all that can be measured.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.annotation
+	$(BIN)/python -m benchmarks.judging
+	$(BIN)/python -m benchmarks.training
 
 reliability: $(STAMP)
 	$(BIN)/python -m benchmarks.reliability
 
+# The code blocks are run, the links followed, and the site is built into build/site.
 docs: $(STAMP)
-	$(BIN)/python -m pytest tests/test_documents.py
+	$(BIN)/python -m pytest tests/test_documents.py tests/test_site.py
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "written: build/site/index.html"
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
@@ -9,10 +10,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hf_synthlabels.cli import main
+from hf_synthlabels.help_cli import GROUPS
 from tests.documents import Block, blocks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,11 +26,16 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 SHELL = ("bash", "console", "sh")
 
 
+APART = ("many_machines.md", "grids.md")
+"""Documents whose programs start processes that import what started them: they get one of their own."""
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path) -> None:
+def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(ROOT / "train.py", tmp_path)
-    session: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    reader = Reader(tmp_path, monkeypatch, apart=document.name in APART)
     for block in blocks(document.read_text(encoding="utf-8")):
         where = f"{document.name}:{block.line}"
         if block.no_run is not None:
@@ -33,24 +44,69 @@ def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path) -
             (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / block.file).write_text(block.text, encoding="utf-8")
         elif block.language == "python":
-            # Blocks build on each other, as their reader's session does.
-            session.append(block.text)
-            run_or_fail([sys.executable, "-c", "\n".join(session)], tmp_path, where)
+            reader.python(block.text, where)
         elif block.language in SHELL:
             for line in block.text.replace("\\\n", " ").splitlines():
-                run_line(line, tmp_path, where)
+                reader.line(line, where)
         else:
             assert block.language in ("text", "yaml", "json", "csv"), f"{where}: language {block.language!r}"
 
 
-def run_line(line: str, folder: Path, where: str) -> None:
-    """Run a command of this package; check that other commands could be run."""
-    words = shlex.split(line, comments=True)
-    if not words:
-        return
+class Reader:
+    """Somebody who types what a document shows, in one session: starting Python for each block takes far longer."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *, apart: bool) -> None:
+        self.folder, self.monkeypatch, self.apart = folder, monkeypatch, apart
+        self.session: list[str] = []
+        self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def python(self, text: str, where: str) -> None:
+        """Run a block after those before it."""
+        self.session.append(text)
+        if self.apart:
+            run_or_fail([sys.executable, "-c", "\n".join(self.session)], self.folder, where)
+            return
+        with told(where):
+            exec(compile(text, where, "exec"), self.names)
+
+    def command(self, words: list[str], where: str) -> None:
+        """Run `hf-synthlabels` with these words."""
+        if self.apart:
+            run_or_fail([str(Path(sys.executable).parent / "hf-synthlabels"), *words], self.folder, where)
+            return
+        self.monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *words])
+        with told(where):
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code, f"status {ended.value.code}"
+
+    def line(self, line: str, where: str) -> None:
+        """Run a command of this package; check that other commands could be run."""
+        words = shlex.split(line, comments=True)
+        if words and words[0] == "hf-synthlabels":
+            self.command(words[1:], where)
+        elif words:
+            check_other(words, self.folder, where)
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """What is printed is swallowed, and told where something fails; the environment is put back."""
+    out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
+    except (Exception, SystemExit) as error:
+        raise AssertionError(f"{where}\n{out.getvalue()[-2000:]}\n{err.getvalue()[-2000:]}\n{error!r}") from error
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def check_other(words: list[str], folder: Path, where: str) -> None:
+    """What a command of another program names must be there."""
+    line = " ".join(words)
     match words[0]:
-        case "hf-synthlabels":
-            run_or_fail([str(Path(sys.executable).parent / "hf-synthlabels"), *words[1:]], folder, where)
         case "python" | "accelerate":
             script = [word for word in words if word.endswith((".py", ".yaml"))]
             assert script, f"{where}: {line}"
@@ -89,5 +145,5 @@ def test_blocks_know_language_line_file_and_reason() -> None:
 
 def test_documents_name_every_verb_of_the_command_line() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for verb in ("annotate", "validate", "train", "study", "report", "demo"):
-        assert f"hf-synthlabels {verb}" in readme
+    for verb in {verb for verbs in GROUPS.values() for verb in verbs} - {"version"}:
+        assert re.search(rf"hf-synthlabels {verb}\b|`{verb}`", readme), verb

@@ -10,21 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from hf_synthlabels.help_cli import GROUPS
+
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = (
-    "plan",
-    "annotate",
-    "judge",
-    "validate",
-    "train",
-    "study",
-    "report",
-    "push",
-    "pull",
-    "cache",
-    "demo",
-    "version",
-)
+VERBS = [verb for verbs in GROUPS.values() for verb in verbs]
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +43,16 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/cards/templates/model.md",
         "hf_synthlabels/judging/templates/judge.txt",
         "hf_synthlabels/clients/prices.yaml",
-        "hf_synthlabels/publishing/templates/study.html",
+        "hf_synthlabels/publishing/templates/report.css",
+        "hf_synthlabels/publishing/templates/report.html",
     }
     assert expected <= files
+    # And whatever else lies in the folders that are packaged: recipes, studies, grids, rubrics, judges, templates.
+    for folder, place in (("configs", "hf_synthlabels/configs"), ("metrics", "hf_synthlabels/metrics"), (None, None)):
+        root = ROOT / (folder or "hf_synthlabels")
+        there = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+        wanted = {f"{place or 'hf_synthlabels'}/{name}" for name in there if "__pycache__" not in name}
+        assert wanted <= files, sorted(wanted - files)
     # Nothing of the repository that is not the package's, and no file of somebody's data.
     assert {name.split("/")[0].split("-")[0] for name in files} == {"hf_synthlabels"}
     assert not [name for name in files if name.endswith((".jsonl", ".csv", ".parquet"))]
