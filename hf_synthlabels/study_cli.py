@@ -40,7 +40,7 @@ def study(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Of a table: only count words, for a first look.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 

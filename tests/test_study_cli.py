@@ -38,19 +38,19 @@ def test_a_table_alone_begins_a_study_that_can_be_edited(table: Path, tmp_path: 
     out = tmp_path / "results"
     words = (str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out))
     printed = run(*words, "--plan")
-    # 30 human labels train: sizes 15 and all of human, all of llm twice, three seeds; and the teacher itself.
-    assert "13 cells, of which 1 are there and 12 are missing." in printed
+    # 30 human labels train: sizes 15 and all of human, all of llm in two ways, three seeds, two students; the teacher.
+    assert "25 cells, of which 1 are there and 24 are missing." in printed
     study = yaml.safe_load((out / "study.yaml").read_text())
     assert study["tasks"]["data"]["test"] == {"rows": 30}
     assert yaml.safe_load((out / "recipe.yaml").read_text())["task"]["labels"] == {"film": None, "sport": None}
     printed = run(*words)
-    assert "12 of 12 cells" in printed
+    assert "24 of 24 cells" in printed
     assert (out / "runs.json").exists()
     # Whoever edits the file keeps the edit.
     (out / "study.yaml").write_text(yaml.safe_dump({**study, "seeds": [0, 1, 2, 3]}))
-    assert "12 of 16 cells were there before" in run(*words)
+    assert "24 of 32 cells were there before" in run(*words)
     assert "0 are missing" in run(str(out / "study.yaml"), "-o", str(out), "--plan")
-    assert "12 cells were there" not in run(str(out / "study.yaml"), "-o", str(out), "--so-far")
+    assert "cells were there" not in run(str(out / "study.yaml"), "-o", str(out), "--so-far")
 
 
 def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> None:

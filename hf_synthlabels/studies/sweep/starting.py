@@ -47,7 +47,7 @@ class Asked:
     base_url: str | None = None
     budget_usd: float | None = None
     quick: bool = False
-    """Without the encoder as a student: seconds in place of minutes."""
+    """Without training an encoder: a minute in place of many."""
 
 
 def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
@@ -98,7 +98,7 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
         "tasks": {"data": {"recipe": "recipe.yaml", "test": {"rows": n_human // 2}, "drop_shared": True}},
         "sources": {"human": None, "llm": None},
         "sizes": [size for size in (train // 4, train // 2) if size >= 10] + ["all"],
-        "students": {**students, "tfidf": "tfidf", "teacher": "teacher"},
+        "students": {**students, "vectors": {"features": ENCODER["model"]}, "tfidf": "tfidf", "teacher": "teacher"},
         "strategies": ["plain", "mix"] if asked.quick else ["plain", "mix", "llm_then_human"],
         "n_human": [train],
         "seeds": [0, 1, 2],

@@ -1,0 +1,61 @@
+"""The cells of a study on a cluster: the same answers as here, each kept as it comes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_synthlabels.annotation import Engine
+from hf_synthlabels.engines import jobs_on
+from hf_synthlabels.studies import SweepStudy, run_sweep
+from tests.studies.sweep.conftest import RECIPE, toy_rows
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_cluster_gives_the_answers_of_one_machine(
+    tmp_path: Path, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray", reason="needs the extra `ray`")
+    # Processes of the cluster import the tests' package from where this one does.
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in toy_rows(100)))
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(RECIPE))
+    small: dict[str, Any] = {
+        "model": encoder,
+        "learning_rate": 3e-3,
+        "num_train_epochs": 1,
+        "max_length": 32,
+        "use_cpu": True,
+    }
+    content = {
+        "name": "toys",
+        "tasks": {"toy": {"recipe": "toy.yaml", "test": 30}},
+        "sizes": [1, "all"],
+        "students": {"counts": "tfidf", "small": small},
+        "seeds": [0],
+    }
+    study = SweepStudy.from_dict(content, folder=tmp_path)
+    here = run_sweep(study, tmp_path / "here")
+    told: list[str] = []
+    there = run_sweep(
+        study,
+        tmp_path / "there",
+        engine=jobs_on(Engine(name="ray", cpus_per_actor=0.5, actors=2)),
+        progress=told.append,
+    )
+    assert [(one.cell, one.answers, one.rows) for one in there.tasks[0].cells] == [
+        (one.cell, one.answers, one.rows) for one in here.tasks[0].cells
+    ]
+    assert there.facts is not None
+    # One row teaches nothing, on a cluster neither.
+    assert len(there.facts["failed"]) == 4
+    # Of one row both sources have the same labels: one training for two cells.
+    assert told[-1].startswith("8 of 8 cells")
+    told.clear()
+    run_sweep(study, tmp_path / "there", progress=told.append)
+    assert told == ["8 of 8 cells were there before"]
