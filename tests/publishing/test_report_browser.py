@@ -128,7 +128,7 @@ def test_download_saves_the_numbers(opened: Any, file: Path) -> None:
         opened.click("a[download='table.csv']")
     saved = Path(awaited.value.path()).read_bytes()
     assert saved == (file.parent / "report" / "table.csv").read_bytes()
-    assert TABLE.rows[0][0] in saved.decode()
+    assert str(TABLE.rows[0][0]) in saved.decode()
 
 
 def test_paper_is_light_and_clips_nothing(browser: Any, file: Path, tmp_path: Path) -> None:

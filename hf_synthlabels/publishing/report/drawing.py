@@ -74,7 +74,7 @@ def canvas(
         # Letters that the font of the PNG lacks are boxes there; the SVG has them.
         warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure = figures.Figure(figsize=(width, height), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06)
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.05)
         yield figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
 
 

@@ -36,7 +36,7 @@ def study_page(report: StudyReport) -> Page:
         summary.append(f"Gate {report.validation.gate}.")
     return Page(
         f"{report.name}: LLM labels against human labels",
-        (_students(report, summary), _comparison(report), _labels(report), _errors(report), _cost(report)),
+        (_students(report), _comparison(report), _labels(report), _errors(report), _cost(report)),
         tuple(summary),
         _facts(report),
     )
@@ -55,7 +55,7 @@ def record_facts(record: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in said.items() if value}
 
 
-def _students(report: StudyReport, summary: list[str]) -> Section:
+def _students(report: StudyReport) -> Section:
     panels = {
         SCORE_NAMES[score]: (
             *((ARM_NAMES[arm.source], arm.scores[score]) for arm in report.arms),
@@ -68,6 +68,7 @@ def _students(report: StudyReport, summary: list[str]) -> Section:
     ]
     teacher, absent = report.teacher, (NOT_ASKED, NOT_ASKED)
     rows.append((TEACHER, *absent, teacher.accuracy, teacher.macro_f1, teacher.weighted_f1, *absent))
+    scores = "; ".join(f"{name} {score}" for name, score in panels[SCORE_NAMES["macro_f1"]])
     notes = ["A row that the teacher left without a label counts as wrong for it."]
     if report.n_test_unlabelled:
         notes.append(f"{report.n_test_unlabelled:,} test rows have no human label and are left out.")
@@ -84,7 +85,7 @@ def _students(report: StudyReport, summary: list[str]) -> Section:
     return Section(
         "students",
         "Do LLM labels train as good a student as human labels?",
-        summary[0],
+        f"Macro F1 on {report.n_test:,} human-labelled test rows, means over {len(report.seeds)} seeds: {scores}.",
         (
             Intervals("scores", "Students, and the teacher itself, on the same test rows", panels, "score", note=note),
             table,
