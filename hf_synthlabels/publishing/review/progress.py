@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.publishing.review.board import Annotator, Board
-from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
+from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha, wilson
 from hf_synthlabels.statistics.weighted import weighted_mean, weighted_share
 
 __all__ = ["Agreements", "Pair", "agreement_so_far", "annotator_agreement", "progress"]
@@ -58,6 +58,9 @@ def agreement_so_far(board: Board, level: float = 0.95) -> Interval:
     credits, weights = board.credits[counted], 1 / board.rows.chances[counted]
     if board.rows.schema.kind == "text-generation":
         return weighted_mean(credits, weights, level)
+    if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
+        # As `validate` has it where all chances are the same.
+        return wilson(int((credits == 1).sum()), len(credits), level)
     return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), weights, level)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from datasets import ClassLabel, Dataset, Features, List, Value
+from datasets import Dataset, Features, Value
 
 from hf_synthlabels.annotation.rows import RowForm
 from hf_synthlabels.labels import LabelSchema, Scale
@@ -123,10 +123,12 @@ def label(desk: Desk, name: str, row: int, value: Any, **more: Any) -> dict[str,
 
 
 @contextmanager
-def serving(desk: Desk, **options: Any) -> Iterator[int]:
+def serving(desk: Desk, title: str = "", **options: Any) -> Iterator[int]:
     """The page on a free port of loopback."""
     door = open_door(port=0, **options)
-    server = uvicorn.Server(uvicorn.Config(review_app(desk, trust=door.trust), log_level="error", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(review_app(desk, title=title, trust=door.trust), log_level="error", lifespan="off")
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listener]})
     thread.start()
     while not server.started:
@@ -158,7 +160,3 @@ def ask(
     lowered = {name.lower(): text for name, text in answer.headers.items()}
     connection.close()
     return answer.status, found, lowered
-
-
-LIST = List(Value("string"))
-LABEL = ClassLabel(names=list(NAMES))

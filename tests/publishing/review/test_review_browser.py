@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.publishing.review import DecisionStore, Event
+from tests.publishing.review.browsing import faults, press_and_wait, row_number, until, until_labelled
 from tests.publishing.review.reviewing import HUMAN, NAMES, table
 
 CHROMIUM = next(
@@ -72,39 +72,6 @@ def start() -> Iterator[Start]:
         server.stop()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
-    """A page of somebody with a browser of their own, which fails the test if a script does."""
-    contexts, wrong = [], []
-
-    def begin(url: str, name: str, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
-        context.set_default_timeout(WAIT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(url)
-        page.get_by_label("Your name").fill(name)
-        page.keyboard.press("Enter")
-        page.wait_for_selector(".row-head, .empty")
-        return page
-
-    yield begin
-    for context in contexts:
-        context.close()
-    assert wrong == []
-
-
 def written(folder: Path, made: Dataset) -> Path:
     made.to_parquet(str(folder / "data.parquet"))
     return folder / "data.parquet"
@@ -113,42 +80,6 @@ def written(folder: Path, made: Dataset) -> Path:
 def events(folder: Path, *actions: str) -> list[Event]:
     with DecisionStore(folder / "data.parquet.review.sqlite") as store:
         return [event for event in store.since() if event.action in actions]
-
-
-def faults(page: Any) -> list[str]:
-    """What axe-core finds that is serious, on the page as it is now."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found if each["impact"] in SERIOUS]
-
-
-def row_number(page: Any) -> int:
-    return int(re.sub(r"\D", "", page.locator(".row-head h1").inner_text()))
-
-
-def until(page: Any, condition: str, given: Any = None) -> None:
-    """Wait for a condition; Playwright's own way is against the page's policy for scripts."""
-    deadline = time.monotonic() + WAIT_MS / 1000
-    while not page.evaluate(condition, given):
-        assert time.monotonic() < deadline, condition
-        page.wait_for_timeout(30)
-
-
-def until_labelled(page: Any, count: int) -> None:
-    until(page, "count => document.querySelector('.stat-line b')?.innerText === String(count)", count)
-
-
-def press_and_wait(page: Any, key: str) -> None:
-    """A key, and then the next row."""
-    before = page.locator(".row-head h1").inner_text()
-    page.keyboard.press(key)
-    until(
-        page,
-        "before => document.querySelector('.empty') || ![before, undefined].includes("
-        "document.querySelector('.row-head h1')?.innerText)",
-        before,
-    )
 
 
 def test_twenty_rows_by_keys_a_reload_and_a_killed_server(
@@ -179,7 +110,7 @@ def test_twenty_rows_by_keys_a_reload_and_a_killed_server(
     page.wait_for_selector("#banner:not([hidden])")
     assert "can not be reached" in page.locator("#banner").inner_text()
     assert len(events(tmp_path, "label")) == 12
-    start(data, port=server.port)
+    again = start(data, port=server.port)
     page.wait_for_selector("#banner", state="hidden")
     until_labelled(page, 14)
     while len(given) < 20:
@@ -187,32 +118,25 @@ def test_twenty_rows_by_keys_a_reload_and_a_killed_server(
         given[row_number(page)] = "billing"
         press_and_wait(page, "1")
     until_labelled(page, 20)
-    assert {event.row: event.human_label for event in events(tmp_path, "label")} == given
-    assert len(events(tmp_path, "label")) == 20
-
-
-def test_a_killed_server_and_a_closed_page_lose_nothing(
-    tmp_path: Path, start: Start, open_page: Callable[..., Any]
-) -> None:
-    data = written(tmp_path, table(rows=40, drawn=30))
-    server = start(data)
-    page = open_page(server.url, "ann")
-    server.stop(signal.SIGKILL)
-    first = row_number(page)
+    # Killed once more, and the page is loaded anew before it could send what it had.
+    again.stop(signal.SIGKILL)
+    given[row_number(page)] = "delivery"
     press_and_wait(page, "2")
     page.wait_for_selector("#banner:not([hidden])")
     start(data, port=server.port)
-    # The page is loaded anew before it could send what it had.
     page.reload()
     page.wait_for_selector(".row-head")
-    until_labelled(page, 1)
-    assert [(event.row, event.human_label) for event in events(tmp_path, "label")] == [(first, "delivery")]
-    assert row_number(page) != first
+    until_labelled(page, 21)
+    assert row_number(page) not in given
+    assert {event.row: event.human_label for event in events(tmp_path, "label")} == given
+    assert len(events(tmp_path, "label")) == 21
 
 
-def test_undo_skip_note_and_the_hidden_suggestion(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
-    server = start(written(tmp_path, table()))
-    page = open_page(server.url, "ann")
+def test_undo_skip_note_and_the_hidden_suggestion(
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    url = serve(table())
+    page = open_page(url, "ann")
     first = row_number(page)
     page.keyboard.press("n")
     page.keyboard.type("not sure 1 2 3 s")
@@ -247,9 +171,11 @@ def test_undo_skip_note_and_the_hidden_suggestion(tmp_path: Path, start: Start, 
     ]
 
 
-def test_two_people_at_once_and_how_they_agree(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
-    server = start(written(tmp_path, table()))
-    pages = {name: open_page(server.url, name) for name in ("ann", "bob")}
+def test_two_people_at_once_and_how_they_agree(
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    url = serve(table())
+    pages = {name: open_page(url, name) for name in ("ann", "bob")}
     for turn in range(10):
         press_and_wait(pages["ann"], "1")
         press_and_wait(pages["bob"], "1" if turn < 7 else "2")
@@ -257,16 +183,18 @@ def test_two_people_at_once_and_how_they_agree(tmp_path: Path, start: Start, ope
         page.wait_for_selector(".empty")
     page = pages["bob"]
     until_labelled(page, 10)
-    page.goto(f"{server.url}#read")
+    page.goto(f"{url}#read")
     page.wait_for_selector("text=Krippendorff's alpha")
     assert "ann and bob" in page.locator(".read-page").inner_text()
     assert "0.700" in page.locator(".read-page").inner_text()
-    page.goto(f"{server.url}#adjudicate")
+    page.goto(f"{url}#adjudicate")
     page.wait_for_selector(".candidate")
     assert page.locator(".chip[aria-pressed=true]").inner_text().split() == ["Open", "3"]
     for left in (2, 1, 0):
         page.keyboard.press("1")
-        until(page, "left => document.querySelector('.chip[aria-pressed=true] .number').innerText === left", str(left))
+        until(
+            page, "left => document.querySelector('.chip[aria-pressed=true] .chip-count').innerText === left", str(left)
+        )
     assert len(events(tmp_path, "adjudicate")) == 3
 
 
@@ -280,10 +208,12 @@ KEYS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_every_kind_is_labelled_by_keys(tmp_path: Path, start: Start, open_page: Callable[..., Any], kind: str) -> None:
-    options = {"text-scale": ["--scale", "1:5"]}.get(kind, [])
-    server = start(written(tmp_path, table(kind)), *options)
-    page = open_page(server.url, "ann")
+def test_every_kind_is_labelled_by_keys(
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any], kind: str
+) -> None:
+    options = {"text-scale": {"scale": "1:5"}}.get(kind, {})
+    url = serve(table(kind), **options)
+    page = open_page(url, "ann")
     assert faults(page) == []
     for key in KEYS[kind][:-1]:
         page.keyboard.press(key)
@@ -292,18 +222,18 @@ def test_every_kind_is_labelled_by_keys(tmp_path: Path, start: Start, open_page:
     assert events(tmp_path, "label")[0].human_label == HUMAN[kind]
 
 
-def test_a_text_is_written(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
-    server = start(written(tmp_path, table("text-generation")), "--kind", "text-generation")
-    page = open_page(server.url, "ann")
+def test_a_text_is_written(tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]) -> None:
+    url = serve(table("text-generation"), kind="text-generation")
+    page = open_page(url, "ann")
     page.keyboard.type("Another answer.")
     press_and_wait(page, "Control+Enter")
     page.wait_for_selector(".strip .differs")
     assert events(tmp_path, "label")[0].human_label == HUMAN["text-generation"]
 
 
-def test_spans_are_selected_by_mouse(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
-    server = start(written(tmp_path, table("token-classification")))
-    page = open_page(server.url, "ann")
+def test_spans_are_selected_by_mouse(tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]) -> None:
+    url = serve(table("token-classification"))
+    page = open_page(url, "ann")
     for word, key in (("Ann", "1"), ("Acme", "2")):
         select = (
             "word => { const text = document.querySelector('.passage');"
@@ -320,14 +250,14 @@ def test_spans_are_selected_by_mouse(tmp_path: Path, start: Start, open_page: Ca
     assert events(tmp_path, "label")[0].human_label == HUMAN["token-classification"]
 
 
-def test_texts_are_never_markup(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
+def test_texts_are_never_markup(tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]) -> None:
     evil = '<img src=x onerror="window.evil=1"><script>window.evil=1</script>{{7*7}} &amp; <b>bold</b>'
     made = table().map(lambda _: {"text": evil})
-    server = start(written(tmp_path, made))
-    page = open_page(server.url, "ann")
+    url = serve(made)
+    page = open_page(url, "ann")
     assert page.locator(".text").inner_text() == evil
     press_and_wait(page, "3")
-    page.goto(f"{server.url}#adjudicate")
+    page.goto(f"{url}#adjudicate")
     page.wait_for_selector(".candidate")
     assert page.locator(".work .text").inner_text() == evil
     assert page.evaluate("window.evil") is None
@@ -336,10 +266,10 @@ def test_texts_are_never_markup(tmp_path: Path, start: Start, open_page: Callabl
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_serious_fault_on_any_page(
-    tmp_path: Path, start: Start, open_page: Callable[..., Any], theme: str
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any], theme: str
 ) -> None:
-    server = start(written(tmp_path, table(rows=40, drawn=30)))
-    page = open_page(server.url, "ann", color_scheme=theme)
+    url = serve(table(rows=40, drawn=30))
+    page = open_page(url, "ann", color_scheme=theme)
     for turn in range(6):
         press_and_wait(page, str(turn % 3 + 1))
     page.keyboard.press("l")
@@ -349,13 +279,13 @@ def test_axe_finds_no_serious_fault_on_any_page(
     page.wait_for_selector("dialog[open]")
     found["keys"] = faults(page)
     page.keyboard.press("Escape")
-    page.goto(f"{server.url}#adjudicate")
+    page.goto(f"{url}#adjudicate")
     page.wait_for_selector(".candidate")
     found["adjudicate"] = faults(page)
     page.keyboard.press("o")
     page.wait_for_selector(".other:not([hidden])")
     found["another label"] = faults(page)
-    page.goto(f"{server.url}#read")
+    page.goto(f"{url}#read")
     page.wait_for_selector("text=macro F1")
     page.locator("button.count").first.click()
     page.wait_for_selector(".rows:not([hidden])")
@@ -363,9 +293,11 @@ def test_axe_finds_no_serious_fault_on_any_page(
     assert found == {part: [] for part in found}
 
 
-def test_the_whole_page_is_reached_by_tab(tmp_path: Path, start: Start, open_page: Callable[..., Any]) -> None:
-    server = start(written(tmp_path, table()))
-    page = open_page(server.url, "ann")
+def test_the_whole_page_is_reached_by_tab(
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    url = serve(table())
+    page = open_page(url, "ann")
     reached = set()
     for _ in range(40):
         page.keyboard.press("Tab")

@@ -1,7 +1,7 @@
 // The adjudicate page: rows on which labels differ, those that teach most first.
 
 import { call } from "./api.js";
-import { announce, button, count, h, kbd, percent, shown, writes } from "./dom.js";
+import { announce, button, h, kbd, markTall, percent, shown, writes } from "./dom.js";
 import { makeEditor } from "./editors.js";
 import { plainKey } from "./keys.js";
 import { Passage } from "./passage.js";
@@ -63,7 +63,7 @@ export class AdjudicatePage {
   draw() {
     const { counts, patterns, rows, total, offset } = this.page;
     const filters = VIEWS.map(([view, title, meaning]) =>
-      h("button", { type: "button", class: "chip", "aria-pressed": String(view === this.show), title: meaning, onclick: () => this.change(view).catch((error) => this.app.fail(error)) }, title, h("span", { class: "number" }, counts[view].toLocaleString("en"))),
+      h("button", { type: "button", class: "chip", "aria-pressed": String(view === this.show), title: meaning, onclick: () => this.change(view).catch((error) => this.app.fail(error)) }, title, h("span", { class: "chip-count" }, counts[view].toLocaleString("en"))),
     );
     const select = h(
       "select",
@@ -85,7 +85,7 @@ export class AdjudicatePage {
       offset > 0 ? button("Earlier", null, () => this.turn(Math.max(0, offset - 50))) : null,
       offset + rows.length < total ? button(`Next of ${total.toLocaleString("en")}`, null, () => this.turn(offset + rows.length)) : null,
     ];
-    this.list.replaceChildren(...(entries.length ? entries : [h("p", { class: "faint empty-list" }, EMPTY[this.show])]), h("div", { class: "commands" }, more.filter(Boolean)));
+    this.list.replaceChildren(...entries, h("div", { class: "commands" }, more.filter(Boolean)));
   }
 
   async only(pattern) {
@@ -131,6 +131,7 @@ export class AdjudicatePage {
   drawCase(found) {
     this.case = found;
     this.editor = null;
+    this.detail.classList.remove("choosing");
     if (!found) {
       this.detail.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "Nothing here"), h("p", {}, EMPTY[this.show])));
       return;
@@ -168,6 +169,7 @@ export class AdjudicatePage {
       ),
       found.votes.length ? h("p", { class: "faint why" }, `Surprise ${found.bits.toFixed(1)} bits${found.chance ? `, stands for ${(1 / found.chance).toFixed(1)} rows` : ""}.`) : "",
     );
+    markTall(this.detail);
     announce(`Row ${found.row} ${found.pattern}`);
   }
 
@@ -204,6 +206,8 @@ export class AdjudicatePage {
     this.editor = makeEditor(this.app.setup, this.case, (value) => this.decide(value));
     if (this.case.value !== null) this.editor.set(this.case.value);
     this.other.hidden = false;
+    // The digits are now those of the labels below.
+    this.detail.classList.add("choosing");
     const passage = this.editor.passage ? [this.editor.passage.element] : [];
     this.other.replaceChildren(h("h2", {}, "Another label"), ...passage, this.editor.element);
     this.editor.focus();
@@ -274,6 +278,7 @@ export class AdjudicatePage {
       if (event.key === "Escape" && !this.editor.passage?.selected) {
         this.editor = null;
         this.other.hidden = true;
+        this.detail.classList.remove("choosing");
         return true;
       }
       if (event.target instanceof HTMLButtonElement && event.key === "Enter" && !event.target.matches(".label")) return false;

@@ -53,6 +53,11 @@ export function shown(value) {
   return typeof value === "object" ? value.text : String(value);
 }
 
+// A text that is longer than its place gets a frame, so that it is seen where it goes on.
+export function markTall(within) {
+  for (const text of within.querySelectorAll(".text")) text.classList.toggle("tall", text.scrollHeight > text.clientHeight + 2);
+}
+
 // Whether keys belong to what has the focus: somebody is writing.
 export function writes(target) {
   return target instanceof HTMLElement && (target.matches("textarea, input:not([type=checkbox]), select") || target.isContentEditable);

@@ -1,7 +1,7 @@
 // The label page: one row after the other, by keys.
 
 import { call, Refused } from "./api.js";
-import { announce, button, count, h, interval, percent, shown, writes } from "./dom.js";
+import { announce, button, count, h, interval, markTall, percent, shown, writes } from "./dom.js";
 import { makeEditor } from "./editors.js";
 import { LABEL_KEYS, plainKey } from "./keys.js";
 
@@ -90,6 +90,7 @@ export class LabelPage {
         button("Guideline", "g", () => this.toggleGuide(), { "aria-expanded": String(!this.aside.hidden) }),
       ),
     );
+    markTall(this.work);
     announce(`Row ${row.row}`);
     if (["text-scale", "text-generation"].includes(setup.kind)) this.editor.focus();
     else document.getElementById("view").focus({ preventScroll: true });
@@ -260,7 +261,7 @@ export class LabelPage {
           : h(
               "span",
               { title: `${Math.round(100 * agreement.level)} % interval, ${agreement.method}; of ${count(agreement.n, "row")} labelled by people, counted with the chances of the sample` },
-              `LLM ${now.measure} `,
+              now.measure === "token F1" ? "LLM’s token F1 " : "LLM agrees in ",
               h("b", {}, interval(agreement, 2)),
               h("span", { class: "faint" }, ` n = ${agreement.n.toLocaleString("en")}`),
               now.mean_error === null ? null : h("span", {}, ` · off by ${now.mean_error.toFixed(2)} on average`),

@@ -5,14 +5,24 @@ import { button, count, h, interval } from "./dom.js";
 
 const POLL_MS = 400;
 
+// A matrix of more labels stands above what else there is, and leaves out the labels that do not occur.
+const MOST_BESIDE = 8;
+
+function occurring({ names, counts }) {
+  const used = names.map((_, at) => counts[at].some(Boolean) || counts.some((row) => row[at]));
+  const kept = names.length > MOST_BESIDE ? names.map((_, at) => at).filter((at) => used[at]) : names.map((_, at) => at);
+  const columns = [...kept, names.length];
+  return { names: kept.map((at) => names[at]), counts: kept.map((at) => columns.map((to) => counts[at][to])), left: names.length - kept.length };
+}
+
 export class ReadPage {
   constructor(app) {
     this.app = app;
-    this.scores = h("section", { class: "card", "aria-label": "Scores" });
+    this.scores = h("section", { class: "card wide", "aria-label": "Scores" });
     this.people = h("section", { class: "card", "aria-label": "Agreement of people" });
-    this.matrix = h("section", { class: "card wide", "aria-label": "Who was taken for what" });
+    this.matrix = h("section", { class: "card", "aria-label": "Who was taken for what" });
     this.rows = h("section", { class: "card wide rows", "aria-label": "Rows", hidden: true });
-    this.element = h("div", { class: "read-page" }, this.matrix, this.rows, this.scores, this.people);
+    this.element = h("div", { class: "read-page" }, this.matrix, this.people, this.rows, this.scores);
   }
 
   async enter() {
@@ -36,12 +46,13 @@ export class ReadPage {
   }
 
   drawMatrix({ matrix, labelled }) {
-    const { names, counts } = matrix;
+    const { names, counts, left } = occurring(matrix);
+    this.matrix.classList.toggle("wide", names.length > MOST_BESIDE);
     const without = counts.every((row) => row.at(-1) === 0);
     const across = without ? names : [...names, null];
     const most = Math.max(1, ...counts.flat());
     const said = (name) => (name === null ? "(no label)" : name);
-    const head = h("tr", {}, h("td", { class: "corner" }, h("span", {}, "people ↓"), h("span", {}, "LLM →")), across.map((name) => h("th", { scope: "col" }, h("span", { class: "turned" }, h("bdi", {}, said(name))))), h("th", { scope: "col", class: "sum" }, h("span", { class: "turned" }, "all")));
+    const head = h("tr", {}, h("td", { class: "corner" }, h("span", {}, "people ↓"), h("span", {}, "LLM →")), across.map((name) => h("th", { scope: "col", title: said(name) }, h("span", { class: "turned" }, h("bdi", {}, said(name))))), h("th", { scope: "col", class: "sum" }, h("span", { class: "turned" }, "all")));
     const body = names.map((name, at) =>
       h(
         "tr",
@@ -53,7 +64,7 @@ export class ReadPage {
     );
     this.matrix.replaceChildren(
       h("h1", {}, "Who was taken for what"),
-      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people, as they are (not weighted). Choose a number to see its rows.`),
+      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people, as they are (not weighted). Choose a number to see its rows.${left ? ` ${count(left, "label")} that nobody gave ${left === 1 ? "is" : "are"} left out.` : ""}`),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" }, h("thead", {}, head), h("tbody", {}, body))),
     );
   }
@@ -92,7 +103,7 @@ export class ReadPage {
     }
     const level = `${Math.round(100 * report.level)} % interval`;
     const lines = report.scores.map((score) => h("tr", {}, h("th", { scope: "row" }, score.name), h("td", { class: "figure" }, interval(score)), h("td", { class: "figure" }, score.n.toLocaleString("en")), h("td", { class: "faint" }, score.method)));
-    const classes = report.classes.map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
+    const classes = report.classes.filter((each) => each.support + each.predicted).map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
     const table = (columns, body, label) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, columns.map(([title, figure]) => h("th", { scope: "col", class: figure ? "figure" : "" }, title)))), h("tbody", {}, body)));
     this.scores.replaceChildren(
       h("h2", {}, `Scores of “${this.app.setup.llm}” against people`),
