@@ -216,7 +216,7 @@ def _concluded(what: str, estimands: Sequence[Estimand], rows: LabelRows, infere
             dsl(estimand, rows, inference, guessed),
             strict=True,
         )
-        estimates += [_conclusion(rows.n, *each) for each in four]
+        estimates += [_conclusion(rows, *each) for each in four]
     return Conclusions(
         what=what,
         level=inference.level,
@@ -230,9 +230,14 @@ def _concluded(what: str, estimands: Sequence[Estimand], rows: LabelRows, infere
     )
 
 
-def _conclusion(n: int, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found) -> Conclusion:
+def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found) -> Conclusion:
     def worth(found: Found) -> float:
-        return n * human.variance / found.variance if found.variance > 0 else math.nan
+        if not (found.variance > 0 and human.variance > 0):
+            return math.nan
+        ratio, n = human.variance / found.variance, rows.n
+        # Of these rows alone the variance is (1 / n - 1 / N) times that of a row, and no number is worth more than all.
+        least = 1 / len(rows.llm) if rows.finite else 0.0
+        return 1 / ((1 / n - least) / ratio + least)
 
     return Conclusion(
         name=quantity.name,

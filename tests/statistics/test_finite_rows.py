@@ -48,6 +48,17 @@ def test_ppi_is_the_difference_estimator_with_its_standard_error() -> None:
     assert found.ppi.high - found.ppi.estimate == pytest.approx(half, rel=1e-6)
 
 
+def test_no_number_of_labels_is_worth_more_than_a_label_of_every_row() -> None:
+    human, llm, _ = sampled(2, 300, 100)
+    found = valid_mean(human, llm, FINITE)["mean"]
+    assert 100 < found.effective_ppi < 300
+    # As many human labels alone would have had its variance: (1 / n - 1 / N) s^2.
+    one_row = found.human.high - found.human.estimate, found.ppi.high - found.ppi.estimate
+    ratio = (one_row[1] / one_row[0]) ** 2
+    expected = 1 / ((1 / 100 - 1 / 300) * ratio + 1 / 300)
+    assert found.effective_ppi == pytest.approx(expected, rel=0.03)
+
+
 def test_all_rows_labelled_leave_nothing_open() -> None:
     names = ["a"] * 30 + ["b"] * 20
     found = valid_prevalence(names, ["a"] * 50, inference=FINITE)
