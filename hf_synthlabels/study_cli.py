@@ -112,7 +112,8 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
 
 def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
     from hf_synthlabels.publishing import write_page
-    from hf_synthlabels.studies import arms_section, run_sweep, summary_table
+    from hf_synthlabels.studies import arms_section, recommend, run_sweep, sections_of, summary_table
+    from hf_synthlabels.studies.questions.analysis import analysed
 
     if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
@@ -121,8 +122,12 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
     else:
         runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
     print(summary_table(runs))
+    asked_of = analysed(runs)
+    advice = recommend(asked_of).text
+    print(f"\n{advice}\n")
     print(f"written: {output / 'runs.json'}")
-    for file in write_page([arms_section(runs)], output, title=runs.name, facts=_facts(runs))[:2]:
+    sections = [*sections_of(asked_of), arms_section(runs)]
+    for file in write_page(sections, output, title=runs.name, summary=advice, facts=_facts(runs))[:2]:
         print(f"written: {file}")
 
 

@@ -2,6 +2,8 @@
 
 from hf_synthlabels.studies.annotators import AnnotatorReport, AnnotatorResult, compare_annotators
 from hf_synthlabels.studies.comparison import compare, run_study
+from hf_synthlabels.studies.questions import sections_of
+from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores, StudyReport
 from hf_synthlabels.studies.rows import validation_sample
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
@@ -24,6 +26,7 @@ __all__ = [
     "CellRun",
     "ClassScores",
     "PlannedCell",
+    "Recommendation",
     "Reference",
     "RowSelection",
     "Strategy",
@@ -43,9 +46,11 @@ __all__ = [
     "plan_sweep",
     "read_runs",
     "read_study",
+    "recommend",
     "run_strategies",
     "run_study",
     "run_sweep",
+    "sections_of",
     "summary_table",
     "validation_sample",
     "write_runs",

@@ -70,9 +70,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         exhibits += [pooled] if pooled.rows else []
         said.append(_of_students(students, pooled))
     title = "Are labels right where draws agree, and does a filter help?"
-    note = (
-        "Agreement: the share of draws, or of voting models, that gave the label. Rows without a human label are out."
-    )
+    note = "Agreement: the share of draws, or of voting models, that gave the label. Rows without human label are out."
     return (Section("consistency", title, " ".join(said), tuple(exhibits), (note,)),)
 
 
