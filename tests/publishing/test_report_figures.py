@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hf_synthlabels.publishing.report import draw
+from hf_synthlabels.publishing.report import draw, figure_table
 from hf_synthlabels.publishing.report.drawing import Drawing
 from hf_synthlabels.publishing.report.figures import SWITCH
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
@@ -68,6 +68,12 @@ def test_intervals_show_each_estimate_with_its_n(drawings: dict[str, Drawing]) -
     alike = draw(Intervals("alike", "Alike", {"F1": (("x", near(0.5)), ("y", near(0.6)))}, "F1"))
     assert "F1  (n = 377)" in texts(alike.svg)
     assert "0.500" in texts(alike.svg)
+
+
+def test_rows_of_the_same_name_stay_apart() -> None:
+    twice = Intervals("twice", "Twice", {"F1": (("x", near(0.5)), ("x", near(0.6)))}, "F1")
+    assert {"0.500", "0.600"} <= set(texts(draw(twice).svg))
+    assert figure_table(twice).rows == (("x", near(0.5)), ("x", near(0.6)))
 
 
 def test_open_end_of_an_interval_is_an_arrow_and_no_number(drawings: dict[str, Drawing]) -> None:
@@ -172,6 +178,7 @@ def test_values_of_a_cell_tell_unknown_from_undefined() -> None:
     assert value_words(bare(0.5), 3) == "0.500 no interval, n = 30"
     assert value_words(near(0.5), 3) == "0.500 [0.460, 0.540], n = 377"
     assert value_words(True, 3) == "yes"
+    assert value_words(np.int64(12345), 3) == "12,345"  # type: ignore[arg-type]
 
 
 def test_names_are_folded_by_what_they_take() -> None:

@@ -10,7 +10,7 @@ from hf_synthlabels.publishing.report.curves import draw_curves, draw_scatter
 from hf_synthlabels.publishing.report.drawing import Drawing, canvas, finished
 from hf_synthlabels.publishing.report.parts import WIDTH, close, grid, n_words, named_lines, nothing, rows_axis
 from hf_synthlabels.publishing.report.theme import LIGHT
-from hf_synthlabels.publishing.report.words import UNDEFINED, UNKNOWN, decimals, fold, number, one_line
+from hf_synthlabels.publishing.report.words import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
 
@@ -46,25 +46,24 @@ def draw(figure: Figure) -> Drawing:
 
 
 def _intervals(figure: Intervals) -> Drawing:
-    names = list(dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows))
+    names, panels = named_rows(figure.panels.values())
     if not names:
         return nothing(figure.name)
     across = max(1, min(len(figure.panels), 3))
     down = max(1, math.ceil(len(figure.panels) / across))
     tall = down * (0.36 * len(names) + 0.22 * len(figure.marks) + 0.75)
     with canvas(WIDTH, tall, down, across) as (drawn, places):
-        for place, (title, rows) in zip(places, figure.panels.items(), strict=False):
-            values = dict(rows)
-            shared, each = n_words(values.values())
+        for place, title, values in zip(places, figure.panels, panels, strict=False):
+            known = [value for value in values if value is not None]
+            shared, each = n_words(known)
             place.set_title(fold(title, 90 // across) + shared, fontsize=9, loc="left", color=LIGHT["ink"])
             first = place.get_subplotspec().colspan.start == 0
             rows_axis(place, [fold(name) if first else "" for name in names], above=0.45 * len(figure.marks))
             ends = [value for _, value in figure.marks]
-            ends += [end for one in values.values() for end in (one.estimate, one.low, one.high)]
+            ends += [end for one in known for end in (one.estimate, one.low, one.high)]
             low, high = close(place, ends)
-            digits = decimals([*values.values(), *(value for _, value in figure.marks)])
-            for row, name in enumerate(names):
-                value = values.get(name)
+            digits = decimals([*known, *(value for _, value in figure.marks)])
+            for row, value in enumerate(values):
                 if value is None or math.isnan(value.estimate):
                     said = "not measured" if value is None else UNDEFINED
                     place.text(low, row, f" {said}", va="center", fontsize=8, color=LIGHT["soft"])
@@ -189,15 +188,14 @@ def _calibration(figure: Calibration) -> Drawing:
 
 
 def _bars(figure: Bars) -> Drawing:
-    names = list(dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows))
+    names, panels = named_rows(figure.panels.values())
     if not names:
         return nothing(figure.name)
     across = max(1, min(len(figure.panels), 3))
     down = max(1, math.ceil(len(figure.panels) / across))
     with canvas(WIDTH, down * (0.34 * len(names) + 0.7), down, across) as (drawn, places):
-        for place, (unit, rows) in zip(places, figure.panels.items(), strict=False):
-            amounts = dict(rows)
-            known = [value for value in amounts.values() if value is not None and math.isfinite(value)]
+        for place, unit, amounts in zip(places, figure.panels, panels, strict=False):
+            known = [value for value in amounts if value is not None and math.isfinite(value)]
             digits = decimals(float(value) for value in known)
             digits = 0 if all(float(value).is_integer() for value in known) else min(digits, 3)
             span = max([0.0, *known]) - min([0.0, *known]) or 1.0
@@ -207,8 +205,7 @@ def _bars(figure: Bars) -> Drawing:
             first = place.get_subplotspec().colspan.start == 0
             rows_axis(place, [fold(name) if first else "" for name in names])
             place.axvline(0, color=LIGHT["line"], linewidth=1)
-            for row, name in enumerate(names):
-                value = amounts.get(name)
+            for row, value in enumerate(amounts):
                 if value is None or not math.isfinite(value):
                     place.text(0, row, f" {UNKNOWN}", va="center", fontsize=8, color=LIGHT["soft"])
                     continue

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hf_synthlabels.publishing.report.values import plain_exhibit
+from hf_synthlabels.publishing.report.words import named_rows
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import (
     Bars,
@@ -43,10 +44,9 @@ def figure_table(figure: Figure) -> Table:
             columns = ("bin", "mean confidence", "share right")
             rows = [(str(place), mean, share) for place, (mean, share) in enumerate(figure.bins, 1)]
         case Bars():
-            names = dict.fromkeys(name for panel in figure.panels.values() for name, _ in panel)
-            panels = [dict(panel) for panel in figure.panels.values()]
+            names, panels = named_rows(figure.panels.values())
             columns = ("", *figure.panels)
-            rows = [(name, *(panel.get(name) for panel in panels)) for name in names]
+            rows = list(zip(names, *panels, strict=True))
         case Scatter():
             columns = ("group", "name", figure.x, figure.y)
             rows = [(group, name, x, y) for group, points in figure.groups.items() for name, x, y in points]
@@ -80,9 +80,8 @@ def json_text(exhibit: Exhibit) -> str:
 
 
 def _of_intervals(figure: Intervals) -> tuple[Sequence[str], list[Sequence[Value]]]:
-    names = dict.fromkeys(name for rows in figure.panels.values() for name, _ in rows)
-    panels = [dict(rows) for rows in figure.panels.values()]
-    rows: list[Sequence[Value]] = [(name, *(panel.get(name) for panel in panels)) for name in names]
+    names, panels = named_rows(figure.panels.values())
+    rows: list[Sequence[Value]] = list(zip(names, *panels, strict=True))
     marks: list[Sequence[Value]] = [(name, *(value for _ in panels)) for name, value in figure.marks]
     return ("", *figure.panels), [*rows, *marks]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 from hf_synthlabels.cards.markdown import UNSEEN
 from hf_synthlabels.statistics import Interval
@@ -15,21 +17,33 @@ __all__ = [
     "NOT_ASKED",
     "UNDEFINED",
     "UNKNOWN",
+    "NamedRows",
     "are_numbers",
     "decimals",
     "fold",
     "interval_words",
     "level_words",
+    "named_rows",
     "number",
     "one_line",
     "value_words",
 ]
+
+T = TypeVar("T")
 
 UNKNOWN = "unknown"
 NOT_ASKED = "–"
 """In a column of numbers: there is nothing that could be measured here."""
 UNDEFINED = "undefined"
 MINUS = "−"
+
+
+class NamedRows(NamedTuple, Generic[T]):
+    """Rows that panels have in common."""
+
+    names: list[str]
+    panels: list[list[T | None]]
+    """For each panel its value of each name, None where it has none."""
 
 
 def one_line(text: str) -> str:
@@ -74,8 +88,24 @@ def interval_words(value: Interval, places: int) -> str:
     return f"{number(value.low, places)} to {number(value.high, places)}"
 
 
+def named_rows(panels: Iterable[Sequence[tuple[str, T | None]]]) -> NamedRows[T]:
+    """The rows of several panels side by side, by name; names that stand twice in a panel stay apart."""
+    keyed: list[dict[tuple[str, int], T | None]] = []
+    for rows in panels:
+        seen: Counter[str] = Counter()
+        keyed.append({})
+        for name, value in rows:
+            keyed[-1][name, seen[name]] = value
+            seen[name] += 1
+    keys = list(dict.fromkeys(key for panel in keyed for key in panel))
+    return NamedRows([name for name, _ in keys], [[panel.get(key) for key in keys] for panel in keyed])
+
+
 def value_words(value: Value, places: int) -> str:
     """A value in one line; an interval with its ends and its n."""
+    # Numbers of numpy are numbers of Python here.
+    plain = getattr(value, "item", None)
+    value = value if plain is None else plain()
     if value is None:
         return UNKNOWN
     if isinstance(value, Interval):
