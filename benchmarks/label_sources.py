@@ -128,9 +128,6 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
     )
     (folder / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
     noise = ranked(task, folder / f"{name}_noise.json", tell)
-    spent = folder / f"{name}_cpu.json"
-    before = json.loads(spent.read_text()) if spent.is_file() else 0.0
-    spent.write_text(json.dumps(before + time.process_time() - began))
     print(report, noise, f"{time.process_time() - began:.0f} s of processor time", sep="\n", flush=True)
 
 
@@ -223,14 +220,13 @@ def write(folder: Path) -> None:
             continue
         report = StrategyReport.from_json(file.read_text(encoding="utf-8"))
         facts = report.facts
-        spent = json.loads((folder / f"{name}_cpu.json").read_text())
         put_block(
             PAGE,
             name,
             f"{facts['llm_rows']} training rows with LLM labels, {facts['human_rows']} of them with human ones, "
             f"{facts['test_rows']} test rows, {len(facts['seeds'])} seeds, {facts['steps']['llm_only']} steps of "
-            f"{facts['student']['per_device_train_batch_size']} rows. {spent / 60:.0f} minutes of processor time, one "
-            f"thread.\n\n{report.to_markdown()}\n\nAccuracy:\n\n{report.to_markdown('accuracy')}",
+            f"{facts['student']['per_device_train_batch_size']} rows, one thread.\n\n{report.to_markdown()}\n\n"
+            f"Accuracy:\n\n{report.to_markdown('accuracy')}",
         )
         noise = json.loads((folder / f"{name}_noise.json").read_text(encoding="utf-8"))
         cells = [

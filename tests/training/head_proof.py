@@ -5,6 +5,7 @@ Run by test_heads_processes.py as `python head_proof.py OUT.json` and through `t
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 from collections.abc import Iterator
@@ -234,6 +235,8 @@ def report(folder: Path) -> Iterator[tuple[str, Any]]:
 
 
 if __name__ == "__main__":
+    # Each training collects garbage, which walks through the libraries.
+    gc.freeze()
     out = Path(sys.argv[1])
     result = dict(report(out.parent / "run"))
     state = PartialState()

@@ -1,7 +1,7 @@
 """Trains on processes of which one has less memory than the others, and says what each did and what came of it.
 
 Run by test_memory_processes.py through `torch.distributed.run` as `memory_proof.py ENCODER ROWS WHERE FOLDER`. WHERE is
-the pass in which memory runs out: `forward` or `backward`; or `later`, in an update that has nothing larger than before.
+the pass in which memory runs out: `forward` or `backward`; or `later`, in an update with nothing larger than before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def no_memory(*_: Any) -> None:
 
 
 def little_room(where: str) -> None:
-    """From here on this process fits five rows; `later` it fits all, until the ninth pass."""
+    """From here on this process fits five rows; `later` it fits all, for some passes."""
     forward, passes = BertLayer.forward, 0
 
     def tight(self: Any, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:

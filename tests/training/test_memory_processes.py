@@ -57,7 +57,7 @@ def test_memory_that_runs_out_later_ends_all_processes(
 
 def test_updates_that_have_nothing_larger_exchange_as_they_go(monkeypatch: pytest.MonkeyPatch) -> None:
     # The other process never has more.
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *args, **kwargs: None)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_, **__: None)
     exchange = LateExchange()
     exchange._group = "two"
     seen = []

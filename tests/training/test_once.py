@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.annotation.label_server import LabelServer
+from tests.training import judged_twice
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_judge_in_compute_metrics_is_paid_once(tmp_path: Path, processes: int) -> None:
-    launcher = [] if processes == 1 else ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
-    if launcher:
-        launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    launcher += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -29,10 +29,12 @@ def test_a_judge_in_compute_metrics_is_paid_once(tmp_path: Path, processes: int)
         "PYTHONPATH": str(ROOT),
     }
     with LabelServer(lambda _: "score: 4") as server:
-        script = str(Path(__file__).with_name("judged_twice.py"))
-        command = [sys.executable, *launcher, script, server.base_url, str(tmp_path / "out")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        if processes == 1:
+            judged_twice.main(server.base_url, str(tmp_path / "out"))
+        else:
+            command = [sys.executable, *launcher, judged_twice.__file__, server.base_url, str(tmp_path / "out")]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+            assert done.returncode == 0, done.stderr[-3000:]
         assert len(server.requests) == 20
     for process in range(processes):
         plain, student, failing = json.loads((tmp_path / f"out.{process}").read_text())

@@ -111,7 +111,7 @@ def test_a_compiler_sees_few_shapes(config: Config, toy: Toy) -> None:
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     # The programs are made, but run as they are: making them fast takes minutes.
-    options: dict[str, Any] = {"max_steps": 12, "pad_lengths": [16, 32], "per_device_eval_batch_size": 16}
+    options: dict[str, Any] = {"max_steps": 6, "pad_lengths": [16, 32], "per_device_eval_batch_size": 16}
     plain = train_student(config(**options), toy(64), names=NAMES, eval=toy(32, seed=1))
     compiled = config(**options, torch_compile=True, torch_compile_backend="eager")
     student = train_student(compiled, toy(64), names=NAMES, eval=toy(32, seed=1))
@@ -120,9 +120,8 @@ def test_a_compiler_sees_few_shapes(config: Config, toy: Toy) -> None:
     assert 2 <= torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 4
 
 
-@pytest.mark.parametrize("bf16", [True, False])
-def test_bfloat16_on_the_cpu_learns_the_same(config: Config, toy: Toy, bf16: bool) -> None:
-    student = train_student(config(bf16=bf16), toy(160), names=NAMES, eval=toy(60, seed=1))
+def test_bfloat16_on_the_cpu_learns_as_well(config: Config, toy: Toy) -> None:
+    student = train_student(config(bf16=True), toy(160), names=NAMES, eval=toy(60, seed=1))
     assert student.metrics["eval_accuracy"] >= 0.95
     # Weights stay in float32; only products are taken in half of it.
     assert {weight.dtype for weight in student.trainer.model.parameters()} == {torch.float32}

@@ -34,7 +34,7 @@ def dealt(count: int, world: int, epoch: int) -> list[list[list[int]]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(count=st.integers(1, 200), world=st.integers(1, 4), accumulation=st.integers(1, 4), epoch=st.integers(0, 5))
 def test_no_row_is_lost_or_doubled_and_no_batch_is_over_the_budget(
     count: int, world: int, accumulation: int, epoch: int
@@ -64,11 +64,12 @@ def test_a_budget_below_the_longest_row_is_refused() -> None:
 
 def test_a_student_trains_by_a_token_budget(config: Callable[..., StudentConfig], toy: Callable[..., Dataset]) -> None:
     data = toy(160)
-    chosen = config(token_budget=320, gradient_accumulation_steps=2, num_train_epochs=20)
+    chosen = config(token_budget=320, gradient_accumulation_steps=2, num_train_epochs=9, learning_rate=3e-3)
     student = train_student(chosen, data, names=["film", "sport"], eval=toy(40, seed=1))
     assert student.metrics["eval_accuracy"] >= 0.9
     sampler = TokenBudgetSampler([len(row) for row in student.trainer.train_dataset["input_ids"][:]], 320, seed=42)
     # Each epoch ends with its own update, whole or not.
-    assert student.metrics["train_steps"] == 20 * -(-len(sampler) // 2)
-    again = train_student(chosen, data, names=["film", "sport"]).predict(data)
-    np.testing.assert_array_equal(again.probabilities, student.predict(data).probabilities)
+    assert student.metrics["train_steps"] == 9 * -(-len(sampler) // 2)
+    few = config(token_budget=320, max_steps=3)
+    one, two = (train_student(few, data, names=["film", "sport"]).predict(data).probabilities for _ in range(2))
+    np.testing.assert_array_equal(one, two)

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from datasets import Dataset
 
+import train
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -38,20 +40,36 @@ def folder(tmp_path: Path, encoder: str, toy: Callable[..., Dataset]) -> Path:
     return tmp_path
 
 
-def test_script_trains_saves_and_prints_metrics(folder: Path) -> None:
-    done = run(folder, "student.yaml")
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
+def test_script_trains_saves_and_prints_metrics(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", "student.yaml"])
+    train.main()
+    printed = json.loads(capsys.readouterr().out)
     # 64 of 80 rows in batches of 16 for 4 epochs.
     assert (printed["train_steps"], printed["eval_rows"], printed["folder"]) == (16, 16, "student")
     assert (folder / "student" / "model.safetensors").is_file()
 
 
-def test_script_with_a_bad_file_says_one_line_and_ends_with_2(folder: Path) -> None:
-    done = run(folder, "student.yaml", "--data", "nosuch.jsonl")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("train.py: `data` 'json' could not be read")
-    assert done.stderr.count("\n") == 1
+def test_script_with_a_bad_file_says_one_line_and_ends_with_2(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train.py", "student.yaml", "--data", "nosuch.jsonl"])
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    out, error = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert error.startswith("train.py: `data` 'json' could not be read")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_script_is_a_program(folder: Path) -> None:
+    done = run(folder, "student.yaml")
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert json.loads(done.stdout)["train_steps"] == 16
 
 
 @pytest.mark.slow

@@ -44,8 +44,15 @@ def same(a: Weights, b: Weights) -> bool:
     return all(torch.equal(value, b[name]) for name, value in a.items())
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
-@pytest.mark.parametrize("schedule", ["constant_with_warmup", "warmup_stable_decay"])
+@pytest.mark.parametrize(
+    ("schedule", "accumulation"),
+    [
+        ("constant_with_warmup", 1),
+        pytest.param("constant_with_warmup", 3, marks=pytest.mark.slow),
+        pytest.param("warmup_stable_decay", 1, marks=pytest.mark.slow),
+        ("warmup_stable_decay", 3),
+    ],
+)
 def test_reading_has_the_weights_of_a_run_that_ends_there(
     config: Callable[..., StudentConfig], toy: Callable[..., Dataset], schedule: str, accumulation: int
 ) -> None:

@@ -139,9 +139,9 @@ def test_few_rows_or_folds_are_told(config: Config) -> None:
 
 
 def test_turned_labels_are_found_by_students_that_did_not_see_them(config: Config, toy: Toy) -> None:
-    data = toy(240)
+    data = toy(180)
     human = np.array(data["label"])
-    turned = np.random.default_rng(0).permutation(240)[:24]
+    turned = np.random.default_rng(0).permutation(180)[:18]
     codes = human.copy()
     codes[turned] = 1 - codes[turned]
     labels: list[str | None] = [NAMES[code] for code in codes]
@@ -152,7 +152,7 @@ def test_turned_labels_are_found_by_students_that_did_not_see_them(config: Confi
     assert np.isnan(probs[0]).all()
     assert np.isfinite(probs[1:]).all()
     wrong = sorted(set(turned.tolist()) - {0})
-    known = np.where(np.arange(240) == 0, -1, codes)
+    known = np.where(np.arange(180) == 0, -1, codes)
     (found,) = errors_found(rank_noise(known, probs), human, [len(wrong)])
     assert found.found.estimate >= 0.8
     assert found.by_chance < 3
