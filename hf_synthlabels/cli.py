@@ -158,7 +158,8 @@ def validate(
     given = scale_schema(scale) if scale else None
     labelled = open_labelled(data, split)
     if plan:
-        sample_cli.print_plan(labelled, human or labelled.human, llm or labelled.llm, width, wanted, accuracy)
+        told = sample_cli.Told(given or labelled.schema, kind, tokens or labelled.tokens)
+        sample_cli.print_plan(labelled, human or labelled.human, llm or labelled.llm, width, wanted, accuracy, told)
         return
     report = check(
         labelled.rows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -10,10 +11,11 @@ import typer
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from hf_synthlabels.labels import LabelSchema
     from hf_synthlabels.publishing import Earlier, Labelled
     from hf_synthlabels.statistics import Allocation, Design, Gate
 
-__all__ = ["conclude", "merge", "print_plan", "sample"]
+__all__ = ["Told", "conclude", "merge", "print_plan", "sample"]
 
 DataArgument = Annotated[
     str, typer.Argument(help="A labelled file or folder, a recipe file, or a packaged recipe's name.")
@@ -163,16 +165,36 @@ def conclude(
         print(f"written: {output}")
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of the labels beside their columns."""
+
+    schema: LabelSchema | None = None
+    kind: str | None = None
+    tokens: str | None = None
+
+
 def print_plan(
-    labelled: Labelled, human: str, llm: str, width: float | None, gate: Gate | None, accuracy: float | None
+    labelled: Labelled, human: str, llm: str, width: float | None, gate: Gate | None, accuracy: float | None, told: Told
 ) -> None:
     """What `validate --plan` says: how many human labels, drawn how."""
-    from hf_synthlabels.statistics import plan_gate, plan_sample
+    from hf_synthlabels.statistics import plan_gate, plan_sample, plan_score
+    from hf_synthlabels.statistics import validate as check
+    from hf_synthlabels.statistics.columns import column_feature, feature_kind
     from hf_synthlabels.statistics.reading import read_names
 
     rows = labelled.rows
     if (width is None) == (gate is None):
         raise ConfigError("`--plan` needs a goal: give --width, such as 0.1, or --gate, such as 'accuracy>=0.8'.")
+    kind = told.kind or (feature_kind(column_feature(rows, llm)) if told.schema is None else told.schema.kind)
+    if kind not in ("text-classification", "text-pair"):
+        if human not in rows.column_names:
+            raise DataError(
+                f"`{human}` is not a column: plans for labels of kind {kind!r} need a pilot's human labels."
+            )
+        report = check(rows, human=human, llm=llm, schema=told.schema, kind=kind, tokens=told.tokens)
+        print(plan_score(report, width=width, gate=gate))
+        return
     said, names = read_names(rows, llm)
     known = [label for label in said if label is not None]
     if len(set(known)) > max(2, len(known) // 4):

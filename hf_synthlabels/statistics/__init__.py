@@ -67,6 +67,7 @@ from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen
 from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.sample_plan import PlannedDesign, SamplePlan, plan_gate, plan_sample
 from hf_synthlabels.statistics.scale import scale_agreement
+from hf_synthlabels.statistics.score_plan import plan_score
 from hf_synthlabels.statistics.scores import (
     METRICS,
     Metric,
@@ -195,6 +196,7 @@ __all__ = [
     "plan_gate",
     "plan_labels",
     "plan_sample",
+    "plan_score",
     "pool_tasks",
     "ppi_difference",
     "ppi_mean",

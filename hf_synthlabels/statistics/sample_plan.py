@@ -25,7 +25,7 @@ from hf_synthlabels.statistics.ratings import Numbers
 from hf_synthlabels.statistics.scores import METRICS
 from hf_synthlabels.statistics.table import align
 
-__all__ = ["SUPPOSED_ACCURACY", "PlannedDesign", "SamplePlan", "plan_gate", "plan_sample"]
+__all__ = ["LEAST_PLAN", "PILOT", "SUPPOSED_ACCURACY", "PlannedDesign", "SamplePlan", "plan_gate", "plan_sample"]
 
 SUPPOSED_ACCURACY = 0.8
 """Of an LLM of which nothing is known."""
