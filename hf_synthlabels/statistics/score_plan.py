@@ -47,7 +47,7 @@ def plan_score(report: ValidationReport, *, width: float | None = None, gate: Ga
     if report.n_human < PILOT:
         raise ConfigError(
             f"`{report.human}` has {report.n_human:,} labels, and how much a score of kind {report.kind!r} varies is "
-            f"known from {PILOT} or more: draw and label some first, such as `hf-synthlabels sample ... -n {LEAST_PLAN}`."
+            f"known from {PILOT} or more. Draw and label some first: `hf-synthlabels sample ... -n {LEAST_PLAN}`."
         )
     metric = PLANNED[report.kind] if gate is None else gate.metric
     check_measure(metric, report.kind)
