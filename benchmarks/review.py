@@ -136,7 +136,6 @@ def _acts(page: Page, rows: int) -> dict[str, Callable[[], float]]:
         "open a row": lambda: page.timed("case", row=draw.randrange(rows)),
         "report": report,
         "rows of a cell": lambda: page.timed("cell", human="sport", llm="economy"),
-        "agreement of annotators": lambda: page.timed("agreement"),
     }
 
 

@@ -15,7 +15,10 @@ from hf_synthlabels.publishing.review.store import DecisionStore, Event
 from hf_synthlabels.publishing.review.teaching import surprise_bits
 from hf_synthlabels.publishing.review.values import credit, difference, identity, shown
 
-__all__ = ["TABLE", "Annotator", "Board", "Resolution"]
+__all__ = ["NAMED_KINDS", "TABLE", "Annotator", "Board", "Resolution"]
+
+NAMED_KINDS = ("text-classification", "text-pair")
+"""Kinds whose label is one name, so that there is a matrix of who was taken for what."""
 
 TABLE = "(table)"
 """Who labels are of that stood in the table before."""
@@ -80,6 +83,8 @@ class Board:
         self.pattern_names: list[str] = []
         self.disputes: set[int] = set()
         """Rows of which people gave different labels."""
+        self.cells: dict[tuple[str, str | None], set[int]] = {}
+        """Of kinds with one name: the rows by what people and the LLM said."""
         self._pattern_codes: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         self._stacks: dict[tuple[str, int], list[Event]] = {}
@@ -215,6 +220,7 @@ class Board:
 
     def _resolve(self, row: int) -> None:
         found = self._resolution(row)
+        self._move(row, found)
         schema, llm = self.rows.schema, self.rows.llm_labels[row]
         self.disputes.discard(row)
         self.credits[row], self.bits[row], self.patterns[row] = np.nan, 0.0, -1
@@ -234,6 +240,16 @@ class Board:
         if differs:
             self.patterns[row] = self._pattern(differs)
         self.bits[row] = surprise_bits(self.rows, row, [value for _, value in found.votes])
+
+    def _move(self, row: int, found: Resolution | None) -> None:
+        """Keep the rows behind each number of the matrix."""
+        if self.rows.schema.kind not in NAMED_KINDS:
+            return
+        before, llm = self.resolutions.get(row), self.rows.llm_labels[row]
+        if before is not None and before.value is not None:
+            self.cells[before.value, llm].discard(row)
+        if found is not None and found.value is not None:
+            self.cells.setdefault((found.value, llm), set()).add(row)
 
     def _pattern(self, name: str) -> int:
         if name not in self._pattern_codes:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.review.desk import Decision, Desk, annotator_name
 from hf_synthlabels.publishing.review.disagreements import Disagreements, case
-from hf_synthlabels.publishing.review.progress import annotator_agreement, progress
+from hf_synthlabels.publishing.review.progress import progress
 from hf_synthlabels.publishing.review.reading import Reading
 
 __all__ = ["Call", "review_calls"]
@@ -94,9 +93,6 @@ def _look_calls(desk: Desk) -> dict[str, Call]:
     def example(said: Said) -> Any:
         return disagreements.mark_example(_name(said), _whole(said, "row"), chosen=said.get("chosen") is True)
 
-    def agreement(_: Said) -> Any:
-        return asdict(annotator_agreement(board))
-
     def report(_: Said) -> Any:
         return reading.report()
 
@@ -108,7 +104,6 @@ def _look_calls(desk: Desk) -> dict[str, Call]:
         "example": example,
         "report": report,
         "cell": cell,
-        "agreement": agreement,
     }
 
 

@@ -14,7 +14,7 @@ from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, to_bio, token_offsets
 from hf_synthlabels.publishing.review.board import TABLE, Board
-from hf_synthlabels.publishing.review.progress import annotator_agreement
+from hf_synthlabels.publishing.review.progress import annotator_agreement, given_labels
 from hf_synthlabels.publishing.review.rows import ReviewRows
 from hf_synthlabels.publishing.sampled import ROW, SAMPLE_KIND
 from hf_synthlabels.statistics import PROBABILITY
@@ -217,7 +217,7 @@ def _records(board: Board, how: Mapping[str, int]) -> list[dict[str, Any]]:
     """The provenance, in which the record of the sample says who labelled it."""
     records = [dict(record) for record in provenance(board.rows.table)]
     events = [event for who in board.annotators.values() for event in who.labels.values()]
-    alpha = annotator_agreement(board)
+    alpha = annotator_agreement(given_labels(board))
     for record in reversed(records):
         if record.get("kind") == SAMPLE_KIND:
             record["review"] = {

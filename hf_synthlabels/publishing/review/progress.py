@@ -14,13 +14,23 @@ from hf_synthlabels.publishing.review.board import Annotator, Board
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha, wilson
 from hf_synthlabels.statistics.weighted import weighted_mean, weighted_share
 
-__all__ = ["Agreements", "Pair", "agreement_so_far", "annotator_agreement", "progress"]
+__all__ = ["Agreements", "Given", "Pair", "agreement_so_far", "annotator_agreement", "given_labels", "progress"]
 
 RECENT = 50
 """Decisions of which the time is told."""
 
 LONGEST_S = 600.0
 """Longer than this nobody looks at one row: they were away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The rows with labels of two annotators or more."""
+
+    names: tuple[str, ...]
+    table: np.ndarray[Any, np.dtype[np.float64]]
+    """Shape (rows, annotators); nan where somebody gave no label."""
+    scale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +74,23 @@ def agreement_so_far(board: Board, level: float = 0.95) -> Interval:
     return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), weights, level)
 
 
-def annotator_agreement(board: Board) -> Agreements:
+def given_labels(board: Board) -> Given:
+    """The labels of all annotators as they are now; labels that count as the same have equal numbers."""
+    people = [who for who in board.annotators.values() if who.labels]
+    table = np.column_stack([_codes(board, who) for who in people]) if people else np.zeros((0, 0))
+    scale = "interval" if board.rows.schema.kind == "text-scale" else "nominal"
+    return Given(tuple(who.name for who in people), table[(~np.isnan(table)).sum(axis=1) > 1], scale)
+
+
+def annotator_agreement(given: Given) -> Agreements:
     """Krippendorff's alpha of all annotators, and of each two the share of equal labels and Cohen's kappa.
 
     Labels that count as the same are equal: entities with the same places, answers with the same words.
     """
-    people = [who for who in board.annotators.values() if who.labels]
-    codes = [_codes(board, who) for who in people]
-    if not codes:
-        return Agreements(math.nan, "nominal", 0, ())
-    table = np.column_stack(codes)
-    table = table[(~np.isnan(table)).sum(axis=1) > 1]
-    scale = "interval" if board.rows.schema.kind == "text-scale" else "nominal"
+    table, scale = given.table, given.scale
     pairs = tuple(
-        _pair(first.name, second.name, table[:, a], table[:, b])
-        for (a, first), (b, second) in itertools.combinations(enumerate(people), 2)
+        _pair(first, second, table[:, a], table[:, b])
+        for (a, first), (b, second) in itertools.combinations(enumerate(given.names), 2)
     )
     alpha = krippendorff_alpha(table, scale) if len(table) else math.nan  # type: ignore[arg-type]
     return Agreements(alpha, scale, len(table), tuple(pair for pair in pairs if pair.n))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from hf_synthlabels.errors import SynthLabelsError
-from hf_synthlabels.publishing.review.board import Board
+from hf_synthlabels.publishing.review.board import NAMED_KINDS, Board
 from hf_synthlabels.publishing.review.disagreements import PER_PAGE, excerpt
+from hf_synthlabels.publishing.review.progress import annotator_agreement, given_labels
 from hf_synthlabels.statistics import MEASURES, PROBABILITY, ValidationReport, validate
 
 __all__ = ["Reading", "labels_table"]
 
-NAMED_KINDS = ("text-classification", "text-pair")
 MOST_PATTERNS = 100
 
 
@@ -57,13 +59,13 @@ class Reading:
     def __init__(self, board: Board) -> None:
         self.board = board
         self._made: tuple[int, dict[str, Any]] | None = None
-        self._making: int | None = None
+        self._busy = False
 
     def report(self) -> dict[str, Any]:
         """Scores with intervals and who was taken for what: at once what can be counted, the scores when they are made.
 
-        `state` is `none` where nobody has labelled anything, `working` where `scores` are of an earlier state or
-        missing, `done` where they are of now, `failed` with `error`.
+        `state` is `none` where nobody has labelled anything, `working` where `scores` and `agreement` are of an earlier
+        state or missing, `done` where they are of now, `failed` with `error`.
         """
         board = self.board
         with board.lock:
@@ -72,10 +74,9 @@ class Reading:
                 return {"state": "none", **counted}
             if self._made is not None and self._made[0] == board.last:
                 return {**counted, **self._made[1]}
-            if self._making is None:
-                self._making = board.last
-                table = labels_table(board)
-                threading.Thread(target=self._make, args=(board.last, table), daemon=True).start()
+            if not self._busy:
+                self._busy = True
+                threading.Thread(target=self._make, daemon=True).start()
             earlier = self._made[1] if self._made is not None else {}
             return {**counted, **earlier, "state": "working"}
 
@@ -90,15 +91,11 @@ class Reading:
         board = self.board
         with board.lock:
             if board.rows.schema.kind in NAMED_KINDS:
-                found = [
-                    row
-                    for row, each in board.resolutions.items()
-                    if each.value == human and board.rows.llm_labels[row] == llm
-                ]
+                known = isinstance(human, str) and (llm is None or isinstance(llm, str))
+                found = sorted(board.cells.get((human, llm), ())) if known else []
             else:
                 code = board.pattern_names.index(human) if human in board.pattern_names else -2
                 found = np.flatnonzero(board.patterns == code).tolist()
-            found = sorted(found)
             return {
                 "total": len(found),
                 "offset": offset,
@@ -107,32 +104,32 @@ class Reading:
 
     def _counted(self) -> dict[str, Any]:
         board = self.board
-        values = {row: each.value for row, each in board.resolutions.items() if each.value is not None}
-        content: dict[str, Any] = {"labelled": len(values), "kind": board.rows.schema.kind}
+        labelled = int((~np.isnan(board.credits)).sum())
+        content: dict[str, Any] = {"labelled": labelled, "kind": board.rows.schema.kind}
         if board.rows.schema.kind in NAMED_KINDS:
-            cells = Counter((value, board.rows.llm_labels[row]) for row, value in values.items())
             names = board.rows.schema.names
             across: tuple[str | None, ...] = (*names, None)
-            content["matrix"] = {
-                "names": names,
-                "counts": [[cells[human, llm] for llm in across] for human in names],
-            }
-            return content
-        used = board.patterns[board.patterns >= 0]
-        counts = Counter(used.tolist()).most_common(MOST_PATTERNS)
-        content["differences"] = [{"name": board.pattern_names[code], "rows": count} for code, count in counts]
-        content["same"] = len(values) - sum(int(board.patterns[row] >= 0) for row in values)
-        return content
+            counts = [[len(board.cells.get((human, llm), ())) for llm in across] for human in names]
+            return {**content, "matrix": {"names": names, "counts": counts}}
+        used = board.patterns[(board.patterns >= 0) & ~np.isnan(board.credits)]
+        common = Counter(used.tolist()).most_common(MOST_PATTERNS)
+        content["differences"] = [{"name": board.pattern_names[code], "rows": count} for code, count in common]
+        return {**content, "same": labelled - len(used)}
 
-    def _make(self, last: int, table: LabelsTable) -> None:
-        rows = self.board.rows
+    def _make(self) -> None:
+        rows, board = self.board.rows, self.board
+        with board.lock:
+            last, table, given = board.last, labels_table(board), given_labels(board)
         try:
             made = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema)
-            found = {"state": "done", **_scores(made)}
+            found = {"state": "done", **_scores(made), "agreement": asdict(annotator_agreement(given))}
         except SynthLabelsError as error:
             found = {"state": "failed", "error": str(error)}
-        with self.board.lock:
-            self._made, self._making = (last, found), None
+        except Exception:
+            logging.getLogger(__name__).exception("the report of a review failed")
+            found = {"state": "failed", "error": "The server has a fault; its log says which."}
+        with board.lock:
+            self._made, self._busy = (last, found), False
 
 
 def _scores(report: ValidationReport) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.errors import DataError, StoreError
 from hf_synthlabels.publishing.review import Board, DecisionStore, Desk
-from hf_synthlabels.publishing.review.progress import agreement_so_far, annotator_agreement, progress
+from hf_synthlabels.publishing.review.progress import agreement_so_far, annotator_agreement, given_labels, progress
 from tests.publishing.review.reviewing import HUMAN, SCHEMAS, board, label, opened, table
 
 
@@ -151,13 +151,13 @@ def test_numbers_have_a_mean_error(tmp_path: Path) -> None:
 
 def test_annotators_are_compared(tmp_path: Path) -> None:
     desk = Desk(board(tmp_path))
-    assert math.isnan(annotator_agreement(desk.board).alpha)
+    assert math.isnan(annotator_agreement(given_labels(desk.board)).alpha)
     answers = {"ann": "bbaabd", "bob": "bbaada"}
     spelt = {"b": "billing", "a": "account", "d": "delivery"}
     for name, letters in answers.items():
         for row, letter in enumerate(letters):
             label(desk, name, row, spelt[letter])
-    found = annotator_agreement(desk.board)
+    found = annotator_agreement(given_labels(desk.board))
     (pair,) = found.pairs
     # Same in 4 of 6. Chance: b 3/6 x 2/6 + a 2/6 x 3/6 + d 1/6 x 1/6 = 13/36; (4/6 - 13/36) / (1 - 13/36) = 11/23.
     assert pair.n == 6

@@ -26,7 +26,6 @@ export class ReadPage {
   }
 
   async enter() {
-    this.agreement();
     clearTimeout(this.timer);
     const report = await call("report");
     this.draw(report);
@@ -43,6 +42,7 @@ export class ReadPage {
     if (report.matrix) this.drawMatrix(report);
     else this.drawDifferences(report);
     this.drawScores(report);
+    this.drawPeople(report.agreement);
   }
 
   drawMatrix({ matrix, labelled }) {
@@ -114,9 +114,9 @@ export class ReadPage {
     );
   }
 
-  async agreement() {
-    const found = await call("agreement");
-    this.people.hidden = false;
+  drawPeople(found) {
+    this.people.hidden = !found;
+    if (!found) return;
     if (!found.n) {
       this.people.replaceChildren(h("h2", {}, "Agreement of people"), h("p", { class: "faint" }, "No row has labels of two people yet. Let somebody else label under their own name."));
       return;
