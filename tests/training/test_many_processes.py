@@ -16,6 +16,8 @@ import yaml
 from datasets import Dataset
 from safetensors.numpy import load_file
 
+from tests.training.dry import without_dropout
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 CONFIGS = sorted((ROOT / "configs" / "accelerate").glob("*.yaml"))
@@ -89,17 +91,22 @@ def test_a_dead_process_ends_the_run_with_its_own_error(tmp_path: Path, how: str
 
 @pytest.mark.slow
 def test_sharded_weights_train_and_are_saved_whole(toy: Callable[..., Dataset], encoder: str, tmp_path: Path) -> None:
-    rows = str(tmp_path / "rows.jsonl")
+    rows, dry = str(tmp_path / "rows.jsonl"), without_dropout(encoder, tmp_path / "dry")
     toy(80).to_json(rows)
     for name, launcher in (("one", ()), ("two", (*TORCHRUN, "--nproc-per-node", "2"))):
         (tmp_path / name).mkdir()
-        done = run(tmp_path, *launcher, str(HERE / "fsdp_proof.py"), encoder, rows, str(tmp_path / name))
+        done = run(tmp_path, *launcher, str(HERE / "fsdp_proof.py"), dry, rows, str(tmp_path / name))
         assert done.returncode == 0, done.stderr[-3000:]
     one, two = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("one", "two"))
     assert (one["kinds"], two["kinds"]) == (["Parameter"], ["DTensor"])
-    assert two["loss"] == pytest.approx(one["loss"], abs=0.02)
+    assert one["sharded"] == 1
+    assert two["sharded"] == pytest.approx(0.5, abs=0.1)
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
     whole, gathered = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    assert {name: value.shape for name, value in whole.items()} == {
-        name: value.shape for name, value in gathered.items()
-    }
-    assert all(np.isfinite(value).all() for value in gathered.values())
+    before = load_file(Path(dry) / "model.safetensors")
+    assert whole.keys() == gathered.keys()
+    for name, value in whole.items():
+        np.testing.assert_allclose(gathered[name], value, atol=2e-5, err_msg=name)
+    query = "encoder.layer.0.attention.self.query.weight"
+    # They have learnt far more than they are apart.
+    assert np.abs(whole[f"bert.{query}"] - before[query]).max() > 1e-3
