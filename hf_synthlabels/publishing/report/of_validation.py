@@ -102,16 +102,14 @@ def _agreement(report: ValidationReport) -> Section:
     panels: dict[str, tuple[tuple[str, Interval], ...]] = {}
     if shares:
         panels["scores"] = tuple((names[name], score) for name, score in shares.items())
-    rows: list[tuple[Value, ...]] = [
-        (names[name], score, score.n, score.method) for name, score in report.scores.items()
-    ]
+    rows: list[tuple[Value, ...]] = [(names[name], score, score.method) for name, score in report.scores.items()]
     exhibits: list[Exhibit] = []
     if panels:
         marks = (("gate", report.gate.gate.threshold),) if report.gate and report.gate.gate.metric in shares else ()
         exhibits.append(
             Intervals("scores", "Scores that are shares", panels, f"{100 * report.level:g} % intervals", marks)
         )
-    exhibits.append(Table("score_table", "All scores", ("score", "value", "n", "interval by"), tuple(rows)))
+    exhibits.append(Table("score_table", "All scores", ("score", "value", "interval by"), tuple(rows)))
     answer = f"{report.n_human:,} rows have a human label, {report.n_answered:,} of them a predicted one, too."
     return Section("agreement", "How far do the labels agree with human ones?", answer, tuple(exhibits), report.notes)
 

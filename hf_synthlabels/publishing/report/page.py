@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -36,7 +37,7 @@ from hf_synthlabels.publishing.report.words import (
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
 
-__all__ = ["render_page", "write_page"]
+__all__ = ["render_page", "write_page", "writing"]
 
 FOLDER = "report"
 BROAD = 9
@@ -101,17 +102,19 @@ def write_page(
 
     Raises:
         ConfigError: a name is no word, or stands twice; a table's row is not as wide as its head.
+        DataError: the folder can not be written.
         MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
     """
     page = Page(title, tuple(sections), _lines(summary), dict(facts or {}))
     beside = folder / FOLDER
-    beside.mkdir(parents=True, exist_ok=True)
     contents: dict[str, str | bytes] = {}
     exhibits = [exhibit for section in page.sections for exhibit in section.exhibits]
     for exhibit in exhibits:
         contents |= {f"{exhibit.name}.csv": csv_text(exhibit), f"{exhibit.name}.json": json_text(exhibit)}
     contents |= {"README.md": _listing(page), "page.json": page_to_json(page)}
-    _remove_earlier(beside, page)
+    with writing(folder):
+        beside.mkdir(parents=True, exist_ok=True)
+        _remove_earlier(beside, page)
     # The numbers first: they are not to be lost because a figure can not be drawn.
     written = [_write(beside / name, content) for name, content in contents.items()]
     words = render_markdown(page.sections, title=title, summary=page.summary, facts=page.facts, figures=FOLDER)
@@ -240,8 +243,24 @@ def _remove_earlier(folder: Path, page: Page) -> None:
             (folder / f"{name}{ending}").unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say which folder can not be written, and why, in one line.
+
+    Raises:
+        DataError: something in it can not be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"`output` {str(folder)!r} can not be written ({error.strerror}: {error.filename}). Give another folder."
+        ) from None
+
+
 def _write(path: Path, content: str | bytes) -> Path:
-    path.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+    with writing(path.parent):
+        path.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
     return path
 
 

@@ -13,7 +13,7 @@ from hf_synthlabels.publishing.report.of_comparison import annotators_page, grid
 from hf_synthlabels.publishing.report.of_judging import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.of_study import study_page
 from hf_synthlabels.publishing.report.of_validation import validation_page
-from hf_synthlabels.publishing.report.page import write_page
+from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport
@@ -81,14 +81,16 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         What was written, `report.html` first.
 
     Raises:
+        DataError: the folder can not be written.
         MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     kept: list[Path] = []
     if isinstance(report, StudyReport | ValidationReport):
         # The numbers first: they are not to be lost because a figure can not be drawn.
         kept = [folder / "report.json"]
-        kept[0].write_text(report.to_json(), encoding="utf-8")
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            kept[0].write_text(report.to_json(), encoding="utf-8")
     page = page_of(report)
     return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
 
