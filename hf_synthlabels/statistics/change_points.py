@@ -23,8 +23,10 @@ MOST_SIGNS = 12
 """Seeds whose 2^n signs are all tried; of more, 4,096 are drawn."""
 
 
-def change_points(x: Sequence[float] | Floats, y: Floats, shape: Shape) -> Floats:
-    """Where piecewise lines bend, by least squares (Hinkley 1971), shape (curves,).
+def change_points(
+    x: Sequence[float] | Floats, y: Floats, shape: Shape, weights: Sequence[float] | Floats | None = None
+) -> Floats:
+    """Where piecewise lines bend, by weighted least squares (Hinkley 1971), shape (curves,).
 
     `rise, then flat` fits y = p + q min(x, t) and `flat, then rise` y = p + q max(x, t), with q >= 0 and t among 60
     places from the first x to the last but none at which the rise has no length. A curve that does not rise has
@@ -34,6 +36,7 @@ def change_points(x: Sequence[float] | Floats, y: Floats, shape: Shape) -> Float
         x: ascending, at least four different ones; for numbers of rows take log(1 + n).
         y: shape (curves, n) or (n,).
         shape: which way it bends.
+        weights: how much each place counts, such as the answers that it rests on, shape (n,); all the same by default.
 
     Raises:
         DataError: there are too few places, or the shapes do not fit.
@@ -44,16 +47,19 @@ def change_points(x: Sequence[float] | Floats, y: Floats, shape: Shape) -> Float
             f"`x` is {places.tolist()} and `y` has shape {curves.shape}: give a value for each of at least "
             f"{LEAST_SIZES} different places."
         )
+    counts = np.ones(places.size) if weights is None else np.asarray(weights, dtype=np.float64)
+    counts = counts / counts.sum()
     first, last = places[0], places[-1]
     rises_first = shape == "rise, then flat"
     grid = np.linspace(first, last, PLACES + 1)[1:] if rises_first else np.linspace(first, last, PLACES + 1)[:-1]
     found = np.full(len(curves), first if rises_first else last)
-    least = ((curves - curves.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    around = curves - (curves @ counts)[:, None]
+    least = around**2 @ counts
     for place in grid:
         bent = np.minimum(places, place) if rises_first else np.maximum(places, place)
-        centred = bent - bent.mean()
-        slope = np.maximum(0.0, curves @ centred / (centred @ centred))
-        errors = ((curves - curves.mean(axis=1, keepdims=True) - slope[:, None] * centred) ** 2).sum(axis=1)
+        centred = bent - bent @ counts
+        slope = np.maximum(0.0, around @ (counts * centred) / (counts @ centred**2))
+        errors = (around - slope[:, None] * centred) ** 2 @ counts
         better = errors < least - 1e-12
         found, least = np.where(better, place, found), np.where(better, errors, least)
     return found
@@ -77,12 +83,12 @@ class PhaseTest:
 
 
 def phase_test(
-    rows: Sequence[float], form: Floats, task: Floats, drawn_form: Floats, drawn_task: Floats, level: float
+    rows: Sequence[float], form: Floats, task: Floats, drawn_form: Floats, drawn_task: Floats, *, level: float, n: int
 ) -> PhaseTest:
     """Whether the share of well-formed answers stops to rise before the score of those answers begins to.
 
     Both bends are fitted to the curves over log(1 + rows), and again in every resample of seeds and test rows, both
-    curves from the same draws.
+    curves from the same draws. Scores count as much as the share of answers that they rest on.
 
     Args:
         rows: training rows, ascending, at least four different numbers.
@@ -91,16 +97,17 @@ def phase_test(
         drawn_form: shape (resamples, sizes).
         drawn_task: shape (resamples, sizes).
         level: confidence level.
+        n: test rows.
 
     Raises:
         DataError: as in `change_points`.
     """
     x = np.log1p(np.asarray(rows, dtype=np.float64))
     ends = [change_points(x, curves, "rise, then flat") for curves in (form, drawn_form)]
-    begins = [change_points(x, curves, "flat, then rise") for curves in (task, drawn_task)]
+    begins = [change_points(x, curves, "flat, then rise", form + 1e-6) for curves in (task, drawn_task)]
 
     def interval(values: Floats, point: float) -> Interval:
-        return percentile_interval(values, point, level, "bootstrap: rows and seeds", len(values))
+        return percentile_interval(values, point, level, "bootstrap: rows and seeds", n)
 
     return PhaseTest(
         interval(np.expm1(ends[1]), float(np.expm1(ends[0][0]))),

@@ -111,9 +111,17 @@ class LabelWorth:
 
 
 def label_worth(
-    sizes: Sequence[float], curve: Floats, draws: Floats, labels: int, score: float, drawn_score: Floats, level: float
+    sizes: Sequence[float],
+    curve: Floats,
+    draws: Floats,
+    labels: int,
+    score: float,
+    drawn_score: Floats,
+    *,
+    level: float,
+    n: int,
 ) -> LabelWorth:
-    """The number of a source's labels that reach the score of n labels of another, with its interval.
+    """The number of a source's labels that reach the score of some labels of another, with its interval.
 
     It is read off the power law of the source within the sizes that were tried: beyond them the law is a guess, and
     what comes out is only "more than the largest" or "fewer than the smallest".
@@ -122,10 +130,11 @@ def label_worth(
         sizes: of the source's curve, at least three.
         curve: its scores, shape (sizes,).
         draws: the same in every resample, shape (resamples, sizes).
-        labels: n of the other source.
+        labels: how many of the other source.
         score: what they reach.
         drawn_score: the same in every resample, shape (resamples,).
         level: confidence level.
+        n: test rows.
 
     Raises:
         DataError: as in `fit_power_law`.
@@ -138,9 +147,7 @@ def label_worth(
     low, high = (
         np.quantile(values, [(1 - level) / 2, (1 + level) / 2], method="nearest") if values.size else [math.nan] * 2
     )
-    interval = Interval(
-        point, min(float(low), point), max(float(high), point), level, "bootstrap: power law", values.size
-    )
+    interval = Interval(point, min(float(low), point), max(float(high), point), level, "bootstrap: power law", n)
     return LabelWorth(labels, interval, math.floor(smallest), math.ceil(largest))
 
 

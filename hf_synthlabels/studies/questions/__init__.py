@@ -1,13 +1,24 @@
 """The questions of a study: each looks at its runs and answers with a section of the report."""
 
 from hf_synthlabels.statistics.exhibits import Section
-from hf_synthlabels.studies.questions import consistency, curves, human_or_llm, pooled, prompts, shifts
+from hf_synthlabels.studies.questions import (
+    consistency,
+    costs,
+    curves,
+    human_or_llm,
+    metrics,
+    phases,
+    pooled,
+    prompts,
+    shifts,
+    synthetic_first,
+)
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
 from hf_synthlabels.studies.runs import StudyRuns
 
 __all__ = ["sections_of"]
 
-QUESTIONS = (human_or_llm, pooled, shifts, curves, consistency, prompts)
+QUESTIONS = (human_or_llm, pooled, shifts, curves, consistency, prompts, synthetic_first, phases, costs, metrics)
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from hf_synthlabels.statistics import LabelWorth, PowerLaw, ScoreDraws, fit_power_law, label_worth
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
-from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, Arm, TaskAnalysis, analysed
+from hf_synthlabels.studies.questions.analysis import HUMAN, RANDOM, Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.scores import NAMES, found_of
+from hf_synthlabels.studies.questions.synthetic_first import switch_of
 from hf_synthlabels.studies.questions.words import counted, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -59,7 +60,7 @@ def lines_of(task: TaskAnalysis) -> list[Line]:
     """The curves with at least three sizes, by student and source."""
     grouped: dict[tuple[str, str], list[Arm]] = {}
     for arm in task.plain():
-        if task.labelled(arm) > 0 and arm.size != 0:
+        if task.labelled(arm) > 0 and arm.size != 0 and arm.source != RANDOM and not switch_of(arm.source):
             grouped.setdefault((arm.student, arm.labels), []).append(arm)
     lines = []
     for arms in grouped.values():
@@ -85,8 +86,16 @@ def worths_of(task: TaskAnalysis) -> list[tuple[Arm, LabelWorth]]:
             against = task.score(arm, seeds=shared)
             draws = np.column_stack([each.values for each in curve])
             points = np.array([each.estimate for each in curve])
-            level = task.drawing.level
-            worth = label_worth(line.sizes, points, draws, task.labelled(arm), against.estimate, against.values, level)
+            worth = label_worth(
+                line.sizes,
+                points,
+                draws,
+                task.labelled(arm),
+                against.estimate,
+                against.values,
+                level=task.drawing.level,
+                n=against.n,
+            )
             found.append((arm, worth))
     return found
 
