@@ -13,7 +13,7 @@ from hf_synthlabels.publishing.report import draw, figure_table
 from hf_synthlabels.publishing.report.drawing import Drawing
 from hf_synthlabels.publishing.report.figures import SWITCH
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
-from hf_synthlabels.publishing.report.words import decimals, fold, number, value_words
+from hf_synthlabels.publishing.report.words import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
 from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
 
@@ -179,6 +179,12 @@ def test_values_of_a_cell_tell_unknown_from_undefined() -> None:
     assert value_words(near(0.5), 3) == "0.500 [0.460, 0.540], n = 377"
     assert value_words(True, 3) == "yes"
     assert value_words(np.int64(12345), 3) == "12,345"  # type: ignore[arg-type]
+
+
+def test_column_of_numbers_is_told_from_one_of_words() -> None:
+    assert are_numbers([0.5, None, "–", "< 0.001", "5e-05", "−1,234.5", "96 %", near(0.5)])
+    assert not are_numbers(["0.5", "1 of 2"])
+    assert not are_numbers(["macro F1"])
 
 
 def test_names_are_folded_by_what_they_take() -> None:

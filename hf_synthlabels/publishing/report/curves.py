@@ -131,7 +131,8 @@ def _frame(place: Any, figure: Curves, spread: Spread, *, named: bool) -> None:
     place.grid(axis="x", color=LIGHT["line"], linewidth=0.6)
     kept = spread.apart()
     if spread.scale == "log" or (len(spread.ticks) <= MOST_TICKS and len(kept) == len(spread.ticks)):
-        place.set_xticks(kept, [number(int(x) if float(x).is_integer() else x, 2) for x in kept], fontsize=8)
+        whole = all(float(x).is_integer() for x in kept)
+        place.set_xticks(kept, [number(int(x) if whole else x, 2) for x in kept], fontsize=8)
         place.minorticks_off()
     low, high = spread.y
     rows = len(figure.marks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 import unicodedata
 from collections import Counter
@@ -36,6 +37,7 @@ NOT_ASKED = "–"
 """In a column of numbers: there is nothing that could be measured here."""
 UNDEFINED = "undefined"
 MINUS = "−"
+NUMBER = re.compile(r"[<>≤≥]?\s?[-−+]?\d[\d,]*(\.\d+)?(e[-+]?\d+)?(\s?%)?")
 
 
 class NamedRows(NamedTuple, Generic[T]):
@@ -120,8 +122,8 @@ def value_words(value: Value, places: int) -> str:
 
 
 def are_numbers(values: Iterable[Value]) -> bool:
-    """Whether a column holds numbers, but for what is unknown or has nothing to be measured."""
-    return all(not isinstance(value, str) or value == NOT_ASKED for value in values)
+    """Whether a column holds numbers, also such as `< 0.001`, but for what is unknown or was not measured."""
+    return all(not isinstance(value, str) or value == NOT_ASKED or NUMBER.fullmatch(value) for value in values)
 
 
 def level_words(values: Iterable[Value]) -> str:
