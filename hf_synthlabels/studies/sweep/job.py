@@ -88,6 +88,8 @@ class Outcome:
     base_score: float | None = None
     """Mean token F1 on the held-out rows of the base mix."""
     failed: str | None = None
+    wall_s: float = 0.0
+    """Of the whole cell, loading included, as it was; what it saved by an earlier cell's work is not in it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -35,10 +35,12 @@ def run_job(job: Job, tables: Tables) -> Outcome:
         "tfidf": learn_by_regression,
         "vectors": learn_by_regression,
     }
+    began = time.perf_counter()
     try:
-        return ways[job.learner](_mixed(job), tables)
+        outcome = ways[job.learner](_mixed(job), tables)
     except SynthLabelsError as error:
-        return Outcome(job.key, job.cell, failed=str(error))
+        outcome = Outcome(job.key, job.cell, failed=str(error))
+    return replace(outcome, wall_s=time.perf_counter() - began)
 
 
 def labelled_table(texts: Dataset, schema: LabelSchema, columns: Mapping[str, Sequence[Any]]) -> Dataset:

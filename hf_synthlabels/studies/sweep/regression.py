@@ -50,7 +50,10 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     n_names = len(job.schema.names)
     target = _indicators(labels, n_names) if several else np.array(labels, dtype=np.int64)
     if len(np.unique(target, axis=0)) < 2:
-        raise DataError(f"`size` gives {len(labels)} rows of one label only. Give a larger size.")
+        raise DataError(
+            f"`sources` {job.cell.source!r} gives {len(labels)} rows of one label only. Give a larger size, or leave "
+            "the cell out."
+        )
     maker: FeatureMaker = WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
     strength = _chosen(maker, texts, target, job.cell.seed)
     transform = maker.fitted(texts)

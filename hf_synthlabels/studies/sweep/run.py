@@ -218,11 +218,12 @@ def _forgetting(one: Outcome, bases: Mapping[tuple[str, int], float | None]) -> 
 def _facts(study: SweepStudy, tasks: Sequence[StudyTask], work: _Work, seconds: float) -> dict[str, Any]:
     cells = [cell for task in tasks for cell in task.cells]
     failed = [one for cell in cells if (one := work.outcomes.get(cell)) is not None and one.failed is not None]
-    trained = {one.key: one.train_s + one.predict_s for one in work.outcomes.values() if one.key}
+    trained = {one.key: one.wall_s for one in work.outcomes.values() if one.key}
     return {
         **study_environment(seconds),
         "cell_minutes": round(sum(trained.values()) / 60, 2),
         "cells": len(cells),
+        "cells_before": work.before,
         "missing": sum(cell not in work.outcomes for cell in cells),
         "failed": [{**asdict(one.cell), "why": one.failed} for one in failed],
         "tasks": {

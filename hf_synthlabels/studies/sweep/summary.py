@@ -15,7 +15,7 @@ from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
 __all__ = ["arms_section", "run_score", "summary_table"]
 
-HEADS = ("task", "source", "rows", "student", "learns", "score", "mean of seeds", "lowest", "highest", "seeds")
+HEADS = ("task", "source", "rows", "student", "learns", "mean of seeds", "lowest", "highest", "seeds")
 
 SCORES = {
     "text-classification": "macro F1",
@@ -31,18 +31,25 @@ SCORES = {
 def summary_table(runs: StudyRuns) -> str:
     """Every arm with its mean score over seeds, the lowest and the highest; intervals are the report's matter."""
     shown = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in _arms(runs)]
-    tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
-    return "\n".join([align([list(HEADS), *shown], right=(2, 6, 7, 8, 9)), f"test rows: {tested}", *_left_out(runs)])
+    return "\n".join([align([list(HEADS), *shown], right=(2, 5, 6, 7, 8)), _scored(runs), *_left_out(runs)])
 
 
 def arms_section(runs: StudyRuns) -> Section:
     """Every arm of a study in one table, and the cells that it lacks."""
-    tested = ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks)
     rows = tuple(tuple(row) for row in _arms(runs))
-    table = Table("arms", "Every arm", HEADS, rows, note=f"Means over seeds. Test rows: {tested}.")
+    table = Table("arms", "Every arm", HEADS, rows, note=_scored(runs))
     count = sum(len(task.cells) for task in runs.tasks)
     answer = f"{count:,} students were tested, which are {len(rows):,} arms of one or more seeds."
     return Section("arms", "What was trained?", answer, (table,), tuple(_left_out(runs)))
+
+
+def _scored(runs: StudyRuns) -> str:
+    """By which score, and on how many rows."""
+    parts = [f"{SCORES[task.kind]} of {task.name} on {len(task.truth):,} rows" for task in runs.tasks]
+    if len({task.kind for task in runs.tasks}) == 1 and runs.tasks:
+        shared = f"{SCORES[runs.tasks[0].kind]} on test rows: "
+        return shared + ", ".join(f"{task.name} {len(task.truth):,}" for task in runs.tasks) + "."
+    return f"Tested by {', '.join(parts)}."
 
 
 def _arms(runs: StudyRuns) -> list[list[str | int | float]]:
@@ -57,7 +64,7 @@ def _arms(runs: StudyRuns) -> list[list[str | int | float]]:
             size = "all" if cell.size is None else f"{cell.size:,}"
             learns = cell.strategy if not cell.n_human else f"{cell.strategy}, {cell.n_human} human"
             values = [float(np.mean(scores)), min(scores), max(scores), len(scores)]
-            rows.append([task.name, source, size, cell.student, learns, SCORES[task.kind], *values])
+            rows.append([task.name, source, size, cell.student, learns, *values])
     return rows
 
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from hf_synthlabels.errors import DataError, StudyError
-from hf_synthlabels.studies import StudyRuns, plan_sweep, read_runs, run_sweep, summary_table, write_runs
+from hf_synthlabels.studies import StudyRuns, SweepStudy, plan_sweep, read_runs, run_sweep, summary_table, write_runs
 from tests.studies.sweep.conftest import RECIPE, Make, toy_rows
 
 
@@ -132,7 +132,7 @@ def on_disk(folder: Path, small: dict[str, Any], **changes: Any) -> Path:
     content = {
         "name": "toys",
         "tasks": {"toy": {"recipe": "toy.yaml", "test": 30}},
-        "students": {"small": {**small, "num_train_epochs": 8}},
+        "students": {"small": {**small, "num_train_epochs": 4}},
         "seeds": [0, 1, 2, 3],
         **changes,
     }
@@ -141,10 +141,10 @@ def on_disk(folder: Path, small: dict[str, Any], **changes: Any) -> Path:
 
 
 def started(file: Path, out: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "hf_synthlabels.cli", "study", str(file), "-o", str(out)]
     program = "import sys; from hf_synthlabels.cli import main; sys.argv[0] = 'hf-synthlabels'; main()"
     command = [sys.executable, "-c", program, "study", str(file), "-o", str(out)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen(command, stdout=nowhere, stderr=nowhere, text=True, start_new_session=True)
 
 
 @pytest.mark.slow
@@ -162,14 +162,12 @@ def test_killed_at_any_moment_a_study_redoes_the_cells_in_flight_alone(
     os.killpg(program.pid, signal.SIGKILL)
     program.wait()
     before = {path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[!.]*.json")}
-    printed, errors = started(file, out).communicate(timeout=120)
-    assert f"{len(before)} of 8 cells were there before" in printed, errors
+    told: list[str] = []
+    runs = run_sweep(SweepStudy.from_yaml(file), out, progress=told.append)
+    assert told[0] == f"{len(before)} of 8 cells were there before"
     after = {path.name: path.stat().st_mtime_ns for path in (out / "cells").glob("[!.]*.json")}
     assert len(after) == 8
     # Not one that was there has been written again.
     assert {name: after[name] for name in before} == before
-    runs = read_runs(out / "runs.json")
-    whole = on_disk(tmp_path / "whole", small)
-    started(whole, tmp_path / "at_once").communicate(timeout=120)
-    at_once = read_runs(tmp_path / "at_once" / "runs.json")
+    at_once = run_sweep(SweepStudy.from_yaml(on_disk(tmp_path / "whole", small)), tmp_path / "at_once")
     assert [one.answers for one in runs.tasks[0].cells] == [one.answers for one in at_once.tasks[0].cells]
