@@ -44,8 +44,8 @@ reliability: $(STAMP)
 # The code blocks are run, the links followed, and the site is built into build/site.
 docs: $(STAMP)
 	$(BIN)/python -m pytest tests/test_documents.py tests/test_site.py
-	$(BIN)/mkdocs build --strict --quiet
-	@echo "written: build/site/index.html"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "written: build/site/index.html; with the search: $(BIN)/mkdocs serve"
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -140,6 +140,17 @@ def test_reference_has_a_page_for_every_room() -> None:
     assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"configs"} <= {*ROOMS, "metrics"}
 
 
+@pytest.mark.parametrize("room", ROOMS)
+def test_names_that_are_modules_too_have_a_line_of_their_own(room: str) -> None:
+    """The reference takes such a name for the module, and would leave the function out."""
+    modules = {path.stem for path in (PACKAGE / room).glob("*.py")}
+    source = (PACKAGE / room / "__init__.py").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / f"{room}.md").read_text(encoding="utf-8")
+    public = set(re.findall(r'^    "(\w+)",$', source, re.M))
+    for name in sorted(public & modules):
+        assert f"::: hf_synthlabels.{room}.{name}.{name}\n" in page, name
+
+
 INNER_BENCHMARKS = ("training_arms",)
 """Programs that another benchmark starts."""
 
