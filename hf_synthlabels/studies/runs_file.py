@@ -11,7 +11,7 @@ from typing import Any
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
-__all__ = ["read_runs", "write_runs"]
+__all__ = ["read_runs", "runs_of", "write_runs"]
 
 
 def write_runs(runs: StudyRuns, path: str | Path) -> None:
@@ -30,16 +30,20 @@ def read_runs(path: str | Path) -> StudyRuns:
         StudyError: the file can not be read, or is something else.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        tasks = tuple(_task(task) for task in content["tasks"])
-        return StudyRuns(
-            **{**content, "tasks": tasks, "seeds": tuple(content["seeds"]), "references": tuple(content["references"])}
-        )
+        return runs_of(json.loads(Path(path).read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(
             f"`runs` {str(path)!r} are not the runs.json of a study ({type(error).__name__}: {error}). Run the study "
             "again."
         ) from None
+
+
+def runs_of(content: Mapping[str, Any]) -> StudyRuns:
+    """The runs that the object of a `runs.json` holds; KeyError, TypeError or ValueError if it holds something else."""
+    tasks = tuple(_task(task) for task in content["tasks"])
+    return StudyRuns(
+        **{**content, "tasks": tasks, "seeds": tuple(content["seeds"]), "references": tuple(content["references"])}
+    )
 
 
 def _task(content: Mapping[str, Any]) -> TaskRuns:

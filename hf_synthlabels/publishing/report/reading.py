@@ -11,17 +11,29 @@ from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.publishing.report.of_comparison import annotators_page, grid_page, strategies_page
 from hf_synthlabels.publishing.report.of_judging import audit_from_dict, audit_page, judge_page
+from hf_synthlabels.publishing.report.of_runs import runs_page
 from hf_synthlabels.publishing.report.of_study import study_page
 from hf_synthlabels.publishing.report.of_validation import validation_page
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
-from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport
+from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport, StudyRuns
+from hf_synthlabels.studies.runs_file import runs_of
 from hf_synthlabels.training.grid.report import GridReport
 
 __all__ = ["Report", "page_of", "read_report", "write_report"]
 
-Report = StudyReport | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary | Page
+Report = (
+    StudyReport
+    | StudyRuns
+    | ValidationReport
+    | AnnotatorReport
+    | StrategyReport
+    | GridReport
+    | Audit
+    | JudgeSummary
+    | Page
+)
 """What can be shown as a page."""
 
 
@@ -32,6 +44,8 @@ def page_of(report: Report) -> Page:
             return report
         case StudyReport():
             return study_page(report)
+        case StudyRuns():
+            return runs_page(report)
         case ValidationReport():
             return validation_page(report)
         case AnnotatorReport():
@@ -97,6 +111,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
 
 KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
+    frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
     frozenset({"train_agreement", "arms"}): lambda text, _: StudyReport.from_json(text),
     frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
     frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
