@@ -160,7 +160,7 @@ class LabelAgreement(evaluate.Metric):
     def _agreement(self, human: list[Any], llm: list[Any]) -> Mapping[str, statistics.Interval]:
         drawing, kind = self.drawing, self.kind
         if kind == "text-scale":
-            ends = {"low": self.low, "high": self.high, "step": self.step}
+            ends: dict[str, Any] = {"low": self.low, "high": self.high, "step": self.step}
             return statistics.scale_agreement(human, llm, **ends, drawing=drawing).scores
         if kind in TEXTS:
             return statistics.text_agreement(human, llm, drawing).scores
