@@ -12,7 +12,7 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.report_cli import tell_written
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, StudyRuns, SweepStudy
+    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
 
 __all__ = ["study"]
 
@@ -111,9 +111,8 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
 
 
 def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
-    from hf_synthlabels.publishing import write_page
-    from hf_synthlabels.studies import arms_section, recommend, run_sweep, sections_of, summary_table
-    from hf_synthlabels.studies.questions.analysis import analysed
+    from hf_synthlabels.publishing import page_of, write_report
+    from hf_synthlabels.studies import run_sweep, summary_table
 
     if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
@@ -122,22 +121,10 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
     else:
         runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
     print(summary_table(runs))
-    asked_of = analysed(runs)
-    advice = recommend(asked_of).text
-    print(f"\n{advice}\n")
     print(f"written: {output / 'runs.json'}")
-    sections = [*sections_of(asked_of), arms_section(runs)]
-    for file in write_page(sections, output, title=runs.name, summary=advice, facts=_facts(runs))[:2]:
-        print(f"written: {file}")
-
-
-def _facts(runs: StudyRuns) -> dict[str, str]:
-    """How a study was made, in a few lines."""
-    facts = dict(runs.facts or {})
-    named = ("machine", "processors", "python", "finished_at")
-    shown: dict[str, str] = {name: str(facts[name]) for name in named if name in facts}
-    shown["minutes"] = f"{facts['cell_minutes']:g} of training and answering, over all runs"
-    return shown | {name: str(version) for name, version in facts["versions"].items()}
+    page = page_of(runs)
+    print(f"\n{' '.join(page.summary)}\n")
+    tell_written(write_report(page, output), output)
 
 
 def _print_plan(asked: SweepStudy, output: Path | None) -> None:
