@@ -13,7 +13,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.nn.parallel import DistributedDataParallel
 
 __all__ = ["LateExchange", "exchange_gradients", "late", "unsynced"]
@@ -95,8 +94,12 @@ def late(model: nn.Module, *, active: bool) -> Iterator[None]:
         yield
 
 
-def exchange_gradients(model: DistributedDataParallel) -> None:
-    """Give every process the mean gradient of all, as `DistributedDataParallel` does it during the backward pass."""
+def exchange_gradients(model: Any) -> None:
+    """Give every process the mean gradient of all, as `DistributedDataParallel` does it during the backward pass.
+
+    Args:
+        model: wrapped by it.
+    """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     used = torch.tensor([weight.grad is not None for weight in weights], dtype=torch.uint8, device=weights[0].device)
     dist.all_reduce(used, dist.ReduceOp.MAX, group=model.process_group)
@@ -106,10 +109,10 @@ def exchange_gradients(model: DistributedDataParallel) -> None:
             weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
             gradients.append(weight.grad)
     for bucket in _buckets(gradients):
-        flat = _flatten_dense_tensors(bucket).div_(dist.get_world_size(model.process_group))
+        flat = torch.cat([gradient.flatten() for gradient in bucket]).div_(dist.get_world_size(model.process_group))
         dist.all_reduce(flat, group=model.process_group)
-        for gradient, mean in zip(bucket, _unflatten_dense_tensors(flat, bucket), strict=True):
-            gradient.copy_(mean)
+        for gradient, mean in zip(bucket, torch.split(flat, [one.numel() for one in bucket]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
 
 def _buckets(gradients: Iterable[Tensor]) -> Iterator[list[Tensor]]:

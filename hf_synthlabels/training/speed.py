@@ -113,7 +113,7 @@ def _static(trainer: Any, lengths: Sequence[int]) -> Collate:
             "`pad_lengths` needs a tokenizer that pads on the right, and this one pads on the left. Leave "
             "`pad_lengths` and `torch_compile` out."
         )
-    per_token = isinstance(trainer.objective, TokenTags | Completion)
+    per_token = isinstance(trainer.learns, TokenTags | Completion)
     return StaticLengths(trainer.data_collator, tuple(lengths), tokenizer.pad_token_id, per_token)
 
 

@@ -26,6 +26,7 @@ from hf_synthlabels.training.micro_batches import ROW, MicroBatches, numbered, p
 from hf_synthlabels.training.objective import Classification, Objective, row_terms
 from hf_synthlabels.training.once import computed_once
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
+from hf_synthlabels.training.search_objective import best_of_trial, searched_by
 from hf_synthlabels.training.speed import prepare_run
 from hf_synthlabels.training.token_budget import TokenBudgetSampler, budget_loader
 
@@ -52,11 +53,14 @@ class StudentTrainer(Trainer):
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
     preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None
     label_names: list[str]
+    objective: Any
     train_dataset: Any
     _signature_columns: list[str] | None
 
     def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
-        self.objective: Objective = objective or Classification()
+        # `objective` is what Trainer calls the number that a search of hyperparameters looks for.
+        self.learns: Objective = objective or Classification()
+        self._search_direction: Any = None
         self._terms: Tensor | None = None
         self._attached = False
         self._loss_only = False
@@ -126,6 +130,24 @@ class StudentTrainer(Trainer):
             "`StudentPublisher` of hf_synthlabels.publishing."
         )
 
+    def hyperparameter_search(self, hp_space: Any = None, **options: Any) -> Any:
+        """Trainer's search for the best evaluation of a trial, not its last one.
+
+        Without `compute_objective` it is by `metric_for_best_model`, or by the loss; see `searched_by`.
+        """
+        found = searched_by(self.args, options)
+        self._search_direction = found.get("direction") or "minimize"
+        try:
+            return super().hyperparameter_search(hp_space, **found)
+        finally:
+            self._search_direction = None
+
+    def _report_to_hp_search(self, trial: Any, step: int, metrics: dict[str, float]) -> None:
+        before = getattr(self, "objective", None)
+        super()._report_to_hp_search(trial, step, metrics)
+        if self._search_direction is not None and trial is not None:
+            self.objective = best_of_trial(before, self.objective, self._search_direction)
+
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Trainer's saving, which publishes nothing."""
         # Trainer pushes what is not saved by itself.
@@ -171,13 +193,13 @@ class StudentTrainer(Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or ()), *self.objective.columns, ROW]
+            self._signature_columns = [*(self._signature_columns or ()), *self.learns.columns, ROW]
 
     def _get_num_items_in_batch(self, batch_samples: list[Mapping[str, Tensor]], device: torch.device) -> Tensor | None:
         """What counts in an update: in all its accumulation steps, and in all processes."""
         if not batch_samples or not set(self.label_names) & set(batch_samples[0]):
             return None
-        total = torch.stack([self.objective.items(batch) for batch in batch_samples]).sum()
+        total = torch.stack([self.learns.items(batch) for batch in batch_samples]).sum()
         total = total.to(device)
         if self.args.average_tokens_across_devices and self.args.world_size > 1:
             total = self.accelerator.gather(total).sum()
@@ -191,12 +213,12 @@ class StudentTrainer(Trainer):
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """The objective's loss of these rows, over all that counts in the update."""
-        outputs = model(**{name: value for name, value in inputs.items() if name not in self.objective.columns})
+        outputs = model(**{name: value for name, value in inputs.items() if name not in self.learns.columns})
         smoothing = self.args.label_smoothing_factor
-        loss = self.objective.loss(outputs, inputs, label_smoothing=smoothing)
+        loss = self.learns.loss(outputs, inputs, label_smoothing=smoothing)
         if return_outputs:
-            self._terms = row_terms(self.objective, outputs, inputs, label_smoothing=smoothing).detach()
-        total = self.objective.items(inputs) if num_items_in_batch is None else num_items_in_batch.to(loss)
+            self._terms = row_terms(self.learns, outputs, inputs, label_smoothing=smoothing).detach()
+        total = self.learns.items(inputs) if num_items_in_batch is None else num_items_in_batch.to(loss)
         # An update in which nothing counts has the loss 0, not 0/0.
         loss = loss / total.clamp(min=torch.finfo(loss.dtype).tiny)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:

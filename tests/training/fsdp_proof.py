@@ -57,7 +57,7 @@ def main() -> None:
         use_cpu=True,
         # Plain gradient descent over all 80 rows in two halves: a gradient that is wrongly shared out shows.
         optim="sgd",
-        learning_rate=0.3,
+        learning_rate=1.0,
         num_train_epochs=6,
         per_device_train_batch_size=40 // world,
         gradient_accumulation_steps=2,

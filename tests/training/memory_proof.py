@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from safetensors.torch import load_file
 from transformers.models.bert.modeling_bert import BertLayer
 
 from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student, trainer
@@ -46,13 +47,14 @@ def little_room(where: str) -> None:
 
 
 def watch() -> None:
-    exchange = trainer.exchange_gradients
+    module: Any = trainer
+    exchange = module.exchange_gradients
 
     def seen(model: Any) -> None:
         exchange(model)
         exchanged.append(1)
 
-    trainer.exchange_gradients = seen
+    module.exchange_gradients = seen
 
 
 def run(encoder: str, rows: str, folder: str) -> StudentTrainer:
@@ -63,7 +65,7 @@ def run(encoder: str, rows: str, folder: str) -> StudentTrainer:
         use_cpu=True,
         # Plain gradient descent shows a gradient that is counted twice or not at all.
         optim="sgd",
-        learning_rate=0.1,
+        learning_rate=0.5,
         per_device_train_batch_size=8,
         gradient_accumulation_steps=2,
         num_train_epochs=4,
@@ -83,12 +85,13 @@ def main(encoder: str, rows: str, where: str, folder: str) -> None:
     if rank == 1:
         little_room(where)
     student = run(encoder, rows, folder)
+    start = f"{encoder}/model.safetensors"
     found = student.model.state_dict()
     report = {
         "pieces": student._batches.pieces,
         "said": [text for text in said if "memory" in text],
         "apart": max(float((found[name] - value).abs().max()) for name, value in whole.items()),
-        "moved": max(float(value.abs().max()) for value in found.values()),
+        "moved": max(float((found[f"bert.{name}"] - value).abs().max()) for name, value in load_file(start).items()),
         "updates": student.state.global_step,
         "exchanged": [before, len(exchanged) - before],
     }

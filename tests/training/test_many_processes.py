@@ -107,6 +107,5 @@ def test_sharded_weights_train_and_are_saved_whole(toy: Callable[..., Dataset], 
     assert whole.keys() == gathered.keys()
     for name, value in whole.items():
         np.testing.assert_allclose(gathered[name], value, atol=2e-5, err_msg=name)
-    query = "encoder.layer.0.attention.self.query.weight"
     # They have learnt far more than they are apart.
-    assert np.abs(whole[f"bert.{query}"] - before[query]).max() > 1e-3
+    assert max(np.abs(whole[f"bert.{name}"] - value).max() for name, value in before.items()) > 2e-3

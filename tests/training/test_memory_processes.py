@@ -37,7 +37,8 @@ def test_one_process_halves_and_all_learn_the_same(
         "4 rows are taken at a time and 2 times as often, which gives the same updates"
     ]
     for report in (roomy, tight):
-        assert report["apart"] < 1e-5 < report["moved"]
+        assert report["apart"] < 1e-5
+        assert report["moved"] > 1e-3
         # 100 rows in updates of 2 x 2 x 8, 4 epochs. Most have nothing larger than before, and exchange as they go.
         assert report["updates"] == 16
         assert report["exchanged"][0] == report["exchanged"][1] < 10

@@ -1,7 +1,9 @@
 """What plain Trainer and plain heads do to labels unasked, each beside what happens here.
 
-The wrong scale of the loss is in test_trainer_processes.py and test_heads_processes.py, the order of predictions in
-test_trainer.py, packed decoders in test_packing.py. Where a test of plain Trainer fails, upstream has repaired it.
+Others stand where they belong: the wrong scale of the loss in test_trainer_processes.py and test_heads_processes.py,
+the order of predictions in test_trainer.py, packed decoders in test_packing.py, adapters that train no head in
+test_lora.py, searches by the last evaluation in test_search_objective.py, what cards tell in cards/test_cards.py.
+Where a test of what is plain fails, upstream has repaired it.
 """
 
 from __future__ import annotations
@@ -60,6 +62,29 @@ def test_float_labels_change_the_task_of_a_plain_model(tmp_path: Path) -> None:
     Trainer(model, plain(tmp_path), train_dataset=rows([[0.9, 0.1], [0.2, 0.8]])).train()
     # Soft labels of one class out of two have become two independent labels, also in the saved model.
     assert model.config.problem_type == "multi_label_classification"
+
+
+def test_plain_cards_tell_the_last_evaluation_and_drop_metrics(tmp_path: Path) -> None:
+    scores = iter([0.9, 0.2, 0.9])
+    model = AutoModelForSequenceClassification.from_config(BertConfig(**SHAPE))
+    # Without a name of the data set there is no part for metrics.
+    args = plain(tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1)
+    args.load_best_model_at_end, args.metric_for_best_model, args.greater_is_better = True, "accuracy", True
+    trainer = Trainer(
+        model,
+        args,
+        train_dataset=rows([0, 1]),
+        eval_dataset=rows([0, 1]),
+        compute_metrics=lambda _: {"accuracy": (score := next(scores)), "f1_macro": score},
+    )
+    trainer.train()
+    assert trainer.state.best_metric == 0.9
+    trainer.create_model_card(dataset="rows", dataset_tags="rows", dataset_args="rows", tasks="text-classification")
+    card = (tmp_path / "README.md").read_text()
+    assert "- Accuracy: 0.2" in card
+    head = card.split("---")[1]
+    assert "type: accuracy" in head
+    assert "f1_macro" not in head
 
 
 def test_soft_labels_do_not_change_the_task(config: Callable[..., StudentConfig], toy: Callable[..., Dataset]) -> None:
