@@ -56,6 +56,9 @@ def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> Non
         words=words,
     )
     files = {file.path: file for file in parcel.files}
-    assert b"human_probability" in bytes(files["README.md"].content)
+    card = bytes(files["README.md"].content).decode()
+    assert f"20 of {len(drawn)} rows were drawn for people to label, at random, all with the same chance" in card
+    assert "stored in `human_probability`" in card
+    assert "### `human_probability`" not in card
     # The card is of the label columns; the record of the sample lies beside it.
     assert any(b"human-sample" in file.content for file in parcel.files if isinstance(file.content, bytes))
