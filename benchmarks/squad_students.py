@@ -128,11 +128,12 @@ def run(train: list[dict[str, Any]], test: list[dict[str, Any]], arm: str, seed:
 def report(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
     """Markdown tables: each arm over its seeds, and the arms against the human one on the same rows."""
     passage = np.unique([row["context_id"] for row in rows], return_inverse=True)[1]
-    lines = ["| arm | seeds | learnt / left out | exact match | token F1 |", "|---|---|---|---|---|"]
+    head = ("arm", "seeds", "learnt / left out", "exact match", "token F1", "by seed")
+    lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|---|"]
     scores: dict[str, dict[int, np.ndarray]] = {arm: {} for arm in ARMS}
     teacher = np.array([credits(row, [row["said"]] if row["said"] else None) for row in rows])
     shown = [interval(teacher[:, number], passage) for number in (0, 1)]
-    lines.append(f"| gpt-3.5-turbo itself, as it answered | | | {shown[0]} | {shown[1]} |")
+    lines.append(f"| gpt-3.5-turbo itself, as it answered | | | {shown[0]} | {shown[1]} | |")
     for arm in ARMS:
         own = [one for one in runs if one["arm"] == arm]
         for one in own:
@@ -142,12 +143,16 @@ def report(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
             mean = np.mean(list(scores[arm].values()), axis=0)
             shown = [interval(mean[:, number], passage) for number in (0, 1)]
             seeds = ", ".join(map(str, sorted(scores[arm])))
-            lines.append(f"| {arm} | {seeds} | {own[0]['rows']} / {own[0]['left_out']} | {shown[0]} | {shown[1]} |")
-    lines += ["", "| against `human`, same rows and seeds | exact match | token F1 |", "|---|---|---|"]
+            by_seed = " ".join(f"{scores[arm][seed][:, 1].mean():.3f}" for seed in sorted(scores[arm]))
+            learnt = f"{own[0]['rows']} / {own[0]['left_out']}"
+            lines.append(f"| {arm} | {seeds} | {learnt} | {shown[0]} | {shown[1]} | {by_seed} |")
+    lines += ["", "| against `human`, same rows and seeds | exact match | token F1 | by seed |", "|---|---|---|---|"]
     for arm in ARMS[1:]:
-        if seeds_of_both := scores[arm].keys() & scores["human"].keys():
-            apart = np.mean([scores[arm][seed] - scores["human"][seed] for seed in seeds_of_both], axis=0)
-            lines.append(f"| {arm} | {interval(apart[:, 0], passage)} | {interval(apart[:, 1], passage)} |")
+        if both := sorted(scores[arm].keys() & scores["human"].keys()):
+            each = [scores[arm][seed] - scores["human"][seed] for seed in both]
+            apart = np.mean(each, axis=0)
+            by_seed = " ".join(f"{one[:, 1].mean():+.3f}" for one in each)
+            lines.append(f"| {arm} | {interval(apart[:, 0], passage)} | {interval(apart[:, 1], passage)} | {by_seed} |")
     cpu = [one["cpu_s"] for one in runs]
     wall = [one["wall_s"] for one in runs]
     lines += ["", f"Process CPU time of a run: median {np.median(cpu):.0f} s (wall {np.median(wall):.0f} s)."]
