@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.studies.questions.study_cells import cell, noisy
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import Tally
@@ -22,7 +23,17 @@ from hf_synthlabels.publishing.report import page_to_json
 from hf_synthlabels.statistics import Interval, compare_arms, validate
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
-from hf_synthlabels.studies import SCORES, AnnotatorReport, AnnotatorResult, Study, StudyReport
+from hf_synthlabels.studies import (
+    SCORES,
+    AnnotatorReport,
+    AnnotatorResult,
+    Study,
+    StudyReport,
+    StudyRuns,
+    TaskRuns,
+    recommend,
+    write_runs,
+)
 from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.strategy_report import strategy_report
@@ -261,6 +272,43 @@ def test_judge_page_says_what_the_unscored_could_change() -> None:
     assert "between 3.000 and 3.800" in page.summary[0]
     assert table(page, "items").rows == (("scored", 8), ("unparsed", 2))
     assert table(page, "cost").rows[-1] == ("US dollars", None)
+
+
+def test_page_of_a_study_of_tasks_recommends_first_and_then_answers(tmp_path: Path) -> None:
+    truth = tuple(row % 2 for row in range(60))
+    cells = [
+        cell(source, noisy(truth, accuracy, seed), seed, train_s=1.0)
+        for source, accuracy in (("human", 0.9), ("llm", 0.8))
+        for seed in (0, 1)
+    ]
+    task = TaskRuns(
+        "t", "text-classification", ("no", "yes"), truth, ("",) * 60, {"llm": noisy(truth, 0.8, 9)}, truth,
+        {"llm": noisy(truth, 0.8, 8)}, {}, {}, {}, tuple(cells),
+    )  # fmt: skip
+    facts = {"machine": "x86_64", "minutes": 2.5, "cells_before": 0, "cell_minutes": 2.0, "versions": {"torch": "2"}}
+    runs = StudyRuns("study", (task,), 0.05, 0.95, 200, (0, 1), ({"what": "F1", "value": 0.9, "source": "x"},), facts)
+    page = page_of(runs)
+    assert page.summary == (recommend(runs).text,)
+    assert page.sections[0].name == "human_or_llm"
+    assert page.sections[-1].name == "arms"
+    assert page.facts["tasks"] == "t (60 test rows)"
+    assert page.facts["elsewhere: F1"] == "0.9, x"
+    write_runs(runs, tmp_path / "runs.json")
+    again = read_report((tmp_path / "runs.json").read_text(encoding="utf-8"))
+    assert page_to_json(page_of(again)) == page_to_json(page)
+
+
+def test_validate_writes_a_page_by_the_command_line(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_text("text,label,llm_label\na,x,x\nb,y,x\nc,x,\n", encoding="utf-8")
+    told = CliRunner().invoke(
+        app, ["validate", str(data), "--report", str(tmp_path / "out"), "--gate", "accuracy>=0.9"]
+    )
+    # The gate is open, and the page is there all the same.
+    assert told.exit_code == 1, told.output
+    assert f"written: {tmp_path / 'out' / 'report.html'}" in told.output
+    assert "Gate accuracy &gt;= 0.9" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "out" / "report.json").is_file()
 
 
 @pytest.mark.parametrize(("text", "said"), [
