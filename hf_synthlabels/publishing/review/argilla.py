@@ -77,7 +77,8 @@ def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | No
         question = _question_of(record)
         for response in (record.get("responses") or {}).get(question, []):
             name = str(known.get(str(response.get("user_id")), f"argilla {str(response.get('user_id'))[:8]}"))
-            skipped = response.get("status") == "discarded"
+            # Argilla's own files leave the status out; who discards a record gives no value.
+            skipped = response.get("status") == "discarded" or response.get("value") is None
             if not skipped and response.get("status") not in (None, "submitted"):
                 continue
             value = None if skipped else _from_answer(rows, response.get("value"), rows.row(row).context)

@@ -231,6 +231,42 @@ def test_label_studio_round_trip(tmp_path: Path, kind: str) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_argilla_reads_what_was_written_and_we_what_it_writes(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("argilla")
+    from unittest.mock import MagicMock
+
+    from argilla import Settings  # type: ignore[import-not-found,unused-ignore]
+    from argilla._models import DatasetModel  # type: ignore[import-not-found,unused-ignore]
+    from argilla.client import Argilla  # type: ignore[import-not-found,unused-ignore]
+    from argilla.records._io import JsonIO  # type: ignore[import-not-found,unused-ignore]
+
+    # Its objects want a server, which none of this asks.
+    monkeypatch.setattr(Argilla, "_get_default", classmethod(lambda _: MagicMock()))
+    done = worked(tmp_path, kind)
+    folder = tmp_path / "argilla"
+    write_argilla(done, folder)
+    DatasetModel(**json.loads((folder / ".argilla" / "dataset.json").read_text(encoding="utf-8")))
+    Settings.from_json(folder / ".argilla" / "settings.json").validate()
+    records = JsonIO._records_from_json(folder / "records.json")
+    (folder / "records.json").unlink()
+    JsonIO.to_json(records, folder / "records.json")
+    again = fresh(tmp_path, kind)
+    assert import_answers(again, read_argilla(again.rows, folder), "argilla").labels == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_label_studio_takes_the_interface_and_the_tasks(tmp_path: Path, kind: str) -> None:
+    sdk = pytest.importorskip("label_studio_sdk.label_interface")
+    write_label_studio(worked(tmp_path, kind), tmp_path / "tasks.json")
+    interface = sdk.LabelInterface((tmp_path / "tasks.xml").read_text(encoding="utf-8"))
+    for task in json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8")):
+        for given in (*task["predictions"], *task["annotations"]):
+            assert all(interface.validate_region(region) for region in given["result"])
+
+
 def test_tasks_and_records_that_do_not_say_their_row_are_found_by_their_texts(tmp_path: Path) -> None:
     rows = opened()
     result = [{"from_name": "x", "to_name": "y", "type": "choices", "value": {"choices": ["account"]}}]
