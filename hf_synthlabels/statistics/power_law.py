@@ -14,7 +14,7 @@ from hf_synthlabels.statistics.intervals import Interval
 
 __all__ = ["LabelWorth", "PowerLaw", "fit_power_law", "label_worth"]
 
-EXPONENTS = np.geomspace(0.05, 2.0, 120)
+EXPONENTS = np.geomspace(0.05, 2.0, 200)
 """Of which the best is taken: the sum of squares is smooth in it, and its two ends are the bounds."""
 
 LEAST_SIZES = 3
@@ -48,7 +48,7 @@ def fit_power_law(sizes: Sequence[float] | Floats, scores: Floats) -> PowerLaw:
     """Fit score = a - b n^-c by bounded least squares (Hestness et al. 2017; Viering & Loog 2023 on its limits).
 
     For a given c the law is linear in a and b, whose best values within their bounds are known in closed form; c is
-    searched among 120 values. So thousands of resampled curves are fitted at once, and none ends in a local minimum.
+    searched among 200 values. So thousands of resampled curves are fitted at once, and none ends in a local minimum.
 
     Args:
         sizes: labels, shape (n,), at least three different ones.

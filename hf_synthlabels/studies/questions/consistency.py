@@ -19,6 +19,7 @@ __all__ = ["FilteredStudent", "filtered_students", "sections_of"]
 Floats = NDArray[np.float64]
 
 MOST_THRESHOLDS = 12
+KEPT = "Kept minus all, paired. A filter leaves fewer labels, and often fewer of the hard classes: both are in it."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,7 +182,7 @@ def _student_table(students: list[FilteredStudent]) -> Table:
         "score, kept",
         "difference",
     )
-    return Table("filtered_students", "Students of the kept labels", heads, tuple(rows), "Kept minus all, paired.")
+    return Table("filtered_students", "Students of the kept labels", heads, tuple(rows), KEPT)
 
 
 def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
@@ -198,7 +199,7 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
             )
             rows.append((f"{student}, {labels}", threshold, pooled.tasks, pooled.these, pooled.such))
     heads = ("student, labels", "agreement at least", "tasks", "mean difference, these tasks", "such tasks")
-    return Table("pooled_filters", "The filter over all tasks", heads, tuple(rows), "Kept minus all; n counts tasks.")
+    return Table("pooled_filters", "The filter over all tasks", heads, tuple(rows), f"{KEPT} n counts tasks.")
 
 
 def _of_students(students: list[FilteredStudent], pooled: Table) -> str:

@@ -57,6 +57,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         ),
         Table("human_llm_table", "LLM-trained against human-trained, pair by pair", HEADS, rows, note),
         *_exact(pairs),
+        *_references(analysis.runs),
     )
     return (
         Section(
@@ -146,6 +147,12 @@ def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
         "Exact McNemar tests of accuracy, one for each seed; they share their test rows, so they are not independent."
     )
     return (Table("exact_tests", "Exact tests by seed", heads, tuple(rows), note),) if rows else ()
+
+
+def _references(runs: StudyRuns) -> tuple[Table, ...]:
+    rows = tuple((str(each["what"]), each["value"], str(each.get("source", ""))) for each in runs.references)
+    note = "Not of this study: other data, students or prompts."
+    return (Table("references", "Numbers from elsewhere", ("what", "value", "source"), rows, note),) if rows else ()
 
 
 def _notes(pairs: list[Pair]) -> tuple[str, ...]:

@@ -72,10 +72,11 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     )
     answers = len({(row.item, row.system) for row in rows})
     tasks = len({row.task for row in rows})
+    formats = len({row.form for row in rows})
     note = (
-        f"{answers:,} answers of {counted(tasks, 'task')}, each in {len({row.form for row in rows})} formats. An answer "
-        "is right where its words are those of a human one. A property passes when the scorer is better than the baselines, "
-        "length and ROUGE-1, in all of its statistics beyond chance."
+        f"{answers:,} answers of {counted(tasks, 'task')}, each in {formats} formats. An answer is right where its "
+        "words are those of a human one. A property passes when the scorer is better than the baselines, length and "
+        "ROUGE-1, in all of its statistics beyond chance."
     )
     panels = {
         STATISTICS[name]: tuple(

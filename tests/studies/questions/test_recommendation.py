@@ -1,0 +1,136 @@
+"""The recommendation: every verdict can be reached, better labels make none more sceptical, and words have numbers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.studies import CellRun, Recommendation, StudyRuns, recommend
+from hf_synthlabels.studies.recommendation import SCEPTICISM, decide
+from tests.studies.questions.study_cells import cell, make_runs, make_task, noisy
+
+TRUTH = [row % 2 for row in range(400)]
+
+
+def study(llm: float, teacher: float, *, human: float = 0.85, seeds: int = 3, margin: float = 0.06) -> StudyRuns:
+    cells: list[CellRun] = []
+    for seed in range(seeds):
+        cells.append(cell("human", noisy(TRUTH, human, seed), seed, rows=500))
+        cells.append(cell("llm", noisy(TRUTH, llm, seed), seed, rows=500))
+    labels = noisy(TRUTH, teacher, 0)
+    return make_runs(make_task(cells, truth=TRUTH, teachers={"llm": labels}), margin=margin)
+
+
+def interval(low: float, high: float) -> Interval:
+    return Interval((low + high) / 2, low, high, 0.95, "", 100)
+
+
+@pytest.mark.parametrize(
+    ("llm", "teacher", "verdict"),
+    [
+        (0.85, 0.85, "use the student"),
+        (0.85, 0.95, "use the LLM labels"),
+        (0.6, 0.9, "use the teacher itself"),
+        (0.795, 0.8, "label more by hand"),
+        (0.6, 0.6, "label all by hand"),
+    ],
+)
+def test_every_verdict_is_reached(llm: float, teacher: float, verdict: str) -> None:
+    found = recommend(study(llm, teacher))
+    assert found.verdict == verdict
+    assert found.text.startswith(verdict[0].upper() + verdict[1:] if found.more is None else "Label about")
+
+
+@pytest.mark.parametrize("runs", [study(0.85, 0.85), study(0.8, 0.8), study(0.6, 0.6), study(0.84, 0.8, seeds=1)])
+def test_words_have_rows_and_the_interval_that_decides(runs: StudyRuns) -> None:
+    found = recommend(runs)
+    assert "400 test rows" in found.text
+    assert str(found.decides) in found.text
+    assert "the margin is 0.06" in found.text
+    assert ("one seed" in found.text) == (len(runs.tasks[0].cells) == 2)
+
+
+def test_what_the_rows_can_not_tell_is_said_with_the_rows_that_could() -> None:
+    text = recommend(study(0.84, 0.84, seeds=1)).text
+    assert re.search(
+        r"These 400 rows can not tell the ratio, [\d.]+ % \[[\d.]+, [\d.]+\], from 100 %: about [\d,]+ could", text
+    )
+
+
+def test_more_rows_are_named_where_rows_would_settle_it() -> None:
+    found = recommend(study(0.82, 0.7, seeds=1, margin=0.045))
+    assert found.verdict == "label more by hand"
+    assert found.more is not None
+    assert found.more > 0
+    assert f"about {400 + found.more:,} would" in found.text
+
+
+def test_without_a_pair_nothing_is_said_of_the_labels() -> None:
+    found = recommend(make_runs(make_task([cell("human", TRUTH)], truth=TRUTH)))
+    assert isinstance(found, Recommendation)
+    assert found.verdict == "label more by hand"
+    assert np.isnan(found.decides.estimate)
+    assert "nothing can be said" in found.text
+    assert recommend(make_runs()).verdict == "label more by hand"
+
+
+def test_many_tasks_are_decided_together() -> None:
+    tasks = []
+    for at in range(5):
+        cells = [
+            each
+            for seed in range(2)
+            for each in (
+                cell("human", noisy(TRUTH, 0.85, 10 * at + seed), seed, task=f"t{at}"),
+                cell("llm", noisy(TRUTH, 0.85, 10 * at + seed + 5), seed, task=f"t{at}"),
+            )
+        ]
+        tasks.append(make_task(cells, name=f"t{at}", truth=TRUTH, teachers={"llm": noisy(TRUTH, 0.7, at)}))
+    found = recommend(make_runs(*tasks, margin=0.06))
+    assert found.verdict == "use the student"
+    assert "Over 5 tasks with 2,000 test rows" in found.text
+    assert found.decides.n == 5
+
+
+ends = some.floats(-0.3, 0.3, allow_nan=False)
+intervals = some.tuples(ends, ends).map(lambda pair: interval(min(pair), max(pair)))
+
+
+def raised(found: Interval, by: float) -> Interval:
+    return interval(found.low + by, found.high + by)
+
+
+@given(student=intervals, teacher=intervals, beside=intervals, by=some.floats(0, 0.3), margin=some.floats(0, 0.1))
+def test_intervals_that_rise_never_make_it_more_sceptical(
+    student: Interval, teacher: Interval, beside: Interval, by: float, margin: float
+) -> None:
+    before, _ = decide(student, teacher, beside, margin)
+    for better in (
+        decide(raised(student, by), teacher, beside, margin),
+        decide(student, raised(teacher, by), beside, margin),
+        decide(raised(student, by), raised(teacher, by), beside, margin),
+    ):
+        assert SCEPTICISM[better[0]] <= SCEPTICISM[before]
+
+
+@settings(max_examples=25, deadline=None)
+@given(accuracy=some.floats(0.5, 0.9), mended=some.integers(1, 120), seed=some.integers(0, 1000))
+def test_labels_with_more_right_rows_never_make_it_more_sceptical(accuracy: float, mended: int, seed: int) -> None:
+    truth = TRUTH[:150]
+    human = [cell("human", noisy(truth, 0.85, seed + at), at) for at in range(2)]
+
+    def verdict(repair: int) -> int:
+        def better(answers: tuple[int, ...]) -> list[int]:
+            return [*truth[:repair], *answers[repair:]]
+
+        llm = [cell("llm", better(noisy(truth, accuracy, seed + 7 + at)), at) for at in range(2)]
+        teachers = {"llm": better(noisy(truth, accuracy, seed + 99))}
+        found = recommend(make_runs(make_task([*human, *llm], truth=truth, teachers=teachers), resamples=150))
+        return SCEPTICISM[found.verdict]
+
+    assert verdict(mended) <= verdict(0)
