@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.studies.questions.study_cells import cell, noisy
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import Tally
@@ -27,6 +26,8 @@ from hf_synthlabels.studies import (
     SCORES,
     AnnotatorReport,
     AnnotatorResult,
+    CellName,
+    CellRun,
     Study,
     StudyReport,
     StudyRuns,
@@ -274,16 +275,21 @@ def test_judge_page_says_what_the_unscored_could_change() -> None:
     assert table(page, "cost").rows[-1] == ("US dollars", None)
 
 
+def wrong_each(truth: tuple[int, ...], every: int) -> tuple[int, ...]:
+    """Labels of two classes of which one in so many is wrong."""
+    return tuple(1 - label if row % every == 0 else label for row, label in enumerate(truth))
+
+
 def test_page_of_a_study_of_tasks_recommends_first_and_then_answers(tmp_path: Path) -> None:
     truth = tuple(row % 2 for row in range(60))
     cells = [
-        cell(source, noisy(truth, accuracy, seed), seed, train_s=1.0)
-        for source, accuracy in (("human", 0.9), ("llm", 0.8))
+        CellRun(CellName("t", source, None, "-", "s", "plain", 0, seed), wrong_each(truth, every + seed), rows=60)
+        for source, every in (("human", 10), ("llm", 5))
         for seed in (0, 1)
     ]
     task = TaskRuns(
-        "t", "text-classification", ("no", "yes"), truth, ("",) * 60, {"llm": noisy(truth, 0.8, 9)}, truth,
-        {"llm": noisy(truth, 0.8, 8)}, {}, {}, {}, tuple(cells),
+        "t", "text-classification", ("no", "yes"), truth, ("",) * 60, {"llm": wrong_each(truth, 5)}, truth,
+        {"llm": wrong_each(truth, 6)}, {}, {}, {}, tuple(cells),
     )  # fmt: skip
     facts = {"machine": "x86_64", "minutes": 2.5, "cells_before": 0, "cell_minutes": 2.0, "versions": {"torch": "2"}}
     runs = StudyRuns("study", (task,), 0.05, 0.95, 200, (0, 1), ({"what": "F1", "value": 0.9, "source": "x"},), facts)
