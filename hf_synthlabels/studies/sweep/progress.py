@@ -13,14 +13,15 @@ __all__ = ["TimeLeft", "named"]
 
 
 class TimeLeft:
-    """The time that the missing cells will take: of each kind of student by the rows that it learns from and answers.
+    """The time that the missing cells will take: as long as those before of the same student, by rows where it trains.
 
     It is a guess: a kind that no cell has been seen of counts as the mean of those that were.
     """
 
     def __init__(self, jobs: Sequence[Job], workers: int) -> None:
         self._began = time.monotonic()
-        self._left = {job.key: (self._kind(job.cell), job.nominal + 1) for job in jobs}
+        # Who trains an encoder takes as long as there are rows; of the others something else takes most of the time.
+        self._left = {job.key: (self._kind(job.cell), job.nominal if job.learner == "encoder" else 1) for job in jobs}
         self._spent: dict[tuple[str, str], float] = defaultdict(float)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
         self._workers = max(1, min(workers, len(jobs)))

@@ -19,14 +19,13 @@ def test_cells_take_what_those_like_them_took(monkeypatch: pytest.MonkeyPatch) -
     names = [
         CellName(task, "llm", None, "-", student, "plain", 0, 0) for task in "ab" for student in ("small", "large")
     ]
-    # Nine rows and one for what every cell takes.
     jobs = [
         job("text-classification", ["x", "y"], [0] * 9, {}, key=str(place), cell=cell)
         for place, cell in enumerate(names)
     ]
     clock = TimeLeft(jobs, 1)
     clock.finished(Outcome("0", names[0]))
-    # Ten seconds for ten rows; nothing else has been seen of the other three.
+    # Ten seconds for nine rows; nothing else has been seen of the other three.
     assert clock.seconds() == pytest.approx(30)
     clock.finished(Outcome("1", names[1]))
     # 60 for the large one: the same of the other task.
