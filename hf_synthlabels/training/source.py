@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from datasets import ClassLabel, Dataset, load_dataset
+from datasets import ClassLabel, Dataset, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
@@ -64,8 +64,10 @@ class DataSource(StrictModel):
         """Read and split the rows; the same seed holds out the same ones.
 
         Raises:
-            DataError: the data or a split can not be read, or the label column has no names.
+            ConfigError: `data_files` has a split that nothing reads.
+            DataError: the data or a split can not be read, or the label column has no names or a single one.
         """
+        self._check_splits()
         try:
             train = self._read(self.train_split)
             test = None if self.test_split is None else self._read(self.test_split)
@@ -76,10 +78,25 @@ class DataSource(StrictModel):
                 "Give a CSV, JSON or Parquet file, or a Hub id."
             ) from error
         names = tuple(self.names or label_names(train, config.label_column, config.task))
+        if config.task not in (*WITHOUT_NAMES, "multi-label", "token-classification"):
+            _check_names(names, train, config.label_column)
         if test is None and self.test_size > 0:
             halves = train.train_test_split(test_size=self.test_size, seed=config.seed)
             train, test = halves["train"], halves["test"]
+            if config.task in ("text-classification", "text-pair"):
+                train, test = _all_labels_train(train, test, config.label_column)
         return TrainingData(train, test, names)
+
+    def _check_splits(self) -> None:
+        if isinstance(self.data_files, dict):
+            read = [split for split in (self.train_split, self.test_split) if split is not None]
+            for split in self.data_files:
+                # A split may be a slice: train[:80%].
+                if not any(one.split("[")[0] == split for one in read):
+                    raise ConfigError(
+                        f"`data_files` has {split!r}, which nothing reads: `train_split` is {self.train_split!r} and "
+                        f"`test_split` {self.test_split!r}. Name it there, or leave it out."
+                    )
 
     def _read(self, split: str) -> Dataset:
         return load_dataset(self.path, self.name, data_files=self.data_files, revision=self.revision, split=split)
@@ -121,6 +138,33 @@ class StudentFile:
                 f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows."
             )
         return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError), card)
+
+
+def _check_names(names: tuple[str, ...], dataset: Dataset, column: str) -> None:
+    """Refuse what can not be told apart, in the words of the rows."""
+    if not names:
+        raise DataError(
+            f"`{column}` has no label in any of {len(dataset)} rows. Label some, or name another `label_column`."
+        )
+    if len(names) == 1:
+        raise DataError(
+            f"`{column}` is {names[0]!r} in all rows that have it, of {len(dataset)}. A student needs rows of two "
+            "labels or more."
+        )
+
+
+def _all_labels_train(train: Dataset, test: Dataset, column: str) -> tuple[Dataset, Dataset]:
+    """Of a label that went to the test rows alone one row is trained on: nobody can learn what was never shown."""
+    seen = {value for value in train[column][:] if value is not None}
+    moved: list[int] = []
+    for place, value in enumerate(test[column][:]):
+        if value is not None and value not in seen:
+            seen.add(value)
+            moved.append(place)
+    if not moved or len(moved) == len(test):
+        return train, test
+    others = [place for place in range(len(test)) if place not in set(moved)]
+    return concatenate_datasets([train, test.select(moved)]), test.select(others)
 
 
 def label_names(dataset: Dataset, column: str, task: str = "text-classification") -> tuple[str, ...]:

@@ -48,6 +48,39 @@ def test_nothing_is_held_out_when_the_share_is_zero(rows: Path) -> None:
     assert source.load(StudentConfig()).test is None
 
 
+def test_a_split_that_nothing_reads_is_told(rows: Path) -> None:
+    source = DataSource(path="json", data_files={"train": str(rows), "test": str(rows)})
+    with pytest.raises(ConfigError, match=r"`data_files` has 'test', which nothing reads: .* `test_split` None"):
+        source.load(StudentConfig())
+    sliced = DataSource(path="json", data_files={"train": str(rows)}, train_split="train[:50%]", test_size=0)
+    assert len(sliced.load(StudentConfig()).train) == 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([None] * 6, r"`label` has no label in any of 6 rows"),
+        (["film", None] * 3, r"`label` is 'film' in all rows that have it, of 6. A student needs"),
+    ],
+)
+def test_labels_that_tell_nothing_apart_are_refused(tmp_path: Path, labels: list[str | None], message: str) -> None:
+    path = tmp_path / "rows.parquet"
+    Dataset.from_dict({"text": ["a"] * 6, "label": labels}).to_parquet(path)
+    with pytest.raises(DataError, match=message):
+        DataSource.of_file(path).load(StudentConfig())
+
+
+def test_the_only_row_of_a_label_is_trained_on(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    for place in range(10):
+        labels = ["sport" if row == place else "film" for row in range(10)]
+        Dataset.from_dict({"text": [str(row) for row in range(10)], "label": labels}).to_parquet(path)
+        data = DataSource.of_file(path).load(StudentConfig())
+        assert data.test is not None
+        assert "sport" in data.train["label"][:]
+        assert sorted([*data.train["text"][:], *data.test["text"][:]]) == [str(row) for row in range(10)]
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_formats_are_told_by_their_ending(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"rows.{ending}"
