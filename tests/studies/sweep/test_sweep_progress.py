@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from hf_synthlabels.studies import CellName
-from hf_synthlabels.studies.sweep import progress
 from hf_synthlabels.studies.sweep.job import Outcome
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
 from tests.studies.sweep.test_sweep_learning import job
@@ -15,7 +14,7 @@ from tests.studies.sweep.test_sweep_learning import job
 
 def test_cells_take_what_those_like_them_took(monkeypatch: pytest.MonkeyPatch) -> None:
     times: Iterator[float] = iter([0.0, 10.0, 70.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
+    monkeypatch.setattr("hf_synthlabels.studies.sweep.progress.time.monotonic", lambda: next(times))
     names = [
         CellName(task, "llm", None, "-", student, "plain", 0, 0) for task in "ab" for student in ("small", "large")
     ]
