@@ -10,6 +10,8 @@ import io
 import json
 import math
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -263,6 +265,15 @@ def test_markdown_of_texts_from_data_is_no_markup() -> None:
     assert [line for line in found.splitlines() if line.startswith("#")] == ["## &#35; not a heading"]
     assert not [line for line in found.splitlines() if line.startswith(("- not", "* "))]
     assert len([line for line in found.splitlines() if line.startswith("|")]) == 3
+
+
+def test_reports_load_no_heavy_library() -> None:
+    code = (
+        "import sys, hf_synthlabels.publishing\n"
+        "print([name for name in ('torch', 'transformers', 'matplotlib', 'sklearn', 'ray') if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_one_drawing_is_drawn_once_for_page_and_file(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hf_synthlabels.publishing.report.of_study import record_facts
 from hf_synthlabels.publishing.report.values import Page
 from hf_synthlabels.publishing.report.words import NOT_ASKED
@@ -9,7 +11,9 @@ from hf_synthlabels.statistics import CREDITS, MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
 from hf_synthlabels.studies.annotators import HEADLINES
-from hf_synthlabels.training.grid.report import CellReport, GridReport
+
+if TYPE_CHECKING:
+    from hf_synthlabels.training.grid.report import CellReport, GridReport
 
 __all__ = ["annotators_page", "grid_page", "strategies_page"]
 

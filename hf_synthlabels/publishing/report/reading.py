@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
@@ -19,20 +19,15 @@ from hf_synthlabels.publishing.report.values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport, StudyRuns
 from hf_synthlabels.studies.runs_file import runs_of
-from hf_synthlabels.training.grid.report import GridReport
+
+if TYPE_CHECKING:
+    from hf_synthlabels.training.grid.report import GridReport
 
 __all__ = ["Report", "page_of", "read_report", "write_report"]
 
-Report = (
-    StudyReport
-    | StudyRuns
-    | ValidationReport
-    | AnnotatorReport
-    | StrategyReport
-    | GridReport
-    | Audit
-    | JudgeSummary
-    | Page
+Report: TypeAlias = (
+    "StudyReport | StudyRuns | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary"
+    " | Page"
 )
 """What can be shown as a page."""
 
@@ -52,12 +47,13 @@ def page_of(report: Report) -> Page:
             return annotators_page(report)
         case StrategyReport():
             return strategies_page(report)
-        case GridReport():
-            return grid_page(report)
         case Audit():
             return audit_page(report)
         case JudgeSummary():
             return judge_page(report)
+        case _:
+            # Its class is only known where torch is installed.
+            return grid_page(report)
 
 
 def read_report(text: str) -> Report:
@@ -109,13 +105,19 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
 
 
+def _read_grid(text: str) -> GridReport:
+    from hf_synthlabels.training.grid.report import GridReport
+
+    return GridReport.from_json(text)
+
+
 KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
     frozenset({"train_agreement", "arms"}): lambda text, _: StudyReport.from_json(text),
     frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
     frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
-    frozenset({"cells", "schedule"}): lambda text, _: GridReport.from_json(text),
+    frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),
 }
