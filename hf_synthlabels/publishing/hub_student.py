@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from huggingface_hub import get_token
 
 from hf_synthlabels.cards import CardWords
-from hf_synthlabels.errors import HubError
+from hf_synthlabels.clients.models import model_path
+from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub import Pushed, checked_repo, hub_api
 from hf_synthlabels.publishing.hub_errors import NO_TOKEN, told
 from hf_synthlabels.publishing.hub_model import ModelWords, push_student
@@ -54,8 +55,13 @@ class StudentPublisher:
 
         Raises:
             HubError: there is no token, it may not write, or the Hub can not be reached.
-            ConfigError: the name is none.
+            ConfigError: the name is none, or adapters have a base that nobody else can load.
         """
+        if config.lora_r and config.save == "adapter" and words.base_model is None and _of_this_machine(config.model):
+            raise ConfigError(
+                f"`card.base_model` is missing: the student is an adapter of {Path(str(config.model)).name!r}, a "
+                "folder of this machine, which nobody else has. Say its name on the Hub, or write `save: merged`."
+            )
         folder = Path(config.output_dir or "student")
         name = config.hub_model_id or folder.absolute().name
         if config.process_index == 0:
@@ -94,6 +100,10 @@ class StudentPublisher:
                 f"{error} The student is saved: `hf-synthlabels push model {self.folder} {self.repo}` publishes it."
             ) from None
         return self.pushed
+
+
+def _of_this_machine(model: str | None) -> bool:
+    return model is not None and Path(model_path(model)).is_dir()
 
 
 def _own(name: str) -> str:

@@ -113,6 +113,16 @@ def test_names_are_completed_and_checked(hub: HubServer, config: Callable[..., S
         StudentPublisher.of(config(hub_model_id="a b"), WORDS)
 
 
+def test_adapter_of_a_folder_needs_the_name_of_its_base_before_it_is_trained(
+    hub: HubServer, config: Callable[..., StudentConfig]
+) -> None:
+    nameless = CardWords(license="mit", outputs_license="unknown")
+    with pytest.raises(ConfigError, match=r"`card.base_model` is missing: .* an adapter of 'encoder\d+'"):
+        StudentPublisher.of(config(lora_r=2), nameless)
+    assert StudentPublisher.of(config(lora_r=2, save="merged"), nameless).repo == "user/films"
+    assert StudentPublisher.of(config(lora_r=2), WORDS).words.base_model == "user/base"
+
+
 @pytest.mark.parametrize(
     ("card", "message"),
     [
