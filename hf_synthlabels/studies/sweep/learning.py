@@ -18,7 +18,7 @@ from hf_synthlabels.studies.sweep.regression import learn_by_regression
 from hf_synthlabels.studies.sweep.steps import HUMAN, LABEL, steps_of, student_options
 from hf_synthlabels.studies.sweep.writing import learn_to_write
 
-__all__ = ["labelled_table", "run_job"]
+__all__ = ["check_options", "labelled_table", "run_job"]
 
 NAMED = ("text-classification", "text-pair")
 WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
@@ -41,6 +41,28 @@ def run_job(job: Job, tables: Tables) -> Outcome:
     except SynthLabelsError as error:
         outcome = Outcome(job.key, job.cell, failed=str(error))
     return replace(outcome, wall_s=time.perf_counter() - began)
+
+
+def check_options(jobs: Sequence[Job]) -> None:
+    """Refuse options that no student has, before anything is trained.
+
+    Args:
+        jobs: all that are to be trained; one for each student and kind of label is looked at.
+
+    Raises:
+        ConfigError: an option is unknown or can not have its value.
+    """
+    looked_at = {(job.cell.student, job.schema.kind): job for job in jobs if job.learner in ("encoder", "writer")}
+    if not looked_at:
+        return
+    from hf_synthlabels.training import StudentConfig
+
+    for job in looked_at.values():
+        options = student_options(replace(job, cell=replace(job.cell, strategy="plain"), few=None), 1, "student")
+        if job.learner == "writer":
+            options |= {"task": "text-generation", "text_columns": ["instruction"]}
+            options.pop("scale", None)
+        StudentConfig.from_dict(options, where=f"`students.{job.cell.student}`")
 
 
 def labelled_table(texts: Dataset, schema: LabelSchema, columns: Mapping[str, Sequence[Any]]) -> Dataset:

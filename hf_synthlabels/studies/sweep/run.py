@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.errors import SynthLabelsError
+from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.comparison import study_environment
 from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns
 from hf_synthlabels.studies.runs_file import write_runs
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
 from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
+from hf_synthlabels.studies.sweep.learning import check_options
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
 from hf_synthlabels.studies.sweep.task import StudyTask, open_task
 from hf_synthlabels.studies.sweep.workers import work_off_jobs
@@ -120,16 +121,19 @@ class _Work:
     before: int = 0
 
     def take(self, task: StudyTask) -> None:
-        """Look up a task's cells, and queue what is not there."""
+        """Ask its teachers, look up a task's cells, and queue what is not there."""
+        for source, prompt in _labelled(self.study, task):
+            # Before anything is trained: a teacher that can not be asked is told at once.
+            task.book.labels(source, prompt)
+            task.test_book.labels(source, prompt)
         for cell in task.cells:
             try:
                 if self.study.learner(cell.student) == "teacher":
                     self.outcomes[cell] = task.teacher(cell)
                     continue
                 job = task.job(cell)
-            except SynthLabelsError as error:
-                if not _of_the_cell(error):
-                    raise
+            except DataError as error:
+                # Of this cell alone, such as a filter without a confidence.
                 self.outcomes[cell] = Outcome("", cell, failed=str(error))
                 continue
             self.index[_named(task, cell)] = job.key
@@ -148,6 +152,7 @@ class _Work:
         if self.before:
             self.tell(f"{self.before:,} of {total:,} cells were there before")
         places = {seed: place for place, seed in enumerate(self.study.seeds)}
+        check_options([jobs[0] for jobs in self.missing.values()])
         queue = sorted((jobs[0] for jobs in self.missing.values()), key=lambda job: places[job.cell.seed])
         clock = TimeLeft(queue, self.study.workers)
         done = self.before
@@ -158,13 +163,6 @@ class _Work:
             clock.finished(outcome)
             failed = "" if outcome.failed is None else f" FAILED: {outcome.failed}"
             self.tell(f"{done:,} of {total:,} cells, {clock} left: {named(outcome.cell)}{failed}")
-
-
-def _of_the_cell(error: SynthLabelsError) -> bool:
-    """Whether an error says something of one cell, and not of the teacher or the file."""
-    from hf_synthlabels.errors import DataError
-
-    return isinstance(error, DataError)
 
 
 def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, Outcome]) -> TaskRuns:
