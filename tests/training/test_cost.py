@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from datasets import Dataset
@@ -116,3 +121,37 @@ def test_tensorboard_gets_loss_and_money(config: Make, toy: Callable[..., Datase
     assert [event.step for event in board.Scalars("train/loss")] == [1, 2, 3]
     # The last one stands with the training's mean loss.
     assert [event.step for event in board.Scalars("train/usd")] == [1, 2, 3, 3]
+
+
+@pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
+def test_wandb_gets_loss_and_money_without_a_network(
+    config: Make, toy: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    import wandb  # type: ignore[import-not-found,unused-ignore]
+
+    options: dict[str, Any] = {"report_to": "wandb", "logging_steps": 1, "max_steps": 3, "usd_per_hour": 1.0}
+    train_student(config(**options), toy(48), names=["film", "sport"])
+    logged = dict(wandb.run.summary)
+    wandb.finish()
+    assert logged["train/global_step"] == 3
+    assert logged["train/loss"] > 0
+    assert logged["train/usd"] > 0
+    assert list(tmp_path.rglob("*.wandb"))
+
+
+@pytest.mark.skipif(find_spec("trackio") is None, reason="trackio is not installed")
+def test_trackio_gets_loss_and_money(
+    config: Make, toy: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Read when it is first imported.
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    options: dict[str, Any] = {"report_to": "trackio", "logging_steps": 1, "max_steps": 3, "usd_per_hour": 1.0}
+    train_student(config(**options), toy(48), names=["film", "sport"])
+    with closing(sqlite3.connect(next(tmp_path.glob("*.db")))) as store:
+        logged = [json.loads(line) for (line,) in store.execute("select metrics from metrics order by step")]
+    losses = [entry for entry in logged if "train/loss" in entry]
+    assert len(losses) == 3
+    assert all(entry["train/usd"] > 0 for entry in losses)

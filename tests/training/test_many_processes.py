@@ -106,6 +106,6 @@ def test_sharded_weights_train_and_are_saved_whole(toy: Callable[..., Dataset], 
     before = load_file(Path(dry) / "model.safetensors")
     assert whole.keys() == gathered.keys()
     for name, value in whole.items():
-        np.testing.assert_allclose(gathered[name], value, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(gathered[name], value, atol=5e-6, err_msg=name)
     # They have learnt far more than they are apart.
-    assert max(np.abs(whole[f"bert.{name}"] - value).max() for name, value in before.items()) > 2e-3
+    assert max(np.abs(whole[f"bert.{name}"] - value).max() for name, value in before.items()) > 2e-4
