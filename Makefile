@@ -43,7 +43,7 @@ reliability: $(STAMP)
 
 # The code blocks are run, the links followed, and the site is built into build/site.
 docs: $(STAMP)
-	$(BIN)/python -m pytest tests/test_documents.py tests/test_site.py
+	$(BIN)/python -m pytest -m "not slow" tests/test_documents.py tests/test_site.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "written: build/site/index.html; with the search: $(BIN)/mkdocs serve"
 
