@@ -134,6 +134,15 @@ def test_head_of_a_column_says_the_n_that_all_have(page: Elements) -> None:
     assert "0.500<small>0.460 to 0.540</small></td>" in made
 
 
+def test_only_a_table_that_is_wider_than_a_sheet_lies_across() -> None:
+    words = ("data", *("some words", "1,234", "0.123") * 3)
+    narrow = Table("narrow", "Narrow", tuple(f"column {place}" for place in range(10)), (words,))
+    broad = Table("broad", "Broad", tuple(f"column {place}" for place in range(10)), (("data", *[near(0.5)] * 9),))
+    found = Elements(render_page(Page("x", (Section("s", "S", "", (narrow, broad)),))))
+    across = [each["aria-labelledby"] for each in found.named("div") if each.get("class") == "wide broad"]
+    assert across == ["broad--caption"]
+
+
 def test_downloads_of_the_page_are_the_files_beside_it(tmp_path: Path) -> None:
     written = write_page(PAGE.sections, tmp_path, title=PAGE.title, summary=PAGE.summary, facts=PAGE.facts)
     assert written[0] == tmp_path / "report.html"

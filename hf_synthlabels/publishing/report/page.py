@@ -40,8 +40,10 @@ from hf_synthlabels.statistics.exhibits import Section, Table, Value
 __all__ = ["render_page", "write_page", "writing"]
 
 FOLDER = "report"
-BROAD = 9
-"""Columns from which on a table is printed across the sheet."""
+SHEET_MM = 180
+"""Between the margins of an upright sheet of A4; what is wider is printed across."""
+LETTER_MM, SMALL_MM, GAP_MM = 1.6, 1.3, 2.2
+"""On paper: a letter of a table, one of the small lines below a number, and what parts two columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,10 @@ class Shown:
     @property
     def broad(self) -> bool:
         """Whether it needs the long side of a sheet."""
-        return len(self.columns) >= BROAD
+        return (
+            sum(_width_mm(column, [row[place] for row in self.table.rows]) for place, column in enumerate(self.columns))
+            > SHEET_MM
+        )
 
 
 def write_page(
@@ -186,6 +191,18 @@ def _column(table: Table, place: int) -> Column:
         right=place > 0 and are_numbers(values),
         n=f"n = {sizes.pop():,}" if len(sizes) == 1 else "",
     )
+
+
+def _width_mm(column: Column, values: Sequence[Value]) -> float:
+    """What a column takes on paper at least: words are wrapped, numbers are not."""
+    widths = [LETTER_MM * max(map(len, column.name.split()), default=0), SMALL_MM * len(column.n)]
+    for value in values:
+        if isinstance(value, Interval):
+            widths.append(SMALL_MM * len(interval_words(value, column.places)))
+        else:
+            words = value_words(value, column.places)
+            widths.append(LETTER_MM * max(map(len, words.split()), default=0))
+    return GAP_MM + max(widths)
 
 
 def _cell(value: Value, column: Column) -> Markup | str:
