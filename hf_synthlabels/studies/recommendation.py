@@ -11,7 +11,7 @@ from hf_synthlabels.statistics import Interval, PairedScore, non_inferiority, po
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.scores import NAMES
-from hf_synthlabels.studies.questions.words import counted, ratio_words
+from hf_synthlabels.studies.questions.words import VERDICTS, counted, ratio_words
 from hf_synthlabels.studies.runs import StudyRuns
 
 __all__ = ["Recommendation", "Verdict", "decide", "recommend"]
@@ -167,20 +167,22 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
     margin, pair = analysis.runs.margin, case.pairs[0]
     rows = sum(each.score().a.n for each in case.pairs)
     seeds = min(each.seeds for each in case.pairs)
+    trained = f", so it is {VERDICTS[non_inferiority(case.student, margin)]}"
     if len(case.pairs) == 1:
         task = pair.task
         where = f"On {rows:,} test rows of {task.runs.name}, with {counted(seeds, 'seed')}"
         what = f"{NAMES[task.main]} of {pair.llm.student} trained on {task.labelled(pair.llm):,} labels of "
         what += f"{pair.llm.labels} minus that trained on {task.labelled(pair.human):,} human labels"
-        said = [f"{where}, {what} is {case.student}; the margin is {margin:g}.", _ratio(pair)]
+        said = [f"{where}, {what} is {case.student}; the margin is {margin:g}{trained}.", _ratio(pair)]
     else:
         where = f"Over {len(case.pairs)} tasks with {rows:,} test rows and {counted(seeds, 'seed')} or more"
         said = [
             f"{where}, the score of {case.name} minus the same student trained on human labels is {case.student} for "
-            f"tasks like these; the margin is {margin:g}."
+            f"tasks like these; the margin is {margin:g}{trained}."
         ]
     if case.teacher is not None:
-        said.append(f"The teacher itself minus the human-trained student is {case.teacher}.")
+        own = VERDICTS[non_inferiority(case.teacher, margin)]
+        said.append(f"The teacher itself minus the human-trained student is {case.teacher}: {own}.")
     if case.beside_teacher is not None and case.verdict in ("use the student", "use the LLM labels"):
         so = (
             "so it can label in its place"
@@ -192,6 +194,9 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
         said.append(few)
     if seeds == 1:
         said.append("There is one seed, so the chance of training is not in these intervals.")
+    elif same := sum(each.alike for each in case.pairs):
+        where = "All" if same == len(case.pairs) else f"On {same} tasks all"
+        said.append(f"{where} seeds gave the same students, so there the intervals are of the test rows alone.")
     return said
 
 

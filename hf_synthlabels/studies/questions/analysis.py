@@ -114,6 +114,11 @@ class TaskAnalysis:
         """The seeds that all of the arms have."""
         return [seed for seed in self.arms[arms[0]] if all(seed in self.arms[arm] for arm in arms)]
 
+    def alike(self, *arms: Arm) -> bool:
+        """Whether several seeds of each arm gave the very same answers, so that they show no chance of training."""
+        shared = self.shared(*arms)
+        return len(shared) > 1 and all(len({self.arms[arm][seed].answers for seed in shared}) == 1 for arm in arms)
+
     def _one(self, arm: Arm, seed: int) -> Floats:
         key = (arm, seed)
         if key not in self._found:

@@ -138,7 +138,7 @@ def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
             continue
         tests = [
             mcnemar(task.runs.truth, task.arms[pair.llm][seed].answers, task.arms[pair.human][seed].answers)
-            for seed in task.shared(pair.llm, pair.human)
+            for seed in task.shared(pair.llm, pair.human)[: 1 if pair.alike else None]
         ]
         only = [f"{test.only_a} against {test.only_b}" for test in tests]
         rows.append((pair.name, tests[0].n, "; ".join(only), ", ".join(p_words(test.p_value) for test in tests)))
@@ -162,4 +162,9 @@ def _notes(pairs: list[Pair]) -> tuple[str, ...]:
         notes.append("With one seed the spread between trainings is unknown: intervals are of the test rows alone.")
     elif few < 5:
         notes.append(f"{few} seeds show about {few - 1}/{few} of the variance between seeds.")
+    if same := sum(pair.alike for pair in pairs):
+        notes.append(
+            f"In {same} of {len(pairs)} pairs all seeds gave the same students: their intervals are of the test rows, "
+            "and only one exact test is shown."
+        )
     return tuple(notes)

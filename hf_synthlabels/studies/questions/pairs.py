@@ -29,6 +29,11 @@ class Pair:
         """How many the two share."""
         return len(self.task.shared(self.llm, self.human))
 
+    @property
+    def alike(self) -> bool:
+        """Whether all seeds gave the same two students."""
+        return self.task.alike(self.llm, self.human)
+
     def score(self, score: str | None = None) -> PairedScore:
         """LLM-trained against human-trained; the task's main score by default."""
         return self.task.compare(self.llm, self.human, score)

@@ -1,0 +1,162 @@
+"""The results of the studies of papers 1 and 3, from their runs into docs/results/.
+
+    hf-synthlabels study configs/studies/paper_1_titles_split.yaml -o runs/paper_1_titles_split   # and the other two
+    python -m benchmarks.papers runs            # to the screen
+    python -m benchmarks.papers runs --write    # into docs/results/paper_1_titles.md and paper_3.md
+
+With HF_SYNTHLABELS_DATA the teacher's recorded SQuAD answers are read as well, at every threshold of BLEU.
+A document's text stands around the blocks that are written; what the numbers mean is for people to say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.documents import put_block, table
+from hf_synthlabels.judging import bleu_accuracy
+from hf_synthlabels.publishing.report import render_markdown
+from hf_synthlabels.statistics import Interval, normalise_answer, token_f1, wilson
+from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
+from hf_synthlabels.studies.questions.analysis import analysed
+
+__all__ = ["BLOCKS", "Block", "block_text", "main"]
+
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+SWEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a document: a study's recommendation and some of its exhibits."""
+
+    document: str
+    study: str
+    """The folder with its runs, and the name of the block."""
+    exhibits: Mapping[str, Sequence[str]]
+    """By section the exhibits that are shown; with none, its answer alone."""
+
+
+BLOCKS = (
+    Block(
+        "paper_1_titles.md",
+        "paper_1_titles_split",
+        {"human_or_llm": ("human_llm_table", "exact_tests"), "shifts": ("shifts_table",)},
+    ),
+    Block(
+        "paper_1_titles.md",
+        "paper_1_titles",
+        {
+            "human_or_llm": ("human_llm_table", "exact_tests"),
+            "shifts": ("shifts_table",),
+            "curves": ("power_laws", "worth"),
+            "synthetic_first": ("controls",),
+        },
+    ),
+    Block(
+        "paper_3.md",
+        "paper_3",
+        {
+            "pooled": ("pooled_table", "by_task", "single_tasks"),
+            "shifts": ("shifts_table",),
+            "human_or_llm": (),
+            "consistency": ("filter_1", "agreement_1", "pooled_filters"),
+        },
+    ),
+)
+
+
+def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]]) -> str:
+    """The recommendation, the chosen sections, and how the runs were made."""
+    analysis = analysed(runs)
+    found = {section.name: section for section in sections_of(analysis)}
+    sections = [_part(found[name], names) for name, names in exhibits.items() if name in found]
+    text = render_markdown(sections, summary=f"Recommendation: {recommend(analysis).text}", level=3)
+    return f"{text}\n{_made(runs)}"
+
+
+def _part(section: Section, names: Sequence[str]) -> Section:
+    return replace(section, exhibits=tuple(each for each in section.exhibits if each.name in names))
+
+
+def _made(runs: StudyRuns) -> str:
+    facts = dict(runs.facts or {})
+    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
+    failed = facts.get("failed", ())
+    trained = (
+        sum(run.train_s + run.predict_s for task in runs.tasks for run in task.cells if run.steps or run.train_s) / 60
+    )
+    return (
+        f"*Made {str(facts.get('finished_at', ''))[:10]} on {facts.get('processors', '?')} shared processors "
+        f"({facts.get('machine', '?')}), Python {facts.get('python', '?')}, {versions}: {trained:,.0f} minutes of "
+        f"training and answering, {facts.get('cells', 0):,} cells, of which {len(failed):,} could not be trained.*"
+    )
+
+
+def bleu_text(folder: Path) -> str:
+    """The recorded SQuAD answers by exact match, token F1 and BLEU at every threshold."""
+    rows = {split: _lines(folder / f"{split}.jsonl") for split in ("train", "validation")}
+    said = {split: [row["llm:gpt-3.5-turbo"] for row in each] for split, each in rows.items()}
+    golds = {split: [row["answer"] for row in each] for split, each in rows.items()}
+    found = {split: bleu_accuracy(said[split], [[gold] for gold in golds[split]], thresholds=SWEPT) for split in rows}
+    lines = [
+        ("rows", *(f"{each.n:,}" for each in found.values())),
+        ("exact match, words of SQuAD", *(_share(said[split], golds[split]) for split in rows)),
+        ("token F1, mean", *(_mean_f1(said[split], golds[split]) for split in rows)),
+        *(
+            (f"BLEU at least {threshold:g}", *(each.sweep[at].accuracy for each in found.values()))
+            for at, threshold in enumerate(SWEPT)
+        ),
+    ]
+    return table(("gpt-3.5-turbo's answers", "training rows", "validation rows"), lines)
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def _share(said: Sequence[str | None], golds: Sequence[str]) -> Interval:
+    same = sum(normalise_answer(one or "") == normalise_answer(gold) for one, gold in zip(said, golds, strict=True))
+    return wilson(same, len(golds))
+
+
+def _mean_f1(said: Sequence[str | None], golds: Sequence[str]) -> str:
+    return f"{np.mean([token_f1(gold, one or '') for one, gold in zip(said, golds, strict=True)]):.3f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, help="the folder with a folder of each study")
+    parser.add_argument("--write", action="store_true", help="into docs/results")
+    options = parser.parse_args()
+    for block in BLOCKS:
+        file = options.runs / block.study / "runs.json"
+        if not file.exists():
+            print(f"left out: {file} is not there")
+            continue
+        text = block_text(read_runs(file), block.exhibits)
+        if options.write:
+            put_block(RESULTS / block.document, block.study, text)
+            print(f"written: docs/results/{block.document}, {block.study}")
+        else:
+            print(text)
+    data = Path(os.environ.get("HF_SYNTHLABELS_DATA", "")) / "squad_gpt35"
+    if not data.exists():
+        print("left out: HF_SYNTHLABELS_DATA names no folder with squad_gpt35")
+    elif options.write:
+        put_block(RESULTS / "paper_1_titles.md", "squad_bleu", bleu_text(data))
+    else:
+        print(bleu_text(data))
+
+
+if __name__ == "__main__":
+    main()
