@@ -87,7 +87,17 @@ HEADS = [
     *((name, AutoModelForQuestionAnswering, ANSWERS.get(name, ("qa_outputs",))) for name in CLASSIFICATION),
     *((name, AutoModelForCausalLM, ()) for name in ("mistral", "llama", "qwen")),
 ]
-CASES = [pytest.param(*case, id=f"{case[0]}-{case[1].__name__[9:]}") for case in HEADS]
+# Of tokens and answers the heads that differ; all others are slow.
+DIFFER = ("bert", "xlnet", "modernbert", "mistral")
+EVERY = (AutoModelForSequenceClassification, AutoModelForCausalLM)
+CASES = [
+    pytest.param(
+        *case,
+        id=f"{case[0]}-{case[1].__name__[9:]}",
+        marks=[] if case[0] in DIFFER or case[1] in EVERY else pytest.mark.slow,
+    )
+    for case in HEADS
+]
 Config = Callable[..., StudentConfig]
 
 
