@@ -11,6 +11,7 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import HUMAN, RANDOM, Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.scores import NAMES
+from hf_synthlabels.studies.questions.words import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
 __all__ = ["sections_of", "switch_of"]
@@ -107,8 +108,8 @@ def _answer(rows: list[tuple[Value, ...]], controls: list[tuple[Value, ...]]) ->
         clear = sum(gain.low > 0 for gain in gains)
         worse = sum(gain.high < 0 for gain in gains)
         said.append(
-            f"Of {len(gains)} switches from synthetic to human labels {clear} end above human labels alone at the same "
-            f"number of rows, {worse} below, and the others are not told apart."
+            f"Synthetic labels first, against human labels alone at as many rows ({counted(len(gains), 'comparison')}): "
+            f"{clear} above, {worse} below, {len(gains) - clear - worse} not told apart."
         )
         best = max(rows, key=lambda row: row[3].estimate if isinstance(row[3], Interval) else 0.0)
         said.append(f"The best is {best[0]} after {best[2]:,} of {best[1]:,} rows: {best[3]}.")
