@@ -108,7 +108,7 @@ def _answer(rows: list[tuple[Value, ...]], controls: list[tuple[Value, ...]]) ->
         clear = sum(gain.low > 0 for gain in gains)
         worse = sum(gain.high < 0 for gain in gains)
         said.append(
-            f"Synthetic labels first, against human labels alone at as many rows ({counted(len(gains), 'comparison')}): "
+            f"Synthetic labels first, against human ones alone at as many rows ({counted(len(gains), 'comparison')}): "
             f"{clear} above, {worse} below, {len(gains) - clear - worse} not told apart."
         )
         best = max(rows, key=lambda row: row[3].estimate if isinstance(row[3], Interval) else 0.0)
