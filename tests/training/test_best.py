@@ -21,7 +21,7 @@ def history(student: Any, metric: str) -> dict[int, float]:
     return {log["step"]: log[metric] for log in logs[: -1 if metric in logs[-1] else None] if metric in log}
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_best_epoch_is_kept_and_reported(config: Config, toy: Toy, rank: int) -> None:
     chosen = config(load_best_model_at_end=True, num_train_epochs=6, lora_r=rank, learning_rate=1e-2 if rank else 1e-3)
     # Here people say the opposite of what is learnt: the longer, the worse.

@@ -68,7 +68,7 @@ def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
     ("step", "options"),
     [
         # In the middle of an epoch of 5 updates, with dropout.
-        pytest.param(8, {"save_steps": 7}, id="middle"),
+        pytest.param(8, {"save_steps": 7}, id="middle", marks=pytest.mark.slow),
         pytest.param(6, {"save_steps": 5}, id="end of an epoch", marks=pytest.mark.slow),
         pytest.param(5, {"save_steps": 4, "gradient_accumulation_steps": 2, "lora_r": 2}, id="accumulation, adapters"),
         pytest.param(8, {"save_steps": 7, "bf16": True}, id="bfloat16", marks=pytest.mark.slow),

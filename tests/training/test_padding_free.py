@@ -88,7 +88,7 @@ def passed(model: Any, rows: dict[str, torch.Tensor]) -> tuple[torch.Tensor, dic
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__[12:])
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize("padded", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_outputs_and_gradients_are_those_with_padding(name: str, kind: Any, padded: bool) -> None:
     rows = batch(padded)
     expected, gradients = passed(made(MODELS[name], kind), rows)

@@ -89,7 +89,7 @@ def test_padding_free_and_padding_on_exclude_each_other(config: Config) -> None:
             config(padding_free=True, **other)
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_large_models_make_activations_twice(
     config: Config, toy: Toy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, rank: int
 ) -> None:

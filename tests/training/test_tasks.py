@@ -206,7 +206,7 @@ def test_answers_that_are_nowhere_are_left_out_and_counted(config: Config) -> No
         train_student(config(**columns, max_steps=1), data.select(range(5)))
 
 
-@pytest.mark.parametrize("packing", [True, False])
+@pytest.mark.parametrize("packing", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_writer_learns_answers_by_heart(config: Config, writer: str, packing: bool) -> None:
     lessons = {"film of": "the plot", "match of": "a goal", "team": "score"}
     data = Dataset.from_dict({"instruction": [*lessons] * 8, "output": [*lessons.values()] * 8})

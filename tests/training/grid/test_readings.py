@@ -47,7 +47,7 @@ def same(a: Weights, b: Weights) -> bool:
 @pytest.mark.parametrize(
     ("schedule", "accumulation"),
     [
-        ("constant_with_warmup", 1),
+        pytest.param("constant_with_warmup", 1, marks=pytest.mark.slow),
         pytest.param("constant_with_warmup", 3, marks=pytest.mark.slow),
         pytest.param("warmup_stable_decay", 1, marks=pytest.mark.slow),
         ("warmup_stable_decay", 3),
