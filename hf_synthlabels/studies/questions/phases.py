@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import PhaseTest, ScoreDraws, gain_p_value, phase_test
+from hf_synthlabels.statistics import Interval, PhaseTest, ScoreDraws, gain_p_value, phase_test
 from hf_synthlabels.statistics.arm_draws import ArmDraws, RowFeatures
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
@@ -45,11 +45,62 @@ class Phases:
         return f"{self.task.runs.name}, {self.arms[0].student}, {self.arms[0].labels}"
 
 
-def phases_of(task: TaskAnalysis) -> list[Phases]:
-    """Sources with at least four sizes at which some answers are well formed, and not always the same share."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """How well the answers of one arm are formed, and how good the well-formed ones are."""
+
+    name: str
+    source: str
+    rows: int
+    test_rows: int
+    seeds: int
+    share: Interval
+    """Well-formed answers."""
+    score: Interval | None
+    """Of the well-formed answers; None where a seed gave none."""
+    over_random: Interval | None
+    """That score minus that of the same texts with random labels."""
+
+
+def forms_of(task: TaskAnalysis) -> list[list[Form]]:
+    """By student and source its sizes, where the share of well-formed answers is not always the same."""
+    draws = _form_draws(task)
+    lines = [[_arm_form(task, arm, draws) for arm in arms] for arms in _lines(task).values()]
+    return [line for line in lines if _spread([form.share.estimate for form in line]) >= FORM_SLACK]
+
+
+def _arm_form(task: TaskAnalysis, arm: Arm, draws: ArmDraws) -> Form:
+    seeds = task.shared(arm)
+    score = _ability(task, arm, seeds)
+    known = not np.isnan(score.seeds).any()
+    controls = [each for each in task.plain(RANDOM) if arm.size != 0 and arm.source != RANDOM and each.beside(arm)]
+    over = None
+    if known and controls and (both := task.shared(arm, controls[0])):
+        found = (_found(task, each, both) for each in (arm, controls[0]))
+        pair = task.draws.compare(*found, _ability_name(task))
+        over = None if np.isnan(pair.b.seeds).any() else pair.difference
+    name = f"{task.runs.name}, {arm.student}, {arm.labels}"
+    share = _form(task, arm, seeds, draws).interval
+    return Form(
+        name, arm.source, task.labelled(arm), len(task.runs.truth), len(seeds), share,
+        score.interval if known else None, over,
+    )  # fmt: skip
+
+
+def _lines(task: TaskAnalysis) -> dict[tuple[str, str], list[Arm]]:
     lines: dict[tuple[str, str], list[Arm]] = {}
     for arm in task.plain():
         lines.setdefault((arm.student, arm.labels), []).append(arm)
+    return lines
+
+
+def _spread(shares: list[float]) -> float:
+    return max(shares) - min(shares)
+
+
+def phases_of(task: TaskAnalysis) -> list[Phases]:
+    """Sources with at least four sizes at which some answers are well formed, and not always the same share."""
+    lines = _lines(task)
     found = []
     draws = _form_draws(task)
     for (student, labels), arms in lines.items():
@@ -57,8 +108,7 @@ def phases_of(task: TaskAnalysis) -> list[Phases]:
         if labels == RANDOM or not seeds or len(arms) < LEAST:
             continue
         form = [_form(task, arm, seeds, draws) for arm in arms]
-        shares = [each.estimate for each in form]
-        if max(shares) - min(shares) >= FORM_SLACK:
+        if _spread([each.estimate for each in form]) >= FORM_SLACK:
             phases = _phases(task, arms, form, seeds, lines.get((student, RANDOM), []))
             found += [] if phases is None else [phases]
     return found
@@ -81,12 +131,21 @@ def _phases(
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
-    """The two-phase test; none where no source has four sizes, or every answer was well formed from the start."""
+    """Form and task by size, and the two-phase test where a source has four sizes; none where form never varies."""
     analysis = analysed(runs)
-    found = [phases for task in analysis.tasks for phases in phases_of(task)]
-    if not found:
+    lines = [line for task in analysis.tasks for line in forms_of(task)]
+    if all(line[0].source == RANDOM for line in lines):
         return ()
+    found = [phases for task in analysis.tasks for phases in phases_of(task)]
     figures: list[Exhibit] = [_figure(at, phases) for at, phases in enumerate(found, 1)]
+    if found:
+        figures.append(_tested(found))
+    figures.append(_form_table(lines))
+    answer = _answer(found, analysis) if found else _untested(lines)
+    return (Section("phases", "Is the form learnt before the task?", answer, tuple(figures)),)
+
+
+def _tested(found: list[Phases]) -> Table:
     heads = (
         "task, student, labels", "test rows", "seeds", "form learnt by (rows)", "task begins at (rows)",
         "lag, log(1 + rows)", "p, gain over random labels",
@@ -96,9 +155,38 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         "lag is above 0 where the form is learnt first. The control has the same texts with labels dealt out at "
         "random: the p-value exchanges the two within each seed, and can not be below 2^-seeds."
     )
-    rows = tuple(_row(each) for each in found)
-    figures.append(Table("phases_table", "When form and task are learnt", heads, rows, note))
-    return (Section("phases", "Is the form learnt before the task?", _answer(found, analysis), tuple(figures)),)
+    return Table("phases_table", "When form and task are learnt", heads, tuple(_row(each) for each in found), note)
+
+
+def _form_table(lines: list[list[Form]]) -> Table:
+    heads = (
+        "task, student, labels", "rows", "seeds", "share of well-formed answers", "score of these",
+        "score of these, minus random labels",
+    )  # fmt: skip
+    note = (
+        "Well formed is an answer that the schema knows. The score of these is the accuracy where labels are right or "
+        "wrong; unknown where a seed gave no such answer. Paired over test rows and seeds."
+    )
+    rows = [
+        (form.name, form.rows, form.seeds, form.share, form.score, form.over_random) for line in lines for form in line
+    ]
+    return Table("form_table", "Form against task", heads, tuple(rows), note)
+
+
+def _untested(lines: list[list[Form]]) -> str:
+    """What is known of form and task where no source has enough sizes for the test."""
+    known = [(sum(form.score is not None for form in line), line) for line in lines if line[0].source != RANDOM]
+    sizes, line = max(known, key=lambda each: each[0])
+    first, last = line[0], line[-1]
+    said = (
+        f"Not tested: two phases take {LEAST} sizes at which every seed gives some well-formed answers, and no curve "
+        f"has more than {sizes}. {last.name} ({last.test_rows:,} test rows, {counted(last.seeds, 'seed')}): the share "
+        f"of well-formed answers goes from {first.share} at {first.rows:,} rows to {last.share} at {last.rows:,}"
+    )
+    said += "." if last.score is None else f". The score of these is {last.score} there"
+    if last.over_random is not None:
+        said += f", less that of a student of random labels {last.over_random}"
+    return f"{said.rstrip('.')}."
 
 
 def _form_draws(task: TaskAnalysis) -> ArmDraws:
@@ -119,8 +207,15 @@ def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ArmDraws) -> Sc
 
 def _ability(task: TaskAnalysis, arm: Arm, seeds: list[int]) -> ScoreDraws:
     """The score of the well-formed answers: the accuracy where labels are right or wrong, else the main score."""
-    found = np.stack([found_of(task.runs, task.arms[arm][seed].answers, answered_only=True) for seed in seeds])
-    return task.draws.draw(found, "accuracy" if task.runs.kind in CLASSES else task.main)
+    return task.draws.draw(_found(task, arm, seeds), _ability_name(task))
+
+
+def _found(task: TaskAnalysis, arm: Arm, seeds: list[int]) -> Floats:
+    return np.stack([found_of(task.runs, task.arms[arm][seed].answers, answered_only=True) for seed in seeds])
+
+
+def _ability_name(task: TaskAnalysis) -> str:
+    return "accuracy" if task.runs.kind in CLASSES else task.main
 
 
 def _filled(scores: list[ScoreDraws]) -> Floats:

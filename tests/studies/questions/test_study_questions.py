@@ -169,6 +169,34 @@ def test_a_task_that_is_not_learnt_has_no_second_phase() -> None:
     assert titled(runs)["phases"].answer.startswith("In 0 of 1 curves")
 
 
+def test_form_is_shown_where_too_few_sizes_have_any_for_a_test() -> None:
+    # Nothing is well formed at 0 and 25 rows, everything at 100 and 400; of 200 rows 100 are of each class.
+    always = {"human": {100: [1] * 200, 400: TRUTH}, "random": {100: [0] * 200, 400: [1] * 200}}
+    cells = [
+        cell(source, said.get(size, [None] * 200), seed, size=size, rows=size, forgetting={"before": 0.0, "after": 0.0})
+        for source, said in always.items()
+        for size in (0, 25, 100, 400)
+        for seed in range(3)
+    ]
+    runs = make_runs(make_task(cells))
+    assert phases_of(analysed(runs).tasks[0]) == []
+    sections = titled(runs)
+    assert sections["phases"].answer.startswith("Not tested: two phases take 4 sizes")
+    assert "no curve has more than 2" in sections["phases"].answer
+    human = [row[3:] for row in table(sections["phases"], "form_table").rows if row[0] == "t, s, human"]
+    assert [share.estimate for share, _, _ in human] == [0, 0, 1, 1]  # type: ignore[union-attr]
+    assert [row[1:] for row in human[:2]] == [(None, None)] * 2
+    assert [(score.estimate, over.estimate) for _, score, over in human[2:]] == [(0.5, 0), (1, 0.5)]  # type: ignore[union-attr]
+    # Macro F1 of one label alone is 1/3, of all labels right 1.
+    control = table(sections["synthetic_first"], "controls").rows[-1]
+    assert [value.estimate for value in control[3:]] == pytest.approx([2 / 3, 0.5])  # type: ignore[union-attr]
+    assert sections["forgetting"].answer.startswith("There is nothing to forget")
+
+
+def test_no_form_no_section() -> None:
+    assert "phases" not in titled(make_runs(make_task(arms())))
+
+
 @pytest.mark.parametrize(
     ("source", "switch"),
     [("llm>human@100", ("llm", "human", 100)), ("llm", None), ("llm@0.67", None), ("llm>human", None)],
