@@ -76,8 +76,8 @@ def _arm_form(task: TaskAnalysis, arm: Arm, draws: ArmDraws) -> Form:
     controls = [each for each in task.plain(RANDOM) if arm.size != 0 and arm.source != RANDOM and each.beside(arm)]
     over = None
     if known and controls and (both := task.shared(arm, controls[0])):
-        found = (_found(task, each, both) for each in (arm, controls[0]))
-        pair = task.draws.compare(*found, _ability_name(task))
+        found, other = _found(task, arm, both), _found(task, controls[0], both)
+        pair = task.draws.compare(found, other, _ability_name(task))
         over = None if np.isnan(pair.b.seeds).any() else pair.difference
     name = f"{task.runs.name}, {arm.student}, {arm.labels}"
     share = _form(task, arm, seeds, draws).interval
