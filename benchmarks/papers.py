@@ -1,8 +1,8 @@
-"""The results of the studies of papers 1 and 3, from their runs into docs/results/.
+"""The results of the studies of papers 1, 2 and 3, from their runs into docs/results/.
 
     hf-synthlabels study configs/studies/paper_1_titles_split.yaml -o runs/paper_1_titles_split   # and the other two
     python -m benchmarks.papers runs            # to the screen
-    python -m benchmarks.papers runs --write    # into docs/results/paper_1_titles.md and paper_3.md
+    python -m benchmarks.papers runs --write    # into docs/results/paper_1_titles.md, paper_2.md and paper_3.md
 
 With HF_SYNTHLABELS_DATA the teacher's recorded SQuAD answers are read as well, at every threshold of BLEU.
 A document's text stands around the blocks that are written; what the numbers mean is for people to say.
@@ -62,6 +62,16 @@ BLOCKS = (
         },
     ),
     Block(
+        "paper_2.md",
+        "paper_2_tiny",
+        {
+            "phases": ("phases_table", "form_table"),
+            "synthetic_first": ("schedules_1", "switches", "controls"),
+            "forgetting": ("forgetting",),
+            "human_or_llm": ("human_llm_table", "exact_tests"),
+        },
+    ),
+    Block(
         "paper_3.md",
         "paper_3",
         {
@@ -91,9 +101,14 @@ def _made(runs: StudyRuns) -> str:
     facts = dict(runs.facts or {})
     versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items())
     failed = facts.get("failed", ())
-    trained = (
-        sum(run.train_s + run.predict_s for task in runs.tasks for run in task.cells if run.steps or run.train_s) / 60
-    )
+    # A student that several cells share, as the base mix alone, was trained once: its times are the same.
+    times = {
+        (task.name, run.cell.student, run.cell.seed, run.train_s, run.predict_s)
+        for task in runs.tasks
+        for run in task.cells
+        if run.steps or run.train_s
+    }
+    trained = sum(train + predict for *_, train, predict in times) / 60
     return (
         f"*Made {str(facts.get('finished_at', ''))[:10]} on {facts.get('processors', '?')} shared processors "
         f"({facts.get('machine', '?')}), Python {facts.get('python', '?')}, {versions}: {trained:,.0f} minutes of "

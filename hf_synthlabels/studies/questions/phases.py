@@ -269,6 +269,8 @@ def _answer(found: list[Phases], analysis: Analysis) -> str:
     least = 2.0 ** -max(each.seeds for each in found)
     if known and least > 1 - analysis.runs.level:
         said += f" With so few seeds that p can not be below {least:g}: the second phase can not be shown here."
+    if not both:
+        said += " Where the task is not shown to be learnt, a lag is no evidence of two phases."
     return said
 
 

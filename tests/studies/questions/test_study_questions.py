@@ -155,6 +155,7 @@ def test_form_before_task_is_found_against_the_control() -> None:
     assert found["human"].p_value == pytest.approx(1 / 32)
     sections = titled(runs)
     assert {"synthetic_first", "phases", "forgetting"} <= set(sections)
+    assert "no evidence" not in sections["phases"].answer
     assert "-0.100" in sections["forgetting"].answer
     switched = [row[1] for row in table(sections["synthetic_first"], "switches").rows]
     assert switched == [200, 400, 1000]
@@ -167,6 +168,7 @@ def test_a_task_that_is_not_learnt_has_no_second_phase() -> None:
     assert found.p_value is not None
     assert found.p_value > 0.05
     assert titled(runs)["phases"].answer.startswith("In 0 of 1 curves")
+    assert titled(runs)["phases"].answer.endswith("a lag is no evidence of two phases.")
 
 
 def test_form_is_shown_where_too_few_sizes_have_any_for_a_test() -> None:
