@@ -169,7 +169,7 @@ def metric(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="The report.json of a study.")],
+    results: Annotated[Path, typer.Argument(help="The JSON of a study, a validation, a grid, an audit, or page.json.")],
     repo: Repo,
     licence: License = None,
     public: Public = False,
@@ -177,15 +177,16 @@ def report(
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the page of a study as a static Space, with its numbers.
+    """Publish the page of any report as a static Space, with its numbers and every table and figure as files.
 
     Example: hf-synthlabels push report results/report.json me/tickets-report --license cc-by-4.0 --dry-run
     """
     from hf_synthlabels.cards import Licences
     from hf_synthlabels.publishing import report_parcel
+    from hf_synthlabels.report_cli import opened
 
     said = Licences(_asked("license", licence, "Licence of the report"), "unknown")
-    parcel = report_parcel(_study(results), repo, licence=said.licence)
+    parcel = report_parcel(opened(results), repo, licence=said.licence)
     _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hf_synthlabels.errors import DataError
 
-__all__ = ["report", "tell_written"]
+if TYPE_CHECKING:
+    from hf_synthlabels.publishing import Report
+
+__all__ = ["opened", "report", "tell_written"]
 
 
 def report(
@@ -21,7 +24,23 @@ def report(
 
     Example: hf-synthlabels report results/report.json
     """
-    from hf_synthlabels.publishing import Page, read_report, write_report
+    from hf_synthlabels.publishing import Page, write_report
+
+    found = opened(results)
+    folder = output or results.parent
+    if output is None and isinstance(found, Page) and results.name == "page.json":
+        # It lies in the folder of files, beside which the page stands.
+        folder = results.parent.parent
+    tell_written(write_report(found, folder), folder)
+
+
+def opened(results: Path) -> Report:
+    """The report that a file holds.
+
+    Raises:
+        DataError: it can not be read, or is no report.
+    """
+    from hf_synthlabels.publishing import read_report
 
     try:
         text = results.read_text(encoding="utf-8")
@@ -29,12 +48,7 @@ def report(
         raise DataError(
             f"`results` {str(results)!r} can not be read: {error}. Give the JSON of a report, such as report.json."
         ) from None
-    found = read_report(text)
-    folder = output or results.parent
-    if output is None and isinstance(found, Page) and results.name == "page.json":
-        # It lies in the folder of files, beside which the page stands.
-        folder = results.parent.parent
-    tell_written(write_report(found, folder), folder)
+    return read_report(text)
 
 
 def tell_written(files: Sequence[Path], folder: Path) -> None:

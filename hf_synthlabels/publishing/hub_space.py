@@ -1,16 +1,19 @@
-"""What becomes a Space: a metric that `evaluate.load` finds there, and the page of a study."""
+"""What becomes a Space: a metric that `evaluate.load` finds there, and the page of a report."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from huggingface_hub import SpaceCardData
 
 from hf_synthlabels.cards import study_card
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.publishing.hub import HubFile, Parcel, checked_repo
-from hf_synthlabels.publishing.report import page_of, render_page
-from hf_synthlabels.studies import StudyReport
+from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
+from hf_synthlabels.publishing.report.page import FOLDER, page_files
+from hf_synthlabels.studies import StudyReport, StudyRuns
 
 __all__ = ["metric_parcel", "report_parcel"]
 
@@ -47,16 +50,21 @@ def metric_parcel(folder: Path, repo: str) -> Parcel:
     return Parcel(repo, "metric", tuple(files))
 
 
-def report_parcel(report: StudyReport, repo: str, *, licence: str) -> Parcel:
-    """All that is published of a study: its page, its numbers, its card.
+def report_parcel(report: Report, repo: str, *, licence: str) -> Parcel:
+    """All that is published of a report: its page, its card, its numbers, and the folder of its tables and figures.
+
+    `report.json` is what `read_report` reads again. A study of tasks has none: its runs hold texts and labels of single
+    rows, which a report does not hand out; its numbers are in `report/`.
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
         ConfigError: the name of the repository is none.
     """
     checked_repo(repo)
+    page = page_of(report)
+    html, beside = page_files(page)
     metadata = SpaceCardData(
-        title=report.name[:60],
+        title=(report.name if isinstance(report, StudyReport) else page.title)[:60].strip() or repo.rpartition("/")[2],
         emoji="📊",
         colorFrom="blue",
         colorTo="green",
@@ -65,10 +73,32 @@ def report_parcel(report: StudyReport, repo: str, *, licence: str) -> Parcel:
         pinned=False,
         tags=["hf-synthlabels"],
     )
-    card = f"---\n{metadata.to_yaml()}\n---\n\n{study_card(report)}"
-    files = (
-        HubFile("README.md", card.encode()),
-        HubFile("index.html", render_page(page_of(report)).encode()),
-        HubFile("report.json", report.to_json().encode()),
+    card = f"---\n{metadata.to_yaml()}\n---\n\n{_report_card(report, page)}"
+    numbers = _numbers(report)
+    return Parcel(
+        repo,
+        "report",
+        (
+            HubFile("README.md", card.encode("utf-8", "replace")),
+            HubFile("index.html", html.encode("utf-8", "replace")),
+            *(() if numbers is None else (HubFile("report.json", numbers.encode("utf-8", "replace")),)),
+            *(HubFile(f"{FOLDER}/{name}", content) for name, content in sorted(beside.items())),
+        ),
     )
-    return Parcel(repo, "report", files)
+
+
+def _report_card(report: Report, page: Page) -> str:
+    if isinstance(report, StudyReport):
+        return study_card(report)
+    return render_markdown(page.sections, title=page.title, summary=page.summary, facts=page.facts, figures=FOLDER)
+
+
+def _numbers(report: Report) -> str | None:
+    """The JSON of a report that holds no single rows."""
+    match report:
+        case StudyRuns() | Page() | JudgeSummary():
+            return None
+        case Audit():
+            return json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        case _:
+            return report.to_json()

@@ -130,7 +130,8 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer) ->
         (("metric", "none", "user/none"), "does not come with this package"),
         (("metric", "llm_judge", "user/other"), "end it in /llm_judge"),
         (("report", "none.json", "user/r", "--license", "mit"), "can not be read"),
-        (("report", "films.yaml", "user/r", "--license", "mit"), "is not the report.json of a study"),
+        (("report", "films.yaml", "user/r", "--license", "mit"), "`results` is not JSON"),
+        (("report", "guide.md", "report", "--license", "mit"), "`results` is not JSON"),
     ],
 )
 def test_wrong_input_is_one_line_and_sends_nothing(
@@ -172,6 +173,7 @@ def test_report_of_a_study_becomes_a_static_space(run: Run, hub: HubServer) -> N
     assert there.sdk == "static"
     assert there.head.files["index.html"].startswith(b"<!doctype html>")
     assert there.head.files["report.json"] == REPORT.read_bytes()
+    assert b"\n" in there.head.files["report/score_table.csv"]
     assert b"| all human labels | 2,130 | 536 | 0.850" in there.head.files["README.md"]
 
 

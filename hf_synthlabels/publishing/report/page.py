@@ -37,9 +37,10 @@ from hf_synthlabels.publishing.report.words import (
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
 
-__all__ = ["render_page", "write_page", "writing"]
+__all__ = ["FOLDER", "page_files", "render_page", "write_page", "writing"]
 
 FOLDER = "report"
+"""Of the tables and figures, beside the page."""
 SHEET_MM = 180
 """Between the margins of an upright sheet of A4; what is wider is printed across."""
 LETTER_MM, SMALL_MM, GAP_MM = 1.6, 1.3, 2.2
@@ -112,27 +113,27 @@ def write_page(
     """
     page = Page(title, tuple(sections), _lines(summary), dict(facts or {}))
     beside = folder / FOLDER
-    contents: dict[str, str | bytes] = {}
-    exhibits = [exhibit for section in page.sections for exhibit in section.exhibits]
-    for exhibit in exhibits:
-        contents |= {f"{exhibit.name}.csv": csv_text(exhibit), f"{exhibit.name}.json": json_text(exhibit)}
-    contents |= {"README.md": _listing(page), "page.json": page_to_json(page)}
     with writing(folder):
         beside.mkdir(parents=True, exist_ok=True)
         _remove_earlier(beside, page)
     # The numbers first: they are not to be lost because a figure can not be drawn.
-    written = [_write(beside / name, content) for name, content in contents.items()]
+    written = [_write(beside / name, content) for name, content in _numbers(page).items()]
     words = render_markdown(page.sections, title=title, summary=page.summary, facts=page.facts, figures=FOLDER)
     written.insert(0, _write(folder / "report.md", words))
     drawings = _drawings(page)
-    for name, drawing in drawings.items():
-        forms: dict[str, str | bytes] = {
-            f"{name}.svg": drawing.svg,
-            f"{name}-dark.svg": drawing.dark,
-            f"{name}.png": drawing.png,
-        }
-        written += [_write(beside / file, content) for file, content in forms.items()]
+    written += [_write(beside / name, content) for name, content in _pictures(drawings).items()]
     return [_write(folder / "report.html", _rendered(page, drawings)), *written]
+
+
+def page_files(page: Page) -> tuple[str, dict[str, bytes]]:
+    """What `write_page` writes, written nowhere: the HTML, and by name the files of the folder beside it.
+
+    Raises:
+        MissingExtraError: matplotlib, which draws the figures, is not installed.
+    """
+    drawings = _drawings(page)
+    contents = {**_numbers(page), **_pictures(drawings)}
+    return _rendered(page, drawings), {name: _bytes(content) for name, content in contents.items()}
 
 
 def render_page(page: Page) -> str:
@@ -221,6 +222,22 @@ def _data(kind: str, text: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}"
 
 
+def _numbers(page: Page) -> dict[str, str | bytes]:
+    """What needs no drawing, by file name."""
+    contents: dict[str, str | bytes] = {}
+    for exhibit in (each for section in page.sections for each in section.exhibits):
+        contents |= {f"{exhibit.name}.csv": csv_text(exhibit), f"{exhibit.name}.json": json_text(exhibit)}
+    return {**contents, "README.md": _listing(page), "page.json": page_to_json(page)}
+
+
+def _pictures(drawings: Mapping[str, Drawing]) -> dict[str, str | bytes]:
+    """Every figure in its forms, by file name."""
+    contents: dict[str, str | bytes] = {}
+    for name, drawing in drawings.items():
+        contents |= {f"{name}.svg": drawing.svg, f"{name}-dark.svg": drawing.dark, f"{name}.png": drawing.png}
+    return contents
+
+
 def _drawings(page: Page) -> dict[str, Drawing]:
     return {
         exhibit.name: draw(exhibit)
@@ -277,8 +294,12 @@ def writing(folder: Path) -> Iterator[None]:
 
 def _write(path: Path, content: str | bytes) -> Path:
     with writing(path.parent):
-        path.write_bytes(content.encode("utf-8", "replace") if isinstance(content, str) else content)
+        path.write_bytes(_bytes(content))
     return path
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode("utf-8", "replace") if isinstance(content, str) else content
 
 
 def _lines(summary: str | Sequence[str]) -> tuple[str, ...]:
