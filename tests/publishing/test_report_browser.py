@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +13,8 @@ from hf_synthlabels.publishing import write_page
 from hf_synthlabels.statistics.exhibits import Section, Table
 from tests.publishing.exhibits import AWKWARD, LONG, ORDINARY, SECTIONS, TABLE, near
 
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
 pytest.importorskip("matplotlib")
-playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here; set CHROMIUM to its path"),
-]
+pytestmark = pytest.mark.slow
 
 BROAD = Table(
     "broad",
@@ -31,14 +22,6 @@ BROAD = Table(
     tuple(f"a long column {place}" for place in range(12)),
     tuple((LONG, *(near(0.5 + place / 100, 300 + row + place) for place in range(11))) for row in range(40)),
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

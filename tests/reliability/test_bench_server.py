@@ -138,7 +138,8 @@ def test_a_faulty_answer_is_read_right_or_not_at_all(fault: str) -> None:
             assert read.label == (label_of(b"%07d" % number) if fault in RIGHT else None)
 
 
-@pytest.mark.slow
-def test_the_server_is_not_the_limit() -> None:
-    with serving(Options(latency_s=0.0)) as server:
-        assert requests_per_s(server.base_url, 128, 1.0) > 3000
+def test_the_limit_is_a_rate_of_answers() -> None:
+    # How high it is, is a matter of the machine, and stands in the benchmark's result.
+    with serving(Options(latency_s=0.1)) as server:
+        # Four at once, each after a tenth of a second.
+        assert 0 < requests_per_s(server.base_url, 4, 0.5) <= 40

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,22 +13,6 @@ from datasets import Dataset
 from hf_synthlabels.publishing.review import Board, DecisionStore, Desk, ReviewOptions, open_review
 from tests.publishing.review.browsing import WAIT_MS
 from tests.publishing.review.reviewing import serving
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next((path for name in BROWSERS if (path := shutil.which(name))), "")
-HAVE = importlib.util.find_spec("playwright") is not None and bool(CHROMIUM)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    if not HAVE:
-        pytest.skip("needs playwright (extra `dev`) and a Chromium on the path")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

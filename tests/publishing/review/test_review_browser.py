@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,15 +17,7 @@ from hf_synthlabels.publishing.review import DecisionStore, Event
 from tests.publishing.review.browsing import faults, press_and_wait, row_number, until, until_labelled
 from tests.publishing.review.reviewing import HUMAN, NAMES, table
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-)
-HAVE = importlib.util.find_spec("playwright") is not None and bool(CHROMIUM)
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not HAVE, reason="needs playwright (extra `dev`) and a Chromium on the path"),
-]
+pytestmark = pytest.mark.slow
 
 SERIOUS = ("serious", "critical")
 WAIT_MS = 15_000
@@ -220,6 +210,19 @@ def test_every_kind_is_labelled_by_keys(
     press_and_wait(page, KEYS[kind][-1])
     page.wait_for_selector(".strip .differs")
     assert events(tmp_path, "label")[0].human_label == HUMAN[kind]
+
+
+def test_a_pair_of_texts_is_labelled_by_keys(
+    tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]
+) -> None:
+    made = table().rename_column("text", "premise")
+    made = made.add_column("hypothesis", [f"Second text {row}" for row in range(len(made))])  # type: ignore[call-arg]
+    page = open_page(serve(made, kind="text-pair", text=("premise", "hypothesis")), "ann")
+    assert faults(page) == []
+    assert "Second text" in page.locator("main").inner_text()
+    press_and_wait(page, "2")
+    page.wait_for_selector(".strip .differs")
+    assert events(tmp_path, "label")[0].human_label == "delivery"
 
 
 def test_a_text_is_written(tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]) -> None:
