@@ -216,7 +216,7 @@ def test_a_pair_of_texts_is_labelled_by_keys(
     tmp_path: Path, serve: Callable[..., str], open_page: Callable[..., Any]
 ) -> None:
     made = table().rename_column("text", "premise")
-    made = made.add_column("hypothesis", [f"Second text {row}" for row in range(len(made))])  # type: ignore[call-arg]
+    made = made.add_column("hypothesis", [f"Second text {row}" for row in range(len(made))])
     page = open_page(serve(made, kind="text-pair", text=("premise", "hypothesis")), "ann")
     assert faults(page) == []
     assert "Second text" in page.locator("main").inner_text()
