@@ -28,6 +28,7 @@ class _Load:
     """A table on the conveyor."""
 
     table: pa.Table
+    group: str
     labels: pa.Table | None = None
     tally: dict[str, Any] | None = None
     error: BaseException | None = None
@@ -73,14 +74,19 @@ class Conveyor:
         self._running = False
         self._changed = threading.Condition()
 
-    def label(self, table: pa.Table) -> tuple[pa.Table, dict[str, Any]]:
+    def label(self, table: pa.Table, group: str = "") -> tuple[pa.Table, dict[str, Any]]:
         """The label columns of a table that has rows, and what was asked since the last table was finished.
+
+        Args:
+            table: the rows.
+            group: rows of two groups are never on the way at once, so that the tallies of a group's tables count what
+                was asked for it and nothing else.
 
         Raises:
             StoppedError: `on_progress` said so.
             SynthLabelsError: as `Annotator.annotate`; all tables that are on the conveyor end with it.
         """
-        load = _Load(table)
+        load = _Load(table, group)
         with self._changed:
             self._waiting.append(load)
             if not self._running:
@@ -129,7 +135,7 @@ class Conveyor:
         """The tables that are waiting; it never waits for one itself, since answers are received where it is read."""
         while True:
             with self._changed:
-                if not self._waiting:
+                if not self._waiting or (self._sent and self._waiting[0].group != self._sent[-1].group):
                     return
                 load = self._waiting.popleft()
                 self._sent.append(load)

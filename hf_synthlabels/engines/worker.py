@@ -92,7 +92,7 @@ class LabelShards:
         at_once = self._recipe.task.rows_per_call
         asked = [True] * len(ids) if at_once == 1 else texts_in(rows, self._recipe)
         places = open_places(ids, known, asked, at_once)
-        labels, tally = self._opened(rows).label(rows.take(places))
+        labels, tally = self._opened(rows).label(rows.take(places), shard.split)
         labels = labels.add_column(0, ROW_ID, [[ids[place] for place in places]])
         part = job.write_labels(shard, labels, tally, earlier=len(parts))
         statuses = [STATUSES[code] for code in labels.column(f"{job.column}_status").to_pylist()]

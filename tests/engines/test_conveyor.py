@@ -111,6 +111,21 @@ def test_the_next_table_is_begun_while_the_last_is_finished() -> None:
     assert len(opener.client.together) <= 6 + opener.client.calls
 
 
+def test_what_is_asked_for_one_group_is_never_counted_for_another() -> None:
+    opener = Opener(Client(width=4, latency_s=0.02))
+    belt = conveyor(opener)
+    # Of six and of seven rows, so that neither fills its rounds.
+    asked = [("ta", 6, "train"), ("tb", 7, "test"), ("tc", 6, "train"), ("td", 7, "test")]
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda one: belt.label(table(one[0], one[1]), one[2])[1], asked))
+    of_group = {
+        group: sum(tally["requests"] for tally, one in zip(found, asked, strict=True) if one[2] == group)
+        for group in ("train", "test")
+    }
+    assert of_group == {"train": 12, "test": 14}
+    assert not any({"ta", "tb"} <= names or {"tc", "td"} <= names for names in opener.client.together)
+
+
 def test_rows_of_two_tables_are_never_in_one_call() -> None:
     opener = Opener(Client(width=2, latency_s=0.01), Strategy(rows_per_call=4))
     opener.client.answer = lambda text: '["film", "film", "film", "film"]'  # type: ignore[method-assign]
