@@ -127,7 +127,7 @@ def job_key(content: Mapping[str, Any], tables: str, options: Mapping[str, Any])
 
     Args:
         content: rows, labels, kind, strategy.
-        tables: the fingerprint of the texts.
+        tables: the fingerprint of the texts that are not trained on.
         options: of the student; a model's folder counts by what is in it.
     """
     return cell_key(

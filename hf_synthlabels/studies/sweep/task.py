@@ -62,6 +62,10 @@ class StudyTask:
     """By source the training rows that it can be asked for."""
     place: Path
     """Where the tables are."""
+    marks: tuple[str, ...]
+    """A hash of each training row's texts: which other rows a study also draws says nothing of a cell."""
+    others: str
+    """A hash of the tables that all cells share: test rows, validation rows, the base mix."""
     folder: Path
     cells: list[CellName] = field(default_factory=list)
 
@@ -124,7 +128,7 @@ class StudyTask:
         prompt = instruction_of(self.recipe.task, self.schema) if learner == "writer" else ""
         whole = {
             **content,
-            "rows": rows,
+            "rows": [self.marks[row] for row in rows],
             "kind": self.schema.kind,
             "names": self.schema.names,
             "scale": str(self.schema.scale),
@@ -137,7 +141,7 @@ class StudyTask:
             "threads": self.study.threads,
         }
         return Job(
-            key=job_key(whole, self.place.name, options),
+            key=job_key(whole, self.others, options),
             cell=cell,
             schema=self.schema,
             learner=learner,
@@ -181,7 +185,10 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
     orders = {seed: placed[order[placed[order] >= 0]] for seed, order in _orders(known, study.seeds)}
     n_human = sum(known)
     counts = {source: len(known) if study.asks(name, source) else n_human for source in study.sources_of(name)}
-    place = _share(study, recipe, parts, chosen, folder)
+    tables = _tables(study, recipe, parts, chosen)
+    marks = tuple(_digest(list(row.values())) for row in tables["pool"])
+    others = _digest({part: rows.to_dict() for part, rows in tables.items() if part != "pool"})
+    place = _share(tables, _digest([marks, others]), folder)
 
     def book(rows: Dataset, labels: HumanValues, part: str) -> SourceBook:
         asks = {pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell) for pair, one in recipes.items()}
@@ -189,8 +196,8 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
 
     return StudyTask(
         study, name, recipe, schema, parts, pool, orders, human, truth,
-        book(chosen, human, "training rows"), book(parts.test, truth, "test rows"), counts, place, folder,
-        cells_of(study, name, schema.kind, counts),
+        book(chosen, human, "training rows"), book(parts.test, truth, "test rows"), counts, place, marks, others,
+        folder, cells_of(study, name, schema.kind, counts),
     )  # fmt: skip
 
 
@@ -263,25 +270,29 @@ def _student_columns(recipe: Recipe) -> tuple[str, ...]:
     return tuple(task.columns)
 
 
-def _share(study: SweepStudy, recipe: Recipe, parts: Parts, pool: Dataset, folder: Path) -> Path:
-    """Write the texts into the study's folder, unless they are there already."""
+def _tables(study: SweepStudy, recipe: Recipe, parts: Parts, pool: Dataset) -> dict[str, Dataset]:
+    """The texts that the cells of a task read."""
     columns = list(recipe.task.columns)
     tables = {"pool": pool.select_columns(columns), "test": parts.test.select_columns(columns)}
     if parts.validation is not None:
         tables["validation"] = _with_labels(parts.validation, recipe)
     if study.base is not None:
         tables |= base_tables(study.base, study.folder, study.split_seed)
-    digest = hashlib.sha256()
-    for name, rows in tables.items():
-        digest.update(name.encode())
-        for column in rows.column_names:
-            digest.update(json.dumps([column, rows[column][:]], default=str).encode())
-    place = folder / "tables" / digest.hexdigest()[:20]
+    return tables
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:20]
+
+
+def _share(tables: Mapping[str, Dataset], name: str, folder: Path) -> Path:
+    """Write the texts into the study's folder, unless they are there already."""
+    place = folder / "tables" / name
     if not place.exists():
         scratch = place.with_name(f".{place.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)
-        for name, rows in tables.items():
-            rows.flatten_indices().save_to_disk(scratch / name)
+        for part, rows in tables.items():
+            rows.flatten_indices().save_to_disk(scratch / part)
         try:
             scratch.replace(place)
         except OSError:

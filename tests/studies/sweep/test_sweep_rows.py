@@ -135,6 +135,18 @@ def test_keys_change_with_a_label_and_not_with_a_name(study_of: Make, tmp_path: 
     assert plain[1] != other[1]
 
 
+def test_a_further_seed_or_size_leaves_the_other_cells_known(study_of: Make, tmp_path: Path) -> None:
+    def keys(**changes: object) -> dict[object, str]:
+        # The pool is what some seed and size take, so that it grows with them.
+        task = open_task(study_of(**changes), "toy", tmp_path, lambda _: None)
+        return {cell: task.job(cell).key for cell in task.cells}
+
+    before = keys(sizes=[5], seeds=[0, 1])
+    after = keys(sizes=[5, 9], seeds=[0, 1, 2])
+    assert len(after) == 3 * len(before)
+    assert before.items() <= after.items()
+
+
 def test_pools_hold_what_some_seed_takes(study_of: Make, tmp_path: Path) -> None:
     study = study_of(sizes=[5], seeds=[0, 1], n_human=[3])
     task = open_task(study, "toy", tmp_path, lambda _: None)
