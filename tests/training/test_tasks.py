@@ -233,6 +233,21 @@ def test_a_writer_learns_answers_by_heart(config: Config, writer: str, packing: 
     assert scores["exact_match"].estimate == 1
 
 
+@pytest.mark.parametrize("adapter", [{}, {"lora_r": 2, "lora_alpha": 4}], ids=["all weights", "adapter"])
+def test_a_writer_answers_in_the_precision_that_it_was_trained_in(
+    config: Config, writer: str, adapter: dict[str, Any]
+) -> None:
+    data = Dataset.from_dict({"text": ["film", "team", "goal"], "output": ["plot", "a score", "match"]})
+    common = {"model": writer, "task": "text-generation", "label_column": "output", "max_length": 64}
+    student = train_student(config(**common, **adapter, max_steps=1, max_new_tokens=2, bf16=True), data)
+    seen: list[torch.dtype] = []
+    for module in student.trainer.model.modules():
+        if isinstance(module, torch.nn.Linear) and module.out_features == 16:
+            module.register_forward_hook(lambda _module, _given, found: seen.append(found.dtype))
+    student.predict(data)
+    assert set(seen) == {torch.bfloat16}
+
+
 def test_only_the_answer_is_learnt_and_examples_keep_apart(config: Config, writer: str) -> None:
     chosen = config(model=writer, task="text-generation", label_column="output", max_length=64)
     task = student_task(chosen)

@@ -168,7 +168,8 @@ class GenerationTask:
             pad_token_id=renderer.pad,
         )
         device = trainer.args.device
-        with torch.no_grad():
+        # An adapter's `generate` goes around the forward pass that was made ready for half precision.
+        with torch.no_grad(), trainer.accelerator.autocast():
             found: NDArray[np.int64] = (
                 model.generate(input_ids=ids.to(device), attention_mask=mask.to(device), generation_config=settings)[
                     :, longest:
