@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from hf_synthlabels.annotation import Recipe, StrictModel, load, read_yaml, validated
+from hf_synthlabels.annotation import Recipe, load, read_yaml
 from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.studies.rows import select_rows
 from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES, Progress, StrategyRows, compare_strategies
 from hf_synthlabels.studies.strategy_report import StrategyReport
 from hf_synthlabels.studies.study import DEFAULT_STUDENT, AnnotatorStudy, RowSelection, Study, recipe_file
+from hf_synthlabels.studies.study_file import StudyFile
 from hf_synthlabels.studies.sweep import SweepStudy
 
 __all__ = ["StrategyStudy", "read_study", "run_strategies"]
 
 
-class StrategyStudy(StrictModel):
+class StrategyStudy(StudyFile):
     """What to do with the LLM labels of a recipe and a few human ones. A YAML file with the key `strategies`."""
+
+    KEYS: ClassVar[str] = "`name`, `recipe`, `strategies`, `train` and `test`"
 
     name: str
     recipe: str
@@ -33,24 +36,14 @@ class StrategyStudy(StrictModel):
     student: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_STUDENT))
     """The keys of StudentConfig."""
     seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=2)
-    folder: Path | None = Field(default=None, exclude=True)
 
+    @field_validator("strategies")
     @classmethod
-    def from_yaml(cls, path: str | Path) -> StrategyStudy:
-        """Read a study file.
-
-        Raises:
-            StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
-        """
-        file = Path(path)
-        content = read_yaml(file, "study", StudyError)
-        if not isinstance(content, dict):
-            raise StudyError(f"{file.name}: a study is a mapping with `name`, `recipe`, `strategies`, `train`, `test`.")
-        study = validated(cls, {**content, "folder": file.resolve().parent}, file.name, StudyError)
+    def _known(cls, names: list[str]) -> list[str]:
         known = [strategy.name for strategy in STRATEGIES]
-        if unknown := [name for name in study.strategies if name not in known]:
-            raise StudyError(f"{file.name}: `strategies` names {unknown[0]!r}. There are: {', '.join(known)}.")
-        return study
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"names {unknown[0]!r}. There are: {', '.join(known)}.")
+        return names
 
 
 def run_strategies(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_path, validated
+from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_path
 from hf_synthlabels.errors import RecipeError, StudyError
+from hf_synthlabels.studies.study_file import StudyFile
 
 __all__ = [
     "DEFAULT_STUDENT",
@@ -47,8 +48,10 @@ class Reference(StrictModel):
     source: str
 
 
-class Study(StrictModel):
+class Study(StudyFile):
     """Human labels against LLM labels: a student is trained on each and tested on the same human-labelled rows."""
+
+    KEYS: ClassVar[str] = "`name`, `recipe`, `train`, `test` and `student`"
 
     name: str
     recipe: str
@@ -67,20 +70,6 @@ class Study(StrictModel):
     level: float = Field(default=0.95, gt=0, lt=1)
     resamples: int = Field(default=2000, ge=100)
     references: list[Reference] = Field(default_factory=list)
-    folder: Path | None = Field(default=None, exclude=True)
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> Study:
-        """Read a study file.
-
-        Raises:
-            StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
-        """
-        file = Path(path)
-        content = read_yaml(file, "study", StudyError)
-        if not isinstance(content, dict):
-            raise StudyError(f"{file.name}: a study is a mapping with `name`, `recipe`, `train`, `test` and `student`.")
-        return validated(cls, {**content, "folder": file.resolve().parent}, file.name, StudyError)
 
     def recipe_file(self) -> Path:
         """The file of the recipe that the study names.
@@ -95,8 +84,10 @@ Changes = dict[str, dict[str, Any]]
 """Keys of a recipe's `task` and `teacher`, by section."""
 
 
-class AnnotatorStudy(StrictModel):
+class AnnotatorStudy(StudyFile):
     """One recipe asked in several ways. A YAML file with `name`, `recipe` and `annotators`."""
+
+    KEYS: ClassVar[str] = "`name`, `recipe` and `annotators`"
 
     name: str
     recipe: str
@@ -110,20 +101,6 @@ class AnnotatorStudy(StrictModel):
     """Of the drawing."""
     level: float = Field(default=0.95, gt=0, lt=1)
     resamples: int = Field(default=2000, ge=100)
-    folder: Path | None = Field(default=None, exclude=True)
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> AnnotatorStudy:
-        """Read a study file.
-
-        Raises:
-            StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
-        """
-        file = Path(path)
-        content = read_yaml(file, "study", StudyError)
-        if not isinstance(content, dict):
-            raise StudyError(f"{file.name}: a study is a mapping with `name`, `recipe` and `annotators`.")
-        return validated(cls, {**content, "folder": file.resolve().parent}, file.name, StudyError)
 
     def recipes(self) -> dict[str, Recipe]:
         """The recipe of each annotator.

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from hf_synthlabels.annotation import Engine, StrictModel, read_yaml, validated
-from hf_synthlabels.errors import StudyError
+from hf_synthlabels.annotation import Engine, StrictModel
 from hf_synthlabels.studies.strategies import STRATEGIES, Strategy
 from hf_synthlabels.studies.study import Changes, Reference, RowSelection
+from hf_synthlabels.studies.study_file import StudyFile
 
 __all__ = [
     "AXES",
@@ -169,8 +167,10 @@ Cells = dict[str, Any]
 """Values of some axes: a value, or a list of those that are meant."""
 
 
-class SweepStudy(StrictModel):
+class SweepStudy(StudyFile):
     """Tasks × label sources × prompts × sizes × students × strategies × seeds. A YAML file with `tasks`."""
+
+    KEYS: ClassVar[str] = "`name`, `tasks`, `sources` and `students`"
 
     name: str
     tasks: dict[str, TaskKeys] = Field(min_length=1)
@@ -209,29 +209,6 @@ class SweepStudy(StrictModel):
     threads: PositiveInt = 1
     """Of one cell on the processor; results depend on it in their last digits."""
     engine: Engine = Engine()
-    folder: Path | None = Field(default=None, exclude=True)
-
-    @classmethod
-    def from_yaml(cls, path: str | Path) -> Self:
-        """Read a study file.
-
-        Raises:
-            StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
-        """
-        file = Path(path)
-        content = read_yaml(file, "study", StudyError)
-        if not isinstance(content, dict):
-            raise StudyError(f"{file.name}: a study is a mapping with `name`, `tasks`, `sources` and `students`.")
-        return cls.from_dict(content, folder=file.resolve().parent, where=file.name)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any], *, folder: Path | None = None, where: str = "study") -> Self:
-        """A study from plain values.
-
-        Raises:
-            StudyError: a key is missing, unknown or wrong.
-        """
-        return validated(cls, {**content, "folder": folder}, where, StudyError)
 
     @field_validator("sizes", mode="before")
     @classmethod
