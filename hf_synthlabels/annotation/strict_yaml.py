@@ -15,6 +15,8 @@ from hf_synthlabels.errors import ConfigError
 __all__ = ["StrictModel", "read_yaml", "validated"]
 
 Model = TypeVar("Model", bound="StrictModel")
+MERGE = "tag:yaml.org,2002:merge"
+"""`<<: *other`: the keys of another mapping, of which those that stand beside it take precedence."""
 
 
 class StrictModel(BaseModel):
@@ -42,6 +44,8 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
+        if key_node.tag == MERGE:
+            continue
         key = loader.construct_object(key_node, deep=True)
         if key in seen:
             raise yaml.constructor.ConstructorError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -11,10 +10,11 @@ from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.comparison import study_environment
-from hf_synthlabels.studies.journal import CellFiles, cell_key
+from hf_synthlabels.studies.journal import CellFiles
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns
 from hf_synthlabels.studies.runs_file import write_runs
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
+from hf_synthlabels.studies.sweep.index import keep_index, named_in_file, read_index
 from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.sweep.learning import check_options
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
@@ -26,9 +26,6 @@ __all__ = ["JobEngine", "PlannedCell", "plan_sweep", "run_sweep"]
 Progress = Callable[[str], None]
 JobEngine = Callable[[Sequence[Job], int], Iterable[Outcome]]
 """Trains jobs and yields their outcomes, which are in the journal by then; `work_off_jobs` is that of one machine."""
-
-INDEX = "cells.json"
-"""By what a study file says of a cell, the key under which the journal has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +94,10 @@ def plan_sweep(study: SweepStudy, folder: Path | None = None) -> list[PlannedCel
 
     with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
         tasks = [open_task(study, name, Path(scratch), _silent) for name in study.tasks]
-        files, index = CellFiles(folder), {} if folder is None else _index(folder)
+        files, index = CellFiles(folder), {} if folder is None else read_index(folder)
         there = files.keys()
         return [
-            PlannedCell(cell, study.learner(cell.student) == "teacher" or index.get(_named(task, cell)) in there)
+            PlannedCell(cell, study.learner(cell.student) == "teacher" or index.get(named_in_file(task, cell)) in there)
             for task in tasks
             for cell in task.cells
         ]
@@ -136,7 +133,7 @@ class _Work:
                 # Of this cell alone, such as a filter without a confidence.
                 self.outcomes[cell] = Outcome("", cell, failed=str(error))
                 continue
-            self.index[_named(task, cell)] = job.key
+            self.index[named_in_file(task, cell)] = job.key
             known = known_outcome(self.journal, job)
             if known is None:
                 self.missing.setdefault(job.key, []).append(job)
@@ -146,7 +143,7 @@ class _Work:
 
     def train(self, engine: JobEngine) -> None:
         """Train what is missing, cells of one seed before those of the next."""
-        _keep_index(self.folder, self.index)
+        keep_index(self.folder, self.index)
         n_missing = sum(map(len, self.missing.values()))
         total = n_missing + self.before
         if self.before:
@@ -240,39 +237,6 @@ def _facts(study: SweepStudy, tasks: Sequence[StudyTask], work: _Work, seconds: 
         },
         "study": study.model_dump(mode="json"),
     }
-
-
-def _named(task: StudyTask, cell: CellName) -> str:
-    """A hash of what the study file says of a cell; it is known before any label is."""
-    study = task.study
-    return cell_key(
-        {
-            "cell": asdict(cell),
-            "task": study.tasks[task.name].model_dump(mode="json"),
-            "source": {name: keys.model_dump(mode="json") for name, keys in study.sources_of(task.name).items()},
-            "prompt": study.prompts.get(cell.prompt),
-            "student": study.students[cell.student],
-            "recipe": task.recipe.fingerprint(),
-            "tables": task.place.name,
-            "epochs_read": study.epochs_read,
-            "threads": study.threads,
-        }
-    )
-
-
-def _index(folder: Path) -> dict[str, str]:
-    try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _keep_index(folder: Path, index: Mapping[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f".{INDEX}"
-    scratch.write_text(json.dumps({**_index(folder), **index}), encoding="utf-8")
-    scratch.replace(folder / INDEX)
 
 
 def _silent(line: str) -> None:

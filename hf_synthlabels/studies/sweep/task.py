@@ -89,28 +89,36 @@ class StudyTask:
         """
         order = self.orders[cell.seed]
         labels = self.book.ordered(cell.source, cell.prompt, order.tolist(), cell.seed)
-        own = self._own(cell.source, order)
-        size = len(own) if cell.size is None else cell.size
-        first = set(own[:size].tolist())
+        first, few, size = self._taken(cell)
         way = known_strategies()[cell.strategy]
-        few: set[int] = set()
-        if way is not None and way.labels == "both":
-            few = {row for row in order.tolist() if self.human.labels[row] is not None}
-            few = set([row for row in order.tolist() if row in few][: cell.n_human])
+        needs = None if way is None else way.needs
         values = dict(zip(order.tolist(), zip(*_columns(labels), strict=True), strict=True))
         rows = sorted(first | few)
         picked = [values[row] if row in first else (None, None, None) for row in rows]
         content = {
             "labels": [value for value, _, _ in picked],
             "few": [self.human.labels[row] if row in few else None for row in rows] if few else None,
-            "probs": [probs for _, probs, _ in picked] if way is not None and way.needs == "probs" else None,
-            "confidence": [sure for _, _, sure in picked] if way is not None and way.needs == "confidence" else None,
+            "probs": [probs for _, probs, _ in picked] if needs == "probs" and labels.probs else None,
+            "confidence": [sure for *_, sure in picked] if needs == "confidence" and labels.confidence else None,
         }
-        if content["probs"] is not None and labels.probs is None:
-            content["probs"] = None
-        if content["confidence"] is not None and labels.confidence is None:
-            content["confidence"] = None
         return self._made(cell, rows, content, size)
+
+    def texts(self, cell: CellName) -> str:
+        """A hash of what a cell reads, training rows and all tables; known before any teacher is asked."""
+        first, few, size = self._taken(cell)
+        read = [[(self.marks[row], self.human.labels[row]) for row in sorted(rows)] for rows in (first, few)]
+        return _digest([read, size, self.others])
+
+    def _taken(self, cell: CellName) -> tuple[set[int], set[int], int]:
+        """The rows with labels of the cell's source, those with human ones beside them, and the size of the first."""
+        order = self.orders[cell.seed]
+        own = self._own(cell.source, order)
+        size = len(own) if cell.size is None else cell.size
+        way = known_strategies()[cell.strategy]
+        known: list[int] = []
+        if way is not None and way.labels == "both":
+            known = [row for row in order.tolist() if self.human.labels[row] is not None]
+        return set(own[:size].tolist()), set(known[: cell.n_human]), size
 
     def _own(self, source: str, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that a size counts: of human labels those that have one, of a teacher all, for it may be silent."""

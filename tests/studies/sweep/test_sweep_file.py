@@ -52,3 +52,20 @@ def test_a_file_with_tasks_is_read_as_a_sweep(tmp_path: Path) -> None:
     assert [keys.labels for keys in study.sources.values()] == ["human", "random", "teacher"]
     assert study.tasks["toy"].test.share == 0.25
     assert study.folder == tmp_path
+
+
+def test_a_student_takes_over_the_keys_of_another(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: one\ntasks: {toy: {recipe: toy.yaml, test: 0.25}}\nstudents:\n"
+        "  short: &short {model: m, max_length: 32, seed: 1}\n  long:\n    <<: *short\n    max_length: 64\n"
+    )
+    study = read_study(file)
+    assert isinstance(study, SweepStudy)
+    assert study.students == {
+        "short": {"model": "m", "max_length": 32, "seed": 1},
+        "long": {"model": "m", "max_length": 64, "seed": 1},
+    }
+    file.write_text(file.read_text() + "    max_length: 128\n")
+    with pytest.raises(StudyError, match=r"line 8: `max_length` stands twice in one mapping"):
+        read_study(file)

@@ -68,6 +68,20 @@ def test_only_what_is_missing_is_trained(study_of: Make, tmp_path: Path) -> None
     assert [planned.done for planned in plan_sweep(study_of(seeds=[0, 2]), tmp_path)] == [True, True, False, False]
 
 
+def test_a_plan_knows_the_cells_of_a_study_that_grew(study_of: Make, tmp_path: Path) -> None:
+    few = {"toy": {"recipe": "toy.yaml", "test": 30, "sizes": [20]}}
+    run_sweep(study_of(tasks=few), tmp_path)
+    more = {"toy": {"recipe": "toy.yaml", "test": 30, "sizes": [20, 40]}}
+    sources = {"human": None, "llm": None, "coin": {"teacher": {"column": "coin"}}}
+    planned = plan_sweep(study_of(tasks=more, sources=sources), tmp_path)
+    assert {(one.cell.source, one.cell.size) for one in planned if one.done} == {("human", 20), ("llm", 20)}
+    assert len(planned) == 6
+    # What a source is, is part of a cell.
+    other = {"human": None, "llm": {"teacher": {"column": "coin"}}}
+    planned = plan_sweep(study_of(tasks=few, sources=other), tmp_path)
+    assert [one.cell.source for one in planned if one.done] == ["human"]
+
+
 def test_a_spoilt_file_of_the_journal_is_trained_anew(study_of: Make, tmp_path: Path) -> None:
     run_sweep(study_of(), tmp_path)
     files = sorted((tmp_path / "cells").glob("*.json"))
