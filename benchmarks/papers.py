@@ -1,8 +1,9 @@
 """The results of the studies of papers 1, 2 and 3, from their runs into docs/results/.
 
-    hf-synthlabels study configs/studies/paper_1_titles_split.yaml -o runs/paper_1_titles_split   # and the other two
+    hf-synthlabels study configs/studies/paper_1_titles_split.yaml -o runs/paper_1_titles_split   # and the others
+    hf-synthlabels train --grid configs/grids/paper_3.yaml --data titles.jsonl -o runs/paper_3_grid/conference_titles
     python -m benchmarks.papers runs            # to the screen
-    python -m benchmarks.papers runs --write    # into docs/results/paper_1_titles.md, paper_2.md and paper_3.md
+    python -m benchmarks.papers runs --write    # into docs/results/
 
 With HF_SYNTHLABELS_DATA the teacher's recorded SQuAD answers are read as well, at every threshold of BLEU.
 A document's text stands around the blocks that are written; what the numbers mean is for people to say.
@@ -27,6 +28,7 @@ from hf_synthlabels.statistics import Interval, normalise_answer, token_f1, wils
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
+from hf_synthlabels.training.grid import GridReport
 
 __all__ = ["BLOCKS", "Block", "block_text", "main"]
 
@@ -62,8 +64,13 @@ BLOCKS = (
         },
     ),
     Block(
+        "squad_students.md",
+        "paper_1_squad",
+        {"human_or_llm": ("human_llm_table",), "epochs": ("epochs_1",)},
+    ),
+    Block(
         "paper_2.md",
-        "paper_2_tiny",
+        "paper_2_small",
         {
             "phases": ("phases_table", "form_table"),
             "synthetic_first": ("schedules_1", "switches", "controls"),
@@ -116,6 +123,44 @@ def _made(runs: StudyRuns) -> str:
     )
 
 
+def grid_text(folder: Path) -> str:
+    """What grids chose, one for each folder, and what reading epochs off one run spares."""
+    found = {file.parent.name: GridReport.from_json(file.read_text()) for file in sorted(folder.glob("*/grid.json"))}
+    head = (
+        "task, labels, rows",
+        "rate",
+        "epochs",
+        "chosen at",
+        "unbiased",
+        "test rows",
+        "linear decay",
+        "against human",
+    )
+    lines = [
+        (
+            f"{task.replace('_', ' ')}, {cell.source}, {cell.rows:,}",
+            f"{cell.choice.learning_rate:g}",
+            cell.choice.epochs,
+            f"{cell.validation:.3f}",
+            f"{cell.corrected:.3f}",
+            cell.test or "",
+            cell.refit or "",
+            cell.against_first_source or "",
+        )
+        for task, report in found.items()
+        for cell in report.cells
+    ]
+    spared = [
+        f"- {task.replace('_', ' ')}: {cost.runs} runs stand for {cost.cells} combinations and seeds, "
+        f"{cost.steps:,} optimiser steps in place of {cost.steps_separately:,}; {cost.cpu_s / 60:,.0f} minutes of "
+        f"processor time; {report.n_validation} validation rows, {report.n_test:,} test rows, "
+        f"{len(report.seeds)} seeds"
+        for task, report in found.items()
+        for cost in [report.cost]
+    ]
+    return "\n".join([table(head, lines), "", *spared])
+
+
 def bleu_text(folder: Path) -> str:
     """The recorded SQuAD answers by exact match, token F1 and BLEU at every threshold."""
     rows = {split: _lines(folder / f"{split}.jsonl") for split in ("train", "validation")}
@@ -164,6 +209,8 @@ def main() -> None:
             print(f"written: docs/results/{block.document}, {block.study}")
         else:
             print(text)
+    if options.write and (options.runs / "paper_3_grid").exists():
+        put_block(RESULTS / "paper_3.md", "paper_3_grid", grid_text(options.runs / "paper_3_grid"))
     data = Path(os.environ.get("HF_SYNTHLABELS_DATA", "")) / "squad_gpt35"
     if not data.exists():
         print("left out: HF_SYNTHLABELS_DATA names no folder with squad_gpt35")

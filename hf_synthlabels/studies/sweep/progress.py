@@ -15,7 +15,7 @@ __all__ = ["TimeLeft", "named"]
 class TimeLeft:
     """The time that the missing cells will take: as long as those before of the same student, by rows where it trains.
 
-    It is a guess: a kind that no cell has been seen of counts as the mean of those that were.
+    It is a guess: a cell of a student that none has been seen of counts as long as the mean of those that were.
     """
 
     def __init__(self, jobs: Sequence[Job], workers: int) -> None:
@@ -24,6 +24,7 @@ class TimeLeft:
         self._left = {job.key: (self._kind(job.cell), job.nominal if job.learner == "encoder" else 1) for job in jobs}
         self._spent: dict[tuple[str, str], float] = defaultdict(float)
         self._rows: dict[tuple[str, str], int] = defaultdict(int)
+        self._seen = 0
         self._workers = max(1, min(workers, len(jobs)))
         self._busy = 0.0
 
@@ -36,18 +37,22 @@ class TimeLeft:
         self._busy += passed
         self._spent[kind] += passed
         self._rows[kind] += rows
+        self._seen += 1
 
     def seconds(self) -> float:
         """That are left."""
-        total = sum(self._spent.values()) / max(1, sum(self._rows.values()))
+        one = sum(self._spent.values()) / max(1, self._seen)
         students: dict[str, list[float]] = defaultdict(list)
         rates = {kind: self._spent[kind] / self._rows[kind] for kind in self._rows}
         for (_, student), rate in rates.items():
             students[student].append(rate)
         # A task that no cell has been seen of is taken for one like the others, for the same student.
         known = {student: sum(found) / len(found) for student, found in students.items()}
-        left = (rates.get(kind, known.get(kind[1], total)) * rows for kind, rows in self._left.values())
-        return sum(left) / self._workers
+        left = 0.0
+        for kind, rows in self._left.values():
+            rate = rates.get(kind, known.get(kind[1]))
+            left += one if rate is None else rate * rows
+        return left / self._workers
 
     def __str__(self) -> str:
         seconds = round(self.seconds())

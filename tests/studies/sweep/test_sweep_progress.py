@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -30,6 +31,19 @@ def test_cells_take_what_those_like_them_took(monkeypatch: pytest.MonkeyPatch) -
     # 60 for the large one: the same of the other task.
     assert clock.seconds() == pytest.approx(70)
     assert str(clock) == "1 min"
+
+
+def test_a_student_of_whom_nothing_is_known_counts_as_a_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    times: Iterator[float] = iter([0.0, 10.0])
+    monkeypatch.setattr("hf_synthlabels.studies.sweep.progress.time.monotonic", lambda: next(times))
+    names = [CellName("a", "llm", None, "-", student, "plain", 0, 0) for student in ("words", "encoder")]
+    labels = [0] * 2000
+    cheap = job("text-classification", ["x", "y"], labels, {}, key="0", cell=names[0])
+    jobs = [replace(cheap, learner="tfidf"), job("text-classification", ["x", "y"], labels, {}, key="1", cell=names[1])]
+    clock = TimeLeft(jobs, 1)
+    clock.finished(Outcome("0", names[0]))
+    # Not 10 seconds for each of the 2,000 rows of the other.
+    assert clock.seconds() == pytest.approx(10)
 
 
 def test_cells_are_named_by_what_makes_them_different() -> None:
