@@ -24,7 +24,15 @@ import numpy as np
 from benchmarks.documents import put_block, table
 from hf_synthlabels.judging import bleu_accuracy
 from hf_synthlabels.publishing.report import render_markdown
-from hf_synthlabels.statistics import Interval, normalise_answer, token_f1, wilson
+from hf_synthlabels.statistics import (
+    NO_LABEL,
+    ArmMetric,
+    Interval,
+    compare_arms,
+    normalise_answer,
+    token_f1,
+    wilson,
+)
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
@@ -33,6 +41,7 @@ from hf_synthlabels.training.grid import GridReport
 __all__ = ["BLOCKS", "Block", "block_text", "main"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
+MEASURED: tuple[ArmMetric, ...] = ("accuracy", "weighted_f1")
 SWEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -123,6 +132,38 @@ def _made(runs: StudyRuns) -> str:
     )
 
 
+def methods_text(runs: StudyRuns) -> str:
+    """Accuracy and weighted F1 of three methods: the LLM itself, and students of human labels and of its labels."""
+    (task,) = runs.tasks
+    truth = np.array([task.names.index(name) if isinstance(name, str) else name for name in task.truth])
+    said: dict[tuple[str, str], list[Sequence[Any]]] = {}
+    for run in sorted(task.cells, key=lambda run: run.cell.seed):
+        if run.cell.size is None and run.cell.source in ("human", "llm"):
+            said.setdefault((run.cell.student, run.cell.source), []).append(run.answers)
+    codes = {arm: np.array([[NO_LABEL if a is None else a for a in one] for one in runs]) for arm, runs in said.items()}
+    lines = []
+    for (student, source), answers in sorted(codes.items(), key=lambda arm: arm[0]):
+        human = codes.get((student, "human"), answers)
+        own = {
+            metric: compare_arms(truth, answers, human, len(task.names), metric, paired_seeds=True)
+            for metric in MEASURED
+        }
+        teacher, first = student == "teacher", source == "human"
+        name = "gpt-3.5-turbo itself" if teacher else f"{student}, trained on {'human' if first else 'its'} labels"
+        ratio = (
+            ""
+            if teacher or first
+            else f"{100 * own['weighted_f1'].ratio.estimate:.1f} % {_percent(own['weighted_f1'].ratio)}"
+        )
+        lines.append((name, 1 if teacher else len(answers), *(own[metric].a for metric in MEASURED), ratio))
+    head = ("method", "seeds", "accuracy", "weighted F1", "weighted F1, share of human-trained")
+    return f"{table(head, lines)}\n\n{len(truth):,} test rows. Intervals at 95 % over test rows and paired seeds."
+
+
+def _percent(interval: Interval) -> str:
+    return f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
 def grid_text(folder: Path) -> str:
     """What grids chose, one for each folder, and what reading epochs off one run spares."""
     found = {file.parent.name: GridReport.from_json(file.read_text()) for file in sorted(folder.glob("*/grid.json"))}
@@ -209,6 +250,9 @@ def main() -> None:
             print(f"written: docs/results/{block.document}, {block.study}")
         else:
             print(text)
+    for study in ("paper_1_titles_split", "paper_1_titles"):
+        if options.write and (file := options.runs / study / "runs.json").exists():
+            put_block(RESULTS / "paper_1_titles.md", f"{study}_methods", methods_text(read_runs(file)))
     if options.write and (options.runs / "paper_3_grid").exists():
         put_block(RESULTS / "paper_3.md", "paper_3_grid", grid_text(options.runs / "paper_3_grid"))
     data = Path(os.environ.get("HF_SYNTHLABELS_DATA", "")) / "squad_gpt35"
