@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ BLOCKS = (
         {
             "human_or_llm": ("human_llm_table", "exact_tests"),
             "shifts": ("shifts_table",),
-            "curves": ("power_laws", "worth"),
+            "curves": ("learning_1", "power_laws", "worth"),
             "synthetic_first": ("controls",),
         },
     ),
@@ -81,7 +82,7 @@ BLOCKS = (
         "paper_2.md",
         "paper_2_small",
         {
-            "phases": ("phases_table", "form_table"),
+            "phases": ("phases_1", "phases_table", "form_table"),
             "synthetic_first": ("schedules_1", "switches", "controls"),
             "forgetting": ("forgetting",),
             "human_or_llm": ("human_llm_table", "exact_tests"),
@@ -100,13 +101,22 @@ BLOCKS = (
 )
 
 
-def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]]) -> str:
-    """The recommendation, the chosen sections, and how the runs were made."""
+def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]], figures: str | None = None) -> str:
+    """The recommendation, the chosen sections, and how the runs were made; `figures` is the folder of the drawings."""
     analysis = analysed(runs)
     found = {section.name: section for section in sections_of(analysis)}
     sections = [_part(found[name], names) for name, names in exhibits.items() if name in found]
-    text = render_markdown(sections, summary=f"Recommendation: {recommend(analysis).text}", level=3)
+    text = render_markdown(sections, summary=f"Recommendation: {recommend(analysis).text}", level=3, figures=figures)
     return f"{text}\n{_made(runs)}"
+
+
+def copy_figures(report: Path, images: Path, block: Block) -> None:
+    """Put the drawings of a block's exhibits, as the study's report has them, beside the documents."""
+    shutil.rmtree(images, ignore_errors=True)
+    drawn = [report / f"{name}.svg" for names in block.exhibits.values() for name in names]
+    for file in filter(Path.exists, drawn):
+        images.mkdir(exist_ok=True)
+        shutil.copy(file, images)
 
 
 def _part(section: Section, names: Sequence[str]) -> Section:
@@ -244,8 +254,9 @@ def main() -> None:
         if not file.exists():
             print(f"left out: {file} is not there")
             continue
-        text = block_text(read_runs(file), block.exhibits)
+        text = block_text(read_runs(file), block.exhibits, f"../images/{block.study}")
         if options.write:
+            copy_figures(file.parent / "report", RESULTS.parent / "images" / block.study, block)
             put_block(RESULTS / block.document, block.study, text)
             print(f"written: docs/results/{block.document}, {block.study}")
         else:
