@@ -72,19 +72,24 @@ def forms_of(task: TaskAnalysis) -> list[list[Form]]:
 def _arm_form(task: TaskAnalysis, arm: Arm, draws: ArmDraws) -> Form:
     seeds = task.shared(arm)
     score = _ability(task, arm, seeds)
-    known = not np.isnan(score.seeds).any()
+    known = _all_wrote(task, arm, seeds)
     controls = [each for each in task.plain(RANDOM) if arm.size != 0 and arm.source != RANDOM and each.beside(arm)]
     over = None
     if known and controls and (both := task.shared(arm, controls[0])):
         found, other = _found(task, arm, both), _found(task, controls[0], both)
         pair = task.draws.compare(found, other, _ability_name(task))
-        over = None if np.isnan(pair.b.seeds).any() else pair.difference
+        over = pair.difference if _all_wrote(task, controls[0], both) else None
     name = f"{task.runs.name}, {arm.student}, {arm.labels}"
     share = _form(task, arm, seeds, draws).interval
     return Form(
         name, arm.source, task.labelled(arm), len(task.runs.truth), len(seeds), share,
         score.interval if known else None, over,
     )  # fmt: skip
+
+
+def _all_wrote(task: TaskAnalysis, arm: Arm, seeds: list[int]) -> bool:
+    """Whether every seed gave some well-formed answer: of none a score of entities would be perfect."""
+    return all(any(answer is not None for answer in task.arms[arm][seed].answers) for seed in seeds)
 
 
 def _lines(task: TaskAnalysis) -> dict[tuple[str, str], list[Arm]]:
@@ -118,7 +123,7 @@ def _phases(
     task: TaskAnalysis, arms: list[Arm], form: list[ScoreDraws], seeds: list[int], controls: list[Arm]
 ) -> Phases | None:
     ability = [_ability(task, arm, seeds) for arm in arms]
-    kept = [at for at, each in enumerate(ability) if not np.isnan(each.seeds).any()]
+    kept = [at for at, arm in enumerate(arms) if _all_wrote(task, arm, seeds)]
     if len(kept) < LEAST:
         return None
     arms, form, ability = [arms[at] for at in kept], [form[at] for at in kept], [ability[at] for at in kept]
@@ -231,12 +236,12 @@ def _against_control(
     ends = [[control for control in controls if control.beside(arm)] for arm in (arms[0], arms[-1])]
     if not ends[1] or not set(seeds) <= set(task.shared(ends[1][0])):
         return None
-    last = _ability(task, ends[1][0], seeds).seeds
     # Size 0 has no labels, so that control and arm are the same student there.
     shared = ends[0] and set(seeds) <= set(task.shared(ends[0][0]))
-    first = _ability(task, ends[0][0], seeds).seeds if shared else ability[0].seeds
-    if np.isnan(last).any() or np.isnan(first).any():
+    before = ends[0][0] if shared else arms[0]
+    if not all(_all_wrote(task, arm, seeds) for arm in (before, ends[1][0])):
         return None
+    first, last = (_ability(task, arm, seeds).seeds for arm in (before, ends[1][0]))
     return gain_p_value(ability[-1].seeds - ability[0].seeds, last - first)
 
 

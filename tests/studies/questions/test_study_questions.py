@@ -199,6 +199,23 @@ def test_no_form_no_section() -> None:
     assert "phases" not in titled(make_runs(make_task(arms())))
 
 
+def test_what_nobody_wrote_has_no_score() -> None:
+    # No entity in no answer would be a perfect score of nothing.
+    rows = 40
+    found = [[{"start": 0, "end": 4, "text": "acme", "label": "org"}]] * rows
+    arms = [
+        cell("human", said, size=size, rows=size, seed=seed)
+        for size, said in ((0, [None] * rows), (10, [[]] * rows), (50, found))
+        for seed in (0, 1)
+    ]
+    runs = make_runs(make_task(arms, kind="token-classification", names=("org",), truth=found), resamples=100)
+    rows_shown = table(titled(runs)["phases"], "form_table").rows
+    shares, scores = ([row[column] for row in rows_shown] for column in (3, 4))
+    assert [share.estimate for share in shares] == [0, 1, 1]
+    assert scores[0] is None
+    assert [score.estimate for score in scores[1:]] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("source", "switch"),
     [("llm>human@100", ("llm", "human", 100)), ("llm", None), ("llm@0.67", None), ("llm>human", None)],
