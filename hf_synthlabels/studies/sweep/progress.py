@@ -50,8 +50,8 @@ class TimeLeft:
         known = {student: sum(found) / len(found) for student, found in students.items()}
         left = 0.0
         for kind, rows in self._left.values():
-            rate = rates.get(kind, known.get(kind[1]))
-            left += one if rate is None else rate * rows
+            per_row = rates.get(kind, known.get(kind[1]))
+            left += one if per_row is None else per_row * rows
         return left / self._workers
 
     def __str__(self) -> str:

@@ -211,9 +211,9 @@ def test_what_nobody_wrote_has_no_score() -> None:
     runs = make_runs(make_task(arms, kind="token-classification", names=("org",), truth=found), resamples=100)
     rows_shown = table(titled(runs)["phases"], "form_table").rows
     shares, scores = ([row[column] for row in rows_shown] for column in (3, 4))
-    assert [share.estimate for share in shares] == [0, 1, 1]
+    assert [share.estimate for share in shares] == [0, 1, 1]  # type: ignore[union-attr]
     assert scores[0] is None
-    assert [score.estimate for score in scores[1:]] == [0, 1]
+    assert [score.estimate for score in scores[1:]] == [0, 1]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
