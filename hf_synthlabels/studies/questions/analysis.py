@@ -117,7 +117,8 @@ class TaskAnalysis:
     def alike(self, *arms: Arm) -> bool:
         """Whether several seeds of each arm gave the very same answers, so that they show no chance of training."""
         shared = self.shared(*arms)
-        return len(shared) > 1 and all(len({self.arms[arm][seed].answers for seed in shared}) == 1 for arm in arms)
+        said = [[self.arms[arm][seed].answers for seed in shared] for arm in arms]
+        return len(shared) > 1 and all(each == first for first, *others in said for each in others)
 
     def _one(self, arm: Arm, seed: int) -> Floats:
         key = (arm, seed)

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from hf_synthlabels.statistics.exhibits import Curves, Section, Table
-from hf_synthlabels.studies import CellRun, StudyRuns, sections_of
+from hf_synthlabels.studies import CellRun, StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
 from hf_synthlabels.studies.questions.consistency import filtered_students
 from hf_synthlabels.studies.questions.costs import break_even, cost_of
@@ -197,6 +197,28 @@ def test_form_is_shown_where_too_few_sizes_have_any_for_a_test() -> None:
 
 def test_no_form_no_section() -> None:
     assert "phases" not in titled(make_runs(make_task(arms())))
+
+
+@pytest.mark.parametrize(
+    ("kind", "names", "right", "wrong"),
+    [
+        ("token-classification", ("org",), [{"start": 0, "end": 4, "text": "acme", "label": "org"}], []),
+        ("question-answering", (), {"text": "acme", "start": 0}, {"text": "corp", "start": 5}),
+        ("multi-label", ("a", "b"), ["a"], ["b"]),
+        ("text-generation", (), "acme", "corp"),
+    ],
+)
+def test_answers_of_every_kind_come_to_a_report(kind: str, names: tuple[str, ...], right: Any, wrong: Any) -> None:
+    said = [right, wrong] * 20
+    cells = [cell(source, said, seed, size=size, rows=size) for source in ("human", "llm") for size in (10, 20, 40)
+             for seed in range(2)]  # fmt: skip
+    # Of answers and texts there may be several right ones.
+    truth = [(right,) if not names else right] * 40
+    task = make_task(cells, kind=kind, names=names, truth=truth, teachers={"llm": said})
+    runs = make_runs(task, resamples=100)
+    note = next(note for note in titled(runs)["human_or_llm"].notes if "same students" in note)
+    assert note.startswith("In 1 of 1 pairs all seeds gave the same students")
+    assert "All seeds gave the same students" in recommend(runs).text
 
 
 def test_what_nobody_wrote_has_no_score() -> None:
