@@ -89,6 +89,16 @@ BLOCKS = (
         },
     ),
     Block(
+        "paper_2.md",
+        "paper_2_forms",
+        {
+            "phases": ("form_table",),
+            "synthetic_first": ("controls",),
+            "forgetting": ("forgetting",),
+            "human_or_llm": (),
+        },
+    ),
+    Block(
         "paper_3.md",
         "paper_3",
         {
