@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.statistics import Interval, PhaseTest, ScoreDraws, gain_p_value, phase_test
 from hf_synthlabels.statistics.arm_draws import ArmDraws, RowFeatures
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
+from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.scores import CLASSES, NAMES, found_of
 from hf_synthlabels.studies.questions.words import counted, p_words
@@ -34,6 +35,8 @@ class Phases:
     form: tuple[ScoreDraws, ...]
     ability: tuple[ScoreDraws, ...]
     """Scores of the well-formed answers alone."""
+    gains: tuple[Interval, ...] | None
+    """These scores minus those with random labels, where the control has every size; then the test is of them."""
     test: PhaseTest
     p_value: float | None
     """One-sided, that the score gains no more than with random labels; None without the control."""
@@ -129,10 +132,36 @@ def _phases(
     arms, form, ability = [arms[at] for at in kept], [form[at] for at in kept], [ability[at] for at in kept]
     sizes = [task.labelled(arm) if arm.size is None else arm.size for arm in arms]
     shares, scores = (np.array([each.estimate for each in part]) for part in (form, ability))
-    drawn = _filled(form), _filled(ability)
-    test = phase_test(sizes, shares, scores, *drawn, level=task.drawing.level, n=len(task.runs.truth))
+    drawn, level, n = _filled(ability), task.drawing.level, len(task.runs.truth)
+    control = _control(task, arms, ability, controls, seeds)
+    gains = None
+    if control is not None:
+        # What a student could do before shows as soon as it has the form: with random labels, too.
+        scores, drawn = scores - [each.estimate for each in control], drawn - _filled(control)
+        gains = tuple(_interval(drawn[:, at], float(score), level, n) for at, score in enumerate(scores))
+    test = phase_test(sizes, shares, scores, _filled(form), drawn, level=level, n=n)
     p_value = _against_control(task, arms, ability, controls, seeds)
-    return Phases(task, tuple(arms), tuple(sizes), tuple(form), tuple(ability), test, p_value, len(seeds))
+    return Phases(task, tuple(arms), tuple(sizes), tuple(form), tuple(ability), gains, test, p_value, len(seeds))
+
+
+def _interval(drawn: Floats, point: float, level: float, n: int) -> Interval:
+    return percentile_interval(drawn, point, level, "bootstrap: rows and seeds", n)
+
+
+def _control(
+    task: TaskAnalysis, arms: list[Arm], ability: list[ScoreDraws], controls: list[Arm], seeds: list[int]
+) -> list[ScoreDraws] | None:
+    """The same seeds with random labels; None where a size has no such student. Without any row it is the same one."""
+    found = []
+    for arm, own in zip(arms, ability, strict=True):
+        beside = [control for control in controls if control.beside(arm)]
+        if arm.size == 0:
+            found.append(own)
+        elif beside and set(seeds) <= set(task.shared(beside[0])) and _all_wrote(task, beside[0], seeds):
+            found.append(_ability(task, beside[0], seeds))
+        else:
+            return None
+    return found
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
@@ -158,7 +187,8 @@ def _tested(found: list[Phases]) -> Table:
     note = (
         "Bends of piecewise lines over log(1 + rows), by least squares, with intervals over test rows and seeds. The "
         "lag is above 0 where the form is learnt first. The control has the same texts with labels dealt out at "
-        "random: the p-value exchanges the two within each seed, and can not be below 2^-seeds."
+        "random. Where it has every size, the task begins where the score leaves the control's, elsewhere where it "
+        "rises. The p-value exchanges the two within each seed, and can not be below 2^-seeds."
     )
     return Table("phases_table", "When form and task are learnt", heads, tuple(_row(each) for each in found), note)
 
@@ -247,9 +277,15 @@ def _against_control(
 
 def _figure(at: int, phases: Phases) -> Curves:
     score = "accuracy" if phases.task.runs.kind in CLASSES else NAMES[phases.task.main]
+    lines = {
+        "share of well-formed answers": [each.interval for each in phases.form],
+        f"{score} of these": [each.interval for each in phases.ability],
+    }
+    if phases.gains is not None:
+        lines[f"{score} above random labels"] = list(phases.gains)
     curves = tuple(
-        Curve(name, tuple(Point(float(n), each.interval) for n, each in zip(phases.sizes, scores, strict=True)))
-        for name, scores in (("share of well-formed answers", phases.form), (f"{score} of these", phases.ability))
+        Curve(name, tuple(Point(float(n), value) for n, value in zip(phases.sizes, values, strict=True)))
+        for name, values in lines.items()
     )
     marks = (("form learnt", phases.test.form.estimate), ("task begins", phases.test.task.estimate))
     return Curves(f"phases_{at}", phases.name, curves, "training rows", "share", marks=marks)

@@ -161,6 +161,28 @@ def test_form_before_task_is_found_against_the_control() -> None:
     assert switched == [200, 400, 1000]
 
 
+def test_what_could_be_done_before_is_not_taken_for_learning() -> None:
+    # With the form comes what the student knew: .8 from 50 rows on, with random labels too. Human ones teach from 200.
+    skills = {"human": (0.5, 0.8, 0.8, 0.95, 1.0), "random": (0.5, 0.8, 0.8, 0.8, 0.8)}
+    cells = []
+    for source, shown in skills.items():
+        for seed in range(5):
+            for size, form, skill in zip((0, 50, 100, 200, 400), (0.3, 1.0, 1.0, 1.0, 1.0), shown, strict=True):
+                said = noisy(TRUTH, skill, 7 * seed + size)
+                known = np.random.default_rng([seed, size]).random(200) < form
+                answers = [code if yes else None for code, yes in zip(said, known, strict=True)]
+                cells.append(cell(source, answers, seed, size=size, rows=size))
+    (against,) = phases_of(analysed(make_runs(make_task(cells))).tasks[0])
+    assert against.gains is not None
+    assert [gain.estimate for gain in against.gains[:3]] == pytest.approx([0, 0, 0])
+    assert against.test.ordered
+    assert 50 < against.test.task.estimate < 200
+    # Without the control the first rise is all that can be seen.
+    (alone,) = phases_of(analysed(make_runs(make_task([one for one in cells if one.cell.source == "human"]))).tasks[0])
+    assert alone.gains is None
+    assert alone.test.task.estimate < 50
+
+
 def test_a_task_that_is_not_learnt_has_no_second_phase() -> None:
     cells = [*written("human", 1, 0.5), *written("random", 2, 0.5)]
     runs = make_runs(make_task(cells))
