@@ -14,7 +14,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, CostKeys, SourceKeys, SweepStudy
 
-__all__ = ["Labels", "SourceBook", "asked"]
+__all__ = ["Labels", "SourceBook", "asked", "dealt_labels"]
 
 RANDOM_SALT = 4_711
 """So that the control does not deal labels by the numbers that order the rows."""
@@ -64,6 +64,9 @@ class SourceBook:
     human: Sequence[Any]
     teachers: Mapping[tuple[str, str], Callable[[], Labels]]
     """By source and prompt."""
+    dealt: Callable[[int], Sequence[Any]] | None = None
+    """By seed the random control's labels of these rows, dealt out among all rows that could be trained on, so that
+    they do not depend on which of them a study needs; None deals among the rows of a call."""
     _made: dict[tuple[str, str], Labels] = field(default_factory=dict)
 
     def labels(self, source: str, prompt: str) -> Labels:
@@ -92,9 +95,8 @@ class SourceBook:
         """
         keys = self.study.sources_of(self.task)[source]
         if keys.labels == "random":
-            given = [self.human[row] for row in order if self.human[row] is not None]
-            dealt = iter(np.random.default_rng((seed, RANDOM_SALT)).permutation(len(given)))
-            return Labels(tuple(None if self.human[row] is None else given[next(dealt)] for row in order))
+            dealt = dealt_labels(self.human, order, seed) if self.dealt is None else self.dealt(seed)
+            return Labels(tuple(dealt[row] for row in order))
         if keys.shares is None and keys.first is None:
             return _of_rows(self.labels(source, prompt), order)
         parts = {name: self.ordered(name, prompt, order, seed).values for name in keys.parts}
@@ -124,6 +126,15 @@ class SourceBook:
         kept = [sure is not None and round(sure, 2) >= round(at_least, 2) for sure in base.confidence]
         values = tuple(value if keep else None for value, keep in zip(base.values, kept, strict=True))
         return Labels(values, base.confidence, base.probs, base.usd, base.seconds)
+
+
+def dealt_labels(human: Sequence[Any], order: Sequence[int], seed: int) -> list[Any]:
+    """People's labels in another order: each row that has one gets that of some other, by row number."""
+    given = [row for row in order if human[row] is not None]
+    found: list[Any] = [None] * len(human)
+    for row, other in zip(given, np.random.default_rng((seed, RANDOM_SALT)).permutation(len(given)), strict=True):
+        found[row] = human[given[other]]
+    return found
 
 
 def _of_rows(labels: Labels, order: Sequence[int]) -> Labels:

@@ -26,7 +26,7 @@ from hf_synthlabels.studies.sweep.cells import cells_of
 from hf_synthlabels.studies.sweep.checksums import check_sums
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SourceKeys, SweepStudy, known_strategies
 from hf_synthlabels.studies.sweep.job import Job, Outcome, job_key
-from hf_synthlabels.studies.sweep.sources import Labels, SourceBook, asked
+from hf_synthlabels.studies.sweep.sources import Labels, SourceBook, asked, dealt_labels
 from hf_synthlabels.studies.sweep.splits import Parts, split_rows, training_order
 from hf_synthlabels.studies.sweep.values import HumanValues, human_values
 from hf_synthlabels.studies.sweep.writing import instruction_of
@@ -184,7 +184,8 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
     splits = load_source(recipe)
     check_sums(name, keys.sha256, recipe)
     parts = split_rows(name, keys, recipe, splits, study.split_seed)
-    known = [label is not None for label in human_values(parts.train, recipe).labels]
+    people = human_values(parts.train, recipe).labels
+    known = [label is not None for label in people]
     pool = _pool(study, name, known)
     chosen = parts.train.select(pool)
     human, truth = human_values(chosen, recipe), human_values(parts.test, recipe)
@@ -198,14 +199,18 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
     others = _digest({part: rows.to_dict() for part, rows in tables.items() if part != "pool"})
     place = _share(tables, _digest([marks, others]), folder)
 
-    def book(rows: Dataset, labels: HumanValues, part: str) -> SourceBook:
+    def dealt(seed: int) -> list[Any]:
+        labels = dealt_labels(people, training_order(known, seed).tolist(), seed)
+        return [labels[row] for row in pool.tolist()]
+
+    def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> SourceBook:
         asks = {pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell) for pair, one in recipes.items()}
-        return SourceBook(study, name, schema, labels.labels, asks)
+        return SourceBook(study, name, schema, labels.labels, asks, random)
 
     return StudyTask(
         study, name, recipe, schema, parts, pool, orders, human, truth,
-        book(chosen, human, "training rows"), book(parts.test, truth, "test rows"), counts, place, marks, others,
-        folder, cells_of(study, name, schema.kind, counts),
+        book(chosen, human, "training rows", dealt), book(parts.test, truth, "test rows", None), counts, place, marks,
+        others, folder, cells_of(study, name, schema.kind, counts),
     )  # fmt: skip
 
 

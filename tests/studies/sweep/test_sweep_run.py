@@ -68,6 +68,14 @@ def test_only_what_is_missing_is_trained(study_of: Make, tmp_path: Path) -> None
     assert [planned.done for planned in plan_sweep(study_of(seeds=[0, 2]), tmp_path)] == [True, True, False, False]
 
 
+def test_a_further_seed_leaves_the_random_control_as_it_was(study_of: Make, tmp_path: Path) -> None:
+    told: list[str] = []
+    changes = {"sources": {"human": None, "random": None}, "sizes": [20], "n_human": [1]}
+    run_sweep(study_of(**changes), tmp_path)
+    run_sweep(study_of(**changes, seeds=[0, 1]), tmp_path, progress=told.append)
+    assert told[0] == "2 of 4 cells were there before"
+
+
 def test_a_plan_knows_the_cells_of_a_study_that_grew(study_of: Make, tmp_path: Path) -> None:
     few = {"toy": {"recipe": "toy.yaml", "test": 30, "sizes": [20]}}
     run_sweep(study_of(tasks=few), tmp_path)
