@@ -154,13 +154,13 @@ def _control(
     """The same seeds with random labels; None where a size has no such student. Without any row it is the same one."""
     found = []
     for arm, own in zip(arms, ability, strict=True):
-        beside = [control for control in controls if control.beside(arm)]
         if arm.size == 0:
             found.append(own)
-        elif beside and set(seeds) <= set(task.shared(beside[0])) and _all_wrote(task, beside[0], seeds):
-            found.append(_ability(task, beside[0], seeds))
-        else:
+            continue
+        beside = next((each for each in controls if each.beside(arm)), None)
+        if beside is None or not set(seeds) <= set(task.shared(beside)) or not _all_wrote(task, beside, seeds):
             return None
+        found.append(_ability(task, beside, seeds))
     return found
 
 
@@ -263,16 +263,10 @@ def _against_control(
     task: TaskAnalysis, arms: list[Arm], ability: list[ScoreDraws], controls: list[Arm], seeds: list[int]
 ) -> float | None:
     """The gain from the first to the last size, by seed, against that of random labels."""
-    ends = [[control for control in controls if control.beside(arm)] for arm in (arms[0], arms[-1])]
-    if not ends[1] or not set(seeds) <= set(task.shared(ends[1][0])):
+    ends = _control(task, [arms[0], arms[-1]], [ability[0], ability[-1]], controls, seeds)
+    if ends is None:
         return None
-    # Size 0 has no labels, so that control and arm are the same student there.
-    shared = ends[0] and set(seeds) <= set(task.shared(ends[0][0]))
-    before = ends[0][0] if shared else arms[0]
-    if not all(_all_wrote(task, arm, seeds) for arm in (before, ends[1][0])):
-        return None
-    first, last = (_ability(task, arm, seeds).seeds for arm in (before, ends[1][0]))
-    return gain_p_value(ability[-1].seeds - ability[0].seeds, last - first)
+    return gain_p_value(ability[-1].seeds - ability[0].seeds, ends[1].seeds - ends[0].seeds)
 
 
 def _figure(at: int, phases: Phases) -> Curves:
