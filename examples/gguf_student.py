@@ -37,7 +37,11 @@ def main() -> None:
     options = parser.parse_args()
     if not options.file.is_file():
         parser.error(f"`file` is {str(options.file)!r}, where there is none. Name a GGUF file.")
-    print(f"{convert(options.file, options.output):,} weights: {options.output}")
+    try:
+        weights = convert(options.file, options.output)
+    except (OSError, ValueError) as error:
+        parser.error(f"`file` {str(options.file)!r} can not be read: {error} Name a GGUF file of a language model.")
+    print(f"{weights:,} weights: {options.output}")
 
 
 if __name__ == "__main__":

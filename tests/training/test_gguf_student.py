@@ -40,3 +40,13 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = run(tmp_path / "none.gguf", "-o", tmp_path / "made")
     assert done.returncode == 2
     assert "none.gguf', where there is none. Name a GGUF file." in done.stderr
+
+
+def test_a_file_of_another_kind_is_told_in_a_line(tmp_path: Path) -> None:
+    pytest.importorskip("gguf")
+    (tmp_path / "other.gguf").write_text("no weights")
+    done = run(tmp_path / "other.gguf", "-o", tmp_path / "made")
+    assert done.returncode == 2
+    assert "other.gguf' can not be read" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "made").exists()
