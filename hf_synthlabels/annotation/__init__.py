@@ -3,8 +3,8 @@
 from hf_synthlabels.annotation.annotate import annotate, load, read_recipe, recipe_path
 from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.engine import Engine
-from hf_synthlabels.annotation.opening import home, store_path
 from hf_synthlabels.annotation.output import Written, annotate_to_files
+from hf_synthlabels.annotation.places import home, store_path
 from hf_synthlabels.annotation.plan import Plan, plan
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.provenance import provenance

@@ -14,7 +14,8 @@ import pyarrow as pa
 import yaml
 
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.opening import home, open_annotator
+from hf_synthlabels.annotation.opening import open_annotator
+from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder

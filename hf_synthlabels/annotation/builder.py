@@ -18,7 +18,8 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.opening import home, make_prompt, open_annotator
+from hf_synthlabels.annotation.opening import make_prompt, open_annotator
+from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.progress import shown_progress
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
 from hf_synthlabels.annotation.provenance import describe, package_version, record

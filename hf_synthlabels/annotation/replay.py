@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation.opening import store_path
+from hf_synthlabels.annotation.places import store_path
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.rehearsal import Rehearsal, StoredAnswers, known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns
