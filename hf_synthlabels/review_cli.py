@@ -56,6 +56,14 @@ Beside = Annotated[list[str] | None, typer.Option("--beside", help="A further co
 All = Annotated[bool, typer.Option("--all", help="Label every row, drawn by a sampler or not.")]
 Again = Annotated[bool, typer.Option("--again", help="Label rows once more that have a human label already.")]
 Seed = Annotated[int, typer.Option(help="Of the order of the rows.")]
+Blind = Annotated[
+    bool | None,
+    typer.Option(
+        "--blind/--show-llm",
+        help="Hide or show the LLM's labels while humans label; hidden by default where a sampler drew the rows.",
+        show_default=False,
+    ),
+]
 
 
 @app.command()
@@ -77,7 +85,7 @@ def page(
     again: Again = False,
     seed: Seed = 0,
     per_row: Annotated[int | None, typer.Option(help="How many people label each row; all, unless given.")] = None,
-    blind: Annotated[bool, typer.Option("--blind", help="Never show the LLM's label on the label page.")] = False,
+    blind: Blind = None,
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 7862,
     host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need a key.")] = "127.0.0.1",
     name: Annotated[list[str] | None, typer.Option(help="A further name of this machine that browsers use.")] = None,
@@ -132,6 +140,7 @@ def export(
         str, typer.Option("--as", help="labels, sheet, decisions, examples, argilla or label-studio.")
     ] = "labels",
     each: Annotated[bool, typer.Option("--each", help="Of labels: a column for each annotator, too.")] = False,
+    blind: Blind = None,
     store: Store = None,
 ) -> None:
     """Write what people decided: as label columns with the chances of the sample, or for other tools.
@@ -151,6 +160,7 @@ def export(
     if not path.exists():
         raise ConfigError(f"`--store` {str(path)!r} is not there: label some rows with `hf-synthlabels review` first.")
     board = _board(data, path, review.ReviewOptions())
+    hidden = board.rows.sampled if blind is None else blind
     match form:
         case "labels":
             made = review.labelled_table(board, each=each)
@@ -164,9 +174,9 @@ def export(
         case "examples":
             files = [_lines(output, review.examples(board))]
         case "argilla":
-            files = review.write_argilla(board, output)
+            files = review.write_argilla(board, output, blind=hidden)
         case _:
-            files = review.write_label_studio(board, output)
+            files = review.write_label_studio(board, output, blind=hidden)
     for file in files:
         print(f"written: {file}")
 

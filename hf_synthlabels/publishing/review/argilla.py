@@ -6,17 +6,16 @@ LLM's label as a suggestion and people's labels as responses. `annotators.json` 
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.review.board import Board
 from hf_synthlabels.publishing.review.exchange import Answer, read_json, write_json
-from hf_synthlabels.publishing.review.rows import ReviewRows, Row
+from hf_synthlabels.publishing.review.matching import RowMatcher, unique_names
+from hf_synthlabels.publishing.review.rows import ReviewRows
 
 __all__ = ["read_argilla", "write_argilla"]
 
@@ -31,8 +30,13 @@ ANSWER = "answer"
 """The one label of the span that answers a question."""
 
 
-def write_argilla(board: Board, folder: str | Path) -> list[Path]:
+def write_argilla(board: Board, folder: str | Path, *, blind: bool = False) -> list[Path]:
     """Write the drawn rows as a data set that `rg.Dataset.from_disk` reads.
+
+    Args:
+        board: the work.
+        folder: a new or empty folder.
+        blind: whether the LLM's labels are left out, so that Argilla cannot suggest them.
 
     Raises:
         DataError: the folder has something in it.
@@ -45,7 +49,7 @@ def write_argilla(board: Board, folder: str | Path) -> list[Path]:
     return [
         write_json(place / ".argilla" / "dataset.json", _dataset(rows, place.name)),
         write_json(place / ".argilla" / "settings.json", _settings(rows)),
-        write_json(place / "records.json", [_record(board, int(row), names) for row in _listed(board)]),
+        write_json(place / "records.json", [_record(board, row, names, blind=blind) for row in _listed(board)]),
         write_json(place / "annotators.json", {number: name for name, number in names.items()}),
     ]
 
@@ -68,22 +72,27 @@ def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | No
     known = {**(read_json(beside) if beside.is_file() else {}), **(who or {})}
     if not isinstance(records, list) or not all(isinstance(record, dict) and "fields" in record for record in records):
         raise DataError(f"`{file.name}` is no list of records with `fields`, as Argilla writes them.")
-    by_text = {_texts(rows.row(int(row))): int(row) for row in rows.queue} if _needs_texts(records) else {}
-    found = []
+    question = _question_of(rows, records, file.name)
+    matcher = RowMatcher(rows, _fields(rows), file.name)
+    answers = []
     for number, record in enumerate(records):
-        row = _row_of(record, by_text)
-        if row is None or not 0 <= row < len(rows):
-            raise DataError(f"`{file.name}`, record {number}: its texts are of none of the rows to label.")
-        question = _question_of(record)
-        for response in (record.get("responses") or {}).get(question, []):
-            name = str(known.get(str(response.get("user_id")), f"argilla {str(response.get('user_id'))[:8]}"))
-            # Argilla's own files leave the status out; who discards a record gives no value.
+        responses = (record.get("responses") or {}).get(question, [])
+        if not responses:
+            continue
+        metadata = record.get("metadata") or {}
+        name = f"record {record.get('id', number)}"
+        row = matcher.match(record["fields"], metadata.get("row"), metadata.get("digest"), name)
+        for response in responses:
+            # Argilla's own files leave the status out; a discarded record has no value.
             skipped = response.get("status") == "discarded" or response.get("value") is None
             if not skipped and response.get("status") not in (None, "submitted"):
                 continue
-            value = None if skipped else _from_answer(rows, response.get("value"), rows.row(row).context)
-            found.append(Answer(name, row, value))
-    return found
+            user = str(response.get("user_id"))
+            annotator = str(known.get(user, f"argilla {user[:8]}"))
+            value = None if skipped else _from_answer(rows, response.get("value"), row.context)
+            suggested = bool((record.get("suggestions") or {}).get(question))
+            answers.append(Answer(annotator, row.number, value, llm_shown=suggested))
+    return answers
 
 
 def _listed(board: Board) -> list[int]:
@@ -108,12 +117,12 @@ def _guidelines(rows: ReviewRows) -> str:
 def _settings(rows: ReviewRows) -> dict[str, Any]:
     fields = [
         {
-            "name": _field(part.name),
+            "name": name,
             "title": part.name,
             "required": place == 0,
             "settings": {"type": "text", "use_markdown": False},
         }
-        for place, part in enumerate(rows.row(0).parts)
+        for place, (name, part) in enumerate(zip(_fields(rows), rows.row(0).parts, strict=True))
     ]
     question = {
         "name": _question(rows),
@@ -149,11 +158,11 @@ def _question_settings(rows: ReviewRows) -> dict[str, Any]:
                 "options_order": "natural",
             }
         case "token-classification" | "question-answering":
-            marked = next(part.name for part in rows.row(0).parts if part.marked)
+            marked = next(name for name, part in zip(_fields(rows), rows.row(0).parts, strict=True) if part.marked)
             answer = [{"value": ANSWER, "text": ANSWER}]
             return {
                 "type": "span",
-                "field": _field(marked),
+                "field": marked,
                 "options": options or answer,
                 "visible_options": shown,
                 "allow_overlapping": False,
@@ -171,7 +180,7 @@ def _ratings(rows: ReviewRows) -> list[int] | None:
     return [int(number) for number in grid] if grid is not None and whole else None
 
 
-def _record(board: Board, number: int, names: Mapping[str, str]) -> dict[str, Any]:
+def _record(board: Board, number: int, names: Mapping[str, str], *, blind: bool) -> dict[str, Any]:
     rows = board.rows
     row, question = rows.row(number), _question(board.rows)
     sure, chance = float(rows.confidence[number]), float(rows.chances[number])
@@ -187,9 +196,9 @@ def _record(board: Board, number: int, names: Mapping[str, str]) -> dict[str, An
     metadata = {"row": number, "digest": row.digest, **({} if chance != chance else {"human_probability": chance})}
     return {
         "id": f"row-{number}",
-        "fields": {_field(part.name): part.text for part in row.parts},
+        "fields": dict(zip(_fields(rows), (part.text for part in row.parts), strict=True)),
         "metadata": metadata,
-        "suggestions": {} if llm is None else {question: suggestion},
+        "suggestions": {} if blind or llm is None else {question: suggestion},
         "responses": {question: responses} if responses else {},
         "vectors": {},
         "_server_id": None,
@@ -221,30 +230,29 @@ def _from_answer(rows: ReviewRows, value: Any, context: str) -> Any:
     return value
 
 
-def _field(name: str) -> str:
-    """A name as Argilla allows it: lower case letters, digits, `_` and `-`."""
-    return re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_") or "text"
+def _fields(rows: ReviewRows) -> list[str]:
+    """The texts' names as Argilla allows them: lower case letters, digits, `_` and `-`; each name once."""
+    return unique_names((part.name for part in rows.row(0).parts), pattern=r"[^a-z0-9_-]+", lower=True)
 
 
 def _question(rows: ReviewRows) -> str:
-    """The question's name, which must be no field's."""
-    name = _field(rows.human)
-    return f"{name}_label" if name in {_field(part.name) for part in rows.row(0).parts} else name
+    """The name of the label question, which differs from every field's name."""
+    fields = _fields(rows)
+    name = unique_names([rows.human], pattern=r"[^a-z0-9_-]+", lower=True)[0]
+    return unique_names([f"{name}_label"], pattern=r"[^a-z0-9_-]+", reserved=fields)[0] if name in fields else name
 
 
-def _needs_texts(records: list[dict[str, Any]]) -> bool:
-    return any(not isinstance((record.get("metadata") or {}).get("row"), int) for record in records)
+def _question_of(rows: ReviewRows, records: Sequence[Mapping[str, Any]], file: str) -> str:
+    """The label question of imported records; other questions, such as comments, are not read.
 
-
-def _row_of(record: Mapping[str, Any], by_text: Mapping[str, int]) -> int | None:
-    row = (record.get("metadata") or {}).get("row")
-    return row if isinstance(row, int) else by_text.get(json.dumps(record["fields"], sort_keys=True))
-
-
-def _texts(row: Row) -> str:
-    return json.dumps({_field(part.name): part.text for part in row.parts}, sort_keys=True)
-
-
-def _question_of(record: Mapping[str, Any]) -> str:
-    """The question that has responses; one is asked of each row."""
-    return next(iter(record.get("responses") or {}), "")
+    Raises:
+        DataError: there are responses, but none to the label question.
+    """
+    name = _question(rows)
+    answered = list(dict.fromkeys(each for record in records for each in record.get("responses") or {}))
+    if answered and name not in answered:
+        raise DataError(
+            f"`{file}` has no response to the question {name!r}; it has {', '.join(map(repr, answered))}. "
+            "Name the question's column with `--human`."
+        )
+    return name

@@ -51,13 +51,14 @@ class Desk:
     Args:
         board: where the work stands.
         per_row: how many people label each row; None for all.
-        blind: whether the LLM's labels are never shown on the label page.
+        blind: whether the LLM's labels are never shown on the label page. None for blind where a sampler drew the
+            rows: labels that validate an LLM must not depend on its answers.
     """
 
-    def __init__(self, board: Board, *, per_row: int | None = None, blind: bool = False) -> None:
+    def __init__(self, board: Board, *, per_row: int | None = None, blind: bool | None = None) -> None:
         self.board = board
         self.per_row = per_row
-        self.blind = blind
+        self.blind = board.rows.sampled if blind is None else blind
         self._leases: dict[int, tuple[str, float]] = {}
 
     def next_rows(self, annotator: str, *, skip: tuple[int, ...] = ()) -> list[dict[str, Any]]:
@@ -155,7 +156,7 @@ class Desk:
             DataError: there is no such row, or the LLM's labels are not to be shown.
         """
         if self.blind:
-            raise DataError("The LLM's labels are not shown here: the page was started with `--blind`.")
+            raise DataError("`blind` hides the LLM's labels on this page. Start it with `--show-llm` to see them.")
         row = self.board.rows.row(number)
         self.reveal(annotator, [number], {number: row.digest})
         return self.suggestion(number)

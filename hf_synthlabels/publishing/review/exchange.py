@@ -20,14 +20,17 @@ __all__ = ["Answer", "Imported", "import_answers", "read_json", "write_json"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What somebody said of a row in another tool."""
+    """A human label from another tool."""
 
     annotator: str
     row: int
+    """The row under review that the record was matched to."""
     value: Any
     """Plain JSON, not checked yet; None for a row that they skipped."""
     note: str = ""
     seconds: float | None = None
+    llm_shown: bool = False
+    """Whether the record carried the LLM's label, so that the tool showed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,7 @@ class Imported:
 
 
 def import_answers(board: Board, answers: Iterable[Answer], tool: str) -> Imported:
-    """Store answers as decisions of their annotators, all or none. What comes twice is stored once.
-
-    The tool showed the LLM's labels as suggestions, so they count as shown.
+    """Store answers as decisions of their annotators, all or none. Repeated answers are stored once.
 
     Raises:
         DataError: a label is not in the schema, or a name is none.
@@ -67,7 +68,7 @@ def import_answers(board: Board, answers: Iterable[Answer], tool: str) -> Import
                 action="skip" if value is None else "label",
                 human_label=value,
                 llm_label=rows.llm_labels[answer.row],
-                llm_shown=rows.llm_labels[answer.row] is not None,
+                llm_shown=answer.llm_shown and rows.llm_labels[answer.row] is not None,
                 note=answer.note,
                 seconds=answer.seconds,
             )

@@ -14,6 +14,7 @@ from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, to_bio, token_offsets
 from hf_synthlabels.publishing.review.board import TABLE, Board
+from hf_synthlabels.publishing.review.matching import unique_names
 from hf_synthlabels.publishing.review.progress import annotator_agreement, given_labels
 from hf_synthlabels.publishing.review.rows import ReviewRows
 from hf_synthlabels.publishing.sampled import ROW, SAMPLE_KIND
@@ -41,7 +42,7 @@ def labelled_table(board: Board, *, each: bool = False) -> Exported:
 
     Args:
         board: the work.
-        each: whether every annotator gets a column of their own, too: `<human>_<name>`.
+        each: whether every annotator gets a column `<human>_<name>`, too; names that would collide are numbered.
 
     Raises:
         DataError: nobody has decided anything.
@@ -52,10 +53,13 @@ def labelled_table(board: Board, *, each: bool = False) -> Exported:
     final = {row: found.value for row, found in board.resolutions.items() if _by_people(board, row)}
     table = _with_labels(rows, rows.human, final, keep=True)
     if each:
-        for who in board.annotators.values():
-            if who.labels:
-                mine = {row: event.human_label for row, event in who.labels.items()}
-                table = _with_labels(rows, f"{rows.human}_{who.name.replace(' ', '_')}", mine, table=table)
+        annotators = [who for who in board.annotators.values() if who.labels]
+        names = unique_names(
+            (f"{rows.human}_{who.name}" for who in annotators), pattern=r"\s+", reserved=rows.table.column_names
+        )
+        for column, who in zip(names, annotators, strict=True):
+            labels = {row: event.human_label for row, event in who.labels.items()}
+            table = _with_labels(rows, column, labels, table=table)
     if not rows.sampled:
         table = _with_chances(table, rows)
     how: Counter[str] = Counter(found.how for found in board.resolutions.values())
@@ -130,22 +134,56 @@ def _by_people(board: Board, row: int) -> bool:
 def _with_labels(
     rows: ReviewRows, column: str, labels: Mapping[int, Any], *, keep: bool = False, table: Any = None
 ) -> Any:
-    """A table with labels in a column, in the form that the column has, or that the LLM's has where it is new."""
+    """A table with labels in a column, in the column's own type, or in the LLM column's type where it is new."""
     table = rows.table if table is None else table
-    features = rows.table.features
-    feature = features.get(column)
-    if feature is None or getattr(feature, "dtype", "") == "null":
-        feature = features[rows.llm]
-    if rows.schema.kind == "text-scale" and str(getattr(feature, "dtype", "")).startswith("int"):
-        feature = _float_type()
-    there = column in table.column_names
-    values = list(table[column]) if keep and there else [None] * len(table)
+    exists = column in table.column_names
+    feature = _label_feature(rows, column)
+    values = list(table[column]) if keep and exists else [None] * len(table)
     for row, label in labels.items():
         values[row] = None if label is None else _formed(rows, label, feature, row)
     order = list(table.column_names)
-    kept = table.remove_columns([column]) if there else table
-    made = kept.add_column(column, values, feature=feature)
-    return made.select_columns(order if there else [*order, column])
+    others = table.remove_columns([column]) if exists else table
+    labelled = others.add_column(column, values, feature=feature)
+    return labelled.select_columns(order if exists else [*order, column])
+
+
+def _label_feature(rows: ReviewRows, column: str) -> Any:
+    """The type of a column of human labels, which must be able to hold every label of the schema.
+
+    A column without any value has a type without content, such as lists of nulls: then the schema gives the type.
+    """
+    features = rows.table.features
+    feature = next(
+        (features[name] for name in (column, rows.llm) if name in features and not _is_empty(features[name])),
+        rows.schema.feature(),
+    )
+    if rows.schema.kind == "text-scale" and str(getattr(feature, "dtype", "")).startswith("int"):
+        return _float_type()
+    return _with_all_names(feature, rows.schema.names)
+
+
+def _is_empty(feature: Any) -> bool:
+    """Whether a type has room for nothing but null somewhere in it."""
+    if isinstance(feature, Mapping):
+        return any(_is_empty(part) for part in feature.values())
+    if hasattr(feature, "feature"):
+        return _is_empty(feature.feature)
+    return getattr(feature, "dtype", "") == "null"
+
+
+def _with_all_names(feature: Any, names: Sequence[str]) -> Any:
+    """A type whose class labels have all names; the codes of the names that it had stay."""
+    from datasets import ClassLabel, List
+
+    if isinstance(feature, ClassLabel):
+        missing = [name for name in names if name not in feature.names]
+        is_bio = any(name.startswith("B-") for name in feature.names)
+        return feature if is_bio or not missing else ClassLabel(names=[*feature.names, *missing])
+    if isinstance(feature, List):
+        return List(_with_all_names(feature.feature, names), length=feature.length)
+    if isinstance(feature, Mapping):
+        return {name: _with_all_names(part, names) if name == "label" else part for name, part in feature.items()}
+    return feature
 
 
 def _formed(rows: ReviewRows, label: Any, feature: Any, row: int) -> Any:
@@ -170,6 +208,8 @@ def _formed(rows: ReviewRows, label: Any, feature: Any, row: int) -> Any:
 
 def _name(label: str, feature: Any) -> Any:
     if hasattr(feature, "str2int"):
+        if label not in feature.names:
+            raise DataError(f"`label` {label!r} is not a tag of the human column: {', '.join(feature.names)}.")
         return feature.str2int(label)
     return int(label) if str(getattr(feature, "dtype", "")).startswith(("int", "uint")) else label
 
@@ -200,7 +240,7 @@ def _cell(rows: ReviewRows, label: Any) -> Any:
     if isinstance(label, str):
         return label
     if isinstance(label, list | dict):
-        feature = rows.table.features[rows.llm]
+        feature = _label_feature(rows, rows.llm)
         if getattr(feature, "dtype", "") not in ("string", "large_string"):
             label = _formed(rows, label, feature, 0)
         return json.dumps(label, ensure_ascii=False)

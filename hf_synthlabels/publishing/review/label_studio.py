@@ -1,12 +1,11 @@
 """Label Studio: a review as tasks in its JSON format with the labelling interface beside them, and annotations back.
 
-The LLM's label is a prediction, people's labels are annotations. Label Studio counts characters as Python does. It
-knows people by their accounts, so the names stand in each task's `meta`, in the order of its annotations.
+The LLM's label is a prediction, human labels are annotations. Offsets of spans are checked against the span's own text.
+Label Studio knows annotators by their accounts, so each task's `meta` has their names in the order of its annotations.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.review.board import Annotator, Board
 from hf_synthlabels.publishing.review.exchange import Answer, read_json, write_json
+from hf_synthlabels.publishing.review.matching import RowMatcher, locate_span, unique_names
 from hf_synthlabels.publishing.review.rows import ReviewRows
 
 __all__ = ["interface", "read_label_studio", "write_label_studio"]
@@ -25,11 +25,17 @@ RESERVED = ("row", "digest", "human_probability")
 """What a task's data hold beside the texts."""
 
 
-def write_label_studio(board: Board, path: str | Path) -> list[Path]:
-    """Write the drawn rows as tasks, and the labelling interface as XML beside them."""
+def write_label_studio(board: Board, path: str | Path, *, blind: bool = False) -> list[Path]:
+    """Write the drawn rows as tasks, and the labelling interface as XML next to them.
+
+    Args:
+        board: the work.
+        path: the JSON file.
+        blind: whether the LLM's labels are left out, so that Label Studio cannot show them as predictions.
+    """
     file = Path(path)
     listed = sorted({*map(int, board.rows.queue), *board.resolutions})
-    written = write_json(file, [_task(board, row) for row in listed])
+    written = write_json(file, [_task(board, row, blind=blind) for row in listed])
     beside = file.with_suffix(".xml")
     beside.write_text(interface(board.rows), encoding="utf-8")
     return [written, beside]
@@ -50,26 +56,26 @@ def read_label_studio(rows: ReviewRows, path: str | Path, who: Mapping[str, str]
     tasks = read_json(file)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
         raise DataError(f"`{file.name}` is no list of tasks with `data`: export as JSON, not as JSON-MIN.")
-    by_text: dict[tuple[str, ...], int] = {}
-    if any(not isinstance(task["data"].get("row"), int) for task in tasks):
-        by_text = {tuple(_data(rows, int(row)).values()): int(row) for row in rows.queue}
-    found = []
+    matcher = RowMatcher(rows, _fields(rows), file.name)
+    answers = []
     for number, task in enumerate(tasks):
-        data = task["data"]
-        row = data.get("row")
-        if not isinstance(row, int):
-            row = by_text.get(tuple(str(data.get(name, "")) for name in _fields(rows)))
-        if row is None or not 0 <= row < len(rows):
-            raise DataError(
-                f"`{file.name}`, task {task.get('id', number)}: its texts are of none of the rows to label."
-            )
+        data, record = task["data"], f"task {task.get('id', number)}"
+        annotations = task.get("annotations") or []
+        if not annotations:
+            continue
+        row = matcher.match(data, data.get("row"), data.get("digest"), record)
         names = (task.get("meta") or {}).get("annotators") or []
-        for place, annotation in enumerate(task.get("annotations") or []):
+        for place, annotation in enumerate(annotations):
             name = names[place] if place < len(names) else _who(annotation.get("completed_by"), who or {})
-            skipped = annotation.get("was_cancelled") is True
-            value = None if skipped else _value(rows, annotation.get("result") or [], rows.row(row).context)
-            found.append(Answer(name, row, value, seconds=annotation.get("lead_time")))
-    return found
+            value = None
+            if annotation.get("was_cancelled") is not True:
+                try:
+                    value = _value(rows, annotation.get("result") or [], row.context)
+                except DataError as error:
+                    raise DataError(f"`{file.name}`, {record}: {error}") from None
+            shown = bool(task.get("predictions"))
+            answers.append(Answer(name, row.number, value, seconds=annotation.get("lead_time"), llm_shown=shown))
+    return answers
 
 
 def interface(rows: ReviewRows) -> str:
@@ -102,13 +108,9 @@ def interface(rows: ReviewRows) -> str:
 
 
 def _fields(rows: ReviewRows) -> list[str]:
-    """The texts' names as XML attributes and variables may have them, each once and none of ours."""
-    found: list[str] = []
-    for part in rows.row(0).parts:
-        name = re.sub(r"\W+", "_", part.name, flags=re.ASCII).strip("_") or "text"
-        name = f"text_{name}" if name in (*RESERVED, CONTROL, *found) or name[0].isdigit() else name
-        found.append(name)
-    return found
+    """The texts' names as XML attributes and variables may have them; each name once."""
+    names = (part.name for part in rows.row(0).parts)
+    return unique_names(names, pattern=r"\W+", reserved=(*RESERVED, CONTROL))
 
 
 def _target(rows: ReviewRows) -> str:
@@ -121,7 +123,7 @@ def _data(rows: ReviewRows, number: int) -> dict[str, str]:
     return dict(zip(_fields(rows), (part.text for part in rows.row(number).parts), strict=True))
 
 
-def _task(board: Board, number: int) -> dict[str, Any]:
+def _task(board: Board, number: int, *, blind: bool) -> dict[str, Any]:
     rows = board.rows
     row, chance, sure = rows.row(number), float(rows.chances[number]), float(rows.confidence[number])
     data = {**_data(rows, number), "row": number, "digest": row.digest}
@@ -135,7 +137,7 @@ def _task(board: Board, number: int) -> dict[str, Any]:
         "data": data,
         "meta": {"annotators": [who.name for who in decided]},
         "annotations": [_annotation(rows, who, number) for who in decided],
-        "predictions": [] if llm is None else [prediction],
+        "predictions": [] if blind or llm is None else [prediction],
     }
 
 
@@ -186,15 +188,11 @@ def _value(rows: ReviewRows, result: list[dict[str, Any]], context: str) -> Any:
             case "multi-label":
                 return [name for value in values for name in value["choices"]]
             case "token-classification":
-                spans = [value for value in values if value.get("labels")]
-                return [
-                    {"start": int(value["start"]), "end": int(value["end"]), "label": value["labels"][0]}
-                    for value in spans
-                ]
+                return [_entity(value, context) for value in values if value.get("labels")]
             case "text-classification" | "text-pair":
                 return values[0]["choices"][0]
             case "question-answering":
-                start, end = int(values[0]["start"]), int(values[0]["end"])
+                start, end = _place(values[0], context)
                 return {"text": context[start:end], "start": start}
             case "text-scale":
                 return float(values[0]["rating" if "rating" in values[0] else "number"])
@@ -203,6 +201,17 @@ def _value(rows: ReviewRows, result: list[dict[str, Any]], context: str) -> Any:
                 return text if isinstance(text, str) else text[0]
     except (KeyError, IndexError, TypeError, ValueError):
         raise DataError(f"`result` is {str(result)[:80]}…, which is no label of kind {kind!r}.") from None
+
+
+def _entity(value: Mapping[str, Any], context: str) -> dict[str, Any]:
+    start, end = _place(value, context)
+    return {"start": start, "end": end, "label": value["labels"][0]}
+
+
+def _place(value: Mapping[str, Any], context: str) -> tuple[int, int]:
+    """Where a region is in the text, checked against the text that it says it marks."""
+    text = value.get("text")
+    return locate_span(context, int(value["start"]), int(value["end"]), text if isinstance(text, str) else None)
 
 
 def _who(completed_by: Any, who: Mapping[str, str]) -> str:

@@ -7,7 +7,8 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -113,16 +114,8 @@ class DecisionStore:
         Raises:
             StoreError: they can not be written.
         """
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                kept = [self._insert(event) for event in events]
-                self._connection.execute("COMMIT")
-                return kept
-            except sqlite3.Error as error:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise self._error("written", error) from error
+        with self._transaction():
+            return [self._insert(event) for event in events]
 
     def since(self, last: int = 0) -> list[Event]:
         """All events after a place, in their order.
@@ -144,13 +137,8 @@ class DecisionStore:
             StoreError: they can not be written.
         """
         lines = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()]
-        with self._lock:
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", lines)
-                self._connection.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise self._error("written", error) from error
+        with self._transaction():
+            self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", lines)
 
     def close(self) -> None:
         """Put what stands in the write-ahead log into the file, and let go of it."""
@@ -162,6 +150,26 @@ class DecisionStore:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Write all or nothing, whatever kind of error ends the block.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with self._lock:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                # An open transaction would make every later write fail.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.Error):
+                    raise self._error("written", error) from error
+                raise
 
     def _insert(self, event: Event) -> Event:
         at = event.at or time.time()

@@ -47,6 +47,6 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
             data, store = tmp_path / "data.parquet", tmp_path / "data.parquet.review.sqlite"
             made.to_parquet(str(data))
             board = Board(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
-            return f"http://127.0.0.1:{stack.enter_context(serving(Desk(board), data.name))}/"
+            return f"http://127.0.0.1:{stack.enter_context(serving(Desk(board, blind=False), data.name))}/"
 
         yield begin

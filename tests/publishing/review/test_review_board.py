@@ -22,7 +22,7 @@ def test_the_queue_is_all_drawn_rows_in_an_order_by_chance_that_is_always_the_sa
 
 
 def test_each_annotator_gets_every_row_once(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     first = [row["row"] for row in desk.next_rows("ann")]
     assert first == desk.board.rows.queue[:3].tolist()
     label(desk, "ann", first[0], "billing")
@@ -44,7 +44,7 @@ def test_with_one_person_for_each_row_two_never_get_the_same(tmp_path: Path) -> 
 
 
 def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     label(desk, "ann", 1, "billing", note="first")
     label(desk, "ann", 2, None)
     label(desk, "ann", 1, "account")
@@ -65,7 +65,7 @@ def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tm
 
 
 def test_a_board_that_is_opened_again_is_the_same(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     label(desk, "ann", 1, "billing")
     label(desk, "bob", 1, "account")
     label(desk, "ann", 3, None)
@@ -77,7 +77,7 @@ def test_a_board_that_is_opened_again_is_the_same(tmp_path: Path) -> None:
 
 
 def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     assert "llm" not in str(desk.next_rows("ann"))
     label(desk, "ann", 1, "account")
     assert desk.show("ann", 2)["label"] == "billing"
@@ -98,9 +98,16 @@ def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_pa
 def test_a_blind_desk_never_shows_the_llms_label(tmp_path: Path) -> None:
     desk = Desk(board(tmp_path), blind=True)
     assert label(desk, "ann", 1, "account")["decided"]["llm"] is None
-    with pytest.raises(DataError, match="started with `--blind`"):
+    with pytest.raises(DataError, match="`blind`"):
         desk.show("ann", 2)
     assert desk.board.annotator("ann").seen == set()
+
+
+def test_a_validation_sample_is_labelled_blind_unless_asked_otherwise(tmp_path: Path) -> None:
+    assert Desk(board(tmp_path)).blind
+    assert not Desk(board(tmp_path), blind=False).blind
+    everything = Board(opened(everything=True), DecisionStore(tmp_path / "all.sqlite"))
+    assert not Desk(everything).blind
 
 
 def found_how(desk: Desk, row: int) -> str:
@@ -108,7 +115,7 @@ def found_how(desk: Desk, row: int) -> str:
 
 
 def test_several_people_come_to_a_label_by_majority_or_by_a_decision(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     for name, value in (("ann", "billing"), ("bob", "account")):
         label(desk, name, 1, value)
     assert (found_how(desk, 1), desk.board.resolutions[1].value) == ("disputed", None)
@@ -132,7 +139,7 @@ def test_labels_of_the_table_count_and_are_not_asked_for_again(tmp_path: Path) -
 
 
 def test_the_interval_so_far_counts_rows_with_one_over_their_chance(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     label(desk, "ann", 0, "billing")  # same, chance 0.5: weight 2
     label(desk, "ann", 9, "account")  # differs, chance 0.25: weight 4
     found = agreement_so_far(desk.board)
@@ -150,7 +157,7 @@ def test_numbers_have_a_mean_error(tmp_path: Path) -> None:
 
 
 def test_annotators_are_compared(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     assert math.isnan(annotator_agreement(given_labels(desk.board)).alpha)
     answers = {"ann": "bbaabd", "bob": "bbaada"}
     spelt = {"b": "billing", "a": "account", "d": "delivery"}
@@ -168,7 +175,7 @@ def test_annotators_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     label(desk, "ann", 9, "billing")
     store = tmp_path / "store.sqlite"
     other = table().map(lambda row: {"text": row["text"] + "!"})
@@ -182,7 +189,7 @@ def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_every_kind_of_label_is_stored_and_differs_from_the_llms(tmp_path: Path, kind: str) -> None:
-    desk = Desk(board(tmp_path, kind))
+    desk = Desk(board(tmp_path, kind), blind=False)
     answer = label(desk, "ann", 1, HUMAN[kind])
     assert answer["decided"]["value"] == HUMAN[kind]
     assert answer["decided"]["llm"]["same"] is False

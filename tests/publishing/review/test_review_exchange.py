@@ -39,7 +39,7 @@ KINDS = tuple(SCHEMAS)
 
 def worked(folder: Path, kind: str = "text-classification") -> Board:
     """Two people: both label row 0 alike, differ on row 1; ann labels row 2 as the LLM does and skips row 3."""
-    desk = Desk(board(folder, kind))
+    desk = Desk(board(folder, kind), blind=False)
     label(desk, "ann", 0, HUMAN[kind], note="sure", seconds=2.5)
     label(desk, "bob", 0, HUMAN[kind])
     label(desk, "ann", 1, HUMAN[kind])
@@ -70,7 +70,7 @@ def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> N
 
 
 def test_labels_feed_conclusions(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     for row in range(10):
         label(desk, "ann", row, NAMES[row % 2])
     made = labelled_table(desk.board).table
@@ -78,7 +78,7 @@ def test_labels_feed_conclusions(tmp_path: Path) -> None:
 
 
 def test_what_an_llm_said_never_becomes_a_human_label(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     label(desk, "ann", 0, "delivery")
     desk.show("ann", 1)
     made = labelled_table(desk.board).table
@@ -93,7 +93,7 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
     plain_table = table().remove_columns(["human_probability"])
     drawn, _ = sample_rows(plain_table, 5, seed=3)
     rows = review_rows(drawn, schema=SCHEMAS["text-classification"], form=RowForm(("text",)))
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")), blind=False)
     row = int(rows.queue[0])
     desk.show("ann", row)
     label(desk, "ann", row, "billing")
@@ -276,7 +276,7 @@ def test_tasks_and_records_that_do_not_say_their_row_are_found_by_their_texts(tm
     assert (answer.annotator, answer.row, answer.value) == ("ann", 4, "account")
     assert read_label_studio(rows, tmp_path / "t.json")[0].annotator == "label-studio 3"
     user = "06f7d4c0-e048-43d2-ab3f-06f147616ac6"
-    record = {"fields": {"text": f"{TEXT} 5"}, "responses": {"q": [{"value": "billing", "user_id": user}]}}
+    record = {"fields": {"text": f"{TEXT} 5"}, "responses": {"label": [{"value": "billing", "user_id": user}]}}
     (tmp_path / "records.json").write_text(json.dumps([record]), encoding="utf-8")
     (response,) = read_argilla(rows, tmp_path / "records.json")
     assert (response.annotator, response.row, response.value) == ("argilla 06f7d4c0", 5, "billing")
@@ -287,9 +287,10 @@ def test_tasks_and_records_that_do_not_say_their_row_are_found_by_their_texts(tm
     [
         ("{", "is no JSON"),
         ("{}", "is no list of tasks with `data`"),
-        ('[{"data": {"text": "nothing of ours"}}]', "task 0: its texts are of none of the rows"),
-        ('[{"data": {"row": 99}}]', "its texts are of none of the rows"),
-        ('[{"data": {"row": 1}, "annotations": [{"result": []}]}]', "which is no label of kind 'text-classification'"),
+        ('[{"data": {"text": "nothing of ours"}, "annotations": [{"result": []}]}]', "task 0"),
+        # A row number without a text is no evidence.
+        ('[{"data": {"row": 1}, "annotations": [{"result": []}]}]', "task 0"),
+        (f'[{{"data": {{"text": "{TEXT} 1"}}, "annotations": [{{"result": []}}]}}]', "task 0: `result`"),
     ],
 )
 def test_files_that_do_not_fit_are_told(tmp_path: Path, content: str, said: str) -> None:
@@ -300,7 +301,7 @@ def test_files_that_do_not_fit_are_told(tmp_path: Path, content: str, said: str)
 
 def test_a_label_of_another_schema_is_told_with_its_row(tmp_path: Path) -> None:
     result: list[Any] = [{"value": {"choices": ["weather"]}}]
-    task = {"data": {"row": 1}, "annotations": [{"completed_by": 3, "result": result}]}
+    task = {"data": {"text": f"{TEXT} 1", "row": 1}, "annotations": [{"completed_by": 3, "result": result}]}
     (tmp_path / "t.json").write_text(json.dumps([task]), encoding="utf-8")
     done = board(tmp_path)
     with pytest.raises(DataError, match="label-studio, row 1, label-studio 3: `label` 'weather' is not one of"):
@@ -320,3 +321,43 @@ def test_nothing_is_exported_before_something_is_labelled(tmp_path: Path) -> Non
         labelled_table(done)
     with pytest.raises(DataError, match="has no label yet"):
         sheet(done)
+
+
+EMPTY: dict[str, Any] = {"multi-label": [[], []], "token-classification": [[], []], "text-classification": [None, None]}
+
+
+@pytest.mark.parametrize("kind", EMPTY)
+def test_human_labels_are_kept_where_the_llm_gave_none_in_any_row(tmp_path: Path, kind: str) -> None:
+    data = tmp_path / "data.parquet"
+    made = Dataset.from_dict(
+        {"text": [f"{TEXT} 0", f"{TEXT} 1"], "llm_label": EMPTY[kind], "human_probability": [1.0, 1.0]}
+    )
+    rows = opened(kind, made=made)
+    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(desk, "ann", 1, HUMAN[kind])
+    exported = labelled_table(desk.board, each=True).table
+    exported.to_parquet(str(data))
+    again = Dataset.from_parquet(str(data))
+    for column in ("label", "label_ann"):
+        values = [None if value is None else plain(decode(SCHEMAS[kind], value, TEXT)) for value in again[column]]  # type: ignore[arg-type]
+        assert values == [None, HUMAN[kind]]
+    assert [json.loads(line) if kind != "text-classification" else line for line in sheet(desk.board)["label"]]
+
+
+def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> None:
+    made = table().add_column("label_ann_b", ["mine"] * 12)
+    desk = Desk(Board(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    for name, value in (("ann b", "billing"), ("ann_b", "account")):
+        label(desk, name, 0, value)
+    exported = labelled_table(desk.board, each=True).table
+    assert exported["label_ann_b"][0] == "mine"
+    assert [exported[name][0] for name in ("label_ann_b_2", "label_ann_b_3")] == [0, 2]
+
+
+def test_a_class_that_the_llm_column_lacks_can_be_exported(tmp_path: Path) -> None:
+    made = table().cast_column("llm_label", ClassLabel(names=list(NAMES))).remove_columns("llm_label")
+    made = made.add_column("llm_label", [0] * 12, feature=ClassLabel(names=["billing"]))
+    desk = Desk(Board(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    label(desk, "ann", 0, "account")
+    exported = labelled_table(desk.board).table
+    assert exported.features["label"].int2str(exported["label"][0]) == "account"

@@ -19,7 +19,7 @@ from tests.publishing.review.reviewing import ask, board, label, serving
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(board(tmp_path_factory.mktemp("review")))
+    return Desk(board(tmp_path_factory.mktemp("review")), blind=False)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def test_no_script_makes_markup_of_a_string() -> None:
 
 
 def test_other_machines_need_the_key(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = Desk(board(tmp_path), blind=False)
     door = open_door("0.0.0.0", 0, ["desk.example"])
     key = door.url.partition("?key=")[2]
     assert len(key) >= 32

@@ -45,6 +45,17 @@ def test_several_events_are_stored_all_or_none(tmp_path: Path) -> None:
         assert store.since() == []
 
 
+def test_an_error_of_any_kind_leaves_no_transaction_open(tmp_path: Path) -> None:
+    with DecisionStore(tmp_path / "store.sqlite") as store:
+        with pytest.raises(TypeError):
+            store.add_all([event("one"), Event("two", "ann", 0, "d", "label", human_label=object())])
+        store._connection.execute("DROP TABLE facts")
+        with pytest.raises(StoreError):
+            store.remember({"a": 1})
+        assert store.add(event("three")).id
+        assert [each.key for each in store.since()] == ["three"]
+
+
 def test_human_and_llm_labels_stand_in_columns_of_their_own(tmp_path: Path) -> None:
     with DecisionStore(tmp_path / "store.sqlite") as store:
         store.add(event("one", llm_label="b"))
