@@ -21,7 +21,10 @@ from hf_synthlabels.studies.sweep.file import Learner
 __all__ = ["Job", "Outcome", "Tables", "job_key", "known_outcome", "open_tables"]
 
 VERSION = 1
-"""Of what a cell does; a change of it makes old cells worthless."""
+"""Version of what a cell does. Cells of another version are trained again."""
+
+LEARNER_VERSIONS: Mapping[str, int] = {"tfidf": 2, "vectors": 2}
+"""The same for single learners: 2 fits regressions to convergence."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,6 +136,7 @@ def job_key(content: Mapping[str, Any], tables: str, options: Mapping[str, Any])
     return cell_key(
         {
             "version": VERSION,
+            "learner_version": LEARNER_VERSIONS.get(str(content.get("learner")), 1),
             "content": content,
             "tables": tables,
             "options": options,

@@ -15,13 +15,16 @@ from hf_synthlabels.errors import DataError, import_extra
 from hf_synthlabels.studies.sweep.features import FEATURES, FeatureMaker, SentenceVectors, WordCounts
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 
-__all__ = ["learn_by_regression"]
+__all__ = ["STRENGTHS", "choose_strength", "fit_regression", "learn_by_regression"]
 
 STRENGTHS = (1.0, 10.0, 100.0)
-"""Inverse strengths of regularisation that are tried."""
+"""Inverse regularization strengths that cross-validation chooses from."""
 
 FOLDS = 5
-MOST_ITERATIONS = 300
+MAX_ITERATIONS = 1_000
+
+COEFFICIENT_ERROR = 1e-3
+"""Largest error of a coefficient that a fit may stop at."""
 
 
 def learn_by_regression(job: Job, tables: Tables) -> Outcome:
@@ -55,9 +58,9 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
             "the cell out."
         )
     maker: FeatureMaker = WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
-    strength = _chosen(maker, texts, target, job.cell.seed)
+    strength = choose_strength(maker, texts, target, job.cell.seed)
     transform = maker.fitted(texts)
-    fitted = _fit(_regression(target), transform(texts), target, strength)
+    fitted = fit_regression(transform(texts), target, strength)
     trained = time.perf_counter()
     answers = tuple(_answers(fitted, transform(asked)))
     ended = time.perf_counter()
@@ -66,21 +69,32 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=train_s, predict_s=predict_s)
 
 
-def _regression(target: NDArray[Any]) -> Any:
+def fit_regression(features: Any, target: NDArray[Any], strength: float) -> Any:
+    """Fit a logistic regression to convergence: softmax for one label per row, one regression per label for several.
+
+    scikit-learn minimizes the mean loss, so both its gradient and the curvature of the penalty shrink with the number
+    of rows. The tolerance shrinks with them: a gradient of `tol` leaves an error of at most `strength * rows * tol`
+    in a coefficient. Each fit starts at zero, so that no result depends on the strengths tried before.
+
+    Args:
+        features: shape (rows, features), dense or sparse.
+        target: class codes, or 0/1 indicators of shape (rows, labels).
+        strength: inverse regularization strength `C`.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.multiclass import OneVsRestClassifier
 
-    # Each strength begins where the one before it ended. What separates the rows is found long before the last digit.
-    regression: Any = LogisticRegression(max_iter=MOST_ITERATIONS, tol=1e-3, warm_start=True)
-    return OneVsRestClassifier(regression) if target.ndim > 1 else regression
-
-
-def _fit(regression: Any, counts: Any, target: NDArray[Any], strength: float) -> Any:
-    regression.set_params(**{"estimator__C" if target.ndim > 1 else "C": strength})
+    # Newton's method needs a few iterations where L-BFGS takes hundreds, and reaches tolerances this small.
+    tol = COEFFICIENT_ERROR / (strength * features.shape[0])
+    regression: Any = LogisticRegression(C=strength, solver="newton-cg", tol=tol, max_iter=MAX_ITERATIONS)
+    if target.ndim > 1:
+        regression = OneVsRestClassifier(regression)
     with warnings.catch_warnings():
-        # A name that no row or every row has, and a fit that could still be nearer, are no surprise here.
-        warnings.simplefilter("ignore", UserWarning)
-        return regression.fit(counts, target)
+        # A label that no row or every row has is no surprise here.
+        warnings.filterwarnings("ignore", "Label .* is present in all training examples", UserWarning)
+        warnings.filterwarnings("ignore", "Label not .* is present in all training examples", UserWarning)
+        # Single precision cannot resolve the last digits of the gradient.
+        return regression.fit(features.astype(np.float64), target)
 
 
 def _answers(regression: Any, counts: Any) -> list[Any]:
@@ -91,17 +105,16 @@ def _answers(regression: Any, counts: Any) -> list[Any]:
     return [int(code) for code in found]
 
 
-def _chosen(maker: FeatureMaker, texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
-    """The strength with the most right labels on rows that were held out, the strongest regularisation of equals."""
-    right = np.zeros(len(STRENGTHS))
+def choose_strength(maker: FeatureMaker, texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
+    """The strength with the most correct held-out labels; among equals the strongest regularization."""
+    correct = np.zeros(len(STRENGTHS))
     for train, held in _folds(target, seed):
         transform = maker.fitted([[column[row] for row in train] for column in texts])
-        counts, asked = (transform([[column[row] for row in rows] for column in texts]) for rows in (train, held))
-        regression = _regression(target)
+        features, asked = (transform([[column[row] for row in rows] for column in texts]) for rows in (train, held))
         for place, strength in enumerate(STRENGTHS):
-            said = _answers(_fit(regression, counts, target[train], strength), asked)
-            right[place] += _right(said, target[held])
-    return STRENGTHS[int(np.argmax(right))]
+            answers = _answers(fit_regression(features, target[train], strength), asked)
+            correct[place] += _right(answers, target[held])
+    return STRENGTHS[int(np.argmax(correct))]
 
 
 def _folds(target: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
