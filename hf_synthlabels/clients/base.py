@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 FinishReason = Literal["stop", "length", "content_filter"]
-"""Why an answer ended: by itself, at the token limit, or cut by the server's filter."""
+"""Why an answer ended: by itself, at the token limit, or stopped by a content filter of the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,10 @@ class Failure:
     message: str
     http_status: int | None = None
 
+    def __post_init__(self) -> None:
+        # Messages go into tables, logs and one-line errors, and libraries raise errors of several lines.
+        object.__setattr__(self, "message", " ".join(self.message.split()))
+
 
 @dataclass(frozen=True, slots=True)
 class Completion:
@@ -77,6 +81,7 @@ class Completion:
 
     key: int
     text: str = ""
+    """The answer, without the model's reasoning."""
     finish_reason: FinishReason = "stop"
     failure: Failure | None = None
     refusal: bool = False
@@ -88,6 +93,8 @@ class Completion:
     """Probability of each label name, from clients that know it."""
     tokens: tuple[Token, ...] = ()
     """The tokens of the answer with their log-probabilities, from servers that give them."""
+    reasoning: str = ""
+    """What the model wrote before its answer; it is never read as the answer."""
     stored: bool = False
     """The answer was in the response store; nothing was asked or paid."""
 

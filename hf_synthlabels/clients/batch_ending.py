@@ -38,6 +38,7 @@ class BatchEnding:
         self._expected = expected
         self._usages: dict[Usage, int] = {}
         self._passing: dict[bytes, Failure] = {}
+        self._uncertain: set[bytes] = set()
         self._unknown = self._duplicates = 0
 
     def results(self) -> Iterator[BatchResult]:
@@ -84,7 +85,7 @@ class BatchEnding:
             completion_tokens=sum(usage.completion_tokens * count for usage, count in self._usages.items()),
             cached_tokens=sum(usage.cached_tokens * count for usage, count in self._usages.items()),
             usd=sum(known) if known else None,
-            uncertain_requests=sum(failure.kind == "malformed" for failure in self._passing.values()),
+            uncertain_requests=len(self._uncertain),
         )
 
     def failure_of(self, key: bytes) -> Failure:
@@ -95,15 +96,19 @@ class BatchEnding:
         for result in results:
             if result is None or result.key not in self._expected:
                 self._unknown += 1
-            elif result.key in self.answered:
+                continue
+            if result.key in self.answered:
                 self._duplicates += 1
-            elif result.again and result.failure is not None:
+                continue
+            usage = result.usage if result.completion is None else result.completion.usage
+            if usage is not None:
+                self._usages[usage] = self._usages.get(usage, 0) + 1
+            if result.uncertain:
+                self._uncertain.add(result.key)
+            if result.again and result.failure is not None:
                 self._passing[result.key] = result.failure
                 self.used_up |= result.used_up
             else:
                 self.answered.add(result.key)
-                if result.completion is not None:
-                    self.answers += 1
-                    usage = result.completion.usage
-                    self._usages[usage] = self._usages.get(usage, 0) + 1
+                self.answers += result.completion is not None
                 yield result

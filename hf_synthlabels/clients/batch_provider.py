@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import IO, Any, TypeVar
 
-from hf_synthlabels.clients.batch_results import QUOTA_CODES, is_torn
+from hf_synthlabels.clients.batch_results import is_torn
 from hf_synthlabels.clients.batch_status import BatchStatus, MalformedError, id_of, items_of, status_of
-from hf_synthlabels.clients.chat import error_message
+from hf_synthlabels.clients.error_replies import QUOTA_CODES, error_message
 from hf_synthlabels.clients.headers import retry_after_s
 from hf_synthlabels.clients.transport import read_key
 from hf_synthlabels.errors import AllFailedError, ClientError

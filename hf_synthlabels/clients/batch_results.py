@@ -7,18 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from hf_synthlabels.clients.base import Completion, Failure
-from hf_synthlabels.clients.chat import error_message, read_completion
+from hf_synthlabels.clients.base import Completion, Failure, Usage
+from hf_synthlabels.clients.error_replies import MAX_MESSAGE, ErrorReply, encodable, read_error
+from hf_synthlabels.clients.replies import read_reply
 
-__all__ = ["QUOTA_CODES", "BatchResult", "is_torn", "read_results"]
-
-RETRIED_STATUSES = frozenset({0, 408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-"""Of a line; 0 is what some lines say that were never served."""
+__all__ = ["BatchResult", "is_torn", "read_results"]
 
 FINAL_CODES = frozenset({"invalid_request", "invalid_request_error", "context_length_exceeded", "content_filter"})
 """Errors of a line without a reply that would come again; all others, such as `batch_expired`, may not."""
-
-QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +28,10 @@ class BatchResult:
     failure: Failure | None = None
     again: bool = False
     """Whether the failure may not come again."""
+    usage: Usage | None = None
+    """Tokens that the server counted for a failure; it bills them."""
+    uncertain: bool = False
+    """Whether a failure may have been billed."""
     used_up: bool = False
     """Whether the server says that the account has no money."""
 
@@ -78,26 +78,29 @@ def _result(key: bytes, content: dict[str, Any]) -> BatchResult:
     response = content.get("response")
     if not isinstance(response, dict):
         return _unserved(key, content.get("error"))
-    body, status = response.get("body"), response.get("status_code")
-    if status == 200:
-        try:
-            return BatchResult(key, completion=read_completion(0, body))  # type: ignore[arg-type]  # if it is none, it is told
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            words = f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
-            return BatchResult(key, failure=Failure("malformed", words), again=True)
-    text = json.dumps(body)
-    number = status if isinstance(status, int) else 0
-    return BatchResult(
-        key,
-        failure=Failure("http", error_message(text), number or None),
-        again=number in RETRIED_STATUSES,
-        used_up=number == 429 and any(code in text for code in QUOTA_CODES),
-    )
+    body, number = response.get("body"), response.get("status_code")
+    # Some lines that were never served have the status 0.
+    status = number if isinstance(number, int) and number else None
+    reply = read_reply(0, body, status=status or 500)
+    if isinstance(reply, ErrorReply):
+        failure = reply.failure if status else Failure("http", reply.message)
+        return BatchResult(
+            key,
+            failure=failure,
+            again=reply.retry != "no",
+            usage=reply.usage,
+            uncertain=reply.billed == "perhaps",
+            used_up=reply.is_quota,
+        )
+    return BatchResult(key, completion=reply)
 
 
 def _unserved(key: bytes, error: Any) -> BatchResult:
     """A line without a reply: the request was never served, or its reply was lost."""
     known = error if isinstance(error, dict) else {}
     code, message = str(known.get("code") or "no response"), str(known.get("message") or "")
-    words = error_message(json.dumps({"error": {"message": f"{code}: {message}" if message else code}}))
+    reply = read_error(0, {"error": known}, None, None, str)
+    if isinstance(reply, Completion):
+        return BatchResult(key, completion=reply)
+    words = encodable(f"{code}: {message}" if message else code)[:MAX_MESSAGE]
     return BatchResult(key, failure=Failure("missing", words), again=code not in FINAL_CODES)

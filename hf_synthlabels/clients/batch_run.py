@@ -13,8 +13,8 @@ from hf_synthlabels.clients.batch_job import BatchJob
 from hf_synthlabels.clients.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch_provider import BatchProvider, RefusedError, UnknownError
 from hf_synthlabels.clients.batch_requests import Unanswered
-from hf_synthlabels.clients.batch_results import QUOTA_CODES
 from hf_synthlabels.clients.batch_status import BatchStatus
+from hf_synthlabels.clients.error_replies import QUOTA_CODES
 from hf_synthlabels.clients.store import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError
 

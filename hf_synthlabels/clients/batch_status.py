@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.clients.chat import error_message
+from hf_synthlabels.clients.error_replies import error_message
 
 __all__ = ["BatchStatus", "BatchTrouble", "MalformedError", "id_of", "items_of", "status_of"]
 

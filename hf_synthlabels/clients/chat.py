@@ -1,16 +1,13 @@
-"""The chat completions protocol: a request as the body that is sent, a reply as a completion."""
+"""Requests of the chat completions protocol: what is sent, and what identifies an answer."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from hf_synthlabels.clients.base import Completion, FinishReason, Request, Usage
-from hf_synthlabels.labels import Token
+from hf_synthlabels.clients.base import Request
 
-__all__ = ["ResponseFormat", "Sampling", "chat_body", "chat_identity", "error_message", "read_completion"]
+__all__ = ["ResponseFormat", "Sampling", "chat_body", "chat_identity"]
 
 ResponseFormat = Literal["text", "json_object", "json_schema"]
 """How strictly a server holds the model to the form of the answer, the loosest first."""
@@ -67,72 +64,3 @@ def chat_body(model: str, sampling: Sampling, request: Request) -> dict[str, Any
         schema = {"name": "label", "strict": True, "schema": request.response_schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
-
-
-def read_completion(key: int, body: Mapping[str, Any]) -> Completion:
-    """Read a chat completion.
-
-    Raises:
-        LookupError, TypeError, AttributeError, ValueError: it is none.
-    """
-    choice = body["choices"][0]
-    message = choice["message"]
-    refusal = message.get("refusal")
-    reason: FinishReason = "stop"
-    if choice.get("finish_reason") in ("length", "content_filter"):
-        reason = choice["finish_reason"]
-    text = refusal or message.get("content") or ""
-    if not isinstance(text, str):
-        raise TypeError(f"`content` is a {type(text).__name__}, not a text")
-    if not text.isascii():
-        # JSON can hold half a surrogate pair, which no file and no table can.
-        text = text.encode(errors="replace").decode()
-    model = body.get("model")
-    return Completion(
-        key,
-        text=text,
-        finish_reason=reason,
-        refusal=bool(refusal),
-        usage=_usage(body.get("usage") or {}),
-        model=model if isinstance(model, str) else None,
-        tokens=_tokens(choice.get("logprobs")),
-    )
-
-
-def error_message(text: str) -> str:
-    """The server's own words for an error, shortened; servers put them in different places."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return _one_line(text) or "no message"
-    error = body.get("error", body) if isinstance(body, dict) else body
-    message = error.get("message", error) if isinstance(error, dict) else error
-    return _one_line(str(message)) or "no message"
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    details = usage.get("prompt_tokens_details") or {}
-    prompt = int(usage.get("prompt_tokens") or 0)
-    return Usage(
-        prompt,
-        # Some servers count thoughts in the total alone; they are billed as part of the answer.
-        max(int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt),
-        int(details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
-    )
-
-
-def _tokens(logprobs: Any) -> tuple[Token, ...]:
-    if not logprobs or not logprobs.get("content"):
-        return ()
-    return tuple(
-        Token(
-            str(token["token"]),
-            float(token["logprob"]),
-            tuple((str(other["token"]), float(other["logprob"])) for other in token.get("top_logprobs") or ()),
-        )
-        for token in logprobs["content"]
-    )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]

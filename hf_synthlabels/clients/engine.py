@@ -10,26 +10,24 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
+from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request, Usage
 from hf_synthlabels.clients.breaker import Breaker
-from hf_synthlabels.clients.chat import error_message, read_completion
-from hf_synthlabels.clients.fast_json import loads
+from hf_synthlabels.clients.error_replies import ErrorReply
 from hf_synthlabels.clients.headers import exhausted_s, retry_after_s
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
+from hf_synthlabels.clients.replies import parse_reply
 from hf_synthlabels.clients.spending import Meter, Reservation
 from hf_synthlabels.clients.transport import BrokenConnectionError, Reply, Transport
 from hf_synthlabels.errors import AllFailedError
 
 __all__ = ["Engine", "Stop"]
 
-RETRIED_STATUSES = frozenset({408, 409, 500, 502, 503, 504, 520, 522, 524, 529})
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
 MOST_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
-QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
 WATCH_S = 0.02
 
 
@@ -53,6 +51,8 @@ class _Try:
     """Whether to try again; `refused` when the server only wants it later."""
     pause_s: float | None = None
     billed: Literal["yes", "no", "perhaps"] = "no"
+    usage: Usage | None = None
+    """What the server counted, also for an error."""
 
 
 class Engine:
@@ -197,7 +197,7 @@ class Engine:
             outcome = await self._send(request, body, first=first)
         finally:
             self._limiter.release()
-            self._close(reservation, outcome.completion, outcome.billed)
+            self._close(reservation, outcome.usage, outcome.billed)
             if outcome.completion is not None:
                 usage = outcome.completion.usage
                 self._limiter.refund(expected - usage.prompt_tokens - usage.completion_tokens)
@@ -220,48 +220,40 @@ class Engine:
             return _Try(failure=failure, again="yes", billed="perhaps" if error.sent else "no")
         finally:
             self._sending.discard(task)
-        if reply.status == 200:
-            return self._read(request, reply, first=first)
-        return self._refused(reply)
+        return self._read(request, reply, first=first)
 
     def _read(self, request: Request, reply: Reply, *, first: bool) -> _Try:
-        try:
-            completion = read_completion(request.key, loads(reply.content))
-        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
-            words = f"the answer is not a chat completion: {type(error).__name__}: {error}"[:200]
-            self._breaker.failed(words)
-            return _Try(failure=Failure("malformed", words), again="yes", billed="perhaps")
+        # A server may quote the key that it refuses.
+        read = parse_reply(request.key, reply.content, status=reply.status, hide=self._hide)
+        if isinstance(read, ErrorReply):
+            return self._refused(read, retry_after_s(reply.headers))
         self._breaker.answered()
         self._limiter.answered(first_try=first)
         if (wait_s := exhausted_s(reply.headers)) is not None:
             self._limiter.pause(wait_s)
-        return _Try(completion, billed="yes")
+        return _Try(read, billed="yes", usage=read.usage)
 
-    def _refused(self, reply: Reply) -> _Try:
-        # A server may quote the key that it refuses.
-        text = self._hide(reply.content.decode(errors="replace"))
-        failure = Failure("http", error_message(text), reply.status)
-        pause_s = retry_after_s(reply.headers)
-        if reply.status == 429:
+    def _refused(self, error: ErrorReply, pause_s: float | None) -> _Try:
+        if error.retry == "later":
             self._breaker.answered()
-            if any(code in text for code in QUOTA_CODES):
+            if error.is_quota:
                 raise AllFailedError(
-                    f"The server says that the account is used up: {failure.message} "
+                    f"The server says that the account is used up: {error.message} "
                     "Every answer so far is kept: add money or give another key, and run the same again."
                 )
             self._limiter.refused(pause_s)
-            return _Try(failure=failure, again="refused", pause_s=pause_s)
-        if reply.status in RETRIED_STATUSES:
-            self._breaker.failed(f"HTTP {reply.status}: {failure.message}")
-            return _Try(failure=failure, again="yes", pause_s=pause_s)
-        self._breaker.answered()
-        return _Try(failure=failure)
+            return _Try(failure=error.failure, again="refused", pause_s=pause_s, usage=error.usage, billed=error.billed)
+        if error.retry == "yes":
+            self._breaker.failed(f"HTTP {error.status}: {error.message}" if error.status else error.message)
+        else:
+            self._breaker.answered()
+        return _Try(failure=error.failure, again=error.retry, pause_s=pause_s, usage=error.usage, billed=error.billed)
 
-    def _close(self, reservation: Reservation | None, completion: Completion | None, billed: str) -> None:
+    def _close(self, reservation: Reservation | None, usage: Usage | None, billed: str) -> None:
         if reservation is None or self._meter is None:
             return
-        if completion is not None:
-            self._meter.settle(reservation, completion.usage)
+        if usage is not None:
+            self._meter.settle(reservation, usage)
         elif billed == "no":
             self._meter.give_back(reservation)
         else:

@@ -13,6 +13,7 @@ from hf_synthlabels.clients.causal import CausalModel, Dtype, is_out_of_memory
 from hf_synthlabels.clients.chat import Sampling
 from hf_synthlabels.clients.generation import Generator
 from hf_synthlabels.clients.prefill import Prefill
+from hf_synthlabels.clients.reasoning import answer_tokens, split_reasoning
 from hf_synthlabels.clients.scoring import Scorer, terminated
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema
@@ -53,7 +54,7 @@ class TransformersClient:
     Args:
         model: a folder, or a Hub id.
         sampling: temperature, top_p, seed, the longest answer in tokens, and how many log-probabilities are wanted;
-            with `reasoning` the model may think before it answers, and its thoughts are left out of the text.
+            with `reasoning` the model may think before it answers, and its reasoning is kept apart from the answer.
         answers: the only answers that there are.
         batch_size: how many requests are computed together at most.
         dtype: how the weights are held; `auto` is how they were saved.
@@ -220,23 +221,20 @@ class TransformersClient:
         for one, written in zip(batch, self._generator.write(prompts, draws, batch[0].room), strict=True):
             usage = Usage(len(one.ids), written.count)
             reason: FinishReason = "stop" if written.complete else "length"
-            text = self._without_thoughts(written.text)
+            split = split_reasoning(written.text)
+            tokens = answer_tokens(written.tokens, split.answer, split.reasoning)
             found.append(
                 Completion(
                     one.request.key,
-                    text,
-                    reason,
+                    split.answer,
+                    reason if split.complete else "length",
                     usage=usage,
                     model=self._version,
-                    tokens=written.tokens if text == written.text else (),
+                    tokens=tokens,
+                    reasoning=split.reasoning,
                 )
             )
         return found
-
-    def _without_thoughts(self, text: str) -> str:
-        if not self._sampling.reasoning and not text.lstrip().startswith("<think>"):
-            return text
-        return text.rpartition("</think>")[2].lstrip()
 
     @property
     def _version(self) -> str:

@@ -248,7 +248,9 @@ def test_an_answer_at_the_limit_is_cut(taught: str) -> None:
 def test_thoughts_are_no_part_of_the_answer(taught: str) -> None:
     (found,) = ask(TransformersClient(taught, sampling=Sampling(top_logprobs=2)), "the final")
     assert (found.text, found.finish_reason) == ("sport", "stop")
-    assert found.tokens == ()
+    # Log-probabilities are those of the answer alone.
+    assert "".join(token.text for token in found.tokens) == "sport"
+    assert found.reasoning == "the match"
     (cut,) = ask(TransformersClient(taught, sampling=Sampling(max_tokens=4, reasoning=True)), "the final")
     assert cut.finish_reason == "length"
 

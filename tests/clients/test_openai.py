@@ -167,8 +167,9 @@ def test_a_refused_request_fails_alone_and_is_not_tried_again() -> None:
         (b'{"error": {"message": "no such model", "code": 1}}', "no such model"),
         (b'{"error": "no such model"}', "no such model"),
         (b'{"message": "no such\\nmodel"}', "no such model"),
-        (b'{"detail": "no such model"}', "{'detail': 'no such model'}"),
-        (b"<html>\n<h1>Not here</h1>\n</html>\n", "<html> <h1>Not here</h1> </html>"),
+        (b'{"detail": "no such model"}', "no such model"),
+        (b'[{"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}}]', "no such model"),
+        (b"<html>\n<h1>Not here</h1>\n</html>\n", "Not here"),
         (b"\xff\xfe no", "�� no"),
         (b"", "no message"),
         (b'{"error": "' + b"x" * 5000 + b'"}', "x" * 200),
@@ -192,7 +193,9 @@ def test_the_words_of_the_server_wherever_it_puts_them(content: bytes, message: 
         {"choices": ["good"]},
         {"choices": [{"message": None}]},
         {"choices": [{"message": "good"}]},
-        {"choices": [{"message": {"content": ["good"]}}]},
+        {"choices": [{"message": {"content": 1}}]},
+        {"choices": [{"message": {"content": [1]}}]},
+        {"choices": [{"message": {"content": [{"type": "text", "text": 1}]}}]},
         {"choices": [{"message": {"content": "good"}}], "usage": ["many"]},
         {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": "many"}},
         {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": float("inf")}},
@@ -244,7 +247,7 @@ def test_an_answer_that_takes_too_long_is_a_failure() -> None:
 
 
 def test_sparse_answers_are_answers() -> None:
-    completion, _ = answer_to(ok({"choices": [{"message": {"content": None}}]}))
+    completion, _ = answer_to(ok({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}))
     assert completion == Completion(5, text="")
     completion, _ = answer_to(ok({"choices": [{"message": {"content": "good"}}], "usage": None}))
     assert completion == Completion(5, text="good")

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients import Usage
-from hf_synthlabels.clients.chat import read_completion
+from hf_synthlabels.clients import Completion, Usage
+from hf_synthlabels.clients.replies import read_reply
 
 
 def usage(told: Any) -> Usage:
-    return read_completion(0, {"choices": [{"message": {"content": "film"}}], "usage": told}).usage
+    reply = read_reply(0, {"choices": [{"message": {"content": "film"}}], "usage": told})
+    assert isinstance(reply, Completion)
+    return reply.usage
 
 
 @pytest.mark.parametrize(

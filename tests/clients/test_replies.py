@@ -1,0 +1,318 @@
+"""What servers really send: reasoning in every form, finish reasons, filters and errors; one reader for all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from hf_synthlabels.clients import Completion, Usage
+from hf_synthlabels.clients.error_replies import ErrorReply
+from hf_synthlabels.clients.reasoning import split_reasoning
+from hf_synthlabels.clients.replies import parse_reply, read_reply
+from tests.clients.chat_server import chat_completion
+
+
+def completed(body: Any) -> Completion:
+    reply = read_reply(0, body)
+    assert isinstance(reply, Completion), reply
+    return reply
+
+
+def failed(body: Any, status: int = 200) -> ErrorReply:
+    reply = read_reply(0, body, status=status)
+    assert isinstance(reply, ErrorReply), reply
+    return reply
+
+
+# Reasoning in the text
+
+HARMONY = "<|channel|>analysis<|message|>First positive.<|end|><|start|>assistant<|channel|>final<|message|>negative"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "reasoning"),
+    [
+        ("<think>\nAt first positive.\n</think>\n\nnegative", "negative", "At first positive."),
+        ("<think>\n\n</think>\n\nnegative", "negative", ""),
+        ("At first positive.\n</think>\nnegative", "negative", "At first positive."),
+        ("  <thinking>positive?</thinking>negative", "negative", "positive?"),
+        ("<Thought>positive?</Thought>\nnegative", "negative", "positive?"),
+        ("[THINK]positive?[/THINK]negative", "negative", "positive?"),
+        ("◁think▷positive?◁/think▷negative", "negative", "positive?"),
+        ("<seed:think>positive?</seed:think>negative", "negative", "positive?"),
+        (
+            "<|START_THINKING|>positive?<|END_THINKING|><|START_RESPONSE|>negative<|END_RESPONSE|>",
+            "negative",
+            "positive?",
+        ),
+        ("<think>one</think>\n<think>two</think>negative", "negative", "one\n\ntwo"),
+        ("<think>a <think>positive</think> b</think>negative", "negative", "a <think>positive\n\nb"),
+        (
+            "<think>The tag `</think>` ends it: positive.</think>negative",
+            "negative",
+            "The tag `</think>` ends it: positive.",
+        ),
+        (HARMONY, "negative", "First positive."),
+        (f"<|start|>assistant{HARMONY}<|return|>", "negative", "First positive."),
+        (HARMONY.replace("final<", "final <|constrain|>json<"), "negative", "First positive."),
+        (
+            "<|channel|>commentary<|message|>plan<|end|><|start|>assistant<|channel|>final<|message|>negative<|return|>",
+            "negative",
+            "plan",
+        ),
+        ("<|channel|>final<|message|>negative", "negative", ""),
+        ("analysisFirst positive.assistantfinalnegative", "negative", "First positive."),
+    ],
+)
+def test_reasoning_is_separated_from_the_answer(text: str, answer: str, reasoning: str) -> None:
+    split = split_reasoning(text)
+    assert (split.answer, split.reasoning, split.complete) == (answer, reasoning, True)
+    again = split_reasoning(split.answer)
+    assert (again.answer, again.reasoning) == (answer, "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "negative",
+        "analysis of the final text",
+        "Use the tag <think> before and </think> after.",
+        "Write `</think>` at the end.",
+        "A poem.\n<thinking>aloud</thinking>",
+        "final",
+    ],
+)
+def test_an_answer_without_leading_reasoning_stays_as_it_is(text: str) -> None:
+    split = split_reasoning(text)
+    assert (split.answer, split.reasoning, split.complete) == (text, "", True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<think>positive, but", "<thinking>\npositive", "[THINK]positive", "<|channel|>analysis<|message|>positive, but"],
+)
+def test_reasoning_without_an_end_is_a_truncated_answer(text: str) -> None:
+    completion = completed(chat_completion(text))
+    assert (completion.text, completion.finish_reason) == ("", "length")
+    assert "positive" in completion.reasoning
+
+
+# Reasoning in fields of its own
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "negative", "reasoning_content": "positive?"},
+        {"content": "negative", "reasoning": "positive?"},
+        {
+            "content": "negative",
+            "reasoning": "positive?",
+            "reasoning_details": [{"type": "reasoning.text", "text": "positive?"}],
+        },
+        {"content": "negative", "reasoning_details": [{"type": "reasoning.text", "text": "positive?"}]},
+        {"content": "negative", "reasoning_details": [{"type": "reasoning.summary", "summary": "positive?"}]},
+        {"content": "negative", "thinking_blocks": [{"type": "thinking", "thinking": "positive?"}]},
+        {"content": "<think>positive?</think>negative"},
+        {"content": [{"type": "thinking", "thinking": "positive?"}, {"type": "text", "text": "negative"}]},
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "positive?"}]},
+                {"type": "text", "text": "nega"},
+                {"type": "text", "text": "tive"},
+            ]
+        },
+        {
+            "content": [
+                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "positive?"}]},
+                {"type": "output_text", "text": "negative", "annotations": []},
+            ]
+        },
+        {"content": ["<think>positive?</think>", "negative"]},
+    ],
+)
+def test_reasoning_of_a_message_is_kept_apart(message: dict[str, Any]) -> None:
+    completion = completed(chat_completion(None, message=message))
+    assert (completion.text, completion.reasoning, completion.finish_reason) == ("negative", "positive?", "stop")
+
+
+def logprobs(*tokens: str) -> dict[str, Any]:
+    return {"content": [{"token": token, "logprob": -0.5, "top_logprobs": []} for token in tokens]}
+
+
+@pytest.mark.parametrize(
+    ("message", "tokens", "kept"),
+    [
+        ({"content": "<think>good</think>\nbad"}, ("<think>", "good", "</think>", "\n", "bad"), ["bad"]),
+        (
+            {"content": "bad", "reasoning_content": "good"},
+            ("good", "</think>", " ba", "d", "<|im_end|>"),
+            [" ba", "d", "<|im_end|>"],
+        ),
+        ({"content": "bad", "reasoning_content": "good"}, ("ba", "d"), ["ba", "d"]),
+        ({"content": "bad", "reasoning_content": "good"}, ("good", "</think>"), []),
+        ({"content": "<think>good</think>bad"}, ("<think>", "good", "</think>bad"), []),
+        ({"content": "bad"}, ("ba", "d"), ["ba", "d"]),
+    ],
+)
+def test_tokens_of_the_reasoning_are_none_of_the_label_s(
+    message: dict[str, Any], tokens: tuple[str, ...], kept: list[str]
+) -> None:
+    body = chat_completion(None, message=message)
+    body["choices"][0]["logprobs"] = logprobs(*tokens)
+    assert [token.text for token in completed(body).tokens] == kept
+
+
+# Finish reasons
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        *(
+            (said, "stop")
+            for said in ("stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "COMPLETE", None, "")
+        ),
+        *((said, "length") for said in ("length", "LENGTH", "max_tokens", "MAX_TOKENS", "model_length")),
+        *(
+            (said, "content_filter")
+            for said in (
+                "content_filter",
+                "content_filter: hate",
+                "content_filtered",
+                "guardrail_intervened",
+                "SAFETY",
+                "RECITATION",
+                "PROHIBITED_CONTENT",
+                "BLOCKLIST",
+                "refusal",
+            )
+        ),
+    ],
+)
+def test_why_a_completion_ended(said: str | None, reason: str) -> None:
+    assert completed(chat_completion("positive", finish_reason=said)).finish_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("said", "retry"),
+    [("error", "yes"), ("abort", "yes"), ("tool_calls", "no"), ("function_call", "no"), ("OTHER", "no"), (7, "no")],
+)
+def test_other_endings_are_failures_that_are_billed(said: Any, retry: str) -> None:
+    error = failed(chat_completion("positive", finish_reason=said))
+    assert (error.retry, error.billed, error.usage) == (retry, "yes", Usage(7, 2))
+    assert str(said) in error.message
+
+
+def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
+    error = failed({"choices": [{"message": {"content": ""}}]})
+    assert (error.retry, error.billed) == ("yes", "no")
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "retry"),
+    [
+        ({"message": "limit", "code": 429}, 429, "later"),
+        ({"message": "limit", "code": "429"}, 429, "later"),
+        ({"message": "limit", "type": "rate_limit_error"}, 429, "later"),
+        ({"message": "limit", "status": "RESOURCE_EXHAUSTED"}, 429, "later"),
+        ({"message": "limit", "code": 503}, 503, "yes"),
+        ({"message": "limit", "type": "overloaded_error"}, 503, "yes"),
+        ({"message": "limit", "code": 400}, 400, "no"),
+        ({"message": "limit", "code": 401}, 401, "no"),
+        ({"message": "limit", "code": 402}, 402, "no"),
+        ({"message": "limit", "code": 403}, 403, "no"),
+        ({"message": "limit", "code": 404}, 404, "no"),
+        ({"message": "limit", "type": "invalid_request_error"}, 400, "no"),
+        ({"message": "limit"}, None, "yes"),
+        ("limit", None, "yes"),
+    ],
+)
+@pytest.mark.parametrize("place", ["body", "with null choices", "choice"])
+def test_an_error_in_a_success_is_read_as_the_error(error: Any, status: int | None, retry: str, place: str) -> None:
+    body: dict[str, Any] = {"error": error}
+    if place == "with null choices":
+        body |= {"choices": None, "usage": None}
+    if place == "choice":
+        body = {
+            "choices": [{"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}]
+        }
+    reply = failed(body)
+    assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "no")
+    assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
+
+
+def test_an_error_with_usage_is_billed() -> None:
+    reply = failed(
+        {"error": {"message": "broke off", "code": 502}, "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
+    )
+    assert (reply.billed, reply.usage) == ("yes", Usage(5, 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "billed"),
+    [
+        (b"<!DOCTYPE html><html><head><title>502\n Bad Gateway</title></head></html>", "502 Bad Gateway", "no"),
+        (b"", "not a chat completion", "no"),
+        (b'{"choices": [{"mess', "not a chat completion", "perhaps"),
+        (b'{"choices": []}', "not a chat completion", "no"),
+        (b'{"choices": null}', "not a chat completion", "no"),
+        (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "perhaps"),
+        (b'{"choices": [{"message": null}]}', "not a chat completion", "perhaps"),
+    ],
+)
+def test_what_is_no_completion_is_tried_again_and_billed_only_if_it_may_be(
+    content: bytes, words: str, billed: str
+) -> None:
+    reply = parse_reply(0, content)
+    assert isinstance(reply, ErrorReply)
+    assert words in reply.message
+    assert (reply.retry, reply.billed, reply.failure.kind) == ("yes", billed, "malformed")
+
+
+AZURE = {
+    "error": {
+        "message": "The response was filtered due to the prompt triggering Azure OpenAI's content management policy.",
+        "code": "content_filter",
+        "status": 400,
+        "innererror": {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {"hate": {"filtered": True}}},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        AZURE,
+        {"error": {"message": "no", "code": None, "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
+        {"error": {"message": "no", "code": "content_policy_violation", "type": "invalid_request_error"}},
+        {"error": {"message": "no", "code": "data_inspection_failed"}},
+        {"error": {"message": "Content Exists Risk", "type": "invalid_request_error"}},
+        {"error": {"message": "Invalid prompt: your prompt was flagged as potentially violating our usage policy."}},
+    ],
+)
+@pytest.mark.parametrize("status", [400, 200])
+def test_a_filter_that_rejects_the_prompt_refuses(body: Any, status: int) -> None:
+    reply = read_reply(3, body, status=status)
+    assert reply == Completion(3, finish_reason="content_filter")
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500])
+def test_a_filter_of_another_status_is_an_error(status: int) -> None:
+    assert failed(AZURE, status).status == status
+
+
+def test_messages_are_one_line_without_halves_of_characters_and_without_secrets() -> None:
+    key = "sk-" + "x" * 40
+    content = json.dumps({"error": {"message": "no\n " + "a" * 180 + key + " \ud83d", "code": key}}).encode()
+    reply = parse_reply(0, content, status=400, hide=lambda text: text.replace(key, "***"))
+    assert isinstance(reply, ErrorReply)
+    assert "sk-" not in repr(reply)
+    assert "\n" not in reply.message
+    reply.message.encode()
