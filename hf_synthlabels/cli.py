@@ -14,6 +14,7 @@ import typer
 from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, report_cli, review_cli, sample_cli, study_cli
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.help_cli import VerbsByPurpose
+from hf_synthlabels.trust_cli import TrustOption
 
 __all__ = ["app", "main"]
 
@@ -72,6 +73,7 @@ def annotate(
     stream: Annotated[
         bool, typer.Option("--stream", help="Read the source as a stream and write rows as they come, for any size.")
     ] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Add LLM-made label columns to a data set, as its recipe says.
 
@@ -115,6 +117,7 @@ def plan(
     sample: Annotated[int, typer.Option(help="Requests whose length is looked at; rows, where there are many.")] = 100,
     seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Say what a recipe will ask and cost, before anything is spent.
 
@@ -145,6 +148,7 @@ def validate(
     page: Annotated[
         Path | None, typer.Option("--report", help="Write a page with its tables and figures into this folder.")
     ] = None,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
 

@@ -3,6 +3,7 @@
 * SynthLabelsError
   * ConfigError (also a ValueError)      a recipe, a study or an argument is wrong; nothing was run
     * RecipeError                        the recipe file
+      * UntrustedRecipeError             it sends a secret or a local file where the user has not agreed to send it
     * StudyError                         the study file
   * DataError (also a ValueError)        the rows do not fit what was asked of them
   * ClientError                          the annotator can not be reached or set up
@@ -37,6 +38,7 @@ __all__ = [
     "StudyError",
     "SynthLabelsError",
     "TrainingError",
+    "UntrustedRecipeError",
     "import_extra",
 ]
 
@@ -51,6 +53,10 @@ class ConfigError(SynthLabelsError, ValueError):
 
 class RecipeError(ConfigError):
     """A recipe file is wrong."""
+
+
+class UntrustedRecipeError(RecipeError):
+    """A configuration file would send a secret or a local file where the user has not agreed to send it."""
 
 
 class StudyError(ConfigError):

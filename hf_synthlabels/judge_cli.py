@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hf_synthlabels.trust_cli import TrustOption
+
 __all__ = ["judge"]
 
 
@@ -18,6 +20,7 @@ def judge(
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it will ask and cost.")] = False,
     no_plan: Annotated[bool, typer.Option("--no-plan", help="Begin at once, without the plan before it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Let an LLM judge answers by a rubric; the plan comes first, and what was scored is kept if it stops.
 

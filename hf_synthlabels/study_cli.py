@@ -13,6 +13,7 @@ from hf_synthlabels.report_cli import tell_written
 
 if TYPE_CHECKING:
     from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
+from hf_synthlabels.trust_cli import TrustOption
 
 __all__ = ["study"]
 
@@ -41,6 +42,7 @@ def study(
     base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 

@@ -21,6 +21,7 @@ from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.source import check_columns, needed_columns
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables, labelled_tables
+from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import DataError, RecipeError
 
@@ -59,25 +60,29 @@ def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
     return Recipe.from_yaml(path)
 
 
-def load(recipe: Recipe | dict[str, Any] | str | Path, **arguments: Any) -> Any:
+def load(recipe: Recipe | dict[str, Any] | str | Path, *, trust_recipe: bool = False, **arguments: Any) -> Any:
     """The data set of a recipe with its label columns, from the cache when nothing has changed.
 
     The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder.
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe.
+        trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
+            recipe from somebody else with a server or files of its choice.
         **arguments: passed to `datasets.load_dataset`: `split`, `streaming`, `num_proc`, `cache_dir`.
 
     Raises:
+        UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
     register_builder()
-    path = Path(recipe) if isinstance(recipe, (str, Path)) else _kept(read_recipe(recipe))
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        path = recipe_path(str(recipe))
-    # Read it here first: a wrong recipe is told before `datasets` looks for its file.
-    Recipe.from_yaml(path)
-    return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
+    with confirmed(trust_recipe):
+        path = Path(recipe) if isinstance(recipe, (str, Path)) else _kept(read_recipe(recipe))
+        if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+            path = recipe_path(str(recipe))
+        # Read it here first: a wrong recipe is told before `datasets` looks for its file.
+        Recipe.from_yaml(path)
+        return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
 
 
 def annotate(
@@ -86,6 +91,7 @@ def annotate(
     *,
     client: ChatClient | None = None,
     progress: Progress | None = None,
+    trust_recipe: bool = False,
 ) -> Any:
     """Add the label columns of a recipe to a data set that is at hand; its rows keep their number and order.
 
@@ -94,6 +100,7 @@ def annotate(
         recipe: a path, a packaged recipe's name, or a recipe; its `source` is not read.
         client: asked in place of the recipe's teacher, for tests and for servers of one's own kind.
         progress: called with the number of rows that were annotated since the last call.
+        trust_recipe: see `load`.
 
     Returns:
         The same kind of object, with the provenance of the labels in its `info.description`.
@@ -102,7 +109,8 @@ def annotate(
         DataError: the data set is empty, or lacks a column that the recipe names.
         ClientError: the teacher can not be reached, or fails on every row.
     """
-    plan = read_recipe(recipe)
+    with confirmed(trust_recipe):
+        plan = read_recipe(recipe)
     if isinstance(dataset, dict):
         parts = {name: annotate(part, plan, client=client, progress=progress) for name, part in dataset.items()}
         return type(dataset)(parts)

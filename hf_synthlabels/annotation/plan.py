@@ -15,6 +15,7 @@ from hf_synthlabels.annotation.places import store_path
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.rehearsal import Rehearsal, known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns
+from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import ConfigError
 
@@ -93,7 +94,9 @@ class Plan:
         return f"{self.low_usd:,.4f} low, {self.likely_usd:,.4f} likely, {high} high, in US dollars"
 
 
-def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, seed: int = 0) -> Plan:
+def plan(
+    recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, seed: int = 0, trust_recipe: bool = False
+) -> Plan:
     """What a recipe will ask and cost; spends nothing.
 
     The requests are made as they would be sent, and looked up in the response store: all of them up to 100,000 rows,
@@ -105,6 +108,7 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
         recipe: a path, a packaged recipe's name, or a recipe. Only recipes with a server as teacher cost anything.
         sample: requests whose tokens are estimated, and rows that are looked at in a larger source.
         seed: which ones.
+        trust_recipe: see `load`.
 
     Raises:
         ConfigError: `sample` is not positive.
@@ -112,7 +116,8 @@ def plan(recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, see
     """
     if sample < 1:
         raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
-    wanted = read_recipe(recipe)
+    with confirmed(trust_recipe):
+        wanted = read_recipe(recipe)
     splits = load_source(wanted)
     rows = sum(len(part) for part in splits.values())
     if wanted.teacher.client != "openai":

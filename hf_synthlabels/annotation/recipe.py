@@ -13,9 +13,10 @@ from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.engine import Engine
 from hf_synthlabels.annotation.strategy import PLAIN
-from hf_synthlabels.annotation.strict_yaml import StrictModel, read_yaml, validated
+from hf_synthlabels.annotation.strict_yaml import StrictModel, folder_of, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
 from hf_synthlabels.annotation.teacher import Teacher
+from hf_synthlabels.annotation.trust import check_trust
 from hf_synthlabels.clients import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
@@ -127,7 +128,7 @@ class Recipe(StrictModel):
             RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
         file = Path(path)
-        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=file.resolve().parent, origin=file.name)
+        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=folder_of(file), origin=file.name)
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "recipe") -> Recipe:
@@ -135,9 +136,11 @@ class Recipe(StrictModel):
 
         Raises:
             RecipeError: a key is missing, unknown or wrong.
+            UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
         """
         if not isinstance(content, dict):
             raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+        check_trust(content, folder, origin)
         return validated(cls, {**content, "folder": folder}, origin, RecipeError)
 
     def schema_of_labels(self) -> LabelSchema:

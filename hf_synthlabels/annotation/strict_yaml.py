@@ -10,9 +10,10 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hf_synthlabels.annotation.trust import check_trust
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["StrictModel", "read_yaml", "validated"]
+__all__ = ["StrictModel", "folder_of", "read_yaml", "validated"]
 
 Model = TypeVar("Model", bound="StrictModel")
 MERGE = "tag:yaml.org,2002:merge"
@@ -63,10 +64,11 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
 
     Raises:
         ConfigError: of the given type: the file is not there, is not YAML, or has a key twice.
+        UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
     """
     try:
         # A safe loader with one more check.
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
     except OSError as error:
         raise error_type(
             f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
@@ -78,6 +80,14 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
         raise error_type(f"{path.name}{line}: {error.problem}. Correct the YAML.") from None
     except yaml.YAMLError as error:
         raise error_type(f"{path.name}: {str(error).splitlines()[0]}. Correct the YAML.") from None
+    check_trust(content, folder_of(path), path.name)
+    return content
+
+
+def folder_of(file: Path) -> Path:
+    """The folder that the paths in a file are relative to."""
+    # The Hub's cache keeps each file elsewhere, and has a link with its name where the repository has it.
+    return file.absolute().parent if "snapshots" in file.absolute().parts else file.resolve().parent
 
 
 def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:

@@ -14,7 +14,9 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation import Recipe, Source, StrictModel, Task, Teacher, read_yaml, validated
+from hf_synthlabels.annotation.strict_yaml import folder_of
 from hf_synthlabels.annotation.task import ScaleKeys
+from hf_synthlabels.annotation.trust import check_trust
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
 from hf_synthlabels.judging.extraction import Extraction
 from hf_synthlabels.judging.judgment import Rung
@@ -121,7 +123,7 @@ class JudgeFile(StrictModel):
             ConfigError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
         file = Path(path)
-        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=file.resolve().parent, origin=file.name)
+        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=folder_of(file), origin=file.name)
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "judge") -> JudgeFile:
@@ -134,6 +136,7 @@ class JudgeFile(StrictModel):
             raise ConfigError(
                 f"{origin}: a judge file is a mapping with `name`, `source`, `rubric`, `columns` and `judge`."
             )
+        check_trust(content, folder, origin)
         with told_of_judges():
             return validated(cls, {**content, "folder": folder}, origin, ConfigError)
 

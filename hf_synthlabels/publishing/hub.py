@@ -17,15 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.utils._validators import validate_repo_id
 
 from hf_synthlabels.annotation.provenance import package_version
+from hf_synthlabels.annotation.pulled import MANIFEST
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub_errors import NO_TOKEN, passes, retry_after, told
 
 __all__ = ["MANIFEST", "HubFile", "Kind", "Parcel", "Pushed", "checked_repo", "hub_api", "push", "read_manifest"]
 
 Kind = Literal["dataset", "model", "metric", "report"]
-
-MANIFEST = "hf_synthlabels.json"
-"""What this package published: the kind, and every file with its size and hash."""
 
 REPO_TYPES: dict[Kind, str] = {"dataset": "dataset", "model": "model", "metric": "space", "report": "space"}
 SDKS: dict[Kind, str] = {"metric": "gradio", "report": "static"}

@@ -12,8 +12,9 @@ from typing import Any
 from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
+from hf_synthlabels.annotation.pulled import MANIFEST, mark_pulled
 from hf_synthlabels.errors import ConfigError, HubError
-from hf_synthlabels.publishing.hub import MANIFEST, checked_repo, hub_api, read_manifest
+from hf_synthlabels.publishing.hub import checked_repo, hub_api, read_manifest
 from hf_synthlabels.publishing.hub_errors import told
 
 __all__ = ["Pulled", "pull"]
@@ -69,7 +70,10 @@ def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str
         listed = any(sibling.rfilename == MANIFEST for sibling in info.siblings or ())
         manifest = read_manifest(api, repo, kind, info.sha) if listed else None
         before = _listed_before(folder)
+        mark_pulled(folder, f"{kind} {repo}, revision {info.sha}")
         api.snapshot_download(repo, repo_type=kind, revision=info.sha, local_dir=folder)
+        # Again: the repository may have a file of this name.
+        mark_pulled(folder, f"{kind} {repo}, revision {info.sha}")
     if manifest is None:
         return Pulled(repo, kind, None, info.sha, folder, 0)
     _check(repo, folder, manifest["files"])

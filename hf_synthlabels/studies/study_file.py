@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
+from hf_synthlabels.annotation.strict_yaml import folder_of
 from hf_synthlabels.errors import StudyError
 
 __all__ = ["StudyFile"]
@@ -34,7 +35,7 @@ class StudyFile(StrictModel):
         content = read_yaml(file, "study", StudyError)
         if not isinstance(content, dict):
             raise StudyError(f"{file.name}: a study is a mapping with {cls.KEYS}.")
-        return cls.from_dict(content, folder=file.resolve().parent, where=file.name)
+        return cls.from_dict(content, folder=folder_of(file), where=file.name)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, folder: Path | None = None, where: str = "study") -> Self:

@@ -19,7 +19,7 @@ from huggingface_hub import EvalResultEntry, ModelCard
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.cards import Licences
-from hf_synthlabels.errors import ConfigError, DataError, HubError
+from hf_synthlabels.errors import ConfigError, DataError, HubError, UntrustedRecipeError
 from hf_synthlabels.publishing import (
     DatasetWords,
     HubFile,
@@ -100,6 +100,20 @@ def test_pulled_data_set_is_read_with_its_provenance(hub: HubServer, tickets: Da
     # Each split's own, which differ in their counts.
     own = json.loads((tmp_path / "got" / "annotation" / "provenance.json").read_text())
     assert own == {name: hf_synthlabels.provenance(rows) for name, rows in tickets.items()}
+
+
+def test_pulled_recipe_is_not_trusted(hub: HubServer, tickets: DatasetDict, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
+    pull("user/tickets", tmp_path / "got")
+    task = {"kind": "text-classification", "instructions": "?", "labels": ["a", "b"]}
+    source = {"path": "json", "data_files": "rows.jsonl"}
+    teacher = {"client": "openai", "model": "m", "base_url": "https://evil.example/v1", "api_key_env": None}
+    evil = tmp_path / "got" / "annotation" / "recipe.yaml"
+    evil.parent.mkdir(exist_ok=True)
+    evil.write_text(yaml.safe_dump({"name": "t", "source": source, "task": task, "teacher": teacher}))
+    with pytest.raises(UntrustedRecipeError, match=r"evil\.example"):
+        Recipe.from_yaml(evil)
 
 
 def test_old_revision_is_pulled_as_it_was(hub: HubServer, tmp_path: Path) -> None:
