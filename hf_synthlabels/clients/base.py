@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ __all__ = [
     "Message",
     "Request",
     "Usage",
+    "new_commit",
 ]
 
 FinishReason = Literal["stop", "length", "content_filter"]
@@ -99,36 +100,18 @@ class Completion:
     """The answer was in the response store; nothing was asked or paid."""
 
 
-class Commit:
-    """What was handed over to be kept; done when it is on disk, or can not be kept."""
+Commit = Future[None]
+"""A group of writes: done when it is on disk, or with the error that kept it from getting there.
 
-    __slots__ = ("_callbacks", "_lock", "done", "error")
+Callbacks run in the thread that writes. An exception in one is logged and does not keep the others from running.
+"""
 
-    def __init__(self) -> None:
-        self.done = False
-        self.error: Exception | None = None
-        """Why it could not be kept, once it is done."""
-        self._callbacks: list[Callable[[], None]] = []
-        self._lock = threading.Lock()
 
-    def on_done(self, callback: Callable[[], None]) -> None:
-        """Call back when it is done, from the thread that wrote it; at once if it is done already.
-
-        The callback must not raise: it would end the thread that writes.
-        """
-        with self._lock:
-            if not self.done:
-                self._callbacks.append(callback)
-                return
-        callback()
-
-    def finish(self, error: Exception | None) -> None:
-        """Say that it is done, and how."""
-        with self._lock:
-            self.done, self.error = True, error
-            callbacks, self._callbacks = self._callbacks, []
-        for callback in callbacks:
-            callback()
+def new_commit() -> Commit:
+    """A commit that cannot be cancelled: others wait for the same group."""
+    commit: Commit = Future()
+    commit.set_running_or_notify_cancel()
+    return commit
 
 
 Keep = Callable[[Completion], Commit | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -164,11 +163,7 @@ class Unanswered:
             StoreError: it can not be kept.
         """
         for commit in self._commits:
-            done = threading.Event()
-            commit.on_done(done.set)
-            done.wait()
-            if commit.error is not None:
-                raise commit.error
+            commit.result()
         self._commits.clear()
 
     def _add(self, request: Request) -> None:

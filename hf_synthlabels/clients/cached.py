@@ -187,7 +187,7 @@ class _Lookup:
     def _look_up(self, named: list[tuple[Request, str]]) -> None:
         # What is on disk is found there from now on.
         for key, (_, commit) in list(self._answered.items()):
-            if commit is None or commit.done:
+            if commit is None or commit.done():
                 del self._answered[key]
         stored = self._store.get(key for _, key in named)
         missing = [key for _, key in named if key not in stored and key not in self._claimed]

@@ -162,7 +162,6 @@ class Engine:
         tries = refusals = 0
         answers_before = self._answers
         while True:
-            await self._breaker.passed()
             outcome = await self._try(request, body, first=tries + refusals == 0)
             if outcome.completion is not None:
                 self._answers += 1
@@ -192,9 +191,13 @@ class Engine:
         except BaseException:
             self._close(reservation, None, "no")
             raise
-        outcome = _Try(billed="perhaps")
+        # Until it is sent, it costs nothing.
+        outcome = _Try(billed="no")
         try:
-            outcome = await self._send(request, body, first=first)
+            # The permit comes last: nothing waits between it and the request, so a probe is alone.
+            with await self._breaker.permit():
+                outcome = _Try(billed="perhaps")
+                outcome = await self._send(request, body, first=first)
         finally:
             self._limiter.release()
             self._close(reservation, outcome.usage, outcome.billed)
@@ -264,10 +267,9 @@ class Engine:
         event = self._commits.get(commit)
         if event is None:
             event = self._commits[commit] = asyncio.Event()
-            commit.on_done(partial(self._tell, asyncio.get_running_loop(), commit))
+            commit.add_done_callback(partial(self._tell, asyncio.get_running_loop()))
         await event.wait()
-        if commit.error is not None:
-            raise commit.error
+        commit.result()
 
     def _tell(self, loop: asyncio.AbstractEventLoop, commit: Commit) -> None:
         # Nobody waits any more when the run was ended meanwhile, and its loop is closed.

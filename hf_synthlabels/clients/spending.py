@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -87,7 +88,8 @@ class Meter:
         self._left_requests, self._left_usd, self._left_tokens = 0, 0.0, 0
         self._used_up = False
         self._schemas: dict[int, int] = {}
-        self._arrived: deque[tuple[Grant, Grant]] = deque()
+        self._arrived: deque[tuple[Grant, Future[Grant]]] = deque()
+        self._error: BaseException | None = None
         self.attach()
 
     def attach(self) -> None:
@@ -109,10 +111,16 @@ class Meter:
         return None if self._cost_usd is None else self._cost_usd(usage)
 
     async def reserve(self, request: Request) -> Reservation | None:
-        """Reserve the most that a request can cost; None when the budget does not hold it."""
+        """Reserve the most that a request can cost; None when the budget does not cover it.
+
+        Raises:
+            StoreError: the reservation cannot be written.
+        """
         wish = self.most(request)
         self._take_arrived()
         while not self._fits(wish):
+            if self._error is not None:
+                raise self._error
             if not (self._used_up and self._short_of_money(wish)):
                 self._ask_for_more(wish)
             elif self._out == 0:
@@ -171,28 +179,33 @@ class Meter:
     def _ask_for_more(self, wish: Reservation) -> None:
         if self._wishing:
             return
-        self._wishing = True
         count = max(self._chunk, self._waiting)
         # What came back from earlier reservations is used first.
         usd = max(0.0, wish.usd * count - self._left_usd)
         wished = Grant(count, usd, max(0, wish.tokens * count - self._left_tokens))
         loop = asyncio.get_running_loop()
 
-        def granted(grant: Grant) -> None:
+        def granted(grant: Future[Grant]) -> None:
             self._arrived.append((wished, grant))
             # The run may be over by now; its loop is then closed, and the next one takes what has arrived.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._take_arrived)
 
-        self._store.grant(self.run, wished, granted)
+        reservation = self._store.grant(self.run, wished)
+        self._wishing = True
+        reservation.add_done_callback(granted)
 
     def _take_arrived(self) -> None:
         while self._arrived:
-            wished, grant = self._arrived.popleft()
+            wished, reservation = self._arrived.popleft()
             self._wishing = False
+            self._changed.set()
+            if (error := reservation.exception()) is not None:
+                self._error = error
+                return
+            grant = reservation.result()
             self._used_up = grant.usd < wished.usd or grant.tokens < wished.tokens
             self._add(grant.requests, grant.usd, grant.tokens)
-            self._changed.set()
 
     def _came_back(self, requests: int, usd: float, tokens: int) -> None:
         self._out -= 1

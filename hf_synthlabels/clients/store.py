@@ -10,12 +10,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from hf_synthlabels.clients.base import Commit
+from hf_synthlabels.clients.base import Commit, new_commit
 from hf_synthlabels.clients.claims import Claims
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
 from hf_synthlabels.errors import StoreError
@@ -88,9 +89,9 @@ class ResponseStore:
         self._claims = Claims(self.path.with_name(self.path.name + "-claims"))
         self._pending: list[tuple[str, str] | Work] = []
         self._settlements: dict[str, tuple[Run, Settlement]] = {}
-        self._commit = Commit()
+        self._commit = new_commit()
         self._changed = threading.Condition()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._closing = self._closed = False
         self._writer = threading.Thread(target=self._write, name="response-store", daemon=True)
         self._writer.start()
@@ -135,16 +136,24 @@ class ResponseStore:
 
         self._hand_over(write)
 
-    def grant(self, run: Run, wish: Grant, on_granted: Callable[[Grant], None]) -> Commit:
+    def grant(self, run: Run, wish: Grant) -> Future[Grant]:
         """Reserve requests and money for a run, as far as its budget goes, before any of it is spent.
 
-        `on_granted` is called from the thread that writes, when the reservation is on disk; what is granted may be
-        less than what was wished.
+        The result may be less than the wish. It is set when the reservation is on disk, from the thread that writes;
+        if the reservation cannot be written, the future has the error.
         """
-        box: list[Grant] = []
-        commit = self._hand_over(lambda connection: box.append(grant(connection, run, wish)))
-        commit.on_done(lambda: on_granted(box[0]))
-        return commit
+        granted: Future[Grant] = Future()
+        reserved: list[Grant] = []
+
+        def pass_on(commit: Commit) -> None:
+            if (error := commit.exception()) is not None:
+                granted.set_exception(error)
+            else:
+                granted.set_result(reserved[0])
+
+        commit = self._hand_over(lambda connection: reserved.append(grant(connection, run, wish)))
+        commit.add_done_callback(pass_on)
+        return granted
 
     def settle(self, run: Run, settlement: Settlement) -> Commit:
         """Enter what requests came to."""
@@ -182,12 +191,7 @@ class ResponseStore:
 
     def flush(self) -> None:
         """Wait until everything that was handed over is on disk."""
-        done = threading.Event()
-        commit = self._hand_over(_nothing)
-        commit.on_done(done.set)
-        done.wait()
-        if commit.error is not None:
-            raise commit.error
+        self._hand_over(_nothing).result()
 
     def __len__(self) -> int:
         return int(self.select("SELECT count(*) FROM answers")[0][0])
@@ -203,10 +207,9 @@ class ResponseStore:
         self._claims.close()
         with self._reading:
             self._reader.close()
-        try:
-            self._check()
-        finally:
-            self._closed = True
+        self._closed = True
+        if self._failure is not None:
+            raise self._error("written", self._failure) from self._failure
 
     def __enter__(self) -> Self:
         return self
@@ -243,31 +246,38 @@ class ResponseStore:
                 return connection
 
     def _write(self) -> None:
-        commit = self._commit
+        waiting: list[Commit] = []
         try:
             connection = self._connect()
             while True:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._pending or self._settlements or self._closing)
-                    items, self._pending = self._pending, []
-                    # Of one run there is one entry in a group, however many answers it is for.
-                    settlements, self._settlements = self._settlements, {}
-                    items += [partial(settle, run=run, settlement=sum_) for run, sum_ in settlements.values()]
-                    # From here on, what is handed over belongs to the next group.
-                    commit, self._commit = self._commit, Commit()
+                items, commit = self._next_group()
                 if not items:
                     break
+                waiting = [commit]
                 self._commit_items(connection, items)
-                commit.finish(None)
+                waiting = []
+                commit.set_result(None)
             connection.close()
-        except Exception as error:
-            # Whatever it is, it must come up where something is handed over, not end this thread in silence.
+        except BaseException as error:
+            # All who wait for this group or the next get the error, and so does all that is handed over later.
             with self._changed:
                 self._failure = error
-                last = self._commit
+                waiting.append(self._commit)
             shown = self._error("written", error)
-            commit.finish(shown)
-            last.finish(shown)
+            for commit in waiting:
+                commit.set_exception(shown)
+
+    def _next_group(self) -> tuple[list[tuple[str, str] | Work], Commit]:
+        """Wait for something to write; nothing means that the store is closing."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._pending or self._settlements or self._closing)
+            items, self._pending = self._pending, []
+            # One entry for each run in a group, however many answers it is for.
+            settlements, self._settlements = self._settlements, {}
+            items += [partial(settle, run=run, settlement=sum_) for run, sum_ in settlements.values()]
+            # From here on, what is handed over belongs to the next group.
+            commit, self._commit = self._commit, new_commit()
+        return items, commit
 
     def _commit_items(self, connection: sqlite3.Connection, items: list[tuple[str, str] | Work]) -> None:
         now = time.time()
@@ -293,10 +303,11 @@ class ResponseStore:
     def _check(self) -> None:
         if self._failure is not None:
             raise self._error("written", self._failure) from self._failure
-        if self._closed:
+        if self._closing:
+            # Nothing would write it any more.
             raise self._error("written", ValueError("it is closed"))
 
-    def _error(self, verb: str, error: Exception) -> StoreError:
+    def _error(self, verb: str, error: BaseException) -> StoreError:
         damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
         if damaged:
             repair = (

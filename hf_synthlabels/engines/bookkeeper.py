@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Tally
@@ -84,7 +85,7 @@ class Bookkeeper:
         Raises:
             StoreError: they can not be written.
         """
-        grants: list[Grant] = []
+        grants: list[Future[Grant]] = []
         for entry in entries:
             match entry:
                 case Answered(key, payload):
@@ -92,7 +93,7 @@ class Bookkeeper:
                 case Began(run):
                     self._store.begin_run(run)
                 case Wished(run, wish):
-                    self._store.grant(run, wish, grants.append)
+                    grants.append(self._store.grant(run, wish))
                 case Settled(run, settlement):
                     self._store.settle(run, settlement)
                 case Ended(run):
@@ -103,7 +104,7 @@ class Bookkeeper:
             self._fresh += [entry for entry in entries if isinstance(entry, Answered)]
             if tally is not None:
                 self._tallies[writer] = tally
-            return Reply(tuple(grants), self._stopped)
+            return Reply(tuple(grant.result() for grant in grants), self._stopped)
 
     def standing(self) -> dict[str, Any]:
         """What all writers together have come to, as a tally's plain values."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Annotator, Output, Tally
 from hf_synthlabels.annotation.stream import labelled_tables
-from hf_synthlabels.errors import SynthLabelsError
+from hf_synthlabels.errors import ClientError, SynthLabelsError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,6 +109,8 @@ class Conveyor:
                 with self._open_annotator() as annotator:
                     # One tally for as long as the conveyor lives.
                     self._serve(replace(annotator, tally=self._tally))
+                if self._sent:
+                    error = ClientError("The annotator stopped before all rows had an answer. Run it again.")
             except BaseException as problem:
                 error = problem
             with self._changed:
@@ -126,9 +128,11 @@ class Conveyor:
             )
             for _, labels in tables:
                 with self._changed:
-                    load = self._sent.popleft()
+                    # Until it is done it is in the queue, where an error finds it.
+                    load = self._sent[0]
                     load.tally = self._difference()
                     load.labels = labels
+                    self._sent.popleft()
                     self._changed.notify_all()
 
     def _tables(self) -> Iterator[pa.Table]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from hf_synthlabels.clients import Run
-from hf_synthlabels.clients.base import Commit
+from hf_synthlabels.clients.base import Commit, new_commit
 from hf_synthlabels.clients.ledger import Grant, Settlement
 from hf_synthlabels.engines.entries import Answered, Began, Desk, Ended, Entry, Settled, Wished
+from hf_synthlabels.errors import StoreError
 
 __all__ = ["SharedStore"]
 
@@ -33,10 +35,10 @@ class SharedStore:
         self._name = uuid.uuid4().hex
         self._pending: list[Entry | None] = []
         self._settlements: dict[str, Settled] = {}
-        self._granted: list[Callable[[Grant], None]] = []
-        self._commit = Commit()
+        self._granted: list[Future[Grant]] = []
+        self._commit = new_commit()
         self._tally: Mapping[str, Any] | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._stopped = self._closing = False
         self._writer = threading.Thread(target=self._write, name="shared-store", daemon=True)
@@ -70,11 +72,13 @@ class SharedStore:
         """Enter a run into the ledger."""
         self._hand_over(Began(run))
 
-    def grant(self, run: Run, wish: Grant, on_granted: Callable[[Grant], None]) -> Commit:
-        """Reserve requests and money for a run; `on_granted` is called from the thread that writes."""
+    def grant(self, run: Run, wish: Grant) -> Future[Grant]:
+        """Reserve requests and money for a run; the result is set from the thread that writes."""
+        granted: Future[Grant] = Future()
         with self._changed:
-            self._granted.append(on_granted)
-            return self._hand_over(Wished(run, wish))
+            self._hand_over(Wished(run, wish))
+            self._granted.append(granted)
+        return granted
 
     def settle(self, run: Run, settlement: Settlement) -> Commit:
         """Enter what requests came to."""
@@ -100,12 +104,7 @@ class SharedStore:
         Raises:
             StoreError: it could not be written, or the bookkeeper is gone.
         """
-        done = threading.Event()
-        commit = self._hand_over(None)
-        commit.on_done(done.set)
-        done.wait()
-        if commit.error is not None:
-            raise commit.error
+        self._hand_over(None).result()
 
     def close(self) -> None:
         """Write what is pending; a second time does nothing."""
@@ -124,6 +123,9 @@ class SharedStore:
     def _check(self) -> None:
         if self._error is not None:
             raise self._error
+        if self._closing:
+            # Nothing would write it any more.
+            raise StoreError("The response store of this actor is closed: nothing more can be written.")
 
     def _write(self) -> None:
         while True:
@@ -135,18 +137,19 @@ class SharedStore:
                 ends = self._closing and not self._has_entries()
                 self._pending, self._settlements, self._granted = [], {}, []
                 # From here on, what is handed over belongs to the next group.
-                commit, self._commit = self._commit, Commit()
+                commit, self._commit = self._commit, new_commit()
             if ends:
                 return
             try:
                 reply = self._desk.write(self._name, entries, self._tally)
-            except Exception as error:
+                grants = list(zip(granted, reply.grants, strict=True))
+            except BaseException as error:
                 self._end(error, commit, granted)
                 return
             self._stopped = reply.stopped
-            for tell, grant in zip(granted, reply.grants, strict=True):
-                tell(grant)
-            commit.finish(None)
+            for future, grant in grants:
+                future.set_result(grant)
+            commit.set_result(None)
 
     def _has_work(self) -> bool:
         return self._closing or self._has_entries()
@@ -154,14 +157,13 @@ class SharedStore:
     def _has_entries(self) -> bool:
         return bool(self._pending or self._settlements)
 
-    def _end(self, error: Exception, commit: Commit, granted: list[Callable[[Grant], None]]) -> None:
-        """Nothing can be written any more: all who wait are told, and so are those who come later."""
+    def _end(self, error: BaseException, commit: Commit, granted: list[Future[Grant]]) -> None:
+        """Nothing can be written any more: all who wait get the error, and so does all that is handed over later."""
         with self._changed:
             self._error = error
-            granted += self._granted
+            granted = granted + self._granted
             last = self._commit
-        # Who waits for a grant would wait for ever; with nothing granted it goes on to where the error is told.
-        for tell in granted:
-            tell(Grant())
-        commit.finish(error)
-        last.finish(error)
+        for future in granted:
+            future.set_exception(error)
+        commit.set_exception(error)
+        last.set_exception(error)

@@ -253,7 +253,7 @@ def test_what_was_spent_and_what_is_reserved_is_gone_from_the_budget(tmp_path: P
         ended, killed = Run("films", "tiny"), Run("films", "tiny")
         for run in (ended, killed):
             store.begin_run(run)
-            store.grant(run, Grant(10, 0.4, 1000), lambda _: None)
+            store.grant(run, Grant(10, 0.4, 1000))
             store.settle(run, Settlement(1, 10, 1, 0, 0.1))
         store.end_run(ended)
     # 10 cents of the ended run, all of the 40 cents of the other.
@@ -267,7 +267,7 @@ def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
         for name in ("films", "books"):
             killed = Run(name, "tiny")
             store.begin_run(killed)
-            store.grant(killed, Grant(10, 0.4, 1000), lambda _: None)
+            store.grant(killed, Grant(10, 0.4, 1000))
             store.settle(killed, Settlement(1, 10, 1, 0, 0.1))
             store.flush()
         store.execute("UPDATE runs SET pid = ?", (process.pid,))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -46,31 +47,92 @@ def test_a_server_that_fails_half_the_time_is_never_given_up(clock: Clock) -> No
     assert not breaker.is_open
 
 
-def test_while_open_one_asks_at_a_time_and_an_answer_lets_all_pass(clock: Clock) -> None:
-    breaker = Breaker(1000, clock=clock)
+def opened(clock: Clock, patience_s: float = 1000) -> Breaker:
+    breaker = Breaker(patience_s, clock=clock)
     for _ in range(20):
         breaker.failed("HTTP 500")
-    passed: list[int] = []
+    assert breaker.is_open
+    return breaker
+
+
+def test_while_open_one_probe_is_sent_at_a_time_and_an_answer_lets_all_pass(clock: Clock) -> None:
+    breaker = opened(clock)
+    probes: list[int] = []
+    sent = asyncio.Event()
 
     async def worker(number: int) -> None:
-        await breaker.passed()
-        passed.append(number)
+        with await breaker.permit():
+            probes.append(number)
+            await sent.wait()
+            breaker.failed("HTTP 500")
 
     async def work() -> None:
         workers = [asyncio.create_task(worker(number)) for number in range(10)]
         for _ in range(50):
             await asyncio.sleep(0)
-        assert passed == [0]
-        breaker.failed("HTTP 500")
+            # Requests that were on the way when the breaker opened fail late; they send no further probe.
+            breaker.failed("HTTP 500")
+        assert probes == [0]
+        sent.set()
+        await workers[0]
         for _ in range(50):
             await asyncio.sleep(0)
-        assert len(passed) == 2
+        assert len(probes) > 1
         breaker.answered()
         await asyncio.gather(*workers)
 
     asyncio.run(work())
-    assert sorted(passed) == list(range(10))
+    assert sorted(probes) == list(range(10))
     assert not breaker.is_open
+
+
+async def is_answered(breaker: Breaker) -> None:
+    breaker.answered()
+
+
+async def fails(breaker: Breaker) -> None:
+    breaker.failed("HTTP 500")
+
+
+async def is_not_sent(_: Breaker) -> None:
+    return
+
+
+async def ends_the_run(_: Breaker) -> None:
+    raise AllFailedError("the key was rejected")
+
+
+async def hangs(_: Breaker) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(
+    ("probe", "cancelled_after"),
+    [(is_answered, None), (fails, None), (is_not_sent, None), (ends_the_run, None), (hangs, 5), (hangs, 0)],
+    ids=["answered", "failed", "not sent", "error", "cancelled on the way", "cancelled in its pause"],
+)
+def test_however_a_probe_ends_the_next_request_is_let_through(
+    clock: Clock, probe: Callable[[Breaker], Awaitable[None]], cancelled_after: int | None
+) -> None:
+    breaker = opened(clock)
+
+    async def send(request: Callable[[Breaker], Awaitable[None]]) -> None:
+        with await breaker.permit():
+            await request(breaker)
+
+    async def work() -> None:
+        first = asyncio.create_task(send(probe))
+        await asyncio.sleep(0)
+        others = [asyncio.create_task(send(is_answered)) for _ in range(3)]
+        if cancelled_after is not None:
+            for _ in range(cancelled_after):
+                await asyncio.sleep(0)
+            first.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(first, return_exceptions=True)
+            await asyncio.gather(*others)
+
+    asyncio.run(work())
 
 
 @pytest.mark.parametrize(("answered", "patience_s"), [(True, 100.0), (False, 25.0)])
@@ -84,10 +146,10 @@ def test_patience_ends_with_the_cause(clock: Clock, answered: bool, patience_s: 
 
     async def probe() -> None:
         while True:
-            await breaker.passed()
-            breaker.failed("HTTP 502: bad gateway")
+            with await breaker.permit():
+                breaker.failed("HTTP 502: bad gateway")
 
-    with pytest.raises(AllFailedError, match=r"answered nothing for \d+ s; the last try: HTTP 502: bad gateway\."):
+    with pytest.raises(AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."):
         asyncio.run(probe())
     # Pauses grow to a quarter of a minute, so it is told at most so much later.
     assert patience_s <= clock.now <= patience_s + 16

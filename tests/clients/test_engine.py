@@ -66,7 +66,9 @@ def test_a_server_that_stays_away_ends_the_run_and_what_was_answered_is_kept(tmp
         ResponseStore(tmp_path / "responses.sqlite") as store,
     ):
         client = CachedClient(open_client(server, max_in_flight=16, patience_s=1.0), store)
-        with pytest.raises(AllFailedError, match=r"answered nothing for \d+ s; the last try: HTTP 502: bad gateway\."):
+        with pytest.raises(
+            AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."
+        ):
             list(client.complete(map(ask, range(1000))))
         assert len(store) == 99
 

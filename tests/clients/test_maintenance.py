@@ -127,7 +127,7 @@ def filled_ledger(store: ResponseStore) -> dict[str, Run]:
     }
     for run in runs.values():
         store.begin_run(run)
-        store.grant(run, Grant(20, 1.0, 1000), lambda _: None)
+        store.grant(run, Grant(20, 1.0, 1000))
     store.settle(runs["dear"], Settlement(10, 100, 20, 5, 0.5))
     store.settle(runs["cheap"], Settlement(5, 50, 10, 0, 0.1, uncertain_requests=1, uncertain_usd=0.05))
     store.settle(runs["killed"], Settlement(4, 40, 8, 0, 0.08))

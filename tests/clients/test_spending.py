@@ -3,10 +3,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +26,11 @@ from hf_synthlabels.clients import (
     Run,
     Sampling,
     Usage,
+    breaker,
+    engine,
 )
 from hf_synthlabels.clients.spending import most_prompt_tokens
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, StoreError
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
 MAX_TOKENS = 10
@@ -192,6 +197,55 @@ def test_what_may_have_been_billed_counts_against_the_budget(path: Path) -> None
         account = Account(path, server)
         account.spend(range(10), in_flight=1, budget_usd=5 * MOST_USD)
     assert len(server.bodies) == 5
+
+
+def bounded(work: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Run in a thread, so that a hang fails and does not hang the tests."""
+    result: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result.result(seconds)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses of milliseconds."""
+    for module, names in ((breaker, ("FIRST_PAUSE_S", "LONGEST_PAUSE_S")), (engine, ("FIRST_PAUSE_S",))):
+        for name in names:
+            monkeypatch.setattr(module, name, 0.005)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_budget_that_is_used_up_while_the_server_is_down_ends_the_run(path: Path) -> None:
+    # The breaker opens after 20 failures. The probes use up the rest of the budget.
+    with ChatServer(lambda _: (0, {}, b"")) as server:
+        account = Account(path, server)
+        completions = bounded(lambda: account.spend(range(200), in_flight=16, budget_usd=28 * MOST_USD))
+    assert len(server.bodies) == 28
+    assert len(completions) == 200
+    assert {completion.failure.kind for completion in completions} <= {"over_budget", "connection"}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_budget_that_cannot_be_entered_ends_the_run(path: Path) -> None:
+    def answer(_: dict[str, Any]) -> Reply:
+        if len(server.bodies) == 40:
+            connection = sqlite3.connect(path)
+            connection.execute("ALTER TABLE runs RENAME TO elsewhere")
+            connection.close()
+        return billed()
+
+    with ChatServer(answer) as server:
+        account = Account(path, server)
+        with pytest.raises(StoreError, match="no such table"):
+            bounded(lambda: account.spend(range(2000), budget_usd=1000.0))
+    assert len(server.bodies) < 2000
 
 
 def test_two_processes_share_a_budget(path: Path) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.clients import ResponseStore, canonical_hash
+from hf_synthlabels.clients import ResponseStore, Run, canonical_hash
+from hf_synthlabels.clients.ledger import Grant, Settlement
 from hf_synthlabels.errors import StoreError
 
 
@@ -232,6 +234,72 @@ def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
         store.put("b", {"text": "good"})
     with pytest.raises(StoreError, match="can not be written: no such table"):
         store.close()
+
+
+@pytest.mark.parametrize("fails", ["before the grant", "after the grant"])
+def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(path: Path, fails: str) -> None:
+    store = ResponseStore(path)
+    run = Run("films", budget_usd=1.0)
+    store.begin_run(run)
+    store.flush()
+    writing, full = threading.Event(), threading.Event()
+
+    def fail(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO no_such_table VALUES (1)")
+
+    def busy(_: sqlite3.Connection) -> None:
+        writing.set()
+        assert full.wait(10)
+
+    store._hand_over(busy)
+    assert writing.wait(10)
+    # The writer is busy, so all of these are one group.
+    if fails == "before the grant":
+        store._hand_over(fail)
+    granted = store.grant(run, Grant(1, 0.1, 10))
+    answer = store.put("a", {"text": "good"})
+    settled = store.settle(run, Settlement(1, 2, 3))
+    if fails == "after the grant":
+        store._hand_over(fail)
+    answer.add_done_callback(lambda _: 1 // 0)
+    told = threading.Event()
+    answer.add_done_callback(lambda _: told.set())
+    full.set()
+    for waiting in (granted, answer, settled):
+        with pytest.raises(StoreError, match="no such table"):
+            waiting.result(10)
+    # A callback that raises keeps no other from running.
+    assert told.wait(10)
+    with pytest.raises(StoreError, match="no such table"):
+        store.flush()
+    connection = sqlite3.connect(path)
+    ((reserved,),) = connection.execute("SELECT granted_usd FROM runs").fetchall()
+    connection.close()
+    # Nothing of the group is on disk, so nothing of it was granted.
+    assert reserved == 0.0
+
+
+def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(path: Path) -> None:
+    store = ResponseStore(path)
+    run = Run("films", budget_usd=1.0)
+    writing, go = threading.Event(), threading.Event()
+
+    def busy(_: sqlite3.Connection) -> None:
+        writing.set()
+        assert go.wait(10)
+
+    store._hand_over(busy)
+    assert writing.wait(10)
+    closer = threading.Thread(target=store.close)
+    closer.start()
+    while not store._closing:
+        time.sleep(0.001)
+    for use in (store.flush, lambda: store.put("a", {}), lambda: store.grant(run, Grant(1))):
+        with pytest.raises(StoreError, match="it is closed"):
+            use()
+    go.set()
+    closer.join(10)
+    assert not closer.is_alive()
 
 
 def test_the_key_of_a_request_by_hand() -> None:

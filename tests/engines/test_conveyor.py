@@ -16,8 +16,9 @@ import pytest
 
 from hf_synthlabels.annotation import Annotator, Output, Prompt, Strategy, Tally
 from hf_synthlabels.clients import Completion, Request, Usage
+from hf_synthlabels.engines import conveyor as conveyor_module
 from hf_synthlabels.engines.conveyor import Conveyor, StoppedError
-from hf_synthlabels.errors import AllFailedError, StoreError
+from hf_synthlabels.errors import AllFailedError, ClientError, StoreError
 from hf_synthlabels.labels import LabelSchema
 
 SCHEMA = LabelSchema.from_labels(["film", "sport"])
@@ -183,3 +184,16 @@ def test_progress_may_stop_it() -> None:
         conveyor(opener, on_progress=on_progress).label(table("ta", 50))
     assert seen == [1, 2, 3, 4, 5]
     assert opener.open == 0
+
+
+@pytest.mark.parametrize("fault", ["the annotator stops early", "the tally cannot be read"])
+def test_a_table_that_is_lost_on_the_way_is_an_error_and_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    belt = conveyor(Opener(Client()))
+    if fault == "the annotator stops early":
+        monkeypatch.setattr(conveyor_module, "labelled_tables", lambda _, tables, *_more: iter(list(tables)[:0]))
+    else:
+        monkeypatch.setattr(belt, "_difference", dict[str, Any]().__getitem__)
+    with ThreadPoolExecutor(1) as threads, pytest.raises((ClientError, TypeError)):
+        threads.submit(belt.label, table("t", 5)).result(20)

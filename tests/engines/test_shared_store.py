@@ -60,9 +60,7 @@ def test_what_one_bought_is_anothers(keeper: Bookkeeper) -> None:
 
 def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: Bookkeeper, tmp_path: Path) -> None:
     store = SharedStore(keeper)
-    done = threading.Event()
-    store.put("k", PAYLOAD).on_done(done.set)
-    assert done.wait(10)
+    store.put("k", PAYLOAD).result(10)
     with ResponseStore(tmp_path / "responses.sqlite") as other:
         assert other.get(["k"]) == {"k": PAYLOAD}
 
@@ -146,22 +144,20 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
             raise StoreError("the disk is full")
 
     store = SharedStore(Full())
-    granted: list[Grant] = []
-    told = threading.Event()
-    try:
-        commit = store.put("k", PAYLOAD)
-        store.grant(Run("films"), Grant(5, 1.0, 10), granted.append)
-    except StoreError:
-        granted.append(Grant())
-    else:
-        commit.on_done(told.set)
-        assert told.wait(10)
-        assert str(commit.error) == "the disk is full"
+    for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.grant(Run("films"), Grant(5, 1.0, 10))):
+        with pytest.raises(StoreError, match="the disk is full"):
+            hand_over().result(10)
     for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.begin_run(Run("films"))):
         with pytest.raises(StoreError, match="the disk is full"):
             use()
-    # Nobody waits for ever for money that can not be entered.
-    assert granted == [Grant()]
+
+
+def test_a_closed_store_takes_nothing(keeper: Bookkeeper) -> None:
+    store = SharedStore(keeper)
+    store.close()
+    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.grant(Run("films"), Grant(1))):
+        with pytest.raises(StoreError, match="closed"):
+            use()
 
 
 def test_a_stop_reaches_those_who_write_nothing(keeper: Bookkeeper) -> None:
