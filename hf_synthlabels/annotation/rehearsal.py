@@ -22,7 +22,7 @@ from hf_synthlabels.clients import (
     chat_identity,
     recorded_format,
 )
-from hf_synthlabels.clients.cached import stored_completion
+from hf_synthlabels.clients.payloads import stored_completion
 
 __all__ = ["Rehearsal", "StoredAnswers", "known_form"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -15,6 +16,7 @@ from typing import Any
 
 from hf_synthlabels.clients.batch_intent import OPEN_STATES, Claim, Endpoint, Intent, State
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
+from hf_synthlabels.clients.payloads import is_usable
 from hf_synthlabels.clients.spending import Reservation
 from hf_synthlabels.clients.store import checksum
 from hf_synthlabels.errors import StoreError
@@ -247,7 +249,7 @@ def _stored(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
         "JOIN answers a ON a.key = lower(hex(r.key)) WHERE r.batch = ?",
         (number,),
     )
-    return {key for key, payload, mark in rows if checksum(payload) == mark}
+    return {key for key, payload, mark in rows if checksum(payload) == mark and is_usable(json.loads(payload))}
 
 
 def _reserve(

@@ -10,8 +10,9 @@ from typing import IO
 
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
 from hf_synthlabels.clients.batch_job import BatchJob
-from hf_synthlabels.clients.cached import RequestKeys, answer_payload, is_answer, stored_completion
+from hf_synthlabels.clients.cached import RequestKeys
 from hf_synthlabels.clients.chat import chat_body
+from hf_synthlabels.clients.payloads import answer_payload, is_answer, stored_completion
 from hf_synthlabels.clients.spending import Reservation
 from hf_synthlabels.clients.spool import Spool
 

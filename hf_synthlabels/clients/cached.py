@@ -17,12 +17,11 @@ from hf_synthlabels.clients.base import (
     Keep,
     KeepingClient,
     Request,
-    Usage,
 )
+from hf_synthlabels.clients.payloads import answer_payload, is_answer, stored_completion
 from hf_synthlabels.clients.store import ResponseStore, canonical_hash
-from hf_synthlabels.labels import Token
 
-__all__ = ["CachedClient", "RequestKeys", "answer_payload", "is_answer", "stored_completion"]
+__all__ = ["CachedClient", "RequestKeys"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -70,8 +69,9 @@ class CachedClient:
     """Looks an answer up in the response store first, and keeps every good new one there.
 
     A failure, a refusal, an answer cut by a filter or at the token limit is not an answer: it is passed on and
-    not stored, so that it is asked again the next time. Of several equal requests on the way only one is sent, also
-    when they come from several processes with the same store: the others wait for its answer.
+    not stored, so that it is asked again the next time. A prompt that the server's filter rejects is stored, since it
+    would be rejected again. Of several equal requests on the way only one is sent, also when they come from several
+    processes with the same store: the others wait for its answer.
 
     Args:
         client: who is asked for what is not stored.
@@ -266,47 +266,7 @@ def _complete_kept(client: ChatClient, requests: Iterable[Request], keep: Keep) 
         yield completion
 
 
-def is_answer(completion: Completion) -> bool:
-    """Whether a completion is to be kept: a whole answer that nothing refused or cut."""
-    return completion.failure is None and not completion.refusal and completion.finish_reason == "stop"
-
-
 def _copy(completion: Completion, key: int) -> Completion:
     """The same answer for an equal request that was not sent."""
     fields = {name: getattr(completion, name) for name in Completion.__dataclass_fields__}
     return Completion(**{**fields, "key": key, "stored": completion.failure is None})
-
-
-def answer_payload(completion: Completion) -> dict[str, Any]:
-    """An answer as it is kept in the store."""
-    usage = completion.usage
-    payload: dict[str, Any] = {
-        "text": completion.text,
-        "model": completion.model,
-        "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "cached_tokens": usage.cached_tokens,
-        },
-    }
-    if completion.probabilities is not None:
-        payload["probabilities"] = dict(completion.probabilities)
-    if completion.tokens:
-        payload["tokens"] = [[token.text, token.logprob, token.alternatives] for token in completion.tokens]
-    return payload
-
-
-def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
-    """An answer as it comes out of the store, for the request with this key."""
-    return Completion(
-        key,
-        text=payload["text"],
-        model=payload["model"],
-        usage=Usage(**payload["usage"]),
-        probabilities=payload.get("probabilities"),
-        tokens=tuple(
-            Token(text, logprob, tuple((other, likely) for other, likely in alternatives))
-            for text, logprob, alternatives in payload.get("tokens", ())
-        ),
-        stored=True,
-    )

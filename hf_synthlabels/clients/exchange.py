@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from hf_synthlabels.clients.payloads import FURTHER_FIELDS
 from hf_synthlabels.clients.salvage import Entry, StoreReader
 from hf_synthlabels.clients.store import ResponseStore
 from hf_synthlabels.errors import DataError
@@ -204,7 +205,7 @@ def _parsed(path: Path, number: int, line: bytes, columns: Mapping[str, frozense
             return None
         payload = json.dumps(
             {"text": content["answer"], "model": content["model"], "usage": content["usage"]}
-            | {name: content[name] for name in ("probabilities", "tokens") if name in content}
+            | {name: content[name] for name in FURTHER_FIELDS if name in content}
         )
         entry = Entry(content["request"], payload, content["checksum"], float(content.get("created_at") or time.time()))
     except (ValueError, TypeError, KeyError, AttributeError):

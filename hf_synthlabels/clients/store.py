@@ -19,6 +19,7 @@ from typing import Any, Self
 from hf_synthlabels.clients.base import Commit, new_commit
 from hf_synthlabels.clients.claims import Claims
 from hf_synthlabels.clients.ledger import Grant, Run, Settlement, end_run, grant, settle
+from hf_synthlabels.clients.payloads import is_usable
 from hf_synthlabels.errors import StoreError
 
 __all__ = ["CREATE_TABLES", "ResponseStore", "canonical_hash", "checksum"]
@@ -97,7 +98,7 @@ class ResponseStore:
         self._writer.start()
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The stored answers among the given keys."""
+        """The stored answers among the given keys; damaged and unusable ones count as absent."""
         found: dict[str, dict[str, Any]] = {}
         wanted = list(keys)
         for start in range(0, len(wanted), 500):
@@ -105,8 +106,8 @@ class ResponseStore:
             marks = ",".join("?" * len(part))
             query = f"SELECT key, payload, checksum FROM answers WHERE key IN ({marks})"
             for key, payload, mark in self.select(query, part):
-                if checksum(payload) == mark:
-                    found[key] = json.loads(payload)
+                if checksum(payload) == mark and is_usable(answer := json.loads(payload)):
+                    found[key] = answer
         return found
 
     def put(self, key: str, answer: Mapping[str, Any]) -> Commit:

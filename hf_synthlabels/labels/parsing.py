@@ -15,7 +15,7 @@ from hf_synthlabels.labels.spans import project
 
 __all__ = ["PARSER_VERSION", "parse", "plain_answer"]
 
-PARSER_VERSION = 4
+PARSER_VERSION = 5
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
 
 HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=：]\s*", re.I)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hf_synthlabels.clients import (
     Usage,
 )
 from hf_synthlabels.errors import StoreError
+from hf_synthlabels.labels import Token
 from tests.clients.chat_server import ChatServer
 
 
@@ -110,7 +112,8 @@ def test_answers_are_kept_when_the_reader_stops_halfway(store: ResponseStore) ->
         Completion(0, failure=Failure("http", "slow down", 429)),
         Completion(0, text="I can not.", refusal=True),
         Completion(0, text="goo", finish_reason="length"),
-        Completion(0, text="", finish_reason="content_filter"),
+        Completion(0, text="goo", finish_reason="content_filter"),
+        Completion(0, text="", finish_reason="content_filter", usage=Usage(5, 3)),
     ],
 )
 def test_what_is_no_answer_is_passed_on_and_asked_again(no_answer: Completion, store: ResponseStore) -> None:
@@ -122,6 +125,44 @@ def test_what_is_no_answer_is_passed_on_and_asked_again(no_answer: Completion, s
     later = ScriptedClient(upper)
     assert run(later, store, [ask(0), ask(1)])[0].text == "TEXT 0"
     assert [request.key for request in later.requests] == [0]
+
+
+def test_a_prompt_that_the_filter_rejects_is_sent_once(store: ResponseStore) -> None:
+    rejected = Completion(0, finish_reason="content_filter")
+    run(ScriptedClient({"text 0": rejected}), store, [ask(0)])
+    later = ScriptedClient(upper)
+    assert run(later, store, [ask(0)]) == {0: replace(rejected, stored=True)}
+    assert later.requests == []
+
+
+def test_reasoning_is_stored_with_its_answer(store: ResponseStore) -> None:
+    answer = Completion(0, text="good", reasoning="bad?", tokens=(Token("good", -0.5),))
+    run(ScriptedClient({"text 0": answer}), store, [ask(0)])
+    assert run(ScriptedClient({}), store, [ask(0)]) == {0: replace(answer, stored=True)}
+
+
+OLD = {"model": "tiny-1", "usage": {"prompt_tokens": 5, "completion_tokens": 9, "cached_tokens": 0}}
+"""What every stored answer had before reasoning and finish reasons were read."""
+
+
+def test_old_answers_are_read_again_by_the_present_rules(store: ResponseStore) -> None:
+    tokens = [["<think>", -0.1, []], ["good?", -0.2, []], ["</think>", -0.3, []], ["bad", -0.4, []]]
+    key = RequestKeys(ScriptedClient({}).identity).of(ask(0))
+    store.put(key, OLD | {"text": "<think>good?</think>bad", "tokens": tokens})
+    store.flush()
+    answer = run(ScriptedClient({}), store, [ask(0)])[0]
+    assert (answer.text, answer.reasoning, answer.stored) == ("bad", "good?", True)
+    assert answer.tokens == (Token("bad", -0.4),)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "<think>good, but then", "<think>good</think>\n"])
+def test_old_answers_that_were_none_are_asked_again(text: str, store: ResponseStore) -> None:
+    store.put(RequestKeys(ScriptedClient({}).identity).of(ask(0)), OLD | {"text": text})
+    store.flush()
+    client = ScriptedClient(upper)
+    assert run(client, store, [ask(0)])[0].text == "TEXT 0"
+    assert run(client, store, [ask(0)])[0].stored
+    assert len(client.requests) == 1
 
 
 SCHEMA = {"type": "object", "properties": {"label": {"enum": ["good", "bad"]}}}
