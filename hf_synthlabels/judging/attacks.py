@@ -213,8 +213,13 @@ def attack_rates(
         level: confidence level.
 
     Raises:
-        DataError: there is not one score for each row, or one is not from 0 to 1.
+        DataError: there is not one score for each row, one is not from 0 to 1, a kind is unknown, or there is no
+            control row to compare with.
     """
+    if unknown := sorted({row.kind for row in rows} - set(ATTACKS)):
+        raise DataError(f"`kind` is {unknown[0]!r} in some rows: give one of {', '.join(ATTACKS)}.")
+    if rows and not any(row.kind == CONTROL for row in rows):
+        raise DataError(f"`rows` has no row of kind {CONTROL!r}: add the wrong answers as they are, to compare with.")
     if len(rows) != len(scores):
         raise DataError(f"`scores` has {len(scores)} values and there are {len(rows)} rows: give one for each.")
     for place, score in enumerate(scores):

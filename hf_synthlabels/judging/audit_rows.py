@@ -126,6 +126,9 @@ def numbers(name: str, column: Sequence[Any], *, unit: bool = True) -> Floats:
     """
     out = np.full(len(column), np.nan)
     for place, value in enumerate(column):
+        if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+            # A scalar of torch or numpy.
+            value = value.item()
         if value is None:
             continue
         if not isinstance(value, float | int | np.number | np.bool_):

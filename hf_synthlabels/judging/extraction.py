@@ -4,8 +4,8 @@ The rungs, of which a run uses those that it names:
 
 1. `schema`: the whole reply is a JSON object, and its field says the score;
 2. `line`: the last line that begins with `score:` says it, or the whole reply is a score. Of several such lines the
-   last one counts, and what it says is not rescued by an earlier one. Where the rubric allows it (`verdict.anywhere`,
-   for replies that were recorded elsewhere) a sentence may say it, or the pattern of a choice;
+   last one counts, and what it says is not rescued by an earlier one. For replies that were recorded elsewhere the
+   pattern of a choice comes first, and with `verdict.anywhere` a sentence may say it;
 3. `logprobs`: the expectation over the tokens at the verdict takes the place of what was written there;
 4. `draws`: the mean over several replies.
 
@@ -35,7 +35,7 @@ from hf_synthlabels.labels.schema import visible
 
 __all__ = ["EXTRACTION_VERSION", "Extraction", "judged", "read_reply"]
 
-EXTRACTION_VERSION = 1
+EXTRACTION_VERSION = 2
 """Rises with every change of what is read from the same reply."""
 
 READ_RUNGS = ("schema", "line", "logprobs")
@@ -208,20 +208,23 @@ def _both(first: Said, second: Said, rung: Rung, reason: str, place: int | None 
 
 
 def _from_line(rubric: Rubric, text: str) -> Reading:
+    by_pattern = _by_pattern(rubric, text)
+    if by_pattern is not None:
+        return by_pattern
     labels = _labels(rubric, text)
     if labels:
         last = labels[-1]
         line, _, after = text[last.end() :].lstrip("\n \t*_").partition("\n")
         reason = "\n".join(part for part in (text[: last.start()].strip(), after.strip()) if part)
         return _said(rubric, line, reason, whole=False)
-    if any(choice.pattern for choice in rubric.choices):
-        return _by_pattern(rubric, text)
     bare = _bare(rubric, text)
     if bare is not None:
         return bare
     if rubric.verdict.anywhere:
         return read_sentence(rubric, text)
     trouble = f"no line begins with `{rubric.verdict.name}:`, and the reply is no verdict by itself"
+    if any(choice.pattern for choice in rubric.choices):
+        trouble = f"the reply matches no pattern of `choices`, and no line begins with `{rubric.verdict.name}:`"
     return Reading(reason=text, trouble=trouble)
 
 
@@ -248,8 +251,11 @@ def _said(rubric: Rubric, value: str, reason: str, *, whole: bool) -> Reading:
     return Reading(said.score, None if said.score is None else "line", reason, said.trouble)
 
 
-def _by_pattern(rubric: Rubric, text: str) -> Reading:
-    """The choice whose pattern stands in a reply; of several the one that the rubric says."""
+def _by_pattern(rubric: Rubric, text: str) -> Reading | None:
+    """The choice whose pattern matches a reply, by `verdict.take` where several do; None where none does.
+
+    A pattern is the most exact description of a verdict, so it comes before lines that begin with the verdict's name.
+    """
     places = [
         (match.start(), choice.score)
         for choice in rubric.choices
@@ -257,7 +263,7 @@ def _by_pattern(rubric: Rubric, text: str) -> Reading:
         for match in re.finditer(choice.pattern, text)
     ]
     if not places:
-        return Reading(reason=text, trouble="the reply has none of the patterns of `choices`")
+        return None
     match rubric.verdict.take:
         case "first":
             score = min(places)[1]

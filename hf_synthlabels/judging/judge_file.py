@@ -23,7 +23,7 @@ from hf_synthlabels.judging.judgment import Rung
 from hf_synthlabels.judging.prompt import Item
 from hf_synthlabels.judging.rubric import Rubric, read_rubric
 
-__all__ = ["Columns", "ExtractionKeys", "JudgeFile", "JudgeOutput", "read_judge", "told_of_judges"]
+__all__ = ["Columns", "ExtractionKeys", "JudgeFile", "JudgeOutput", "in_judge_words", "read_judge", "told_of_judges"]
 
 REASON_TOKENS = 1024
 """The longest reply where the file says none and the rubric asks for reasons: a reply that is cut has no verdict."""
@@ -217,17 +217,30 @@ def told_of_judges() -> Iterator[None]:
     try:
         yield
     except SynthLabelsError as error:
-        words = str(error)
-        for theirs, ours in (
-            ("`teacher.", "`judge."),
-            ("`teacher`", "`judge`"),
-            ("`task.text`", "`columns`"),
-            ("relative to the recipe", "relative to the judge file"),
-        ):
-            words = words.replace(theirs, ours)
-        if words == str(error):
-            raise
-        raise type(error)(words) from error
+        if error.args and isinstance(error.args[0], str):
+            # The same error object, so that its class, its attributes and its cause stay.
+            error.args = (in_judge_words(error.args[0]), *error.args[1:])
+        raise
+
+
+JUDGE_WORDS = (
+    ("`teacher.", "`judge."),
+    ("`teacher`", "`judge`"),
+    ("`task.text`", "`columns`"),
+    ("relative to the recipe", "relative to the judge file"),
+    ("the recipe's", "the judge file's"),
+)
+QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+"""A user's value, as `repr` writes it: it stays as it is. The apostrophe in `recipe's` opens none."""
+
+
+def in_judge_words(message: str) -> str:
+    """A message about a recipe with the names that a judge file has; quoted values stay as they are."""
+    parts = QUOTED.split(message)
+    for place in range(0, len(parts), 2):
+        for recipe_name, judge_name in JUDGE_WORDS:
+            parts[place] = parts[place].replace(recipe_name, judge_name)
+    return "".join(parts)
 
 
 def read_judge(judge: JudgeFile | dict[str, Any] | str | Path) -> JudgeFile:

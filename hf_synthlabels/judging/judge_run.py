@@ -33,7 +33,7 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.columns import with_judge_features
 from hf_synthlabels.judging.judge import Judge
-from hf_synthlabels.judging.judge_file import JudgeFile, read_judge, told_of_judges
+from hf_synthlabels.judging.judge_file import JudgeFile, in_judge_words, read_judge, told_of_judges
 from hf_synthlabels.judging.judge_tables import code_names, opened_judge
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
@@ -181,9 +181,4 @@ def _shown(file: JudgeFile, tally: Tally, what: str) -> Iterator[Progress]:
 
 
 def _in_our_words(plan: Plan) -> Plan:
-    words = [note.replace("`teacher.", "`judge.") for note in plan.notes]
-    return replace(
-        plan,
-        price=plan.price.replace("`teacher.", "`judge.").replace("the recipe's", "the judge file's"),
-        notes=tuple(words),
-    )
+    return replace(plan, price=in_judge_words(plan.price), notes=tuple(map(in_judge_words, plan.notes)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.annotation.opening import open_client
 from hf_synthlabels.annotation.provenance import package_version
-from hf_synthlabels.clients import ChatClient, Completion, Failure, Request, read_key
-from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
+from hf_synthlabels.clients import ChatClient, read_key
+from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judge_file import JudgeFile
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
@@ -31,6 +32,8 @@ CONFIGS: Mapping[str, str] = {
 
 REFERENCES = ("reference", "faysse2023")
 """Configurations in which references are given."""
+
+logger = logging.getLogger(__name__)
 
 UNSCORED = tuple(status for status in JUDGMENT_STATUSES if status != "scored")
 
@@ -102,19 +105,23 @@ class MetricJudge:
         ]
 
     def score(self, columns: Mapping[str, Sequence[Any]], *, level: float = 0.95) -> Judged | PairsJudged:
-        """Judge the columns; an endpoint that is down or a judge that can not be opened leaves all unscored.
+        """Judge the columns. A run that ends early keeps its scores; the other rows are unscored as `failed`.
 
         Args:
             columns: those of `self.columns`, of equal length.
-            level: of the intervals.
+            level: confidence level of the intervals.
+
+        Raises:
+            AllFailedError: the run ended before any row was scored, for example because the key was rejected.
+            SynthLabelsError: the judge cannot be opened.
         """
-        try:
-            with ExitStack() as opened:
-                return self._judged([self._opened(opened, file) for file in self.files()], columns, level)
-        except SynthLabelsError as error:
-            # The caller would lose the rows: what can not be asked is unscored, and says why.
-            nobody = _Nobody(str(error))
-            return self._judged([Judge(file.read_rubric(), nobody) for file in self.files()], columns, level)
+        with ExitStack() as opened:
+            judged = self._judged([self._opened(opened, file) for file in self.files()], columns, level)
+        if judged.stopped:
+            if not any(judgment.status == "scored" for judgment in judged.judgments):
+                raise AllFailedError(judged.stopped)
+            logger.warning("Judging ended early, and the other rows have no score: %s", judged.stopped)
+        return judged
 
     def result(self, found: Judged | PairsJudged, *, items: bool = False) -> dict[str, Any]:
         """What was judged, as plain numbers, in the same keys for the same configuration.
@@ -182,23 +189,10 @@ class MetricJudge:
         }
 
 
-class _Nobody:
-    """Who is asked where nobody can be."""
-
-    def __init__(self, words: str) -> None:
-        self._words = words
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        return {"client": "nobody"}
-
-    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        for request in requests:
-            yield Completion(request.key, failure=Failure("missing", self._words))
-
-
 def column_texts(name: str, values: Iterable[Any], *, several: bool = False) -> list[Any]:
     """A column as the judge wants it: texts, None where there is none; of references a list of texts for each row.
+
+    Half a surrogate pair, which no file can hold, becomes a question mark.
 
     Raises:
         DataError: it is one text, or a row holds something other than text.
@@ -211,7 +205,8 @@ def column_texts(name: str, values: Iterable[Any], *, several: bool = False) -> 
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise DataError(f"`{name}` has {text!r} in row {row}, a {type(text).__name__}. Give texts.")
-        found.append([text for text in texts if text is not None] if several else value)
+        whole = [text if text is None else text.encode(errors="replace").decode() for text in texts]
+        found.append([text for text in whole if text is not None] if several else whole[0])
     return found
 
 

@@ -61,6 +61,8 @@ Examples:
 """
 
 CONFIGS = ("default", "verdicts")
+SINGULAR = {"prediction": "predictions", "reference": "references", "verdict": "verdicts"}
+"""The names that evaluate documents for `add`."""
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
@@ -125,7 +127,7 @@ class BleuAccuracy(evaluate.Metric):
 
     def add(self, **row: Any) -> None:
         """Take one row, to be scored by `compute`."""
-        self.add_batch(**{name: [value] for name, value in row.items()})
+        self.add_batch(**{SINGULAR.get(name, name): [value] for name, value in row.items()})
 
     def _compute(
         self,

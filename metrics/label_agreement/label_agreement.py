@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import datasets
@@ -36,11 +37,12 @@ Options at load:
     bootstrap_seed: 0 by default; the same seed gives the same intervals.
 
 Args:
-    predictions: one label per row; None, or -1 among integers, where the LLM gave none. By the kind a label is a name,
-        a list of names, a number, a list of {"start", "end", "label"}, or a text.
-    references: the human label of each row; rows where it is None, or -1 among integers, are left out and counted. For
-        question-answering and text-generation a list of right texts, of which the best counts.
-        A number that is not on the scale is no label.
+    predictions: one label per row, None where the LLM gave none. By the kind a label is a class name or number, a list
+        of them, a number on the scale, a list of {"start", "end", "label"}, or a text. The class numbers 1, 1.0 and
+        True are the class "1"; numbers below 0 (-1 in datasets, -100 in transformers) and nan mean no label, so give
+        classes with such names as texts.
+    references: the human label of each row; rows without one are left out and counted. For question-answering and
+        text-generation a list of right texts, of which the best counts. A number off the scale is no label.
 
 Returns:
     For one name per row accuracy, macro_f1, weighted_f1, kappa, coverage, and for other kinds the scores of their own:
@@ -81,6 +83,11 @@ class LabelAgreement(evaluate.Metric):
         **kwargs: Any,
     ) -> None:
         # A wrong option is to fail here: an error in _compute would lose the batch.
+        known = inspect.signature(evaluate.Metric.__init__).parameters
+        if unknown := sorted(set(kwargs) - set(known)):
+            raise ValueError(
+                f"`{unknown[0]}` is not an option: give kind, low, high, step, level, resamples or bootstrap_seed."
+            )
         if kind not in statistics.MEASURES:
             raise ValueError(f"`kind` is {kind!r}: give one of {', '.join(statistics.MEASURES)}.")
         if kind == "text-scale" and (low is None or high is None or low >= high):
@@ -91,7 +98,7 @@ class LabelAgreement(evaluate.Metric):
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
-        labels = "strings" if self.config_name == "default" else self.config_name
+        labels = self._labels
         if labels not in LABELS:
             raise ValueError(f"`config_name` is {labels!r}: give one of {', '.join(LABELS)}.")
         prediction, reference = self._types(datasets.Value(LABELS[labels]))
@@ -120,12 +127,55 @@ class LabelAgreement(evaluate.Metric):
         if self.kind in TEXTS and references is not None:
             # A text where a list is due would be read as a list of its letters.
             references = [[each] if isinstance(each, str) else each for each in references]
-        super().add_batch(predictions=predictions, references=references, **columns)
+        read = {
+            name: column if column is None else self._read(name, column)
+            for name, column in {"predictions": predictions, "references": references}.items()
+        }
+        super().add_batch(**read, **columns)
 
     def add(self, *, prediction: Any = None, reference: Any = None, **row: Any) -> None:
         """Take one row, to be scored by `compute`."""
         rows = {name: [value] for name, value in row.items()}
         self.add_batch(**{"predictions": [prediction], "references": [reference], **rows})
+
+    def _read(self, name: str, column: Any) -> list[Any]:
+        """A column of labels in which equal labels are equal: 1, 1.0, True and a scalar of torch are the class "1"."""
+        match self.kind:
+            case "text-classification" | "text-pair":
+                return [self._class(name, value) for value in column]
+            case "multi-label":
+                return [self._list(name, value, lambda part: self._class(name, part)) for value in column]
+            case "token-classification":
+                return [
+                    self._list(name, value, lambda part: {**part, "label": self._class(name, part["label"])})
+                    for value in column
+                ]
+            case _:
+                return list(column)
+
+    def _list(self, name: str, value: Any, read: Callable[[Any], Any]) -> list[Any] | None:
+        if isinstance(value, str):
+            # Its letters would be read as labels.
+            raise ValueError(f"`{name}` has the text {value[:40]!r} where a list of labels is needed.")
+        return None if value is None else [read(part) for part in value]
+
+    def _class(self, name: str, value: Any) -> Any:
+        """A class as this configuration stores it; None for none. Numbers below 0 and nan mean that there is none."""
+        if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+            value = value.item()
+        if value is None or isinstance(value, str):
+            return value
+        if not isinstance(value, int | float):
+            raise ValueError(f"`{name}` has {value!r}, a {type(value).__name__}: give class names or numbers.")
+        if value != value or value < 0:
+            return -1 if self._labels == "integers" else None
+        if int(value) != value:
+            raise ValueError(f"`{name}` has {value!r}, which is no class number: use the kind 'text-scale' for scores.")
+        return int(value) if self._labels == "integers" else str(int(value))
+
+    @property
+    def _labels(self) -> str:
+        return "strings" if self.config_name == "default" else str(self.config_name)
 
     def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, float]:
         pairs = zip(map(self._label, references), map(self._label, predictions), strict=True)

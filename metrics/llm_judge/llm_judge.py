@@ -44,7 +44,7 @@ Args:
     predictions: the answers; of one that is None or empty nothing is asked.
     references: with "reference" and "faysse2023": a text for each row, with "reference" also a list of them.
     others: with "pairwise": the answers that the predictions are compared with.
-    inputs: what was asked, for each row; may be left out.
+    inputs: what was asked, for each row; may be left out. `evaluate.combine(...).add_batch` needs `inputs=None` then.
     return_items: whether the score, status and reason of each row come as well.
 
 Returns:
@@ -62,6 +62,9 @@ Examples:
     >>> found["mean"], found["coverage"], found["n_unscored_unparsed"], found["lowest_mean"], found["highest_mean"]
     (5.0, 0.5, 1.0, 2.5, 5.0)
 """
+
+SINGULAR = {"prediction": "predictions", "reference": "references", "other": "others", "input": "inputs"}
+"""The names that evaluate documents for `add`."""
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
@@ -98,6 +101,8 @@ class LlmJudge(evaluate.Metric):
             weights=weights,
             client=client,
         )
+        self._error: SynthLabelsError | None = None
+        self._rows: dict[str, list[Any]] = {}
         super().__init__(config_name, *args, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -118,16 +123,22 @@ class LlmJudge(evaluate.Metric):
         given = {name: column for name, column in columns.items() if column is not None}
         if given:
             given = self._read(given)
-        found: dict[str, Any] | None = super().compute(**given, return_items=return_items)
-        return found
+        result: dict[str, Any] | None = super().compute(**given, return_items=return_items)
+        error, self._error = self._error, None
+        if error is None:
+            return result
+        if not given:
+            # Rows that were added before stay, so that `compute` can be called again.
+            self.add_batch(**self._rows)
+        raise error
 
     def add_batch(self, **columns: Any) -> None:
         """Take rows, to be judged together by `compute`."""
         super().add_batch(**self._read({name: column for name, column in columns.items() if column is not None}))
 
     def add(self, **row: Any) -> None:
-        """Take one row, to be judged by `compute`."""
-        self.add_batch(**{name: [value] for name, value in row.items()})
+        """Take one row, to be judged by `compute`: `prediction`, and as configured `reference`, `other`, `input`."""
+        self.add_batch(**{SINGULAR.get(name, name): [value] for name, value in row.items() if value is not None})
 
     def _read(self, columns: Mapping[str, Any]) -> dict[str, list[Any]]:
         """The columns checked, before evaluate takes any of them."""
@@ -152,5 +163,19 @@ class LlmJudge(evaluate.Metric):
             raise ValueError(f"columns differ in length: {sizes}. Give one value for each row.")
         return read
 
-    def _compute(self, return_items: bool = False, **columns: Any) -> dict[str, Any]:
-        return self.judge.result(self.judge.score(columns, level=self.level), items=return_items)
+    def _compute(
+        self,
+        predictions: list[Any],
+        references: list[Any] | None = None,
+        others: list[Any] | None = None,
+        inputs: list[Any] | None = None,
+        return_items: bool = False,
+    ) -> dict[str, Any]:
+        columns = {"predictions": predictions, "references": references, "others": others, "inputs": inputs}
+        rows = {name: columns[name] or [] for name in self.judge.columns}
+        try:
+            return self.judge.result(self.judge.score(rows, level=self.level), items=return_items)
+        except SynthLabelsError as error:
+            # evaluate would keep its lock and lose the rows: `compute` raises it afterwards.
+            self._error, self._rows = error, rows
+            return {}

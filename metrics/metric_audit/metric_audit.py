@@ -68,6 +68,8 @@ Examples:
 
 COLUMNS = ("items", "formats", "systems", "lengths")
 NUMBERS = ("scores", "human", "lengths")
+SHARED = ("predictions", "references")
+"""Columns of other metrics beside this one, which it leaves alone."""
 
 
 @evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
@@ -124,6 +126,8 @@ class MetricAudit(evaluate.Measurement):
     def compute(self, **columns: Any) -> dict[str, Any] | None:
         """The audit of all rows given; None in processes other than the first."""
         # evaluate hands what it does not know to _compute, where an error loses the batch.
+        # `evaluate.combine` hands the columns of all its modules to each of them.
+        columns = {name: column for name, column in columns.items() if column is not None and name not in SHARED}
         known = {*self.features, "return_items"}
         if unknown := sorted(set(columns) - known):
             raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -65,6 +66,14 @@ def test_rates_by_hand() -> None:
     assert rates["padding", "all"].raised == wilson(1, 2)
     assert rates["padding", "all"].mean == pytest.approx(0.5)
     json.dumps([rate.to_dict() for rate in attack_rates(rows, [None] * 6)], allow_nan=False)
+
+
+def test_rates_need_known_kinds_and_a_control() -> None:
+    rows = attack_rows(SOURCES, ["padding"])
+    with pytest.raises(DataError, match="`kind`"):
+        attack_rates([replace(rows[0], kind="typo")], [0.1])  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="'control'"):
+        attack_rates([row for row in rows if row.kind != "control"], [0.1] * 4)
 
 
 def said(first: float, second: float) -> PairJudgment:

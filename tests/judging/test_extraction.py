@@ -289,6 +289,27 @@ def test_recorded_replies_may_be_read_by_patterns(take: str, expected: float) ->
     assert score("Neither.", rubric) is None
 
 
+ARENA = {
+    "name": "arena",
+    "instructions": "Which answer is better?",
+    "protocol": "pairwise",
+    "choices": [
+        {"answer": "B", "score": 0, "pattern": r"\[\[B>{1,2}A\]\]"},
+        {"answer": "tie", "score": 0.5, "pattern": r"\[\[A=B\]\]"},
+        {"answer": "A", "score": 1, "pattern": r"\[\[A>{1,2}B\]\]"},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ["verdict", "decision"])
+def test_a_pattern_comes_before_a_line_with_the_verdicts_name(name: str) -> None:
+    rubric = read_rubric(ARENA | {"verdict": {"name": name}})
+    assert score("My final verdict is Assistant A is significantly better: [[A>>B]]", rubric) == 1
+    assert score("My final verdict is: tie [[A=B]]\nVerdict: A and B are close.", rubric) == 0.5
+    assert score(f"Both are fine.\n{name}: B", rubric) == 0
+    assert score("My final verdict is that both are fine.", rubric) is None
+
+
 def test_a_sentence_says_nothing_where_replies_are_asked_for_here() -> None:
     assert score("It lacks a clear focus, scoring a 2 out of 5.") is None
 

@@ -9,6 +9,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging import Extraction, Item, JudgeFile, read_judge
+from hf_synthlabels.judging.judge_file import told_of_judges
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
 
@@ -106,3 +107,18 @@ def test_cells_are_shown_as_people_read_them() -> None:
     assert judge.item(bare, names) == Item("", (), "", "", bare)
     assert judge.item({"label": 3.5, "gold": ["a", None, " "], "q": "x"}, {}).prediction == "3.5"
     assert judge.item({"label": -1, "gold": "a", "q": "x"}, names).prediction == ""
+
+
+def test_errors_of_recipe_parts_keep_their_class_their_attributes_and_the_users_values() -> None:
+    class LocatedError(ConfigError):
+        def __init__(self, message: str, line: int) -> None:
+            super().__init__(message)
+            self.line = line
+
+    original = LocatedError("`teacher.model` is 'the `teacher` model', the recipe's own, relative to the recipe.", 7)
+    with pytest.raises(LocatedError) as raised, told_of_judges():
+        raise original
+    assert raised.value is original
+    assert raised.value.line == 7
+    words = "`judge.model` is 'the `teacher` model', the judge file's own, relative to the judge file."
+    assert str(raised.value) == words

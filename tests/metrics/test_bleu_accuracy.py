@@ -134,6 +134,13 @@ def test_metrics_are_combined(load: Any, tmp_path: Path) -> None:
     assert (scores["bleu_accuracy_0_accuracy"], scores["bleu_accuracy_1_accuracy"]) == (1, 1 / 2)
 
 
+def test_one_row_is_added_by_the_names_that_evaluate_documents(load: Any) -> None:
+    metric = load(thresholds=[])
+    metric.add(prediction="a b", reference="a b")
+    metric.add(prediction="a b", reference=["c", "d"])
+    assert metric.compute()["accuracy"] == 0.5
+
+
 def test_wrong_options_fail_at_load(load: Any) -> None:
     with pytest.raises(ValueError, match="`config_name` is 'verdict': give one of default, verdicts"):
         load("verdict")

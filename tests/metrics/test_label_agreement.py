@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError
@@ -141,3 +142,47 @@ def test_a_reference_that_is_one_text_is_no_list_of_letters(load: Any) -> None:
     metric.add(prediction="Paris", reference="Oslo")
     metric.add(predictions="Rome", references="Rome")
     assert metric.compute()["exact_match"] == 0.5
+
+
+NUMBERS: dict[str, tuple[list[Any], list[Any], float, int]] = {
+    "floats and integers": ([0.0, 1.0, 2.0], [0, 1, 1], 2 / 3, 3),
+    "truth values and integers": ([True, False, True], [1, 0, 0], 2 / 3, 3),
+    "scalars of numpy": ([np.int64(1), np.float32(0)], [1, 0], 1.0, 2),
+    "nan is no label": ([1, 0, 1], [1, float("nan"), 1], 1.0, 2),
+    "negative numbers are no labels": ([1, 0, 1, -100], [1, -1, -100, 1], 0.5, 2),
+}
+
+
+@pytest.mark.parametrize("config", ["strings", "integers"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_equal_numbers_are_equal_classes(load: Any, name: str, config: str) -> None:
+    predictions, references, accuracy, n = NUMBERS[name]
+    scores = load(config).compute(predictions=predictions, references=references)
+    assert (scores["accuracy"], scores["n"]) == (pytest.approx(accuracy), n)
+
+
+def test_texts_are_compared_as_they_are_written(load: Any) -> None:
+    scores = load().compute(predictions=["0110", "1.0", "-1", "nan"], references=["110", "1", "-1", "nan"])
+    assert (scores["accuracy"], scores["n"]) == (0.5, 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "predictions"),
+    [
+        ("multi-label", ["film"]),
+        ("text-classification", [["film"]]),
+        ("text-classification", [0.5]),
+        ("token-classification", ["Ann"]),
+    ],
+)
+def test_values_of_another_form_fail_before_the_batch(load: Any, kind: str, predictions: list[Any]) -> None:
+    metric = load(kind=kind)
+    with pytest.raises(ValueError, match="`predictions`"):
+        metric.compute(predictions=predictions, references=[None])
+    metric.add_batch(predictions=[None], references=[None])
+    assert metric.compute()["n_unreferenced"] == 1
+
+
+def test_an_unknown_option_fails_at_load(load: Any) -> None:
+    with pytest.raises(ValueError, match="`resample`"):
+        load(resample=1)

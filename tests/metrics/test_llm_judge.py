@@ -15,7 +15,7 @@ import pytest
 
 import hf_synthlabels
 from hf_synthlabels.clients import OpenAIClient, ResponseStore, ScriptedClient
-from hf_synthlabels.errors import ConfigError, MissingKeyError
+from hf_synthlabels.errors import AllFailedError, ConfigError, MissingKeyError, StoreError
 from hf_synthlabels.judging import Judge, read_rubric
 from tests.annotation.label_server import LabelServer
 
@@ -218,32 +218,40 @@ def test_an_endpoint_that_goes_away_stops_early_and_keeps_what_was_scored(load: 
     assert len(server.requests) - asked == 200 - scored
 
 
-def test_an_endpoint_that_is_down_is_told_and_nothing_is_lost(load: Any, server: LabelServer) -> None:
+def test_a_rejected_key_raises_and_added_rows_stay(load: Any, server: LabelServer) -> None:
     server.answer = lambda _: (401, "no such key")
     metric = load("pointwise", judge={"max_retries": 0})
-    found = metric.compute(predictions=["a"] * 3 + ["b"] * 100, return_items=True)
-    assert (found["n_scored"], found["n_unscored_failed"]) == (0, 103)
-    assert "no such key" in found["stopped"]
+    with pytest.raises(AllFailedError, match="no such key"):
+        metric.compute(predictions=["a"] * 3 + ["b"] * 100)
+    metric.add_batch(predictions=["abc"])
+    metric.add(prediction="a")
+    with pytest.raises(AllFailedError, match="no such key"):
+        metric.compute()
     server.answer = by_length
-    assert metric.compute(predictions=["abc"])["mean"] == 3
+    # The three columns of the failed call are gone, the two added rows are not.
+    scores = metric.compute(return_items=True)
+    assert scores["scores"] == [3, 1]
+    assert metric.compute(predictions=["abcd"])["mean"] == 4
 
 
-def test_a_store_that_can_not_be_opened_leaves_all_unscored(
-    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_cannot_be_opened_raises(load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metric = load("pointwise")
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "file" / "below"))
-    found = metric.compute(predictions=["a", "b"], return_items=True)
-    assert found["n_unscored_failed"] == 2
-    assert "The response store" in found["stopped"]
+    with pytest.raises(StoreError):
+        metric.compute(predictions=["a", "b"])
+
+
+def test_half_a_surrogate_pair_is_judged(load: Any, server: LabelServer) -> None:
+    server.answer = lambda _: "score: 3"
+    assert load("pointwise").compute(predictions=["ab\ud83d"])["mean"] == 3
 
 
 def test_rows_come_in_batches_one_by_one_and_beside_other_metrics(load: Any, tmp_path: Path) -> None:
     import evaluate
 
     metric = load("reference")
-    metric.add(predictions="abc", references="x")
+    metric.add(prediction="abc", reference="x")
     metric.add_batch(predictions=["ab", "?"], references=[["x"], ["y", "z"]])
     assert metric.compute()["mean"] == 2.5
     bleu = evaluate.load(hf_synthlabels.metric_path("bleu_accuracy"), cache_dir=str(tmp_path))

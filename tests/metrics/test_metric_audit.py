@@ -85,6 +85,20 @@ def test_rows_can_be_added_one_by_one_and_in_batches(load: Any) -> None:
     assert metric.compute()["cit_kendall"] == 1
 
 
+def test_an_audit_stands_beside_other_metrics_and_takes_tensors(load: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    import evaluate
+
+    columns: dict[str, Any] = {"scores": [0.1, 0.5, 0.9], "human": [0.2, 0.4, 0.8], "tasks": ["a"] * 3}
+    agreement = evaluate.load(hf_synthlabels.metric_path("label_agreement"), cache_dir=str(tmp_path))
+    both = evaluate.combine([load(), agreement])
+    both.add_batch(predictions=[1, 0, 1], references=[1, 1, 1], **columns)
+    scores = both.compute()
+    assert (scores["cit_kendall"], scores["accuracy"]) == (1, pytest.approx(2 / 3))
+    tensors = columns | {"scores": torch.tensor(columns["scores"]), "human": list(torch.tensor(columns["human"]))}
+    assert load().compute(**tensors)["cit_kendall"] == 1
+
+
 def test_the_whole_audit_is_returned_on_request(load: Any) -> None:
     found = load(columns=["formats", "items"]).compute(
         scores=[0.9, 0.8, 0.1, 0.2],
