@@ -118,7 +118,9 @@ def conclude(
     data: DataArgument,
     ask: Annotated[str | None, typer.Option(help="prevalence, mean or f1; by the kind of label.")] = None,
     groups: Annotated[str | None, typer.Option(help="Column of groups to compare instead.")] = None,
-    regress: Annotated[str | None, typer.Option(help="Columns to regress the label on instead: 'a,b'.")] = None,
+    regress: Annotated[
+        str | None, typer.Option(help="Columns to regress the label on instead: 'year,outlet' (text: categories).")
+    ] = None,
     outcome: Annotated[str | None, typer.Option(help="Column to regress on the label (and on --regress).")] = None,
     family: Annotated[str | None, typer.Option(help="Of a regression: linear or logistic.")] = None,
     positive: Annotated[str | None, typer.Option(help="The class that groups and regressions ask for.")] = None,
@@ -143,6 +145,8 @@ def conclude(
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import conclude as answer
 
+    if output is not None and output.suffix != ".json":
+        raise ConfigError(f"`--output` is {str(output)!r}: the result is JSON, so give a .json file.")
     labelled = open_labelled(data, split)
     found = answer(
         labelled.rows,

@@ -12,8 +12,7 @@ from hf_synthlabels.annotation import Tally
 from hf_synthlabels.clients import Price, Usage
 from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.rubric import Rubric
-from hf_synthlabels.statistics import Interval, wilson
-from hf_synthlabels.statistics.intervals import normal_quantile
+from hf_synthlabels.statistics import Interval, bounded_mean, wilson
 
 __all__ = ["JudgeSummary", "ScoreCount", "cost_usd", "mean_interval"]
 
@@ -153,21 +152,9 @@ def mean_interval(rubric: Rubric, scores: array[float], level: float = 0.95) -> 
     of them the worst and half the best, and the interval is z standard errors of the mean of all around it. So scores
     that are all alike do not make an interval of no width. The ends always enclose the mean.
     """
-    n = len(scores)
-    if n == 0:
-        return Interval(math.nan, math.nan, math.nan, level, "Agresti-Coull, of a mean", 0)
     low, span = rubric.low, rubric.high - rubric.low
-    units = [(score - low) / span for score in scores]
-    if rubric.is_binary and all(unit in (0.0, 1.0) for unit in units):
-        share = wilson(int(sum(units)), n, level)
+    if scores and rubric.is_binary and all(score in (rubric.low, rubric.high) for score in scores):
+        share = wilson(sum(score == rubric.high for score in scores), len(scores), level)
         at, first, last = (low + span * end for end in (share.estimate, share.low, share.high))
-        return Interval(at, first, last, level, "wilson", n)
-    z = normal_quantile(level)
-    total, squares, pseudo = math.fsum(units), math.fsum(unit * unit for unit in units), z * z
-    estimate = total / n
-    centre = (total + pseudo / 2) / (n + pseudo)
-    variance = max(0.0, (squares + pseudo / 2) / (n + pseudo) - centre * centre)
-    half = z * math.sqrt(variance / (n + pseudo))
-    ends = (estimate, min(estimate, max(0.0, centre - half)), max(estimate, min(1.0, centre + half)))
-    at, first, last = (low + span * end for end in ends)
-    return Interval(at, first, last, level, "Agresti-Coull, of a mean", n)
+        return Interval(at, first, last, level, "wilson", len(scores))
+    return bounded_mean(scores, rubric.low, rubric.high, level)

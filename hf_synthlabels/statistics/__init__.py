@@ -25,7 +25,13 @@ from hf_synthlabels.statistics.chance import (
     krippendorff_alpha,
     scott_pi,
 )
-from hf_synthlabels.statistics.change_points import PhaseTest, change_points, gain_p_value, phase_test
+from hf_synthlabels.statistics.change_points import (
+    PhaseTest,
+    change_point_brackets,
+    change_points,
+    gain_p_value,
+    phase_test,
+)
 from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.concluding import PROBABILITY, conclude
@@ -56,7 +62,7 @@ from hf_synthlabels.statistics.noninferiority import (
     rows_to_resolve,
 )
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
-from hf_synthlabels.statistics.pooling import PooledTasks, drawn_p_value, holm, pool_tasks
+from hf_synthlabels.statistics.pooling import FEWEST_TASKS, PooledTasks, drawn_p_value, holm, pool_tasks
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.power_law import LabelWorth, PowerLaw, fit_power_law, label_worth
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
@@ -83,6 +89,7 @@ from hf_synthlabels.statistics.scores import (
     support,
     weighted_f1,
 )
+from hf_synthlabels.statistics.small_samples import bounded_mean
 from hf_synthlabels.statistics.valid import (
     valid_difference,
     valid_f1,
@@ -96,6 +103,7 @@ __all__ = [
     "CREDITS",
     "DESIGNS",
     "ERRORS",
+    "FEWEST_TASKS",
     "FEW_LABELS",
     "MEASURES",
     "METRICS",
@@ -156,6 +164,8 @@ __all__ = [
     "alternative_annotator_test",
     "answer_agreement",
     "bootstrap",
+    "bounded_mean",
+    "change_point_brackets",
     "change_points",
     "cluster_bootstrap",
     "cluster_draws",

@@ -1,4 +1,4 @@
-"""Change points: where a curve stops to rise and where another begins, and whether the one is before the other."""
+"""Change points: where one curve stops rising and another starts to, and whether the first comes before the second."""
 
 from __future__ import annotations
 
@@ -13,24 +13,30 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 
-__all__ = ["PhaseTest", "change_points", "gain_p_value", "phase_test"]
+__all__ = ["PhaseTest", "change_point_brackets", "change_points", "gain_p_value", "phase_test"]
 
 Shape = Literal["rise, then flat", "flat, then rise"]
 
+METHOD = "bootstrap: rows and seeds"
+
 PLACES = 60
+TIE = 1e-9
+"""Share of the variance by which two fits may differ and still count as equally good."""
+
 LEAST_SIZES = 4
 MOST_SIGNS = 12
 """Seeds whose 2^n signs are all tried; of more, 4,096 are drawn."""
 
 
-def change_points(
+def change_point_brackets(
     x: Sequence[float] | Floats, y: Floats, shape: Shape, weights: Sequence[float] | Floats | None = None
-) -> Floats:
-    """Where piecewise lines bend, by weighted least squares (Hinkley 1971), shape (curves,).
+) -> tuple[Floats, Floats]:
+    """Where piecewise lines may bend, by weighted least squares (Hinkley 1971): lower and upper ends, (curves,) each.
 
-    `rise, then flat` fits y = p + q min(x, t) and `flat, then rise` y = p + q max(x, t), with q >= 0 and t among 60
-    places from the first x to the last but none at which the rise has no length. A curve that does not rise has
-    stopped at the first x, or begins at the last: it is the most cautious place for "this one is later".
+    `rise, then flat` fits y = p + q min(x, t) and `flat, then rise` y = p + q max(x, t), with q >= 0 and t among the
+    x and 60 evenly spaced places. All t that fit equally well belong to the bracket: without a point between two x, a
+    curve that has stopped to rise at the second x may have done so anywhere between them. A curve that does not rise
+    says nothing of its bend, so that its bracket is the whole range.
 
     Args:
         x: ascending, at least four different ones; for numbers of rows take log(1 + n).
@@ -51,30 +57,50 @@ def change_points(
     counts = counts / counts.sum()
     first, last = places[0], places[-1]
     rises_first = shape == "rise, then flat"
-    grid = np.linspace(first, last, PLACES + 1)[1:] if rises_first else np.linspace(first, last, PLACES + 1)[:-1]
-    found = np.full(len(curves), first if rises_first else last)
+    grid = np.union1d(np.linspace(first, last, PLACES + 1), places)
+    # At the end of the range the rise has no length.
+    grid = grid[1:] if rises_first else grid[:-1]
     around = curves - (curves @ counts)[:, None]
-    least = around**2 @ counts
-    for place in grid:
+    flat = around**2 @ counts
+    errors = np.empty((len(grid), len(curves)))
+    for step, place in enumerate(grid):
         bent = np.minimum(places, place) if rises_first else np.maximum(places, place)
         centred = bent - bent @ counts
         slope = np.maximum(0.0, around @ (counts * centred) / (counts @ centred**2))
-        errors = (around - slope[:, None] * centred) ** 2 @ counts
-        better = errors < least - 1e-12
-        found, least = np.where(better, place, found), np.where(better, errors, least)
-    return found
+        errors[step] = (around - slope[:, None] * centred) ** 2 @ counts
+    tied = errors <= errors.min(axis=0) + TIE * flat
+    low, high = grid[tied.argmax(axis=0)], grid[len(grid) - 1 - tied[::-1].argmax(axis=0)]
+    level = errors.min(axis=0) >= flat * (1 - TIE)
+    # The bend may be as near to the first or the last x as one likes.
+    low = np.where(level | (rises_first & (low <= places[1])), first, low)
+    high = np.where(level | ((not rises_first) & (high >= places[-2])), last, high)
+    return low, high
+
+
+def change_points(
+    x: Sequence[float] | Floats, y: Floats, shape: Shape, weights: Sequence[float] | Floats | None = None
+) -> Floats:
+    """Where piecewise lines bend, shape (curves,): the end of each bracket that speaks against "form before task".
+
+    It is the upper end where a curve rises first, and the lower end where it is flat first. See
+    `change_point_brackets` for the arguments and errors.
+    """
+    low, high = change_point_brackets(x, y, shape, weights)
+    return high if shape == "rise, then flat" else low
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseTest:
-    """Whether the form is learnt before the task."""
+    """Whether the output format is learned before the task."""
 
     form: Interval
-    """Rows at which the share of well-formed answers stops to rise."""
+    """Rows at which the share of well-formed answers stops to rise: the latest that the data allow, and between which
+    numbers of rows it lies."""
     task: Interval
-    """Rows at which the score of the well-formed answers begins to rise."""
+    """Rows at which the score of the well-formed answers begins to rise: the earliest that the data allow, and between
+    which numbers of rows it lies."""
     lag: Interval
-    """log(1 + task) - log(1 + form); above 0 where the form is first."""
+    """log(1 + task) - log(1 + form), both at the end that makes it smaller; above 0 where the form is first."""
 
     @property
     def ordered(self) -> bool:
@@ -88,7 +114,8 @@ def phase_test(
     """Whether the share of well-formed answers stops to rise before the score of those answers begins to.
 
     Both bends are fitted to the curves over log(1 + rows), and again in every resample of seeds and test rows, both
-    curves from the same draws. Scores count as much as the share of answers that they rest on.
+    curves from the same draws. Scores count as much as the share of answers that they rest on. Where several bends fit
+    equally well, the form counts as learned at the last of them and the task as begun at the first.
 
     Args:
         rows: training rows, ascending, at least four different numbers.
@@ -103,17 +130,18 @@ def phase_test(
         DataError: as in `change_points`.
     """
     x = np.log1p(np.asarray(rows, dtype=np.float64))
-    ends = [change_points(x, curves, "rise, then flat") for curves in (form, drawn_form)]
-    begins = [change_points(x, curves, "flat, then rise", form + 1e-6) for curves in (task, drawn_task)]
+    weights = form + 1e-6
+    _, end = change_point_brackets(x, form, "rise, then flat")
+    start, _ = change_point_brackets(x, task, "flat, then rise", weights)
+    ends = change_point_brackets(x, drawn_form, "rise, then flat")
+    starts = change_point_brackets(x, drawn_task, "flat, then rise", weights)
 
-    def interval(values: Floats, point: float) -> Interval:
-        return percentile_interval(values, point, level, "bootstrap: rows and seeds", n)
+    def bend(brackets: tuple[Floats, Floats], point: float) -> Interval:
+        low, high = (percentile_interval(np.expm1(each), point, level, METHOD, n) for each in brackets)
+        return Interval(point, low.low, high.high, level, METHOD, n)
 
-    return PhaseTest(
-        interval(np.expm1(ends[1]), float(np.expm1(ends[0][0]))),
-        interval(np.expm1(begins[1]), float(np.expm1(begins[0][0]))),
-        interval(begins[1] - ends[1], float(begins[0][0] - ends[0][0])),
-    )
+    lag = percentile_interval(starts[0] - ends[1], float(start[0] - end[0]), level, METHOD, n)
+    return PhaseTest(bend(ends, float(np.expm1(end[0]))), bend(starts, float(np.expm1(start[0]))), lag)
 
 
 def gain_p_value(arm: Sequence[float] | Floats, control: Sequence[float] | Floats) -> float:

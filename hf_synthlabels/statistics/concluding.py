@@ -57,7 +57,8 @@ def conclude(
         ask: "prevalence" of each class, the "mean" of numbers, or "f1" of predictions; by default prevalence of names
             and the mean of numbers.
         groups: a column to compare groups by, instead.
-        regress: columns of numbers to regress on, instead; with `outcome` the label is one more of them.
+        regress: columns to regress on, instead; with `outcome` the label is one more of them. Text and class names
+            are categories, coded as indicators with the first, sorted, as the reference level.
         outcome: the column of numbers that a regression explains; by default the label.
         family: "linear" or "logistic"; by default logistic where a `positive` class is the outcome.
         positive: the class that groups and regressions ask for; of two classes by default the last, sorted.
@@ -147,6 +148,14 @@ def _second(truth: Sequence[Any], said: Sequence[Any]) -> str:
     return names[1]
 
 
+def _predictor(dataset: Table, name: str) -> Any:
+    """A column of numbers, or the names of its categories: codes of a ClassLabel are no numbers to regress on."""
+    values = column_values(dataset, name)
+    if hasattr(column_feature(dataset, name), "int2str") or any(isinstance(value, str) for value in values):
+        return list(read_names(dataset, name)[0])
+    return number_column(values, name)
+
+
 def _regressed(
     dataset: Table,
     truth: Sequence[Any],
@@ -163,7 +172,7 @@ def _regressed(
     return valid_regression(
         truth,
         said,
-        {name: number_column(column_values(dataset, name), name) for name in regress},
+        {name: _predictor(dataset, name) for name in regress},
         family=kind,
         outcome=goal,
         positive=positive,

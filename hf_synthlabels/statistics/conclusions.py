@@ -38,12 +38,21 @@ class Conclusion:
     """How many human labels would have been as precise as PPI++ without the LLM; nan where nothing varies."""
     effective_dsl: float
     """The same of DSL."""
+    too_few: bool = False
+    """Whether a group that it rests on has too few human labels for an interval; all but `naive` are nan then."""
+
+    @property
+    def n(self) -> int:
+        """The human labels that it rests on: those of its own group, class or category."""
+        return self.human.n
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; nan becomes None."""
         plain = {name: getattr(self, name) for name in ("lam", "effective_ppi", "effective_dsl")}
         return {
             "name": self.name,
+            "n": self.n,
+            "too_few": self.too_few,
             **{name: getattr(self, name).to_dict() for name in ("naive", "human", "ppi", "dsl")},
             **{name: None if math.isnan(value) else value for name, value in plain.items()},
         }
@@ -54,7 +63,7 @@ class Conclusion:
         found: dict[str, Any] = {name: Interval.from_dict(values[name]) for name in ("naive", "human", "ppi", "dsl")}
         for name in ("lam", "effective_ppi", "effective_dsl"):
             found[name] = math.nan if values[name] is None else values[name]
-        return cls(name=values["name"], **found)
+        return cls(name=values["name"], too_few=values["too_few"], **found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +108,24 @@ class Conclusions:
             f"{self.n_human:,}{clusters}; chances of a human label: {chances}"
         )
         lines: list[tuple[str, ...]] = [
-            ("", "LLM labels alone", "human labels alone", "PPI++", "DSL", "labels' worth: PPI++", "DSL")
+            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "labels' worth: PPI++", "DSL")
         ]
         lines += [
             (
                 shorten(each.name, NAME_WIDTH),
-                *(str(getattr(each, key)) for key in ("naive", "human", "ppi", "dsl")),
+                f"{each.n:,}",
+                _shown(each.naive),
+                *("too few" if each.too_few else _shown(getattr(each, key)) for key in ("human", "ppi", "dsl")),
                 *(_count(value) for value in (each.effective_ppi, each.effective_dsl)),
             )
             for each in self.estimates
         ]
         notes = [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
-        told = f"{100 * self.level:g} % intervals. The first column's do not know of the LLM's mistakes."
-        return "\n\n".join([head, align(lines, right={5, 6}), told, *notes])
+        told = (
+            f"{100 * self.level:g} % intervals; n is the human labels behind each. Intervals of the LLM labels alone "
+            "do not know of the LLM's errors."
+        )
+        return "\n\n".join([head, align(lines, right={1, 6, 7}), textwrap.fill(told, LINE_WIDTH), *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types; an undefined number is None."""
@@ -140,6 +154,20 @@ class Conclusions:
     def from_json(cls, text: str) -> Conclusions:
         """The one that `to_json` wrote."""
         return cls.from_dict(json.loads(text))
+
+
+def _shown(interval: Interval) -> str:
+    """Three decimals, or as many digits as a narrow interval needs, such as that of a coefficient of income."""
+    width = interval.high - interval.low
+    if not math.isfinite(width) or width == 0 or 0.002 <= width < 1e6:
+        return str(interval)
+    decimals = 2 - math.floor(math.log10(width))
+    numbers = (interval.estimate, interval.low, interval.high)
+    if 0 <= decimals <= 6:
+        estimate, low, high = (f"{value:.{decimals}f}" for value in numbers)
+    else:
+        estimate, low, high = (f"{value:.3e}" for value in numbers)
+    return f"{estimate} [{low}, {high}]"
 
 
 def _count(value: float) -> str:

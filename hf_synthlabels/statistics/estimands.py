@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_synthlabels.statistics.codes import Floats
 
@@ -23,15 +24,16 @@ Family = Literal["linear", "logistic"]
 Term = tuple[Floats, Floats]
 """Weights of the rows, shape (N,), and their labels, shape (N, q); a weight may be negative."""
 
-MOST_STEPS = 100
-LEAST_GAIN = 1e-13
-"""Of a step's length, relative to the parameters', below which the root is found."""
+MAX_ITERATIONS = 100
 
-FARTHEST = 1e6
-"""A parameter beyond this has run away, as a logistic coefficient does where a predictor tells the label for sure."""
+MAX_LOGIT_COEFFICIENT = 1e4
+"""Bound of a logistic coefficient of a standardised predictor. Beyond it the classes are separated."""
+
+MAX_CONDITION = 1e13
+"""Condition number of the slope, in the predictors' own units, from which on it counts as singular."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
     """What is reported: a sum of parameters, each times its weight."""
 
@@ -40,6 +42,10 @@ class Quantity:
     low: float = -math.inf
     """The least value that it can have."""
     high: float = math.inf
+    parts: tuple[NDArray[np.bool_], ...] = ()
+    """The groups of rows that it rests on, such as the two of a difference, shape (N,) each; empty for all rows."""
+    share: bool = False
+    """Whether it is a share of its rows, so that its interval is a score interval."""
 
 
 class Estimand(Protocol):
@@ -56,6 +62,10 @@ class Estimand(Protocol):
     @property
     def label_free(self) -> bool:
         """Whether the slope is the same for any labels, so that all rows may tell of it."""
+
+    @property
+    def linear(self) -> bool:
+        """Whether the moments are linear in the parameters, so that one Newton step reaches the root."""
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
         """The moments of each row, shape (N, k)."""
@@ -79,6 +89,11 @@ class Ratios:
     """Labels to denominators, (N, k)."""
     size: int
     label_free: bool = True
+
+    @property
+    def linear(self) -> bool:
+        """Numerator less theta x denominator is linear in theta."""
+        return True
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
         """Numerator less theta x denominator."""
@@ -109,6 +124,11 @@ class Regression:
     def label_free(self) -> bool:
         """Where the label is the outcome, the predictors alone make the slope."""
         return self.outcome is None
+
+    @property
+    def linear(self) -> bool:
+        """Least squares is; logistic regression is not."""
+        return self.family == "linear"
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
         """X x (y - expected y)."""
@@ -148,26 +168,31 @@ def solve(estimand: Estimand, terms: Sequence[Term], start: Floats | None = None
     """
     theta = np.zeros(estimand.size) if start is None or np.isnan(start).any() else start.copy()
     lost = np.full(estimand.size, math.nan)
+    if estimand.linear:
+        # The second step removes the rounding error of the first. Magnitudes are unbounded: the root is exact.
+        for _ in range(2):
+            theta = theta - inverse(slope_of(estimand, terms, theta)) @ _total(estimand, terms, theta)
+        return theta
     total = _total(estimand, terms, theta)
-    for _ in range(MOST_STEPS):
-        slope = slope_of(estimand, terms, theta)
-        step = inverse(slope) @ total
+    for _ in range(MAX_ITERATIONS):
+        step = inverse(slope_of(estimand, terms, theta)) @ total
         if np.isnan(step).any():
             return lost
-        # Halved until the equations come nearer to nothing: a full step may overshoot in logistic regression.
+        # A full step may overshoot: halve it until the equations come nearer to zero.
         for _ in range(30):
-            wished = theta - step
-            left = _total(estimand, terms, wished)
+            candidate = theta - step
+            left = _total(estimand, terms, candidate)
             if np.abs(left).max() <= np.abs(total).max() or np.abs(step).max() < 1e-9:
                 break
             step = step / 2
-        theta, total = wished, left
-        if np.abs(theta).max() > FARTHEST:
+        theta, total = candidate, left
+        if np.abs(theta).max() > MAX_LOGIT_COEFFICIENT:
             return lost
-        if np.abs(step).max() <= LEAST_GAIN * (1 + np.abs(theta).max()) or not np.abs(total).max():
-            return theta
-    # A step that no longer shrinks but is tiny has come to the end of floating point.
-    return theta if np.abs(step).max() <= 1e-9 * (1 + np.abs(theta).max()) else lost
+        if np.abs(step).max() <= 1e-13 * (1 + np.abs(theta).max()) or not np.abs(total).max():
+            break
+    # Where the classes are separated, the equations vanish at infinity and the slope vanishes with them.
+    converged = np.abs(step).max() <= 1e-9 * (1 + np.abs(theta).max())
+    return theta if converged and not np.isnan(inverse(slope_of(estimand, terms, theta))).any() else lost
 
 
 def slope_of(estimand: Estimand, terms: Sequence[Term], theta: Floats) -> Floats:
@@ -183,7 +208,7 @@ def inverse(slope: Floats) -> Floats:
         return np.full(slope.shape, math.nan)
     # By the predictors' own units, so that a column in thousands does not look like one too many.
     even = slope / np.outer(scale, scale)
-    if np.linalg.cond(even) > 1e10:
+    if np.linalg.cond(even) > MAX_CONDITION:
         return np.full(slope.shape, math.nan)
     found: Floats = np.linalg.inv(even) / np.outer(scale, scale)
     return found

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,9 @@ from scipy import stats
 from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.estimands import Estimand, Quantity, Term, inverse, slope_of, solve
 from hf_synthlabels.statistics.inference import Inference
-from hf_synthlabels.statistics.intervals import Interval, wilson
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.label_rows import FEWEST_TO_LEARN, LabelRows
+from hf_synthlabels.statistics.small_samples import own_rows, pseudo_error_variance, score_interval
 from hf_synthlabels.statistics.surrogate import cross_fitted, fold_numbers
 
 __all__ = ["Found", "dsl", "guesses", "human_only", "naive", "ppi_plus_plus"]
@@ -53,6 +54,15 @@ class Found:
 class _Spread:
     variance: float
     free: float
+    added: float = 0.0
+    """What pseudo-errors add to the variance."""
+    judged: bool = False
+    """Whether the LLM's labels are used."""
+
+    @property
+    def total(self) -> float:
+        """The variance with pseudo-errors."""
+        return self.variance + self.added
 
 
 def naive(estimand: Estimand, rows: LabelRows, inference: Inference) -> list[Found]:
@@ -60,23 +70,27 @@ def naive(estimand: Estimand, rows: LabelRows, inference: Inference) -> list[Fou
     weights = rows.scored / rows.scored.sum()
     theta = solve(estimand, [(weights, rows.llm)])
     influence = _influence(estimand, [(weights, rows.llm)], theta, weights[:, None] * estimand.moments(theta, rows.llm))
-    return [
-        _found(each, theta, influence, rows, inference, "LLM labels as they are", mask=rows.scored, size=estimand.size)
-        for each in estimand.quantities
-    ]
+    found = []
+    for each in estimand.quantities:
+        spread = _spread(influence @ each.weights, rows, estimand.size, mask=rows.scored)
+        point = float(theta @ each.weights)
+        method = "LLM labels as they are"
+        found.append(Found(_interval(each, point, spread, rows, inference, method, mask=rows.scored), spread.variance))
+    return found
 
 
 def human_only(estimand: Estimand, rows: LabelRows, inference: Inference) -> list[Found]:
     """The human labels, each with one over its chance."""
-    weights = rows.weights
-    theta = solve(estimand, [(weights, rows.human)])
-    influence = _influence(
-        estimand, [(weights, rows.human)], theta, weights[:, None] * estimand.moments(theta, rows.human)
-    )
-    return [
-        _found(each, theta, influence, rows, inference, "human labels", size=estimand.size)
-        for each in estimand.quantities
-    ]
+    terms = [(rows.weights, rows.human)]
+    theta = solve(estimand, terms)
+    influence = _influence(estimand, terms, theta, rows.weights[:, None] * estimand.moments(theta, rows.human))
+    found = []
+    for each in estimand.quantities:
+        spread = _spread(influence @ each.weights, rows, estimand.size)
+        spread = _with_pseudo_errors(spread, each, estimand, theta, rows, terms, inference, judged=False)
+        point = float(theta @ each.weights)
+        found.append(Found(_interval(each, point, spread, rows, inference, "human labels"), spread.total))
+    return found
 
 
 def ppi_plus_plus(
@@ -101,11 +115,14 @@ def _ppi(
     if not rows.finite:
         sums = sums + lam * theirs[:, None] * (guessed - theirs @ guessed)
     # Unused, the LLM's rows tell nothing, and this is the estimate from the human labels alone.
-    influence = _influence(estimand, _for_slope(estimand, rows, terms) if lam else terms, theta, sums)
+    slope_terms = _for_slope(estimand, rows, terms) if lam else terms
+    influence = _influence(estimand, slope_terms, theta, sums)
     method = "PPI++" if lam else "PPI++ without use of the LLM"
-    size = estimand.size + (tuned and _llm_helps(rows))
-    found = _found(quantity, theta, influence, rows, inference, method, size=estimand.size, spent=size)
-    return Found(found.interval, found.variance, lam)
+    spent = estimand.size + (tuned and _llm_helps(rows))
+    spread = _spread(influence @ quantity.weights, rows, estimand.size, spent=spent)
+    spread = _with_pseudo_errors(spread, quantity, estimand, theta, rows, slope_terms, inference, judged=bool(lam))
+    point = float(theta @ quantity.weights)
+    return Found(_interval(quantity, point, spread, rows, inference, method), spread.total, lam)
 
 
 def _llm_weights(rows: LabelRows) -> Floats:
@@ -166,7 +183,8 @@ def dsl(estimand: Estimand, rows: LabelRows, inference: Inference, guessed: Sequ
         return [Found(lost, math.nan) for _ in estimand.quantities]
     start = solve(estimand, [(rows.weights, rows.human)])
     stands = rows.inverse_chances / len(rows.llm)
-    points, spreads = [], []
+    points: list[list[float]] = []
+    spreads: list[list[_Spread]] = []
     for guess in guessed:
         terms = [(1 / len(rows.llm) - stands, guess), (stands, rows.human)]
         theta = solve(estimand, terms, start)
@@ -177,15 +195,24 @@ def dsl(estimand: Estimand, rows: LabelRows, inference: Inference, guessed: Sequ
             sums = g / len(rows.llm) + stands[:, None] * (m - g)
         influence = _influence(estimand, terms, theta, sums)
         points.append([float(theta @ each.weights) for each in estimand.quantities])
-        spreads.append([_spread(influence @ each.weights, rows, estimand.size) for each in estimand.quantities])
+        spreads.append(
+            [
+                _with_pseudo_errors(
+                    _spread(influence @ each.weights, rows, estimand.size),
+                    *(each, estimand, theta, rows, terms, inference),
+                    judged=True,
+                )
+                for each in estimand.quantities
+            ]
+        )
     found = []
     for place, quantity in enumerate(estimand.quantities):
         values = np.array([point[place] for point in points])
         middle = float(np.median(values))
         variance = float(np.median([s[place].variance for s in spreads] + (values - middle) ** 2))
-        free = float(np.median([s[place].free for s in spreads]))
-        interval = _interval(quantity, middle, _Spread(variance, free), rows, inference, "DSL")
-        found.append(Found(interval, variance))
+        free, added = (float(np.median([getattr(s[place], key) for s in spreads])) for key in ("free", "added"))
+        spread = _Spread(variance, free, added, judged=True)
+        found.append(Found(_interval(quantity, middle, spread, rows, inference, "DSL"), spread.total))
     return found
 
 
@@ -197,21 +224,27 @@ def _influence(estimand: Estimand, terms: Sequence[Term], theta: Floats, sums: F
     return found
 
 
-def _found(
+def _with_pseudo_errors(
+    spread: _Spread,
     quantity: Quantity,
+    estimand: Estimand,
     theta: Floats,
-    influence: Floats,
     rows: LabelRows,
+    terms: Sequence[Term],
     inference: Inference,
-    method: str,
     *,
-    size: int,
-    spent: int | None = None,
-    mask: NDArray[np.bool_] | None = None,
-) -> Found:
-    spread = _spread(influence @ quantity.weights, rows, size, spent=spent, mask=mask)
-    point = float(theta @ quantity.weights)
-    return Found(_interval(quantity, point, spread, rows, inference, method, mask=mask), spread.variance)
+    judged: bool,
+) -> _Spread:
+    """The spread with what pseudo-errors add.
+
+    By human labels alone shares have a score interval and means Student's: neither needs any.
+    """
+    needed = judged or (math.isfinite(quantity.low) and not quantity.share)
+    if math.isnan(spread.variance) or np.isnan(theta).any() or not needed:
+        return replace(spread, judged=judged)
+    turn = -inverse(slope_of(estimand, terms, theta)).T @ np.array(quantity.weights)
+    added = pseudo_error_variance(quantity, estimand, theta, rows, turn, inference.level, judged=judged)
+    return replace(spread, added=added, judged=judged)
 
 
 def _spread(
@@ -270,17 +303,32 @@ def _interval(
     *,
     mask: NDArray[np.bool_] | None = None,
 ) -> Interval:
-    n = rows.n if mask is None else int(mask.sum())
+    own = own_rows(quantity, rows) if mask is None else [mask & part for part in quantity.parts or (mask,)]
+    n = int(sum(part.sum() for part in own))
     if rows.clusters is not None:
         method += ", clusters"
     if math.isnan(point) or math.isnan(spread.variance):
         return Interval(point, math.nan, math.nan, inference.level, method, n)
-    half = float(stats.t.ppf((1 + inference.level) / 2, spread.free)) * math.sqrt(spread.variance)
-    bounded = math.isfinite(quantity.low) and math.isfinite(quantity.high)
-    if bounded and mask is None:
-        # Where no labelled row differs from what was expected, as many may as n right out of n leave open.
-        least = wilson(0, max(1, rows.units), inference.level).high
-        least *= math.sqrt(1 - rows.n / len(rows.labelled)) if rows.finite else 1.0
-        half = max(half, least) if spread.variance <= 1e-24 else half
-    cut = [min(quantity.high, max(quantity.low, value)) for value in (point, point - half, point + half)]
+    quantile = float(stats.t.ppf((1 + inference.level) / 2, spread.free))
+    half = quantile * math.sqrt(spread.total)
+    low, high = point - half, point + half
+    if quantity.share and mask is None:
+        below, above = score_interval(point, *_effective_n(point, spread, own[0], rows, quantile, inference.level))
+        # Without pseudo-errors the score interval is the better of the two.
+        low, high = (min(low, below), max(high, above)) if spread.added else (below, above)
+    cut = [min(quantity.high, max(quantity.low, value)) for value in (point, low, high)]
     return Interval(cut[0], cut[1], cut[2], inference.level, method, n)
+
+
+def _effective_n(
+    share: float, spread: _Spread, own: NDArray[np.bool_], rows: LabelRows, quantile: float, level: float
+) -> tuple[float, float]:
+    """How many independent rows would give a share the variance that the estimate has, and the quantile to use."""
+    units = int(own.sum()) if rows.clusters is None else len(np.unique(rows.clusters[own]))
+    if spread.variance <= 1e-24:
+        # All labels are alike. Where the LLM is used, pseudo-errors tell what is open.
+        open_part = float(rows.undrawn[own].mean()) if rows.finite and units else 1.0
+        return math.inf if spread.judged or open_part == 0 else units / open_part, normal_quantile(level)
+    # An estimate at or beyond the end of the scale has the spread of half a row.
+    inside = min(1 - 1 / (2 * units), max(1 / (2 * units), share)) if units else 0.5
+    return inside * (1 - inside) / spread.variance, quantile

@@ -8,22 +8,26 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.cluster import cluster_codes
-from hf_synthlabels.statistics.codes import Floats, Ints
+from hf_synthlabels.statistics.codes import Ints
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+from hf_synthlabels.statistics.label_rows import chances_of
 from hf_synthlabels.statistics.ppi_estimate import PPIEstimate
 from hf_synthlabels.statistics.ppi_samples import Piece, PlainSample, Sample, WeightedSample
 from hf_synthlabels.statistics.ratings import Numbers, number_column
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.small_samples import mean_square_change, missing_events
 
 __all__ = ["FEW_LABELS", "PPIMethod", "ppi_difference", "ppi_mean"]
 
 PPIMethod = Literal["auto", "normal", "student", "bootstrap"]
 METHODS: tuple[PPIMethod, ...] = ("auto", "normal", "student", "bootstrap")
+
+PSEUDO_ERRORS = normal_quantile(0.95) ** 2 / 2
 
 FEW_LABELS = 50
 """Human labels below which an interval rests on a bootstrap and is to be read with caution."""
@@ -157,7 +161,9 @@ class _Part:
     judge_mean: float
     tuned: bool
     same: bool
-    """Whether all its labelled rows have the same residual."""
+    """Whether judge and human differ by the same amount in all its labelled rows."""
+    missing: float
+    """Which part of the pseudo-errors is added, see `small_samples`."""
     clusters: Ints | None
     """Of the labelled rows and then of the others."""
 
@@ -188,9 +194,11 @@ def _part(
     if probabilities is None:
         sample = PlainSample(mine, theirs, others, *how)
     else:
-        sample = WeightedSample(mine, theirs, others, 1 / _chances(probabilities, labelled), *how)
+        sample = WeightedSample(mine, theirs, others, 1 / chances_of(probabilities, labelled)[labelled], *how)
     codes = None if clusters is None else cluster_codes(clusters, len(labels))
-    residual = mine - sample.lam * theirs
+    difference = mine - theirs
+    order = None if codes is None else np.concatenate([codes[labelled], codes[~labelled]])
+    missing = missing_events(difference[:, None], None if codes is None else codes[labelled]) if len(mine) else 0.0
     return _Part(
         sign,
         sample,
@@ -199,25 +207,10 @@ def _part(
         int((~scored).sum()),
         judge_mean,
         how[0] is None,
-        len(mine) > 1 and bool(np.ptp(residual) <= 1e-12 * (1 + np.abs(residual).max())),
-        None if codes is None else np.concatenate([codes[labelled], codes[~labelled]]),
+        len(mine) > 1 and bool(np.ptp(difference) <= 1e-12 * (np.abs(mine).max() + np.abs(theirs).max())),
+        missing,
+        order,
     )
-
-
-def _chances(probabilities: Numbers, labelled: NDArray[np.bool_]) -> Floats:
-    """The probabilities of the labelled rows."""
-    chances = number_column(probabilities, "probabilities")
-    if len(chances) != len(labelled):
-        raise DataError(
-            f"`probabilities` has {len(chances):,} rows and `human` {len(labelled):,}: give one each per row."
-        )
-    mine: Floats = chances[labelled]
-    if wrong := int((~((mine > 0) & (mine <= 1))).sum()):
-        raise DataError(
-            f"`probabilities` is not above 0 and at most 1 in {wrong:,} rows with a human label: "
-            "give the chance with which each was chosen."
-        )
-    return mine
 
 
 def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PPIEstimate:
@@ -227,7 +220,7 @@ def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PP
     fewest = min(_units(part) for part in parts)
     if method == "auto":
         method = "student" if fewest >= FEW_LABELS or clustered else "bootstrap"
-    n = sum(part.labels for part in parts)
+    n, rows = sum(part.labels for part in parts), sum(part.rows for part in parts)
     humans = [part.of_humans() for part in parts]
     precise, plain = _variance(_pieces(parts)), _variance(_pieces(humans))
     return PPIEstimate(
@@ -235,9 +228,9 @@ def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PP
         classical=_interval(humans, "normal" if method == "normal" else "student", drawing, n),
         judge_mean=sum(part.sign * part.judge_mean for part in parts),
         lam=tuple(part.sample.lam for part in parts),
-        n_rows=sum(part.rows for part in parts),
+        n_rows=rows,
         n_unscored=sum(part.unscored for part in parts),
-        effective_n=n * plain / precise if precise > 0 else math.nan,
+        effective_n=min(float(rows), n * plain / precise) if precise > 0 else math.nan,
         notes=tuple(_notes(parts, fewest)),
     )
 
@@ -269,15 +262,24 @@ def _notes(parts: Sequence[_Part], fewest: int) -> list[str]:
 
 
 def _pieces(parts: Sequence[_Part], *, corrected: bool = True) -> list[Piece]:
+    unseen = [Piece(_pseudo_errors(part), math.inf) for part in parts if corrected and part.missing and part.sample.lam]
     if parts[0].clusters is None:
-        return [piece for part in parts for piece in part.sample.pieces(corrected=corrected)]
+        return [*(piece for part in parts for piece in part.sample.pieces(corrected=corrected)), *unseen]
     # What rows of one cluster add is added up, over both samples of a difference.
     clusters = np.concatenate([part.clusters for part in parts if part.clusters is not None])
     influences = np.concatenate([part.sign * part.sample.influences() for part in parts])
     sums = np.bincount(clusters, weights=influences)
     units = min(_units(part) for part in parts)
     free = units - max(part.sample.spent for part in parts)
-    return [Piece(float((sums**2).sum()) * units / free if free > 0 else math.nan, free)]
+    return [Piece(float((sums**2).sum()) * units / free if free > 0 else math.nan, free), *unseen]
+
+
+def _pseudo_errors(part: _Part) -> float:
+    """The variance that errors add which the labelled rows happen not to show; of clusters, as if a row were one."""
+    sample = part.sample
+    weights = sample.weights / sample.weights.sum() if isinstance(sample, WeightedSample) else 1 / part.labels
+    change = mean_square_change(sample.labels, np.broadcast_to(weights, sample.labels.shape))
+    return PSEUDO_ERRORS * part.missing * change * (part.labels / _units(part))
 
 
 def _variance(pieces: Sequence[Piece]) -> float:

@@ -33,6 +33,10 @@ class Sample(Protocol):
     """What an interval needs of a sample."""
 
     @property
+    def labels(self) -> Floats:
+        """Human labels, shape (n,)."""
+
+    @property
     def lam(self) -> float:
         """How much the judge is used: 0 not at all, 1 as it is."""
 

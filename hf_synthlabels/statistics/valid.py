@@ -15,12 +15,12 @@ import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.codes import Floats
-from hf_synthlabels.statistics.conclusions import Conclusion, Conclusions
+from hf_synthlabels.statistics.conclusions import Conclusions
 from hf_synthlabels.statistics.estimands import Estimand, Family, Quantity, Ratios, Regression
-from hf_synthlabels.statistics.estimators import Found, dsl, guesses, human_only, naive, ppi_plus_plus
+from hf_synthlabels.statistics.four_estimates import estimate_all, rare_classes
 from hf_synthlabels.statistics.inference import Inference
-from hf_synthlabels.statistics.label_rows import FEWEST_TO_LEARN, LabelRows, label_rows
-from hf_synthlabels.statistics.ppi import FEW_LABELS
+from hf_synthlabels.statistics.label_rows import label_rows
+from hf_synthlabels.statistics.predictors import INTERCEPT, predictor_matrix
 from hf_synthlabels.statistics.question_columns import (
     Names,
     class_list,
@@ -47,7 +47,7 @@ def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None)
     """
     inference = inference or Inference()
     rows = label_rows(number_column(human, "human")[:, None], number_column(llm, "llm")[:, None], inference)
-    return _concluded("mean of the labels", [_means((Quantity("mean", (1.0,)),), [None])], rows, inference)
+    return estimate_all("mean of the labels", [_means((Quantity("mean", (1.0,)),), [None])], rows, inference)
 
 
 def valid_prevalence(
@@ -69,9 +69,10 @@ def valid_prevalence(
     known = class_list(names, human, llm)
     rows = label_rows(one_hot(human, known, "human"), one_hot(llm, known, "llm"), inference)
     estimands: list[Estimand] = [
-        Ratios((Quantity(name, (1.0,), 0, 1),), *_class_sums(place), 1) for place, name in enumerate(known)
+        Ratios((Quantity(name, (1.0,), 0, 1, share=True),), *_class_sums(place), 1) for place, name in enumerate(known)
     ]
-    return _concluded("share of the rows of each class", estimands, rows, inference)
+    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
 
 
 def valid_f1(
@@ -106,11 +107,13 @@ def valid_f1(
     if len(said) != len(truth):
         raise DataError(f"`prediction` has {len(said):,} rows and `human` {len(truth):,}: give one each per row.")
     rows = label_rows(truth, one_hot(llm, known, "llm"), inference, None if prediction is None else said)
-    estimands: list[Estimand] = [_f1(said, [place], name) for place, name in enumerate(known)]
+    seen = (said > 0) | (np.nan_to_num(truth) > 0)
+    estimands: list[Estimand] = [_f1(said, [place], name, seen[:, place]) for place, name in enumerate(known)]
     occurring = np.flatnonzero((said.sum(axis=0) > 0) | (np.nansum(truth, axis=0) > 0)).tolist()
     if len(occurring) > 1:
         estimands.append(_f1(said, occurring, "macro F1"))
-    return _concluded("F1 of the predictions on all rows", estimands, rows, inference)
+    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    return estimate_all("F1 of the predictions on all rows", estimands, rows, inference, notes)
 
 
 def valid_difference(
@@ -138,17 +141,18 @@ def valid_difference(
     # That the LLM errs differently in each group is what naive differences are wrong by: guesses must see it.
     seen = member[:, 1:] * np.nan_to_num(said)
     rows = label_rows(truth, said, inference, np.column_stack([member[:, 1:], seen]).astype(np.float64))
+    parts = [member[:, place] for place in range(len(known))]
     estimands: list[Estimand] = [
-        _means((Quantity(name, (1.0,), *ends),), [member[:, place]]) for place, name in enumerate(known)
+        _means((Quantity(name, (1.0,), *ends, (part,), positive is not None),), [part])
+        for name, part in zip(known, parts, strict=True)
     ]
     wide = ends[1] - ends[0]
     estimands += [
-        _means((Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide),), [member[:, 0], member[:, place]])
-        for place, name in enumerate(known)
-        if place
+        _means((Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, (parts[0], part)),), [parts[0], part])
+        for name, part in zip(known[1:], parts[1:], strict=True)
     ]
     what = "mean of the labels" if positive is None else f"share of {positive}"
-    return _concluded(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
+    return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
 
 
 def valid_regression(
@@ -167,7 +171,8 @@ def valid_regression(
     Args:
         human: numbers, or with `positive` names, which count as 1 where they are that one and as 0 elsewhere.
         llm: the same.
-        predictors: columns that are known for all rows, by name; the intercept is added.
+        predictors: columns that are known for all rows, by name; the intercept is added. Text is coded as one
+            indicator for each category but the first, sorted, which is the reference level.
         family: "linear" for least squares, "logistic" for log odds of an outcome between 0 and 1.
         outcome: known for all rows. None: the label is the outcome; else it is one more predictor, called `label`.
         positive: the class that counts as 1.
@@ -186,101 +191,41 @@ def valid_regression(
     if family not in ("linear", "logistic"):
         raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
     truth, said = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
-    columns = {name: complete_column(values, name, len(truth)) for name, values in predictors.items()}
-    if taken := {"(intercept)", label} & set(columns):
-        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, a name that is taken: call it otherwise.")
-    table = np.column_stack([np.ones(len(truth)), *columns.values()])
+    matrix = predictor_matrix(predictors, len(truth))
+    if taken := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
+        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is taken: rename it.")
     goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
     if family == "logistic":
         for values, field in ((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),):
             known = values[~np.isnan(values)]
             if ((known < 0) | (known > 1)).any():
                 raise DataError(f"`{field}` is not between 0 and 1 somewhere: logistic regression needs 0 and 1.")
-    names = ["(intercept)", *columns, *([] if goal is None else [label])]
-    quantities = tuple(Quantity(name, tuple(row)) for name, row in zip(names, np.eye(len(names)), strict=True))
-    known = table[:, 1:] if goal is None else np.column_stack([table[:, 1:], goal])
-    rows = label_rows(truth[:, None], said[:, None], inference, known)
+    back, centre, scale = matrix.back, 0.0, 1.0
+    if goal is not None:
+        # The label is the last predictor, standardised like the others.
+        centre, scale = _centre_and_scale(said)
+        back = np.block([[back, np.zeros((len(back), 1))], [np.zeros((1, len(back))), np.full((1, 1), 1 / scale)]])
+        back[0, -1] = -centre / scale
+    names = [*matrix.names, *([] if goal is None else [label])]
+    groups = [() if each is None else tuple(each.T > 0) for each in matrix.members]
+    groups += [()] * (len(names) - len(groups))
+    quantities = tuple(
+        Quantity(name, tuple(row), parts=parts) for name, row, parts in zip(names, back.tolist(), groups, strict=True)
+    )
+    columns = matrix.columns[:, 1:] if goal is None else np.column_stack([matrix.columns[:, 1:], goal])
+    rows = label_rows((truth[:, None] - centre) / scale, (said[:, None] - centre) / scale, inference, columns)
     what = f"{family} regression of {'the label' if goal is None else 'the outcome'} on {', '.join(names[1:])}"
-    return _concluded(what, [Regression(quantities, table, family, goal)], rows, inference)
+    notes = [
+        f"`{name}` is text: each coefficient compares a category with {first!r}." for name, first in matrix.references
+    ]
+    estimand = Regression(quantities, matrix.basis, family, goal)
+    return estimate_all(what, [estimand], rows, inference, notes, matrix.dependent)
 
 
-def _concluded(what: str, estimands: Sequence[Estimand], rows: LabelRows, inference: Inference) -> Conclusions:
-    guessed = guesses(rows, inference)
-    estimates: list[Conclusion] = []
-    for estimand in estimands:
-        four = zip(
-            estimand.quantities,
-            naive(estimand, rows, inference),
-            human_only(estimand, rows, inference),
-            ppi_plus_plus(estimand, rows, inference),
-            dsl(estimand, rows, inference, guessed),
-            strict=True,
-        )
-        estimates += [_conclusion(rows, *each) for each in four]
-    return Conclusions(
-        what=what,
-        level=inference.level,
-        n_rows=len(rows.llm),
-        n_human=rows.n,
-        n_labelled=int(rows.scored.sum()),
-        n_clusters=None if rows.clusters is None else rows.units,
-        equal_chances=rows.chances is None,
-        estimates=tuple(estimates),
-        notes=tuple(_notes(rows, estimates)),
-    )
-
-
-def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found) -> Conclusion:
-    def worth(found: Found) -> float:
-        if not (found.variance > 0 and human.variance > 0):
-            return math.nan
-        ratio, n = human.variance / found.variance, rows.n
-        # Of these rows alone the variance is (1 / n - 1 / N) times that of a row, and no number is worth more than all.
-        least = 1 / len(rows.llm) if rows.finite else 0.0
-        return 1 / ((1 / n - least) / ratio + least)
-
-    return Conclusion(
-        name=quantity.name,
-        naive=llm.interval,
-        human=human.interval,
-        ppi=ppi.interval,
-        dsl=by_dsl.interval,
-        lam=ppi.lam,
-        effective_ppi=worth(ppi),
-        effective_dsl=worth(by_dsl),
-    )
-
-
-def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
-    notes = []
-    what = "human labels" if rows.clusters is None else "clusters with human labels"
-    if rows.units < FEW_LABELS:
-        notes.append(
-            f"{rows.units:,} {what} are few: below {FEW_LABELS} intervals may be too narrow, above all where most "
-            "labels are the same."
-        )
-    if rows.units < FEWEST_TO_LEARN:
-        notes.append(f"DSL learns from {FEWEST_TO_LEARN} {what} or more.")
-    if unscored := int((~rows.scored).sum()):
-        notes.append(
-            f"{unscored:,} rows have no LLM label: the first column leaves them out, the others count them, with the "
-            "mean of the other rows' LLM labels in place of theirs."
-        )
-    if rows.finite:
-        notes.append(
-            f"Of these {len(rows.llm):,} rows alone: what would hold of more rows like them is less sure. The LLM "
-            "labels are known of all of them, so that their column has no width."
-        )
-    if rows.labelled.all():
-        notes.append("All rows have a human label: the LLM adds nothing.")
-    if alike := [each.name for each in estimates if each.human.high == each.human.low]:
-        notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs can not be seen.")
-    if lost := [each.name for each in estimates if math.isnan(each.human.low)]:
-        notes.append(
-            f"There is no number for {', '.join(lost)}: too few human labels, a class or group without one, or "
-            "predictors that tell the same or tell the label for sure."
-        )
-    return notes
+def _centre_and_scale(values: Floats) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    spread = float(known.std()) if len(known) else 0.0
+    return (float(known.mean()), spread) if spread > 0 else (0.0, 1.0)
 
 
 def _means(quantities: tuple[Quantity, ...], members: Sequence[Any]) -> Ratios:
@@ -297,10 +242,10 @@ def _class_sums(place: int) -> tuple[Any, Any]:
     return (lambda labels: labels[:, place : place + 1]), (lambda labels: np.ones((len(labels), 1)))
 
 
-def _f1(said: Floats, places: list[int], name: str) -> Ratios:
-    """The mean F1 of some classes."""
+def _f1(said: Floats, places: list[int], name: str, *parts: Any) -> Ratios:
+    """The mean F1 of some classes; `parts` are the rows that it rests on."""
     mine = said[:, places]
-    quantity = Quantity(name, (1 / len(places),) * len(places), 0, 1)
+    quantity = Quantity(name, (1 / len(places),) * len(places), 0, 1, parts)
     return Ratios(
         (quantity,),
         lambda labels: 2 * labels[:, places] * mine,

@@ -10,6 +10,7 @@ from typing import Literal
 from hf_synthlabels.statistics import Interval, PairedScore, non_inferiority, pool_tasks, rows_to_resolve
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
+from hf_synthlabels.studies.questions.pooled import population
 from hf_synthlabels.studies.questions.scores import NAMES
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, ratio_words
 from hf_synthlabels.studies.runs import StudyRuns
@@ -156,11 +157,11 @@ def _case(student: str, labels: str, pairs: Sequence[Pair], analysis: Analysis) 
 
 
 def _together(found: Sequence[PairedScore], analysis: Analysis) -> Interval:
-    """The difference on one task, or its mean over tasks like these."""
+    """The difference on one task, its mean over tasks like these, or over these alone where they are few."""
     if len(found) == 1:
         return found[0].difference
     points, draws = [each.difference.estimate for each in found], [each.values for each in found]
-    return pool_tasks(points, draws, analysis.drawing).such
+    return pool_tasks(points, draws, analysis.drawing).mean
 
 
 def _reasons(case: _Case, analysis: Analysis) -> list[str]:
@@ -178,7 +179,7 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
         where = f"Over {len(case.pairs)} tasks with {rows:,} test rows and {counted(seeds, 'seed')} or more"
         said = [
             f"{where}, the score of {case.name} minus the same student trained on human labels is {case.student} for "
-            f"tasks like these; the margin is {margin:g}{trained}."
+            f"{population(len(case.pairs))}; the margin is {margin:g}{trained}."
         ]
     if case.teacher is not None:
         own = VERDICTS[non_inferiority(case.teacher, margin)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import change_points, gain_p_value, phase_test
+from hf_synthlabels.statistics import change_point_brackets, change_points, gain_p_value, phase_test
 
 ROWS = [0, 10, 25, 50, 100, 200, 400, 1000]
 X = np.log1p(ROWS)
@@ -18,10 +18,45 @@ def test_bends_are_found_where_they_are() -> None:
     assert change_points(X, np.maximum(X, at), "flat, then rise")[0] == pytest.approx(at, abs=0.1)
 
 
-def test_what_never_rises_is_learnt_at_once_or_never() -> None:
-    flat = np.full(8, 0.5)
-    assert change_points(X, flat, "rise, then flat")[0] == X[0]
-    assert change_points(X, -X, "flat, then rise")[0] == X[-1]
+def test_what_never_rises_says_nothing_of_its_bend() -> None:
+    for curve, shape in ((np.full(8, 0.5), "rise, then flat"), (-X, "flat, then rise")):
+        low, high = change_point_brackets(X, curve, shape)  # type: ignore[arg-type]
+        assert (low[0], high[0]) == (X[0], X[-1])
+    # So neither may speak for an order: the form as late, the task as early as can be.
+    assert change_points(X, np.full(8, 0.5), "rise, then flat")[0] == X[-1]
+    assert change_points(X, -X, "flat, then rise")[0] == X[0]
+
+
+@pytest.mark.parametrize("steps", [[0.3, 1, 1, 1, 1, 1, 1, 1], [0.0, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8]])
+def test_a_bend_between_two_sizes_may_be_anywhere_between_them(steps: list[float]) -> None:
+    y = np.array(steps)
+    low, high = change_point_brackets(X, y, "rise, then flat")
+    assert (low[0], high[0]) == (X[0], X[1])
+    # Each t between them fits without an error, by least squares of the two-column design.
+    for t in (0.1, 1.0, X[1]):
+        design = np.column_stack([np.ones(8), np.minimum(X, t)])
+        assert np.linalg.lstsq(design, y, rcond=None)[1] == pytest.approx(0, abs=1e-20)
+    low, high = change_point_brackets(X, y[::-1] * -1, "flat, then rise")
+    assert (low[0], high[0]) == (X[-2], X[-1])
+
+
+def test_ties_count_against_the_order() -> None:
+    """The form is learned at 10 rows or before; the task begins at 5 to 20 rows, which is no later for sure."""
+    rows = [0, 10, 25, 50, 100, 200]
+    x = np.log1p(rows)
+    rng = np.random.default_rng(0)
+    form = np.array([0.3, 1, 1, 1, 1, 1])
+    starts = np.log1p(rng.uniform(5, 20, size=300))
+    drawn = 0.1 * np.maximum(x - starts[:, None], 0)
+    task = 0.1 * np.maximum(x - np.log1p(12), 0)
+    found = phase_test(rows, form, task, np.tile(form, (300, 1)), drawn, level=0.95, n=150)
+    assert not found.ordered
+    assert (found.form.low, found.form.estimate, found.form.high) == pytest.approx((0, 10, 10))
+    # The same task far later is in order even so.
+    later = 0.1 * np.maximum(x - np.log1p(60), 0)
+    sure = phase_test(rows, form, later, np.tile(form, (300, 1)), np.tile(later, (300, 1)), level=0.95, n=150)
+    assert sure.ordered
+    assert sure.lag.estimate == pytest.approx(np.log(61 / 11), abs=0.1)
 
 
 def test_places_without_weight_are_not_heard() -> None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import Interval, PairedScore, mean_difference, pool_tasks, wilson
+from hf_synthlabels.statistics import FEWEST_TASKS, Interval, PairedScore, bounded_mean, pool_tasks, wilson
 from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, Arm, TaskAnalysis, analysed
+from hf_synthlabels.studies.questions.pooled import TOO_FEW_TASKS
 from hf_synthlabels.studies.questions.scores import credits_of
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -118,7 +119,7 @@ def _mean(right: Floats, level: float) -> Interval:
     """The share of right labels; of credits between 0 and 1 their mean."""
     if np.isin(right, (0.0, 1.0)).all():
         return wilson(int(right.sum()), len(right), level)
-    return mean_difference(right, np.zeros(len(right)), level=level)
+    return bounded_mean(right, 0.0, 1.0, level)
 
 
 def _figures(at: int, source: str, sure: Floats, right: Floats, level: float) -> list[Exhibit]:
@@ -205,9 +206,10 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
 def _of_students(students: list[FilteredStudent], pooled: Table) -> str:
     if pooled.rows:
         name, threshold, tasks, these, such = pooled.rows[-1]
+        others = f"{such} for tasks like them" if isinstance(tasks, int) and tasks >= FEWEST_TASKS else TOO_FEW_TASKS
         return (
             f"Students ({name}) of the labels of at least {threshold:g} agreement differ from those of all labels by "
-            f"{these} on average over {tasks} tasks, {such} for tasks like them."
+            f"{these} on average over {tasks} tasks, {others}."
         )
     last = students[-1]
     return (

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hf_synthlabels.statistics import PooledTasks, non_inferiority, pool_tasks
+from hf_synthlabels.statistics import FEWEST_TASKS, PooledTasks, non_inferiority, pool_tasks
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.words import VERDICTS, p_words
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["pooled_pairs", "sections_of"]
+__all__ = ["TOO_FEW_TASKS", "pooled_pairs", "population", "sections_of"]
 
 HEADS = (
     "student, labels",
@@ -17,10 +17,18 @@ HEADS = (
     "mean difference, these tasks",
     "mean difference, such tasks",
     "median difference, such tasks",
-    "verdict for such tasks",
+    "verdict",
     "Wilcoxon p",
     "tasks that differ, Holm",
 )
+
+
+TOO_FEW_TASKS = f"too few tasks (below {FEWEST_TASKS}) for an interval of tasks like them"
+
+
+def population(tasks: int) -> str:
+    """Of which tasks a pooled interval is, in words."""
+    return "tasks like these" if tasks >= FEWEST_TASKS else f"these {tasks} tasks alone"
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
@@ -32,15 +40,17 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     found = [(f"{student}, {labels}", pairs, pooled_pairs(pairs, analysis)) for student, labels, pairs in groups]
     rows = tuple(_row(name, pooled, analysis) for name, _, pooled in found)
     note = (
-        "“These tasks”: seeds and rows are drawn anew. “Such tasks”: the tasks as well, as a sample of tasks like them "
-        "(hierarchical bootstrap), which few tasks make wide; n counts tasks. Wilcoxon: signed ranks over tasks. Holm: "
+        "“These tasks”: seeds and rows are drawn again. “Such tasks”: the population of tasks of which these are a "
+        f"sample (Student's t on tasks - 1 degrees of freedom); nothing is said of it below {FEWEST_TASKS} tasks. The "
+        "verdict is then on these tasks alone. n counts tasks. Wilcoxon: signed ranks over tasks. Holm: "
         "tasks whose own difference stays significant when as many are tested at once."
     )
     margin = analysis.runs.margin
     panels = {
         "mean difference, these tasks": tuple((name, pooled.these) for name, _, pooled in found),
-        "mean difference, such tasks": tuple((name, pooled.such) for name, _, pooled in found),
     }
+    if any(pooled.tasks >= FEWEST_TASKS for _, _, pooled in found):
+        panels["mean difference, such tasks"] = tuple((name, pooled.such) for name, _, pooled in found)
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
             "pooled", "LLM-trained minus human-trained, over tasks", panels, "points of the score",
@@ -61,7 +71,7 @@ def pooled_pairs(pairs: list[Pair], analysis: Analysis, score: str | None = None
 
 def _row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...]:
     level = analysis.runs.level
-    verdict = VERDICTS[non_inferiority(pooled.such, analysis.runs.margin)]
+    verdict = VERDICTS[non_inferiority(pooled.mean, analysis.runs.margin)]
     differing = sum(p_value < 1 - level for p_value in pooled.p_values)
     values = (pooled.these, pooled.such, pooled.median)
     return (name, pooled.tasks, *values, verdict, p_words(pooled.wilcoxon), f"{differing} of {pooled.tasks}")
@@ -69,10 +79,11 @@ def _row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...
 
 def _answer(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
     margin, rows = analysis.runs.margin, sum(pair.score().a.n for pair in pairs)
-    verdict = VERDICTS[non_inferiority(pooled.such, margin)]
+    verdict = VERDICTS[non_inferiority(pooled.mean, margin)]
+    such = f"{pooled.such} for tasks like them" if pooled.tasks >= FEWEST_TASKS else TOO_FEW_TASKS
     return (
         f"Over {pooled.tasks} tasks with {rows:,} test rows, {name}: LLM-trained minus human-trained is "
-        f"{pooled.these} on average for these tasks, {pooled.such} for tasks like them, the median "
+        f"{pooled.these} on average for these tasks, {such}, the median "
         f"{pooled.median}; Wilcoxon p {p_words(pooled.wilcoxon)}. With the margin {margin:g} that is {verdict}."
     )
 
