@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoTokenizer,
@@ -24,7 +26,7 @@ from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import adapted, adapted_base, quantisation
 from hf_synthlabels.training.tasks.base import Head, named_head
 
-__all__ = ["BaseModel", "load_base", "quiet"]
+__all__ = ["BaseModel", "load_base", "quiet", "table_positions"]
 
 # What transformers raises when a name, a folder or a file of it is not what it should be.
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, StrictDataclassError)
@@ -32,6 +34,9 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, S
 # Where the tokenizer's files are missing, transformers 5 makes one that knows its special tokens and few or none else,
 # and every text becomes unknown tokens without an error. Remove when it refuses.
 FEWEST_TOKENS = 10
+
+TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
+"""What transformers calls tables of position embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 f"`model` is {config.model!r}, which has no tokenizer: it knows {len(tokenizer)} tokens. Save the "
                 "tokenizer into the model's folder."
             )
-        _check_length(config, settings.get_text_config().to_dict(), tokenizer)
+        _check_length(config, _positions(settings) or tokenizer.model_max_length)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if settings.pad_token_id is None:
@@ -101,12 +106,30 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 f"`model` is {config.model!r}, whose weights could not be loaded to {head.purpose} "
                 f"({_reason(error)}). Give a model of transformers that can {head.purpose}."
             ) from error
+    _check_length(config, table_positions(model) or config.max_length)
     return BaseModel(adapted(model, given, config), tokenizer)
 
 
-def _check_length(config: StudentConfig, settings: dict[str, object], tokenizer: PreTrainedTokenizerBase) -> None:
-    positions = settings.get("max_position_embeddings")
-    limit = min(tokenizer.model_max_length, positions if isinstance(positions, int) else tokenizer.model_max_length)
+def _positions(settings: Any) -> int | None:
+    """The number of positions in a model's configuration; `n_positions` of GPT-2 is another name for it."""
+    positions = getattr(settings.get_text_config(), "max_position_embeddings", None)
+    return positions if isinstance(positions, int) and positions > 0 else None
+
+
+def table_positions(model: nn.Module) -> int | None:
+    """The longest text that a model's table of position embeddings has vectors for; None without such a table.
+
+    RoBERTa and its relatives count positions from behind the padding token's, BART and OPT from 2.
+    """
+    sizes = []
+    for name, table in model.named_modules():
+        if isinstance(table, nn.Embedding) and name.rpartition(".")[2] in TABLES:
+            before = 0 if table.padding_idx is None else table.padding_idx + 1
+            sizes.append(table.num_embeddings - max(before, getattr(table, "offset", 0)))
+    return min(sizes, default=None)
+
+
+def _check_length(config: StudentConfig, limit: int) -> None:
     if config.max_length > limit:
         raise ConfigError(
             f"`max_length` is {config.max_length}, but {config.model!r} reads {limit} tokens. Give {limit} or less."

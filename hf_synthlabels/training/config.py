@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import torch
 from transformers import TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation import read_yaml
@@ -48,7 +49,8 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
         default=256, metadata={"help": "Longest text in tokens, special tokens included; what is beyond is cut off."}
     )
     text_columns: list[str] | str = field(
-        default="text", metadata={"help": "The column that holds the text, or the two columns of a text pair."}
+        default_factory=lambda: ["text"],
+        metadata={"help": "The column that holds the text, or the two columns of a text pair."},
     )
     label_column: str = field(
         default="label",
@@ -76,7 +78,7 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
         metadata={"help": "What the machine costs in an hour: the log and the student's metrics then have `usd`."},
     )
     output_dir: str | None = field(default="student", metadata={"help": "The folder for the student and checkpoints."})
-    save_strategy: Any = field(
+    save_strategy: SaveStrategy | str = field(
         default="no", metadata={"help": "When to write a checkpoint: 'no', 'epoch', 'steps' or 'best'."}
     )
     per_device_train_batch_size: int = field(
@@ -89,10 +91,18 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
         default=False,
         metadata={"help": "Hide losses that are not finite. The check also waits for the GPU at every batch."},
     )
-    report_to: str | list[str] | None = field(
+    # HfArgumentParser drops the first type of a union of three, so None stands first, as in transformers.
+    report_to: None | str | list[str] = field(  # noqa: RUF036
         default="none", metadata={"help": "Experiment trackers to report to, for example 'trackio'."}
     )
     disable_tqdm: bool | None = field(default=True, metadata={"help": "Show no progress bars and no log lines."})
+
+    def plain(self) -> TrainingArguments:
+        """The part that transformers knows, as TrainingArguments: a pickle of it needs no other package."""
+        own = {option.name for option in fields(self)} - {option.name for option in fields(TrainingArguments)}
+        plain: TrainingArguments = object.__new__(TrainingArguments)
+        vars(plain).update({name: value for name, value in vars(self).items() if name not in own})
+        return plain
 
     def __post_init__(self) -> None:
         if isinstance(self.text_columns, str):

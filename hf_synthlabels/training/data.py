@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pyarrow.compute
 from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ __all__ = [
     "LABELS",
     "PROBS",
     "WEIGHT",
-    "optional_column",
     "row_lengths",
     "text_values",
     "tokenise",
@@ -82,21 +82,24 @@ def training_features(
     return features
 
 
-def row_lengths(features: Any) -> NDArray[np.int64]:
-    """Tokens of each row of a data set that has `input_ids`, shape (rows,)."""
+def row_lengths(features: Any) -> NDArray[np.int64] | None:
+    """Tokens of each row, shape (rows,); None for rows without a list of `input_ids`, such as images or raw texts.
+
+    Args:
+        features: a Dataset, or anything with a length and rows.
+    """
     if isinstance(features, Dataset):
+        if "input_ids" not in features.column_names:
+            return None
         tokens = features.select_columns(["input_ids"]).with_format("arrow")["input_ids"][:]
-        return np.asarray(pyarrow.compute.list_value_length(tokens).to_numpy(), dtype=np.int64)
-    return np.array([len(features[row]["input_ids"]) for row in range(len(features))], dtype=np.int64)
-
-
-def optional_column(features: Any, column: str) -> list[Any] | None:
-    """The values of a feature in row order; None when the data set does not have it."""
-    if isinstance(features, Dataset):
-        return features.with_format(None)[column][:] if column in features.column_names else None
-    if not len(features) or column not in features[0]:
+        try:
+            return np.asarray(pyarrow.compute.list_value_length(tokens).to_numpy(), dtype=np.int64)
+        except (pyarrow.ArrowException, NotImplementedError, TypeError, ValueError):
+            return None
+    try:
+        return np.array([len(features[row]["input_ids"]) for row in range(len(features))], dtype=np.int64)
+    except (KeyError, IndexError, TypeError, AttributeError):
         return None
-    return [features[row][column] for row in range(len(features))]
 
 
 def text_values(dataset: Dataset, column: str) -> list[str]:

@@ -1,81 +1,79 @@
-"""Evaluation: outputs and losses of rows, read longest first, back in row order."""
+"""Evaluation: rows are read longest first, and everything that is returned is in row order again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch import Tensor
 from transformers import EvalPrediction
 
 from hf_synthlabels.training.sampler import LongestFirstSampler
 
-__all__ = ["Evaluated", "apart", "before_terms", "in_row_order", "row_positions", "take"]
+__all__ = ["every_row", "in_row_order", "index_select", "mean_of_terms", "reading_order"]
 
 
-def row_positions(dataloader: DataLoader[Any]) -> NDArray[np.int64] | None:
-    """Where each row stands in the output of a loader; None when the loader reads in an order of its own."""
-    batch_sampler: Any = dataloader.batch_sampler
+def reading_order(dataloader: Any) -> NDArray[np.int64] | None:
+    """The row numbers in the order in which a loader reads them; None for a loader with an order of its own."""
+    batch_sampler: Any = getattr(dataloader, "batch_sampler", None)
     # On several processes accelerate wraps the batch sampler in another one.
     while batch_sampler is not None and hasattr(batch_sampler, "batch_sampler"):
         batch_sampler = batch_sampler.batch_sampler
-    sampler = None if batch_sampler is None else batch_sampler.sampler
-    return np.argsort(sampler.order) if isinstance(sampler, LongestFirstSampler) else None
+    sampler = getattr(batch_sampler, "sampler", None)
+    return np.asarray(sampler.order) if isinstance(sampler, LongestFirstSampler) else None
 
 
-class Evaluated(NamedTuple):
-    """The outputs of an evaluation as Trainer gives them, and the loss and items of each row, shape (rows, 2)."""
-
-    outputs: Any
-    terms: NDArray[np.float32] | None
-
-
-def apart(predictions: Any, *, attached: bool) -> Evaluated:
-    """Takes off what stands behind the outputs: of all rows, or of each batch where they are not concatenated."""
-    if not attached or predictions is None:
-        return Evaluated(predictions, None)
-    if isinstance(predictions, list):
-        parts = [apart(batch, attached=True) for batch in predictions]
-        return Evaluated([part.outputs for part in parts], np.concatenate([part.terms for part in parts]))
-    *outputs, terms = predictions
-    return Evaluated(outputs[0] if len(outputs) == 1 else tuple(outputs), terms)
+@contextmanager
+def every_row(args: Any) -> Iterator[None]:
+    """Build evaluation loaders that keep the last, incomplete batch, whatever `dataloader_drop_last` says."""
+    drop, args.dataloader_drop_last = args.dataloader_drop_last, False
+    try:
+        yield
+    finally:
+        args.dataloader_drop_last = drop
 
 
-def before_terms(preprocess: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """A user's preprocessing of outputs that have losses and items behind them."""
+def index_select(values: Any, order: NDArray[np.int64] | None) -> Any:
+    """The rows of an array, or of each array of a tuple or list, in row order.
 
-    def preprocessed(logits: Any, labels: Any) -> Any:
-        outputs, terms = apart(logits, attached=True)
-        made = preprocess(outputs, labels)
-        return (*(made if isinstance(made, tuple) else (made,)), terms)
-
-    return preprocessed
-
-
-def take(values: Any, positions: NDArray[np.int64] | None) -> Any:
-    """The rows at `positions` of an array, or of each array of a tuple or list of them."""
-    if values is None or positions is None:
+    Args:
+        values: outputs of the rows that were read, in reading order.
+        order: the row numbers in reading order; None leaves the values as they are.
+    """
+    if values is None or order is None:
         return values
     if isinstance(values, tuple | list):
-        return type(values)(take(value, positions) for value in values)
-    return values[positions]
+        return type(values)(index_select(value, order) for value in values)
+    return values[np.argsort(order[: len(values)])]
 
 
 def in_row_order(
-    metrics: Callable[[EvalPrediction], dict[str, Any]], positions: NDArray[np.int64] | None
+    metrics: Callable[[EvalPrediction], dict[str, Any]], order: NDArray[np.int64] | None
 ) -> Callable[[EvalPrediction], dict[str, Any]]:
     """Metrics that may rely on row order, for instance to look up another column."""
 
     def ordered(prediction: EvalPrediction) -> dict[str, Any]:
         return metrics(
             EvalPrediction(
-                predictions=take(apart(prediction.predictions, attached=True).outputs, positions),
-                label_ids=take(prediction.label_ids, positions),
-                inputs=take(prediction.inputs, positions),
-                losses=take(prediction.losses, positions),
+                predictions=index_select(prediction.predictions, order),
+                label_ids=index_select(prediction.label_ids, order),
+                inputs=index_select(prediction.inputs, order),
+                losses=index_select(prediction.losses, order),
             )
         )
 
     return ordered
+
+
+def mean_of_terms(terms: list[Tensor]) -> float:
+    """Σ loss / Σ items over all rows; Trainer's mean over batches is off when batches differ in what counts.
+
+    Args:
+        terms: the loss and the items of each row, shape (rows, 2), one tensor per batch.
+    """
+    loss, items = torch.cat(terms).double().sum(dim=0).tolist()
+    return float(loss / items) if items else 0.0

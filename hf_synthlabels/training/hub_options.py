@@ -8,6 +8,8 @@ from hf_synthlabels.errors import ConfigError
 
 __all__ = ["NO_PUBLISHER", "check_hub_options"]
 
+HIDDEN_TOKEN = "<HUB_TOKEN>"
+
 NO_PUBLISHER = (
     "`push_to_hub` is true, and nobody publishes. Pass `publish=StudentPublisher.of(config, words)` from "
     "hf_synthlabels.publishing, or run `hf-synthlabels train`; or leave the option out, and publish the saved student "
@@ -21,6 +23,9 @@ def check_hub_options(config: Any) -> None:
     Raises:
         ConfigError: a token is given, or an option that pushes at other times or elsewhere.
     """
+    if config.hub_token == HIDDEN_TOKEN:
+        # What `to_dict` writes, whether or not there was a token.
+        config.hub_token = None
     if config.hub_token is not None:
         raise ConfigError("`hub_token` is given, and a token stands in no file. Set HF_TOKEN, or run `hf auth login`.")
     if not config.push_to_hub:

@@ -274,9 +274,9 @@ def _targets(model: PreTrainedModel, given: Sequence[str] | str, head: Sequence[
         and name.startswith(f"{prefix}.")
         and not any(f"{name}.".startswith(f"{part}.") for part in head)
     ]
-    if given == "all-linear":
-        return linear
     wanted = [given] if isinstance(given, str) else list(given)
+    if wanted == ["all-linear"]:
+        return linear
     for name in wanted:
         if not any(f".{layer}".endswith(f".{name}") for layer in linear):
             known = sorted({layer.rsplit(".", 1)[-1] for layer in linear})

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
-from datasets import Dataset
 from torch import Tensor, nn
 from transformers.trainer_pt_utils import nested_concat
 
@@ -20,7 +19,6 @@ from hf_synthlabels.training.exchange import unsynced
 __all__ = [
     "ROW",
     "MicroBatches",
-    "numbered",
     "out_of_memory",
     "predicted_in_pieces",
     "rows_of",
@@ -31,7 +29,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 ROW = "training_row"
-"""Feature with the place of a row in the training data, which errors name; no model sees it."""
+"""Feature of `train_student`: the number of a row in the data set, which errors name. No model sees it."""
 
 Batch = Mapping[str, Any]
 Step = Callable[[nn.Module, Batch, Any], Tensor]
@@ -44,13 +42,6 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         should_reduce_batch_size(error) or "not enough memory" in str(error) or "can't allocate memory" in str(error)
     )
-
-
-def numbered(dataset: Any) -> Any:
-    """The data set with the number of each row beside it; anything but a Dataset is left as it is."""
-    if not isinstance(dataset, Dataset) or ROW in dataset.column_names or not len(dataset):
-        return dataset
-    return dataset.add_column(ROW, list(range(len(dataset))))
 
 
 def without_rows(batch: Batch) -> dict[str, Any]:
@@ -86,14 +77,16 @@ class MicroBatches:
     the effective batch stays what it is, and only accumulation grows.
     """
 
-    def __init__(self, batch_size: int) -> None:
+    def __init__(self, batch_size: int, *, additive: bool = True) -> None:
         """Begin with whole batches.
 
         Args:
-            batch_size: rows of a batch on one device, for what is said.
+            batch_size: rows of a batch on one device, for error messages.
+            additive: whether the losses of the pieces add up to that of the batch. A model's own mean does not.
         """
         self.pieces = 1
         self.batch_size = batch_size
+        self.additive = additive
         self._update: list[Batch] = []
         self._next = 0
 
@@ -149,6 +142,11 @@ class MicroBatches:
         gc.collect()
         clear_device_cache()
         rows = max(rows_of(each) for each in (batch, *self._update))
+        if not self.additive:
+            raise TrainingError(
+                f"`per_device_train_batch_size` is {self.batch_size}, which does not fit into memory ({reason}). Give "
+                f"{max(1, self.batch_size // 2)} and twice the `gradient_accumulation_steps`."
+            )
         if not alone:
             # One process that takes its batch again would leave the others waiting for its gradient.
             raise TrainingError(
@@ -158,10 +156,9 @@ class MicroBatches:
                 "`resume_from_checkpoint: true`."
             )
         if self.pieces >= rows or items is None:
-            length = batch["input_ids"].shape[-1] if "input_ids" in batch else "many"
             raise TrainingError(
-                f"`max_length`: one row of {length} tokens does not fit into memory ({reason}). Lower it, take a "
-                "smaller model, or give `lora_r` or `activation_checkpointing: true`."
+                f"`max_length`: one row of {_length(batch)} tokens does not fit into memory ({reason}). Lower it, take "
+                "a smaller model, or give `lora_r` or `activation_checkpointing: true`."
             )
         self.pieces *= 2
         size = -(-rows // self.pieces)
@@ -175,7 +172,7 @@ class MicroBatches:
 
 
 def predicted_in_pieces(predict: Callable[[dict[str, Any]], Any], batch: dict[str, Any]) -> Any:
-    """The loss, outputs and labels of a batch; where memory runs out, of its halves, put together again.
+    """The loss of a batch and what else a step returns; where memory runs out, of its halves, put together again.
 
     Raises:
         TrainingError: one row alone does not fit.
@@ -191,16 +188,18 @@ def predicted_in_pieces(predict: Callable[[dict[str, Any]], Any], batch: dict[st
     rows = rows_of(batch)
     if rows == 1:
         raise TrainingError(
-            f"`max_length`: one row of {batch['input_ids'].shape[-1]} tokens does not fit into memory ({reason}). "
+            f"`max_length`: one row of {_length(batch)} tokens does not fit into memory ({reason}). "
             "Lower it or take a smaller model."
         )
     logger.warning("memory ran out (%s): %d rows are evaluated in halves, with the same result", reason, rows)
     first, second = (predicted_in_pieces(predict, half) for half in split(batch, 2))
     loss = None if first[0] is None else (first[0] * (rows // 2) + second[0] * (rows - rows // 2)) / rows
-    outputs, labels = (
-        None if one is None else nested_concat(one, two) for one, two in zip(first[1:], second[1:], strict=True)
-    )
-    return loss, outputs, labels
+    others = (None if one is None else nested_concat(one, two) for one, two in zip(first[1:], second[1:], strict=True))
+    return (loss, *others)
+
+
+def _length(batch: Batch) -> int | str:
+    return int(batch["input_ids"].shape[-1]) if "input_ids" in batch else "many"
 
 
 def _first_line(error: BaseException) -> str:

@@ -75,12 +75,12 @@ class Classification:
 
     def items(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The total weight of the rows that have a label."""
-        return row_weights(batch[LABELS], batch.get(WEIGHT)).sum()
+        return row_weights(_column(batch[LABELS]), batch.get(WEIGHT)).sum()
 
     def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
         """Weight times cross-entropy, and weight, of each row."""
-        target = batch[PROBS] if PROBS in batch else batch[LABELS]
-        weight = row_weights(batch[LABELS], batch.get(WEIGHT))
+        target = batch[PROBS] if PROBS in batch else _column(batch[LABELS])
+        weight = row_weights(_column(batch[LABELS]), batch.get(WEIGHT))
         losses = cross_entropies(outputs["logits"], target, label_smoothing=label_smoothing)
         return torch.stack([losses * weight, weight], dim=-1)
 
@@ -136,7 +136,7 @@ class ScaleRegression:
     def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
         """Weight times squared error, and weight, of each row; there is no class to smooth."""
         weight = self._weight(batch)
-        errors = outputs["logits"].float().squeeze(-1) - batch[LABELS].float().nan_to_num()
+        errors = outputs["logits"].float().squeeze(-1) - _column(batch[LABELS]).float().nan_to_num()
         return torch.stack([errors.square() * weight, weight], dim=-1)
 
     def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
@@ -144,7 +144,7 @@ class ScaleRegression:
         return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
 
     def _weight(self, batch: Mapping[str, Tensor]) -> Tensor:
-        return row_weights(torch.where(batch[LABELS].isnan(), IGNORED, 0), batch.get(WEIGHT))
+        return row_weights(torch.where(_column(batch[LABELS]).isnan(), IGNORED, 0), batch.get(WEIGHT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +174,8 @@ class OrdinalScale:
     def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
         """Σ weight · mean binary cross-entropy."""
         return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
+
+
+def _column(labels: Tensor) -> Tensor:
+    """One label per row; some collators give them the shape (rows, 1)."""
+    return labels.squeeze(-1) if labels.dim() == 2 and labels.shape[-1] == 1 else labels

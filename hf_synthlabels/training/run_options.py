@@ -24,7 +24,7 @@ class RunOptions:
     )
     lora_dropout: float = field(default=0.0, metadata={"help": "Dropout in front of the adapters, 0 to below 1."})
     lora_targets: list[str] | str = field(
-        default="all-linear",
+        default_factory=lambda: ["all-linear"],
         metadata={"help": "Layers to adapt: 'all-linear' of the encoder, or the ends of their names, such as query."},
     )
     lora_head: list[str] | None = field(
@@ -101,6 +101,8 @@ def _check_lora(config: Any) -> None:
         raise ConfigError(f"`lora_alpha` is {config.lora_alpha}. Give a number above 0, for example twice `lora_r`.")
     if config.save not in SAVES:
         raise ConfigError(f"`save` is {config.save!r}. Give {' or '.join(repr(way) for way in SAVES)}.")
+    if isinstance(config.lora_targets, str):
+        config.lora_targets = [config.lora_targets]
     if not config.lora_targets:
         raise ConfigError("`lora_targets` is empty. Give 'all-linear', or the ends of layer names.")
     if isinstance(config.lora_head, str):

@@ -8,13 +8,15 @@ processes by accelerate's `BatchSamplerShard`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
+from transformers import TrainerCallback
 
-__all__ = ["LengthBucketedSampler", "LongestFirstSampler"]
+__all__ = ["LengthBucketedSampler", "LongestFirstSampler", "SetEpoch", "bucketed"]
 
 # Lengths are compared after multiplying each by a random factor within ±5 %, so that batches differ between epochs.
 # Wider mixes better and pads more; at ±5 % the padding stays within a few per cent of a full sort.
@@ -84,3 +86,42 @@ class LongestFirstSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         yield from self.order.tolist()
+
+
+def bucketed(trainer: Any, lengths: NDArray[np.int64]) -> LengthBucketedSampler:
+    """The sampler of a trainer's training rows, which follows its epochs."""
+    args = trainer.args
+    sampler = LengthBucketedSampler(
+        lengths,
+        trainer._train_batch_size,
+        seed=args.seed if args.data_seed is None else args.data_seed,
+        processes=args.world_size,
+    )
+    SetEpoch.install(trainer, sampler)
+    return sampler
+
+
+class SetEpoch(TrainerCallback):
+    """Tells the sampler the epoch also after resuming on several processes, where accelerate does not reach it.
+
+    `DataLoaderShard.set_epoch` looks two wrappers deep; `skip_first_batches` adds a third (accelerate 1.15). Remove
+    when it looks through `SkipBatchSampler`.
+    """
+
+    def __init__(self, sampler: Any) -> None:
+        """Prepare.
+
+        Args:
+            sampler: with a method `set_epoch`.
+        """
+        self.sampler = sampler
+
+    @classmethod
+    def install(cls, trainer: Any, sampler: Any) -> None:
+        """Follow the epochs of a trainer with this sampler, and with no other."""
+        trainer.remove_callback(cls)
+        trainer.add_callback(cls(sampler))
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        """Tell the sampler the epoch."""
+        self.sampler.set_epoch(int(state.epoch or 0))

@@ -20,7 +20,7 @@ from hf_synthlabels.training.losses import IGNORED
 from hf_synthlabels.training.objective_tokens import Completion, TokenTags
 from hf_synthlabels.training.padding_free import run_without_padding
 
-__all__ = ["LARGE", "StaticLengths", "few_lengths", "prepare_run"]
+__all__ = ["LARGE", "StaticLengths", "check_some_batch", "few_lengths", "prepare_run"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,29 @@ def prepare_run(trainer: Any) -> None:
         and trainer.train_dataset is not None
         and has_length(trainer.train_dataset)
     ):
-        lengths = few_lengths(row_lengths(trainer.train_dataset), args.max_length)
+        tokens = row_lengths(trainer.train_dataset)
+        lengths = None if tokens is None else few_lengths(tokens, args.max_length)
     if lengths is not None:
         trainer.data_collator = _static(trainer, lengths)
         if args.torch_compile:
             _compile_each(len(lengths))
+
+
+def check_some_batch(trainer: Any) -> None:
+    """Refuse a training without a single whole batch.
+
+    Raises:
+        ConfigError: `dataloader_drop_last` would drop all rows.
+    """
+    args, dataset = trainer.args, trainer.train_dataset
+    if not args.dataloader_drop_last or args.token_budget is not None or dataset is None or not has_length(dataset):
+        return
+    size = args.train_batch_size * args.world_size
+    if len(dataset) < size:
+        raise ConfigError(
+            f"`dataloader_drop_last` is true, and {len(dataset)} training rows do not fill one batch of {size}: "
+            "nothing would be trained. Leave it out, or lower `per_device_train_batch_size`."
+        )
 
 
 def few_lengths(lengths: NDArray[np.int64], longest: int, most: int = MOST_LENGTHS) -> list[int]:

@@ -21,6 +21,7 @@ from hf_synthlabels.training.lora import save_student
 from hf_synthlabels.training.micro_batches import ROW
 from hf_synthlabels.training.packing import check_causal, check_isolation
 from hf_synthlabels.training.sharded import shardable, whole_weights
+from hf_synthlabels.training.source import label_names
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
 from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows, save_sources
@@ -104,7 +105,7 @@ def train_student(
         config: what to train and how; `max_steps` makes arms of different size train equally long.
         train: rows with the text, label and, where the config names them, probability and weight columns. Labels are
             those that annotation writes, or a data set that people labelled has.
-        names: every label name, in the order of the student's outputs; of kinds that have names.
+        names: every label name, in the order of the student's outputs; by default those that the label column has.
         eval: rows to compute the evaluation metrics on; those without a label are left out and counted.
         callbacks: Trainer's, beside those of its reporters; one with an attribute `trainer`, as FormatCurve, gets it.
         publish: called in every process with the finished student, where `push_to_hub` is true; see
@@ -118,6 +119,7 @@ def train_student(
     """
     if config.push_to_hub and publish is None:
         raise ConfigError(NO_PUBLISHER)
+    names = names or label_names(train, config.label_column, config.task)
     task = student_task(config, names)
     learning = learning_rows(train, config, names) if isinstance(task, NamedTask) else None
     rows = task.rows(train) if learning is None else learning.rows

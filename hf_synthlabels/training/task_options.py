@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +30,10 @@ class TaskOptions:
     )
     scale: list[float] | None = field(
         default=None,
-        metadata={"help": "Of task text-scale: the lowest number, the highest, and the step (1; 0 for any number)."},
+        metadata={
+            "help": "Of task text-scale: the lowest number, the highest, and the step (1; 0 for any number). In Python "
+            "and YAML also a mapping as in recipes: {low: 1, high: 5, step: 1}."
+        },
     )
     scale_loss: str = field(
         default="mse",
@@ -100,8 +105,8 @@ def check_task_options(config: Any) -> None:
             f"`task` is {config.task!r} and `scale` {config.scale!r}: text-scale needs a scale such as [1, 5], other "
             "kinds have none."
         )
-    if config.scale is not None and len(config.scale) not in (2, 3):
-        raise ConfigError(f"`scale` is {config.scale!r}. Give the lowest number, the highest and, if not 1, the step.")
+    if config.scale is not None:
+        config.scale = _scale(config.scale)
     _check_columns(config)
     for option in ("max_answer_length", "n_best", "max_new_tokens", "token_budget"):
         value = getattr(config, option)
@@ -111,6 +116,29 @@ def check_task_options(config: Any) -> None:
         raise ConfigError(f"`doc_stride` is {config.doc_stride}. Give 0 or more.")
     if not 0 < config.threshold < 1:
         raise ConfigError(f"`threshold` is {config.threshold}. Give a probability between 0 and 1.")
+
+
+def _scale(scale: Any) -> list[float]:
+    """Lowest number, highest and step, from a list or from a mapping as recipes have it."""
+    error = ConfigError(
+        f"`scale` is {scale!r}. Give the lowest number, the highest and, if not 1, the step: [1, 5], [0, 100, 0] or "
+        "{low: 1, high: 5}."
+    )
+    if isinstance(scale, Mapping):
+        if not {"low", "high"} <= set(scale) <= {"low", "high", "step"}:
+            raise error
+        # A recipe writes null for any number.
+        scale = [scale["low"], scale["high"], scale.get("step", 1) or 0]
+    if not isinstance(scale, Sequence) or isinstance(scale, str) or len(scale) not in (2, 3):
+        raise error
+    try:
+        low, high, *step = map(float, scale)
+    except (TypeError, ValueError):
+        raise error from None
+    # NaN fails both comparisons.
+    if not low < high or not all(0 <= size < math.inf for size in step):
+        raise error
+    return [low, high, *step]
 
 
 def _check_columns(config: Any) -> None:

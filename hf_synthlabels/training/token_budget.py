@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 from transformers import Trainer
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.training.data import row_lengths
+from hf_synthlabels.training.sampler import SetEpoch
 
 __all__ = ["TokenBudgetSampler", "budget_loader"]
 
@@ -75,9 +77,21 @@ class TokenBudgetSampler:
             yield from batches[group * self._processes : (group + 1) * self._processes]
 
 
-def budget_loader(trainer: Trainer, dataset: Any, batches: TokenBudgetSampler) -> DataLoader[Any]:
-    """A loader of these batches, as the trainer's own would be made."""
+def budget_loader(trainer: Trainer, dataset: Any) -> DataLoader[Any]:
+    """A loader of batches within the trainer's `token_budget`, built as its own loader is.
+
+    Raises:
+        ConfigError: the rows have no tokens.
+    """
     args, collator = trainer.args, trainer.data_collator
+    lengths = row_lengths(dataset)
+    if lengths is None:
+        raise ConfigError(
+            f"`token_budget` is {args.token_budget}, but the rows have no `input_ids`. Leave the option out."
+        )
+    seed = args.seed if args.data_seed is None else args.data_seed
+    batches = TokenBudgetSampler(lengths, args.token_budget, seed=seed, processes=args.world_size)
+    SetEpoch.install(trainer, batches)
     # Trainer leaves out columns that neither the model nor the loss reads.
     if isinstance(dataset, Dataset):
         dataset = trainer._remove_unused_columns(dataset, description="training")

@@ -1,17 +1,17 @@
-"""StudentTrainer: transformers' Trainer with an exact loss for every head and predictions in row order."""
+"""StudentTrainer: transformers' Trainer with an exact loss and predictions in row order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Sampler
-from transformers import EarlyStoppingCallback, EvalPrediction, Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, EvalPrediction, Trainer
+from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
@@ -19,36 +19,36 @@ from hf_synthlabels.training.best import unknown_metric
 from hf_synthlabels.training.checkpoints import checkpoint_to_resume, saved_whole
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data import row_lengths
-from hf_synthlabels.training.evaluation import apart, before_terms, in_row_order, row_positions, take
+from hf_synthlabels.training.default_objective import check_fits, default_objective, for_labels, items_of
+from hf_synthlabels.training.evaluation import every_row, in_row_order, index_select, mean_of_terms, reading_order
 from hf_synthlabels.training.exchange import LateExchange, exchange_gradients, late
 from hf_synthlabels.training.finite import FiniteLosses
-from hf_synthlabels.training.micro_batches import ROW, MicroBatches, numbered, predicted_in_pieces, without_rows
-from hf_synthlabels.training.objective import Classification, Objective, row_terms
+from hf_synthlabels.training.micro_batches import ROW, MicroBatches, predicted_in_pieces, without_rows
+from hf_synthlabels.training.objective import Objective, row_terms
 from hf_synthlabels.training.once import computed_once
-from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler
+from hf_synthlabels.training.sampler import LongestFirstSampler, bucketed
 from hf_synthlabels.training.search_objective import best_of_trial, searched_by
-from hf_synthlabels.training.speed import prepare_run
-from hf_synthlabels.training.token_budget import TokenBudgetSampler, budget_loader
+from hf_synthlabels.training.speed import check_some_batch, prepare_run
+from hf_synthlabels.training.token_budget import budget_loader
 
 __all__ = ["StudentTrainer"]
 
 
 class StudentTrainer(Trainer):
-    """A Trainer called with Trainer's arguments and an objective; `args` is a StudentConfig.
+    """A Trainer with an exact loss; it takes Trainer's arguments and an `objective`, and `args` is a StudentConfig.
 
     The loss of an update is Σ loss / Σ items over all its rows, however they are spread over accumulation steps and
     processes; plain Trainer multiplies it by steps × processes for most heads (huggingface/transformers#47688). The
-    evaluation loss is the same quotient over the whole data set. Predictions come in row order.
+    evaluation loss is the same quotient over the whole data set. Predictions are in row order.
 
-    The default objective is the cross-entropy of one class per row; a row may bring `label_probs`, a soft label, and
-    `label_weight`.
+    Without an `objective`, heads of transformers for classes, tags, answers and the next token get the objective that
+    equals their own loss. Any other model, a `compute_loss_func` and a subclass with its own `compute_loss` keep
+    their loss, as in Trainer. A row may have a `label_weight` and, with one class per row, a soft label `label_probs`.
 
     Raises:
-        ConfigError: `args` is not a StudentConfig, or a `compute_loss_func` was passed.
+        ConfigError: `args` is not a StudentConfig, or there are an `objective` and a `compute_loss_func`.
     """
 
-    # The loss below is divided by all that counts in the update, so it must not be divided by the steps as well.
-    loss_is_scaled_for_ga = True
     # Trainer sets these without saying their types.
     compute_metrics: Callable[[EvalPrediction], dict[str, Any]] | None
     preprocess_logits_for_metrics: Callable[[Any, Any], Any] | None
@@ -57,32 +57,30 @@ class StudentTrainer(Trainer):
     train_dataset: Any
     _signature_columns: list[str] | None
 
-    def __init__(self, *args: Any, objective: Objective | None = None, **kwargs: Any) -> None:
-        # `objective` is what Trainer calls the number that a search of hyperparameters looks for.
-        self.learns: Objective = objective or Classification()
+    def __init__(
+        self, model: Any = None, args: Any = None, *rest: Any, objective: Objective | None = None, **options: Any
+    ) -> None:
         self._search_direction: Any = None
         self._terms: Tensor | None = None
-        self._attached = False
-        self._loss_only = False
-        super().__init__(*args, **kwargs)
+        self._row_terms: list[Tensor] | None = None
+        # `objective` is what Trainer calls the number that a search of hyperparameters looks for.
+        self.learns: Objective | None = objective
+        super().__init__(model, StudentConfig() if args is None else args, *rest, **options)
         if not isinstance(self.args, StudentConfig):
             raise ConfigError(
                 f"`args` is a {type(self.args).__name__}. Pass a StudentConfig; it takes the same options."
             )
-        if self.compute_loss_func is not None:
-            raise ConfigError(
-                "`compute_loss_func` would replace the objective. Pass `objective`, or use Trainer itself."
-            )
-        # transformers 5.17 has no `loss_is_scaled_for_ga` and decides by this. Remove when 5.17 is no longer supported.
-        self.model_accepts_loss_kwargs = True
-        self.train_dataset = numbered(self.train_dataset)
-        self._batches = MicroBatches(self.args.per_device_train_batch_size)
-        self._exchange = LateExchange()
-        self._finite = FiniteLosses(
-            self.compute_loss,
-            self.args.learning_rate,
-            sharded=self._sharded,
+        if objective is not None and self.compute_loss_func is not None:
+            raise ConfigError("`compute_loss_func` and `objective` both define the loss. Pass one of them.")
+        self._chosen = objective is not None
+        self._own_loss = type(self).compute_loss is not StudentTrainer.compute_loss
+        if not self._chosen and self.compute_loss_func is None:
+            self.learns = default_objective(self.model)
+        self._batches = MicroBatches(
+            self.args.per_device_train_batch_size, additive=self.learns is not None and not self._own_loss
         )
+        self._exchange = LateExchange()
+        self._finite = FiniteLosses(self.compute_loss, self.args.learning_rate, sharded=self._sharded)
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
         prepare_run(self)
@@ -93,13 +91,15 @@ class StudentTrainer(Trainer):
         trial: Any = None,
         ignore_keys_for_eval: list[str] | None = None,
     ) -> TrainOutput:
-        """Trainer's training; with True it goes on from the last whole checkpoint, or begins where there is none.
+        """Trainer's training; True resumes from the last complete checkpoint, or starts if there is none.
 
         Raises:
-            ConfigError: the checkpoint can not be gone on from, or `metric_for_best_model` is unknown.
-            TrainingError: a loss became infinite or no number, one row does not fit into memory, or a checkpoint
-                could not be written.
+            ConfigError: the checkpoint cannot be resumed, `metric_for_best_model` is unknown, or there is no whole
+                batch and `dataloader_drop_last` drops the others.
+            TrainingError: the loss became NaN or infinite, one row does not fit into memory, or a checkpoint could
+                not be written.
         """
+        check_some_batch(self)
         checkpoint = checkpoint_to_resume(self.args, resume_from_checkpoint, self.train_dataset)
         self._exchange.begin_run(several=self.args.world_size > 1 and not self._sharded)
         try:
@@ -163,7 +163,13 @@ class StudentTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
-        """Trainer's step, in pieces since memory ran out; a loss that is not finite ends the training."""
+        """Trainer's step, split into micro-batches after memory ran out.
+
+        Raises:
+            DivergedError: the loss is NaN or infinite.
+        """
+        # `compute_loss` sets it when the objective, and not a subclass or the model, computes the loss.
+        self.__dict__.pop("loss_is_scaled_for_ga", None)
         afterwards = self._exchange.now and isinstance(model, DistributedDataParallel)
         with late(model, active=afterwards):
             loss = self._batches.take(
@@ -193,17 +199,27 @@ class StudentTrainer(Trainer):
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
-            self._signature_columns = [*(self._signature_columns or ()), *self.learns.columns, ROW]
+            own = () if self.learns is None else self.learns.columns
+            self._signature_columns = [*(self._signature_columns or ()), *own, ROW]
 
-    def _get_num_items_in_batch(self, batch_samples: list[Mapping[str, Tensor]], device: torch.device) -> Tensor | None:
-        """What counts in an update: in all its accumulation steps, and in all processes."""
+    def _get_num_items_in_batch(
+        self, batch_samples: list[Mapping[str, Tensor]], device: torch.device
+    ) -> Tensor | int | None:
+        """The items of an update, over its accumulation steps and processes."""
         if not batch_samples or not set(self.label_names) & set(batch_samples[0]):
             return None
-        total = torch.stack([self.learns.items(batch) for batch in batch_samples]).sum()
-        total = total.to(device)
-        if self.args.average_tokens_across_devices and self.args.world_size > 1:
-            total = self.accelerator.gather(total).sum()
-        return total
+        self._settle(batch_samples[0])
+        if self.learns is None:
+            items: Tensor | int | None = super()._get_num_items_in_batch(batch_samples, device)
+            return items
+        total = items_of(self.learns, batch_samples, strict=not self._own_loss)
+        if total is not None and self.args.average_tokens_across_devices and self.args.world_size > 1:
+            total = self.accelerator.gather(total.to(device)).sum()
+        return None if total is None else total.to(device)
+
+    def _settle(self, batch: Mapping[str, Any]) -> None:
+        if not self._chosen:
+            self.learns, self._chosen = for_labels(self.learns, batch), True
 
     def compute_loss(
         self,
@@ -212,14 +228,21 @@ class StudentTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """The objective's loss of these rows, over all that counts in the update."""
-        outputs = model(**{name: value for name, value in inputs.items() if name not in self.learns.columns})
+        """The objective's loss of these rows, divided by the items of the whole update; or the model's own loss."""
+        self._settle(inputs)
+        if self.learns is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        kept = (name for name in inputs if name not in (*self.learns.columns, "skip_logits"))
+        outputs = model(**{name: inputs[name] for name in kept})
+        check_fits(self.learns, outputs, inputs)
         smoothing = self.args.label_smoothing_factor
         loss = self.learns.loss(outputs, inputs, label_smoothing=smoothing)
         if return_outputs:
             self._terms = row_terms(self.learns, outputs, inputs, label_smoothing=smoothing).detach()
+        # A loss over the items of the update must not be divided by the accumulation steps as well.
+        self.loss_is_scaled_for_ga = num_items_in_batch is not None
         total = self.learns.items(inputs) if num_items_in_batch is None else num_items_in_batch.to(loss)
-        # An update in which nothing counts has the loss 0, not 0/0.
+        # The loss of an update without any items is 0, not 0/0.
         loss = loss / total.clamp(min=torch.finfo(loss.dtype).tiny)
         if self.args.average_tokens_across_devices and num_items_in_batch is not None:
             # Gradients and logged losses are averaged over processes; the total already covers all of them.
@@ -233,70 +256,53 @@ class StudentTrainer(Trainer):
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[Tensor | None, Any, Any]:
-        """Trainer's step; where there are labels, the loss and the items of each row stand behind the outputs."""
+        """Trainer's step; where memory runs out, the rows are read in halves."""
+
+        def predicted(piece: dict[str, Any]) -> tuple[Any, ...]:
+            self._terms = None
+            step = super(StudentTrainer, self).prediction_step(model, piece, prediction_loss_only, ignore_keys)
+            return (*step, self._terms)
+
         inputs = without_rows(inputs)
-        if not self._sharded:
-            pieces: tuple[Tensor | None, Any, Any] = predicted_in_pieces(
-                lambda piece: self._predicted(model, piece, prediction_loss_only, ignore_keys), inputs
-            )
-            return pieces
-        return self._predicted(model, inputs, prediction_loss_only, ignore_keys)
-
-    def _predicted(
-        self, model: nn.Module, inputs: dict[str, Any], prediction_loss_only: bool, ignore_keys: list[str] | None
-    ) -> tuple[Tensor | None, Any, Any]:
-        self._forget_terms()
-        loss, logits, labels = super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        if self._terms is None or self.args.batch_eval_metrics:
-            return loss, logits, labels
-        self._attached = True
-        if self._loss_only:
-            # Outputs may be as large as the vocabulary for each token: they are not kept where nobody asks for them.
-            return loss, (self._terms,), None
-        return loss, (*(logits if isinstance(logits, tuple) else (logits,)), self._terms), labels
-
-    def _forget_terms(self) -> None:
-        self._terms, self._attached = None, False
+        loss, logits, labels, terms = predicted(inputs) if self._sharded else predicted_in_pieces(predicted, inputs)
+        if terms is not None and self._row_terms is not None:
+            # Gathering drops rows that were read twice, which one process never does.
+            self._row_terms.append(terms if self.args.world_size == 1 else self.gather_function(terms))
+        return loss, logits, labels
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Trainer's loader; with a token budget its batches have as many rows as fit into it."""
-        budget, dataset = self.args.token_budget, self.train_dataset
-        if budget is None or dataset is None or not has_length(dataset):
+        if self.args.token_budget is None or self.train_dataset is None or not has_length(self.train_dataset):
             loader: DataLoader[Any] = super().get_train_dataloader()
             return loader
-        batches = TokenBudgetSampler(
-            row_lengths(dataset),
-            budget,
-            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-            processes=self.args.world_size,
-        )
-        self._follow_epochs(batches)
-        return budget_loader(self, dataset, batches)
+        return budget_loader(self, self.train_dataset)
 
-    def _follow_epochs(self, sampler: LengthBucketedSampler | TokenBudgetSampler) -> None:
-        self.remove_callback(_SetEpoch)
-        self.add_callback(_SetEpoch(sampler))
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
+        """Trainer's loader, which never drops rows."""
+        with every_row(self.args):
+            loader: DataLoader[Any] = super().get_eval_dataloader(eval_dataset)
+        return loader
+
+    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
+        """Trainer's loader, which never drops rows."""
+        with every_row(self.args):
+            loader: DataLoader[Any] = super().get_test_dataloader(test_dataset)
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         replaced = self.args.train_sampling_strategy in ("random", "group_by_length")
-        if not (self.args.bucket and replaced and has_length(dataset)):
+        lengths = row_lengths(dataset) if self.args.bucket and replaced and has_length(dataset) else None
+        if lengths is None:
             sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
             return sampler
-        bucketed = LengthBucketedSampler(
-            row_lengths(dataset),
-            self._train_batch_size,
-            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
-            processes=self.args.world_size,
-        )
-        self._follow_epochs(bucketed)
-        return bucketed
+        return bucketed(self, lengths)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int] | None:
-        # Outputs that are not concatenated can not be put back into row order.
-        if not has_length(eval_dataset) or not self.args.eval_do_concat_batches:
-            return None
-        return LongestFirstSampler(row_lengths(eval_dataset))
+        # Outputs and metrics of single batches cannot be put back into row order.
+        whole = self.args.eval_do_concat_batches and not self.args.batch_eval_metrics
+        lengths = row_lengths(eval_dataset) if whole and has_length(eval_dataset) else None
+        return None if lengths is None else LongestFirstSampler(lengths)
 
     def evaluation_loop(
         self,
@@ -306,41 +312,26 @@ class StudentTrainer(Trainer):
         ignore_keys: list[str] | None = None,
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
-        """Trainer's loop, with everything that it returns in row order and the loss over all rows."""
-        loss_only = self.args.prediction_loss_only if prediction_loss_only is None else prediction_loss_only
-        positions = row_positions(dataloader)
-        metrics, preprocess = self.compute_metrics, self.preprocess_logits_for_metrics
-        self._loss_only = bool(loss_only)
+        """Trainer's loop; everything it returns is in row order, and the loss is over all rows."""
+        order, metrics, outer = reading_order(dataloader), self.compute_metrics, self._row_terms
         if metrics is not None and not self.args.batch_eval_metrics:
-            # On the loss alone there is nothing to compute them from.
-            self.compute_metrics = None if loss_only else computed_once(in_row_order(metrics, positions))
-        if preprocess is not None:
-            self.preprocess_logits_for_metrics = before_terms(preprocess)
+            self.compute_metrics = computed_once(in_row_order(metrics, order))
+        terms: list[Tensor] = []
+        self._row_terms = terms
         try:
-            # Never the loss only for Trainer: it would drop the losses of the rows as well.
-            output = super().evaluation_loop(dataloader, description, False, ignore_keys, metric_key_prefix)
+            output = super().evaluation_loop(
+                dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
+            )
         finally:
-            self.compute_metrics, self.preprocess_logits_for_metrics = metrics, preprocess
-            self._loss_only = False
-        outputs, terms = apart(output.predictions, attached=self._attached)
-        if terms is not None:
-            # Trainer's mean over batches is off when batches differ in what counts.
-            total = terms.astype(np.float64).sum(axis=0)
-            output.metrics[f"{metric_key_prefix}_loss"] = float(total[0] / total[1]) if total[1] else 0.0
-        if loss_only:
-            return output._replace(predictions=None, label_ids=None)
-        return output._replace(predictions=take(outputs, positions), label_ids=take(output.label_ids, positions))
+            self.compute_metrics, self._row_terms = metrics, outer
+        if terms and not self._own_loss:
+            output.metrics[f"{metric_key_prefix}_loss"] = mean_of_terms(terms)
+        return output._replace(
+            predictions=index_select(output.predictions, order), label_ids=index_select(output.label_ids, order)
+        )
 
-
-@dataclass
-class _SetEpoch(TrainerCallback):
-    """Tells the sampler the epoch also after resuming on several processes, where accelerate does not reach it.
-
-    `DataLoaderShard.set_epoch` looks two wrappers deep; `skip_first_batches` adds a third (accelerate 1.15). Remove
-    when it looks through `SkipBatchSampler`.
-    """
-
-    sampler: LengthBucketedSampler | TokenBudgetSampler
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
-        self.sampler.set_epoch(int(state.epoch or 0))
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.args.should_save:
+            # A pickle of StudentConfig would need this package to be read.
+            torch.save(self.args.plain(), Path(output_dir or self.args.output_dir) / TRAINING_ARGS_NAME)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from transformers import TrainingArguments
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig
@@ -97,3 +100,48 @@ def test_a_hub_token_is_refused_and_not_said() -> None:
 def test_bfloat16_without_an_accelerator_means_the_cpu() -> None:
     config = StudentConfig(bf16=True)
     assert config.use_cpu == (not torch.accelerator.is_available())
+
+
+OPTIONS: dict[str, Any] = {
+    "model": "some/encoder",
+    "task": "text-scale",
+    "scale": [1.0, 5.0],
+    "text_columns": ["a", "b"],
+    "lora_r": 2,
+    "lora_targets": ["query", "value"],
+    "save_strategy": "epoch",
+    "report_to": "tensorboard",
+    "pad_lengths": [8, 16],
+    "usd_per_hour": 1.5,
+}
+
+
+@pytest.mark.parametrize("form", ["command line", "dict", "yaml", "json"])
+def test_the_parser_of_transformers_reads_every_form(form: str, tmp_path: Path) -> None:
+    parser: Any = HfArgumentParser(StudentConfig)
+    path = tmp_path / "student"
+    words = [str(part) for name, value in OPTIONS.items() for part in (f"--{name}", *np.ravel(value))]
+    match form:
+        case "command line":
+            (config,) = parser.parse_args_into_dataclasses(words)
+        case "dict":
+            (config,) = parser.parse_dict(dict(OPTIONS))
+        case "yaml":
+            path.write_text(yaml.safe_dump(OPTIONS))
+            (config,) = parser.parse_yaml_file(path)
+        case _:
+            path.write_text(json.dumps(OPTIONS))
+            (config,) = parser.parse_json_file(path)
+    expected = OPTIONS | {"report_to": ["tensorboard"], "pad_lengths": [8, 16, 256]}
+    assert {name: config.to_dict()[name] for name in OPTIONS} == expected
+
+
+def test_the_parser_keeps_the_defaults() -> None:
+    (config,) = HfArgumentParser(StudentConfig).parse_args_into_dataclasses([])
+    assert config.to_dict() == StudentConfig().to_dict()
+    assert (config.text_columns, config.lora_targets) == (["text"], ["all-linear"])
+
+
+def test_a_config_can_be_made_of_its_dict() -> None:
+    config = StudentConfig(model="m", early_stopping=2, pad_lengths=[8], lora_r=2, bf16=True, report_to="tensorboard")
+    assert StudentConfig(**config.to_dict()).to_dict() == config.to_dict()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -31,10 +32,14 @@ def test_tokenise_keeps_every_row_without_padding(
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     tokens = data.tokenise(rows_of_three, tokenizer, text_columns=["text"], max_length=6)
     # [CLS] the film [SEP] · an empty text · seven words cut to four.
-    assert data.row_lengths(tokens).tolist() == [4, 2, 6]
-    assert data.row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}]).tolist() == [2, 1]
+    assert np.asarray(data.row_lengths(tokens)).tolist() == [4, 2, 6]
+    assert np.asarray(data.row_lengths([{"input_ids": [1, 2]}, {"input_ids": [1]}])).tolist() == [2, 1]
     # A selection reads through its index.
-    assert data.row_lengths(tokens.select([2, 0])).tolist() == [6, 4]
+    assert np.asarray(data.row_lengths(tokens.select([2, 0]))).tolist() == [6, 4]
+    # Texts, images and single numbers have no length in tokens.
+    assert data.row_lengths(rows_of_three) is None
+    assert data.row_lengths([{"pixels": [1.0]}, {"pixels": [2.0]}]) is None
+    assert data.row_lengths(Dataset.from_dict({"input_ids": [1, 2]})) is None
 
 
 def test_tokenise_a_pair_joins_both_columns(encoder: str, rows_of_three: Dataset) -> None:
@@ -49,16 +54,9 @@ def test_training_features_hold_label_probabilities_and_weight(encoder: str, row
         rows_of_three, names=["film", "sport"], label_column="label", probs_column="p", weight_column="w"
     )
     features = data.training_features(rows_of_three, rows, tokenizer, text_columns=["text"], max_length=32)
-    assert data.optional_column(features, data.LABELS) == [0, 1]
-    assert data.optional_column(features, data.PROBS) == [[0.5, 0.5], [0.25, 0.75]]
-    assert data.optional_column(features, data.WEIGHT) == [1.0, 2.0]
-    assert data.optional_column(features, "missing") is None
-
-
-def test_optional_column_reads_a_plain_sequence() -> None:
-    assert data.optional_column([{"a": 1}, {"a": 2}], "a") == [1, 2]
-    assert data.optional_column([{"a": 1}], "b") is None
-    assert data.optional_column([], "a") is None
+    assert features[data.LABELS][:] == [0, 1]
+    assert features[data.PROBS][:] == [[0.5, 0.5], [0.25, 0.75]]
+    assert features[data.WEIGHT][:] == [1.0, 2.0]
 
 
 def test_a_column_that_is_no_text_is_refused(encoder: str, toy: Callable[..., Dataset]) -> None:

@@ -16,7 +16,12 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     EvalPrediction,
+    GPT2Config,
+    LlamaConfig,
     ModernBertConfig,
+    OPTConfig,
+    RobertaConfig,
+    XLNetConfig,
 )
 from transformers.utils import logging
 
@@ -251,3 +256,47 @@ def test_evaluation_during_training_reports_every_epoch(config: Config, toy: Toy
     losses = [log["eval_loss"] for log in student.trainer.state.log_history if "eval_loss" in log]
     assert len(losses) == 4
     assert losses[-1] < losses[0]
+
+
+def test_names_are_those_of_the_label_column_by_default(config: Config, toy: Toy) -> None:
+    assert train_student(config(max_steps=1), toy(20)).names == ("film", "sport")
+    words = Dataset.from_dict({"text": toy(8)["text"][:], "label": ["b", "a", None, "b"] * 2})
+    assert train_student(config(max_steps=1), words).names == ("a", "b")
+
+
+POSITIONS: dict[str, tuple[Any, int]] = {
+    # RoBERTa's first position is behind that of the padding token.
+    "roberta": (RobertaConfig(max_position_embeddings=66, pad_token_id=1), 64),
+    "padding token 0": (RobertaConfig(max_position_embeddings=66, pad_token_id=0), 65),
+    "bert": (BertConfig(max_position_embeddings=66), 66),
+    "gpt2": (GPT2Config(n_positions=66, bos_token_id=1, eos_token_id=2, pad_token_id=0), 66),
+    "opt": (OPTConfig(max_position_embeddings=66, word_embed_proj_dim=8, ffn_dim=8), 66),
+    "llama": (LlamaConfig(max_position_embeddings=66), 66),
+    "no limit": (XLNetConfig(), 1000),
+}
+
+
+@pytest.mark.parametrize("kind", POSITIONS)
+@pytest.mark.parametrize("limit", [None, 40])
+def test_max_length_is_what_the_model_has_positions_for(
+    config: Config, encoder: str, tmp_path: Path, kind: str, limit: int | None
+) -> None:
+    settings, longest = POSITIONS[kind]
+    shape = {"vocab_size": 20, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+    shape |= {"hidden_size": 8, "n_layer": 1, "n_head": 1, "d_inner": 8, "intermediate_size": 8}
+    changed = settings.to_dict() | {name: value for name, value in shape.items() if hasattr(settings, name)}
+    changed |= {"d_model": 8, "d_head": 8} if kind == "no limit" else {}
+    model = AutoModelForSequenceClassification.from_config(type(settings)(**changed))
+    model.save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    # Many tokenizers name no limit, and some a smaller one than the model has.
+    tokenizer.model_max_length = limit or int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    if kind == "no limit":
+        longest = limit or 1000
+    base = load_base(config(model=str(tmp_path), max_length=longest), NAMES)
+    ids = torch.full((1, longest), 3)
+    assert base.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.shape == (1, 2)
+    if kind != "no limit" or limit:
+        with pytest.raises(ConfigError, match=f"`max_length` is {longest + 1}, but .* reads {longest} tokens"):
+            load_base(config(model=str(tmp_path), max_length=longest + 1), NAMES)

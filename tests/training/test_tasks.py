@@ -420,3 +420,25 @@ def test_a_saved_student_tags_the_same(config: Config, tmp_path: Path) -> None:
     ids = torch.tensor([student.trainer.train_dataset[0]["input_ids"]])
     with torch.no_grad():
         torch.testing.assert_close(model.eval()(ids).logits, student.trainer.model.eval()(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("scale", "expected"),
+    [
+        ([1, 5], [1, 5]),
+        ({"low": 1, "high": 5}, [1, 5, 1]),
+        ({"low": 0, "high": 1, "step": None}, [0, 1, 0]),
+        (["1", "5", "0.5"], [1, 5, 0.5]),
+    ],
+)
+def test_a_scale_is_written_as_in_recipes_or_as_a_list(scale: Any, expected: list[float]) -> None:
+    assert StudentConfig(task="text-scale", scale=scale).scale == expected
+
+
+@pytest.mark.parametrize(
+    "scale", [{"low": 1}, {"low": 1, "high": 5, "steps": 1}, [5, 1], [1], "1:5", [1, "much"], [0, float("nan")], 3]
+)
+def test_a_scale_that_is_none_is_refused_in_one_line(scale: Any) -> None:
+    with pytest.raises(ConfigError, match="`scale` is") as caught:
+        StudentConfig(task="text-scale", scale=scale)
+    assert "\n" not in str(caught.value)

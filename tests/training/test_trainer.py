@@ -153,8 +153,3 @@ def test_data_seed_decides_the_order_of_rows(make: Make, features: Dataset) -> N
 def test_trainer_without_a_student_config_is_refused(make: Make, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"`args` is a TrainingArguments. Pass a StudentConfig"):
         StudentTrainer(make().model, TrainingArguments(str(tmp_path), use_cpu=True))
-
-
-def test_another_loss_is_refused(make: Make) -> None:
-    with pytest.raises(ConfigError, match=r"`compute_loss_func` would replace"):
-        make(compute_loss_func=lambda *_, **__: 0)
