@@ -133,7 +133,7 @@ def _annotated_table(
     with open_annotator(plan, dataset.features, client=client) as annotator:
         # By tables: rows of a data set one by one cost as much as asking for their labels.
         tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        labelled = labelled_tables(annotator, tables, needed_columns(plan), plan.output, progress)
+        labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, progress)
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
     joined = datasets.concatenate_datasets([dataset, added], axis=1).cast(features)
@@ -151,7 +151,7 @@ def _annotated_stream(
     def rows() -> Iterator[dict[str, Any]]:
         tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
         with open_annotator(plan, dataset.features, client=client) as annotator:
-            for table in annotated_tables(annotator, tables, needed_columns(plan), plan.output):
+            for table in annotated_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output):
                 yield from table.to_pylist()
 
     return datasets.IterableDataset.from_generator(rows, features=features)

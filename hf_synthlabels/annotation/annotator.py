@@ -29,13 +29,16 @@ from hf_synthlabels.labels import (
     split_rows,
 )
 
-__all__ = ["Annotator"]
+__all__ = ["NO_TEXT", "Annotator"]
 
 BREAKER_ROWS = 20
 """A run whose first so many rows all fail is stopped: the cause is not the rows."""
 
 WINDOW_ROWS = 16_384
 """Rows that may wait for an earlier one; then no more are read until it is finished."""
+
+NO_TEXT = "the row has no text"
+"""The reason of rows without anything to label."""
 
 LOOKAHEAD_ROWS = 256
 """Rows that are read at a time where examples are chosen for each."""
@@ -93,7 +96,7 @@ class Annotator:
 
     def _check_breaker(self, *, at_end: bool) -> None:
         failed = self.tally.statuses["failed"]
-        if self.tally.is_all_failed("abstained") and (at_end or failed >= BREAKER_ROWS):
+        if self.tally.is_all_failed("not_asked") and (at_end or failed >= BREAKER_ROWS):
             cause, times = self.tally.failures.most_common(1)[0]
             raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
 
@@ -192,7 +195,7 @@ class _Run:
         """The annotations of the rows that are finished, as far as all before them are."""
         while (opened := self._open.get(self._following)) is not None:
             if opened.text is None:
-                annotation = Annotation("abstained", reason="the row has no text")
+                annotation = Annotation("not_asked", reason=NO_TEXT)
             elif len(opened.drawn) == self._annotator.draws:
                 annotation = self._annotation(opened)
             else:
@@ -249,6 +252,8 @@ class _Run:
         if completion.failure is not None:
             failure = completion.failure
             http = f" (HTTP {failure.http_status})" if failure.http_status else ""
+            if failure.kind == "not_asked":
+                return Annotation("not_asked", votes=(None,), reason=failure.message)
             status: Status = "over_budget" if failure.kind == "over_budget" else "failed"
             return Annotation(status, votes=(None,), raw=text, reason=f"{failure.message}{http}")
         if completion.refusal or completion.finish_reason == "content_filter":
@@ -281,8 +286,9 @@ class _Run:
         raw = json.dumps([draw.raw for draw in draws], ensure_ascii=False)
         vote = aggregate(self._annotator.schema, votes)
         if vote.label is None:
-            # The first draw's trouble stands for all; the raw answers hold the rest.
-            return Annotation(draws[0].status, votes=votes, raw=raw, reason=draws[0].reason)
+            # The first recorded draw explains the row; the raw answers keep the others.
+            first = next((draw for draw in draws if draw.status != "not_asked"), draws[0])
+            return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
         probabilities = _mean_probabilities(draws, self._annotator.schema.names)
         return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)
 

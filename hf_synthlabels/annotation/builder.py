@@ -125,7 +125,8 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             open_annotator(recipe, rows.features) as annotator,
             shown_progress(recipe, annotator, total=total, what=split) as progress,
         ):
-            annotated = annotated_tables(annotator, tables, needed_columns(recipe), recipe.output, progress)
+            needed = needed_columns(recipe, rows.features)
+            annotated = annotated_tables(annotator, tables, needed, recipe.output, progress)
             for number, table in enumerate(annotated):
                 yield Key(start, number), table.cast(self.info.features.arrow_schema)
         if stop is not None:

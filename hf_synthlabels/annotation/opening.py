@@ -12,6 +12,7 @@ from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.places import home, store_path
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.recording import recorded_client
 from hf_synthlabels.annotation.selection import (
     Encode,
     ExampleSelection,
@@ -28,7 +29,6 @@ from hf_synthlabels.clients import (
     EmbeddingClient,
     Meter,
     OpenAIClient,
-    RecordedClient,
     ResponseFormat,
     ResponseStore,
     Run,
@@ -144,7 +144,7 @@ def open_annotator(
         # What is computed in no time is not kept.
         yield annotator(_embedding_client(recipe, prompt), prompt)
         return
-    with open_client(recipe, features, client=client, store=store) as opened:
+    with open_client(recipe, features, client=client, store=store, answers=recipe.teacher.draws) as opened:
         asked = prompt if opened.as_json is None else make_prompt(recipe, as_json=opened.as_json)
         yield annotator(opened.client, asked, opened.window_rows)
 
@@ -167,29 +167,33 @@ def open_client(
     *,
     client: ChatClient | None = None,
     store: ResponseStore | None = None,
+    answers: int | None = None,
 ) -> Iterator[Opened]:
-    """The client of a recipe, of any kind that reads prompts or has recorded answers; see `open_annotator`."""
+    """The client of a recipe, of any kind that reads prompts or has recorded answers; see `open_annotator`.
+
+    `answers` is how many answers each row needs, so that surplus recorded ones are refused.
+    """
     if client is None and recipe.teacher.client == "recorded":
         # What is looked up is not kept.
-        yield Opened(_recorded_client(recipe, features))
+        yield Opened(recorded_client(recipe, features, answers))
         return
     if client is None and recipe.teacher.client == "transformers":
         client = causal_client(recipe, recipe.schema_of_labels())
     elif client is None:
         # A missing key is told before a store is made.
         read_key(recipe.teacher.api_key_env)
-    with ResponseStore(store_path()) if store is None else nullcontext(store) as answers:
+    with ResponseStore(store_path()) if store is None else nullcontext(store) as kept_answers:
         if client is not None:
-            yield Opened(CachedClient(client, answers))
+            yield Opened(CachedClient(client, kept_answers))
             return
-        with metered(recipe, answers) as meter:
-            server = open_server(recipe, answers, meter)
+        with metered(recipe, kept_answers) as meter:
+            server = open_server(recipe, kept_answers, meter)
             as_json = server.sampling.response_format != "text"
             if not recipe.teacher.batch:
-                yield Opened(CachedClient(server, answers), as_json)
+                yield Opened(CachedClient(server, kept_answers), as_json)
                 return
-            batches = batch_client(server, answers, recipe.teacher.api_key_env)
-            kept = CachedClient(batches, answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
+            batches = batch_client(server, kept_answers, recipe.teacher.api_key_env)
+            kept = CachedClient(batches, kept_answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
             yield Opened(kept, as_json, BATCH_WINDOW_ROWS)
             batches.collect()
 
@@ -302,11 +306,3 @@ def _embedding_client(recipe: Recipe, prompt: Prompt) -> ChatClient:
     columns = (prompt.form.columns[0], prompt.form.columns[1]) if prompt.form.pair else None
     model = recipe.model() or DEFAULT_ENCODER
     return EmbeddingClient(prompt.schema, model=model, examples=examples, columns=columns)
-
-
-def _recorded_client(recipe: Recipe, features: Mapping[str, Any]) -> ChatClient:
-    teacher = recipe.teacher
-    # A recorded column of codes is read by its own names.
-    names = getattr(features.get(str(teacher.column)), "names", None)
-    file = None if teacher.file is None else recipe.resolve(teacher.file)
-    return RecordedClient(column=teacher.column, file=file, key=teacher.key, answer=teacher.answer, names=names)

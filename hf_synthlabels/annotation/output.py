@@ -99,7 +99,8 @@ def _annotate_split(recipe: Recipe, rows: datasets.IterableDataset, name: str, p
         opened_file(path, features) as writer,
     ):
         tables = rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        for table in annotated_tables(annotator, tables, needed_columns(recipe), recipe.output, progress):
+        needed = needed_columns(recipe, rows.features)
+        for table in annotated_tables(annotator, tables, needed, recipe.output, progress):
             writer.write(table.cast(features.arrow_schema))
     made = record(recipe, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     beside = path.with_name(path.name + ".provenance.json")

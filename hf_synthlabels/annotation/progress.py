@@ -17,7 +17,7 @@ from hf_synthlabels.annotation.tally import Tally
 __all__ = ["Progress", "shown_progress", "standing"]
 
 REFRESH_S = 0.2
-UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget")
+UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget", "not_asked")
 
 
 class Progress:

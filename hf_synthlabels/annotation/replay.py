@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hf_synthlabels.annotation.annotator import NO_TEXT
 from hf_synthlabels.annotation.places import store_path
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.rehearsal import Rehearsal, StoredAnswers, known_form
@@ -78,6 +79,7 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
     with ResponseStore(store_path()) as store, whole_file(output) as lines:
         for row in _rows(recipe, key, store):
             written = str(row.value)
+            is_new = written not in seen
             if seen.setdefault(written, row.identity) != row.identity:
                 raise DataError(
                     f"`key` {key!r} has {written[:40]!r} in two rows with different answers. Name a column that tells "
@@ -87,7 +89,8 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
                 incomplete += 1
             else:
                 complete += 1
-            for line in _placed(key, row):
+            # Rows that are asked the same share their answers, which are written once.
+            for line in _placed(key, row) if is_new else ():
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
     return Replay(Path(output), key, complete, incomplete, recipe.teacher.draws)
 
@@ -162,7 +165,7 @@ def _asked_together(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseSt
         rehearsal.annotator(StoredAnswers(store, rehearsal.keys, draw), draws=1).annotate(rows) for draw in range(draws)
     ]
     for row, *parts in zip(rows, *drawn, strict=True):
-        if parts[0].reason == "the row has no text":
+        if parts[0].reason == NO_TEXT:
             continue
         lines = [None if part.status == "over_budget" else {"answer": part.raw} for part in parts]
         yield _Row(row[key], lines, json.dumps(lines))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.recording import check_keys, status_column
 from hf_synthlabels.clients.checkpoint import find_checkpoint, folder_fingerprint
 from hf_synthlabels.errors import DataError, RecipeError
 
@@ -33,6 +34,8 @@ def load_source(recipe: Recipe, *, streaming: bool = False) -> dict[str, Any]:
         if not streaming and len(rows) == 0:
             raise DataError(f"`source` {recipe.source.path!r}: split {name!r} has no rows. Give data with rows.")
         check_columns(recipe, rows.features or {}, f"split {name!r}")
+    if not streaming:
+        check_keys(recipe, splits)
     return splits
 
 
@@ -57,10 +60,15 @@ def source_fingerprint(recipe: Recipe) -> str:
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
 
-def needed_columns(recipe: Recipe) -> list[str]:
-    """The columns that annotation reads."""
+def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
+    """The columns that annotation reads.
+
+    Args:
+        recipe: what is asked of whom.
+        present: the columns of the rows; those that are read only where they exist are taken from it.
+    """
     teacher = recipe.teacher
-    looked_up = [teacher.column, teacher.key if teacher.file else None]
+    looked_up = [teacher.column, teacher.key if teacher.file else None, status_column(recipe, present)]
     return [*recipe.task.columns, *(name for name in looked_up if name and name not in recipe.task.columns)]
 
 

@@ -47,7 +47,7 @@ class Tally:
         """Whether all rows failed, or all that were asked while nothing was ever answered.
 
         Args:
-            unasked: the status of rows without a text, which are not asked; others may have it too.
+            unasked: the status of rows that are never asked, for example because they have no text.
         """
         failed = self.statuses["failed"]
         answered = self.stored or self.models or self.completion_tokens
@@ -65,7 +65,7 @@ class Tally:
         if completion.stored:
             self.stored += 1
             return
-        if completion.failure is not None and completion.failure.kind == "over_budget":
+        if completion.failure is not None and completion.failure.kind in ("over_budget", "not_asked"):
             return
         self.requests += 1
         self.prompt_tokens += completion.usage.prompt_tokens

@@ -128,7 +128,7 @@ class LabelShards:
                 store.report(tally.to_dict())
 
         mixed = recipe.task.rows_per_call == 1
-        return Conveyor(opened, needed_columns(recipe), recipe.output, mixed=mixed, on_progress=on_progress)
+        return Conveyor(opened, needed_columns(recipe, features), recipe.output, mixed=mixed, on_progress=on_progress)
 
 
 class WriteShards:

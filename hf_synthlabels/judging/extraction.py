@@ -30,6 +30,7 @@ from hf_synthlabels.judging.prompt import LINE_ENDS
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.scores import Said, read_score, read_two
 from hf_synthlabels.judging.sentences import read_sentence
+from hf_synthlabels.labels.digits import as_float
 from hf_synthlabels.labels.json_values import LAST_FENCE, final_value
 from hf_synthlabels.labels.schema import visible
 
@@ -194,9 +195,9 @@ def _json_score(rubric: Rubric, value: Any) -> Said:
     if isinstance(value, bool) or value is None or isinstance(value, dict | list):
         return Said(trouble=f"`{rubric.verdict.name}` is {json.dumps(value)[:60]}, which is no verdict")
     if isinstance(value, int | float) and rubric.scale is not None:
-        if rubric.holds(float(value)):
-            return Said(float(value))
-        return Said(trouble=f"{value:g} is not on the scale {rubric.low:g} to {rubric.high:g}")
+        if rubric.holds(as_float(value)):
+            return Said(as_float(value))
+        return Said(trouble=f"{as_float(value):g} is not on the scale {rubric.low:g} to {rubric.high:g}")
     return read_score(rubric, str(value))
 
 

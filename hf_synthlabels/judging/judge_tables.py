@@ -112,7 +112,8 @@ def opened_judge(
         client: asked in place of the file's own, with the response store around it.
     """
     rubric, recipe, teacher = file.read_rubric(), file.recipe, file.recipe.teacher
-    with open_client(recipe, features, client=client) as opened:
+    answers = file.ladder().draws * (2 if rubric.protocol == "pairwise" else 1)
+    with open_client(recipe, features, client=client, answers=answers) as opened:
         judge = Judge(
             rubric,
             opened.client,

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hf_synthlabels.judging.rubric import Rubric
+from hf_synthlabels.labels.digits import DIGITS, WORDS, number_value
 from hf_synthlabels.labels.names import NEGATION, WRAPPERS
-from hf_synthlabels.labels.numbers import WORDS
 
-__all__ = ["NUMBER", "Said", "read_score", "read_two", "said_number"]
+__all__ = ["NUMBER", "Said", "read_score", "read_two"]
 
-NUMBER = (
-    rf"(?:(?<![\w.,])[-+−])?(?:(?<![\w.])\d++(?:[.,]\d++)?|(?<![\w.])\.\d++)(?![\w]|[.,]\d)|\b(?:{'|'.join(WORDS)})\b"
-)
+NUMBER = rf"(?:(?<![\w.,])[-+−])?(?<![\w.]){DIGITS}(?![\w]|[.,]\d)|\b(?:{'|'.join(WORDS)})\b"
 """A number in digits or in a word; what repeats is never given back, so that no reply takes longer than its length. A
 sign counts only where no word stands before it, so that 3-4 is no 3 and -4."""
 
@@ -26,7 +24,7 @@ OF = (
 )
 OUT_OF = re.compile(rf"({NUMBER}){UNITS}{OF}({NUMBER}){UNITS}", re.I)
 BETWEEN = r"\s*(?:[-–—−~]|\bto\b|\bor\b|\bbis\b|\boder\b|\bou\b|\bà\b|\band\b|\bthrough\b)\s*(?:an?\s+)?"
-LOOSE = rf"(?<!\d)\d++(?:[.,]\d++)?|\b(?:{'|'.join(WORDS)})\b"
+LOOSE = rf"(?<!\d){DIGITS}|\b(?:{'|'.join(WORDS)})\b"
 RANGE = re.compile(rf"(?<![\w.,])({LOOSE}){UNITS}{BETWEEN}({LOOSE})(?![\w%])", re.I)
 PERCENT = re.compile(r"\d\s*(?:%|percent\b|per cent\b)", re.I)
 COMPARED = re.compile(
@@ -48,12 +46,6 @@ class Said:
 
     score: float | None = None
     trouble: str = ""
-
-
-def said_number(word: str) -> float:
-    """The value of a number as `NUMBER` matches it; a comma parts decimals, as in many languages."""
-    folded = word.casefold().replace("−", "-")
-    return WORDS[folded] if folded in WORDS else float(folded.replace(",", "."))
 
 
 def read_score(rubric: Rubric, text: str, *, whole: bool = False) -> Said:
@@ -86,13 +78,13 @@ def read_two(rubric: Rubric, text: str) -> tuple[Said, Said]:
 def _plain(text: str) -> str:
     """A text in which each digit, dash and letter has one form."""
     text = re.sub(r"[^\S\n]+", " ", text)
-    text = HALF.sub(lambda match: f"{said_number(match[1]) + 0.5:g}", text)
+    text = HALF.sub(lambda match: f"{number_value(match[1]) + 0.5:g}", text)
     return unicodedata.normalize("NFKC", text.replace("½", "0.5")).replace("*", "").replace("`", "").replace("_", " ")
 
 
 def _read_number(rubric: Rubric, said: str, whole: bool) -> Said:
     bare = _without_scale(rubric, said)
-    if other := [match for match in OUT_OF.finditer(bare) if said_number(match[2]) != rubric.high]:
+    if other := [match for match in OUT_OF.finditer(bare) if number_value(match[2]) != rubric.high]:
         return Said(trouble=f"{other[0][0].strip()!r} is not on the scale {_scale(rubric)}")
     bare = OUT_OF.sub(lambda match: f" {match[1]} ", bare)
     bare = bare if whole else _led(bare)
@@ -108,9 +100,9 @@ def _read_number(rubric: Rubric, said: str, whole: bool) -> Said:
     around = bare[: numbers[0].start()] + re.sub(f"^{UNITS}", "", bare[numbers[-1].end() :], flags=re.I)
     if whole and around.strip(WRAPPERS + "|"):
         return Said(trouble=f"{said.strip()[:60]!r} is more than a number")
-    if len({said_number(match[0]) for match in numbers}) > 1:
+    if len({number_value(match[0]) for match in numbers}) > 1:
         return Said(trouble=f"{said.strip()[:60]!r} has several numbers")
-    return _on_scale(rubric, said_number(numbers[0][0]))
+    return _on_scale(rubric, number_value(numbers[0][0]))
 
 
 def _led(text: str) -> str:
@@ -152,7 +144,7 @@ def _without_scale(rubric: Rubric, said: str) -> str:
     """A text without what names the scale, as in '4 (on a scale of 1-5)'."""
 
     def dropped(match: re.Match[str]) -> str:
-        ends = (said_number(match[1]), said_number(match[2]))
+        ends = (number_value(match[1]), number_value(match[2]))
         return " " if ends == (rubric.low, rubric.high) else match[0]
 
     return RANGE.sub(dropped, said)

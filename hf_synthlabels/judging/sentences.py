@@ -12,7 +12,7 @@ from functools import lru_cache
 from hf_synthlabels.judging.judgment import Reading
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.scores import NUMBER, Said, read_score
-from hf_synthlabels.labels.numbers import WORDS
+from hf_synthlabels.labels.digits import WORDS
 
 __all__ = ["read_sentence"]
 

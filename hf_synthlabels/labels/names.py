@@ -48,7 +48,7 @@ EXPLICIT = re.compile(rf"\b{VERDICT_NAMES}\b\W{{0,4}}[:=]", re.I)
 STATEMENT = re.compile(
     r"\b(?:labels?|answer|class|category|classification|verdict|score|rating|grade)\b\W{0,6}(?:is|are|of|=|:)", re.I
 )
-QUOTED = re.compile(r"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|„[^“”\n]*[“”]")
+QUOTED = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”|«[^«»\n]*»|„[^„“”\n]*[“”]")
 CLAUSE_END = re.compile(r"[.!?;:,\n]")
 NEGATION = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",

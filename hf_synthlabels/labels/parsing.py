@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.entities import parse_entities
-from hf_synthlabels.labels.json_values import final_value, stated, under
+from hf_synthlabels.labels.json_values import final_value, json_values, stated, under
 from hf_synthlabels.labels.name_lists import parse_names
 from hf_synthlabels.labels.names import parse_name
 from hf_synthlabels.labels.numbers import parse_number
 from hf_synthlabels.labels.schema import INVISIBLE, LabelSchema, visible
 from hf_synthlabels.labels.spans import project
+from hf_synthlabels.labels.values import Span
 
 __all__ = ["PARSER_VERSION", "parse", "plain_answer"]
 
@@ -64,7 +66,10 @@ def parse(schema: LabelSchema, text: str, context: str = "", question: str = "")
 
 
 def _parse_span(schema: LabelSchema, text: str, context: str, question: str) -> Answer:
-    said = plain_answer(text)
+    placed = _placed_answer(text)
+    if placed is not None and placed.text and context.startswith(placed.text, placed.start):
+        return Answer("labelled", label=placed, rung="exact")
+    said = plain_answer(text) if placed is None else placed.text.strip()
     if not said:
         return unparsed("the answer says nothing, or several things")
     if said.strip(" .").casefold() in NO_ANSWER:
@@ -75,6 +80,21 @@ def _parse_span(schema: LabelSchema, text: str, context: str, question: str) -> 
     if found is None:
         return unparsed(f"{said[:60]!r} does not stand in the context")
     return Answer("labelled", label=found.span, rung=found.rung)
+
+
+def _placed_answer(text: str) -> Span | None:
+    """The only JSON object of an answer, if it gives a text and the character where it begins."""
+    # Not normalised: the place counts the characters of the passage as it is.
+    values = list(json_values(text, "{")) if "{" in text else []
+    value = values[0] if len(values) == 1 else None
+    for key in ("label", "answer"):
+        value = value.get(key, value) if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(value.get("text"), str):
+        return None
+    start = value.get("start")
+    if isinstance(start, bool) or not isinstance(start, int):
+        return None
+    return Span(start, start + len(value["text"]), value["text"]) if start >= 0 else None
 
 
 def _no_answer(schema: LabelSchema) -> Answer:
@@ -91,7 +111,7 @@ def plain_answer(text: str) -> str:
         value = in_json.value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             return ""
-        return _unquoted(visible(value if isinstance(value, str) else f"{value:g}"))
+        return _unquoted(visible(value if isinstance(value, str) else number_text(value)))
     lines = list(ANSWER_LINE.finditer(cleaned))
     cleaned = cleaned[lines[-1].end() :].strip() if lines else cleaned
     return _unquoted(HEADING.sub("", cleaned))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.labels.digits import number_text
 
 if TYPE_CHECKING:
     import datasets
@@ -78,8 +79,8 @@ class Scale:
         )
 
     def __str__(self) -> str:
-        steps = "" if self.step is None else f" in steps of {self.step:g}"
-        return f"{self.low:g} to {self.high:g}{steps}"
+        steps = "" if self.step is None else f" in steps of {number_text(self.step)}"
+        return f"{number_text(self.low)} to {number_text(self.high)}{steps}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.schema import LabelSchema
 
 __all__ = ["Entity", "Label", "Span", "answer_text", "decode", "encode"]
@@ -99,7 +100,7 @@ def answer_text(label: Label, *, as_json: bool) -> str:
     if isinstance(label, Span):
         return label.text
     if isinstance(label, float | int):
-        return f"{label:g}"
+        return number_text(label)
     if not label:
         return "none"
     if isinstance(label[0], Entity):

@@ -36,7 +36,7 @@ def client() -> ScriptedClient:
 
 
 EXPECTED_CODES = [0, 1, None, None, 0]
-EXPECTED_STATUSES = ["labelled", "labelled", "abstained", "unparsed", "labelled"]
+EXPECTED_STATUSES = ["labelled", "labelled", "not_asked", "unparsed", "labelled"]
 
 
 def test_dataset(client: ScriptedClient) -> None:
@@ -169,7 +169,7 @@ def test_provenance(client: ScriptedClient) -> None:
     assert entry["returned_models"] == ["tiny-1"]
     assert entry["tally"] == {
         "rows": 5,
-        "statuses": {"abstained": 1, "labelled": 4},
+        "statuses": {"labelled": 4, "not_asked": 1},
         "requests": 4,
         "stored": 0,
         "prompt_tokens": 400,

@@ -68,17 +68,17 @@ def test_order_with_blank_rows_anywhere_and_several_draws() -> None:
     assert client.asked == 9
 
 
-def test_blank_rows_are_abstained_and_never_asked() -> None:
+def test_blank_rows_are_not_asked() -> None:
     client = ScriptedClient({"a film": "film"})
     found = list(annotator(client).annotate(rows(None, "a film", " \t", "")))
-    assert statuses(found) == ["abstained", "labelled", "abstained", "abstained"]
+    assert statuses(found) == ["not_asked", "labelled", "not_asked", "not_asked"]
     assert found[0].reason == "the row has no text"
     assert [request.text for request in client.requests] == ["a film"]
 
 
 def test_nothing_but_blank_rows_is_no_failure() -> None:
     client = ScriptedClient({})
-    assert statuses(list(annotator(client).annotate(rows(*[""] * 30)))) == ["abstained"] * 30
+    assert statuses(list(annotator(client).annotate(rows(*[""] * 30)))) == ["not_asked"] * 30
     assert client.requests == []
 
 
@@ -253,7 +253,7 @@ def test_tally() -> None:
     list(run.annotate(rows("a", "b", "", "c", "d", "e")))
     assert run.tally.to_dict() == {
         "rows": 6,
-        "statuses": {"abstained": 1, "failed": 1, "labelled": 3, "unparsed": 1},
+        "statuses": {"failed": 1, "labelled": 3, "not_asked": 1, "unparsed": 1},
         # The failed request was asked too; the stored one was not.
         "requests": 4,
         "stored": 1,
