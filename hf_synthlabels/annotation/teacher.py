@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.selection import ExampleSelection
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, list_price
 from hf_synthlabels.clients import Price as KnownPrice
+from hf_synthlabels.clients.address import check_base_url
 from hf_synthlabels.clients.causal import Dtype
+from hf_synthlabels.errors import ConfigError
 
 __all__ = ["Price", "Teacher"]
 
@@ -111,6 +113,14 @@ class Teacher(StrictModel):
         if self.reasons and "max_tokens" not in self.model_fields_set:
             return REASONING_TOKENS
         return self.max_tokens
+
+    @field_validator("base_url")
+    @classmethod
+    def _address(cls, base_url: str) -> str:
+        try:
+            return check_base_url(base_url)
+        except ConfigError as error:
+            raise ValueError(str(error).removeprefix("`base_url` ")) from None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hf_synthlabels.clients.address import check_base_url
 from hf_synthlabels.clients.base import Completion, Keep, Request
 from hf_synthlabels.clients.batch_intent import Intent
 from hf_synthlabels.clients.batch_job import BatchJob, BatchPace
@@ -77,7 +78,7 @@ class BatchClient:
         self.job = BatchJob(
             model=model,
             store=store,
-            base_url=base_url.rstrip("/"),
+            base_url=check_base_url(base_url),
             api_key_env=api_key_env,
             sampling=sampling,
             meter=meter,

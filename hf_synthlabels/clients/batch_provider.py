@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
 
+from hf_synthlabels.clients.address import is_loopback, split_query
 from hf_synthlabels.clients.batch_results import is_torn
 from hf_synthlabels.clients.batch_status import BatchStatus, MalformedError, id_of, items_of, status_of
 from hf_synthlabels.clients.error_replies import QUOTA_CODES, error_message
@@ -82,8 +84,16 @@ class BatchProvider:
         self._api_key_env = api_key_env
         self._patience_s = patience_s
         self._appear_s = appear_s
+        address, query = split_query(base_url)
+        # httpx would send requests to this machine through a proxy of the environment.
+        local = is_loopback(urlsplit(base_url).hostname or "")
         self._sdk = openai.OpenAI(
-            api_key=read_key(api_key_env) or "none", base_url=base_url, timeout=timeout_s, max_retries=0
+            api_key=read_key(api_key_env) or "none",
+            base_url=address,
+            default_query=query,
+            timeout=timeout_s,
+            max_retries=0,
+            http_client=openai.DefaultHttpxClient(trust_env=False) if local else None,
         )
 
     def close(self) -> None:
@@ -258,7 +268,7 @@ class BatchProvider:
                 f"`teacher.base_url` {self.base_url!r} refuses the key in `{self._api_key_env}`: {words} "
                 f"(HTTP {status}). Give a key that may use files and batches there."
             )
-        if status == 429 and (code in QUOTA_CODES or any(known in words for known in QUOTA_CODES)):
+        if status == 402 or (status == 429 and (code in QUOTA_CODES or any(known in words for known in QUOTA_CODES))):
             raise AllFailedError(
                 f"The provider says that the account is used up: {words} "
                 "Every answer so far is kept: add money or give another key, and run the same again."

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from hf_synthlabels.clients.address import check_base_url, endpoint_url
 from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
 from hf_synthlabels.clients.chat import Sampling, chat_body, chat_identity
@@ -60,7 +61,7 @@ class OpenAIClient:
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
-        ConfigError: a limit is not positive.
+        ConfigError: a limit is not positive, or `base_url` is not an HTTP address.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class OpenAIClient:
         sdk: AsyncOpenAI | None = None,
     ) -> None:
         self.model = model
-        self.base_url = (base_url if sdk is None else str(sdk.base_url)).rstrip("/")
+        self.base_url = check_base_url(base_url) if sdk is None else str(sdk.base_url).rstrip("/")
         self.sampling = sampling
         self.meter = meter
         self._limiter = Limiter(
@@ -165,7 +166,7 @@ class OpenAIClient:
         if self._sdk is not None:
             return SdkTransport(self._sdk, timeout_s=self._timeout_s)
         return HttpTransport(
-            f"{self.base_url}/chat/completions",
+            endpoint_url(self.base_url),
             api_key_env=self._api_key_env,
             connections=self._max_in_flight,
             timeout_s=self._timeout_s,

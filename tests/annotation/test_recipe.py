@@ -216,6 +216,12 @@ def test_unknown_client_lists_the_clients(tmp_path: Path) -> None:
     assert all(name in message for name in ("'openai'", "'embedding'", "'recorded'"))
 
 
+@pytest.mark.parametrize("address", ["localhost:8000/v1", "http://localhost:8000/v1/chat/completions", "''"])
+def test_an_address_that_is_none_is_an_error_of_the_recipe(tmp_path: Path, address: str) -> None:
+    message = wrong(write(tmp_path, GOOD + f"  api_key_env: null\n  base_url: {address}\n"))
+    assert message.startswith("recipe.yaml: `teacher.base_url` is ")
+
+
 def test_draws_of_zero_are_refused(tmp_path: Path) -> None:
     message = wrong(write(tmp_path, GOOD + "  draws: 0\n"))
     assert message.startswith("recipe.yaml: `teacher.draws` is 0. ")
