@@ -80,7 +80,8 @@ def annotate(
     Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
     """
     from hf_synthlabels.annotation import annotate_to_files, load, read_recipe
-    from hf_synthlabels.publishing import annotation_summary, record_summary, write_table
+    from hf_synthlabels.publishing import annotation_summary, record_summary
+    from hf_synthlabels.tables import write_table
 
     if read_recipe(recipe).engine.name == "ray":
         _annotate_with_ray(recipe, output)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hf_synthlabels.annotation import Recipe
     from hf_synthlabels.cards import Licences
     from hf_synthlabels.publishing import Parcel
+    from hf_synthlabels.tables import ReadOptions
 
 __all__ = ["app", "pull"]
 
@@ -251,7 +252,7 @@ def _annotated(
 ) -> tuple[dict[str, Any], Recipe | None, str | None, dict[str, list[dict[str, Any]]] | None]:
     """The splits of a recipe or of a file, the recipe with its text, and the records that lie beside a file."""
     from hf_synthlabels.annotation import load, read_recipe, recipe_path
-    from hf_synthlabels.publishing import read_table
+    from hf_synthlabels.tables import read_records, read_table
 
     path = Path(data)
     is_recipe = path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix)
@@ -263,16 +264,19 @@ def _annotated(
         text = file.read_text(encoding="utf-8")
     if is_recipe:
         return dict(load(data)), own, text, None
-    splits = dict(read_table(path))
-    beside = path.with_name(path.name + ".provenance.json")
-    if not beside.is_file():
-        return splits, own, text, None
-    try:
-        record = json.loads(beside.read_text(encoding="utf-8"))
-        records = {name: [dict(record)] for name in splits}
-    except (OSError, TypeError, ValueError) as error:
-        raise DataError(f"`{beside.name}` can not be read: {error}. Annotate again, or remove it.") from None
-    return splits, own, text, records
+    splits = dict(read_table(path, _read_options(own)))
+    records = read_records(path)
+    return splits, own, text, {name: list(records) for name in splits} if records else None
+
+
+def _read_options(recipe: Recipe | None) -> ReadOptions:
+    """Labels and texts stay as they are written, unless the labels are of a scale."""
+    from hf_synthlabels.publishing import label_options
+
+    if recipe is None:
+        return label_options()
+    task = recipe.task
+    return label_options(task.human, recipe.output.column, *task.columns, numbers=task.kind == "text-scale")
 
 
 def _validation(path: Path) -> Any:

@@ -15,7 +15,8 @@ __all__ = ["judge"]
 def judge(
     file: Annotated[str, typer.Argument(help="A judge file, or the name of a packaged one.")],
     output: Annotated[
-        str | None, typer.Option("-o", "--output", help="A .parquet or .jsonl file; without it nothing is written.")
+        str | None,
+        typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file; else nothing is written."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it will ask and cost.")] = False,
     no_plan: Annotated[bool, typer.Option("--no-plan", help="Begin at once, without the plan before it.")] = False,
@@ -29,12 +30,12 @@ def judge(
 
     Example: hf-synthlabels judge answers.yaml -o judged.jsonl
     """
-    from hf_synthlabels.annotation.output import checked_output
     from hf_synthlabels.judging import judge_to_files, plan_judge, read_judge
+    from hf_synthlabels.judging.judge_run import check_judge_output
 
     wanted = read_judge(file)
     if output is not None:
-        checked_output(output)
+        check_judge_output(wanted, output)
     if not no_plan or plan:
         made = plan_judge(wanted)
         if not as_json:

@@ -152,7 +152,7 @@ def export(
     """
     from hf_synthlabels.publishing import review
     from hf_synthlabels.publishing.sampled import write_sampled
-    from hf_synthlabels.publishing.tables import write_table
+    from hf_synthlabels.tables import write_table
 
     if form not in FORMATS:
         raise ConfigError(f"`--as` is {form!r}: give one of {', '.join(FORMATS)}.")

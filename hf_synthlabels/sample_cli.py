@@ -58,8 +58,8 @@ def sample(
         sample_rows,
         with_provenance,
         write_sampled,
-        write_table,
     )
+    from hf_synthlabels.tables import write_table
 
     if earlier not in (None, "random", "none"):
         raise ConfigError(f"`--earlier` is {earlier!r}: give random or none.")
@@ -100,7 +100,8 @@ def merge(
 
     Example: hf-synthlabels merge sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import merge_labels, open_labelled, read_table, with_provenance, write_sampled
+    from hf_synthlabels.publishing import merge_labels, open_labelled, with_provenance, write_sampled
+    from hf_synthlabels.tables import read_table
 
     labelled = open_labelled(data)
     lines = next(iter(read_table(sheet).values()))

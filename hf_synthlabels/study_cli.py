@@ -60,11 +60,12 @@ def study(
     from datasets import disable_progress_bars
 
     from hf_synthlabels.studies import SweepStudy, read_study
-    from hf_synthlabels.studies.sweep.starting import READERS, Asked, begin_study
+    from hf_synthlabels.studies.sweep.starting import Asked, begin_study
+    from hf_synthlabels.tables import table_format
 
     # A study tells its own progress; a bar for each small table of it would bury that.
     disable_progress_bars()
-    if config.suffix in READERS:
+    if table_format(config) is not None:
         config = begin_study(config, _folder(output), Asked(text, human, ask, model, base_url, budget_usd, quick))
     asked = read_study(config)
     if (plan or so_far) and not isinstance(asked, SweepStudy):

@@ -13,7 +13,18 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "hf_synthlabels"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (
-    *("labels", "clients", "annotation", "statistics", "judging", "cards", "training", "studies", "publishing"),
+    *(
+        "tables",
+        "labels",
+        "clients",
+        "annotation",
+        "statistics",
+        "judging",
+        "cards",
+        "training",
+        "studies",
+        "publishing",
+    ),
     "engines",
 )
 """A room imports only from rooms before it; modules of the package itself come after all of them."""

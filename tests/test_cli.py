@@ -12,8 +12,8 @@ import pytest
 from datasets import ClassLabel, DatasetDict, load_dataset
 
 from hf_synthlabels.cli import main
-from hf_synthlabels.publishing import read_table
 from hf_synthlabels.statistics import ValidationReport
+from hf_synthlabels.tables import read_table
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -226,7 +226,7 @@ STUDY: dict[str, Any] = {
         (
             {"r.yaml": RECIPE | {"source": {"path": "csv", "data_files": "d.csv"}}, "d.csv": "text,label,answer\n"},
             "annotate r.yaml",
-            "`source` 'csv': a file has no rows. Give data with rows.",
+            "`source` 'csv': split 'train' has no rows. Give data with rows.",
         ),
         (
             {"r.yaml": RECIPE, "rows.jsonl": [{"txt": "a", "label": "film", "answer": "film"}]},
@@ -240,14 +240,14 @@ STUDY: dict[str, Any] = {
         ),
         (
             {"r.yaml": RECIPE, "rows.jsonl": ROWS},
-            "annotate r.yaml -o out.xlsx",
-            "`output` 'out.xlsx' is of an unknown kind.",
+            "annotate r.yaml -o out.ods",
+            "`output` 'out.ods' is of an unknown format.",
         ),
-        ({"d.txt": "x"}, "validate d.txt", "`data` 'd.txt' is of an unknown kind."),
+        ({"d.ods": "x"}, "validate d.ods", "`data` 'd.ods' is of an unknown format."),
         ({"d.jsonl": []}, "validate d.jsonl", "`data` 'd.jsonl' has no rows. Give data with rows."),
-        ({"d.csv": ""}, "validate d.csv", "`data` 'd.csv' can not be read"),
-        ({"d.jsonl": "{"}, "validate d.jsonl", "`data` 'd.jsonl' can not be read"),
-        ({"d.parquet": "no parquet"}, "validate d.parquet", "`data` 'd.parquet' can not be read"),
+        ({"d.csv": ""}, "validate d.csv", "`data` 'd.csv' has no rows. Give data with rows."),
+        ({"d.jsonl": "{"}, "validate d.jsonl", "`data` 'd.jsonl' has a line that is not valid JSON"),
+        ({"d.parquet": "no parquet"}, "validate d.parquet", "`data` 'd.parquet' cannot be read"),
         ({"d.jsonl": [{"a": 1}]}, "validate d.jsonl", "`label`"),
         ({"d.jsonl": [{"label": "film"}]}, "validate d.jsonl", "`llm_label`"),
         ({"d.jsonl": ROWS}, "validate d.jsonl --human lable", "`lable`"),
@@ -296,7 +296,7 @@ def test_wrong_input_is_told_in_one_line(
 @pytest.mark.parametrize("name", ["d.parquet", "d.jsonl"])
 def test_readers_do_not_log_what_is_told(run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
     write(tmp_path / name, "{ no such thing")
-    assert "can not be read" in complaint(run("validate", name))
+    assert f"`data` '{name}'" in complaint(run("validate", name))
     assert caplog.messages == []
 
 

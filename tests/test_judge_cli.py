@@ -106,9 +106,9 @@ def test_errors_are_one_line_and_status_2(run: Call, tmp_path: Path, change: tup
 def test_a_wrong_output_is_told_before_anything_is_asked(run: Call, tmp_path: Path) -> None:
     with ChatServer(lambda _: "score: 4") as server:
         write_judge(tmp_path, server.base_url)
-        code, _, err = run("judge", "answers.yaml", "-o", "judged.csv")
+        code, _, err = run("judge", "answers.yaml", "-o", "judged.xlsx")
     assert (code, server.bodies) == (2, [])
-    assert "`output` 'judged.csv' can not be written as it comes" in err
+    assert "`output` 'judged.xlsx' is of an unknown format" in err
 
 
 def test_a_refusing_endpoint_is_one_line(run: Call, tmp_path: Path) -> None:

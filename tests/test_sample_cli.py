@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.cli import main
-from hf_synthlabels.publishing import read_table
 from hf_synthlabels.statistics import Conclusions
+from hf_synthlabels.tables import read_table
 
 Run = Callable[..., tuple[int, str, str]]
 

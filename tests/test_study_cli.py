@@ -57,7 +57,7 @@ def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> No
     out = str(tmp_path / "out")
     with pytest.raises(DataError, match=r"`--text` is 'text', which is no column. Name one of: review, verdict"):
         run(str(table), "-o", out)
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match=r"`data` .* is not a table"):
         run(str(tmp_path / "none.csv"), "-o", out)
     few = tmp_path / "few.jsonl"
     few.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": null}\n')

@@ -38,6 +38,10 @@ class Source(StrictModel):
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
     split: str | None = None
     revision: str | None = None
+    encoding: str | None = None
+    """Of files of text, such as `cp1252`; detected, unless given."""
+    separator: str | None = None
+    """Between the cells of CSV files, such as `;`; detected, unless given."""
     homepage: str | None = None
     """The public address of the data, for people and cards."""
 
@@ -212,6 +216,9 @@ class Recipe(StrictModel):
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
         # Where it runs changes nothing.
         content = self.model_dump(mode="json", exclude={"engine"})
+        for key in ("encoding", "separator"):
+            if content["source"][key] is None:
+                del content["source"][key]
         if isinstance(labels := content["task"]["labels"], dict):
             # The codes of the label column follow the order of its names, which sorted keys would lose.
             content["task"]["labels"] = list(labels.items())

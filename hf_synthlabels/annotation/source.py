@@ -11,9 +11,10 @@ from typing import Any
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.recording import check_keys, status_column
 from hf_synthlabels.clients.checkpoint import find_checkpoint, folder_fingerprint
-from hf_synthlabels.errors import DataError, RecipeError
+from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
+from hf_synthlabels.tables import ReadOptions, RowSource, load_rows, local_files, source_state
 
-__all__ = ["check_columns", "load_source", "needed_columns", "source_fingerprint"]
+__all__ = ["check_columns", "load_source", "needed_columns", "source_files", "source_fingerprint"]
 
 
 def load_source(recipe: Recipe, *, streaming: bool = False) -> dict[str, Any]:
@@ -23,10 +24,11 @@ def load_source(recipe: Recipe, *, streaming: bool = False) -> dict[str, Any]:
         RecipeError: a file is not there, the data set does not exist, or it can not be read.
         DataError: a split has no rows, or lacks a column that the recipe names.
     """
-    from datasets import load_dataset
-
-    loaded = _guarded(recipe, lambda: load_dataset(**_arguments(recipe), streaming=streaming))
-    splits = {recipe.source.split or "train": loaded} if recipe.source.split else dict(loaded)
+    split = recipe.source.split
+    loaded = _guarded(
+        recipe, lambda: load_rows(_row_source(recipe), _read_options(recipe), split=split, streaming=streaming)
+    )
+    splits = {split: loaded} if split else dict(loaded)
     for name, rows in splits.items():
         if streaming and rows.features is None:
             rows = rows._resolve_features()  # no public way to have the features of a stream
@@ -44,11 +46,7 @@ def source_fingerprint(recipe: Recipe) -> str:
 
     It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
     """
-    from datasets import load_dataset_builder
-
-    arguments = {key: value for key, value in _arguments(recipe).items() if key != "split"}
-    # Where `datasets` caches the source names its configuration, its files with their state, and its revision.
-    parts = [_guarded(recipe, lambda: load_dataset_builder(**arguments).cache_dir)]
+    parts = [_guarded(recipe, lambda: source_state(_row_source(recipe), _read_options(recipe)))]
     for path in (recipe.teacher.file, recipe.teacher.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
             parts.append(_file_state(Path(recipe.resolve(path))))
@@ -58,6 +56,13 @@ def source_fingerprint(recipe: Recipe) -> str:
     elif model is not None and recipe.teacher.client == "embedding" and Path(model).is_dir():
         parts.append(folder_fingerprint(model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
+
+
+def source_files(recipe: Recipe) -> list[Path]:
+    """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
+    source, teacher = _row_source(recipe), recipe.teacher
+    further = (recipe.task.guidelines_file, teacher.examples, teacher.file)
+    return [*local_files(source), *(Path(recipe.resolve(path)) for path in further if isinstance(path, str))]
 
 
 def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
@@ -98,16 +103,24 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
             )
 
 
-def _arguments(recipe: Recipe) -> dict[str, Any]:
+def _row_source(recipe: Recipe) -> RowSource:
     source = recipe.source
-    arguments: dict[str, Any] = {"path": source.path, "name": source.name, "revision": source.revision}
     if source.data_files is not None:
-        arguments["data_files"] = _resolved(recipe, source.data_files)
-    elif Path(recipe.resolve(source.path)).is_dir():
-        arguments["path"] = recipe.resolve(source.path)
-    if source.split is not None:
-        arguments["split"] = source.split
-    return {key: value for key, value in arguments.items() if value is not None}
+        return RowSource(source.path, source.name, _resolved(recipe, source.data_files), source.revision)
+    local = recipe.resolve(source.path)
+    return RowSource(local if Path(local).exists() else source.path, source.name, None, source.revision)
+
+
+def _read_options(recipe: Recipe) -> ReadOptions:
+    """Texts and labels stay as they are written, unless the labels are of a scale."""
+    task, teacher = recipe.task, recipe.teacher
+    columns = [*task.columns, task.human, task.question, task.context, teacher.column, teacher.key]
+    return ReadOptions(
+        tuple(column for column in columns if column),
+        numbers=task.kind == "text-scale",
+        encoding=recipe.source.encoding,
+        separator=recipe.source.separator,
+    )
 
 
 def _resolved(recipe: Recipe, files: Any) -> Any:
@@ -124,12 +137,12 @@ def _guarded(recipe: Recipe, load: Any) -> Any:
 
     try:
         return load()
+    except SynthLabelsError:
+        raise
     except StopIteration:
         # So the reader of JSON ends on a file without a line.
         raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
     except (DatasetGenerationError, DatasetNotFoundError, OSError, ValueError) as error:
-        if isinstance(error, RecipeError):
-            raise
         cause = error.__cause__ or error
         words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         if "corresponds to no data" in words:

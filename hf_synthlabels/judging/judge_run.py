@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,11 +14,11 @@ from hf_synthlabels.annotation import Plan, Tally, store_path
 from hf_synthlabels.annotation.census import Census
 from hf_synthlabels.annotation.forecast import History
 from hf_synthlabels.annotation.opening import sampling
-from hf_synthlabels.annotation.output import checked_output, opened_file, split_path
+from hf_synthlabels.annotation.output import STREAMED, split_path
 from hf_synthlabels.annotation.plan import EXACT_ROWS, drawn_rows, free_plan, made_plan, plan_notes
 from hf_synthlabels.annotation.progress import Progress
 from hf_synthlabels.annotation.rehearsal import known_form
-from hf_synthlabels.annotation.source import load_source, needed_columns
+from hf_synthlabels.annotation.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.stream import TABLE_ROWS
 from hf_synthlabels.clients import (
     ChatClient,
@@ -37,11 +36,12 @@ from hf_synthlabels.judging.judge_file import JudgeFile, in_judge_words, read_ju
 from hf_synthlabels.judging.judge_tables import code_names, opened_judge
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
+from hf_synthlabels.tables import check_output, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["JudgedSplit", "judge_to_files", "plan_judge"]
+__all__ = ["JudgedSplit", "check_judge_output", "judge_to_files", "plan_judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,26 +105,33 @@ def judge_to_files(
 
     Args:
         judge: a path, a packaged judge file's name, or a judge file.
-        output: a file that ends in .parquet or .jsonl; of several splits each has a file with its name in front of the
+        output: a .parquet, .jsonl, .csv or .tsv file; of several splits each has a file with its name in front of the
             suffix. Beside each stands what it came to, as `<file>.provenance.json`. None writes nothing.
         client: asked in place of the file's own, with the response store around it.
 
     Raises:
-        DataError: the output is of another kind.
+        DataError: the output is of another format, is the source itself, or cannot be written.
         AllFailedError: the endpoint answers nothing; what was scored before is kept.
         SynthLabelsError: as its subclasses say.
     """
     file = read_judge(judge)
-    target = None if output is None else checked_output(output)
+    target = None if output is None else check_judge_output(file, output)
     with told_of_judges():
         splits = load_source(file.recipe, streaming=True)
-        if target is not None:
-            target.parent.mkdir(parents=True, exist_ok=True)
         found = []
         for name, rows in splits.items():
             path = None if target is None else split_path(target, str(name), len(splits))
             found.append(_judge_split(file, rows, str(name), path, client))
     return found
+
+
+def check_judge_output(file: JudgeFile, output: str | Path) -> Path:
+    """The path of an output, checked before anything is sent.
+
+    Raises:
+        DataError: it is of another format, is the source itself, or cannot be written.
+    """
+    return check_output(output, sources=source_files(file.recipe), suffixes=STREAMED, folder=False)
 
 
 def _judge_split(
@@ -135,7 +142,7 @@ def _judge_split(
     with (
         opened_judge(file, rows.features, client) as judging,
         _shown(file, judging.tally, name) as progress,
-        nullcontext() if path is None else opened_file(path, features) as writer,
+        nullcontext() if path is None else open_writer(path, features) as writer,
     ):
         for table, added in judging.tables(rows.with_format("arrow").iter(batch_size=TABLE_ROWS), progress):
             if writer is not None:
@@ -144,8 +151,7 @@ def _judge_split(
                 writer.write(table.cast(features.arrow_schema))
     made = judging.record(time.monotonic() - began)
     if path is not None:
-        beside = path.with_name(path.name + ".provenance.json")
-        beside.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_records(path, made)
     return JudgedSplit(name, path, judging.summary(), made)
 
 

@@ -9,6 +9,7 @@ from hf_synthlabels.publishing.hub_student import StudentPublisher
 from hf_synthlabels.publishing.labelled import (
     Labelled,
     annotation_summary,
+    label_options,
     open_labelled,
     record_summary,
     scale_schema,
@@ -32,7 +33,6 @@ from hf_synthlabels.publishing.sampled import (
     with_provenance,
     write_sampled,
 )
-from hf_synthlabels.publishing.tables import read_table, write_table
 
 __all__ = [
     "DatasetWords",
@@ -49,6 +49,7 @@ __all__ = [
     "StudentPublisher",
     "annotation_summary",
     "dataset_parcel",
+    "label_options",
     "labelling_sheet",
     "merge_labels",
     "metric_parcel",
@@ -59,7 +60,6 @@ __all__ = [
     "push",
     "push_student",
     "read_report",
-    "read_table",
     "record_summary",
     "render_markdown",
     "render_page",
@@ -71,5 +71,4 @@ __all__ = [
     "write_page",
     "write_report",
     "write_sampled",
-    "write_table",
 ]

@@ -11,9 +11,9 @@ from typing import Any
 from hf_synthlabels.annotation import load, provenance, read_recipe
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
-from hf_synthlabels.publishing.tables import read_table
+from hf_synthlabels.tables import ReadOptions, read_table
 
-__all__ = ["Labelled", "annotation_summary", "open_labelled", "record_summary", "scale_schema"]
+__all__ = ["Labelled", "annotation_summary", "label_options", "open_labelled", "record_summary", "scale_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,13 @@ class Labelled:
     """The column of token lists, where a recipe names one."""
 
 
-def open_labelled(data: str, split: str | None = None) -> Labelled:
+def open_labelled(data: str, split: str | None = None, options: ReadOptions | None = None) -> Labelled:
     """Open a recipe's data set, or a labelled file or folder, and take one split of it.
+
+    Args:
+        data: a labelled file or folder, a recipe file, or a packaged recipe's name.
+        split: the split, where there are several.
+        options: how a file of text is read; by default its columns `label` and `llm_label` are labels.
 
     Raises:
         SynthLabelsError: it can not be read, or has several splits and none is chosen.
@@ -42,7 +47,29 @@ def open_labelled(data: str, split: str | None = None) -> Labelled:
         return Labelled(
             rows, recipe.task.human or "label", recipe.output.column, recipe.schema_of_labels(), recipe.task.tokens
         )
-    return Labelled(_one_split(read_table(path), split))
+    return Labelled(_one_split(read_table(path, options or label_options()), split))
+
+
+def label_options(
+    human: str | None = None,
+    llm: str | None = None,
+    *more: str | None,
+    numbers: bool = False,
+    encoding: str | None = None,
+    separator: str | None = None,
+) -> ReadOptions:
+    """How a labelled file is read: the columns of labels and texts stay as they are written.
+
+    Args:
+        human: the column of human labels; `label`, unless given.
+        llm: the column of LLM labels; `llm_label`, unless given.
+        *more: further columns of labels or texts.
+        numbers: whether labels are numbers, as those of a scale are.
+        encoding: of the file; detected, unless given.
+        separator: between its cells; detected, unless given.
+    """
+    columns = (human or "label", llm or "llm_label", *(column for column in more if column))
+    return ReadOptions(columns, numbers=numbers, encoding=encoding, separator=separator)
 
 
 def scale_schema(text: str) -> LabelSchema:

@@ -15,8 +15,8 @@ import numpy as np
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.tables import write_table
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
+from hf_synthlabels.tables import read_records, write_records, write_table
 
 __all__ = [
     "SAMPLE_KIND",
@@ -168,14 +168,8 @@ def merge_labels(rows: Any, sheet: Any, *, human: str = "label", llm: str = "llm
 
 def with_provenance(rows: Any, data: str | Path) -> Any:
     """The rows of a file with the provenance that stands beside it, where they carry none themselves."""
-    beside = Path(f"{data}.provenance.json")
-    if provenance(rows) or not beside.is_file():
-        return rows
-    try:
-        found = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"`{beside}` can not be read: {error}. Repair or remove it.") from None
-    rows.info.description = describe(found if isinstance(found, list) else [found], rows.info.description)
+    if not provenance(rows) and (records := read_records(data)):
+        rows.info.description = describe(records, rows.info.description)
     return rows
 
 
@@ -183,11 +177,7 @@ def write_sampled(rows: Any, output: str | Path) -> list[Path]:
     """Write a sampled table, and its provenance beside it as `<file>.provenance.json`."""
     files = write_table({"train": rows}, output)
     records = provenance(rows)
-    if records:
-        beside = files[0].with_name(files[0].name + ".provenance.json")
-        beside.write_text(json.dumps(records, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        files.append(beside)
-    return files
+    return [*files, write_records(files[0], records)] if records else files
 
 
 def _earlier_rows(rows: Any, said: Sequence[Any], human: str, earlier: Earlier | None) -> Any:

@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from datasets import ClassLabel, Dataset, concatenate_datasets, load_dataset
+from datasets import ClassLabel, Dataset, concatenate_datasets
 from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
 from hf_synthlabels.cards import CardWords
-from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.statistics.reading import label_column
 from hf_synthlabels.statistics.reading import label_names as names_within
+from hf_synthlabels.tables import READABLE, ReadOptions, RowSource, load_rows, table_format
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.rows import column_values
 from hf_synthlabels.training.tasks import WITHOUT_NAMES
 
 __all__ = ["DataSource", "StudentFile", "TrainingData", "label_names"]
-
-# Which reader of `datasets` opens a file with this ending.
-READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +38,10 @@ class DataSource(StrictModel):
     name: str | None = None
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
     revision: str | None = None
+    encoding: str | None = None
+    """Of files of text; detected, unless given."""
+    separator: str | None = None
+    """Between the cells of CSV files; detected, unless given."""
     train_split: str = "train"
     test_split: str | None = None
     """The rows to test on; without it a share of the training rows is held out."""
@@ -50,15 +52,17 @@ class DataSource(StrictModel):
 
     @classmethod
     def of_file(cls, path: str | Path) -> Self:
-        """The rows of one file, split by the defaults.
+        """The rows of one file or folder, split by the defaults.
 
         Raises:
-            ConfigError: the file's ending says no format.
+            ConfigError: the path is of no known format.
         """
-        reader = READERS.get(Path(path).suffix)
-        if reader is None:
-            raise ConfigError(f"`data` is {str(path)!r}. Give a file that ends in {', '.join(READERS)}.")
-        return cls(path=reader, data_files=str(path))
+        reader = table_format(path)
+        if reader is not None:
+            return cls(path=reader, data_files=str(path))
+        if not Path(path).is_dir():
+            raise ConfigError(f"`data` is {str(path)!r}, which is of no known format. Give one of: {READABLE}.")
+        return cls(path=str(path))
 
     def load(self, config: StudentConfig) -> TrainingData:
         """Read and split the rows; the same seed holds out the same ones.
@@ -69,13 +73,15 @@ class DataSource(StrictModel):
         """
         self._check_splits()
         try:
-            train = self._read(self.train_split)
-            test = None if self.test_split is None else self._read(self.test_split)
+            train = self._read(self.train_split, config)
+            test = None if self.test_split is None else self._read(self.test_split, config)
+        except SynthLabelsError:
+            raise
         except (OSError, ValueError, DatasetsError) as error:
-            reason = " ".join(str(error).split())
+            reason = " ".join(str(error.__cause__ or error).split())[:240]
             raise DataError(
-                f"`data` {self.path!r} could not be read: {reason.rstrip('.')}. "
-                "Give a CSV, JSON or Parquet file, or a Hub id."
+                f"`data` {self.data_files or self.path!r} could not be read: {reason.rstrip('.')}. "
+                "Give a CSV, JSON, Excel, Stata or Parquet file, or a Hub id."
             ) from error
         names = tuple(self.names or label_names(train, config.label_column, config.task))
         if config.task not in (*WITHOUT_NAMES, "multi-label", "token-classification"):
@@ -98,8 +104,14 @@ class DataSource(StrictModel):
                         f"`test_split` {self.test_split!r}. Name it there, or leave it out."
                     )
 
-    def _read(self, split: str) -> Dataset:
-        return load_dataset(self.path, self.name, data_files=self.data_files, revision=self.revision, split=split)
+    def _read(self, split: str, config: StudentConfig) -> Dataset:
+        options = ReadOptions(
+            (config.label_column, *config.text_columns, *([config.human_column] if config.human_column else [])),
+            numbers=config.task == "text-scale",
+            encoding=self.encoding,
+            separator=self.separator,
+        )
+        return load_rows(RowSource(self.path, self.name, self.data_files, self.revision), options, split=split)
 
 
 @dataclass(frozen=True, slots=True)

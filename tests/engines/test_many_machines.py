@@ -23,7 +23,7 @@ from datasets import Dataset, load_dataset
 from hf_synthlabels.annotation import Recipe, load
 from hf_synthlabels.engines import Sharded, annotate_with_ray, ray_engine
 from hf_synthlabels.errors import AllFailedError, DataError, StoreError
-from hf_synthlabels.publishing.tables import read_table
+from hf_synthlabels.tables import read_table
 from tests.annotation.label_server import LabelServer
 from tests.engines.object_store import ObjectServer
 

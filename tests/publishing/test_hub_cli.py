@@ -14,7 +14,7 @@ from huggingface_hub import DatasetCard
 
 import hf_synthlabels
 from hf_synthlabels.cli import main
-from hf_synthlabels.publishing import read_table
+from hf_synthlabels.tables import read_table
 from tests.publishing.conftest import TOKEN
 from tests.publishing.hub_server import HubServer
 

@@ -31,9 +31,9 @@ from hf_synthlabels.publishing import (
     pull,
     push,
     push_student,
-    read_table,
 )
 from hf_synthlabels.publishing.hub import MANIFEST
+from hf_synthlabels.tables import read_table
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from tests.publishing.conftest import RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer

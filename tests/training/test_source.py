@@ -96,11 +96,13 @@ def test_data_that_can_not_be_read_is_refused_in_one_line(rows: Path, tmp_path: 
         DataSource.of_file(broken),
         DataSource(path="json", data_files=str(rows), train_split="nosuch"),
     ):
-        with pytest.raises(DataError, match=r"`data` '(csv|json)' could not be read") as caught:
+        with pytest.raises(
+            DataError, match=r"`data` '.+' (could not be read|has a line)|`split` is 'nosuch'"
+        ) as caught:
             source.load(StudentConfig())
         assert "\n" not in str(caught.value)
-    with pytest.raises(ConfigError, match=r"`data` is 'rows.txt'. Give a file that ends in .csv"):
-        DataSource.of_file("rows.txt")
+    with pytest.raises(ConfigError, match=r"`data` is 'rows.ods'"):
+        DataSource.of_file("rows.ods")
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,12 @@ from hf_synthlabels.annotation.rows import RowForm
 from hf_synthlabels.annotation.task import INSTRUCTIONS
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import KINDS, Kind, LabelSchema
-from hf_synthlabels.publishing.labelled import open_labelled, scale_schema
+from hf_synthlabels.publishing.labelled import label_options, open_labelled, scale_schema
 from hf_synthlabels.publishing.review.rows import ReviewRows, review_rows
 from hf_synthlabels.publishing.sampled import with_provenance
 from hf_synthlabels.statistics.columns import column_feature, feature_kind
 from hf_synthlabels.statistics.reading import label_column, label_names, read_names
+from hf_synthlabels.tables import ReadOptions
 
 __all__ = ["ReviewOptions", "default_store", "open_review"]
 
@@ -71,10 +72,10 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
         SynthLabelsError: it can not be read, or is not clear enough; the message says what to add.
     """
     said = options or ReviewOptions()
-    labelled = open_labelled(data, said.split)
     path = Path(data)
     of_recipe = path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix)
     recipe = said.recipe or (data if of_recipe else None)
+    labelled = open_labelled(data, said.split, _read_options(said, recipe))
     human, llm = said.human or labelled.human, said.llm or labelled.llm
     table = with_provenance(labelled.rows, data)
     instructions = ""
@@ -101,6 +102,17 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
         again=said.again,
         seed=said.seed,
     )
+
+
+def _read_options(said: ReviewOptions, recipe: str | None) -> ReadOptions:
+    """How a file is read: texts and labels stay as they are written, unless the labels are of a scale."""
+    texts = (*said.text, said.question or "question", said.context or "context", *said.beside)
+    if recipe is None:
+        numbers = said.scale is not None or said.kind == "text-scale"
+        return label_options(said.human, said.llm, "text", *texts, numbers=numbers)
+    read = read_recipe(recipe)
+    human, llm = said.human or read.task.human, said.llm or read.output.column
+    return label_options(human, llm, *read.task.columns, *texts, numbers=read.task.kind == "text-scale")
 
 
 def _check_column(table: Any, column: str, option: str) -> None:

@@ -8,16 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from datasets import Dataset, load_dataset
-from datasets.exceptions import DatasetsError
+from datasets import Dataset
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
 
-__all__ = ["READERS", "Asked", "begin_study"]
-
-READERS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-"""Which reader of `datasets` opens a file with this ending."""
+__all__ = ["Asked", "begin_study"]
 
 FEWEST = 40
 """Human labels: half of them test, and fewer than twenty tell nothing."""
@@ -48,6 +45,8 @@ class Asked:
     budget_usd: float | None = None
     quick: bool = False
     """Without training an encoder: a minute in place of many."""
+    encoding: str | None = None
+    separator: str | None = None
 
 
 def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
@@ -69,7 +68,7 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
     study = folder / "study.yaml"
     if study.exists() and (folder / "recipe.yaml").exists():
         return study
-    rows = _read(data)
+    rows = _read(data, asked)
     names, n_human = _names(rows, asked)
     teacher: dict[str, Any] = {"client": "embedding"}
     if asked.model is not None:
@@ -80,7 +79,7 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
         teacher |= {} if asked.budget_usd is None else {"budget_usd": asked.budget_usd}
     recipe = {
         "name": "".join(letter if letter.isalnum() else "-" for letter in data.stem).strip("-") or "data",
-        "source": {"path": READERS[data.suffix], "data_files": {"train": str(data.resolve())}},
+        "source": {"path": table_format(data), "data_files": {"train": str(data.resolve())}, **_said_of(asked)},
         "task": {
             "kind": "text-classification",
             "text": asked.text,
@@ -112,17 +111,17 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
     return study
 
 
-def _read(data: Path) -> Dataset:
-    if data.suffix not in READERS:
-        raise DataError(f"`data` is {str(data)!r}. Give a file that ends in {', '.join(READERS)}.")
-    if not data.is_file():
-        raise DataError(f"`data` {str(data)!r} is not there. Give the path of a file with one row per text.")
-    try:
-        rows: Dataset = load_dataset(READERS[data.suffix], data_files=str(data), split="train")
-    except (OSError, ValueError, DatasetsError) as error:
-        reason = " ".join(str(error.__cause__ or error).split())[:200]
-        raise DataError(f"`data` {str(data)!r} could not be read: {reason}. Correct the file.") from error
-    return rows
+def _said_of(asked: Asked) -> dict[str, str]:
+    """What the user says of the file, as keys of a recipe's source."""
+    said = {"encoding": asked.encoding, "separator": asked.separator}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _read(data: Path, asked: Asked) -> Dataset:
+    if not data.is_file() or table_format(data) is None:
+        raise DataError(f"`data` {str(data)!r} is not a table. Give a file with one row per text: {READABLE}.")
+    options = ReadOptions((asked.text, asked.human), encoding=asked.encoding, separator=asked.separator)
+    return read_table(data, options)["train"]
 
 
 def _names(rows: Dataset, asked: Asked) -> tuple[list[str], int]:

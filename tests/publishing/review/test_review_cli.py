@@ -12,7 +12,6 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.cli import main
-from hf_synthlabels.publishing import read_table
 from hf_synthlabels.publishing.review import (
     Board,
     DecisionStore,
@@ -21,6 +20,7 @@ from hf_synthlabels.publishing.review import (
     default_store,
     open_review,
 )
+from hf_synthlabels.tables import read_table
 from tests.publishing.review.reviewing import TEXT, label, table
 
 Run = Callable[..., tuple[int, str, str]]
@@ -100,7 +100,7 @@ def test_a_recipe_says_labels_texts_and_columns(tmp_path: Path) -> None:
 
 def test_csv_with_json_in_its_cells_is_read(tmp_path: Path) -> None:
     made = table("token-classification")
-    from hf_synthlabels.publishing import write_table
+    from hf_synthlabels.tables import write_table
 
     write_table({"train": made}, tmp_path / "data.csv")
     rows = open_review(str(tmp_path / "data.csv"), ReviewOptions(kind="token-classification"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from hf_synthlabels.publishing import read_table, write_table
+from hf_synthlabels.tables import read_table, write_table
 
 NAMES = ClassLabel(names=["film", "sport"])
 FEATURES = Features(

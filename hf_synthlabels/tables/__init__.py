@@ -1,0 +1,36 @@
+"""Tables as files: one reader for every verb, writers that never leave half a file."""
+
+from hf_synthlabels.tables.beside import provenance_path, read_records, write_records
+from hf_synthlabels.tables.formats import READABLE, WRITABLE, ReadOptions, is_table, table_format
+from hf_synthlabels.tables.loading import RowSource, load_rows, local_files, source_state
+from hf_synthlabels.tables.reading import read_table
+from hf_synthlabels.tables.writing import (
+    TableWriter,
+    atomic_path,
+    check_output,
+    open_writer,
+    write_table,
+    write_text,
+)
+
+__all__ = [
+    "READABLE",
+    "WRITABLE",
+    "ReadOptions",
+    "RowSource",
+    "TableWriter",
+    "atomic_path",
+    "check_output",
+    "is_table",
+    "load_rows",
+    "local_files",
+    "open_writer",
+    "provenance_path",
+    "read_records",
+    "read_table",
+    "source_state",
+    "table_format",
+    "write_records",
+    "write_table",
+    "write_text",
+]

@@ -1,0 +1,265 @@
+"""JSON and JSON Lines: types come from every row, and dates stay the texts that they are."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables.columns import annotation_types
+from hf_synthlabels.tables.encodings import detect_encoding
+from hf_synthlabels.tables.formats import open_binary
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["json_batches", "json_schema"]
+
+BLOCK = 1 << 24
+LARGEST_EXACT = 2**53
+
+
+def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
+    """The types that hold every row of some files; a column that holds texts and numbers is one of texts.
+
+    Raises:
+        DataError: a file is not JSON, or a row is not an object.
+    """
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {}
+    for file in files:
+        for block in _blocks(file, encoding):
+            for name, kind in _block_types(file, block).items():
+                types[name] = _merged(types[name], kind) if name in types else kind
+    if not types:
+        raise DataError(f"`data` {str(files[0])!r} has no rows. Give data with rows.")
+    known = annotation_types(types)
+    return pa.schema(
+        [(name, known.get(name) if _unknown(kind) and name in known else _filled(kind)) for name, kind in types.items()]
+    )
+
+
+def json_batches(files: Sequence[Path], schema: pa.Schema, encoding: str | None) -> Iterator[pa.RecordBatch]:
+    """The rows of some files with the types of a schema."""
+    for file in files:
+        for block in _blocks(file, encoding):
+            yield from _table(file, block, schema).to_batches()
+
+
+def _blocks(file: Path, encoding: str | None) -> Iterator[bytes | list[Any]]:
+    """Whole lines as UTF-8, or the list of objects that a file is."""
+    name = detect_encoding(file, encoding)
+    with open_binary(file) as raw:
+        start = raw.read(256).decode(name, errors="ignore").lstrip("\ufeff \t\r\n")
+    with open_binary(file) as raw:
+        if start.startswith("[") or _is_one_object(file, name, start):
+            yield _objects(file, raw.read().decode(name))
+        else:
+            yield from _line_blocks(raw, name)
+
+
+def _is_one_object(file: Path, encoding: str, start: str) -> bool:
+    """Whether an object goes over several lines, as a file of lines has none."""
+    if not start.startswith("{"):
+        return False
+    with open_binary(file) as raw, io.TextIOWrapper(raw, encoding=encoding) as lines:
+        first = next((line for line in lines if line.strip()), "")
+    try:
+        # `{"data": [...]}` on one line is a table, too.
+        value = json.loads(first)
+    except ValueError:
+        return file.suffix.lower() == ".json"
+    return file.suffix.lower() == ".json" and _inner_rows(value) is not None
+
+
+def _inner_rows(value: Any) -> list[Any] | None:
+    """The rows of an object that only holds a list of objects, under any name."""
+    lists = [part for part in value.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
+    return lists[0] if len(value) == 1 and lists else None
+
+
+def _objects(file: Path, text: str) -> list[Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"`data` {file.name!r} is not valid JSON: {error}. Correct the file.") from None
+    rows = value if isinstance(value, list) else _inner_rows(value) if isinstance(value, dict) else None
+    if rows is None:
+        raise DataError(f"`data` {file.name!r} holds no list of objects. Give JSON Lines, one object a line.")
+    return rows
+
+
+def _line_blocks(raw: IO[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding not in ("utf-8", "utf-8-sig"):
+        text = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+        while part := text.read(BLOCK):
+            yield (part + text.readline()).encode()
+        return
+    if encoding == "utf-8-sig":
+        raw.read(3)
+    while chunk := raw.read(BLOCK):
+        yield chunk + raw.readline()
+
+
+def _rows(file: Path, block: bytes | list[Any]) -> list[dict[str, Any]]:
+    """The objects of a block."""
+    if isinstance(block, bytes):
+        rows = []
+        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        for line in block.split(b"\n"):
+            if line.strip():
+                try:
+                    rows.append(json.loads(line))
+                except ValueError as error:
+                    shown = line.decode(errors="replace")[:60]
+                    raise DataError(
+                        f"`data` {file.name!r} has a line that is not valid JSON: {shown!r} ({error}). Correct it."
+                    ) from None
+    else:
+        rows = block
+    if wrong := [row for row in rows if not isinstance(row, dict)]:
+        raise DataError(f"`data` {file.name!r} has {str(wrong[0])[:60]!r} for a row. Give an object for each row.")
+    return rows
+
+
+def _block_types(file: Path, block: bytes | list[Any]) -> dict[str, pa.DataType]:
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    if isinstance(block, bytes):
+        if not block.strip():
+            return {}
+        try:
+            size = arrow_json.ReadOptions(block_size=len(block) + 1)
+            table = arrow_json.read_json(pa.BufferReader(block), size)
+            if not any(_has_large_number(column) for column in table.columns):
+                return {field.name: field.type for field in table.schema}
+        except pa.ArrowException:
+            pass
+    types: dict[str, pa.DataType] = {}
+    for row in _rows(file, block):
+        for name, value in row.items():
+            kind = _type_of(value)
+            types[name] = _merged(types[name], kind) if name in types else kind
+    return types
+
+
+def _has_large_number(column: Any) -> bool:
+    """Whether a column of floats holds integers that a float cannot tell apart."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(column.type):
+        return False
+    return bool(pc.any(pc.greater_equal(pc.abs(column), LARGEST_EXACT)).as_py())
+
+
+def _type_of(value: Any) -> pa.DataType:
+    import pyarrow as pa
+
+    match value:
+        case None:
+            return pa.null()
+        case bool():
+            return pa.bool_()
+        case int():
+            return pa.int64() if -(2**63) <= value < 2**63 else pa.string()
+        case float():
+            return pa.float64()
+        case list():
+            inner = pa.null()
+            for item in value:
+                inner = _merged(inner, _type_of(item))
+            return pa.list_(inner)
+        case dict():
+            return pa.struct([(name, _type_of(part)) for name, part in value.items()])
+        case _:
+            return pa.string()
+
+
+def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type that holds the values of both; text where there is none."""
+    import pyarrow as pa
+
+    one, other = (pa.string() if pa.types.is_timestamp(kind) else kind for kind in (one, other))
+    if one == other or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other)]
+    if all(numbers):
+        return pa.float64()
+    if pa.types.is_list(one) and pa.types.is_list(other):
+        return pa.list_(_merged(one.value_type, other.value_type))
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        fields = {field.name: field.type for field in one}
+        for field in other:
+            fields[field.name] = _merged(fields[field.name], field.type) if field.name in fields else field.type
+        return pa.struct(list(fields.items()))
+    return pa.string()
+
+
+def _unknown(kind: pa.DataType) -> bool:
+    """Whether no row told the type, or a number may be stored in fewer bits."""
+    import pyarrow as pa
+
+    return bool(pa.types.is_null(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind)) or (
+        pa.types.is_list(kind) and _unknown(kind.value_type)
+    )
+
+
+def _filled(kind: pa.DataType) -> pa.DataType:
+    """A type with texts for what no row told, however deep."""
+    import pyarrow as pa
+
+    if pa.types.is_null(kind) or pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_filled(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([(field.name, _filled(field.type)) for field in kind])
+    return kind
+
+
+def _table(file: Path, block: bytes | list[Any], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+    from pyarrow import json as arrow_json
+
+    if isinstance(block, bytes):
+        if not block.strip():
+            return schema.empty_table()
+        try:
+            return arrow_json.read_json(
+                pa.BufferReader(block),
+                arrow_json.ReadOptions(block_size=len(block) + 1),
+                arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error"),
+            ).select(schema.names)
+        except pa.ArrowException:
+            pass
+    rows = _rows(file, block)
+    return pa.table([pa.array(_column(rows, field), field.type) for field in schema], schema=schema)
+
+
+def _column(rows: Iterable[Mapping[str, Any]], field: pa.Field) -> list[Any]:
+    return [_as(row.get(field.name), field.type) for row in rows]
+
+
+def _as(value: Any, kind: pa.DataType) -> Any:
+    """A JSON value as its column's type wants it."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        # Half of a surrogate pair is valid JSON and no text.
+        return text.encode("utf-8", "replace").decode()
+    if pa.types.is_list(kind):
+        return [_as(item, kind.value_type) for item in value]
+    if pa.types.is_struct(kind):
+        return {field.name: _as(value.get(field.name), field.type) for field in kind}
+    return float(value) if pa.types.is_floating(kind) else value

@@ -1,0 +1,192 @@
+"""Sources of rows: what `datasets.load_dataset` takes, with files of text read by the reader of all verbs."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, is_table, table_format
+from hf_synthlabels.tables.reading import files_state, read_files, read_table
+
+__all__ = ["RowSource", "load_rows", "local_files", "source_state"]
+
+READERS: dict[str, TableFormat] = {"csv": "csv", "json": "json", "excel": "excel", "stata": "stata"}
+"""The values of `path` that name a reader of local files, beside those of `datasets`."""
+
+DataFiles = str | list[str] | dict[str, str | list[str]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowSource:
+    """Where rows come from: the arguments of `load_dataset`, with local paths that can be opened."""
+
+    path: str
+    name: str | None = None
+    data_files: DataFiles = None
+    revision: str | None = None
+    data_dir: str | None = None
+
+
+def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = None, streaming: bool = False) -> Any:
+    """The splits of a source as a dict, or one split.
+
+    Local CSV, JSON, Excel and Stata files have types that hold all of their rows; so have CSV and JSON files of a
+    data set on the Hub, unless it is streamed or declares its types.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        DataError: a file cannot be read, or `split` does not exist.
+        Exception: whatever `load_dataset` raises for other sources.
+    """
+    from datasets import DatasetDict, load_dataset
+
+    place = Path(source.path)
+    typed = table_format(place) in ("parquet", "arrow") and place.is_file() and source.data_files is None
+    if typed or (is_table(place) and place.is_dir()):
+        splits = read_table(place, options)
+    elif (files := _local_files(source)) is not None:
+        splits = DatasetDict({name: read_files(part, kind, options) for name, (kind, part) in files.items()})
+    else:
+        arguments = _arguments(source)
+        files, more = ({}, {}) if source.path in ("parquet", "arrow") else _text_files(arguments, options, streaming)
+        if not files:
+            return load_dataset(**arguments, split=split, streaming=streaming, **more)
+        splits = DatasetDict({name: read_files(part, kind, options) for name, (kind, part) in files.items()})
+    if streaming:
+        if split is not None and split not in splits:
+            raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.")
+        streams = {name: rows.to_iterable_dataset() for name, rows in splits.items()}
+        return streams if split is None else streams[split]
+    return splits if split is None else _split(splits, split)
+
+
+def source_state(source: RowSource, options: ReadOptions) -> str:
+    """What changes with the files of a source or its revision, found without reading its rows.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        Exception: whatever `load_dataset_builder` raises.
+    """
+    from datasets import load_dataset_builder
+
+    splits = _local_files(source)
+    if splits is not None:
+        return ",".join(f"{name}:{files_state(part, options)}" for name, (_, part) in splits.items())
+    place = Path(source.path)
+    if is_table(place) and place.exists():
+        files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
+        return files_state(files, options)
+    # The folder in the cache of `datasets` names configuration, files with their state, and revision.
+    return f"{load_dataset_builder(**_arguments(source)).cache_dir} {options}"
+
+
+def local_files(source: RowSource) -> list[Path]:
+    """The files on this machine that a source names."""
+    given = source.data_files
+    parts = list(given.values()) if isinstance(given, dict) else [source.path if given is None else given]
+    patterns = [pattern for part in parts for pattern in ([part] if isinstance(part, str) else part)]
+    return [file for pattern in patterns for file in _matches(pattern)]
+
+
+def _local_files(source: RowSource) -> dict[str, tuple[TableFormat, list[Path]]] | None:
+    """The local files of text of each split, with their format; None for any other source."""
+    given = source.data_files
+    kind = READERS.get(source.path)
+    if given is None:
+        place = Path(source.path)
+        found = table_format(place)
+        if kind is not None or found is None or not place.is_file():
+            return None
+        return None if found in ("parquet", "arrow") else {"train": (found, [place])}
+    if kind is None:
+        return None
+    splits = given if isinstance(given, dict) else {"train": given}
+    patterns = {name: [part] if isinstance(part, str) else part for name, part in splits.items()}
+    if any("://" in pattern for part in patterns.values() for pattern in part):
+        return None
+    return {name: _expanded(part, kind) for name, part in patterns.items()}
+
+
+def _expanded(patterns: Sequence[str], kind: TableFormat) -> tuple[TableFormat, list[Path]]:
+    """The files that patterns match; their names say the format where they disagree with the reader."""
+    files: list[Path] = []
+    for pattern in patterns:
+        matches = _matches(pattern)
+        if not matches:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), pattern)
+        files += matches
+    formats = {table_format(file) or kind for file in files}
+    if len(formats) > 1 or not formats <= set(READERS.values()):
+        shown = ", ".join(file.name for file in files[:3])
+        raise DataError(f"`data_files` names {shown}, which are not all of one text format. Give one of: {READABLE}.")
+    return formats.pop(), files
+
+
+def _matches(pattern: str) -> list[Path]:
+    place = Path(pattern)
+    found = [place] if place.is_file() else [Path(each) for each in sorted(glob.glob(pattern, recursive=True))]
+    return [each for each in found if each.is_file()]
+
+
+def _arguments(source: RowSource) -> dict[str, Any]:
+    arguments = {
+        "path": source.path,
+        "name": source.name,
+        "data_files": source.data_files,
+        "revision": source.revision,
+        "data_dir": source.data_dir,
+    }
+    return {key: value for key, value in arguments.items() if value is not None}
+
+
+def _text_files(
+    arguments: dict[str, Any], options: ReadOptions, streaming: bool
+) -> tuple[dict[str, tuple[TableFormat, list[Path]]], dict[str, Any]]:
+    """Of a folder, of the Hub or of an address: the CSV or JSON files, downloaded; or how `datasets` must read them."""
+    from datasets import DownloadManager, load_dataset_builder
+    from datasets.packaged_modules.csv.csv import CsvConfig
+    from datasets.packaged_modules.json.json import JsonConfig
+
+    builder = load_dataset_builder(**arguments)
+    config = builder.config
+    if not isinstance(config, CsvConfig | JsonConfig) or not config.data_files:
+        return {}, {}
+    is_csv = isinstance(config, CsvConfig)
+    # Only an empty cell is missing; `datasets` would drop "None" and "NA".
+    plain = {"keep_default_na": False, "na_values": [""]}
+    declared = builder.info.features is not None or getattr(config, "field", None) is not None
+    if streaming:
+        separator = {} if options.separator is None else {"sep": options.separator}
+        return {}, {**plain, **separator, **({} if declared else {"dtype": str})} if is_csv else {}
+    if declared:
+        return {}, plain if is_csv else {}
+    local = DownloadManager().download({str(name): list(files) for name, files in config.data_files.items()})
+    kind: TableFormat = "csv" if is_csv else "json"
+    return {name: (kind, [Path(file) for file in files]) for name, files in local.items()}, {}
+
+
+def _split(splits: Any, split: str) -> Any:
+    """One split, or the rows that a spelling such as `train[:100]` or `train+test` names."""
+    from datasets import ReadInstruction, concatenate_datasets
+
+    if split in splits:
+        return splits[split]
+    if split == "all":
+        return concatenate_datasets(list(splits.values()))
+    try:
+        lengths = {name: len(rows) for name, rows in splits.items()}
+        parts = ReadInstruction.from_spec(split).to_absolute(lengths)
+        rows = [splits[part.splitname].select(range(part.from_ or 0, _end(part, lengths))) for part in parts]
+    except (AssertionError, KeyError, ValueError):
+        raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.") from None
+    return rows[0] if len(rows) == 1 else concatenate_datasets(rows)
+
+
+def _end(part: Any, lengths: dict[str, int]) -> int:
+    return lengths[part.splitname] if part.to is None else int(part.to)

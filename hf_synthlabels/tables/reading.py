@@ -1,0 +1,223 @@
+"""The one reader of tables: every verb reads files through it, so a cell means the same to all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables.beside import label_kinds
+from hf_synthlabels.tables.columns import TextColumns
+from hf_synthlabels.tables.delimited import detect_dialect, text_batches
+from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, table_format
+from hf_synthlabels.tables.json_rows import json_batches, json_schema
+from hf_synthlabels.tables.office import excel_batches, stata_table
+from hf_synthlabels.tables.writing import atomic_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["files_state", "read_files", "read_table"]
+
+READER_VERSION = 1
+"""Raised when files are read otherwise: tables in the cache are then read again."""
+
+IN_MEMORY = 1 << 28
+"""Larger files become an Arrow file in the cache, which is mapped instead of held in memory."""
+
+
+def read_table(path: str | Path, options: ReadOptions | None = None) -> Any:
+    """The splits of a table as a `DatasetDict`: of a file, or of a folder that this package or `datasets` wrote.
+
+    In files of text only an empty cell is missing. Label columns are texts as they are written; other columns are
+    numbers where all of their cells are.
+
+    Raises:
+        DataError: the path does not exist, is of no known format, or cannot be read.
+        MissingExtraError: the format needs a library that is not installed.
+    """
+    from datasets import DatasetDict
+
+    options = options or ReadOptions()
+    place = Path(path)
+    if not place.exists():
+        raise DataError(f"`data` {str(path)!r} is not there. Give a file ({READABLE}) or a folder.")
+    if place.is_dir():
+        return _folder(place)
+    if place.suffix.lower() in (".yaml", ".yml"):
+        raise DataError(f"`data` {str(path)!r} is a YAML file, not a table. Give a file ({READABLE}) or a folder.")
+    kind = table_format(place)
+    if kind is None:
+        raise DataError(f"`data` {place.name!r} is of an unknown format. Give one of: {READABLE}.")
+    return DatasetDict({"train": read_files([place], kind, options)})
+
+
+def read_files(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -> Any:
+    """The rows of some files of one format as a `Dataset`.
+
+    Raises:
+        DataError: a file cannot be read, or their columns differ.
+    """
+    import pyarrow as pa
+
+    if kind in ("parquet", "arrow"):
+        return _loaded(files, kind)
+    try:
+        state = files_state(files, options)
+        if sum(file.stat().st_size for file in files) <= IN_MEMORY:
+            schema, batches = _typed(files, kind, options, memory=True)
+            return _dataset(pa.Table.from_batches(batches, schema), state)
+        return _mapped(files, kind, options, state)
+    except OSError as error:
+        raise DataError(f"`data` {_shown(files)} cannot be read: {error.strerror or error}.") from None
+    except (pa.ArrowException, UnicodeError, EOFError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"`data` {_shown(files)} cannot be read: {reason.rstrip('.')}. Correct the file.") from None
+
+
+def files_state(files: Sequence[Path], options: ReadOptions | None = None) -> str:
+    """A hash that changes with the files, with what is said of them, and with the reader.
+
+    Raises:
+        DataError: a file does not exist.
+    """
+    parts = [str(READER_VERSION), repr(options)]
+    for file in files:
+        try:
+            state = file.stat()
+        except OSError as error:
+            raise DataError(f"`data` {str(file)!r} cannot be read: {error.strerror}.") from None
+        parts.append(f"{file.resolve()}|{state.st_size}|{state.st_mtime_ns}|{label_kinds(file)}")
+    return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
+
+
+def _typed(
+    files: Sequence[Path], kind: TableFormat, options: ReadOptions, *, memory: bool
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema that all rows fit, and the rows."""
+    if kind == "json":
+        schema = json_schema(files, options.encoding)
+        return schema, json_batches(files, schema, options.encoding)
+    if kind == "stata":
+        tables = [stata_table(file) for file in files]
+        import pyarrow as pa
+
+        table = pa.concat_tables(tables, promote_options="permissive")
+        return table.schema, iter(table.to_batches())
+    return _typed_texts(files, kind, options, memory=memory)
+
+
+def _typed_texts(
+    files: Sequence[Path], kind: TableFormat, options: ReadOptions, *, memory: bool
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Types decided from all cells; batches are kept, or read once more where they would fill the memory."""
+    import pyarrow as pa
+
+    kept: list[pa.RecordBatch] = []
+    columns = _seen(files, kind, options, kept if memory else None)
+    separator = detect_dialect(files[-1], options).separator if kind == "csv" else ","
+    made = columns.converters(separator)
+    nested = {name for name, (type_, _) in made.items() if pa.types.is_null(type_)}
+    if nested and kept:
+        # The type of nested columns is known only when all of their cells are parsed.
+        texts = pa.Table.from_batches(kept)
+        table = pa.table({name: convert(texts.column(name).combine_chunks()) for name, (_, convert) in made.items()})
+        return table.schema, iter(table.to_batches())
+    schema = pa.schema([(name, pa.string() if name in nested else type_) for name, (type_, _) in made.items()])
+
+    def converted() -> Iterator[pa.RecordBatch]:
+        for batch in kept if memory else _texts(files, kind, options):
+            cells = [
+                batch.column(name) if name in nested else convert(batch.column(name))
+                for name, (_, convert) in made.items()
+            ]
+            yield pa.RecordBatch.from_arrays(cells, schema=schema)
+
+    return schema, converted()
+
+
+def _seen(
+    files: Sequence[Path], kind: TableFormat, options: ReadOptions, kept: list[pa.RecordBatch] | None
+) -> TextColumns:
+    """What all cells of each column have in common; the batches are added to `kept`."""
+    kinds = {name: label for file in files for name, label in label_kinds(file).items()}
+    columns: TextColumns | None = None
+    for batch in _texts(files, kind, options):
+        if columns is None:
+            columns = TextColumns(batch.schema.names, options, kinds)
+        columns.add(batch)
+        if kept is not None:
+            kept.append(batch)
+    return columns or TextColumns(detect_dialect(files[0], options).names, options, kinds)
+
+
+def _texts(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -> Iterator[pa.RecordBatch]:
+    """The rows of all files, with all cells as text."""
+    names: list[str] | None = None
+    for file in files:
+        for batch in excel_batches(file) if kind == "excel" else text_batches(file, detect_dialect(file, options)):
+            names = names or list(batch.schema.names)
+            if batch.schema.names != names:
+                raise DataError(f"`data` {file.name!r} has other columns than {files[0].name!r}. Read them one by one.")
+            yield batch
+
+
+def _mapped(files: Sequence[Path], kind: TableFormat, options: ReadOptions, state: str) -> Any:
+    """The rows as a memory-mapped table in the cache of `datasets`."""
+    import datasets
+    import pyarrow as pa
+
+    place = Path(datasets.config.HF_DATASETS_CACHE) / "hf_synthlabels_tables" / f"{state}.arrow"
+    if not place.is_file():
+        schema, batches = _typed(files, kind, options, memory=False)
+        with atomic_path(place) as part, pa.OSFile(str(part), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
+            for batch in batches:
+                writer.write_batch(batch)
+    return datasets.Dataset.from_file(str(place))
+
+
+def _dataset(table: pa.Table, state: str) -> Any:
+    from datasets import Dataset
+
+    return Dataset(table, fingerprint=state)
+
+
+def _loaded(files: Sequence[Path], kind: TableFormat) -> Any:
+    """Files that hold their types themselves."""
+    from datasets import load_dataset
+
+    with _reader_errors(_shown(files)):
+        return load_dataset(kind, data_files=[str(file) for file in files], split="train")
+
+
+def _folder(place: Path) -> Any:
+    from datasets import DatasetDict, load_dataset, load_from_disk
+
+    with _reader_errors(repr(str(place))):
+        files = {file.stem: str(file) for file in sorted(place.glob("*.parquet"))}
+        if files:
+            return load_dataset("parquet", data_files=files)
+        if any((place / "data").glob("*.parquet")):
+            # The layout of data sets on the Hub: file names hold the split and a number.
+            return load_dataset(str(place))
+        loaded = load_from_disk(str(place))
+        return loaded if isinstance(loaded, DatasetDict) else DatasetDict({"train": loaded})
+
+
+@contextlib.contextmanager
+def _reader_errors(shown: str) -> Iterator[None]:
+    from datasets.exceptions import DatasetGenerationError
+
+    try:
+        yield
+    except (DatasetGenerationError, OSError, ValueError) as error:
+        cause = " ".join(str(error.__cause__ or error).split()) or type(error).__name__
+        raise DataError(f"`data` {shown} cannot be read: {cause[:200].rstrip('.')}.") from error
+
+
+def _shown(files: Sequence[Path]) -> str:
+    return ", ".join(repr(os.fspath(file)) for file in files[:3])

@@ -1,0 +1,318 @@
+"""Writing files so that nothing is lost: a file has its name only when it is complete."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.tables.formats import WRITABLE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["TableWriter", "atomic_path", "check_output", "open_writer", "write_table", "write_text"]
+
+READ_ROWS = 1000
+PARQUET_ROWS = 20_000
+EXCEL_ROWS = 1_048_576
+EXCEL_CELL = 32_767
+
+NEEDS_QUOTES = re.compile(r'[\r\n"]|^\s|\s$')
+
+
+class TableWriter(Protocol):
+    """What rows are written with."""
+
+    def write(self, table: pa.Table) -> None:
+        """Append some rows."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A file beside the target to write to, which replaces the target at the end; after an error it is removed.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full. The target is as it was before.
+    """
+    # A link stays a link: the file that it names is replaced.
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if target.exists() and not target.is_file():
+        # A device such as /dev/stdout cannot be replaced.
+        yield target
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        with part.open("rb+") as file:
+            os.fsync(file.fileno())
+        if target.exists():
+            part.chmod(target.stat().st_mode & 0o7777)
+        part.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text as UTF-8, whole or not at all."""
+    with atomic_path(path) as part:
+        part.write_bytes(text.encode())
+    return Path(path)
+
+
+def check_output(
+    path: str | Path, *, sources: Iterable[str | Path] = (), suffixes: tuple[str, ...] = WRITABLE, folder: bool = True
+) -> Path:
+    """The path of an output that can be written, checked before any work is done for it.
+
+    Args:
+        path: what a user named.
+        sources: files that must not be overwritten.
+        suffixes: of the formats that can be written.
+        folder: whether a name without a suffix is allowed, as a folder of Parquet files.
+
+    Raises:
+        DataError: the suffix is unknown, a folder has the file's name, the path is one of the sources, or the folder
+            cannot be written to.
+    """
+    target = Path(path)
+    is_folder = target.suffix == ""
+    if (is_folder and not folder) or (not is_folder and target.suffix.lower() not in suffixes):
+        also = " or a folder" if folder else ""
+        raise DataError(f"`output` {target.name!r} is of an unknown format. Give {', '.join(suffixes)}{also}.")
+    if not is_folder and target.is_dir():
+        raise DataError(f"`output` {str(path)!r} is a folder. Name a file.")
+    if is_folder and target.is_file():
+        raise DataError(f"`output` {str(path)!r} is a file without a suffix. Give {', '.join(suffixes)} or a folder.")
+    for source in map(Path, sources):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise DataError(f"`output` {str(path)!r} is the source itself. Name another file.")
+    parent = target if is_folder else target.parent
+    existing = next(place for place in (parent, *parent.absolute().parents) if place.exists())
+    try:
+        # Permissions alone do not tell: the file system may be mounted read-only.
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise DataError(f"`output` {str(path)!r} cannot be written: {error.strerror or error}.") from None
+    return target
+
+
+def write_table(splits: Mapping[str, Any], path: str | Path) -> list[Path]:
+    """Write splits to a file, or to a folder with a Parquet file for each.
+
+    In Parquet the label columns keep their types; in the text formats labels and statuses are names, and in CSV and
+    Excel lists and entities are JSON.
+
+    Raises:
+        DataError: there are several splits for one file, or the format cannot be written.
+        OSError: the disk is full, or the folder cannot be written to; an older file is then untouched.
+    """
+    place = Path(path)
+    if place.suffix == "":
+        return [_write_rows(rows, place / f"{name}.parquet") for name, rows in splits.items()]
+    if len(splits) > 1:
+        raise DataError(f"`output` {place.name!r} is one file for the splits {', '.join(splits)}. Give a folder.")
+    return [_write_rows(next(iter(splits.values())), place)]
+
+
+def _write_rows(rows: Any, path: Path) -> Path:
+    with open_writer(path, rows.features) as writer:
+        for table in rows.with_format("arrow").iter(batch_size=READ_ROWS):
+            writer.write(table)
+    return path
+
+
+@contextmanager
+def open_writer(path: str | Path, features: Any) -> Iterator[TableWriter]:
+    """A writer to a file that has its name only when it is complete.
+
+    Raises:
+        DataError: the format cannot be written.
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    if suffix not in WRITABLE:
+        raise DataError(f"`output` {place.name!r} is of an unknown format. Give {', '.join(WRITABLE)} or a folder.")
+    with atomic_path(place) as part:
+        if suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            with pq.ParquetWriter(part, features.arrow_schema) as parquet:
+                rows = _ParquetRows(parquet, features)
+                yield rows
+                rows.flush()
+        elif suffix == ".xlsx":
+            workbook = ExcelRows(features)
+            yield workbook
+            workbook.save(part)
+        else:
+            with part.open("wb") as lines:
+                separator = "\t" if suffix == ".tsv" else ","
+                yield _JsonRows(lines, features) if suffix == ".jsonl" else CsvRows(lines, features, separator)
+
+
+class _ParquetRows:
+    """Rows in groups of a useful size, with the features in the metadata."""
+
+    def __init__(self, writer: Any, features: Any) -> None:
+        from datasets.features.features import require_storage_embed
+
+        self._writer = writer
+        self._schema = features.arrow_schema
+        self._embeds = any(require_storage_embed(feature) for feature in features.values())
+        self._pending: list[pa.Table] = []
+
+    def write(self, table: pa.Table) -> None:
+        self._pending.append(table.cast(self._schema))
+        if sum(each.num_rows for each in self._pending) >= PARQUET_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        import pyarrow as pa
+        from datasets.table import embed_table_storage
+
+        if self._pending:
+            table = pa.concat_tables(self._pending)
+            self._writer.write_table(embed_table_storage(table) if self._embeds else table)
+            self._pending = []
+
+
+class _JsonRows:
+    """JSON Lines with label names instead of codes."""
+
+    def __init__(self, lines: Any, features: Any) -> None:
+        self._lines = lines
+        self._features = features
+
+    def write(self, table: pa.Table) -> None:
+        for row in named_rows(table, self._features):
+            self._lines.write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class CsvRows:
+    """CSV: an empty text is in quotation marks, a missing value is an empty cell, lists are JSON."""
+
+    def __init__(self, lines: Any, features: Any, separator: str = ",", end: str = "\n") -> None:
+        self._lines = lines
+        self._features = features
+        self._separator = separator
+        self._end = end
+        lines.write((separator.join(self._quoted(name) for name in features) + end).encode())
+
+    def write(self, table: pa.Table) -> None:
+        for row in named_rows(table, self._features):
+            cells = [self._cell(value) for value in row.values()]
+            # A record of one empty cell would be a blank line, which readers skip.
+            self._lines.write(((self._separator.join(cells) if cells != [""] else '""') + self._end).encode())
+
+    def _cell(self, value: Any) -> str:
+        if value is None:
+            return ""
+        return self._quoted(value) if isinstance(value, str) else self._quoted(cell_text(value))
+
+    def _quoted(self, text: str) -> str:
+        if not text or self._separator in text or NEEDS_QUOTES.search(text):
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+
+class ExcelRows:
+    """A workbook with one sheet; texts stay texts, whatever they begin with."""
+
+    def __init__(self, features: Any) -> None:
+        openpyxl = import_extra("openpyxl", "excel")
+        self._cell = openpyxl.cell.WriteOnlyCell
+        self._escape = import_extra("openpyxl.utils.escape", "excel").escape
+        self._features = features
+        self._book = openpyxl.Workbook(write_only=True)
+        self._sheet = self._book.create_sheet("rows")
+        self._rows = 0
+        self._append(list(features))
+
+    def write(self, table: pa.Table) -> None:
+        for row in named_rows(table, self._features):
+            self._append(list(row.values()))
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            self._book.save(file)
+
+    def _append(self, values: list[Any]) -> None:
+        self._rows += 1
+        if self._rows > EXCEL_ROWS:
+            raise DataError(f"`output` has more than {EXCEL_ROWS:,} rows, the most of an Excel sheet. Write CSV.")
+        cells = []
+        for value in values:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            text = value if number or value is None else value if isinstance(value, str) else cell_text(value)
+            if isinstance(text, str) and len(text) > EXCEL_CELL:
+                raise DataError(f"`output` has a cell of {len(text):,} letters; Excel takes {EXCEL_CELL:,}. Write CSV.")
+            cell = self._cell(self._sheet, value=self._escape(text) if isinstance(text, str) else text)
+            if isinstance(text, str):
+                # Neither a formula nor a number without its leading zeros.
+                cell.data_type, cell.number_format = "s", "@"
+            cells.append(cell)
+        self._sheet.append(cells)
+
+
+def cell_text(value: Any) -> str:
+    """A value that is no text, as a cell of a text format."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def named_rows(table: pa.Table, features: Any) -> Iterator[dict[str, Any]]:
+    """The rows of a table as Python values, with names for label codes, however deep."""
+    coded = {name: feature for name, feature in features.items() if _has_codes(feature)}
+    for row in table.to_pylist():
+        for name, feature in coded.items():
+            row[name] = _named(feature, row[name])
+        yield row
+
+
+def _has_codes(feature: Any) -> bool:
+    if isinstance(feature, dict):
+        return any(_has_codes(part) for part in feature.values())
+    return hasattr(feature, "int2str") or (hasattr(feature, "feature") and _has_codes(feature.feature))
+
+
+def _named(feature: Any, value: Any) -> Any:
+    """A value with names instead of codes; -1 is how a `ClassLabel` says that there is no label."""
+    if value is None:
+        return None
+    if isinstance(feature, dict):
+        return {key: _named(part, value.get(key)) for key, part in feature.items()}
+    if hasattr(feature, "int2str"):
+        return feature.names[value] if value >= 0 else None
+    return [_named(feature.feature, item) for item in value] if hasattr(feature, "feature") else value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name survive a crash of the machine, where the system can do that."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
