@@ -73,6 +73,9 @@ def annotate(
     stream: Annotated[
         bool, typer.Option("--stream", help="Read the source as a stream and write rows as they come, for any size.")
     ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="Label the first so many rows of each split, to try a recipe.")
+    ] = None,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Add LLM-made label columns to a data set, as its recipe says.
@@ -84,16 +87,18 @@ def annotate(
     from hf_synthlabels.tables import write_table
 
     if read_recipe(recipe).engine.name == "ray":
+        if rows is not None:
+            raise ConfigError("`--rows` tries a recipe on this machine. Remove `engine: ray` for that, or `--rows`.")
         _annotate_with_ray(recipe, output)
         return
     if stream:
         if output is None:
             raise DataError("`--stream` writes rows as they come: name a .parquet or .jsonl file with `-o`.")
-        for part in annotate_to_files(read_recipe(recipe), output):
+        for part in annotate_to_files(read_recipe(recipe), output, rows=rows):
             print(f"{part.split}: {record_summary(part.record)}")
             print(f"written: {part.path}")
         return
-    splits = load(recipe, num_proc=num_proc)
+    splits = load(recipe, rows=rows, num_proc=num_proc)
     print(annotation_summary(splits))
     if output is not None:
         for file in write_table(splits, output):
@@ -115,6 +120,7 @@ def _annotate_with_ray(recipe: str, output: str | None) -> None:
 @app.command()
 def plan(
     recipe: RecipeArgument,
+    rows: Annotated[int | None, typer.Option(help="Plan the first so many rows of each split.")] = None,
     sample: Annotated[int, typer.Option(help="Requests whose length is looked at; rows, where there are many.")] = 100,
     seed: Annotated[int, typer.Option(help="Which ones are drawn.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -126,7 +132,7 @@ def plan(
     """
     from hf_synthlabels.annotation import plan as make_plan
 
-    made = make_plan(recipe, sample=sample, seed=seed)
+    made = make_plan(recipe, rows=rows, sample=sample, seed=seed)
     print(made.to_json() if as_json else made)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +17,21 @@ import yaml
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.annotation.places import home
-from hf_synthlabels.annotation.provenance import describe, package_version, provenance, record
+from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.source import check_columns, needed_columns
-from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables, labelled_tables
+from hf_synthlabels.annotation.splits import base_names
+from hf_synthlabels.annotation.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
+from hf_synthlabels.annotation.tabular import as_dataset
+from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import DataError, RecipeError
 
 __all__ = ["annotate", "load", "read_recipe", "recipe_path"]
+
+_LOGGER = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
@@ -60,16 +66,26 @@ def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
     return Recipe.from_yaml(path)
 
 
-def load(recipe: Recipe | dict[str, Any] | str | Path, *, trust_recipe: bool = False, **arguments: Any) -> Any:
+def load(
+    recipe: Recipe | dict[str, Any] | str | Path,
+    *,
+    split: Any = None,
+    rows: int | None = None,
+    trust_recipe: bool = False,
+    **arguments: Any,
+) -> Any:
     """The data set of a recipe with its label columns, from the cache when nothing has changed.
 
-    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder.
+    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder. Only rows of `split`
+    are labelled, where `load_dataset` labels all splits and then selects.
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe.
+        split: as `load_dataset` takes it, such as `test` or `train[:100]`; by default a `DatasetDict` of all splits.
+        rows: label the first so many rows of each split only, to try a recipe.
         trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
             recipe from somebody else with a server or files of its choice.
-        **arguments: passed to `datasets.load_dataset`: `split`, `streaming`, `num_proc`, `cache_dir`.
+        **arguments: passed to `datasets.load_dataset`: `streaming`, `num_proc`, `cache_dir`, `features`.
 
     Raises:
         UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
@@ -82,7 +98,13 @@ def load(recipe: Recipe | dict[str, Any] | str | Path, *, trust_recipe: bool = F
             path = recipe_path(str(recipe))
         # Read it here first: a wrong recipe is told before `datasets` looks for its file.
         Recipe.from_yaml(path)
-        return datasets.load_dataset(BUILDER_NAME, data_files=str(path), **arguments)
+        spelling = None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
+        limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
+        splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
+    if spelling is None:
+        return splits
+    parts = [splits[name] for name in base_names(spelling) if name in splits] or list(splits.values())
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
 
 
 def annotate(
@@ -93,35 +115,44 @@ def annotate(
     progress: Progress | None = None,
     trust_recipe: bool = False,
 ) -> Any:
-    """Add the label columns of a recipe to a data set that is at hand; its rows keep their number and order.
+    """Add the label columns of a recipe to a data set; its rows keep their number and order, its format and split too.
 
     Args:
-        dataset: a `Dataset`, a `DatasetDict`, an `IterableDataset` or a dict of them.
+        dataset: a `Dataset`, a `DatasetDict`, an `IterableDataset` or a dict of them; also a list of rows, a dict of
+            columns, a data frame, an Arrow table, or the path of a file.
         recipe: a path, a packaged recipe's name, or a recipe; its `source` is not read.
-        client: asked in place of the recipe's teacher, for tests and for servers of one's own kind.
+        client: asked instead of the recipe's annotator, for tests and for other kinds of servers.
         progress: called with the number of rows that were annotated since the last call.
         trust_recipe: see `load`.
 
     Returns:
-        The same kind of object, with the provenance of the labels in its `info.description`.
+        The same kind of object, or a `Dataset` of the rows, with the provenance of the labels in its
+        `info.description`.
 
     Raises:
-        DataError: the data set is empty, or lacks a column that the recipe names.
-        ClientError: the teacher can not be reached, or fails on every row.
+        DataError: the data set is empty, is no table, or lacks a column that the recipe names.
+        ClientError: the annotator cannot be reached, or fails on every row.
     """
     with confirmed(trust_recipe):
         plan = read_recipe(recipe)
-    if isinstance(dataset, dict):
-        parts = {name: annotate(part, plan, client=client, progress=progress) for name, part in dataset.items()}
-        return type(dataset)(parts)
-    if isinstance(dataset, datasets.IterableDataset) and dataset.features is None:
-        dataset = dataset._resolve_features()  # no public way to have the features of a stream
-    check_columns(plan, dataset.features or [], "the data set")
-    if isinstance(dataset, datasets.IterableDataset):
-        return _annotated_stream(dataset, plan, client)
-    if len(dataset) == 0:
+    rows = as_dataset(dataset)
+    if isinstance(rows, dict):
+        if all(isinstance(part, datasets.Dataset) and len(part) == 0 for part in rows.values()):
+            raise DataError("`dataset` has no rows. Give data with rows.")
+        parts = {name: _annotated(part, plan, client, progress) for name, part in rows.items()}
+        return type(rows)(parts)
+    if isinstance(rows, datasets.Dataset) and len(rows) == 0:
         raise DataError("`dataset` has no rows. Give data with rows.")
-    return _annotated_table(dataset, plan, client, progress)
+    return _annotated(rows, plan, client, progress)
+
+
+def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Progress | None) -> Any:
+    if isinstance(rows, datasets.IterableDataset) and rows.features is None:
+        rows = rows._resolve_features()  # no public way to have the features of a stream
+    check_columns(plan, rows.features or [], "the data set")
+    if isinstance(rows, datasets.IterableDataset):
+        return _annotated_stream(rows, plan, client)
+    return _annotated_table(rows, plan, client, progress)
 
 
 def _annotated_table(
@@ -129,6 +160,10 @@ def _annotated_table(
 ) -> datasets.Dataset:
     tags = plan.task.tokens is not None
     features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    if len(dataset) == 0:
+        # One of several splits, which stays as it is: nothing is asked of it.
+        _LOGGER.warning("A split has no rows; it gets empty label columns.")
+        return _as_before(datasets.Dataset(features.arrow_schema.empty_table()), dataset)
     began = time.monotonic()
     with open_annotator(plan, dataset.features, client=client) as annotator:
         # By tables: rows of a data set one by one cost as much as asking for their labels.
@@ -136,10 +171,22 @@ def _annotated_table(
         labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, progress)
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
-    joined = datasets.concatenate_datasets([dataset, added], axis=1).cast(features)
+    joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
-    return joined
+    return _as_before(joined, dataset)
+
+
+def _as_before(joined: datasets.Dataset, dataset: datasets.Dataset) -> datasets.Dataset:
+    """The annotated rows with the split and the format of the rows before; a format of all columns has the new ones."""
+    joined._split = dataset.split  # there is no public way to set it
+    shown = dataset.format
+    if shown["type"] is None and list(shown["columns"]) == dataset.column_names:
+        return joined
+    columns = None if list(shown["columns"]) == dataset.column_names else shown["columns"]
+    return joined.with_format(
+        shown["type"], columns=columns, output_all_columns=shown["output_all_columns"], **shown["format_kwargs"]
+    )
 
 
 def _annotated_stream(
@@ -147,14 +194,28 @@ def _annotated_stream(
 ) -> datasets.IterableDataset:
     tags = plan.task.tokens is not None
     features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    shards = dataset.num_shards
 
-    def rows() -> Iterator[dict[str, Any]]:
-        tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
+    def tables(places: list[int]) -> Iterator[pa.Table]:
         with open_annotator(plan, dataset.features, client=client) as annotator:
-            for table in annotated_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output):
-                yield from table.to_pylist()
+            part = shards_of(dataset, places)
+            yield from looked_at_tables(
+                annotator, part, needed_columns(plan, dataset.features), plan.output, first=first_rows(plan, client)
+            )
 
-    return datasets.IterableDataset.from_generator(rows, features=features)
+    def rows(places: list[int]) -> Iterator[dict[str, Any]]:
+        for table in tables(places):
+            yield from table.to_pylist()
+
+    stream = datasets.IterableDataset.from_generator(
+        rows, features=features, gen_kwargs={"places": list(range(shards))}
+    )
+    stream._split = dataset.split  # there is no public way to set it
+    entry = record(plan, Tally(), version=package_version(), seconds=0.0)
+    carry_over(dataset.info, stream.info)
+    stream.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    kind = dataset._formatting.format_type if dataset._formatting is not None else None
+    return stream if kind is None else stream.with_format(kind)
 
 
 def _kept(recipe: Recipe) -> Path:

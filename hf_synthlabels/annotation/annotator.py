@@ -29,7 +29,7 @@ from hf_synthlabels.labels import (
     split_rows,
 )
 
-__all__ = ["NO_TEXT", "Annotator"]
+__all__ = ["BREAKER_ROWS", "NO_TEXT", "Annotator"]
 
 BREAKER_ROWS = 20
 """A run whose first so many rows all fail is stopped: the cause is not the rows."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,18 +17,21 @@ import datasets
 import pyarrow as pa
 from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
+from datasets.table import table_cast
 
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import make_prompt, open_annotator
 from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.progress import shown_progress
 from hf_synthlabels.annotation.prompt import PROMPT_VERSION
-from hf_synthlabels.annotation.provenance import describe, package_version, record
+from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.registration import BUILDER_NAME
+from hf_synthlabels.annotation.sharing import share
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
-from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
+from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.annotation.tally import Tally
-from hf_synthlabels.errors import RecipeError, SynthLabelsError
+from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
 
 __all__ = ["SynthLabels", "SynthLabelsConfig"]
@@ -39,14 +43,22 @@ MOST_SHARDS = 64
 UNFINISHED = ("failed", "over_budget")
 """A table with such rows is not final: loading it again asks for them again."""
 
+DEFAULT_SPLIT = "train"
+"""The split of `data_files` that names none."""
+
 
 @dataclass
 class SynthLabelsConfig(datasets.BuilderConfig):
-    """The recipe is the data file, so that nothing but its path is a configuration value."""
+    """The recipe is the data file; the other values only say which of the source's rows are labelled."""
+
+    take: str | None = None
+    """Splits by the spelling of `datasets`, such as `train[:10]`; None for all of them."""
+    rows: int | None = None
+    """The first so many rows of each split; None for all of them."""
 
     def create_config_id(
         self,
-        config_kwargs: dict[str, Any],  # noqa: ARG002  only the recipe's path, whose content counts
+        config_kwargs: dict[str, Any],  # noqa: ARG002  the recipe's content counts, not its path
         custom_features: datasets.Features | None = None,
     ) -> str:
         """The name of the cache folder: it changes with everything that can change the table.
@@ -62,6 +74,8 @@ class SynthLabelsConfig(datasets.BuilderConfig):
             f"{PROMPT_VERSION}.{PARSER_VERSION}",
             repr(custom_features),
         ]
+        if self.take is not None or self.rows is not None or self.split is not None:
+            parts.append(f"{self.take}|{self.rows}|{self.split}")
         base = f"{recipe.name}-{hashlib.sha256(chr(30).join(parts).encode()).hexdigest()[:16]}"
         builds = _unfinished_builds(base)
         return f"{base}-again{builds}" if builds else base
@@ -80,11 +94,24 @@ class SynthLabelsConfig(datasets.BuilderConfig):
             )
         return Recipe.from_yaml(files[0])
 
+    @property
+    def split(self) -> str | None:
+        """The split that `data_files` gives the recipe, as in `{"test": "recipe.yaml"}`."""
+        names = [str(name) for name in self.data_files or {}]
+        return names[0] if names and names[0] != DEFAULT_SPLIT else None
+
 
 class SynthLabels(datasets.ArrowBasedBuilder):
     """The source's splits with the label columns of the recipe beside their own."""
 
     BUILDER_CONFIG_CLASS = SynthLabelsConfig
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
+        self.info.builder_name = BUILDER_NAME
+        self._processes = 1
+        self._journal_folder: Path | None = None
+        self._carried: list[dict[str, Any]] = []
 
     def _info(self) -> datasets.DatasetInfo:
         recipe = self.config.recipe()
@@ -94,60 +121,80 @@ class SynthLabels(datasets.ArrowBasedBuilder):
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         recipe = self.config.recipe()
         streaming = dl_manager.is_streaming
-        splits = load_source(recipe, streaming=streaming)
-        features = next(iter(splits.values())).features
-        self.info.features = with_label_features(
-            features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
+        splits = load_source(recipe, streaming=streaming, take=self.config.take, rows=self.config.rows)
+        splits = _as_named(splits, self.config.split)
+        first = next(iter(splits.values()))
+        features = with_label_features(
+            first.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
         )
+        self.info.features = _wanted_features(self.info.features, features)
+        carry_over(first.info, self.info)
+        self._carried = provenance(first)
+        if streaming:
+            # What it will come to is not known yet.
+            entry = record(recipe, Tally(), version=package_version(), seconds=0.0)
+            self.info.description = describe([*self._carried, entry], f"Recipe {recipe.name}.")
         return [
             datasets.SplitGenerator(
                 name=name,
                 gen_kwargs={
-                    "shards": [(0, None)] if streaming else _shards(len(rows)),
+                    "shards": [(place, None) for place in range(rows.num_shards)] if streaming else _shards(len(rows)),
                     "rows": rows,
                     "split": str(name),
+                    "processes": 1 if streaming else min(self._processes, len(_shards(len(rows)))),
                 },
             )
             for name, rows in splits.items()
         ]
 
     def _generate_tables(
-        self, shards: list[tuple[int, int | None]], rows: Any, split: str
+        self, shards: list[tuple[int, int | None]], rows: Any, split: str, processes: int
     ) -> Iterator[tuple[Key, pa.Table]]:
         # The shards of one call follow each other, so they are one range.
         start, stop = shards[0][0], shards[-1][1]
         recipe = self.config.recipe()
+        # The smallest part, so that all processes together stay within the recipe's limits.
+        recipe = recipe.model_copy(update={"teacher": share(recipe.teacher, processes)[-1]})
         began = time.monotonic()
-        part = rows if stop is None else rows.select(range(start, stop))
-        tables = part.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        total = None if stop is None else stop - start
+        needed, total = needed_columns(recipe, rows.features), None if stop is None else stop - start
         with (
             open_annotator(recipe, rows.features) as annotator,
             shown_progress(recipe, annotator, total=total, what=split) as progress,
         ):
-            needed = needed_columns(recipe, rows.features)
-            annotated = annotated_tables(annotator, tables, needed, recipe.output, progress)
+            if stop is None:
+                part = shards_of(rows, [place for place, _ in shards])
+                annotated = looked_at_tables(
+                    annotator, part, needed, recipe.output, first=first_rows(recipe), progress=progress
+                )
+            else:
+                tables = rows.select(range(start, stop)).with_format("arrow").iter(batch_size=TABLE_ROWS)
+                annotated = annotated_tables(annotator, tables, needed, recipe.output, progress)
             for number, table in enumerate(annotated):
-                yield Key(start, number), table.cast(self.info.features.arrow_schema)
-        if stop is not None:
+                yield Key(start, number), table_cast(table, self.info.features.arrow_schema)
+        if self._journal_folder is not None:
             # A stream that is read again and again leaves no record.
-            self._journal(f"{split}-{start:09d}", annotator.tally, time.monotonic() - began)
+            content = json.dumps({"tally": annotator.tally.to_dict(), "seconds": time.monotonic() - began})
+            (self._journal_folder / f"{split}-{start:09d}.json").write_text(content, encoding="utf-8")
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **prepare_split_kwargs: Any) -> None:
-        # Processes of their own make the parts, so what each came to is read back from its journal.
-        shutil.rmtree(self._journal_folder, ignore_errors=True)
-        super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
-        tally, seconds = Tally(), 0.0
-        for file in sorted(self._journal_folder.glob("*.json")):
-            part = json.loads(file.read_text(encoding="utf-8"))
-            tally.add(part["tally"])
-            seconds += part["seconds"]
         recipe = self.config.recipe()
-        self.info.description = describe(
-            [record(recipe, tally, version=package_version(), seconds=seconds)], f"Recipe {recipe.name}."
-        )
+        if (wanted := prepare_split_kwargs.get("num_proc")) is not None:
+            self._processes = len(share(recipe.teacher, wanted))
+            prepare_split_kwargs["num_proc"] = self._processes if self._processes > 1 else None
+        # Other processes build the parts, so each part's tally comes back by a file.
+        with tempfile.TemporaryDirectory(prefix="hf_synthlabels-") as folder:
+            self._journal_folder = Path(folder)
+            super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
+            tally, seconds = Tally(), 0.0
+            for file in sorted(self._journal_folder.glob("*.json")):
+                part = json.loads(file.read_text(encoding="utf-8"))
+                tally.add(part["tally"])
+                seconds += part["seconds"]
+        self._journal_folder = None
+        entry = record(recipe, tally, version=package_version(), seconds=seconds)
+        self.info.description = describe([*self._carried, entry], f"Recipe {recipe.name}.")
         if any(tally.statuses[status] for status in UNFINISHED):
-            base = str(self.config_id).split("-again")[0]
+            base = re.sub(r"-again\d+$", "", str(self.config_id))
             builds = _unfinished_builds(base)
             _marker(base).parent.mkdir(parents=True, exist_ok=True)
             _marker(base).write_text(str(builds + 1), encoding="utf-8")
@@ -162,14 +209,36 @@ class SynthLabels(datasets.ArrowBasedBuilder):
                 raise
             raise cause from error
 
-    @property
-    def _journal_folder(self) -> Path:
-        return home() / "journals" / str(self.config_id)
 
-    def _journal(self, name: str, tally: Tally, seconds: float) -> None:
-        self._journal_folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"tally": tally.to_dict(), "seconds": seconds})
-        (self._journal_folder / f"{name}.json").write_text(content, encoding="utf-8")
+def _as_named(splits: dict[str, Any], name: str | None) -> dict[str, Any]:
+    """The splits under the name that `data_files` gives the recipe.
+
+    Raises:
+        DataError: it is the name of none of several splits.
+    """
+    if name is None:
+        return splits
+    if name in splits:
+        return {name: splits[name]}
+    if len(splits) > 1:
+        raise DataError(
+            f"`data_files` names the split {name!r}, which the source has not. It has: {', '.join(splits)}."
+        )
+    return {name: next(iter(splits.values()))}
+
+
+def _wanted_features(wanted: datasets.Features | None, made: datasets.Features) -> datasets.Features:
+    """The features that the user gave, if they are of the same columns; else those that the recipe makes.
+
+    Raises:
+        DataError: `features` has other columns.
+    """
+    if wanted is None:
+        return made
+    if set(wanted) != set(made):
+        odd = sorted(set(wanted) ^ set(made))[0]
+        raise DataError(f"`features` differs from the table in the column {odd!r}. The columns are: {', '.join(made)}.")
+    return datasets.Features({name: wanted[name] for name in made})
 
 
 def _shards(n_rows: int) -> list[tuple[int, int]]:

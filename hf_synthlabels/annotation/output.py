@@ -35,7 +35,7 @@ class Written:
     """How the labels were made: the provenance, which also stands beside the file."""
 
 
-def annotate_to_files(recipe: Recipe, output: str | Path) -> list[Written]:
+def annotate_to_files(recipe: Recipe, output: str | Path, *, rows: int | None = None) -> list[Written]:
     """Annotate a recipe's source without ever holding it: memory is the same for a thousand rows and a million.
 
     Rows are written as they are labelled, to a file beside the wished one, which takes its name when it is complete.
@@ -45,17 +45,18 @@ def annotate_to_files(recipe: Recipe, output: str | Path) -> list[Written]:
         recipe: what to annotate, and by whom.
         output: a .parquet, .jsonl, .csv or .tsv file; of several splits each has a file with its name in front of the
             suffix. Beside each stands its provenance, as `<file>.provenance.json`.
+        rows: the first so many rows of each split; None for all of them.
 
     Raises:
         DataError: the file is of another format, is the source itself, or cannot be written.
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
     target = check_output(output, sources=source_files(recipe), suffixes=STREAMED, folder=False)
-    splits = load_source(recipe, streaming=True)
+    splits = load_source(recipe, streaming=True, rows=rows)
     written = []
-    for name, rows in splits.items():
+    for name, part in splits.items():
         path = split_path(target, str(name), len(splits))
-        written.append(Written(str(name), path, _annotate_split(recipe, rows, str(name), path)))
+        written.append(Written(str(name), path, _annotate_split(recipe, part, str(name), path)))
     return written
 
 

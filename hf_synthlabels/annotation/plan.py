@@ -95,7 +95,12 @@ class Plan:
 
 
 def plan(
-    recipe: Recipe | dict[str, Any] | str | Path, *, sample: int = 100, seed: int = 0, trust_recipe: bool = False
+    recipe: Recipe | dict[str, Any] | str | Path,
+    *,
+    rows: int | None = None,
+    sample: int = 100,
+    seed: int = 0,
+    trust_recipe: bool = False,
 ) -> Plan:
     """What a recipe will ask and cost; spends nothing.
 
@@ -106,6 +111,7 @@ def plan(
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe. Only recipes with a server as teacher cost anything.
+        rows: plan the first so many rows of each split only; see `load`.
         sample: requests whose tokens are estimated, and rows that are looked at in a larger source.
         seed: which ones.
         trust_recipe: see `load`.
@@ -118,7 +124,7 @@ def plan(
         raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
     with confirmed(trust_recipe):
         wanted = read_recipe(recipe)
-    splits = load_source(wanted)
+    splits = load_source(wanted, rows=rows)
     rows = sum(len(part) for part in splits.values())
     if wanted.teacher.client != "openai":
         return free_plan(wanted, rows, rows * wanted.teacher.draws)

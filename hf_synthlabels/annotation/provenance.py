@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,7 +17,9 @@ from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
 
-__all__ = ["cost_usd", "describe", "package_version", "provenance", "record"]
+__all__ = ["carry_over", "cost_usd", "describe", "package_version", "provenance", "record"]
+
+_LOGGER = logging.getLogger(__name__)
 
 FENCE = re.compile(r"```json hf_synthlabels\n(.*?)\n```", re.S)
 
@@ -101,7 +104,7 @@ def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
 
 def describe(records: list[dict[str, Any]], text: str = "") -> str:
     """A data set's description with the provenance of its label columns in it, instead of any that was there."""
-    kept = FENCE.sub("", text or "").strip()
+    kept = re.sub(r"\n{3,}", "\n\n", FENCE.sub("", text or "")).strip()
     block = "```json hf_synthlabels\n" + json.dumps(records, indent=1, ensure_ascii=False, sort_keys=True) + "\n```"
     return f"{kept}\n\n{block}".strip()
 
@@ -109,12 +112,40 @@ def describe(records: list[dict[str, Any]], text: str = "") -> str:
 def provenance(dataset: Any) -> list[dict[str, Any]]:
     """How the label columns of a data set were made: one record for each column, in the order in which they came.
 
+    The records of data sets that were concatenated follow each other. A record of a column that was renamed or removed
+    is left out, with a warning.
+
     Args:
         dataset: a `Dataset`, an `IterableDataset`, or a `DatasetDict`, of which the first split is read.
     """
     rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
-    match = FENCE.search(rows.info.description or "")
-    return list(json.loads(match[1])) if match else []
+    records: list[dict[str, Any]] = []
+    for block in FENCE.findall(rows.info.description or ""):
+        records += [entry for entry in json.loads(block) if entry not in records]
+    columns = rows.features
+    if columns is None:
+        return records
+    stale = [entry for entry in records if not _describes(entry, columns)]
+    for entry in stale:
+        _LOGGER.warning(
+            "The provenance of the column %r is left out: the data set has no column of that name any more.",
+            entry.get("column"),
+        )
+    return [entry for entry in records if entry not in stale]
+
+
+def carry_over(source: Any, made: Any) -> None:
+    """Give a data set's info what its source says for all copies of it: citation, license and home page."""
+    for field in ("citation", "license", "homepage"):
+        if not getattr(made, field):
+            setattr(made, field, getattr(source, field))
+
+
+def _describes(entry: dict[str, Any], columns: Any) -> bool:
+    """Whether a record's column is there; of judgments the column is what several names begin with."""
+    column = str(entry.get("column", ""))
+    begins = "rubric" in entry and any(name.startswith(f"{column}_") for name in columns)
+    return column in columns or begins
 
 
 def package_version() -> str:

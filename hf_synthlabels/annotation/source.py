@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.recording import check_keys, status_column
+from hf_synthlabels.annotation.splits import select_splits
 from hf_synthlabels.clients.checkpoint import find_checkpoint, folder_fingerprint
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.tables import ReadOptions, RowSource, load_rows, local_files, source_state
@@ -17,25 +19,38 @@ from hf_synthlabels.tables import ReadOptions, RowSource, load_rows, local_files
 __all__ = ["check_columns", "load_source", "needed_columns", "source_files", "source_fingerprint"]
 
 
-def load_source(recipe: Recipe, *, streaming: bool = False) -> dict[str, Any]:
+_LOGGER = logging.getLogger(__name__)
+
+
+def load_source(
+    recipe: Recipe, *, streaming: bool = False, take: str | None = None, rows: int | None = None
+) -> dict[str, Any]:
     """The splits of the source by name: a `Dataset` each, or an `IterableDataset` each when streaming.
+
+    A split without rows is left out, with a warning, where others have some.
+
+    Args:
+        recipe: whose source is read.
+        streaming: read it as a stream.
+        take: the splits, or slices of them, that are wanted of those that the recipe names.
+        rows: the first so many rows of each split; None for all of them.
 
     Raises:
         RecipeError: a file is not there, the data set does not exist, or it can not be read.
-        DataError: a split has no rows, or lacks a column that the recipe names.
+        DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names.
     """
-    split = recipe.source.split
-    loaded = _guarded(
-        recipe, lambda: load_rows(_row_source(recipe), _read_options(recipe), split=split, streaming=streaming)
-    )
-    splits = {split: loaded} if split else dict(loaded)
-    for name, rows in splits.items():
-        if streaming and rows.features is None:
-            rows = rows._resolve_features()  # no public way to have the features of a stream
-            splits[name] = rows
-        if not streaming and len(rows) == 0:
-            raise DataError(f"`source` {recipe.source.path!r}: split {name!r} has no rows. Give data with rows.")
-        check_columns(recipe, rows.features or {}, f"split {name!r}")
+    loaded = _guarded(recipe, lambda: load_rows(_row_source(recipe), _read_options(recipe), streaming=streaming))
+    splits = select_splits(select_splits(loaded, recipe.source.split), take, rows, field="split")
+    for name, part in list(splits.items()):
+        if streaming and part.features is None:
+            splits[name] = part = part._resolve_features()  # no public way to have the features of a stream
+        if not streaming and len(part) == 0:
+            if len(splits) == 1:
+                raise DataError(f"`source` {recipe.source.path!r}: split {name!r} has no rows. Give data with rows.")
+            _LOGGER.warning("Split %r of the source has no rows, and is left out.", name)
+            del splits[name]
+            continue
+        check_columns(recipe, part.features or {}, f"split {name!r}")
     if not streaming:
         check_keys(recipe, splits)
     return splits

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.annotator import BREAKER_ROWS, Annotator
 from hf_synthlabels.annotation.columns import label_table
-from hf_synthlabels.annotation.recipe import Output
+from hf_synthlabels.annotation.recipe import Output, Recipe
+from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.labels import Annotation
 
 if TYPE_CHECKING:
+    import datasets
     import pyarrow as pa
 
-__all__ = ["TABLE_ROWS", "annotated_tables", "labelled_tables", "with_results"]
+__all__ = [
+    "TABLE_ROWS",
+    "annotated_tables",
+    "first_rows",
+    "labelled_tables",
+    "looked_at_tables",
+    "shards_of",
+    "with_results",
+]
 
 TABLE_ROWS = 1000
+
+MOST_TABLES_TOGETHER = 256
+"""Tables of a stream whose rows are in flight together, after a reader has shown to want them all."""
 
 
 def annotated_tables(
@@ -31,6 +45,55 @@ def annotated_tables(
         for name in labels.column_names:
             table = table.append_column(labels.schema.field(name), labels.column(name))
         yield table
+
+
+def first_rows(recipe: Recipe, client: ChatClient | None = None) -> int:
+    """Rows of the first table of a stream: as few as keep a paid annotator busy; others are free, or answer late."""
+    teacher = recipe.teacher
+    paid = client is not None or (teacher.client in ("openai", "transformers") and not teacher.batch)
+    return min(TABLE_ROWS, teacher.max_in_flight) if paid else TABLE_ROWS
+
+
+def shards_of(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:
+    """Some shards of a stream, in their order."""
+    count = rows.num_shards
+    if len(places) == count:
+        return rows
+    from datasets import concatenate_datasets
+
+    parts = [rows.shard(num_shards=count, index=place) for place in places]
+    return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+
+
+def looked_at_tables(
+    annotator: Annotator,
+    rows: datasets.IterableDataset,
+    needed: list[str],
+    output: Output,
+    *,
+    first: int,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[pa.Table]:
+    """Annotate a stream for a reader who may stop at any row, so that little is paid for that is not looked at.
+
+    The first table comes when `first` rows are labelled. Then twice as many rows are labelled at a time, and so on, so
+    that a reader of everything soon has full throughput.
+
+    Args:
+        annotator: labels the rows.
+        rows: with all needed columns.
+        needed: the columns that the annotator reads.
+        output: the names of the label columns.
+        first: rows of the first table, and of every later one.
+        progress: called with the number of rows that were labelled since the last call.
+    """
+    tables = rows.with_format("arrow").iter(batch_size=first)
+    # Fewer rows would be too few to tell that all of them fail.
+    together = -(-BREAKER_ROWS // first)
+    for table in tables:
+        turn = chain([table], islice(tables, together - 1))
+        yield from annotated_tables(annotator, turn, needed, output, progress)
+        together = min(2 * together, MOST_TABLES_TOGETHER)
 
 
 def labelled_tables(

@@ -18,6 +18,7 @@ from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.opening import metered, open_server, shown_examples
 from hf_synthlabels.annotation.progress import standing
 from hf_synthlabels.annotation.provenance import package_version, record
+from hf_synthlabels.annotation.sharing import share
 from hf_synthlabels.clients import ResponseStore, read_key
 from hf_synthlabels.engines.bookkeeper import Bookkeeper, gather_answers, merge_answers
 from hf_synthlabels.engines.cluster import (
@@ -32,7 +33,6 @@ from hf_synthlabels.engines.cluster import (
 from hf_synthlabels.engines.files import Folder
 from hf_synthlabels.engines.job import Job, Shard, is_complete, job_fingerprint, prepare
 from hf_synthlabels.engines.result import Sharded, begin_result, finish_result, read_result
-from hf_synthlabels.engines.sharing import share
 from hf_synthlabels.engines.worker import Assignment, LabelShards, WriteShards, item_of
 
 __all__ = ["annotate_with_ray", "portable"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import load, provenance, read_recipe
+from hf_synthlabels.annotation import load, load_source, provenance, read_recipe
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.tables import ReadOptions, read_table
@@ -43,7 +43,10 @@ def open_labelled(data: str, split: str | None = None, options: ReadOptions | No
     path = Path(data)
     if path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix):
         recipe = read_recipe(data)
-        rows = _one_split(load(data), split)
+        if split is None:
+            # Before anything is asked, and paid for.
+            _one_split(load_source(recipe), split)
+        rows = load(data, split=split) if split is not None else _one_split(load(data), split)
         return Labelled(
             rows, recipe.task.human or "label", recipe.output.column, recipe.schema_of_labels(), recipe.task.tokens
         )
@@ -127,5 +130,8 @@ def _one_split(splits: Any, split: str | None) -> Any:
     if split is None and len(splits) == 1:
         return next(iter(splits.values()))
     if split not in splits:
-        raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.")
+        names = ", ".join(splits)
+        if split is None:
+            raise DataError(f"`data` has several splits: {names}. Choose one with `--split` (in Python `split`).")
+        raise DataError(f"`split` is {split!r}. Choose one of: {names}.")
     return splits[split]

@@ -1,8 +1,8 @@
-"""Sharing out: what one recipe may do at once is divided among the actors that work on it."""
+"""Sharing: the limits of one recipe, divided among the processes or actors that work on it."""
 
 from __future__ import annotations
 
-from hf_synthlabels.annotation import Teacher
+from hf_synthlabels.annotation.teacher import Teacher
 
 __all__ = ["share"]
 
