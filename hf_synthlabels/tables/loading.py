@@ -47,6 +47,7 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
     from datasets import DatasetDict, load_dataset
 
     place = Path(source.path)
+    files: dict[str, tuple[TableFormat, list[Path]]] | None = None
     typed = table_format(place) in ("parquet", "arrow") and place.is_file() and source.data_files is None
     if typed or (is_table(place) and place.is_dir()):
         splits = read_table(place, options)
@@ -61,7 +62,9 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
     if streaming:
         if split is not None and split not in splits:
             raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.")
-        streams = {name: rows.to_iterable_dataset() for name, rows in splits.items()}
+        # As many shards as files, which the workers of a loader share.
+        counts = {name: min(len(part), max(1, len(splits[name]))) for name, (_, part) in (files or {}).items()}
+        streams = {name: rows.to_iterable_dataset(num_shards=counts.get(name, 1)) for name, rows in splits.items()}
         return streams if split is None else streams[split]
     return splits if split is None else _split(splits, split)
 
