@@ -12,7 +12,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from hf_synthlabels.labels import LabelSchema
-    from hf_synthlabels.publishing import Earlier, Labelled
+    from hf_synthlabels.publishing import Labelled
     from hf_synthlabels.statistics import Allocation, Design, Gate
 
 __all__ = ["Told", "conclude", "merge", "print_plan", "sample"]
@@ -38,7 +38,8 @@ def sample(
     allocation: Annotated[str, typer.Option(help="Of stratified rows: proportional or equal.")] = "proportional",
     confidence: Annotated[str | None, typer.Option(help="Column with the LLM's; `<llm>_confidence`.")] = None,
     earlier: Annotated[
-        str | None, typer.Option(help="Human labels that are there already: random (chosen so) or none (not used).")
+        str | None,
+        typer.Option(help="How existing human labels were drawn: random, stratified (by LLM label), none (not used)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
     human: HumanOption = None,
@@ -53,6 +54,7 @@ def sample(
     Example: hf-synthlabels sample labelled.parquet -n 250 --design stratified -o sampled.parquet --sheet to_label.csv
     """
     from hf_synthlabels.publishing import (
+        EARLIER,
         labelling_sheet,
         open_labelled,
         sample_rows,
@@ -61,8 +63,8 @@ def sample(
     )
     from hf_synthlabels.tables import write_table
 
-    if earlier not in (None, "random", "none"):
-        raise ConfigError(f"`--earlier` is {earlier!r}: give random or none.")
+    if earlier not in (None, *EARLIER):
+        raise ConfigError(f"`--earlier` is {earlier!r}: give {', '.join(EARLIER)}.")
     labelled = open_labelled(data, split)
     human, llm = human or labelled.human, llm or labelled.llm
     drawn, made = sample_rows(
@@ -73,7 +75,7 @@ def sample(
         design=cast("Design", design),
         confidence=confidence,
         allocation=cast("Allocation", allocation),
-        earlier=cast("Earlier | None", earlier),
+        earlier=earlier,
         seed=seed,
     )
     chances = [chance for chance in made.probabilities if chance is not None]

@@ -115,6 +115,13 @@ def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Pa
     run("sample", "labelled.jsonl", "-n", "50", "--earlier", "random", "-o", "with.parquet")
     chances = [each for each in read_table(tmp_path / "with.parquet")["train"]["human_probability"] if each]
     assert chances == [pytest.approx(90 / 400)] * 90
+    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "stratified", "--design", "stratified", "-o", "by.parquet")
+    rows = read_table(tmp_path / "by.parquet")["train"]
+    for name in set(rows["llm_label"]):
+        mine = [p for p, label in zip(rows["human_probability"], rows["llm_label"], strict=True) if label == name]
+        assert [p for p in mine if p] == [pytest.approx(sum(p is not None for p in mine) / len(mine))] * sum(
+            map(bool, mine)
+        )
     run("sample", "labelled.jsonl", "-n", "50", "--earlier", "none", "-o", "without.parquet")
     without = [each for each in read_table(tmp_path / "without.parquet")["train"]["human_probability"] if each]
     assert without == [pytest.approx(50 / 400)] * 50

@@ -25,6 +25,7 @@ from hf_synthlabels.publishing.report import (
     write_report,
 )
 from hf_synthlabels.publishing.sampled import (
+    EARLIER,
     Earlier,
     Merged,
     labelling_sheet,
@@ -35,6 +36,7 @@ from hf_synthlabels.publishing.sampled import (
 )
 
 __all__ = [
+    "EARLIER",
     "DatasetWords",
     "Earlier",
     "HubFile",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSamp
 from hf_synthlabels.tables import read_records, write_records, write_table
 
 __all__ = [
+    "EARLIER",
     "SAMPLE_KIND",
     "Earlier",
     "Merged",
@@ -29,7 +30,8 @@ __all__ = [
     "write_sampled",
 ]
 
-Earlier = Literal["random", "none"]
+Earlier = Literal["random", "stratified", "none"]
+EARLIER: tuple[Earlier, ...] = get_args(Earlier)
 
 SAMPLE_KIND = "human-sample"
 """What a record of a sample has where that of a label column has the kind of label."""
@@ -77,8 +79,8 @@ def sample_rows(
         design: as in `draw_sample`.
         confidence: the column of the LLM's confidence; by default `<llm>_confidence`, for the design of that name.
         allocation: as in `draw_sample`.
-        earlier: where rows have human labels that no sample drew: "random" if they were chosen at random, so that
-            they count, "none" to leave out those that are not drawn now.
+        earlier: where rows have human labels that no sample drew: how these rows were drawn, "random" among all rows
+            or "stratified", at random within each LLM label; "none" to leave out those that are not drawn now.
         seed: of the drawing.
 
     Returns:
@@ -91,11 +93,11 @@ def sample_rows(
     if llm not in rows.column_names:
         raise DataError(f"`llm` {llm!r} is not a column. There is {', '.join(rows.column_names)}.")
     said = [_stratum(value) for value in _spelt_out(rows, llm)]
-    mine = _earlier_rows(rows, said, human, earlier)
+    mine = _earlier_sample(rows, human, earlier)
     column = confidence or f"{llm}_confidence"
     if confidence is not None and confidence not in rows.column_names:
         raise DataError(f"`confidence` {confidence!r} is not a column. There is {', '.join(rows.column_names)}.")
-    sure = list(rows[column]) if design == "confidence" and column in rows.column_names else None
+    sure = list(rows[column]) if column in rows.column_names and _needs_confidence(design, mine) else None
     sample = draw_sample(said, n, design=design, confidence=sure, allocation=allocation, earlier=mine, seed=seed)
     kept = rows.remove_columns([PROBABILITY]) if PROBABILITY in rows.column_names else rows
     drawn = kept.add_column(PROBABILITY, list(sample.probabilities), feature=_float_type())
@@ -106,6 +108,7 @@ def sample_rows(
         "llm": llm,
         **sample.record(),
         "allocation": allocation if design == "stratified" else None,
+        "earlier": earlier if PROBABILITY not in rows.column_names and mine is not None else None,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": package_version(),
     }
@@ -180,29 +183,28 @@ def write_sampled(rows: Any, output: str | Path) -> list[Path]:
     return [*files, write_records(files[0], records)] if records else files
 
 
-def _earlier_rows(rows: Any, said: Sequence[Any], human: str, earlier: Earlier | None) -> Any:
-    """Which rows were drawn before; None for none."""
+def _needs_confidence(design: Design, earlier: Any) -> bool:
+    """Whether this sample or an earlier one may depend on the LLM's confidence."""
+    if design == "confidence":
+        return True
+    return earlier is not None and earlier.dtype != np.bool_ and len(np.unique(earlier[~np.isnan(earlier)])) > 1
+
+
+def _earlier_sample(rows: Any, human: str, earlier: Earlier | None) -> Any:
+    """The stored inclusion probabilities, nan in rows that were not drawn; None where no row was."""
     if PROBABILITY in rows.column_names:
-        chances = list(rows[PROBABILITY])
-        by_label: dict[Any, set[float]] = {}
-        for name, chance in zip(said, chances, strict=True):
-            if chance is not None:
-                by_label.setdefault(name, set()).add(round(chance, 9))
-        if any(len(values) > 1 for values in by_label.values()):
-            raise DataError(
-                f"`{PROBABILITY}` is of a sample by confidence, to which no other can be added: draw as many rows as "
-                "you need at once, from the table before it."
-            )
-        return np.array([chance is not None for chance in chances])
+        return np.array(rows[PROBABILITY], dtype=np.float64)
     labelled = [value is not None for value in _spelt_out(rows, human)] if human in rows.column_names else []
     if not any(labelled) or earlier == "none":
         return None
-    if earlier != "random":
+    if earlier is None:
         raise DataError(
             f"`{human}` has labels in {sum(labelled):,} rows that no sample drew: say `--earlier random` if those rows "
-            "were chosen at random, or `--earlier none` to leave them out."
+            "were chosen at random, `--earlier stratified` if at random within each LLM label, or `--earlier none` to "
+            "leave them out."
         )
-    return np.array(labelled)
+    drawn = np.array(labelled)
+    return drawn if earlier == "stratified" else np.where(drawn, drawn.mean(), np.nan)
 
 
 def _spelt_out(rows: Any, column: str) -> list[Any]:

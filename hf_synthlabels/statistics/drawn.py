@@ -18,6 +18,10 @@ PROBABILITY = "human_probability"
 """The column that a sample writes: the chance with which a row was chosen, None where it was not."""
 
 
+MAX_STRATA = 50
+"""Different probabilities beyond which they are not taken for those of strata."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnRows:
     """Which human labels count, and with what chance each row got one."""
@@ -38,8 +42,9 @@ class DrawnRows:
 def drawn_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None = None) -> DrawnRows | None:
     """What a stored sample says of the human labels; None where there is no such column.
 
-    Where some drawn rows have no human label yet, all chances are taken to be smaller by the share that has one: as
-    if the rows that are missing were missing by chance.
+    Where some drawn rows have no human label yet, inclusion probabilities are multiplied by the response rate: that of
+    the rows with the same probability, which are a stratum, or of all where probabilities are many. So labels are taken
+    to be missing at random within strata.
 
     Args:
         dataset: the rows.
@@ -68,11 +73,22 @@ def drawn_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None =
         notes.append(
             f"{outside:,} rows have a human label and were not drawn for it (no `{name}`): they are not counted."
         )
-    share = counted.sum() / drawn.sum()
-    if share < 1:
-        missing = int(drawn.sum() - counted.sum())
+    if missing := int(drawn.sum() - counted.sum()):
         notes.append(
             f"{missing:,} of {int(drawn.sum()):,} rows that were drawn have no human label: the others stand for them, "
-            "which is right if they are missing by chance."
+            "which is right if they are missing at random (within strata, where the sample is stratified)."
         )
-    return DrawnRows(counted, np.where(counted, chances * share, np.nan), tuple(notes))
+    return DrawnRows(counted, np.where(counted, chances * _response(chances, drawn, counted), np.nan), tuple(notes))
+
+
+def _response(chances: Floats, drawn: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
+    """The share of drawn rows with a label among those with the same probability, shape (N,)."""
+    overall = counted.sum() / drawn.sum()
+    cells, place = np.unique(np.round(chances[drawn], 9), return_inverse=True)
+    rates = np.full(len(chances), overall)
+    if len(cells) > MAX_STRATA:
+        return rates
+    answered = np.bincount(place, weights=counted[drawn]) / np.bincount(place)
+    # A stratum without an answer has no row to weight.
+    rates[drawn] = np.where(answered > 0, answered, overall)[place]
+    return rates

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.codes import Floats, Ints
+from hf_synthlabels.statistics.inclusion import earlier_probabilities, stratum_codes
 from hf_synthlabels.statistics.ratings import Numbers, number_column
 
 __all__ = ["DESIGNS", "Allocation", "Design", "HumanSample", "doubtfulness", "draw_sample"]
@@ -66,7 +66,7 @@ def draw_sample(
     design: Design = "random",
     confidence: Numbers | None = None,
     allocation: Allocation = "proportional",
-    earlier: ArrayLike | None = None,
+    earlier: ArrayLike | Sequence[float | None] | None = None,
     seed: int = 0,
 ) -> HumanSample:
     """Draw rows for people to label, with chances that are known.
@@ -76,50 +76,49 @@ def draw_sample(
     is the same for all, half follows sqrt(e (1 - e)), where e is 1 - confidence; exactly n rows are drawn, with exactly
     these chances (systematic sampling in random order; Madow 1949).
 
-    Rows that were drawn earlier stay. Within each LLM label, an earlier simple or stratified random sample and a new
-    one make up one random sample, so that its chance is the share of the rows that were drawn in either. A sample by
-    confidence on top of an earlier simple random one has the chance of being in either.
+    Rows that were drawn earlier stay. A row's inclusion probability is that of being in either sample: with pi_1 that
+    of the earlier and pi_2 that of this one, pi_1 + (1 - pi_1) pi_2. It never depends on how evenly the earlier rows
+    happen to be spread.
 
     Args:
         llm: the LLM's label of each row, None where there is none.
         n: how many rows are to be drawn now.
         design: how.
-        confidence: of the LLM, from 0 to 1, for that design; None in a row counts as most doubtful.
+        confidence: of the LLM, from 0 to 1, for that design and on top of it; None in a row counts as most doubtful.
         allocation: of a stratified design: "proportional" to the rows of each label, or as far as can be "equal",
             which tells more of rare classes and less of the whole.
-        earlier: which rows were drawn earlier, by a simple or stratified random sample, shape (rows,).
+        earlier: the earlier sample, shape (rows,): its `probabilities`, None or nan for rows that it did not draw; or
+            True for the rows that it drew, if these are a random sample within each LLM label.
         seed: of the drawing.
 
     Raises:
         ConfigError: there is no such design or allocation, `n` is less than 1, or confidences are missing.
-        DataError: there are fewer than `n` rows to draw from, or a confidence is not from 0 to 1.
+        DataError: there are fewer than `n` rows to draw from, a confidence is not from 0 to 1, or `earlier` does not
+            say with what probability each row was drawn.
     """
-    old: NDArray[np.bool_] = (
-        np.zeros(len(llm), dtype=np.bool_) if earlier is None else np.array(earlier, dtype=np.bool_)
-    )
-    if old.shape != (len(llm),):
-        raise DataError(f"`earlier` has shape {old.shape} and there are {len(llm):,} rows: give one for each.")
+    names = [NO_LABEL_STRATUM if label is None or label != label else str(label) for label in llm]
+    codes = stratum_codes(names)
+    doubt = None if confidence is None and design != "confidence" else doubtfulness(confidence, len(llm))
+    old, before = earlier_probabilities(earlier, codes, doubt, within=design == "stratified")
     _check(n, design, allocation, int((~old).sum()))
     rng = np.random.default_rng(seed)
-    names = [NO_LABEL_STRATUM if label is None or label != label else str(label) for label in llm]
     strata: tuple[tuple[str, int, int], ...] = ()
     if design == "confidence":
-        new, chances = _by_doubt(n, old, doubtfulness(confidence, len(llm)), rng)
+        assert doubt is not None
+        new, chances = _by_doubt(n, old, doubt, rng)
+    elif design == "random":
+        new = np.sort(rng.permutation(np.flatnonzero(~old))[:n])
+        chances = np.full(len(llm), n / int((~old).sum()))
     else:
-        new = (
-            np.sort(rng.permutation(np.flatnonzero(~old))[:n])
-            if design == "random"
-            else _from_strata(names, n, old, allocation, rng)
-        )
-        drawn = old.copy()
-        drawn[new] = True
-        if design == "random" and (earlier is None or _looks_random(names, old)):
-            chances = np.full(len(llm), drawn.sum() / len(llm))
-        else:
-            chances, strata = _shares(names, drawn)
+        new = _from_strata(names, n, old, allocation, rng)
+        left = np.bincount(codes, weights=~old)
+        chances = (np.bincount(codes[new], minlength=len(left)) / np.maximum(1, left))[codes]
     chosen = old.copy()
     chosen[new] = True
-    kept = tuple(float(chance) if mine else None for chance, mine in zip(chances, chosen, strict=True))
+    if design == "stratified":
+        strata = _strata(names, chosen)
+    either = before + (1 - before) * chances
+    kept = tuple(float(chance) if mine else None for chance, mine in zip(either, chosen, strict=True))
     return HumanSample(tuple(int(row) for row in new), kept, design, seed, strata)
 
 
@@ -154,7 +153,7 @@ def _check(n: int, design: str, allocation: str, left: int) -> None:
 
 
 def _by_doubt(n: int, old: NDArray[np.bool_], doubt: Floats, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    """Rows drawn with chances that follow doubt, and the chance of each row to be among them or the earlier ones."""
+    """Rows drawn with chances that follow doubt, and with what chance each was, or would be if it were still open."""
     size = FOCUS * doubt / doubt[~old].mean() + (1 - FOCUS)
     chances = np.zeros(len(old))
     open_rows = ~old
@@ -173,9 +172,7 @@ def _by_doubt(n: int, old: NDArray[np.bool_], doubt: Floats, rng: np.random.Gene
     # The sum is n but for rounding.
     ends *= n / ends[-1]
     places = np.searchsorted(ends, rng.random() + np.arange(n), side="right")
-    new = np.sort(order[np.minimum(places, len(order) - 1)])
-    before = old.sum() / len(old)
-    return new, before + (1 - before) * chances
+    return np.sort(order[np.minimum(places, len(order) - 1)]), chances
 
 
 def _from_strata(
@@ -212,22 +209,8 @@ def _sizes(wished: dict[str, float], left: dict[str, int], done: dict[str, int],
     return sizes
 
 
-def _shares(names: Sequence[str], drawn: NDArray[np.bool_]) -> tuple[Floats, tuple[tuple[str, int, int], ...]]:
-    """The share of each label's rows that were drawn, for each row and for each label."""
+def _strata(names: Sequence[str], drawn: NDArray[np.bool_]) -> tuple[tuple[str, int, int], ...]:
+    """The rows of each label, and how many of them were drawn."""
     every = Counter(names)
     some = Counter(name for name, mine in zip(names, drawn, strict=True) if mine)
-    chances = np.array([some[name] / every[name] for name in names])
-    return chances, tuple((name, every[name], some[name]) for name in sorted(every))
-
-
-def _looks_random(names: Sequence[str], old: NDArray[np.bool_]) -> bool:
-    """Whether earlier rows are spread over the labels as a simple random sample may be: no label's share is far off."""
-    if not old.any():
-        return True
-    rows, share = len(names), float(old.mean())
-    _, strata = _shares(names, old)
-    # Four standard errors of the hypergeometric count, and one row for rounding.
-    return all(
-        abs(drawn - share * size) <= 1 + 4 * math.sqrt(share * (1 - share) * size * max(0, rows - size) / rows)
-        for _, size, drawn in strata
-    )
+    return tuple((name, every[name], some[name]) for name in sorted(every))

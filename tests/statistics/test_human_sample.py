@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -84,13 +85,86 @@ def test_a_second_sample_adds_to_the_first() -> None:
     assert [drawn for *_, drawn in both.strata] == [
         drawn for *_, drawn in draw_sample(LLM, 100, design="stratified").strata
     ]
-    pilot = np.zeros(1000, dtype=bool)
-    pilot[np.random.default_rng(0).permutation(1000)[:40]] = True
+    pilot = np.full(1000, np.nan)
+    pilot[np.random.default_rng(0).permutation(1000)[:40]] = 0.04
     more = draw_sample(LLM, 60, earlier=pilot, seed=2)
     assert np.nanmax(of(more)) == pytest.approx(np.nanmin(of(more))) == pytest.approx(0.1)
     doubtful = draw_sample(LLM, 60, design="confidence", confidence=np.full(1000, 0.8), earlier=pilot, seed=2)
     # Within the first or the second: .04 + .96 x 60 / 960.
     assert of(doubtful)[list(doubtful.rows)] == pytest.approx(0.1)
+
+
+def test_a_random_sample_on_top_of_a_stratified_one_adds_the_same_chance_everywhere() -> None:
+    """However evenly the earlier rows are spread: 450 and 750 rows, 50 of each, then 100 of 1,100."""
+    llm = ["complaint"] * 450 + ["other"] * 750
+    first = draw_sample(llm, 100, design="stratified", allocation="equal", seed=1)
+    both = draw_sample(llm, 100, earlier=first.probabilities, seed=2)
+    for rows, before in ((slice(0, 450), 50 / 450), (slice(450, None), 50 / 750)):
+        mine = of(both)[rows]
+        assert mine[~np.isnan(mine)] == pytest.approx(before + (1 - before) * 100 / 1100)
+    # A mask says that rows were drawn at random within each label.
+    masked = draw_sample(llm, 100, earlier=~np.isnan(of(first)), seed=2)
+    assert masked == both
+
+
+STEPS: dict[str, dict[str, Any]] = {
+    "random": {"design": "random"},
+    "equal": {"design": "stratified", "allocation": "equal"},
+    "proportional": {"design": "stratified"},
+    "confidence": {"design": "confidence"},
+}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        *itertools.product(STEPS, STEPS),
+        ("equal", "random", "confidence"),
+        ("confidence", "equal", "random"),
+        ("confidence", "confidence", "confidence"),
+    ],
+    ids="-".join,
+)
+def test_after_any_steps_rows_are_drawn_as_often_as_stored(steps: tuple[str, ...]) -> None:
+    """Weighted shares of a label, of doubtful rows and of human labels are those of all rows."""
+    rng = np.random.default_rng(0)
+    rows, repeats = 300, 250
+    llm = np.where(rng.random(rows) < 0.35, "a", "b").tolist()
+    confidence = rng.choice([0.55, 0.7, 0.9, 0.99], rows) if len(steps) == 2 else rng.uniform(0.5, 1, rows)
+    truth = rng.random(rows) < np.where(confidence < 0.8, 0.6, 0.2)
+    columns = np.column_stack([np.array(llm) == "a", confidence < 0.8, truth]).astype(float)
+    totals = np.zeros((repeats, columns.shape[1]))
+    for seed in range(repeats):
+        sample: Any = None
+        for place, step in enumerate(steps):
+            sample = draw_sample(
+                llm,
+                30,
+                confidence=confidence,
+                earlier=None if sample is None else sample.probabilities,
+                seed=1000 * place + seed,
+                **STEPS[step],
+            )
+        assert sum(p is not None for p in sample.probabilities) == 30 * len(steps)
+        weights = np.nan_to_num(1 / of(sample))
+        totals[seed] = weights @ columns / rows
+    error = totals.std(axis=0, ddof=1) / np.sqrt(repeats)
+    # What a stratified step adds depends on what the first step drew: a second-order part stays.
+    assert np.all(np.abs(totals.mean(axis=0) - columns.mean(axis=0)) <= 3.5 * error + 0.005)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "said"),
+    [
+        ([0.1] * 10 + [0.2] * 10 + [None] * 980, "`confidence`"),
+        ([1.5] * 10 + [None] * 990, "not above 0 and at most 1 in 10 rows"),
+        ([0.1] * 10 + [None] * 600 + [0.2] * 10 + [None] * 380, "drew no row of some LLM label"),
+    ],
+)
+def test_earlier_samples_of_unknown_probability_are_refused(earlier: Any, said: str) -> None:
+    with pytest.raises(DataError) as caught:
+        draw_sample(LLM, 20, earlier=earlier)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -224,6 +298,18 @@ def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
     assert scale.score("mae").n == 2
     assert any("counts each with" in note or "count each with" in note for note in scale.notes)
     assert conclude(numbers)["mean"].naive.n == 3
+
+
+def test_strata_that_answer_unevenly_keep_their_weight() -> None:
+    """100 a and 100 b of 1,000 and 200 rows were drawn; 50 of a and all of b were labeled."""
+    rows = Dataset.from_dict(
+        {
+            "label": ["a"] * 50 + [None] * 950 + ["b"] * 100 + [None] * 100,
+            "llm_label": ["a"] * 1000 + ["b"] * 200,
+            "human_probability": [0.1] * 100 + [None] * 900 + [0.5] * 100 + [None] * 100,
+        }
+    )
+    assert conclude(rows)["b"].human.estimate == pytest.approx(200 / 1200)
 
 
 def test_conclude_reads_what_it_is_asked() -> None:
