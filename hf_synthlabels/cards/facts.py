@@ -228,5 +228,7 @@ class ModelFacts:
     """Of label: what it says of a text."""
     pair: bool = False
     """Whether it reads two texts."""
+    scale: tuple[float, ...] = ()
+    """Of a text-scale: the lowest number, the highest and, if it is not 1, the step."""
     adapter: bool = False
     """Whether it is an adapter of its base model, which is loaded with it."""

@@ -23,11 +23,19 @@ SAYS = {
     "text-classification": "It chooses one of {n} labels",
     "text-pair": "It chooses one of {n} labels for a pair of texts",
     "multi-label": "It chooses any number of {n} labels",
-    "text-scale": "It says a number",
-    "token-classification": "It finds stretches of the text, by {n} labels of its tokens",
+    "text-scale": "It gives a number{scale}",
+    "token-classification": "It finds entities of {n} kinds in a text",
+    "question-answering": "It answers a question with a span of its context",
+    "text-generation": "It writes a text",
 }
 
 MODEL_CLASSES = {"token-classification": "AutoPeftModelForTokenClassification"}
+PIPELINES = {
+    "text-classification": "text-classification",
+    "text-pair": "text-classification",
+    "token-classification": "token-classification",
+}
+"""Kinds whose labels the pipelines of transformers give as they are."""
 
 
 def model_card(facts: ModelFacts) -> str:
@@ -44,8 +52,8 @@ def model_card(facts: ModelFacts) -> str:
         title=facts.repo.rpartition("/")[2],
         summary=facts.summary,
         names=facts.names,
-        says=SAYS[facts.kind].format(n=f"{len(facts.names):,}"),
-        listed=facts.kind != "text-scale",
+        says=SAYS[facts.kind].format(n=f"{_kinds(facts):,}", scale=_scale(facts.scale)),
+        listed=bool(facts.names) and facts.kind not in ("text-scale", "question-answering", "text-generation"),
         source_words=_source(facts),
         use=_use(facts),
         made_from=_made_from(facts),
@@ -97,8 +105,23 @@ def _source(facts: ModelFacts) -> Markdown | str | None:
     return SOURCES.get(facts.label_source) or Markdown(f"the labels in column {code(facts.label_source)}")
 
 
+def _kinds(facts: ModelFacts) -> int:
+    """How many labels there are; of entities the tags B- and I- are one, and O is none."""
+    if facts.kind != "token-classification":
+        return len(facts.names)
+    return len({name.split("-", 1)[-1] for name in facts.names if name != "O"})
+
+
+def _scale(scale: tuple[float, ...]) -> str:
+    if not scale:
+        return ""
+    low, high, step = (*scale, 1.0)[:3]
+    return f" from {low:g} to {high:g}" + (f" in steps of {step:g}" if step else "")
+
+
 def _use(facts: ModelFacts) -> str:
-    if facts.adapter:
+    task = PIPELINES.get(facts.kind)
+    if facts.adapter and task is not None:
         loader = MODEL_CLASSES.get(facts.kind, "AutoPeftModelForSequenceClassification")
         return (
             f"from peft import {loader}\n"
@@ -108,17 +131,27 @@ def _use(facts: ModelFacts) -> str:
             "tokenizer = AutoTokenizer.from_pretrained(name)\n"
             'logits = model(**tokenizer("a text", return_tensors="pt")).logits'
         )
-    asked = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
+    if task is None:
+        # The pipelines know nothing of thresholds, scales and answers.
+        columns = {
+            "question-answering": '"question": ["a question"], "context": ["a text with its answer"]',
+            "text-pair": '"text": ["one text"], "other": ["another"]',
+        }
+        rows = columns.get(facts.kind, '"text": ["a text"]')
+        return (
+            "from datasets import Dataset\n"
+            "from hf_synthlabels.training import Student\n\n"
+            f'student = Student.from_pretrained("{facts.repo}")\n'
+            "# The columns are those of `text_columns` in student.json.\n"
+            f"rows = Dataset.from_dict({{{rows}}})\n"
+            "print(student.predict(rows).labels)"
+        )
+    given = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
     return (
         "from transformers import pipeline\n\n"
-        f'classify = pipeline("{_task(facts.kind)}", model="{facts.repo}")\n'
-        f"print(classify({asked}))"
+        f'classify = pipeline("{task}", model="{facts.repo}")\n'
+        f"print(classify({given}))"
     )
-
-
-def _task(kind: str) -> str:
-    """The pipeline that reads such a model."""
-    return "token-classification" if kind == "token-classification" else "text-classification"
 
 
 def _made_from(facts: ModelFacts) -> list[tuple[object, object]]:

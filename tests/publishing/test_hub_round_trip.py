@@ -302,17 +302,28 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
         ({"architectures": ["BertForTokenClassification"]}, "token-classification"),
         ({"problem_type": "multi_label_classification"}, "multi-label"),
         ({"problem_type": "regression"}, "text-scale"),
+        # An ordinal scale asks of each step whether it is reached.
+        ({"problem_type": "multi_label_classification", "id2label": {"0": ">=2", "1": ">=3"}}, "text-scale"),
+        ({"architectures": ["BertForQuestionAnswering"]}, "question-answering"),
+        ({"architectures": ["LlamaForCausalLM"]}, "text-generation"),
+        # What was trained is known; the configuration alone may mislead.
+        ({"architectures": ["BertForSequenceClassification"], "task": "text-scale"}, "text-scale"),
     ],
 )
 def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path, config: dict[str, Any], kind: str) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"0": "a", "1": "b"}}))
+    (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "a", "1": "b"}, **config}))
     (tmp_path / "model.safetensors").write_bytes(b"0")
+    if task := config.get("task"):
+        (tmp_path / "student.json").write_text(json.dumps({"task": task, "names": [], "scale": [1, 5]}))
     parcel = model_parcel(tmp_path, "user/m", words=ModelWords(licences=LICENCES))
     (card,) = (file.content for file in parcel.files if file.path == "README.md")
     assert isinstance(card, bytes)
-    wanted = "token-classification" if kind == "token-classification" else "text-classification"
+    own = ("token-classification", "question-answering", "text-generation")
+    wanted = kind if kind in own else "text-classification"
     assert ModelCard(card.decode()).data.to_dict()["pipeline_tag"] == wanted
-    assert (b"| 1 | `b` |" in card) == (kind != "text-scale")
+    assert (b"| 1 | `b` |" in card) == (kind not in ("text-scale", "question-answering", "text-generation"))
+    if kind not in ("text-classification", "token-classification"):
+        assert b"pipeline(" not in card
 
 
 LOAD_METRIC = """

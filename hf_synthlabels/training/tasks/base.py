@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from datasets import Dataset, Features
+from datasets import Dataset
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
@@ -94,23 +94,30 @@ class Prediction:
         """The labels as they stand in a column of `schema.feature()`."""
         return [encode(self.schema, label) for label in self.labels]
 
-    def add_to(self, dataset: Dataset, column: str = "student_label") -> Dataset:
-        """The rows with the columns `<column>` and `<column>_confidence`, as annotation writes them.
+    def add_to(
+        self,
+        dataset: Dataset,
+        column: str = "student_label",
+        *,
+        min_confidence: float | None = None,
+        probabilities: bool = False,
+    ) -> Dataset:
+        """The rows with `<column>`, `<column>_status` and `<column>_confidence`, as annotation writes them.
+
+        Args:
+            dataset: the rows that were predicted.
+            column: the name of the label column.
+            min_confidence: rows below it abstain: status `abstained`, no label.
+            probabilities: also add `<column>_probs`, the probability of every name.
 
         Raises:
             DataError: the data set has another number of rows, or has such a column.
+            ConfigError: the kind of label has no confidence or no probabilities.
         """
-        from datasets import Value, concatenate_datasets
+        from hf_synthlabels.training.labelling import label_columns, with_labels
 
-        if len(dataset) != len(self):
-            raise DataError(f"`dataset` has {len(dataset)} rows and the prediction {len(self)}: give those it is of.")
-        names = [column, f"{column}_confidence"]
-        if taken := [name for name in names if name in dataset.column_names]:
-            raise DataError(f"`column` {column!r} would overwrite the column {taken[0]!r}. Choose another name.")
-        confidence = [None if np.isnan(value) else float(value) for value in self.confidence]
-        features = Features({names[0]: self.schema.feature(), names[1]: Value("float32")})
-        added = Dataset.from_dict({names[0]: self.column(), names[1]: confidence}, features=features)
-        return concatenate_datasets([dataset, added], axis=1)
+        added = label_columns(self, column, min_confidence=min_confidence, probabilities=probabilities)
+        return with_labels(dataset, added)
 
 
 class StudentTask(Protocol):
