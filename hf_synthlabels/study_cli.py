@@ -18,9 +18,11 @@ from hf_synthlabels.trust_cli import TrustOption
 __all__ = ["study"]
 
 SHOWN_CELLS = 200
+TABLE_OPTIONS = ("text", "human", "ask", "model", "base_url", "budget_usd", "quick", "overwrite")
 
 
 def study(
+    context: typer.Context,
     config: Annotated[
         Path, typer.Argument(help="A study file; or a table (.csv, .jsonl, .parquet) with human labels in some rows.")
     ],
@@ -43,6 +45,9 @@ def study(
     budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
+    ] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 
@@ -66,7 +71,10 @@ def study(
     # A study tells its own progress; a bar for each small table of it would bury that.
     disable_progress_bars()
     if table_format(config) is not None:
-        config = begin_study(config, _folder(output), Asked(text, human, ask, model, base_url, budget_usd, quick))
+        options = Asked(text, human, ask, model, base_url, budget_usd, quick)
+        config = begin_study(config, _folder(output), options, overwrite=overwrite)
+    else:
+        _refuse_table_options(context, config)
     asked = read_study(config)
     if (plan or so_far) and not isinstance(asked, SweepStudy):
         option = "--plan" if plan else "--so-far"
@@ -78,6 +86,17 @@ def study(
         _sweep(asked, _folder(output), so_far=so_far)
     else:
         _compare(asked, _folder(output))
+
+
+def _refuse_table_options(context: typer.Context, config: Path) -> None:
+    """A study file says all of this; an option that changes nothing must not look as if it did."""
+    for name in TABLE_OPTIONS:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name == "COMMANDLINE":
+            raise ConfigError(
+                f"`--{name.replace('_', '-')}` is for tables, and {str(config)!r} is a study file. Leave it out, and "
+                "edit the file or the recipe that it names."
+            )
 
 
 def _folder(output: Path | None) -> Path:

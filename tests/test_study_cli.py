@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from hf_synthlabels.cli import app
-from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
+from hf_synthlabels.errors import ConfigError, DataError, RecipeError, StudyError, SynthLabelsError
+from tests.annotation.label_server import LabelServer
 from tests.studies.sweep.conftest import toy_rows
 
 
@@ -72,3 +74,86 @@ def test_options_of_cells_need_a_study_of_cells(tmp_path: Path) -> None:
     file.write_text("name: ways\nrecipe: x\nannotators: {a: {}, b: {}}\n")
     with pytest.raises(ConfigError, match="`--plan` is for the cells of a study with `tasks`"):
         run(str(file), "--plan")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--ask", "Another question?"), ("--model", "other"), ("--budget-usd", "7"), ("--human", "other"), ("table", "")],
+)
+def test_a_folder_is_resumed_by_the_command_that_began_it_alone(
+    table: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    out = tmp_path / "results"
+    rows = table.read_text()
+    table.write_text(
+        rows.replace("verdict", "verdict,other").replace(",film", ",film,film").replace(",sport", ",sport,sport")
+    )
+    words = [str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out), "--plan"]
+    planned = run(*words)
+    assert run(*words) == planned
+    before = (out / "recipe.yaml").read_text()
+    if option == "table":
+        table.write_text(table.read_text().replace("goal", "goals"))
+        changed = words
+    else:
+        changed = [*words, option, value]
+    with pytest.raises(StudyError, match=str(out)) as caught:
+        run(*changed)
+    assert ("table" if option == "table" else option) in str(caught.value)
+    assert "--overwrite" in str(caught.value)
+    assert (out / "recipe.yaml").read_text() == before
+    run(*changed, "--overwrite")
+    assert run(*changed) == run(*changed)
+    assert (out / "recipe.yaml.bak").exists()
+
+
+def test_files_that_this_command_did_not_write_are_not_resumed(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    out.mkdir()
+    (out / "recipe.yaml").write_text("name: mine\n")
+    with pytest.raises(StudyError, match="was not written for this table"):
+        run(str(table), "--text", "review", "--human", "verdict", "-o", str(out), "--plan")
+    assert (out / "recipe.yaml").read_text() == "name: mine\n"
+
+
+@pytest.mark.parametrize("cell", ["film ", "Film", "abstain"])
+def test_a_table_that_makes_no_valid_recipe_leaves_no_file(table: Path, tmp_path: Path, cell: str) -> None:
+    good, out = table.read_text(), tmp_path / "results"
+    words = (str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out), "--plan")
+    table.write_text(good.replace(",film", f",{cell}", 1))
+    with pytest.raises((DataError, RecipeError), match=r"verdict|my reviews\.csv"):
+        run(*words)
+    assert not out.exists()
+    table.write_text(good)
+    assert "25 cells" in run(*words)
+
+
+def test_options_of_a_table_are_refused_with_a_study_file(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    run(str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out), "--plan")
+    for option in (("--model", "m"), ("--budget-usd", "3"), ("--text", "text"), ("--quick",)):
+        with pytest.raises(ConfigError, match=option[0]):
+            run(str(out / "study.yaml"), "-o", str(out), *option, "--plan")
+
+
+@pytest.fixture
+def server() -> Iterator[LabelServer]:
+    with LabelServer(lambda text: "film" if "film" in text or "actor" in text else "sport") as running:
+        yield running
+
+
+def test_a_study_costs_the_same_whenever_it_is_run_again(table: Path, tmp_path: Path, server: LabelServer) -> None:
+    out = tmp_path / "results"
+    words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
+    run(str(table), *words, "-o", str(out), "--plan")
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    recipe["teacher"]["price"] = {"input_usd_per_mtok": 1000, "output_usd_per_mtok": 5000}
+    (out / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    run(str(table), *words, "-o", str(out))
+    # 120 texts of 10 tokens in and 1 out, each asked once: 0.015 US dollars apiece.
+    assert len(server.requests) == 120
+    first = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert '"usd_per_row": {"llm": 0.015' in (out / "runs.json").read_text()
+    run(str(table), *words, "-o", str(out))
+    assert len(server.requests) == 120
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == first

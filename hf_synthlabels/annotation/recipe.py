@@ -132,7 +132,7 @@ class Recipe(StrictModel):
             RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
         file = Path(path)
-        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=folder_of(file), origin=file.name)
+        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=folder_of(file), origin=str(path))
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "recipe") -> Recipe:

@@ -74,13 +74,13 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
             f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
         ) from None
     except UnicodeDecodeError:
-        raise error_type(f"`{what}` {path.name!r} is not UTF-8 text. Give the path of a YAML file.") from None
+        raise error_type(f"`{what}` {str(path)!r} is not UTF-8 text. Give the path of a YAML file.") from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise error_type(f"{path.name}{line}: {error.problem}. Correct the YAML.") from None
+        raise error_type(f"{path}{line}: {error.problem}. Correct the YAML.") from None
     except yaml.YAMLError as error:
-        raise error_type(f"{path.name}: {str(error).splitlines()[0]}. Correct the YAML.") from None
-    check_trust(content, folder_of(path), path.name)
+        raise error_type(f"{path}: {str(error).splitlines()[0]}. Correct the YAML.") from None
+    check_trust(content, folder_of(path), str(path))
     return content
 
 

@@ -17,13 +17,15 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from numpy.typing import NDArray
 
 from hf_synthlabels.annotation import Recipe, load, provenance
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import NO_LABEL, Gate, validate
+from hf_synthlabels.statistics import NO_LABEL, Gate, Interval, validate
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport
-from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, select_rows
+from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, select_rows, shared_texts, unasked_share
+from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.study import Study
 
@@ -33,6 +35,7 @@ MOST_EPOCHS = 20
 """A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
 
 Progress = Callable[[str], None]
+Codes = NDArray[np.int64]
 
 
 def run_study(study: Study, folder: Path | None = None, *, progress: Progress | None = None) -> StudyReport:
@@ -83,7 +86,9 @@ def compare(
     began = time.monotonic()
     tell = progress or _silent
     gate = Gate.parse(study.gate) if study.gate else None
-    rows = _checked_rows(study, recipe, train, test)
+    train, rows, n_shared = _prepared(study, recipe, train, test)
+    if n_shared and study.drop_shared:
+        tell(f"{n_shared:,} training rows are left out: their texts are also among the test rows")
     check = partial(
         validate, human=rows.human, llm=rows.llm, names=rows.names, level=study.level, resamples=study.resamples
     )
@@ -102,8 +107,7 @@ def compare(
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
     paired = compared(answers[1], answers[0], truth, rows.names, study=study)
-    teacher = [NO_LABEL if code is None else code for code in label_codes(rows.tested, rows.llm, rows.names)]
-    others = {"teacher": np.array([teacher]), "validation": answers[2]}
+    others = {"teacher": _own_labels(rows), "validation": answers[2]}
     return StudyReport(
         name=study.name,
         names=tuple(rows.names),
@@ -111,14 +115,15 @@ def compare(
         n_train=len(train),
         n_test=len(rows.tested),
         n_test_unlabelled=len(test) - len(rows.tested),
-        n_shared_texts=_shared_texts(train, rows.tested, recipe.task.columns),
+        n_shared_texts=n_shared,
+        drop_shared=study.drop_shared,
         validation=validation,
         train_agreement=check(train),
         teacher=check(rows.tested),
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
-        margins={name: margin(answers[1], other, truth, rows.names, study=study) for name, other in others.items()},
+        margins={name: _margin(answers[1], other, truth, rows, study) for name, other in others.items()},
         paired=paired.tests,
         student=dict(study.student),
         provenance=record,
@@ -138,6 +143,30 @@ class _Rows:
     """The test rows that have a human label."""
     drawn: Sequence[int]
     """The validation rows, as positions among the training rows."""
+
+
+def _prepared(study: Study, recipe: Recipe, train: Dataset, test: Dataset) -> tuple[Dataset, _Rows, int]:
+    """The training rows, all rows checked, and how many training rows share their text with a test row."""
+    rows = _checked_rows(study, recipe, train, test)
+    shared = shared_texts(train, [rows.tested], recipe.task.columns)
+    if study.drop_shared and shared.any():
+        train = train.select(np.flatnonzero(~shared))
+        rows = _checked_rows(study, recipe, train, test)
+    return train, rows, int(shared.sum())
+
+
+def _own_labels(rows: _Rows) -> Codes | None:
+    """The annotator's labels of the test rows; None where it was not asked about too many of them."""
+    if unasked_share(rows.tested, rows.llm) > MAX_UNASKED:
+        return None
+    codes = label_codes(rows.tested, rows.llm, rows.names)
+    return np.array([[NO_LABEL if code is None else code for code in codes]])
+
+
+def _margin(llm: Codes, other: Codes | None, truth: Codes, rows: _Rows, study: Study) -> Interval:
+    if other is None:
+        return Interval(math.nan, math.nan, math.nan, study.level, "not asked", len(truth))
+    return margin(llm, other, truth, rows.names, study=study)
 
 
 def _checked_rows(study: Study, recipe: Recipe, train: Dataset, test: Dataset) -> _Rows:
@@ -215,11 +244,6 @@ class _Runner:
 
 def _silent(line: str) -> None:
     """Progress for nobody."""
-
-
-def _shared_texts(train: Dataset, test: Dataset, columns: Sequence[str]) -> int:
-    seen = set(zip(*(train[column][:] for column in columns), strict=True))
-    return sum(text in seen for text in zip(*(test[column][:] for column in columns), strict=True))
 
 
 def study_environment(seconds: float) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
@@ -67,7 +68,7 @@ class StudyReport:
     n_test_unlabelled: int
     """Test rows without a human label, which nothing can be tested on."""
     n_shared_texts: int
-    """Test rows whose text occurs among the training rows, too."""
+    """Training rows whose text is also among the test rows."""
     validation: ValidationReport
     """The LLM labels against the human labels of the validation rows; it holds the gate's verdict."""
     train_agreement: ValidationReport
@@ -89,6 +90,8 @@ class StudyReport:
     """Numbers from elsewhere: what, value, source."""
     environment: dict[str, Any]
     """Machine, versions, date and minutes."""
+    drop_shared: bool = True
+    """Whether those training rows were left out."""
 
     def arm(self, source: str) -> Arm:
         """The arm of a label source."""
@@ -97,30 +100,54 @@ class StudyReport:
     def summary(self) -> list[str]:
         """What the numbers say, in sentences, and no more than they say."""
         ratio, human, llm = self.ratio["macro_f1"], self.arm("human"), self.arm("llm")
-        lines = [
+        lines = [*self.warnings()]
+        lines += [
             f"The student trained on LLM labels reaches {_percent(ratio.estimate)} of the macro F1 of the one trained "
             f"on human labels ({_percent(ratio.low)} to {_percent(ratio.high)}): {llm.scores['macro_f1'].estimate:.3f} "
             f"against {human.scores['macro_f1'].estimate:.3f} on {self.n_test:,} test rows."
         ]
-        if ratio.low <= 1 <= ratio.high:
-            lines.append("The interval includes 100 %: these rows and seeds can not tell the two apart.")
-        elif ratio.high < 1:
-            lines.append("The interval lies below 100 %: human labels train the better student here.")
-        else:
-            lines.append("The interval lies above 100 %: the LLM labels train the better student here.")
+        lines.append(self.told_apart())
         small = self.arm("validation")
         few = small.scores["macro_f1"].estimate
-        lines.append(self._against("teacher", f"the teacher itself ({self.teacher.macro_f1.estimate:.3f})"))
+        lines.append(self._against("teacher", f"the teacher itself{self._own()}"))
         lines.append(
             self._against("validation", f"a student of the {small.n_rows:,} validation labels alone ({few:.3f})")
         )
         return lines
 
+    def told_apart(self) -> str:
+        """Whether the ratio of macro F1 differs significantly from 1."""
+        ratio = self.ratio["macro_f1"]
+        if ratio.low <= 1 <= ratio.high:
+            return "The interval includes 100%: on these rows and seeds the two do not differ significantly."
+        if ratio.high < 1:
+            return "The interval lies below 100%: human labels train the better student here."
+        return "The interval lies above 100%: the LLM labels train the better student here."
+
+    def warnings(self) -> list[str]:
+        """What a reader must know before any score."""
+        if not self.n_shared_texts:
+            return []
+        if self.drop_shared:
+            return [f"{self.n_shared_texts:,} training rows were left out: their texts are also among the test rows."]
+        return [
+            f"Warning: {self.n_shared_texts:,} training rows have texts that are also among the test rows, so the "
+            "scores of all students are too high for new texts."
+        ]
+
+    def _own(self) -> str:
+        asked = not math.isnan(self.margins["teacher"].estimate)
+        return f" ({self.teacher.macro_f1.estimate:.3f})" if asked else ""
+
     def _against(self, other: str, name: str) -> str:
         """Where the LLM-trained student stands, by the interval of the paired difference."""
         margin = self.margins[other]
-        place = "above" if margin.low > 0 else "below" if margin.high < 0 else "not told apart from"
-        return f"The LLM-trained student is {place} {name}: difference in macro F1 {margin}."
+        if math.isnan(margin.estimate):
+            return f"How the LLM-trained student compares with {name} is unknown: it was not asked about the test rows."
+        place = (
+            "is above" if margin.low > 0 else "is below" if margin.high < 0 else "does not differ significantly from"
+        )
+        return f"The LLM-trained student {place} {name}: difference in macro F1 {margin}."
 
     def __str__(self) -> str:
         heads = ("trained on", "rows", "accuracy", "macro F1", "macro precision", "macro recall")

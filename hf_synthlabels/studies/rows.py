@@ -7,11 +7,20 @@ from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset
+from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.study import RowSelection
 
-__all__ = ["SAMPLE_SEED", "draw_rows", "label_codes", "select_rows", "validation_sample"]
+__all__ = [
+    "SAMPLE_SEED",
+    "draw_rows",
+    "label_codes",
+    "select_rows",
+    "shared_texts",
+    "unasked_share",
+    "validation_sample",
+]
 
 SAMPLE_SEED = 0
 
@@ -33,6 +42,28 @@ def select_rows(splits: Mapping[str, Dataset], selection: RowSelection, field: s
     if not keep.any():
         raise DataError(f"`{field}.where` {dict(selection.where)!r} fits none of {len(rows)} rows. Correct the value.")
     return rows.select(np.flatnonzero(keep))
+
+
+def shared_texts(train: Dataset, held: Sequence[Dataset], columns: Sequence[str]) -> NDArray[np.bool_]:
+    """For each training row whether its text is also among the rows that were held out.
+
+    Scores on texts that a student has been trained on say little about new ones.
+    """
+    seen = {text for rows in held for text in _texts(rows, columns)}
+    return np.array([text in seen for text in _texts(train, columns)], dtype=bool)
+
+
+def _texts(rows: Dataset, columns: Sequence[str]) -> list[tuple[str, ...]]:
+    return [tuple(map(str, texts)) for texts in zip(*(rows[column][:] for column in columns), strict=True)]
+
+
+def unasked_share(rows: Dataset, llm: str) -> float:
+    """Share of rows that the annotator was never asked about; a column without any label was never filled."""
+    status = rows.features.get(f"{llm}_status")
+    if status is None:
+        return float(all(label is None for label in rows[llm]))
+    names = [status.int2str(code) if isinstance(status, ClassLabel) else code for code in rows[f"{llm}_status"]]
+    return names.count("not_asked") / len(names)
 
 
 def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int | None]:

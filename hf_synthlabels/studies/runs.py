@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hf_synthlabels.labels import Kind
 
-__all__ = ["CellName", "CellRun", "StudyRuns", "TaskRuns"]
+__all__ = ["MAX_UNASKED", "CellName", "CellRun", "StudyRuns", "TaskRuns"]
+
+MAX_UNASKED = 0.1
+"""Share of rows that an annotator may not have been asked about before its own score counts as unknown."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,6 +83,37 @@ class TaskRuns:
     """What one label costs, by source (`human` too); None is unknown."""
     s_per_row: Mapping[str, float | None]
     cells: tuple[CellRun, ...]
+    annotators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By `source` or `source/prompt`: how it was asked (`facts`), and of the rows to `train` and `test` on how many
+    have which status, with raw answers that gave no label."""
+
+    def statuses(self, name: str, part: str) -> Mapping[str, int]:
+        """How many rows have which status.
+
+        Args:
+            name: `source` or `source/prompt`.
+            part: `train` or `test`.
+        """
+        known = self.annotators.get(name, {}).get(part, {}).get("statuses")
+        if known is not None:
+            return dict(known)
+        values = (self.train_labels if part == "train" else self.teachers).get(name, ())
+        empty = sum(value is None for value in values)
+        # A column without a single label was never filled.
+        return {"labelled": len(values) - empty, "not_asked" if empty == len(values) else "without a label": empty}
+
+    def unasked(self, name: str, part: str) -> int:
+        """Rows of a part that an annotator was not asked about."""
+        return self.statuses(name, part).get("not_asked", 0)
+
+    def coverage(self, name: str, part: str) -> float:
+        """Share of the rows that an annotator was asked about to which it gave a label; 1 where it was asked of none.
+
+        A row whose answer is an abstention has no label.
+        """
+        statuses = self.statuses(name, part)
+        asked = sum(statuses.values()) - statuses.get("not_asked", 0)
+        return statuses.get("labelled", 0) / asked if asked else 1.0
 
     def select(self, wanted: Callable[[CellName], bool]) -> tuple[CellRun, ...]:
         """The cells whose name is wanted, in order of their names."""

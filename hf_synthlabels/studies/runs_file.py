@@ -11,7 +11,10 @@ from typing import Any
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
-__all__ = ["read_runs", "runs_of", "write_runs"]
+__all__ = ["keep_runs", "read_runs", "runs_of", "write_runs"]
+
+CLOCK_FACTS = ("minutes", "finished_at", "cells_before")
+"""Facts of a run that differ each time, whatever it found."""
 
 
 def write_runs(runs: StudyRuns, path: str | Path) -> None:
@@ -21,6 +24,25 @@ def write_runs(runs: StudyRuns, path: str | Path) -> None:
     scratch = file.with_name(f".{file.name}")
     scratch.write_text(json.dumps(asdict(runs), ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     scratch.replace(file)
+
+
+def keep_runs(runs: StudyRuns, path: Path) -> StudyRuns:
+    """Write a study's runs, unless the file holds the same already: a run that adds nothing changes no byte."""
+    try:
+        before = read_runs(path)
+    except StudyError:
+        before = None
+    # By way of JSON, in which tuples are lists, so that the first run and later ones report the same values.
+    now = runs_of(json.loads(json.dumps(asdict(runs))))
+    if before is not None and _timeless(before) == _timeless(now):
+        return before
+    write_runs(now, path)
+    return now
+
+
+def _timeless(runs: StudyRuns) -> dict[str, Any]:
+    facts = {name: value for name, value in (runs.facts or {}).items() if name not in CLOCK_FACTS}
+    return {**asdict(runs), "facts": facts}
 
 
 def read_runs(path: str | Path) -> StudyRuns:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import NO_LABEL
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
-from hf_synthlabels.studies.rows import draw_rows, label_codes
+from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts
 from hf_synthlabels.studies.strategy_report import StrategyReport, strategy_report
 
 __all__ = ["BASELINES", "STRATEGIES", "Strategy", "StrategyRows", "compare_strategies"]
@@ -98,6 +98,7 @@ def compare_strategies(
     student: Mapping[str, Any],
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
     strategies: Sequence[Strategy] = STRATEGIES,
+    drop_shared: bool = True,
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> StrategyReport:
@@ -114,6 +115,7 @@ def compare_strategies(
         student: keys of StudentConfig, `model` among them; the same for all, so nothing is tuned for any of them.
         seeds: one student each; at least two.
         strategies: all three baselines among them; those that need a column that `rows` does not name are left out.
+        drop_shared: whether to leave out training rows whose text is also among the test rows.
         folder: where the journal of trained students is kept; without one an interrupted run starts over.
         progress: told each step in a line.
 
@@ -124,6 +126,9 @@ def compare_strategies(
     """
     chosen = [strategy for strategy in strategies if _possible(strategy, rows)]
     _check(chosen, seeds)
+    shared = shared_texts(train, [test], rows.text)
+    if drop_shared:
+        train = train.select(np.flatnonzero(~shared))
     runner = _Runner(rows, train, _tested(test, rows), dict(student), Journal(folder), progress or _silent)
     # Seed by seed, so that what an interrupted run has done is whole comparisons.
     cells = [[runner.run(strategy, seed) for strategy in chosen] for seed in seeds]
@@ -144,6 +149,8 @@ def compare_strategies(
             "llm_rows": runner.n_llm,
             "human_rows": min(rows.n_human, runner.n_people),
             "test_rows": len(runner.test),
+            "shared_texts": int(shared.sum()),
+            "shared_texts_dropped": drop_shared,
             "steps": {strategy.name: sum(runner.steps(strategy)) for strategy in chosen},
             "train_s": {
                 strategy.name: float(np.mean([by_strategy[place].train_s for by_strategy in cells]))

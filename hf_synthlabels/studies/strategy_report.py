@@ -99,11 +99,20 @@ class StrategyReport:
         )
         return cls(arms, tuple(content["baselines"]), _intervals(content["teacher"]), content["facts"])
 
+    def warnings(self) -> list[str]:
+        """What a reader must know before any score."""
+        shared, dropped = self.facts.get("shared_texts", 0), self.facts.get("shared_texts_dropped", True)
+        if not shared:
+            return []
+        what = f"{shared:,} training rows have texts that are also among the test rows"
+        return [f"{what}; they were left out." if dropped else f"Warning: {what}, so all scores are too high."]
+
     def __str__(self) -> str:
         width = max(len(arm.name) for arm in self.arms)
         lines = [
             f"macro F1 on {self.facts['test_rows']} rows, {len(self.facts['seeds'])} seeds; differences are paired"
         ]
+        lines += self.warnings()
         for arm in self.arms:
             lines.append(f"{arm.name:<{width}}  {arm.scores['macro_f1']}")
             for name in self.baselines:

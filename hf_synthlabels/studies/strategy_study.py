@@ -31,6 +31,8 @@ class StrategyStudy(StudyFile):
     """Names among `STRATEGIES`, held to the three baselines, which are always trained."""
     train: RowSelection
     test: RowSelection
+    drop_shared: bool = True
+    """Whether to leave out training rows whose text is also among the test rows; the report counts them."""
     human_rows: int = Field(default=250, ge=2)
     """Human labels that a student sees, drawn anew for each seed."""
     student: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_STUDENT))
@@ -86,8 +88,9 @@ def run_strategies(
         **extra,
     )
     return compare_strategies(
-        rows, train, test, student=study.student, seeds=study.seeds, strategies=chosen, folder=folder, progress=progress
-    )
+        rows, train, test, student=study.student, seeds=study.seeds, strategies=chosen,
+        drop_shared=study.drop_shared, folder=folder, progress=progress,
+    )  # fmt: skip
 
 
 def read_study(path: str | Path) -> Study | AnnotatorStudy | StrategyStudy | SweepStudy:

@@ -58,6 +58,8 @@ class Study(StudyFile):
     """A recipe file, relative to the study's, or a packaged recipe's name."""
     train: RowSelection
     test: RowSelection
+    drop_shared: bool = True
+    """Whether to leave out training rows whose text is also among the test rows; the report counts them."""
     student: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_STUDENT))
     """The keys of StudentConfig."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)

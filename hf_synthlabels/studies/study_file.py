@@ -34,8 +34,8 @@ class StudyFile(StrictModel):
         file = Path(path)
         content = read_yaml(file, "study", StudyError)
         if not isinstance(content, dict):
-            raise StudyError(f"{file.name}: a study is a mapping with {cls.KEYS}.")
-        return cls.from_dict(content, folder=folder_of(file), where=file.name)
+            raise StudyError(f"{path}: a study is a mapping with {cls.KEYS}.")
+        return cls.from_dict(content, folder=folder_of(file), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, folder: Path | None = None, where: str = "study") -> Self:

@@ -123,7 +123,10 @@ def strategies_page(report: StrategyReport) -> Page:
     paired = f"Intervals are over {n_rows} test rows and {len(seeds)} seeds; differences are paired."
     section = Section("strategies", "Which way to learn does best?", paired, tuple(exhibits))
     return Page(
-        "Strategies compared", (section,), (answer, *told), {name: str(value) for name, value in report.facts.items()}
+        "Strategies compared",
+        (section,),
+        (*report.warnings(), answer, *told),
+        {name: str(value) for name, value in report.facts.items()},
     )
 
 

@@ -72,8 +72,7 @@ def _students(report: StudyReport) -> Section:
     notes = ["A row that the teacher left without a label counts as wrong for it."]
     if report.n_test_unlabelled:
         notes.append(f"{report.n_test_unlabelled:,} test rows have no human label and are left out.")
-    if report.n_shared_texts:
-        notes.append(f"{report.n_shared_texts:,} test texts occur among the training rows, too.")
+    notes += report.warnings()
     note = f"Means over {len(report.seeds)} seeds; intervals over test rows and seeds."
     table = Table(
         "score_table",
@@ -124,7 +123,7 @@ def _comparison(report: StudyReport) -> Section:
         exhibits.append(Table("references", "Numbers from elsewhere", ("what", "value", "source"), tuple(rows)))
     ratio = report.ratio["macro_f1"]
     answer = f"The ratio of macro F1 is {ratio} on {report.n_test:,} test rows and {len(report.seeds)} seeds. "
-    return Section("comparison", "Can the two be told apart?", answer + report.summary()[1], tuple(exhibits))
+    return Section("comparison", "Can the two be told apart?", answer + report.told_apart(), tuple(exhibits))
 
 
 def _labels(report: StudyReport) -> Section:

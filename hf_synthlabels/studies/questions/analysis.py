@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import ArmDraws, Drawing, PairedScore, RowFeatures, ScoreDraws
 from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of
-from hf_synthlabels.studies.runs import CellRun, StudyRuns, TaskRuns
+from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
 
 __all__ = ["HUMAN", "PLAIN", "RANDOM", "TEACHER", "Analysis", "Arm", "TaskAnalysis", "analysed"]
 
@@ -91,8 +91,12 @@ class TaskAnalysis:
 
     def teacher(self, source: str, prompt: str = "-") -> Floats | None:
         """What the labels of a teacher itself add on the test rows, shape (1, rows, d); None where there are none."""
-        values = self.runs.teachers.get(source if prompt == "-" else f"{source}/{prompt}")
-        return None if values is None else found_of(self.runs, values)[None]
+        name = source if prompt == "-" else f"{source}/{prompt}"
+        values = self.runs.teachers.get(name)
+        # Rows that were never asked about are unknown. Counting them as wrong would be a claim about the annotator.
+        if values is None or self.runs.unasked(name, "test") > MAX_UNASKED * len(values):
+            return None
+        return found_of(self.runs, values)[None]
 
     def found(self, arm: Arm, seeds: Iterable[int] | None = None) -> Floats:
         """What the answers of an arm add, shape (seeds, rows, d)."""

@@ -56,7 +56,7 @@ def _prompts(task: TaskAnalysis) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in task.runs.teachers:
         source, slash, prompt = name.partition("/")
-        if slash:
+        if slash and task.teacher(source, prompt) is not None:
             found.setdefault(source, []).append(prompt)
     return {source: prompts for source, prompts in found.items() if len(prompts) > 1}
 

