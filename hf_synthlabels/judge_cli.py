@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +50,16 @@ def judge(
         return
     for part in found:
         print(f"{part.split}: {part.summary}")
-        for cause, count in part.record["tally"]["failures"].items():
-            print(f"{count:,} items failed with: {cause}")
+        for line in _notes(part.record["tally"]):
+            print(line)
         if part.path is not None:
             print(f"written: {part.path}")
+
+
+def _notes(tally: dict[str, Any]) -> list[str]:
+    """What went wrong, a line for each cause."""
+    from hf_synthlabels.clients.prompt_check import truncation_warning
+
+    failures = [f"{count:,} items failed with: {cause}" for cause, count in tally["failures"].items()]
+    warning = truncation_warning(tally["truncated_prompts"])
+    return [*failures, *([warning] if warning else [])]

@@ -27,6 +27,7 @@ from hf_synthlabels.annotation.tabular import as_dataset
 from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.clients.prompt_check import truncation_warning
 from hf_synthlabels.errors import DataError, RecipeError
 
 __all__ = ["annotate", "load", "read_recipe", "recipe_path"]
@@ -172,6 +173,8 @@ def _annotated_table(
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
     joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
+    if warning := truncation_warning(annotator.tally.truncated_prompts):
+        _LOGGER.warning(warning)
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
     return _as_before(joined, dataset)

@@ -16,6 +16,7 @@ from hf_synthlabels.annotation.strategy import Reading
 from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
+from hf_synthlabels.clients.prompt_check import checked_prompts
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import (
     Annotation,
@@ -74,7 +75,7 @@ class Annotator:
         run = _Run(self, rows)
         while not run.is_over:
             # Calls that must be repeated are known only when others are answered, so there may be several passes.
-            for completion in self.client.complete(run.requests()):
+            for completion in checked_prompts(self.client, run.requests(), self.tally.truncated_prompts):
                 run.take(completion)
                 yield from self._counted(run.finished())
             run.give_up()

@@ -180,8 +180,9 @@ def open_client(
     if client is None and recipe.teacher.client == "transformers":
         client = causal_client(recipe, recipe.schema_of_labels())
     elif client is None:
-        # A missing key is told before a store is made.
+        # A missing key is reported before a store is made.
         read_key(recipe.teacher.api_key_env)
+        recipe.teacher.request_headers.read()
     with ResponseStore(store_path()) if store is None else nullcontext(store) as kept_answers:
         if client is not None:
             yield Opened(CachedClient(client, kept_answers))
@@ -192,7 +193,7 @@ def open_client(
             if not recipe.teacher.batch:
                 yield Opened(CachedClient(server, kept_answers), as_json)
                 return
-            batches = batch_client(server, kept_answers, recipe.teacher.api_key_env)
+            batches = batch_client(server, kept_answers, recipe.teacher)
             kept = CachedClient(batches, kept_answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
             yield Opened(kept, as_json, BATCH_WINDOW_ROWS)
             batches.collect()
@@ -218,19 +219,21 @@ def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> Op
             requests_per_minute=teacher.requests_per_minute,
             tokens_per_minute=teacher.tokens_per_minute,
             meter=meter,
+            headers=teacher.request_headers,
         )
 
     form = teacher.response_format
     return make(probed_format(store, make) if form == "auto" else form)
 
 
-def batch_client(server: OpenAIClient, store: ResponseStore, api_key_env: str | None) -> BatchClient:
+def batch_client(server: OpenAIClient, store: ResponseStore, teacher: Teacher) -> BatchClient:
     """What asks the same of the same server, in batches."""
     return BatchClient(
         model=server.model,
         store=store,
         base_url=server.base_url,
-        api_key_env=api_key_env,
+        api_key_env=teacher.api_key_env,
+        headers=teacher.request_headers,
         sampling=server.sampling,
         meter=server.meter,
     )
@@ -249,6 +252,9 @@ def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
         top_logprobs=TOP_LOGPROBS if teacher.logprobs else None,
         reasoning=teacher.reasons,
         reasoning_effort=teacher.reasoning_effort,
+        extra_body=teacher.extra_body or None,
+        headers=teacher.request_headers.changing,
+        system_role=None if teacher.system_role == "system" else teacher.system_role,
     )
 
 

@@ -17,6 +17,7 @@ from hf_synthlabels.annotation.rehearsal import Rehearsal, known_form
 from hf_synthlabels.annotation.source import load_source, needed_columns
 from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients.prices import speaks_batches
 from hf_synthlabels.errors import ConfigError
 
 __all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan", "plan_notes"]
@@ -164,7 +165,7 @@ def plan_notes(
             "billed: `hf-synthlabels cache prune --unsettled` gives it back."
         )
     price = teacher.known_price
-    if price is not None and price.batch_share < 1 and not teacher.batch:
+    if price is not None and price.batch_share < 1 and not teacher.batch and speaks_batches(teacher.base_url):
         notes.append(f"With `batch: true` it costs {price.batch_share:.0%} of this, answered within a day.")
     return tuple(notes)
 

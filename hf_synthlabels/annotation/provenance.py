@@ -14,10 +14,11 @@ from typing import Any
 from hf_synthlabels.annotation.opening import make_prompt
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
 
-__all__ = ["carry_over", "cost_usd", "describe", "package_version", "provenance", "record"]
+__all__ = ["carry_over", "cost_usd", "describe", "described_teacher", "package_version", "provenance", "record"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ TEACHER_KEYS = {
     "openai": {
         *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
         *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
-        *("example_selection", "batch"),
+        *("example_selection", "batch", "extra_body", "headers", "system_role"),
     },
     "transformers": {
         *("client", "model", "dtype", "scoring", "temperature", "top_p", "max_tokens", "seed", "draws", "system"),
@@ -46,7 +47,6 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
     The cost is None, not zero, where requests were paid for and the recipe gives no price.
     """
     prompt = make_prompt(recipe)
-    teacher = recipe.teacher.model_dump(mode="json", include=TEACHER_KEYS[recipe.teacher.client])
     return {
         "column": recipe.output.column,
         "recipe": recipe.name,
@@ -55,7 +55,7 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "human": recipe.task.human,
         "kind": recipe.task.kind,
         "strategy": _strategy(recipe),
-        "teacher": {key: value for key, value in teacher.items() if value is not None},
+        "teacher": described_teacher(recipe.teacher),
         "examples": len(prompt.examples),
         "returned_models": sorted(tally.models),
         "prompt_hash": prompt.fingerprint(),
@@ -69,6 +69,19 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": version,
     }
+
+
+def described_teacher(teacher: Teacher) -> dict[str, Any]:
+    """The keys of a teacher that can change a label or its cost, as far as they say anything.
+
+    Of headers only the names are recorded: their values may identify an account.
+    """
+    keys = teacher.model_dump(mode="json", include=TEACHER_KEYS[teacher.client])
+    if keys.get("headers"):
+        keys["headers"] = sorted(keys["headers"])
+    if keys.get("system_role") == "system":
+        del keys["system_role"]
+    return {key: value for key, value in keys.items() if value not in (None, {})}
 
 
 def _hash(text: str) -> str:

@@ -145,7 +145,11 @@ class Recipe(StrictModel):
         if not isinstance(content, dict):
             raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
         check_trust(content, folder, origin)
-        return validated(cls, {**content, "folder": folder}, origin, RecipeError)
+        recipe = validated(cls, {**content, "folder": folder}, origin, RecipeError)
+        # Not a validator: a judge makes a recipe too, and reads log-probabilities of numbers by itself.
+        if recipe.teacher.logprobs and (why := recipe.task.why_no_logprobs()):
+            raise RecipeError(f"{origin}: `teacher.logprobs` has no effect {why}. Remove it, or use `draws`.")
+        return recipe
 
     def schema_of_labels(self) -> LabelSchema:
         """The label schema of the task, with the guidelines of its file where there is one.

@@ -88,7 +88,7 @@ def _references(content: Any) -> list[str]:
         return []
     found = []
     for key, part in content.items():
-        if str(key).endswith("_env"):
+        if str(key) == "env" or str(key).endswith("_env"):
             values = part.values() if isinstance(part, Mapping) else [part]
             found += [str(value) for value in values if isinstance(value, str)]
         else:

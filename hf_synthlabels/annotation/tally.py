@@ -26,6 +26,8 @@ class Tally:
     cached_tokens: int = 0
     models: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
+    truncated_prompts: Counter[str] = field(default_factory=Counter)
+    """Prompts that the server probably truncated; see `checked_prompts`."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""

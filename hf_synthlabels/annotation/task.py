@@ -281,6 +281,15 @@ class Task(StrictModel):
         """What of a row is shown."""
         return RowForm(tuple(self.columns), self.kind == "text-pair", self.tokens, self.question, self.context)
 
+    def why_no_logprobs(self) -> str | None:
+        """Why log-probabilities make no label probabilities here; None if they do."""
+        if self.kind not in CHOICES:
+            return f"for kind {self.kind!r}, whose label is not one name"
+        for key in ("rows_per_call", "candidates", "decide"):
+            if getattr(self, key) != type(self).model_fields[key].get_default(call_default_factory=True):
+                return f"with `task.{key}`, where the label is not written by itself"
+        return None
+
     def strategy(self) -> Strategy:
         """How the annotator is led to the label."""
         return Strategy(

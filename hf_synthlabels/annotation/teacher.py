@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,9 +16,12 @@ from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, list_price
 from hf_synthlabels.clients import Price as KnownPrice
 from hf_synthlabels.clients.address import check_base_url
 from hf_synthlabels.clients.causal import Dtype
+from hf_synthlabels.clients.chat import RESERVED_PARAMETERS, SystemRole
+from hf_synthlabels.clients.prices import speaks_batches
+from hf_synthlabels.clients.request_headers import RequestHeaders, header_problem
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["Price", "Teacher"]
+__all__ = ["EnvironmentValue", "Price", "Teacher"]
 
 REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-[5-9](?!-chat)|deepseek-reasoner|gpt-oss)")
 """Names of models that think before they answer and take no temperature; a recipe may say it of any other."""
@@ -44,6 +49,12 @@ class Price(StrictModel):
         )
 
 
+class EnvironmentValue(StrictModel):
+    """A value that is read from an environment variable when it is needed."""
+
+    env: str = Field(min_length=1)
+
+
 class Teacher(StrictModel):
     """Who answers, and how it is asked. The key of a server is named here, never given."""
 
@@ -62,6 +73,12 @@ class Teacher(StrictModel):
     """`auto` asks the endpoint once which forms it knows, and writes that down."""
     logprobs: bool = False
     """Ask for log-probabilities, and make label probabilities of them."""
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Further parameters for the server, such as `chat_template_kwargs`, `top_k` or `provider`."""
+    headers: dict[str, str | EnvironmentValue] = Field(default_factory=dict)
+    """Further headers; secret ones name the environment variable that holds them: `{env: NAME}`."""
+    system_role: SystemRole = "system"
+    """How the server takes the system prompt; with `none` it begins the first user message."""
     draws: int = Field(default=1, ge=1)
     batch: bool = False
     """Ask in batches: cheaper at most providers, and answered within a day. Answers are shared with single requests."""
@@ -122,6 +139,62 @@ class Teacher(StrictModel):
         except ConfigError as error:
             raise ValueError(str(error).removeprefix("`base_url` ")) from None
 
+    @property
+    def request_headers(self) -> RequestHeaders:
+        """The headers as they are sent."""
+        plain = {name: value for name, value in self.headers.items() if isinstance(value, str)}
+        secret = {name: value.env for name, value in self.headers.items() if not isinstance(value, str)}
+        return RequestHeaders(plain, secret)
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _header_values(cls, headers: Any) -> Any:
+        if not isinstance(headers, Mapping):
+            raise ValueError("is not a mapping. Give the names of headers with their values.")
+        for name, value in headers.items():
+            is_plain = isinstance(value, str)
+            refers = isinstance(value, EnvironmentValue) or (
+                isinstance(value, Mapping) and list(value) == ["env"] and isinstance(value["env"], str)
+            )
+            problem = header_problem(str(name), value if is_plain else None)
+            if problem is None and not (is_plain or refers):
+                problem = "is neither a text nor `{env: NAME}`. Put the value in quotes."
+            if problem is not None:
+                raise ValueError(f"has {str(name)!r}, which {problem}")
+        if len({str(name).lower() for name in headers}) < len(headers):
+            raise ValueError("has a header twice, in different case. Remove one.")
+        return headers
+
+    @field_validator("extra_body")
+    @classmethod
+    def _extra_parameters(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        for name in extra:
+            if (key := RESERVED_PARAMETERS.get(name)) is not None:
+                repair = f"Set `teacher.{key}`." if key else "Remove it."
+                raise ValueError(f"has {name!r}, which this package sends itself. {repair}")
+        try:
+            json.dumps(extra, allow_nan=False)
+        except (TypeError, ValueError):
+            raise ValueError("holds a value that JSON has no form for. Use texts, finite numbers and lists.") from None
+        return extra
+
+    @model_validator(mode="after")
+    def _for_servers(self) -> Self:
+        for key in ("extra_body", "headers", "system_role"):
+            if key in self.model_fields_set and self.client != "openai":
+                raise ValueError(f"has `{key}`, but client {self.client!r} sends no requests. Remove it.")
+        if self.api_key_env is not None and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError(
+                "has the header 'Authorization' and `api_key_env`, which sets it. Make `api_key_env` null."
+            )
+        limit, longest = self.extra_body.get("max_completion_tokens"), self.longest_answer
+        if limit is not None and longest is not None and not (isinstance(limit, int) and 0 < limit <= longest):
+            raise ValueError(
+                f"has `extra_body` with max_completion_tokens {limit!r}, but the budget counts with `max_tokens` "
+                f"{longest}. Give an integer of at most that."
+            )
+        return self
+
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if self.client == "openai" and not self.model:
@@ -132,6 +205,11 @@ class Teacher(StrictModel):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
         if self.batch and self.client != "openai":
             raise ValueError(f"has `batch`, but client {self.client!r} sends no requests. Remove it.")
+        if self.batch and not speaks_batches(self.base_url):
+            raise ValueError(f"has `batch`, but {self.base_url!r} does not have OpenAI's Batch API. Remove it.")
+        if self.logprobs and (self.client not in ("openai", "transformers") or self.scoring):
+            why = "weighs the labels itself" if self.scoring else f"does not exist for client {self.client!r}"
+            raise ValueError(f"has `logprobs`, which {why}. Remove it.")
         if self.response_format != "text" and self.client == "transformers":
             raise ValueError(
                 f"has `response_format` {self.response_format!r}, which nothing holds a model in this process to. "

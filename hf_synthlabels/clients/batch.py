@@ -18,6 +18,7 @@ from hf_synthlabels.clients.batch_run import BatchRun
 from hf_synthlabels.clients.chat import Sampling
 from hf_synthlabels.clients.ledger import Settlement
 from hf_synthlabels.clients.openai import DEFAULT_BASE_URL
+from hf_synthlabels.clients.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.store import ResponseStore, canonical_hash
 from hf_synthlabels.clients.transport import read_key
@@ -58,6 +59,7 @@ class BatchClient:
             before it is sent. None for no account.
         pace: sizes and times.
         tell: is given a line whenever something happens to a batch; by default it is logged.
+        headers: sent with each call; secret ones are read when they are sent.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
@@ -74,6 +76,7 @@ class BatchClient:
         meter: Meter | None = None,
         pace: BatchPace = DEFAULT_PACE,
         tell: Callable[[str], None] = logger.info,
+        headers: RequestHeaders = NO_HEADERS,
     ) -> None:
         self.job = BatchJob(
             model=model,
@@ -84,8 +87,10 @@ class BatchClient:
             meter=meter,
             pace=pace,
             tell=tell,
+            headers=headers,
         )
         read_key(api_key_env)
+        headers.read()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -118,7 +123,7 @@ class BatchClient:
 
     def _complete(self, requests: Iterable[Request], keep: Keep | None) -> Iterator[Completion]:
         journal = BatchJournal(self.job.store.path)
-        provider = open_provider(self.job.base_url, self.job.api_key_env, self.job.pace)
+        provider = open_provider(self.job.base_url, self.job.api_key_env, self.job.pace, self.job.headers)
         unanswered = Unanswered(self.job, iter(requests), keep)
         run = BatchRun(self.job, journal, provider, unanswered)
         try:
@@ -138,7 +143,9 @@ class BatchClient:
             provider.close()
 
 
-def open_provider(base_url: str, api_key_env: str | None, pace: BatchPace = DEFAULT_PACE) -> BatchProvider:
+def open_provider(
+    base_url: str, api_key_env: str | None, pace: BatchPace = DEFAULT_PACE, headers: RequestHeaders = NO_HEADERS
+) -> BatchProvider:
     """The provider at an address."""
     return BatchProvider(
         base_url=base_url,
@@ -146,6 +153,7 @@ def open_provider(base_url: str, api_key_env: str | None, pace: BatchPace = DEFA
         timeout_s=pace.timeout_s,
         patience_s=pace.patience_s,
         appear_s=pace.appear_s,
+        headers=headers,
     )
 
 

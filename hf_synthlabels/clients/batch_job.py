@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.clients.chat import Sampling, chat_identity
+from hf_synthlabels.clients.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.store import ResponseStore
 
@@ -50,6 +51,7 @@ class BatchJob:
     meter: Meter | None
     pace: BatchPace
     tell: Callable[[str], None]
+    headers: RequestHeaders = NO_HEADERS
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hf_synthlabels.clients.batch_results import is_torn
 from hf_synthlabels.clients.batch_status import BatchStatus, MalformedError, id_of, items_of, status_of
 from hf_synthlabels.clients.error_replies import QUOTA_CODES, error_message
 from hf_synthlabels.clients.headers import retry_after_s
+from hf_synthlabels.clients.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.transport import read_key
 from hf_synthlabels.errors import AllFailedError, ClientError
 
@@ -69,19 +70,28 @@ class BatchProvider:
         timeout_s: of one try.
         patience_s: how long a provider that answers nothing is waited for.
         appear_s: how long it may take until a batch that was made stands in the provider's list.
+        headers: sent with each call.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
     """
 
     def __init__(
-        self, *, base_url: str, api_key_env: str | None, timeout_s: float, patience_s: float, appear_s: float
+        self,
+        *,
+        base_url: str,
+        api_key_env: str | None,
+        timeout_s: float,
+        patience_s: float,
+        appear_s: float,
+        headers: RequestHeaders = NO_HEADERS,
     ) -> None:
         # Three seconds of importing that only batches need.
         import openai
 
         self.base_url = base_url
         self._api_key_env = api_key_env
+        self._headers = headers
         self._patience_s = patience_s
         self._appear_s = appear_s
         address, query = split_query(base_url)
@@ -94,6 +104,7 @@ class BatchProvider:
             timeout=timeout_s,
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False) if local else None,
+            default_headers=headers.read(),
         )
 
     def close(self) -> None:
@@ -243,7 +254,7 @@ class BatchProvider:
                 return call()
             except _transport_errors() as error:
                 status = getattr(error, "status_code", None)
-                words = self._hide(_words(error))
+                words = _words(error, self._hide)
                 if isinstance(status, int):
                     self._sort(what, status, error, words)
                     maybe_done = status >= 500 or status == 408
@@ -280,7 +291,7 @@ class BatchProvider:
 
     def _hide(self, text: str) -> str:
         key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-        return text.replace(key, "***") if key else text
+        return self._headers.hide(text.replace(key, "***") if key else text)
 
 
 def file_name(intent: str) -> str:
@@ -302,11 +313,11 @@ def _is_past(items: list[Any], time_s: float) -> bool:
     return isinstance(first, int) and isinstance(last, int) and last < min(first, time_s)
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception, hide: Callable[[str], str]) -> str:
     body = getattr(error, "body", None)
     if isinstance(body, Mapping) and body.get("message"):
-        return error_message(str(body["message"]))
+        return error_message(str(body["message"]), hide)
     response = getattr(error, "response", None)
     if response is not None and getattr(response, "is_closed", False) and hasattr(response, "_content"):
-        return error_message(response.text)
-    return error_message(f"{type(error).__name__}: {error}")
+        return error_message(response.text, hide)
+    return error_message(f"{type(error).__name__}: {error}", hide)

@@ -173,7 +173,7 @@ class Unanswered:
         if key in self._asked:
             self._asked[key].keys.append(request.key)
             return
-        body = chat_body(self._job.model, self._job.sampling, request)
+        body = chat_body(self._job.model, self._job.base_url, self._job.sampling, request)
         line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
         self._spool.add(key, json.dumps(line).encode() + b"\n")
         meter = self._job.meter

@@ -2,15 +2,47 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from hf_synthlabels.clients.base import Request
+from hf_synthlabels.clients.base import Message, Request
 
-__all__ = ["ResponseFormat", "Sampling", "chat_body", "chat_identity"]
+__all__ = [
+    "RESERVED_PARAMETERS",
+    "ResponseFormat",
+    "Sampling",
+    "SystemRole",
+    "chat_body",
+    "chat_identity",
+    "limit_parameter",
+]
 
 ResponseFormat = Literal["text", "json_object", "json_schema"]
 """How strictly a server holds the model to the form of the answer, the loosest first."""
+
+SystemRole = Literal["system", "developer", "none"]
+"""How a server takes the system prompt; with `none` it begins the first user message."""
+
+RESERVED_PARAMETERS = {
+    **{name: "" for name in ("model", "messages", "stream", "stream_options", "n", "tools", "functions")},
+    **{
+        name: name
+        for name in ("temperature", "top_p", "max_tokens", "seed", "response_format", "logprobs", "reasoning_effort")
+    },
+    "top_logprobs": "logprobs",
+}
+"""Parameters that `extra_body` may not set: the ones that have a key, with that key, and the ones that would change
+what an answer is."""
+
+OPENAI_HOSTS = re.compile(
+    r"(?:.*\.)?openai\.com|.*\.(?:openai\.azure\.(?:com|us)|cognitiveservices\.azure\.com|services\.ai\.azure\.com)"
+)
+OPENAI_REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-[5-9](?!-chat))")
+CONVERTING_HOSTS = frozenset({"openrouter.ai"})
+"""Gateways that turn `max_tokens` into what each model takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +60,12 @@ class Sampling:
     reasoning: bool = False
     """The model thinks before it answers: it takes no temperature, and its thoughts count as output tokens."""
     reasoning_effort: str | None = None
+    extra_body: Mapping[str, Any] | None = None
+    """Further parameters of the body."""
+    headers: Mapping[str, str] | None = None
+    """Headers that can change an answer; `RequestHeaders` has all that are sent."""
+    system_role: SystemRole | None = None
+    """None is `system`."""
 
 
 def chat_identity(model: str, base_url: str, sampling: Sampling) -> dict[str, Any]:
@@ -37,21 +75,30 @@ def chat_identity(model: str, base_url: str, sampling: Sampling) -> dict[str, An
     return {"client": "openai", "model": model, "base_url": base_url, "sampling": sent}
 
 
-def chat_body(model: str, sampling: Sampling, request: Request) -> dict[str, Any]:
+def limit_parameter(model: str, base_url: str, *, reasoning: bool) -> Literal["max_tokens", "max_completion_tokens"]:
+    """The parameter by which a server limits the length of an answer.
+
+    OpenAI's reasoning models refuse `max_tokens`, and OpenAI refuses both at once. Ollama, llama-cpp-python and older
+    vLLM ignore `max_completion_tokens`, and Mistral refuses it. So it is sent to OpenAI and Azure for reasoning models,
+    and elsewhere only for models that OpenAI alone serves, which are then behind a proxy of one's own.
+    """
+    host = (urlsplit(base_url).hostname or "").lower()
+    if not reasoning or host in CONVERTING_HOSTS:
+        return "max_tokens"
+    if OPENAI_HOSTS.fullmatch(host) or OPENAI_REASONING_MODELS.search(model):
+        return "max_completion_tokens"
+    return "max_tokens"
+
+
+def chat_body(model: str, base_url: str, sampling: Sampling, request: Request) -> dict[str, Any]:
     """What is sent to `/chat/completions` for one request, online or in a batch."""
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-    }
-    if sampling.reasoning:
-        if sampling.max_tokens is not None:
-            body["max_completion_tokens"] = sampling.max_tokens
-        if sampling.reasoning_effort is not None:
-            body["reasoning_effort"] = sampling.reasoning_effort
-    else:
-        for name in ("temperature", "top_p", "max_tokens"):
-            if (value := getattr(sampling, name)) is not None:
-                body[name] = value
+    body: dict[str, Any] = {"model": model, "messages": _messages(request.messages, sampling.system_role)}
+    extra = sampling.extra_body or {}
+    if sampling.max_tokens is not None and "max_completion_tokens" not in extra:
+        body[limit_parameter(model, base_url, reasoning=sampling.reasoning)] = sampling.max_tokens
+    for name in ("reasoning_effort",) if sampling.reasoning else ("temperature", "top_p"):
+        if (value := getattr(sampling, name)) is not None:
+            body[name] = value
     if sampling.seed is not None:
         # Draws with one seed would be copies of each other.
         body["seed"] = sampling.seed + request.draw
@@ -63,4 +110,16 @@ def chat_body(model: str, sampling: Sampling, request: Request) -> dict[str, Any
     elif sampling.response_format == "json_schema" and request.response_schema is not None:
         schema = {"name": "label", "strict": True, "schema": request.response_schema}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    return body
+    return body | dict(extra)
+
+
+def _messages(messages: Sequence[Message], system_role: SystemRole | None) -> list[dict[str, str]]:
+    turns = [{"role": str(message.role), "content": message.content} for message in messages]
+    if turns[0]["role"] == "system" and system_role == "developer":
+        turns[0]["role"] = "developer"
+    elif turns[0]["role"] == "system" and system_role == "none":
+        system = turns.pop(0)["content"]
+        if not turns or turns[0]["role"] != "user":
+            return [{"role": "user", "content": system}, *turns]
+        turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+    return turns

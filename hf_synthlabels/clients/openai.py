@@ -16,6 +16,7 @@ from hf_synthlabels.clients.engine import Engine, Stop
 from hf_synthlabels.clients.garbage import old_objects_left_alone
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
+from hf_synthlabels.clients.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.spending import Meter
 from hf_synthlabels.clients.transport import HttpTransport, SdkTransport, Transport, read_key
 
@@ -57,6 +58,7 @@ class OpenAIClient:
         patience_s: how long a server that answers nobody is waited for.
         drain_s: how long answers on the way are waited for when the reader stops early.
         meter: reserves and settles what each request costs; None for no account.
+        headers: sent with each request; a secret one is read and hidden like the key.
         sdk: a configured `openai.AsyncOpenAI` to send through, for Azure, Bedrock or a proxy; slower.
 
     Raises:
@@ -79,6 +81,7 @@ class OpenAIClient:
         patience_s: float = 120.0,
         drain_s: float = 30.0,
         meter: Meter | None = None,
+        headers: RequestHeaders = NO_HEADERS,
         sdk: AsyncOpenAI | None = None,
     ) -> None:
         self.model = model
@@ -90,12 +93,14 @@ class OpenAIClient:
         )
         self._breaker = Breaker(patience_s)
         self._api_key_env = api_key_env if sdk is None else None
+        self._headers = headers
         self._max_in_flight = max_in_flight
         self._max_retries = max_retries
         self._timeout_s = timeout_s
         self._drain_s = drain_s
         self._sdk = sdk
         read_key(self._api_key_env)
+        headers.read()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -149,7 +154,7 @@ class OpenAIClient:
         async with self._transport() as transport:
             engine = Engine(
                 transport=transport,
-                body=lambda request: chat_body(self.model, self.sampling, request),
+                body=lambda request: chat_body(self.model, self.base_url, self.sampling, request),
                 requests=requests,
                 keep=keep,
                 outbox=outbox,
@@ -164,17 +169,18 @@ class OpenAIClient:
 
     def _transport(self) -> Transport:
         if self._sdk is not None:
-            return SdkTransport(self._sdk, timeout_s=self._timeout_s)
+            return SdkTransport(self._sdk, timeout_s=self._timeout_s, headers=self._headers)
         return HttpTransport(
             endpoint_url(self.base_url),
             api_key_env=self._api_key_env,
             connections=self._max_in_flight,
             timeout_s=self._timeout_s,
+            headers=self._headers,
         )
 
     def _without_key(self, text: str) -> str:
         key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-        return text.replace(key, "***") if key else text
+        return self._headers.hide(text.replace(key, "***") if key else text)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -13,7 +13,7 @@ import yaml
 
 from hf_synthlabels.clients.base import Usage
 
-__all__ = ["Price", "is_local", "list_price"]
+__all__ = ["Price", "is_local", "list_price", "speaks_batches"]
 
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """A day behind a model's name, for one version of it. Four digits are left alone: where they stand for a month,
@@ -23,6 +23,12 @@ LEAST_CACHED_PROMPT = 1024
 """Tokens; servers keep no shorter prompt in their cache."""
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})
+
+OWN_BATCHES = re.compile(
+    r"api\.anthropic\.com|.*\.googleapis\.com|api\.mistral\.ai|api\.deepseek\.com|openrouter\.ai|api\.x\.ai"
+    r"|api\.cohere\.(?:com|ai)|api\.perplexity\.ai|bedrock.*\.amazonaws\.com"
+)
+"""Hosts without batches, or with an interface for them that is not OpenAI's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,11 @@ def list_price(model: str, base_url: str) -> Price | None:
 def is_local(base_url: str) -> bool:
     """Whether an address is on this machine, where nobody sends a bill."""
     return _host(base_url) in LOCAL_HOSTS
+
+
+def speaks_batches(base_url: str) -> bool:
+    """Whether requests can be sent to an address in batches; True for hosts that are not known."""
+    return OWN_BATCHES.fullmatch(_host(base_url)) is None
 
 
 def _host(base_url: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from hf_synthlabels.clients.address import proxy_for
 from hf_synthlabels.clients.fast_json import dumps
+from hf_synthlabels.clients.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.errors import MissingKeyError
 
 if TYPE_CHECKING:
@@ -87,8 +88,17 @@ class HttpTransport:
     Proxies of the environment are used as `curl` and the `openai` client use them, except for servers on this machine.
     """
 
-    def __init__(self, url: str, *, api_key_env: str | None, connections: int, timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key_env: str | None,
+        connections: int,
+        timeout_s: float,
+        headers: RequestHeaders = NO_HEADERS,
+    ) -> None:
         self._url = url
+        self._extra_headers = headers
         self._api_key_env = api_key_env
         self._connections = connections
         self._timeout_s = timeout_s
@@ -122,6 +132,7 @@ class HttpTransport:
         self._headers = {"Content-Type": "application/json"}
         if key := read_key(self._api_key_env):
             self._headers["Authorization"] = f"Bearer {key}"
+        self._headers |= self._extra_headers.read()
         # aiohttp's own `trust_env` would look at the environment and at netrc for each request.
         proxy = proxy_for(self._url)
         if proxy is not None and self._url.startswith("https:"):
@@ -151,15 +162,20 @@ class SdkTransport:
     Its own retries are switched off: the limiter must see every refusal.
     """
 
-    def __init__(self, sdk: AsyncOpenAI, *, timeout_s: float) -> None:
-        self._sdk = sdk.with_options(max_retries=0, timeout=timeout_s)
+    def __init__(self, sdk: AsyncOpenAI, *, timeout_s: float, headers: RequestHeaders = NO_HEADERS) -> None:
+        self._sdk = sdk.with_options(max_retries=0, timeout=timeout_s, default_headers=headers.read())
 
     async def post(self, body: Mapping[str, Any]) -> Reply:
         """Send one body."""
         import openai
 
         try:
-            response = await self._sdk.chat.completions.with_raw_response.create(**body)
+            response = await self._sdk.chat.completions.with_raw_response.create(
+                # The package refuses parameters that it does not know.
+                model=body["model"],
+                messages=body["messages"],
+                extra_body={name: value for name, value in body.items() if name not in ("model", "messages")},
+            )
             return Reply(response.status_code, response.headers, response.http_response.content)
         except openai.APIConnectionError as error:
             # Timeouts are among them. The cause is an error of httpx, of which there are two packages.

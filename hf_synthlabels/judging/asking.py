@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import Tally
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Message, Request
+from hf_synthlabels.clients.prompt_check import checked_prompts
 from hf_synthlabels.errors import AllFailedError, ClientError
 from hf_synthlabels.judging.prompt import Item
 
@@ -61,7 +62,7 @@ def asked(
     run = _Run(questions, draws, response_schema, window or WINDOW_ITEMS)
     while not run.is_over:
         asked_before = run.asked
-        for completion in client.complete(run.requests()):
+        for completion in checked_prompts(client, run.requests(), tally.truncated_prompts):
             if run.take(completion):
                 tally.count_call(completion)
             yield from run.finished()

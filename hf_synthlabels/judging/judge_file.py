@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation import Recipe, Source, StrictModel, Task, Teacher, read_yaml, validated
+from hf_synthlabels.annotation.rows import cell_text
 from hf_synthlabels.annotation.strict_yaml import folder_of
 from hf_synthlabels.annotation.task import ScaleKeys
 from hf_synthlabels.annotation.trust import check_trust
@@ -204,7 +205,7 @@ class JudgeFile(StrictModel):
     def _teacher(self, rubric: Rubric) -> Teacher:
         judge = self.judge
         changes: dict[str, Any] = {}
-        if "logprobs" in self.extraction.rungs and not judge.scoring:
+        if "logprobs" in self.extraction.rungs and not judge.scoring and judge.client in ("openai", "transformers"):
             changes["logprobs"] = True
         if rubric.reasoning and "max_tokens" not in judge.model_fields_set and not judge.reasons:
             changes["max_tokens"] = REASON_TOKENS
@@ -277,4 +278,6 @@ def _text(value: Any, names: Any) -> str:
         return ""
     if names is not None and isinstance(value, int):
         return str(names[value]) if 0 <= value < len(names) else ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str | list | dict):
+        return cell_text(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

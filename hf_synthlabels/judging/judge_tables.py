@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Tally, provenance
 from hf_synthlabels.annotation.opening import open_client
-from hf_synthlabels.annotation.provenance import TEACHER_KEYS, cost_usd, describe, package_version
+from hf_synthlabels.annotation.provenance import cost_usd, describe, described_teacher, package_version
 from hf_synthlabels.annotation.source import check_columns, needed_columns
 from hf_synthlabels.annotation.stream import TABLE_ROWS, with_results
 from hf_synthlabels.clients import ChatClient
@@ -64,7 +64,6 @@ class JudgeTables:
     def record(self, seconds: float) -> dict[str, Any]:
         """What is known of how the columns were made; plain values, no secret among them."""
         file, judge, teacher = self.file, self.judge, self.file.recipe.teacher
-        keys = teacher.model_dump(mode="json", include=TEACHER_KEYS[teacher.client])
         summary = self.summary().as_dict()
         return {
             "column": file.output.column,
@@ -77,7 +76,7 @@ class JudgeTables:
             "extraction_hash": judge.extraction.fingerprint(),
             "source": file.source.model_dump(mode="json"),
             "columns": file.columns.named(),
-            "client": {key: value for key, value in keys.items() if value is not None},
+            "client": described_teacher(teacher),
             "returned_models": sorted(self.tally.models),
             "tally": self.tally.to_dict(),
             "summary": {

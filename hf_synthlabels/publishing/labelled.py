@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation import load, load_source, provenance, read_recipe
+from hf_synthlabels.clients.prompt_check import truncation_warning
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.tables import ReadOptions, read_table
@@ -123,7 +124,9 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
         f"cost: {'unknown (no list price of the model; give `teacher.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
-    return [spent, *(f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())]
+    warning = truncation_warning(tally.get("truncated_prompts", {}))
+    failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
+    return [spent, *failures, *([warning] if warning else [])]
 
 
 def _one_split(splits: Any, split: str | None) -> Any:

@@ -262,6 +262,7 @@ def test_tally() -> None:
         "cached_tokens": 0,
         "models": {"tiny-1": 1, "tiny-2": 2},
         "failures": {"too busy (HTTP 503)": 1},
+        "truncated_prompts": {},
     }
 
 

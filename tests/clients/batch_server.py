@@ -103,6 +103,10 @@ class BatchServer:
         self.late_looks = late_looks
         self.faults: list[Fault] = []
         self.calls: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        """Of each call, with names in lower case."""
+        self.bodies: list[dict[str, Any]] = []
+        """Of all requests, online or in a batch."""
         self.files: dict[str, tuple[str, str, bytes]] = {}
         self.batches: dict[str, Batch] = {}
         self.made_at: dict[str, float] = {}
@@ -246,6 +250,7 @@ class BatchServer:
             batch.error_file_id = self._write("error", bad)
 
     def _answered(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        self.bodies.append(body)
         reply = self.answer(body)
         if isinstance(reply, tuple):
             if reply[0] == 200:
@@ -318,6 +323,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[0] for name, values in parse_qs(path.query).items()}
         with owner.lock:
             owner.calls.append(call)
+            owner.headers.append({name.lower(): value for name, value in self.headers.items()})
             fault = owner._fault(call)
             if fault == "drop":
                 reply: Reply = (0, {}, b"")

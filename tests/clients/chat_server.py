@@ -47,6 +47,8 @@ class ChatServer:
     def __init__(self, answer: Answer) -> None:
         self.bodies: list[dict[str, Any]] = []
         self.authorizations: list[str | None] = []
+        self.headers: list[dict[str, str]] = []
+        """Of each request, with names in lower case."""
         self._lock = threading.Lock()
         server = self
 
@@ -58,6 +60,7 @@ class ChatServer:
                 with server._lock:
                     server.bodies.append(body)
                     server.authorizations.append(self.headers["Authorization"])
+                    server.headers.append({name.lower(): value for name, value in self.headers.items()})
                 if self.path != "/v1/chat/completions":
                     reply = error(404, f"no such path: {self.path}")
                 else:
