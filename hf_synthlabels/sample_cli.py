@@ -58,7 +58,6 @@ def sample(
         labelling_sheet,
         open_labelled,
         sample_rows,
-        with_provenance,
         write_sampled,
     )
     from hf_synthlabels.tables import write_table
@@ -68,7 +67,7 @@ def sample(
     labelled = open_labelled(data, split)
     human, llm = human or labelled.human, llm or labelled.llm
     drawn, made = sample_rows(
-        with_provenance(labelled.rows, data),
+        labelled.rows,
         rows,
         human=human,
         llm=llm,
@@ -102,14 +101,12 @@ def merge(
 
     Example: hf-synthlabels merge sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import merge_labels, open_labelled, with_provenance, write_sampled
+    from hf_synthlabels.publishing import merge_labels, open_labelled, write_sampled
     from hf_synthlabels.tables import read_table
 
     labelled = open_labelled(data)
     lines = next(iter(read_table(sheet).values()))
-    done = merge_labels(
-        with_provenance(labelled.rows, data), lines, human=human or labelled.human, llm=llm or labelled.llm
-    )
+    done = merge_labels(labelled.rows, lines, human=human or labelled.human, llm=llm or labelled.llm)
     print(f"{done.new:,} human labels added, {done.changed:,} changed; {done.open:,} drawn rows have none yet")
     for name, count in done.unknown[:5]:
         print(f"  {name!r}, which the LLM never gave: {count:,} rows")

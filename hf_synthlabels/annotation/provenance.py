@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,12 +15,11 @@ from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.teacher import Teacher
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
+from hf_synthlabels.tables import describe, records_of
 
 __all__ = ["carry_over", "cost_usd", "describe", "described_teacher", "package_version", "provenance", "record"]
 
 _LOGGER = logging.getLogger(__name__)
-
-FENCE = re.compile(r"```json hf_synthlabels\n(.*?)\n```", re.S)
 
 
 TEACHER_KEYS = {
@@ -115,13 +112,6 @@ def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
     return price.usd(usage, batch=recipe.teacher.batch, requests=tally.requests)
 
 
-def describe(records: list[dict[str, Any]], text: str = "") -> str:
-    """A data set's description with the provenance of its label columns in it, instead of any that was there."""
-    kept = re.sub(r"\n{3,}", "\n\n", FENCE.sub("", text or "")).strip()
-    block = "```json hf_synthlabels\n" + json.dumps(records, indent=1, ensure_ascii=False, sort_keys=True) + "\n```"
-    return f"{kept}\n\n{block}".strip()
-
-
 def provenance(dataset: Any) -> list[dict[str, Any]]:
     """How the label columns of a data set were made: one record for each column, in the order in which they came.
 
@@ -132,9 +122,7 @@ def provenance(dataset: Any) -> list[dict[str, Any]]:
         dataset: a `Dataset`, an `IterableDataset`, or a `DatasetDict`, of which the first split is read.
     """
     rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
-    records: list[dict[str, Any]] = []
-    for block in FENCE.findall(rows.info.description or ""):
-        records += [entry for entry in json.loads(block) if entry not in records]
+    records = records_of(rows.info.description)
     columns = rows.features
     if columns is None:
         return records

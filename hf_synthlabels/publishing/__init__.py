@@ -31,7 +31,6 @@ from hf_synthlabels.publishing.sampled import (
     labelling_sheet,
     merge_labels,
     sample_rows,
-    with_provenance,
     write_sampled,
 )
 
@@ -69,7 +68,6 @@ __all__ = [
     "sample_rows",
     "save_student_facts",
     "scale_schema",
-    "with_provenance",
     "write_page",
     "write_report",
     "write_sampled",

@@ -16,7 +16,7 @@ from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
-from hf_synthlabels.tables import read_records, write_records, write_table
+from hf_synthlabels.tables import provenance_path, write_table
 
 __all__ = [
     "EARLIER",
@@ -26,7 +26,6 @@ __all__ = [
     "labelling_sheet",
     "merge_labels",
     "sample_rows",
-    "with_provenance",
     "write_sampled",
 ]
 
@@ -169,18 +168,10 @@ def merge_labels(rows: Any, sheet: Any, *, human: str = "label", llm: str = "llm
     )
 
 
-def with_provenance(rows: Any, data: str | Path) -> Any:
-    """The rows of a file with the provenance that stands beside it, where they carry none themselves."""
-    if not provenance(rows) and (records := read_records(data)):
-        rows.info.description = describe(records, rows.info.description)
-    return rows
-
-
 def write_sampled(rows: Any, output: str | Path) -> list[Path]:
-    """Write a sampled table, and its provenance beside it as `<file>.provenance.json`."""
+    """Write a sampled table, with its provenance beside it as `<file>.provenance.json`."""
     files = write_table({"train": rows}, output)
-    records = provenance(rows)
-    return [*files, write_records(files[0], records)] if records else files
+    return [*files, *(beside for beside in map(provenance_path, files) if beside.is_file())]
 
 
 def _needs_confidence(design: Design, earlier: Any) -> bool:

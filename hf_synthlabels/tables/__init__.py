@@ -1,16 +1,16 @@
 """Tables as files: one reader for every verb, writers that never leave half a file."""
 
+from hf_synthlabels.tables.atomic import atomic_path, write_text
 from hf_synthlabels.tables.beside import provenance_path, read_records, write_records
 from hf_synthlabels.tables.formats import READABLE, WRITABLE, ReadOptions, is_table, table_format
 from hf_synthlabels.tables.loading import RowSource, load_rows, local_files, source_state
 from hf_synthlabels.tables.reading import read_table
+from hf_synthlabels.tables.records import describe, records_of
 from hf_synthlabels.tables.writing import (
     TableWriter,
-    atomic_path,
     check_output,
     open_writer,
     write_table,
-    write_text,
 )
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "TableWriter",
     "atomic_path",
     "check_output",
+    "describe",
     "is_table",
     "load_rows",
     "local_files",
@@ -28,6 +29,7 @@ __all__ = [
     "provenance_path",
     "read_records",
     "read_table",
+    "records_of",
     "source_state",
     "table_format",
     "write_records",

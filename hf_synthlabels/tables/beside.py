@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.writing import write_text
+from hf_synthlabels.tables.atomic import write_text
+from hf_synthlabels.tables.records import describe, records_of
 
-__all__ = ["label_kinds", "provenance_path", "read_records", "write_records"]
+__all__ = ["label_kinds", "provenance_path", "read_records", "with_records", "write_records"]
 
 
 def provenance_path(table: str | Path) -> Path:
@@ -38,6 +39,15 @@ def read_records(table: str | Path) -> list[dict[str, Any]]:
 def write_records(table: str | Path, records: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Path:
     """Write a record, or all records of a table, beside it."""
     return write_text(provenance_path(table), json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+
+
+def with_records(rows: Any, files: Sequence[Path]) -> Any:
+    """Rows with the provenance that is beside their files, in their description."""
+    known = records_of(rows.info.description)
+    added = [record for file in files for record in read_records(file) if record not in known]
+    if added:
+        rows.info.description = describe([*known, *added], rows.info.description)
+    return rows
 
 
 def label_kinds(table: str | Path) -> dict[str, str]:

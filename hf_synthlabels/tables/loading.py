@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables.beside import with_records
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, is_table, table_format
 from hf_synthlabels.tables.reading import files_state, read_files, read_table
 
@@ -57,7 +58,7 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
         arguments = _arguments(source)
         files, more = ({}, {}) if source.path in ("parquet", "arrow") else _text_files(arguments, options, streaming)
         if not files:
-            return load_dataset(**arguments, split=split, streaming=streaming, **more)
+            return _with_provenance(load_dataset(**arguments, split=split, streaming=streaming, **more), source, split)
         splits = DatasetDict({name: read_files(part, kind, options) for name, (kind, part) in files.items()})
     if streaming:
         if split is not None and split not in splits:
@@ -67,6 +68,20 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
         streams = {name: rows.to_iterable_dataset(num_shards=counts.get(name, 1)) for name, rows in splits.items()}
         return streams if split is None else streams[split]
     return splits if split is None else _split(splits, split)
+
+
+def _with_provenance(loaded: Any, source: RowSource, split: str | None) -> Any:
+    """Rows of local Parquet files with the provenance beside them."""
+    given = source.data_files
+    if given is None or source.path not in ("parquet", "arrow"):
+        return loaded
+    for name, part in (given if isinstance(given, dict) else {split or "train": given}).items():
+        files = [file for pattern in ([part] if isinstance(part, str) else part) for file in _matches(pattern)]
+        if split is None and name in loaded:
+            with_records(loaded[name], files)
+        elif split is not None and split.split("[")[0] == name:
+            with_records(loaded, files)
+    return loaded
 
 
 def source_state(source: RowSource, options: ReadOptions) -> str:

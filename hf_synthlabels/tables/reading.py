@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.beside import label_kinds
+from hf_synthlabels.tables.atomic import atomic_path
+from hf_synthlabels.tables.beside import label_kinds, with_records
 from hf_synthlabels.tables.columns import TextColumns
 from hf_synthlabels.tables.delimited import detect_dialect, text_batches
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, table_format
 from hf_synthlabels.tables.json_rows import json_batches, json_schema
 from hf_synthlabels.tables.office import excel_batches, stata_table
-from hf_synthlabels.tables.writing import atomic_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,13 +65,13 @@ def read_files(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -
     import pyarrow as pa
 
     if kind in ("parquet", "arrow"):
-        return _loaded(files, kind)
+        return with_records(_loaded(files, kind), files)
     try:
         state = files_state(files, options)
         if sum(file.stat().st_size for file in files) <= IN_MEMORY:
             schema, batches = _typed(files, kind, options, memory=True)
-            return _dataset(pa.Table.from_batches(batches, schema), state)
-        return _mapped(files, kind, options, state)
+            return with_records(_dataset(pa.Table.from_batches(batches, schema), state), files)
+        return with_records(_mapped(files, kind, options, state), files)
     except OSError as error:
         raise DataError(f"`data` {_shown(files)} cannot be read: {error.strerror or error}.") from None
     except (pa.ArrowException, UnicodeError, EOFError) as error:
@@ -200,7 +200,8 @@ def _folder(place: Path) -> Any:
     with _reader_errors(repr(str(place))):
         files = {file.stem: str(file) for file in sorted(place.glob("*.parquet"))}
         if files:
-            return load_dataset("parquet", data_files=files)
+            splits = load_dataset("parquet", data_files=files)
+            return DatasetDict({name: with_records(rows, [Path(files[name])]) for name, rows in splits.items()})
         if any((place / "data").glob("*.parquet")):
             # The layout of data sets on the Hub: file names hold the split and a number.
             return load_dataset(str(place))

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
 import re
-import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.tables.atomic import atomic_path
+from hf_synthlabels.tables.beside import provenance_path, write_records
 from hf_synthlabels.tables.formats import WRITABLE
+from hf_synthlabels.tables.records import records_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TableWriter", "atomic_path", "check_output", "open_writer", "write_table", "write_text"]
+__all__ = ["TableWriter", "check_output", "open_writer", "write_table"]
 
 READ_ROWS = 1000
 PARQUET_ROWS = 20_000
@@ -37,44 +37,6 @@ class TableWriter(Protocol):
 
     def write(self, table: pa.Table) -> None:
         """Append some rows."""
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A file beside the target to write to, which replaces the target at the end; after an error it is removed.
-
-    Raises:
-        OSError: the folder cannot be written to, or the disk is full. The target is as it was before.
-    """
-    # A link stays a link: the file that it names is replaced.
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if target.exists() and not target.is_file():
-        # A device such as /dev/stdout cannot be replaced.
-        yield target
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        if target.exists():
-            part.chmod(target.stat().st_mode & 0o7777)
-        part.replace(target)
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    _sync_folder(target.parent)
-
-
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text as UTF-8, whole or not at all."""
-    with atomic_path(path) as part:
-        part.write_bytes(text.encode())
-    return Path(path)
 
 
 def check_output(
@@ -137,7 +99,18 @@ def _write_rows(rows: Any, path: Path) -> Path:
     with open_writer(path, rows.features) as writer:
         for table in rows.with_format("arrow").iter(batch_size=READ_ROWS):
             writer.write(table)
+    if path.is_file():
+        # A device such as /dev/stdout has nothing beside it.
+        _write_provenance(rows, path)
     return path
+
+
+def _write_provenance(rows: Any, path: Path) -> None:
+    """Write how the label columns were made beside a table; what lies there of an older table is removed."""
+    if records := [record for record in records_of(rows.info.description) if record.get("column") in rows.features]:
+        write_records(path, records)
+    else:
+        provenance_path(path).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -306,13 +279,3 @@ def _named(feature: Any, value: Any) -> Any:
     if hasattr(feature, "int2str"):
         return feature.names[value] if value >= 0 else None
     return [_named(feature.feature, item) for item in value] if hasattr(feature, "feature") else value
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name survive a crash of the machine, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

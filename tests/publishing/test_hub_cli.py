@@ -107,8 +107,9 @@ def test_streamed_file_is_published_with_the_record_beside_it(run: Run, hub: Hub
     assert json.loads(files["annotation/provenance.json"]) == {"train": [record]}
 
 
-def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer) -> None:
+def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tmp_path: Path) -> None:
     assert run("annotate", "films.yaml", "-o", "films.jsonl")[0] == 0
+    (tmp_path / "films.jsonl.provenance.json").unlink()
     assert run("push", "dataset", "films.jsonl", "user/films", *SAID)[0] == 0
     card = hub.repository("user/films").head.files["README.md"].decode()
     assert "No record of how the labels were made" in card

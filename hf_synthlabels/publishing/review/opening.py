@@ -14,7 +14,6 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import KINDS, Kind, LabelSchema
 from hf_synthlabels.publishing.labelled import label_options, open_labelled, scale_schema
 from hf_synthlabels.publishing.review.rows import ReviewRows, review_rows
-from hf_synthlabels.publishing.sampled import with_provenance
 from hf_synthlabels.statistics.columns import column_feature, feature_kind
 from hf_synthlabels.statistics.reading import label_column, label_names, read_names
 from hf_synthlabels.tables import ReadOptions
@@ -77,7 +76,7 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
     recipe = said.recipe or (data if of_recipe else None)
     labelled = open_labelled(data, said.split, _read_options(said, recipe))
     human, llm = said.human or labelled.human, said.llm or labelled.llm
-    table = with_provenance(labelled.rows, data)
+    table = labelled.rows
     instructions = ""
     if recipe is not None:
         read = read_recipe(recipe)
