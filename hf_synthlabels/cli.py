@@ -148,6 +148,10 @@ def validate(
     scale: Annotated[str | None, typer.Option(help="Of a text-scale: '1:5', '0:1:0.1', '0:100:any'.")] = None,
     tokens: Annotated[str | None, typer.Option(help="Column of token lists, where human entities are tags.")] = None,
     gate: Annotated[str | None, typer.Option(help="To be reached: 'macro_f1>=0.7', of an error 'mae<=0.5'.")] = None,
+    clusters: Annotated[
+        str | None, typer.Option(help="Column with cluster IDs (e.g. article or author): intervals by whole clusters.")
+    ] = None,
+    strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say how many human labels it takes, drawn how.")] = False,
     width: Annotated[float | None, typer.Option(help="Of the interval that a plan is for, such as 0.1.")] = None,
     accuracy: Annotated[float | None, typer.Option(help="Of the LLM, which a plan supposes; a pilot's.")] = None,
@@ -180,6 +184,8 @@ def validate(
         kind=kind,
         tokens=tokens or labelled.tokens,
         gate=wanted,
+        clusters=clusters,
+        strata=strata,
     )
     print(report)
     if output is not None:

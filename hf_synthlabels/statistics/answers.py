@@ -15,7 +15,8 @@ from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.rows import Drawing, Rows, divided, of_sums, row_intervals
-from hf_synthlabels.statistics.shares import Mask, among, share
+from hf_synthlabels.statistics.sampling_design import SamplingDesign, taken
+from hf_synthlabels.statistics.shares import Mask, share
 from hf_synthlabels.statistics.table import shorten
 
 __all__ = ["Located", "answer_agreement", "normalise_answer", "text_agreement", "token_f1"]
@@ -56,7 +57,7 @@ def answer_agreement(
     human: Sequence[Sequence[Located]],
     llm: Sequence[Located | None],
     drawing: Drawing | None = None,
-    weights: Floats | None = None,
+    design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted spans agree with human ones.
 
@@ -68,7 +69,7 @@ def answer_agreement(
         human: one or more right answers of each row.
         llm: the predicted one, None for no prediction.
         drawing: level, resamples and seed of the intervals.
-        weights: how much each row counts, with the mean 1; None where all count the same.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a row has no human answer.
@@ -78,7 +79,7 @@ def answer_agreement(
         [[text for text, _ in golds] for golds in human],
         [None if each is None else each[0] for each in llm],
         drawing,
-        weights,
+        design,
     )
     pairs = list(zip(human, llm, strict=True))
     known = np.array([_placed(golds, each) for golds, each in pairs], dtype=np.bool_)
@@ -86,7 +87,7 @@ def answer_agreement(
     if not any(each is not None for _, each in placed):
         return result
     overlaps = np.array([max(_overlap(gold, each) for gold in golds) for golds, each in placed])
-    rows = _mean_rows(overlaps[:, None], among(weights, known))
+    rows = _mean_rows(overlaps[:, None], taken(design, known))
     intervals = row_intervals(
         rows, {"span_overlap": of_sums(lambda sums: sums[:, 0] / sums[:, -1])}, drawing, len(placed)
     )
@@ -97,7 +98,7 @@ def text_agreement(
     human: Sequence[Sequence[str]],
     llm: Sequence[str | None],
     drawing: Drawing | None = None,
-    weights: Floats | None = None,
+    design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted texts agree with human ones; the words of `answer_agreement` hold.
 
@@ -107,7 +108,7 @@ def text_agreement(
         human: one or more right texts of each row.
         llm: the predicted one, None for no prediction.
         drawing: level, resamples and seed of the intervals.
-        weights: how much each row counts, with the mean 1; None where all count the same.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a row has no human text.
@@ -124,7 +125,7 @@ def text_agreement(
     answered = _mask(each is not None for each in llm)
     n, n_answered = len(llm), int(answered.sum())
     means: dict[str, Interval] = row_intervals(
-        _mean_rows(np.column_stack([f1, answered]) if n else np.empty((0, 2)), weights),
+        _mean_rows(np.column_stack([f1, answered]) if n else np.empty((0, 2)), design),
         {
             "token_f1": of_sums(lambda sums: sums[:, 0] / sums[:, -1]),
             "token_f1_answered": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1])),
@@ -134,10 +135,10 @@ def text_agreement(
     )
     return KindAgreement(
         {
-            "coverage": share(answered, None, weights, drawing.level),
-            "identical": share(identical, None, weights, drawing.level),
-            "exact_match": share(exact, None, weights, drawing.level),
-            "exact_match_answered": share(exact, answered, weights, drawing.level),
+            "coverage": share(answered, None, design, drawing.level),
+            "identical": share(identical, None, design, drawing.level),
+            "exact_match": share(exact, None, design, drawing.level),
+            "exact_match_answered": share(exact, answered, design, drawing.level),
             **means,
         },
         breakdowns=_differences(pairs, f1),
@@ -154,13 +155,13 @@ def _placed(golds: Sequence[Located], answer: Located | None) -> bool:
     return all(start >= 0 for _, start in golds) and (answer is None or answer[1] >= 0)
 
 
-def _mean_rows(values: Floats, weights: Floats | None) -> Rows:
+def _mean_rows(values: Floats, design: SamplingDesign | None) -> Rows:
     """Rows of which means are taken, the first value being the score; a last column counts them."""
     ones = np.ones((len(values), 1))
     wrong = np.ones_like(values)
     wrong[:, 0] = 0
     found, right, wrong = (np.hstack([each, ones]) for each in (values, np.ones_like(values), wrong))
-    return Rows(found, right, wrong, np.full(len(values), 1 / max(len(values), 1)), weights)
+    return Rows(found, right, wrong, np.full(len(values), 1 / max(len(values), 1)), design)
 
 
 def _exact(golds: Sequence[str], answer: str | None) -> bool:

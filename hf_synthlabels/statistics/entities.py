@@ -16,7 +16,8 @@ from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.measures import MEASURES
 from hf_synthlabels.statistics.multilabel import mean_f1, micro_f1, name_counts
 from hf_synthlabels.statistics.rows import Drawing, Rows, RowScore, divided, even_shares, of_sums, row_intervals
-from hf_synthlabels.statistics.shares import among, share
+from hf_synthlabels.statistics.sampling_design import SamplingDesign, taken
+from hf_synthlabels.statistics.shares import share
 from hf_synthlabels.statistics.table import shorten
 
 __all__ = ["Place", "entity_agreement"]
@@ -40,7 +41,7 @@ def entity_agreement(
     *,
     tokens: tuple[Sequence[Sequence[str]], Sequence[Sequence[str] | None]] | None = None,
     drawing: Drawing | None = None,
-    weights: Floats | None = None,
+    design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted entities agree with human ones: strictly, as in the CoNLL-2003 evaluation.
 
@@ -57,7 +58,7 @@ def entity_agreement(
             of all tokens, those of rows without a prediction being wrong. Most tokens of most texts are no entity, so
             it is high for an annotator that finds nothing.
         drawing: level, resamples and seed of the intervals.
-        weights: how much each row counts, with the mean 1; None where all count the same.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a label is not in `names`.
@@ -77,25 +78,25 @@ def entity_agreement(
     counts = np.stack([_of_labels(rows, codes) for rows in (both, found, truth)])
     bare = [[frozenset(place[:2] for place in row) for row in rows] for rows in (truth, found)]
     bare_counts = np.array([(len(a & b), len(b), len(a)) for a, b in zip(*bare, strict=True)], dtype=np.float64)
-    strict = _strict(counts, drawing, weights)
+    strict = _strict(counts, drawing, design)
     scores = {
-        "coverage": share(answered, None, weights, drawing.level),
-        "accuracy": share(exact, None, weights, drawing.level),
-        "accuracy_answered": share(exact, answered, weights, drawing.level),
+        "coverage": share(answered, None, design, drawing.level),
+        "accuracy": share(exact, None, design, drawing.level),
+        "accuracy_answered": share(exact, answered, design, drawing.level),
         **strict,
-        "entity_f1_answered": _strict(counts[:, answered], drawing, among(weights, answered))["entity_f1"],
-        "boundary_f1": _strict(bare_counts.reshape(-1, 3).T[:, :, None], drawing, weights)["entity_f1"],
-        **({} if tokens is None else _token_accuracy(*tokens, drawing, weights)),
+        "entity_f1_answered": _strict(counts[:, answered], drawing, taken(design, answered))["entity_f1"],
+        "boundary_f1": _strict(bare_counts.reshape(-1, 3).T[:, :, None], drawing, design)["entity_f1"],
+        **({} if tokens is None else _token_accuracy(*tokens, drawing, design)),
     }
     return KindAgreement(
         {name: scores[name] for name in MEASURES["token-classification"] if name in scores},
-        tuple(_of_name(name, counts[:, :, k : k + 1], drawing, weights) for k, name in enumerate(names)),
+        tuple(_of_name(name, counts[:, :, k : k + 1], drawing, design) for k, name in enumerate(names)),
         _mistakes(truth, found, answered),
         (NOTE,),
     )
 
 
-def _strict(counts: Floats, drawing: Drawing, weights: Floats | None) -> dict[str, Interval]:
+def _strict(counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> dict[str, Interval]:
     """Precision, recall and F1 of right, predicted and human entities, shape (3, rows, K)."""
     right, predicted, human = counts
     # A wrong pseudo-row has as many entities as a human found, all of them elsewhere; of a label that no human gave,
@@ -106,7 +107,7 @@ def _strict(counts: Floats, drawing: Drawing, weights: Floats | None) -> dict[st
         np.hstack([human, human, human]),
         np.hstack([0 * human, elsewhere, human]),
         even_shares(human if human.any() else predicted),
-        weights,
+        design,
     )
     totals = [int(each.sum()) for each in counts]
     of_either = totals[1] + totals[2] - totals[0]
@@ -125,9 +126,9 @@ def _strict(counts: Floats, drawing: Drawing, weights: Floats | None) -> dict[st
     return row_intervals(rows, scores, drawing, n)
 
 
-def _of_name(name: str, counts: Floats, drawing: Drawing, weights: Floats | None) -> ClassAgreement:
+def _of_name(name: str, counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> ClassAgreement:
     """The agreement on one label, from the counts of it alone."""
-    scores = _strict(counts, drawing, weights)
+    scores = _strict(counts, drawing, design)
     _, predicted, support = (int(each.sum()) for each in counts)
     return ClassAgreement(
         name, support, predicted, scores["entity_precision"], scores["entity_recall"], scores["entity_f1"]
@@ -135,7 +136,7 @@ def _of_name(name: str, counts: Floats, drawing: Drawing, weights: Floats | None
 
 
 def _token_accuracy(
-    human: Sequence[Sequence[str]], llm: Sequence[Sequence[str] | None], drawing: Drawing, weights: Floats | None
+    human: Sequence[Sequence[str]], llm: Sequence[Sequence[str] | None], drawing: Drawing, design: SamplingDesign | None
 ) -> dict[str, Interval]:
     """The share of tokens with the right tag, as `token_accuracy`."""
     cells = []
@@ -146,7 +147,7 @@ def _token_accuracy(
     right, total, elsewhere = np.array(cells, dtype=np.float64).reshape(-1, 3).T
     # The wrong pseudo-row has its entities elsewhere, so that it misses their tokens and gives as many others a tag.
     tokens = [np.column_stack([each, total]) for each in (right, total, elsewhere)]
-    rows = Rows(tokens[0], tokens[1], tokens[2], even_shares(total[:, None]), weights)
+    rows = Rows(tokens[0], tokens[1], tokens[2], even_shares(total[:, None]), design)
     accuracy = of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))
     return row_intervals(rows, {"token_accuracy": accuracy}, drawing, int(total.sum()))
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.measures import ERRORS, check_measure, check_threshold
-from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
+from hf_synthlabels.statistics.power import POWER, rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 
 __all__ = ["Gate", "GateVerdict", "Verdict"]
 
@@ -66,12 +66,13 @@ class Gate:
             )
         return gate
 
-    def judge(self, interval: Interval, n_human: int) -> GateVerdict:
+    def judge(self, interval: Interval, n_human: int, n_rows: int | None = None) -> GateVerdict:
         """Hold the interval of the gate's score against the threshold.
 
         Args:
             interval: of the score; its ends decide.
-            n_human: the human-labelled rows behind it, from which the rows needed are reckoned.
+            n_human: the human-labelled rows behind it, from which the rows needed are computed.
+            n_rows: the rows that there are to label in all, if that is known.
 
         Returns:
             `pass` if the lower end reaches the threshold, `fail` if the upper end is below it, and otherwise
@@ -92,34 +93,57 @@ class Gate:
             above = scaled_rows_to_pass(interval, self.threshold, n_human)
             below = scaled_rows_to_fail(interval, self.threshold, n_human)
         # An error passes below the threshold.
-        return GateVerdict(self, "too_few_human_labels", interval, *((below, above) if error else (above, below)))
+        needed, failing = (below, above) if error else (above, below)
+        return GateVerdict(self, "too_few_human_labels", interval, needed, failing, n_rows)
 
 
 @dataclass(frozen=True, slots=True)
 class GateVerdict:
-    """What a gate says of the labels."""
+    """The decision of a gate."""
 
     gate: Gate
     verdict: Verdict
     interval: Interval
     rows_needed: int | None = None
-    """Human-labelled rows, in all, that would do to pass if the estimate stays; None unless it is on the good side of
-    the threshold and the verdict open."""
+    """Human-labelled rows, in all, with which the labels pass with 80% power if the estimate stays; None unless it is
+    on the good side of the threshold and the verdict open."""
     rows_to_fail: int | None = None
     """The same, to show that the labels fail; None unless the estimate is on the bad side and the verdict open."""
+    n_rows: int | None = None
+    """Rows that there are to label in all; None where that is not known or the verdict is not open."""
 
     def __str__(self) -> str:
         if self.verdict != "too_few_human_labels":
             lower = (self.verdict == "pass") == (self.gate.sign == ">=")
             end = f"lower end {self.interval.low:.3f}" if lower else f"upper end {self.interval.high:.3f}"
             return f"{self.gate}: {self.verdict} ({end}, n = {self.interval.n:,})"
-        if self.rows_needed is not None:
-            return f"{self.gate}: too few human labels; about {self.rows_needed:,} in all would do to pass"
-        if self.rows_to_fail is not None:
+        rows = self.rows_to_fail if self.rows_needed is None else self.rows_needed
+        if rows is None:
+            return f"{self.gate}: too few human labels; no number of rows like these would decide"
+        if self.n_rows is not None and rows > self.n_rows:
             return (
-                f"{self.gate}: too few human labels; about {self.rows_to_fail:,} in all would do to show that it fails"
+                f"{self.gate}: too few human labels; the estimate {self.interval.estimate:.3f} is so close to the "
+                f"threshold that no sample of these {self.n_rows:,} rows would decide"
             )
-        return f"{self.gate}: too few human labels; no number of rows like these would decide"
+        what = "show that it fails" if self.rows_needed is None else "pass"
+        return f"{self.gate}: too few human labels; about {rows:,} in all would {what} with {POWER:.0%} power"
+
+    @property
+    def next_step(self) -> str:
+        """What to do after this verdict."""
+        match self.verdict:
+            case "pass":
+                return ""
+            case "fail":
+                return (
+                    "Next: read the mistakes above, then clarify the label definitions or change the model, and "
+                    "annotate again. Validate on human labels that did not guide the change. Or label by hand."
+                )
+            case _:
+                return (
+                    "Next: choose a sample size, draw more rows with `hf-synthlabels sample`, label them, and validate "
+                    "once. A gate that is checked after every batch passes too often."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, flat but for the interval."""
@@ -130,6 +154,7 @@ class GateVerdict:
             "interval": self.interval.to_dict(),
             "rows_needed": self.rows_needed,
             "rows_to_fail": self.rows_to_fail,
+            "n_rows": self.n_rows,
         }
 
     @classmethod
@@ -141,4 +166,5 @@ class GateVerdict:
             Interval.from_dict(values["interval"]),
             values["rows_needed"],
             values["rows_to_fail"],
+            values["n_rows"],
         )

@@ -14,7 +14,20 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.codes import Floats, Ints, check_level, check_resamples
 from hf_synthlabels.statistics.scores import Metric, occurring, score
 
-__all__ = ["Interval", "bootstrap", "normal_quantile", "percentile_interval", "wilson", "wilson_f1"]
+__all__ = [
+    "BOOTSTRAP",
+    "Interval",
+    "bootstrap",
+    "normal_quantile",
+    "percentile_interval",
+    "pseudo_counts",
+    "wilson",
+    "wilson_f1",
+]
+
+BOOTSTRAP = "bootstrap: rows, smoothed"
+CHUNK = 500
+"""Resampled tables that are scored at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +111,12 @@ def wilson_f1(right: int, predicted: int, human: int, level: float = 0.95) -> In
 
 
 def bootstrap(counts: Ints, metric: Metric, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The interval of a score: percentiles of a smoothed bootstrap within human classes.
+    """The interval of a score: percentiles of a smoothed bootstrap of rows.
 
-    Each human class keeps its number of rows, so the interval is conditional on the class counts of the sample
-    (stratified bootstrap, Efron & Tibshirani 1993, chapters 6 and 13). Where classes are found very unevenly, say with
-    recalls of .95 and .55, a random sample varies a little more than that: a 95 % interval of weighted F1 then held
-    the truth in about 92 % of simulated samples.
+    Rows are drawn with replacement, so the class counts vary between resamples as they do between samples. A bootstrap
+    within classes would be too narrow wherever recalls differ.
 
-    The plain bootstrap can not imagine a mistake that the sample does not show: with 30 rows all right its interval
+    The plain bootstrap cannot imagine a mistake that the sample does not show: with 30 rows all right its interval
     is [1, 1], and a gate would pass on it. So z^2 pseudo-rows, half right and half wrong and shared equally by the
     classes, are added to the distribution that is drawn from, which is what the Wilson interval does to a share
     (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
@@ -125,14 +136,43 @@ def bootstrap(counts: Ints, metric: Metric, *, level: float = 0.95, resamples: i
         ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
     """
     check_resamples(resamples)
-    z = normal_quantile(level)
+    check_level(level)
     n = int((counts[:, :-1] if metric == "kappa" else counts).sum())
-    method = "bootstrap: stratified, smoothed"
     estimate = float(score(metric, counts))
     if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, level, method, n)
-    drawn = _resample(counts, _smoothed(counts, z * z), resamples, np.random.default_rng(seed))
-    return percentile_interval(score(metric, drawn, occurring(counts)), estimate, level, method, n)
+        return Interval(math.nan, math.nan, math.nan, level, BOOTSTRAP, n)
+    masses = (counts + pseudo_counts(counts, level)).ravel()
+    # Only the cells that can be drawn: many classes leave most of them empty.
+    cells = np.flatnonzero(masses)
+    rng, present = np.random.default_rng(seed), occurring(counts)
+    values = []
+    for start in range(0, resamples, CHUNK):
+        tables = np.zeros((min(CHUNK, resamples - start), counts.size), dtype=np.int64)
+        tables[:, cells] = rng.multinomial(int(counts.sum()), masses[cells] / masses.sum(), size=len(tables))
+        values.append(score(metric, tables.reshape(-1, *counts.shape), present))
+    return percentile_interval(np.concatenate(values), estimate, level, BOOTSTRAP, n)
+
+
+def pseudo_counts(counts: Ints, level: float) -> Floats:
+    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labelled rows.
+
+    Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
+
+    Args:
+        counts: shape (K, K + 1), from `confusion_counts`.
+        level: confidence level; it gives z.
+    """
+    out = np.zeros(counts.shape)
+    present = np.flatnonzero(counts.sum(axis=1))
+    each = normal_quantile(level) ** 2 / max(len(present), 1)
+    for k in present:
+        elsewhere = counts.sum(axis=0).astype(np.float64)
+        elsewhere[k] = 0
+        if not elsewhere.any():
+            elsewhere[-1] = 1
+        out[k] += each / 2 * elsewhere / elsewhere.sum()
+        out[k, k] += each / 2
+    return out
 
 
 def percentile_interval(values: Floats, estimate: float, level: float, method: str, n: int) -> Interval:
@@ -146,31 +186,3 @@ def percentile_interval(values: Floats, estimate: float, level: float, method: s
         return Interval(estimate, math.nan, math.nan, level, method, n)
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, min(float(low), estimate), max(float(high), estimate), level, method, n)
-
-
-def _smoothed(counts: Ints, pseudo_rows: float) -> Floats:
-    """The counts with pseudo-rows added, in equal parts to the classes that have human-labelled rows.
-
-    Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
-    """
-    out = counts.astype(np.float64)
-    present = np.flatnonzero(counts.sum(axis=1))
-    each = pseudo_rows / max(len(present), 1)
-    for k in present:
-        elsewhere = counts.sum(axis=0).astype(np.float64)
-        elsewhere[k] = 0
-        if not elsewhere.any():
-            elsewhere[-1] = 1
-        out[k] += each / 2 * elsewhere / elsewhere.sum()
-        out[k, k] += each / 2
-    return out
-
-
-def _resample(counts: Ints, weights: Floats, resamples: int, rng: np.random.Generator) -> Ints:
-    """Counts of shape (resamples, K, K + 1): each human class drawn anew, at its own size, by the weights."""
-    out = np.zeros((resamples, *counts.shape), dtype=np.int64)
-    for k in np.flatnonzero(counts.sum(axis=1)):
-        # Only the cells that can be drawn: many classes leave most of them empty.
-        cells = np.flatnonzero(weights[k])
-        out[:, k, cells] = rng.multinomial(counts[k].sum(), weights[k, cells] / weights[k].sum(), size=resamples)
-    return out

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, Scale
 from hf_synthlabels.statistics.answers import answer_agreement, text_agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
-from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
@@ -23,6 +24,7 @@ from hf_synthlabels.statistics.reading import (
     read_tokens,
 )
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.scale import scale_agreement
 
 __all__ = ["LabelColumns", "kind_agreement", "label_columns"]
@@ -41,8 +43,8 @@ class LabelColumns:
     """Of each row, where they are known."""
     unlabelled: frozenset[int]
     """Rows whose status says that they have no predicted label, whatever stands in the column."""
-    weights: Floats | None = None
-    """How much each row counts, shape (rows,); only those of rows with a human label are read. None: all the same."""
+    design: SamplingDesign | None = None
+    """Weights, clusters and strata of all rows; only those of rows with a human label are read."""
 
 
 def label_columns(
@@ -88,7 +90,7 @@ def kind_agreement(
             f"`{columns.human.name}` has no label in any of {len(human):,} rows: label some rows by hand first."
         )
     truth, found = [human[row] for row in rows], [llm[row] for row in rows]
-    weights = None if columns.weights is None else columns.weights[rows] / columns.weights[rows].mean()
+    design = None if columns.design is None else columns.design.take(np.array(rows)).scaled()
     counts = {
         "n_rows": len(human),
         "n_labelled": sum(label is not None for label in llm),
@@ -97,27 +99,31 @@ def kind_agreement(
     }
     match kind:
         case "multi-label":
-            return multilabel_agreement(truth, found, names or (), drawing, weights), counts
+            return multilabel_agreement(truth, found, names or (), drawing, design), counts
         case "text-scale":
-            return _of_scale(truth, found, scale, drawing, weights), counts
+            return _of_scale(truth, found, scale, drawing, design), counts
         case "token-classification":
             tags = None if columns.tokens is None else _tags(columns.tokens, human, llm, rows)
-            agreed = entity_agreement(truth, found, names or (), tokens=tags, drawing=drawing, weights=weights)
+            agreed = entity_agreement(truth, found, names or (), tokens=tags, drawing=drawing, design=design)
             return agreed, counts
         case "question-answering":
-            return answer_agreement(truth, [_first(each) for each in found], drawing, weights), counts
+            return answer_agreement(truth, [_first(each) for each in found], drawing, design), counts
         case _:
-            return text_agreement(truth, [_first(each) for each in found], drawing, weights), counts
+            return text_agreement(truth, [_first(each) for each in found], drawing, design), counts
 
 
 def _of_scale(
-    human: Sequence[float], llm: Sequence[float | None], scale: Scale | None, drawing: Drawing, weights: Floats | None
+    human: Sequence[float],
+    llm: Sequence[float | None],
+    scale: Scale | None,
+    drawing: Drawing,
+    design: SamplingDesign | None,
 ) -> KindAgreement:
     if scale is not None:
         ends: dict[str, Any] = {"low": scale.low, "high": scale.high, "step": scale.step}
-        return scale_agreement(human, llm, **ends, drawing=drawing, weights=weights)
+        return scale_agreement(human, llm, **ends, drawing=drawing, design=design)
     whole = all(float(value).is_integer() for value in (*human, *llm) if value is not None)
-    return scale_agreement(human, llm, step=1.0 if whole else None, drawing=drawing, weights=weights)
+    return scale_agreement(human, llm, step=1.0 if whole else None, drawing=drawing, design=design)
 
 
 def _tags(

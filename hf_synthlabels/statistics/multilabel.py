@@ -12,6 +12,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.rows import Drawing, Rows, divided, even_shares, of_sums, row_intervals
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.shares import name_agreement, share
 from hf_synthlabels.statistics.table import shorten
 
@@ -31,7 +32,7 @@ def multilabel_agreement(
     llm: Sequence[Collection[str] | None],
     names: Sequence[str],
     drawing: Drawing | None = None,
-    weights: Floats | None = None,
+    design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted sets of names agree with human ones.
 
@@ -44,7 +45,7 @@ def multilabel_agreement(
         llm: the predicted ones; empty is "none of them", None is no prediction.
         names: all names.
         drawing: level, resamples and seed of the intervals.
-        weights: how much each row counts, with the mean 1; None where all count the same.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a name is not in `names`.
@@ -56,7 +57,7 @@ def multilabel_agreement(
     answered = np.array([each is not None for each in llm], dtype=bool)
     n = len(truth)
     exact = (truth == found).all(axis=1) & answered
-    rows = replace(_rows(truth, found, answered), weights=weights)
+    rows = replace(_rows(truth, found, answered), design=design)
     wide = len(names)
     scores = row_intervals(
         rows,
@@ -72,13 +73,13 @@ def multilabel_agreement(
     )
     return KindAgreement(
         {
-            "coverage": share(answered, None, weights, drawing.level),
-            "accuracy": share(exact, None, weights, drawing.level),
-            "accuracy_answered": share(exact, answered, weights, drawing.level),
+            "coverage": share(answered, None, design, drawing.level),
+            "accuracy": share(exact, None, design, drawing.level),
+            "accuracy_answered": share(exact, answered, design, drawing.level),
             **scores,
         },
         tuple(
-            name_agreement(name, truth[:, k] > 0, found[:, k] > 0, weights, drawing.level)
+            name_agreement(name, truth[:, k] > 0, found[:, k] > 0, design, drawing.level)
             for k, name in enumerate(names)
         ),
         _mistakes(truth, found, answered, names),
@@ -130,8 +131,8 @@ def _rows(truth: Floats, found: Floats, answered: NDArray[np.bool_]) -> Rows:
     jaccard = np.where(answered, np.where(either > 0, both / np.maximum(either, 1), 1.0), 0.0)
     wrong_names = np.where(answered, (truth != found).sum(axis=1), truth.shape[1])
     ones, nothing = np.ones(len(truth)), np.zeros_like(truth)
-    # A wrong pseudo-row misses each human name and has as many wrong ones instead.
-    missed = np.minimum(2 * truth.sum(axis=1), truth.shape[1])
+    # A wrong pseudo-row misses each human name and has as many wrong ones instead; of an empty set, one.
+    missed = np.clip(2 * truth.sum(axis=1), min(1, truth.shape[1]), truth.shape[1])
     return Rows(
         np.column_stack([truth * found, found, truth, ones, jaccard, wrong_names]),
         np.column_stack([truth, truth, truth, ones, ones, 0 * ones]),

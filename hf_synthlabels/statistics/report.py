@@ -62,6 +62,8 @@ class ValidationReport:
     notes: tuple[str, ...] = ()
     """What must be known to read the scores."""
     gate: GateVerdict | None = None
+    majority: tuple[str, Interval] | None = None
+    """The most frequent human label and its share: the accuracy of always answering it."""
 
     @property
     def coverage(self) -> Interval:
@@ -140,12 +142,14 @@ class ValidationReport:
             "absent": list(self.absent),
             **more,
             "gate": None if self.gate is None else self.gate.to_dict(),
+            "majority": None if self.majority is None else [self.majority[0], self.majority[1].to_dict()],
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationReport:
         """The report that `to_dict` wrote."""
         plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
+        majority = values["majority"]
         return cls(
             kind=values.get("kind", DEFAULT_KIND),
             **{name: values[name] for name in (*plain, "statuses")},
@@ -155,6 +159,7 @@ class ValidationReport:
             tables=tuple(Breakdown.from_dict(each) for each in values.get("tables", ())),
             notes=tuple(values.get("notes", ())),
             gate=None if values["gate"] is None else GateVerdict.from_dict(values["gate"]),
+            majority=None if majority is None else (majority[0], Interval.from_dict(majority[1])),
         )
 
     def to_json(self) -> str:
@@ -175,8 +180,12 @@ class ValidationReport:
             more = f" and {len(self.absent) - 3} more" if len(self.absent) > 3 else ""
             parts.append(f"no human-labelled row has: {shown}{more}")
         parts += [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
+        if self.majority is not None:
+            name, share = self.majority
+            parts.append(f"baseline: always answering {shorten(name, NAME_WIDTH)!r} has accuracy {share}")
         if self.gate is not None:
-            parts.append(f"gate {self.gate}")
+            parts.append(textwrap.fill(f"gate {self.gate}", LINE_WIDTH))
+            parts += [textwrap.fill(self.gate.next_step, LINE_WIDTH)] if self.gate.next_step else []
         return "\n\n".join(parts)
 
     def _heading(self) -> str:

@@ -10,12 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_synthlabels.statistics.codes import Floats, Ints, check_level, check_resamples
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
+from hf_synthlabels.statistics.intervals import BOOTSTRAP, Interval, normal_quantile, percentile_interval
+from hf_synthlabels.statistics.sampling_design import SamplingDesign, UnitDraws
 
-__all__ = ["METHOD", "Drawing", "RowScore", "Rows", "divided", "even_shares", "of_sums", "row_intervals"]
+__all__ = [
+    "METHOD",
+    "Drawing",
+    "RowScore",
+    "Rows",
+    "design_method",
+    "divided",
+    "even_shares",
+    "of_sums",
+    "row_intervals",
+    "widened",
+]
 
-METHOD = "bootstrap: rows, smoothed"
-WEIGHTED = "bootstrap: rows, weighted, smoothed"
+METHOD = BOOTSTRAP
 
 CHUNK = 256
 MOST_NUMBERS = 2_000_000
@@ -52,9 +63,8 @@ class Rows:
     wrong: Floats
     shares: Floats
     """How the pseudo-rows are shared out among the rows, shape (rows,); the sum is 1."""
-    weights: Floats | None = None
-    """How much each row counts, such as one over the chance with which it was drawn, shape (rows,), with the mean 1;
-    None where all rows count the same."""
+    design: SamplingDesign | None = None
+    """Weights (with the mean 1), clusters and strata of the rows; None for a simple random sample."""
 
 
 def row_intervals(
@@ -80,7 +90,8 @@ def row_intervals(
     samples of 30 to 400 rows a 95 % interval of a mean or of an F1 held the truth in 90 to 100 %; what it missed was
     most often better than it said. Correlations, which are not means, do better with percentiles.
 
-    Rows with weights are drawn with the same chance and counted with their weights; pseudo-rows weigh as the mean row.
+    Rows with weights are drawn with equal probabilities and counted with their weights. Clusters are drawn whole, and
+    within strata; the interval of few clusters is as much wider as Student's is than a normal one.
 
     Args:
         rows: what each row adds.
@@ -92,21 +103,42 @@ def row_intervals(
     """
     size = len(rows.found)
     denominators = dict.fromkeys(scores, n) if isinstance(n, int) else n
-    method = METHOD if rows.weights is None else WEIGHTED
+    design = rows.design
+    method = design_method(METHOD, design, size)
     if size == 0:
         nan = float("nan")
         return {name: percentile_interval(np.empty(0), nan, drawing.level, method, 0) for name in scores}
-    once = np.ones((1, size)) if rows.weights is None else rows.weights[None]
+    once = np.ones((1, size)) if design is None or design.weights is None else design.weights[None]
     estimates = {name: float(score(once, rows.found)[0]) for name, score in scores.items()}
     drawn: dict[str, list[Floats]] = {name: [] for name in scores}
     for counts, cells in _draws(rows, drawing):
         for name, score in scores.items():
             drawn[name].append(score(counts, cells))
     ends = percentile_interval if percentiles else functools.partial(_centred_interval, highest=highest)
+    wider = 1.0 if design is None else design.widening(size, drawing.level)
     return {
-        name: ends(np.concatenate(values), estimates[name], drawing.level, method, denominators[name])
+        name: ends(widened(np.concatenate(values), wider), estimates[name], drawing.level, method, denominators[name])
         for name, values in drawn.items()
     }
+
+
+def design_method(method: str, design: SamplingDesign | None, rows: int) -> str:
+    """The name of a method with what the sampling design adds to it."""
+    if design is None or design.is_random:
+        return method
+    parts = ["weighted"] if design.weights is not None else []
+    units, stratum = design.units(rows)
+    parts += [f"{len(np.unique(units)):,} clusters"] if design.clusters is not None else []
+    parts += [f"{len(np.unique(stratum)):,} strata"] if design.strata is not None else []
+    return ", ".join([method, *parts])
+
+
+def widened(values: Floats, factor: float) -> Floats:
+    """Bootstrap values spread around their mean by a factor."""
+    if factor == 1:
+        return values
+    known = values[~np.isnan(values)]
+    return values if not known.size else known.mean() + factor * (values - known.mean())
 
 
 def _centred_interval(
@@ -154,8 +186,12 @@ def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints | Floats, Floats
     pseudo = normal_quantile(drawing.level) ** 2 / 2 * rows.shares
     population = np.concatenate([rows.found, rows.right, rows.wrong])
     times = np.concatenate([np.ones(size), pseudo, pseudo])
-    if rows.weights is not None:
-        population = np.column_stack([population, np.concatenate([rows.weights, np.ones(2 * size)])])
+    if rows.design is not None and rows.design.has_units:
+        yield from _unit_draws(rows, population, pseudo, drawing)
+        return
+    weights = None if rows.design is None else rows.design.weights
+    if weights is not None:
+        population = np.column_stack([population, np.concatenate([weights, np.ones(2 * size)])])
     # Rows that add the same are drawn together: most label sets hold few different ones.
     cells, place = np.unique(population, axis=0, return_inverse=True)
     shares = np.bincount(place.ravel(), weights=times, minlength=len(cells))
@@ -164,7 +200,24 @@ def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints | Floats, Floats
     for start in range(0, drawing.resamples, chunk):
         count = min(chunk, drawing.resamples - start)
         drawn = rng.multinomial(size, shares / shares.sum(), size=count)
-        if rows.weights is None:
+        if weights is None:
             yield drawn, cells
         else:
             yield drawn * cells[:, -1], cells[:, :-1]
+
+
+def _unit_draws(
+    rows: Rows, population: Floats, pseudo: Floats, drawing: Drawing
+) -> Iterator[tuple[Ints | Floats, Floats]]:
+    """Resamples of whole clusters within strata; see `_draws`."""
+    assert rows.design is not None
+    size = len(rows.found)
+    cells, place = np.unique(population, axis=0, return_inverse=True)
+    place = place.ravel()
+    mixed = np.bincount(place[size:], weights=np.concatenate([pseudo, pseudo]), minlength=len(cells))
+    effect = rows.design.effect((rows.found == rows.right).all(axis=1))
+    draws = UnitDraws(place[:size], len(cells), mixed.astype(np.float64), rows.design, effect)
+    rng = np.random.default_rng(drawing.seed)
+    chunk = max(1, min(CHUNK, MOST_NUMBERS // len(cells)))
+    for start in range(0, drawing.resamples, chunk):
+        yield draws.draw(min(chunk, drawing.resamples - start), rng), cells

@@ -216,12 +216,9 @@ def _known(
 
 def _chances(codes: Ints, truth: Ints | None, right: float, classes: int) -> Floats:
     """The chance of each row to be of each class, (N, K), given the LLM's label of it."""
-    wrong = (1 - right) / max(1, classes - 1)
-    table = np.full((classes + 1, classes), wrong)
-    np.fill_diagonal(table, right)
     given = codes[codes != NO_LABEL]
     shares = np.bincount(given, minlength=classes) / len(given)
-    table[-1] = shares @ table[:-1]
+    table = np.vstack([_supposed(shares, right), shares])
     if truth is not None:
         known = truth != NO_LABEL
         counts = np.zeros((classes + 1, classes))
@@ -230,6 +227,24 @@ def _chances(codes: Ints, truth: Ints | None, right: float, classes: int) -> Flo
         table = (counts + 2 * table) / (counts.sum(axis=1, keepdims=True) + 2)
     found: Floats = table[codes]
     return found
+
+
+def _supposed(shares: Floats, right: float) -> Floats:
+    """The probability of each class given the LLM's label, shape (K, K), where only the LLM's accuracy is known.
+
+    A part of the rows is labelled rightly and the others at random with the LLM's own shares. So a class is as frequent
+    as the LLM says, and a rare label is right less often than a frequent one; equally precise labels would make every
+    rare class far too frequent.
+    """
+    by_chance = float(shares @ shares)
+    if right <= by_chance or by_chance >= 1:
+        # No such mixture is as often wrong: errors go to all other classes alike.
+        table = np.full((len(shares), len(shares)), (1 - right) / max(1, len(shares) - 1))
+        np.fill_diagonal(table, right)
+        return table
+    known = (right - by_chance) / (1 - by_chance)
+    mixed: Floats = known * np.eye(len(shares)) + (1 - known) * shares[None, :]
+    return mixed
 
 
 def _errors(confidence: Numbers, right: float) -> Floats:
@@ -247,10 +262,8 @@ def _counts(codes: Ints, truth: Ints | None, right: float, classes: int) -> Ints
         np.add.at(table, (truth[truth != NO_LABEL], codes), 1)
         return table.astype(np.int64)
     shares = np.bincount(np.where(codes == NO_LABEL, classes, codes), minlength=classes + 1) / len(codes)
-    wrong = (1 - right) / max(1, classes - 1)
-    given = np.full((classes + 1, classes), wrong)
-    np.fill_diagonal(given, right)
-    given[-1] = shares[:-1] @ given[:-1] / max(1e-12, shares[:-1].sum())
+    labelled = shares[:-1] / max(1e-12, shares[:-1].sum())
+    given = np.vstack([_supposed(labelled, right), labelled])
     expected: Ints = np.rint(PSEUDO_ROWS * (shares[:, None] * given).T).astype(np.int64)
     return expected
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
@@ -17,6 +18,7 @@ from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.measures import MEASURES
 from hf_synthlabels.statistics.rank import MOST_PAIRS, weighted_kendall, weighted_pearson, weighted_spearman
 from hf_synthlabels.statistics.rows import Drawing, Rows, RowScore, divided, row_intervals
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.shares import share
 
 __all__ = ["icc", "quadratic_kappa", "scale_agreement"]
@@ -50,7 +52,7 @@ def scale_agreement(
     high: float | None = None,
     step: float | None = None,
     drawing: Drawing | None = None,
-    weights: Floats | None = None,
+    design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted numbers agree with human ones.
 
@@ -68,7 +70,7 @@ def scale_agreement(
         high: the high end.
         step: the distance of neighbouring values; without it nothing is said of "within one step".
         drawing: level, resamples and seed of the intervals.
-        weights: how much each row counts, with the mean 1; None where all count the same.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a number is not on the scale.
@@ -82,13 +84,13 @@ def scale_agreement(
     low, high = _ends(x, y, low, high)
     answered = ~np.isnan(y)
     n, n_answered = len(x), int(answered.sum())
-    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, drawing.seed), weights=weights)
+    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, drawing.seed), design=design)
     exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
     found = {
-        "coverage": share(answered, None, weights, drawing.level),
-        "accuracy": share(exact, None, weights, drawing.level),
-        "accuracy_answered": share(exact, answered, weights, drawing.level),
-        "bias": _bias((y - x)[answered], drawing.level, None if weights is None else weights[answered]),
+        "coverage": share(answered, None, design, drawing.level),
+        "accuracy": share(exact, None, design, drawing.level),
+        "accuracy_answered": share(exact, answered, design, drawing.level),
+        "bias": _bias((y - x)[answered], drawing.level, design, answered),
         **row_intervals(
             rows,
             ERROR_SCORES,
@@ -99,7 +101,7 @@ def scale_agreement(
         **row_intervals(rows, _correlations(rows), drawing, n_answered, percentiles=True),
     }
     if step is not None:
-        found["within_one"] = share(near, None, weights, drawing.level)
+        found["within_one"] = share(near, None, design, drawing.level)
     notes = [NOTE.format(f"{low:g} to {high:g}")]
     if step is not None and _between_steps(x, low, step):
         notes.append(
@@ -185,7 +187,7 @@ CORRELATIONS: dict[str, RowScore] = {
 
 def _correlations(rows: Rows) -> dict[str, RowScore]:
     """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
-    many = rows.weights is not None and 3 * len(rows.found) > MOST_PAIRS
+    many = rows.design is not None and 3 * len(rows.found) > MOST_PAIRS
     return {name: score for name, score in CORRELATIONS.items() if not (many and name == "kendall")}
 
 
@@ -223,24 +225,27 @@ def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, see
     )
 
 
-def _bias(differences: Floats, level: float, weights: Floats | None) -> Interval:
+def _bias(differences: Floats, level: float, design: SamplingDesign | None, answered: NDArray[np.bool_]) -> Interval:
     """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows.
 
-    With weights, the ratio of sums with its linearised variance (Hajek 1971), on as many degrees of freedom as rows of
-    equal weight would have (Kish 1965).
+    With a sampling design, the ratio of sums with its linearised variance (Hajek 1971). It has the degrees of freedom
+    of the clusters, or of as many rows of equal weight as would vary as much (Kish 1965).
     """
     n = len(differences)
     if n < 2:
         return Interval(math.nan, math.nan, math.nan, level, "student", n)
     mean = float(differences.mean())
-    if weights is None:
+    if design is None:
         half = float(stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
         return Interval(mean, mean - half, mean + half, level, "student", n)
+    kept = design.take(answered)
+    weights = np.ones(n) if kept.weights is None else kept.weights
     mean = float(weights @ differences / weights.sum())
-    spread = math.sqrt(float(((weights * (differences - mean)) ** 2).sum()) / weights.sum() ** 2 * n / (n - 1))
-    free = max(1.0, float(weights.sum() ** 2 / (weights @ weights)) - 1)
+    spread = math.sqrt(kept.variance_of_total(weights * (differences - mean))) / float(weights.sum())
+    effective = float(weights.sum() ** 2 / (weights @ weights)) - 1
+    free = max(1.0, effective if kept.clusters is None else min(effective, kept.degrees_of_freedom(n)))
     half = float(stats.t.ppf((1 + level) / 2, free)) * spread
-    return Interval(mean, mean - half, mean + half, level, "student, weighted", n)
+    return Interval(mean, mean - half, mean + half, level, "student, design-based", n)
 
 
 def _moments(counts: Ints | Floats, x: Floats, y: Floats) -> tuple[Floats, ...]:

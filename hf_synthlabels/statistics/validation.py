@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement import agreement
@@ -15,13 +16,15 @@ from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
 from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
-from hf_synthlabels.statistics.drawn import drawn_rows
 from hf_synthlabels.statistics.gate import Gate
+from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.kinds import LabelColumns, kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.scored_rows import HumanSample
+from hf_synthlabels.statistics.shares import share
 from hf_synthlabels.statistics.weighted import weighted_agreement
 
 if TYPE_CHECKING:
@@ -31,10 +34,10 @@ __all__ = ["Table", "validate"]
 
 CHOICES = ("text-classification", "text-pair")
 
-WEIGHTED = (
-    "Rows were drawn for people with unequal chances: scores count each with 1 / `human_probability`; the counts of "
-    "rows and the mistakes are of the rows as they are."
-)
+MIN_CLASS_ROWS = 5
+"""Human-labelled rows of a class below which no interval of a mean over classes keeps its coverage."""
+
+SHOWN_CLASSES = 5
 
 
 def validate(
@@ -51,13 +54,15 @@ def validate(
     schema: LabelSchema | None = None,
     kind: str | None = None,
     tokens: str | None = None,
+    clusters: str | None = None,
+    strata: str | None = None,
 ) -> ValidationReport:
     """Compare predicted labels with human ones, with an interval on every number.
 
     Rows without a human label are counted but not scored. Of the others, those without a predicted label are mistakes;
     the report shows them apart as coverage. The intervals suppose that the human-labelled rows are a random sample of
     the rows that the labels will be used for; or, where there is a column `human_probability`, that they were drawn
-    with these chances: rows without one are not scored, and where chances differ each row counts with 1 / chance.
+    with these inclusion probabilities: rows without one are not scored, and unequal ones give inverse weights.
 
     Args:
         dataset: one split, for example a `datasets.Dataset`. A label is a name or a number of a ClassLabel, and by its
@@ -81,10 +86,13 @@ def validate(
             if all are whole.
         tokens: the column of token lists, for token-classification: entities may then stand as tags, and token accuracy
             is told. The texts are the tokens with a space between each two.
+        clusters: the column of cluster ids, such as articles or authors: rows of one cluster are not independent, so
+            every interval is computed from whole clusters.
+        strata: the column of the strata that rows, or clusters, were drawn from separately.
 
     Raises:
         DataError: `dataset` is not one split, is empty, lacks a column, has no human label at all, or has a value
-            that is not a label of that kind.
+            that is not a label of that kind, or of which a human-labelled row has no cluster or stratum.
         ConfigError: `names`, `kind`, `gate`, `level` or `resamples` can not be used.
     """
     drawing = Drawing(level, resamples, seed)
@@ -99,13 +107,14 @@ def validate(
         names = names or schema.names
     facts: dict[str, Any] = {"kind": kind, "human": human, "llm": llm}
     facts |= {"level": level, "resamples": resamples, "seed": seed}
+    sample = HumanSample.read(dataset, clusters, strata, _not_asked(dataset, llm, status))
     if kind in CHOICES:
-        result, counts, matrix = _choices(dataset, human, llm, names, drawing)
+        result, counts, matrix, majority = _choices(dataset, human, llm, names, drawing, sample)
     else:
         columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
-        columns, notes = _counted(dataset, columns)
+        columns, notes = _counted(columns, sample)
         result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, drawing)
-        result, matrix = replace(result, notes=(*notes, *result.notes)), None
+        result, matrix, majority = replace(result, notes=(*notes, *result.notes)), None, None
     return ValidationReport(
         **facts,
         **counts,
@@ -115,7 +124,8 @@ def validate(
         matrix=matrix,
         tables=result.breakdowns,
         notes=result.notes,
-        gate=None if gate is None else gate.judge(result.scores[gate.metric], counts["n_human"]),
+        gate=None if gate is None else gate.judge(result.scores[gate.metric], counts["n_human"], counts["n_rows"]),
+        majority=majority,
     )
 
 
@@ -134,9 +144,9 @@ def _kind(dataset: Table, llm: str, schema: LabelSchema | None, kind: str | None
 
 
 def _choices(
-    dataset: Table, human: str, llm: str, names: Sequence[str] | None, drawing: Drawing
-) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix]:
-    """Agreement of one name per row: its scores, the rows that were counted, and the confusion matrix."""
+    dataset: Table, human: str, llm: str, names: Sequence[str] | None, drawing: Drawing, sample: HumanSample
+) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix, tuple[str, Interval]]:
+    """Agreement of one name per row: its scores, the rows that were counted, the confusion matrix, the baseline."""
     human_labels, human_names = read_names(dataset, human)
     llm_labels, llm_names = read_names(dataset, llm)
     if len(human_labels) != len(llm_labels):
@@ -147,16 +157,14 @@ def _choices(
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
     names = names or human_names or llm_names or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
-    drawn = drawn_rows(dataset, human_codes != NO_LABEL)
-    scored = human_codes != NO_LABEL if drawn is None else drawn.counted
+    rows = sample.scored(human_codes != NO_LABEL)
+    scored, kept = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    notes: tuple[str, ...] = () if drawn is None else drawn.notes
-    if drawn is None or drawn.equal:
+    if kept is None:
         scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
     else:
-        weights = 1 / drawn.chances[scored]
-        scores = weighted_agreement(human_codes[scored], llm_codes[scored], weights, tuple(names), drawing)
-        notes += (WEIGHTED,)
+        scores = weighted_agreement(human_codes[scored], llm_codes[scored], kept, tuple(names), drawing)
+    notes = (*rows.notes, *rare_classes(matrix))
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != NO_LABEL).sum()),
@@ -164,21 +172,41 @@ def _choices(
         "n_answered": matrix.answered,
     }
     intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
-    return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix
+    top = int(np.argmax(matrix.array.sum(axis=1)))
+    majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, drawing.level))
+    return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority
 
 
-def _counted(dataset: Table, columns: LabelColumns) -> tuple[LabelColumns, tuple[str, ...]]:
-    """The columns without the human labels of rows that were not drawn for one, and with one over their chances."""
+def _counted(columns: LabelColumns, sample: HumanSample) -> tuple[LabelColumns, tuple[str, ...]]:
+    """The columns without the human labels of rows that are not scored, and with the sampling design."""
     values = columns.human.values
     labelled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
-    drawn = drawn_rows(dataset, labelled)
-    if drawn is None:
-        return columns, ()
-    kept = [value if mine else None for value, mine in zip(values, drawn.counted, strict=True)]
-    counted = replace(columns, human=replace(columns.human, values=kept))
-    if drawn.equal:
-        return counted, drawn.notes
-    return replace(counted, weights=1 / drawn.chances), (*drawn.notes, WEIGHTED)
+    rows = sample.scored(labelled)
+    kept = [value if scored else None for value, scored in zip(values, rows.counted, strict=True)]
+    return replace(columns, human=replace(columns.human, values=kept), design=rows.design), rows.notes
+
+
+def _not_asked(dataset: Table, llm: str, status: str | None) -> NDArray[np.bool_] | None:
+    """The rows that were never sent to the annotator; None where no status says so."""
+    column = _status_column(dataset, llm, status)
+    if column is None:
+        return None
+    labels, _ = read_names(dataset, column)
+    return np.array([label == "not_asked" for label in labels], dtype=np.bool_)
+
+
+def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
+    """A note on classes that are too rare for an interval of macro F1 or kappa to be trusted."""
+    absent = set(matrix.absent)
+    support = [(name, sum(row)) for name, row in zip(matrix.names, matrix.counts, strict=True) if name not in absent]
+    rare = [f"{name} ({count})" for name, count in support if count < MIN_CLASS_ROWS]
+    if len(matrix.names) < 2 or not rare:
+        return ()
+    shown = ", ".join(rare[:SHOWN_CLASSES]) + (f" and {len(rare) - SHOWN_CLASSES} more" if len(rare) > 5 else "")
+    return (
+        f"Classes with fewer than {MIN_CLASS_ROWS} human-labelled rows: {shown}. The intervals of macro F1 and kappa "
+        "are not reliable for them; label more rows of these classes.",
+    )
 
 
 def _occurring(*columns: list[str | None]) -> list[str]:
@@ -197,4 +225,4 @@ def _statuses(dataset: Table, llm: str, status: str | None) -> dict[str, int] | 
 
 def _status_column(dataset: Table, llm: str, status: str | None) -> str | None:
     column = status or f"{llm}_status"
-    return column if status is not None or column in (dataset.column_names or ()) else None
+    return column if status is not None or column in (getattr(dataset, "column_names", None) or ()) else None

@@ -1,8 +1,9 @@
-"""Weighted agreement: scores of labels whose rows were chosen for people with unequal, known chances."""
+"""Design-based agreement: scores of labels whose rows were drawn with weights, in clusters or within strata."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
@@ -10,54 +11,47 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, wilson
-from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.confusion import confusion_counts
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, pseudo_counts
+from hf_synthlabels.statistics.rows import METHOD as BOOTSTRAP
+from hf_synthlabels.statistics.rows import Drawing, design_method, widened
+from hf_synthlabels.statistics.sampling_design import SamplingDesign, UnitDraws
 from hf_synthlabels.statistics.scores import METRICS, Metric, occurring, score
 
 __all__ = ["weighted_agreement", "weighted_class", "weighted_mean", "weighted_share"]
 
 Mask = NDArray[np.bool_]
 
-METHOD = "wilson, weighted"
+WILSON = "wilson"
 NORMAL = "normal, weighted"
-BOOTSTRAP = "bootstrap: rows, weighted, smoothed"
-WILSON_Z = 1.959963984540054
+CHUNK = 250
 
 
 def weighted_agreement(
-    human: Ints, predicted: Ints, weights: Floats, names: tuple[str, ...], drawing: Drawing
+    human: Ints, predicted: Ints, design: SamplingDesign, names: tuple[str, ...], drawing: Drawing
 ) -> Agreement:
-    """The scores of `agreement`, with each row counted with its weight.
+    """The scores of `agreement`, of rows that are no simple random sample.
 
-    A share is a ratio of sums of weights (Hajek 1971); its interval is Wilson's for as many rows as would vary as much:
-    p (1 - p) over the linearised variance, at most all of them (Korn & Graubard 1998), and for a share of 0 or 1 the
-    square of the weights' sum over the sum of their squares (Kish 1965). Other scores are bootstrapped, rows drawn with
-    their weights, and z^2 pseudo-rows of mean weight keep a sample without a mistake from being certain, as in
-    `bootstrap`.
+    Shares are as in `weighted_share`. Other scores are bootstrapped: rows, or whole clusters within strata, are drawn
+    with their weights, and z^2 pseudo-rows keep a sample without a mistake from certainty, as in `bootstrap`.
 
     Args:
         human: codes, none missing, shape (n,).
         predicted: codes, `NO_LABEL` where there is none.
-        weights: 1 / chance of each row, above 0.
+        design: weights, clusters and strata of the rows.
         names: of the classes.
         drawing: level, resamples and seed.
     """
     answered, right = predicted != NO_LABEL, predicted == human
     every = np.ones(len(human), dtype=np.bool_)
-    found: dict[str, Interval] = {
-        "coverage": weighted_share(answered, every, weights, drawing.level),
-        "accuracy": weighted_share(right, every, weights, drawing.level),
-        "accuracy_answered": weighted_share(right, answered, weights, drawing.level),
-    }
-    scores = _bootstrapped(human, predicted, weights, len(names), drawing)
+    scores = _bootstrapped(human, predicted, design.scaled(), len(names), drawing)
     classes = tuple(
-        weighted_class(name, human == code, predicted == code, weights, drawing.level)
-        for code, name in enumerate(names)
+        weighted_class(name, human == code, predicted == code, design, drawing.level) for code, name in enumerate(names)
     )
     return Agreement(
-        coverage=found["coverage"],
-        accuracy=found["accuracy"],
-        accuracy_answered=found["accuracy_answered"],
+        coverage=weighted_share(answered, every, design, drawing.level),
+        accuracy=weighted_share(right, every, design, drawing.level),
+        accuracy_answered=weighted_share(right, answered, design, drawing.level),
         macro_f1=scores["macro_f1"],
         weighted_f1=scores["weighted_f1"],
         kappa=scores["kappa"],
@@ -65,18 +59,18 @@ def weighted_agreement(
     )
 
 
-def weighted_class(name: str, truly: Mask, said: Mask, weights: Floats, level: float) -> ClassAgreement:
-    """One name of which a row has it or not, each row counted with its weight; as in `weighted_agreement`."""
+def weighted_class(name: str, truly: Mask, said: Mask, design: SamplingDesign, level: float) -> ClassAgreement:
+    """One name of which a row has it or not; as in `weighted_agreement`."""
     both = truly & said
-    jaccard = weighted_share(both, truly | said, weights, level)
+    jaccard = weighted_share(both, truly | said, design, level)
     low, estimate, high = (2 * j / (1 + j) for j in (jaccard.low, jaccard.estimate, jaccard.high))
     return ClassAgreement(
         name=name,
         support=int(truly.sum()),
         predicted=int(said.sum()),
-        precision=weighted_share(both, said, weights, level),
-        recall=weighted_share(both, truly, weights, level),
-        f1=Interval(estimate, low, high, level, f"{METHOD}, of the Jaccard share", jaccard.n),
+        precision=weighted_share(both, said, design, level),
+        recall=weighted_share(both, truly, design, level),
+        f1=Interval(estimate, low, high, level, f"{jaccard.method}, of the Jaccard share", jaccard.n),
     )
 
 
@@ -85,8 +79,8 @@ def weighted_mean(values: Floats, weights: Floats, level: float = 0.95) -> Inter
 
     Args:
         values: shape (n,).
-        weights: 1 / chance of each row, above 0.
-        level: of confidence.
+        weights: inverse inclusion probabilities, above 0.
+        level: confidence level.
     """
     n = len(values)
     if not n:
@@ -99,91 +93,80 @@ def weighted_mean(values: Floats, weights: Floats, level: float = 0.95) -> Inter
     return Interval(mean, max(0.0, mean - reach), min(1.0, mean + reach), level, NORMAL, n)
 
 
-def weighted_share(hits: Mask, among: Mask, weights: Floats, level: float = 0.95) -> Interval:
-    """The weighted share of rows that are hits among some rows; the interval is that of `weighted_agreement`.
+def weighted_share(hits: Mask, among: Mask, design: SamplingDesign, level: float = 0.95) -> Interval:
+    """The share of hits among some rows: a ratio of sums of weights (Hajek 1971) with an interval for its design.
+
+    The interval is Wilson's for the effective number of rows, see `SamplingDesign.effective_rows`.
 
     Args:
-        hits: which rows are, shape (n,).
+        hits: which rows are hits, shape (n,).
         among: which rows count, shape (n,).
-        weights: 1 / chance of each row, above 0.
-        level: of confidence.
+        design: weights, clusters and strata of all rows.
+        level: confidence level.
     """
-    w = weights[among]
-    if not len(w):
-        return Interval(math.nan, math.nan, math.nan, level, METHOD, 0)
-    y = hits[among].astype(np.float64)
-    p = float(w @ y / w.sum())
-    n = len(w)
-    effective = float(w.sum() ** 2 / (w @ w))
-    if 0 < p < 1 and n > 1:
-        variance = float(((w * (y - p)) ** 2).sum() / w.sum() ** 2 * n / (n - 1))
-        effective = min(float(n), p * (1 - p) / variance)
-    return _wilson(p, effective, level, n)
+    n = int(among.sum())
+    method = design_method(WILSON, design, len(hits))
+    if not n:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0)
+    share, effective = design.effective_rows(hits & among, among, level)
+    return _wilson(share, effective, level, n, method)
 
 
-def _wilson(p: float, effective: float, level: float, n: int) -> Interval:
+def _wilson(p: float, effective: float, level: float, n: int, method: str) -> Interval:
     """Wilson's interval of a share of a number of rows that need not be whole."""
-    # The whole-number one fixes the quantile: of 0 hits its upper end is z^2 / (1 + z^2).
-    high = wilson(0, 1, level).high
-    z2 = high / (1 - high)
+    z2 = normal_quantile(level) ** 2
     centre = (p + z2 / (2 * effective)) / (1 + z2 / effective)
     half = math.sqrt(z2) / (1 + z2 / effective) * math.sqrt(p * (1 - p) / effective + z2 / (4 * effective**2))
     low, top = max(0.0, centre - half), min(1.0, centre + half)
-    return Interval(p, min(low, p) if p else 0.0, max(top, p) if p < 1 else 1.0, level, METHOD, n)
+    return Interval(p, min(low, p) if p else 0.0, max(top, p) if p < 1 else 1.0, level, method, n)
 
 
 def _bootstrapped(
-    human: Ints, predicted: Ints, weights: Floats, classes: int, drawing: Drawing
+    human: Ints, predicted: Ints, design: SamplingDesign, classes: int, drawing: Drawing
 ) -> dict[Metric, Interval]:
     width = classes + 1
+    weights = np.ones(len(human)) if design.weights is None else design.weights
     cells = human * width + np.where(predicted == NO_LABEL, classes, predicted)
-    even = weights / weights.mean()
-    counts: Floats = np.bincount(cells, weights=even, minlength=classes * width).astype(np.float64)
-    counts = counts.reshape(classes, width)
-    pool, chances, mass = _pool(cells, even, counts)
-    into = mass[:, None] * (pool[:, None] == np.arange(classes * width))
-    # Scores are quotients, to which it is all the same whether rows or weights are counted.
+    counts = np.bincount(cells, weights=weights, minlength=classes * width).reshape(classes, width)
+    # Scores are quotients, so counts of rows and sums of weights give the same.
     table = cast("Ints", counts)
-    rng, present = np.random.default_rng(drawing.seed), occurring(table)
+    present = occurring(table)
     values: dict[Metric, list[Floats]] = {metric: [] for metric in METRICS}
-    for _ in range(0, drawing.resamples, CHUNK):
-        times = rng.multinomial(len(human), chances, size=min(CHUNK, drawing.resamples)).astype(np.float64)
-        tables = (times @ into).reshape(-1, classes, width)
+    pseudo = pseudo_counts(confusion_counts(human, predicted, classes), drawing.level)
+    effect = design.effect(predicted == human)
+    for tables in _tables(cells, weights, pseudo.ravel(), design, effect, drawing):
         for metric in METRICS:
-            values[metric].append(score(metric, cast("Ints", tables), present))
+            values[metric].append(score(metric, cast("Ints", tables.reshape(-1, classes, width)), present))
     n, answered = len(human), int((predicted != NO_LABEL).sum())
+    wider = design.widening(n, drawing.level)
     return {
         metric: percentile_interval(
-            np.concatenate(values[metric])[: drawing.resamples],
+            widened(np.concatenate(values[metric]), wider),
             float(score(metric, table)),
             drawing.level,
-            BOOTSTRAP,
+            design_method(BOOTSTRAP, design, n),
             answered if metric == "kappa" else n,
         )
         for metric in METRICS
     }
 
 
-CHUNK = 250
-
-
-def _pool(cells: Ints, even: Floats, counts: Floats) -> tuple[Ints, Floats, Floats]:
-    """What is drawn from: rows, and z^2 pseudo-rows of mean weight, half of them right, shared by the classes."""
-    width = counts.shape[1]
-    z2 = WILSON_Z**2
-    present = np.flatnonzero(counts.sum(axis=1))
-    extra: list[tuple[int, float]] = []
-    for k in present:
-        each = z2 / len(present)
-        elsewhere = counts.sum(axis=0)
-        elsewhere[k] = 0
-        if not elsewhere.any():
-            elsewhere[-1] = 1
-        extra += [(int(k * width + k), each / 2)]
-        extra += [(int(k * width + j), each / 2 * elsewhere[j] / elsewhere.sum()) for j in np.flatnonzero(elsewhere)]
-    # Rows that are alike are drawn together: a stratified sample has few different weights.
-    kinds, times = np.unique(np.column_stack([cells, even]), axis=0, return_counts=True)
-    pool = np.concatenate([kinds[:, 0], [cell for cell, _ in extra]]).astype(np.int64)
-    chances = np.concatenate([times, [chance for _, chance in extra]]).astype(np.float64)
-    mass = np.concatenate([kinds[:, 1], np.ones(len(extra))])
-    return pool, chances / chances.sum(), mass
+def _tables(
+    cells: Ints, weights: Floats, pseudo: Floats, design: SamplingDesign, effect: float, drawing: Drawing
+) -> Iterator[Floats]:
+    """Resampled tables, flat, some at a time; rows that are alike are drawn together."""
+    rng = np.random.default_rng(drawing.seed)
+    sizes = [min(CHUNK, drawing.resamples - start) for start in range(0, drawing.resamples, CHUNK)]
+    if design.has_units:
+        draws = UnitDraws(cells, len(pseudo), pseudo, design, effect)
+        for size in sizes:
+            yield draws.draw(size, rng)
+        return
+    kinds, times = np.unique(np.column_stack([cells, weights]), axis=0, return_counts=True)
+    extra = np.flatnonzero(pseudo)
+    pool = np.concatenate([kinds[:, 0], extra]).astype(np.int64)
+    chances = np.concatenate([times, pseudo[extra]])
+    into = np.concatenate([kinds[:, 1], np.ones(len(extra))])[:, None] * (pool[:, None] == np.arange(len(pseudo)))
+    for size in sizes:
+        drawn: Floats = rng.multinomial(len(cells), chances / chances.sum(), size=size) @ into
+        yield drawn

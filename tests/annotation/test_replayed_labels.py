@@ -12,7 +12,7 @@ from datasets import Dataset, DatasetDict
 from hf_synthlabels.annotation import annotate, load
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES
-from hf_synthlabels.publishing import read_table, write_table
+from hf_synthlabels.tables import read_table, write_table
 
 PASSAGE = "Ann Lee met Bo in Oslo, and later Ann Lee left Oslo for Rome."
 ANSWERS: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import AltTest, Drawing, alternative_annotator_test
@@ -107,6 +107,30 @@ def test_names_are_as_good_as_numbers() -> None:
     assert [one.p_value for one in found.annotators] == [one.p_value for one in plain.annotators]
 
 
+def by_likelihood(worse: int, better: int, n: int, epsilon: float) -> float:
+    """The score test with its constrained likelihood maximised numerically."""
+
+    def minus_log(share: float) -> float:
+        rest = 1 - 2 * share - epsilon
+        parts = ((worse, share + epsilon), (better, share), (n - worse - better, rest))
+        return -sum(count * math.log(max(part, 1e-12)) for count, part in parts if count)
+
+    top = (1 - epsilon) / 2
+    share = optimize.minimize_scalar(minus_log, bounds=(0, top), method="bounded", options={"xatol": 1e-10}).x
+    variance = (2 * share + epsilon - epsilon**2) / n
+    return float(stats.norm.cdf(((worse - better) / n - epsilon) / math.sqrt(variance)))
+
+
+@pytest.mark.parametrize(("epsilon", "items"), [(0.2, 20), (0.2, 29), (0.2, 50), (0.1, 20), (0.1, 29), (0.1, 50)])
+def test_a_judge_that_is_worse_by_epsilon_rarely_wins(epsilon: float, items: int) -> None:
+    # Annotators agree; the judge differs from all of them with the probability epsilon, which is exactly too often.
+    rng, wins = np.random.default_rng(items), 0
+    for _ in range(400):
+        judge = (rng.random(items) < epsilon).astype(int)
+        wins += alternative_annotator_test(np.zeros((items, 3), int), judge, epsilon=epsilon, drawing=FEW).passes
+    assert wins / 400 <= 0.08
+
+
 def small(kind: str) -> AltTest:
     """Six items of three annotators. Against the first, who is right but for the last item, the judge errs once."""
     people = [[1, 1, 1], [2, 2, 2], [3, 3, 3], [4, 4, 4], [5, 5, 5], [1, 2, 2]]
@@ -114,7 +138,7 @@ def small(kind: str) -> AltTest:
 
 
 @pytest.mark.parametrize("kind", ["categorical", "graded"])
-def test_few_items_are_compared_by_ranks_and_told(kind: str) -> None:
+def test_few_items_are_compared_by_the_score_test(kind: str) -> None:
     found = small(kind)
     first, second, third = found.annotators
     # Equally near on four items, worse on the fifth, better on the last.
@@ -122,13 +146,10 @@ def test_few_items_are_compared_by_ranks_and_told(kind: str) -> None:
     # Of the last item's others, 1 and 2, the judge's 2 and the second annotator's are equally near.
     assert (second.advantage.estimate, second.human_advantage) == pytest.approx((5 / 6, 1))
     assert third.advantage == second.advantage
-    p_values = [
-        float(stats.wilcoxon(np.array(d) - 0.2, alternative="less").pvalue)
-        for d in ([0, 0, 0, 0, 1, -1], [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 1, 0])
-    ]
-    assert [one.p_value for one in found.annotators] == pytest.approx(adjusted(p_values))
-    assert all(one.test == "wilcoxon" for one in found.annotators)
-    assert found.notes == ("Fewer than 30 items, so compared by ranks: 1, 2, 3.",)
+    p_values = [by_likelihood(1, 1, 6, 0.2), by_likelihood(1, 0, 6, 0.2), by_likelihood(1, 0, 6, 0.2)]
+    assert [one.p_value for one in found.annotators] == pytest.approx(adjusted(p_values), abs=1e-4)
+    assert all(one.test == "score" for one in found.annotators)
+    assert "score test: 1, 2, 3" in found.notes[0]
     assert found.winning_rate == 0
     assert not found.passes
 
@@ -141,7 +162,8 @@ def test_graded_is_the_root_mean_square_error() -> None:
     assert graded.annotators[0].advantage.estimate == 1
     assert categorical.annotators[0].advantage.estimate == 0
     # No difference varies: it is below epsilon for sure, or not.
-    assert (graded.annotators[0].p_value, categorical.annotators[0].p_value) == (0, 1)
+    assert graded.annotators[0].p_value < 1e-6
+    assert categorical.annotators[0].p_value > 1 - 1e-6
 
 
 def test_a_judge_that_guesses_fails_and_one_that_knows_passes() -> None:

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import math
+from statistics import NormalDist
 
 import pytest
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import Gate, GateVerdict, Interval, wilson
+
+FACTOR = (1 + NormalDist().inv_cdf(0.8) / NormalDist().inv_cdf(0.975)) ** 2
+"""How many times as many rows settle a question with 80 % power as do with even odds."""
 
 
 def interval(low: float, estimate: float, high: float, n: int = 100) -> Interval:
@@ -55,24 +59,30 @@ def test_the_ends_decide_and_the_threshold_itself_passes() -> None:
 
 
 def test_accuracy_above_the_threshold_needs_the_rows_of_the_wilson_formula() -> None:
-    # 40 of 50 = .8 against .7: 3.8415 · .7 · .3 / .1² = 80.67
+    # 40 of 50 = .8 against .7, with 80 % power: ((1.95996 · .45826 + .84162 · .4) / .1)² = 152.48
     verdict = Gate("accuracy", 0.7).judge(wilson(40, 50), 50)
-    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", 81, None)
-    assert "about 81 in all would do to pass" in str(verdict)
+    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", 153, None)
+    assert "about 153 in all would pass with 80% power" in str(verdict)
 
 
 def test_accuracy_below_the_threshold_needs_none_to_pass_but_some_to_fail() -> None:
     verdict = Gate("accuracy", 0.7).judge(wilson(30, 50), 50)
-    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, 81)
-    assert "about 81 in all would do to show that it fails" in str(verdict)
+    assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, 172)
+    assert "about 172 in all would show that it fails" in str(verdict)
+
+
+def test_more_rows_than_there_are_decide_nothing() -> None:
+    verdict = Gate("accuracy", 0.7).judge(wilson(40, 50), 50, 152)
+    assert "no sample of these 152 rows would decide" in str(verdict)
+    assert "about 153" in str(Gate("accuracy", 0.7).judge(wilson(40, 50), 50, 153))
 
 
 def test_a_share_of_all_rows_needs_the_rows_of_the_wilson_formula_whatever_its_name() -> None:
-    assert Gate("within_one", 0.7).judge(wilson(40, 50), 50).rows_needed == 81
+    assert Gate("within_one", 0.7).judge(wilson(40, 50), 50).rows_needed == 153
     # Of answered rows only, the human-labelled rows are scaled.
     answered = wilson(40, 50)
     needed = Gate("accuracy_answered", 0.7).judge(answered, 100).rows_needed
-    assert needed == math.ceil(100 * ((answered.estimate - answered.low) / 0.1) ** 2)
+    assert needed == math.ceil(100 * FACTOR * ((answered.estimate - answered.low) / 0.1) ** 2)
 
 
 def test_an_error_passes_below_its_threshold() -> None:
@@ -88,18 +98,19 @@ def test_an_error_passes_below_its_threshold() -> None:
 
 def test_an_error_that_few_labels_leave_open_tells_the_rows() -> None:
     gate = Gate("mae", 0.7)
-    # The upper half-width .2 must become .1: four times the rows.
+    # The upper half-width .2 must become .1: four times the rows, and 2.0432 times as many for 80 % power.
     open_below = gate.judge(interval(0.5, 0.6, 0.8), 100)
-    assert (open_below.rows_needed, open_below.rows_to_fail) == (400, None)
+    assert (open_below.rows_needed, open_below.rows_to_fail) == (818, None)
     # The lower half-width .2 must become .1.
     open_above = gate.judge(interval(0.6, 0.8, 0.9), 100)
-    assert (open_above.rows_needed, open_above.rows_to_fail) == (None, 400)
+    assert (open_above.rows_needed, open_above.rows_to_fail) == (None, 818)
     assert GateVerdict.from_dict(open_above.to_dict()) == open_above
 
 
 def test_kappa_of_answered_rows_is_reckoned_in_human_labelled_rows() -> None:
-    # The lower half-width .2 must become .1: four times the 120 human-labelled rows, of which 100 are answered.
-    assert Gate("kappa", 0.7).judge(interval(0.6, 0.8, 0.9), 120).rows_needed == 480
+    # The lower half-width .2 must become .1: four times the 120 human-labelled rows, of which 100 are answered; with
+    # 80 % power 2.0432 times as many.
+    assert Gate("kappa", 0.7).judge(interval(0.6, 0.8, 0.9), 120).rows_needed == 981
 
 
 def test_an_undefined_score_never_passes_or_fails() -> None:

@@ -19,6 +19,13 @@ HUMAN = [{"a"}, {"a", "b"}, {"b"}, set(), {"a"}]
 LLM = [{"a"}, {"a"}, {"b", "a"}, set(), None]
 
 
+def test_sets_that_were_left_empty_do_not_promise_a_loss_of_zero() -> None:
+    # With n rows and one wrong name at least in a wrong one, as Wilson's upper end 3.84 / (n + 3.84) of rows.
+    loss = multilabel_agreement([set()] * 10, [set()] * 10, NAMES).scores["hamming_loss"]
+    assert loss.estimate == 0
+    assert loss.high == pytest.approx(wilson(0, 10).high / len(NAMES), abs=0.03)
+
+
 def scores(agreement: KindAgreement) -> dict[str, float]:
     return {name: interval.estimate for name, interval in agreement.scores.items()}
 

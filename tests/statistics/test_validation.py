@@ -184,7 +184,7 @@ def test_json_round_trip(gate: str | None) -> None:
     assert str(again) == str(report)
     assert list(report.to_dict()) == [
         "human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered", "statuses",
-        "scores", "classes", "absent", "confusion", "gate",
+        "scores", "classes", "absent", "confusion", "notes", "gate", "majority",
     ]  # fmt: skip
 
 
@@ -208,4 +208,37 @@ def test_table_shows_every_number_with_its_rows() -> None:
     assert "coverage 0.800 [0.376, 0.964] 5 wilson" in cells
     # Class a: 3 human rows, 1 predicted; precision 1/1, recall 1/3, F1 from the Jaccard share 1/3.
     assert "a 3 1 1.00 [0.21, 1.00] 0.33 [0.06, 0.79] 0.50 [0.12, 0.88]" in cells
-    assert lines[-1].startswith("gate accuracy >= 0.5: too few human labels; about")
+    gate = next(line for line in lines if line.startswith("gate"))
+    assert gate.startswith("gate accuracy >= 0.5: too few human labels; the estimate 0.600 is so close")
+    # 3 of 5 human labels are a.
+    assert any(line.startswith("baseline: always answering 'a' has accuracy 0.600 [0.231, 0.882]") for line in lines)
+
+
+def test_a_failed_gate_names_the_baseline_and_the_next_step() -> None:
+    human, llm = ["no"] * 90 + ["yes"] * 10, ["yes"] * 60 + ["no"] * 40
+    report = validate(table(human, llm), gate="accuracy>=0.7", resamples=50)
+    assert report.majority is not None
+    assert (report.majority[0], report.majority[1].estimate) == ("no", 0.9)
+    assert report.gate is not None
+    assert report.gate.verdict == "fail"
+    assert report.gate.next_step in " ".join(str(report).split("\n"))
+
+
+def test_rows_that_were_never_asked_are_left_out_of_every_score() -> None:
+    rows: dict[str, Any] = {"label": ["a", "b", "a", "b", "a"], "llm_label": ["a", "a", None, None, None]}
+    statuses = ["labelled", "labelled", "not_asked", "not_asked", "unparsed"]
+    for kind in ("text-classification", "text-generation"):
+        report = validate(Columns(**rows, llm_label_status=statuses), kind=kind, resamples=20)
+        # One of three asked rows is right; two were never asked.
+        exact = "accuracy" if kind == "text-classification" else "exact_match"
+        assert report.n_human == 3
+        assert report.score(exact).estimate == pytest.approx(1 / 3)
+        assert any("2 rows were never sent" in note for note in report.notes)
+    with pytest.raises(DataError, match="`status`"):
+        validate(Columns(**rows, llm_label_status=["not_asked"] * 5))
+
+
+def test_classes_that_are_too_rare_are_named() -> None:
+    report = validate(table(["a"] * 20 + ["b"] * 4, ["a"] * 20 + ["b"] * 4), resamples=20)
+    assert any("b (4)" in note for note in report.notes)
+    assert not validate(table(["a"] * 20 + ["b"] * 5, ["a"] * 20 + ["b"] * 5), resamples=20).notes

@@ -15,6 +15,7 @@ from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.entities import entity_agreement
 from hf_synthlabels.statistics.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.rows import Drawing
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.scale import scale_agreement
 
 DRAWING = Drawing(resamples=200)
@@ -53,28 +54,32 @@ def words(rng: np.random.Generator, rows: int) -> tuple[list[Any], list[Any]]:
     return human, [None if rng.random() < 0.1 else ("A red house", "red", "blue")[rng.integers(3)] for _ in human]
 
 
+def designed(weights: Any) -> SamplingDesign | None:
+    return None if weights is None else SamplingDesign(weights)
+
+
 Agree = Callable[..., KindAgreement]
 
 
 def agree_sets(human: Any, llm: Any, weights: Any) -> KindAgreement:
-    return multilabel_agreement(human, llm, NAMES, DRAWING, weights)
+    return multilabel_agreement(human, llm, NAMES, DRAWING, designed(weights))
 
 
 def agree_places(human: Any, llm: Any, weights: Any) -> KindAgreement:
     tags = [["O" if not row else "B-a", "O"] for row in human], [None if row is None else ["B-a", "O"] for row in llm]
-    return entity_agreement(human, llm, NAMES, tokens=tags, drawing=DRAWING, weights=weights)
+    return entity_agreement(human, llm, NAMES, tokens=tags, drawing=DRAWING, design=designed(weights))
 
 
 def agree_numbers(human: Any, llm: Any, weights: Any) -> KindAgreement:
-    return scale_agreement(human, llm, low=1, high=5, step=1, drawing=DRAWING, weights=weights)
+    return scale_agreement(human, llm, low=1, high=5, step=1, drawing=DRAWING, design=designed(weights))
 
 
 def agree_spans(human: Any, llm: Any, weights: Any) -> KindAgreement:
-    return answer_agreement(human, llm, DRAWING, weights)
+    return answer_agreement(human, llm, DRAWING, designed(weights))
 
 
 def agree_words(human: Any, llm: Any, weights: Any) -> KindAgreement:
-    return text_agreement(human, llm, DRAWING, weights)
+    return text_agreement(human, llm, DRAWING, designed(weights))
 
 
 KINDS = [
@@ -159,7 +164,7 @@ def test_kendall_of_very_many_weighted_rows_is_left_out() -> None:
     human = rng.random(900)
     weights = rng.uniform(0.5, 1.5, size=900)
     found = scale_agreement(
-        human.tolist(), (human / 2).tolist(), low=0, high=1, drawing=Drawing(resamples=5), weights=weights
+        human.tolist(), (human / 2).tolist(), low=0, high=1, drawing=Drawing(resamples=5), design=designed(weights)
     )
     assert "kendall" not in found.scores
     assert found.scores["spearman"].estimate == pytest.approx(1)

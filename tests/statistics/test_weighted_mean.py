@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.weighted import weighted_mean, weighted_share
 
 
@@ -21,10 +22,12 @@ def test_of_one_row_anything_is_possible_and_of_none_nothing_is_known() -> None:
     assert (one.estimate, one.low, one.high) == (0.4, 0.0, 1.0)
     assert math.isnan(weighted_mean(np.zeros(0), np.zeros(0)).estimate)
     nobody = np.zeros(2, dtype=np.bool_)
-    assert weighted_share(nobody, nobody, np.ones(2)).n == 0
+    assert weighted_share(nobody, nobody, SamplingDesign(np.ones(2))).n == 0
 
 
 def test_a_share_counts_rows_with_their_weights() -> None:
-    found = weighted_share(np.array([True, False, True]), np.ones(3, dtype=np.bool_), np.array([2.0, 4.0, 2.0]))
+    found = weighted_share(
+        np.array([True, False, True]), np.ones(3, dtype=np.bool_), SamplingDesign(np.array([2.0, 4.0, 2.0]))
+    )
     assert found.estimate == 0.5
     assert 0 < found.low < 0.5 < found.high < 1

@@ -12,6 +12,7 @@ import numpy as np
 
 from hf_synthlabels.publishing.review.board import Annotator, Board
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha, wilson
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.weighted import weighted_mean, weighted_share
 
 __all__ = ["Agreements", "Given", "Pair", "agreement_so_far", "annotator_agreement", "given_labels", "progress"]
@@ -71,7 +72,7 @@ def agreement_so_far(board: Board, level: float = 0.95) -> Interval:
     if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
         # As `validate` has it where all chances are the same.
         return wilson(int((credits == 1).sum()), len(credits), level)
-    return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), weights, level)
+    return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), SamplingDesign(weights), level)
 
 
 def given_labels(board: Board) -> Given:
