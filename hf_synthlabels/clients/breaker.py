@@ -41,6 +41,8 @@ class Breaker:
         self._open_since: float | None = None
         self._pause_s = FIRST_PAUSE_S
         self._answered = False
+        self.cause = ""
+        """The last failure."""
         self.attach()
 
     def attach(self) -> None:
@@ -82,6 +84,7 @@ class Breaker:
             AllFailedError: the server has been down for too long.
         """
         self._outcomes.append(False)
+        self.cause = cause
         now = self._clock()
         if self._open_since is None:
             failures = self._outcomes.count(False)

@@ -99,6 +99,12 @@ class CachedClient:
         """That of the client inside."""
         return self._client.identity
 
+    @property
+    def waiting(self) -> str | None:
+        """Why the client inside sends nothing; None while it does, or if it cannot say."""
+        reason: str | None = getattr(self._client, "waiting", None)
+        return reason
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Stored answers come at once, the others as they are answered; what other processes ask for is waited for."""
         lookup = _Lookup(self._store, RequestKeys(self._client.identity), requests)
@@ -213,7 +219,8 @@ class _Pass:
         self._store = store
         self._lookup = lookup
         self._hits_per_pass = hits_per_pass
-        self._hits: list[Completion] = []
+        # Filled by the client's thread, emptied by the reader's.
+        self._hits: deque[Completion] = deque()
         self._asked: dict[int, str] = {}
         self._on_the_way: dict[str, list[int]] = {}
         self._copies: dict[int, list[int]] = {}
@@ -253,8 +260,8 @@ class _Pass:
 
     def _known(self) -> Iterator[Completion]:
         """Hand out what is stored and has gathered so far; more may come at the end meanwhile."""
-        hits, self._hits = self._hits, []
-        yield from hits
+        for _ in range(len(self._hits)):
+            yield self._hits.popleft()
 
 
 def _complete_kept(client: ChatClient, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request, Usage
 from hf_synthlabels.clients.breaker import Breaker
-from hf_synthlabels.clients.error_replies import ErrorReply
+from hf_synthlabels.clients.endings import Access, in_words, used_up, waits_too_long
+from hf_synthlabels.clients.error_replies import Billed, Retry
 from hf_synthlabels.clients.headers import exhausted_s, retry_after_s
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
 from hf_synthlabels.clients.replies import parse_reply
 from hf_synthlabels.clients.spending import Meter, Reservation
-from hf_synthlabels.clients.transport import BrokenConnectionError, Reply, Transport
-from hf_synthlabels.errors import AllFailedError
+from hf_synthlabels.clients.transport import BrokenConnectionError, Transport
 
 __all__ = ["Engine", "Stop"]
+
+_LOGGER = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 60.0
@@ -29,6 +33,9 @@ MOST_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
 WATCH_S = 0.02
+
+TOLD_WAIT_S = 10.0
+"""A wait that is worth a line in the log."""
 
 
 @dataclass(slots=True)
@@ -43,16 +50,26 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class _Try:
-    """What one try came to."""
+    """Outcome of one attempt."""
 
     completion: Completion | None = None
     failure: Failure | None = None
-    again: Literal["no", "yes", "refused"] = "no"
-    """Whether to try again; `refused` when the server only wants it later."""
-    pause_s: float | None = None
-    billed: Literal["yes", "no", "perhaps"] = "no"
+    retry: Retry = "no"
+    wait_s: float | None = None
+    """How long the server asks to wait."""
+    billed: Billed = "no"
     usage: Usage | None = None
-    """What the server counted, also for an error."""
+    """Tokens that the server counted, also for an error."""
+    is_quota: bool = False
+    """The server says that the account has no money left."""
+
+    @property
+    def cause(self) -> str:
+        """The failure in words."""
+        if self.failure is None:
+            return ""
+        status = self.failure.http_status
+        return f"HTTP {status}: {self.failure.message}" if status else self.failure.message
 
 
 class Engine:
@@ -68,10 +85,12 @@ class Engine:
         keep: is handed each completion before it goes to the outbox.
         outbox: where completions go.
         limiter, breaker: when a request may be sent.
+        access: whether the server still takes requests at all.
         meter: what a request may cost; None for no account at all.
         hide: takes a secret out of a server's words.
         max_retries: further tries after the first.
         timeout_s: of one try; for messages only, the transport keeps it.
+        max_wait_s: the longest wait that a server may ask for; a longer one ends the run.
     """
 
     def __init__(
@@ -84,10 +103,12 @@ class Engine:
         outbox: Outbox,
         limiter: Limiter,
         breaker: Breaker,
+        access: Access,
         meter: Meter | None,
         hide: Callable[[str], str],
         max_retries: int,
         timeout_s: float,
+        max_wait_s: float,
     ) -> None:
         self._transport = transport
         self._body = body
@@ -97,9 +118,13 @@ class Engine:
         self._limiter = limiter
         self._breaker = breaker
         self._meter = meter
+        self._access = access
         self._hide = hide
         self._max_retries = max_retries
         self._timeout_s = timeout_s
+        self._max_wait_s = max_wait_s
+        self._pauses: dict[asyncio.Task[None] | None, tuple[float, str]] = {}
+        self._told_until = float("-inf")
         self._error: Exception | None = None
         self._stopping = False
         self._answers = 0
@@ -110,7 +135,7 @@ class Engine:
         """Answer all requests, or as many as come before the run is asked to stop.
 
         Raises:
-            AllFailedError: the server is away for too long, or says that the account is used up.
+            AllFailedError: the server is down or asks to wait for too long, or rejects the key or the account.
             StoreError: an answer can not be kept.
             Exception: whatever reading the requests raised, once what was on the way has been answered.
         """
@@ -123,6 +148,22 @@ class Engine:
                 raise error
         if self._error is not None:
             raise self._error
+
+    @property
+    def waiting(self) -> str | None:
+        """Why no request is on the way; None while one is, or before the first. May be called from other threads."""
+        if self._sending:
+            return None
+        if self._breaker.is_open:
+            return f"waiting for the server: {self._breaker.cause}"
+        now, paused_s = time.monotonic(), self._limiter.paused_s
+        pauses = list(self._pauses.values())
+        if paused_s > 0 and not pauses:
+            pauses = [(now + paused_s, "the rate limit is used up")]
+        if not pauses:
+            return None
+        until, cause = min(pauses)
+        return f"waiting {in_words(max(0.0, until - now))}: {cause}"
 
     async def _work(self, stop: Stop) -> None:
         try:
@@ -157,7 +198,7 @@ class Engine:
             task.cancel()
 
     async def _ask(self, request: Request) -> Completion:
-        """Send one request until it is answered, refused, or has been tried often enough."""
+        """Send one request until it is answered, is rejected, or has been tried often enough."""
         body = self._body(request)
         tries = refusals = 0
         answers_before = self._answers
@@ -166,18 +207,27 @@ class Engine:
             if outcome.completion is not None:
                 self._answers += 1
                 return outcome.completion
-            tries += outcome.again == "yes"
-            refusals += outcome.again == "refused"
-            # Others are being served, so this one will be: it is not given up for coming at the wrong time.
+            tries += outcome.retry == "yes"
+            refusals += outcome.retry == "later"
+            # While others are served, a row is not given up for coming at the wrong time.
             in_turn = self._answers > answers_before and refusals <= MOST_REFUSALS * self._max_retries
-            if outcome.again == "no" or tries > self._max_retries or (refusals > self._max_retries and not in_turn):
+            if outcome.retry == "no" or tries > self._max_retries or (refusals > self._max_retries and not in_turn):
                 return Completion(request.key, failure=outcome.failure)
-            if outcome.pause_s is not None:
-                # The server named the time; a little later, so that not all come back in the same instant.
-                await asyncio.sleep(outcome.pause_s * random.uniform(1.0, 1.1))
-            else:
-                ceiling_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tries + refusals - 1))
-                await asyncio.sleep(ceiling_s * random.uniform(0.5, 1.0))
+            await self._pause(outcome, tries + refusals)
+
+    async def _pause(self, outcome: _Try, attempts: int) -> None:
+        """Wait before the next attempt, as long as the server says."""
+        if outcome.wait_s is not None:
+            # A little longer, so that not all come back in the same instant.
+            pause_s = outcome.wait_s * random.uniform(1.0, 1.1)
+        else:
+            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
+        task = asyncio.current_task()
+        self._pauses[task] = (time.monotonic() + pause_s, outcome.cause)
+        try:
+            await asyncio.sleep(pause_s)
+        finally:
+            del self._pauses[task]
 
     async def _try(self, request: Request, body: dict[str, Any], *, first: bool) -> _Try:
         reservation = None
@@ -186,78 +236,101 @@ class Engine:
             if reservation is None:
                 return _Try(failure=Failure("over_budget", "the budget is used up"))
         expected = 0 if reservation is None else reservation.tokens
+        # Until it is sent, it costs nothing.
+        outcome = _Try()
         try:
             await self._limiter.acquire(expected)
-        except BaseException:
-            self._close(reservation, None, "no")
-            raise
-        # Until it is sent, it costs nothing.
-        outcome = _Try(billed="no")
-        try:
-            # The permit comes last: nothing waits between it and the request, so a probe is alone.
-            with await self._breaker.permit():
-                outcome = _Try(billed="perhaps")
-                outcome = await self._send(request, body, first=first)
+            try:
+                # The permit comes last: nothing waits between it and the request, so a probe is alone.
+                with await self._breaker.permit():
+                    outcome = _Try(billed="perhaps")
+                    outcome = await self._send(request, body)
+                    self._learn(outcome, first=first)
+            finally:
+                self._limiter.release()
         finally:
-            self._limiter.release()
-            self._close(reservation, outcome.usage, outcome.billed)
-            if outcome.completion is not None:
-                usage = outcome.completion.usage
-                self._limiter.refund(expected - usage.prompt_tokens - usage.completion_tokens)
-            elif outcome.billed == "no":
-                self._limiter.refund(expected)
+            # Also when the outcome ends the run.
+            self._close(reservation, outcome)
         return outcome
 
-    async def _send(self, request: Request, body: dict[str, Any], *, first: bool) -> _Try:
+    async def _send(self, request: Request, body: dict[str, Any]) -> _Try:
         task = asyncio.current_task()
         self._sending.add(task)
         try:
             reply = await self._transport.post(body)
         except TimeoutError:
             failure = Failure("timeout", f"no answer within {self._timeout_s:g} s")
-            self._breaker.failed(failure.message)
-            return _Try(failure=failure, again="yes", billed="perhaps")
+            return _Try(failure=failure, retry="yes", billed="perhaps")
         except BrokenConnectionError as error:
             failure = Failure("connection", self._hide(str(error)))
-            self._breaker.failed(failure.message)
-            return _Try(failure=failure, again="yes", billed="perhaps" if error.sent else "no")
+            return _Try(failure=failure, retry="yes", billed="perhaps" if error.sent else "no")
         finally:
             self._sending.discard(task)
-        return self._read(request, reply, first=first)
-
-    def _read(self, request: Request, reply: Reply, *, first: bool) -> _Try:
-        # A server may quote the key that it refuses.
+        # A server may quote the key that it rejects.
         read = parse_reply(request.key, reply.content, status=reply.status, hide=self._hide)
-        if isinstance(read, ErrorReply):
-            return self._refused(read, retry_after_s(reply.headers))
+        if isinstance(read, Completion):
+            return _Try(read, billed="yes", usage=read.usage, wait_s=exhausted_s(reply.headers))
+        wait_s = retry_after_s(reply.headers)
+        if wait_s is None and read.retry == "later":
+            wait_s = exhausted_s(reply.headers)
+        return _Try(
+            failure=read.failure,
+            retry=read.retry,
+            wait_s=wait_s,
+            billed=read.billed,
+            usage=read.usage,
+            is_quota=read.is_quota,
+        )
+
+    def _learn(self, outcome: _Try, *, first: bool) -> None:
+        """Take from an outcome how the server is doing.
+
+        Raises:
+            AllFailedError: the run cannot go on.
+        """
+        if outcome.completion is not None:
+            self._breaker.answered()
+            self._limiter.answered(first_try=first)
+            self._access.answered()
+            # A longer wait is left to the server, which may answer all the same: its rejection costs nothing.
+            if outcome.wait_s is not None and outcome.wait_s <= self._max_wait_s:
+                self._limiter.pause(outcome.wait_s)
+            return
+        if outcome.is_quota:
+            raise used_up(outcome.cause)
+        if outcome.retry != "no" and outcome.wait_s is not None:
+            self._check_wait(outcome.wait_s, outcome.cause)
+        if outcome.retry == "yes":
+            self._breaker.failed(outcome.cause)
+            return
         self._breaker.answered()
-        self._limiter.answered(first_try=first)
-        if (wait_s := exhausted_s(reply.headers)) is not None:
-            self._limiter.pause(wait_s)
-        return _Try(read, billed="yes", usage=read.usage)
+        if outcome.retry == "later":
+            self._limiter.refused(outcome.wait_s)
+        elif outcome.failure is not None:
+            self._access.rejected(outcome.failure)
 
-    def _refused(self, error: ErrorReply, pause_s: float | None) -> _Try:
-        if error.retry == "later":
-            self._breaker.answered()
-            if error.is_quota:
-                raise AllFailedError(
-                    f"The server says that the account is used up: {error.message} "
-                    "Every answer so far is kept: add money or give another key, and run the same again."
-                )
-            self._limiter.refused(pause_s)
-            return _Try(failure=error.failure, again="refused", pause_s=pause_s, usage=error.usage, billed=error.billed)
-        if error.retry == "yes":
-            self._breaker.failed(f"HTTP {error.status}: {error.message}" if error.status else error.message)
-        else:
-            self._breaker.answered()
-        return _Try(failure=error.failure, again=error.retry, pause_s=pause_s, usage=error.usage, billed=error.billed)
+    def _check_wait(self, wait_s: float, cause: str) -> None:
+        """Say that the run waits for the server, or end it if that takes too long."""
+        if wait_s > self._max_wait_s:
+            raise waits_too_long(wait_s, cause)
+        now = time.monotonic()
+        if wait_s >= TOLD_WAIT_S and now >= self._told_until:
+            self._told_until = now + wait_s
+            _LOGGER.warning("The server asks to wait %s. %s", in_words(wait_s), cause)
 
-    def _close(self, reservation: Reservation | None, usage: Usage | None, billed: str) -> None:
+    def _close(self, reservation: Reservation | None, outcome: _Try) -> None:
+        """Settle what an attempt cost, and give unused tokens back to the rate limit."""
+        reserved = 0 if reservation is None else reservation.tokens
+        usage = outcome.usage
+        if usage is not None:
+            self._limiter.refund(reserved - usage.prompt_tokens - usage.completion_tokens)
+        elif outcome.billed == "no":
+            self._limiter.refund(reserved)
         if reservation is None or self._meter is None:
             return
         if usage is not None:
             self._meter.settle(reservation, usage)
-        elif billed == "no":
+        elif outcome.billed == "no":
             self._meter.give_back(reservation)
         else:
             self._meter.forfeit(reservation)

@@ -32,7 +32,12 @@ Billed = Literal["yes", "no", "perhaps"]
 BAD_BODY = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading a body that is no completion can raise."""
 
-QUOTA_CODES = ("insufficient_quota", "billing_hard_limit_reached")
+QUOTA_CODES = (
+    *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"),
+    *("insufficient_balance", "insufficient_credits", "insufficient_user_quota"),
+    *("exceeded_current_quota_error", "Arrearage"),
+)
+"""Codes of an account without money: OpenAI, several gateways, Moonshot, Alibaba."""
 
 FILTER_CODES = re.compile(
     r"content_?filter|content_policy|responsible_?ai_?policy|prohibited_content|data_?inspection_?failed"

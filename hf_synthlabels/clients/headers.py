@@ -1,60 +1,66 @@
-"""What a server says in its headers of when to come back."""
+"""Waiting times in the headers of a reply."""
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 __all__ = ["exhausted_s", "retry_after_s"]
 
-LONGEST_WAIT_S = 3600.0
-
 DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
+EPOCH_S = 1e9
+"""Larger numbers are dates: in seconds they lie after 2001. As durations they would be longer than 30 years."""
+EPOCH_MS = 1e11
+
+QUOTAS = ("-requests", "-tokens", "")
+"""Ends of the names of rate limit headers; OpenRouter and GitHub have the last."""
+
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a refusal asks to wait: `retry-after-ms`, or `Retry-After` as a number or a date; else None."""
-    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
-        return _bounded(milliseconds / 1000)
-    said = headers.get("Retry-After")
-    if said is None:
-        return None
-    if (seconds := _number(said)) is not None:
-        return _bounded(seconds)
-    try:
-        return _bounded(parsedate_to_datetime(said).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None
+    """Seconds that an error asks to wait, from `retry-after-ms` or `Retry-After`; None if it names no time."""
+    if (milliseconds := _number(headers.get("retry-after-ms", ""))) is not None:
+        return max(0.0, milliseconds / 1000)
+    return _wait_s(headers.get("Retry-After", ""))
 
 
 def exhausted_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds until the server takes requests again, when an answer says that none or no tokens are left."""
+    """Seconds until a rate limit is reset, if the reply says that no requests or no tokens are left."""
     waits = []
-    for unit in ("requests", "tokens"):
-        if headers.get(f"x-ratelimit-remaining-{unit}") == "0":
-            waits.append(_duration_s(headers.get(f"x-ratelimit-reset-{unit}", "")))
-    known = [wait for wait in waits if wait is not None]
-    return _bounded(max(known)) if known else None
+    for quota in QUOTAS:
+        remaining = _number(headers.get(f"x-ratelimit-remaining{quota}", ""))
+        if remaining is not None and remaining <= 0:
+            waits.append(_wait_s(headers.get(f"x-ratelimit-reset{quota}", "")))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _duration_s(text: str) -> float | None:
-    """Seconds in `6m0s`, `120ms` or `1.5`; None when it is none of these."""
-    if (seconds := _number(text)) is not None:
-        return seconds
+def _wait_s(text: str) -> float | None:
+    """Seconds in `1.5`, `6m0s`, `120ms`, or until a date: seconds or milliseconds since 1970, HTTP or ISO 8601."""
+    text = text.strip()
+    if (number := _number(text)) is not None:
+        if number >= EPOCH_S:
+            number = number / (1000 if number >= EPOCH_MS else 1) - time.time()
+        return max(0.0, number)
     parts = DURATION.findall(text)
-    return sum(float(amount) * UNIT_S[unit] for amount, unit in parts) if parts else None
+    if parts and "".join(amount + unit for amount, unit in parts) == text:
+        return sum(float(amount) * UNIT_S[unit] for amount, unit in parts)
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            date = parse(text)
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+        except (ValueError, TypeError, OverflowError):
+            continue
+    return None
 
 
-def _number(text: str | None) -> float | None:
+def _number(text: str) -> float | None:
     try:
-        number = float(text) if text is not None else None
+        number = float(text)
     except ValueError:
         return None
-    return number if number is not None and number == number else None
-
-
-def _bounded(seconds: float) -> float:
-    return min(LONGEST_WAIT_S, max(0.0, seconds))
+    return number if math.isfinite(number) else None

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 import uuid
 from dataclasses import dataclass, field
 
 __all__ = ["Grant", "Run", "Settlement", "end_run", "grant", "settle"]
+
+_LOGGER = logging.getLogger(__name__)
+
+EXCEEDED = "Answers cost more than `max_tokens` and their prompts allow, or the budget was lowered. No more is sent."
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +118,10 @@ def settle(connection: sqlite3.Connection, run: Run, settlement: Settlement) -> 
 
 
 def end_run(connection: sqlite3.Connection, run: Run) -> None:
-    """Give back what was reserved and not spent; a run that asked nothing leaves no entry."""
+    """Give back what was reserved and not spent, and warn if the budget is exceeded.
+
+    A run that sent nothing leaves no entry.
+    """
     connection.execute(
         "UPDATE runs SET ended_at = ?, granted_requests = requests + uncertain_requests, "
         "granted_usd = coalesce(usd, 0) + uncertain_usd, "
@@ -121,3 +129,8 @@ def end_run(connection: sqlite3.Connection, run: Run) -> None:
         (time.time(), run.id),
     )
     connection.execute("DELETE FROM runs WHERE id = ? AND requests = 0 AND uncertain_requests = 0", (run.id,))
+    usd, tokens = connection.execute(TAKEN, (run.scope,)).fetchone()
+    if run.budget_usd is not None and usd > run.budget_usd + 1e-9:
+        _LOGGER.warning("`budget_usd` of %r is exceeded by %.4f. %s", run.scope, usd - run.budget_usd, EXCEEDED)
+    if run.budget_tokens is not None and tokens > run.budget_tokens:
+        _LOGGER.warning("`budget_tokens` of %r is exceeded by %d. %s", run.scope, tokens - run.budget_tokens, EXCEEDED)

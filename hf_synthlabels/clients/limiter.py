@@ -98,6 +98,11 @@ class Limiter:
         """Requests that may be on the way at once, as far as is known now."""
         return int(self._limit)
 
+    @property
+    def paused_s(self) -> float:
+        """How long nothing will be sent because the server said so."""
+        return max(0.0, self._paused_until - self._clock())
+
     async def acquire(self, tokens: int) -> None:
         """Wait for a turn, in the order of asking, and reserve the tokens that a request may use."""
         if not self._turn.locked() and self._taken(tokens):

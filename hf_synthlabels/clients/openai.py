@@ -12,6 +12,7 @@ from hf_synthlabels.clients.address import check_base_url, endpoint_url
 from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
 from hf_synthlabels.clients.chat import Sampling, chat_body, chat_identity
+from hf_synthlabels.clients.endings import Access
 from hf_synthlabels.clients.engine import Engine, Stop
 from hf_synthlabels.clients.garbage import old_objects_left_alone
 from hf_synthlabels.clients.limiter import Limiter
@@ -37,12 +38,14 @@ class OpenAIClient:
     """Sends chat completions over HTTP, many at once, and yields the answers as they come.
 
     An event loop in a thread of its own serves `max_in_flight` workers, which pull from the requests. One limiter
-    holds the given limits and finds out how many requests at once the server bears. Answers with status 408, 409
-    or 5xx, time-outs, broken connections and torn bodies are tried again with growing, jittered pauses; a 429 waits
-    as long as the server says; any other refusal is a failure of that request alone. When the server answers nobody
-    any more, all wait for it, and the run ends only when patience does.
+    keeps the given limits and adapts the number of concurrent requests to the server. Replies with status 408, 409,
+    425 or 5xx, timeouts, broken connections and torn bodies are retried with growing, jittered pauses. A 429 waits as
+    long as the server says. Any other rejection is a failure of that request alone.
 
-    When the reader stops early, what is on the way is still waited for and kept, for it will be billed.
+    The run ends with an error if the server is down or asks to wait for too long, if the account has no money left, and
+    if only rejections of the key, the account or the model come back.
+
+    When the reader stops early, requests on the way are still awaited and their answers kept: they will be billed.
 
     Args:
         model: the name that the server knows.
@@ -53,9 +56,10 @@ class OpenAIClient:
         max_in_flight: requests on the way at once.
         max_retries: further tries after the first.
         timeout_s: of one try.
-        requests_per_minute: a limit that is never exceeded; None for none.
-        tokens_per_minute: the same of tokens.
-        patience_s: how long a server that answers nobody is waited for.
+        requests_per_minute: maximum requests per minute of this client; None disables the limit.
+        tokens_per_minute: maximum tokens per minute of this client; None disables the limit.
+        patience_s: how long a server may be down before the run ends.
+        max_wait_s: the longest wait that a server may ask for, such as with `Retry-After`; a longer one ends the run.
         drain_s: how long answers on the way are waited for when the reader stops early.
         meter: reserves and settles what each request costs; None for no account.
         headers: sent with each request; a secret one is read and hidden like the key.
@@ -79,6 +83,7 @@ class OpenAIClient:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         patience_s: float = 120.0,
+        max_wait_s: float = 600.0,
         drain_s: float = 30.0,
         meter: Meter | None = None,
         headers: RequestHeaders = NO_HEADERS,
@@ -92,12 +97,15 @@ class OpenAIClient:
             max_in_flight, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
         )
         self._breaker = Breaker(patience_s)
+        self._access = Access()
         self._api_key_env = api_key_env if sdk is None else None
         self._headers = headers
         self._max_in_flight = max_in_flight
         self._max_retries = max_retries
         self._timeout_s = timeout_s
         self._drain_s = drain_s
+        self._max_wait_s = max_wait_s
+        self._engine: Engine | None = None
         self._sdk = sdk
         read_key(self._api_key_env)
         headers.read()
@@ -107,6 +115,12 @@ class OpenAIClient:
         """Model, endpoint and sampling."""
         return chat_identity(self.model, self.base_url, self.sampling)
 
+    @property
+    def waiting(self) -> str | None:
+        """Why no request is on the way, such as a wait that the server asked for; None while one is."""
+        engine = self._engine
+        return None if engine is None else engine.waiting
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, in the order in which they finish."""
         return self.complete_kept(requests, _nothing)
@@ -115,7 +129,7 @@ class OpenAIClient:
         """As `complete`; a worker sends its next request only when its last answer is kept.
 
         Raises:
-            AllFailedError: the server is away for too long, or says that the account is used up.
+            AllFailedError: the server is down or asks to wait for too long, or rejects the key or the account.
             StoreError: an answer can not be kept.
         """
         # The outbox is bounded, so that a slow reader slows the sending down.
@@ -160,11 +174,14 @@ class OpenAIClient:
                 outbox=outbox,
                 limiter=self._limiter,
                 breaker=self._breaker,
+                access=self._access,
                 meter=self.meter,
                 hide=self._without_key,
                 max_retries=self._max_retries,
                 timeout_s=self._timeout_s,
+                max_wait_s=self._max_wait_s,
             )
+            self._engine = engine
             await engine.run(self._max_in_flight, stop, drain_s=self._drain_s)
 
     def _transport(self) -> Transport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,6 +16,8 @@ from hf_synthlabels.clients.store import ResponseStore
 from hf_synthlabels.errors import ConfigError
 
 __all__ = ["Meter", "Reservation", "most_prompt_tokens"]
+
+_LOGGER = logging.getLogger(__name__)
 
 LEAST_CHUNK = 16
 """Requests that are reserved on disk at a time: after a kill, so many more than were on the way may be counted."""
@@ -29,6 +32,8 @@ class Reservation:
 
     usd: float
     tokens: int
+    prompt_tokens: int = 0
+    """The bound of the prompt alone, as its text gives it."""
 
 
 def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
@@ -44,10 +49,15 @@ def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
 class Meter:
     """Keeps a run within its budget, whatever is on the way and however often it is killed and run again.
 
-    A request is sent only when the most that it can cost has been reserved in the ledger, on disk. The answer's
-    real usage takes the place of the reservation. A request that was sent and never answered stays reserved: the
-    server may have billed it. So the sum of what was spent and what may have been never exceeds the budget, over
-    all runs of the same scope, at the same time or after each other.
+    A request is sent only when the most that it can cost has been reserved in the ledger, on disk. The real usage then
+    replaces the reservation. A request that was sent and never answered stays reserved: the server may have billed it.
+    So the sum of what was spent and what may have been never exceeds the budget, over all runs of the same scope, at
+    the same time or one after another.
+
+    This rests on the server's word and on `max_tokens`. A server may ignore that limit, or add to the prompt. So the
+    first request of a run with a budget is sent alone, and later ones reserve as much as any answer has cost. What was
+    on the way when the budget ran out may then exceed it; it is counted, and a warning says so. For an answer without
+    token counts the reservation is charged.
 
     All methods but `begin` and `end` belong to one event loop.
 
@@ -88,6 +98,9 @@ class Meter:
         self._left_requests, self._left_usd, self._left_tokens = 0, 0.0, 0
         self._used_up = False
         self._schemas: dict[int, int] = {}
+        self._longest_answer, self._added_prompt = self._max_tokens, 0
+        self._first_is_out = self._has_budget
+        self._is_uncounted = self._is_told = False
         self._arrived: deque[tuple[Grant, Future[Grant]]] = deque()
         self._error: BaseException | None = None
         self.attach()
@@ -106,6 +119,10 @@ class Meter:
         """Give back what was reserved and not spent."""
         self._store.end_run(self.run)
 
+    @property
+    def _has_budget(self) -> bool:
+        return self.run.budget_usd is not None or self.run.budget_tokens is not None
+
     def cost_usd(self, usage: Usage) -> float | None:
         """What an answer's usage costs; None where the price is not known."""
         return None if self._cost_usd is None else self._cost_usd(usage)
@@ -116,15 +133,19 @@ class Meter:
         Raises:
             StoreError: the reservation cannot be written.
         """
-        wish = self.most(request)
         self._take_arrived()
-        while not self._fits(wish):
+        while True:
             if self._error is not None:
                 raise self._error
-            if not (self._used_up and self._short_of_money(wish)):
+            # An earlier answer may have shown that requests cost more.
+            wish = self.most(request)
+            if self._fits(wish):
+                if not (self._first_is_out and self._out):
+                    break
+            elif not (self._used_up and self._short_of_money(wish)):
                 self._ask_for_more(wish)
             elif self._out == 0:
-                # Nothing is on the way that could come cheaper than was reserved for it.
+                # Nothing is on the way that could cost less than was reserved for it.
                 return None
             self._changed.clear()
             self._waiting += 1
@@ -139,14 +160,44 @@ class Meter:
         return wish
 
     def settle(self, reservation: Reservation, usage: Usage) -> float | None:
-        """The request was answered: what it came to takes the place of what was reserved. Returns its cost."""
+        """Replace the reservation of an answered request with its usage; returns its cost."""
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        if tokens == 0 and self._has_budget:
+            self._settle_uncounted(reservation)
+            return None
         usd = self.cost_usd(usage)
         self.spent_usd += usd or 0.0
-        tokens = usage.prompt_tokens + usage.completion_tokens
         self._came_back(0, reservation.usd - (usd or 0.0), reservation.tokens - tokens)
+        if tokens > reservation.tokens and self._has_budget:
+            self._reserve_more(reservation, usage)
         entry = Settlement(1, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usd)
         self._store.settle(self.run, entry)
         return usd
+
+    def _settle_uncounted(self, reservation: Reservation) -> None:
+        """The server does not say what an answer cost: the most that it can have cost stays charged."""
+        if not self._is_uncounted:
+            self._is_uncounted = True
+            _LOGGER.warning(
+                "The server counts no tokens, so the budget is charged with the most that answers can cost."
+            )
+        self._came_back(0, 0.0, 0)
+        entry = Settlement(requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
+        self._store.settle(self.run, entry)
+
+    def _reserve_more(self, reservation: Reservation, usage: Usage) -> None:
+        """An answer cost more than it could: so may the next ones."""
+        is_longer = usage.completion_tokens > self._longest_answer
+        self._longest_answer = max(self._longest_answer, usage.completion_tokens)
+        self._added_prompt = max(self._added_prompt, usage.prompt_tokens - reservation.prompt_tokens)
+        if is_longer and not self._is_told:
+            self._is_told = True
+            _LOGGER.warning(
+                "An answer has %d tokens, although `max_tokens` is %d: the server ignores the limit. From now on, the "
+                "longest answer so far is reserved for each request.",
+                usage.completion_tokens,
+                self._max_tokens,
+            )
 
     def give_back(self, reservation: Reservation) -> None:
         """The request was not billed: it was never sent, or the server refused it."""
@@ -167,8 +218,9 @@ class Meter:
             if id(schema) not in self._schemas:
                 self._schemas = {id(schema): len(str(schema).encode())}
             schema_bytes = self._schemas[id(schema)]
-        usage = Usage(most_prompt_tokens(request, schema_bytes), self._max_tokens)
-        return Reservation(self.cost_usd(usage) or 0.0, usage.prompt_tokens + usage.completion_tokens)
+        prompt = most_prompt_tokens(request, schema_bytes)
+        usage = Usage(prompt + self._added_prompt, self._longest_answer)
+        return Reservation(self.cost_usd(usage) or 0.0, usage.prompt_tokens + usage.completion_tokens, prompt)
 
     def _fits(self, wish: Reservation) -> bool:
         return self._left_requests > 0 and not self._short_of_money(wish)
@@ -209,6 +261,7 @@ class Meter:
 
     def _came_back(self, requests: int, usd: float, tokens: int) -> None:
         self._out -= 1
+        self._first_is_out = False
         self._add(requests, usd, tokens)
         if self._waiting:
             self._changed.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +73,152 @@ def test_a_server_that_stays_away_ends_the_run_and_what_was_answered_is_kept(tmp
             AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."
         ):
             list(client.complete(map(ask, range(1000))))
+        store.flush()
         assert len(store) == 99
 
 
-def test_a_used_up_account_ends_the_run_at_once() -> None:
-    body = '{"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}}'
+@pytest.mark.parametrize("status", [429, 403, 200])
+@pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"])
+def test_a_used_up_account_ends_the_run_at_once(status: int, code: str) -> None:
+    body = json.dumps({"error": {"message": "You exceeded your current quota.", "code": code}})
     with (
-        ChatServer(lambda _: (429, {}, body.encode())) as server,
-        pytest.raises(AllFailedError, match=r"the account is used up: You exceeded your current quota\."),
+        ChatServer(lambda _: (status, {}, body.encode())) as server,
+        pytest.raises(AllFailedError, match=r"The account is used up: .*You exceeded your current quota\."),
     ):
         list(open_client(server, max_in_flight=4).complete(map(ask, range(1000))))
     assert len(server.bodies) <= 4
+
+
+def after(count: int, reply: Reply) -> Callable[[dict[str, Any]], Reply]:
+    """A server that answers so many requests, and sends the same error for all others."""
+    lock = threading.Lock()
+    numbers = itertools.count()
+
+    def answer(_: dict[str, Any]) -> Reply:
+        with lock:
+            return "good" if next(numbers) < count else reply
+
+    return answer
+
+
+def in_body(code: int, message: str) -> Reply:
+    """An error sent as a success, as OpenRouter sends it."""
+    return 200, {}, json.dumps({"error": {"message": message, "code": code}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("reply", "rejections"),
+    [
+        (error(401, "Incorrect API key provided"), 5),
+        (error(402, "Insufficient Balance"), 5),
+        (error(407, "Proxy Authentication Required"), 5),
+        (in_body(402, "Insufficient credits"), 5),
+        (in_body(401, "User not found"), 5),
+        (error(403, "Your account has been suspended"), 20),
+        (error(404, "The model does not exist"), 20),
+        (error(410, "The model is retired"), 20),
+    ],
+)
+def test_a_key_or_account_that_is_gone_in_mid_run_ends_it(tmp_path: Path, reply: Reply, rejections: int) -> None:
+    with ChatServer(after(50, reply)) as server, ResponseStore(tmp_path / "responses.sqlite") as store:
+        client = CachedClient(open_client(server, max_in_flight=8), store)
+        with pytest.raises(AllFailedError, match="run the same command again"):
+            list(client.complete(map(ask, range(800))))
+        store.flush()
+        assert len(store) == 50
+    # Those, and the ones that were on the way before and after.
+    assert 50 + rejections <= len(server.bodies) < 50 + rejections + 2 * 8
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_single_rows_that_are_rejected_end_nothing(status: int) -> None:
+    def answer(body: dict[str, Any]) -> Reply:
+        number = int(body["messages"][-1]["content"].split()[-1])
+        return error(status, "no") if number % 4 else "good"
+
+    with ChatServer(answer) as server:
+        completions = list(open_client(server, max_in_flight=1).complete(map(ask, range(100))))
+    assert sum(completion.failure is not None for completion in completions) == 75
+
+
+@pytest.mark.parametrize("status", [429, 503, 529])
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda: {"Retry-After": "86400"},
+        lambda: {"Retry-After": str(int(time.time()) + 86_400)},
+        lambda: {"Retry-After": formatdate(time.time() + 86_400, usegmt=True)},
+        lambda: {"retry-after-ms": "86400000"},
+    ],
+    ids=["seconds", "epoch", "date", "milliseconds"],
+)
+def test_a_wait_that_is_too_long_ends_the_run(tmp_path: Path, wait: Callable[[], dict[str, str]], status: int) -> None:
+    refusal = (status, wait(), json.dumps({"error": {"message": "daily quota"}}).encode())
+    with ChatServer(after(30, refusal)) as server, ResponseStore(tmp_path / "responses.sqlite") as store:
+        client = CachedClient(open_client(server, max_in_flight=4), store)
+        with pytest.raises(AllFailedError, match=r"asks to wait 2[34] h .* until 20.*daily quota"):
+            list(client.complete(map(ask, range(800))))
+        store.flush()
+        assert len(store) == 30
+    assert len(server.bodies) <= 34
+
+
+def test_a_429_without_retry_after_waits_for_the_reset_of_its_limit() -> None:
+    limits = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "25h"}
+    refusal = (429, limits, b"{}")
+    with ChatServer(lambda _: refusal) as server, pytest.raises(AllFailedError, match="asks to wait 25 h 0 min"):
+        list(open_client(server).complete(map(ask, range(3))))
+
+
+def test_a_good_answer_with_a_far_reset_does_not_stop_the_run() -> None:
+    """Some gateways send such headers with every answer."""
+    limits = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "2099-01-01T00:00:00Z"}
+    reply = (200, limits, json.dumps(chat_completion("good")).encode())
+    with ChatServer(lambda _: reply) as server:
+        assert answered(list(open_client(server).complete(map(ask, range(20)))), 20)
+
+
+@pytest.mark.parametrize("reason", ["HTTP 429: slow down", "the rate limit is used up", "HTTP 502: bad gateway"])
+def test_a_run_that_waits_says_why(reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    released = threading.Event()
+
+    def answer(_: dict[str, Any]) -> Reply:
+        if released.is_set():
+            return "good"
+        if "429" in reason:
+            return error(429, "slow down", Retry_After="30")
+        if "502" in reason:
+            return error(502, "bad gateway")
+        limits = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "30s"}
+        return 200, limits, json.dumps(chat_completion("good")).encode()
+
+    with ChatServer(answer) as server:
+        client = open_client(server, max_in_flight=32, drain_s=0.0)
+        assert client.waiting is None
+        completions = client.complete(map(ask, range(50)))
+        reader = threading.Thread(target=lambda: list(completions), daemon=True)
+        reader.start()
+        deadline = time.monotonic() + 20
+        while reason not in (client.waiting or "") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert reason in (client.waiting or "")
+        released.set()
+    if "429" in reason:
+        assert [record.getMessage() for record in caplog.records] == ["The server asks to wait 30 s. " + reason]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530, 599])
+def test_faults_that_may_pass_are_retried(status: int) -> None:
+    replies: Iterator[Reply] = iter([(status, {}, b"<html>down</html>")])
+    with ChatServer(lambda _: next(replies, "good")) as server:
+        assert answered(list(open_client(server, max_retries=1).complete([ask(0)])), 1)
+    assert len(server.bodies) == 2
+
+
+def test_a_completion_with_another_status_of_success_is_an_answer() -> None:
+    created: Reply = (201, {}, json.dumps(chat_completion("good")).encode())
+    with ChatServer(lambda _: created) as server:
+        assert answered(list(open_client(server, max_retries=0).complete([ask(0)])), 1)
 
 
 @pytest.mark.parametrize("headers", [{"Retry_After": "0.2"}, {}], ids=["with Retry-After", "without"])

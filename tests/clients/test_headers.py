@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from email.utils import formatdate
 
 import pytest
@@ -14,7 +16,12 @@ from hf_synthlabels.clients.headers import exhausted_s, retry_after_s
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "0.25"}, 0.25),
         ({"Retry-After": "-5"}, 0.0),
-        ({"Retry-After": "1e9"}, 3600.0),
+        ({"Retry-After": "86400"}, 86400.0),
+        # Seconds since 1970: in 2001, and the same in milliseconds.
+        ({"Retry-After": "1e9"}, 0.0),
+        ({"Retry-After": "1000000000000"}, 0.0),
+        ({"Retry-After": "1m30s"}, 90.0),
+        ({"Retry-After": "inf"}, None),
         ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "soon"}, None),
@@ -25,18 +32,37 @@ def test_what_a_refusal_asks_to_wait(headers: dict[str, str], seconds: float | N
     assert retry_after_s(headers) == seconds
 
 
-def test_a_date_to_come_back_at() -> None:
-    said = retry_after_s({"Retry-After": formatdate(time.time() + 30, usegmt=True)})
-    assert said is not None
-    assert 28 < said <= 30
-    assert retry_after_s({"Retry-After": formatdate(time.time() - 30, usegmt=True)}) == 0.0
+@pytest.mark.parametrize(
+    "date",
+    [
+        lambda time_s: formatdate(time_s, usegmt=True),
+        lambda time_s: datetime.fromtimestamp(time_s, UTC).isoformat(),
+        lambda time_s: datetime.fromtimestamp(time_s, UTC).replace(tzinfo=None).isoformat(),
+        lambda time_s: str(int(time_s)),
+        lambda time_s: f"{time_s:.3f}",
+        lambda time_s: str(int(1000 * time_s)),
+    ],
+    ids=["HTTP", "ISO", "ISO without a zone", "seconds", "fractions", "milliseconds"],
+)
+@pytest.mark.parametrize("quota", ["-requests", "-tokens", ""])
+def test_a_date_to_come_back_at(date: Callable[[float], str], quota: str) -> None:
+    for wait_s in (30, 86_400):
+        said = date(time.time() + wait_s)
+        limits = {f"x-ratelimit-remaining{quota}": "0", f"x-ratelimit-reset{quota}": said}
+        for seconds in (retry_after_s({"Retry-After": said}), exhausted_s(limits)):
+            assert seconds is not None
+            assert wait_s - 2 < seconds <= wait_s + 0.001
+    assert retry_after_s({"Retry-After": date(time.time() - 30)}) == 0.0
 
 
 @pytest.mark.parametrize(
     ("remaining", "reset", "seconds"),
     [
         ("0", "6m0s", 360.0),
-        ("0", "1h2m3.5s", 3600.0),
+        ("0", "1h2m3.5s", 3723.5),
+        ("0", "2001-01-01T00:00:00Z", 0.0),
+        ("0.0", "1m", 60.0),
+        ("-1", "1m", 60.0),
         ("0", "120ms", 0.12),
         ("0", "2.5", 2.5),
         ("0", "1m", 60.0),

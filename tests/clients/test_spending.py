@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -30,7 +32,7 @@ from hf_synthlabels.clients import (
     engine,
 )
 from hf_synthlabels.clients.spending import most_prompt_tokens
-from hf_synthlabels.errors import ConfigError, StoreError
+from hf_synthlabels.errors import AllFailedError, ConfigError, StoreError
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
 MAX_TOKENS = 10
@@ -163,12 +165,89 @@ def test_a_budget_counts_all_runs_of_its_recipe(path: Path) -> None:
         assert 70 < len(server.bodies) <= 80
 
 
-def test_answers_that_are_dearer_than_most_still_stop_the_next(path: Path) -> None:
-    """A server that counts tokens which nobody sent: the budget is exceeded by what was on the way, once."""
-    with ChatServer(lambda _: billed(prompt_tokens=1000)) as server:
+@pytest.mark.parametrize(("prompt", "answer"), [(1000, 2), (20, 490)], ids=["longer prompts", "longer answers"])
+@pytest.mark.parametrize("in_flight", [1, 8, 64])
+def test_a_server_that_ignores_the_limits_is_kept_within_the_budget(
+    path: Path, prompt: int, answer: int, in_flight: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first answer shows what each can cost, 1.002 or 1.0 dollars; then as much is reserved."""
+    with ChatServer(lambda _: billed(prompt, answer)) as server:
         account = Account(path, server)
-        account.spend(range(300), in_flight=1, budget_usd=3.0)
-    assert len(server.bodies) == 3
+        account.spend(range(300), in_flight=in_flight, budget_usd=20.5)
+        (run,) = account.ledger()
+    # Of ordinary prompts as long as those here 20 fit in. The bounds of prompts let the last one or two stay away.
+    assert run["usd"] == pytest.approx(len(server.bodies) * cost_usd(Usage(prompt, answer)))
+    assert 18.5 < run["usd"] <= 20.5
+    assert any("max_tokens" in record.getMessage() for record in caplog.records) == (answer > MAX_TOKENS)
+    assert not any("exceeded" in record.getMessage() for record in caplog.records)
+
+
+def test_what_exceeds_the_budget_is_counted_and_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The first answers are short, so nothing warns of the others."""
+    started = threading.Barrier(8, timeout=10)
+
+    def answer(_: dict[str, Any]) -> Reply:
+        with lock:
+            number = next(numbers)
+        if number < 20:
+            return billed(20, 2)
+        if number < 28:
+            # Eight are on the way together before any of them shows what it costs.
+            started.wait()
+        return billed(20, 1000)
+
+    numbers, lock = itertools.count(), threading.Lock()
+    with ChatServer(answer) as server:
+        account = Account(path, server)
+        completions = account.spend(range(300), in_flight=8, budget_tokens=5000, price=None)
+        assert len(server.bodies) == 28
+        again = account.spend(range(300, 310), in_flight=8, budget_tokens=5000, price=None)
+        assert len(server.bodies) == 28
+    (run,) = account.ledger()
+    spent = 20 * 22 + 8 * 1020
+    assert run["prompt_tokens"] + run["completion_tokens"] == spent
+    assert {completion.failure.kind for completion in again if completion.failure} == {"over_budget"}
+    assert len([completion for completion in completions if completion.failure is None]) == 28
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("`budget_tokens` of 'films' is exceeded by 3600." in message for message in messages)
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}])
+def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(path: Path, usage: Any) -> None:
+    with ChatServer(lambda _: ok(chat_completion("good", usage=usage))) as server:
+        account = Account(path, server)
+        account.spend(range(100), budget_usd=10 * MOST_USD)
+        assert len(server.bodies) == 10
+        account.spend(range(100), budget_usd=12 * MOST_USD)
+        assert len(server.bodies) == 12
+    assert [(run["requests"], run["uncertain_requests"]) for run in account.ledger()] == [(10, 0), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    ("reply", "charged"),
+    [
+        (ok({"error": {"message": "Rate limit exceeded", "code": 429}}), 0),
+        (ok({"error": {"message": "Insufficient credits", "code": 402}}), 0),
+        (ok({"error": {"message": "no", "code": 400}, "usage": {"prompt_tokens": 20, "completion_tokens": 2}}), 22),
+        (error(429, "insufficient_quota"), 0),
+        (error(401, "wrong key"), 0),
+        (error(429, "daily quota", Retry_After="86400"), 0),
+        ((200, {}, b"<html>Sign in</html>"), 0),
+        ((502, {}, b"<html>Bad gateway</html>"), 0),
+    ],
+)
+def test_an_error_is_charged_with_the_tokens_that_it_counts_and_no_others(
+    path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, charged: int
+) -> None:
+    monkeypatch.setattr(engine, "FIRST_PAUSE_S", 0.005)
+    with ChatServer(lambda _: reply) as server:
+        account = Account(path, server)
+        with contextlib.suppress(AllFailedError):
+            bounded(lambda: account.spend(range(6), in_flight=2, budget_usd=100.0))
+        runs = account.ledger()
+    assert sum(run["uncertain_requests"] for run in runs) == 0
+    tokens = sum(run["prompt_tokens"] + run["completion_tokens"] for run in runs)
+    assert tokens == charged * len(server.bodies)
 
 
 def test_what_is_refused_is_not_billed_and_what_never_came_may_be(path: Path) -> None:

@@ -349,7 +349,7 @@ def test_an_object_store_holds_all_that_another_machine_needs(
 def test_errors_are_told_as_on_one_machine(case: Case) -> None:
     case.write(100)
     case.server.answer = lambda _: (401, "no such key")
-    with pytest.raises(AllFailedError, match=r"All of the first \d+ rows failed, \d+ with: no such key"):
+    with pytest.raises(AllFailedError, match="no such key"):
         case.annotate()
     case.content["task"]["text"] = "words"
     with pytest.raises(DataError, match=r"`task\.text` names the column 'words', which split 'train' has not"):
