@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, report_cli, review_cli, sample_cli, study_cli
-from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
+from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
 from hf_synthlabels.trust_cli import TrustOption
 
@@ -53,6 +53,9 @@ def main() -> None:
     except SynthLabelsError as error:
         print(f"hf-synthlabels: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except OSError as error:
+        print(f"hf-synthlabels: {os_error_line(error)}", file=sys.stderr)
+        raise SystemExit(2) from None
     except SystemExit as end:
         # Typer has made a status of Ctrl-C by now.
         if end.code == INTERRUPTED:
@@ -76,6 +79,7 @@ def annotate(
     rows: Annotated[
         int | None, typer.Option(help="Label the first so many rows of each split, to try a recipe.")
     ] = None,
+    overwrite: sample_cli.OverwriteOption = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Add LLM-made label columns to a data set, as its recipe says.
@@ -83,6 +87,7 @@ def annotate(
     Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
     """
     from hf_synthlabels.annotation import annotate_to_files, load, read_recipe
+    from hf_synthlabels.annotation.output import check_annotation_output
     from hf_synthlabels.publishing import annotation_summary, record_summary
     from hf_synthlabels.tables import write_table
 
@@ -91,6 +96,8 @@ def annotate(
             raise ConfigError("`--rows` tries a recipe on this machine. Remove `engine: ray` for that, or `--rows`.")
         _annotate_with_ray(recipe, output)
         return
+    if output is not None:
+        check_annotation_output(read_recipe(recipe), output, stream=stream, overwrite=overwrite, n_rows=rows)
     if stream:
         if output is None:
             raise DataError("`--stream` writes rows as they come: name a .parquet or .jsonl file with `-o`.")

@@ -21,6 +21,7 @@ One bad row is never an exception: it is a status in the label columns.
 
 from __future__ import annotations
 
+import errno
 import importlib
 from types import ModuleType
 
@@ -40,6 +41,7 @@ __all__ = [
     "TrainingError",
     "UntrustedRecipeError",
     "import_extra",
+    "os_error_line",
 ]
 
 
@@ -111,3 +113,20 @@ def import_extra(module: str, extra: str) -> ModuleType:
         if error.name is None or not module.startswith(error.name):
             raise
         raise MissingExtraError(f"`{module}` is not installed. Run: pip install 'hf-synthlabels[{extra}]'") from error
+
+
+def os_error_line(error: OSError) -> str:
+    """An error of the operating system in one line: the file, what is wrong, and what to do."""
+    reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
+    where = f"`{error.filename}`: " if error.filename else ""
+    advice = {
+        errno.ENOSPC: "Free some space and run it again; files that were there are as before.",
+        errno.EDQUOT: "Free some space and run it again; files that were there are as before.",
+        errno.EFBIG: "Write to another disk, or raise the limit; files that were there are as before.",
+        errno.EACCES: "Name a path that you may write to.",
+        errno.EPERM: "Name a path that you may write to.",
+        errno.EROFS: "Name a path that you may write to.",
+        errno.EISDIR: "Name a file.",
+        errno.ENOTDIR: "A part of the path is a file: name another path.",
+    }.get(error.errno or 0, "")
+    return f"{where}{reason}. {advice}".rstrip()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -15,13 +16,31 @@ if TYPE_CHECKING:
     from hf_synthlabels.publishing import Labelled
     from hf_synthlabels.statistics import Allocation, Design, Gate
 
-__all__ = ["Told", "conclude", "merge", "print_plan", "sample"]
+__all__ = [
+    "EncodingOption",
+    "OverwriteOption",
+    "SeparatorOption",
+    "Told",
+    "conclude",
+    "merge",
+    "print_plan",
+    "sample",
+]
 
 DataArgument = Annotated[
     str, typer.Argument(help="A labelled file or folder, a recipe file, or a packaged recipe's name.")
 ]
 HumanOption = Annotated[str | None, typer.Option(help="Column with human labels; the recipe's, or `label`.")]
 LLMOption = Annotated[str | None, typer.Option(help="Column with LLM labels; the recipe's, or `llm_label`.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output that is there, whatever it holds.")
+]
+EncodingOption = Annotated[
+    str | None, typer.Option("--encoding", help="Of a CSV or JSON file, such as cp1252; detected, unless given.")
+]
+SeparatorOption = Annotated[
+    str | None, typer.Option("--separator", help="Of a CSV file, such as ';'; detected, unless given.")
+]
 SplitOption = Annotated[str | None, typer.Option(help="The split, where there are several.")]
 
 
@@ -31,9 +50,12 @@ def sample(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="All rows with their chances: a .parquet, .jsonl or .csv file.")
     ] = Path("sampled.parquet"),
-    sheet: Annotated[Path, typer.Option(help="The drawn rows for people to fill in: .csv, .jsonl or .parquet.")] = Path(
+    sheet: Annotated[Path, typer.Option(help="The drawn rows for people to fill in: .csv or .xlsx.")] = Path(
         "to_label.csv"
     ),
+    overwrite: OverwriteOption = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
     design: Annotated[str, typer.Option(help="random, stratified (by the LLM's label) or confidence.")] = "random",
     allocation: Annotated[str, typer.Option(help="Of stratified rows: proportional or equal.")] = "proportional",
     confidence: Annotated[str | None, typer.Option(help="Column with the LLM's; `<llm>_confidence`.")] = None,
@@ -55,17 +77,23 @@ def sample(
     """
     from hf_synthlabels.publishing import (
         EARLIER,
+        check_sheet,
+        label_options,
         labelling_sheet,
         open_labelled,
         sample_rows,
         write_sampled,
     )
-    from hf_synthlabels.tables import write_table
+    from hf_synthlabels.tables import SHEETS, WRITABLE, check_output, write_sheet
 
     if earlier not in (None, *EARLIER):
         raise ConfigError(f"`--earlier` is {earlier!r}: give {', '.join(EARLIER)}.")
-    labelled = open_labelled(data, split)
+    check_output(output, suffixes=WRITABLE, folder=False)
+    check_output(sheet, sources=[data, output], suffixes=SHEETS, folder=False)
+    labelled = open_labelled(data, split, label_options(human, llm, encoding=encoding, separator=separator))
     human, llm = human or labelled.human, llm or labelled.llm
+    check_sheet(labelled.rows, sheet, human)
+    _check_sampled(labelled.rows, output, data, human, overwrite=overwrite)
     drawn, made = sample_rows(
         labelled.rows,
         rows,
@@ -85,15 +113,40 @@ def sample(
     for name, size, count in made.strata:
         print(f"  {name}: {count:,} of {size:,}")
     to_fill = labelling_sheet(drawn, made, human=human, llm=llm)
-    for file in [*write_sampled(drawn, output), *write_table({"train": to_fill}, sheet)]:
+    for file in [*write_sampled(drawn, output), write_sheet(to_fill, sheet)]:
         print(f"written: {file}")
-    print(f"Fill in `{human}` in {sheet}, then: hf-synthlabels merge {output} {sheet} -o {output}")
+    paths = " ".join(shlex.quote(str(path)) for path in (output, sheet))
+    columns = _column_options(human, llm)
+    print(f"Fill in `{human}` in {sheet}, then: hf-synthlabels merge {paths} -o {shlex.quote(str(output))}{columns}")
+
+
+def _column_options(human: str, llm: str) -> str:
+    """The options that name the label columns, for the next command; none where they have the usual names."""
+    named = (("--human", human, "label"), ("--llm", llm, "llm_label"))
+    return "".join(f" {option} {shlex.quote(column)}" for option, column, usual in named if column != usual)
+
+
+def _check_sampled(rows: Any, output: Path, data: str, human: str, *, overwrite: bool) -> None:
+    """Refuse to replace a table whose columns or human labels the new one does not have; the input itself is kept."""
+    from hf_synthlabels.statistics import PROBABILITY
+    from hf_synthlabels.tables import NewTable, check_replaces
+
+    same = output.exists() and Path(data).exists() and output.samefile(data)
+    if not same and not overwrite:
+        columns = [*rows.column_names, PROBABILITY]
+        check_replaces(output, NewTable(columns, rows, human, marks=PROBABILITY))
 
 
 def merge(
     data: Annotated[str, typer.Argument(help="The file that `sample` wrote.")],
-    sheet: Annotated[Path, typer.Argument(help="The sheet, filled in.")],
+    sheet: Annotated[Path, typer.Argument(help="The sheet, filled in: as it was written, or as Excel saved it.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file; may be the same.")],
+    new_labels: Annotated[
+        bool, typer.Option("--new-labels", help="Allow labels that neither the LLM gave nor the table has.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
     human: HumanOption = None,
     llm: LLMOption = None,
 ) -> None:
@@ -101,17 +154,22 @@ def merge(
 
     Example: hf-synthlabels merge sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import merge_labels, open_labelled, write_sampled
-    from hf_synthlabels.tables import read_table
+    from hf_synthlabels.publishing import label_options, merge_labels, open_labelled, write_sampled
+    from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
-    labelled = open_labelled(data)
-    lines = next(iter(read_table(sheet).values()))
-    done = merge_labels(labelled.rows, lines, human=human or labelled.human, llm=llm or labelled.llm)
+    check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)
+    labelled = open_labelled(data, options=label_options(human, llm))
+    human, llm = human or labelled.human, llm or labelled.llm
+    lines = read_sheet(sheet, [human, *labelled.rows.column_names], ReadOptions((), False, encoding, separator))
+    done = merge_labels(labelled.rows, lines, human=human, llm=llm, new_labels=new_labels)
+    _check_sampled(done.rows, output, data, human, overwrite=overwrite)
     print(f"{done.new:,} human labels added, {done.changed:,} changed; {done.open:,} drawn rows have none yet")
     for name, count in done.unknown[:5]:
         print(f"  {name!r}, which the LLM never gave: {count:,} rows")
     for file in write_sampled(done.rows, output):
         print(f"written: {file}")
+    if done.new or done.changed:
+        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{_column_options(human, llm)}")
 
 
 def conclude(

@@ -50,7 +50,8 @@ def write(path: Path, **more: Any) -> None:
 
 
 def fill(sheet: Path, label: Callable[[int], str] = truth, most: int = ROWS) -> None:
-    with sheet.open(encoding="utf-8", newline="") as lines:
+    # With the byte order mark by which Excel knows UTF-8.
+    with sheet.open(encoding="utf-8-sig", newline="") as lines:
         rows = list(csv.DictReader(lines))
     for row in rows[:most]:
         row["label"] = label(int(row["row"]))
@@ -68,9 +69,9 @@ def test_from_llm_labels_to_a_conclusion(run: Run, tmp_path: Path, design: str, 
     code, out, err = run("sample", "labelled.jsonl", "-n", "100", "--design", design, "-o", sampled)
     assert (code, err) == (0, "")
     assert "100 of 400 rows drawn" in out
-    sheet = (tmp_path / "to_label.csv").read_text(encoding="utf-8").splitlines()
+    sheet = (tmp_path / "to_label.csv").read_text(encoding="utf-8-sig").splitlines()
     # People see the text and an empty cell, and nothing of what the LLM said.
-    assert sheet[0] == "row,text,words,label"
+    assert sheet[0] == "row,row_digest,text,words,label"
     assert len(sheet) == 101
     fill(tmp_path / "to_label.csv")
     code, out, err = run("merge", sampled, "to_label.csv", "-o", sampled)
@@ -181,4 +182,12 @@ def test_names_that_the_llm_never_gave_are_told(run: Run, tmp_path: Path) -> Non
     write(tmp_path / "labelled.jsonl")
     run("sample", "labelled.jsonl", "-n", "50", "-o", "s.jsonl")
     fill(tmp_path / "to_label.csv", lambda row: "godo" if row % 3 == 0 else "bad")
-    assert "'godo', which the LLM never gave" in run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl")[1]
+    code, _, err = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl")
+    assert code == 2
+    assert "'godo'" in err
+    assert "did you mean 'good'?" in err
+    assert read_table(tmp_path / "s.jsonl")["train"].column_names[-1] == "human_probability"
+    # A class that the LLM never gave may be meant.
+    code, out, _ = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl", "--new-labels")
+    assert code == 0
+    assert "'godo', which the LLM never gave" in out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,12 @@ from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
-from hf_synthlabels.tables import check_output, open_writer, write_records
+from hf_synthlabels.tables import NewTable, check_output, check_replaces, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["STREAMED", "Written", "annotate_to_files", "split_path"]
+__all__ = ["STREAMED", "Written", "annotate_to_files", "check_annotation_output", "split_path"]
 
 STREAMED = (".parquet", ".jsonl", ".csv", ".tsv")
 """The formats that rows are written to as they come."""
@@ -58,6 +59,39 @@ def annotate_to_files(recipe: Recipe, output: str | Path, *, rows: int | None = 
         path = split_path(target, str(name), len(splits))
         written.append(Written(str(name), path, _annotate_split(recipe, part, str(name), path)))
     return written
+
+
+def check_annotation_output(
+    recipe: Recipe, output: str | Path, *, stream: bool = False, overwrite: bool = False, n_rows: int | None = None
+) -> None:
+    """Check where labels are to be written, before anything is asked.
+
+    A file that an earlier run of the same recipe wrote is replaced; any other only with `overwrite`.
+
+    Raises:
+        DataError: the output is of another format, is one of the recipe's own files, cannot be written, or exists and
+            holds something that would be lost.
+    """
+    sources = source_files(recipe)
+    formats = {"suffixes": STREAMED, "folder": False} if stream else {}
+    target = check_output(output, sources=sources, **formats)
+    folder = target.suffix == ""
+    if overwrite or not (any(target.glob("*.parquet")) if folder else _existing(target)):
+        return
+    for name, rows in load_source(recipe).items():
+        path = target / f"{name}.parquet" if folder else target
+        for each in {path, split_path(path, str(name), 2)} if stream else {path}:
+            features = with_label_features(
+                rows.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
+            )
+            rows = rows if n_rows is None else rows.select(range(min(n_rows, len(rows))))
+            table = NewTable(list(features), rows, recipe.task.human, marks=f"{recipe.output.column}_status")
+            check_replaces(each, table, recipe=recipe.name)
+
+
+def _existing(target: Path) -> bool:
+    """Whether the file is there, or one of several splits."""
+    return target.exists() or any(target.parent.glob(f"{glob.escape(target.stem)}-*{target.suffix}"))
 
 
 def split_path(target: Path, split: str, splits: int) -> Path:

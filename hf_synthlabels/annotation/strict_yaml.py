@@ -12,12 +12,22 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hf_synthlabels.annotation.trust import check_trust
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.tables import table_format
 
 __all__ = ["StrictModel", "folder_of", "read_yaml", "validated"]
 
 Model = TypeVar("Model", bound="StrictModel")
 MERGE = "tag:yaml.org,2002:merge"
 """`<<: *other`: the keys of another mapping, of which those that stand beside it take precedence."""
+
+
+SORTS = {
+    "recipe": ({"source", "task", "teacher"}, "annotate"),
+    "judge": ({"source", "rubric", "judge"}, "judge"),
+    "grid": ({"student", "grid"}, "train --grid"),
+    "student": ({"student"}, "train"),
+}
+"""The keys by which a file shows what it is, and the verb that reads it."""
 
 
 class StrictModel(BaseModel):
@@ -63,9 +73,15 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
     """Read a YAML file strictly.
 
     Raises:
-        ConfigError: of the given type: the file is not there, is not YAML, or has a key twice.
+        ConfigError: of the given type: the file is not there, is not YAML, has a key twice, or is a table or a file of
+            another verb.
         UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
     """
+    if table_format(path) not in (None, "json") and path.is_file():
+        raise error_type(
+            f"`{what}` {str(path)!r} is a table, not a YAML file. Name it as `source.data_files` of a recipe, or take "
+            f"a first look: hf-synthlabels study {path.name}"
+        )
     try:
         # A safe loader with one more check.
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
@@ -80,8 +96,22 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
         raise error_type(f"{path}{line}: {error.problem}. Correct the YAML.") from None
     except yaml.YAMLError as error:
         raise error_type(f"{path}: {str(error).splitlines()[0]}. Correct the YAML.") from None
+    _check_sort(content, path, what, error_type)
     check_trust(content, folder_of(path), str(path))
     return content
+
+
+def _check_sort(content: Any, path: Path, what: str, error_type: type[ConfigError]) -> None:
+    """Refuse a file that another verb reads, which its keys tell."""
+    keys = set(content) if isinstance(content, dict) else set()
+    if what == "study":
+        # Studies are of several sorts, and have some of these keys.
+        return
+    for sort, (needed, verb) in SORTS.items():
+        if needed <= keys:
+            if sort != what:
+                raise error_type(f"`{what}` {str(path)!r} is a {sort} file. Run: hf-synthlabels {verb} {path.name}")
+            return
 
 
 def folder_of(file: Path) -> Path:

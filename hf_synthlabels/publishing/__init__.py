@@ -14,6 +14,7 @@ from hf_synthlabels.publishing.labelled import (
     record_summary,
     scale_schema,
 )
+from hf_synthlabels.publishing.merging import Merged, check_sheet, merge_labels
 from hf_synthlabels.publishing.report import (
     Page,
     Report,
@@ -27,9 +28,7 @@ from hf_synthlabels.publishing.report import (
 from hf_synthlabels.publishing.sampled import (
     EARLIER,
     Earlier,
-    Merged,
     labelling_sheet,
-    merge_labels,
     sample_rows,
     write_sampled,
 )
@@ -49,6 +48,7 @@ __all__ = [
     "Report",
     "StudentPublisher",
     "annotation_summary",
+    "check_sheet",
     "dataset_parcel",
     "label_options",
     "labelling_sheet",

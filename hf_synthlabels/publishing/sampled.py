@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,16 +13,17 @@ from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
-from hf_synthlabels.tables import provenance_path, write_table
+from hf_synthlabels.tables import DIGEST, provenance_path, row_digest, text_columns, write_table
 
 __all__ = [
     "EARLIER",
+    "ROW",
     "SAMPLE_KIND",
     "Earlier",
-    "Merged",
+    "label_texts",
     "labelling_sheet",
-    "merge_labels",
     "sample_rows",
+    "sheet_texts",
     "write_sampled",
 ]
 
@@ -37,21 +35,6 @@ SAMPLE_KIND = "human-sample"
 
 ROW = "row"
 """The column of a sheet that says which row of the table each line is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Merged:
-    """A table with the labels of a sheet in it, and what was done."""
-
-    rows: Any
-    new: int
-    """Rows that had no human label before."""
-    changed: int
-    """Rows that had another."""
-    open: int
-    """Rows that were drawn and have no label yet."""
-    unknown: tuple[tuple[str, int], ...]
-    """Names that the LLM never gave, and how many rows have them: typing mistakes, perhaps."""
 
 
 def sample_rows(
@@ -91,7 +74,7 @@ def sample_rows(
     """
     if llm not in rows.column_names:
         raise DataError(f"`llm` {llm!r} is not a column. There is {', '.join(rows.column_names)}.")
-    said = [_stratum(value) for value in _spelt_out(rows, llm)]
+    said = [_stratum(value) for value in label_texts(rows, llm)]
     mine = _earlier_sample(rows, human, earlier)
     column = confidence or f"{llm}_confidence"
     if confidence is not None and confidence not in rows.column_names:
@@ -116,56 +99,32 @@ def sample_rows(
 
 
 def labelling_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
-    """The new rows for people to fill in: their number, their texts, an empty label; nothing that the LLM said."""
+    """The new rows for people to fill in: number, digest, texts, an empty label; nothing that the LLM said."""
     drawn = rows.select(list(sample.rows))
-    hidden = [name for name in drawn.column_names if name in (llm, PROBABILITY) or name.startswith(f"{llm}_")]
-    given = _spelt_out(drawn, human) if human in drawn.column_names else [None] * len(drawn)
+    hidden = _hidden(drawn, llm)
+    texts = sheet_texts(drawn, human, llm)
+    digests = [row_digest(row, texts) for row in drawn.select_columns(texts)] if texts else [""] * len(drawn)
+    given = label_texts(drawn, human) if human in drawn.column_names else [None] * len(drawn)
     drawn = drawn.remove_columns([*hidden, *([human] if human in drawn.column_names else [])])
     order = drawn.column_names
     number = ROW if ROW not in order else f"_{ROW}"
     drawn = drawn.add_column(number, list(sample.rows))
-    texts = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
-    drawn = drawn.add_column(human, texts, feature=_text_type())
-    return drawn.select_columns([number, *order, human])
+    if DIGEST not in order:
+        drawn = drawn.add_column(DIGEST, digests, feature=_text_type())
+    labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
+    drawn = drawn.add_column(human, labels, feature=_text_type())
+    return drawn.select_columns([number, DIGEST, *(name for name in order if name != DIGEST), human])
 
 
-def merge_labels(rows: Any, sheet: Any, *, human: str = "label", llm: str = "llm_label") -> Merged:
-    """Put the labels of a filled sheet into the table whose rows they are of; cells that are empty are left out.
+def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:
+    """The columns of texts that a sheet shows; they tell one row from another."""
+    hidden = {*_hidden(rows, llm), human, DIGEST}
+    return [name for name in text_columns(rows.features) if name not in hidden]
 
-    Raises:
-        DataError: the table was not sampled, or the sheet has not its columns, has a row that was not drawn, a row
-            twice, or a label that is none of the column's names.
-    """
-    number = f"_{ROW}" if f"_{ROW}" in sheet.column_names else ROW
-    for name in (number, human):
-        if name not in sheet.column_names:
-            raise DataError(f"`{name}` is not a column of the sheet. There is {', '.join(sheet.column_names)}.")
-    if PROBABILITY not in rows.column_names:
-        raise DataError(f"`{PROBABILITY}` is not a column: draw the rows with `hf-synthlabels sample` first.")
-    chances = list(rows[PROBABILITY])
-    said = _spelt_out(rows, llm) if llm in rows.column_names else []
-    old = _spelt_out(rows, human) if human in rows.column_names else [None] * len(rows)
-    new = list(old)
-    seen: set[int] = set()
-    for line, (place, value) in enumerate(zip(sheet[number], sheet[human], strict=True), start=2):
-        if value is None or (isinstance(value, str) and not value.strip()):
-            continue
-        if not isinstance(place, int) or not 0 <= place < len(new) or chances[place] is None:
-            raise DataError(f"`{number}` is {place!r} in line {line} of the sheet, a row that was not drawn.")
-        if place in seen:
-            raise DataError(f"`{number}` is {place!r} in two lines of the sheet: keep one.")
-        seen.add(place)
-        new[place] = _label(value, said)
-    changed = sum(a is not None and a != b for a, b in zip(old, new, strict=True))
-    names = {value for value in said if isinstance(value, str)}
-    unknown = Counter(value for value in new if isinstance(value, str) and value not in names) if names else Counter()
-    return Merged(
-        rows=_with_column(rows, human, llm, new),
-        new=sum(a is None and b is not None for a, b in zip(old, new, strict=True)),
-        changed=changed,
-        open=sum(chance is not None and value is None for chance, value in zip(chances, new, strict=True)),
-        unknown=tuple(unknown.most_common()),
-    )
+
+def _hidden(rows: Any, llm: str) -> list[str]:
+    """What people must not see: the LLM's columns, and how rows were drawn."""
+    return [name for name in rows.column_names if name in (llm, PROBABILITY) or name.startswith(f"{llm}_")]
 
 
 def write_sampled(rows: Any, output: str | Path) -> list[Path]:
@@ -185,7 +144,7 @@ def _earlier_sample(rows: Any, human: str, earlier: Earlier | None) -> Any:
     """The stored inclusion probabilities, nan in rows that were not drawn; None where no row was."""
     if PROBABILITY in rows.column_names:
         return np.array(rows[PROBABILITY], dtype=np.float64)
-    labelled = [value is not None for value in _spelt_out(rows, human)] if human in rows.column_names else []
+    labelled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
     if not any(labelled) or earlier == "none":
         return None
     if earlier is None:
@@ -198,7 +157,7 @@ def _earlier_sample(rows: Any, human: str, earlier: Earlier | None) -> Any:
     return drawn if earlier == "stratified" else np.where(drawn, drawn.mean(), np.nan)
 
 
-def _spelt_out(rows: Any, column: str) -> list[Any]:
+def label_texts(rows: Any, column: str) -> list[Any]:
     """Values with names for codes; None for no label."""
     feature = rows.features[column]
     values = [None if value is None or value != value or value == "" else value for value in rows[column]]
@@ -209,36 +168,6 @@ def _spelt_out(rows: Any, column: str) -> list[Any]:
 
 def _stratum(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, list | dict) else value
-
-
-def _label(value: Any, said: Sequence[Any]) -> Any:
-    """A cell of the sheet as the LLM's labels are: a text, a number, or what JSON says."""
-    example = next((each for each in said if each is not None), None)
-    if isinstance(example, str) or example is None:
-        return str(value).strip() if isinstance(value, str | int | float) else value
-    try:
-        if isinstance(example, list | dict):
-            return json.loads(value) if isinstance(value, str) else value
-        number = float(value)
-        return int(number) if isinstance(example, int) and number.is_integer() else number
-    except (TypeError, ValueError):
-        raise DataError(f"`label` is {value!r} in the sheet, and the LLM's are such as {example!r}.") from None
-
-
-def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
-    """The table with its human labels replaced, in the column's own type or in the LLM's."""
-    order = list(rows.column_names)
-    feature = rows.features.get(human)
-    feature = rows.features.get(llm) if feature is None or getattr(feature, "dtype", "") == "null" else feature
-    if hasattr(feature, "str2int"):
-        if wrong := sorted({value for value in values if value is not None and value not in feature.names}):
-            raise DataError(f"`{human}` is {wrong[0]!r} in the sheet: give one of {', '.join(feature.names)}.")
-        values = [None if value is None else feature.str2int(value) for value in values]
-    kept = rows.remove_columns([human]) if human in order else rows
-    merged = kept.add_column(human, values, feature=feature)
-    merged = merged.select_columns(order if human in order else [*order, human])
-    merged.info.description = rows.info.description
-    return merged
 
 
 def _float_type() -> Any:

@@ -6,6 +6,16 @@ from hf_synthlabels.tables.formats import READABLE, WRITABLE, ReadOptions, is_ta
 from hf_synthlabels.tables.loading import RowSource, load_rows, local_files, source_state
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.records import describe, records_of
+from hf_synthlabels.tables.replacing import NewTable, check_replaces
+from hf_synthlabels.tables.sheets import (
+    DIGEST,
+    SHEETS,
+    read_sheet,
+    row_digest,
+    same_texts,
+    text_columns,
+    write_sheet,
+)
 from hf_synthlabels.tables.writing import (
     TableWriter,
     check_output,
@@ -14,13 +24,17 @@ from hf_synthlabels.tables.writing import (
 )
 
 __all__ = [
+    "DIGEST",
     "READABLE",
+    "SHEETS",
     "WRITABLE",
+    "NewTable",
     "ReadOptions",
     "RowSource",
     "TableWriter",
     "atomic_path",
     "check_output",
+    "check_replaces",
     "describe",
     "is_table",
     "load_rows",
@@ -28,11 +42,16 @@ __all__ = [
     "open_writer",
     "provenance_path",
     "read_records",
+    "read_sheet",
     "read_table",
     "records_of",
+    "row_digest",
+    "same_texts",
     "source_state",
     "table_format",
+    "text_columns",
     "write_records",
+    "write_sheet",
     "write_table",
     "write_text",
 ]

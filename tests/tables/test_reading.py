@@ -169,7 +169,7 @@ def test_types_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if not memory:
         monkeypatch.setattr(reading_module, "IN_MEMORY", 0)
     # Longer than the blocks of any reader: 20 MB, with what is rare in the last rows.
-    content = [{"text": "x" * 1000, "reason": None, "n": number} for number in range(20_000)]
+    content: list[dict[str, Any]] = [{"text": "x" * 1000, "reason": None, "n": number} for number in range(20_000)]
     content += [{"text": "end", "reason": "the answer names no label", "n": 0.5}] * 3
     path = tmp_path / f"t.{suffix}"
     write_table({"train": Dataset.from_list(content)}, path)
