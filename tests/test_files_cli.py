@@ -202,8 +202,7 @@ def test_labels_are_never_overwritten_by_another_sample(run: Run, tmp_path: Path
     # The table holds labels now, which a sample of the table before it would lose.
     assert "20 human labels" in refused(run(*again[:-4], "--sheet", "other.csv", "--human", "topic"))
     # They are in the table, so the sheet may be replaced by that of a further sample.
-    more = ("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--sheet", "sheet.csv", "--human", "topic")
-    ok(run(*more))
+    ok(run("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--sheet", "sheet.csv", "--human", "topic"))
     assert sum(label is not None for label in read_table(tmp_path / "s.jsonl")["train"]["topic"]) == 20
 
 

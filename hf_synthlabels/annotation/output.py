@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
-from hf_synthlabels.tables import NewTable, check_output, check_replaces, open_writer, write_records
+from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_replaces, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
@@ -73,18 +73,16 @@ def check_annotation_output(
             holds something that would be lost.
     """
     sources = source_files(recipe)
-    formats = {"suffixes": STREAMED, "folder": False} if stream else {}
-    target = check_output(output, sources=sources, **formats)
+    target = check_output(output, sources=sources, suffixes=STREAMED if stream else WRITABLE, folder=not stream)
     folder = target.suffix == ""
     if overwrite or not (any(target.glob("*.parquet")) if folder else _existing(target)):
         return
-    for name, rows in load_source(recipe).items():
+    for name, rows in load_source(recipe, rows=n_rows).items():
         path = target / f"{name}.parquet" if folder else target
         for each in {path, split_path(path, str(name), 2)} if stream else {path}:
             features = with_label_features(
                 rows.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
             )
-            rows = rows if n_rows is None else rows.select(range(min(n_rows, len(rows))))
             table = NewTable(list(features), rows, recipe.task.human, marks=f"{recipe.output.column}_status")
             check_replaces(each, table, recipe=recipe.name)
 

@@ -60,7 +60,7 @@ def check_replaces(path: str | Path, table: NewTable, *, recipe: str | None = No
         raise DataError(f"{shown} with the column {lost[0]!r}, which would be lost. {ADVICE}")
     if len(existing) > table.n_rows:
         raise DataError(f"{shown} with {len(existing):,} rows, and {table.n_rows:,} would replace them. {ADVICE}")
-    written = {record.get("recipe") or record.get("judge") for record in read_records(place)} - {None}
+    written = {str(record.get("recipe") or record.get("judge") or "") for record in read_records(place)} - {""}
     if recipe is not None and written and recipe not in written:
         raise DataError(f"{shown}, made by {sorted(written)[0]!r} and not by {recipe!r}. {ADVICE}")
     if table.human is None or table.human not in existing.column_names:
