@@ -20,6 +20,7 @@ from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
+from hf_synthlabels.annotation.remote import is_address
 from hf_synthlabels.annotation.source import check_columns, needed_columns
 from hf_synthlabels.annotation.splits import base_names
 from hf_synthlabels.annotation.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
@@ -61,10 +62,15 @@ def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
         return recipe
     if isinstance(recipe, dict):
         return Recipe.from_dict(recipe, folder=Path.cwd())
+    return Recipe.from_yaml(_file_of(recipe))
+
+
+def _file_of(recipe: str | Path) -> str | Path:
+    """The file or the address of a recipe that is named."""
     path = Path(recipe)
-    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-        path = recipe_path(str(recipe))
-    return Recipe.from_yaml(path)
+    if is_address(recipe) or path.is_file() or path.suffix in (".yaml", ".yml"):
+        return recipe
+    return recipe_path(str(recipe))
 
 
 def load(
@@ -94,11 +100,9 @@ def load(
     """
     register_builder()
     with confirmed(trust_recipe):
-        path = Path(recipe) if isinstance(recipe, (str, Path)) else _kept(read_recipe(recipe))
-        if not path.is_file() and path.suffix not in (".yaml", ".yml"):
-            path = recipe_path(str(recipe))
         # Read it here first: a wrong recipe is told before `datasets` looks for its file.
-        Recipe.from_yaml(path)
+        read = read_recipe(recipe)
+        path = _file_of(recipe) if isinstance(recipe, str | Path) else _kept(read)
         spelling = None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
         limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
         splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
@@ -238,20 +242,11 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
     """A recipe as YAML content whose relative paths are made absolute, so that it can be stored elsewhere."""
     # With every null in it: one stands for no key, no temperature, no definition, where the default is another.
     content = recipe.model_dump(mode="json")
-    files = content["source"].get("data_files")
-    if isinstance(files, str):
-        content["source"]["data_files"] = recipe.resolve(files)
-    elif isinstance(files, list):
-        content["source"]["data_files"] = [recipe.resolve(file) for file in files]
-    elif isinstance(files, dict):
-        content["source"]["data_files"] = {
-            split: [recipe.resolve(file) for file in ([part] if isinstance(part, str) else part)]
-            for split, part in files.items()
-        }
+    content["source"] = recipe.located_source().model_dump(mode="json")
     if (path := recipe.task.guidelines_file) is not None:
-        content["task"]["guidelines_file"] = recipe.resolve(path)
+        content["task"]["guidelines_file"] = recipe.local_path(path)
     for key in ("file", "examples"):
         if isinstance(path := getattr(recipe.teacher, key), str):
-            content["teacher"][key] = recipe.resolve(path)
+            content["teacher"][key] = recipe.local_path(path)
     content["teacher"]["model"] = recipe.model()
     return content

@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.engine import Engine
+from hf_synthlabels.annotation.registration import is_reader
+from hf_synthlabels.annotation.remote import fetched, is_address
 from hf_synthlabels.annotation.strategy import PLAIN
 from hf_synthlabels.annotation.strict_yaml import StrictModel, folder_of, read_yaml, validated
 from hf_synthlabels.annotation.task import Example, Task
@@ -26,6 +29,13 @@ __all__ = ["DATA_VARIABLE", "Output", "Recipe", "Source"]
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
 
+OWN_OPTIONS = frozenset(
+    {"path", "name", "data_files", "data_dir", "split", "revision", "columns", "features", "token", "streaming"}
+    | {"cache_dir", "download_config", "download_mode", "verification_mode", "keep_in_memory", "save_infos"}
+    | {"num_proc", "storage_options", "encoding", "sep", "delimiter", "trust_remote_code"}
+)
+"""Arguments of `load_dataset` that are no options of a reader, or have a key."""
+
 UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
 """Keys of a task that change nothing but the prompt and what is read of the answer."""
 
@@ -36,14 +46,31 @@ class Source(StrictModel):
     path: str
     name: str | None = None
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    data_dir: str | None = None
     split: str | None = None
     revision: str | None = None
     encoding: str | None = None
     """Of files of text, such as `cp1252`; detected, unless given."""
     separator: str | None = None
     """Between the cells of CSV files, such as `;`; detected, unless given."""
+    columns: list[str] | None = None
+    """The columns to keep."""
+    features: dict[str, Any] | None = None
+    """Types of columns, as the card of a data set writes them: `string`, or `{class_label: {names: [...]}}`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further options of the reader, such as `skiprows` of `csv` or `field` of `json`."""
     homepage: str | None = None
     """The public address of the data, for people and cards."""
+
+    @field_validator("options")
+    @classmethod
+    def _options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(set(options) & OWN_OPTIONS):
+            key = {"sep": "separator", "delimiter": "separator"}.get(taken[0], taken[0])
+            raise ValueError(
+                f"has {taken[0]!r}, which is no option of a reader. Use `source.{key}` if there is such a key."
+            )
+        return options
 
 
 class Output(StrictModel):
@@ -63,8 +90,8 @@ class Recipe(StrictModel):
     teacher: Teacher
     output: Output = Output()
     engine: Engine = Engine()
-    folder: Path | None = Field(default=None, exclude=True)
-    """Where the recipe was read: paths in it are relative to this folder."""
+    folder: Path | str | None = Field(default=None, exclude=True)
+    """Where the recipe was read, as a folder or an address: paths in it are relative to it."""
 
     @field_validator("name")
     @classmethod
@@ -131,11 +158,10 @@ class Recipe(StrictModel):
         Raises:
             RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
-        file = Path(path)
-        return cls.from_dict(read_yaml(file, "recipe", RecipeError), folder=folder_of(file), origin=str(path))
+        return cls.from_dict(read_yaml(path, "recipe", RecipeError), folder=folder_of(path), origin=str(path))
 
     @classmethod
-    def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "recipe") -> Recipe:
+    def from_dict(cls, content: Any, *, folder: Path | str | None = None, origin: str = "recipe") -> Recipe:
         """Make a recipe from what a YAML file holds.
 
         Raises:
@@ -159,7 +185,7 @@ class Recipe(StrictModel):
         """
         if self.task.guidelines_file is None:
             return self.task.schema_of_labels()
-        path = Path(self.resolve(self.task.guidelines_file))
+        path = Path(self.local_path(self.task.guidelines_file))
         try:
             text = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -180,7 +206,7 @@ class Recipe(StrictModel):
         """
         examples = self.teacher.examples
         if isinstance(examples, str):
-            examples = _read_examples(Path(self.resolve(examples)), self.task)
+            examples = _read_examples(Path(self.local_path(examples)), self.task)
         schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
         for example in examples:
             try:
@@ -206,7 +232,37 @@ class Recipe(StrictModel):
             path = path.replace(f"${{{DATA_VARIABLE}}}", root)
         if "://" in path or Path(path).is_absolute() or self.folder is None:
             return path
-        return str(self.folder / path)
+        return f"{self.folder}/{path}" if isinstance(self.folder, str) else str(self.folder / path)
+
+    def local_path(self, path: str) -> str:
+        """A file that the recipe names, on this machine; one at an address is fetched.
+
+        Raises:
+            RecipeError: it cannot be fetched, or needs `HF_SYNTHLABELS_DATA`.
+        """
+        resolved = self.resolve(path)
+        return str(fetched(resolved, path)) if is_address(resolved) else resolved
+
+    def located_source(self) -> Source:
+        """The source with paths that can be opened from anywhere.
+
+        As in `load_dataset`, files are relative to a folder or repository that `path` names; of a reader such as `csv`
+        they are relative to the recipe.
+        """
+        source = self.source
+        if is_reader(source.path):
+            folder = None if source.data_dir is None else self.resolve(source.data_dir)
+            files = _located(source.data_files, self.resolve)
+            return source.model_copy(update={"data_files": files, "data_dir": folder})
+        local = self.resolve(source.path)
+        if is_address(local) or not Path(local).exists():
+            return source
+        files = _located(source.data_files, lambda file: self._within(local, file))
+        return source.model_copy(update={"path": local, "data_files": files})
+
+    def _within(self, folder: str, file: str) -> str:
+        anchored = "://" in file or Path(file).is_absolute() or f"${{{DATA_VARIABLE}}}" in file
+        return self.resolve(file) if anchored else str(Path(folder) / file)
 
     def model(self) -> str | None:
         """The teacher's model: a folder beside the recipe where there is one of that name, else as it is named."""
@@ -220,14 +276,23 @@ class Recipe(StrictModel):
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
         # Where it runs changes nothing.
         content = self.model_dump(mode="json", exclude={"engine"})
-        for key in ("encoding", "separator"):
-            if content["source"][key] is None:
+        for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
+            if not content["source"][key]:
                 del content["source"][key]
         if isinstance(labels := content["task"]["labels"], dict):
             # The codes of the label column follow the order of its names, which sorted keys would lose.
             content["task"]["labels"] = list(labels.items())
         canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _located(files: Any, locate: Callable[[str], str]) -> Any:
+    """Data files of any form with their paths changed."""
+    if isinstance(files, str):
+        return locate(files)
+    if isinstance(files, list):
+        return [_located(file, locate) for file in files]
+    return None if files is None else {split: _located(part, locate) for split, part in files.items()}
 
 
 def _read_examples(path: Path, task: Task) -> list[Example]:

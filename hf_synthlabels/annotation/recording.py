@@ -29,7 +29,7 @@ def recorded_client(recipe: Recipe, features: Mapping[str, Any], answers: int | 
     teacher = recipe.teacher
     return RecordedClient(
         column=teacher.column,
-        file=None if teacher.file is None else recipe.resolve(teacher.file),
+        file=None if teacher.file is None else recipe.local_path(teacher.file),
         key=teacher.key,
         answer=teacher.answer,
         names=_code_names(features.get(str(teacher.column))),

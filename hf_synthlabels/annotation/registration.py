@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hf_synthlabels.errors import SynthLabelsError
 
-__all__ = ["BUILDER_NAME", "register_builder"]
+__all__ = ["BUILDER_NAME", "is_reader", "register_builder"]
 
 BUILDER_NAME = "hf_synthlabels"
 
@@ -29,3 +29,10 @@ def register_builder() -> None:
         )
     # The second part names the cache folder; what can change a table is in the configuration id already.
     table[BUILDER_NAME] = ("hf_synthlabels.annotation.builder", "1")
+
+
+def is_reader(path: str) -> bool:
+    """Whether the `path` of `load_dataset` names a reader of files, such as `csv`, and no folder or repository."""
+    from datasets import packaged_modules
+
+    return path in packaged_modules._PACKAGED_DATASETS_MODULES or path in ("excel", "stata")

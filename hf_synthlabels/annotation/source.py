@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyarrow import ArrowException
+
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.recording import check_keys, status_column
 from hf_synthlabels.annotation.splits import select_splits
@@ -50,6 +52,7 @@ def load_source(
             _LOGGER.warning("Split %r of the source has no rows, and is left out.", name)
             del splits[name]
             continue
+        splits[name] = part = _typed(recipe, part)
         check_columns(recipe, part.features or {}, f"split {name!r}")
     if not streaming:
         check_keys(recipe, splits)
@@ -64,7 +67,7 @@ def source_fingerprint(recipe: Recipe) -> str:
     parts = [_guarded(recipe, lambda: source_state(_row_source(recipe), _read_options(recipe)))]
     for path in (recipe.teacher.file, recipe.teacher.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
-            parts.append(_file_state(Path(recipe.resolve(path))))
+            parts.append(_file_state(Path(recipe.local_path(path))))
     # A model that was trained further answers otherwise, under the same name.
     if (model := recipe.model()) is not None and recipe.teacher.client == "transformers":
         parts.append(find_checkpoint(model).fingerprint)
@@ -77,7 +80,7 @@ def source_files(recipe: Recipe) -> list[Path]:
     """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
     source, teacher = _row_source(recipe), recipe.teacher
     further = (recipe.task.guidelines_file, teacher.examples, teacher.file)
-    return [*local_files(source), *(Path(recipe.resolve(path)) for path in further if isinstance(path, str))]
+    return [*local_files(source), *(Path(recipe.local_path(path)) for path in further if isinstance(path, str))]
 
 
 def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
@@ -119,11 +122,34 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
 
 
 def _row_source(recipe: Recipe) -> RowSource:
+    source = recipe.located_source()
+    return RowSource(
+        source.path, source.name, source.data_files, source.revision, source.data_dir, tuple(source.options.items())
+    )
+
+
+def _typed(recipe: Recipe, rows: Any) -> Any:
+    """Rows with the columns and types that the source gives.
+
+    Raises:
+        DataError: a column is not there, or cannot have the type.
+    """
+    from datasets import Features
+
     source = recipe.source
-    if source.data_files is not None:
-        return RowSource(source.path, source.name, _resolved(recipe, source.data_files), source.revision)
-    local = recipe.resolve(source.path)
-    return RowSource(local if Path(local).exists() else source.path, source.name, None, source.revision)
+    for field, names in (("columns", source.columns or ()), ("features", source.features or ())):
+        if missing := [name for name in names if name not in rows.features]:
+            raise DataError(f"`source.{field}` names {missing[0]!r}. The columns are: {', '.join(rows.features)}.")
+    if source.columns is not None:
+        rows = rows.select_columns(source.columns)
+    if source.features is None:
+        return rows
+    try:
+        given = Features._from_yaml_list([{"name": name, "dtype": dtype} for name, dtype in source.features.items()])
+        return rows.cast(Features({**rows.features, **given}))
+    except (ArrowException, TypeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"`source.features` does not fit the rows: {reason.rstrip('.')}.") from None
 
 
 def _read_options(recipe: Recipe) -> ReadOptions:
@@ -136,14 +162,6 @@ def _read_options(recipe: Recipe) -> ReadOptions:
         encoding=recipe.source.encoding,
         separator=recipe.source.separator,
     )
-
-
-def _resolved(recipe: Recipe, files: Any) -> Any:
-    if isinstance(files, str):
-        return recipe.resolve(files)
-    if isinstance(files, list):
-        return [_resolved(recipe, file) for file in files]
-    return {split: _resolved(recipe, part) for split, part in files.items()}
 
 
 def _guarded(recipe: Recipe, load: Any) -> Any:

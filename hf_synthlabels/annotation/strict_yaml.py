@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hf_synthlabels.annotation.remote import is_address, read_address
 from hf_synthlabels.annotation.trust import check_trust
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.tables import table_format
@@ -69,7 +70,7 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
-def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
+def read_yaml(path: Path | str, what: str, error_type: type[ConfigError]) -> Any:
     """Read a YAML file strictly.
 
     Raises:
@@ -77,14 +78,16 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
             another verb.
         UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
     """
+    at, path = path, Path(path)
     if table_format(path) not in (None, "json") and path.is_file():
         raise error_type(
             f"`{what}` {str(path)!r} is a table, not a YAML file. Name it as `source.data_files` of a recipe, or take "
             f"a first look: hf-synthlabels study {path.name}"
         )
     try:
+        text = read_address(at, what, error_type) if isinstance(at, str) and is_address(at) else path.read_text("utf-8")
         # A safe loader with one more check.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)
+        content = yaml.load(text, Loader=_StrictLoader)
     except OSError as error:
         raise error_type(
             f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
@@ -97,7 +100,7 @@ def read_yaml(path: Path, what: str, error_type: type[ConfigError]) -> Any:
     except yaml.YAMLError as error:
         raise error_type(f"{path}: {str(error).splitlines()[0]}. Correct the YAML.") from None
     _check_sort(content, path, what, error_type)
-    check_trust(content, folder_of(path), str(path))
+    check_trust(content, folder_of(at), str(at))
     return content
 
 
@@ -114,8 +117,11 @@ def _check_sort(content: Any, path: Path, what: str, error_type: type[ConfigErro
             return
 
 
-def folder_of(file: Path) -> Path:
-    """The folder that the paths in a file are relative to."""
+def folder_of(file: Path | str) -> Path | str:
+    """The folder, or the address of the folder, that the paths in a file are relative to."""
+    if isinstance(file, str) and is_address(file):
+        return file.rsplit("/", 1)[0]
+    file = Path(file)
     # The Hub's cache keeps each file elsewhere, and has a link with its name where the repository has it.
     return file.absolute().parent if "snapshots" in file.absolute().parts else file.resolve().parent
 

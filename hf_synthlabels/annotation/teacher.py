@@ -181,7 +181,9 @@ class Teacher(StrictModel):
     @model_validator(mode="after")
     def _for_servers(self) -> Self:
         for key in ("extra_body", "headers", "system_role"):
-            if key in self.model_fields_set and self.client != "openai":
+            # A recipe that was written out has every key, with its default.
+            default = type(self).model_fields[key].get_default(call_default_factory=True)
+            if getattr(self, key) != default and self.client != "openai":
                 raise ValueError(f"has `{key}`, but client {self.client!r} sends no requests. Remove it.")
         if self.api_key_env is not None and any(name.lower() == "authorization" for name in self.headers):
             raise ValueError(

@@ -108,7 +108,7 @@ def portable(recipe: Recipe) -> Recipe:
     else:
         changes = {"examples": recipe.read_examples()}
     if teacher.file is not None:
-        changes["file"] = recipe.resolve(teacher.file)
+        changes["file"] = recipe.local_path(teacher.file)
     if task.guidelines_file is not None:
         text = recipe.schema_of_labels().guidelines
         task = task.model_copy(update={"guidelines": text, "guidelines_file": None})

@@ -124,7 +124,7 @@ class JudgeFile(StrictModel):
             ConfigError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
         """
         file = Path(path)
-        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=folder_of(file), origin=file.name)
+        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=Path(folder_of(file)), origin=file.name)
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "judge") -> JudgeFile:

@@ -248,5 +248,5 @@ def _recipe_files(recipe: Recipe | None, text: str | None) -> list[HubFile]:
     for name in (recipe.task.guidelines_file, recipe.teacher.examples):
         # A file from elsewhere would lie outside of the repository.
         if isinstance(name, str) and "$" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
-            files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.resolve(name))))
+            files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.local_path(name))))
     return files

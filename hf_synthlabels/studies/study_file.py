@@ -35,7 +35,7 @@ class StudyFile(StrictModel):
         content = read_yaml(file, "study", StudyError)
         if not isinstance(content, dict):
             raise StudyError(f"{path}: a study is a mapping with {cls.KEYS}.")
-        return cls.from_dict(content, folder=folder_of(file), where=str(path))
+        return cls.from_dict(content, folder=Path(folder_of(file)), where=str(path))
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, folder: Path | None = None, where: str = "study") -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,11 @@ __all__ = ["RowSource", "load_rows", "local_files", "source_state"]
 READERS: dict[str, TableFormat] = {"csv": "csv", "json": "json", "excel": "excel", "stata": "stata"}
 """The values of `path` that name a reader of local files, beside those of `datasets`."""
 
+EMPTY_BYTES = 1024
+"""A file of white space is looked at up to this size."""
+
+_LOGGER = logging.getLogger(__name__)
+
 DataFiles = str | list[str] | dict[str, str | list[str]] | None
 
 
@@ -32,6 +38,8 @@ class RowSource:
     data_files: DataFiles = None
     revision: str | None = None
     data_dir: str | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    """Further options of the reader of `datasets`, which then reads the files."""
 
 
 def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = None, streaming: bool = False) -> Any:
@@ -50,16 +58,20 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
     place = Path(source.path)
     files: dict[str, tuple[TableFormat, list[Path]]] | None = None
     typed = table_format(place) in ("parquet", "arrow") and place.is_file() and source.data_files is None
-    if typed or (is_table(place) and place.is_dir()):
+    if typed or (is_table(place) and place.is_dir() and source.data_files is None):
         splits = read_table(place, options)
     elif (files := _local_files(source)) is not None:
-        splits = DatasetDict({name: read_files(part, kind, options) for name, (kind, part) in files.items()})
+        splits = DatasetDict(_read_splits(files, options))
     else:
         arguments = _arguments(source)
-        files, more = ({}, {}) if source.path in ("parquet", "arrow") else _text_files(arguments, options, streaming)
+        if source.options:
+            more = {"sep": options.separator, "encoding": options.encoding}
+            arguments |= {key: value for key, value in more.items() if value is not None}
+        plain = source.options or source.path in ("parquet", "arrow")
+        files, more = ({}, {}) if plain else _text_files(arguments, options, streaming)
         if not files:
             return _with_provenance(load_dataset(**arguments, split=split, streaming=streaming, **more), source, split)
-        splits = DatasetDict({name: read_files(part, kind, options) for name, (kind, part) in files.items()})
+        splits = DatasetDict(_read_splits(files, options))
     if streaming:
         if split is not None and split not in splits:
             raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.")
@@ -68,6 +80,18 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
         streams = {name: rows.to_iterable_dataset(num_shards=counts.get(name, 1)) for name, rows in splits.items()}
         return streams if split is None else streams[split]
     return splits if split is None else _split(splits, split)
+
+
+def _read_splits(files: dict[str, tuple[TableFormat, list[Path]]], options: ReadOptions) -> dict[str, Any]:
+    """The rows of each split; where others have rows, a split of empty files is left out, with a warning."""
+    full = {name: part for name, part in files.items() if not all(map(_is_empty, part[1]))}
+    for name in files.keys() - full.keys() if full else ():
+        _LOGGER.warning("The files of split %r have no rows; it is left out.", name)
+    return {name: read_files(part, kind, options) for name, (kind, part) in (full or files).items()}
+
+
+def _is_empty(file: Path) -> bool:
+    return file.stat().st_size < EMPTY_BYTES and not file.read_bytes().strip()
 
 
 def _with_provenance(loaded: Any, source: RowSource, split: str | None) -> Any:
@@ -122,7 +146,7 @@ def _local_files(source: RowSource) -> dict[str, tuple[TableFormat, list[Path]]]
         if kind is not None or found is None or not place.is_file():
             return None
         return None if found in ("parquet", "arrow") else {"train": (found, [place])}
-    if kind is None:
+    if kind is None or source.options:
         return None
     splits = given if isinstance(given, dict) else {"train": given}
     patterns = {name: [part] if isinstance(part, str) else part for name, part in splits.items()}
@@ -160,7 +184,7 @@ def _arguments(source: RowSource) -> dict[str, Any]:
         "revision": source.revision,
         "data_dir": source.data_dir,
     }
-    return {key: value for key, value in arguments.items() if value is not None}
+    return {key: value for key, value in arguments.items() if value is not None} | dict(source.options)
 
 
 def _text_files(

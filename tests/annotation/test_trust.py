@@ -79,10 +79,12 @@ def test_known_secret_goes_to_its_own_server_only(variable: str, url: str, allow
     assert may_receive(variable, url) is allowed
 
 
-@pytest.mark.parametrize("teacher", [{"api_key_env": "HF_TOKEN"}, {}, {"api_key_env": "AWS_SECRET_ACCESS_KEY"}])
+@pytest.mark.parametrize(
+    "teacher", [{"api_key_env": "HF_TOKEN"}, {}, {"api_key_env": None, "headers": {"X-Key": {"env": "HF_TOKEN"}}}]
+)
 def test_own_recipe_sends_no_known_secret_to_a_foreign_server(teacher: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
-        UntrustedRecipeError, match=r"^recipe.yaml .*`teacher.api_key_env`.*evil.*--trust-recipe"
+        UntrustedRecipeError, match=r"recipe.yaml .*`teacher.api_key_env`.*evil.*--trust-recipe"
     ) as error:
         Recipe.from_yaml(recipe(tmp_path, base_url=EVIL, **teacher))
     assert "\n" not in str(error.value)
@@ -155,6 +157,8 @@ def in_the_cache(folder: Path) -> Path:
         ("api_key_env", {"base_url": EVIL, "api_key_env": "MY_SERVER_KEY"}),
         ("api_key_env", {"base_url": "http://localhost:8000/v1", "api_key_env": "MY_SERVER_KEY"}),
         ("api_key_env", {"api_key_env": "HF_TOKEN"}),
+        ("api_key_env", {"headers": {"X-Key": {"env": "AWS_SECRET_ACCESS_KEY"}}}),
+        ("headers", {"headers": {"X-Key": "text"}}),
         ("guidelines_file", {"task": {"guidelines_file": "/etc/passwd"}}),
         ("guidelines_file", {"task": {"guidelines_file": "../../../../outside.txt"}}),
         ("guidelines_file", {"task": {"guidelines_file": "link.txt"}}),
