@@ -17,6 +17,7 @@ from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
 from hf_synthlabels.clients.prompt_check import checked_prompts
+from hf_synthlabels.clients.reasoning import separated
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import (
     Annotation,
@@ -173,6 +174,7 @@ class _Run:
         if call is None:
             # Answered twice: the first answer stands.
             return
+        completion = separated(completion)
         self._annotator.tally.count_call(completion)
         strategy = self._annotator.prompt.strategy
         if strategy.rows_per_call == 1:

@@ -13,7 +13,7 @@ from hf_synthlabels.clients.causal import CausalModel, Dtype, is_out_of_memory
 from hf_synthlabels.clients.chat import Sampling
 from hf_synthlabels.clients.generation import Generator
 from hf_synthlabels.clients.prefill import Prefill
-from hf_synthlabels.clients.reasoning import answer_tokens, split_reasoning
+from hf_synthlabels.clients.reasoning import separated
 from hf_synthlabels.clients.scoring import Scorer, terminated
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema
@@ -221,19 +221,10 @@ class TransformersClient:
         for one, written in zip(batch, self._generator.write(prompts, draws, batch[0].room), strict=True):
             usage = Usage(len(one.ids), written.count)
             reason: FinishReason = "stop" if written.complete else "length"
-            split = split_reasoning(written.text)
-            tokens = answer_tokens(written.tokens, split.answer, split.reasoning)
-            found.append(
-                Completion(
-                    one.request.key,
-                    split.answer,
-                    reason if split.complete else "length",
-                    usage=usage,
-                    model=self._version,
-                    tokens=tokens,
-                    reasoning=split.reasoning,
-                )
+            completion = Completion(
+                one.request.key, written.text, reason, usage=usage, model=self._version, tokens=written.tokens
             )
+            found.append(separated(completion))
         return found
 
     @property

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Usage
-from hf_synthlabels.clients.reasoning import answer_tokens, split_reasoning
+from hf_synthlabels.clients.reasoning import separated
 from hf_synthlabels.labels import Token
+from hf_synthlabels.labels.reasoning import split_reasoning
 
 __all__ = ["FURTHER_FIELDS", "answer_payload", "is_answer", "is_usable", "stored_completion"]
 
@@ -67,22 +68,19 @@ def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
         Token(text, logprob, tuple((other, likely) for other, likely in alternatives))
         for text, logprob, alternatives in payload.get("tokens", ())
     )
-    text, reasoning = payload["text"], payload.get("reasoning", "")
-    if "finish_reason" not in payload and payload.get("probabilities") is None:
-        # Stored before reasoning was separated.
-        split = split_reasoning(text)
-        text, reasoning, tokens = split.answer, split.reasoning, answer_tokens(tokens, split.answer, split.reasoning)
-    return Completion(
+    completion = Completion(
         key,
-        text=text,
+        text=payload["text"],
         finish_reason=payload.get("finish_reason", "stop"),
         model=payload["model"],
         usage=Usage(**payload["usage"]),
         probabilities=payload.get("probabilities"),
         tokens=tokens,
-        reasoning=reasoning,
+        reasoning=payload.get("reasoning", ""),
         stored=True,
     )
+    # Without a finish reason it was stored before reasoning was separated; weighed answers have none.
+    return completion if "finish_reason" in payload or completion.probabilities is not None else separated(completion)
 
 
 def _is_rejected(completion: Completion) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hf_synthlabels.clients.base import Message
 from hf_synthlabels.errors import ClientError
+from hf_synthlabels.labels.reasoning import REASONING_TOKEN
 
 __all__ = ["PLAIN_STOP", "Renderer"]
 
@@ -48,6 +49,9 @@ class Renderer:
         known = [*own, *ends]
         self.ends = tuple(dict.fromkeys([*(tail[:1] if tail[:1] and tail[0] in self._control() else []), *known]))
         """Tokens that end an answer, first the one that the template itself writes."""
+        added = tokenizer.added_tokens_decoder
+        self._special = {*self._control(), *(number for number, token in added.items() if token.special)}
+        self._tags = {one for one in self._special & added.keys() if REASONING_TOKEN.fullmatch(added[one].content)}
         self.pad = int(tokenizer.pad_token_id) if tokenizer.pad_token_id is not None else (*self.ends, 0)[0]
 
     def encode(self, conversations: Sequence[Sequence[Message]]) -> list[list[int]]:
@@ -79,7 +83,10 @@ class Renderer:
 
     def text(self, ids: Sequence[int]) -> str:
         """What the tokens of an answer say, without control tokens."""
-        said = self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        skip = self._tags.isdisjoint(ids)
+        # Where tags of reasoning are special tokens, only the others are left out.
+        kept = ids if skip else [one for one in ids if one in self._tags or one not in self._special]
+        said = self._tokenizer.decode(kept, skip_special_tokens=skip, clean_up_tokenization_spaces=False)
         return str(said).partition(PLAIN_STOP)[0].strip() if self.plain else str(said)
 
     def pieces(self, ids: Sequence[int]) -> list[str]:

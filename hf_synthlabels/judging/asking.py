@@ -9,6 +9,7 @@ from typing import Any
 from hf_synthlabels.annotation import Tally
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Message, Request
 from hf_synthlabels.clients.prompt_check import checked_prompts
+from hf_synthlabels.clients.reasoning import separated
 from hf_synthlabels.errors import AllFailedError, ClientError
 from hf_synthlabels.judging.prompt import Item
 
@@ -155,7 +156,7 @@ class _Run:
             return False
         number, place = call
         opened = self._open[number]
-        opened.replies[place] = completion
+        opened.replies[place] = separated(completion)
         opened.missing -= 1
         return True
 

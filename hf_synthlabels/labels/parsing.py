@@ -11,6 +11,7 @@ from hf_synthlabels.labels.json_values import final_value, json_values, stated, 
 from hf_synthlabels.labels.name_lists import parse_names
 from hf_synthlabels.labels.names import parse_name
 from hf_synthlabels.labels.numbers import parse_number
+from hf_synthlabels.labels.reasoning import split_reasoning
 from hf_synthlabels.labels.schema import INVISIBLE, LabelSchema, visible
 from hf_synthlabels.labels.spans import project
 from hf_synthlabels.labels.values import Span
@@ -50,6 +51,10 @@ def parse(schema: LabelSchema, text: str, context: str = "", question: str = "")
             it; unused by the other kinds.
         question: what was asked of the passage; it helps to tell an answer from the words around it.
     """
+    split = split_reasoning(text)
+    if not split.complete:
+        return unparsed("the answer ends within the reasoning")
+    text = split.answer
     match schema.kind:
         case "text-classification" | "text-pair":
             return parse_name(schema, text)

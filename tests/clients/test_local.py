@@ -15,6 +15,7 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Message, Request, Sampling, TransformersClient, Usage
 from hf_synthlabels.clients.causal import CausalModel
+from hf_synthlabels.clients.renderer import Renderer
 from hf_synthlabels.clients.scoring import Scorer
 from hf_synthlabels.errors import ClientError
 
@@ -253,6 +254,15 @@ def test_thoughts_are_no_part_of_the_answer(taught: str) -> None:
     assert found.reasoning == "the match"
     (cut,) = ask(TransformersClient(taught, sampling=Sampling(max_tokens=4, reasoning=True)), "the final")
     assert cut.finish_reason == "length"
+
+
+def test_reasoning_in_special_tokens_is_not_taken_for_the_answer(taught: str) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(taught)
+    tokenizer.add_special_tokens({"additional_special_tokens": ["[THINK]", "[/THINK]", "<|other|>"]})
+    ids = tokenizer.encode("[THINK]film[/THINK]<|other|>sport<|im_end|>", add_special_tokens=False)
+    assert Renderer(tokenizer).text(ids) == "[THINK]film[/THINK]sport"
 
 
 def test_drawn_answers_depend_on_seed_draw_and_prompt_alone(llama: str) -> None:

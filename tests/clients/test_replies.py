@@ -9,8 +9,8 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Usage
 from hf_synthlabels.clients.error_replies import ErrorReply
-from hf_synthlabels.clients.reasoning import split_reasoning
 from hf_synthlabels.clients.replies import parse_reply, read_reply
+from hf_synthlabels.labels.reasoning import split_reasoning
 from tests.clients.chat_server import chat_completion
 
 
@@ -100,6 +100,14 @@ def test_reasoning_without_an_end_is_a_truncated_answer(text: str) -> None:
     assert "positive" in completion.reasoning
 
 
+@pytest.mark.parametrize(
+    "piece", ["</think>", "<think></think>", "<think>", "<|channel|>analysis<|message|>", "assistant"]
+)
+def test_time_grows_with_the_length_of_an_answer_not_with_its_square(piece: str) -> None:
+    split_reasoning("analysis" + piece * 50_000)
+    split_reasoning(piece * 50_000 + "positive")
+
+
 # Reasoning in fields of its own
 
 
@@ -156,6 +164,7 @@ def logprobs(*tokens: str) -> dict[str, Any]:
         ({"content": "bad", "reasoning_content": "good"}, ("good", "</think>"), []),
         ({"content": "<think>good</think>bad"}, ("<think>", "good", "</think>bad"), []),
         ({"content": "bad"}, ("ba", "d"), ["ba", "d"]),
+        ({"content": "<think>\n\n</think>\nbad"}, ("<think>", "\n\n", "</think>", "\nba", "d"), ["\nba", "d"]),
     ],
 )
 def test_tokens_of_the_reasoning_are_none_of_the_label_s(

@@ -329,3 +329,23 @@ def test_empty_answers_do_not_hide_that_nobody_judges() -> None:
     client = ScriptedClient(lambda _: Completion(-1, failure=Failure("connection", "no route")))
     with pytest.raises(AllFailedError, match="All of the first 2 items failed, 2 with: no route"):
         Judge(FIVE, client).judge(["a", "", "b"])
+
+
+@pytest.mark.parametrize(
+    ("said", "score", "status"),
+    [
+        ("<think>\nFirst I thought score: 2, then more.\n</think>\n\n4", 4.0, "scored"),
+        ("<think>\n\n</think>\n\nIt is fine.\nscore: 4", 4.0, "scored"),
+        ("score: 2 at first\n</think>\nscore: 4", 4.0, "scored"),
+        (
+            "<|channel|>analysis<|message|>score: 2<|end|><|start|>assistant<|channel|>final<|message|>score: 4",
+            4.0,
+            "scored",
+        ),
+        ("<think>\nI would give it\nscore: 2\nbut let me thin", None, "truncated"),
+    ],
+)
+def test_reasoning_of_a_judge_is_no_verdict(said: str, score: float | None, status: str) -> None:
+    judge = Judge(read_rubric("score_1_5"), ScriptedClient(lambda _: said))
+    (judgment,) = judge.judge(["Paris"], inputs=["?"]).judgments
+    assert (judgment.score, judgment.status) == (score, status)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.labels import PARSER_VERSION, Answer, LabelSchema, parse
+from hf_synthlabels.labels import PARSER_VERSION, Answer, LabelSchema, Scale, parse
 
 VENUES = LabelSchema(names=("VLDB", "ICML", "ACL"))
 GRADES = LabelSchema(names=("good", "very good", "bad"))
@@ -291,3 +291,18 @@ def test_each_name_reads_as_itself(schema: LabelSchema, pick: int) -> None:
 )
 def test_a_verdict_that_its_clause_negates_is_none(text: str, expected: str | None) -> None:
     assert parse(LabelSchema.from_labels(["good", "bad"]), text).label == expected
+
+
+@pytest.mark.parametrize(
+    ("schema", "said", "label"),
+    [
+        (LabelSchema(names=("positive", "negative")), "negative", "negative"),
+        (LabelSchema(kind="multi-label", names=("film", "sport")), "film, sport", ("film", "sport")),
+        (LabelSchema(kind="text-scale", scale=Scale(1, 5)), "4", 4.0),
+        (LabelSchema(kind="text-generation"), "A dog <think> barks </think>.", "A dog <think> barks </think>."),
+    ],
+)
+def test_reasoning_is_no_part_of_an_answer(schema: LabelSchema, said: str, label: object) -> None:
+    for thoughts in ("<think>positive, film, 2?</think>\n", "<think></think>", "Perhaps positive, film, 2.</think>\n"):
+        assert parse(schema, thoughts + said).label == label
+    assert parse(schema, "<think>positive, film, 2").status == "unparsed"
