@@ -166,19 +166,26 @@ def validate(
     page: Annotated[
         Path | None, typer.Option("--report", help="Write a page with its tables and figures into this folder.")
     ] = None,
+    encoding: sample_cli.EncodingOption = None,
+    separator: sample_cli.SeparatorOption = None,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Check LLM labels against human ones, with intervals; a gate that is not passed exits with status 1.
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import open_labelled, scale_schema, write_report
+    from hf_synthlabels.publishing import label_options, open_labelled, scale_schema, write_report
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as check
+    from hf_synthlabels.tables import check_output
 
     wanted = Gate.parse(gate) if gate else None
     given = scale_schema(scale) if scale else None
-    labelled = open_labelled(data, split)
+    if output is not None:
+        check_output(output, sources=[data], suffixes=(".json",), folder=False)
+    numbers = scale is not None or kind == "text-scale"
+    options = label_options(human, llm, strata, numbers=numbers, encoding=encoding, separator=separator)
+    labelled = open_labelled(data, split, options)
     if plan:
         told = sample_cli.Told(given or labelled.schema, kind, tokens or labelled.tokens)
         sample_cli.print_plan(labelled, human or labelled.human, llm or labelled.llm, width, wanted, accuracy, told)
@@ -302,6 +309,6 @@ def _tell(line: str) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    print(f"written: {path}")
+    from hf_synthlabels.tables import write_text
+
+    print(f"written: {write_text(path, text)}")

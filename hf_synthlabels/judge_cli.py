@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hf_synthlabels.sample_cli import OverwriteOption
 from hf_synthlabels.trust_cli import TrustOption
 
 __all__ = ["judge"]
@@ -18,6 +19,7 @@ def judge(
         str | None,
         typer.Option("-o", "--output", help="A .parquet, .jsonl or .csv file; else nothing is written."),
     ] = None,
+    overwrite: OverwriteOption = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what it will ask and cost.")] = False,
     no_plan: Annotated[bool, typer.Option("--no-plan", help="Begin at once, without the plan before it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,7 +37,7 @@ def judge(
 
     wanted = read_judge(file)
     if output is not None:
-        check_judge_output(wanted, output)
+        check_judge_output(wanted, output, overwrite=overwrite)
     if not no_plan or plan:
         made = plan_judge(wanted)
         if not as_json:

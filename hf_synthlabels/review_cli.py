@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import webbrowser
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.sample_cli import OverwriteOption, column_options
 
 __all__ = ["app"]
 
@@ -142,6 +144,7 @@ def export(
     each: Annotated[bool, typer.Option("--each", help="Of labels: a column for each annotator, too.")] = False,
     blind: Blind = None,
     store: Store = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Write what people decided: as label columns with the chances of the sample, or for other tools.
 
@@ -152,7 +155,7 @@ def export(
     """
     from hf_synthlabels.publishing import review
     from hf_synthlabels.publishing.sampled import write_sampled
-    from hf_synthlabels.tables import write_table
+    from hf_synthlabels.tables import write_sheet
 
     if form not in FORMATS:
         raise ConfigError(f"`--as` is {form!r}: give one of {', '.join(FORMATS)}.")
@@ -160,6 +163,7 @@ def export(
     if not path.exists():
         raise ConfigError(f"`--store` {str(path)!r} is not there: label some rows with `hf-synthlabels review` first.")
     board = _board(data, path, review.ReviewOptions())
+    _check_export(board, output, form, data, overwrite=overwrite)
     hidden = board.rows.sampled if blind is None else blind
     match form:
         case "labels":
@@ -168,7 +172,7 @@ def export(
             print(f"rows with labels by people: {counts}; {made.open:,} drawn rows have none")
             files = write_sampled(made.table, output)
         case "sheet":
-            files = write_table({"train": review.sheet(board)}, output)
+            files = [write_sheet(review.sheet(board), output)]
         case "decisions":
             files = [_lines(output, review.decisions(board))]
         case "examples":
@@ -179,6 +183,9 @@ def export(
             files = review.write_label_studio(board, output, blind=hidden)
     for file in files:
         print(f"written: {file}")
+    if form == "labels":
+        human, llm = board.rows.human, board.rows.llm
+        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
 
 
 @app.command("import")
@@ -234,9 +241,25 @@ def bring_in(
 
 
 def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in content), encoding="utf-8")
-    return path
+    from hf_synthlabels.tables import write_text
+
+    return write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in content))
+
+
+def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: bool) -> None:
+    """Refuse an output of another format, and one that would lose labels or columns that are there."""
+    from hf_synthlabels.publishing import check_sheet, review
+    from hf_synthlabels.statistics import PROBABILITY
+    from hf_synthlabels.tables import SHEETS, WRITABLE, NewTable, check_output, check_replaces
+
+    suffixes = {"labels": WRITABLE, "sheet": SHEETS, "label-studio": (".json",), "argilla": ()}.get(form, (".jsonl",))
+    check_output(output, sources=[] if form == "labels" else [data], suffixes=suffixes, folder=form == "argilla")
+    if form == "sheet":
+        check_sheet(review.labelled_table(board).table, output, board.rows.human)
+    same = output.exists() and Path(data).exists() and output.samefile(data)
+    if form == "labels" and not same and not overwrite:
+        table = review.labelled_table(board).table
+        check_replaces(output, NewTable([*table.column_names, PROBABILITY], table, board.rows.human))
 
 
 def _board(data: str, store: Path | None, options: Any) -> Any:

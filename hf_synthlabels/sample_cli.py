@@ -21,6 +21,7 @@ __all__ = [
     "OverwriteOption",
     "SeparatorOption",
     "Told",
+    "column_options",
     "conclude",
     "merge",
     "print_plan",
@@ -116,11 +117,11 @@ def sample(
     for file in [*write_sampled(drawn, output), write_sheet(to_fill, sheet)]:
         print(f"written: {file}")
     paths = " ".join(shlex.quote(str(path)) for path in (output, sheet))
-    columns = _column_options(human, llm)
+    columns = column_options(human, llm)
     print(f"Fill in `{human}` in {sheet}, then: hf-synthlabels merge {paths} -o {shlex.quote(str(output))}{columns}")
 
 
-def _column_options(human: str, llm: str) -> str:
+def column_options(human: str, llm: str) -> str:
     """The options that name the label columns, for the next command; none where they have the usual names."""
     named = (("--human", human, "label"), ("--llm", llm, "llm_label"))
     return "".join(f" {option} {shlex.quote(column)}" for option, column, usual in named if column != usual)
@@ -169,7 +170,7 @@ def merge(
     for file in write_sampled(done.rows, output):
         print(f"written: {file}")
     if done.new or done.changed:
-        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{_column_options(human, llm)}")
+        print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
 
 
 def conclude(
@@ -192,6 +193,8 @@ def conclude(
     llm: LLMOption = None,
     split: SplitOption = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the result as JSON here.")] = None,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
 ) -> None:
     """Say what the labels show, from LLM labels put right by the human ones: PPI++ and DSL, beside each alone.
 
@@ -199,13 +202,15 @@ def conclude(
 
     Example: hf-synthlabels conclude sampled.parquet --regress words,year --positive biased
     """
-    from hf_synthlabels.publishing import open_labelled
+    from hf_synthlabels.publishing import label_options, open_labelled
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import conclude as answer
+    from hf_synthlabels.tables import check_output, write_text
 
-    if output is not None and output.suffix != ".json":
-        raise ConfigError(f"`--output` is {str(output)!r}: the result is JSON, so give a .json file.")
-    labelled = open_labelled(data, split)
+    if output is not None:
+        check_output(output, sources=[data], suffixes=(".json",), folder=False)
+    options = label_options(human, llm, prediction, numbers=ask == "mean", encoding=encoding, separator=separator)
+    labelled = open_labelled(data, split, options)
     found = answer(
         labelled.rows,
         human=human or labelled.human,
@@ -222,9 +227,7 @@ def conclude(
     )
     print(found)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(found.to_json(), encoding="utf-8")
-        print(f"written: {output}")
+        print(f"written: {write_text(output, found.to_json())}")
 
 
 @dataclass(frozen=True, slots=True)

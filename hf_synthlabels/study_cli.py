@@ -165,9 +165,9 @@ def _print_plan(asked: SweepStudy, output: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    print(f"written: {path}")
+    from hf_synthlabels.tables import write_text
+
+    print(f"written: {write_text(path, text)}")
 
 
 def _tell(line: str) -> None:

@@ -133,10 +133,12 @@ def test_what_annotate_wrote_is_read_back(run: Run, recipe: str, kind: str, suff
 
 @pytest.mark.parametrize(("recipe", "kind"), [("multi-label", "multi-label")], indirect=["recipe"])
 def test_names_within_lists_are_spelt_out_in_text_formats(run: Run, recipe: str, kind: str, tmp_path: Path) -> None:
-    for suffix, first in (("jsonl", ["film"]), ("csv", '["film"]')):
+    for suffix, cell in (("jsonl", '"llm_label":["film"]'), ("csv", '"[""film""]"')):
         run("annotate", recipe, "-o", f"labelled.{suffix}")
+        assert cell in (tmp_path / f"labelled.{suffix}").read_text(encoding="utf-8")
+        # The provenance tells that these are lists.
         rows = read_table(tmp_path / f"labelled.{suffix}")["train"]
-        assert rows["llm_label"][0] == first
+        assert rows["llm_label"][0] == ["film"]
         assert rows["llm_label"][2] is None
 
 

@@ -36,7 +36,7 @@ from hf_synthlabels.judging.judge_file import JudgeFile, in_judge_words, read_ju
 from hf_synthlabels.judging.judge_tables import code_names, opened_judge
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
-from hf_synthlabels.tables import check_output, open_writer, write_records
+from hf_synthlabels.tables import NewTable, check_output, check_replaces, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
@@ -125,13 +125,23 @@ def judge_to_files(
     return found
 
 
-def check_judge_output(file: JudgeFile, output: str | Path) -> Path:
+def check_judge_output(file: JudgeFile, output: str | Path, *, overwrite: bool = True) -> Path:
     """The path of an output, checked before anything is sent.
 
     Raises:
-        DataError: it is of another format, is the source itself, or cannot be written.
+        DataError: it is of another format, is the source itself, cannot be written, or exists and holds something that
+            would be lost.
     """
-    return check_output(output, sources=source_files(file.recipe), suffixes=STREAMED, folder=False)
+    target = check_output(output, sources=source_files(file.recipe), suffixes=STREAMED, folder=False)
+    if not overwrite and target.exists():
+        with told_of_judges():
+            for rows in load_source(file.recipe).values():
+                features = with_judge_features(
+                    rows.features, file.read_rubric(), file.output.column, draws=file.ladder().draws
+                )
+                table = NewTable(list(features), rows, None, marks=f"{file.output.column}_status")
+                check_replaces(target, table, recipe=file.name)
+    return target
 
 
 def _judge_split(

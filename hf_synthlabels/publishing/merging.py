@@ -18,6 +18,8 @@ from hf_synthlabels.tables import DIGEST, read_sheet, row_digest, same_texts
 __all__ = ["Merged", "check_sheet", "merge_labels"]
 
 SHOWN = 5
+MAX_NAMES = 200
+"""Different texts beyond which they are hardly names of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,10 @@ def _names(values: Iterable[Any]) -> Iterator[str]:
 def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Counter[str]:
     """The names of merged labels that stood in no row before, where labels are names."""
     known = {*_names(said), *_names(old)}
-    return Counter(name for name in _names(new) if name not in known) if known else Counter()
+    if not 2 <= len(known) <= MAX_NAMES:
+        # No list of classes: free texts, or a single name, which says nothing of the others.
+        return Counter()
+    return Counter(name for name in _names(new) if name not in known)
 
 
 def _refuse(unknown: Counter[str], human: str, known: set[str]) -> None:

@@ -36,6 +36,7 @@ from hf_synthlabels.publishing.report.words import (
 )
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
+from hf_synthlabels.tables import atomic_path
 
 __all__ = ["FOLDER", "page_files", "render_page", "write_page", "writing"]
 
@@ -293,8 +294,8 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def _write(path: Path, content: str | bytes) -> Path:
-    with writing(path.parent):
-        path.write_bytes(_bytes(content))
+    with writing(path.parent), atomic_path(path) as part:
+        part.write_bytes(_bytes(content))
     return path
 
 

@@ -22,6 +22,7 @@ from hf_synthlabels.studies.runs_file import runs_of
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.grid.report import GridReport
+from hf_synthlabels.tables import write_text
 
 __all__ = ["Report", "page_of", "read_report", "write_report"]
 
@@ -99,8 +100,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         # The numbers first: they are not to be lost because a figure can not be drawn.
         kept = [folder / "report.json"]
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            kept[0].write_text(report.to_json(), encoding="utf-8")
+            write_text(kept[0], report.to_json())
     page = page_of(report)
     return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
 

@@ -14,6 +14,7 @@ from hf_synthlabels.publishing.review.board import Board
 from hf_synthlabels.publishing.review.desk import annotator_name
 from hf_synthlabels.publishing.review.store import Event
 from hf_synthlabels.publishing.review.values import read_value
+from hf_synthlabels.tables import write_text
 
 __all__ = ["Answer", "Imported", "import_answers", "read_json", "write_json"]
 
@@ -100,6 +101,4 @@ def read_json(path: Path) -> Any:
 
 def write_json(path: Path, content: Any) -> Path:
     """Write a JSON file, and give its path back."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    return path
+    return write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

@@ -16,6 +16,7 @@ from hf_synthlabels.publishing.review.board import Annotator, Board
 from hf_synthlabels.publishing.review.exchange import Answer, read_json, write_json
 from hf_synthlabels.publishing.review.matching import RowMatcher, locate_span, unique_names
 from hf_synthlabels.publishing.review.rows import ReviewRows
+from hf_synthlabels.tables import write_text
 
 __all__ = ["interface", "read_label_studio", "write_label_studio"]
 
@@ -37,7 +38,7 @@ def write_label_studio(board: Board, path: str | Path, *, blind: bool = False) -
     listed = sorted({*map(int, board.rows.queue), *board.resolutions})
     written = write_json(file, [_task(board, row, blind=blind) for row in listed])
     beside = file.with_suffix(".xml")
-    beside.write_text(interface(board.rows), encoding="utf-8")
+    write_text(beside, interface(board.rows))
     return [written, beside]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hf_synthlabels.tables import write_text
 from hf_synthlabels.training.grid.file import GridFile
 from hf_synthlabels.training.grid.grid import Engine, Grid, Progress
 from hf_synthlabels.training.grid.report import GridReport
@@ -46,8 +47,7 @@ def run_grid(
         runs = {grid.key(run): run for run in grid_runs(file)}
         results = grid.train(runs)
     report = grid.report(runs, results)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "grid.json").write_text(report.to_json(), encoding="utf-8")
+    write_text(folder / "grid.json", report.to_json())
     return report
 
 
