@@ -9,7 +9,8 @@ from functools import lru_cache
 
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.labels.digits import DIGITS, WORDS, number_value
-from hf_synthlabels.labels.names import NEGATION, WRAPPERS
+from hf_synthlabels.labels.mentions import NEGATION
+from hf_synthlabels.labels.names import WRAPPERS
 
 __all__ = ["NUMBER", "Said", "read_score", "read_two"]
 

@@ -7,8 +7,10 @@ The ladder, from the strictest rung down; the first rung that finds anything dec
 2. the whole answer is a label name, once quotes, markup and the final stop are taken off;
 3. a verdict, `label: X` or `answer is X`; the last one wins, and an off-menu `label: X` takes back those before it;
    a verdict within quotation marks is what the text says, not the annotator;
-4. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
-   and nothing there negates.
+4. a label name alone in the first or last line or sentence, or at the very beginning before a reason, as in
+   `X because ...`; another label alone in a line, or a verdict for another label, contradicts it;
+5. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
+   and no negation concerns it.
 
 Names are compared without regard to case and to characters of no width. There is no "nearest" label: what does not
 match is `unparsed`, which the caller counts and shows.
@@ -17,13 +19,25 @@ match is `unparsed`, which the caller counts and shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
 from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.digits import BOUND
 from hf_synthlabels.labels.json_values import stated, under
+from hf_synthlabels.labels.mentions import (
+    CLAUSE_END,
+    NEGATION,
+    ONLY_NO,
+    REVISION,
+    is_numeric,
+    mentions,
+    only_mention,
+    segments,
+)
 from hf_synthlabels.labels.schema import LabelSchema, visible
 
 __all__ = ["ABSTENTION", "WRAPPERS", "menu", "parse_name", "read_name", "without_quoted_verdicts"]
@@ -49,11 +63,16 @@ STATEMENT = re.compile(
     r"\b(?:labels?|answer|class|category|classification|verdict|score|rating|grade)\b\W{0,6}(?:is|are|of|=|:)", re.I
 )
 QUOTED = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”|«[^«»\n]*»|„[^„“”\n]*[“”]")
-CLAUSE_END = re.compile(r"[.!?;:,\n]")
-NEGATION = re.compile(
-    r"\b(?:not|no|never|neither|nor|none|cannot|unlikely|except|without|rather than|instead of)\b|n['’]t\b",
-    re.I,
+REASON = r"(?:\s+[-–—]+\s+|\s*,?\s+(?:because|since|as|due to|given)\b)"
+"""What separates a label from its reason on the same line."""
+MOST_CLAUSE = 500
+"""Characters before a verdict in which a negation concerns it."""
+MOST_WRAPPING = 12
+"""Characters of markup around a label that is alone on its line."""
+CONTINUES = re.compile(
+    r"^\W*(?:is|are|was|were|isn|does|do|would|can|could|should|seems?|might|may|or|and|nor|but|not)\b"
 )
+"""A line that goes on with the sentence of the line before."""
 
 
 LABEL_OF_OBJECT = under("label", lists=False)
@@ -78,12 +97,69 @@ def parse_name(schema: LabelSchema, text: str) -> Answer:
             return unparsed(f"`label` is {json_label.value!r}, not in the schema")
         others = set() if json_label.final else _said_in_prose(schema, json_label.prose) - {_name(answer)}
         return unparsed(f"the answer says {_name(answer)!r} and {min(others)!r}") if others else answer
-    spoken = without_quoted_verdicts(cleaned.casefold())
-    name = _last_verdict(choices, spoken)
-    if answer := read_name(schema, cleaned) or (_answer(name) if name else None):
+    if answer := read_name(schema, cleaned):
         return answer
+    spoken = without_quoted_verdicts(cleaned.casefold())
+    if any(map(is_numeric, choices)):
+        # 'label: >= 5' does not name 5.
+        spoken = BOUND.sub("…", spoken)
+    names = {name for name in (_last_verdict(choices, spoken), _alone(schema, spoken)) if name}
+    if len(names) > 1:
+        return unparsed(f"the answer says {' and '.join(repr(name) for name in sorted(names))}")
     # After 'Answer:' only what follows can be the answer: 'a VLDB topic. Answer: SIGMOD' names no label.
-    return _only_mention(choices, EXPLICIT.split(spoken)[-1])
+    found = names.pop() if names else only_mention(choices, EXPLICIT.split(spoken)[-1])
+    return found if isinstance(found, Answer) else _answer(found)
+
+
+def _alone(schema: LabelSchema, text: str) -> str | None:
+    """The label that is alone in the first or last line or sentence, or begins the answer before a reason."""
+    parts = segments(text)
+    named = [_own_label(schema, part) for part in parts]
+    names = {name for name in named if name is not None}
+    if len(names) != 1 or not _ends(parts, named):
+        return None
+    name = names.pop()
+    others = [other for other in mentions(menu(schema), text)[0] if other != name]
+    return None if others and REVISION.search(text) else name
+
+
+def _own_label(schema: LabelSchema, part: str) -> str | None:
+    """The label that a line or sentence is, or begins with before a reason; a question names none."""
+    if part.endswith("?"):
+        return None
+    if len(part) <= max(map(len, menu(schema))) + MOST_WRAPPING and (answer := read_name(schema, part)):
+        return _name(answer)
+    reasoned = _reasoned(schema).match(part)
+    return menu(schema)[reasoned[1]] if reasoned else None
+
+
+@lru_cache(maxsize=64)
+def _reasoned(schema: LabelSchema) -> re.Pattern[str]:
+    names = tuple(menu(schema))
+    return re.compile(rf"[{LEADING}]*({_either(names)})[\"'`*_)\]}}]*{_reason_of(names)}")
+
+
+def _reason_of(names: tuple[str, ...]) -> str:
+    """The expression of what separates a label from its reason, when neither another label nor a doubt follows."""
+    return rf"{REASON}(?!\W*(?:or|and|but|maybe|perhaps|possibly|{_either(names)})\b)"
+
+
+def _ends(parts: Sequence[str], named: Sequence[str | None]) -> bool:
+    """Whether one of the parts that name a label begins or ends the answer, or follows a heading, as a sentence."""
+    for place, name in enumerate(named):
+        if name is None:
+            continue
+        before = parts[place - 1] if place else ""
+        after = parts[place + 1] if place + 1 < len(parts) else ""
+        if (
+            CONTINUES.match(after)
+            or (ONLY_NO.match(after) and not ONLY_NO.match(name))
+            or (before and before[-1] not in ".!:;)]}\"'”*_`")
+        ):
+            return False
+        if place in (0, len(parts) - 1) or before.rstrip("*_ ").endswith(":"):
+            return True
+    return False
 
 
 def without_quoted_verdicts(text: str) -> str:
@@ -127,44 +203,39 @@ def read_name(schema: LabelSchema, value: Any) -> Answer | None:
     folded = visible(value).casefold()
     if name := menu(schema).get(folded):
         return _answer(name)
+    wrapped = _wrapped(schema).fullmatch(folded)
+    if wrapped is None or (is_numeric(wrapped[1]) and BOUND.search(folded)):
+        return None
+    return _answer(menu(schema)[wrapped[1]])
+
+
+@lru_cache(maxsize=64)
+def _wrapped(schema: LabelSchema) -> re.Pattern[str]:
     # Longest names first: '"C#"' is C# in wrapping, not C.
-    for compared, name in menu(schema).items():
-        if re.fullmatch(f"[{LEADING}]*{re.escape(compared)}[{TRAILING}]*", folded):
-            return _answer(name)
-    return None
+    return re.compile(f"[{LEADING}]*({_either(tuple(menu(schema)))})[{TRAILING}]*")
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return "|".join(map(re.escape, names))
 
 
 def _last_verdict(menu: Mapping[str, str], text: str) -> str | None:
     """What the last `label: X` of the text names, when X is followed by nothing but the end of its clause."""
-    found = None
-    for match in VERDICT.finditer(text):
-        if NEGATION.search(CLAUSE_END.split(text[: match.start()])[-1]):
+    named = _named_verdict(tuple(menu))
+    clauses = [0, *(end.end() for end in CLAUSE_END.finditer(text))]
+    for match in reversed(list(VERDICT.finditer(text))):
+        clause = clauses[bisect_right(clauses, match.start()) - 1]
+        if NEGATION.search(text, max(clause, match.start() - MOST_CLAUSE), match.start()):
             # 'I do not think the answer is good' gives no verdict.
             continue
-        rest = text[match.end() :]
-        for compared, name in menu.items():
-            if re.match(rf"\W{{0,12}}?{re.escape(compared)}[\"'`*_)\]}}]*\s*(?:[.;,](?!\d)|\n|$)", rest):
-                found = name
-                break
-        else:
-            if EXPLICIT.search(match[0]):
-                found = None
-    return found
+        if said := named.match(text, match.end()):
+            return menu[said[1]]
+        if EXPLICIT.search(match[0]):
+            return None
+    return None
 
 
-def _only_mention(menu: Mapping[str, str], text: str) -> Answer:
-    """The one label name that occurs in the text as a whole word, unless the text negates anything."""
-    mentioned = []
-    # Longest names first, and each mention is cut out, so that 'very good' is not also a mention of 'good'.
-    for compared, name in menu.items():
-        # 'non-toxic' is no mention of toxic, 'C++' none of C, and '4.5' none of 4 or 5.
-        pattern = re.compile(rf"(?<!\w)(?<!\w-)(?<!\d[.,]){re.escape(compared)}(?![\w+#]|-\w|[.,]\d)")
-        if pattern.search(text):
-            mentioned.append(name)
-            text = pattern.sub("\0", text)
-    if len(mentioned) != 1:
-        said = "no label of the schema" if not mentioned else f"several labels: {', '.join(sorted(mentioned))}"
-        return Answer("unparsed", reason=f"the answer names {said}")
-    if NEGATION.search(text):
-        return Answer("unparsed", reason=f"the answer names {mentioned[0]!r} but negates something")
-    return _answer(mentioned[0])
+@lru_cache(maxsize=64)
+def _named_verdict(names: tuple[str, ...]) -> re.Pattern[str]:
+    end = rf"(?:\s*(?:[.;,](?!\d)|\n|$)|{_reason_of(names)})"
+    return re.compile(rf"\W{{0,12}}?({_either(names)})[\"'`*_)\]}}]*{end}")

@@ -18,7 +18,7 @@ from hf_synthlabels.labels.values import Span
 
 __all__ = ["PARSER_VERSION", "parse", "plain_answer"]
 
-PARSER_VERSION = 5
+PARSER_VERSION = 6
 """Rises with every change that can read an answer differently: tables made by another version are made anew."""
 
 HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=：]\s*", re.I)
