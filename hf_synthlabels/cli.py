@@ -6,13 +6,15 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, report_cli, review_cli, sample_cli, study_cli
-from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError, os_error_line
+from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
 from hf_synthlabels.trust_cli import TrustOption
 
@@ -80,17 +82,21 @@ def annotate(
         int | None, typer.Option(help="Label the first so many rows of each split, to try a recipe.")
     ] = None,
     overwrite: sample_cli.OverwriteOption = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on when most of the first 50 rows get no label.")
+    ] = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
-    """Add LLM-made label columns to a data set, as its recipe says.
+    """Add LLM-made label columns to a data set, as its recipe says; exit status 2 when no row got a label.
 
     Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
     """
-    from hf_synthlabels.annotation import annotate_to_files, load, read_recipe
+    from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_recipe
     from hf_synthlabels.annotation.output import check_annotation_output
     from hf_synthlabels.publishing import annotation_summary, record_summary
     from hf_synthlabels.tables import write_table
 
+    began, options = datetime.now(UTC), {"keep_going": True} if keep_going else {}
     if read_recipe(recipe).engine.name == "ray":
         if rows is not None:
             raise ConfigError("`--rows` tries a recipe on this machine. Remove `engine: ray` for that, or `--rows`.")
@@ -101,15 +107,29 @@ def annotate(
     if stream:
         if output is None:
             raise DataError("`--stream` writes rows as they come: name a .parquet or .jsonl file with `-o`.")
-        for part in annotate_to_files(read_recipe(recipe), output, rows=rows):
+        wanted = read_recipe(recipe).kept_going() if keep_going else read_recipe(recipe)
+        parts = annotate_to_files(wanted, output, rows=rows)
+        for part in parts:
             print(f"{part.split}: {record_summary(part.record)}")
             print(f"written: {part.path}")
+        _check_labels(*(part.record for part in parts))
         return
-    splits = load(recipe, rows=rows, num_proc=num_proc)
-    print(annotation_summary(splits))
+    splits = load(recipe, rows=rows, num_proc=num_proc, **options)
+    print(annotation_summary(splits, began=began))
     if output is not None:
         for file in write_table(splits, output):
             print(f"written: {file}")
+    _check_labels(provenance(splits)[-1])
+
+
+def _check_labels(*records: Mapping[str, Any]) -> None:
+    """End with exit status 2 when no row got a label."""
+    from hf_synthlabels.publishing import has_labels
+
+    if not has_labels(*records):
+        raise NothingLabelledError(
+            "No row got a label; the lines above say why. The answers are in the `_raw` column and in the store."
+        )
 
 
 def _annotate_with_ray(recipe: str, output: str | None) -> None:
@@ -118,10 +138,12 @@ def _annotate_with_ray(recipe: str, output: str | None) -> None:
 
     if output is None:
         raise DataError("`engine: ray` writes a folder of Parquet files: name it with `-o`, as a path or as s3://... .")
-    for part in annotate_with_ray(recipe, output):
+    parts = annotate_with_ray(recipe, output)
+    for part in parts:
         print(f"{part.split}: {record_summary(part.record)}")
         for file in part.files:
             print(f"written: {file}")
+    _check_labels(*(part.record for part in parts))
 
 
 @app.command()

@@ -9,6 +9,7 @@
   * ClientError                          the annotator can not be reached or set up
     * MissingKeyError                    no key in the environment variable that the recipe names
     * AllFailedError                     every request failed, so the run stopped early
+    * NothingLabelledError               most of the first answers give no label, so the run stopped early
   * StoreError                           the response store can not be read or written
   * HubError                             the Hub can not be reached, or refuses; what is on it is whole
   * MissingExtraError (also an ImportError)   an optional dependency is not installed
@@ -34,6 +35,7 @@ __all__ = [
     "HubError",
     "MissingExtraError",
     "MissingKeyError",
+    "NothingLabelledError",
     "RecipeError",
     "StoreError",
     "StudyError",
@@ -79,6 +81,10 @@ class MissingKeyError(ClientError):
 
 class AllFailedError(ClientError):
     """Every request failed, so the run stopped early; what had been answered is kept."""
+
+
+class NothingLabelledError(ClientError):
+    """Most of the first rows got no label, so the run stopped early; the answers so far are kept."""
 
 
 class StoreError(SynthLabelsError):

@@ -79,6 +79,8 @@ def test_annotate_sums_up(run: Run, recipe: str) -> None:
         "train: 4 rows, labelled 3, unparsed 1",
         "answers: 4 asked for, 0 from the store; tokens: 0 in, 0 out; "
         "cost: unknown (no list price of the model; give `teacher.price`)",
+        "1 of 4 rows have no label; the most frequent reasons:",
+        "  1 unparsed: the answer names no label of the schema",
     ]
 
 
@@ -127,6 +129,36 @@ def test_annotate_writes_a_file_for_each_split(run: Run, recipe: str, tmp_path: 
     splits = read_table(tmp_path / "folder")
     assert isinstance(splits, DatasetDict)
     assert {name: rows["llm_label"] for name, rows in splits.items()} == {name: [0, 1, 0, None] for name in files}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_annotate_that_labels_nothing_exits_with_two_and_says_why(run: Run, tmp_path: Path, stream: bool) -> None:
+    write(tmp_path / "rows.jsonl", [{**row, "answer": f"music {place}"} for place, row in enumerate(ROWS)])
+    path = write(tmp_path / "recipe.yaml", RECIPE)
+    code, out, err = run("annotate", path, "-o", "out.jsonl", *(["--stream"] if stream else []))
+    assert code == 2
+    assert "4 of 4 rows have no label" in out
+    assert "4 unparsed: the answer names no label of the schema" in out
+    assert err.count("\n") == 1
+    # The answers are kept.
+    assert read_table(tmp_path / "out.jsonl")["train"]["llm_label_raw"][:] == [f"music {place}" for place in range(4)]
+
+
+def test_annotate_that_labels_some_rows_says_how_many_are_missing(run: Run, recipe: str) -> None:
+    code, out, _ = run("annotate", recipe)
+    assert code == 0
+    assert "1 of 4 rows have no label" in out
+    code, out, _ = run("annotate", recipe)
+    assert code == 0
+
+
+def test_annotate_goes_on_when_told_to(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "rows.jsonl", [{"text": str(n), "label": "film", "answer": "?"} for n in range(60)] + ROWS)
+    path = write(tmp_path / "recipe.yaml", RECIPE)
+    code, _, err = run("annotate", path)
+    assert (code, "`teacher.keep_going: true`" in err, err.count("\n")) == (2, True, 1)
+    code, out, _ = run("annotate", path, "--keep-going")
+    assert (code, "61 of 64 rows have no label" in out) == (0, True)
 
 
 def test_annotate_with_two_processes(run: Run, recipe: str) -> None:

@@ -92,7 +92,8 @@ def load(
         rows: label the first so many rows of each split only, to try a recipe.
         trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
             recipe from somebody else with a server or files of its choice.
-        **arguments: passed to `datasets.load_dataset`: `streaming`, `num_proc`, `cache_dir`, `features`.
+        **arguments: passed to `datasets.load_dataset`: `streaming`, `num_proc`, `cache_dir`, `features`; and
+            `keep_going=True`, to go on when most of the first 50 rows get no label.
 
     Raises:
         UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from hf_synthlabels.annotation.breaker import Breaker
 from hf_synthlabels.annotation.prompt import Prompt
 from hf_synthlabels.annotation.rows import RowForm, RowText
 from hf_synthlabels.annotation.selection import NearestExamples
@@ -18,7 +19,6 @@ from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
 from hf_synthlabels.clients.prompt_check import checked_prompts
 from hf_synthlabels.clients.reasoning import separated
-from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import (
     Annotation,
     Answer,
@@ -31,10 +31,7 @@ from hf_synthlabels.labels import (
     split_rows,
 )
 
-__all__ = ["BREAKER_ROWS", "NO_TEXT", "Annotator"]
-
-BREAKER_ROWS = 20
-"""A run whose first so many rows all fail is stopped: the cause is not the rows."""
+__all__ = ["NO_TEXT", "Annotator"]
 
 WINDOW_ROWS = 16_384
 """Rows that may wait for an earlier one; then no more are read until it is finished."""
@@ -65,6 +62,8 @@ class Annotator:
     """Chooses examples for each row, in place of the prompt's own."""
     window_rows: int | None = None
     """Rows that may wait for an earlier one, which are held in memory; None for 16,384."""
+    keep_going: bool = False
+    """Whether to go on when most of the first 50 rows get no label."""
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
         """One annotation for each row, in the order of the rows; rows are read only as fast as they are asked.
@@ -72,16 +71,17 @@ class Annotator:
         Raises:
             AllFailedError: the first 20 rows, or all when there are fewer, failed. What had been answered before
                 stays in the response store.
+            NothingLabelledError: most of the first 50 rows got an answer, but no label.
         """
-        run = _Run(self, rows)
+        run, breaker = _Run(self, rows), Breaker(self.tally, self.keep_going)
         while not run.is_over:
             # Calls that must be repeated are known only when others are answered, so there may be several passes.
             for completion in checked_prompts(self.client, run.requests(), self.tally.truncated_prompts):
                 run.take(completion)
-                yield from self._counted(run.finished())
+                yield from self._counted(run.finished(), breaker)
             run.give_up()
-            yield from self._counted(run.finished())
-        self._check_breaker(at_end=True)
+            yield from self._counted(run.finished(), breaker)
+        breaker.check_failures(at_end=True)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """What would be asked for some rows; nobody is asked."""
@@ -90,17 +90,11 @@ class Annotator:
             run.forget(request)
             yield request
 
-    def _counted(self, annotations: Iterable[Annotation]) -> Iterator[Annotation]:
+    def _counted(self, annotations: Iterable[Annotation], breaker: Breaker) -> Iterator[Annotation]:
         for annotation in annotations:
             self.tally.count_row(annotation)
-            self._check_breaker(at_end=False)
+            breaker.add(annotation)
             yield annotation
-
-    def _check_breaker(self, *, at_end: bool) -> None:
-        failed = self.tally.statuses["failed"]
-        if self.tally.is_all_failed("not_asked") and (at_end or failed >= BREAKER_ROWS):
-            cause, times = self.tally.failures.most_common(1)[0]
-            raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class SynthLabelsConfig(datasets.BuilderConfig):
     """Splits by the spelling of `datasets`, such as `train[:10]`; None for all of them."""
     rows: int | None = None
     """The first so many rows of each split; None for all of them."""
+    keep_going: bool = False
+    """Whether to go on when most of the first rows get no label; it changes no label."""
 
     def create_config_id(
         self,
@@ -92,7 +94,8 @@ class SynthLabelsConfig(datasets.BuilderConfig):
                 f"`data_files` names {len(files)} files. Give one recipe: "
                 'load_dataset("hf_synthlabels", data_files="recipe.yaml").'
             )
-        return Recipe.from_yaml(files[0])
+        recipe = Recipe.from_yaml(files[0])
+        return recipe.kept_going() if self.keep_going else recipe
 
     @property
     def split(self) -> str | None:

@@ -138,6 +138,7 @@ def open_annotator(
             form=recipe.task.form(),
             nearest=nearest_examples(recipe),
             window_rows=window_rows,
+            keep_going=recipe.teacher.keep_going or recipe.teacher.client == "embedding",
         )
 
     if client is None and recipe.teacher.client == "embedding":

@@ -193,6 +193,10 @@ class Recipe(StrictModel):
             raise RecipeError(f"`task.guidelines_file` {str(path)!r} can not be read: {why}.") from None
         return self.task.schema_of_labels("\n\n".join(part for part in (self.task.guidelines.strip(), text) if part))
 
+    def kept_going(self) -> Recipe:
+        """The same recipe, for a run that goes on when most of its first rows get no label."""
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"keep_going": True})})
+
     def with_examples(self, examples: list[Example]) -> Recipe:
         """The same recipe with other few-shot examples."""
         return self.model_copy(update={"teacher": self.teacher.model_copy(update={"examples": examples})})
@@ -275,7 +279,7 @@ class Recipe(StrictModel):
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
         # Where it runs changes nothing.
-        content = self.model_dump(mode="json", exclude={"engine"})
+        content = self.model_dump(mode="json", exclude={"engine": True, "teacher": {"keep_going"}})
         for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
             if not content["source"][key]:
                 del content["source"][key]

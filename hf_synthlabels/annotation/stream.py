@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_synthlabels.annotation.annotator import BREAKER_ROWS, Annotator
+from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.breaker import BREAKER_ROWS
 from hf_synthlabels.annotation.columns import label_table
 from hf_synthlabels.annotation.recipe import Output, Recipe
 from hf_synthlabels.clients import ChatClient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from hf_synthlabels.clients import Completion
 from hf_synthlabels.labels import Annotation
 
 __all__ = ["Tally"]
+
+VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|-?\d[\d.,]*|(?<=several labels: ).*")
+"""What differs from row to row within one reason."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,8 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
     truncated_prompts: Counter[str] = field(default_factory=Counter)
     """Prompts that the server probably truncated; see `checked_prompts`."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of rows without a label: their status and reason, where quoted words and numbers count as the same."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, for JSON."""
@@ -41,7 +47,7 @@ class Tally:
         for name in Tally.__dataclass_fields__:
             mine = getattr(self, name)
             if isinstance(mine, Counter):
-                mine.update(other[name])
+                mine.update(other.get(name, {}))
             else:
                 setattr(self, name, mine + other[name])
 
@@ -61,6 +67,12 @@ class Tally:
         self.statuses[annotation.status] += 1
         if annotation.status == "failed":
             self.failures[annotation.reason] += 1
+        elif annotation.status != "labelled":
+            self.count_reason(annotation.status, annotation.reason)
+
+    def count_reason(self, status: str, reason: str) -> None:
+        """A row has no label, and why."""
+        self.reasons[f"{status}: {VARIABLE.sub('…', reason)}"] += 1
 
     def count_call(self, completion: Completion) -> None:
         """A request was answered, or given up."""

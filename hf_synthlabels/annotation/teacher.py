@@ -93,6 +93,8 @@ class Teacher(StrictModel):
     max_in_flight: int = Field(default=64, ge=1)
     requests_per_minute: float | None = Field(default=None, gt=0)
     tokens_per_minute: float | None = Field(default=None, gt=0)
+    keep_going: bool = False
+    """Whether to go on when most of the first 50 rows get no label; otherwise the run stops there."""
     max_retries: int = Field(default=5, ge=0)
     timeout_s: float = Field(default=120.0, gt=0)
     budget_usd: float | None = Field(default=None, gt=0)

@@ -74,4 +74,8 @@ def tally_of(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> Tally:
     tally.rows = labels.num_rows
     tally.statuses = Counter(STATUSES[code] for code in codes)
     tally.failures = Counter(reason for reason, code in zip(reasons, codes, strict=True) if code == failed)
+    tally.reasons = Counter()
+    for reason, code in zip(reasons, codes, strict=True):
+        if STATUSES[code] not in ("labelled", "failed"):
+            tally.count_reason(STATUSES[code], reason or "")
     return tally

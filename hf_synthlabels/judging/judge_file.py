@@ -29,7 +29,7 @@ __all__ = ["Columns", "ExtractionKeys", "JudgeFile", "JudgeOutput", "in_judge_wo
 REASON_TOKENS = 1024
 """The longest reply where the file says none and the rubric asks for reasons: a reply that is cut has no verdict."""
 
-UNUSED = ("examples", "example_selection")
+UNUSED = ("examples", "example_selection", "keep_going")
 """Keys of a teacher that mean nothing to a judge."""
 
 

@@ -10,7 +10,16 @@ from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 from hf_synthlabels.labels.spans import Projection, project
-from hf_synthlabels.labels.values import Entity, Label, Span, answer_text, decode, encode
+from hf_synthlabels.labels.values import (
+    Entity,
+    Label,
+    Span,
+    answer_text,
+    decode,
+    encode,
+    is_multi_hot,
+    name_of_number,
+)
 from hf_synthlabels.labels.words import normalised_words
 
 __all__ = [
@@ -35,7 +44,9 @@ __all__ = [
     "decode",
     "encode",
     "from_bio",
+    "is_multi_hot",
     "label_probabilities",
+    "name_of_number",
     "normalised_words",
     "numbered_items",
     "parse",

@@ -78,7 +78,7 @@ def only_mention(menu: Mapping[str, str], text: str) -> str | Answer:
     name = mentioned[0]
     short = len(name) == 1 or name.casefold() in FUNCTION_WORDS
     if NEGATION.search(cut) and (short or _is_negated(cut)):
-        return unparsed(f"the answer names {name!r} but negates it, or something close to it")
+        return unparsed(f"the answer names {name!r} but negates something")
     return name
 
 

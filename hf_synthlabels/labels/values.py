@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.schema import LabelSchema
 
-__all__ = ["Entity", "Label", "Span", "answer_text", "decode", "encode"]
+__all__ = ["Entity", "Label", "Span", "answer_text", "decode", "encode", "is_multi_hot", "name_of_number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +59,21 @@ def encode(schema: LabelSchema, label: Label | None) -> Any:
             return label
 
 
-def decode(schema: LabelSchema, value: Any, text: str = "") -> Label | None:
-    """A label from a column: of this package, or of a data set that people labelled; None stays None.
+def decode(schema: LabelSchema, value: Any, text: str = "", *, codes: bool = False) -> Label | None:
+    """A label from a column: of this package, or of a data set with human labels; None stays None.
 
-    Names may be names or codes; a span may be written the way that SQuAD does, with several answers, of which the
-    first is taken; entities may lack their text, which is then cut from `text`.
+    Names may be names or codes, and a set of names also a vector of zeros and ones. A span may be written the way that
+    SQuAD does, with several answers, of which the first is taken; entities may lack their text, which is then cut from
+    `text`.
+
+    Args:
+        schema: what the label means.
+        value: the value of a cell.
+        text: the row's text, for entities and spans.
+        codes: whether whole numbers are certainly codes, as in a `ClassLabel` column.
 
     Raises:
-        DataError: the value is not in the schema.
+        DataError: the value is not in the schema, or has two readings.
     """
     if hasattr(value, "tolist"):
         # Columns of data frames hold arrays and scalars of numpy.
@@ -75,14 +82,13 @@ def decode(schema: LabelSchema, value: Any, text: str = "") -> Label | None:
         return None
     match schema.kind:
         case "text-classification" | "text-pair":
-            return _name(schema, value)
+            return _name(schema, value, codes)
         case "multi-label":
-            names = {_name(schema, item) for item in _list(value)}
-            return tuple(name for name in schema.names if name in names)
+            return _set(schema, _list(value), codes)
         case "text-scale":
             return _number(schema, value)
         case "token-classification":
-            return tuple(sorted((_entity(schema, item, text) for item in _list(value)), key=_place))
+            return tuple(sorted((_entity(schema, item, text, codes) for item in _list(value)), key=_place))
         case "question-answering":
             return _span(value, text)
         case "text-generation":
@@ -126,14 +132,72 @@ def _entity_value(schema: LabelSchema, entity: Entity) -> dict[str, Any]:
     return {"start": entity.start, "end": entity.end, "text": entity.text, "label": schema.code(entity.label)}
 
 
-def _name(schema: LabelSchema, value: Any) -> str:
+def name_of_number(value: Any, names: Sequence[str], *, codes: bool = False) -> str | None:
+    """The class of a whole number: the name that is written so, or the one with that code; None for any other value.
+
+    Args:
+        value: a value of a cell; a data frame makes a column of whole numbers one of floats when some are missing.
+        names: of all classes.
+        codes: whether numbers are certainly codes.
+
+    Raises:
+        DataError: both readings exist and differ, as for 1 with the names 1, 2, 3.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    coded = names[value] if 0 <= value < len(names) else None
+    if codes or str(value) not in names:
+        return coded
+    if coded not in (None, str(value)):
+        raise DataError(
+            f"`label` {value} is the class {str(value)!r} by name and {coded!r} by its code. Write names as text "
+            f"({str(value)!r}), or make the column a `ClassLabel`."
+        )
+    return str(value)
+
+
+def is_multi_hot(rows: Iterable[Any], classes: int) -> bool:
+    """Whether lists of a column are vectors with a 0 or 1 for each class, rather than lists of codes.
+
+    Args:
+        rows: the values of the column; None where there is none.
+        classes: how many classes there are.
+
+    Raises:
+        DataError: both readings are possible in every row.
+    """
+    lists = [row for row in rows if isinstance(row, Sequence) and not isinstance(row, str)]
+    if not lists or not all(len(row) == classes and all(item in (0, 1) for item in row) for row in lists):
+        return False
+    # A list of codes has none of them twice, and truth values are no codes.
+    if any(len(set(row)) < len(row) or any(isinstance(item, bool) for item in row) for row in lists):
+        return True
+    raise DataError(
+        f"`label` {list(lists[0])!r} is a vector with one 0 or 1 per class, or a list of codes. Write the names, or "
+        "make the column a list of `ClassLabel`."
+    )
+
+
+def _set(schema: LabelSchema, items: Sequence[Any], codes: bool) -> tuple[str, ...]:
+    numbers = [item for item in items if not isinstance(item, str)]
+    if numbers and not codes and is_multi_hot([items], len(schema.names)):
+        return tuple(name for name, item in zip(schema.names, items, strict=True) if item)
+    names = [_name(schema, item, codes) for item in items]
+    if numbers and len(set(names)) < len(names):
+        raise DataError(
+            f"`label` {list(items)!r} has a code twice. A vector of zeros and ones needs one entry for each of the "
+            f"{len(schema.names)} classes."
+        )
+    return tuple(name for name in schema.names if name in names)
+
+
+def _name(schema: LabelSchema, value: Any, codes: bool) -> str:
     if isinstance(value, str) and value in schema.names:
         return value
-    if isinstance(value, float) and value.is_integer():
-        # A data frame makes a column of codes a column of floats as soon as one is missing.
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(schema.names):
-        return schema.names[value]
+    if (name := name_of_number(value, schema.names, codes=codes)) is not None:
+        return name
     raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")
 
 
@@ -154,7 +218,7 @@ def _number(schema: LabelSchema, value: Any) -> float:
     return float(value)
 
 
-def _entity(schema: LabelSchema, item: Any, text: str) -> Entity:
+def _entity(schema: LabelSchema, item: Any, text: str, codes: bool) -> Entity:
     if isinstance(item, Entity):
         return item
     try:
@@ -162,7 +226,7 @@ def _entity(schema: LabelSchema, item: Any, text: str) -> Entity:
         shown = item.get("text") or text[start:end]
     except (KeyError, TypeError, ValueError):
         raise DataError(f"`label` {item!r} is not an entity with `start`, `end` and `label`.") from None
-    return Entity(start, end, shown, _name(schema, label))
+    return Entity(start, end, shown, _name(schema, label, codes))
 
 
 def _span(value: Any, text: str) -> Span | None:

@@ -9,6 +9,7 @@ from hf_synthlabels.publishing.hub_student import StudentPublisher
 from hf_synthlabels.publishing.labelled import (
     Labelled,
     annotation_summary,
+    has_labels,
     label_options,
     open_labelled,
     record_summary,
@@ -50,6 +51,7 @@ __all__ = [
     "annotation_summary",
     "check_sheet",
     "dataset_parcel",
+    "has_labels",
     "label_options",
     "labelling_sheet",
     "merge_labels",

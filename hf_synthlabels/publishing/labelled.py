@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.tables import ReadOptions, read_table
 
-__all__ = ["Labelled", "annotation_summary", "label_options", "open_labelled", "record_summary", "scale_schema"]
+__all__ = [
+    "Labelled",
+    "annotation_summary",
+    "has_labels",
+    "label_options",
+    "open_labelled",
+    "record_summary",
+    "scale_schema",
+]
+
+SHOWN_REASONS = 3
+"""Reasons for missing labels in a summary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,13 @@ def scale_schema(text: str) -> LabelSchema:
     return LabelSchema(kind="text-scale", scale=scale)
 
 
-def annotation_summary(splits: Any) -> str:
-    """What annotation has come to: rows by status for each split, requests, tokens and cost."""
+def annotation_summary(splits: Any, *, began: datetime | None = None) -> str:
+    """What annotation has come to: rows by status for each split, requests, tokens and cost.
+
+    Args:
+        splits: the labelled rows, by split.
+        began: when this run began; labels that were made before it cost nothing now.
+    """
     record = provenance(splits)[-1]
     column = f"{record['column']}_status"
     lines = []
@@ -106,8 +123,16 @@ def annotation_summary(splits: Any) -> str:
         counts = Counter(rows[column])
         parts = [f"{STATUSES[code]} {count:,}" for code, count in sorted(counts.items())]
         lines.append(f"{name}: {len(rows):,} rows, {', '.join(parts)}")
+    if began is not None and datetime.fromisoformat(record["finished_at"]) < began.replace(microsecond=0):
+        lines.append(f"nothing was asked now; the labels were made by a run that ended at {record['finished_at']}:")
     lines += _costs(record)
     return "\n".join(lines)
+
+
+def has_labels(*records: Mapping[str, Any]) -> bool:
+    """Whether some row has a label or the annotator abstained; without either, nothing was labelled."""
+    statuses = [record["tally"]["statuses"] for record in records]
+    return any(counts.get(status) for counts in statuses for status in ("labelled", "abstained"))
 
 
 def record_summary(record: Mapping[str, Any]) -> str:
@@ -126,7 +151,19 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
     )
     warning = truncation_warning(tally.get("truncated_prompts", {}))
     failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())
-    return [spent, *failures, *([warning] if warning else [])]
+    return [spent, *failures, *([warning] if warning else []), *_reasons(tally)]
+
+
+def _reasons(tally: Mapping[str, Any]) -> list[str]:
+    """How many rows have no label, and the most frequent reasons."""
+    reasons = sorted(tally.get("reasons", {}).items(), key=lambda item: (-item[1], item[0]))
+    missing = tally["rows"] - tally["statuses"].get("labelled", 0)
+    if not reasons or not missing:
+        return []
+    return [
+        f"{missing:,} of {tally['rows']:,} rows have no label; the most frequent reasons:",
+        *(f"  {count:,} {reason}" for reason, count in reasons[:SHOWN_REASONS]),
+    ]
 
 
 def _one_split(splits: Any, split: str | None) -> Any:

@@ -12,13 +12,34 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Entity, Kind, LabelSchema, Scale, Span, decode, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels import (
+    Entity,
+    Kind,
+    LabelSchema,
+    Scale,
+    Span,
+    decode,
+    from_bio,
+    is_multi_hot,
+    name_of_number,
+    to_bio,
+    token_offsets,
+)
 from hf_synthlabels.statistics.answers import Located
 from hf_synthlabels.statistics.codes import NO_LABEL
 from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values
 from hf_synthlabels.statistics.entities import Place
 
-__all__ = ["LabelColumn", "bio_tags", "label_column", "label_names", "read_label", "read_names", "read_tokens"]
+__all__ = [
+    "LabelColumn",
+    "bio_tags",
+    "check_numbers",
+    "label_column",
+    "label_names",
+    "read_label",
+    "read_names",
+    "read_tokens",
+]
 
 SHOWN = 60
 
@@ -26,7 +47,7 @@ OPENINGS = {"multi-label": "[", "token-classification": "[", "question-answering
 """How a cell of JSON begins; texts that were written may be JSON themselves."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LabelColumn:
     """A column of labels before it is read."""
 
@@ -40,6 +61,29 @@ class LabelColumn:
         """Whether it is a tag for each token instead of entities."""
         first = next((item for value in self.values if isinstance(value, list) for item in value), None)
         return isinstance(first, str | int)
+
+    @functools.cached_property
+    def width(self) -> int | None:
+        """The length of its lists where all have the same one and hold only zeros and ones; None otherwise."""
+        lists = [value for value in self.values if isinstance(value, list)]
+        widths = {len(value) for value in lists if all(item in (0, 1) for item in value)}
+        same = len(widths) == 1 and all(
+            len(value) in widths and all(item in (0, 1) for item in value) for value in lists
+        )
+        return widths.pop() if same else None
+
+    def is_multi_hot(self, names: Sequence[str]) -> bool:
+        """Whether its lists are vectors with a 0 or 1 for each name; decided for the whole column.
+
+        Raises:
+            DataError: they may as well be lists of codes.
+        """
+        if self.names is not None or self.width != len(names):
+            return False
+        if len(names) > 2:
+            # So many codes of 0 and 1 would have one of them twice.
+            return True
+        return is_multi_hot(self.values, len(names))
 
 
 def label_column(dataset: Table, column: str, kind: str) -> LabelColumn:
@@ -92,7 +136,10 @@ def read_label(
     try:
         match kind:
             case "multi-label":
-                found = decode(_schema("multi-label", tuple(column.names or names)), value)
+                if isinstance(value, list) and column.is_multi_hot(names):
+                    return tuple(name for name, item in zip(names, value, strict=True) if item)
+                codes = column.names is not None
+                found = decode(_schema("multi-label", tuple(column.names or names)), value, codes=codes)
                 assert isinstance(found, tuple)
                 return _checked(tuple(map(str, found)), names)
             case "text-scale":
@@ -133,6 +180,32 @@ def read_names(dataset: Table, column: str) -> tuple[list[str | None], Sequence[
     return labels, names
 
 
+def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
+    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ.
+
+    Args:
+        dataset: the rows.
+        column: a column of labels; a ClassLabel is certain.
+        names: of all classes.
+
+    Raises:
+        DataError: every number has both readings.
+    """
+    if class_names(column_feature(dataset, column)) is not None:
+        return
+    numbers = {
+        int(value)
+        for value in column_values(dataset, column)
+        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    }
+    if numbers and all(str(number) in names and 0 <= number < len(names) for number in numbers):
+        try:
+            for number in sorted(numbers):
+                name_of_number(number, names)
+        except DataError as error:
+            raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None
+
+
 def _name(value: Any, names: Sequence[str] | None) -> str | None:
     """The label name that a value stands for, or None.
 
@@ -142,11 +215,13 @@ def _name(value: Any, names: Sequence[str] | None) -> str | None:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    # pandas writes a missing value as nan.
+    # pandas writes a missing value as nan, and makes a column of whole numbers with missing ones a column of floats.
     if value is None or (isinstance(value, float) and value != value):
         return None
     if isinstance(value, str):
         return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if not isinstance(value, int):
         raise TypeError
     if names is None:
@@ -215,7 +290,7 @@ def _places(value: Any, column: LabelColumn, names: Sequence[str], tokens: Seque
         )
     else:
         own = names if column.holds_tags else column.names or names
-        found = decode(_schema("token-classification", tuple(own)), value)
+        found = decode(_schema("token-classification", tuple(own)), value, codes=column.names is not None)
         assert isinstance(found, tuple)
         entities = tuple(item for item in found if isinstance(item, Entity))
     _checked([entity.label for entity in entities], names)

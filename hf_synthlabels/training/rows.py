@@ -11,6 +11,7 @@ from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels import name_of_number
 
 __all__ = ["TrainingRows", "column_values", "row_weights_of", "training_rows"]
 
@@ -66,11 +67,15 @@ def training_rows(
         raise DataError(f"`names` is {list(names)!r}. Give two label names or more, each once.")
     raw = column_values(dataset, label_column, "label_column")
     feature = dataset.features[label_column]
+    certain = isinstance(feature, ClassLabel)
     order = tuple(feature.names) if isinstance(feature, ClassLabel) else names
-    kept = np.array([row for row, label in enumerate(raw) if label is not None], dtype=np.int64)
+    kept = np.array([row for row, label in enumerate(raw) if label is not None and label == label], dtype=np.int64)
     if not len(kept):
         raise DataError(f"`{label_column}` has no label in any of {len(raw)} rows. Annotate the rows first.")
-    codes = np.array([_code(raw[row], order, names, f"`{label_column}` of row {row}") for row in kept], dtype=np.int64)
+    codes = np.array(
+        [_code(raw[row], order, names, f"`{label_column}` of row {row}", certain=certain) for row in kept],
+        dtype=np.int64,
+    )
     probs = weights = None
     if probs_column is not None:
         probs = _probs(column_values(dataset, probs_column, "probs_column"), kept, codes, order, names, probs_column)
@@ -96,11 +101,15 @@ def column_values(dataset: Dataset, column: str, option: str) -> list[Any]:
     return values
 
 
-def _code(label: Any, order: tuple[str, ...], names: tuple[str, ...], where: str) -> int:
-    if isinstance(label, int) and not isinstance(label, bool):
-        if not 0 <= label < len(order):
+def _code(label: Any, order: tuple[str, ...], names: tuple[str, ...], where: str, *, certain: bool) -> int:
+    if isinstance(label, int | float) and not isinstance(label, bool):
+        try:
+            named = name_of_number(label, order, codes=certain)
+        except DataError as error:
+            raise DataError(f"{where}: {str(error).removeprefix('`label` ')}") from None
+        if named is None:
             raise DataError(f"{where} is {label!r}, no code of {list(order)!r}. Write None for a row without a label.")
-        label = order[label]
+        label = named
     if label not in names:
         raise DataError(f"{where} is {label!r}, which is not among the names {list(names)!r}. Add it, or drop the row.")
     return names.index(label)

@@ -177,6 +177,7 @@ def test_provenance(client: ScriptedClient) -> None:
         "cached_tokens": 0,
         "models": {"tiny-1": 4},
         "failures": {},
+        "reasons": {"not_asked: the row has no text": 1},
         "truncated_prompts": {},
     }
     # 400 tokens at 2 and 40 at 5 dollars a million.

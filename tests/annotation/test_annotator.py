@@ -262,6 +262,7 @@ def test_tally() -> None:
         "cached_tokens": 0,
         "models": {"tiny-1": 1, "tiny-2": 2},
         "failures": {"too busy (HTTP 503)": 1},
+        "reasons": {"not_asked: the row has no text": 1, "unparsed: the answer names no label of the schema": 1},
         "truncated_prompts": {},
     }
 

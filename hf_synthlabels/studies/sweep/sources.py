@@ -197,7 +197,7 @@ def _mixed(parts: Mapping[str, Sequence[Any]], shares: Mapping[str, float]) -> t
 
 def _voted(schema: LabelSchema, voters: Sequence[Labels]) -> Labels:
     votes = [
-        aggregate(schema, [decode(schema, value) for value in row])
+        aggregate(schema, [decode(schema, value, codes=True) for value in row])
         for row in zip(*(labels.values for labels in voters), strict=True)
     ]
     costs = [labels.usd for labels in voters]

@@ -97,7 +97,7 @@ def _examples(job: Job, tables: Tables) -> Dataset:
     """The cell's labelled rows as instructions with their answers."""
     kept = [place for place, label in enumerate(job.labels) if label is not None]
     rows = tables.pool.select([job.rows[place] for place in kept])
-    labels = [decode(job.schema, job.labels[place]) for place in kept]
+    labels = [decode(job.schema, job.labels[place], codes=True) for place in kept]
     answers = ["" if label is None else answer_text(label, as_json=False) for label in labels]
     return Dataset.from_dict(
         {INSTRUCTION: _instructions(job, rows), OUTPUT: answers}, features=None if kept else _none()
