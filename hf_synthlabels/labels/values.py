@@ -59,7 +59,9 @@ def encode(schema: LabelSchema, label: Label | None) -> Any:
             return label
 
 
-def decode(schema: LabelSchema, value: Any, text: str = "", *, codes: bool = False) -> Label | None:
+def decode(
+    schema: LabelSchema, value: Any, text: str = "", *, codes: bool = False, vectors: bool = True
+) -> Label | None:
     """A label from a column: of this package, or of a data set with human labels; None stays None.
 
     Names may be names or codes, and a set of names also a vector of zeros and ones. A span may be written the way that
@@ -71,6 +73,7 @@ def decode(schema: LabelSchema, value: Any, text: str = "", *, codes: bool = Fal
         value: the value of a cell.
         text: the row's text, for entities and spans.
         codes: whether whole numbers are certainly codes, as in a `ClassLabel` column.
+        vectors: whether a list may be a vector of zeros and ones; a column with any other list holds none.
 
     Raises:
         DataError: the value is not in the schema, or has two readings.
@@ -84,7 +87,7 @@ def decode(schema: LabelSchema, value: Any, text: str = "", *, codes: bool = Fal
         case "text-classification" | "text-pair":
             return _name(schema, value, codes)
         case "multi-label":
-            return _set(schema, _list(value), codes)
+            return _set(schema, _list(value), codes, vectors and not codes)
         case "text-scale":
             return _number(schema, value)
         case "token-classification":
@@ -180,9 +183,9 @@ def is_multi_hot(rows: Iterable[Any], classes: int) -> bool:
     )
 
 
-def _set(schema: LabelSchema, items: Sequence[Any], codes: bool) -> tuple[str, ...]:
+def _set(schema: LabelSchema, items: Sequence[Any], codes: bool, vectors: bool) -> tuple[str, ...]:
     numbers = [item for item in items if not isinstance(item, str)]
-    if numbers and not codes and is_multi_hot([items], len(schema.names)):
+    if numbers and vectors and is_multi_hot([items], len(schema.names)):
         return tuple(name for name, item in zip(schema.names, items, strict=True) if item)
     names = [_name(schema, item, codes) for item in items]
     if numbers and len(set(names)) < len(names):

@@ -21,7 +21,6 @@ from hf_synthlabels.labels import (
     decode,
     from_bio,
     is_multi_hot,
-    name_of_number,
     to_bio,
     token_offsets,
 )
@@ -33,7 +32,6 @@ from hf_synthlabels.statistics.entities import Place
 __all__ = [
     "LabelColumn",
     "bio_tags",
-    "check_numbers",
     "label_column",
     "label_names",
     "read_label",
@@ -139,7 +137,7 @@ def read_label(
                 if isinstance(value, list) and column.is_multi_hot(names):
                     return tuple(name for name, item in zip(names, value, strict=True) if item)
                 codes = column.names is not None
-                found = decode(_schema("multi-label", tuple(column.names or names)), value, codes=codes)
+                found = decode(_schema("multi-label", tuple(column.names or names)), value, codes=codes, vectors=False)
                 assert isinstance(found, tuple)
                 return _checked(tuple(map(str, found)), names)
             case "text-scale":
@@ -178,32 +176,6 @@ def read_names(dataset: Table, column: str) -> tuple[list[str | None], Sequence[
                 f"give a name{f' or a number below {len(names)}' if names else ''}, or None."
             ) from None
     return labels, names
-
-
-def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
-    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ.
-
-    Args:
-        dataset: the rows.
-        column: a column of labels; a ClassLabel is certain.
-        names: of all classes.
-
-    Raises:
-        DataError: every number has both readings.
-    """
-    if class_names(column_feature(dataset, column)) is not None:
-        return
-    numbers = {
-        int(value)
-        for value in column_values(dataset, column)
-        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-    }
-    if numbers and all(str(number) in names and 0 <= number < len(names) for number in numbers):
-        try:
-            for number in sorted(numbers):
-                name_of_number(number, names)
-        except DataError as error:
-            raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None
 
 
 def _name(value: Any, names: Sequence[str] | None) -> str | None:

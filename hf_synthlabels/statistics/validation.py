@@ -14,7 +14,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement import agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
-from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
+from hf_synthlabels.statistics.columns import Table, check_numbers, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import Gate
 from hf_synthlabels.statistics.intervals import Interval
@@ -155,7 +155,10 @@ def _choices(
         )
     if all(label is None for label in human_labels):
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
-    names = names or human_names or llm_names or _occurring(human_labels, llm_labels)
+    if known := names or human_names or llm_names:
+        for column in (human, llm):
+            check_numbers(dataset, column, known)
+    names = known or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
     rows = sample.scored(human_codes != NO_LABEL)
     scored, kept = rows.counted, None if rows.design is None else rows.design.take(rows.counted)

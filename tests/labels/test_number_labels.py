@@ -1,0 +1,132 @@
+"""Numbers in label columns: names in digits or codes, vectors of zeros and ones or lists of codes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from datasets import ClassLabel, Dataset, Features, List, Value
+
+from hf_synthlabels.annotation.rows import RowForm
+from hf_synthlabels.annotation.task import Example
+from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.labels import LabelSchema, decode
+from hf_synthlabels.statistics import validate
+from hf_synthlabels.training.rows import training_rows
+
+STARS = ["1", "2", "3", "4", "5"]
+TOPICS = ["film", "sport", "place"]
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "label"),
+    [
+        (STARS, "3", "3"),
+        (STARS, 5, "5"),
+        (STARS, 0, "1"),
+        (STARS, 5.0, "5"),
+        (["0", "1"], 1, "1"),
+        (["0", "1"], 0.0, "0"),
+        (["bad", "good"], 1, "good"),
+        (["bad", "good"], 1.0, "good"),
+        (["bad", "good"], float("nan"), None),
+        (STARS, 3, DataError),
+        (STARS, 1.0, DataError),
+        (["1", "0"], 1, DataError),
+        (["bad", "good"], 2, DataError),
+        (["bad", "good"], 0.5, DataError),
+        (["bad", "good"], True, DataError),
+    ],
+)
+def test_a_number_is_a_name_or_a_code_but_never_a_guess(names: list[str], value: Any, label: Any) -> None:
+    schema = LabelSchema(names=tuple(names))
+    rows = Dataset.from_dict({"text": ["a", "b"], "label": [value, None]}) if label is not None else None
+    if label is DataError:
+        with pytest.raises(DataError, match=r"`label`"):
+            decode(schema, value)
+        with pytest.raises(SynthLabelsError):
+            Example(text="a", label=value).read_label(schema, RowForm().of_text("a"))
+        with pytest.raises(DataError, match=r"`label`"):
+            training_rows(rows, names=names, label_column="label")
+        return
+    assert decode(schema, value) == label
+    if rows is not None:
+        assert training_rows(rows, names=names, label_column="label").codes.tolist() == [names.index(label)]
+
+
+def test_the_error_names_both_readings() -> None:
+    with pytest.raises(DataError) as caught:
+        decode(LabelSchema(names=tuple(STARS)), 3)
+    assert "'3'" in str(caught.value)
+    assert "'4'" in str(caught.value)
+
+
+def test_the_codes_of_a_class_label_are_certain() -> None:
+    features = Features(
+        {"text": Value("string"), "label": ClassLabel(names=STARS), "llm_label": ClassLabel(names=STARS)}
+    )
+    rows = Dataset.from_dict({"text": ["a", "b"], "label": [0, 2], "llm_label": [0, 2]}, features=features)
+    assert training_rows(rows, names=STARS, label_column="label").codes.tolist() == [0, 2]
+    assert validate(rows, resamples=50).accuracy.estimate == 1
+    assert decode(LabelSchema(names=tuple(STARS)), 2, codes=True) == "3"
+
+
+@pytest.mark.parametrize(("human", "fits"), [([1, 2, 3], False), ([1, 3, 5], True), (["1", "2", "3"], True)])
+def test_validate_refuses_numbers_with_two_readings(human: list[Any], fits: bool) -> None:
+    rows = Dataset.from_dict({"label": human, "llm_label": [str(value) for value in human]})
+    schema = LabelSchema(names=tuple(STARS))
+    if fits:
+        assert validate(rows, schema=schema, resamples=50).accuracy.estimate == 1
+    else:
+        with pytest.raises(DataError, match="`label`"):
+            validate(rows, schema=schema, resamples=50)
+
+
+def test_validate_reads_the_floats_of_a_data_frame() -> None:
+    rows = Dataset.from_dict({"label": [0.0, 1.0, None, 1.0], "llm_label": ["0", "1", "1", "0"]})
+    assert validate(rows, kind="text-classification", resamples=50).accuracy.estimate == pytest.approx(2 / 3)
+
+
+def agreement(label: Any, names: list[str], feature: Any = None) -> Any:
+    given = [[name for name, one in zip(names, row, strict=False) if one] for row in label]
+    rows = Dataset.from_dict({"llm_label": given, "label": label})
+    if feature is not None:
+        rows = rows.cast_column("label", feature)
+    return validate(rows, schema=LabelSchema(kind="multi-label", names=tuple(names)), resamples=50)
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ([[0, 0, 0], [1, 1, 1], [0, 1, 0]], TOPICS),
+        ([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]], TOPICS),
+        ([[True, False], [False, True]], TOPICS[:2]),
+        # One row with a number twice shows what the column holds.
+        ([[0, 1], [1, 1], [1, 0]], TOPICS[:2]),
+    ],
+)
+def test_vectors_of_zeros_and_ones_are_sets_of_names(label: Any, names: list[str]) -> None:
+    assert agreement(label, names).score("accuracy").estimate == 1
+
+
+@pytest.mark.parametrize(
+    ("label", "names"),
+    [
+        ([[0, 1], [1, 0]], TOPICS[:2]),
+        ([[0, 0], [1, 1]], TOPICS),
+        ([[0, 1, 1], [2, 0, 1]], TOPICS),
+    ],
+)
+def test_lists_with_two_readings_or_a_code_twice_are_refused(label: Any, names: list[str]) -> None:
+    with pytest.raises(DataError, match="`label`"):
+        agreement(label, names)
+
+
+def test_lists_of_codes_stay_codes() -> None:
+    rows = Dataset.from_dict({"label": [[0], [0, 2], []], "llm_label": [["film"], ["film", "place"], []]})
+    report = validate(rows, schema=LabelSchema(kind="multi-label", names=tuple(TOPICS)), resamples=50)
+    assert report.score("accuracy").estimate == 1
+    certain = [[0, 1], [1]]
+    rows = Dataset.from_dict({"label": certain, "llm_label": [["film", "sport"], ["sport"]]})
+    rows = rows.cast_column("label", List(ClassLabel(names=TOPICS[:2])))
+    assert validate(rows, kind="multi-label", resamples=50).score("accuracy").estimate == 1
