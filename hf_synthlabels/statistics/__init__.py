@@ -62,7 +62,7 @@ from hf_synthlabels.statistics.noninferiority import (
     rows_to_resolve,
 )
 from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
-from hf_synthlabels.statistics.pooling import FEWEST_TASKS, PooledTasks, drawn_p_value, holm, pool_tasks
+from hf_synthlabels.statistics.pooling import FEWEST_TASKS, PooledTasks, drawn_p_value, holm, normal_p_value, pool_tasks
 from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.power_law import LabelWorth, PowerLaw, fit_power_law, label_worth
 from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
@@ -201,6 +201,7 @@ __all__ = [
     "mean_difference",
     "multilabel_agreement",
     "non_inferiority",
+    "normal_p_value",
     "normalise_answer",
     "phase_test",
     "plan_gate",

@@ -108,7 +108,7 @@ class Conclusions:
             f"{self.n_human:,}{clusters}; chances of a human label: {chances}"
         )
         lines: list[tuple[str, ...]] = [
-            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "labels' worth: PPI++", "DSL")
+            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "worth: PPI++", "DSL")
         ]
         lines += [
             (

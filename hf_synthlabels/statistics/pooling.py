@@ -11,10 +11,10 @@ from scipy import stats
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.codes import Floats
-from hf_synthlabels.statistics.intervals import Interval, percentile_interval
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
 from hf_synthlabels.statistics.rows import Drawing
 
-__all__ = ["PooledTasks", "drawn_p_value", "holm", "pool_tasks"]
+__all__ = ["PooledTasks", "drawn_p_value", "holm", "normal_p_value", "pool_tasks"]
 
 
 FEWEST_TASKS = 5
@@ -115,6 +115,19 @@ def drawn_p_value(values: Floats, null: float = 0.0) -> float:
     kept = values[~np.isnan(values)]
     tail = min(int((kept <= null).sum()), int((kept >= null).sum()))
     return min(1.0, 2 * (tail + 1) / (kept.size + 1))
+
+
+def normal_p_value(interval: Interval, null: float = 0.0) -> float:
+    """Two-sided p-value of a null value from a normal interval: below 1 - level just where the interval excludes it.
+
+    It is 1 where the interval is undefined or has no width.
+    """
+    below = null < interval.estimate
+    reach = interval.estimate - interval.low if below else interval.high - interval.estimate
+    if not reach > 0:
+        return 1.0
+    distance = abs(interval.estimate - null) / reach * normal_quantile(interval.level)
+    return float(2 * stats.norm.sf(distance))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:

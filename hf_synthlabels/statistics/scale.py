@@ -14,12 +14,13 @@ from scipy import stats
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
 from hf_synthlabels.statistics.codes import Floats, Ints
-from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.measures import MEASURES
 from hf_synthlabels.statistics.rank import MOST_PAIRS, weighted_kendall, weighted_pearson, weighted_spearman
 from hf_synthlabels.statistics.rows import Drawing, Rows, RowScore, divided, row_intervals
 from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.shares import share
+from hf_synthlabels.statistics.small_samples import mean_square_change, missing_events
 
 __all__ = ["icc", "quadratic_kappa", "scale_agreement"]
 
@@ -90,7 +91,7 @@ def scale_agreement(
         "coverage": share(answered, None, design, drawing.level),
         "accuracy": share(exact, None, design, drawing.level),
         "accuracy_answered": share(exact, answered, design, drawing.level),
-        "bias": _bias((y - x)[answered], drawing.level, design, answered),
+        "bias": _bias(x, y, drawing.level, design, answered, (low, high)),
         **row_intervals(
             rows,
             ERROR_SCORES,
@@ -225,27 +226,40 @@ def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, see
     )
 
 
-def _bias(differences: Floats, level: float, design: SamplingDesign | None, answered: NDArray[np.bool_]) -> Interval:
+def _bias(
+    x: Floats,
+    y: Floats,
+    level: float,
+    design: SamplingDesign | None,
+    answered: NDArray[np.bool_],
+    ends: tuple[float, float],
+) -> Interval:
     """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows.
 
-    With a sampling design, the ratio of sums with its linearised variance (Hajek 1971). It has the degrees of freedom
-    of the clusters, or of as many rows of equal weight as would vary as much (Kish 1965).
+    Where nearly all rows have the same difference, such as none, pseudo-errors are added (see `small_samples`): rare
+    errors are easily missing from a small sample. With a sampling design, it is the ratio of sums with its linearised
+    variance (Hajek 1971). It has the degrees of freedom of the clusters, or of as many rows of equal weight as would
+    vary as much (Kish 1965).
     """
-    n = len(differences)
+    differences, n = (y - x)[answered], int(answered.sum())
     if n < 2:
         return Interval(math.nan, math.nan, math.nan, level, "student", n)
-    mean = float(differences.mean())
-    if design is None:
-        half = float(stats.t.ppf((1 + level) / 2, n - 1) * differences.std(ddof=1) / math.sqrt(n))
-        return Interval(mean, mean - half, mean + half, level, "student", n)
-    kept = design.take(answered)
-    weights = np.ones(n) if kept.weights is None else kept.weights
-    mean = float(weights @ differences / weights.sum())
-    spread = math.sqrt(kept.variance_of_total(weights * (differences - mean))) / float(weights.sum())
-    effective = float(weights.sum() ** 2 / (weights @ weights)) - 1
-    free = max(1.0, effective if kept.clusters is None else min(effective, kept.degrees_of_freedom(n)))
-    half = float(stats.t.ppf((1 + level) / 2, free)) * spread
-    return Interval(mean, mean - half, mean + half, level, "student, design-based", n)
+    kept = None if design is None else design.take(answered)
+    weights = np.ones(n) if kept is None or kept.weights is None else kept.weights
+    shares = weights / weights.sum()
+    mean, free, method = float(shares @ differences), float(n - 1), "student"
+    if kept is None:
+        variance = float(differences.var(ddof=1)) / n
+    else:
+        variance = kept.variance_of_total(weights * (differences - mean)) / float(weights.sum()) ** 2
+        effective = float(1 / (shares @ shares)) - 1
+        free = max(1.0, effective if kept.clusters is None else min(effective, kept.degrees_of_freedom(n)))
+        method = "student, design-based"
+    clusters = None if kept is None or kept.clusters is None else np.asarray(kept.clusters)
+    if missing := missing_events(differences[:, None], clusters):
+        variance += normal_quantile(level) ** 2 / 2 * missing * mean_square_change(x[answered], shares, ends)
+    half = float(stats.t.ppf((1 + level) / 2, free)) * math.sqrt(variance)
+    return Interval(mean, mean - half, mean + half, level, method, n)
 
 
 def _moments(counts: Ints | Floats, x: Floats, y: Floats) -> tuple[Floats, ...]:

@@ -12,6 +12,7 @@ without an error leave an error rate of 7% open. Two remedies, both used elsewhe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,9 @@ __all__ = [
 
 ENOUGH_EVENTS = 10
 """Observed errors, or labels of the rarer kind, from which on nothing is added."""
+
+DOMINANT = 0.8
+"""Share of rows with the same difference from which on the others count as rare."""
 
 MAX_ALTERNATIVES = 12
 """Other labels that a pseudo-error may put in place of a row's own; of more, so many evenly spaced ones."""
@@ -90,25 +94,26 @@ def missing_events(differences: Floats, clusters: Ints | None = None) -> float:
 
     Args:
         differences: of the human label and the LLM's, or human labels alone, shape (n, q). A row differs where it has
-            not the most frequent value. Without a value that most rows have, nothing is added.
+            not the most frequent value. Without a value that four of five rows have, nothing is added.
         clusters: of the same rows.
     """
     values, place, counts = np.unique(differences, axis=0, return_inverse=True, return_counts=True)
-    if not len(values) or 2 * counts.max() <= len(differences):
+    if not len(values) or counts.max() < DOMINANT * len(differences):
         return 0.0
     differs = place.ravel() != int(np.argmax(counts))
     events = int(differs.sum()) if clusters is None else len(np.unique(clusters[differs]))
     return max(0.0, 1 - events / ENOUGH_EVENTS)
 
 
-def mean_square_change(labels: Floats, weights: Floats) -> float:
+def mean_square_change(labels: Floats, weights: Floats, others: Sequence[float] = ()) -> float:
     """The mean square of what another label of one row would change in a weighted mean.
 
     Args:
         labels: shape (n,).
         weights: with the sum 1, shape (n,).
+        others: labels that are possible besides those that occur, such as the ends of a scale.
     """
-    values = np.unique(labels)
+    values = np.unique([*np.unique(labels), *others])
     values = np.array([0.0, 1.0]) if set(values.tolist()) <= {0.0, 1.0} else _some(values)
     changes = weights[:, None] * (values - labels[:, None])
     return float((changes**2).sum() / max(1, (changes != 0).sum()))

@@ -17,7 +17,9 @@ from hf_synthlabels.statistics import (
     MEASURES,
     Interval,
     ValidationReport,
+    holm,
     mean_difference,
+    normal_p_value,
     row_credits,
     validate,
 )
@@ -84,11 +86,18 @@ class AnnotatorReport:
         return "\n".join([*lines, *self.summary()])
 
     def summary(self) -> list[str]:
-        """Where each stands beside the first, by the interval of the paired difference."""
+        """How each compares with the first, by the paired difference; corrected where several are compared."""
         first, *others = self.results
-        return [
-            f"{result.name!r} is {_place(result.difference)} {first.name!r}: {result.difference}." for result in others
+        adjusted = holm([normal_p_value(result.difference) for result in others])
+        lines = [
+            f"{result.name!r} {_verdict(result.difference, p_value)} {first.name!r}: {result.difference}."
+            for result, p_value in zip(others, adjusted, strict=True)
         ]
+        if len(others) > 1:
+            lines.append(
+                f"These verdicts are corrected for {len(others):,} comparisons by Holm's steps; the intervals are not."
+            )
+        return lines
 
     def to_json(self) -> str:
         """The whole report as JSON; an undefined number is null."""
@@ -192,5 +201,7 @@ def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recip
     return rows.select(drawn), int((known & seen).sum())
 
 
-def _place(difference: Interval) -> str:
-    return "better than" if difference.low > 0 else "worse than" if difference.high < 0 else "not told apart from"
+def _verdict(difference: Interval, p_value: float) -> str:
+    if p_value < 1 - difference.level:
+        return "is better than" if difference.estimate > 0 else "is worse than"
+    return "does not differ significantly from"

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, drawn_p_value, holm, pool_tasks
+from hf_synthlabels.statistics import Drawing, Interval, drawn_p_value, holm, normal_p_value, pool_tasks
 
 
 def draws(points: list[float], sd: float) -> list[np.ndarray]:
@@ -19,6 +19,13 @@ def test_holm_by_hand() -> None:
     # Sorted .01 .03 .04 by 3, 2, 1: .03 .06 .04, of which the last may not be below the second.
     assert holm([0.04, 0.01, 0.03]) == pytest.approx((0.06, 0.03, 0.06))
     assert holm([0.9, 0.8]) == (1.0, 1.0)
+
+
+def test_p_values_of_normal_intervals() -> None:
+    interval = Interval(0.1, 0.1 - 1.96 * 0.05, 0.1 + 1.96 * 0.04, 0.95, "normal", 100)
+    assert normal_p_value(interval) == pytest.approx(2 * stats.norm.sf(2), rel=1e-3)
+    assert normal_p_value(interval, 0.18) == pytest.approx(2 * stats.norm.sf(2), rel=1e-3)
+    assert normal_p_value(Interval(0.1, np.nan, np.nan, 0.95, "normal", 1)) == 1
 
 
 def test_holm_is_that_of_statsmodels() -> None:

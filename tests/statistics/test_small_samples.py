@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_synthlabels.statistics import Inference, ppi_mean, valid_difference, valid_f1, valid_prevalence, wilson
+from hf_synthlabels.statistics import (
+    Drawing,
+    Inference,
+    bounded_mean,
+    ppi_mean,
+    scale_agreement,
+    valid_difference,
+    valid_f1,
+    valid_prevalence,
+    wilson,
+)
 from hf_synthlabels.statistics.small_samples import score_interval
 
 FOUR = ("naive", "human", "ppi", "dsl")
@@ -120,3 +130,24 @@ def test_many_errors_leave_the_formula_as_it_is() -> None:
     # The score interval and Student's differ by little in the middle of the scale.
     assert share.low == pytest.approx(plain.low, abs=0.002)
     assert share.high == pytest.approx(plain.high, abs=0.002)
+
+
+def test_exact_ratings_do_not_prove_that_there_is_no_bias() -> None:
+    """3 % of all ratings are 4 points too high: 50 rows often show none of them."""
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(200):
+        human = rng.integers(1, 6, 50).astype(float)
+        llm = np.where(rng.random(50) < 0.03, 5.0, human)
+        # Under the design above: .03 x mean(5 - rating) = .06.
+        found = scale_agreement(human.tolist(), llm.tolist(), low=1, high=5, drawing=Drawing(resamples=2)).scores[
+            "bias"
+        ]
+        covered += found.low <= 0.06 <= found.high
+    assert covered >= 186
+
+
+def test_the_mean_of_equal_credits_lies_within_its_scale() -> None:
+    found = bounded_mean([0.1, 0.1, 0.1], 0, 1)
+    # (0.3 + 1.92) / 6.84 +- 1.96 x sqrt(variance / 6.84), with two pseudo-values at each end, nearly.
+    assert (found.estimate, found.low, found.high) == pytest.approx((0.1, 0.0067, 0.643), abs=2e-3)
