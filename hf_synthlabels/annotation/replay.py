@@ -16,6 +16,7 @@ from hf_synthlabels.annotation.rehearsal import Rehearsal, StoredAnswers, known_
 from hf_synthlabels.annotation.source import load_source, needed_columns
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.exchange import answer_line, whole_file
+from hf_synthlabels.clients.payloads import FURTHER_FIELDS
 from hf_synthlabels.clients.salvage import Entry
 from hf_synthlabels.errors import DataError, RecipeError
 
@@ -25,7 +26,7 @@ LOOKUP_ROWS = 200
 
 STORED_CLIENTS = ("openai", "transformers")
 
-OWN_FIELDS = frozenset({"answer", "draw", "request", "model", "usage", "probabilities", "tokens", "created_at"})
+OWN_FIELDS = frozenset({"answer", "draw", "request", "model", "usage", "created_at", *FURTHER_FIELDS})
 
 
 @dataclass(frozen=True, slots=True)

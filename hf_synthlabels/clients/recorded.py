@@ -16,6 +16,9 @@ __all__ = ["RecordedClient"]
 
 NOT_RECORDED = "no answer is recorded for the row"
 
+REJECTED = object()
+"""The place of an answer to a prompt that the server's filter rejected."""
+
 
 class RecordedClient:
     """Replays recorded answers, raw or parsed, through the same parser as live ones.
@@ -115,6 +118,8 @@ class RecordedClient:
                 "or record one answer per row."
             )
         if request.draw < len(answers):
+            if answers[request.draw] is REJECTED:
+                return Completion(request.key, finish_reason="content_filter")
             value = self._named(answers[request.draw])
             if _is_missing(value):
                 return _none(request.key, NOT_RECORDED)
@@ -200,8 +205,9 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
             continue
         try:
             record = json.loads(line)
-            answers.setdefault(str(record[key]), []).append(record[field])
-        except (ValueError, TypeError, KeyError):
+            answer = REJECTED if record.get("finish_reason") == "content_filter" else record[field]
+            answers.setdefault(str(record[key]), []).append(answer)
+        except (ValueError, TypeError, KeyError, AttributeError):
             raise ClientError(
                 f"`teacher.file` {path.name!r}, line {number}: expected a JSON object with {key!r} and {field!r}, "
                 f"got {line[:80]!r}."

@@ -14,7 +14,9 @@ from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.exchange import Imported, import_answers
 from hf_synthlabels.clients.maintenance import remove_answers
 from hf_synthlabels.errors import DataError, RecipeError
+from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import LabelServer
+from tests.clients.chat_server import ChatServer, Reply
 from tests.tiny_models import tiny_model
 
 COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confidence", "llm_label_reason")
@@ -129,9 +131,20 @@ def test_other_kinds_and_forms_are_repeated_too(tmp_path: Path) -> None:
     assert all(labels["llm_label"])
 
 
+def test_prompts_that_the_filter_rejected_are_refused_again(tmp_path: Path) -> None:
+    rejected: Reply = (400, {}, b'{"error": {"code": "content_filter", "message": "no"}}')
+    with ChatServer(lambda body: rejected if "0" in body["messages"][-1]["content"] else "film") as server:
+        made = recipe(tmp_path, server.base_url, count=4)
+        first = load(made)["train"]
+        written = export_answers(made, tmp_path / "answers.jsonl", "id")
+    again = load(replayed(made, written.path, key="id"))["train"]
+    assert again["llm_label_status"] == first["llm_label_status"]
+    assert STATUSES[first["llm_label_status"][0]] == "refused"
+
+
 def test_what_a_model_in_this_process_answered_is_repeated_too(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "model")
-    made = recipe(tmp_path, "", count=4)
+    made = recipe(tmp_path, "http://127.0.0.1:9/v1", count=4)
     content = made.model_dump(mode="json")
     content["teacher"] = {"client": "transformers", "model": folder, "scoring": True}
     made = Recipe.from_dict(content, folder=tmp_path)
