@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test slow check bench reliability docs clean
+.PHONY: setup demo test slow oracles check bench reliability docs clean
 
 setup: $(STAMP)
 
@@ -25,6 +25,10 @@ test: $(STAMP)
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+# Independent implementations beside the package: tests that compare with them are skipped elsewhere.
+oracles: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[oracles]'
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -21,9 +21,21 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
+from tests import oracles
+
 FILM = ["film", "actor", "scene", "plot"]
 SPORT = ["goal", "match", "team", "score"]
 FILLER = ["the", "a", "of", "and", "in", "with", "for", "on"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests compared with another implementation, so that a log shows that they ran."""
+    if oracles.RAN or oracles.SKIPPED:
+        names = ", ".join(sorted({name.split(".")[0] for name in oracles.RAN})) or "none"
+        terminalreporter.write_line(
+            f"independent implementations: {len(oracles.RAN)} tests compared with them ({names}), "
+            f"{len(oracles.SKIPPED)} skipped"
+        )
 
 
 @pytest.fixture(scope="session", autouse=True)

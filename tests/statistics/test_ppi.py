@@ -10,6 +10,7 @@ from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import FEW_LABELS, Drawing, PPIEstimate, ppi_difference, ppi_mean
+from tests.oracles import oracle
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +62,7 @@ def test_normal_intervals_match_ppi_python(sizes: tuple[int, int]) -> None:
 
 
 def test_matches_ppi_python_where_it_is_installed() -> None:
-    ppi_py = pytest.importorskip("ppi_py")
+    ppi_py = oracle("ppi_py")
     rng = np.random.default_rng(0)
     for _ in range(20):
         labels = rng.normal(size=rng.integers(5, 80))

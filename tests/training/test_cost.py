@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from datasets import Dataset
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.cost import CpuEnergy, GpuEnergy, RunCost, energy_meters
+from tests.oracles import oracle
 
 Make = Callable[..., StudentConfig]
 
@@ -123,13 +123,12 @@ def test_tensorboard_gets_loss_and_money(config: Make, toy: Callable[..., Datase
     assert [event.step for event in board.Scalars("train/usd")] == [1, 2, 3, 3]
 
 
-@pytest.mark.skipif(find_spec("wandb") is None, reason="wandb is not installed")
 def test_wandb_gets_loss_and_money_without_a_network(
     config: Make, toy: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"MODE": "offline", "DIR": str(tmp_path), "SILENT": "true"}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
-    import wandb  # type: ignore[import-not-found,unused-ignore]
+    wandb = oracle("wandb")
 
     options: dict[str, Any] = {"report_to": "wandb", "logging_steps": 1, "max_steps": 3, "usd_per_hour": 1.0}
     train_student(config(**options), toy(48), names=["film", "sport"])
@@ -141,12 +140,12 @@ def test_wandb_gets_loss_and_money_without_a_network(
     assert list(tmp_path.rglob("*.wandb"))
 
 
-@pytest.mark.skipif(find_spec("trackio") is None, reason="trackio is not installed")
 def test_trackio_gets_loss_and_money(
     config: Make, toy: Callable[..., Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Read when it is first imported.
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    oracle("trackio")
     monkeypatch.chdir(tmp_path)
     options: dict[str, Any] = {"report_to": "trackio", "logging_steps": 1, "max_steps": 3, "usd_per_hour": 1.0}
     train_student(config(**options), toy(48), names=["film", "sport"])

@@ -32,6 +32,7 @@ from hf_synthlabels.publishing.review import (
 from hf_synthlabels.publishing.review.disagreements import Disagreements
 from hf_synthlabels.publishing.review.values import plain
 from hf_synthlabels.statistics import conclude, validate
+from tests.oracles import oracle
 from tests.publishing.review.reviewing import FORMS, HUMAN, LLM, NAMES, SCHEMAS, TEXT, board, label, opened, table
 
 KINDS = tuple(SCHEMAS)
@@ -235,13 +236,13 @@ def test_label_studio_round_trip(tmp_path: Path, kind: str) -> None:
 def test_argilla_reads_what_was_written_and_we_what_it_writes(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("argilla")
+    oracle("argilla")
     from unittest.mock import MagicMock
 
-    from argilla import Settings  # type: ignore[import-not-found,unused-ignore]
-    from argilla._models import DatasetModel  # type: ignore[import-not-found,unused-ignore]
-    from argilla.client import Argilla  # type: ignore[import-not-found,unused-ignore]
-    from argilla.records._io import JsonIO  # type: ignore[import-not-found,unused-ignore]
+    from argilla import Settings
+    from argilla._models import DatasetModel
+    from argilla.client import Argilla
+    from argilla.records._io import JsonIO
 
     # Its objects want a server, which none of this asks.
     monkeypatch.setattr(Argilla, "_get_default", classmethod(lambda _: MagicMock()))
@@ -259,7 +260,7 @@ def test_argilla_reads_what_was_written_and_we_what_it_writes(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_label_studio_takes_the_interface_and_the_tasks(tmp_path: Path, kind: str) -> None:
-    sdk = pytest.importorskip("label_studio_sdk.label_interface")
+    sdk = oracle("label_studio_sdk.label_interface")
     write_label_studio(worked(tmp_path, kind), tmp_path / "tasks.json")
     interface = sdk.LabelInterface((tmp_path / "tasks.xml").read_text(encoding="utf-8"))
     for task in json.loads((tmp_path / "tasks.json").read_text(encoding="utf-8")):

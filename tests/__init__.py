@@ -1,0 +1,1 @@
+"""The tests: a package of its own name, since some distributions install another one called `tests`."""
