@@ -49,7 +49,9 @@ class Breaker:
             NothingLabelledError: most of the first 50 asked rows are unparsed, refused, truncated or over the budget.
         """
         self.check_failures(at_end=False)
-        if annotation.status == "not_asked" or self._asked >= EARLY_ROWS:
+        # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
+        is_rejected = annotation.status == "refused" and not annotation.raw
+        if annotation.status == "not_asked" or is_rejected or self._asked >= EARLY_ROWS:
             return
         self._asked += 1
         if annotation.status in REPAIRS:

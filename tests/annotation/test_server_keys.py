@@ -254,8 +254,8 @@ def test_an_answer_that_is_none_is_never_served_as_one(
 def test_a_filter_that_rejects_the_first_rows_does_not_end_the_run() -> None:
     filtered: Reply = (400, {}, b'{"error": {"message": "no", "code": "content_filter"}}')
     with ChatServer(lambda body: "negative" if "good" in body["messages"][-1]["content"] else filtered) as server:
-        found = annotate(data(*[f"bad {number}" for number in range(30)], "good"), recipe(server.base_url))
-    assert statuses(found) == ["refused"] * 30 + ["labelled"]
+        found = annotate(data(*[f"bad {number}" for number in range(60)], "good"), recipe(server.base_url))
+    assert statuses(found) == ["refused"] * 60 + ["labelled"]
 
 
 def test_truncated_prompts_are_in_the_provenance() -> None:
