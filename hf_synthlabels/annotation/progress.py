@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 from tqdm.auto import tqdm
 
@@ -17,19 +18,32 @@ from hf_synthlabels.annotation.tally import Tally
 __all__ = ["Progress", "shown_progress", "standing"]
 
 REFRESH_S = 0.2
+TICK_S = 1.0
+"""How often the bar is brought up to date while no row is finished."""
+
 UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget", "not_asked")
 
 
 class Progress:
-    """Counts labelled rows, and from time to time says what the run has come to."""
+    """Counts labelled rows and shows the state of the run, including why it waits.
 
-    def __init__(self, bar: Any, recipe: Recipe, tally: Tally, total: int | None) -> None:
+    Args:
+        bar: of tqdm.
+        recipe: whose prices and budget count.
+        tally: what is shown.
+        total: rows to come; None if unknown.
+        client: may have a property `waiting`, the reason why it sends nothing.
+    """
+
+    def __init__(self, bar: Any, recipe: Recipe, tally: Tally, total: int | None, client: object = None) -> None:
         self._bar = bar
         self._recipe = recipe
         self._tally = tally
         self._total = total
+        self._client = client
         self._rows = 0
         self._shown_at = 0.0
+        self._showing = threading.Lock()
 
     def __call__(self, rows: int) -> None:
         """So many rows more are labelled."""
@@ -41,8 +55,34 @@ class Progress:
 
     def show(self) -> None:
         """Bring the bar up to date."""
-        self._bar.set_postfix_str(standing(self._recipe, self._tally, self._total), refresh=False)
-        self._bar.update(self._rows - self._bar.n)
+        with self._showing:
+            line = standing(self._recipe, self._tally, self._total)
+            if (reason := getattr(self._client, "waiting", None)) is not None:
+                # First, since a narrow terminal cuts the end.
+                line = f"{reason}; {line}"
+            self._bar.set_postfix_str(line, refresh=False)
+            self._bar.update(self._rows - self._bar.n)
+
+    @contextmanager
+    def kept_current(self) -> Iterator[Self]:
+        """Bring the bar up to date every second, also while no row is finished."""
+        ended = threading.Event()
+
+        def tick() -> None:
+            while not ended.wait(TICK_S):
+                self.show()
+                self._bar.refresh()
+
+        ticker = threading.Thread(target=tick, name="progress", daemon=True)
+        if not self._bar.disable:
+            ticker.start()
+        try:
+            yield self
+        finally:
+            ended.set()
+            if ticker.ident is not None:
+                ticker.join()
+        self.show()
 
 
 @contextmanager
@@ -56,10 +96,11 @@ def shown_progress(recipe: Recipe, annotator: Annotator, *, total: int | None, w
         what: stands before the bar.
     """
     # `disable=None` leaves the bar out where standard error is no terminal.
-    with tqdm(total=total, desc=what, unit=" rows", disable=None, mininterval=REFRESH_S, dynamic_ncols=True) as bar:
-        progress = Progress(bar, recipe, annotator.tally, total)
+    with (
+        tqdm(total=total, desc=what, unit=" rows", disable=None, mininterval=REFRESH_S, dynamic_ncols=True) as bar,
+        Progress(bar, recipe, annotator.tally, total, annotator.client).kept_current() as progress,
+    ):
         yield progress
-        progress.show()
 
 
 def standing(recipe: Recipe, tally: Tally, total: int | None) -> str:

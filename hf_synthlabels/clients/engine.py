@@ -23,7 +23,7 @@ from hf_synthlabels.clients.replies import parse_reply
 from hf_synthlabels.clients.spending import Meter, Reservation
 from hf_synthlabels.clients.transport import BrokenConnectionError, Transport
 
-__all__ = ["Engine", "Stop"]
+__all__ = ["MAX_WAIT_S", "Engine", "Stop"]
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ MOST_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
 WATCH_S = 0.02
+
+MAX_WAIT_S = 600.0
 
 TOLD_WAIT_S = 10.0
 """A wait that is worth a line in the log."""
@@ -103,12 +105,12 @@ class Engine:
         outbox: Outbox,
         limiter: Limiter,
         breaker: Breaker,
-        access: Access,
+        access: Access | None = None,
         meter: Meter | None,
         hide: Callable[[str], str],
         max_retries: int,
         timeout_s: float,
-        max_wait_s: float,
+        max_wait_s: float = MAX_WAIT_S,
     ) -> None:
         self._transport = transport
         self._body = body
@@ -118,7 +120,7 @@ class Engine:
         self._limiter = limiter
         self._breaker = breaker
         self._meter = meter
-        self._access = access
+        self._access = access or Access()
         self._hide = hide
         self._max_retries = max_retries
         self._timeout_s = timeout_s

@@ -13,7 +13,7 @@ from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
 from hf_synthlabels.clients.breaker import Breaker
 from hf_synthlabels.clients.chat import Sampling, chat_body, chat_identity
 from hf_synthlabels.clients.endings import Access
-from hf_synthlabels.clients.engine import Engine, Stop
+from hf_synthlabels.clients.engine import MAX_WAIT_S, Engine, Stop
 from hf_synthlabels.clients.garbage import old_objects_left_alone
 from hf_synthlabels.clients.limiter import Limiter
 from hf_synthlabels.clients.outbox import Outbox
@@ -83,7 +83,7 @@ class OpenAIClient:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         patience_s: float = 120.0,
-        max_wait_s: float = 600.0,
+        max_wait_s: float = MAX_WAIT_S,
         drain_s: float = 30.0,
         meter: Meter | None = None,
         headers: RequestHeaders = NO_HEADERS,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Plan, Tally, store_path
+from hf_synthlabels.annotation import Plan, store_path
 from hf_synthlabels.annotation.census import Census
 from hf_synthlabels.annotation.forecast import History
 from hf_synthlabels.annotation.opening import sampling
@@ -33,7 +33,7 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.columns import with_judge_features
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judge_file import JudgeFile, in_judge_words, read_judge, told_of_judges
-from hf_synthlabels.judging.judge_tables import code_names, opened_judge
+from hf_synthlabels.judging.judge_tables import JudgeTables, code_names, opened_judge
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
 from hf_synthlabels.tables import NewTable, check_output, check_replaces, open_writer, write_records
@@ -151,7 +151,7 @@ def _judge_split(
     began = time.monotonic()
     with (
         opened_judge(file, rows.features, client) as judging,
-        _shown(file, judging.tally, name) as progress,
+        _shown(file, judging, name) as progress,
         nullcontext() if path is None else open_writer(path, features) as writer,
     ):
         for table, added in judging.tables(rows.with_format("arrow").iter(batch_size=TABLE_ROWS), progress):
@@ -186,14 +186,15 @@ class _Rehearsal:
 
 
 @contextmanager
-def _shown(file: JudgeFile, tally: Tally, what: str) -> Iterator[Progress]:
+def _shown(file: JudgeFile, judging: JudgeTables, what: str) -> Iterator[Progress]:
     from tqdm.auto import tqdm
 
     # `disable=None` leaves the bar out where standard error is no terminal.
-    with tqdm(desc=what, unit=" rows", disable=None, dynamic_ncols=True) as bar:
-        progress = Progress(bar, file.recipe, tally, None)
+    with (
+        tqdm(desc=what, unit=" rows", disable=None, dynamic_ncols=True) as bar,
+        Progress(bar, file.recipe, judging.tally, None, judging.judge.client).kept_current() as progress,
+    ):
         yield progress
-        progress.show()
 
 
 def _in_our_words(plan: Plan) -> Plan:

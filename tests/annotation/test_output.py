@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, load_dataset
+from tqdm import tqdm
 
 from hf_synthlabels.annotation import Recipe, annotate_to_files
-from hf_synthlabels.annotation.progress import standing
+from hf_synthlabels.annotation import progress as progress_module
+from hf_synthlabels.annotation.progress import Progress, standing
 from hf_synthlabels.annotation.tally import Tally
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
@@ -124,3 +128,28 @@ def test_what_a_run_has_come_to_in_one_line(tmp_path: Path) -> None:
         "1 refused, 2 failed, 7 from store, 450k tokens, $0.5 of about $1 (budget $3)"
     )
     assert standing(plan, Tally(), None) == "0 tokens, $0 (budget $3)"
+
+
+REASON = "waiting 59 s: HTTP 429: slow down"
+
+
+def test_the_bar_says_why_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while no row is finished."""
+
+    class Client:
+        waiting: str | None = REASON
+
+    monkeypatch.setattr(progress_module, "TICK_S", 0.01)
+    shown = io.StringIO()
+    client = Client()
+    with (
+        tqdm(total=5, file=shown, mininterval=0.0, ncols=200) as bar,
+        Progress(bar, recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), Tally(), 5, client).kept_current(),
+    ):
+        deadline = time.monotonic() + 10
+        while REASON not in shown.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        client.waiting = None
+    frames = shown.getvalue().split("\r")
+    assert any("0/5" in frame and f"{REASON}; 0 tokens" in frame for frame in frames)
+    assert "waiting" not in frames[-1]
