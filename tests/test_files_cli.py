@@ -141,6 +141,13 @@ def save(sheet: Path, lines: list[dict[str, str]], *, encoding: str = "utf-8-sig
     sheet.write_bytes(buffer.getvalue().encode(encoding, errors="replace"))
 
 
+def test_a_program_may_ignore_the_byte_order_mark(run: Run, tmp_path: Path, sampled: str) -> None:
+    with (tmp_path / "sheet.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    save(tmp_path / "sheet.csv", [{**line, "topic": name_of(int(line["row"]))} for line in lines], encoding="utf-8")
+    assert "20 human labels added" in ok(run(*MERGE))
+
+
 def sheet_lines(sheet: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(sheet.read_text(encoding="utf-8-sig"), newline="")))
 

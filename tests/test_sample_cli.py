@@ -71,7 +71,7 @@ def test_from_llm_labels_to_a_conclusion(run: Run, tmp_path: Path, design: str, 
     assert "100 of 400 rows drawn" in out
     sheet = (tmp_path / "to_label.csv").read_text(encoding="utf-8-sig").splitlines()
     # People see the text and an empty cell, and nothing of what the LLM said.
-    assert sheet[0] == "row,row_digest,text,words,label"
+    assert sheet[0] == "row_digest,row,text,words,label"
     assert len(sheet) == 101
     fill(tmp_path / "to_label.csv")
     code, out, err = run("merge", sampled, "to_label.csv", "-o", sampled)

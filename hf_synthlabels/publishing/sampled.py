@@ -113,7 +113,8 @@ def labelling_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm
         drawn = drawn.add_column(DIGEST, digests, feature=_text_type())
     labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
     drawn = drawn.add_column(human, labels, feature=_text_type())
-    return drawn.select_columns([number, DIGEST, *(name for name in order if name != DIGEST), human])
+    # The digest first: programs that do not know a byte order mark take it for a part of the first name.
+    return drawn.select_columns([DIGEST, number, *(name for name in order if name != DIGEST), human])
 
 
 def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:

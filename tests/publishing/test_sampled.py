@@ -33,7 +33,7 @@ def labelled() -> Dataset:
 def test_labels_come_back_in_the_type_of_the_llms() -> None:
     drawn, sample = sample_rows(labelled(), 20, design="stratified", seed=4)
     sheet = labelling_sheet(drawn, sample)
-    assert sheet.column_names == ["row", "row_digest", "text", "label"]
+    assert sheet.column_names == ["row_digest", "row", "text", "label"]
     filled = sheet.remove_columns("label").add_column("label", ["a"] * 19 + [" "])
     merged = merge_labels(drawn, filled)
     assert (merged.new, merged.changed, merged.open) == (19, 0, 1)
