@@ -85,7 +85,7 @@ def rare_classes(names: Sequence[str], counts: Sequence[float]) -> list[str]:
 
 def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found) -> Conclusion:
     own = own_rows(quantity, rows)
-    n, fewest = int(sum(part.sum() for part in own)), int(min(part.sum() for part in own))
+    n = int(sum(part.sum() for part in own))
     size = int(sum(part.sum() for part in quantity.parts)) if quantity.parts else len(rows.llm)
 
     def worth(found: Found) -> float:
@@ -96,7 +96,9 @@ def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, p
         least = 1 / size if rows.finite else 0.0
         return min(float(size), 1 / ((1 / n - least) / ratio + least))
 
-    too_few = bool(quantity.parts) and fewest < FEWEST_OF_A_GROUP
+    # A group that was drawn whole is known for sure where no other rows are asked about.
+    unknown = [part for part in quantity.parts if not (rows.finite and (rows.undrawn[part] == 0).all())]
+    too_few = any((rows.labelled & part).sum() < FEWEST_OF_A_GROUP for part in unknown)
 
     def shown(interval: Interval) -> Interval:
         return replace(interval, estimate=math.nan, low=math.nan, high=math.nan) if too_few else interval
@@ -161,7 +163,8 @@ def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
             f"The LLM's label equals the human one in all {rows.n:,} labelled rows. Intervals by PPI++ and DSL allow "
             "for errors that these rows do not show."
         )
-    if alike := [each.name for each in estimates if each.human.high == each.human.low]:
+    census = rows.finite and rows.labelled.all()
+    if not census and (alike := [each.name for each in estimates if each.human.high == each.human.low]):
         notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs cannot be seen.")
     if few := [each.name for each in estimates if each.too_few]:
         notes.append(

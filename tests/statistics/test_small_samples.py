@@ -58,6 +58,16 @@ def test_each_group_has_the_interval_of_its_own_labels() -> None:
     assert (written["n"], written["too_few"], written["ppi"]["high"]) == (1, True, None)
 
 
+def test_a_small_group_that_was_drawn_whole_is_known_where_no_other_rows_are_asked_about() -> None:
+    human = ["a", "b", "b", "b", *["a", "b", None, None] * 50]
+    llm = ["a", "b"] * 102
+    groups = ["small"] * 4 + ["x"] * 200
+    how = Inference(finite=True, probabilities=[1.0] * 4 + [0.5] * 200)
+    found = valid_difference(human, llm, groups, positive="a", inference=how)
+    assert (found["small"].human.low, found["small"].human.high) == (0.25, 0.25)
+    assert valid_difference(human, llm, groups, positive="a")["small"].too_few
+
+
 def test_a_class_of_which_hardly_a_row_was_labelled_has_no_f1() -> None:
     human, llm, _ = grouped({"all": ["a", "b"] * 60 + ["c"]})
     found = valid_f1(human, llm)
