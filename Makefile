@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	# torch first and by its pin, so that nothing else pulls another build of it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,excel,noise,report,scores,ray,search,app,docs,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,excel,noise,report,scores,ray,search,app,onnx,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -11,43 +11,28 @@ r"""Train a student on rows with labels, test it, and save it.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """Read the arguments, train, and print the metrics as JSON on the first process."""
+    """Read the arguments and train; the first process prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="YAML file with the keys `student` and `data`")
-    parser.add_argument("--data", help="CSV, JSON or Parquet file to train on in place of the key `data`")
+    parser.add_argument("config", help="YAML file with the keys `student` and `data`, or the name of a packaged one")
+    parser.add_argument("--data", help="file or folder to train on instead of the key `data`")
+    parser.add_argument("--label", help="label column; default: the config's, or the column that annotate wrote")
     arguments = parser.parse_args()
 
     import hf_synthlabels  # noqa: F401 - makes recipes loadable as data sets
     from hf_synthlabels.errors import SynthLabelsError
 
     try:
-        from hf_synthlabels.annotation import provenance
-        from hf_synthlabels.publishing import StudentPublisher, save_student_facts
-        from hf_synthlabels.training import StudentFile, train_student
+        from hf_synthlabels.train_cli import run_student
+        from hf_synthlabels.training import StudentFile
 
-        file = StudentFile.from_yaml(arguments.config, data=arguments.data)
-        data = file.data.load(file.student)
-        records = provenance(data.train)
-        publisher = StudentPublisher.of_file(file, records)
-        student = train_student(file.student, data.train, names=data.names, eval=data.test, publish=publisher)
+        run_student(StudentFile.read(arguments.config, data=arguments.data, label=arguments.label))
     except SynthLabelsError as error:
         parser.exit(2, f"train.py: {error}\n")
-    folder = file.student.output_dir or "student"
-    student.save(folder)
-    if student.trainer.is_world_process_zero():
-        # What its card will need, if it is ever published.
-        save_student_facts(student, Path(folder), records)
-        hub = {} if publisher is None or publisher.pushed is None else {"hub": publisher.pushed.url}
-        sys.stdout.write(json.dumps({**student.metrics, "folder": folder, **hub}, indent=2) + "\n")
-    student.trainer.end()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,17 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels import batches_cli, cache_cli, hub_cli, judge_cli, report_cli, review_cli, sample_cli, study_cli
+from hf_synthlabels import (
+    batches_cli,
+    cache_cli,
+    hub_cli,
+    judge_cli,
+    report_cli,
+    review_cli,
+    sample_cli,
+    study_cli,
+    train_cli,
+)
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
 from hf_synthlabels.trust_cli import TrustOption
@@ -60,7 +70,7 @@ def main() -> None:
         raise SystemExit(2) from None
     except SystemExit as end:
         # Typer has made a status of Ctrl-C by now.
-        if end.code == INTERRUPTED:
+        if end.code == INTERRUPTED and not isinstance(end, train_cli.Stopped):
             print("hf-synthlabels: stopped. What had been answered or trained is kept; run it again.", file=sys.stderr)
         raise
 
@@ -237,60 +247,9 @@ for verb in (sample_cli.sample, sample_cli.merge, sample_cli.conclude, judge_cli
 app.command()(hub_cli.pull)
 
 
-@app.command()
-def train(
-    config: Annotated[
-        Path | None, typer.Argument(help="A student file: `student` and, if not given here, `data`.")
-    ] = None,
-    data: Annotated[str | None, typer.Option(help="A labelled file, instead of the one in the config.")] = None,
-    grid: Annotated[Path | None, typer.Option(help="A grid file instead: `student`, `data` and `grid`.")] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Of a grid: the folder for journal, report and best student.")
-    ] = Path("grid"),
-) -> None:
-    """Train a student on label columns, or a grid of them. On several GPUs: accelerate launch train.py CONFIG.
-
-    A grid that was stopped does what is missing when it is started again. `push_to_hub: true` in the student's options
-    publishes the finished student, with a card.
-
-    Example: hf-synthlabels train configs/students/minilm.yaml --data labelled.jsonl
-    Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labelled.jsonl -o grid
-    """
-    if (config is None) == (grid is None):
-        raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
-    if grid is not None:
-        _train_grid(grid, data, output)
-        return
-    from hf_synthlabels.annotation import provenance
-    from hf_synthlabels.publishing import StudentPublisher, save_student_facts
-    from hf_synthlabels.training import StudentFile, train_student
-
-    file = StudentFile.from_yaml(str(config), data=data)
-    rows = file.data.load(file.student)
-    records = provenance(rows.train)
-    publisher = StudentPublisher.of_file(file, records)
-    student = train_student(file.student, rows.train, names=rows.names, eval=rows.test, publish=publisher)
-    folder = file.student.output_dir or "student"
-    student.save(folder)
-    # What its card will need, if it is ever published.
-    save_student_facts(student, Path(folder), records)
-    hub = {} if publisher is None or publisher.pushed is None else {"hub": publisher.pushed.url}
-    print(json.dumps({**student.metrics, "folder": folder, **hub}, indent=2))
-
-
-def _train_grid(path: Path, data: str | None, output: Path) -> None:
-    from hf_synthlabels.training.grid import GridFile, run_grid
-
-    file = GridFile.from_yaml(path, data=data)
-    if file.grid.engine.name == "ray":
-        from hf_synthlabels.engines import tuner_on
-
-        print(run_grid(file, output, progress=_tell, engine=tuner_on(file.grid.engine)))
-    else:
-        print(run_grid(file, output, progress=_tell))
-    print(f"written: {output / 'grid.json'}")
-
-
+app.command()(train_cli.train)
+app.command()(train_cli.predict)
+app.command()(train_cli.export)
 app.command()(study_cli.study)
 app.command()(report_cli.report)
 

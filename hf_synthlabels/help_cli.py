@@ -12,7 +12,7 @@ GROUPS = {
     "Label": ("plan", "annotate", "batches", "cache"),
     "Prove and conclude": ("validate", "sample", "merge", "review", "conclude"),
     "Judge answers": ("judge",),
-    "Train and compare": ("train", "study", "report"),
+    "Train and compare": ("train", "predict", "export", "study", "report"),
     "Publish": ("push", "pull"),
     "First steps": ("demo", "version"),
 }

@@ -10,6 +10,7 @@ for _module in ("torch", "transformers", "accelerate"):
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
 from hf_synthlabels.training.cost import RunCost  # noqa: E402
 from hf_synthlabels.training.format_curve import FormatCurve, FormatPoint  # noqa: E402
+from hf_synthlabels.training.held_out import HeldOut, held_out_scores  # noqa: E402
 from hf_synthlabels.training.losses import weighted_cross_entropy  # noqa: E402
 from hf_synthlabels.training.objective import (  # noqa: E402
     Classification,
@@ -56,6 +57,7 @@ __all__ = [
     "FormatCurve",
     "FormatPoint",
     "ForwardCorrection",
+    "HeldOut",
     "LabelledRows",
     "LearningRows",
     "LengthBucketedSampler",
@@ -86,6 +88,7 @@ __all__ = [
     "errors_found",
     "estimate_transition",
     "fit_temperature",
+    "held_out_scores",
     "label_names",
     "learning_rows",
     "out_of_fold",

@@ -12,7 +12,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema
 from hf_synthlabels.training.tasks import Prediction
 
-__all__ = ["check_columns", "label_columns", "label_features", "labelled_stream", "with_labels"]
+__all__ = ["check_columns", "check_free", "label_columns", "label_features", "labelled_stream", "with_labels"]
 
 STREAM_ROWS = 1_000
 """Rows of a stream that are read at once: enough to sort them by length, and few enough for any memory."""

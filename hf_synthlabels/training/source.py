@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from datasets import ClassLabel, Dataset, concatenate_datasets
 from datasets.exceptions import DatasetsError
 
-from hf_synthlabels.annotation import StrictModel, read_yaml, validated
+from hf_synthlabels.annotation import StrictModel, provenance, read_yaml, validated
 from hf_synthlabels.cards import CardWords
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.statistics.reading import label_column
 from hf_synthlabels.statistics.reading import label_names as names_within
-from hf_synthlabels.tables import READABLE, ReadOptions, RowSource, load_rows, table_format
+from hf_synthlabels.tables import READABLE, ReadOptions, RowSource, load_rows, read_records, table_format
+from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.rows import column_values
 from hf_synthlabels.training.tasks import WITHOUT_NAMES
@@ -29,6 +30,20 @@ class TrainingData:
     train: Dataset
     test: Dataset | None
     names: tuple[str, ...]
+    records: list[dict[str, Any]] = field(default_factory=list)
+    """The provenance of the label columns, where it is known."""
+
+    def is_llm(self, column: str) -> bool:
+        """Whether an LLM wrote a label column."""
+        return column in annotation_columns(self.train.column_names) or any(
+            record.get("column") == column for record in self.records
+        )
+
+    @property
+    def human_columns(self) -> list[str]:
+        """Columns with human labels that annotation knew of."""
+        known = (record.get("human") for record in self.records)
+        return [str(name) for name in dict.fromkeys(known) if name in self.train.column_names]
 
 
 class DataSource(StrictModel):
@@ -72,17 +87,8 @@ class DataSource(StrictModel):
             DataError: the data or a split can not be read, or the label column has no names or a single one.
         """
         self._check_splits()
-        try:
-            train = self._read(self.train_split, config)
-            test = None if self.test_split is None else self._read(self.test_split, config)
-        except SynthLabelsError:
-            raise
-        except (OSError, ValueError, DatasetsError) as error:
-            reason = " ".join(str(error.__cause__ or error).split())[:240]
-            raise DataError(
-                f"`data` {self.data_files or self.path!r} could not be read: {reason.rstrip('.')}. "
-                "Give a CSV, JSON, Excel, Stata or Parquet file, or a Hub id."
-            ) from error
+        train = self._read(self.train_split, config)
+        test = None if self.test_split is None else self._read(self.test_split, config)
         names = tuple(self.names or label_names(train, config.label_column, config.task))
         if config.task not in (*WITHOUT_NAMES, "multi-label", "token-classification"):
             _check_names(names, train, config.label_column)
@@ -91,7 +97,30 @@ class DataSource(StrictModel):
             train, test = halves["train"], halves["test"]
             if config.task in ("text-classification", "text-pair"):
                 train, test = _all_labels_train(train, test, config.label_column)
-        return TrainingData(train, test, names)
+        return TrainingData(train, test, names, self.records(train))
+
+    def records(self, rows: Dataset) -> list[dict[str, Any]]:
+        """The provenance of the rows: in them, or beside their file."""
+        known = provenance(rows)
+        files = self.data_files if isinstance(self.data_files, str) else None
+        return known or (read_records(files) if files is not None else [])
+
+    def llm_column(self, config: StudentConfig) -> str | None:
+        """The label column that an LLM wrote; None where there is none.
+
+        Raises:
+            ConfigError: there are several.
+        """
+        rows = self._read(self.train_split, config)
+        written = [name for name in rows.column_names if name in annotation_columns(rows.column_names)]
+        recorded = [str(record.get("column")) for record in self.records(rows)]
+        columns = [name for name in dict.fromkeys([*written, *recorded]) if name in rows.column_names]
+        if len(columns) > 1:
+            raise ConfigError(
+                f"`label_column` is missing, and an LLM wrote {', '.join(map(repr, columns))}. Name one: --label, or "
+                "`label_column` in the student's options."
+            )
+        return columns[0] if columns else None
 
     def _check_splits(self) -> None:
         if isinstance(self.data_files, dict):
@@ -111,7 +140,17 @@ class DataSource(StrictModel):
             encoding=self.encoding,
             separator=self.separator,
         )
-        return load_rows(RowSource(self.path, self.name, self.data_files, self.revision), options, split=split)
+        source = RowSource(self.path, self.name, self.data_files, self.revision)
+        try:
+            return load_rows(source, options, split=split)
+        except SynthLabelsError:
+            raise
+        except (OSError, ValueError, DatasetsError) as error:
+            reason = " ".join(str(error.__cause__ or error).split())[:240]
+            raise DataError(
+                f"`data` {self.data_files or self.path!r} could not be read: {reason.rstrip('.')}. "
+                "Give a CSV, JSON, Excel, Stata or Parquet file, or a Hub id."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,34 +161,88 @@ class StudentFile:
     data: DataSource
     card: CardWords | None = None
     """What only the publisher can say; needed for `student.push_to_hub`."""
+    given: frozenset[str] = frozenset()
+    """The options that the file, or the command line, names."""
 
     @classmethod
-    def from_yaml(cls, path: str | Path, *, data: str | Path | None = None) -> Self:
-        """Read the file.
+    def read(
+        cls,
+        name: str | Path,
+        *,
+        data: str | Path | None = None,
+        label: str | None = None,
+        output: str | Path | None = None,
+    ) -> Self:
+        """Read a file by its path, or a packaged one by its name.
 
         Args:
-            path: the YAML file.
-            data: a CSV, JSON or Parquet file to train on in place of the key `data`.
+            name: a path, or a name such as 'minilm'.
+            data: a file or folder of rows to train on instead of the key `data`.
+            label: the label column, instead of the option `label_column`.
+            output: the folder of the student, instead of the option `output_dir`.
 
         Raises:
-            ConfigError: the file can not be read, or has a key or value that is not valid.
+            ConfigError: the file cannot be read, or has a key or value that is not valid.
         """
-        content = read_yaml(Path(path), "student", ConfigError)
+        path = Path(name)
+        if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+            path = packaged_student(str(name))
+        content = read_yaml(path, "student", ConfigError)
         if not isinstance(content, dict) or not isinstance(content.get("student"), dict):
             raise ConfigError(f"`student` is missing in {str(path)!r}. Write `student: {{model: ...}}`.")
         unknown = sorted(set(map(str, content)) - {"data", "student", "card"})
         if unknown:
             raise ConfigError(f"{path}: `{unknown[0]}` is not a key. Valid keys: data, student, card.")
-        student = StudentConfig.from_dict(content["student"], where=str(path))
-        said = content.get("card")
-        card = CardWords.from_dict(said, str(path)) if student.push_to_hub or said is not None else None
+        more = {"label_column": label, "output_dir": None if output is None else str(output)}
+        options = {**content["student"], **{key: value for key, value in more.items() if value is not None}}
+        student = StudentConfig.from_dict(options, where=str(path))
+        words = content.get("card")
+        card = CardWords.from_dict(words, str(path)) if student.push_to_hub or words is not None else None
+        given = frozenset(map(str, options))
         if data is not None:
-            return cls(student, DataSource.of_file(data), card)
+            return cls(student, DataSource.of_file(data), card, given)
         if not isinstance(content.get("data"), dict):
             raise ConfigError(
-                f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows."
+                f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows: --data."
             )
-        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError), card)
+        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError), card, given)
+
+    def load(self) -> TrainingData:
+        """The rows. Without a `label_column` the LLM's is learned, if there is one, as the kind of label that it holds.
+
+        Raises:
+            ConfigError: see `DataSource.load`, or the column's kind of label needs options that are missing.
+            DataError: see `DataSource.load`.
+        """
+        if "label_column" not in self.given:
+            self.student.label_column = self.data.llm_column(self.student) or self.student.label_column
+        rows = self.data.load(self.student)
+        kinds = {record.get("column"): record.get("kind") for record in rows.records}
+        kind, task = kinds.get(self.student.label_column), self.student.task
+        alike = {"text-classification", "text-pair"}
+        if kind is not None and kind != task and not {kind, task} <= alike:
+            raise ConfigError(
+                f"`task` is {task!r}, but `{self.student.label_column}` holds labels of the kind {kind!r}. Give "
+                f"`task: {kind}` in the student's options, or name another column: --label."
+            )
+        return rows
+
+
+def packaged_student(name: str) -> Path:
+    """The student file of this name that comes with the package.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    package = Path(__file__).resolve().parents[1]
+    folders = [package / "configs" / "students", package.parent / "configs" / "students"]
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.yaml")})
+    raise ConfigError(
+        f"`student` {name!r} is neither a file nor a packaged one. Give a path, or one of: {', '.join(known)}."
+    )
 
 
 def _check_names(names: tuple[str, ...], dataset: Dataset, column: str) -> None:

@@ -14,6 +14,7 @@ from datasets import Dataset, IterableDataset
 from transformers import PrinterCallback, TrainerCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.base import BaseModel, load_base, quiet
 from hf_synthlabels.training.best import best_metrics
 from hf_synthlabels.training.config import StudentConfig
@@ -49,7 +50,8 @@ class Student:
     """`train_loss`, `train_steps`, `train_seconds`, the same with `human_` before them for human rows that came after,
     and after an evaluation `eval_loss`, `eval_rows`, `eval_rows_unlabelled` and the scores of the kind of label:
     `eval_accuracy` and `eval_f1_macro` of names, `eval_f1_micro` too of several, `eval_mae` and `eval_spearman` of
-    numbers, `eval_entity_f1` of entities, `eval_exact_match` and `eval_token_f1` of answers. With
+    numbers, `eval_entity_f1` of entities, `eval_exact_match` and `eval_token_f1` of answers. Against labels that an LLM
+    wrote they are `eval_llm_agreement`, `eval_llm_f1_macro` and so on. With
     `load_best_model_at_end` they are those of the best weights, and `best_epoch` and its neighbours say which (see
     `best_metrics`)."""
     learning: LearningRows | None = None
@@ -207,7 +209,9 @@ def train_student(
         trainer = _trainer(later, base, task, last, tested, learning, callbacks)
         metrics |= _trained(trainer, later, "human_train")
     if held_out is not None:
-        metrics |= _evaluated(trainer, held_out)
+        assert eval is not None
+        llm = config.human_column is None and config.label_column in annotation_columns(eval.column_names)
+        metrics |= _evaluated(trainer, held_out, llm=llm)
     # A study keeps many students; the optimizer is twice the size of the model.
     trainer.optimizer = trainer.lr_scheduler = None
     trainer.accelerator.free_memory()
@@ -247,9 +251,13 @@ def _trained(trainer: StudentTrainer, config: StudentConfig, name: str) -> dict[
     }
 
 
-def _evaluated(trainer: StudentTrainer, held_out: Rows) -> dict[str, float]:
+def _evaluated(trainer: StudentTrainer, held_out: Rows, *, llm: bool) -> dict[str, float]:
     measured = trainer.evaluate()
     metrics = {key: value for key, value in measured.items() if key.startswith("eval_") and not key.endswith(SPEED)}
+    if llm:
+        # To agree with an LLM is not to be right.
+        names = {key: key.removeprefix("eval_").replace("accuracy", "agreement") for key in metrics}
+        metrics = {key if key == "eval_loss" else f"eval_llm_{names[key]}": value for key, value in metrics.items()}
     return metrics | {"eval_rows": float(len(held_out)), "eval_rows_unlabelled": float(held_out.n_unlabelled)}
 
 

@@ -121,16 +121,16 @@ def test_files_with_wrong_keys_are_refused(tmp_path: Path, content: object, mess
     path = tmp_path / "student.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(ConfigError, match=message):
-        StudentFile.from_yaml(path)
+        StudentFile.read(path)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "students").glob("*.yaml")), ids=lambda path: path.stem)
 def test_shipped_students_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert StudentFile.from_yaml(path).student.model
+    assert StudentFile.read(path).student.model
 
 
 def test_a_file_of_rows_stands_in_for_the_key(rows: Path, tmp_path: Path) -> None:
     path = tmp_path / "student.yaml"
     path.write_text("student: {model: m}\ndata: {path: some/other}\n")
-    assert StudentFile.from_yaml(path, data=rows).data == DataSource(path="json", data_files=str(rows))
+    assert StudentFile.read(path, data=rows).data == DataSource(path="json", data_files=str(rows))

@@ -30,6 +30,11 @@ def run(folder: Path, *arguments: str, launcher: tuple[str, ...] = ()) -> subpro
     )
 
 
+def metrics(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "student" / "student.json").read_text())["metrics"]
+    return found
+
+
 @pytest.fixture
 def folder(tmp_path: Path, encoder: str, toy: Callable[..., Dataset]) -> Path:
     """A folder with 80 rows in JSON lines and a student file for the tiny encoder."""
@@ -46,9 +51,9 @@ def test_script_trains_saves_and_prints_metrics(
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["train.py", "student.yaml"])
     train.main()
-    printed = json.loads(capsys.readouterr().out)
     # 64 of 80 rows in batches of 16 for 4 epochs.
-    assert (printed["train_steps"], printed["eval_rows"], printed["folder"]) == (16, 16, "student")
+    assert "trained: 16 steps" in capsys.readouterr().out
+    assert (metrics(folder)["train_steps"], metrics(folder)["eval_rows"]) == (16, 16)
     assert (folder / "student" / "model.safetensors").is_file()
 
 
@@ -61,7 +66,7 @@ def test_script_with_a_bad_file_says_one_line_and_ends_with_2(
         train.main()
     out, error = capsys.readouterr()
     assert (ended.value.code, out) == (2, "")
-    assert error.startswith("train.py: `data` 'json' could not be read")
+    assert error.startswith("train.py: `data` 'nosuch.jsonl' could not be read")
     assert error.count("\n") == 1
 
 
@@ -69,7 +74,7 @@ def test_script_with_a_bad_file_says_one_line_and_ends_with_2(
 def test_script_is_a_program(folder: Path) -> None:
     done = run(folder, "student.yaml")
     assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
-    assert json.loads(done.stdout)["train_steps"] == 16
+    assert metrics(folder)["train_steps"] == 16
 
 
 @pytest.mark.slow
@@ -78,4 +83,5 @@ def test_two_processes_halve_the_steps_and_print_once(folder: Path) -> None:
     launcher = ("-m", "accelerate.commands.launch", "--config_file", config, "--main_process_port", "0")
     done = run(folder, "student.yaml", launcher=launcher)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert json.loads(done.stdout)["train_steps"] == 8
+    assert metrics(folder)["train_steps"] == 8
+    assert done.stdout.count("trained: 8 steps") == 1
