@@ -8,6 +8,7 @@ from pathlib import Path
 from hf_synthlabels.annotation import annotate, load, plan, provenance, recipe_path, register_builder
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
+from hf_synthlabels.verbosity import get_verbosity, set_verbosity
 
 __all__ = [
     "Gate",
@@ -15,11 +16,13 @@ __all__ = [
     "ValidationReport",
     "__version__",
     "annotate",
+    "get_verbosity",
     "load",
     "metric_path",
     "plan",
     "provenance",
     "recipe_path",
+    "set_verbosity",
     "validate",
 ]
 

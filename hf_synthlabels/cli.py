@@ -24,6 +24,7 @@ from hf_synthlabels import (
     study_cli,
     train_cli,
 )
+from hf_synthlabels.annotation.bars import own_bars_only
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
 from hf_synthlabels.trust_cli import TrustOption
@@ -55,8 +56,8 @@ def main() -> None:
     # Read when torch is first loaded. Threads that spin while they wait for each other make training five times
     # slower as soon as another program wants a core; sleeping ones cost next to nothing on an idle machine.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Runs have a bar of their own, with failures and money.
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    # Runs show one bar, with failures and money.
+    own_bars_only()
     # The readers of `datasets` log what they then raise, which is told here in one line.
     logging.getLogger("datasets.packaged_modules").setLevel(logging.CRITICAL)
     batches_cli.show_progress()
@@ -73,6 +74,23 @@ def main() -> None:
         if end.code == INTERRUPTED and not isinstance(end, train_cli.Stopped):
             print("hf-synthlabels: stopped. What had been answered or trained is kept; run it again.", file=sys.stderr)
         raise
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from hf_synthlabels.annotation.provenance import package_version
+
+        print(f"hf-synthlabels {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Label with an LLM, validate the labels, train a small model on them. Start with `hf-synthlabels demo`."""
 
 
 @app.command()
@@ -293,3 +311,7 @@ def _write(path: Path, text: str) -> None:
     from hf_synthlabels.tables import write_text
 
     print(f"written: {write_text(path, text)}")
+
+
+if __name__ == "__main__":
+    main()

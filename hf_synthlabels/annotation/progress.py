@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-from tqdm.auto import tqdm
-
 from hf_synthlabels.annotation.annotator import Annotator
+from hf_synthlabels.annotation.bars import progress_bar
 from hf_synthlabels.annotation.provenance import cost_usd
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.tally import Tally
@@ -95,9 +94,8 @@ def shown_progress(recipe: Recipe, annotator: Annotator, *, total: int | None, w
         total: rows to come; None when nobody knows.
         what: stands before the bar.
     """
-    # `disable=None` leaves the bar out where standard error is no terminal.
     with (
-        tqdm(total=total, desc=what, unit=" rows", disable=None, mininterval=REFRESH_S, dynamic_ncols=True) as bar,
+        progress_bar(total=total, desc=what, unit=" rows", mininterval=REFRESH_S) as bar,
         Progress(bar, recipe, annotator.tally, total, annotator.client).kept_current() as progress,
     ):
         yield progress

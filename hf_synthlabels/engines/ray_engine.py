@@ -10,10 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
-
 from hf_synthlabels import errors
 from hf_synthlabels.annotation import Recipe, Tally, read_recipe, store_path
+from hf_synthlabels.annotation.bars import progress_bar
 from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.opening import metered, open_server, shown_examples
 from hf_synthlabels.annotation.progress import standing
@@ -266,8 +265,7 @@ def _raise_first(outcomes: Sequence[dict[str, Any]]) -> None:
 @contextmanager
 def _shown(recipe: Recipe, total: int, desk: RemoteDesk) -> Iterator[Callable[[], None]]:
     """A bar on standard error where somebody sees it, brought up to date by calling what is yielded."""
-    # `disable=None` leaves the bar out where standard error is no terminal.
-    with tqdm(total=total, desc=recipe.name, unit=" rows", disable=None, dynamic_ncols=True) as bar:
+    with progress_bar(total=total, desc=recipe.name, unit=" rows") as bar:
 
         def show() -> None:
             tally = Tally()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan, store_path
+from hf_synthlabels.annotation.bars import progress_bar
 from hf_synthlabels.annotation.census import Census
 from hf_synthlabels.annotation.forecast import History
 from hf_synthlabels.annotation.opening import sampling
@@ -187,11 +188,8 @@ class _Rehearsal:
 
 @contextmanager
 def _shown(file: JudgeFile, judging: JudgeTables, what: str) -> Iterator[Progress]:
-    from tqdm.auto import tqdm
-
-    # `disable=None` leaves the bar out where standard error is no terminal.
     with (
-        tqdm(desc=what, unit=" rows", disable=None, dynamic_ncols=True) as bar,
+        progress_bar(desc=what, unit=" rows") as bar,
         Progress(bar, file.recipe, judging.tally, None, judging.judge.client).kept_current() as progress,
     ):
         yield progress

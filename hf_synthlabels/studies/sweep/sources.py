@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 from datasets import Dataset
-from tqdm.auto import tqdm
 
 from hf_synthlabels.annotation import Recipe, annotate, provenance
+from hf_synthlabels.annotation.bars import progress_bar
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
 from hf_synthlabels.studies.asking import AnswerCost, SecondsBook, answer_cost, asked_facts, row_statuses
@@ -59,8 +59,7 @@ def asked(
     Raises:
         SynthLabelsError: as `annotate` says.
     """
-    # `disable=None` leaves the bar out where standard error is no terminal.
-    with tqdm(total=len(rows), desc=part, unit=" rows", disable=None, dynamic_ncols=True) as bar:
+    with progress_bar(total=len(rows), desc=part, unit=" rows") as bar:
         labelled = annotate(rows, recipe, progress=bar.update)
     column = recipe.output.column
     record = provenance(labelled)[-1]
