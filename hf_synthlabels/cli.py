@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -23,11 +22,13 @@ from hf_synthlabels import (
     sample_cli,
     study_cli,
     train_cli,
+    version_cli,
 )
 from hf_synthlabels.annotation.bars import own_bars_only
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
 from hf_synthlabels.trust_cli import TrustOption
+from hf_synthlabels.version_cli import VersionOption
 
 __all__ = ["app", "main"]
 
@@ -76,20 +77,8 @@ def main() -> None:
         raise
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from hf_synthlabels.annotation.provenance import package_version
-
-        print(f"hf-synthlabels {package_version()}")
-        raise typer.Exit
-
-
 @app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
+def options(version: VersionOption = False) -> None:
     """Label with an LLM, validate the labels, train a small model on them. Start with `hf-synthlabels demo`."""
 
 
@@ -263,6 +252,7 @@ def validate(
 for verb in (sample_cli.sample, sample_cli.merge, sample_cli.conclude, judge_cli.judge):
     app.command()(verb)
 app.command()(hub_cli.pull)
+app.command()(version_cli.version)
 
 
 app.command()(train_cli.train)
@@ -283,24 +273,6 @@ def demo(
     from hf_synthlabels.demo import run_demo
 
     run_demo(output, tell=_tell)
-
-
-@app.command()
-def version() -> None:
-    """Say the version of this package and of what it stands on.
-
-    Example: hf-synthlabels version
-    """
-    from importlib import metadata
-
-    packages = ("hf-synthlabels", "datasets", "evaluate", "huggingface_hub", "openai", "torch", "transformers")
-    found: dict[str, Any] = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    print(json.dumps(found, indent=1))
 
 
 def _tell(line: str) -> None:
