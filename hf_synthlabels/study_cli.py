@@ -10,6 +10,7 @@ import typer
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.report_cli import tell_written
+from hf_synthlabels.sample_cli import EncodingOption, SeparatorOption
 
 if TYPE_CHECKING:
     from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
@@ -18,7 +19,18 @@ from hf_synthlabels.trust_cli import TrustOption
 __all__ = ["study"]
 
 SHOWN_CELLS = 200
-TABLE_OPTIONS = ("text", "human", "ask", "model", "base_url", "budget_usd", "quick", "overwrite")
+TABLE_OPTIONS = (
+    "text",
+    "human",
+    "ask",
+    "model",
+    "base_url",
+    "budget_usd",
+    "quick",
+    "overwrite",
+    "encoding",
+    "separator",
+)
 
 
 def study(
@@ -44,6 +56,8 @@ def study(
     base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
@@ -71,7 +85,7 @@ def study(
     # A study tells its own progress; a bar for each small table of it would bury that.
     disable_progress_bars()
     if table_format(config) is not None:
-        options = Asked(text, human, ask, model, base_url, budget_usd, quick)
+        options = Asked(text, human, ask, model, base_url, budget_usd, quick, encoding, separator)
         config = begin_study(config, _folder(output), options, overwrite=overwrite)
     else:
         _refuse_table_options(context, config)
