@@ -228,6 +228,8 @@ class ModelFacts:
     """Of label: what it says of a text."""
     pair: bool = False
     """Whether it reads two texts."""
+    evaluation: tuple[Mapping[str, Any], ...] = ()
+    """Scores on held-out rows with intervals, for each column of labels, as student.json has them."""
     scale: tuple[float, ...] = ()
     """Of a text-scale: the lowest number, the highest and, if it is not 1, the step."""
     adapter: bool = False

@@ -60,6 +60,7 @@ def model_card(facts: ModelFacts) -> str:
         records=facts.records,
         validation=facts.validation,
         metrics=_metrics(facts.metrics or {}),
+        evaluation=[_evaluation(held_out) for held_out in facts.evaluation],
         study=None if facts.study is None else Markdown(_study_passage(facts.study)),
         weak=weak,
         licences=facts.licences,
@@ -184,6 +185,17 @@ def _environment(environment: Mapping[str, Any]) -> list[tuple[object, object]]:
     ]
     rows += [("versions", versions)] if versions else []
     return [*rows, ("finished", str(environment.get("finished_at", "not recorded")))]
+
+
+def _evaluation(held_out: Mapping[str, Any]) -> Markdown:
+    """The scores against one column of labels."""
+    of = "Agreement with the LLM labels" if held_out["llm"] else "Against the labels"
+    rows = [
+        (code(name), f"{score['estimate']:.3f} [{score['low']:.3f}, {score['high']:.3f}]", f"{score['n']:,}")
+        for name, score in held_out["scores"].items()
+    ]
+    title = f"{of} in {code(held_out['column'])}, on {held_out['rows']:,} held-out rows, with 95% intervals:"
+    return Markdown(f"{title}\n\n{table(('score', 'estimate', 'n'), rows, right=(1, 2))}")
 
 
 def _metrics(metrics: Mapping[str, float]) -> Markdown | None:

@@ -98,6 +98,7 @@ def model_parcel(
         kind="text-pair" if kind == "text-classification" and len(columns) == 2 else kind,
         pair=len(columns) == 2,
         scale=tuple(known.get("scale") or ()),
+        evaluation=tuple(known.get("evaluation") or ()),
         adapter=bool(adapter),
     )
     files = [HubFile("README.md", model_card(facts).encode())]

@@ -325,6 +325,20 @@ def test_model_card_says_what_a_student_of_its_kind_says(study: StudyReport, kin
     assert ("| 0 | `VLDB` |" in card) == bool(facts.names and kind != "text-scale")
 
 
+def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
+    score = {"estimate": 0.5, "low": 0.25, "high": 0.75, "n": 12}
+    llm = {"column": "llm_label", "llm": True, "rows": 12, "scores": {"accuracy": score}}
+    evaluation = (llm, {**llm, "column": "y", "llm": False})
+    licences = Licences("mit", "unknown")
+    card = model_card(ModelFacts(repo="user/m", names=("a", "b"), licences=licences, evaluation=evaluation))
+    assert card_errors(card, "model") == []
+    # Agreement with an LLM is not called a score against labels.
+    assert "Agreement with the LLM labels in `llm_label`, on 12 held-out rows" in card
+    assert "Against the labels in `y`, on 12 held-out rows" in card
+    assert card.count("0.500") == card.count("0.750") == 2
+    assert "No score with an interval" not in card
+
+
 def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None:
     card = model_card(replace(student_facts(study), adapter=True))
     values = ModelCard(card).data.to_dict()
