@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hf_synthlabels.cli import app
 from hf_synthlabels.errors import ConfigError, DataError, RecipeError, StudyError, SynthLabelsError
 from tests.annotation.label_server import LabelServer
-from tests.studies.sweep.conftest import toy_rows
+from tests.studies.sweep.conftest import WORDS, toy_rows
 
 
 def run(*words: str) -> str:
@@ -138,7 +138,7 @@ def test_options_of_a_table_are_refused_with_a_study_file(table: Path, tmp_path:
 
 @pytest.fixture
 def server() -> Iterator[LabelServer]:
-    with LabelServer(lambda text: "film" if "film" in text or "actor" in text else "sport") as running:
+    with LabelServer(lambda text: "film" if set(text.split()) & set(WORDS["film"]) else "sport") as running:
         yield running
 
 

@@ -22,7 +22,7 @@ from hf_synthlabels.studies.questions.pooled import population
 from hf_synthlabels.studies.questions.scores import NAMES
 from hf_synthlabels.studies.questions.wording import maker_of, reworded
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
-from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 __all__ = ["MIN_COVERAGE", "Recommendation", "Verdict", "decide", "low_coverage", "recommend", "unlabelled_rows"]
 
@@ -134,6 +134,11 @@ class _Case:
     verdict: Verdict
     by: Literal["student", "teacher"]
 
+    @property
+    def low(self) -> str:
+        """Why the coverage of the labels is too low to decide anything; empty where it is not."""
+        return low_coverage(self.pairs[0].llm.labels, [pair.task.runs for pair in self.pairs])
+
 
 def recommend(runs: StudyRuns | Analysis) -> Recommendation:
     """What the numbers of a study advise.
@@ -147,9 +152,9 @@ def recommend(runs: StudyRuns | Analysis) -> Recommendation:
     if reasons := _unfinished(analysis.runs):
         return _no_verdict(reasons, analysis, maker)
     cases = _cases(analysis)
-    covered = [case for case in cases if not low_coverage(case.pairs)]
+    covered = [case for case in cases if not case.low]
     if not covered:
-        reasons = tuple(low_coverage(case.pairs) for case in cases) or _no_pair(analysis.runs)
+        reasons = tuple(case.low for case in cases) or _no_pair(analysis.runs)
         return _no_verdict(reasons, analysis, maker)
     case = min(covered, key=lambda each: (SCEPTICISM[each.verdict], -each.student.low))
     by_teacher = case.by == "teacher" and case.teacher is not None
@@ -175,6 +180,10 @@ def _unfinished(runs: StudyRuns) -> tuple[str, ...]:
 
 def _no_pair(runs: StudyRuns) -> tuple[str, ...]:
     """Why no student of human labels can be compared with one of LLM labels."""
+    names = dict.fromkeys(name for task in runs.tasks for name in task.annotators)
+    low = [low_coverage(name, [task for task in runs.tasks if name in task.annotators]) for name in names]
+    if any(low):
+        return tuple(filter(None, low))
     failed = {str(each["why"]): each for each in (runs.facts or {}).get("failed", ())}
     if not failed:
         return ("The study has no pair of students that differ in nothing but human and LLM labels.",)
@@ -182,15 +191,14 @@ def _no_pair(runs: StudyRuns) -> tuple[str, ...]:
     return tuple(f"The student {each['student']!r} of {each['source']!r} labels failed: {why}" for why, each in shown)
 
 
-def low_coverage(pairs: Sequence[Pair]) -> str:
+def low_coverage(name: str, tasks: Sequence[TaskRuns]) -> str:
     """Why labels of so few rows decide nothing; empty where enough rows have one."""
-    name = pairs[0].llm.labels
     for part, rows in (("train", "training rows"), ("test", "test rows")):
         counts: Counter[str] = Counter()
         unread: list[str] = []
-        for pair in pairs:
-            counts.update(pair.task.runs.statuses(name, part))
-            unread += pair.task.runs.annotators.get(name, {}).get(part, {}).get("unread", {})
+        for task in tasks:
+            counts.update(task.statuses(name, part))
+            unread += task.annotators.get(name, {}).get(part, {}).get("unread", {})
         asked = sum(counts.values()) - counts["not_asked"]
         if asked and counts["labelled"] < MIN_COVERAGE * asked:
             others = joined(f"{count:,} {status}" for status, count in counts.items() if status != "labelled" and count)
