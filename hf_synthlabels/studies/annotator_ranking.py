@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ def optimism_of_best(credits: Sequence[Floats], seed: int = 0) -> float:
     return max(0.0, best - float(np.mean(honest))) if honest else 0.0
 
 
-def agreement_of(labels: dict[str, Sequence[Any]], kind: str) -> Agreement | None:
+def agreement_of(labels: Mapping[str, Sequence[Any]], kind: str) -> Agreement | None:
     """Agreement among annotators; None for kinds of label that are not one category or number per row.
 
     Args:

@@ -54,7 +54,7 @@ class AnnotatorResult:
     """Its mean credit (see `statistics.CREDITS`) less that of the first annotator, on the same rows."""
     record: Mapping[str, Any]
     """The provenance of its labels: teacher, prompt, requests, tokens, cost."""
-    credit: float = math.nan
+    credit: float = 0.0
     """Its mean credit."""
     p_value: float | None = None
     """Of the difference, corrected by Holm's procedure for all annotators of the study; None for the first."""
@@ -146,7 +146,7 @@ class AnnotatorReport:
                 {
                     "name": result.name,
                     "difference": result.difference.to_dict(),
-                    "credit": result.credit,
+                    "credit": None if math.isnan(result.credit) else result.credit,
                     "p_value": result.p_value,
                     "cost": asdict(result.cost),
                     "statuses": result.statuses,
@@ -168,7 +168,7 @@ class AnnotatorReport:
                 ValidationReport.from_dict(each["report"]),
                 Interval.from_dict(each["difference"]),
                 each["provenance"],
-                each["credit"],
+                math.nan if each["credit"] is None else each["credit"],
                 each["p_value"],
                 AnswerCost(**{**each["cost"], "models": tuple(each["cost"]["models"])}),
                 each["statuses"],

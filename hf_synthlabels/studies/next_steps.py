@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hf_synthlabels.studies.recommendation import Recommendation, recommend, unlabelled_rows
+from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.study import DEFAULT_STUDENT, recipe_file
 from hf_synthlabels.studies.sweep.file import SweepStudy
@@ -59,7 +59,7 @@ def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
 
 
 def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path, labelled: Path) -> list[str]:
-    left = unlabelled_rows(runs, task)
+    left = runs.unlabelled_rows(task)
     if not left:
         return ["every row has a human label: add rows to the table, or decide with a wider `margin`"]
     # A study of a table tests on half of its human labels.

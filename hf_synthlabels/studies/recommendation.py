@@ -24,7 +24,7 @@ from hf_synthlabels.studies.questions.wording import maker_of, reworded
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
-__all__ = ["MIN_COVERAGE", "Recommendation", "Verdict", "decide", "low_coverage", "recommend", "unlabelled_rows"]
+__all__ = ["MIN_COVERAGE", "Recommendation", "Verdict", "decide", "low_coverage", "recommend"]
 
 Verdict = Literal[
     "use the student",
@@ -332,17 +332,11 @@ def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | N
             "test rows would not settle it."
         ]
     more = max(1, needed - n)
-    left = unlabelled_rows(analysis.runs, pair.task.runs.name)
+    left = analysis.runs.unlabelled_rows(pair.task.runs.name)
     would = f"{n:,} test rows do not settle it; about {n + more:,} would in 8 of 10 studies, if the difference stays"
     if left is not None and more > left:
         return None, [f"{would}, but the table has only {left:,} rows without a human label."]
     return more, [f"{would}."]
-
-
-def unlabelled_rows(runs: StudyRuns, task: str) -> int | None:
-    """Rows of a task's table that have no human label yet; None where that is not recorded."""
-    facts = dict(runs.facts or {}).get("tasks", {}).get(task)
-    return None if facts is None else int(facts["train"] - facts["train_human"] + facts["held_back_without_label"])
 
 
 def _chosen(cases: Sequence[_Case]) -> list[str]:
