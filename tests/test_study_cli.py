@@ -182,7 +182,8 @@ def test_answers_that_cannot_be_read_are_counted_shown_and_decide_nothing(
     table: Path, tmp_path: Path, server: LabelServer
 ) -> None:
     out = tmp_path / "results"
-    server.answer = lambda text: "film" if "film" in text else "a game of ninepins"
+    plain = server.answer
+    server.answer = lambda text: "a game of ninepins" if {"goal", "actor"} & set(text.split()) else plain(text)
     words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
     printed = run(str(table), *words, "-o", str(out))
     assert "No verdict" in printed
