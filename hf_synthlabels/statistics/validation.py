@@ -15,11 +15,11 @@ from hf_synthlabels.labels import normalised_labels, spelling_note
 from hf_synthlabels.statistics.agreement import agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
-from hf_synthlabels.statistics.columns import Table, check_numbers, column_feature, feature_kind
+from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import Gate
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.kinds import LabelColumns, kind_agreement, label_columns
+from hf_synthlabels.statistics.kinds import LabelColumns, check_numbers, kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.statistics.report import ValidationReport
