@@ -29,6 +29,9 @@ Repo = Annotated[str, typer.Argument(help="user/name on the Hub.")]
 Public = Annotated[bool, typer.Option("--public", help="Make a new repository that everybody sees.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show each file with its size; send nothing.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Write into a repository that holds something else.")]
+KeepCard = Annotated[
+    bool, typer.Option("--keep-card", help="Keep the README.md on the Hub; the new card goes to annotation/README.md.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 License = Annotated[str | None, typer.Option("--license", help="Licence: cc-by-4.0, mit, ..., other or unknown.")]
 LicenseName = Annotated[str | None, typer.Option(help="The name of a licence that is `other`.")]
@@ -59,6 +62,7 @@ def dataset(
     public: Public = False,
     dry_run: DryRun = False,
     replace: Replace = False,
+    keep_card: KeepCard = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish an annotated data set with its card, its records and how far people agree with it.
@@ -89,7 +93,7 @@ def dataset(
             llm=llm,
             gate=wanted,
         )
-        _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
+        _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json, keep_card=keep_card)
 
 
 @app.command()
@@ -210,18 +214,25 @@ def pull(
     print(json.dumps({**asdict(found), "folder": str(found.folder)}, indent=1) if as_json else found)
 
 
-def _send(parcel: Parcel, *, public: bool, dry_run: bool, replace: bool, as_json: bool) -> None:
+def _send(
+    parcel: Parcel, *, public: bool, dry_run: bool, replace: bool, as_json: bool, keep_card: bool = False
+) -> None:
     from hf_synthlabels.publishing import push
 
     if dry_run:
+        card = next((file.content for file in parcel.files if file.path == "README.md"), None)
+        text = card.decode() if isinstance(card, bytes) else None
         if as_json:
             files = {file.path: file.size for file in parcel.with_manifest().files}
-            print(json.dumps({"repo": parcel.repo, "repo_type": parcel.repo_type, "files": files}, indent=1))
+            content = {"repo": parcel.repo, "repo_type": parcel.repo_type, "files": files, "card": text}
+            print(json.dumps(content, indent=1, ensure_ascii=False))
         else:
             print(parcel.listing(private=not public))
+            if text is not None:
+                print(f"\nREADME.md:\n\n{text}")
             print("Nothing was sent.")
         return
-    done = push(parcel, private=not public, replace=replace)
+    done = push(parcel, private=not public, replace=replace, keep_card=keep_card)
     print(json.dumps({**asdict(done), "url": done.url}, indent=1) if as_json else done)
     if public and done.private:
         raise HubError(f"`{parcel.repo}` is private, as it was before. Open it in its settings on the Hub.")

@@ -20,6 +20,9 @@ __all__ = ["Markdown", "code", "fenced", "interval", "plain", "rendered", "table
 STRUCTURE = re.compile(r"[&<\\`*\[\]|~$#]|(?<!\w)_|_(?!\w)")
 """What begins an element anywhere in a line, of CommonMark, its tables, its mathematics and HTML."""
 
+NUMBERS = re.compile(r"(?<![!\w\]])\[[-+–−]?[\d.,]+(?:e[-+]?\d+)?(?:, ?[-+–−]?[\d.,]+(?:e[-+]?\d+)?)*\](?![(\[:])")
+"""An interval such as [0.911, 1.010]: no link, so its brackets can be read as they are."""
+
 UNSEEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
@@ -48,11 +51,23 @@ def plain(text: str, limit: int | None = None) -> Markdown:
         line = line[: limit - 1] + "…"
     # By references, which never are structure (CommonMark 0.31, section 2.5); a backslash before a bar is not enough
     # in a table.
-    line = STRUCTURE.sub(lambda found: _referred(found[0]), line)
+    line = "".join(
+        part if place % 2 else STRUCTURE.sub(lambda found: _referred(found[0]), part)
+        for place, part in enumerate(_with_intervals(line))
+    )
     line = re.sub(r"(?i)(https?|ftp)://|(www)\.", lambda found: f"{found[1] or found[2]}&#{_second(found)};", line)
     line = line.replace("@", "&#64;")
     # At the beginning of a line these would begin a list, a heading, a rule or metadata.
     return Markdown(re.sub(r"^([-+=>]|\d+(?=[.)](?:\s|$)))", lambda found: _referred(found[1]), line))
+
+
+def _with_intervals(line: str) -> list[str]:
+    """A line cut at its intervals, which are at the odd places."""
+    parts, end = [], 0
+    for match in NUMBERS.finditer(line):
+        parts += [line[end : match.start()], match[0]]
+        end = match.end()
+    return [*parts, line[end:]]
 
 
 def _second(found: re.Match[str]) -> str:

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from hf_synthlabels.cards.facts import StudyResult
 from hf_synthlabels.cards.markdown import Markdown, code, fenced, interval, table
-from hf_synthlabels.statistics import MEASURES, ConfusionMatrix, Interval, ValidationReport
+from hf_synthlabels.statistics import MEASURES, ClassAgreement, ConfusionMatrix, Interval, ValidationReport
+from hf_synthlabels.statistics.paired import discordant_p
 
 __all__ = [
     "agreement_table",
@@ -28,6 +29,8 @@ NAME = 40
 
 MOST_CLASSES = 25
 """Of a confusion matrix that a page can show."""
+
+SIGNIFICANT = 0.05
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
 
@@ -113,20 +116,28 @@ def limits(report: ValidationReport) -> list[Markdown]:
                     f"{100 * each.recall.estimate:.1f} % were found ({interval(each.recall)})."
                 )
             )
-    for each in sorted(report.classes, key=lambda one: one.support - one.predicted)[:2]:
-        if each.predicted > each.support:
-            found.append(
-                Markdown(
-                    f"{code(each.name, NAME)} is given to {each.predicted:,} of {report.n_human:,} human-labelled rows "
-                    f"({_percent(each.predicted, report.n_human)}); people gave it to {each.support:,} "
-                    f"({_percent(each.support, report.n_human)}): shares that are counted on the labels are biased so."
-                )
+    overpredicted = [each for each in report.classes if _is_overpredicted(each)]
+    for each in sorted(overpredicted, key=lambda one: one.support - one.predicted)[:2]:
+        found.append(
+            Markdown(
+                f"The annotator gave {code(each.name, NAME)} to {each.predicted:,} of {report.n_human:,} "
+                f"human-labelled rows ({_percent(each.predicted, report.n_human)}), humans gave it to {each.support:,} "
+                f"({_percent(each.support, report.n_human)}). Shares computed from the labels alone are biased."
             )
+        )
     if report.absent:
         names = ", ".join(code(name, NAME) for name in report.absent[:5])
         more = f" and {len(report.absent) - 5} more" if len(report.absent) > 5 else ""
         found.append(Markdown(f"No human-labelled row has {names}{more}: of these nothing was measured."))
     return found
+
+
+def _is_overpredicted(each: ClassAgreement) -> bool:
+    """Whether a class is given significantly too often, by McNemar's exact test."""
+    if each.predicted <= each.support:
+        return False
+    right = round(each.recall.estimate * each.support) if each.support else 0
+    return discordant_p(each.predicted - right, each.support - right) < SIGNIFICANT
 
 
 def study_table(study: StudyResult) -> Markdown:

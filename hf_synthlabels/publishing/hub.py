@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +31,13 @@ SDKS: dict[Kind, str] = {"metric": "gradio", "report": "static"}
 
 FRESH = frozenset({".gitattributes"})
 """What the Hub puts into a repository that it makes."""
+
+CARD = "README.md"
+KEPT_CARD = "annotation/README.md"
+"""Where the generated card goes if the repository's own one stays."""
+
+SHARD = re.compile(r"data/(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.parquet")
+"""A data file as `datasets` names it, with its split."""
 
 ATTEMPTS = 4
 LONGEST_WAIT_S = 60.0
@@ -119,21 +127,22 @@ class Pushed:
         return f"{what}: {self.url} ({seen})\nrevision {self.revision}"
 
 
-def push(parcel: Parcel, *, private: bool = True, replace: bool = False) -> Pushed:
+def push(parcel: Parcel, *, private: bool = True, replace: bool = False, keep_card: bool = False) -> Pushed:
     """Publish a parcel in one commit; the repository is made where there is none.
 
     Files that an earlier parcel brought and this one has not are removed in the same commit. Where nothing differs
     there is no commit. After a failure the repository is as it was before, or new and empty; run again, what was
-    uploaded is not sent twice.
+    uploaded is not sent twice. A README.md that a human wrote or edited on the Hub is never overwritten unasked.
 
     Args:
         parcel: what to publish.
         private: whether a repository that is made now is seen by its owner only.
-        replace: whether to write into a repository that this package did not fill.
+        replace: whether to write into a repository that this package did not fill, and over an edited card.
+        keep_card: whether a README.md on the Hub stays, with the generated card as `annotation/README.md` beside it.
 
     Raises:
-        HubError: there is no token or permission, the name is taken by something else, the Hub can not be reached or
-            refuses, or a file holds a secret of this environment.
+        HubError: there is no token or permission, the name is taken by something else, the card on the Hub was edited,
+            the Hub can not be reached or refuses, or a file holds a secret of this environment.
         ConfigError: the name is none.
     """
     checked_repo(parcel.repo)
@@ -146,7 +155,7 @@ def push(parcel: Parcel, *, private: bool = True, replace: bool = False) -> Push
         created = _made(api, whole, private=private)
         for attempt in range(ATTEMPTS):
             try:
-                return _commit(api, whole, created=created, replace=replace)
+                return _commit(api, parcel, created=created, replace=replace, keep_card=keep_card)
             except (HfHubHTTPError, httpx2.TransportError) as error:
                 wait = retry_after(error) or 2.0**attempt
                 # The client has tried the other requests several times; the commit it tries once.
@@ -168,19 +177,23 @@ def _made(api: HfApi, parcel: Parcel, *, private: bool) -> bool:
     return False
 
 
-def _commit(api: HfApi, parcel: Parcel, *, created: bool, replace: bool) -> Pushed:
-    """Look at what is there, and commit what differs from it."""
-    info: Any = api.repo_info(parcel.repo, repo_type=parcel.repo_type)
+def _commit(api: HfApi, content: Parcel, *, created: bool, replace: bool, keep_card: bool) -> Pushed:
+    """Compare with the repository, and commit the differences."""
+    info: Any = api.repo_info(content.repo, repo_type=content.repo_type)
     there = {sibling.rfilename for sibling in info.siblings or ()}
-    before = read_manifest(api, parcel.repo, parcel.repo_type, info.sha) if MANIFEST in there else None
+    before = read_manifest(api, content.repo, content.repo_type, info.sha) if MANIFEST in there else None
     kind = None if before is None else before["kind"]
-    if not replace and kind != parcel.kind and not there <= FRESH:
+    if not (replace or keep_card) and kind != content.kind and not there <= FRESH:
         held = f"a {kind}" if kind else f"files that this package did not put there ({', '.join(sorted(there)[:3])})"
         raise HubError(
-            f"`{parcel.repo}` is taken: there is {held}. Choose another name, or say `replace` to write into it."
+            f"`{content.repo}` is taken: there is {held}. Choose another name, write into it with `--replace`, or with "
+            "`--keep-card` if its README.md is to stay."
         )
+    parcel = _beside_card(api, content, info, there, before, replace=replace, keep_card=keep_card).with_manifest()
+    _check_data(content, there, before)
     new = {file.path for file in parcel.files}
-    gone = () if before is None else sorted((before["files"].keys() & there) - new)
+    kept = {CARD} if KEPT_CARD in new else set()
+    gone = () if before is None else sorted((before["files"].keys() & there) - new - kept)
     done = api.create_commit(
         parcel.repo,
         repo_type=parcel.repo_type,
@@ -192,6 +205,55 @@ def _commit(api: HfApi, parcel: Parcel, *, created: bool, replace: bool) -> Push
         parent_commit=info.sha,
     )
     return Pushed(parcel.repo, parcel.repo_type, done.oid, created, created or done.oid != info.sha, bool(info.private))
+
+
+def _beside_card(
+    api: HfApi,
+    parcel: Parcel,
+    info: Any,
+    there: set[str],
+    before: dict[str, Any] | None,
+    *,
+    replace: bool,
+    keep_card: bool,
+) -> Parcel:
+    """The parcel with its card at another place where the one on the Hub is to stay.
+
+    Raises:
+        HubError: the card on the Hub was edited, and nothing says what to do with it.
+    """
+    if CARD not in there or replace:
+        return parcel
+    ours = {} if before is None else before["files"].get(CARD)
+    if not keep_card and ours:
+        path = api.hf_hub_download(parcel.repo, CARD, repo_type=parcel.repo_type, revision=info.sha)
+        if hashlib.sha256(Path(path).read_bytes()).hexdigest() != ours["sha256"]:
+            raise HubError(
+                f"`{parcel.repo}` has a `{CARD}` that was edited on the Hub: keep it with `--keep-card`, or overwrite "
+                "it with `--replace`."
+            )
+    if not keep_card and (ours or before is None):
+        return parcel
+    # Once kept, a card that is not ours stays without being asked for again.
+    files = (HubFile(KEPT_CARD, file.content) if file.path == CARD else file for file in parcel.files)
+    return Parcel(parcel.repo, parcel.kind, tuple(files))
+
+
+def _check_data(parcel: Parcel, there: set[str], before: dict[str, Any] | None) -> None:
+    """Refuse to add data files to others of the same split, which would be loaded together with them.
+
+    Raises:
+        HubError: there are such files.
+    """
+    new = {file.path for file in parcel.files}
+    splits = {match[1] for path in new if (match := SHARD.fullmatch(path))}
+    known = set() if before is None else set(before["files"])
+    others = sorted(path for path in there - new - known if (match := SHARD.fullmatch(path)) and match[1] in splits)
+    if others:
+        raise HubError(
+            f"`{parcel.repo}` has {len(others)} other data files of the same splits, such as `{others[0]}`, whose rows "
+            "would be loaded twice. Delete them there first, or choose another name."
+        )
 
 
 def read_manifest(api: HfApi, repo: str, repo_type: str, revision: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ class GateVerdict:
             "interval": self.interval.to_dict(),
             "rows_needed": self.rows_needed,
             "rows_to_fail": self.rows_to_fail,
-            "n_rows": self.n_rows,
+            **({} if self.n_rows is None else {"n_rows": self.n_rows}),
         }
 
     @classmethod
@@ -166,5 +166,5 @@ class GateVerdict:
             Interval.from_dict(values["interval"]),
             values["rows_needed"],
             values["rows_to_fail"],
-            values["n_rows"],
+            values.get("n_rows"),
         )

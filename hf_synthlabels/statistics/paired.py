@@ -14,7 +14,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.codes import NO_LABEL, Floats, Ints
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 
-__all__ = ["McNemar", "mcnemar", "mean_difference"]
+__all__ = ["McNemar", "discordant_p", "mcnemar", "mean_difference"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,14 @@ def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[An
         raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
     right_a, right_b = (first == truth).astype(bool), (second == truth).astype(bool)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    discordant = only_a + only_b
-    p_value = float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+    p_value = discordant_p(only_a, only_b)
     return McNemar(int((right_a & right_b).sum()), only_a, only_b, int((~right_a & ~right_b).sum()), p_value)
+
+
+def discordant_p(only_a: int, only_b: int) -> float:
+    """The two-sided exact p of McNemar's test from the discordant rows; 1 where there are none."""
+    discordant = only_a + only_b
+    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
 
 
 def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:

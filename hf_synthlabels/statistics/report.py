@@ -142,14 +142,14 @@ class ValidationReport:
             "absent": list(self.absent),
             **more,
             "gate": None if self.gate is None else self.gate.to_dict(),
-            "majority": None if self.majority is None else [self.majority[0], self.majority[1].to_dict()],
+            **({} if self.majority is None else {"majority": [self.majority[0], self.majority[1].to_dict()]}),
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ValidationReport:
         """The report that `to_dict` wrote."""
         plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
-        majority = values["majority"]
+        majority = values.get("majority")
         return cls(
             kind=values.get("kind", DEFAULT_KIND),
             **{name: values[name] for name in (*plain, "statuses")},

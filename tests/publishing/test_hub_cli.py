@@ -93,9 +93,11 @@ def test_dry_run_shows_files_and_asks_nothing_of_the_hub(
     assert (code, err) == (0, "")
     assert "  data/train-00000-of-00001.parquet\n" in out
     assert out.startswith("dataset user/films, private if it is made now: ")
+    assert "\nREADME.md:\n\n---\n" in out
     assert out.endswith("Nothing was sent.\n")
     code, out, _ = run("push", "dataset", "films.yaml", "user/films", *SAID, "--dry-run", "--public", "--json")
     assert "README.md" in json.loads(out)["files"]
+    assert json.loads(out)["card"].startswith("---\n")
     assert hub.requests == []
 
 

@@ -91,6 +91,42 @@ def test_name_that_is_taken_is_left_alone(hub: HubServer) -> None:
     assert there.head.files["README.md"] == b"x README.md"
 
 
+def test_a_card_that_a_human_wrote_stays(hub: HubServer) -> None:
+    there = hub.create("user/small")
+    there.commit({"README.md": b"mine", "notes.md": b"too"}, "by hand")
+    push(small("README.md", "a"), keep_card=True)
+    kept = {"README.md": b"mine", "notes.md": b"too", "annotation/README.md": b"x README.md", "a": b"x a"}
+    assert {path: there.head.files[path] for path in kept} == kept
+    # It stays without being asked for again.
+    push(small("README.md", "b"))
+    assert there.head.files["README.md"] == b"mine"
+    assert set(there.head.files) == {"README.md", "notes.md", "annotation/README.md", "b", MANIFEST}
+    push(small("README.md"), replace=True)
+    assert there.head.files["README.md"] == b"x README.md"
+    assert "annotation/README.md" not in there.head.files
+
+
+def test_a_card_that_was_edited_on_the_hub_is_not_overwritten_unasked(hub: HubServer) -> None:
+    push(small("README.md"))
+    there = hub.repository("user/small")
+    push(small("README.md", text="y"))
+    assert there.head.files["README.md"] == b"y README.md"
+    there.commit({**there.head.files, "README.md": b"edited"}, "by hand")
+    with pytest.raises(HubError, match="--keep-card"):
+        push(small("README.md", text="z"))
+    push(small("README.md", text="z"), keep_card=True)
+    assert (there.head.files["README.md"], there.head.files["annotation/README.md"]) == (b"edited", b"z README.md")
+
+
+def test_rows_are_never_added_to_other_files_of_the_same_split(hub: HubServer) -> None:
+    there = hub.create("user/small")
+    there.commit({"data/train-00000-of-00002.parquet": b"old", "data/test-00000-of-00001.parquet": b"test"}, "by hand")
+    with pytest.raises(HubError, match="train-00000-of-00002"):
+        push(small("data/train-00000-of-00001.parquet"), keep_card=True)
+    push(small("data/test-00000-of-00001.parquet"), keep_card=True)
+    assert there.head.files["data/test-00000-of-00001.parquet"] == b"x data/test-00000-of-00001.parquet"
+
+
 def test_repository_of_another_kind_is_taken(hub: HubServer) -> None:
     push(Parcel("user/page", "report", (HubFile("README.md", b"---\nsdk: static\n---\n"),)))
     assert hub.repository("user/page", "space").sdk == "static"

@@ -296,14 +296,14 @@ Use them.
 
 ## Are LLM labels as good? &#60;script>alert(1)&#60;/script>
 
-On 377 rows: 0.960 &#91;0.911, 1.010&#93;.
+On 377 rows: 0.960 [0.911, 1.010].
 
 **Figure 1.** Scores
 
 |  | accuracy | macro F1 |
 | --- | ---: | ---: |
-| human labels | 0.810 &#91;0.770, 0.850&#93;, n = 377 | 0.810 &#91;0.770, 0.850&#93;, n = 377 |
-| LLM labels | 0.780 &#91;0.740, 0.820&#93;, n = 374 | 0.780 &#91;0.740, 0.820&#93;, n = 374 |
+| human labels | 0.810 [0.770, 0.850], n = 377 | 0.810 [0.770, 0.850], n = 377 |
+| LLM labels | 0.780 [0.740, 0.820], n = 374 | 0.780 [0.740, 0.820], n = 374 |
 | the teacher itself | undefined (n = 0) | unknown |
 | paper | 0.770 | 0.770 |
 | goal | 0.800 | 0.800 |
@@ -314,8 +314,8 @@ Intervals at 95 % (bootstrap).
 
 | source | rows | macro F1 | p | cost |
 | --- | ---: | ---: | ---: | ---: |
-| human labels | 2,130 | 0.831 &#91;0.791, 0.871&#93;, n = 377 | 0.040 | unknown |
-| &#60;script>alert(1)&#60;/script> | 12,345 | 0.782 &#91;0.742, 0.822&#93;, n = 374 | 1e-09 | 1.250 |
+| human labels | 2,130 | 0.831 [0.791, 0.871], n = 377 | 0.040 | unknown |
+| &#60;script>alert(1)&#60;/script> | 12,345 | 0.782 [0.742, 0.822], n = 374 | 1e-09 | 1.250 |
 | &#61;1+1 | 0 | undefined (n = 0) | undefined | 0.000 |
 
 A row without a label counts as wrong. Intervals at 95 % (bootstrap).
