@@ -33,9 +33,7 @@ MOST_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
 WATCH_S = 0.02
-
 MAX_WAIT_S = 600.0
-
 TOLD_WAIT_S = 10.0
 """A wait that is worth a line in the log."""
 
