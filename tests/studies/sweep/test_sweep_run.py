@@ -108,7 +108,7 @@ def test_a_cell_that_can_not_be_trained_is_told_and_loses_no_other(study_of: Mak
     assert runs.facts is not None
     failed = runs.facts["failed"]
     assert {(one["source"], one["size"]) for one in failed} == {("human", 1), ("llm", 1)}
-    assert "one label only" in failed[0]["why"]
+    assert "the same label" in failed[0]["why"]
     assert {one.cell.size for one in runs.tasks[0].cells} == {40}
     assert "Failed: toy, human" in summary_table(runs)
 
