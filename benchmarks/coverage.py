@@ -1,23 +1,26 @@
 """Do 95% intervals cover the true value in 95 of 100 simulated studies? One table for each kind of interval.
 
-    python -m benchmarks.coverage                      # all tables, 100 simulated studies each, below a minute
-    python -m benchmarks.coverage pooled groups        # some
-    python -m benchmarks.coverage --worlds 1000 --write  # the numbers of docs/results/coverage.md
+    python -m benchmarks.coverage                        # all tables, 100 simulated studies each
+    python -m benchmarks.coverage pooled groups          # some
+    python -m benchmarks.coverage --worlds 1000 --write  # put them into docs/results/coverage.md
 
 A table is a function of the number of simulated studies and of a seed that returns a heading and rows. To add one,
 decorate it with `@coverage_table("name")` and add a place for it to the document. Each share has its Wilson interval.
+The tables on `validate` are in `coverage_validation.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import benchmarks.coverage_validation  # noqa: F401 - registers its tables
+from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
 from benchmarks.documents import put_block, table
 from hf_synthlabels.statistics import (
     Conclusion,
@@ -28,38 +31,22 @@ from hf_synthlabels.statistics import (
     pool_tasks,
     valid_difference,
     valid_prevalence,
-    wilson,
 )
 
-__all__ = ["TABLES", "Table", "coverage_table", "covered", "main"]
+__all__ = ["covered", "main"]
 
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "results" / "coverage.md"
 
 Bools = NDArray[np.bool_]
-Table = tuple[Sequence[str], list[Sequence[object]]]
-
-TABLES: dict[str, Callable[[int, int], Table]] = {}
-"""Tables by name: functions of the number of simulated studies and a seed."""
 
 WAYS = ("human", "ppi", "dsl")
-
-
-def coverage_table(name: str) -> Callable[[Callable[[int, int], Table]], Callable[[int, int], Table]]:
-    """Register a table under a name."""
-
-    def register(function: Callable[[int, int], Table]) -> Callable[[int, int], Table]:
-        TABLES[name] = function
-        return function
-
-    return register
 
 
 def covered(intervals: Sequence[Interval], truth: float | Sequence[float]) -> str:
     """The share of intervals that cover the true value, with its own interval."""
     values = np.broadcast_to(np.asarray(truth, dtype=np.float64), len(intervals))
     hits = sum(each.low <= value <= each.high for each, value in zip(intervals, values, strict=True))
-    share = wilson(hits, len(intervals))
-    return f"{share.estimate:.3f} [{share.low:.3f}, {share.high:.3f}]"
+    return share_of(int(hits), len(intervals))
 
 
 def main() -> None:

@@ -1,16 +1,13 @@
-"""Coverage of `validate`'s intervals, false passes of gates, and the alternative-annotator test, by simulation.
-
-Run `python -m benchmarks.coverage_validation` for the tables of docs/results/coverage.md; `--worlds 200` is quick.
-"""
+"""Tables of `benchmarks.coverage` on `validate`: intervals, false passes of gates, the alternative annotator test."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.coverage_tables import Table, coverage_table, share_of
 from hf_synthlabels.statistics import (
     ConfusionMatrix,
     Drawing,
@@ -25,15 +22,14 @@ from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.scores import score
 from hf_synthlabels.statistics.weighted import weighted_agreement
 
+__all__ = ["annotator_test", "clusters", "gate_passes", "gate_power", "hamming", "unequal_classes"]
+
 Counts = NDArray[np.int64]
 
 RESAMPLES = 500
 
-
-def share(hits: int, worlds: int) -> str:
-    """A share of worlds with its Monte Carlo interval."""
-    interval = wilson(hits, worlds)
-    return f"{interval.estimate:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+FURTHER = 1_000_000
+"""Between the random numbers of one seed and those of the next."""
 
 
 def confusion(shares: Sequence[float], recall: float) -> NDArray[np.float64]:
@@ -50,57 +46,65 @@ UNEQUAL = (0.9, 0.07, 0.03)
 TEN_RARE = (0.73, *[0.03] * 9)
 
 
-def unequal_classes(worlds: int) -> list[list[str]]:
+@coverage_table("unequal_classes")
+def unequal_classes(worlds: int, seed: int) -> Table:
     """Coverage of macro F1 and kappa, recall .8."""
-    lines = [["classes", "n", "macro F1", "kappa"]]
+    head = ("classes", "n", "macro F1", "kappa")
+    lines: list[Sequence[object]] = []
     for title, shares in (("0.9, 0.07, 0.03", UNEQUAL), ("0.73 and nine of 0.03", TEN_RARE)):
         cells = confusion(shares, 0.8)
         table = np.rint(1e7 * cells).astype(np.int64)
         truth = {name: float(score(name, table)) for name in ("macro_f1", "kappa")}  # type: ignore[arg-type]
         for n in (100, 250, 1000):
-            rng, hits = np.random.default_rng(n), dict.fromkeys(truth, 0)
+            rng, hits = np.random.default_rng(n + FURTHER * seed), dict.fromkeys(truth, 0)
             for _ in range(worlds):
                 found = agreement(_matrix(rng.multinomial(n, cells.ravel()), len(shares)), resamples=RESAMPLES)
                 for name in hits:
                     interval = getattr(found, name)
                     hits[name] += interval.low <= truth[name] <= interval.high
-            lines.append([title, f"{n:,}", share(hits["macro_f1"], worlds), share(hits["kappa"], worlds)])
-    return lines
+            lines.append([title, f"{n:,}", share_of(hits["macro_f1"], worlds), share_of(hits["kappa"], worlds)])
+    return head, lines
 
 
-def gate_passes(worlds: int) -> list[list[str]]:
+@coverage_table("gate_passes")
+def gate_passes(worlds: int, seed: int) -> Table:
     """Passes of a gate on labels that are exactly at its threshold (promised: at most .025), n = 250 and 1,000."""
-    lines = [["score", "n", "false passes"]]
+    head = ("score", "n", "false passes")
+    lines: list[Sequence[object]] = []
     cells = confusion(UNEQUAL, 0.8)
     table = np.rint(1e7 * cells).astype(np.int64)
     for name in ("accuracy", "macro_f1", "kappa"):
         gate = Gate(name, float(score(name, table)))  # type: ignore[arg-type]
         for n in (250, 1000):
-            rng, passes = np.random.default_rng(n + 1), 0
+            rng, passes = np.random.default_rng(n + 1 + FURTHER * seed), 0
             for _ in range(worlds):
                 found = agreement(_matrix(rng.multinomial(n, cells.ravel()), 3), resamples=RESAMPLES)
                 passes += gate.judge(getattr(found, name), n).verdict == "pass"
-            lines.append([name, f"{n:,}", share(passes, worlds)])
-    return lines
+            lines.append([name, f"{n:,}", share_of(passes, worlds)])
+    return head, lines
 
 
-def gate_power(worlds: int) -> list[list[str]]:
+@coverage_table("gate_power")
+def gate_power(worlds: int, seed: int) -> Table:
     """How often a sample of the planned size passes a gate at .8."""
-    lines = [["true accuracy", "planned rows", "passes"]]
+    head = ("true accuracy", "planned rows", "passes")
+    lines: list[Sequence[object]] = []
     for accuracy in (0.88, 0.85, 0.83):
         n = rows_to_pass(accuracy, 0.8) or 0
-        hits = np.random.default_rng(n).binomial(n, accuracy, size=worlds)
-        lines.append([f"{accuracy:g}", f"{n:,}", share(sum(wilson(int(h), n).low >= 0.8 for h in hits), worlds)])
-    return lines
+        hits = np.random.default_rng(n + FURTHER * seed).binomial(n, accuracy, size=worlds)
+        lines.append([f"{accuracy:g}", f"{n:,}", share_of(sum(wilson(int(h), n).low >= 0.8 for h in hits), worlds)])
+    return head, lines
 
 
-def clusters(worlds: int) -> list[list[str]]:
+@coverage_table("clusters")
+def clusters(worlds: int, seed: int) -> Table:
     """Coverage in clusters of ten rows, accuracy .8, beta-distributed between clusters with correlation .2."""
-    lines = [["rows", "clusters", "accuracy, by rows", "accuracy, by clusters", "macro F1, by rows", "by clusters"]]
+    head = ("rows", "clusters", "accuracy, by rows", "accuracy, by clusters", "macro F1, by rows", "by clusters")
+    lines: list[Sequence[object]] = []
     cells = confusion((0.7, 0.3), 0.8)
     truth = float(score("macro_f1", np.rint(1e7 * cells).astype(np.int64)))
     for number in (15, 25, 50):
-        rng, hits = np.random.default_rng(number), np.zeros(4, dtype=np.int64)
+        rng, hits = np.random.default_rng(number + FURTHER * seed), np.zeros(4, dtype=np.int64)
         for _ in range(worlds):
             human = (rng.random(10 * number) < 0.3).astype(np.int64)
             right = rng.random(10 * number) < np.repeat(rng.beta(3.2, 0.8, size=number), 10)
@@ -112,31 +116,35 @@ def clusters(worlds: int) -> list[list[str]]:
                 ((plain.accuracy, 0.8), (whole.accuracy, 0.8), (plain.macro_f1, truth), (whole.macro_f1, truth))
             ):
                 hits[place] += interval.low <= value <= interval.high
-        lines.append([f"{10 * number:,}", str(number), *(share(int(count), worlds) for count in hits)])
-    return lines
+        lines.append([f"{10 * number:,}", str(number), *(share_of(int(count), worlds) for count in hits)])
+    return head, lines
 
 
-def annotator_test(worlds: int) -> list[list[str]]:
+@coverage_table("alternative_annotator")
+def annotator_test(worlds: int, seed: int) -> Table:
     """How often a judge that is worse than three agreeing annotators by exactly epsilon passes."""
-    lines = [["epsilon", "items", "passes"]]
+    head = ("epsilon", "items", "passes")
+    lines: list[Sequence[object]] = []
     for epsilon in (0.2, 0.1):
         for items in (15, 20, 29, 30, 50, 100):
-            rng, passes = np.random.default_rng(items), 0
+            rng, passes = np.random.default_rng(items + FURTHER * seed), 0
             for _ in range(worlds):
                 judge = (rng.random(items) < epsilon).astype(int)
                 people = np.zeros((items, 3), dtype=int)
                 drawing = Drawing(resamples=1)
                 passes += alternative_annotator_test(people, judge, epsilon=epsilon, drawing=drawing).passes
-            lines.append([f"{epsilon:g}", str(items), share(passes, worlds)])
-    return lines
+            lines.append([f"{epsilon:g}", str(items), share_of(passes, worlds)])
+    return head, lines
 
 
-def hamming(worlds: int) -> list[list[str]]:
+@coverage_table("hamming_loss")
+def hamming(worlds: int, seed: int) -> Table:
     """Coverage of the Hamming loss of ten names, mostly empty sets, each name wrong in 1.5 % of rows."""
-    lines = [["n", "coverage", "interval of no width"]]
+    head = ("n", "coverage", "interval of no width")
+    lines: list[Sequence[object]] = []
     names = [f"n{k}" for k in range(10)]
     for n in (50, 250):
-        rng, hits, none = np.random.default_rng(n), 0, 0
+        rng, hits, none = np.random.default_rng(n + FURTHER * seed), 0, 0
         for _ in range(worlds):
             truth = rng.random((n, 10)) < 0.02
             llm = truth ^ (rng.random((n, 10)) < 0.015)
@@ -144,37 +152,10 @@ def hamming(worlds: int) -> list[list[str]]:
             loss = multilabel_agreement(sets[0], sets[1], names, Drawing(resamples=RESAMPLES)).scores["hamming_loss"]
             hits += loss.low <= 0.015 <= loss.high
             none += loss.high == loss.low
-        lines.append([f"{n:,}", share(hits, worlds), share(none, worlds)])
-    return lines
+        lines.append([f"{n:,}", share_of(hits, worlds), share_of(none, worlds)])
+    return head, lines
 
 
 def _matrix(counts: Counts, classes: int) -> ConfusionMatrix:
     table = counts.reshape(classes, classes + 1)
     return ConfusionMatrix(tuple(f"c{k}" for k in range(classes)), tuple(map(tuple, table.tolist())))
-
-
-TABLES: dict[str, Callable[[int], list[list[str]]]] = {
-    "unequal classes": unequal_classes,
-    "false passes": gate_passes,
-    "gate power": gate_power,
-    "clusters": clusters,
-    "alternative annotator": annotator_test,
-    "hamming loss": hamming,
-}
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--worlds", type=int, default=2000, help="Simulated samples for each line.")
-    parser.add_argument("--only", choices=sorted(TABLES), help="One table.")
-    options = parser.parse_args()
-    for name, table in TABLES.items():
-        if options.only in (None, name):
-            print(f"\n**{name[0].upper()}{name[1:]}.** {(table.__doc__ or '').strip()}\n")
-            head, *lines = table(options.worlds)
-            for line in (head, ["---"] * len(head), *lines):
-                print("| " + " | ".join(line) + " |")
-
-
-if __name__ == "__main__":
-    main()
