@@ -198,6 +198,9 @@ def validate(
         str | None, typer.Option(help="Column with cluster IDs (e.g. article or author): intervals by whole clusters.")
     ] = None,
     strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
+    normalize_labels: Annotated[
+        bool, typer.Option("--normalize-labels", help="Take names that differ only in case or white space as one.")
+    ] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say how many human labels it takes, drawn how.")] = False,
     width: Annotated[float | None, typer.Option(help="Of the interval that a plan is for, such as 0.1.")] = None,
     accuracy: Annotated[float | None, typer.Option(help="Of the LLM, which a plan supposes; a pilot's.")] = None,
@@ -213,7 +216,7 @@ def validate(
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import label_options, open_labelled, scale_schema, write_report
+    from hf_synthlabels.publishing import label_options, missing_reasons, open_labelled, scale_schema, write_report
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as check
     from hf_synthlabels.tables import check_output
@@ -239,8 +242,13 @@ def validate(
         gate=wanted,
         clusters=clusters,
         strata=strata,
+        normalize_labels=normalize_labels,
     )
-    print(report)
+    reasons = missing_reasons(labelled.rows, report.llm)
+    if report.n_answered == 0:
+        why = f" Most frequent reason: {reasons[0].strip()}." if reasons else ""
+        raise DataError(f"`{report.llm}` has no label in any of {report.n_human:,} rows with a human label.{why}")
+    print("\n".join([str(report), *reasons]))
     if output is not None:
         _write(output, report.to_json())
     if page is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +63,7 @@ def study(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without a question first.")] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 
@@ -97,7 +99,7 @@ def study(
         _print_plan(asked, output)
         return
     if isinstance(asked, SweepStudy):
-        _sweep(asked, _folder(output), so_far=so_far)
+        _sweep(asked, _folder(output), so_far=so_far, yes=yes)
     else:
         _compare(asked, _folder(output))
 
@@ -146,10 +148,13 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
         tell_written(write_report(result, output), output)
 
 
-def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
+def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import page_of, write_report
     from hf_synthlabels.studies import run_sweep, summary_table
+    from hf_synthlabels.studies.next_steps import next_steps
 
+    if not so_far:
+        _confirm_spending(asked, yes=yes)
     if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
 
@@ -161,21 +166,37 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool) -> None:
     page = page_of(runs)
     print(f"\n{' '.join(page.summary)}\n")
     tell_written(write_report(page, output), output)
+    if steps := next_steps(asked, runs, output):
+        print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
+
+
+def _confirm_spending(asked: SweepStudy, *, yes: bool) -> None:
+    """Print what the annotators will be asked; on a terminal, spend nothing before the user agrees."""
+    from hf_synthlabels.studies.sweep.run import plan_asking
+
+    planned = [each for each in plan_asking(asked) if each.plan.requests > each.plan.stored]
+    for each in planned:
+        print(each)
+    paid = any(each.plan.likely_usd is None or each.plan.likely_usd > 0 for each in planned)
+    if paid and not yes and sys.stdin.isatty() and not typer.confirm("Send these requests?", default=True):
+        raise typer.Exit(1)
 
 
 def _print_plan(asked: SweepStudy, output: Path | None) -> None:
     from hf_synthlabels.studies import plan_sweep
     from hf_synthlabels.studies.sweep.progress import named
+    from hf_synthlabels.studies.sweep.run import plan_asking
 
     cells = plan_sweep(asked, output)
     done = sum(planned.done for planned in cells)
     for planned in cells[:SHOWN_CELLS]:
-        print(f"{'done   ' if planned.done else 'missing'}  {named(planned.cell)}")
+        print(f"{'done   ' if planned.done else 'to ask ' if planned.asks else 'missing'}  {named(planned.cell)}")
     if len(cells) > SHOWN_CELLS:
         print(f"... and {len(cells) - SHOWN_CELLS:,} more")
     for task, count in Counter(planned.cell.task for planned in cells).items():
         print(f"{task}: {count:,} cells")
     print(f"{len(cells):,} cells, of which {done:,} are there and {len(cells) - done:,} are missing.")
+    print("\n".join(map(str, plan_asking(asked))))
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from hf_synthlabels.cli import app
 from hf_synthlabels.errors import ConfigError, DataError, RecipeError, StudyError, SynthLabelsError
 from tests.annotation.label_server import LabelServer
-from tests.studies.sweep.conftest import toy_rows
+from tests.studies.sweep.conftest import WORDS, toy_rows
 
 
 def run(*words: str) -> str:
@@ -41,7 +41,7 @@ def test_a_table_alone_begins_a_study_that_can_be_edited(table: Path, tmp_path: 
     words = (str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out))
     printed = run(*words, "--plan")
     # 30 human labels train: sizes 15 and all of human, all of llm in two ways, three seeds, two students; the teacher.
-    assert "25 cells, of which 1 are there and 24 are missing." in printed
+    assert "25 cells, of which 0 are there and 25 are missing." in printed
     study = yaml.safe_load((out / "study.yaml").read_text())
     assert study["tasks"]["data"]["test"] == {"rows": 30}
     assert yaml.safe_load((out / "recipe.yaml").read_text())["task"]["labels"] == {"film": None, "sport": None}
@@ -138,7 +138,7 @@ def test_options_of_a_table_are_refused_with_a_study_file(table: Path, tmp_path:
 
 @pytest.fixture
 def server() -> Iterator[LabelServer]:
-    with LabelServer(lambda text: "film" if "film" in text or "actor" in text else "sport") as running:
+    with LabelServer(lambda text: "film" if set(text.split()) & set(WORDS["film"]) else "sport") as running:
         yield running
 
 
@@ -157,3 +157,45 @@ def test_a_study_costs_the_same_whenever_it_is_run_again(table: Path, tmp_path: 
     run(str(table), *words, "-o", str(out))
     assert len(server.requests) == 120
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == first
+
+
+def test_a_plan_says_what_will_be_asked_and_the_end_says_what_to_do(
+    table: Path, tmp_path: Path, server: LabelServer
+) -> None:
+    out = tmp_path / "results"
+    words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
+    planned = run(str(table), *words, "-o", str(out), "--plan")
+    assert "90 requests to tiny" in planned
+    assert "30 requests to tiny" in planned
+    assert server.requests == []
+    done = run(str(table), *words, "-o", str(out))
+    assert "Next:" in done
+    assert f"annotate {out / 'recipe.yaml'}" in done
+    report = (out / "report.md").read_text()
+    host = server.base_url.removeprefix("http://").removesuffix("/v1")
+    for fact in ("tiny-2", host, "Choose the label that fits the text", "temperature", "prompt hash", "{review}"):
+        assert fact in report, fact
+    assert "0 requests to tiny" in run(str(table), *words, "-o", str(out), "--plan")
+
+
+def test_answers_that_cannot_be_read_are_counted_shown_and_decide_nothing(
+    table: Path, tmp_path: Path, server: LabelServer
+) -> None:
+    out = tmp_path / "results"
+    plain = server.answer
+    server.answer = lambda text: "a game of ninepins" if {"goal", "actor"} & set(text.split()) else plain(text)
+    words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
+    printed = run(str(table), *words, "-o", str(out))
+    assert "No verdict" in printed
+    assert "a game of ninepins" in printed
+    assert "unparsed" in printed
+    assert "larger size" not in printed
+    assert "unparsed" in (out / "report.md").read_text()
+
+
+def test_without_a_model_the_labels_are_called_an_encoders(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    printed = run(str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out))
+    assert "no LLM was asked" in printed
+    report = (out / "report.md").read_text()
+    assert "LLM" not in report.replace("no LLM was asked, and nothing here says how good an LLM would be", "")

@@ -20,7 +20,7 @@ from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.prices import speaks_batches
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan", "plan_notes"]
+__all__ = ["EXACT_ROWS", "Plan", "drawn_rows", "free_plan", "made_plan", "plan", "plan_notes", "plan_rows"]
 
 EXACT_ROWS = 100_000
 """Of sources up to this many rows every request is looked up, to know how many answers are stored already."""
@@ -126,6 +126,15 @@ def plan(
     with confirmed(trust_recipe):
         wanted = read_recipe(recipe)
     splits = load_source(wanted, rows=rows)
+    return _planned(wanted, splits, sample, seed)
+
+
+def plan_rows(recipe: Recipe, rows: Any) -> Plan:
+    """The same for the rows of a data set instead of the recipe's source."""
+    return _planned(recipe, {"rows": rows}, 100, 0)
+
+
+def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
     rows = sum(len(part) for part in splits.values())
     if wanted.teacher.client != "openai":
         return free_plan(wanted, rows, rows * wanted.teacher.draws)

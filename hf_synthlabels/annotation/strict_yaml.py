@@ -138,6 +138,14 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             hint = f"Did you mean `{near[0]}`? " if near else ""
             return f"`{field}` is not a key. {hint}Valid keys: {', '.join(valid)}."
         case "missing":
+            # The key may be there, but misspelt.
+            unknown = [
+                str(other["loc"][-1])
+                for other in error.errors()
+                if other["type"] == "extra_forbidden" and [*map(str, other["loc"][:-1])] == steps[:-1]
+            ]
+            if near := difflib.get_close_matches(steps[-1], unknown, n=1):
+                return f"`{field}` is missing, and `{near[0]}` is not a key. Rename it to `{steps[-1]}`."
             return f"`{field}` is missing. Add it."
         case "value_error":
             message = finding["msg"].removeprefix("Value error, ")

@@ -224,6 +224,12 @@ class Task(StrictModel):
                 f"`task.question` and `task.context` are {self.question!r} and {self.context!r}: kind "
                 "'question-answering' needs both, other kinds none."
             )
+        if self.human is not None and self.human in self.columns:
+            field = "tokens" if self.tokens else "text" if self.question is None else "question` or `task.context"
+            raise ValueError(
+                f"`task.human` is {self.human!r}, which is also `task.{field}`: the annotator would be shown the human "
+                "label. Name the column with the human labels."
+            )
         if len(set(self.columns)) != len(self.columns) or not self.columns:
             raise ValueError(f"`task.text` is {self.text!r}. Name each column once.")
         return self

@@ -10,6 +10,7 @@ from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 from hf_synthlabels.labels.spans import Projection, project
+from hf_synthlabels.labels.spelling import normalised_labels, spelling_note, spelling_variants, unknown_labels
 from hf_synthlabels.labels.values import (
     Entity,
     Label,
@@ -47,13 +48,17 @@ __all__ = [
     "is_multi_hot",
     "label_probabilities",
     "name_of_number",
+    "normalised_labels",
     "normalised_words",
     "numbered_items",
     "parse",
     "plain_answer",
     "project",
     "read_name",
+    "spelling_note",
+    "spelling_variants",
     "split_rows",
     "to_bio",
     "token_offsets",
+    "unknown_labels",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,10 @@ GROUP = re.compile(r"^[*_`]*(?P<label>[^:]+?)[*_`]*\s*[:=]\s*(?P<texts>.+)$")
 LISTS = ("label", "labels", "entities")
 TEXTS = ("text", "entity", "word", "name")
 LABELS = ("label", "type", "tag")
+
+
+Place = tuple[int, int]
+"""First character, and the one after the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,17 +174,24 @@ def _text(value: Any) -> str:
 
 
 def _placed(mentions: Sequence[Mention], context: str) -> tuple[Entity, ...]:
-    labels: dict[tuple[int, int], str] = {}
+    labels: dict[Place, str] = {}
+    taken = _Taken()
+    texts: dict[str, _Occurrences] = {}
     # What is certain first, and the longer of two, so that York is not looked for within New York.
     for mention in sorted(mentions, key=lambda mention: (mention.start is None, -len(mention.text))):
-        place = _counted(mention, context) or _occurrence(mention, context, list(labels))
+        place = _counted(mention, context)
+        if place is None:
+            if mention.text not in texts:
+                texts[mention.text] = _Occurrences(_standing(mention.text, context))
+            place = texts[mention.text].following(taken)
         if labels.setdefault(place, mention.label) != mention.label:
-            said = context[place[0] : place[1]]
-            raise _UnreadableError(f"{said!r} is named as {labels[place]!r} and as {mention.label!r}")
+            text = context[place[0] : place[1]]
+            raise _UnreadableError(f"{text!r} is named as {labels[place]!r} and as {mention.label!r}")
+        taken.add(place)
     return tuple(Entity(start, end, context[start:end], label) for (start, end), label in sorted(labels.items()))
 
 
-def _counted(mention: Mention, context: str) -> tuple[int, int] | None:
+def _counted(mention: Mention, context: str) -> Place | None:
     """Where the answer says that an entity stands, if it does stand there."""
     start = mention.start
     if start is None:
@@ -192,17 +204,60 @@ def _counted(mention: Mention, context: str) -> tuple[int, int] | None:
     return start, end
 
 
-def _occurrence(mention: Mention, context: str, taken: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """The first place of an entity's text that is free; one that lies across another entity only if there is no other.
-
-    A mention beyond the last place is the last one once more.
-    """
-    places, _ = standing(context, mention.text)
+def _standing(text: str, context: str) -> list[Place]:
+    """The places of an entity's text."""
+    places, _ = standing(context, text)
     if not places:
-        found = project(context, mention.text)
-        if found is None:
-            raise _UnreadableError(f"{mention.text!r} does not stand in the text")
-        places = [(found.span.start, found.span.end)]
-    untaken = [place for place in places if place not in taken]
-    apart = [place for place in untaken if all(place[1] <= start or end <= place[0] for start, end in taken)]
-    return (apart or untaken or places[-1:])[0]
+        projection = project(context, text)
+        if projection is None:
+            raise _UnreadableError(f"{text!r} does not stand in the text")
+        places = [(projection.span.start, projection.span.end)]
+    return places
+
+
+class _Taken:
+    """The places that have an entity, ordered, so that a look at one costs little however many there are."""
+
+    def __init__(self) -> None:
+        self.places: set[Place] = set()
+        self._ordered: list[Place] = []
+        self._longest = 0
+
+    def add(self, place: Place) -> None:
+        """Take a place."""
+        if place not in self.places:
+            self.places.add(place)
+            insort(self._ordered, place)
+            self._longest = max(self._longest, place[1] - place[0])
+
+    def overlaps(self, place: Place) -> bool:
+        """Whether a place shares a character with one that is taken."""
+        number = bisect_left(self._ordered, (place[0] - self._longest, 0))
+        while number < len(self._ordered) and self._ordered[number][0] < place[1]:
+            if self._ordered[number][1] > place[0]:
+                return True
+            number += 1
+        return False
+
+
+class _Occurrences:
+    """The places of one text, given out one after the other."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self._places = places
+        self._apart = 0
+        self._untaken = 0
+
+    def following(self, taken: _Taken) -> Place:
+        """The first place that is free; one that lies across another entity only if there is no other.
+
+        A mention beyond the last place is the last one once more.
+        """
+        # What is taken once stays taken, so both numbers only grow.
+        while self._apart < len(self._places) and taken.overlaps(self._places[self._apart]):
+            self._apart += 1
+        if self._apart < len(self._places):
+            return self._places[self._apart]
+        while self._untaken < len(self._places) and self._places[self._untaken] in taken.places:
+            self._untaken += 1
+        return self._places[min(self._untaken, len(self._places) - 1)]

@@ -7,8 +7,8 @@ The ladder, from the strictest rung down; the first rung that finds anything dec
 2. the whole answer is a label name, once quotes, markup and the final stop are taken off;
 3. a verdict, `label: X` or `answer is X`; the last one wins, and an off-menu `label: X` takes back those before it;
    a verdict within quotation marks is what the text says, not the annotator;
-4. a label name alone in the first or last line or sentence, or at the very beginning before a reason, as in
-   `X because ...`; another label alone in a line, or a verdict for another label, contradicts it;
+4. a label name alone in the first line, first sentence or last line, or at the beginning of a line before a reason, as
+   in `X because ...`; another label alone in a line, or a verdict for another label, contradicts it;
 5. exactly one label name occurs in the answer (after the last `answer:`, where there is one), as a whole word,
    and no negation concerns it.
 
@@ -26,6 +26,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hf_synthlabels.labels.answer import Answer, unparsed
+from hf_synthlabels.labels.answer_lines import BULLET
 from hf_synthlabels.labels.digits import BOUND
 from hf_synthlabels.labels.json_values import stated, under
 from hf_synthlabels.labels.mentions import (
@@ -112,11 +113,11 @@ def parse_name(schema: LabelSchema, text: str) -> Answer:
 
 
 def _alone(schema: LabelSchema, text: str) -> str | None:
-    """The label that is alone in the first or last line or sentence, or begins the answer before a reason."""
+    """The label that is alone in the first line, first sentence or last line, or begins a line before a reason."""
     parts = segments(text)
     named = [_own_label(schema, part) for part in parts]
     names = {name for name in named if name is not None}
-    if len(names) != 1 or not _ends(parts, named):
+    if len(names) != 1 or not _ends(parts, named, text.rstrip().rpartition("\n")[2]):
         return None
     name = names.pop()
     others = [other for other in mentions(menu(schema), text)[0] if other != name]
@@ -144,8 +145,8 @@ def _reason_of(names: tuple[str, ...]) -> str:
     return rf"{REASON}(?!\W*(?:or|and|but|maybe|perhaps|possibly|{_either(names)})\b)"
 
 
-def _ends(parts: Sequence[str], named: Sequence[str | None]) -> bool:
-    """Whether one of the parts that name a label begins or ends the answer, or follows a heading, as a sentence."""
+def _ends(parts: Sequence[str], named: Sequence[str | None], last_line: str) -> bool:
+    """Whether a part that names a label begins the answer, is its last line, or follows a heading."""
     for place, name in enumerate(named):
         if name is None:
             continue
@@ -157,7 +158,8 @@ def _ends(parts: Sequence[str], named: Sequence[str | None]) -> bool:
             or (before and before[-1] not in ".!:;)]}\"'”*_`")
         ):
             return False
-        if place in (0, len(parts) - 1) or before.rstrip("*_ ").endswith(":"):
+        is_last = place == len(parts) - 1 and BULLET.sub("", last_line).strip() == parts[place]
+        if place == 0 or is_last or before.rstrip("*_ ").endswith(":"):
             return True
     return False
 

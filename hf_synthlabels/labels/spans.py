@@ -20,9 +20,11 @@ not found.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from hf_synthlabels.labels.values import Span
@@ -114,7 +116,11 @@ def _in_order(words: Sequence[Word], wanted: Sequence[Word]) -> list[tuple[int, 
         return []
     plain, spelled = [word.plain for word in words], [word.folded for word in words]
     keys, spelling = [word.plain for word in wanted], [word.folded for word in wanted]
-    starts = [first for first in range(len(words) - length + 1) if plain[first : first + length] == keys]
+    starts = [
+        first
+        for first in range(len(words) - length + 1)
+        if plain[first] == keys[0] and plain[first : first + length] == keys
+    ]
     # 'Three doctors' are not those of '3 December' where there are three.
     starts = [first for first in starts if spelled[first : first + length] == spelling] or starts
     return [(first, first + length - 1) for first in starts]
@@ -128,8 +134,9 @@ class _Passage:
         asked = words_of(question)
         self.asked = frozenset(stem(word.plain) for word in asked) | {word.plain for word in asked}
         self._topic = frozenset(stem(word.plain) for word in asked if word.plain not in FILLERS)
+        self._topics: dict[tuple[int, int], Counter[str]] = {}
 
-    @property
+    @cached_property
     def words(self) -> tuple[Word, ...]:
         return words_of(self.context)
 
@@ -154,11 +161,46 @@ class _Passage:
 
     def closeness(self, place: Place) -> int:
         """How many words of the question the sentence around a place has."""
-        start = max((end.end() for end in SENTENCE_END.finditer(self.context, 0, place[0])), default=0)
-        after = SENTENCE_END.search(self.context, place[1])
-        end = after.end() if after else len(self.context)
-        around = (word for word in self.words if start <= word.start < end and not place[0] <= word.start < place[1])
-        return len({stem(word.plain) for word in around} & self._topic)
+        if not self._topic:
+            return 0
+        sentence = self._sentence(place)
+        if sentence not in self._topics:
+            self._topics[sentence] = self._topic_words(*sentence)
+        within = self._topic_words(*place)
+        return sum(count > within[topic] for topic, count in self._topics[sentence].items())
+
+    def _sentence(self, place: Place) -> Place:
+        """Where the sentence around a place begins and ends; looked up, since a frequent answer has many places."""
+        before = bisect_right(self._ends, place[0])
+        start = self._ends[before - 1] if before else 0
+        after = bisect_left(self._starts, place[1])
+        if after and place[1] < self._ends[after - 1]:
+            # The end that goes across the end of the place may have one within it.
+            within = SENTENCE_END.search(self.context, place[1], self._ends[after - 1])
+            if within is not None:
+                return start, within.end()
+        return start, self._ends[after] if after < len(self._ends) else len(self.context)
+
+    def _topic_words(self, start: int, end: int) -> Counter[str]:
+        """The question's words that begin within a stretch of the context."""
+        first, last = bisect_left(self._words_at, start), bisect_left(self._words_at, end)
+        return Counter(topic for word in self.words[first:last] if (topic := stem(word.plain)) in self._topic)
+
+    @cached_property
+    def _words_at(self) -> list[int]:
+        return [word.start for word in self.words]
+
+    @cached_property
+    def _sentence_ends(self) -> list[Place]:
+        return [(end.start(), end.end()) for end in SENTENCE_END.finditer(self.context)]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [start for start, _ in self._sentence_ends]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [end for _, end in self._sentence_ends]
 
 
 def _closest(passage: _Passage, said: Sequence[Word]) -> Projection | None:

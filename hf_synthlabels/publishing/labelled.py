@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import load, load_source, provenance, read_recipe
+from hf_synthlabels.annotation import Tally, load, load_source, provenance, read_recipe
 from hf_synthlabels.clients.prompt_check import truncation_warning
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
@@ -20,6 +20,7 @@ __all__ = [
     "annotation_summary",
     "has_labels",
     "label_options",
+    "missing_reasons",
     "open_labelled",
     "record_summary",
     "scale_schema",
@@ -133,6 +134,19 @@ def has_labels(*records: Mapping[str, Any]) -> bool:
     """Whether some row has a label or the annotator abstained; without either, nothing was labelled."""
     statuses = [record["tally"]["statuses"] for record in records]
     return any(counts.get(status) for counts in statuses for status in ("labelled", "abstained"))
+
+
+def missing_reasons(rows: Any, column: str) -> list[str]:
+    """The most frequent reasons why rows have no label, a line each; none without a column of reasons."""
+    names = (f"{column}_status", f"{column}_reason")
+    if not set(names) <= set(rows.column_names):
+        return []
+    tally = Tally()
+    for status, reason in zip(*(rows[name][:] for name in names), strict=True):
+        named = STATUSES[status] if isinstance(status, int) and 0 <= status < len(STATUSES) else status
+        if named not in ("labelled", None):
+            tally.count_reason(str(named), reason or "no reason is recorded")
+    return [f"{count:,} rows {reason}" for reason, count in tally.reasons.most_common(SHOWN_REASONS)]
 
 
 def record_summary(record: Mapping[str, Any]) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import name_of_number
 
-__all__ = ["Table", "check_numbers", "class_names", "column_feature", "column_values", "feature_kind"]
+__all__ = ["Table", "class_names", "column_feature", "column_values", "feature_kind"]
 
 
 class Table(Protocol):
@@ -76,29 +75,3 @@ def feature_kind(feature: Any) -> str:
     if inner is not None:
         return "multi-label"
     return "text-scale" if str(getattr(feature, "dtype", "")).startswith("float") else "text-classification"
-
-
-def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
-    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ.
-
-    Args:
-        dataset: the rows.
-        column: a column of labels; a ClassLabel is certain.
-        names: of all classes.
-
-    Raises:
-        DataError: every number has both readings.
-    """
-    if class_names(column_feature(dataset, column)) is not None:
-        return
-    numbers = {
-        int(value)
-        for value in column_values(dataset, column)
-        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
-    }
-    if numbers and all(str(number) in names and 0 <= number < len(names) for number in numbers):
-        try:
-            for number in sorted(numbers):
-                name_of_number(number, names)
-        except DataError as error:
-            raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None

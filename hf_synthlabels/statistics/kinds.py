@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import STATUSES, Scale
+from hf_synthlabels.labels import STATUSES, Scale, name_of_number
 from hf_synthlabels.statistics.answers import answer_agreement, text_agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.columns import Table, class_names, column_feature, column_values
@@ -27,7 +27,7 @@ from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.scale import scale_agreement
 
-__all__ = ["LabelColumns", "kind_agreement", "label_columns"]
+__all__ = ["LabelColumns", "check_numbers", "kind_agreement", "label_columns"]
 
 NAMED = ("multi-label", "token-classification")
 
@@ -153,3 +153,29 @@ def _unlabelled(dataset: Table, status: str | None) -> frozenset[int]:
         for value in column_values(dataset, status)
     ]
     return frozenset(row for row, value in enumerate(values) if value in other)
+
+
+def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
+    """Refuse a column of whole numbers that may be names of classes or their codes, where these differ.
+
+    Args:
+        dataset: the rows.
+        column: a column of labels; a ClassLabel is certain.
+        names: of all classes.
+
+    Raises:
+        DataError: every number has both readings.
+    """
+    if class_names(column_feature(dataset, column)) is not None:
+        return
+    numbers = {
+        int(value)
+        for value in column_values(dataset, column)
+        if isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+    }
+    if numbers and all(str(number) in names and 0 <= number < len(names) for number in numbers):
+        try:
+            for number in sorted(numbers):
+                name_of_number(number, names)
+        except DataError as error:
+            raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None

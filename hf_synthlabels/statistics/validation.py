@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.labels import normalised_labels, spelling_note
 from hf_synthlabels.statistics.agreement import agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
-from hf_synthlabels.statistics.columns import Table, check_numbers, column_feature, feature_kind
+from hf_synthlabels.statistics.columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import Gate
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.kinds import LabelColumns, kind_agreement, label_columns
+from hf_synthlabels.statistics.kinds import LabelColumns, check_numbers, kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.statistics.report import ValidationReport
@@ -56,6 +57,7 @@ def validate(
     tokens: str | None = None,
     clusters: str | None = None,
     strata: str | None = None,
+    normalize_labels: bool = False,
 ) -> ValidationReport:
     """Compare predicted labels with human ones, with an interval on every number.
 
@@ -89,6 +91,8 @@ def validate(
         clusters: the column of cluster ids, such as articles or authors: rows of one cluster are not independent, so
             every interval is computed from whole clusters.
         strata: the column of the strata that rows, or clusters, were drawn from separately.
+        normalize_labels: whether names that differ only in case or white space are one class. Without it a note reports
+            such names with their counts. For kinds with one name per row.
 
     Raises:
         DataError: `dataset` is not one split, is empty, lacks a column, has no human label at all, or has a value
@@ -109,7 +113,9 @@ def validate(
     facts |= {"level": level, "resamples": resamples, "seed": seed}
     sample = HumanSample.read(dataset, clusters, strata, _not_asked(dataset, llm, status))
     if kind in CHOICES:
-        result, counts, matrix, majority = _choices(dataset, human, llm, names, drawing, sample)
+        result, counts, matrix, majority = _choices(
+            dataset, human, llm, names, drawing, sample, normalize=normalize_labels
+        )
     else:
         columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
         columns, notes = _counted(columns, sample)
@@ -144,7 +150,14 @@ def _kind(dataset: Table, llm: str, schema: LabelSchema | None, kind: str | None
 
 
 def _choices(
-    dataset: Table, human: str, llm: str, names: Sequence[str] | None, drawing: Drawing, sample: HumanSample
+    dataset: Table,
+    human: str,
+    llm: str,
+    names: Sequence[str] | None,
+    drawing: Drawing,
+    sample: HumanSample,
+    *,
+    normalize: bool,
 ) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix, tuple[str, Interval]]:
     """Agreement of one name per row: its scores, the rows that were counted, the confusion matrix, the baseline."""
     human_labels, human_names = read_names(dataset, human)
@@ -158,6 +171,7 @@ def _choices(
     if known := names or human_names or llm_names:
         for column in (human, llm):
             check_numbers(dataset, column, known)
+    human_labels, llm_labels, spelling = _spelled(human_labels, llm_labels, known or (), normalize=normalize)
     names = known or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
     rows = sample.scored(human_codes != NO_LABEL)
@@ -167,7 +181,7 @@ def _choices(
         scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
     else:
         scores = weighted_agreement(human_codes[scored], llm_codes[scored], kept, tuple(names), drawing)
-    notes = (*rows.notes, *rare_classes(matrix))
+    notes = (*spelling, *rows.notes, *rare_classes(matrix))
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != NO_LABEL).sum()),
@@ -178,6 +192,17 @@ def _choices(
     top = int(np.argmax(matrix.array.sum(axis=1)))
     majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, drawing.level))
     return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority
+
+
+def _spelled(
+    human: list[str | None], llm: list[str | None], names: Sequence[str], *, normalize: bool
+) -> tuple[list[str | None], list[str | None], tuple[str, ...]]:
+    """Both columns in one spelling if that is requested, and otherwise a note where names differ only in spelling."""
+    if normalize:
+        labels = normalised_labels([*human, *llm], names)
+        return labels[: len(human)], labels[len(human) :], ()
+    note = "" if names else spelling_note([*human, *llm])
+    return human, llm, (note,) if note else ()
 
 
 def _counted(columns: LabelColumns, sample: HumanSample) -> tuple[LabelColumns, tuple[str, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +19,14 @@ from hf_synthlabels.statistics import (
     MEASURES,
     Interval,
     ValidationReport,
-    holm,
     mean_difference,
-    normal_p_value,
     row_credits,
     validate,
 )
 from hf_synthlabels.statistics.table import align
+from hf_synthlabels.studies.annotator_ranking import Agreement, agreement_of, corrected_p_values, optimism_of_best
+from hf_synthlabels.studies.asking import AnswerCost, answer_cost, row_statuses
+from hf_synthlabels.studies.questions.words import p_words
 from hf_synthlabels.studies.rows import draw_rows, select_rows
 from hf_synthlabels.studies.study import AnnotatorStudy
 
@@ -51,12 +54,20 @@ class AnnotatorResult:
     """Its mean credit (see `statistics.CREDITS`) less that of the first annotator, on the same rows."""
     record: Mapping[str, Any]
     """The provenance of its labels: teacher, prompt, requests, tokens, cost."""
+    credit: float = 0.0
+    """Its mean credit."""
+    p_value: float | None = None
+    """Of the difference, corrected by Holm's procedure for all annotators of the study; None for the first."""
+    cost: AnswerCost = field(default_factory=AnswerCost)
+    """What its stored answers took, in whichever run they were asked for."""
+    statuses: Mapping[str, Any] = field(default_factory=dict)
+    """How many rows have which status, and raw answers that gave no label."""
 
-    @property
-    def tokens(self) -> tuple[int, int]:
-        """Tokens in and out that were asked now; what was stored is not counted."""
-        tally = self.record["tally"]
-        return tally["prompt_tokens"], tally["completion_tokens"]
+    def place(self, level: float) -> str:
+        """Whether it differs from the first annotator when all are tested at once."""
+        if self.p_value is None or self.p_value >= 1 - level:
+            return "does not differ significantly from"
+        return "is better than" if self.difference.estimate > 0 else "is worse than"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +80,28 @@ class AnnotatorReport:
     n_shown: int
     """Human-labelled rows that were left out because some annotator is shown them as examples."""
     results: tuple[AnnotatorResult, ...]
+    """In the order of the file, the first being what the others are compared with."""
+    agreement: Agreement | None = None
+    optimism: float = 0.0
+    """How much too high the best annotator's mean credit is for having been picked on these rows."""
+
+    @property
+    def level(self) -> float:
+        """Confidence level."""
+        return self.results[0].report.level
+
+    @property
+    def ranked(self) -> tuple[AnnotatorResult, ...]:
+        """The best first, by mean credit."""
+        return tuple(sorted(self.results, key=lambda result: -result.credit))
 
     def __str__(self) -> str:
         scores = HEADLINES[self.kind]
         heads = ["annotator", "coverage", *(MEASURES[self.kind][score] for score in scores)]
-        heads += [f"against {self.results[0].name!r}", "requests", "stored", "tokens in", "out", "USD"]
-        rows = [heads, *(self._row(result, scores) for result in self.results)]
+        heads += [f"against {self.results[0].name!r}", "p, Holm", "answers", "tokens in", "out", "USD"]
+        rows = [heads, *(self._row(result, scores) for result in self.ranked)]
         lines = [align(rows, right=range(len(heads) - 5, len(heads)))]
-        level = 100 * self.results[0].report.level
+        level = 100 * self.level
         lines += [
             f"{self.n_rows:,} human-labelled rows, drawn at random; {level:g} % intervals. Differences are of the mean "
             f"credit ({CREDITS[self.kind]}) on the same rows."
@@ -86,17 +111,26 @@ class AnnotatorReport:
         return "\n".join([*lines, *self.summary()])
 
     def summary(self) -> list[str]:
-        """How each compares with the first, by the paired difference; corrected where several are compared."""
+        """A few sentences, however many annotators there are."""
         first, *others = self.results
-        adjusted = holm([normal_p_value(result.difference) for result in others])
-        lines = [
-            f"{result.name!r} {_verdict(result.difference, p_value)} {first.name!r}: {result.difference}."
-            for result, p_value in zip(others, adjusted, strict=True)
-        ]
-        if len(others) > 1:
+        best = self.ranked[0]
+        score = HEADLINES[self.kind][0]
+        lines = [f"Best on these rows: {best.name!r}, {MEASURES[self.kind][score]} {best.report.scores[score]}."]
+        if len(others) == 1:
+            lines.append(f"{others[0].name!r} {others[0].place(self.level)} {first.name!r}: {others[0].difference}.")
+        elif others:
+            counts = Counter(other.place(self.level).removeprefix("is ").removesuffix(" than") for other in others)
+            better, worse = counts["better"], counts["worse"]
             lines.append(
-                f"These verdicts are corrected for {len(others):,} comparisons by Holm's steps; the intervals are not."
+                f"Of {len(others):,} others, {better:,} are better and {worse:,} worse than {first.name!r}, and "
+                f"{len(others) - better - worse:,} do not differ significantly (Holm correction for all of them)."
             )
+            lines.append(
+                f"The best of {len(self.results):,} was picked on the rows that score it, so its mean credit is about "
+                f"{self.optimism:.3f} too high (bootstrap); confirm it on new rows."
+            )
+        if self.agreement is not None:
+            lines.append(f"Agreement among annotators: {self.agreement}.")
         return lines
 
     def to_json(self) -> str:
@@ -106,10 +140,16 @@ class AnnotatorReport:
             "kind": self.kind,
             "n_rows": self.n_rows,
             "n_shown": self.n_shown,
+            "agreement": None if self.agreement is None else asdict(self.agreement),
+            "optimism": self.optimism,
             "annotators": [
                 {
                     "name": result.name,
                     "difference": result.difference.to_dict(),
+                    "credit": None if math.isnan(result.credit) else result.credit,
+                    "p_value": result.p_value,
+                    "cost": asdict(result.cost),
+                    "statuses": result.statuses,
                     "report": result.report.to_dict(),
                     "provenance": result.record,
                 }
@@ -128,17 +168,29 @@ class AnnotatorReport:
                 ValidationReport.from_dict(each["report"]),
                 Interval.from_dict(each["difference"]),
                 each["provenance"],
+                math.nan if each["credit"] is None else each["credit"],
+                each["p_value"],
+                AnswerCost(**{**each["cost"], "models": tuple(each["cost"]["models"])}),
+                each["statuses"],
             )
             for each in content["annotators"]
         )
-        return cls(content["name"], content["kind"], content["n_rows"], content["n_shown"], results)
+        agreement = content["agreement"]
+        if agreement is not None:
+            pairs = {name: tuple(agreement[name]) for name in ("least_alike", "most_alike")}
+            agreement = Agreement(**{**agreement, **pairs})
+        return cls(
+            content["name"], content["kind"], content["n_rows"], content["n_shown"], results, agreement,
+            content["optimism"],
+        )  # fmt: skip
 
     def _row(self, result: AnnotatorResult, scores: tuple[str, ...]) -> list[str]:
-        tally, usd = result.record["tally"], result.record["cost_usd"]
+        cost = result.cost
         cells = [result.name, str(result.report.coverage), *(str(result.report.scores[score]) for score in scores)]
         cells.append("" if result is self.results[0] else str(result.difference))
-        cells += [f"{number:,}" for number in (tally["requests"], tally["stored"], *result.tokens)]
-        return [*cells, "unknown" if usd is None else f"{usd:.4f}"]
+        cells.append("" if result.p_value is None else p_words(result.p_value))
+        cells += [f"{number:,}" for number in (cost.answers, cost.prompt_tokens, cost.completion_tokens)]
+        return [*cells, "unknown" if cost.usd is None else f"{cost.usd:.4f}"]
 
 
 def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None] | None = None) -> AnnotatorReport:
@@ -158,7 +210,8 @@ def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None]
     rows, n_shown = _human_rows(study, base, recipes)
     schema, human = base.schema_of_labels(), str(base.task.human)
     results: list[AnnotatorResult] = []
-    first: Any = None
+    credits: list[Any] = []
+    labels: dict[str, list[Any]] = {}
     for name, recipe in recipes.items():
         if progress is not None:
             progress(f"{name}: {len(rows):,} rows")
@@ -167,17 +220,26 @@ def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None]
             labelled, human=human, llm=llm, schema=schema, tokens=base.task.tokens, level=study.level,
             resamples=study.resamples,
         )  # fmt: skip
-        earned = row_credits(labelled, schema, human=human, llm=llm, tokens=base.task.tokens)
-        first = earned if first is None else first
+        credits.append(row_credits(labelled, schema, human=human, llm=llm, tokens=base.task.tokens))
+        labels[name] = labelled[llm][:]
         results.append(
             AnnotatorResult(
                 name,
                 report,
-                mean_difference(earned, first, level=study.level),
+                mean_difference(credits[-1], credits[0], level=study.level),
                 provenance(labelled)[-1],
+                float(np.nanmean(credits[-1])),
+                None,
+                answer_cost(recipe, rows),
+                row_statuses(labelled, recipe),
             )
         )
-    return AnnotatorReport(study.name, schema.kind, len(rows), n_shown, tuple(results))
+    corrected = [None, *corrected_p_values(credits)]
+    results = [replace(result, p_value=p_value) for result, p_value in zip(results, corrected, strict=True)]
+    agreement = agreement_of(labels, schema.kind)
+    return AnnotatorReport(
+        study.name, schema.kind, len(rows), n_shown, tuple(results), agreement, optimism_of_best(credits, study.seed)
+    )
 
 
 def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recipe]) -> tuple[Dataset, int]:
@@ -199,9 +261,3 @@ def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recip
     if not drawn:
         raise DataError("`annotators` are shown all human-labelled rows as examples. Keep some to compare them on.")
     return rows.select(drawn), int((known & seen).sum())
-
-
-def _verdict(difference: Interval, p_value: float) -> str:
-    if p_value < 1 - difference.level:
-        return "is better than" if difference.estimate > 0 else "is worse than"
-    return "does not differ significantly from"

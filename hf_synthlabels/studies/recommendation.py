@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_synthlabels.statistics import Interval, PairedScore, non_inferiority, pool_tasks, rows_to_resolve
+from hf_synthlabels.statistics import (
+    Interval,
+    NonInferiority,
+    PairedScore,
+    non_inferiority,
+    pool_tasks,
+    rows_to_resolve,
+)
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.pooled import population
 from hf_synthlabels.studies.questions.scores import NAMES
-from hf_synthlabels.studies.questions.words import VERDICTS, counted, ratio_words
-from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.questions.wording import maker_of, reworded
+from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
+from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
-__all__ = ["Recommendation", "Verdict", "decide", "recommend"]
+__all__ = ["MIN_COVERAGE", "Recommendation", "Verdict", "decide", "low_coverage", "recommend"]
 
 Verdict = Literal[
     "use the student",
@@ -23,6 +32,7 @@ Verdict = Literal[
     "use the teacher itself",
     "label more by hand",
     "label all by hand",
+    "no verdict",
 ]
 
 SCEPTICISM: Mapping[Verdict, int] = {
@@ -31,11 +41,27 @@ SCEPTICISM: Mapping[Verdict, int] = {
     "use the teacher itself": 1,
     "label more by hand": 2,
     "label all by hand": 3,
+    "no verdict": 4,
 }
 """How little a verdict relies on the LLM; the first two differ in what is done with the texts to come."""
 
 FAR = 100
 """Times the test rows that there are: more than anyone would label to settle a question."""
+
+MIN_COVERAGE = 0.9
+"""Share of the rows an annotator was asked about that must have a label; fewer are a selection of the easy ones."""
+
+FIRST_LOOK = (
+    "These labels come from a sentence encoder that compares texts with label names; no LLM was asked, and nothing "
+    "here says how good an LLM would be."
+)
+
+MEANINGS: Mapping[NonInferiority, str] = {
+    "better": "the LLM labels train the better student",
+    "not inferior": "any loss by LLM labels is within the margin",
+    "inferior": "LLM labels train a student that is worse by more than the margin",
+    "not resolved": "these rows and seeds do not settle whether the loss by LLM labels is within the margin",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +76,21 @@ class Recommendation:
     """What that difference is."""
     more: int | None
     """Test rows to label by hand in addition, where that would settle it; None where it would not, or need not."""
+    maker: str = "LLM"
+    """What made the labels that are not human ones: `LLM`, `encoder` or `machine`."""
 
     @property
     def text(self) -> str:
         """One paragraph."""
         head: str = self.verdict
+        if self.maker == "encoder" and self.verdict == "label all by hand":
+            head = "the encoder's labels are not good enough"
+        elif self.verdict in ("use the LLM labels", "use the teacher itself"):
+            head = {"use the LLM labels": f"use the {self.maker} labels"}.get(head, f"use the {self.maker} itself")
         if self.verdict == "label more by hand" and self.more is not None:
             head = f"label about {self.more:,} more test rows by hand"
-        return f"{head[0].upper()}{head[1:]}. {' '.join(self.reasons)}"
+        first = f"{FIRST_LOOK} " if self.maker == "encoder" else ""
+        return f"{first}{head[0].upper()}{head[1:]}. {' '.join(self.reasons)}"
 
 
 def decide(
@@ -101,26 +134,80 @@ class _Case:
     verdict: Verdict
     by: Literal["student", "teacher"]
 
+    @property
+    def low(self) -> str:
+        """Why the coverage of the labels is too low to decide anything; empty where it is not."""
+        return low_coverage(self.pairs[0].llm.labels, [pair.task.runs for pair in self.pairs])
+
 
 def recommend(runs: StudyRuns | Analysis) -> Recommendation:
     """What the numbers of a study advise.
 
     Among several students it is the one that human labels train best, which no LLM label has a part in; among several
     sources of LLM labels the one with the least sceptical verdict. Better LLM labels never make it more sceptical.
+    There is no verdict while cells are missing, or where an annotator labelled less than `MIN_COVERAGE` of its rows.
     """
     analysis = analysed(runs)
+    maker = maker_of(analysis.runs)
+    if reasons := _unfinished(analysis.runs):
+        return _no_verdict(reasons, analysis, maker)
     cases = _cases(analysis)
-    if not cases:
-        nothing = Interval(math.nan, math.nan, math.nan, analysis.runs.level, "none", 0)
-        why = "No student of human labels stands beside one of LLM labels, so nothing can be said of the LLM labels."
-        return Recommendation("label more by hand", (why,), nothing, "nothing", None)
-    case = min(cases, key=lambda each: (SCEPTICISM[each.verdict], -each.student.low))
+    covered = [case for case in cases if not case.low]
+    if not covered:
+        reasons = tuple(case.low for case in cases) or _no_pair(analysis.runs)
+        return _no_verdict(reasons, analysis, maker)
+    case = min(covered, key=lambda each: (SCEPTICISM[each.verdict], -each.student.low))
     by_teacher = case.by == "teacher" and case.teacher is not None
     decides = case.teacher if by_teacher and case.teacher is not None else case.student
     more, how = _more(case, analysis, by_teacher=by_teacher)
-    whose = "the teacher itself" if by_teacher else "LLM-trained"
-    reasons = (*_reasons(case, analysis), *how, *_chosen(cases))
-    return Recommendation(case.verdict, reasons, decides, f"{whose} minus human-trained", more)
+    whose = "the LLM itself" if by_teacher else "LLM-trained"
+    reasons = (*_reasons(case, analysis), *how, *_chosen(covered))
+    found = Recommendation(case.verdict, reasons, decides, f"{whose} minus human-trained", more, maker)
+    return reworded(found, maker)
+
+
+def _no_verdict(reasons: tuple[str, ...], analysis: Analysis, maker: str) -> Recommendation:
+    nothing = Interval(math.nan, math.nan, math.nan, analysis.runs.level, "none", 0)
+    return reworded(Recommendation("no verdict", reasons, nothing, "nothing", None, maker), maker)
+
+
+def _unfinished(runs: StudyRuns) -> tuple[str, ...]:
+    facts = runs.facts or {}
+    if not facts.get("missing"):
+        return ()
+    return (f"{facts['missing']:,} of {facts['cells']:,} cells are still to be trained. Run the study again.",)
+
+
+def _no_pair(runs: StudyRuns) -> tuple[str, ...]:
+    """Why no student of human labels can be compared with one of LLM labels."""
+    names = dict.fromkeys(name for task in runs.tasks for name in task.annotators)
+    low = [low_coverage(name, [task for task in runs.tasks if name in task.annotators]) for name in names]
+    if any(low):
+        return tuple(filter(None, low))
+    failed = {str(each["why"]): each for each in (runs.facts or {}).get("failed", ())}
+    if not failed:
+        return ("The study has no pair of students that differ in nothing but human and LLM labels.",)
+    shown = list(failed.items())[:2]
+    return tuple(f"The student {each['student']!r} of {each['source']!r} labels failed: {why}" for why, each in shown)
+
+
+def low_coverage(name: str, tasks: Sequence[TaskRuns]) -> str:
+    """Why labels of so few rows decide nothing; empty where enough rows have one."""
+    for part, rows in (("train", "training rows"), ("test", "test rows")):
+        counts: Counter[str] = Counter()
+        unread: list[str] = []
+        for task in tasks:
+            counts.update(task.statuses(name, part))
+            unread += task.annotators.get(name, {}).get(part, {}).get("unread", {})
+        asked = sum(counts.values()) - counts["not_asked"]
+        if asked and counts["labelled"] < MIN_COVERAGE * asked:
+            others = joined(f"{count:,} {status}" for status, count in counts.items() if status != "labelled" and count)
+            shown = f" Examples: {'; '.join(unread[:3])}." if unread else ""
+            return (
+                f"Only {counts['labelled']:,} of {asked:,} {rows} have a label by {name} ({others}), and below "
+                f"{MIN_COVERAGE:.0%} nothing is concluded.{shown}"
+            )
+    return ""
 
 
 def _cases(analysis: Analysis) -> list[_Case]:
@@ -168,29 +255,31 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
     margin, pair = analysis.runs.margin, case.pairs[0]
     rows = sum(each.score().a.n for each in case.pairs)
     seeds = min(each.seeds for each in case.pairs)
-    trained = f", so it is {VERDICTS[non_inferiority(case.student, margin)]}"
+    meaning = f"The margin is {margin:g}, so {MEANINGS[non_inferiority(case.student, margin)]}."
     if len(case.pairs) == 1:
-        task = pair.task
-        where = f"On {rows:,} test rows of {task.runs.name}, with {counted(seeds, 'seed')}"
-        what = f"{NAMES[task.main]} of {pair.llm.student} trained on {task.labelled(pair.llm):,} labels of "
-        what += f"{pair.llm.labels} minus that trained on {task.labelled(pair.human):,} human labels"
-        said = [f"{where}, {what} is {case.student}; the margin is {margin:g}{trained}.", _ratio(pair)]
+        task, scores = pair.task, pair.score()
+        said = [
+            f"Trained on {task.labelled(pair.llm):,} LLM labels, the student {pair.llm.student!r} has a "
+            f"{NAMES[task.main]} of {scores.a.estimate:.3f} on {rows:,} test rows; trained on "
+            f"{task.labelled(pair.human):,} human labels it has {scores.b.estimate:.3f} (means of "
+            f"{counted(seeds, 'seed')}). The difference is {case.student}. {meaning}"
+        ]
     else:
         where = f"Over {len(case.pairs)} tasks with {rows:,} test rows and {counted(seeds, 'seed')} or more"
         said = [
-            f"{where}, the score of {case.name} minus the same student trained on human labels is {case.student} for "
-            f"{population(len(case.pairs))}; the margin is {margin:g}{trained}."
+            f"{where}, the score of {case.name} minus that of the same student trained on human labels is "
+            f"{case.student} for {population(len(case.pairs))}. {meaning}"
         ]
     if case.teacher is not None:
         own = VERDICTS[non_inferiority(case.teacher, margin)]
-        said.append(f"The teacher itself minus the human-trained student is {case.teacher}: {own}.")
+        said.append(f"The LLM's own labels minus the human-trained student: {case.teacher}, {own}.")
+    elif any(pair.llm.labels in each.task.runs.teachers for each in case.pairs):
+        said.append("The LLM was not asked about all test rows, so how it compares with its student is unknown.")
     if case.beside_teacher is not None and case.verdict in ("use the student", "use the LLM labels"):
         so = (
-            "so it can label in its place"
-            if case.verdict == "use the student"
-            else "so whether it can replace it is open"
+            "so it can label new texts" if case.verdict == "use the student" else "so whether it can replace it is open"
         )
-        said.append(f"The LLM-trained student minus the teacher is {case.beside_teacher}, {so}.")
+        said.append(f"The LLM-trained student minus the LLM itself is {case.beside_teacher}, {so}.")
     if few := _few(case):
         said.append(few)
     if seeds == 1:
@@ -199,19 +288,6 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
         where = "All" if same == len(case.pairs) else f"On {same} tasks all"
         said.append(f"{where} seeds gave the same students, so there the intervals are of the test rows alone.")
     return said
-
-
-def _ratio(pair: Pair) -> str:
-    """The ratio, and whether these rows tell it from 100 %."""
-    found = pair.score()
-    rows = f"{found.a.n:,} rows"
-    if found.difference.low > 0 or found.difference.high < 0:
-        return f"The ratio, {ratio_words(found.ratio)}, is told apart from 100 % by these {rows}."
-    needed = rows_to_resolve(found, found.difference.estimate)
-    could = "no number of rows could with these seeds" if needed is None else f"about {needed:,} could"
-    if found.difference.estimate == 0:
-        could = "there is no difference to find"
-    return f"These {rows} can not tell the ratio, {ratio_words(found.ratio)}, from 100 %: {could}."
 
 
 def _few(case: _Case) -> str | None:
@@ -227,8 +303,10 @@ def _few(case: _Case) -> str | None:
     if not fewer:
         return None
     gap = task.compare(pair.llm, fewer[0]).difference
-    side = "better than" if gap.low > 0 else "worse than" if gap.high < 0 else "not told apart from"
-    return f"It is {side} a student of {fewer[0].size:,} human labels alone (difference {gap})."
+    side = (
+        "is better than" if gap.low > 0 else "is worse than" if gap.high < 0 else "does not differ significantly from"
+    )
+    return f"It {side} a student of only {fewer[0].size:,} human labels (difference {gap})."
 
 
 def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | None, list[str]]:
@@ -244,19 +322,24 @@ def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | N
         seeds = pair.task.shared(pair.llm, pair.human)
         found = pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main)
     n = found.a.n
+    which = "the LLM's own labels" if itself is not None else "LLM-trained"
     needed = rows_to_resolve(found, abs(found.difference.estimate + margin))
     if needed is None:
-        return None, [f"No number of test rows settles it with {counted(pair.seeds, 'seed')}: train with more seeds."]
+        return None, [f"With {counted(pair.seeds, 'seed')} no number of test rows settles it: add `seeds`."]
     if needed > FAR * n:
         return None, [
-            f"The difference lies so near the margin that even {FAR} times the {n:,} test rows would not settle it."
+            f"The difference {which} minus human-trained is so close to the margin that even {FAR} times the {n:,} "
+            "test rows would not settle it."
         ]
     more = max(1, needed - n)
-    would = f"about {n + more:,} would in 8 of 10 studies, if the difference stays what it is"
-    return more, [f"{n:,} test rows do not settle it; {would}."]
+    left = analysis.runs.unlabelled_rows(pair.task.runs.name)
+    would = f"{n:,} test rows do not settle it; about {n + more:,} would in 8 of 10 studies, if the difference stays"
+    if left is not None and more > left:
+        return None, [f"{would}, but the table has only {left:,} rows without a human label."]
+    return more, [f"{would}."]
 
 
 def _chosen(cases: Sequence[_Case]) -> list[str]:
     if len(cases) == 1:
         return []
-    return [f"It is the best of {len(cases)} sources of LLM labels, looked up on the same test rows, which flatters."]
+    return [f"It is the best of {len(cases)} sources of LLM labels on these test rows, so its score is optimistic."]

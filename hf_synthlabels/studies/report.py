@@ -10,6 +10,7 @@ from typing import Any
 
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.statistics import ArmMetric, Interval, McNemar, ValidationReport
+from hf_synthlabels.studies.questions.wording import maker_of_clients, reworded
 
 __all__ = ["SCORES", "Arm", "ClassScores", "StudyReport"]
 
@@ -97,8 +98,17 @@ class StudyReport:
         """The arm of a label source."""
         return next(arm for arm in self.arms if arm.source == source)
 
+    @property
+    def maker(self) -> str:
+        """What made the labels that are not human ones: `LLM`, `encoder` or `machine`."""
+        client = (self.provenance.get("teacher") or {}).get("client", "")
+        return maker_of_clients({client})
+
     def summary(self) -> list[str]:
         """What the numbers say, in sentences, and no more than they say."""
+        return [reworded(line, self.maker) for line in self._summary()]
+
+    def _summary(self) -> list[str]:
         ratio, human, llm = self.ratio["macro_f1"], self.arm("human"), self.arm("llm")
         lines = [*self.warnings()]
         lines += [
@@ -162,6 +172,7 @@ class StudyReport:
         seeds = f"{self.n_test:,} test rows, {len(self.seeds)} seeds; intervals over rows and seeds."
         ratios = "  ".join(f"{score} {self.ratio[score]}" for score in ("accuracy", "macro_f1"))
         tests = ", ".join("< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}" for test in self.paired)
+        lines = [reworded(line, self.maker) for line in lines]
         return "\n".join(
             [*lines, seeds, f"ratio LLM/human: {ratios}", f"exact McNemar p by seed: {tests}", *self.summary()]
         )

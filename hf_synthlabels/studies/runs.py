@@ -136,6 +136,11 @@ class StudyRuns:
     facts: Mapping[str, Any] | None = None
     """Machine, versions, minutes, configuration."""
 
+    def unlabelled_rows(self, task: str) -> int | None:
+        """Rows of a task's table that have no human label yet; None where that is not recorded."""
+        facts = dict(self.facts or {}).get("tasks", {}).get(task)
+        return None if facts is None else int(facts["train"] - facts["train_human"] + facts["held_back_without_label"])
+
 
 def _order(cell: CellName) -> tuple[Any, ...]:
     size = float("inf") if cell.size is None else cell.size

@@ -69,8 +69,8 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
     [
         pytest.param(
             GOOD.replace("teacher:", "techer:"),
-            "recipe.yaml: `teacher` is missing. Add it.",
-            id="a misspelt section is first of all missing",
+            "recipe.yaml: `teacher` is missing, and `techer` is not a key. Rename it to `teacher`.",
+            id="a misspelt section is missing and named",
         ),
         pytest.param(
             GOOD + "outputs:\n  column: a\n",

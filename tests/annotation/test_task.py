@@ -340,3 +340,37 @@ def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
     with open_annotator(made, {}) as annotator:
         found = list(annotator.annotate(example["row"] for example in examples))
     assert [annotation.label for annotation in found] == ["same", "other"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [
+        ({"text": "label"}, "task.text"),
+        ({"kind": "text-pair", "text": ["a", "label"]}, "task.text"),
+        ({"kind": "token-classification", "tokens": "label"}, "task.tokens"),
+        ({"kind": "question-answering", "labels": [], "question": "q", "context": "label"}, "task.context"),
+    ],
+)
+def test_the_human_labels_are_never_shown_to_the_annotator(keys: dict[str, Any], field: str) -> None:
+    task = {"kind": "text-classification", "labels": ["film", "sport"], "human": "label", **keys}
+    content = {"name": "shown", "source": {"path": "json"}, "task": task}
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict({**content, "teacher": {"client": "recorded", "column": "said"}})
+    assert "`task.human` is 'label'" in str(caught.value)
+    assert f"`{field}`" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["teacher", "task", "source"])
+def test_a_missing_key_beside_a_misspelt_one_names_both(key: str) -> None:
+    content: dict[str, Any] = {
+        "name": "misspelt",
+        "source": {"path": "json"},
+        "task": {"kind": "text-classification", "labels": ["film", "sport"]},
+        "teacher": {"client": "recorded", "column": "said"},
+    }
+    misspelt = key[:3] + key[4:]
+    content[misspelt] = content.pop(key)
+    with pytest.raises(RecipeError) as caught:
+        Recipe.from_dict(content)
+    assert f"`{key}` is missing" in str(caught.value)
+    assert f"`{misspelt}`" in str(caught.value)

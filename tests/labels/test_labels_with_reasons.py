@@ -22,7 +22,7 @@ YES = LabelSchema(names=("yes", "no"))
         ("The text doesn't sound {other}.\n\n{}", True),
         ("Here is the classification:\n\n{}\n\nNothing in it is {other}.", True),
         ("{}. It does not take a {other} stance.", True),
-        ("It does not take a {other} stance. {}.", True),
+        ("It does not take a {other} stance. {}.", False),
         ("{} because no {other} words are used.", True),
         ("{} - the sentence does not express a {other} view", True),
         ("Label: {}. Because it does not ease.", True),

@@ -107,7 +107,7 @@ PUBLISHED = {
     "mrf": (0.690, 0.660),
     "persuasion": (0.530, 0.517),
     "raop": (0.409, 0.393),
-    "reddit_humor": (0.554, 0.546),
+    "reddit_humor": (0.556, 0.547),
     "semeval_stance": (0.720, 0.719),
     "tempowic": (0.561, 0.551),
     "wiki_corpus": (0.616, 0.616),
@@ -119,7 +119,10 @@ PUBLISHED = {
 @pytest.mark.parametrize("task", PUBLISHED)
 def test_social_science(recorded: ModuleType, task: str) -> None:
     _, parsed, published, scores = recorded.css(folder("css_ziems"), task)
-    assert parsed == published
+    # The authors left out two answers that begin with a label on its own, before a reason with a negation.
+    read_here = [place for place, (mine, other) in enumerate(zip(parsed, published, strict=True)) if mine != other]
+    assert len(read_here) == (2 if task == "reddit_humor" else 0)
+    assert all(published[place] is None and parsed[place] == "False" for place in read_here)
     assert shares((scores.accuracy, scores.macro_f1)) == PUBLISHED[task]
 
 
@@ -135,12 +138,12 @@ def test_two_letters_that_the_authors_table_exchanges(recorded: ModuleType) -> N
     assert shares((scores.accuracy, scores.macro_f1)) == (0.158, 0.236)
 
 
-def test_answers_that_name_no_label_are_the_four_that_the_authors_left_out(recorded: ModuleType) -> None:
+def test_answers_that_name_no_label_are_two_that_the_authors_left_out_too(recorded: ModuleType) -> None:
     counts = {
         task: recorded.css(folder("css_ziems"), task)[1].count(None) for task in recorded.css_tasks(folder("css_ziems"))
     }
     assert len(counts) == 16
-    assert {task: count for task, count in counts.items() if count} == {"reddit_humor": 4}
+    assert {task: count for task, count in counts.items() if count} == {"reddit_humor": 2}
 
 
 def test_media_bias(recorded: ModuleType) -> None:

@@ -35,6 +35,7 @@ from hf_synthlabels.studies import (
     recommend,
     write_runs,
 )
+from hf_synthlabels.studies.asking import AnswerCost
 from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.strategy_report import strategy_report
@@ -196,14 +197,15 @@ def test_annotators_page_compares_with_the_first(report: StudyReport) -> None:
     gap = Interval(-0.1, -0.2, 0.0, 0.95, "normal", 60)
     tally = {"requests": 60, "stored": 0, "prompt_tokens": 10, "completion_tokens": 5}
     record = {"tally": tally, "cost_usd": None, "teacher": {"client": "openai", "model": "m"}, "prompt_hash": "abc"}
-    results = tuple(AnnotatorResult(name, report.validation, gap, record) for name in ("plain", "few-shot"))
+    cost = AnswerCost(60, 10, 5)
+    results = tuple(AnnotatorResult(name, report.validation, gap, record, cost=cost) for name in ("plain", "few-shot"))
     compared = AnnotatorReport("ways", "text-classification", 60, 3, results)
     again = read_report(compared.to_json())
     assert again == compared
     page = page_of(compared)
-    assert table(page, "score_table").columns[-1] == "against plain"
-    assert [row[-1] for row in table(page, "score_table").rows] == ["–", gap]
-    assert table(page, "cost_table").rows[0] == ("plain", 60, 0, 10, 5, None)
+    assert table(page, "score_table").columns[-2:] == ("against plain", "p, Holm")
+    assert [row[-2] for row in table(page, "score_table").rows] == ["–", gap]
+    assert table(page, "cost_table").rows[0] == ("plain", 60, 10, 5, None)
     assert page.facts["plain: prompt, hash"] == "abc"
     assert "3 rows were left out: they are shown to an annotator as examples." in page.sections[0].notes
 

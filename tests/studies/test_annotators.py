@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from hf_synthlabels.cli import app
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies import AnnotatorReport, AnnotatorStudy, compare_annotators, read_study
+from hf_synthlabels.studies.annotator_ranking import corrected_p_values, optimism_of_best
 from tests.annotation.label_server import LabelServer
 
 WRONG_AT_ONCE = 10
@@ -110,8 +112,13 @@ def test_each_way_labels_the_same_human_labelled_rows(report: AnnotatorReport, s
 
 def test_the_report_says_what_the_rows_can_tell(report: AnnotatorReport) -> None:
     shown = str(report)
-    assert "'reasons first' is better than 'at once'" in shown
-    assert "'two examples' does not differ significantly from 'at once'" in shown
+    assert "Best on these rows: 'reasons first'" in shown
+    assert "Of 2 others, 1 are better and 0 worse than 'at once', and 1 do not differ significantly" in shown
+    assert report.ranked[0].name == "reasons first"
+    # 'at once' and 'two examples' give the same labels.
+    assert report.agreement is not None
+    assert (report.agreement.highest, report.agreement.pairs) == (1, 3)
+    assert AnnotatorReport.from_json(report.to_json()) == report
     assert "2 rows were left out: they are shown to an annotator as examples." in shown
     assert "150 human-labelled rows, drawn at random; 95 % intervals." in shown
     content = json.loads(report.to_json())
@@ -129,6 +136,9 @@ def test_asked_again_it_pays_for_nothing(tmp_path: Path, server: LabelServer) ->
     assert "written: " in second.output
     written = json.loads((tmp_path / "out" / "annotators.json").read_text())
     assert [one["provenance"]["tally"]["stored"] for one in written["annotators"]] == [150, 150, 150]
+    # 10 tokens in for each row, whenever it was asked.
+    assert [one["cost"]["prompt_tokens"] for one in written["annotators"]] == [1500, 1500, 1500]
+    assert first.output.splitlines()[-12:-3] == second.output.splitlines()[-12:-3]
 
 
 @pytest.mark.parametrize(
@@ -147,3 +157,25 @@ def test_what_can_not_be_compared_is_told(
     path = write(tmp_path, server, **changes)
     with pytest.raises(error, match=re.escape(message)):
         compare_annotators(AnnotatorStudy.from_yaml(path))
+
+
+def test_equal_annotators_are_rarely_called_better_or_worse_and_the_best_of_them_is_optimistic() -> None:
+    draw = np.random.default_rng(5)
+    wrong, optimism, gaps = 0, [], []
+    for seed in range(30):
+        credits = [(draw.random(200) < 0.8).astype(float) for _ in range(30)]
+        wrong += min(corrected_p_values(credits)) < 0.05
+        optimism.append(optimism_of_best(credits, seed))
+        gaps.append(max(float(one.mean()) for one in credits) - 0.8)
+    # Of 30 studies 1.5 are expected to find something at all, more than 5 in one of 200.
+    assert wrong <= 5
+    # All are right in 0.8 of the rows, so what the best has above it is optimism alone.
+    assert np.mean(optimism) == pytest.approx(np.mean(gaps), abs=0.015)
+
+
+def test_p_values_are_exact_mcnemar_tests_with_holms_steps() -> None:
+    first = np.array([0.0] * 10 + [1.0] * 30)
+    better, alike = np.ones(40), first.copy()
+    other = np.array([1.0, 1.0] + [0.0] * 8 + [0.0] + [1.0] * 29)
+    # 10 against 0: 2 / 2 ** 10, the smallest of three; 2 against 1 and no difference at all are 1.
+    assert corrected_p_values([first, better, other, alike]) == pytest.approx([3 * 2 / 2**10, 1.0, 1.0])

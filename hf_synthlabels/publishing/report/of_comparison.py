@@ -11,6 +11,7 @@ from hf_synthlabels.statistics import CREDITS, MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
 from hf_synthlabels.studies.annotators import HEADLINES
+from hf_synthlabels.studies.questions.words import p_words
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.grid.report import CellReport, GridReport
@@ -23,31 +24,33 @@ def annotators_page(report: AnnotatorReport) -> Page:
     first, *others = report.results
     names = MEASURES[report.kind]
     scores = HEADLINES[report.kind]
-    panels = {
-        names[score]: tuple((each.name, each.report.scores[score]) for each in report.results) for score in scores
-    }
+    panels = {names[score]: tuple((each.name, each.report.scores[score]) for each in report.ranked) for score in scores}
     rows: list[tuple[Value, ...]] = [
         (
             each.name,
             each.report.coverage,
             *(each.report.scores[score] for score in scores),
             NOT_ASKED if each is first else each.difference,
+            NOT_ASKED if each.p_value is None else p_words(each.p_value),
         )
-        for each in report.results
+        for each in report.ranked
     ]
-    heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first.name}")
-    note = f"Differences are of the mean credit ({CREDITS[report.kind]}) on the same rows."
+    heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first.name}", "p, Holm")
+    note = (
+        f"Differences are of the mean credit ({CREDITS[report.kind]}) on the same rows. Intervals hold for each "
+        "comparison alone; p-values are corrected for all of them by Holm's procedure."
+    )
     exhibits: list[Exhibit] = [Intervals("scores", "Scores on the same rows", panels, "score")]
     if others:
-        gaps = {f"minus {first.name}": tuple((each.name, each.difference) for each in others)}
+        ranked = tuple((each.name, each.difference) for each in report.ranked if each is not first)
+        gaps = {f"minus {first.name}": ranked}
         exhibits.append(Intervals("differences", "Paired differences", gaps, "mean credit", (("none", 0.0),), note))
     exhibits.append(Table("score_table", "The same in numbers", heads, tuple(rows), note))
     left_out = f"{report.n_shown:,} rows were left out: they are shown to an annotator as examples."
     quality = Section(
         "annotators",
         "Which annotator's labels are best?",
-        f"All labelled the same {report.n_rows:,} rows with a human label, drawn at random. "
-        + " ".join(f"{each.name}: {names[scores[0]]} {each.report.scores[scores[0]]}." for each in report.results),
+        f"All labelled the same {report.n_rows:,} rows with a human label, drawn at random; the best is first.",
         tuple(exhibits),
         (left_out,) if report.n_shown else (),
     )
@@ -66,18 +69,18 @@ def annotators_page(report: AnnotatorReport) -> Page:
 
 def _asking_cost(report: AnnotatorReport) -> Section:
     rows: list[tuple[Value, ...]] = []
-    for each in report.results:
-        tally = each.record["tally"]
-        rows.append((each.name, tally["requests"], tally["stored"], *each.tokens, each.record["cost_usd"]))
+    for each in report.ranked:
+        cost = each.cost
+        rows.append((each.name, cost.answers, cost.prompt_tokens, cost.completion_tokens, cost.usd))
     panels = {
-        "US dollars": tuple((each.name, each.record["cost_usd"]) for each in report.results),
-        "tokens in": tuple((each.name, float(each.tokens[0])) for each in report.results),
-        "tokens out": tuple((each.name, float(each.tokens[1])) for each in report.results),
+        "US dollars": tuple((each.name, each.cost.usd) for each in report.ranked),
+        "tokens in": tuple((each.name, float(each.cost.prompt_tokens)) for each in report.ranked),
+        "tokens out": tuple((each.name, float(each.cost.completion_tokens)) for each in report.ranked),
     }
-    heads = ("annotator", "requests", "stored", "tokens in", "tokens out", "US dollars")
-    answer = f"Each labelled {report.n_rows:,} rows; what was in the store cost nothing more."
+    heads = ("annotator", "answers", "tokens in", "tokens out", "US dollars")
+    answer = f"Each labelled {report.n_rows:,} rows; answers count whichever run asked for them."
     exhibits = (
-        Bars("cost", "What was asked now", panels),
+        Bars("cost", "What the answers took", panels),
         Table("cost_table", "The same in numbers", heads, tuple(rows)),
     )
     return Section("cost", "What did each take?", answer, exhibits)

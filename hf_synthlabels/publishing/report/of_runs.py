@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hf_synthlabels.publishing.report.values import Page
 from hf_synthlabels.studies import StudyRuns, arms_section, recommend, sections_of
+from hf_synthlabels.studies.questions import annotators
 from hf_synthlabels.studies.questions.analysis import analysed
 
 __all__ = ["runs_page"]
@@ -14,8 +15,8 @@ FACTS = ("machine", "processors", "python", "finished_at")
 def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
     analysis = analysed(runs)
-    sections = (*sections_of(analysis), arms_section(runs))
-    return Page(runs.name, sections, (recommend(analysis).text,), _facts(runs))
+    sections = (*sections_of(analysis), arms_section(runs), *annotators.sections_of(runs))
+    return Page(runs.name, sections, (recommend(analysis).text, *annotators.warnings_of(runs)), _facts(runs))
 
 
 def _facts(runs: StudyRuns) -> dict[str, str]:
@@ -28,7 +29,7 @@ def _facts(runs: StudyRuns) -> dict[str, str]:
         **{name.replace("_", " "): str(facts[name]) for name in FACTS if name in facts},
     }
     if "minutes" in facts:
-        shown["minutes"] = f"{facts['minutes']:g} in this run, which found {facts.get('cells_before', 0):,} cells done"
+        shown["minutes"] = f"{facts['minutes']:g}, with {facts.get('cells_before', 0):,} cells done before"
     if "cell_minutes" in facts:
         shown["minutes of all cells"] = f"{facts['cell_minutes']:g}, loading included"
     for reference in runs.references:

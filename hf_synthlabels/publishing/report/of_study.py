@@ -10,6 +10,7 @@ from hf_synthlabels.publishing.report.values import Page
 from hf_synthlabels.publishing.report.words import NOT_ASKED
 from hf_synthlabels.statistics.exhibits import Bars, Counts, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import SCORES, Arm, StudyReport
+from hf_synthlabels.studies.questions.wording import reworded
 
 __all__ = ["record_facts", "study_page"]
 
@@ -34,9 +35,10 @@ def study_page(report: StudyReport) -> Page:
     summary = report.summary()
     if report.validation.gate is not None:
         summary.append(f"Gate {report.validation.gate}.")
+    sections = (_students(report), _comparison(report), _labels(report), _errors(report), _cost(report))
     return Page(
-        f"{report.name}: LLM labels against human labels",
-        (_students(report), _comparison(report), _labels(report), _errors(report), _cost(report)),
+        f"{report.name}: {reworded('LLM labels', report.maker)} against human labels",
+        reworded(sections, report.maker),
         tuple(summary),
         _facts(report),
     )

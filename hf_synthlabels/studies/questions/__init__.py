@@ -14,6 +14,7 @@ from hf_synthlabels.studies.questions import (
     synthetic_first,
 )
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
+from hf_synthlabels.studies.questions.wording import maker_of, reworded
 from hf_synthlabels.studies.runs import StudyRuns
 
 __all__ = ["sections_of"]
@@ -24,4 +25,5 @@ QUESTIONS = (human_or_llm, pooled, shifts, curves, consistency, prompts, synthet
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     """Every question that these runs can answer, in the order of a report; one without its cells gives no section."""
     analysis = analysed(runs)
-    return tuple(section for question in QUESTIONS for section in question.sections_of(analysis))
+    found = tuple(section for question in QUESTIONS for section in question.sections_of(analysis))
+    return reworded(found, maker_of(analysis.runs))

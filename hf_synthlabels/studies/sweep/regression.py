@@ -44,7 +44,7 @@ def learn_by_regression(job: Job, tables: Tables) -> Outcome:
 def _learnt(job: Job, tables: Tables) -> Outcome:
     kept = [place for place, label in enumerate(job.labels) if label is not None]
     if not kept:
-        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Give a larger size.")
+        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Look at its answers.")
     train = tables.pool.select([job.rows[place] for place in kept])
     labels = [job.labels[place] for place in kept]
     texts, asked = (_texts(rows, job.columns) for rows in (train, tables.test))
@@ -54,8 +54,8 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     target = _indicators(labels, n_names) if several else np.array(labels, dtype=np.int64)
     if len(np.unique(target, axis=0)) < 2:
         raise DataError(
-            f"`sources` {job.cell.source!r} gives {len(labels)} rows of one label only. Give a larger size, or leave "
-            "the cell out."
+            f"`sources` {job.cell.source!r} gives the same label to all {len(labels)} of {len(job.rows)} rows that "
+            "have one, so there is nothing to learn. Look at its labels and answers."
         )
     maker: FeatureMaker = WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
     strength = choose_strength(maker, texts, target, job.cell.seed)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from hf_synthlabels.annotation import Plan
+from hf_synthlabels.annotation.plan import plan_rows
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.comparison import study_environment
 from hf_synthlabels.studies.journal import CellFiles
@@ -18,12 +21,15 @@ from hf_synthlabels.studies.sweep.index import keep_index, named_in_file, read_i
 from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.sweep.learning import check_options
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
-from hf_synthlabels.studies.sweep.task import StudyTask, open_task
+from hf_synthlabels.studies.sweep.task import StudyTask, open_task, teacher_recipes
 from hf_synthlabels.studies.sweep.workers import work_off_jobs
 
-__all__ = ["JobEngine", "PlannedCell", "plan_sweep", "run_sweep"]
+__all__ = ["JobEngine", "PlannedAsking", "PlannedCell", "plan_asking", "plan_sweep", "run_sweep"]
 
 Progress = Callable[[str], None]
+
+ASKED = "asked"
+"""In the index, the place of an annotator's own labels: the response store holds them, so no file does."""
 JobEngine = Callable[[Sequence[Job], int], Iterable[Outcome]]
 """Trains jobs and yields their outcomes, which are in the journal by then; `work_off_jobs` is that of one machine."""
 
@@ -34,6 +40,24 @@ class PlannedCell:
 
     cell: CellName
     done: bool
+    asks: bool = False
+    """Whether it is an annotator's own labels, which are asked for and never trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAsking:
+    """What an annotator will be asked about some rows of a task."""
+
+    name: str
+    plan: Plan
+
+    def __str__(self) -> str:
+        plan = self.plan
+        usd = "at an unknown price" if plan.likely_usd is None else f"about ${plan.likely_usd:,.4f}"
+        return (
+            f"{self.name}: {plan.rows:,} rows, {plan.requests - plan.stored:,} requests to {plan.model} "
+            f"({plan.stored:,} answers are stored), {usd}"
+        )
 
 
 def run_sweep(
@@ -89,17 +113,44 @@ def plan_sweep(study: SweepStudy, folder: Path | None = None) -> list[PlannedCel
     Raises:
         SynthLabelsError: as `run_sweep` says of files and rows.
     """
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
         tasks = [open_task(study, name, Path(scratch), _silent) for name in study.tasks]
         files, index = CellFiles(folder), {} if folder is None else read_index(folder)
         there = files.keys()
         return [
-            PlannedCell(cell, study.learner(cell.student) == "teacher" or index.get(named_in_file(task, cell)) in there)
+            PlannedCell(
+                cell, index.get(named_in_file(task, cell)) in there | {ASKED}, study.learner(cell.student) == "teacher"
+            )
             for task in tasks
             for cell in task.cells
         ]
+
+
+def plan_asking(study: SweepStudy) -> list[PlannedAsking]:
+    """What every annotator that is paid for will be asked, part by part; asks and trains nothing.
+
+    Raises:
+        SynthLabelsError: as `run_sweep` says of files and rows.
+    """
+    found = []
+    with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
+        for name in study.tasks:
+            recipes = {
+                pair: one for pair, one in teacher_recipes(study, name).items() if one.teacher.client == "openai"
+            }
+            if not recipes:
+                continue
+            task = open_task(study, name, Path(scratch), _silent)
+            wanted = {(cell.source, cell.prompt) for cell in task.cells}
+            parts = {"training rows": task.parts.train.select(task.pool), "test rows": task.parts.test}
+            for (source, prompt), recipe in recipes.items():
+                labels = source if prompt == NO_PROMPT else f"{source}/{prompt}"
+                if (source, prompt) in wanted:
+                    found += [
+                        PlannedAsking(f"{labels}, {name}, {part}", plan_rows(recipe, rows))
+                        for part, rows in parts.items()
+                    ]
+    return found
 
 
 @dataclass(slots=True)
@@ -126,6 +177,7 @@ class _Work:
             try:
                 if self.study.learner(cell.student) == "teacher":
                     self.outcomes[cell] = task.teacher(cell)
+                    self.index[named_in_file(task, cell)] = ASKED
                     continue
                 job = task.job(cell)
             except DataError as error:

@@ -11,6 +11,7 @@ import numpy as np
 from hf_synthlabels.statistics import NO_LABEL, seed_scores, token_f1
 from hf_synthlabels.statistics.exhibits import Section, Table
 from hf_synthlabels.statistics.table import align
+from hf_synthlabels.studies.questions.annotators import warnings_of
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
 __all__ = ["arms_section", "run_score", "summary_table"]
@@ -31,7 +32,22 @@ SCORES = {
 def summary_table(runs: StudyRuns) -> str:
     """Every arm with its mean score over seeds, the lowest and the highest; intervals are the report's matter."""
     shown = [[f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row] for row in _arms(runs)]
-    return "\n".join([align([list(HEADS), *shown], right=(2, 5, 6, 7, 8)), _scored(runs), *_left_out(runs)])
+    table = align([list(HEADS), *shown], right=(2, 5, 6, 7, 8))
+    return "\n".join([*warnings_of(runs), *_unlabelled(runs), table, _scored(runs), *_left_out(runs)])
+
+
+def _unlabelled(runs: StudyRuns) -> list[str]:
+    """Annotators that left rows without a label, with what happened to those."""
+    lines = []
+    for task in runs.tasks:
+        for name in task.annotators:
+            for part in ("train", "test"):
+                counts = task.statuses(name, part)
+                rows = sum(counts.values())
+                if counts.get("labelled", 0) < rows:
+                    listed = ", ".join(f"{status} {count:,}" for status, count in counts.items())
+                    lines.append(f"{task.name}, {name}, {rows:,} {part} rows: {listed}.")
+    return lines
 
 
 def arms_section(runs: StudyRuns) -> Section:

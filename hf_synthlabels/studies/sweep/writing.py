@@ -57,7 +57,7 @@ def learn_to_write(job: Job, tables: Tables) -> Outcome:
     own = _examples(job, tables)
     train = own if tables.base is None else concatenate_datasets([tables.base, own])
     if not len(train):
-        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Give a larger size.")
+        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Look at its answers.")
     asked = Dataset.from_dict({INSTRUCTION: _instructions(job, tables.test)})
     n_base = 0 if tables.base is None else len(tables.base)
     before = torch.get_num_threads()

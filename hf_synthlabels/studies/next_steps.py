@@ -1,0 +1,88 @@
+"""What to do after the verdict of a study, as commands that work when they are pasted."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hf_synthlabels.studies.recommendation import Recommendation, recommend
+from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.study import DEFAULT_STUDENT, recipe_file
+from hf_synthlabels.studies.sweep.file import SweepStudy
+from hf_synthlabels.studies.sweep.task import teacher_recipes
+
+__all__ = ["next_steps"]
+
+FEWEST = 50
+"""Rows that are drawn where the study does not say how many would settle it."""
+
+
+def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
+    """Commands that follow from the verdict; none for studies of several tasks, which are about a question.
+
+    Args:
+        study: what was run.
+        runs: what came of it.
+        output: its folder; a file for `train` is written there where the verdict is to use a student.
+    """
+    if len(study.tasks) != 1 or dict(runs.facts or {}).get("missing"):
+        return []
+    (task,) = study.tasks
+    advice = recommend(runs)
+    recipe = teacher_recipes(study, task)
+    sources = [source for source, keys in study.sources_of(task).items() if keys.is_teacher]
+    if len(sources) != 1 or study.prompts or study.sources_of(task)[sources[0]].model_dump(exclude_defaults=True):
+        # Labels of a changed recipe come from none of the files that the user has.
+        return []
+    one = next(iter(recipe.values()))
+    file = recipe_file(study.tasks[task].recipe, study.folder)
+    labelled = output / "labelled.parquet"
+    steps = [f"labels of all rows, from stored answers: {_line('annotate', file, '-o', labelled)}"]
+    if advice.verdict == "use the student":
+        student = _student_file(study, one.task.columns, one.output.column, output)
+        steps.append(f"then the student, saved in {output / 'student'}: {_line('train', student, '--data', labelled)}")
+    elif advice.verdict in ("use the LLM labels", "use the teacher itself"):
+        steps.append(f"then estimates from them, corrected by the human labels: {_line('conclude', labelled)}")
+    elif advice.verdict == "no verdict":
+        answers = output / "labelled.jsonl"
+        return [f"see the answers in {one.output.column}_raw: {_line('annotate', file, '-o', answers)}"]
+    elif advice.verdict == "label more by hand":
+        steps += _label_more(advice, runs, task, output, labelled)
+    elif advice.maker == "encoder":
+        steps = ["ask an LLM: the same command with `--model` (and `--base-url`) and another `-o`"]
+    else:
+        steps = [f"define the labels in {file} and run the study again, or label the other rows by hand"]
+    return steps
+
+
+def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path, labelled: Path) -> list[str]:
+    left = runs.unlabelled_rows(task)
+    if not left:
+        return ["every row has a human label: add rows to the table, or decide with a wider `margin`"]
+    # A study of a table tests on half of its human labels.
+    rows = min(left, 2 * advice.more if advice.more else FEWEST)
+    drawn, sheet = output / "sampled.parquet", output / "to_label.csv"
+    return [
+        f"draw {rows:,} of the {left:,} rows without a human label: "
+        f"{_line('sample', labelled, '-n', rows, '-o', drawn, '--sheet', sheet)}",
+        f"fill in {sheet}, then: {_line('merge', drawn, sheet, '-o', drawn)}",
+        f"and run a study of {drawn} with another `-o`",
+    ]
+
+
+def _student_file(study: SweepStudy, columns: Any, llm: str, output: Path) -> Path:
+    """A file for `train` with the options of the study's first encoder, or of the usual one."""
+    encoders = [keys for name, keys in study.students.items() if study.learner(name) == "encoder"]
+    given = encoders[0] if encoders and isinstance(encoders[0], dict) else DEFAULT_STUDENT
+    options = {name: value for name, value in given.items() if name not in ("min_steps", "task")}
+    student = {**options, "text_columns": list(columns), "label_column": llm, "output_dir": str(output / "student")}
+    path = output / "student.yaml"
+    path.write_text(yaml.safe_dump({"student": student}, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def _line(*words: object) -> str:
+    return shlex.join(["hf-synthlabels", *map(str, words)])
