@@ -173,10 +173,9 @@ def main() -> None:
     fixed = [
         _held(question, tally(question, sources[question.data], told.draws, anew=False)) for question in QUESTIONS[:5]
     ]
+    cost = f"{told.draws:,} draws of each question; the first table took {seconds:.0f} s of processor time."
     parts = {
-        "coverage": f"{machine(('numpy', 'scipy'))} The first table took {seconds:.0f} s of processor time.\n\n"
-        + table(HELD, lines)
-        + f"\n\n{_verdict(lines)}",
+        "coverage": f"{machine(('numpy', 'scipy'))} {cost}\n\n{table(HELD, lines)}\n\n{_verdict(lines)}",
         "gains": table(GAINS, widths),
         "fixed": table(HELD, fixed),
     }
