@@ -1,21 +1,86 @@
-"""Label columns from a student: on a data set at once, on a stream batch by batch."""
+"""The predictions of a student, and the label columns that they become: on a data set, or on a stream by batches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value, concatenate_datasets
+from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import STATUSES, LabelSchema
-from hf_synthlabels.training.tasks import Prediction
+from hf_synthlabels.labels import STATUSES, Label, LabelSchema, encode
 
-__all__ = ["check_columns", "check_free", "label_columns", "label_features", "labelled_stream", "with_labels"]
+__all__ = [
+    "Prediction",
+    "check_columns",
+    "check_free",
+    "label_columns",
+    "label_features",
+    "labelled_stream",
+    "with_labels",
+]
 
 STREAM_ROWS = 1_000
 """Rows of a stream that are read at once: enough to sort them by length, and few enough for any memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a student says of each row, in row order."""
+
+    schema: LabelSchema
+    """Kind and names of the labels."""
+    labels: tuple[Label | None, ...]
+    """One label per row, of the schema's kind; None says that a question has no answer."""
+    confidence: NDArray[np.float64]
+    """The student's own probability of each label, not calibrated; NaN where it has none. Shape (rows,)."""
+    probabilities: NDArray[np.float64]
+    """Of every name, shape (rows, names): of one name per row each row sums to 1, of several each stands alone. Of
+    kinds without names, and of entities, shape (rows, 0)."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """The likeliest label, an index into the student's names, shape (rows,).
+
+        Raises:
+            DataError: a row has not exactly one name.
+        """
+        if self.schema.kind not in ("text-classification", "text-pair"):
+            raise DataError(f"`codes` stand for one name per row, and the labels are {self.schema.kind}. Use `labels`.")
+        return self.probabilities.argmax(axis=-1) if len(self) else np.empty(0, dtype=np.int64)
+
+    def column(self) -> list[Any]:
+        """The labels as they stand in a column of `schema.feature()`."""
+        return [encode(self.schema, label) for label in self.labels]
+
+    def add_to(
+        self,
+        dataset: Dataset,
+        column: str = "student_label",
+        *,
+        min_confidence: float | None = None,
+        probabilities: bool = False,
+    ) -> Dataset:
+        """The rows with `<column>`, `<column>_status` and `<column>_confidence`, as annotation writes them.
+
+        Args:
+            dataset: the rows that were predicted.
+            column: the name of the label column.
+            min_confidence: rows below it abstain: status `abstained`, no label.
+            probabilities: also add `<column>_probs`, the probability of every name.
+
+        Raises:
+            DataError: the data set has another number of rows, or has such a column.
+            ConfigError: the kind of label has no confidence or no probabilities.
+        """
+        added = label_columns(self, column, min_confidence=min_confidence, probabilities=probabilities)
+        return with_labels(dataset, added)
 
 
 def label_features(schema: LabelSchema, column: str, *, probabilities: bool) -> Features:

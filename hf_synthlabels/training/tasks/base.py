@@ -1,4 +1,4 @@
-"""StudentTask: all that depends on the kind of label; Prediction: what a student says, as labels of that kind."""
+"""StudentTask: all that depends on the kind of label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Label, LabelSchema, encode
+from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.training.labelling import Prediction
 from hf_synthlabels.training.objective import Objective
 from hf_synthlabels.training.rows import TrainingRows, column_values, row_weights_of
 
@@ -60,64 +61,6 @@ class LabelledRows:
 
 
 Rows = TrainingRows | LabelledRows
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
-    """What a student says of each row, in row order."""
-
-    schema: LabelSchema
-    """Kind and names of the labels."""
-    labels: tuple[Label | None, ...]
-    """One label per row, of the schema's kind; None says that a question has no answer."""
-    confidence: NDArray[np.float64]
-    """The student's own probability of each label, not calibrated; NaN where it has none. Shape (rows,)."""
-    probabilities: NDArray[np.float64]
-    """Of every name, shape (rows, names): of one name per row each row sums to 1, of several each stands alone. Of
-    kinds without names, and of entities, shape (rows, 0)."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def codes(self) -> NDArray[np.int64]:
-        """The likeliest label, an index into the student's names, shape (rows,).
-
-        Raises:
-            DataError: a row has not exactly one name.
-        """
-        if self.schema.kind not in ("text-classification", "text-pair"):
-            raise DataError(f"`codes` stand for one name per row, and the labels are {self.schema.kind}. Use `labels`.")
-        return self.probabilities.argmax(axis=-1) if len(self) else np.empty(0, dtype=np.int64)
-
-    def column(self) -> list[Any]:
-        """The labels as they stand in a column of `schema.feature()`."""
-        return [encode(self.schema, label) for label in self.labels]
-
-    def add_to(
-        self,
-        dataset: Dataset,
-        column: str = "student_label",
-        *,
-        min_confidence: float | None = None,
-        probabilities: bool = False,
-    ) -> Dataset:
-        """The rows with `<column>`, `<column>_status` and `<column>_confidence`, as annotation writes them.
-
-        Args:
-            dataset: the rows that were predicted.
-            column: the name of the label column.
-            min_confidence: rows below it abstain: status `abstained`, no label.
-            probabilities: also add `<column>_probs`, the probability of every name.
-
-        Raises:
-            DataError: the data set has another number of rows, or has such a column.
-            ConfigError: the kind of label has no confidence or no probabilities.
-        """
-        from hf_synthlabels.training.labelling import label_columns, with_labels
-
-        added = label_columns(self, column, min_confidence=min_confidence, probabilities=probabilities)
-        return with_labels(dataset, added)
 
 
 class StudentTask(Protocol):
