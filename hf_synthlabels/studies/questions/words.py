@@ -10,7 +10,7 @@ __all__ = ["VERDICTS", "counted", "joined", "p_words", "percent", "ratio_words",
 
 VERDICTS: Mapping[NonInferiority, str] = {
     "better": "better",
-    "not inferior": "as good (not inferior)",
+    "not inferior": "not inferior (any loss is within the margin)",
     "inferior": "worse (beyond the margin)",
     "not resolved": "not resolved",
 }
