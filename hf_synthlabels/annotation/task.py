@@ -93,7 +93,9 @@ class Example(StrictModel):
                 return answer.label
             reason = f": {answer.reason}."
         except DataError as error:
-            reason = f". Use one of: {', '.join(schema.names)}." if schema.kind in CHOICES else f": {error}"
+            is_ambiguous = str(self.label) in schema.names
+            lists = schema.kind in CHOICES and not is_ambiguous
+            reason = f". Use one of: {', '.join(schema.names)}." if lists else f": {error}"
         shown = self.text or row.text
         raise ConfigError(f"`teacher.examples` has the label {self.label!r} for {shown[:40]!r}{reason}")
 

@@ -190,6 +190,7 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
     ("task", "example", "message"),
     [
         (CHOICE, {"text": "x", "label": 2}, "has the label 2 for 'x'. Use one of: film, sport."),
+        ({**CHOICE, "labels": ["1", "2"]}, {"text": "x", "label": 1}, "'1' by name and '2' by its code"),
         (CHOICE, {"text": "x", "label": "abstain"}, "has the label 'abstain' for 'x'. Use one of: film, sport."),
         (CHOICE, {"text": " ", "label": "film"}, "has no text beside the label 'film'. Add it."),
         (STARS, {"text": "x", "label": 7}, "has the label 7 for 'x': `label` 7 is not on the scale 1 to 5"),
