@@ -31,6 +31,8 @@ TABLE_OPTIONS = (
     "overwrite",
     "encoding",
     "separator",
+    "normalize_labels",
+    "scale",
 )
 
 
@@ -59,6 +61,13 @@ def study(
     quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
+    normalize_labels: Annotated[
+        bool,
+        typer.Option("--normalize-labels", help="Of a table: labels that differ only in case or space are one class."),
+    ] = False,
+    scale: Annotated[
+        str | None, typer.Option(help="Of a table: the labels are numbers on this scale, such as 1:7 or 0:1:0.1.")
+    ] = None,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
@@ -87,8 +96,10 @@ def study(
     # A study tells its own progress; a bar for each small table of it would bury that.
     disable_progress_bars()
     if table_format(config) is not None:
-        options = Asked(text, human, ask, model, base_url, budget_usd, quick, encoding, separator)
-        config = begin_study(config, _folder(output), options, overwrite=overwrite)
+        options = Asked(
+            text, human, ask, model, base_url, budget_usd, quick, encoding, separator, normalize_labels, scale
+        )
+        config = begin_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
     else:
         _refuse_table_options(context, config)
     asked = read_study(config)

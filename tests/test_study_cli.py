@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from datasets import Dataset
 from typer.testing import CliRunner
 
 from hf_synthlabels.cli import app
@@ -199,3 +201,68 @@ def test_without_a_model_the_labels_are_called_an_encoders(table: Path, tmp_path
     assert "no LLM was asked" in printed
     report = (out / "report.md").read_text()
     assert "LLM" not in report.replace("no LLM was asked, and nothing here says how good an LLM would be", "")
+
+
+def test_labels_in_several_spellings_are_one_class_if_that_is_requested(table: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    table.write_text(table.read_text().replace(",film", ",Film ", 3).replace(",sport", ",sprot", 1))
+    words = (str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out), "--plan")
+    with pytest.raises(DataError, match="--normalize-labels") as caught:
+        run(*words)
+    # 30 of 60 labels are film, three of them in another spelling.
+    assert "27 rows" in str(caught.value)
+    assert "3 rows" in str(caught.value)
+    planned = run(*words, "--normalize-labels")
+    assert "`sprot`" in planned
+    assert "`sport`" in planned
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    assert list(recipe["task"]["labels"]) == ["film", "sport", "sprot"]
+    # The table that the recipe reads has one spelling; the user's file is as it was.
+    names = set(Dataset.from_parquet(recipe["source"]["data_files"]["train"])["verdict"])
+    assert names == {"film", "sport", "sprot", None}
+    assert "Film " in table.read_text()
+    assert "missing" in run(str(out / "study.yaml"), "-o", str(out), "--plan")
+
+
+def test_ratings_are_numbers_on_a_scale(tmp_path: Path) -> None:
+    out, file = tmp_path / "results", tmp_path / "ratings.csv"
+    rows = [f"{' '.join(['great'] * (row % 7) + ['dull'] * (6 - row % 7))} {row},{row % 7 + 1}" for row in range(84)]
+    lines = ["text,label", *rows, *(f"a text without rating {row}," for row in range(10))]
+    file.write_text("\n".join(lines) + "\n")
+    words = [str(file), "--quick", "-o", str(out)]
+    assert "`--scale 1:7`" in run(*words, "--plan")
+    for scale in ("7", "7:1", "a:b", "1:2:3:4"):
+        with pytest.raises(ConfigError, match="scale"):
+            run(*words, "--scale", scale, "--model", "tiny", "--overwrite", "--plan")
+    with pytest.raises(ConfigError, match="--model"):
+        run(*words, "--scale", "1:7", "--overwrite", "--plan")
+    for value in ("7.5", "x", "0"):
+        other = tmp_path / "other.csv"
+        other.write_text(file.read_text().replace(",7\n", f",{value}\n", 1))
+        with pytest.raises(DataError, match=value):
+            run(str(other), "--scale", "1:7", "--model", "tiny", "--quick", "-o", str(out), "--overwrite", "--plan")
+    with LabelServer(lambda text: str(min(7, text.split().count("great") + 2))) as server:
+        options = ("--scale", "1:7", "--model", "tiny", "--base-url", server.base_url, "--overwrite")
+        printed = run(*words, *options)
+    task = yaml.safe_load((out / "recipe.yaml").read_text())["task"]
+    assert task["kind"] == "text-scale"
+    assert task["scale"] == {"low": 1.0, "high": 7.0, "step": 1.0}
+    assert "mean absolute error" in printed
+    runs = json.loads((out / "runs.json").read_text())
+    (task,) = runs["tasks"]
+    of_people = [each for each in task["cells"] if each["cell"]["source"] == "human" and each["cell"]["size"] is None]
+    assert of_people
+    for each in of_people:
+        errors = [abs(a - b) for a, b in zip(each["answers"], task["truth"], strict=True)]
+        # Words tell the rating; a constant answer of 4 errs by 12 / 7.
+        assert sum(errors) / len(errors) < 0.9
+        assert set(each["answers"]) <= {1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0}
+
+
+def test_labels_of_zero_and_one_with_blanks_are_two_classes(table: Path, tmp_path: Path) -> None:
+    out, file = tmp_path / "results", tmp_path / "coded.csv"
+    # As pandas writes whole numbers beside missing ones.
+    file.write_text(table.read_text().replace(",film", ",0.0").replace(",sport", ",1.0"))
+    words = (str(file), "--text", "review", "--human", "verdict", "--quick", "-o", str(out))
+    assert "24 of 24 cells" in run(*words)
+    assert list(yaml.safe_load((out / "recipe.yaml").read_text())["task"]["labels"]) == ["0", "1"]

@@ -106,4 +106,4 @@ def _reach(level: float, power: float) -> float:
 
 def _check_margin(margin: float) -> None:
     if not 0 <= margin < math.inf:
-        raise ConfigError(f"`margin` is {margin!r}: give points of the score, at least 0, such as 0.04.")
+        raise ConfigError(f"`margin` is {margin!r}: give a difference of the score, at least 0, such as 0.04.")

@@ -127,7 +127,7 @@ class StudyRuns:
     name: str
     tasks: tuple[TaskRuns, ...]
     margin: float
-    """The loss of score that counts as none, for non-inferiority, in points of the score."""
+    """The loss of score that counts as none, for non-inferiority: a difference of the score, which runs from 0 to 1."""
     level: float
     resamples: int
     seeds: tuple[int, ...]

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_synthlabels.publishing.report.curves import draw_curves, draw_scatter
 from hf_synthlabels.publishing.report.drawing import Drawing, canvas, finished
-from hf_synthlabels.publishing.report.parts import WIDTH, close, grid, n_words, named_lines, nothing, rows_axis
+from hf_synthlabels.publishing.report.parts import GROUND, WIDTH, close, grid, n_words, named_lines, nothing, rows_axis
 from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.publishing.report.words import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
 from hf_synthlabels.statistics import Interval
@@ -18,8 +18,6 @@ __all__ = ["SWITCH", "draw"]
 
 SWITCH = 0.735
 """The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
-GROUND = {"facecolor": LIGHT["card"], "alpha": 0.8, "linewidth": 0, "pad": 0.4}
-"""Behind numbers that a line might cross."""
 MOST_NAMES = 8
 LONG_NAME = 12
 

@@ -12,10 +12,29 @@ from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.publishing.report.words import fold, number
 from hf_synthlabels.statistics import Interval
 
-__all__ = ["WIDTH", "Limits", "NWords", "close", "grid", "limits", "n_words", "named_lines", "nothing", "rows_axis"]
+__all__ = [
+    "GROUND",
+    "WIDTH",
+    "Limits",
+    "NWords",
+    "close",
+    "grid",
+    "limits",
+    "n_words",
+    "named_lines",
+    "nothing",
+    "rows_axis",
+]
 
 WIDTH = 7.0
 """Inches: what a page's column and a sheet of paper hold."""
+
+
+GROUND = {"facecolor": LIGHT["card"], "alpha": 0.8, "linewidth": 0, "pad": 0.4}
+"""Behind text that a line might cross."""
+
+ROOM = 0.25
+"""The share of a panel that the name of a line needs."""
 
 
 class Limits(NamedTuple):
@@ -80,18 +99,29 @@ def rows_axis(place: Any, names: Sequence[str], *, above: float = 0.0) -> None:
 
 def named_lines(place: Any, marks: Sequence[tuple[str, float]], digits: int, rows: int) -> None:
     """Upright dashed lines with their names above the rows, one below the other."""
-    left, right = place.get_xlim()
+    ends = place.get_xlim()
     for row, (name, value) in enumerate(marks):
         if not math.isfinite(value):
             continue
         height = -0.75 - 0.45 * (len(marks) - row) + 0.3
         place.plot([value, value], [height, rows - 0.45], color=LIGHT["soft"], linestyle=(0, (4, 3)), linewidth=1)
-        inwards = "right" if value > (left + right) / 2 else "left"
+        side = _side(value, [other for _, other in marks], *ends)
         place.annotate(
             f"{fold(name, 40, 1)} {number(value, digits).rstrip('0').rstrip('.') if digits else number(value, 0)}",
-            (value, height), (-4 if inwards == "right" else 4, 0), textcoords="offset points", ha=inwards,
-            va="center", fontsize=7.5, color=LIGHT["soft"],
+            (value, height), (-4 if side == "right" else 4, 0), textcoords="offset points", ha=side,
+            va="center", fontsize=7.5, color=LIGHT["soft"], bbox=GROUND,
         )  # fmt: skip
+
+
+def _side(value: float, marks: Sequence[float], left: float, right: float) -> str:
+    """The alignment of a line's name: away from the other lines where there is room, else towards the middle."""
+    share = (value - left) / ((right - left) or 1)
+    if ROOM <= share <= 1 - ROOM:
+        if any(other > value for other in marks) and not any(other < value for other in marks):
+            return "right"
+        if any(other < value for other in marks) and not any(other > value for other in marks):
+            return "left"
+    return "right" if share > 0.5 else "left"
 
 
 def nothing(name: str) -> Drawing:

@@ -51,7 +51,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
             "human_llm",
             "What LLM labels cost or gain",
             panels,
-            "points of the score",
+            "difference of the score (from 0 to 1)",
             (("as good", 0.0), ("margin", -margin)),
             note,
         ),

@@ -53,7 +53,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         panels["mean difference, such tasks"] = tuple((name, pooled.such) for name, _, pooled in found)
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
-            "pooled", "LLM-trained minus human-trained, over tasks", panels, "points of the score",
+            "pooled", "LLM-trained minus human-trained, over tasks", panels, "difference of the score (from 0 to 1)",
             (("as good", 0.0), ("margin", -margin)), note,
         ),
         Table("pooled_table", "The difference over tasks", HEADS, rows, note),

@@ -68,7 +68,14 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         for at, place in enumerate(PLACES)
     }
     exhibits = (
-        Intervals("shifts", "Shifts of F1, precision and recall", panels, "points", (("none", 0.0),), note),
+        Intervals(
+            "shifts",
+            "Shifts of F1, precision and recall",
+            panels,
+            "difference of the score (from 0 to 1)",
+            (("none", 0.0),),
+            note,
+        ),
         Table("shifts_table", "F1, precision and recall by source of labels", heads, rows, note),
     )
     title = "Do LLM labels shift precision and recall?"

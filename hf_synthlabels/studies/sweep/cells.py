@@ -14,8 +14,8 @@ __all__ = ["cells_of", "learns"]
 
 NAMED = ("text-classification", "text-pair")
 
-COUNTED = (*NAMED, "multi-label")
-"""Kinds that words can be counted for."""
+REGRESSED = (*NAMED, "multi-label", "text-scale")
+"""Kinds that a regression can learn."""
 
 
 def cells_of(study: SweepStudy, task: str, kind: Kind, rows: Mapping[str, int]) -> list[CellName]:
@@ -46,7 +46,7 @@ def learns(kind: Kind, learner: Learner, strategy: str) -> bool:
         case "teacher":
             return way is None
         case "tfidf" | "vectors":
-            return kind in COUNTED and (way is None or strategy == "mix")
+            return kind in REGRESSED and (way is None or strategy == "mix")
         case "encoder":
             return way is None or strategy == "mix" or kind in NAMED
         case "writer":

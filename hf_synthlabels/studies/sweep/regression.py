@@ -1,4 +1,7 @@
-"""Cheap students: a logistic regression on counted words (TF-IDF) or on the vectors of an encoder."""
+"""Cheap students: a regression on counted words (TF-IDF) or on the vectors of an encoder.
+
+It is logistic for labels with names, and ridge regression for numbers on a scale.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.studies.sweep.features import FEATURES, FeatureMaker, SentenceVectors, WordCounts
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 
@@ -25,6 +29,8 @@ MAX_ITERATIONS = 1_000
 
 COEFFICIENT_ERROR = 1e-3
 """Largest error of a coefficient that a fit may stop at."""
+
+RIDGE_TOL = 1e-6
 
 
 def learn_by_regression(job: Job, tables: Tables) -> Outcome:
@@ -49,9 +55,7 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     labels = [job.labels[place] for place in kept]
     texts, asked = (_texts(rows, job.columns) for rows in (train, tables.test))
     began = time.perf_counter()
-    several = job.schema.kind == "multi-label"
-    n_names = len(job.schema.names)
-    target = _indicators(labels, n_names) if several else np.array(labels, dtype=np.int64)
+    target = _target(labels, job.schema)
     if len(np.unique(target, axis=0)) < 2:
         raise DataError(
             f"`sources` {job.cell.source!r} gives the same label to all {len(labels)} of {len(job.rows)} rows that "
@@ -62,15 +66,21 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     transform = maker.fitted(texts)
     fitted = fit_regression(transform(texts), target, strength)
     trained = time.perf_counter()
-    answers = tuple(_answers(fitted, transform(asked)))
+    answers = tuple(_answers(fitted, transform(asked), job.schema.scale))
     ended = time.perf_counter()
     # Vectors that an earlier cell has made cost what they cost then.
     train_s, predict_s = trained - began + maker.saved(texts), ended - trained + maker.saved(asked)
     return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=train_s, predict_s=predict_s)
 
 
+def _target(labels: Sequence[Any], schema: LabelSchema) -> NDArray[Any]:
+    if schema.kind == "multi-label":
+        return _indicators(labels, len(schema.names))
+    return np.array(labels, dtype=np.float64 if schema.kind == "text-scale" else np.int64)
+
+
 def fit_regression(features: Any, target: NDArray[Any], strength: float) -> Any:
-    """Fit a logistic regression to convergence: softmax for one label per row, one regression per label for several.
+    """Fit a regression to convergence: softmax for one label per row, one regression per label for several labels.
 
     scikit-learn minimizes the mean loss, so both its gradient and the curvature of the penalty shrink with the number
     of rows. The tolerance shrinks with them: a gradient of `tol` leaves an error of at most `strength * rows * tol`
@@ -78,12 +88,16 @@ def fit_regression(features: Any, target: NDArray[Any], strength: float) -> Any:
 
     Args:
         features: shape (rows, features), dense or sparse.
-        target: class codes, or 0/1 indicators of shape (rows, labels).
+        target: class codes; 0/1 indicators of shape (rows, labels); or real numbers, for a ridge regression.
         strength: inverse regularization strength `C`.
     """
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import LogisticRegression, Ridge
     from sklearn.multiclass import OneVsRestClassifier
 
+    if _is_numbers(target):
+        return Ridge(alpha=1 / strength, tol=RIDGE_TOL, max_iter=MAX_ITERATIONS).fit(
+            features.astype(np.float64), target
+        )
     # Newton's method needs a few iterations where L-BFGS takes hundreds, and reaches tolerances this small.
     tol = COEFFICIENT_ERROR / (strength * features.shape[0])
     regression: Any = LogisticRegression(C=strength, solver="newton-cg", tol=tol, max_iter=MAX_ITERATIONS)
@@ -97,16 +111,27 @@ def fit_regression(features: Any, target: NDArray[Any], strength: float) -> Any:
         return regression.fit(features.astype(np.float64), target)
 
 
-def _answers(regression: Any, counts: Any) -> list[Any]:
-    """A code of each row, or the codes of several names."""
-    found = np.asarray(regression.predict(counts))
-    if found.ndim > 1:
-        return [np.flatnonzero(row).tolist() for row in found]
-    return [int(code) for code in found]
+def _is_numbers(target: NDArray[Any]) -> bool:
+    return target.dtype.kind == "f"
+
+
+def _answers(regression: Any, features: Any, scale: Scale | None = None) -> list[Any]:
+    """A code per row, the codes of several names, or a number; on a scale the nearest number of the scale."""
+    predicted = np.asarray(regression.predict(features))
+    if predicted.ndim > 1:
+        return [np.flatnonzero(row).tolist() for row in predicted]
+    if not _is_numbers(predicted):
+        return [int(code) for code in predicted]
+    if scale is not None:
+        predicted = np.clip(predicted, scale.low, scale.high)
+        if scale.step is not None:
+            steps = np.minimum(np.rint((predicted - scale.low) / scale.step), len(scale.grid() or ()) - 1)
+            predicted = scale.low + steps * scale.step
+    return [float(number) for number in predicted]
 
 
 def choose_strength(maker: FeatureMaker, texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
-    """The strength with the most correct held-out labels; among equals the strongest regularization."""
+    """The strength with the most correct held-out labels, or the least absolute error; among equals the smallest."""
     correct = np.zeros(len(STRENGTHS))
     for train, held in _folds(target, seed):
         transform = maker.fitted([[column[row] for row in train] for column in texts])
@@ -127,14 +152,16 @@ def _folds(target: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[
     with warnings.catch_warnings():
         # A label of fewer rows than folds is in some of them only.
         warnings.simplefilter("ignore", UserWarning)
-        maker: Any = KFold if target.ndim > 1 else StratifiedKFold
-        if target.ndim == 1 and np.bincount(target).max() < n_folds:
+        maker: Any = KFold if target.ndim > 1 or _is_numbers(target) else StratifiedKFold
+        if maker is StratifiedKFold and np.bincount(target).max() < n_folds:
             maker = KFold
         parts = list(maker(n_folds, shuffle=True, random_state=seed % 2**32).split(np.zeros(len(target)), target))
     return [(train, held) for train, held in parts if len(np.unique(target[train], axis=0)) > 1]
 
 
 def _right(said: list[Any], truth: NDArray[Any]) -> float:
+    if _is_numbers(truth):
+        return -float(np.abs(np.array(said) - truth).sum())
     if truth.ndim > 1:
         return float((_indicators(said, truth.shape[1]) == truth).mean(axis=1).sum())
     return float((np.array(said) == truth).sum())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import yaml
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.errors import DataError, StudyError
+from hf_synthlabels.errors import ConfigError, DataError, StudyError
+from hf_synthlabels.labels import Scale, normalised_labels, spelling_note, unknown_labels
 from hf_synthlabels.statistics.reading import read_names
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
@@ -24,6 +27,11 @@ FEWEST = 40
 """Human labels: half of them test, and fewer than twenty tell nothing."""
 
 MOST_NAMES = 100
+
+WHOLE = re.compile(r"-?\d+\.0")
+
+NORMALISED = "table.parquet"
+"""The table with its human labels in one spelling."""
 
 BEGUN = "begun.json"
 """The table and the options that a study was begun with."""
@@ -57,9 +65,27 @@ class Asked:
     """Without training an encoder: a minute in place of many."""
     encoding: str | None = None
     separator: str | None = None
+    normalize_labels: bool = False
+    """Whether human labels that differ only in case or white space are one class."""
+    scale: str | None = None
+    """`low:high` or `low:high:step`: the labels are numbers on this scale, not names."""
 
 
-def begin_study(data: Path, folder: Path, asked: Asked, *, overwrite: bool = False) -> Path:
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """The human labels of a table."""
+
+    n_human: int
+    names: tuple[str, ...] = ()
+    scale: Scale | None = None
+    changed: Dataset | None = None
+    """The table with its labels in one spelling, where that is not the one of the file."""
+    notes: tuple[str, ...] = ()
+
+
+def begin_study(
+    data: Path, folder: Path, asked: Asked, *, overwrite: bool = False, tell: Callable[[str], None] = lambda _: None
+) -> Path:
     """Write `recipe.yaml` and `study.yaml` into a folder, or resume the study that the same command began there.
 
     Both files can be edited: a later call with the same table and options keeps the edits. Half of the human labels
@@ -70,6 +96,7 @@ def begin_study(data: Path, folder: Path, asked: Asked, *, overwrite: bool = Fal
         folder: of the study.
         asked: its columns, and the annotator.
         overwrite: whether to replace the files of another study; trained students and stored answers stay.
+        tell: receives notes about labels that may be slips.
 
     Returns:
         The study file.
@@ -84,12 +111,17 @@ def begin_study(data: Path, folder: Path, asked: Asked, *, overwrite: bool = Fal
     study = folder / "study.yaml"
     if not overwrite and _is_begun(folder, begun):
         return study
-    names, n_human = _names(rows, asked)
-    recipe = _recipe(data, names, asked)
-    content = _study(recipe["name"], n_human, asked)
+    labels = _labels(rows, asked)
+    table = data if labels.changed is None else folder / NORMALISED
+    recipe = _recipe(data, table, labels, asked)
+    content = _study(recipe["name"], labels, asked)
     Recipe.from_dict(recipe, folder=folder, origin=str(data))
     SweepStudy.from_dict(content, folder=folder, where=str(data))
     folder.mkdir(parents=True, exist_ok=True)
+    if labels.changed is not None:
+        labels.changed.to_parquet(table)
+    for note in labels.notes:
+        tell(note)
     for path, what in ((folder / "recipe.yaml", recipe), (study, content)):
         if path.exists():
             path.replace(path.with_suffix(".yaml.bak"))
@@ -139,7 +171,7 @@ def _checksum(data: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recipe(data: Path, names: list[str], asked: Asked) -> dict[str, Any]:
+def _recipe(data: Path, table: Path, labels: _Labels, asked: Asked) -> dict[str, Any]:
     teacher: dict[str, Any] = {"client": "embedding"}
     if asked.model is not None:
         teacher = {"client": "openai", "model": asked.model}
@@ -147,22 +179,33 @@ def _recipe(data: Path, names: list[str], asked: Asked) -> dict[str, Any]:
         if any(host in (asked.base_url or "") for host in ("//localhost", "//127.0.0.1")):
             teacher["api_key_env"] = None
         teacher |= {} if asked.budget_usd is None else {"budget_usd": asked.budget_usd}
+    options = _reading(asked) if table == data else {}
+    task: dict[str, Any] = {
+        "kind": "text-classification",
+        "text": asked.text,
+        "instructions": asked.instructions or "Choose the label that fits the text.",
+        # What each name means helps every annotator, and only its user knows it.
+        "labels": dict.fromkeys(labels.names),
+        "human": asked.human,
+    }
+    if labels.scale is not None:
+        del task["labels"]
+        task |= {"kind": "text-scale", "scale": asdict(labels.scale)}
+        task["instructions"] = asked.instructions or f"Rate the text from {_ends(labels.scale)}."
     return {
         "name": "".join(letter if letter.isalnum() else "-" for letter in data.stem).strip("-") or "data",
-        "source": {"path": table_format(data), "data_files": {"train": str(data.resolve())}, **_said_of(asked)},
-        "task": {
-            "kind": "text-classification",
-            "text": asked.text,
-            "instructions": asked.instructions or "Choose the label that fits the text.",
-            # What each name means helps every annotator, and only its user knows it.
-            "labels": dict.fromkeys(names),
-            "human": asked.human,
-        },
+        "source": {"path": table_format(table), "data_files": {"train": str(table.resolve())}, **options},
+        "task": task,
         "teacher": teacher,
     }
 
 
-def _study(name: str, n_human: int, asked: Asked) -> dict[str, Any]:
+def _ends(scale: Scale) -> str:
+    return f"{scale.low:g} to {scale.high:g}"
+
+
+def _study(name: str, labels: _Labels, asked: Asked) -> dict[str, Any]:
+    n_human = labels.n_human
     students: dict[str, Any] = {} if asked.quick else {"minilm": ENCODER}
     # A sentence encoder that matches label names is no LLM, and the report must not call it one.
     source = "encoder" if asked.model is None else "llm"
@@ -173,7 +216,9 @@ def _study(name: str, n_human: int, asked: Asked) -> dict[str, Any]:
         "sources": {"human": None, source: None},
         "sizes": [size for size in (train // 4, train // 2) if size >= 10] + ["all"],
         "students": {**students, "vectors": {"features": ENCODER["model"]}, "tfidf": "tfidf", "teacher": "teacher"},
-        "strategies": ["plain", "mix"] if asked.quick else ["plain", "mix", "llm_then_human"],
+        "strategies": ["plain", "mix"]
+        if asked.quick or labels.scale is not None
+        else ["plain", "mix", "llm_then_human"],
         "n_human": [train],
         "seeds": [0, 1, 2],
         # Together with the human labels all machine labels are used: that is what there is to decide on.
@@ -182,46 +227,114 @@ def _study(name: str, n_human: int, asked: Asked) -> dict[str, Any]:
     }
 
 
-def _said_of(asked: Asked) -> dict[str, str]:
+def _reading(asked: Asked) -> dict[str, str]:
     """What the user says of the file, as keys of a recipe's source."""
-    said = {"encoding": asked.encoding, "separator": asked.separator}
-    return {key: value for key, value in said.items() if value is not None}
+    options = {"encoding": asked.encoding, "separator": asked.separator}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _read(data: Path, asked: Asked) -> Dataset:
     if not data.is_file() or table_format(data) is None:
         raise DataError(f"`data` {str(data)!r} is not a table. Give a file with one row per text: {READABLE}.")
-    options = ReadOptions((asked.text, asked.human), encoding=asked.encoding, separator=asked.separator)
+    options = ReadOptions(
+        (asked.text, asked.human),
+        numbers=asked.scale is not None,
+        encoding=asked.encoding,
+        separator=asked.separator,
+    )
     return read_table(data, options)["train"]
 
 
-def _names(rows: Dataset, asked: Asked) -> tuple[list[str], int]:
+def _labels(rows: Dataset, asked: Asked) -> _Labels:
     for option, column in (("--text", asked.text), ("--human", asked.human)):
         if column not in rows.column_names:
             raise DataError(
                 f"`{option}` is {column!r}, which is no column. Name one of: {', '.join(rows.column_names)}."
             )
-    given = [name for name in read_names(rows, asked.human)[0] if name is not None]
-    counts = Counter(given)
-    if len(given) < FEWEST:
+    labels = _numbers(rows, asked) if asked.scale is not None else _names(rows, asked)
+    if labels.n_human < FEWEST:
         raise DataError(
-            f"`--human` {asked.human!r} has a label in {len(given)} of {len(rows):,} rows. Label {FEWEST} by hand at "
-            "least; 250 are usual."
+            f"`--human` {asked.human!r} has a label in {labels.n_human} of {len(rows):,} rows. Label {FEWEST} by hand "
+            "at least; 250 are usual."
         )
-    if not 2 <= len(counts) <= MOST_NAMES:
+    if labels.scale is None and not 2 <= len(labels.names) <= MOST_NAMES:
         raise DataError(
-            f"`--human` {asked.human!r} has {len(counts)} different labels. Name a column with 2 to {MOST_NAMES}; for "
-            "numbers, entities or answers write a recipe and a study file."
+            f"`--human` {asked.human!r} has {len(labels.names)} different labels. Name a column with 2 to "
+            f"{MOST_NAMES}; for numbers give `--scale`, for entities or answers write a recipe and a study file."
         )
-    alike: dict[str, list[str]] = {}
-    for name in sorted(counts):
-        alike.setdefault(" ".join(name.split()).casefold(), []).append(name)
-    if twice := next((several for several in alike.values() if len(several) > 1), None):
-        raise DataError(
-            f"`--human` {asked.human!r} has {twice[0]!r} and {twice[1]!r}, which differ in case or white space alone. "
-            "Spell them alike in the table."
+    return labels
+
+
+def _names(rows: Dataset, asked: Asked) -> _Labels:
+    cells = written = read_names(rows, asked.human)[0]
+    changed = None
+    if note := spelling_note(cells):
+        if not asked.normalize_labels:
+            raise DataError(f"`--human` {asked.human!r}: {note[0].lower()}{note[1:]}")
+        cells = normalised_labels(cells)
+    given = [name for name in cells if name is not None]
+    if given and all(map(WHOLE.fullmatch, given)):
+        # pandas writes whole numbers beside blanks as 0.0 and 1.0; an LLM answers 0 and 1.
+        cells = [None if name is None else name.removesuffix(".0") for name in cells]
+    if cells != written:
+        changed = rows.remove_columns(asked.human).add_column(asked.human, cells)
+    counts = Counter(name for name in cells if name is not None)
+    names = tuple(sorted(counts, key=_number_first))
+    notes = [*_slips(cells, counts), *_scale_note(names)]
+    return _Labels(counts.total(), names, changed=changed, notes=tuple(notes))
+
+
+def _slips(cells: Sequence[str | None], counts: Counter[str]) -> list[str]:
+    """Names of a single row that are nearly those of many."""
+    near = unknown_labels(cells, [name for name, count in counts.items() if count > 1])
+    return [
+        f"`{label}` is the label of one row and counts as a class. If it is a slip for `{name}`, correct the table."
+        for label, (_, name) in near.items()
+        if name is not None
+    ]
+
+
+def _scale_note(names: Sequence[str]) -> list[str]:
+    """Ratings are numbers, and their order is lost where they are taken as names."""
+    if len(names) < 3 or any(_number_first(name)[0] for name in names):
+        return []
+    return [
+        f"The labels are numbers and are taken as names without an order. For ratings give `--scale "
+        f"{names[0]}:{names[-1]}`."
+    ]
+
+
+def _numbers(rows: Dataset, asked: Asked) -> _Labels:
+    scale = _scale(str(asked.scale))
+    if asked.model is None:
+        raise ConfigError(
+            "`--scale` is given without `--model`. Name an LLM: the packaged encoder compares names only."
         )
-    return sorted(counts, key=_number_first), len(given)
+    count = 0
+    for row, value in enumerate(rows[asked.human][:]):
+        if value is None or value != value or value == "":
+            continue
+        try:
+            fits = scale.holds(float(value))
+        except (TypeError, ValueError):
+            fits = False
+        if not fits:
+            raise DataError(
+                f"`--human` {asked.human!r} has {value!r} in row {row:,}, which is not on the scale {asked.scale}. "
+                "Correct the row or `--scale`."
+            )
+        count += 1
+    return _Labels(count, scale=scale)
+
+
+def _scale(text: str) -> Scale:
+    try:
+        low, high, *step = map(float, text.split(":"))
+        if len(step) < 2:
+            return Scale(low, high, *step)
+    except ValueError:
+        pass
+    raise ConfigError(f"`--scale` is {text!r}. Give `low:high` or `low:high:step`, such as 1:7.")
 
 
 def _number_first(name: str) -> tuple[bool, float, str]:
