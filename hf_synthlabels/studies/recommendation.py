@@ -19,7 +19,6 @@ from hf_synthlabels.statistics import (
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.pooled import population
-from hf_synthlabels.studies.questions.scores import NAMES
 from hf_synthlabels.studies.questions.wording import maker_of, reworded
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
@@ -260,7 +259,7 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
         task, scores = pair.task, pair.score()
         said = [
             f"Trained on {task.labelled(pair.llm):,} LLM labels, the student {pair.llm.student!r} has a "
-            f"{NAMES[task.main]} of {scores.a.estimate:.3f} on {rows:,} test rows; trained on "
+            f"{task.main_name} of {scores.a.estimate:.3f} on {rows:,} test rows; trained on "
             f"{task.labelled(pair.human):,} human labels it has {scores.b.estimate:.3f} (means of "
             f"{counted(seeds, 'seed')}). The difference is {case.student}. {meaning}"
         ]
@@ -335,7 +334,8 @@ def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | N
     left = analysis.runs.unlabelled_rows(pair.task.runs.name)
     would = f"{n:,} test rows do not settle it; about {n + more:,} would in 8 of 10 studies, if the difference stays"
     if left is not None and more > left:
-        return None, [f"{would}, but the table has only {left:,} rows without a human label."]
+        limit = f"the table has only {left:,} rows without a human label" if left else "every row has a human label"
+        return None, [f"{would}, but {limit}."]
     return more, [f"{would}."]
 
 

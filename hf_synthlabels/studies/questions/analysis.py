@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import ArmDraws, Drawing, PairedScore, RowFeatures, ScoreDraws
-from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of
+from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of, score_name
 from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
 
 __all__ = ["HUMAN", "PLAIN", "RANDOM", "TEACHER", "Analysis", "Arm", "TaskAnalysis", "analysed"]
@@ -73,6 +73,11 @@ class TaskAnalysis:
     def main(self) -> str:
         """The score that arms are compared by."""
         return MAIN[self.runs.kind]
+
+    @property
+    def main_name(self) -> str:
+        """What that score is called."""
+        return score_name(self.runs.kind, self.main)
 
     @property
     def teachers(self) -> tuple[str, ...]:

@@ -204,19 +204,29 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
 
 
 def _of_students(students: list[FilteredStudent], pooled: Table) -> str:
+    best = max(students, key=lambda each: each.score.b.estimate)
     if pooled.rows:
-        name, threshold, tasks, these, such = pooled.rows[-1]
+        leading = [row for row in pooled.rows if row[0] == _lead(students)] or pooled.rows
+        name, threshold, tasks, these, such = leading[-1]
         others = f"{such} for tasks like them" if isinstance(tasks, int) and tasks >= FEWEST_TASKS else TOO_FEW_TASKS
         return (
             f"Students ({name}) of the labels of at least {threshold:g} agreement differ from those of all labels by "
             f"{these} on average over {tasks} tasks, {others}."
         )
-    last = students[-1]
+    last = max(students, key=lambda each: (each.task is best.task and each.whole == best.whole, each.threshold))
     return (
         f"On {last.task.runs.name} the student of the {last.task.labelled(last.kept):,} labels of at least "
         f"{last.threshold:g} agreement differs from that of all {last.task.labelled(last.whole):,} by "
         f"{last.score.difference} ({last.score.a.n:,} test rows)."
     )
+
+
+def _lead(students: list[FilteredStudent]) -> str:
+    """The student and labels with the best mean score over tasks before any filter."""
+    scores: dict[str, list[float]] = {}
+    for each in students:
+        scores.setdefault(f"{each.kept.student}, {each.whole.labels}", []).append(each.score.b.estimate)
+    return max(scores, key=lambda name: float(np.mean(scores[name])))
 
 
 def _is_number(text: str) -> bool:

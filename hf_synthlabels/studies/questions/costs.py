@@ -9,7 +9,6 @@ import numpy as np
 
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, Arm, TaskAnalysis, analysed
-from hf_synthlabels.studies.questions.scores import NAMES
 from hf_synthlabels.studies.runs import StudyRuns
 
 __all__ = ["ArmCost", "BreakEven", "break_even", "cost_of", "sections_of"]
@@ -191,7 +190,7 @@ def _answer(costs: list[tuple[TaskAnalysis, Arm, ArmCost]], volumes: list[tuple[
         task, arm, cost = min(known, key=lambda each: each[2].usd_per_point or 0.0)
         said = (
             f"The cheapest labels whose price is known are those of {arm.labels} for {arm.student} on "
-            f"{task.runs.name}: {cost.label_usd:,.2f} US dollars for {cost.labels:,}, {NAMES[task.main]} "
+            f"{task.runs.name}: {cost.label_usd:,.2f} US dollars for {cost.labels:,}, {task.main_name} "
             f"{cost.score:.3f} on {len(task.runs.truth):,} test rows."
         )
     else:

@@ -11,7 +11,7 @@ from hf_synthlabels.statistics import LabelWorth, PowerLaw, ScoreDraws, fit_powe
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import HUMAN, RANDOM, Analysis, Arm, TaskAnalysis, analysed
-from hf_synthlabels.studies.questions.scores import NAMES, found_of
+from hf_synthlabels.studies.questions.scores import found_of
 from hf_synthlabels.studies.questions.synthetic_first import switch_of
 from hf_synthlabels.studies.questions.words import counted, percent
 from hf_synthlabels.studies.runs import StudyRuns
@@ -117,10 +117,10 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
     figures: list[Exhibit] = [
         Curves(
             f"learning_{at}",
-            f"{task.runs.name}: {NAMES[task.main]} by labels",
+            f"{task.runs.name}: {task.main_name} by labels",
             tuple(_curve(line) for line in lines),
             "training labels",
-            NAMES[task.main],
+            task.main_name,
             "log",
             note=note,
         )
@@ -176,15 +176,17 @@ def _worth_table(worths: list[tuple[TaskAnalysis, Arm, LabelWorth]], level: floa
 
 
 def _answer(tasks: list[tuple[TaskAnalysis, list[Line]]], worths: list[tuple[TaskAnalysis, Arm, LabelWorth]]) -> str:
-    line = tasks[0][1][0]
+    lines = tasks[0][1]
+    # The student that most human labels train best; no name in the alphabet decides what is read first.
+    line = max(lines, key=lambda each: (each.arms[0].source == HUMAN, each.scores[-1].estimate))
     first, last = line.scores[0], line.scores[-1]
     said = (
         f"{line.task.runs.name}, {line.name}: from {line.sizes[0]:,} to {line.sizes[-1]:,} labels "
-        f"{NAMES[line.task.main]} goes from {first.interval} to {last.interval} ({first.n:,} test rows, "
+        f"{line.task.main_name} goes from {first.interval} to {last.interval} ({first.n:,} test rows, "
         f"{counted(len(line.seeds), 'seed')})."
     )
     if worths:
-        task, arm, worth = max(worths, key=lambda each: each[2].labels)
+        task, arm, worth = max(worths, key=lambda each: (each[1].student == line.arms[0].student, each[2].labels))
         said += (
             f" {worth.labels:,} labels of {arm.labels} are worth {worth} human labels for {arm.student} on "
             f"{task.runs.name}."
@@ -208,9 +210,9 @@ def _epochs(analysis: Analysis) -> tuple[Section, ...]:
                     f"epochs, {best[1].interval} against {lines[-1][1].interval} at the end"
                 )
         if curves:
-            name, title = f"epochs_{len(figures) + 1}", f"{task.runs.name}: {NAMES[task.main]} by epoch"
+            name, title = f"epochs_{len(figures) + 1}", f"{task.runs.name}: {task.main_name} by epoch"
             note = "Answers on the test rows after each epoch of one run, over its seeds."
-            figures.append(Curves(name, title, tuple(curves), "epochs", NAMES[task.main], note=note))
+            figures.append(Curves(name, title, tuple(curves), "epochs", task.main_name, note=note))
     if not figures:
         return ()
     rows = sum(len(task.runs.truth) for task in analysis.tasks)

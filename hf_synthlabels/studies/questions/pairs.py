@@ -53,10 +53,14 @@ def pairs_of(task: TaskAnalysis) -> list[Pair]:
 
 
 def student_pairs(analysis: Analysis) -> Iterator[tuple[str, str, list[Pair]]]:
-    """The pairs of all tasks by student and labels, those that most tasks have first."""
+    """The pairs of all tasks by student and labels: those of most tasks first, then the best human-trained."""
     found: dict[tuple[str, str], list[Pair]] = {}
     for task in analysis.tasks:
         for pair in pairs_of(task):
             found.setdefault((pair.llm.student, pair.llm.labels), []).append(pair)
-    for (student, labels), pairs in sorted(found.items(), key=lambda each: -len(each[1])):
+
+    def order(pairs: list[Pair]) -> tuple[float, float]:
+        return -len(pairs), -sum(pair.task.score(pair.human).estimate for pair in pairs) / len(pairs)
+
+    for (student, labels), pairs in sorted(found.items(), key=lambda each: order(each[1])):
         yield student, labels, pairs

@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.arm_draws import ArmDraws, RowFeatures
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
-from hf_synthlabels.studies.questions.scores import CLASSES, NAMES, found_of
+from hf_synthlabels.studies.questions.scores import CLASSES, found_of
 from hf_synthlabels.studies.questions.words import counted, p_words
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -270,7 +270,7 @@ def _against_control(
 
 
 def _figure(at: int, phases: Phases) -> Curves:
-    score = "accuracy" if phases.task.runs.kind in CLASSES else NAMES[phases.task.main]
+    score = "accuracy" if phases.task.runs.kind in CLASSES else phases.task.main_name
     lines = {
         "share of well-formed answers": [each.interval for each in phases.form],
         f"{score} of these": [each.interval for each in phases.ability],

@@ -9,7 +9,6 @@ import numpy as np
 from hf_synthlabels.statistics import drawn_p_value, holm
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
-from hf_synthlabels.studies.questions.scores import NAMES
 from hf_synthlabels.studies.questions.words import p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -36,7 +35,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
             panels.append((name, score))
             answered = sum(label is not None for label in task.runs.teachers[f"{source}/{prompt}"])
             price = task.runs.usd_per_row.get(f"{source}/{prompt}")
-            scores.append((name, len(task.runs.truth), answered, NAMES[task.main], score, price))
+            scores.append((name, len(task.runs.truth), answered, task.main_name, score, price))
     tests = [row for task, source, prompts in asked for row in _pairs(task, source, prompts)]
     p_values = holm([test[-1] for test in tests])
     rows = tuple((*test[:-1], p_words(p_value)) for test, p_value in zip(tests, p_values, strict=True))
@@ -88,7 +87,7 @@ def _answer(asked: list[tuple[TaskAnalysis, str, list[str]]], tests: list[Test],
     best = max(scores, key=lambda prompt: scores[prompt].estimate)
     told = int(np.sum(np.array(holm([test[-1] for test in tests])) < 1 - level))
     return (
-        f"On {task.runs.name} {source} does best with “{best}”: {NAMES[task.main]} {scores[best].interval} on "
+        f"On {task.runs.name} {source} does best with “{best}”: {task.main_name} {scores[best].interval} on "
         f"{len(task.runs.truth):,} test rows. Of {len(tests)} comparisons {told} can be told from chance when all are "
         "tested at once."
     )

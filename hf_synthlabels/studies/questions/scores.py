@@ -13,7 +13,7 @@ from hf_synthlabels.statistics import RowFeatures, normalise_answer, token_f1
 from hf_synthlabels.statistics.scores import score_margins
 from hf_synthlabels.studies.runs import TaskRuns
 
-__all__ = ["CLASSES", "MAIN", "NAMES", "TOLD_APART", "credits_of", "features_of", "found_of"]
+__all__ = ["CLASSES", "MAIN", "NAMES", "TOLD_APART", "credits_of", "features_of", "found_of", "score_name"]
 
 Floats = NDArray[np.float64]
 CLASSES = ("text-classification", "text-pair")
@@ -50,6 +50,12 @@ NAMES = {
     "token_f1": "token F1",
     "exact_match": "exact match",
 }
+
+
+def score_name(kind: str, score: str) -> str:
+    """What a score is called: that of entities is no score of labels, although both are micro averages."""
+    name = NAMES[score]
+    return f"entity {name.removeprefix('micro ')}" if kind == "token-classification" else name
 
 
 def features_of(task: TaskRuns) -> RowFeatures:

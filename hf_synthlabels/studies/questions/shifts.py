@@ -11,7 +11,7 @@ from hf_synthlabels.statistics import Interval, PairedScore, ScoreDraws, pool_ta
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
-from hf_synthlabels.studies.questions.scores import NAMES, TOLD_APART
+from hf_synthlabels.studies.questions.scores import TOLD_APART, score_name
 from hf_synthlabels.studies.questions.words import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -114,8 +114,9 @@ def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
 
     to_human = gap(found)
     assert to_human is not None
+    kind = pairs[0].task.runs.kind
     return Shift(
-        NAMES[TOLD_APART[pairs[0].task.runs.kind][place]] if len(pairs) == 1 else PLACES[place],
+        score_name(kind, TOLD_APART[kind][place]) if len(pairs) == 1 else PLACES[place],
         len(pairs),
         scores([part.b for part in found]),
         scores([part.a for part in found]),

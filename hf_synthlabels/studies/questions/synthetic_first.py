@@ -10,7 +10,7 @@ import numpy as np
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import HUMAN, RANDOM, Analysis, Arm, TaskAnalysis, analysed
-from hf_synthlabels.studies.questions.scores import CLASSES, NAMES
+from hf_synthlabels.studies.questions.scores import CLASSES
 from hf_synthlabels.studies.questions.words import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -47,8 +47,8 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         note = "Intervals over test rows and seeds. What is no label of the schema counts as wrong."
         figures.append(
             Curves(
-                f"schedules_{at}", f"{task.runs.name}: {NAMES[task.main]} by rows", _curves(task), "training rows",
-                NAMES[task.main], "linear", _marks(task), note=note,
+                f"schedules_{at}", f"{task.runs.name}: {task.main_name} by rows", _curves(task), "training rows",
+                task.main_name, "linear", _marks(task), note=note,
             )
         )  # fmt: skip
     rows = [row for task in tasks for row in _switches(task)]
