@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,10 @@ import pytest
 
 from hf_synthlabels.cli import main
 from hf_synthlabels.help_cli import GROUPS
+from tests.clients.chat_server import ChatServer, chat_completion, ok
 from tests.documents import Block, blocks
+from tests.publishing.hub_server import User
+from tests.publishing.local_hub import local_hub
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -29,20 +33,42 @@ SHELL = ("bash", "console", "sh")
 APART = ("many_machines.md", "grids.md")
 """Documents whose programs start processes that import what started them: they get one of their own."""
 
+HUB = ("publishing.md",)
+"""Documents that publish and pull: they get a Hub on this machine, with the user `me`."""
+
+PROVIDER = re.compile(r"client: openai(?P<after>, |\n *)")
+"""A recipe without an address: its requests go to a server on this machine."""
+
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(ROOT / "train.py", tmp_path)
     monkeypatch.chdir(tmp_path)
-    reader = Reader(tmp_path, monkeypatch, apart=document.name in APART)
-    for block in blocks(document.read_text(encoding="utf-8")):
+    text = document.read_text(encoding="utf-8")
+    with ExitStack() as servers:
+        if document.name in HUB:
+            users = {"hf_secretsecretsecret": User("me")}
+            hub = servers.enter_context(local_hub(users, tmp_path / ".hub", monkeypatch))
+            # Read when `datasets` was imported.
+            monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub.url)
+            monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", False)
+        url = servers.enter_context(ChatServer(completion)).base_url if PROVIDER.search(text) else ""
+        monkeypatch.setenv("OPENAI_API_KEY", "none")
+        read_document(text, document, Reader(tmp_path, monkeypatch, apart=document.name in APART), url)
+
+
+def read_document(text: str, document: Path, reader: Reader, provider: str) -> None:
+    """Run the blocks in order; files of the document are there from the beginning."""
+    for block in reversed(list(blocks(text))):
+        if block.file is not None:
+            reader.file(block, provider)
+    for block in blocks(text):
         where = f"{document.name}:{block.line}"
         if block.no_run is not None:
             assert block.no_run, f"{where}: says not why it is not run"
         elif block.file is not None:
-            (tmp_path / block.file).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+            reader.file(block, provider)
         elif block.language == "python":
             reader.python(block.text, where)
         elif block.language in SHELL:
@@ -52,6 +78,21 @@ def test_every_code_block_of_the_document_runs(document: Path, tmp_path: Path, m
             assert block.language in ("text", "yaml", "json", "csv"), f"{where}: language {block.language!r}"
 
 
+def completion(body: dict[str, Any]) -> Any:
+    """What a model would answer: an instance of the schema that the request names, or a label."""
+    schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
+    return ok(chat_completion("sport" if schema is None else json.dumps(instance(schema))))
+
+
+def instance(schema: dict[str, Any]) -> Any:
+    """A value that a JSON schema allows."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    if schema["type"] == "object":
+        return {name: instance(inner) for name, inner in schema["properties"].items()}
+    return {"array": [], "string": "sport", "number": 1, "integer": 1, "boolean": True}[schema["type"]]
+
+
 class Reader:
     """Somebody who types what a document shows, in one session: starting Python for each block takes far longer."""
 
@@ -59,6 +100,18 @@ class Reader:
         self.folder, self.monkeypatch, self.apart = folder, monkeypatch, apart
         self.session: list[str] = []
         self.names: dict[str, Any] = {"__name__": "__main__"}
+
+    def file(self, block: Block, provider: str) -> None:
+        """Write a block that is a file; what it asks of a provider is asked of the server on this machine."""
+        assert block.file is not None
+        path = self.folder / block.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # No list has the prices of a server on this machine, which budgets in dollars need.
+        keys = f"base_url: {provider!r}", "price: {input_usd_per_mtok: 1.0, output_usd_per_mtok: 1.0}"
+        text = block.text
+        if "base_url" not in text:
+            text = PROVIDER.sub(lambda found: "client: openai" + found["after"].join(("", *keys, "")), text)
+        path.write_text(text, encoding="utf-8")
 
     def python(self, text: str, where: str) -> None:
         """Run a block after those before it."""

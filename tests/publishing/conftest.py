@@ -10,15 +10,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import huggingface_hub
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from huggingface_hub import constants
-from huggingface_hub.utils.tqdm import disable_progress_bars
 
 import hf_synthlabels
 from hf_synthlabels.clients import Request, ScriptedClient
 from tests.publishing.hub_server import HubServer, User
+from tests.publishing.local_hub import local_hub
 
 TOKEN = "hf_" + "secretsecretsecret"
 READER = "hf_" + "readerreaderreader"
@@ -46,22 +44,9 @@ RECIPE = {
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     """A Hub with a writer and a reader; the client of this process speaks to it, as the writer."""
-    cache = tmp_path_factory.mktemp("hub-cache")
-    with HubServer({TOKEN: User("user"), READER: User("user", "read")}) as server:
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        # The client reads these when it is imported, which is done long ago.
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "no-token"))
-        # The protocol of Xet needs servers of its own; LFS carries the same files.
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        disable_progress_bars()
+    users = {TOKEN: User("user"), READER: User("user", "read")}
+    with local_hub(users, tmp_path_factory.mktemp("hub-cache"), monkeypatch) as server:
         yield server
-        huggingface_hub.close_session()
 
 
 @pytest.fixture
