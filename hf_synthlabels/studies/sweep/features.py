@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from hf_synthlabels.clients import sentence_encoder
 from hf_synthlabels.errors import DataError
 
-__all__ = ["FEATURES", "FeatureMaker", "SentenceVectors", "WordCounts"]
+__all__ = [
+    "FEATURES",
+    "FeatureMaker",
+    "SentenceVectors",
+    "WordCounts",
+    "counted_words",
+    "restored_counter",
+    "word_counters",
+]
 
 FEATURES = "features"
 """The key of a student in a study file that names the encoder of its vectors."""
@@ -40,27 +48,46 @@ class FeatureMaker(Protocol):
         ...
 
 
+def word_counters(texts: Columns) -> list[Any]:
+    """For each text column what counts its words.
+
+    Raises:
+        DataError: a column has no word.
+    """
+    try:
+        return [_counter().fit(column) for column in texts]
+    except ValueError as error:
+        raise DataError(f"`text` has no word in any of {len(texts[0])} rows: {error}. Give other rows.") from None
+
+
+def restored_counter(words: Sequence[str], weights: Sequence[float]) -> Any:
+    """A counter with the words, in their order, and the inverse document frequencies that an earlier one had."""
+    counter = _counter(vocabulary={word: place for place, word in enumerate(words)})
+    counter.idf_ = np.array(weights, dtype=np.float64)
+    return counter
+
+
+def _counter(**options: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # A token of one character is a word too, as in Chinese.
+    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", **options)
+
+
+def counted_words(counters: Sequence[Any], texts: Columns) -> Any:
+    """The counts of all columns side by side."""
+    from scipy.sparse import hstack
+
+    return hstack([one.transform(column) for one, column in zip(counters, texts, strict=True)], format="csr")
+
+
 class WordCounts:
     """Words and pairs of words in each text column, side by side, weighted by how rare they are."""
 
     def fitted(self, texts: Columns) -> Callable[[Columns], Any]:
         """Learn the words."""
-        from scipy.sparse import hstack
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        try:
-            # A token of one character is a word too, as in Chinese.
-            counters = [
-                TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit(column)
-                for column in texts
-            ]
-        except ValueError as error:
-            raise DataError(f"`text` has no word in any of {len(texts[0])} rows: {error}. Give other rows.") from None
-
-        def transform(asked: Columns) -> Any:
-            return hstack([one.transform(column) for one, column in zip(counters, asked, strict=True)], format="csr")
-
-        return transform
+        counters = word_counters(texts)
+        return lambda asked: counted_words(counters, asked)
 
     def saved(self, texts: Columns) -> float:  # noqa: ARG002
         """Nothing."""

@@ -19,7 +19,16 @@ from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.studies.sweep.features import FEATURES, FeatureMaker, SentenceVectors, WordCounts
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 
-__all__ = ["STRENGTHS", "choose_strength", "fit_regression", "learn_by_regression"]
+__all__ = [
+    "STRENGTHS",
+    "choose_strength",
+    "feature_maker",
+    "fit_regression",
+    "learn_by_regression",
+    "on_scale",
+    "text_columns",
+    "training_part",
+]
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse regularization strengths that cross-validation chooses from."""
@@ -48,20 +57,10 @@ def learn_by_regression(job: Job, tables: Tables) -> Outcome:
 
 
 def _learnt(job: Job, tables: Tables) -> Outcome:
-    kept = [place for place, label in enumerate(job.labels) if label is not None]
-    if not kept:
-        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Look at its answers.")
-    train = tables.pool.select([job.rows[place] for place in kept])
-    labels = [job.labels[place] for place in kept]
-    texts, asked = (_texts(rows, job.columns) for rows in (train, tables.test))
+    texts, target = training_part(job, tables)
+    asked = text_columns(tables.test, job.columns)
     began = time.perf_counter()
-    target = _target(labels, job.schema)
-    if len(np.unique(target, axis=0)) < 2:
-        raise DataError(
-            f"`sources` {job.cell.source!r} gives the same label to all {len(labels)} of {len(job.rows)} rows that "
-            "have one, so there is nothing to learn. Look at its labels and answers."
-        )
-    maker: FeatureMaker = WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
+    maker = feature_maker(job)
     strength = choose_strength(maker, texts, target, job.cell.seed)
     transform = maker.fitted(texts)
     fitted = fit_regression(transform(texts), target, strength)
@@ -70,7 +69,32 @@ def _learnt(job: Job, tables: Tables) -> Outcome:
     ended = time.perf_counter()
     # Vectors that an earlier cell has made cost what they cost then.
     train_s, predict_s = trained - began + maker.saved(texts), ended - trained + maker.saved(asked)
-    return Outcome(job.key, job.cell, answers, rows=len(labels), train_s=train_s, predict_s=predict_s)
+    return Outcome(job.key, job.cell, answers, rows=len(target), train_s=train_s, predict_s=predict_s)
+
+
+def feature_maker(job: Job) -> FeatureMaker:
+    """What makes the features of a job's texts."""
+    return WordCounts() if job.learner == "tfidf" else SentenceVectors(str(job.options[FEATURES]))
+
+
+def training_part(job: Job, tables: Tables) -> tuple[list[list[str]], NDArray[Any]]:
+    """The texts of the rows with a label, by column, and what is to be predicted.
+
+    Raises:
+        DataError: there is no label, or all are the same.
+    """
+    kept = [place for place, label in enumerate(job.labels) if label is not None]
+    if not kept:
+        raise DataError(f"`sources` {job.cell.source!r} has no label in {len(job.rows)} rows. Look at its answers.")
+    train = tables.pool.select([job.rows[place] for place in kept])
+    labels = [job.labels[place] for place in kept]
+    target = _target(labels, job.schema)
+    if len(np.unique(target, axis=0)) < 2:
+        raise DataError(
+            f"`sources` {job.cell.source!r} gives the same label to all {len(labels)} of {len(job.rows)} rows that "
+            "have one, so there is nothing to learn. Look at its labels and answers."
+        )
+    return text_columns(train, job.columns), target
 
 
 def _target(labels: Sequence[Any], schema: LabelSchema) -> NDArray[Any]:
@@ -122,12 +146,19 @@ def _answers(regression: Any, features: Any, scale: Scale | None = None) -> list
         return [np.flatnonzero(row).tolist() for row in predicted]
     if not _is_numbers(predicted):
         return [int(code) for code in predicted]
-    if scale is not None:
-        predicted = np.clip(predicted, scale.low, scale.high)
-        if scale.step is not None:
-            steps = np.minimum(np.rint((predicted - scale.low) / scale.step), len(scale.grid() or ()) - 1)
-            predicted = scale.low + steps * scale.step
-    return [float(number) for number in predicted]
+    return on_scale(predicted, scale).tolist()  # type: ignore[no-any-return]
+
+
+def on_scale(numbers: NDArray[Any], scale: Scale | None) -> NDArray[np.float64]:
+    """The nearest numbers of a scale."""
+    if scale is None:
+        return numbers
+    numbers = np.clip(numbers, scale.low, scale.high)
+    if scale.step is None:
+        return numbers
+    steps = np.minimum(np.rint((numbers - scale.low) / scale.step), len(scale.grid() or ()) - 1)
+    found: NDArray[np.float64] = scale.low + steps * scale.step
+    return found
 
 
 def choose_strength(maker: FeatureMaker, texts: Sequence[Sequence[str]], target: NDArray[Any], seed: int) -> float:
@@ -174,5 +205,6 @@ def _indicators(labels: Sequence[Sequence[int]], n_names: int) -> NDArray[np.int
     return found
 
 
-def _texts(rows: Dataset, columns: Sequence[str]) -> list[list[str]]:
+def text_columns(rows: Dataset, columns: Sequence[str]) -> list[list[str]]:
+    """The texts of each column; a missing one is empty."""
     return [["" if text is None else str(text) for text in rows[column][:]] for column in columns]
