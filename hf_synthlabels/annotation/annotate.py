@@ -15,6 +15,7 @@ import pyarrow as pa
 import yaml
 
 from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation.human_labels import check_human_labels
 from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
@@ -136,7 +137,8 @@ def annotate(
         `info.description`.
 
     Raises:
-        DataError: the data set is empty, is no table, or lacks a column that the recipe names.
+        DataError: the data set is empty, is no table, or lacks a column that the recipe names, or most of its human
+            labels are not in the recipe's list.
         ClientError: the annotator cannot be reached, or fails on every row.
     """
     with confirmed(trust_recipe):
@@ -158,6 +160,7 @@ def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Pro
     check_columns(plan, rows.features or [], "the data set")
     if isinstance(rows, datasets.IterableDataset):
         return _annotated_stream(rows, plan, client)
+    check_human_labels(plan, rows, "the data set")
     return _annotated_table(rows, plan, client, progress)
 
 

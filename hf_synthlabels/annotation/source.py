@@ -11,6 +11,7 @@ from typing import Any
 
 from pyarrow import ArrowException
 
+from hf_synthlabels.annotation.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.recording import check_keys, status_column
 from hf_synthlabels.annotation.splits import select_splits
@@ -39,7 +40,8 @@ def load_source(
 
     Raises:
         RecipeError: a file is not there, the data set does not exist, or it can not be read.
-        DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names.
+        DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names,
+            or most human labels of one are not in the recipe's list.
     """
     loaded = _guarded(recipe, lambda: load_rows(_row_source(recipe), _read_options(recipe), streaming=streaming))
     splits = select_splits(select_splits(loaded, recipe.source.split), take, rows, field="split")
@@ -54,6 +56,8 @@ def load_source(
             continue
         splits[name] = part = _typed(recipe, part)
         check_columns(recipe, part.features or {}, f"split {name!r}")
+        if not streaming:
+            check_human_labels(recipe, part, f"split {name!r}")
     if not streaming:
         check_keys(recipe, splits)
     return splits
