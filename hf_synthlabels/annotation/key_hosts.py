@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from urllib.parse import urlsplit
 
-__all__ = ["host_of", "is_known_host", "is_loopback", "is_private", "is_secret", "may_receive"]
+from hf_synthlabels.clients.address import ip_address, is_loopback
+
+__all__ = ["host_of", "is_known_host", "is_private", "is_secret", "may_receive"]
 
 HUB = ("huggingface.co", "*.huggingface.co", "hf.co", "*.hf.co")
 AZURE = ("*.openai.azure.com", "*.services.ai.azure.com", "*.cognitiveservices.azure.com")
@@ -104,15 +105,9 @@ def is_known_host(host: str) -> bool:
     return any(_matches(host, hosts) for hosts in OWNERS.values())
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    address = _address(host)
-    return host == "localhost" or host.endswith(".localhost") or (address is not None and address.is_loopback)
-
-
 def is_private(host: str) -> bool:
     """Whether a host is in a network that strangers cannot reach: a private address, or a name without a domain."""
-    address = _address(host)
+    address = ip_address(host)
     if address is not None:
         return address.is_private and not address.is_link_local
     # Digits alone, or with 0x, are an address in disguise.
@@ -123,14 +118,6 @@ def _hosts(variable: str) -> tuple[str, ...] | None:
     """The hosts that a variable is made for: those of its name, or of its first word, as in OPENAI_KEY_OF_MY_TEAM."""
     name = variable.upper()
     return OWNERS.get(name) or FIRST_WORDS.get(name.split("_")[0])
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _matches(host: str, patterns: tuple[str, ...]) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from hf_synthlabels.annotation.key_hosts import OWNERS, is_known_host, is_loopback, may_receive
+from hf_synthlabels.annotation.key_hosts import OWNERS, is_known_host, may_receive
 from hf_synthlabels.annotation.risks import REFERENCE, Risk, Server, hub_token_risks, named_strings, servers
+from hf_synthlabels.clients.address import is_loopback
 
 __all__ = ["MANIFEST", "PULLED", "mark_pulled", "pulled_risks", "pulled_root"]
 

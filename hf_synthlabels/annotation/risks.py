@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from hf_synthlabels.annotation.key_hosts import host_of, is_known_host, is_loopback, is_private, may_receive
+from hf_synthlabels.annotation.key_hosts import host_of, is_known_host, is_private, may_receive
 from hf_synthlabels.clients import DEFAULT_BASE_URL
+from hf_synthlabels.clients.address import is_loopback
 
 __all__ = ["Risk", "Server", "hub_token_risks", "named_strings", "own_risks", "servers"]
 

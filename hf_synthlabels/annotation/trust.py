@@ -19,8 +19,9 @@ from typing import Any
 
 from hf_synthlabels.annotation.places import home
 from hf_synthlabels.annotation.pulled import pulled_risks, pulled_root
-from hf_synthlabels.annotation.risks import own_risks
-from hf_synthlabels.errors import UntrustedRecipeError
+from hf_synthlabels.annotation.risks import own_risks, servers
+from hf_synthlabels.clients.address import check_base_url
+from hf_synthlabels.errors import ConfigError, RecipeError, UntrustedRecipeError
 
 __all__ = ["TRUST_VARIABLE", "check_trust", "confirmed"]
 
@@ -50,6 +51,7 @@ def check_trust(content: Any, folder: Path | str | None, origin: str) -> None:
 
     Raises:
         UntrustedRecipeError: the user has to confirm it first.
+        RecipeError: the same, but the address of a server is wrong, so there is nothing to confirm yet.
     """
     if not isinstance(content, Mapping) or folder == home() / "recipes":
         # That folder has recipes that were checked before this package stored them.
@@ -70,9 +72,21 @@ def check_trust(content: Any, folder: Path | str | None, origin: str) -> None:
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(json.dumps(agreed, indent=1), encoding="utf-8")
         return
+    _check_addresses(content, origin)
     where = "comes from elsewhere" if root is not None else "is not confirmed"
     listed = "; ".join(dict.fromkeys(map(str, risks)))
     raise UntrustedRecipeError(
         f"{origin} {where}: {listed}. Change it (`api_key_env: null` sends no key), or add --trust-recipe "
         f"(in Python trust_recipe=True, or {TRUST_VARIABLE}=1) if you trust it."
     )
+
+
+def _check_addresses(content: Mapping[str, Any], origin: str) -> None:
+    """Report a wrong address before the user has to confirm it."""
+    for server in servers(content):
+        try:
+            if server.url is not None:
+                check_base_url(server.url)
+        except ConfigError as error:
+            part = f"{server.field}." if server.field else ""
+            raise RecipeError(f"{origin}: `{part}{str(error).removeprefix('`')}") from None

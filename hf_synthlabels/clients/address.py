@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["Proxy", "check_base_url", "endpoint_url", "is_loopback", "proxy_for", "split_query"]
+__all__ = ["Proxy", "check_base_url", "endpoint_url", "ip_address", "is_loopback", "proxy_for", "split_query"]
 
 COMPLETIONS = "/chat/completions"
 
@@ -105,22 +105,27 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Whether a connection to this host ends on this machine."""
     name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return False
+    address = ip_address(name)
+    if address is None:
+        return name == "localhost" or name.endswith(".localhost")
     return address.is_loopback or address.is_unspecified
+
+
+def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that a host is, an IPv4 address that is written as an IPv6 one as such; None for a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _in_networks(host: str, no_proxy: str) -> bool:
     """Whether an IP address is in a network that `NO_PROXY` lists, which the standard library does not read."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = ip_address(host)
+    if address is None:
         return False
     for entry in no_proxy.split(","):
         try:

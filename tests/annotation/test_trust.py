@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.key_hosts import may_receive
 from hf_synthlabels.annotation.pulled import MANIFEST, PULLED, mark_pulled
 from hf_synthlabels.annotation.strict_yaml import read_yaml
 from hf_synthlabels.cli import app
-from hf_synthlabels.errors import ConfigError, UntrustedRecipeError
+from hf_synthlabels.errors import ConfigError, RecipeError, UntrustedRecipeError
 from hf_synthlabels.judging import read_judge
 from tests.annotation.label_server import LabelServer
 
@@ -88,6 +88,18 @@ def test_own_recipe_sends_no_known_secret_to_a_foreign_server(teacher: dict[str,
     ) as error:
         Recipe.from_yaml(recipe(tmp_path, base_url=EVIL, **teacher))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["evil.example/v1", "llm:8000/v1", "https://user:hunter2@evil.example/v1", "https://evil.example:99999/v1"]
+)
+@pytest.mark.parametrize("pulled", [False, True])
+def test_a_wrong_address_is_reported_before_it_has_to_be_confirmed(url: str, pulled: bool, tmp_path: Path) -> None:
+    folder = as_pulled(tmp_path) if pulled else tmp_path
+    with pytest.raises(RecipeError, match=r"`teacher\.base_url`") as caught:
+        Recipe.from_yaml(recipe(folder, base_url=url, api_key_env="HF_TOKEN"))
+    assert not isinstance(caught.value, UntrustedRecipeError)
+    assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,8 @@ def test_a_proxy_of_an_unsupported_kind_is_named_without_its_password(monkeypatc
 @pytest.mark.parametrize(
     ("host", "local"),
     [("localhost", True), ("LOCALHOST.", True), ("a.localhost", True), ("127.8.8.8", True), ("::1", True),
-     ("0.0.0.0", True), ("localhost.example", False), ("10.0.0.1", False), ("", False)],
+     ("0.0.0.0", True), ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False),
+     ("localhost.example", False), ("10.0.0.1", False), ("", False)],
 )  # fmt: skip
 def test_this_machine(host: str, local: bool) -> None:
     assert is_loopback(host) == local
