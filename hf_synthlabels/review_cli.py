@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.sample_cli import OverwriteOption, column_options
+from hf_synthlabels.sample_cli import EncodingOption, OverwriteOption, SeparatorOption, column_options
 
 __all__ = ["app"]
 
@@ -86,6 +86,8 @@ def page(
     everything: All = False,
     again: Again = False,
     seed: Seed = 0,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
     per_row: Annotated[int | None, typer.Option(help="How many people label each row; all, unless given.")] = None,
     blind: Blind = None,
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 7862,
@@ -116,6 +118,8 @@ def page(
         everything=everything,
         again=again,
         seed=seed,
+        encoding=encoding,
+        separator=separator,
     )
     # Before the data are read: a port in use is told at once.
     door = open_door(host, port, tuple(name or ()))
@@ -208,6 +212,8 @@ def bring_in(
     question: Question = None,
     context: Context = None,
     everything: All = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
 ) -> None:
     """Take in what people labelled in Argilla or Label Studio; what comes twice is stored once.
 
@@ -232,6 +238,8 @@ def bring_in(
         question=question,
         context=context,
         everything=everything,
+        encoding=encoding,
+        separator=separator,
     )
     board = _board(data, store, options)
     read = review.read_argilla if tool == "argilla" else review.read_label_studio
@@ -254,6 +262,9 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
 
     suffixes = {"labels": WRITABLE, "sheet": SHEETS, "label-studio": (".json",), "argilla": ()}.get(form, (".jsonl",))
     check_output(output, sources=[] if form == "labels" else [data], suffixes=suffixes, folder=form == "argilla")
+    if form not in ("labels", "sheet", "argilla") and output.exists() and not overwrite:
+        # The decisions stay in their store, but what a tool or a person has added to the file would be lost.
+        raise ConfigError(f"`--output` {str(output)!r} exists. Name another file, or add `--overwrite` to replace it.")
     if form == "sheet":
         check_sheet(review.labelled_table(board).table, output, board.rows.human)
     same = output.exists() and Path(data).exists() and output.samefile(data)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.sample_cli import EncodingOption, SeparatorOption
 
 if TYPE_CHECKING:
+    from hf_synthlabels.tables import ReadOptions
     from hf_synthlabels.training import Student, StudentFile, TrainingData
     from hf_synthlabels.training.interrupted import Interrupted
 
@@ -44,6 +46,8 @@ def train(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Output folder. Default: the config's, or `grid` for a grid.")
     ] = None,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
 ) -> None:
     """Train a student on label columns, or a grid of them. On several GPUs: accelerate launch train.py CONFIG.
 
@@ -57,11 +61,15 @@ def train(
     if (config is None) == (grid is None):
         raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
     if grid is not None:
+        for option, value in (("label", label), ("encoding", encoding), ("separator", separator)):
+            if value is not None:
+                raise ConfigError(f"`--{option}` is for a student file. Write it into the grid file instead.")
         _train_grid(grid, data, output or Path("grid"))
         return
     from hf_synthlabels.training import StudentFile
 
-    run_student(StudentFile.read(str(config), data=data, label=label, output=output))
+    file = StudentFile.read(str(config), data=data, label=label, output=output, encoding=encoding, separator=separator)
+    run_student(file)
 
 
 def run_student(file: StudentFile) -> None:
@@ -200,6 +208,8 @@ def predict(
     probabilities: Annotated[bool, typer.Option(help="Add the probability of every class.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Read and write row by row, for data of any size.")] = False,
     batch_size: Annotated[int | None, typer.Option(help="Rows that the model reads at once.")] = None,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
 ) -> None:
     """Label a table with a student: label, status and confidence of every row.
 
@@ -208,7 +218,7 @@ def predict(
     from datasets import Dataset, Features
 
     from hf_synthlabels.studies.saved_regression import SavedRegression, is_regression
-    from hf_synthlabels.tables import check_output, open_writer
+    from hf_synthlabels.tables import ReadOptions, check_output, open_writer
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.labelling import check_columns, check_free, label_features
 
@@ -221,7 +231,7 @@ def predict(
     else:
         loaded = Student.from_pretrained(student, **options)
         schema = loaded.task.schema
-    rows = _rows_of(data, split, stream=stream)
+    rows = _rows_of(data, split, ReadOptions(encoding=encoding, separator=separator), stream=stream)
     check_columns(schema, min_confidence, probabilities=probabilities)
     added = label_features(schema, column, probabilities=probabilities)
     check_free(rows.column_names, list(added))
@@ -238,17 +248,16 @@ def predict(
     typer.echo(f"written: {target}")
 
 
-def _rows_of(data: str, split: str | None, *, stream: bool) -> Any:
+def _rows_of(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:
     from hf_synthlabels.tables import RowSource, load_rows, read_table, table_format
-    from hf_synthlabels.tables.formats import ReadOptions
 
     if not stream or Path(data).is_dir():
-        splits = read_table(data)
+        splits = read_table(data, options)
     else:
         kind = table_format(data)
         if kind is None or not Path(data).is_file():
             raise DataError(f"`data` {data!r} cannot be read as a stream. Give a CSV, JSON Lines or Parquet file.")
-        splits = load_rows(RowSource(kind, None, data), ReadOptions(), streaming=True)
+        splits = load_rows(RowSource(kind, None, data), options, streaming=True)
     if split is None and len(splits) == 1:
         split = next(iter(splits))
     if split not in splits:

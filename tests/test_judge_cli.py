@@ -111,6 +111,26 @@ def test_a_wrong_output_is_told_before_anything_is_asked(run: Call, tmp_path: Pa
     assert "`output` 'judged.xlsx' is of an unknown format" in err
 
 
+def test_an_existing_output_is_replaced_on_request_only(run: Call, tmp_path: Path) -> None:
+    mine = '{"question": "q", "note": "precious"}\n'
+    (tmp_path / "judged.jsonl").write_text(mine, encoding="utf-8")
+    with ChatServer(lambda _: "score: 4") as server:
+        write_judge(tmp_path, server.base_url)
+        command = ("judge", "answers.yaml", "--no-plan", "-o", "judged.jsonl")
+        code, _, err = run(*command)
+        assert (code, server.bodies) == (2, [])
+        assert "--overwrite" in err
+        assert (tmp_path / "judged.jsonl").read_text(encoding="utf-8") == mine
+        # The source itself is never replaced.
+        code, _, _ = run(*command[:-1], "answers.jsonl", "--overwrite")
+        assert (code, server.bodies) == (2, [])
+        assert run(*command, "--overwrite")[0] == 0
+        # An earlier output of the same judge is replaced without the option.
+        assert run(*command)[0] == 0
+    rows = [json.loads(line) for line in (tmp_path / "judged.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [row["judge_score"] for row in rows] == [4] * 12
+
+
 def test_a_refusing_endpoint_is_one_line(run: Call, tmp_path: Path) -> None:
     with ChatServer(lambda _: error(401, "no such key")) as server:
         write_judge(tmp_path, server.base_url)

@@ -172,6 +172,8 @@ class StudentFile:
         data: str | Path | None = None,
         label: str | None = None,
         output: str | Path | None = None,
+        encoding: str | None = None,
+        separator: str | None = None,
     ) -> Self:
         """Read a file by its path, or a packaged one by its name.
 
@@ -180,6 +182,8 @@ class StudentFile:
             data: a file or folder of rows to train on instead of the key `data`.
             label: the label column, instead of the option `label_column`.
             output: the folder of the student, instead of the option `output_dir`.
+            encoding: of the rows, instead of the key `data.encoding`.
+            separator: between the cells of CSV rows, instead of the key `data.separator`.
 
         Raises:
             ConfigError: the file cannot be read, or has a key or value that is not valid.
@@ -199,13 +203,14 @@ class StudentFile:
         words = content.get("card")
         card = CardWords.from_dict(words, str(path)) if student.push_to_hub or words is not None else None
         given = frozenset(map(str, options))
+        reading = {key: value for key, value in (("encoding", encoding), ("separator", separator)) if value is not None}
         if data is not None:
-            return cls(student, DataSource.of_file(data), card, given)
+            return cls(student, DataSource.of_file(data).model_copy(update=reading), card, given)
         if not isinstance(content.get("data"), dict):
             raise ConfigError(
                 f"`data` is missing in {str(path)!r}. Write `data: {{path: ...}}`, or name a file of rows: --data."
             )
-        return cls(student, validated(DataSource, content["data"], f"{path}, data", ConfigError), card, given)
+        return cls(student, validated(DataSource, content["data"] | reading, f"{path}, data", ConfigError), card, given)
 
     def load(self) -> TrainingData:
         """The rows. Without a `label_column` the LLM's is learned, if there is one, as the kind of label that it holds.

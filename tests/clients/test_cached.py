@@ -344,3 +344,18 @@ def test_what_failed_is_free_for_others(tmp_path: Path, store: ResponseStore) ->
     with ResponseStore(tmp_path / "answers.sqlite") as other:
         assert len(run(client, other, map(ask, range(3)))) == 3
     assert len(client.requests) == 3
+
+
+def test_hits_that_come_while_they_are_read_are_handed_out_once(store: ResponseStore) -> None:
+    # The client's thread adds stored answers while this one hands them out, switched as often as Python can.
+    interval = sys.getswitchinterval()
+    with ChatServer(lambda body: str(body["messages"][0]["content"]).upper()) as server:
+        client = OpenAIClient(model="tiny", base_url=server.base_url, api_key_env=None, max_in_flight=16)
+        list(CachedClient(client, store).complete(ask(key) for key in range(0, 400, 2)))
+        sys.setswitchinterval(1e-6)
+        try:
+            answers = list(CachedClient(client, store).complete(ask(key) for key in range(400)))
+        finally:
+            sys.setswitchinterval(interval)
+    assert sorted(answer.key for answer in answers) == list(range(400))
+    assert [answer.key for answer in answers if answer.stored] == list(range(0, 400, 2))

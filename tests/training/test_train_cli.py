@@ -213,3 +213,21 @@ def test_the_bar_shows_steps_and_loss_on_a_terminal_only(
         assert not ended.value.code
         error = capsys.readouterr().err
         assert ("8/8" in error and "loss" in error and "rows" in error) == terminal
+
+
+def test_the_encoding_of_the_rows_is_an_option(folder: Path) -> None:
+    # As few bytes as these could be Western European, too.
+    names = ("кино", "спорт")
+    lines = [
+        "text;topic",
+        *(f"{'film actor' if row % 2 else 'goal match'} {row};{names[row % 2]}" for row in range(40)),
+    ]
+    (folder / "rows.csv").write_bytes("\n".join(lines).encode("cp1251"))
+    words = ("train", "student.yaml", "--data", "rows.csv", "--label", "topic")
+    done = call(*words, "--encoding", "cp1251", "--separator", ";")
+    assert done.exit_code == 0, done.output
+    assert "кино 16" in done.output
+    told = call("predict", "student", "rows.csv", "-o", "out.csv", "--encoding", "cp1251")
+    assert told.exit_code == 0, told.output
+    assert "кино" in (folder / "out.csv").read_text(encoding="utf-8")
+    assert isinstance(call("train", "--grid", "grid.yaml", "--encoding", "cp1251").exception, ConfigError)

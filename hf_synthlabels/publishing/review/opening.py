@@ -44,6 +44,8 @@ class ReviewOptions:
     everything: bool = False
     again: bool = False
     seed: int = 0
+    encoding: str | None = None
+    separator: str | None = None
 
     def or_else(self, earlier: Mapping[str, Any]) -> ReviewOptions:
         """These options, and for those that are not given what was said earlier."""
@@ -106,12 +108,13 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
 def _read_options(said: ReviewOptions, recipe: str | None) -> ReadOptions:
     """How a file is read: texts and labels stay as they are written, unless the labels are of a scale."""
     texts = (*said.text, said.question or "question", said.context or "context", *said.beside)
+    given = {"encoding": said.encoding, "separator": said.separator}
     if recipe is None:
         numbers = said.scale is not None or said.kind == "text-scale"
-        return label_options(said.human, said.llm, "text", *texts, numbers=numbers)
+        return label_options(said.human, said.llm, "text", *texts, numbers=numbers, **given)
     read = read_recipe(recipe)
     human, llm = said.human or read.task.human, said.llm or read.output.column
-    return label_options(human, llm, *read.task.columns, *texts, numbers=read.task.kind == "text-scale")
+    return label_options(human, llm, *read.task.columns, *texts, numbers=read.task.kind == "text-scale", **given)
 
 
 def _check_column(table: Any, column: str, option: str) -> None:

@@ -195,3 +195,51 @@ def test_a_text_of_100_kb_and_a_guideline_of_50_kb_are_read(tmp_path: Path) -> N
     rows = open_review(str(tmp_path / "data.parquet"), ReviewOptions(recipe=str(tmp_path / "recipe.yaml")))
     assert rows.row(0).parts[0].text == long
     assert len(rows.schema.guidelines) == 50_000
+
+
+def test_the_encoding_of_the_data_is_named_once(run: Run, tmp_path: Path) -> None:
+    # As few bytes as these could be Western European, too.
+    text = "text;llm_label;human_probability\n" + "".join(
+        f"да {row};{'за' if row % 2 else 'нет'};0.5\n" for row in range(4)
+    )
+    (tmp_path / "data.csv").write_bytes(text.encode("cp1251"))
+    (tmp_path / "tasks.json").write_text("[]")
+    code, _, err = run(
+        *("import", "data.csv", "tasks.json", "--from", "label-studio", "--encoding", "cp1251", "--separator", ";")
+    )
+    assert (code, err) == (0, "")
+    # What was said once is kept with the decisions.
+    said = ReviewOptions().or_else({"encoding": "cp1251", "separator": ";"})
+    assert open_review(str(tmp_path / "data.csv"), said).llm_labels == ("нет", "за") * 2
+
+
+@pytest.mark.parametrize(
+    ("form", "name", "content"),
+    [
+        ("labels", "out.jsonl", '{"text": "t", "note": "precious"}\n'),
+        ("sheet", "out.csv", "row,label\n0,billing\n"),
+        ("sheet", "out.csv", "text,note\nt,precious\n"),
+        ("decisions", "out.jsonl", '{"note": "precious"}\n'),
+        ("label-studio", "out.json", '[{"note": "precious"}]'),
+    ],
+)
+def test_an_export_onto_an_existing_file_loses_nothing(
+    run: Run, tmp_path: Path, form: str, name: str, content: str
+) -> None:
+    data = tmp_path / "data.parquet"
+    table().to_parquet(str(data))
+    decide(data, {0: "account", 1: "account"})
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    export = ("export", "data.parquet", "-o", name, "--as", form)
+    code, _, err = run(*export)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert (tmp_path / name).read_text(encoding="utf-8") == content
+    if form == "sheet":
+        # What was filled in by hand is in no other file.
+        assert run(*export, "--overwrite")[0] == 2
+        return
+    assert run(*export, "--overwrite")[0] == 0
+    if form == "labels":
+        # Its own output is replaced by a later export.
+        assert run(*export)[0] == 0
+    assert "precious" not in (tmp_path / name).read_text(encoding="utf-8")
