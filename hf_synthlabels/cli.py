@@ -27,6 +27,7 @@ from hf_synthlabels import (
 from hf_synthlabels.annotation.bars import own_bars_only
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError, SynthLabelsError, os_error_line
 from hf_synthlabels.help_cli import VerbsByPurpose
+from hf_synthlabels.terminal import terminal_width
 from hf_synthlabels.trust_cli import TrustOption
 from hf_synthlabels.version_cli import VersionOption
 
@@ -198,9 +199,7 @@ def validate(
         str | None, typer.Option(help="Column with cluster IDs (e.g. article or author): intervals by whole clusters.")
     ] = None,
     strata: Annotated[str | None, typer.Option(help="Column with the strata that rows were sampled from.")] = None,
-    normalize_labels: Annotated[
-        bool, typer.Option("--normalize-labels", help="Take names that differ only in case or white space as one.")
-    ] = False,
+    normalize_labels: sample_cli.NormalizeOption = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say how many human labels it takes, drawn how.")] = False,
     width: Annotated[float | None, typer.Option(help="Of the interval that a plan is for, such as 0.1.")] = None,
     accuracy: Annotated[float | None, typer.Option(help="Of the LLM, which a plan supposes; a pilot's.")] = None,
@@ -248,7 +247,7 @@ def validate(
     if report.n_answered == 0:
         why = f" Most frequent reason: {reasons[0].strip()}." if reasons else ""
         raise DataError(f"`{report.llm}` has no label in any of {report.n_human:,} rows with a human label.{why}")
-    print("\n".join([str(report), *reasons]))
+    print("\n".join([report.text(terminal_width()), *reasons]))
     if output is not None:
         _write(output, report.to_json())
     if page is not None:

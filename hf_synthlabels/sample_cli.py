@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.terminal import terminal_width
 
 if TYPE_CHECKING:
     from hf_synthlabels.labels import LabelSchema
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncodingOption",
+    "NormalizeOption",
     "OverwriteOption",
     "SeparatorOption",
     "Told",
@@ -42,6 +44,9 @@ EncodingOption = Annotated[
 SeparatorOption = Annotated[
     str | None, typer.Option("--separator", help="Of a CSV file, such as ';'; detected, unless given.")
 ]
+NormalizeOption = Annotated[
+    bool, typer.Option("--normalize-labels", help="Take names that differ only in case or white space as one.")
+]
 SplitOption = Annotated[str | None, typer.Option(help="The split, where there are several.")]
 
 
@@ -65,6 +70,7 @@ def sample(
         typer.Option(help="How existing human labels were drawn: random, stratified (by LLM label), none (not used)."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the drawing.")] = 0,
+    normalize_labels: NormalizeOption = False,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
@@ -83,6 +89,7 @@ def sample(
         labelling_sheet,
         open_labelled,
         sample_rows,
+        spelling_warning,
         write_sampled,
     )
     from hf_synthlabels.tables import SHEETS, WRITABLE, check_output, write_sheet
@@ -105,6 +112,7 @@ def sample(
         allocation=cast("Allocation", allocation),
         earlier=earlier,
         seed=seed,
+        normalize_labels=normalize_labels,
     )
     chances = [chance for chance in made.probabilities if chance is not None]
     print(
@@ -113,6 +121,8 @@ def sample(
     )
     for name, size, count in made.strata:
         print(f"  {name}: {count:,} of {size:,}")
+    if not normalize_labels and (note := spelling_warning(labelled.rows, human, llm)):
+        print(note)
     to_fill = labelling_sheet(drawn, made, human=human, llm=llm)
     for file in [*write_sampled(drawn, output), write_sheet(to_fill, sheet)]:
         print(f"written: {file}")
@@ -145,6 +155,7 @@ def merge(
     new_labels: Annotated[
         bool, typer.Option("--new-labels", help="Allow labels that neither the LLM gave nor the table has.")
     ] = False,
+    normalize_labels: NormalizeOption = False,
     overwrite: OverwriteOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
@@ -155,18 +166,22 @@ def merge(
 
     Example: hf-synthlabels merge sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import label_options, merge_labels, open_labelled, write_sampled
+    from hf_synthlabels.publishing import label_options, merge_labels, open_labelled, spelling_warning, write_sampled
     from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
     check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)
     labelled = open_labelled(data, options=label_options(human, llm))
     human, llm = human or labelled.human, llm or labelled.llm
     lines = read_sheet(sheet, [human, *labelled.rows.column_names], ReadOptions((), False, encoding, separator))
-    done = merge_labels(labelled.rows, lines, human=human, llm=llm, new_labels=new_labels)
+    done = merge_labels(
+        labelled.rows, lines, human=human, llm=llm, new_labels=new_labels, normalize_labels=normalize_labels
+    )
     _check_sampled(done.rows, output, data, human, overwrite=overwrite)
     print(f"{done.new:,} human labels added, {done.changed:,} changed; {done.open:,} drawn rows have none yet")
     for name, count in done.unknown[:5]:
         print(f"  {name!r}, which the LLM never gave: {count:,} rows")
+    if not normalize_labels and (note := spelling_warning(done.rows, human, llm)):
+        print(note)
     for file in write_sampled(done.rows, output):
         print(f"written: {file}")
     if done.new or done.changed:
@@ -189,6 +204,7 @@ def conclude(
     finite: Annotated[
         bool, typer.Option("--finite", help="Ask of these rows alone, not of all that are like them: narrower.")
     ] = False,
+    normalize_labels: NormalizeOption = False,
     human: HumanOption = None,
     llm: LLMOption = None,
     split: SplitOption = None,
@@ -224,8 +240,9 @@ def conclude(
         prediction=prediction,
         clusters=clusters,
         inference=Inference(level=level, finite=finite),
+        normalize_labels=normalize_labels,
     )
-    print(found)
+    print(found.text(terminal_width()))
     if output is not None:
         print(f"written: {write_text(output, found.to_json())}")
 

@@ -10,7 +10,13 @@ from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.rows import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 from hf_synthlabels.labels.spans import Projection, project
-from hf_synthlabels.labels.spelling import normalised_labels, spelling_note, spelling_variants, unknown_labels
+from hf_synthlabels.labels.spelling import (
+    folded_name,
+    normalised_labels,
+    spelling_note,
+    spelling_variants,
+    unknown_labels,
+)
 from hf_synthlabels.labels.values import (
     Entity,
     Label,
@@ -44,6 +50,7 @@ __all__ = [
     "bio_names",
     "decode",
     "encode",
+    "folded_name",
     "from_bio",
     "is_multi_hot",
     "label_probabilities",

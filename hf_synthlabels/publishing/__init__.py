@@ -32,6 +32,7 @@ from hf_synthlabels.publishing.sampled import (
     Earlier,
     labelling_sheet,
     sample_rows,
+    spelling_warning,
     write_sampled,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "sample_rows",
     "save_student_facts",
     "scale_schema",
+    "spelling_warning",
     "write_page",
     "write_report",
     "write_sampled",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.sampled import ROW, label_texts, sheet_texts
+from hf_synthlabels.labels import folded_name, normalised_labels, unknown_labels
+from hf_synthlabels.publishing.sampled import MAX_NAMES, ROW, label_texts, sheet_texts
 from hf_synthlabels.statistics import PROBABILITY
 from hf_synthlabels.tables import DIGEST, read_sheet, row_digest, same_texts
 
 __all__ = ["Merged", "check_sheet", "merge_labels"]
 
 SHOWN = 5
-MAX_NAMES = 200
-"""Different texts beyond which they are hardly names of classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,13 @@ class Merged:
 
 
 def merge_labels(
-    rows: Any, sheet: Any, *, human: str = "label", llm: str = "llm_label", new_labels: bool = False
+    rows: Any,
+    sheet: Any,
+    *,
+    human: str = "label",
+    llm: str = "llm_label",
+    new_labels: bool = False,
+    normalize_labels: bool = False,
 ) -> Merged:
     """Put the labels of a filled sheet into the table whose rows they are of; cells that are empty are left out.
 
@@ -51,6 +55,8 @@ def merge_labels(
         human: the column of human labels, in both.
         llm: the column of LLM labels.
         new_labels: whether names are allowed that neither the LLM gave nor the table has.
+        normalize_labels: whether names of the sheet that differ only in case or white space from one that the LLM gave
+            or the table has are changed to it.
 
     Raises:
         DataError: the table was not sampled, or the sheet lacks a column, has a row that was not drawn, a row twice, a
@@ -82,6 +88,8 @@ def merge_labels(
         seen.add(place)
         check(place, content, f"`{number}` is {place!r} in line {line} of the sheet")
         new[place] = _label(value, said)
+    if normalize_labels:
+        new = _respelled(new, said, old)
     unknown = _unknown(new, said, old)
     merged = _with_column(rows, human, llm, new)
     if unknown and not new_labels:
@@ -179,15 +187,34 @@ def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Cou
     return Counter(name for name in _names(new) if name not in known)
 
 
+def _respelled(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """The merged labels in the spelling of the table, where labels are names; the most frequent one of several."""
+    names = {name for name in normalised_labels([*_names(said), *_names(old)]) if name is not None}
+    spelled = {folded_name(name): name for name in sorted(names)}
+
+    def respell(value: Any) -> Any:
+        if isinstance(value, str):
+            return spelled.get(folded_name(value), value)
+        if isinstance(value, list):
+            return [respell(item) for item in value]
+        if isinstance(value, Mapping) and "label" in value:
+            return {**value, "label": respell(value["label"])}
+        return value
+
+    return [respell(value) for value in new] if len(names) <= MAX_NAMES else list(new)
+
+
 def _refuse(unknown: Counter[str], human: str, known: set[str]) -> None:
-    parts = []
-    for name, count in unknown.most_common(SHOWN):
-        plain = {each.strip().casefold(): each for each in known}
-        near = plain.get(name.strip().casefold()) or next(iter(difflib.get_close_matches(name, known, n=1)), None)
-        parts.append(f"{name!r} in {count:,} rows" + (f" (did you mean {near!r}?)" if near else ""))
+    meant = unknown_labels(unknown.elements(), sorted(known))
+    parts = [
+        f"{name!r} in {count:,} rows" + (f" (did you mean {near!r}?)" if near else "")
+        for name, (count, near) in list(meant.items())[:SHOWN]
+    ]
+    spelling = any(near is not None and folded_name(near) == folded_name(name) for name, (_, near) in meant.items())
+    more = " `--normalize-labels` ignores case and white space." if spelling else ""
     raise DataError(
         f"`{human}` of the sheet has labels that the LLM never gave: {', '.join(parts)}. Correct them, or add "
-        "`--new-labels` if they are meant."
+        f"`--new-labels` if they are meant.{more}"
     )
 
 

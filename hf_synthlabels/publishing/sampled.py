@@ -12,11 +12,13 @@ import numpy as np
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import describe, package_version
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels import normalised_labels, spelling_note
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
 from hf_synthlabels.tables import DIGEST, provenance_path, row_digest, text_columns, write_table
 
 __all__ = [
     "EARLIER",
+    "MAX_NAMES",
     "ROW",
     "SAMPLE_KIND",
     "Earlier",
@@ -24,6 +26,7 @@ __all__ = [
     "labelling_sheet",
     "sample_rows",
     "sheet_texts",
+    "spelling_warning",
     "write_sampled",
 ]
 
@@ -32,6 +35,9 @@ EARLIER: tuple[Earlier, ...] = get_args(Earlier)
 
 SAMPLE_KIND = "human-sample"
 """What a record of a sample has where that of a label column has the kind of label."""
+
+MAX_NAMES = 200
+"""Different texts beyond which they are hardly names of classes."""
 
 ROW = "row"
 """The column of a sheet that says which row of the table each line is."""
@@ -48,6 +54,7 @@ def sample_rows(
     allocation: Allocation = "proportional",
     earlier: Earlier | None = None,
     seed: int = 0,
+    normalize_labels: bool = False,
 ) -> tuple[Any, HumanSample]:
     """Draw rows for people to label and store the chances, in the column `human_probability`.
 
@@ -64,6 +71,7 @@ def sample_rows(
         earlier: where rows have human labels that no sample drew: how these rows were drawn, "random" among all rows
             or "stratified", at random within each LLM label; "none" to leave out those that are not drawn now.
         seed: of the drawing.
+        normalize_labels: whether LLM labels that differ only in case or white space are one stratum.
 
     Returns:
         The table with the column, and what was drawn.
@@ -75,6 +83,8 @@ def sample_rows(
     if llm not in rows.column_names:
         raise DataError(f"`llm` {llm!r} is not a column. There is {', '.join(rows.column_names)}.")
     said = [_stratum(value) for value in label_texts(rows, llm)]
+    if normalize_labels:
+        said = normalised_labels(said)
     mine = _earlier_sample(rows, human, earlier)
     column = confidence or f"{llm}_confidence"
     if confidence is not None and confidence not in rows.column_names:
@@ -165,6 +175,14 @@ def label_texts(rows: Any, column: str) -> list[Any]:
     if not hasattr(feature, "int2str"):
         return values
     return [None if value is None or value < 0 else feature.names[value] for value in values]
+
+
+def spelling_warning(rows: Any, human: str, llm: str) -> str:
+    """A sentence about names of the two columns that differ only in case or white space; empty without any."""
+    columns = [label_texts(rows, name) for name in (human, llm) if name in rows.column_names]
+    labels = [label for column in columns for label in column if isinstance(label, str)]
+    # More are texts, not names of classes.
+    return "" if len(set(labels)) > MAX_NAMES else spelling_note(labels)
 
 
 def _stratum(value: Any) -> Any:

@@ -22,11 +22,15 @@ class Breakdown:
     """Texts are flush left and numbers flush right, those that are not whole with two decimals; None is no number."""
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The table, in parts where it is wider than a terminal."""
         cells = [self.head, *(tuple(map(_cell, row)) for row in self.rows)]
         numbers = {
             place for place in range(len(self.head)) if not any(isinstance(row[place], str) for row in self.rows)
         }
-        return align(cells, right=numbers)
+        return align(cells, right=numbers, width=width)
 
     def to_dict(self) -> dict[str, Any]:
         """The head and the rows as lists."""

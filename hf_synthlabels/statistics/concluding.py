@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.drawn import PROBABILITY, DrawnRows, drawn_rows
 from hf_synthlabels.statistics.estimands import Family
 from hf_synthlabels.statistics.inference import Inference
 from hf_synthlabels.statistics.ratings import number_column
-from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.statistics.reading import one_spelling, read_names
 from hf_synthlabels.statistics.valid import (
     valid_difference,
     valid_f1,
@@ -47,6 +47,7 @@ def conclude(
     confidence: str | None = None,
     clusters: str | None = None,
     inference: Inference | None = None,
+    normalize_labels: bool = False,
 ) -> Conclusions:
     """Answer one question four ways: from the LLM's labels alone, human labels alone, by PPI++ and by DSL.
 
@@ -70,13 +71,17 @@ def conclude(
             is one.
         clusters: a column that says which rows hang together.
         inference: level, cuts and seed; its chances, clusters and features are those of the columns.
+        normalize_labels: whether names that differ only in case or white space are one class, as in `validate`.
 
     Raises:
         DataError: a column is not there or holds what it should not, or no human label counts.
         ConfigError: the question makes no sense.
     """
     numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if ask is None else ask == "mean"
-    truth, said, known = _labels(dataset, human, llm, numeric)
+    columns, known, spelling = _labels(
+        dataset, [human, llm, *([prediction] if prediction else [])], names, numeric, normalize_labels
+    )
+    truth, said, other = columns[0], columns[1], columns[2] if prediction else None
     labelled = np.array([value is not None and value == value for value in truth])
     if not labelled.any():
         raise DataError(f"`{human}` has no label in any of {len(truth):,} rows: label some rows by hand first.")
@@ -88,7 +93,7 @@ def conclude(
     if groups is not None or regress or outcome is not None:
         if groups is not None and (regress or outcome is not None):
             raise ConfigError("`groups` and `regress` are two questions: ask one.")
-        positive = None if numeric else positive or _second(truth, said)
+        positive = None if numeric else _spelled(positive, truth, said, normalize_labels) or _second(truth, said)
         if groups is not None:
             found = valid_difference(truth, said, column_values(dataset, groups), positive=positive, inference=how)
         else:
@@ -96,21 +101,32 @@ def conclude(
     elif numeric:
         found = valid_mean(truth, said, how)
     elif ask == "f1":
-        other = None if prediction is None else read_names(dataset, prediction)[0]
-        found = valid_f1(truth, said, prediction=other, names=names or known, inference=how)
+        found = valid_f1(truth, said, prediction=other, names=known, inference=how)
     elif ask in (None, "prevalence"):
-        found = valid_prevalence(truth, said, names=names or known, inference=how)
+        found = valid_prevalence(truth, said, names=known, inference=how)
     else:
         raise ConfigError(f"`ask` is {ask!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
-    return found if drawn is None else replace(found, notes=(*drawn.notes, *found.notes))
+    return replace(found, notes=(*spelling, *(() if drawn is None else drawn.notes), *found.notes))
 
 
-def _labels(dataset: Table, human: str, llm: str, numeric: bool) -> tuple[list[Any], list[Any], Sequence[str] | None]:
-    """Human and LLM labels, and the names that their columns know."""
+def _labels(
+    dataset: Table, columns: Sequence[str], names: Sequence[str] | None, numeric: bool, normalize: bool
+) -> tuple[list[list[Any]], Sequence[str] | None, tuple[str, ...]]:
+    """The labels of each column, the names of the classes where they are known, and a note on their spelling."""
     if numeric:
-        return column_values(dataset, human), column_values(dataset, llm), None
-    (truth, mine), (said, theirs) = read_names(dataset, human), read_names(dataset, llm)
-    return list(truth), list(said), mine or theirs
+        return [column_values(dataset, column) for column in columns], None, ()
+    read = [read_names(dataset, column) for column in columns]
+    known = names or next((each for _, each in read[:2] if each), None)
+    labels, spelling = one_spelling([labels for labels, _ in read], known or (), normalize=normalize)
+    return labels, known, spelling
+
+
+def _spelled(positive: str | None, truth: Sequence[Any], said: Sequence[Any], normalize: bool) -> str | None:
+    """The positive class as the labels spell it."""
+    if positive is None or not normalize:
+        return positive
+    names = {str(label) for label in (*truth, *said) if label is not None}
+    return one_spelling([[positive]], sorted(names), normalize=True)[0][0][0]
 
 
 def _how(

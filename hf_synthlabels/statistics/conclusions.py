@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.table import align, shorten
+from hf_synthlabels.statistics.table import align, shorten, wrap
 
 __all__ = ["Conclusion", "Conclusions"]
 
-LINE_WIDTH = 100
 NAME_WIDTH = 30
 
 
@@ -101,14 +99,21 @@ class Conclusions:
         raise DataError(f"`{name}` is not estimated here. There is {', '.join(each.name for each in self.estimates)}.")
 
     def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The table for a terminal that is `width` characters wide; None for a table of any width."""
         chances = "equal" if self.equal_chances else "unequal, known"
         clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
         head = (
-            f"{self.what}\nrows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
+            f"rows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
             f"{self.n_human:,}{clusters}; chances of a human label: {chances}"
         )
+        head = "\n".join(part if width is None else wrap(part, width) for part in (self.what, head))
+        # In a narrow table the last two columns need not be side by side.
+        last = "DSL" if width is None else "worth: DSL"
         lines: list[tuple[str, ...]] = [
-            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "worth: PPI++", "DSL")
+            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "worth: PPI++", last)
         ]
         lines += [
             (
@@ -120,12 +125,12 @@ class Conclusions:
             )
             for each in self.estimates
         ]
-        notes = [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
+        notes = [wrap(note, width) for note in self.notes]
         told = (
             f"{100 * self.level:g} % intervals; n is the human labels behind each. Intervals of the LLM labels alone "
             "do not know of the LLM's errors."
         )
-        return "\n\n".join([head, align(lines, right={1, 6, 7}), textwrap.fill(told, LINE_WIDTH), *notes])
+        return "\n\n".join([head, align(lines, {1, 6, 7}, width), wrap(told, width), *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types; an undefined number is None."""

@@ -21,6 +21,8 @@ from hf_synthlabels.labels import (
     decode,
     from_bio,
     is_multi_hot,
+    normalised_labels,
+    spelling_note,
     to_bio,
     token_offsets,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "bio_tags",
     "label_column",
     "label_names",
+    "one_spelling",
     "read_label",
     "read_names",
     "read_tokens",
@@ -176,6 +179,18 @@ def read_names(dataset: Table, column: str) -> tuple[list[str | None], Sequence[
                 f"give a name{f' or a number below {len(names)}' if names else ''}, or None."
             ) from None
     return labels, names
+
+
+def one_spelling(
+    columns: Sequence[list[str | None]], names: Sequence[str] = (), *, normalize: bool
+) -> tuple[list[list[str | None]], tuple[str, ...]]:
+    """Columns of names in one spelling if `normalize`; otherwise as they are, with a note on names that differ so."""
+    labels = [label for column in columns for label in column]
+    if not normalize:
+        note = "" if names else spelling_note(labels)
+        return list(columns), (note,) if note else ()
+    spelled = iter(normalised_labels(labels, names))
+    return [[next(spelled) for _ in column] for column in columns], ()
 
 
 def _name(value: Any, names: Sequence[str] | None) -> str | None:

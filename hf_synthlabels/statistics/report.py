@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,13 +14,12 @@ from hf_synthlabels.statistics.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.gate import GateVerdict
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.measures import MEASURES
-from hf_synthlabels.statistics.table import align, shorten
+from hf_synthlabels.statistics.table import align, shorten, wrap
 
 __all__ = ["ValidationReport"]
 
 NAME_WIDTH = 22
 MISTAKES = 5
-LINE_WIDTH = 100
 DEFAULT_KIND = "text-classification"
 
 
@@ -172,20 +170,25 @@ class ValidationReport:
         return cls.from_dict(json.loads(text))
 
     def __str__(self) -> str:
-        parts = [self._heading(), self._scores()]
-        parts += [self._classes()] if self.classes else []
-        parts += [table for each in (self._mistakes(), *self.tables) if (table := str(each))]
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The report for a terminal that is `width` characters wide; None for tables of any width."""
+        parts = [self._heading(), self._scores(width)]
+        parts += [self._classes(width)] if self.classes else []
+        parts += [table for table in (self._mistakes(width), *(each.text(width) for each in self.tables)) if table]
         if self.absent:
             shown = ", ".join(shorten(name, NAME_WIDTH) for name in self.absent[:3])
             more = f" and {len(self.absent) - 3} more" if len(self.absent) > 3 else ""
             parts.append(f"no human-labelled row has: {shown}{more}")
-        parts += [textwrap.fill(note, LINE_WIDTH) for note in self.notes]
+        parts += [wrap(note, width) for note in self.notes]
         if self.majority is not None:
             name, share = self.majority
-            parts.append(f"baseline: always answering {shorten(name, NAME_WIDTH)!r} has accuracy {share}")
+            baseline = f"baseline: always answering {shorten(name, NAME_WIDTH)!r} has accuracy {share}"
+            parts.append(baseline if width is None else wrap(baseline, width))
         if self.gate is not None:
-            parts.append(textwrap.fill(f"gate {self.gate}", LINE_WIDTH))
-            parts += [textwrap.fill(self.gate.next_step, LINE_WIDTH)] if self.gate.next_step else []
+            parts.append(wrap(f"gate {self.gate}", width))
+            parts += [wrap(self.gate.next_step, width)] if self.gate.next_step else []
         return "\n\n".join(parts)
 
     def _heading(self) -> str:
@@ -199,23 +202,23 @@ class ValidationReport:
             lines.extend(f"  {shorten(status, NAME_WIDTH)}: {count:,} rows" for status, count in self.statuses.items())
         return "\n".join(lines)
 
-    def _scores(self) -> str:
+    def _scores(self, width: int | None) -> str:
         rows = [("score", "", f"{100 * self.level:g} % interval", "n", "method")]
         for name, score in self.scores.items():
             estimate, _, ends = str(score).partition(" ")
             rows.append((MEASURES[self.kind][name], estimate, ends, f"{score.n:,}", score.method))
-        return align(rows, right={1, 3})
+        return align(rows, {1, 3}, width)
 
-    def _classes(self) -> str:
+    def _classes(self, width: int | None) -> str:
         rows: list[tuple[str, ...]] = [
             ("class" if self.matrix is not None else "name", "human n", "llm n", "precision", "recall", "F1")
         ]
         for each in self.classes:
             cells = (_short(score) for score in (each.precision, each.recall, each.f1))
             rows.append((shorten(each.name, NAME_WIDTH), f"{each.support:,}", f"{each.predicted:,}", *cells))
-        return align(rows, right={1, 2})
+        return align(rows, {1, 2}, width)
 
-    def _mistakes(self) -> str:
+    def _mistakes(self, width: int | None) -> str:
         mistakes = [] if self.matrix is None else self.matrix.mistakes()[:MISTAKES]
         if not mistakes:
             return ""
@@ -225,7 +228,7 @@ class ValidationReport:
             (shorten(human, NAME_WIDTH), shorten(llm or "(no label)", NAME_WIDTH), f"{count:,}", f"{support[human]:,}")
             for human, llm, count in mistakes
         ]
-        return align(rows, right={2, 3})
+        return align(rows, {2, 3}, width)
 
 
 def _short(interval: Interval) -> str:

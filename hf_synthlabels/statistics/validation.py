@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import normalised_labels, spelling_note
 from hf_synthlabels.statistics.agreement import agreement
 from hf_synthlabels.statistics.breakdown import KindAgreement
 from hf_synthlabels.statistics.codes import NO_LABEL, encode
@@ -21,7 +20,7 @@ from hf_synthlabels.statistics.gate import Gate
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.kinds import LabelColumns, check_numbers, kind_agreement, label_columns
 from hf_synthlabels.statistics.measures import MEASURES, check_measure, check_validated_kind
-from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.statistics.reading import one_spelling, read_names
 from hf_synthlabels.statistics.report import ValidationReport
 from hf_synthlabels.statistics.rows import Drawing
 from hf_synthlabels.statistics.scored_rows import HumanSample
@@ -171,7 +170,7 @@ def _choices(
     if known := names or human_names or llm_names:
         for column in (human, llm):
             check_numbers(dataset, column, known)
-    human_labels, llm_labels, spelling = _spelled(human_labels, llm_labels, known or (), normalize=normalize)
+    (human_labels, llm_labels), spelling = one_spelling([human_labels, llm_labels], known or (), normalize=normalize)
     names = known or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
     rows = sample.scored(human_codes != NO_LABEL)
@@ -192,17 +191,6 @@ def _choices(
     top = int(np.argmax(matrix.array.sum(axis=1)))
     majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, drawing.level))
     return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority
-
-
-def _spelled(
-    human: list[str | None], llm: list[str | None], names: Sequence[str], *, normalize: bool
-) -> tuple[list[str | None], list[str | None], tuple[str, ...]]:
-    """Both columns in one spelling if that is requested, and otherwise a note where names differ only in spelling."""
-    if normalize:
-        labels = normalised_labels([*human, *llm], names)
-        return labels[: len(human)], labels[len(human) :], ()
-    note = "" if names else spelling_note([*human, *llm])
-    return human, llm, (note,) if note else ()
 
 
 def _counted(columns: LabelColumns, sample: HumanSample) -> tuple[LabelColumns, tuple[str, ...]]:
