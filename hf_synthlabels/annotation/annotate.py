@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import datasets
 import pyarrow as pa
 import yaml
 
+from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.human_labels import check_human_labels
 from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.annotation.places import home
+from hf_synthlabels.annotation.progress import shown_progress
 from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
@@ -119,7 +122,7 @@ def annotate(
     recipe: Recipe | dict[str, Any] | str | Path,
     *,
     client: ChatClient | None = None,
-    progress: Progress | None = None,
+    progress: Progress | str | None = None,
     trust_recipe: bool = False,
 ) -> Any:
     """Add the label columns of a recipe to a data set; its rows keep their number and order, its format and split too.
@@ -129,7 +132,8 @@ def annotate(
             columns, a data frame, an Arrow table, or the path of a file.
         recipe: a path, a packaged recipe's name, or a recipe; its `source` is not read.
         client: asked instead of the recipe's annotator, for tests and for other kinds of servers.
-        progress: called with the number of rows that were annotated since the last call.
+        progress: called with the number of rows that were annotated since the last call. A text shows a bar of that
+            name, with tokens, money, and the reason while the run waits.
         trust_recipe: see `load`.
 
     Returns:
@@ -154,7 +158,7 @@ def annotate(
     return _annotated(rows, plan, client, progress)
 
 
-def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Progress | None) -> Any:
+def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Progress | str | None) -> Any:
     if isinstance(rows, datasets.IterableDataset) and rows.features is None:
         rows = rows._resolve_features()  # no public way to have the features of a stream
     check_columns(plan, rows.features or [], "the data set")
@@ -165,7 +169,7 @@ def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Pro
 
 
 def _annotated_table(
-    dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | None
+    dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | str | None
 ) -> datasets.Dataset:
     tags = plan.task.tokens is not None
     features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
@@ -174,10 +178,13 @@ def _annotated_table(
         _LOGGER.warning("A split has no rows; it gets empty label columns.")
         return _as_before(datasets.Dataset(features.arrow_schema.empty_table()), dataset)
     began = time.monotonic()
-    with open_annotator(plan, dataset.features, client=client) as annotator:
+    with (
+        open_annotator(plan, dataset.features, client=client) as annotator,
+        _reported(progress, plan, annotator, len(dataset)) as report,
+    ):
         # By tables: rows of a data set one by one cost as much as asking for their labels.
         tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, progress)
+        labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, report)
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
     joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
@@ -186,6 +193,18 @@ def _annotated_table(
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
     joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
     return _as_before(joined, dataset)
+
+
+@contextmanager
+def _reported(
+    progress: Progress | str | None, plan: Recipe, annotator: Annotator, total: int
+) -> Iterator[Progress | None]:
+    """What is called with each labelled row: the caller's function, or a bar."""
+    if not isinstance(progress, str):
+        yield progress
+        return
+    with shown_progress(plan, annotator, total=total, what=progress) as bar:
+        yield bar
 
 
 def _as_before(joined: datasets.Dataset, dataset: datasets.Dataset) -> datasets.Dataset:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from datasets.utils import are_progress_bars_disabled, disable_progress_bars
+from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from tqdm.auto import tqdm
 
-__all__ = ["own_bars_only", "progress_bar"]
+__all__ = ["own_bars", "own_bars_only", "progress_bar"]
 
 _hidden: bool | None = None
 """Whether bars were off before `own_bars_only` turned those of `datasets` off; None where it did not."""
@@ -32,3 +34,18 @@ def own_bars_only() -> None:
         _hidden = are_progress_bars_disabled()
         if not _hidden and os.environ.get("HF_DATASETS_DISABLE_PROGRESS_BARS") is None:
             disable_progress_bars()
+
+
+@contextmanager
+def own_bars() -> Iterator[None]:
+    """Show no bars of `datasets` for a while: while it builds a table, it would draw one over that of the rows."""
+    global _hidden
+    before = _hidden
+    own_bars_only()
+    try:
+        yield
+    finally:
+        if before is None:
+            if not _hidden and are_progress_bars_disabled():
+                enable_progress_bars()
+            _hidden = None

@@ -19,6 +19,7 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 from datasets.table import table_cast
 
+from hf_synthlabels.annotation.bars import own_bars
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.opening import make_prompt, open_annotator
 from hf_synthlabels.annotation.places import home
@@ -187,7 +188,8 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         # Other processes build the parts, so each part's tally comes back by a file.
         with tempfile.TemporaryDirectory(prefix="hf_synthlabels-") as folder:
             self._journal_folder = Path(folder)
-            super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
+            with own_bars():
+                super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
             tally, seconds = Tally(), 0.0
             for file in sorted(self._journal_folder.glob("*.json")):
                 part = json.loads(file.read_text(encoding="utf-8"))

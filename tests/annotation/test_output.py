@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import ClassLabel, Dataset, load_dataset
+from datasets import ClassLabel, Dataset, disable_progress_bars, enable_progress_bars, load_dataset
 from tqdm import tqdm
 
-from hf_synthlabels.annotation import Recipe, annotate_to_files
+from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files
 from hf_synthlabels.annotation import progress as progress_module
 from hf_synthlabels.annotation.progress import Progress, standing
 from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
 
@@ -153,3 +154,37 @@ def test_the_bar_says_why_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.Mo
     frames = shown.getvalue().split("\r")
     assert any("0/5" in frame and f"{REASON}; 0 tokens" in frame for frame in frames)
     assert "waiting" not in frames[-1]
+
+
+class Terminal(io.StringIO):
+    """Standard error of somebody who looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class WaitingClient(ScriptedClient):
+    """A client that says why it has to wait."""
+
+    waiting = REASON
+
+
+@pytest.mark.parametrize("name", ["data, training rows", None])
+def test_annotate_shows_its_bar_with_the_reason_of_a_wait(
+    name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So a study shows it, too."""
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "200")
+    enable_progress_bars()
+    try:
+        rows = Dataset.from_dict({"text": ["a film", "a match"]})
+        client = WaitingClient(lambda request: by_word(request.text))
+        done = annotate(rows, recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), client=client, progress=name)
+    finally:
+        disable_progress_bars()
+    assert done["llm_label"][:] == [0, 1]
+    shown = terminal.getvalue()
+    assert (f"{name}: 100%" in shown) is (name is not None)
+    assert (REASON in shown) is (name is not None)

@@ -11,7 +11,6 @@ import numpy as np
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, annotate, provenance
-from hf_synthlabels.annotation.bars import progress_bar
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
 from hf_synthlabels.studies.asking import AnswerCost, SecondsBook, answer_cost, asked_facts, row_statuses
@@ -59,8 +58,7 @@ def asked(
     Raises:
         SynthLabelsError: as `annotate` says.
     """
-    with progress_bar(total=len(rows), desc=part, unit=" rows") as bar:
-        labelled = annotate(rows, recipe, progress=bar.update)
+    labelled = annotate(rows, recipe, progress=part)
     column = recipe.output.column
     record = provenance(labelled)[-1]
     confidence, probs = (_column(labelled, f"{column}_{name}") for name in ("confidence", "probs"))
