@@ -341,7 +341,7 @@ def test_the_table_and_the_json(tmp_path: Path) -> None:
 
 
 def test_a_teacher_without_a_server_is_free(tmp_path: Path) -> None:
-    plain = recipe(tmp_path, "x")
+    plain = recipe(tmp_path, URL)
     teacher = {"client": "recorded", "column": "text"}
     content = plain.model_dump(mode="json") | {"teacher": teacher}
     made = plan(Recipe.from_dict(content, folder=tmp_path))
