@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.publishing.report import draw, figure_table
-from hf_synthlabels.publishing.report.drawing import Drawing
+from hf_synthlabels.publishing.report.drawing import Drawing, canvas
 from hf_synthlabels.publishing.report.figures import SWITCH
+from hf_synthlabels.publishing.report.parts import named_lines, rows_axis
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
 from hf_synthlabels.publishing.report.words import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
@@ -97,6 +98,23 @@ def test_many_or_long_labels_are_numbered(drawings: dict[str, Drawing]) -> None:
     assert "<script>alert(1)</script>" in shown
     assert "bell" in shown
     assert any(ARABIC.startswith(text) for text in shown if text)
+
+
+@pytest.mark.parametrize("ends", [(-0.1, 0.02), (-0.04, 0.04), (-0.021, 0.1), (-1.0, 1.0)], ids=str)
+def test_the_name_of_a_line_crosses_no_other_line_where_there_is_room(ends: tuple[float, float]) -> None:
+    marks = (("as good", 0.0), ("margin", -0.02))
+    with canvas(7.0, 2.0) as (drawn, (place,)):
+        place.set_xlim(*ends)
+        rows_axis(place, ["one", "two"], above=0.9)
+        named_lines(place, marks, 3, 2)
+        drawn.canvas.draw()
+        zero = place.transData.transform((0.0, 0.0))[0]
+        margin = next(text for text in place.texts if text.get_text().startswith("margin"))
+        box = margin.get_window_extent()
+        room = (-0.02 - ends[0]) / (ends[1] - ends[0]) > 0.25
+        assert not room or box.x1 < zero
+        # Where there is none, the text has a ground that hides the line.
+        assert margin.get_bbox_patch().get_alpha() > 0.5
 
 
 def test_lines_stand_apart_where_they_are_many(drawings: dict[str, Drawing]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
+from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curves, Section, Table
 from hf_synthlabels.studies import CellRun, StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
@@ -333,6 +334,34 @@ def test_every_kind_has_its_score(kind: str) -> None:
     # What is right by the features is right by the score.
     whole = task.rows.right[None]
     assert task.draws.draw(whole, task.main).estimate == pytest.approx(1.0)
+
+
+def test_the_score_of_entities_has_one_name() -> None:
+    one = [{"start": 0, "end": 3, "text": "abc", "label": 0}]
+    cells = [cell("human", [one, []] * 10), cell("llm", [one, one] * 10)]
+    runs = make_runs(
+        make_task(cells, kind="token-classification", truth=[one, []] * 10, teachers={"llm": [one, []] * 10})
+    )
+    shown = " ".join(str(section) for section in sections_of(runs)) + recommend(runs).text
+    assert "entity F1" in shown
+    assert "micro F1" not in shown
+
+
+def test_answers_lead_with_the_student_that_human_labels_train_best() -> None:
+    # "a" comes first in the alphabet, and "z" is the better student of human labels.
+    cells = [
+        cell(source, noisy(TRUTH, right, seed), student=student, seed=seed)
+        for student, shares in (("a", (0.7, 0.7)), ("z", (0.95, 0.6)))
+        for source, right in zip(("human", "llm"), shares, strict=True)
+        for seed in range(2)
+    ]
+    sections = titled(make_runs(make_task(cells, teachers={"llm": noisy(TRUTH, 0.7, 9)})))
+    assert sections["shifts"].answer.startswith("z, llm")
+    accuracy = table(sections["human_or_llm"], "exact_tests")
+    found = {str(row[0]): row for row in accuracy.rows}["t, z, llm"]
+    human, llm = (np.mean([noisy(TRUTH, right, seed) == np.array(TRUTH) for seed in range(2)]) for right in (0.95, 0.6))
+    shown = [value.estimate for value in found[2:5] if isinstance(value, Interval)]
+    assert shown == pytest.approx([human, llm, llm - human])
 
 
 def test_written_answers_are_audited() -> None:
