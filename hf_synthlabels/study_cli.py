@@ -85,6 +85,7 @@ def study(
     is written into the folder, to be edited and run again.
 
     Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
+
     Example: hf-synthlabels study reviews.csv --text review --human rating --model gpt-4.1-mini -o results
     """
     from datasets import disable_progress_bars
