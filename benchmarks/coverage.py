@@ -6,7 +6,7 @@
 
 A table is a function of the number of simulated studies and of a seed that returns a heading and rows. To add one,
 decorate it with `@coverage_table("name")` and add a place for it to the document. Each share has its Wilson interval.
-The tables on `validate` are in `coverage_validation.py`.
+The tables on `validate` are in `coverage_validation.py`, those on students in `coverage_arms.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import benchmarks.coverage_validation  # noqa: F401 - registers its tables
+import benchmarks.coverage_arms
+import benchmarks.coverage_validation  # noqa: F401 - both register their tables
 from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
 from benchmarks.documents import put_block, table
 from hf_synthlabels.statistics import (
