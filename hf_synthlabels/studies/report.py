@@ -164,6 +164,7 @@ class StudyReport:
         shown = ("accuracy", "macro_f1", "macro_precision", "macro_recall")
         rows = [(arm.description, f"{arm.n_rows:,}", *(str(arm.scores[score]) for score in shown)) for arm in self.arms]
         rows.append(("the teacher itself", "", str(self.teacher.accuracy), str(self.teacher.macro_f1), "", ""))
+        rows = [reworded(row, self.maker) for row in rows]
         widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
         lines = [
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -172,10 +173,8 @@ class StudyReport:
         seeds = f"{self.n_test:,} test rows, {len(self.seeds)} seeds; intervals over rows and seeds."
         ratios = "  ".join(f"{score} {self.ratio[score]}" for score in ("accuracy", "macro_f1"))
         tests = ", ".join("< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}" for test in self.paired)
-        lines = [reworded(line, self.maker) for line in lines]
-        return "\n".join(
-            [*lines, seeds, f"ratio LLM/human: {ratios}", f"exact McNemar p by seed: {tests}", *self.summary()]
-        )
+        ratio = reworded(f"ratio LLM/human: {ratios}", self.maker)
+        return "\n".join([*lines, seeds, ratio, f"exact McNemar p by seed: {tests}", *self.summary()])
 
     def to_json(self) -> str:
         """The whole report as JSON; an undefined number is null."""

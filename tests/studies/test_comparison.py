@@ -117,6 +117,13 @@ def test_compare_margins_are_paired_differences_of_macro_f1(report: StudyReport)
     assert report.margins["validation"].estimate == pytest.approx(llm - small)
 
 
+def test_columns_of_the_printed_table_are_aligned(report: StudyReport) -> None:
+    head, *rows = str(report).splitlines()[:5]
+    assert "encoder labels of the same rows" in rows[1]
+    places = [head.index(name) for name in ("accuracy", "macro F1")]
+    assert all(row[place].isdigit() and row[place - 1] == " " for row in rows for place in places)
+
+
 def test_report_goes_to_json_and_back(report: StudyReport) -> None:
     again = StudyReport.from_json(report.to_json())
     assert again.to_json() == report.to_json()
