@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.codes import Floats, Ints
+from hf_synthlabels.statistics.codes import Floats
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 from hf_synthlabels.statistics.rows import Drawing
 
@@ -33,8 +33,6 @@ class RowFeatures:
     """Shape (rows, d)."""
     wrong: Floats
     """Shape (rows, d)."""
-    strata: Ints
-    """Rows are drawn within these; all 0 where there are none. Shape (rows,)."""
     scores: Mapping[str, ArmScore]
 
 
@@ -112,9 +110,10 @@ class PairedScore:
 class ArmDraws:
     """Resamples of the test rows, the same for every arm.
 
-    A resample draws rows within their strata with replacement, and as many seeds as an arm has: the pigeonhole
-    bootstrap (Owen 2007) as in `compare_arms`, seeds that share their number being drawn together. Few seeds
-    understate their part: n seeds show (n - 1) / n of the variance between them.
+    A resample draws rows with replacement, and as many seeds as an arm has: the pigeonhole bootstrap (Owen 2007) as in
+    `compare_arms`, seeds that share their number being drawn together. Rows are not drawn within human classes, whose
+    sizes vary between samples of test rows as well. Few seeds understate their part: n seeds show (n - 1) / n of the
+    variance between them.
 
     Two arms that answer every row alike would have the difference 0 [0, 0], however few the rows. So half a row
     that a alone gets right and half a row that b alone does, spread over all rows, are added to the distribution that
@@ -134,13 +133,13 @@ class ArmDraws:
     _pseudo: tuple[Floats, Floats] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        n = len(self.rows.strata)
-        if n == 0 or self.rows.right.shape != self.rows.wrong.shape or len(self.rows.right) != n:
+        n = len(self.rows.right)
+        if n == 0 or self.rows.right.shape != self.rows.wrong.shape:
             raise DataError(
-                f"`right` has shape {self.rows.right.shape}, `wrong` {self.rows.wrong.shape} and `strata` {n}: give "
-                "(rows, d) twice and (rows,), and at least one row."
+                f"`right` has shape {self.rows.right.shape} and `wrong` {self.rows.wrong.shape}: give (rows, d) twice, "
+                "and at least one row."
             )
-        drawn = _draw(self.rows.strata, self.drawing)
+        drawn = _draw(n, self.drawing)
         self._weights = drawn[:, :n]
         only_a, only_b = drawn[:, n : 2 * n], drawn[:, 2 * n :]
         right, wrong = (part.astype(np.float32) for part in (self.rows.right, self.rows.wrong))
@@ -193,26 +192,17 @@ def _seed_part(seeds: Floats, drawn: Floats) -> float:
     return float(max(0.0, pure) / len(seeds))
 
 
-def _draw(strata: Ints, drawing: Drawing) -> NDArray[np.float32]:
+def _draw(n: int, drawing: Drawing) -> NDArray[np.float32]:
     """How often each row is drawn, as it is, as right for a alone, and as right for b alone: (resamples, 3 rows)."""
     rng = np.random.default_rng(drawing.seed)
-    groups = [np.flatnonzero(strata == group) for group in np.unique(strata)]
-    n = len(strata)
     out = np.empty((drawing.resamples, 3 * n), dtype=np.float32)
     chunk = max(1, CHUNK // (3 * n))
     for start in range(0, drawing.resamples, chunk):
         size = min(chunk, drawing.resamples - start)
-        picks = np.concatenate([_picks(rows, n, size, len(groups), rng) for rows in groups], axis=1)
-        flat = (picks + np.arange(size)[:, None] * 3 * n).ravel()
+        places = rng.integers(n, size=(size, n))
+        # One pseudo-row in all: half of it is right for a alone, half for b alone.
+        chance = rng.random((size, n)) * (n + 1)
+        block = np.where(chance < n, 0, np.where(chance < n + 0.5, 1, 2))
+        flat = (places + block * n + np.arange(size)[:, None] * 3 * n).ravel()
         out[start : start + size] = np.bincount(flat, minlength=size * 3 * n).reshape(size, 3 * n)
     return out
-
-
-def _picks(rows: Ints, n: int, size: int, groups: int, rng: np.random.Generator) -> Ints:
-    """Columns of `_draw`'s table for one stratum, which holds its share of the one pseudo-row."""
-    places = rows[rng.integers(rows.size, size=(size, rows.size))]
-    pseudo = 1 / groups
-    chance = rng.random((size, rows.size)) * (rows.size + pseudo)
-    block = np.where(chance < rows.size, 0, np.where(chance < rows.size + pseudo / 2, 1, 2))
-    picks: Ints = places + block * n
-    return picks

@@ -62,12 +62,12 @@ def compare_arms(
 ) -> ArmComparison:
     """Percentile intervals over rows and seeds at once: a two-way bootstrap.
 
-    An arm's score is the mean over its seeds of the score on all rows. A resample draws rows within each human class
-    (the same rows for both arms and all seeds, so the comparison is paired) and, for each arm by itself, as many seeds
-    as it has, with replacement (the pigeonhole bootstrap, Owen 2007). With one seed an arm has rows as its only source
-    of chance, and few seeds understate theirs: five seeds show 4/5 of the variance between seeds. A paired interval
-    of two single predictions is the case of one seed each. The rows are not smoothed as in `bootstrap`: an arm that
-    is right on every row has the interval [1, 1].
+    An arm's score is the mean over its seeds of the score on all rows. A resample draws rows (the same for both arms
+    and all seeds, so the comparison is paired) and, for each arm by itself, as many seeds as it has, with replacement
+    (the pigeonhole bootstrap, Owen 2007). With one seed an arm has rows as its only source of chance, and few seeds
+    understate theirs: five seeds show 4/5 of the variance between seeds. A paired interval of two single predictions
+    is the case of one seed each. The rows are not smoothed as in `bootstrap`: an arm that is right on every row has
+    the interval [1, 1].
 
     Args:
         human: codes of shape (rows,).
@@ -94,25 +94,27 @@ def compare_arms(
     if paired_seeds and len(arms[0]) != len(arms[1]):
         raise DataError(f"`a` has {len(arms[0])} seeds and `b` {len(arms[1])}: pairs need as many.")
     support = np.bincount(human, minlength=n_classes)
+    truth = (human[:, None] == np.arange(n_classes)).astype(np.float32)
     right_and_predicted = [_indicators(arm, human, n_classes) for arm in arms]
     classes = [features[1].sum(axis=0) + support > 0 for features in right_and_predicted]
 
     def scores(weights: Weights, arm: int) -> Floats:
         right, predicted = (_weighted_sums(weights, feature) for feature in right_and_predicted[arm])
-        return score_margins(metric, right, predicted, support, classes[arm])
+        drawn_support = (weights @ truth).astype(np.float64)[:, None, :]
+        return score_margins(metric, right, predicted, drawn_support, classes[arm])
 
     whole = np.ones((1, human.size), dtype=np.float32)
     point_a, point_b = (float(scores(whole, arm).mean()) for arm in (0, 1))
     rng = np.random.default_rng(seed)
     drawn: list[list[Floats]] = [[], []]
-    for weights in _row_weights(human, resamples, rng):
+    for weights in _row_weights(human.size, resamples, rng):
         for arm in (0, 1):
             per_seed = scores(weights, arm)
             if not (paired_seeds and arm):
                 seeds = rng.integers(per_seed.shape[1], size=per_seed.shape)
             drawn[arm].append(np.take_along_axis(per_seed, seeds, axis=1).mean(axis=1))
     values_a, values_b = (np.concatenate(values) for values in drawn)
-    method = f"bootstrap: stratified rows and {'paired ' if paired_seeds else ''}seeds"
+    method = f"bootstrap: rows and {'paired ' if paired_seeds else ''}seeds"
 
     def interval(values: Floats, point: float) -> Interval:
         return percentile_interval(values, point, level, method, human.size)
@@ -180,17 +182,12 @@ def _weighted_sums(weights: Weights, feature: Weights) -> Floats:
     return sums.astype(np.float64).reshape(len(weights), *feature.shape[1:])
 
 
-def _row_weights(human: Ints, resamples: int, rng: np.random.Generator) -> Iterator[Weights]:
+def _row_weights(n: int, resamples: int, rng: np.random.Generator) -> Iterator[Weights]:
     """How often each row is drawn in each resample, in chunks of shape (at most CHUNK, rows)."""
-    members = [np.flatnonzero(human == k) for k in np.unique(human)]
     for start in range(0, resamples, CHUNK):
         size = min(CHUNK, resamples - start)
-        weights = np.empty((size, human.size), dtype=np.float32)
-        offsets = np.arange(size)[:, None]
-        for rows in members:
-            picks = rng.integers(rows.size, size=(size, rows.size)) + offsets * rows.size
-            weights[:, rows] = np.bincount(picks.ravel(), minlength=size * rows.size).reshape(size, rows.size)
-        yield weights
+        picks = rng.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
+        yield np.bincount(picks.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:

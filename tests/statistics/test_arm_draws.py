@@ -30,7 +30,7 @@ def features(truth: Ints) -> RowFeatures:
         return score_margins("accuracy", sums[..., :2], sums[..., 2:4], sums[..., 4:])
 
     scores = {"macro_f1": macro, "accuracy": right}
-    return RowFeatures(binary(truth, truth)[0], binary(truth, np.full_like(truth, -1))[0], truth, scores)
+    return RowFeatures(binary(truth, truth)[0], binary(truth, np.full_like(truth, -1))[0], scores)
 
 
 @pytest.fixture

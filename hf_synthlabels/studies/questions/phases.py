@@ -232,7 +232,7 @@ def _form_draws(task: TaskAnalysis) -> ArmDraws:
         shares: Floats = sums[..., 0] / len(ones)
         return shares
 
-    return ArmDraws(RowFeatures(ones, 0 * ones, task.rows.strata, {"form": share}), task.drawing)
+    return ArmDraws(RowFeatures(ones, 0 * ones, {"form": share}), task.drawing)
 
 
 def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ArmDraws) -> ScoreDraws:

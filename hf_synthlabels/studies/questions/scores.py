@@ -69,9 +69,7 @@ def features_of(task: TaskRuns) -> RowFeatures:
     unanswered = [None] * len(task.truth)
     wrong = found_of(task, unanswered)
     right = found_of(task, [_right(task, truth) for truth in task.truth])
-    classes = task.kind in CLASSES
-    strata = np.array(task.truth if classes else np.zeros(len(task.truth)), dtype=np.int64)
-    return RowFeatures(right, wrong, strata, {name: _score(task, name) for name in TOLD_APART[task.kind]})
+    return RowFeatures(right, wrong, {name: _score(task, name) for name in TOLD_APART[task.kind]})
 
 
 def _right(task: TaskRuns, truth: Any) -> Any:

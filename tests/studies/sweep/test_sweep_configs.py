@@ -83,4 +83,6 @@ def test_the_third_paper_can_be_planned_on_local_copies(monkeypatch: pytest.Monk
     assert isinstance(study, SweepStudy)
     cells = plan_sweep(study, tmp_path)
     assert len({planned.cell.task for planned in cells}) == 14
-    assert [planned.cell.student for planned in cells if planned.done] == ["teacher"] * 74
+    # Recorded answers are read when the study runs: before, nothing is done.
+    assert not any(planned.done for planned in cells)
+    assert sum(planned.cell.student == "teacher" for planned in cells) == 74
