@@ -49,7 +49,8 @@ def train(
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
-    """Train a student on label columns, or a grid of them. On several GPUs: accelerate launch train.py CONFIG.
+    """Train a student on label columns, or a grid of them. On several GPUs:
+    accelerate launch -m hf_synthlabels.cli train CONFIG.
 
     Ctrl-C keeps a checkpoint; the same command resumes. A grid does what is missing when it is started again.
     `push_to_hub: true` in the student's options publishes the finished student, with a card.

@@ -56,6 +56,19 @@ def test_modules_are_the_command(module: str, folder: Path) -> None:
     assert failed.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
+def test_accelerate_launches_the_training(encoder: str, folder: Path) -> None:
+    rows = [{"text": ("a film", "a match")[row % 2], "label": ("film", "sport")[row % 2]} for row in range(20)]
+    (folder / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"model": encoder, "max_length": 16, "max_steps": 2, "output_dir": "student"}
+    (folder / "student.yaml").write_text(json.dumps({"student": options}))
+    launch = ("accelerate.commands.launch", "--num_processes", "1", "--cpu", "-m", "hf_synthlabels.cli")
+    done = run(folder, *launch, "train", "student.yaml", "--data", "labelled.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert "trained: 2 steps" in done.stdout
+    assert (folder / "student" / "model.safetensors").is_file()
+
+
 SHOW = """
 import sys
 sys.stderr.isatty = lambda: True
