@@ -63,4 +63,4 @@ def _features(truth: NDArray[np.int64]) -> RowFeatures:
         return score_margins("macro_f1", sums[..., right], sums[..., predicted], sums[..., human], there)
 
     wrong = np.full_like(truth, -1)
-    return RowFeatures(_sums(truth, truth)[0], _sums(truth, wrong)[0], truth, {"macro_f1": macro})
+    return RowFeatures(_sums(truth, truth)[0], _sums(truth, wrong)[0], {"macro_f1": macro})
