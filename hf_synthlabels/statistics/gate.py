@@ -120,13 +120,11 @@ class GateVerdict:
         rows = self.rows_to_fail if self.rows_needed is None else self.rows_needed
         if rows is None:
             return f"{self.gate}: too few human labels; no number of rows like these would decide"
-        if self.n_rows is not None and rows > self.n_rows:
-            return (
-                f"{self.gate}: too few human labels; the estimate {self.interval.estimate:.3f} is so close to the "
-                f"threshold that no sample of these {self.n_rows:,} rows would decide"
-            )
         what = "show that it fails" if self.rows_needed is None else "pass"
-        return f"{self.gate}: too few human labels; about {rows:,} in all would {what} with {POWER:.0%} power"
+        text = f"{self.gate}: too few human labels; about {rows:,} in all would {what} with {POWER:.0%} power"
+        if self.n_rows is not None and rows > self.n_rows:
+            text += f", more than the {self.n_rows:,} rows of this table"
+        return text
 
     @property
     def next_step(self) -> str:
