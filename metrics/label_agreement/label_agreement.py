@@ -121,7 +121,17 @@ class LabelAgreement(evaluate.Metric):
         }.get(self.kind, name)
         return label, label
 
-    # evaluate writes the description above to the end of these two docstrings.
+    # evaluate writes the description above to the end of these three docstrings.
+    def compute(self, **columns: Any) -> dict[str, Any] | None:
+        """The scores of all rows given; None in processes other than the first."""
+        # evaluate hands what it does not know to _compute, where an error loses the batch.
+        if unknown := sorted(set(columns) - set(self.features)):
+            raise ValueError(
+                f"`{unknown[0]}` is not a column: give predictions and references. Options belong into `evaluate.load`."
+            )
+        scores: dict[str, Any] | None = super().compute(**columns)
+        return scores
+
     def add_batch(self, *, predictions: Any = None, references: Any = None, **columns: Any) -> None:
         """Take rows, to be scored together by `compute`."""
         if self.kind in TEXTS and references is not None:

@@ -183,6 +183,11 @@ def test_values_of_another_form_fail_before_the_batch(load: Any, kind: str, pred
     assert metric.compute()["n_unreferenced"] == 1
 
 
-def test_an_unknown_option_fails_at_load(load: Any) -> None:
+def test_an_unknown_option_fails_before_the_batch_is_lost(load: Any) -> None:
     with pytest.raises(ValueError, match="`resample`"):
         load(resample=1)
+    metric = load()
+    metric.add_batch(predictions=["a"], references=["a"])
+    with pytest.raises(ValueError, match="`resample`"):
+        metric.compute(resample=1)
+    assert metric.compute()["accuracy"] == 1
