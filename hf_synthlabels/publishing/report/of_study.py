@@ -125,7 +125,7 @@ def _comparison(report: StudyReport) -> Section:
         exhibits.append(Table("references", "Numbers from elsewhere", ("what", "value", "source"), tuple(rows)))
     ratio = report.ratio["macro_f1"]
     answer = f"The ratio of macro F1 is {ratio} on {report.n_test:,} test rows and {len(report.seeds)} seeds. "
-    return Section("comparison", "Can the two be told apart?", answer + report.told_apart(), tuple(exhibits))
+    return Section("comparison", "Is the difference significant?", answer + report.told_apart(), tuple(exhibits))
 
 
 def _labels(report: StudyReport) -> Section:
