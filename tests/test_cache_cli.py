@@ -260,7 +260,7 @@ def test_probes_are_shown_and_forgotten(run: Call, tmp_path: Path) -> None:
         ("plan none.yaml", "`recipe` 'none.yaml' can not be read"),
         ("plan recipe.yaml --sample 0", "`sample` is 0. Give a number of rows, at least 1."),
         ("annotate recipe.yaml --stream", "name a .parquet or .jsonl file with `-o`"),
-        ("annotate recipe.yaml --stream -o x.csv", "`output` 'x.csv' can not be written as it comes"),
+        ("annotate recipe.yaml --stream -o x.pdf", "`output` 'x.pdf'"),
     ],
 )
 def test_wrong_input_is_one_line_and_makes_no_store(run: Call, tmp_path: Path, words: str, message: str) -> None:

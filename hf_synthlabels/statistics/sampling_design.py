@@ -122,7 +122,7 @@ class SamplingDesign:
             unit, stratum = self.units(len(hits))
             sizes = np.bincount(unit, weights=weights, minlength=len(stratum))
             rows = float(total**2 / (sizes @ sizes))
-        return share, rows / self.widening(n, level) ** 2
+        return share, float(rows / self.widening(n, level) ** 2)
 
     def effect(self, hits: Mask) -> float:
         """The design effect of clusters on a share, at least 1."""

@@ -17,10 +17,11 @@ from hf_synthlabels.judging.resampling import draw_clusters
 from hf_synthlabels.judging.tfa import tfa
 from hf_synthlabels.statistics import Drawing
 
-DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or "nowhere") / "judge"
+HERE = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or HERE) / "judge"
 
 pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="recorded judgments are not here: set HF_SYNTHLABELS_DATA to the folder with `judge`"
+    not DATA.is_dir(), reason="no local copy of `judge` beside the checkout or in HF_SYNTHLABELS_DATA"
 )
 
 NONE = Drawing(resamples=1)

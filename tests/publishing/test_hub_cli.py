@@ -193,6 +193,6 @@ def test_trained_student_says_what_it_was_made_from(
     assert f"| base model | `{Path(encoder).name}` |" in card
     assert "the labels in column `label`" in card
     assert "`train_loss`" in card
-    assert "No score with an interval was published with it." in card
+    assert "on 5 held-out rows, with 95% intervals" in card
     # Which rows it saw is not known of a file.
     assert str(tmp_path) not in card

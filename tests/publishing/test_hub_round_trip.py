@@ -141,6 +141,7 @@ def test_newer_revision_leaves_nothing_of_the_older_one(hub: HubServer, tmp_path
         "train-3",
         "notes",
         MANIFEST,
+        ".hf_synthlabels_pulled",
     }
 
 

@@ -162,7 +162,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 def test_train_publishes_and_says_where(hub: HubServer, run: Any, encoder: str) -> None:
     code, out, err = run(model=encoder, max_length=32, max_steps=1, push_to_hub=True, hub_model_id="films")
     assert code == 0, err
-    assert json.loads(out)["hub"] == f"{hub.url}/user/films"
+    assert f"{hub.url}/user/films" in out
     assert "README.md" in hub.repository("user/films", "model").head.files
 
 

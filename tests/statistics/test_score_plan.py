@@ -35,13 +35,13 @@ def test_gate_of_an_error_is_decided_by_its_upper_end() -> None:
     report = reported(50, 5000)
     score = report.score("mae")
     threshold = score.estimate + (score.high - score.estimate) / 2
-    # Twice as near takes four times the rows.
-    assert plan_score(report, gate=Gate("mae", threshold)).designs[0].human_only == 200
+    # Twice as near takes four times the rows, and 80 % power (1 + .84162 / 1.95996)² = 2.0432 times as many.
+    assert plan_score(report, gate=Gate("mae", threshold)).designs[0].human_only == 409
     below = score.estimate - (score.estimate - score.low) / 2
-    assert plan_score(report, gate=Gate("mae", below)).designs[0].human_only == 200
+    assert plan_score(report, gate=Gate("mae", below)).designs[0].human_only == 409
     good = report.score("pearson")
     high = good.estimate - (good.estimate - good.low) / 2
-    assert plan_score(report, gate=Gate("pearson", high)).designs[0].human_only == 200
+    assert plan_score(report, gate=Gate("pearson", high)).designs[0].human_only == 409
 
 
 def test_more_rows_than_there_are_is_said() -> None:

@@ -83,7 +83,10 @@ def serve_review(desk: Desk, door: Door, *, title: str = "", ready: Callable[[st
     import uvicorn
 
     app = review_app(desk, title=title, trust=door.trust)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2)
+    # The page has no websockets: whether a library for them is installed must not change who may connect.
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=2, ws="none"
+    )
     if ready is not None:
         # The port is held and its queue open: a browser that comes before the loop runs is served when it does.
         ready(door.url)

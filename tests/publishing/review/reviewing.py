@@ -127,7 +127,7 @@ def serving(desk: Desk, title: str = "", **options: Any) -> Iterator[int]:
     """The page on a free port of loopback."""
     door = open_door(port=0, **options)
     server = uvicorn.Server(
-        uvicorn.Config(review_app(desk, title=title, trust=door.trust), log_level="error", lifespan="off")
+        uvicorn.Config(review_app(desk, title=title, trust=door.trust), log_level="error", lifespan="off", ws="none")
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listener]})
     thread.start()
