@@ -17,12 +17,12 @@ from hf_synthlabels.publishing.review.guard import Trust
 from tests.publishing.review.reviewing import ask, board, label, serving
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Desk:
-    return Desk(board(tmp_path_factory.mktemp("review")), blind=False)
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(board(tmp_path), blind=False)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def port(desk: Desk) -> Iterator[int]:
     with serving(desk) as number:
         yield number
@@ -228,6 +228,8 @@ def test_disagreements_are_settled_and_become_examples(port: int, desk: Desk) ->
 
 def test_the_report_counts_at_once_and_has_intervals_soon(port: int, desk: Desk) -> None:
     label(desk, "zoe", 5, "billing")
+    for row in (6, 7):
+        label(desk, "zoe", row, "delivery")
     while (report := ask(port, "/api/report")[1])["state"] == "working":
         assert report["matrix"]["names"] == ["billing", "delivery", "account"]
     assert report["state"] == "done"
