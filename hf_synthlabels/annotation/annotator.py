@@ -64,6 +64,8 @@ class Annotator:
     """Rows that may wait for an earlier one, which are held in memory; None for 16,384."""
     keep_going: bool = False
     """Whether to go on when most of the first 50 rows get no label."""
+    alone: bool = True
+    """Whether no other process labels for the same budget."""
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
         """One annotation for each row, in the order of the rows; rows are read only as fast as they are asked.
@@ -73,7 +75,7 @@ class Annotator:
                 stays in the response store.
             NothingLabelledError: most of the first 50 rows got an answer, but no label.
         """
-        run, breaker = _Run(self, rows), Breaker(self.tally, self.keep_going)
+        run, breaker = _Run(self, rows), Breaker(self.tally, self.keep_going, self.alone)
         while not run.is_over:
             # Calls that must be repeated are known only when others are answered, so there may be several passes.
             for completion in checked_prompts(self.client, run.requests(), self.tally.truncated_prompts):

@@ -36,6 +36,8 @@ class Breaker:
     tally: Tally
     keep_going: bool = False
     """Whether a run with few labels goes on all the same; one whose rows all fail never does."""
+    alone: bool = True
+    """Whether no other process labels for the same budget; else rows over the budget say nothing about the run."""
     _asked: int = 0
     _missing: Counter[str] = field(default_factory=Counter)
     _reasons: Counter[str] = field(default_factory=Counter)
@@ -51,7 +53,8 @@ class Breaker:
         self.check_failures(at_end=False)
         # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
         is_rejected = annotation.status == "refused" and not annotation.raw
-        if annotation.status == "not_asked" or is_rejected or self._asked >= EARLY_ROWS:
+        is_others = annotation.status == "over_budget" and not self.alone
+        if annotation.status == "not_asked" or is_rejected or is_others or self._asked >= EARLY_ROWS:
             return
         self._asked += 1
         if annotation.status in REPAIRS:

@@ -162,7 +162,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         began = time.monotonic()
         needed, total = needed_columns(recipe, rows.features), None if stop is None else stop - start
         with (
-            open_annotator(recipe, rows.features) as annotator,
+            open_annotator(recipe, rows.features, alone=processes == 1) as annotator,
             shown_progress(recipe, annotator, total=total, what=split) as progress,
         ):
             if stop is None:

@@ -111,6 +111,7 @@ def open_annotator(
     *,
     client: ChatClient | None = None,
     store: ResponseStore | None = None,
+    alone: bool = True,
 ) -> Iterator[Annotator]:
     """The annotator of a recipe; its response store is closed at the end, with everything written.
 
@@ -119,6 +120,7 @@ def open_annotator(
         features: the features of the source.
         client: asked in place of the recipe's own, with the response store around it.
         store: used in place of this machine's own, and left open.
+        alone: whether no other process labels for the same budget.
 
     Raises:
         ClientError: the teacher can not be set up, for want of a key, a file or a model.
@@ -139,6 +141,7 @@ def open_annotator(
             nearest=nearest_examples(recipe),
             window_rows=window_rows,
             keep_going=recipe.teacher.keep_going or recipe.teacher.client == "embedding",
+            alone=alone,
         )
 
     if client is None and recipe.teacher.client == "embedding":

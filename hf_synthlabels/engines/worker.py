@@ -118,7 +118,7 @@ class LabelShards:
 
         def opened() -> AbstractContextManager[Annotator]:
             # It has all that is asked of a store here; what it has not is for other verbs.
-            return open_annotator(recipe, features, store=cast(ResponseStore, store))
+            return open_annotator(recipe, features, store=cast(ResponseStore, store), alone=False)
 
         def on_progress(tally: Tally) -> None:
             if store.is_stopped:

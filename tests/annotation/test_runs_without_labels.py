@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import annotate, load, provenance
+from hf_synthlabels.annotation import Recipe, annotate, load, provenance
+from hf_synthlabels.annotation.opening import open_annotator
 from hf_synthlabels.clients import Completion, Failure, ScriptedClient
 from hf_synthlabels.errors import NothingLabelledError
 
@@ -55,6 +57,18 @@ def test_a_run_without_labels_stops_after_fifty_asked_rows(answer: Completion, f
 def test_other_runs_go_on(answers: list[Completion]) -> None:
     found, _ = run(answers)
     assert len(found) == len(answers)
+
+
+@pytest.mark.parametrize(("answers", "ends"), [([BROKE] * 60, False), ([UNREAD] * 60, True)])
+def test_a_budget_that_others_share_does_not_end_a_run(answers: list[Completion], ends: bool) -> None:
+    """The other processes may have used it up before this one began; its own unread answers still end it."""
+    rows = [{"text": f"row {number}"} for number in range(len(answers))]
+    parsed = Recipe.from_dict(recipe())
+    with (
+        open_annotator(parsed, {}, client=ScriptedClient(answers), alone=False) as annotator,
+        pytest.raises(NothingLabelledError) if ends else nullcontext(),
+    ):
+        assert len(list(annotator.annotate(rows))) == len(rows)
 
 
 def test_a_run_goes_on_when_told_to() -> None:
