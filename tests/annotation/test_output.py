@@ -17,7 +17,7 @@ import pytest
 from datasets import ClassLabel, Dataset, disable_progress_bars, enable_progress_bars, load_dataset
 from tqdm import tqdm
 
-from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files
+from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files, bars
 from hf_synthlabels.annotation import progress as progress_module
 from hf_synthlabels.annotation.progress import Progress, standing
 from hf_synthlabels.annotation.tally import Tally
@@ -177,6 +177,8 @@ def test_annotate_shows_its_bar_with_the_reason_of_a_wait(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "200")
+    # A command that ran in this process before leaves its own choice of bars behind.
+    monkeypatch.setattr(bars, "_hidden", None)
     enable_progress_bars()
     try:
         rows = Dataset.from_dict({"text": ["a film", "a match"]})
