@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
@@ -49,7 +50,7 @@ def label_of(item: bytes) -> str:
 class Fault:
     """Something that goes wrong with a share of the requests, the same ones in each run.
 
-    Written `kind:share`, drawn anew for each try of a row, or `kind:share:row`, where a row has it always or never.
+    Written `kind:share`, drawn for each try of a row, or `kind:share:row`, where a row has it always or never.
     """
 
     kind: str
@@ -73,8 +74,9 @@ class Fault:
 
     def strikes(self, item: bytes, attempt: int) -> bool:
         """Whether the try of a row with this number, from 0, has the fault."""
-        drawn = crc32(b"%s/%s/%d" % (self.kind.encode(), item, 0 if self.always else attempt))
-        return drawn / 2**32 < self.share
+        # A checksum is not uniform over numbers in a row: of the first 50 it struck 30 for a share of 20 %.
+        key = b"%s/%s/%d" % (self.kind.encode(), item, 0 if self.always else attempt)
+        return int.from_bytes(blake2b(key, digest_size=4).digest()) / 2**32 < self.share
 
 
 @dataclass(frozen=True, slots=True)
