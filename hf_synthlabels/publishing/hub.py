@@ -142,7 +142,7 @@ def push(parcel: Parcel, *, private: bool = True, replace: bool = False, keep_ca
 
     Raises:
         HubError: there is no token or permission, the name is taken by something else, the card on the Hub was edited,
-            the Hub can not be reached or refuses, or a file holds a secret of this environment.
+            the Hub cannot be reached or refuses, or a file holds a secret of this environment.
         ConfigError: the name is none.
     """
     checked_repo(parcel.repo)

@@ -153,7 +153,7 @@ def _check(n: int, design: str, allocation: str, left: int) -> None:
 
 
 def _by_doubt(n: int, old: NDArray[np.bool_], doubt: Floats, rng: np.random.Generator) -> tuple[Ints, Floats]:
-    """Rows drawn with chances that follow doubt, and with what chance each was, or would be if it were still open."""
+    """Rows drawn with probabilities that follow doubt, and the inclusion probability of each row."""
     size = FOCUS * doubt / doubt[~old].mean() + (1 - FOCUS)
     chances = np.zeros(len(old))
     open_rows = ~old

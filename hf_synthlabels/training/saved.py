@@ -67,7 +67,7 @@ def save_student(
         weights: all of a model without adapters that holds only a part of them.
 
     Raises:
-        TrainingError: the head did not reach the file, the folder can not be written, or it is that of the model which
+        TrainingError: the head did not reach the file, the folder cannot be written, or it is that of the model which
             the adapters need.
     """
     adapters = hasattr(model, "peft_config") and config.save != "merged"
@@ -80,7 +80,7 @@ def save_student(
         name = str(Path(name).resolve()) if Path(name).is_dir() else name
     if adapters and Path(name) == Path(folder).resolve():
         raise TrainingError(
-            f"the student can not be saved as an adapter to {str(folder)!r}, which holds the model that it adapts. "
+            f"the student cannot be saved as an adapter to {str(folder)!r}, which holds the model that it adapts. "
             "Give another folder, or `save: merged`."
         )
     with exchanged(folder) as new:

@@ -143,12 +143,9 @@ class Student:
     def save(self, folder: str | Path) -> None:
         """Write model, tokenizer and student.json; every process must call it, the first one writes.
 
-        transformers reads the model, and `Student.from_pretrained` all of it. Where human labels were told apart from
-        the LLM's, `label_sources.json` has their numbers and the estimates. An interruption leaves what was in the
-        folder before.
-
-        Raises:
-            TrainingError: the folder can not be written, or holds the model that the student's adapters need.
+        transformers reads the model, and `Student.from_pretrained` all of it. Where human labels were distinguished
+        from the LLM's, `label_sources.json` has their numbers and the estimates. An interruption leaves what was in
+        the folder before.
         """
         weights = whole_weights(self.trainer)
         if self.trainer.is_world_process_zero():

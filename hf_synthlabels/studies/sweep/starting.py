@@ -148,7 +148,7 @@ def _is_begun(folder: Path, begun: dict[str, Any]) -> bool:
         return True
     raise StudyError(
         f"`-o` {str(folder)!r} holds another study: {'; '.join(changed) or f'it has {there[0].name} alone'}. Give "
-        "another folder, or `--overwrite` to begin anew from this line; trained students and stored answers are kept."
+        "another folder, or `--overwrite` to start again from this line; trained students and stored answers are kept."
     )
 
 
