@@ -146,6 +146,9 @@ class Student:
         transformers reads the model, and `Student.from_pretrained` all of it. Where human labels were distinguished
         from the LLM's, `label_sources.json` has their numbers and the estimates. An interruption leaves what was in
         the folder before.
+
+        Raises:
+            TrainingError: the folder cannot be written, or holds the model that the student's adapters need.
         """
         weights = whole_weights(self.trainer)
         if self.trainer.is_world_process_zero():
