@@ -234,6 +234,8 @@ def _reading(asked: Asked) -> dict[str, str]:
 
 
 def _read(data: Path, asked: Asked) -> Dataset:
+    if not data.exists():
+        raise DataError(f"`data` {str(data)!r} does not exist. Give the path of a file with one row per text.")
     if not data.is_file() or table_format(data) is None:
         raise DataError(f"`data` {str(data)!r} is not a table. Give a file with one row per text: {READABLE}.")
     options = ReadOptions(
