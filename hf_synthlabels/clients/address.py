@@ -26,7 +26,8 @@ def check_base_url(base_url: str) -> str:
     Raises:
         ConfigError: it is not an HTTP address, holds a secret, or names the endpoint and not its parent.
     """
-    shown = repr(re.sub(r"//[^/@]*@", "//***@", base_url))
+    # A password may hold any character, and a query a key.
+    shown = repr(re.sub(r"^(\w+://)?.*@", r"\1***@", re.split(r"[?#]", base_url)[0], flags=re.DOTALL))
     advice = "Give an address such as 'https://api.openai.com/v1' or 'http://localhost:8000/v1'."
     try:
         parts = urlsplit(base_url)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urlsplit
 
 from hf_synthlabels.clients.address import proxy_for
 from hf_synthlabels.clients.fast_json import dumps
@@ -112,9 +113,18 @@ class HttpTransport:
 
         assert self._session is not None
         try:
+            # Followed to another host, a redirect would take the row and the key in a header of the recipe there.
             async with self._session.post(
-                self._url, data=dumps(body), headers=self._headers, proxy_headers=self._proxy_headers or None
+                self._url,
+                data=dumps(body),
+                headers=self._headers,
+                proxy_headers=self._proxy_headers or None,
+                allow_redirects=False,
             ) as response:
+                if 300 <= response.status < 400:
+                    host = urlsplit(response.headers.get("Location", "")).netloc.rpartition("@")[2] or "another path"
+                    advice = f"the server redirects to {host}; give its present address as `base_url`"
+                    return Reply(response.status, response.headers, advice.encode())
                 return Reply(response.status, response.headers, await response.read())
         except aiohttp.ConnectionTimeoutError as error:
             raise BrokenConnectionError("the connection could not be made in time", sent=False) from error

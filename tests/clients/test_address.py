@@ -64,7 +64,18 @@ def test_what_is_no_address_of_an_api_is_refused_in_one_line(address: str) -> No
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("address", ["https://me:hunter2@host/v1", "https://hunter2@host/v1", "ftp://me:hunter2@host"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:hunter2@host/v1",
+        "https://hunter2@host/v1",
+        "ftp://me:hunter2@host",
+        "me:hunter2@host/v1",
+        "https://me:p@hunter2@host:99999/v1",
+        "https://host:99999/v1?api_key=hunter2",
+        "host/v1?api_key=hunter2",
+    ],
+)
 def test_a_secret_in_an_address_is_refused_and_not_repeated(address: str) -> None:
     for with_secret in (address, "https://host/v1?api-key=hunter2", "https://host/v1?access_token=hunter2"):
         with pytest.raises(ConfigError, match="`base_url`") as caught:

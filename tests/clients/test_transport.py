@@ -17,6 +17,7 @@ import pytest
 
 from hf_synthlabels.clients import Meter, OpenAIClient, ResponseStore, Run
 from hf_synthlabels.clients.base import Completion
+from hf_synthlabels.clients.request_headers import RequestHeaders
 from tests.clients.batch_server import BatchServer
 from tests.clients.chat_server import ChatServer
 from tests.clients.test_address import PROXY_NAMES
@@ -196,3 +197,27 @@ def test_batches_on_this_machine_need_no_proxy(
         client = make(provider, store, base_url=f"{provider.base_url}?api-version=1")
         assert [completion.failure for completion in client.complete([ask(1)])] == [None]
     assert proxy.requests == []
+
+
+def test_a_redirect_is_not_followed_with_the_key(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Redirect(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(307)
+            self.send_header("Location", f"{server.base_url}/chat/completions")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    monkeypatch.setenv("ITS_KEY", "hunter2")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as first:
+        threading.Thread(target=first.serve_forever, args=(0.02,), daemon=True).start()
+        completion = complete(
+            f"http://127.0.0.1:{first.server_address[1]}/v1", headers=RequestHeaders(secret={"api-key": "ITS_KEY"})
+        )
+        first.shutdown()
+    assert completion.failure is not None
+    assert "`base_url`" in completion.failure.message
+    assert server.bodies == []
