@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.sample_cli import EncodingOption, SeparatorOption
+from hf_synthlabels.sample_cli import EncodingOption, OverwriteOption, SeparatorOption
 
 if TYPE_CHECKING:
     from hf_synthlabels.tables import ReadOptions
@@ -209,6 +209,7 @@ def predict(
     probabilities: Annotated[bool, typer.Option(help="Add the probability of every class.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Read and write row by row, for data of any size.")] = False,
     batch_size: Annotated[int | None, typer.Option(help="Rows that the model reads at once.")] = None,
+    overwrite: OverwriteOption = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
@@ -219,11 +220,14 @@ def predict(
     from datasets import Dataset, Features
 
     from hf_synthlabels.studies.saved_regression import SavedRegression, is_regression
-    from hf_synthlabels.tables import ReadOptions, check_output, open_writer
+    from hf_synthlabels.tables import ReadOptions, check_output, open_writer, provenance_path
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.labelling import check_columns, check_free, label_features
 
     target = check_output(output, sources=[data], folder=False)
+    if target.exists() and not overwrite:
+        # Rows are written as they are labelled, so what the file holds cannot be compared with them first.
+        raise DataError(f"`output` {str(output)!r} exists. Name another file, or give `--overwrite`.")
     options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
     loaded: Any
     if is_regression(student):
@@ -244,6 +248,8 @@ def predict(
             labelled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
             counts.update(added[f"{column}_status"].int2str(labelled[f"{column}_status"][:]))
             writer.write(labelled.with_format("arrow")[:])
+    # It describes the table that was replaced.
+    provenance_path(target).unlink(missing_ok=True)
     parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))
     typer.echo(f"{sum(counts.values()):,} rows: {parts or 'none'}")
     typer.echo(f"written: {target}")

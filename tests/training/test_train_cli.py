@@ -17,7 +17,7 @@ from datasets import Dataset
 from typer.testing import CliRunner, Result
 
 from hf_synthlabels.cli import app, main
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.train_cli import Stopped
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from hf_synthlabels.training.progress import StopOnInterrupt
@@ -129,6 +129,16 @@ def test_a_table_is_labelled_at_once_and_as_a_stream(folder: Path) -> None:
         assert row["student_label_status"] == ("labelled" if sure else "abstained")
         assert row["student_label_confidence"] == pytest.approx(confidence, abs=1e-6)
         assert max(row["student_label_probs"]) == pytest.approx(confidence, abs=1e-6)
+    # A file that is there is replaced only on request, and then its records do not stay beside the new one.
+    records = folder / "own.jsonl.provenance.json"
+    (folder / "own.jsonl").write_text('{"text": "a", "label": "by hand"}\n')
+    records.write_text("[]")
+    refused = call("predict", "student", "texts.jsonl", "-o", "own.jsonl", *options)
+    assert isinstance(refused.exception, DataError)
+    assert "by hand" in (folder / "own.jsonl").read_text()
+    assert call("predict", "student", "texts.jsonl", "-o", "own.jsonl", "--overwrite", *options).exit_code == 0
+    assert (folder / "own.jsonl").read_text() == whole
+    assert not records.exists()
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "question-answering"])
