@@ -116,13 +116,14 @@ class SamplingDesign:
             values = weights * (hits - share)
             variance = kept.variance_of_total(values if kept is self else values[counted]) / total**2
             rows = share * (1 - share) / variance if variance > 0 else float(n)
-            # Only strata can make a sample better than a random one; anything else is noise of the estimate.
-            rows = rows if self.strata is not None else min(float(n), rows)
+            # Only strata can make a sample better than a random one; anything else is noise of the estimate. A stratum
+            # whose rows are all hits, or none, shows no variance, but may have some.
+            rows = rows if self.strata is not None and _all_vary(hits[counted], self.strata[counted]) else min(n, rows)
         else:
             unit, stratum = self.units(len(hits))
             sizes = np.bincount(unit, weights=weights, minlength=len(stratum))
             rows = float(total**2 / (sizes @ sizes))
-        return share, float(rows / self.widening(n, level) ** 2)
+        return share, float(rows / self.take(counted).widening(n, level) ** 2)
 
     def effect(self, hits: Mask) -> float:
         """The design effect of clusters on a share, at least 1."""
@@ -134,6 +135,13 @@ class SamplingDesign:
         if not 0 < share < 1:
             return max(1.0, len(hits) / rows)
         return max(1.0, replace(unclustered, strata=None).effective_rows(hits, every, 0.95)[1] / rows)
+
+
+def _all_vary(hits: Mask, strata: Ints) -> bool:
+    """Whether each stratum has hits and other rows."""
+    _, stratum = np.unique(strata, return_inverse=True)
+    among = np.bincount(stratum, weights=hits)
+    return bool(((among > 0) & (among < np.bincount(stratum))).all())
 
 
 def taken(design: SamplingDesign | None, rows: Mask) -> SamplingDesign | None:

@@ -141,3 +141,23 @@ def test_drawing_is_reproducible_with_clusters() -> None:
     columns = Columns(label=human, llm_label=llm, author=authors)
     assert Drawing().seed == 0
     assert validate(columns, clusters="author").to_dict() == validate(columns, clusters="author").to_dict()
+
+
+def test_a_stratum_without_an_error_does_not_narrow_a_share() -> None:
+    """100 of 100 right leave 3.7 % of errors possible in a stratum that holds 99.9 % of the population."""
+    hits = np.repeat([True, True, False], [100, 5, 5])
+    weights = np.repeat([99.0, 1.0], [100, 10])
+    strata = np.repeat([0, 1], [100, 10])
+    every = np.ones(110, dtype=np.bool_)
+    _, rows = SamplingDesign(weights, None, strata).effective_rows(hits, every, 0.95)
+    assert rows <= 110
+
+
+def test_only_the_clusters_of_the_counted_rows_give_degrees_of_freedom() -> None:
+    clusters = np.repeat(np.arange(50), 4)
+    counted = clusters < 2
+    hits = np.tile([True, False, True, True], 50)
+    hits[4] = False
+    whole = SamplingDesign(None, clusters, None).effective_rows(hits, counted, 0.95)
+    alone = SamplingDesign(None, clusters[counted], None).effective_rows(hits[counted], counted[counted], 0.95)
+    assert whole == pytest.approx(alone)
