@@ -246,6 +246,9 @@ def _bias(
         return Interval(math.nan, math.nan, math.nan, level, "student", n)
     kept = None if design is None else design.take(answered)
     weights = np.ones(n) if kept is None or kept.weights is None else kept.weights
+    if kept is not None and len(kept.units(n)[1]) < 2:
+        # One cluster does not show how clusters differ.
+        return Interval(float(np.average(differences, weights=weights)), math.nan, math.nan, level, "student", n)
     shares = weights / weights.sum()
     mean, free, method = float(shares @ differences), float(n - 1), "student"
     if kept is None:

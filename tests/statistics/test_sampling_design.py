@@ -12,6 +12,7 @@ from scipy import stats
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import Drawing, validate, wilson
 from hf_synthlabels.statistics.sampling_design import SamplingDesign, UnitDraws
+from hf_synthlabels.statistics.scale import _bias
 from hf_synthlabels.statistics.weighted import weighted_share
 from tests.statistics.test_validation import Columns
 
@@ -161,3 +162,15 @@ def test_only_the_clusters_of_the_counted_rows_give_degrees_of_freedom() -> None
     whole = SamplingDesign(None, clusters, None).effective_rows(hits, counted, 0.95)
     alone = SamplingDesign(None, clusters[counted], None).effective_rows(hits[counted], counted[counted], 0.95)
     assert whole == pytest.approx(alone)
+
+
+def test_one_cluster_gives_no_interval_of_the_bias() -> None:
+    rng = np.random.default_rng(0)
+    human = rng.integers(0, 5, 40).astype(np.float64)
+    llm = np.clip(human + rng.integers(-1, 2, 40), 0, 5)
+    bias = _bias(
+        human, llm, 0.95, SamplingDesign(None, np.zeros(40, dtype=np.int64)), np.ones(40, dtype=np.bool_), (0.0, 5.0)
+    )
+    assert bias.estimate == pytest.approx(float((llm - human).mean()))
+    assert math.isnan(bias.low)
+    assert math.isnan(bias.high)
