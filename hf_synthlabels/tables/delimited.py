@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.encodings import detect_encoding
-from hf_synthlabels.tables.formats import ReadOptions, is_tab_separated, open_binary
+from hf_synthlabels.tables.formats import ReadOptions, format_suffix, is_tab_separated, open_binary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,7 +68,7 @@ def detect_dialect(path: Path, options: ReadOptions) -> Dialect:
                 best, chosen = score, (separator, quoted, records[0])
     if best is None:
         raise DataError(f"`data` {str(path)!r} has no rows. Give data with rows.")
-    if path.suffix.lower() == ".txt" and len(chosen[2]) == 1:
+    if format_suffix(path) == ".txt" and len(chosen[2]) == 1:
         raise DataError(
             f"`data` {path.name!r} has one column. Rename it to .csv if its first line is the column's name."
         )

@@ -12,7 +12,16 @@ from typing import IO, Any, Literal
 
 from hf_synthlabels.errors import DataError
 
-__all__ = ["READABLE", "WRITABLE", "ReadOptions", "TableFormat", "is_table", "open_binary", "table_format"]
+__all__ = [
+    "READABLE",
+    "WRITABLE",
+    "ReadOptions",
+    "TableFormat",
+    "format_suffix",
+    "is_table",
+    "open_binary",
+    "table_format",
+]
 
 TableFormat = Literal["csv", "json", "excel", "stata", "parquet", "arrow"]
 
@@ -47,7 +56,7 @@ class ReadOptions:
 
 def table_format(path: str | Path) -> TableFormat | None:
     """The format that a file name says, whatever its case and compression; None for other files."""
-    return SUFFIXES.get(_suffix(Path(path)))
+    return SUFFIXES.get(format_suffix(Path(path)))
 
 
 def is_table(path: str | Path) -> bool:
@@ -60,7 +69,7 @@ def is_table(path: str | Path) -> bool:
 
 def is_tab_separated(path: Path) -> bool:
     """Whether a file name says that tabs separate its cells."""
-    return _suffix(path) in (".tsv", ".tab", ".txt")
+    return format_suffix(path) in (".tsv", ".tab", ".txt")
 
 
 def open_binary(path: Path) -> IO[bytes]:
@@ -76,7 +85,7 @@ def open_binary(path: Path) -> IO[bytes]:
         raise DataError(f"`data` {str(path)!r} cannot be read: {error.strerror or error}.") from None
 
 
-def _suffix(path: Path) -> str:
+def format_suffix(path: Path) -> str:
     """The suffix that says the format, in lower case, without that of a compression."""
     place = path.with_suffix("") if path.suffix.lower() in OPENERS else path
     return place.suffix.lower()

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.columns import annotation_types
 from hf_synthlabels.tables.encodings import detect_encoding
-from hf_synthlabels.tables.formats import open_binary
+from hf_synthlabels.tables.formats import format_suffix, open_binary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,8 +72,8 @@ def _is_one_object(file: Path, encoding: str, start: str) -> bool:
         # `{"data": [...]}` on one line is a table, too.
         value = json.loads(first)
     except ValueError:
-        return file.suffix.lower() == ".json"
-    return file.suffix.lower() == ".json" and _inner_rows(value) is not None
+        return format_suffix(file) == ".json"
+    return format_suffix(file) == ".json" and _inner_rows(value) is not None
 
 
 def _inner_rows(value: Any) -> list[Any] | None:

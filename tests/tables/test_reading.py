@@ -310,3 +310,11 @@ def test_a_folder_of_csv_files_is_read_alike(tmp_path: Path) -> None:
     assert list(load_source(Recipe.from_dict(content))["train"]["label"]) == ["None", None]
     # So `datasets` does it.
     assert load_dataset(str(tmp_path), split="train")["label"][:] == [None, None]
+
+
+def test_compressed_json_is_read_as_json(tmp_path: Path) -> None:
+    content = b'{"data": [{"text": "a"}, {"text": "b"}]}'
+    (tmp_path / "rows.json").write_bytes(content)
+    (tmp_path / "rows.json.gz").write_bytes(gzip.compress(content))
+    tables = [read_table(tmp_path / name)["train"] for name in ("rows.json", "rows.json.gz")]
+    assert [table["text"][:] for table in tables] == [["a", "b"], ["a", "b"]]
