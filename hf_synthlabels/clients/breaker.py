@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from hf_synthlabels.errors import AllFailedError
@@ -32,11 +32,19 @@ class Breaker:
         patience_s: how long a server that has answered before may be down; a server that never answered gets a
             quarter of it.
         clock: monotonic seconds.
+        sleep: waits for so many seconds of that clock.
     """
 
-    def __init__(self, patience_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        patience_s: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._patience_s = patience_s
         self._clock = clock
+        self._sleep = sleep
         self._outcomes: deque[bool] = deque(maxlen=WINDOW_TRIES)
         self._open_since: float | None = None
         self._pause_s = FIRST_PAUSE_S
@@ -102,7 +110,7 @@ class Breaker:
         self._probing = True
         self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
         try:
-            await asyncio.sleep(self._pause_s)
+            await self._sleep(self._pause_s)
         except BaseException:
             self._end_probe()
             raise

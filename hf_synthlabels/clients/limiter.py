@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError
@@ -53,7 +53,8 @@ class Limiter:
         max_in_flight: most requests at once.
         requests_per_minute: None for no limit.
         tokens_per_minute: of prompt and answer together; None for no limit.
-        clock: seconds that never run backwards.
+        clock: monotonic seconds.
+        sleep: waits for so many seconds of that clock.
 
     Raises:
         ConfigError: a limit is not positive.
@@ -66,6 +67,7 @@ class Limiter:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         for name, value in (
             ("max_in_flight", max_in_flight),
@@ -75,6 +77,7 @@ class Limiter:
             if value is not None and value <= 0:
                 raise ConfigError(f"`teacher.{name}` is {value!r}. Give a positive number.")
         self._clock = clock
+        self._sleep = sleep
         self._most = max_in_flight
         self._limit = float(min(max_in_flight, FIRST_IN_FLIGHT))
         self._slow_start = True
@@ -176,7 +179,7 @@ class Limiter:
         """Until a request comes back, or a pause or a shortage is over."""
         wait_s = self._wait_s()
         if self._active < int(self._limit) and wait_s > 0:
-            await asyncio.sleep(wait_s)
+            await self._sleep(wait_s)
             return
         self._freed.clear()
         if self._active >= int(self._limit):

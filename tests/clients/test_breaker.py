@@ -10,27 +10,25 @@ from hf_synthlabels.errors import AllFailedError
 
 
 class Clock:
+    """Seconds that pass only when the breaker sleeps."""
+
     now = 0.0
 
     def __call__(self) -> float:
         return self.now
 
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
+
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    real_sleep = asyncio.sleep
-
-    async def sleep(seconds: float) -> None:
-        clock.now += seconds
-        await real_sleep(0)
-
-    monkeypatch.setattr(asyncio, "sleep", sleep)
-    return clock
+def clock() -> Clock:
+    return Clock()
 
 
 def test_it_opens_when_nine_of_ten_tries_fail_and_not_before(clock: Clock) -> None:
-    breaker = Breaker(100, clock=clock)
+    breaker = Breaker(100, clock=clock, sleep=clock.sleep)
     for _ in range(19):
         breaker.failed("HTTP 500")
     assert not breaker.is_open
@@ -39,7 +37,7 @@ def test_it_opens_when_nine_of_ten_tries_fail_and_not_before(clock: Clock) -> No
 
 
 def test_a_server_that_fails_half_the_time_is_never_given_up(clock: Clock) -> None:
-    breaker = Breaker(1, clock=clock)
+    breaker = Breaker(1, clock=clock, sleep=clock.sleep)
     for _ in range(500):
         clock.now += 1
         breaker.failed("HTTP 500")
@@ -48,7 +46,7 @@ def test_a_server_that_fails_half_the_time_is_never_given_up(clock: Clock) -> No
 
 
 def opened(clock: Clock, patience_s: float = 1000) -> Breaker:
-    breaker = Breaker(patience_s, clock=clock)
+    breaker = Breaker(patience_s, clock=clock, sleep=clock.sleep)
     for _ in range(20):
         breaker.failed("HTTP 500")
     assert breaker.is_open
@@ -137,7 +135,7 @@ def test_however_a_probe_ends_the_next_request_is_let_through(
 
 @pytest.mark.parametrize(("answered", "patience_s"), [(True, 100.0), (False, 25.0)])
 def test_patience_ends_with_the_cause(clock: Clock, answered: bool, patience_s: float) -> None:
-    breaker = Breaker(100, clock=clock)
+    breaker = Breaker(100, clock=clock, sleep=clock.sleep)
     if answered:
         breaker.answered()
     for _ in range(30):

@@ -11,25 +11,22 @@ from hf_synthlabels.errors import ConfigError
 
 
 class Clock:
-    """Seconds that pass only when something sleeps."""
+    """Seconds that pass only when the limiter sleeps."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.now = 100.0
-        real_sleep = asyncio.sleep
 
-        async def sleep(seconds: float) -> None:
-            self.now += seconds
-            await real_sleep(0)
-
-        monkeypatch.setattr(asyncio, "sleep", sleep)
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0)
 
     def __call__(self) -> float:
         return self.now
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    return Clock(monkeypatch)
+def clock() -> Clock:
+    return Clock()
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -52,13 +49,13 @@ async def send(limiter: Limiter, count: int, tokens: int = 0, used: int | None =
 def test_requests_per_minute_are_spread_evenly(clock: Clock) -> None:
     # 120 a minute are one in half a second, with one second's worth, two, in advance.
     began = clock.now
-    run(send(Limiter(8, requests_per_minute=120, clock=clock), 62))
+    run(send(Limiter(8, requests_per_minute=120, clock=clock, sleep=clock.sleep), 62))
     assert clock.now - began == pytest.approx(60 / 2, abs=0.6)
 
 
 @pytest.mark.parametrize("per_minute", [3, 60, 600])
 def test_no_minute_has_more_requests_than_allowed_and_a_second_in_advance(clock: Clock, per_minute: int) -> None:
-    limiter = Limiter(4, requests_per_minute=per_minute, clock=clock)
+    limiter = Limiter(4, requests_per_minute=per_minute, clock=clock, sleep=clock.sleep)
     times: list[float] = []
 
     async def work() -> None:
@@ -76,18 +73,18 @@ def test_no_minute_has_more_requests_than_allowed_and_a_second_in_advance(clock:
 def test_tokens_per_minute_count_what_was_really_used(clock: Clock) -> None:
     # 6,000 a minute are 100 a second; 1,000 are reserved each time, and 100 used.
     began = clock.now
-    run(send(Limiter(8, tokens_per_minute=6000, clock=clock), 61, tokens=1000, used=100))
+    run(send(Limiter(8, tokens_per_minute=6000, clock=clock, sleep=clock.sleep), 61, tokens=1000, used=100))
     assert clock.now - began == pytest.approx(60, abs=12)
 
 
 def test_a_request_larger_than_a_minute_is_sent_and_waited_off(clock: Clock) -> None:
     began = clock.now
-    run(send(Limiter(8, tokens_per_minute=60, clock=clock), 2, tokens=120))
+    run(send(Limiter(8, tokens_per_minute=60, clock=clock, sleep=clock.sleep), 2, tokens=120))
     assert clock.now - began == pytest.approx(119, abs=2)
 
 
 def test_the_number_at_once_is_never_more_than_allowed_and_turns_are_in_order(clock: Clock) -> None:
-    limiter = Limiter(3, clock=clock)
+    limiter = Limiter(3, clock=clock, sleep=clock.sleep)
     order: list[int] = []
     active = peak = 0
 
@@ -122,7 +119,7 @@ async def rounds(limiter: Limiter, count: int, at_once: int) -> None:
 
 
 def test_it_begins_low_and_doubles_with_each_round_until_the_most(clock: Clock) -> None:
-    limiter = Limiter(100, clock=clock)
+    limiter = Limiter(100, clock=clock, sleep=clock.sleep)
     seen = []
     for _ in range(5):
         seen.append(limiter.limit)
@@ -132,13 +129,13 @@ def test_it_begins_low_and_doubles_with_each_round_until_the_most(clock: Clock) 
 
 
 def test_a_limit_that_is_not_used_does_not_grow(clock: Clock) -> None:
-    limiter = Limiter(100, clock=clock)
+    limiter = Limiter(100, clock=clock, sleep=clock.sleep)
     run(rounds(limiter, 40, at_once=8))
     assert limiter.limit == 16
 
 
 def test_answers_to_repeated_requests_do_not_let_it_grow(clock: Clock) -> None:
-    limiter = Limiter(100, clock=clock)
+    limiter = Limiter(100, clock=clock, sleep=clock.sleep)
 
     async def work() -> None:
         for _ in range(16):
@@ -151,7 +148,7 @@ def test_answers_to_repeated_requests_do_not_let_it_grow(clock: Clock) -> None:
 
 
 def test_one_cut_for_an_episode_of_refusals_then_slow_growth(clock: Clock) -> None:
-    limiter = Limiter(1000, clock=clock)
+    limiter = Limiter(1000, clock=clock, sleep=clock.sleep)
 
     async def work() -> None:
         await rounds(limiter, 2, at_once=1000)
@@ -173,7 +170,7 @@ def test_one_cut_for_an_episode_of_refusals_then_slow_growth(clock: Clock) -> No
 
 
 def test_growth_after_a_cut_is_a_twentieth_or_one(clock: Clock) -> None:
-    limiter = Limiter(1000, clock=clock)
+    limiter = Limiter(1000, clock=clock, sleep=clock.sleep)
 
     async def work() -> list[int]:
         await rounds(limiter, 3, at_once=1000)
@@ -192,7 +189,7 @@ def test_growth_after_a_cut_is_a_twentieth_or_one(clock: Clock) -> None:
 
 
 def test_retry_after_stops_all_sending(clock: Clock) -> None:
-    limiter = Limiter(8, clock=clock)
+    limiter = Limiter(8, clock=clock, sleep=clock.sleep)
 
     async def work() -> float:
         await limiter.acquire(0)

@@ -405,6 +405,7 @@ def test_closing_early_waits_for_what_is_on_the_way_and_keeps_it() -> None:
 
 def test_answers_on_the_way_are_not_waited_for_longer_than_told() -> None:
     done = threading.Event()
+    before = set(threading.enumerate())
 
     def answer(body: dict[str, Any]) -> Reply:
         if prompt(body) != "text 0":
@@ -417,8 +418,7 @@ def test_answers_on_the_way_are_not_waited_for_longer_than_told() -> None:
         assert next(completions).key == 0
         bounded(completions.close)  # type: ignore[attr-defined]
         done.set()
-    # Threads of this run, or of an earlier one on a busy machine, end by themselves.
-    for thread in threading.enumerate():
+    for thread in set(threading.enumerate()) - before:
         if thread.name == "openai-client":
             thread.join(20)
             assert not thread.is_alive()
