@@ -27,8 +27,6 @@ __all__ = ["FEW_LABELS", "PPIMethod", "ppi_difference", "ppi_mean"]
 PPIMethod = Literal["auto", "normal", "student", "bootstrap"]
 METHODS: tuple[PPIMethod, ...] = ("auto", "normal", "student", "bootstrap")
 
-PSEUDO_ERRORS = normal_quantile(0.95) ** 2 / 2
-
 FEW_LABELS = 50
 """Human labels below which an interval rests on a bootstrap and is to be read with caution."""
 
@@ -222,7 +220,7 @@ def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PP
         method = "student" if fewest >= FEW_LABELS or clustered else "bootstrap"
     n, rows = sum(part.labels for part in parts), sum(part.rows for part in parts)
     humans = [part.of_humans() for part in parts]
-    precise, plain = _variance(_pieces(parts)), _variance(_pieces(humans))
+    precise, plain = (_variance(_pieces(each, drawing.level)) for each in (parts, humans))
     return PPIEstimate(
         interval=_interval(parts, method, drawing, n),
         classical=_interval(humans, "normal" if method == "normal" else "student", drawing, n),
@@ -261,8 +259,10 @@ def _notes(parts: Sequence[_Part], fewest: int) -> list[str]:
     return notes
 
 
-def _pieces(parts: Sequence[_Part], *, corrected: bool = True) -> list[Piece]:
-    unseen = [Piece(_pseudo_errors(part), math.inf) for part in parts if corrected and part.missing and part.sample.lam]
+def _pieces(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> list[Piece]:
+    unseen = [
+        Piece(_pseudo_errors(part, level), math.inf) for part in parts if corrected and part.missing and part.sample.lam
+    ]
     if parts[0].clusters is None:
         return [*(piece for part in parts for piece in part.sample.pieces(corrected=corrected)), *unseen]
     # What rows of one cluster add is added up, over both samples of a difference.
@@ -274,12 +274,12 @@ def _pieces(parts: Sequence[_Part], *, corrected: bool = True) -> list[Piece]:
     return [Piece(float((sums**2).sum()) * units / free if free > 0 else math.nan, free), *unseen]
 
 
-def _pseudo_errors(part: _Part) -> float:
+def _pseudo_errors(part: _Part, level: float) -> float:
     """The variance that errors add which the labelled rows happen not to show; of clusters, as if a row were one."""
     sample = part.sample
     weights = sample.weights / sample.weights.sum() if isinstance(sample, WeightedSample) else 1 / part.labels
     change = mean_square_change(sample.labels, np.broadcast_to(weights, sample.labels.shape))
-    return PSEUDO_ERRORS * part.missing * change * (part.labels / _units(part))
+    return normal_quantile(level) ** 2 / 2 * part.missing * change * (part.labels / _units(part))
 
 
 def _variance(pieces: Sequence[Piece]) -> float:
@@ -296,9 +296,9 @@ def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing, n: in
     if math.isnan(estimate):
         return Interval(math.nan, math.nan, math.nan, level, name, n)
     if method == "normal":
-        half = normal_quantile(level) * math.sqrt(_variance(_pieces(parts, corrected=False)))
+        half = normal_quantile(level) * math.sqrt(_variance(_pieces(parts, level, corrected=False)))
         return Interval(estimate, estimate - half, estimate + half, level, name, n)
-    pieces = _pieces(parts)
+    pieces = _pieces(parts, level)
     error = math.sqrt(_variance(pieces))
     half = error * _student_quantile(pieces, level)
     below, above = half, half

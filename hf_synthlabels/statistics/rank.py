@@ -46,7 +46,9 @@ def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     # Every pair is met twice, and a pair with itself is tied: both cancel in the quotient.
     concordance, ties_x, ties_y = (((weights @ each) * weights).sum(axis=-1) for each in (across, tied_x, tied_y))
     pairs = weights.sum(axis=-1) ** 2
-    return divided(concordance, np.sqrt((pairs - ties_x) * (pairs - ties_y)))
+    # Rounding leaves a few untied pairs where all are tied.
+    untied_x, untied_y = (np.where(pairs - ties > 1e-12 * pairs, pairs - ties, 0.0) for ties in (ties_x, ties_y))
+    return divided(concordance, np.sqrt(untied_x * untied_y))
 
 
 def weighted_ranks(counts: Ints | Floats, values: Floats) -> Floats:

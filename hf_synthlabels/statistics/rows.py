@@ -215,7 +215,7 @@ def _unit_draws(
     cells, place = np.unique(population, axis=0, return_inverse=True)
     place = place.ravel()
     mixed = np.bincount(place[size:], weights=np.concatenate([pseudo, pseudo]), minlength=len(cells))
-    effect = rows.design.effect((rows.found == rows.right).all(axis=1))
+    effect = rows.design.effect((rows.found == rows.right).all(axis=1), drawing.level)
     draws = UnitDraws(place[:size], len(cells), mixed.astype(np.float64), rows.design, effect)
     rng = np.random.default_rng(drawing.seed)
     chunk = max(1, min(CHUNK, MOST_NUMBERS // len(cells)))

@@ -125,16 +125,16 @@ class SamplingDesign:
             rows = float(total**2 / (sizes @ sizes))
         return share, float(rows / self.take(counted).widening(n, level) ** 2)
 
-    def effect(self, hits: Mask) -> float:
+    def effect(self, hits: Mask, level: float) -> float:
         """The design effect of clusters on a share, at least 1."""
         if self.clusters is None or not len(hits):
             return 1.0
         unclustered = replace(self, clusters=None)
         every = np.ones(len(hits), dtype=np.bool_)
-        share, rows = replace(self, strata=None).effective_rows(hits, every, 0.95)
+        share, rows = replace(self, strata=None).effective_rows(hits, every, level)
         if not 0 < share < 1:
             return max(1.0, len(hits) / rows)
-        return max(1.0, replace(unclustered, strata=None).effective_rows(hits, every, 0.95)[1] / rows)
+        return max(1.0, replace(unclustered, strata=None).effective_rows(hits, every, level)[1] / rows)
 
 
 def _all_vary(hits: Mask, strata: Ints) -> bool:

@@ -147,14 +147,19 @@ def icc(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     )
 
 
-def _of_answered(score: PairScore) -> RowScore:
-    """A score of both numbers of the answered rows; nan for fewer than FEWEST of them."""
+def _of_answered(score: PairScore, weight: float) -> RowScore:
+    """A score of both numbers of the answered rows; nan for fewer than FEWEST of them.
+
+    Args:
+        score: of weighted pairs.
+        weight: the mean weight of the answered rows. Counts are divided by it, so that they add up to rows.
+    """
 
     def scored(counts: Ints | Floats, cells: Floats) -> Floats:
         kept = cells[:, ANSWERED] == 1
-        answered = counts[:, kept]
+        answered = counts[:, kept] if weight == 1 else counts[:, kept] / weight
         values = score(answered, cells[kept, HUMAN], cells[kept, LLM])
-        return np.where(answered.sum(axis=1) < FEWEST, np.nan, values)
+        return np.where(answered.sum(axis=1) < FEWEST - EQUAL, np.nan, values)
 
     return scored
 
@@ -177,19 +182,24 @@ ERROR_SCORES: dict[str, RowScore] = {
     "rmse_answered": _mean_error(2, answered=True),
 }
 
-CORRELATIONS: dict[str, RowScore] = {
-    "pearson": _of_answered(weighted_pearson),
-    "spearman": _of_answered(weighted_spearman),
-    "kendall": _of_answered(weighted_kendall),
-    "weighted_kappa": _of_answered(quadratic_kappa),
-    "icc": _of_answered(icc),
+CORRELATIONS: dict[str, PairScore] = {
+    "pearson": weighted_pearson,
+    "spearman": weighted_spearman,
+    "kendall": weighted_kendall,
+    "weighted_kappa": quadratic_kappa,
+    "icc": icc,
 }
 
 
 def _correlations(rows: Rows) -> dict[str, RowScore]:
     """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
     many = rows.design is not None and 3 * len(rows.found) > MOST_PAIRS
-    return {name: score for name, score in CORRELATIONS.items() if not (many and name == "kendall")}
+    weights = None if rows.design is None else rows.design.weights
+    answered = rows.found[:, ANSWERED] == 1
+    weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
+    return {
+        name: _of_answered(score, weight) for name, score in CORRELATIONS.items() if not (many and name == "kendall")
+    }
 
 
 def _ends(x: Floats, y: Floats, low: float | None, high: float | None) -> tuple[float, float]:

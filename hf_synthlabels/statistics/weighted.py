@@ -133,7 +133,7 @@ def _bootstrapped(
     present = occurring(table)
     values: dict[Metric, list[Floats]] = {metric: [] for metric in METRICS}
     pseudo = pseudo_counts(confusion_counts(human, predicted, classes), drawing.level)
-    effect = design.effect(predicted == human)
+    effect = design.effect(predicted == human, drawing.level)
     for tables in _tables(cells, weights, pseudo.ravel(), design, effect, drawing):
         for metric in METRICS:
             values[metric].append(score(metric, cast("Ints", tables.reshape(-1, classes, width)), present))

@@ -255,6 +255,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     assert all(0.915 <= count / 300 <= 0.99 for count in held.values()), held
 
 
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_errors_that_no_label_shows_are_those_of_the_level(level: float) -> None:
+    """The judge is right on all n labelled rows: z^2 / 2 pseudo-errors (Agresti & Coull 1998), each changes 1 / n."""
+    n, others = 60, 200
+    values = np.arange(n + others) % 2.0
+    human = np.where(np.arange(n + others) < n, values, np.nan)
+    found = ppi_mean(human, values, lam=1, method="student", drawing=Drawing(level=level))
+    judged = values[n:].var(ddof=1) / others
+    unseen = stats.norm.ppf((1 + level) / 2) ** 2 / 2 / n**2
+    free = (judged + unseen) ** 2 / (judged**2 / (others - 1))
+    half = stats.t.ppf((1 + level) / 2, free) * math.sqrt(judged + unseen)
+    assert ends(found) == pytest.approx((0.5 - half, 0.5 + half))
+
+
 def test_paired_difference_is_the_mean_of_differences() -> None:
     human_a, judge_a = columns(*rows(60, 500))
     human_b, judge_b = 0.5 * human_a + 0.1, 0.5 * judge_a

@@ -14,6 +14,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import Drawing, KindAgreement, scale_agreement, wilson
 from hf_synthlabels.statistics import rank as rank_module
 from hf_synthlabels.statistics.rank import weighted_kendall, weighted_pearson, weighted_spearman
+from hf_synthlabels.statistics.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.scale import icc, quadratic_kappa
 
 FEW = Drawing(resamples=20)
@@ -153,6 +154,8 @@ def test_kendall_of_many_distinct_pairs_takes_another_way_to_the_same_number(mon
 def test_nothing_is_said_when_all_numbers_are_the_same(score: object, value: float) -> None:
     same = np.full(7, value)
     assert math.isnan(score(np.ones((1, 7)), same, same).item())  # type: ignore[operator]
+    weights = np.random.default_rng(0).random((50, 7))
+    assert np.isnan(score(weights, same, same)).all()  # type: ignore[operator]
 
 
 def test_bias_has_students_interval() -> None:
@@ -168,6 +171,28 @@ def test_few_answered_rows_say_nothing_of_correlation() -> None:
     assert math.isnan(found["icc"])
     assert found["mae"] == pytest.approx(2 / 3)
     assert math.isnan(scores(scale_agreement([1, 2], [1, None], low=1, high=5, drawing=FEW))["bias"])
+
+
+CORRELATIONS = ("pearson", "spearman", "kendall", "weighted_kappa", "icc")
+
+
+@pytest.mark.parametrize("clusters", [None, np.arange(100)])
+@pytest.mark.parametrize(("answered", "weight"), [(2, 40.0), (8, 0.01)])
+def test_answered_rows_are_counted_however_much_they_weigh(
+    answered: int, weight: float, clusters: NDArray[np.int64] | None
+) -> None:
+    human = np.arange(100) % 5 + 1.0
+    llm = np.where(np.arange(100) % 3 == 0, human, np.maximum(1, human - 1))
+    given = [float(value) if row < answered else None for row, value in enumerate(llm)]
+    weights = np.where(np.arange(100) < answered, weight, 1.0)
+    design = SamplingDesign(weights / weights.mean(), clusters)
+    found = scale_agreement(human.tolist(), given, low=1, high=5, drawing=FEW, design=design).scores
+    # The answered rows weigh the same, so these are the values of the same rows without weights.
+    plain = scale_agreement(human[:answered].tolist(), llm[:answered].tolist(), low=1, high=5, drawing=FEW).scores
+    for name in CORRELATIONS:
+        assert found[name].estimate == pytest.approx(plain[name].estimate, nan_ok=True), name
+        assert math.isnan(found[name].estimate) == (answered < 3), name
+        assert math.isnan(found[name].low) == (answered < 3), name
 
 
 def test_no_rows_and_no_answers_are_undefined_or_worst() -> None:
