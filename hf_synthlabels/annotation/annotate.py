@@ -8,12 +8,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import pyarrow as pa
 import yaml
+from datasets.utils.py_utils import map_nested
 
 from hf_synthlabels.annotation.annotator import Annotator
 from hf_synthlabels.annotation.columns import with_label_features
@@ -25,7 +27,7 @@ from hf_synthlabels.annotation.provenance import carry_over, describe, package_v
 from hf_synthlabels.annotation.recipe import Recipe
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.remote import is_address
-from hf_synthlabels.annotation.source import check_columns, needed_columns
+from hf_synthlabels.annotation.source import check_columns, load_source, needed_columns
 from hf_synthlabels.annotation.splits import base_names
 from hf_synthlabels.annotation.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
 from hf_synthlabels.annotation.tabular import as_dataset
@@ -93,6 +95,7 @@ def load(
     Args:
         recipe: a path, a packaged recipe's name, or a recipe.
         split: as `load_dataset` takes it, such as `test` or `train[:100]`; by default a `DatasetDict` of all splits.
+            A list of splits gives a list, and a dict of them a dict; a row that occurs in two of them is labelled once.
         rows: label the first so many rows of each split only, to try a recipe.
         trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
             recipe from somebody else with a server or files of its choice.
@@ -108,9 +111,26 @@ def load(
         # Read it here first: a wrong recipe is told before `datasets` looks for its file.
         read = read_recipe(recipe)
         path = _file_of(recipe) if isinstance(recipe, str | Path) else _kept(read)
-        spelling = None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
-        limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
-        splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
+        if isinstance(split, list | tuple | dict):
+            # A wrong split is an error before the rows of another one are paid for.
+            streaming = bool(arguments.get("streaming"))
+            checked = partial(load_source, read, streaming=streaming, rows=rows)
+            map_nested(lambda part: checked(take=_spelling(part)), split, map_tuple=True)
+        loaded = map_nested(lambda part: _loaded(path, _spelling(part), rows, arguments), split, map_tuple=True)
+    if not isinstance(split, dict):
+        return loaded
+    return datasets.IterableDatasetDict(loaded) if arguments.get("streaming") else datasets.DatasetDict(loaded)
+
+
+def _spelling(split: Any) -> str | None:
+    """A split as the text that `load_dataset` takes, such as `train[:10]`."""
+    return None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
+
+
+def _loaded(path: str | Path, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
+    """The labelled rows of one spelling, or a `DatasetDict` of all splits."""
+    limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
+    splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
     if spelling is None:
         return splits
     parts = [splits[name] for name in base_names(spelling) if name in splits] or list(splits.values())

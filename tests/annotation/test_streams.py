@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
-from datasets import Dataset, DatasetDict, Features, IterableDataset, Value, load_dataset
+from datasets import (
+    Dataset,
+    DatasetDict,
+    Features,
+    IterableDataset,
+    IterableDatasetDict,
+    ReadInstruction,
+    Value,
+    load_dataset,
+)
 from typer.testing import CliRunner
 
 import hf_synthlabels
@@ -127,6 +136,30 @@ def test_splits_are_spelled_as_in_datasets(
     one = load(recipe, split=spelling, cache_dir=str(tmp_path / "b"))
     assert one["text"][:] == [text for part in wanted.values() for text in part]
     assert len(server.requests) == count
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_several_splits_come_back_in_the_form_that_names_them(
+    streaming: bool, recipe: dict[str, Any], server: LabelServer, tmp_path: Path
+) -> None:
+    def loaded(split: Any) -> Any:
+        return load(recipe, split=split, streaming=streaming, cache_dir=str(tmp_path))
+
+    def texts(rows: Any) -> list[str]:
+        return [row["text"] for row in rows]
+
+    first, second = ["0 film", "1 match"], ["5000 match", "5001 film"]
+    parts = loaded([ReadInstruction.from_spec("train[:2]"), "test[:2]", "train[1:3]"])
+    assert isinstance(parts, list)
+    assert [texts(part) for part in parts] == [first, second, ["1 match", "2 match"]]
+    assert len(server.requests) == 5  # the row that occurs twice is asked once
+    named = loaded({"few": "train[:2]", "held": "test[:2]"})
+    assert isinstance(named, IterableDatasetDict if streaming else DatasetDict)
+    assert {name: texts(part) for name, part in named.items()} == {"few": first, "held": second}
+    assert loaded([]) == []
+    with pytest.raises(DataError, match=r"split.*dev"):
+        loaded(["test[5:9]", "dev"])
+    assert len(server.requests) == 5
 
 
 def test_streams_have_slices_from_their_start(recipe: dict[str, Any], server: LabelServer, tmp_path: Path) -> None:
