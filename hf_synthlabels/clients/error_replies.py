@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from hf_synthlabels.clients.base import Completion, Failure, Usage
@@ -184,10 +184,18 @@ def text_error(text: str, status: int, error: Exception, hide: Callable[[str], s
     return malformed(error, hide, "perhaps" if text.lstrip().startswith("{") else "no")
 
 
-def malformed(error: Exception, hide: Callable[[str], str], billed: Billed) -> ErrorReply:
-    """A body that is neither a completion nor an error that names itself."""
+def malformed(error: Exception, hide: Callable[[str], str], billed: Billed, usage: Usage | None = None) -> ErrorReply:
+    """A body that is neither a completion nor an error that names itself.
+
+    Args:
+        error: what reading it raised.
+        hide: removes secrets from the message.
+        billed: whether it may be billed, unless the server counted tokens.
+        usage: the tokens that the server counted.
+    """
     words = hide(f"the answer is not a chat completion: {type(error).__name__}: {error}")
-    return ErrorReply(_one_line(words), retry="yes", billed=billed, malformed=True)
+    counted = ErrorReply.of(words, retry="yes", usage=usage, malformed=True)
+    return counted if counted.usage else replace(counted, billed=billed)
 
 
 def _retry(status: int) -> Retry:

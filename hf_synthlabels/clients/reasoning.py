@@ -80,8 +80,9 @@ def _parts(content: Any) -> Iterator[tuple[bool, str]]:
             for part in content:
                 if isinstance(part, str):
                     yield False, part
+                if not isinstance(part, Mapping):
                     continue
-                kind = part.get("type", "text")
+                kind = str(part.get("type") or "text")
                 if kind in REASONING_PARTS or kind.startswith("reasoning."):
                     yield True, _reasoning_text(part)
                 elif kind in TEXT_PARTS:

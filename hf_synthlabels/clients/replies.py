@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ REFUSED = (
 PASSING = frozenset({"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"})
 """Finish reasons of a server's fault, which may pass. Other unknown reasons would come again, such as `tool_calls`."""
 
+ROUNDING = 1e-3
+
 
 def parse_reply(
     key: int, content: bytes, *, status: int = 200, hide: Callable[[str], str] = str
@@ -55,6 +58,9 @@ def parse_reply(
 def read_reply(key: int, body: Any, *, status: int = 200, hide: Callable[[str], str] = str) -> Completion | ErrorReply:
     """Read the JSON body of a reply: a completion, or an error, whatever its HTTP status.
 
+    Only the message and its finish reason decide whether an answer counts. An odd optional part is left out: the
+    answer is paid for, so it is not thrown away for odd log-probabilities or an odd token count.
+
     A provider's filter that rejects the prompt makes a completion with the finish reason `content_filter`.
 
     Args:
@@ -67,7 +73,7 @@ def read_reply(key: int, body: Any, *, status: int = 200, hide: Callable[[str], 
     usage = None
     try:
         if isinstance(body, dict):
-            usage = _usage(body.get("usage") or {})
+            usage = _usage(body.get("usage"))
         if is_ok and not names_error(body):
             choice = body["choices"][0]
             if choice.get("error"):
@@ -78,7 +84,7 @@ def read_reply(key: int, body: Any, *, status: int = 200, hide: Callable[[str], 
             billed: Billed = (
                 "perhaps" if isinstance(body, dict) and (body.get("choices") or body.get("usage")) else "no"
             )
-            return malformed(error, hide, billed)
+            return malformed(error, hide, billed, usage)
     return read_error(key, body, None if is_ok else status, usage, hide)
 
 
@@ -131,27 +137,50 @@ def _unfinished(said: Any, usage: Usage) -> ErrorReply:
     )
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    details = usage.get("prompt_tokens_details") or {}
-    prompt = int(usage.get("prompt_tokens") or 0)
+def _usage(usage: Any) -> Usage:
+    """The tokens that a server counted; 0 for a count that is missing or no number."""
+    if not isinstance(usage, Mapping):
+        return Usage()
+    details = usage.get("prompt_tokens_details")
+    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
+    prompt = _count(usage.get("prompt_tokens"))
     return Usage(
         prompt,
         # Some servers count thoughts in the total alone; they are billed as part of the answer.
-        max(int(usage.get("completion_tokens") or 0), int(usage.get("total_tokens") or 0) - prompt),
-        int(details.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0),
+        max(_count(usage.get("completion_tokens")), _count(usage.get("total_tokens")) - prompt),
+        cached or _count(usage.get("prompt_cache_hit_tokens")),
     )
+
+
+def _count(value: Any) -> int:
+    try:
+        return max(int(value), 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:
-    if not logprobs or not logprobs.get("content"):
-        return ()
-    return tuple(
-        Token(
-            encodable(str(token["token"])),
-            float(token["logprob"]),
-            tuple(
-                (encodable(str(other["token"])), float(other["logprob"])) for other in token.get("top_logprobs") or ()
-            ),
+    """The tokens with their log-probabilities; empty if any is odd, because the answer counts without them."""
+    try:
+        return tuple(
+            Token(
+                _token_text(token),
+                _logprob(token),
+                tuple((_token_text(other), _logprob(other)) for other in token.get("top_logprobs") or ()),
+            )
+            for token in logprobs.get("content") or ()
         )
-        for token in logprobs["content"]
-    )
+    except BAD_BODY:
+        return ()
+
+
+def _token_text(token: Mapping[str, Any]) -> str:
+    return encodable(str(token["token"]))
+
+
+def _logprob(token: Mapping[str, Any]) -> float:
+    value = float(token["logprob"])
+    # Rounding can push the logarithm of a certain token slightly above 0.
+    if not -math.inf < value <= ROUNDING:
+        raise ValueError(f"{value} is no log-probability")
+    return min(value, 0.0)

@@ -10,6 +10,7 @@ import pytest
 from hf_synthlabels.clients import Completion, Usage
 from hf_synthlabels.clients.error_replies import ErrorReply
 from hf_synthlabels.clients.replies import parse_reply, read_reply
+from hf_synthlabels.labels import Token
 from hf_synthlabels.labels.reasoning import split_reasoning
 from tests.clients.chat_server import chat_completion
 
@@ -175,6 +176,79 @@ def test_tokens_of_the_reasoning_are_none_of_the_label_s(
     assert [token.text for token in completed(body).tokens] == kept
 
 
+# Odd optional parts of a paid answer
+
+
+ODD_NUMBERS: list[Any] = [None, "none", [], {}, 5.0, 1e308, float("nan"), float("-inf")]
+ODD_DETAILS: list[Any] = [[1], 7, "none", True, None, [{}]]
+ODD_COUNTS: list[Any] = [None, "few", [3], {}]
+
+
+def token(logprob: Any, *alternatives: Any) -> dict[str, Any]:
+    return {"content": [{"token": "bad", "logprob": logprob, "top_logprobs": list(alternatives)}]}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(token(value) for value in ODD_NUMBERS),
+        token(-0.5, None),
+        token(-0.5, {"token": "bad", "logprob": None}),
+        token(-0.5, {"logprob": -0.5}),
+        {"content": [None]},
+        {"content": [{"logprob": -0.5}]},
+        {"content": 7},
+        {"tokens": ["bad"], "token_logprobs": [-0.5]},
+        *([-0.5], "bad", 7, True, None, {}),
+    ],
+)
+def test_an_answer_counts_without_its_odd_log_probabilities(odd: Any) -> None:
+    body = chat_completion("bad")
+    body["choices"][0]["logprobs"] = odd
+    completion = completed(body)
+    assert (completion.text, completion.usage, completion.tokens) == ("bad", Usage(7, 2), ())
+
+
+def test_a_log_probability_that_is_rounded_above_zero_is_zero() -> None:
+    body = chat_completion("bad")
+    body["choices"][0]["logprobs"] = token(1e-7)
+    assert completed(body).tokens == (Token("bad", 0.0),)
+
+
+@pytest.mark.parametrize(
+    ("odd", "usage"),
+    [
+        *(({"prompt_tokens_details": details}, Usage(7, 2)) for details in ODD_DETAILS),
+        *(({"prompt_tokens_details": {"cached_tokens": cached}}, Usage(7, 2)) for cached in ODD_COUNTS),
+        ({"prompt_tokens_details": [1], "prompt_cache_hit_tokens": 4}, Usage(7, 2, 4)),
+        ({"prompt_cache_hit_tokens": {}}, Usage(7, 2)),
+        ({"completion_tokens": "two"}, Usage(7, 2)),
+        ({"total_tokens": None}, Usage(7, 2)),
+        ({"prompt_tokens": [7], "total_tokens": None}, Usage(0, 2)),
+        ({"prompt_tokens": -7, "total_tokens": None}, Usage(0, 2)),
+        *((whole, Usage()) for whole in ([1], 9, "9", None)),
+    ],
+)
+def test_an_answer_counts_with_what_of_its_usage_can_be_read(odd: Any, usage: Usage) -> None:
+    body = chat_completion("bad")
+    counted = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    body["usage"] = counted | odd if isinstance(odd, dict) else odd
+    completion = completed(body)
+    assert (completion.text, completion.usage) == ("bad", usage)
+
+
+@pytest.mark.parametrize("part", [None, 7, [], {"type": None, "text": "bad"}, {"type": 7, "text": "x"}])
+def test_an_odd_part_of_the_content_leaves_the_others(part: Any) -> None:
+    is_text = isinstance(part, dict) and part["type"] is None
+    parts = [part] if is_text else [part, {"type": "text", "text": "bad"}]
+    assert completed(chat_completion(None, message={"content": parts})).text == "bad"
+
+
+def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_counted() -> None:
+    error = failed({"choices": [{"message": None}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
+    assert (error.retry, error.billed, error.usage) == ("yes", "yes", Usage(7, 2))
+
+
 # Finish reasons
 
 
@@ -272,7 +346,8 @@ def test_an_error_with_usage_is_billed() -> None:
         (b'{"choices": [{"mess', "not a chat completion", "perhaps"),
         (b'{"choices": []}', "not a chat completion", "no"),
         (b'{"choices": null}', "not a chat completion", "no"),
-        (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "perhaps"),
+        (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "yes"),
+        (b'{"choices": [], "usage": {"prompt_tokens": "many"}}', "not a chat completion", "perhaps"),
         (b'{"choices": [{"message": null}]}', "not a chat completion", "perhaps"),
     ],
 )
