@@ -113,7 +113,6 @@ class HttpTransport:
 
         assert self._session is not None
         try:
-            # Followed to another host, a redirect would take the row and the key in a header of the recipe there.
             async with self._session.post(
                 self._url,
                 data=dumps(body),
@@ -121,10 +120,8 @@ class HttpTransport:
                 proxy_headers=self._proxy_headers or None,
                 allow_redirects=False,
             ) as response:
-                if 300 <= response.status < 400:
-                    host = urlsplit(response.headers.get("Location", "")).netloc.rpartition("@")[2] or "another path"
-                    advice = f"the server redirects to {host}; give its present address as `base_url`"
-                    return Reply(response.status, response.headers, advice.encode())
+                if redirect := _redirect(response.status, response.headers):
+                    return redirect
                 return Reply(response.status, response.headers, await response.read())
         except aiohttp.ConnectionTimeoutError as error:
             raise BrokenConnectionError("the connection could not be made in time", sent=False) from error
@@ -177,16 +174,18 @@ class SdkTransport:
 
     async def post(self, body: Mapping[str, Any]) -> Reply:
         """Send one body."""
+        import httpx2
         import openai
 
         try:
-            response = await self._sdk.chat.completions.with_raw_response.create(
-                # The package refuses parameters that it does not know.
-                model=body["model"],
-                messages=body["messages"],
-                extra_body={name: value for name, value in body.items() if name not in ("model", "messages")},
+            # Not `chat.completions.create`, which follows redirects and refuses parameters that it does not know.
+            response = await self._sdk.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                body=dict(body),
+                options={"follow_redirects": False, "security": {"bearer_auth": True}},
             )
-            return Reply(response.status_code, response.headers, response.http_response.content)
+            return Reply(response.status_code, response.headers, response.content)
         except openai.APIConnectionError as error:
             # Timeouts are among them. The cause is an error of httpx, of which there are two packages.
             sent = not any(kind.__name__ in NOT_SENT for kind in type(error.__cause__).__mro__)
@@ -194,7 +193,10 @@ class SdkTransport:
                 raise TimeoutError from error
             raise BrokenConnectionError(f"{type(error).__name__}: {error}"[:200], sent=sent) from error
         except openai.APIStatusError as error:
-            return Reply(error.response.status_code, error.response.headers, error.response.content)
+            response = error.response
+            return _redirect(response.status_code, response.headers) or Reply(
+                response.status_code, response.headers, response.content
+            )
 
     async def __aenter__(self) -> Self:
         return self
@@ -204,6 +206,17 @@ class SdkTransport:
     ) -> None:
         # The caller who configured it closes it.
         return
+
+
+def _redirect(status: int, headers: Mapping[str, str]) -> Reply | None:
+    """The reply to a redirect, with advice; None for another status.
+
+    No redirect is followed: another host would receive the row, and the key if it is in a header such as `api-key`.
+    """
+    if not 300 <= status < 400:
+        return None
+    host = urlsplit(headers.get("Location", "")).netloc.rpartition("@")[2] or "another path"
+    return Reply(status, headers, f"the server redirects to {host}; give its present address as `base_url`".encode())
 
 
 @functools.cache

@@ -199,25 +199,40 @@ def test_batches_on_this_machine_need_no_proxy(
     assert proxy.requests == []
 
 
-def test_a_redirect_is_not_followed_with_the_key(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Redirect(BaseHTTPRequestHandler):
+def sdk_with_key_header(base_url: str) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=base_url, api_key="hunter2", default_headers={"api-key": "hunter2"})
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize("through_sdk", [False, True], ids=["plain", "openai"])
+def test_a_redirect_is_not_followed_with_the_key(
+    monkeypatch: pytest.MonkeyPatch, through_sdk: bool, status: int
+) -> None:
+    monkeypatch.setenv("ITS_KEY", "hunter2")
+    reached: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(307)
-            self.send_header("Location", f"{server.base_url}/chat/completions")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            reached.append(self.command)
+            self.send_error(400)
+
+        do_GET = do_POST  # noqa: N815  the name that the library calls
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    monkeypatch.setenv("ITS_KEY", "hunter2")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as first:
-        threading.Thread(target=first.serve_forever, args=(0.02,), daemon=True).start()
+    with contextlib.ExitStack() as servers:
+        other = servers.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere))
+        threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
+        servers.callback(other.shutdown)
+        location = {"Location": f"http://localhost:{other.server_address[1]}/v1/chat/completions"}
+        first = servers.enter_context(ChatServer(lambda _: (status, location, b"")))
         completion = complete(
-            f"http://127.0.0.1:{first.server_address[1]}/v1", headers=RequestHeaders(secret={"api-key": "ITS_KEY"})
+            first.base_url,
+            headers=RequestHeaders(secret={"api-key": "ITS_KEY"}),
+            sdk=sdk_with_key_header(first.base_url) if through_sdk else None,
         )
-        first.shutdown()
     assert completion.failure is not None
+    assert (completion.failure.kind, completion.failure.http_status) == ("http", status)
     assert "`base_url`" in completion.failure.message
-    assert server.bodies == []
+    assert reached == []
