@@ -78,9 +78,10 @@ def _parts(content: Any) -> Iterator[tuple[bool, str]]:
             yield from _parts([content])
         case list():
             for part in content:
+                if part is None:
+                    continue
                 if isinstance(part, str):
                     yield False, part
-                if not isinstance(part, Mapping):
                     continue
                 kind = str(part.get("type") or "text")
                 if kind in REASONING_PARTS or kind.startswith("reasoning."):

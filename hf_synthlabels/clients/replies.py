@@ -138,25 +138,29 @@ def _unfinished(said: Any, usage: Usage) -> ErrorReply:
 
 
 def _usage(usage: Any) -> Usage:
-    """The tokens that a server counted; 0 for a count that is missing or no number."""
+    """The tokens that a server counted; none if a main count is odd, so that a budget charges the most possible."""
     if not isinstance(usage, Mapping):
         return Usage()
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None or completion is None:
+        return Usage()
     details = usage.get("prompt_tokens_details")
-    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else 0
-    prompt = _count(usage.get("prompt_tokens"))
+    cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
     return Usage(
         prompt,
         # Some servers count thoughts in the total alone; they are billed as part of the answer.
-        max(_count(usage.get("completion_tokens")), _count(usage.get("total_tokens")) - prompt),
-        cached or _count(usage.get("prompt_cache_hit_tokens")),
+        max(completion, (_count(usage.get("total_tokens")) or 0) - prompt),
+        cached or _count(usage.get("prompt_cache_hit_tokens")) or 0,
     )
 
 
-def _count(value: Any) -> int:
+def _count(value: Any) -> int | None:
+    """A number of tokens: 0 if it is missing, None if it is odd."""
     try:
-        return max(int(value), 0)
+        count = int(value or 0)
     except (TypeError, ValueError, OverflowError):
-        return 0
+        return None
+    return count if count >= 0 else None
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:

@@ -196,9 +196,6 @@ def test_the_words_of_the_server_wherever_it_puts_them(content: bytes, message: 
         {"choices": [{"message": {"content": 1}}]},
         {"choices": [{"message": {"content": [1]}}]},
         {"choices": [{"message": {"content": [{"type": "text", "text": 1}]}}]},
-        {"choices": [{"message": {"content": "good"}}], "usage": ["many"]},
-        {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": "many"}},
-        {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": float("inf")}},
     ],
 )
 def test_what_is_no_chat_completion_is_malformed(body: Any) -> None:
@@ -207,6 +204,12 @@ def test_what_is_no_chat_completion_is_malformed(body: Any) -> None:
     assert completion.failure.kind == "malformed"
     assert completion.failure.message.startswith("the answer is not a chat completion: ")
     assert completion.text == ""
+
+
+@pytest.mark.parametrize("usage", [["many"], {"prompt_tokens": "many"}, {"prompt_tokens": float("inf")}])
+def test_an_answer_with_an_odd_usage_is_not_bought_again(usage: Any) -> None:
+    completion, _ = answer_to(ok({"choices": [{"message": {"content": "good"}}], "usage": usage}))
+    assert (completion.failure, completion.text) == (None, "good")
 
 
 def test_truncated_json_is_malformed_and_half_a_body_a_broken_connection() -> None:
