@@ -164,7 +164,7 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
         ("merge s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
         ("conclude labelled.jsonl", "`label` is not a column"),
         ("conclude s.jsonl", "is not a column"),
-        ("conclude gone.jsonl", "`data` 'gone.jsonl' is not there"),
+        ("conclude gone.jsonl", "`data` 'gone.jsonl' does not exist"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, command: str, said: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import folded_name, normalised_labels, unknown_labels
 from hf_synthlabels.publishing.sampled import MAX_NAMES, ROW, label_texts, sheet_texts
 from hf_synthlabels.statistics import PROBABILITY
-from hf_synthlabels.tables import DIGEST, read_sheet, row_digest, same_texts
+from hf_synthlabels.tables import DIGEST, label_text, read_sheet, row_digest, same_texts
 
 __all__ = ["Merged", "check_sheet", "merge_labels"]
 
@@ -125,15 +126,14 @@ def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
     for place_in_table, value in zip(lines[number], lines[human], strict=True):
         row = _number(place_in_table)
         known = merged[row] if row is not None and 0 <= row < len(merged) else None
-        if value is not None and str(value).strip() and (known is None or _cell(known) != str(value).strip()):
+        if value is not None and str(value).strip() and label_text(known) != label_text(_stripped(value)):
             filled += 1
     if filled:
         raise DataError(f"`sheet` {str(sheet)!r} exists, and {filled:,} of its labels are in no table. {advice}")
 
 
-def _cell(label: Any) -> str:
-    """A label as a sheet shows it."""
-    return label if isinstance(label, str) else json.dumps(label)
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 class _RowCheck:
@@ -233,7 +233,12 @@ def _label(value: Any, said: Sequence[Any]) -> Any:
 
 
 def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
-    """The table with its human labels replaced, in the column's own type or in the LLM's."""
+    """The table with its human labels replaced, in the column's own type, or in the LLM's if that type is too narrow.
+
+    A column without a label has no type that says anything: JSON Lines reads it as text.
+    """
+    import pyarrow as pa
+
     order = list(rows.column_names)
     feature = rows.features.get(human)
     feature = rows.features.get(llm) if feature is None or getattr(feature, "dtype", "") == "null" else feature
@@ -242,7 +247,28 @@ def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
             raise DataError(f"`{human}` is {wrong[0]!r} in the sheet: give one of {', '.join(feature.names)}.")
         values = [None if value is None else feature.str2int(value) for value in values]
     kept = rows.remove_columns([human]) if human in order else rows
-    merged = kept.add_column(human, values, feature=feature)
+    for candidate in (feature, rows.features.get(llm), None):
+        try:
+            merged = kept.add_column(human, values, feature=candidate)
+            if candidate is not None and not _is_kept(values, merged.with_format(None)[human][:]):
+                continue
+            break
+        except (TypeError, ValueError, OverflowError, pa.ArrowException):
+            # Labels of no common type fit no column.
+            if candidate is None:
+                raise DataError(
+                    f"`{human}` has labels of several types, in the table and in the sheet. Give all of them as the "
+                    f"LLM's are in `{llm}`."
+                ) from None
     merged = merged.select_columns(order if human in order else [*order, human])
     merged.info.description = rows.info.description
     return merged
+
+
+def _is_kept(value: Any, stored: Any) -> bool:
+    """Whether a column stored the fractions of its labels: one of integers cuts 3.5 to 3 without an error."""
+    if isinstance(value, list):
+        return all(map(_is_kept, value, stored))
+    if isinstance(value, Mapping):
+        return all(_is_kept(part, stored.get(name)) for name, part in value.items())
+    return not isinstance(value, float) or math.isclose(value, stored, rel_tol=1e-6)

@@ -6,7 +6,7 @@ from hf_synthlabels.tables.formats import READABLE, WRITABLE, ReadOptions, is_ta
 from hf_synthlabels.tables.loading import RowSource, load_rows, local_files, source_state
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.records import describe, records_of
-from hf_synthlabels.tables.replacing import NewTable, check_replaces
+from hf_synthlabels.tables.replacing import NewTable, check_replaces, label_text
 from hf_synthlabels.tables.sheets import (
     DIGEST,
     SHEETS,
@@ -37,6 +37,7 @@ __all__ = [
     "check_replaces",
     "describe",
     "is_table",
+    "label_text",
     "load_rows",
     "local_files",
     "open_writer",

@@ -11,7 +11,10 @@ from hf_synthlabels.tables.formats import ReadOptions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TextColumns", "annotation_columns", "annotation_types"]
+__all__ = ["Converter", "TextColumns", "annotation_columns", "annotation_types", "as_type", "nested_converters"]
+
+Converter = tuple[Any, Callable[[Any], Any]]
+"""The type of a column, and the function that converts its cells from texts to it."""
 
 INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
 """What is written as an integer of 64 bits; 007 and +1 are codes."""
@@ -87,31 +90,40 @@ class TextColumns:
             if "float" in fits and pc.any(pc.match_substring_regex(cells, FRACTION)).as_py():
                 self._fractions.add(name)
 
-    def converters(self, separator: str = ",") -> dict[str, tuple[pa.DataType, Callable[[Any], Any]]]:
-        """The type of each column, and what makes it of a column of texts."""
+    def nested(self) -> list[str]:
+        """The columns of lists and structures in JSON, whose types `nested_converters` decides."""
+        labels = {*self._options.labels, *self._own}
+        types = annotation_types(self._names)
+        return [
+            name
+            for name in self._names
+            if name in self._seen and "nested" in self._fits[name] and name not in types
+            if name not in labels or self._kinds.get(name) in NESTED_KINDS
+        ]
+
+    def converters(self, separator: str = ",") -> dict[str, Converter]:
+        """The type of each column that is not nested, and what makes it of a column of texts."""
         import pyarrow as pa
 
         types = annotation_types(self._names)
         labels = {*self._options.labels, *self._own}
         numeric = self._labels_are_numbers(labels)
-        found: dict[str, tuple[pa.DataType, Callable[[Any], Any]]] = {}
+        converters: dict[str, Converter] = {}
         for name in self._names:
             fits = self._fits[name] if name in self._seen else set()
             if name in types:
-                found[name] = _converter(types[name])
-            elif "nested" in fits and (self._kinds.get(name) in NESTED_KINDS if name in labels else True):
-                found[name] = (pa.null(), _parsed)
+                converters[name] = _converter(types[name])
             elif name in labels:
-                found[name] = _converter(pa.float64()) if name in numeric else (pa.string(), _without_empty)
+                converters[name] = _converter(pa.float64()) if name in numeric else (pa.string(), _without_empty)
             elif "int" in fits:
-                found[name] = _converter(pa.int64())
+                converters[name] = _converter(pa.int64())
             elif "float" in fits:
-                found[name] = _converter(pa.float64())
+                converters[name] = _converter(pa.float64())
             elif "comma" in fits and separator == ";":
-                found[name] = (pa.float64(), _with_comma)
+                converters[name] = (pa.float64(), _with_comma)
             else:
-                found[name] = (pa.string(), _unchanged)
-        return found
+                converters[name] = (pa.string(), _unchanged)
+        return converters
 
     def _labels_are_numbers(self, labels: set[str]) -> set[str]:
         """The label columns that hold numbers: of a scale, as its kind, a fraction or a written float shows."""
@@ -126,7 +138,7 @@ class TextColumns:
         return able if scale and not kinds - {"text-scale"} else set()
 
 
-def _converter(kind: Any) -> tuple[Any, Callable[[Any], Any]]:
+def _converter(kind: Any) -> Converter:
     import pyarrow as pa
 
     if pa.types.is_string(kind):
@@ -162,11 +174,46 @@ def _values(cells: Any) -> list[Any]:
     return [None if not cell else json.loads(cell) for cell in cells.to_pylist()]
 
 
-def _parsed(cells: Any) -> Any:
-    """Lists and structures that were written as JSON; texts again where one of them is not valid."""
+def nested_converters(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> dict[str, Converter]:
+    """The types of columns of JSON, decided from all of their cells, and what makes them of texts.
+
+    A column stays text if a cell is not valid JSON, or if no type holds all of its cells.
+    """
     import pyarrow as pa
 
-    try:
-        return pa.array(_values(cells))
-    except (ValueError, TypeError, pa.ArrowException):
-        return cells
+    types = dict.fromkeys(names, pa.null())
+    for batch in batches:
+        for name in names:
+            if pa.types.is_string(types[name]):
+                continue
+            try:
+                schemas = [pa.schema([(name, kind)]) for kind in (types[name], pa.array(_values(batch[name])).type)]
+                types[name] = pa.unify_schemas(schemas, promote_options="permissive").field(name).type
+            except (ValueError, TypeError, OverflowError, RecursionError, pa.ArrowException):
+                types[name] = pa.string()
+    return {name: _nested(kind) for name, kind in types.items()}
+
+
+def _nested(kind: pa.DataType) -> Converter:
+    import pyarrow as pa
+
+    if pa.types.is_string(kind):
+        return kind, _unchanged
+    return kind, lambda cells: pa.array([as_type(value, kind) for value in _values(cells)], kind)
+
+
+def as_type(value: Any, kind: pa.DataType) -> Any:
+    """A JSON value in the form that its column's type needs."""
+    import pyarrow as pa
+
+    if value is None:
+        return None
+    if pa.types.is_string(kind):
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        # Half of a surrogate pair is valid JSON and no text.
+        return text.encode("utf-8", "replace").decode()
+    if pa.types.is_list(kind):
+        return [as_type(item, kind.value_type) for item in value]
+    if pa.types.is_struct(kind):
+        return {field.name: as_type(value.get(field.name), field.type) for field in kind}
+    return float(value) if pa.types.is_floating(kind) else value

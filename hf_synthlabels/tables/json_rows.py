@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.columns import annotation_types
+from hf_synthlabels.tables.columns import annotation_types, as_type
 from hf_synthlabels.tables.encodings import detect_encoding
 from hf_synthlabels.tables.formats import format_suffix, open_binary
 
@@ -245,21 +245,4 @@ def _table(file: Path, block: bytes | list[Any], schema: pa.Schema) -> pa.Table:
 
 
 def _column(rows: Iterable[Mapping[str, Any]], field: pa.Field) -> list[Any]:
-    return [_as(row.get(field.name), field.type) for row in rows]
-
-
-def _as(value: Any, kind: pa.DataType) -> Any:
-    """A JSON value as its column's type wants it."""
-    import pyarrow as pa
-
-    if value is None:
-        return None
-    if pa.types.is_string(kind):
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        # Half of a surrogate pair is valid JSON and no text.
-        return text.encode("utf-8", "replace").decode()
-    if pa.types.is_list(kind):
-        return [_as(item, kind.value_type) for item in value]
-    if pa.types.is_struct(kind):
-        return {field.name: _as(value.get(field.name), field.type) for field in kind}
-    return float(value) if pa.types.is_floating(kind) else value
+    return [as_type(row.get(field.name), field.type) for row in rows]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.atomic import atomic_path
 from hf_synthlabels.tables.beside import label_kinds, with_records
-from hf_synthlabels.tables.columns import TextColumns
+from hf_synthlabels.tables.columns import TextColumns, nested_converters
 from hf_synthlabels.tables.delimited import detect_dialect, text_batches
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, table_format
 from hf_synthlabels.tables.json_rows import json_batches, json_schema
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["files_state", "read_files", "read_table"]
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised when files are read otherwise: tables in the cache are then read again."""
 
 IN_MEMORY = 1 << 28
@@ -45,7 +45,7 @@ def read_table(path: str | Path, options: ReadOptions | None = None) -> Any:
     options = options or ReadOptions()
     place = Path(path)
     if not place.exists():
-        raise DataError(f"`data` {str(path)!r} is not there. Give a file ({READABLE}) or a folder.")
+        raise DataError(f"`data` {str(path)!r} does not exist. Give a file ({READABLE}) or a folder.")
     if place.is_dir():
         return _folder(place)
     if place.suffix.lower() in (".yaml", ".yml"):
@@ -120,21 +120,18 @@ def _typed_texts(
     kept: list[pa.RecordBatch] = []
     columns = _seen(files, kind, options, kept if memory else None)
     separator = detect_dialect(files[-1], options).separator if kind == "csv" else ","
-    made = columns.converters(separator)
-    nested = {name for name, (type_, _) in made.items() if pa.types.is_null(type_)}
-    if nested and kept:
-        # The type of nested columns is known only when all of their cells are parsed.
-        texts = pa.Table.from_batches(kept)
-        table = pa.table({name: convert(texts.column(name).combine_chunks()) for name, (_, convert) in made.items()})
-        return table.schema, iter(table.to_batches())
-    schema = pa.schema([(name, pa.string() if name in nested else type_) for name, (type_, _) in made.items()])
+    converters = columns.converters(separator)
+
+    def texts() -> Iterable[pa.RecordBatch]:
+        return kept if memory else _texts(files, kind, options)
+
+    if nested := columns.nested():
+        converters |= nested_converters(texts(), nested)
+    schema = pa.schema([(name, type_) for name, (type_, _) in converters.items()])
 
     def converted() -> Iterator[pa.RecordBatch]:
-        for batch in kept if memory else _texts(files, kind, options):
-            cells = [
-                batch.column(name) if name in nested else convert(batch.column(name))
-                for name, (_, convert) in made.items()
-            ]
+        for batch in texts():
+            cells = [convert(batch.column(name)) for name, (_, convert) in converters.items()]
             yield pa.RecordBatch.from_arrays(cells, schema=schema)
 
     return schema, converted()

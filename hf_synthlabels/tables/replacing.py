@@ -1,7 +1,9 @@
-"""Replacing a file that is there: allowed where nothing is lost by it, and nothing that people wrote ever is."""
+"""Replacing an existing file: allowed only if the new table has its columns, its rows and its human labels."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.beside import read_records
 from hf_synthlabels.tables.formats import ReadOptions
 from hf_synthlabels.tables.reading import read_table
+from hf_synthlabels.tables.writing import named_value
 
-__all__ = ["NewTable", "check_replaces", "spelt"]
+__all__ = ["NewTable", "check_replaces", "label_text"]
 
 ADVICE = "Name another file, or add `--overwrite` to lose what is in it."
 
@@ -31,7 +34,7 @@ class NewTable:
         self.columns = list(columns)
         self.marks = marks
         self.human = human
-        self.labels = spelt(rows, human) if human is not None and human in rows.column_names else None
+        self.labels = label_texts(rows, human) if human is not None and human in rows.column_names else None
         self.n_rows = len(rows)
 
 
@@ -65,23 +68,49 @@ def check_replaces(path: str | Path, table: NewTable, *, recipe: str | None = No
         raise DataError(f"{shown}, made by {sorted(written)[0]!r} and not by {recipe!r}. {ADVICE}")
     if table.human is None or table.human not in existing.column_names:
         return
-    given = spelt(existing, table.human)
+    given = label_texts(existing, table.human)
     kept: Sequence[Any] = table.labels or [None] * len(given)
     lost_labels = sum(label is not None and (row >= len(kept) or kept[row] != label) for row, label in enumerate(given))
     if lost_labels:
         raise DataError(f"{shown} with {lost_labels:,} human labels in `{table.human}` that would be lost. {ADVICE}")
 
 
-def spelt(rows: Any, column: str) -> list[Any]:
-    """The values of a column with names for label codes; None for no label, also for an empty text."""
+def label_texts(rows: Any, column: str) -> list[str | None]:
+    """The labels of a column as `label_text` writes them, with names for label codes; None for no label."""
     feature = rows.features[column]
-    names: Sequence[str] | None = feature.names if hasattr(feature, "int2str") else None
-    return [_spelt(value, names) for value in rows.with_format(None)[column][:]]
+    return [label_text(named_value(feature, value)) for value in rows.with_format(None)[column][:]]
 
 
-def _spelt(value: Any, names: Sequence[str] | None) -> Any:
+def label_text(value: Any) -> str | None:
+    """A label as one text, whatever format stored it; None for no label.
+
+    A number is the same label as its digits in a cell of text, and a list the same as its JSON.
+    """
     if value is None or value != value or value == "":
         return None
-    if names is not None:
-        return names[value] if value >= 0 else None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(_canonical(value), ensure_ascii=False, sort_keys=True, default=str)
+    text = str(value)
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    # `null`, `NaN` and a text in quotation marks are names like others.
+    is_name = parsed is None or isinstance(parsed, str) or (isinstance(parsed, float) and not math.isfinite(parsed))
+    return text if is_name else label_text(parsed)
+
+
+def _canonical(value: Any) -> Any:
+    """A JSON value without what formats change: whole floats, nan, and fields of structures without a value.
+
+    Numbers have 12 significant digits; Excel keeps 15 of a float's 17.
+    """
+    if isinstance(value, list):
+        return [_canonical(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _canonical(part) for name, part in value.items() if part is not None}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else float(f"{value:.12g}")
+    return value

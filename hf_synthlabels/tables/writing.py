@@ -28,6 +28,7 @@ READ_ROWS = 1000
 PARQUET_ROWS = 20_000
 EXCEL_ROWS = 1_048_576
 EXCEL_CELL = 32_767
+EXCEL_INTEGER = 10**15
 
 NEEDS_QUOTES = re.compile(r'[\r\n"]|^\s|\s$')
 
@@ -235,6 +236,8 @@ class ExcelRows:
         cells = []
         for value in values:
             number = isinstance(value, int | float) and not isinstance(value, bool)
+            # Excel keeps 15 digits; a longer integer is a code, which it would change.
+            number = number and not (isinstance(value, int) and abs(value) >= EXCEL_INTEGER)
             text = value if number or value is None else value if isinstance(value, str) else cell_text(value)
             if isinstance(text, str) and len(text) > EXCEL_CELL:
                 raise DataError(f"`output` has a cell of {len(text):,} letters; Excel takes {EXCEL_CELL:,}. Write CSV.")
@@ -260,7 +263,7 @@ def named_rows(table: pa.Table, features: Any) -> Iterator[dict[str, Any]]:
     coded = {name: feature for name, feature in features.items() if _has_codes(feature)}
     for row in table.to_pylist():
         for name, feature in coded.items():
-            row[name] = _named(feature, row[name])
+            row[name] = named_value(feature, row[name])
         yield row
 
 
@@ -270,12 +273,12 @@ def _has_codes(feature: Any) -> bool:
     return hasattr(feature, "int2str") or (hasattr(feature, "feature") and _has_codes(feature.feature))
 
 
-def _named(feature: Any, value: Any) -> Any:
+def named_value(feature: Any, value: Any) -> Any:
     """A value with names instead of codes; -1 is how a `ClassLabel` says that there is no label."""
     if value is None:
         return None
     if isinstance(feature, dict):
-        return {key: _named(part, value.get(key)) for key, part in feature.items()}
+        return {key: named_value(part, value.get(key)) for key, part in feature.items()}
     if hasattr(feature, "int2str"):
         return feature.names[value] if value >= 0 else None
-    return [_named(feature.feature, item) for item in value] if hasattr(feature, "feature") else value
+    return [named_value(feature.feature, item) for item in value] if hasattr(feature, "feature") else value

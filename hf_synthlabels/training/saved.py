@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from hf_synthlabels.clients.models import HUB_ENCODER, PACKAGED_ENCODER, model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
+from hf_synthlabels.tables import write_text
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import adapted_base, save_adapted
 from hf_synthlabels.training.saving import exchanged
@@ -104,10 +104,7 @@ def update_student(folder: str | Path, **facts: Any) -> Path:
     """Write facts into the student.json of a folder; others that are there stay. An interruption changes nothing."""
     file = Path(folder) / STUDENT_FILE
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    part = file.with_name(f".{STUDENT_FILE}.part")
-    part.write_text(json.dumps(known | facts, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(part, file)
-    return file
+    return write_text(file, json.dumps(known | facts, indent=1, ensure_ascii=False) + "\n")
 
 
 def settings_of(config: StudentConfig, names: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any]:

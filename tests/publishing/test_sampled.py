@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
@@ -11,7 +12,9 @@ from hf_synthlabels import provenance
 from hf_synthlabels.cards import Licences
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing import DatasetWords, dataset_parcel, labelling_sheet, merge_labels, sample_rows
+from hf_synthlabels.publishing.merging import check_sheet
 from hf_synthlabels.statistics import conclude
+from hf_synthlabels.tables import read_table, write_sheet, write_table
 
 
 def labelled() -> Dataset:
@@ -44,6 +47,45 @@ def test_labels_come_back_in_the_type_of_the_llms() -> None:
     wrong = sheet.remove_columns("label").add_column("label", ["a"] * 19 + ["zz"])
     with pytest.raises(DataError, match="`label` is 'zz' in the sheet: give one of a, b"):
         merge_labels(drawn, wrong)
+
+
+MERGES: dict[str, tuple[list[Any], list[str], list[Any]]] = {
+    # LLM labels, cells of the sheet, and the labels that they are.
+    "integers": ([3, 4], ["5", "3"], [5, 3]),
+    "fractions": ([0.5, 2.0], ["1", "0.25"], [1.0, 0.25]),
+    "fractions where the LLM gave integers": ([3, 4], ["3.5", "3"], [3.5, 3.0]),
+    "lists": ([["a"], ["b", "a"]], ['["b"]', "[]"], [["b"], []]),
+    "entities": ([[{"start": 0}], []], ['[{"start": 4}]', "[]"], [[{"start": 4}], []]),
+    "texts": (["a", "b"], ["b", "a"], ["b", "a"]),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+@pytest.mark.parametrize("case", MERGES)
+def test_the_first_human_labels_are_merged_into_an_empty_column(tmp_path: Path, case: str, suffix: str) -> None:
+    llm, cells, expected = MERGES[case]
+    columns = {"text": ["one", "two"], "llm_label": llm, "label": [None, None]}
+    write_table({"train": Dataset.from_dict(columns)}, tmp_path / f"t.{suffix}")
+    rows = read_table(tmp_path / f"t.{suffix}")["train"]
+    drawn, sample = sample_rows(rows, 2)
+    write_table({"train": drawn}, tmp_path / f"sampled.{suffix}")
+    sampled = read_table(tmp_path / f"sampled.{suffix}")["train"]
+    filled = labelling_sheet(drawn, sample).remove_columns("label").add_column("label", cells)
+    assert filled["row"][:] == [0, 1]
+    merged = merge_labels(sampled, filled)
+    assert (merged.new, merged.rows["label"][:]) == (2, expected)
+    # A sheet with these labels may be replaced, for the table has them.
+    write_sheet(filled, tmp_path / "sheet.csv")
+    check_sheet(merged.rows, tmp_path / "sheet.csv", "label")
+    with pytest.raises(DataError, match="`sheet`"):
+        check_sheet(sampled, tmp_path / "sheet.csv", "label")
+
+
+def test_labels_of_several_types_are_refused_in_one_line() -> None:
+    columns = {"text": ["one", "two"], "llm_label": [3, 4], "label": ["good", None], "human_probability": [None, 1.0]}
+    filled = Dataset.from_dict({"row": [1], "text": ["two"], "label": ["3"]})
+    with pytest.raises(DataError, match="`label`"):
+        merge_labels(Dataset.from_dict(columns), filled)
 
 
 def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> None:

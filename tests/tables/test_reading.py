@@ -16,6 +16,7 @@ from datasets import Dataset, Value, load_dataset
 from hf_synthlabels.annotation import Recipe, load_source
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables import ReadOptions, read_table, write_table
+from hf_synthlabels.tables import delimited as delimited_module
 from hf_synthlabels.tables import reading as reading_module
 from hf_synthlabels.training import DataSource, StudentConfig
 
@@ -177,6 +178,40 @@ def test_types_come_from_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(found) == 20_003
     assert found[-1] == content[-1]
     assert found[0] == content[0]
+
+
+NESTED_CELLS = {
+    "several": (['["a", "b"]', "[]", "", '["c"]'], [["a", "b"], [], None, ["c"]]),
+    "numbers": (["[1]", "[0.5]", "", "[]"], [[1.0], [0.5], None, []]),
+    "entities": (
+        ['[{"start": 3}]', '[{"start": 1, "label": "é"}]', "", "[]"],
+        [[{"start": 3, "label": None}], [{"start": 1, "label": "é"}], None, []],
+    ),
+    "structure": (
+        ['{"a": 1}', '{"b": [2]}', "", "{}"],
+        [{"a": 1, "b": None}, {"a": None, "b": [2]}, None, {"a": None, "b": None}],
+    ),
+    "broken": (["[1]", "[see above]", "", "[]"], ["[1]", "[see above]", None, "[]"]),
+    "mixed": (["[1]", '["one"]', "", '{"a": 1}'], ["[1]", '["one"]', None, '{"a": 1}']),
+}
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["in memory", "in the cache"])
+@pytest.mark.parametrize("column", NESTED_CELLS)
+def test_lists_and_structures_are_read_alike_whatever_the_size_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, memory: bool
+) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    if not memory:
+        monkeypatch.setattr(reading_module, "IN_MEMORY", 0)
+    cells, expected = NESTED_CELLS[column]
+    own = {f"llm_label_{part}": ["x"] * 4 for part in ("status", "raw", "confidence")}
+    # Two rows a block, so that the types of the blocks differ.
+    monkeypatch.setattr(delimited_module, "BLOCK", 200)
+    own |= {"llm_label": ["x"] * 4, "llm_label_confidence": ["0.5"] * 4, "filler": ["x" * 60] * 4}
+    pd.DataFrame({**own, column: cells}).to_csv(tmp_path / "t.csv", index=False)
+    read = read_table(tmp_path / "t.csv")["train"]
+    assert read[column][:] == expected
 
 
 def test_json_keeps_dates_and_mixed_values_as_texts(tmp_path: Path) -> None:

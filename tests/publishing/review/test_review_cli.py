@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[list[dict[str, object]], str, str]] = {
     "off the scale": ([{**ROW, "llm_label": 9.0}], "--scale 1:5", "is not on the scale"),
     "no such recipe": ([ROW, OTHER], "--recipe gone.yaml", "gone.yaml"),
     "a count of nobody": ([ROW, OTHER], "--per-row 0", "`--per-row` is 0"),
-    "no such data": ([ROW], "gone.jsonl", "`data` 'gone.jsonl' is not there"),
+    "no such data": ([ROW], "gone.jsonl", "`data` 'gone.jsonl' does not exist"),
     "no such column beside": ([ROW, OTHER], "--beside x", "`x` is not a column"),
 }
 
