@@ -327,6 +327,8 @@ def _example_of_row(content: Any, task: Task) -> Any:
         return content
     if not all(column in content for column in task.columns):
         return content
-    label = content.get("label", content.get(task.human) if task.human else None)
+    human = content.get(task.human) if task.human else None
+    # A row may have a column `label` that holds something else.
+    label = content.get("label") if human is None else human
     further = {key: content[key] for key in ("reasoning", "answers") if key in content}
     return {"row": {column: content[column] for column in task.columns}, "label": label, **further}

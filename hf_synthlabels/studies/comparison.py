@@ -7,7 +7,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.annotation import Recipe, load, provenance
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import NO_LABEL, Gate, Interval, validate
+from hf_synthlabels.studies.asking import answer_cost
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport
 from hf_synthlabels.studies.rows import SAMPLE_SEED, draw_rows, label_codes, select_rows, shared_texts, unasked_share
@@ -102,8 +103,9 @@ def compare(
     answers = [np.array([cell.predictions for cell in arm]) for arm in cells]
     truth = np.array(label_codes(rows.tested, rows.human, rows.names))
     record: dict[str, Any] = next((one for one in reversed(provenance(train)) if one["column"] == rows.llm), {})
+    paid = _paid(recipe, train, record)
     arms = [
-        scored_arm(source, arm, answer, truth, rows.names, study=study, record=record)
+        scored_arm(source, arm, answer, truth, rows.names, study=study, record=record, paid=paid)
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
     paired = compared(answers[1], answers[0], truth, rows.names, study=study)
@@ -130,6 +132,14 @@ def compare(
         references=tuple(reference.model_dump() for reference in study.references),
         environment=study_environment(time.monotonic() - began),
     )
+
+
+def _paid(recipe: Recipe, train: Dataset, record: Mapping[str, Any]) -> float | None:
+    """What the LLM labels of the training rows cost, also those that an earlier run paid for; None if unknown."""
+    tally, usd = record.get("tally", {}), record.get("cost_usd")
+    if recipe.teacher.client == "openai" and tally.get("stored"):
+        return answer_cost(recipe, train).usd
+    return None if usd is None else usd * len(train) / max(1, tally.get("rows", 0))
 
 
 @dataclass(frozen=True, slots=True)

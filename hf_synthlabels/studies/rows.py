@@ -38,7 +38,7 @@ def select_rows(splits: Mapping[str, Dataset], selection: RowSelection, field: s
     for column, value in selection.where.items():
         if column not in rows.column_names:
             raise DataError(f"`{field}.where` names the column {column!r}. There are: {', '.join(rows.column_names)}.")
-        keep &= np.array([cell == value for cell in rows[column]])
+        keep &= np.array([cell == value for cell in rows[column]], dtype=bool)
     if not keep.any():
         raise DataError(f"`{field}.where` {dict(selection.where)!r} fits none of {len(rows)} rows. Correct the value.")
     return rows.select(np.flatnonzero(keep))
@@ -77,7 +77,8 @@ def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int
     feature = dataset.features[column]
     values: list[Any] = list(dataset[column])
     if isinstance(feature, ClassLabel):
-        values = [None if value is None else feature.names[value] for value in values]
+        # A test split whose labels are kept secret has -1 in every row: no label, and not the last name.
+        values = [None if value is None or value < 0 else feature.names[value] for value in values]
     codes = {name: code for code, name in enumerate(names)}
     if outside := sorted({str(value) for value in values if value is not None and value not in codes}):
         raise DataError(f"`{column}` holds {', '.join(outside[:3])}, outside the labels: {', '.join(names)}.")

@@ -59,6 +59,7 @@ def scored_arm(
     *,
     study: Study,
     record: Mapping[str, Any],
+    paid: float | None = None,
 ) -> Arm:
     """An arm with its scores over rows and seeds, its scores by class, and what it cost.
 
@@ -70,6 +71,7 @@ def scored_arm(
         names: label names.
         study: level, resamples and prices.
         record: the provenance of the LLM labels.
+        paid: what the LLM labels cost; None if unknown.
     """
     n_rows = len(source.codes) - list(source.codes).count(None)
     # An arm beside itself: its interval over rows and seeds does not depend on what it is compared with.
@@ -82,7 +84,7 @@ def scored_arm(
     by_seed: dict[str, tuple[float, ...]] = {
         metric: tuple(seed_scores(truth, answers, len(names), metric).tolist()) for metric in SCORES
     }
-    usd, seconds = _label_cost(source, n_rows, study, record)
+    usd, seconds = _label_cost(source, n_rows, study, record, paid)
     return Arm(
         source=source.name,
         description=source.description,
@@ -153,15 +155,16 @@ def _confusion(answers: Codes, truth: Codes, names: Sequence[str]) -> tuple[tupl
 
 
 def _label_cost(
-    source: ArmRows, n_rows: int, study: Study, record: Mapping[str, Any]
+    source: ArmRows, n_rows: int, study: Study, record: Mapping[str, Any], paid: float | None
 ) -> tuple[float | None, float | None]:
     """Money and seconds for the labels of an arm; None for what is not known."""
     if source.name == "llm":
-        rows = max(1, record.get("tally", {}).get("rows", 0))
-        usd, seconds = record.get("cost_usd"), record.get("annotation_s")
-        share = len(source.codes) / rows
-        recorded = record.get("teacher", {}).get("client") == "recorded"
-        # Reading recorded answers back says nothing of how long they took to make.
-        return None if usd is None else usd * share, None if recorded or seconds is None else seconds * share
+        tally, seconds = record.get("tally", {}), record.get("annotation_s")
+        share = len(source.codes) / max(1, tally.get("rows", 0))
+        # Reading answers back says nothing of how long they took to make.
+        read = record.get("teacher", {}).get("client") == "recorded" or tally.get("stored", 0) > tally.get(
+            "requests", 0
+        )
+        return paid, None if read or seconds is None else seconds * share
     usd = None if study.human_usd_per_label is None else study.human_usd_per_label * n_rows
     return usd, None if study.human_s_per_label is None else study.human_s_per_label * n_rows

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import NO_LABEL
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
-from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts
+from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts, unasked_share
+from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.strategy_report import StrategyReport, strategy_report
 
 __all__ = ["BASELINES", "STRATEGIES", "Strategy", "StrategyRows", "compare_strategies"]
@@ -137,11 +138,12 @@ def compare_strategies(
         for place, strategy in enumerate(chosen)
     }
     teacher = [NO_LABEL if code is None else code for code in label_codes(runner.test, rows.llm, rows.names)]
+    unasked = unasked_share(runner.test, rows.llm) > MAX_UNASKED
     return strategy_report(
         {strategy.name: strategy.description for strategy in chosen},
         predictions,
         np.array(label_codes(runner.test, rows.human, rows.names), dtype=np.int64),
-        np.array(teacher),
+        None if unasked else np.array(teacher),
         names=rows.names,
         baselines=[baseline.name for baseline in BASELINES],
         facts={

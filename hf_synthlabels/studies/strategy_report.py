@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class StrategyReport:
     arms: tuple[StrategyArm, ...]
     baselines: tuple[str, ...]
     teacher: dict[str, Interval]
-    """The LLM's own labels of the test rows, by metric."""
+    """The LLM's own labels of the test rows, by metric; nan where too few of the rows were sent to it."""
     facts: dict[str, Any]
     """Seeds, numbers of rows, steps and mean seconds by strategy, the student's options."""
 
@@ -126,7 +127,7 @@ def strategy_report(
     descriptions: Mapping[str, str],
     predictions: Mapping[str, Codes],
     truth: Codes,
-    teacher: Codes,
+    teacher: Codes | None,
     *,
     names: Sequence[str],
     baselines: Sequence[str],
@@ -140,7 +141,7 @@ def strategy_report(
         descriptions: by strategy.
         predictions: by strategy, shape (seeds, rows); the same seeds for all.
         truth: human codes, shape (rows,).
-        teacher: the LLM's codes, shape (rows,).
+        teacher: the LLM's codes, shape (rows,); None where too few of the rows were sent to it.
         names: label names.
         baselines: strategies that the others are held to.
         facts: what else to tell, as plain values.
@@ -161,7 +162,12 @@ def strategy_report(
             metric: tuple(seed_scores(truth, answers, k, metric).tolist()) for metric in METRICS
         }
         arms.append(StrategyArm(name, descriptions[name], scores, by_seed, above))
-    own: dict[str, Interval] = {metric: compare_arms(truth, teacher, teacher, k, metric).a for metric in METRICS}
+    own: dict[str, Interval] = {
+        metric: Interval(math.nan, math.nan, math.nan, 0.95, "not asked", len(truth))
+        if teacher is None
+        else compare_arms(truth, teacher, teacher, k, metric).a
+        for metric in METRICS
+    }
     return StrategyReport(tuple(arms), tuple(baselines), own, dict(facts))
 
 
@@ -174,6 +180,8 @@ def _short(value: float) -> str:
 
 
 def _plain(score: Interval) -> str:
+    if math.isnan(score.estimate):
+        return "unknown"
     return f"{_short(score.estimate)} [{_short(score.low)}, {_short(score.high)}]"
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from hf_synthlabels.annotation import Recipe, Task, Teacher, load, read_recipe
 from hf_synthlabels.errors import RecipeError
@@ -371,3 +374,20 @@ def test_order_of_labels_counts_in_a_mapping_too(tmp_path: Path) -> None:
     assert first.schema_of_labels().names == ("film", "sport")
     assert second.schema_of_labels().names == ("sport", "film")
     assert first.fingerprint() != second.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"title": "a goal", "label": "film", "gold": "sport"},
+        {"title": "a goal", "gold": "sport"},
+        {"title": "a goal", "label": "sport", "gold": None},
+    ],
+)
+def test_examples_that_are_rows_have_the_label_of_the_human_column(tmp_path: Path, row: dict[str, Any]) -> None:
+    (tmp_path / "shown.jsonl").write_text(json.dumps(row) + "\n")
+    content = yaml.safe_load(GOOD)
+    content["task"] = {**content["task"], "text": "title", "human": "gold"}
+    content["teacher"]["examples"] = "shown.jsonl"
+    recipe = Recipe.from_dict(content, folder=tmp_path)
+    assert [example.label for example in recipe.read_examples()] == ["sport"]

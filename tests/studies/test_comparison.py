@@ -13,19 +13,22 @@ from hf_synthlabels.annotation import Recipe, annotate
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.studies import RowSelection, Study, StudyReport, compare
+from tests.annotation.label_server import LabelServer
 
 NAMES = ["film", "sport"]
 Toy = Callable[..., Dataset]
 
 
+PLAIN: dict[str, Any] = {
+    "name": "toy",
+    "source": {"path": "json"},
+    "task": {"kind": "text-classification", "labels": NAMES, "human": "label"},
+    "teacher": {"client": "embedding"},
+}
+
+
 def recipe(**task: Any) -> Recipe:
-    content = {
-        "name": "toy",
-        "source": {"path": "json"},
-        "task": {"kind": "text-classification", "labels": NAMES, "human": "label", **task},
-        "teacher": {"client": "embedding"},
-    }
-    return Recipe.from_dict(content)
+    return Recipe.from_dict({**PLAIN, "task": {**PLAIN["task"], **task}})
 
 
 def study(encoder: str, **changes: Any) -> Study:
@@ -169,12 +172,12 @@ def test_compare_counts_test_rows_without_human_label_and_shared_texts(
     train = labelled(toy(40), wrong_every=10)
     # The first ten test rows are training rows, and two of all have no human label.
     rows = toy(20).to_list()
-    for number in (3, 15):
-        rows[number]["label"] = None
+    # Both mean that there is no label: a `ClassLabel` column has -1 where labels are kept secret.
+    rows[3]["label"], rows[15]["label"] = None, -1
     test = annotate(Dataset.from_list(rows, features=toy(1).features), recipe(), client=ScriptedClient(["film"] * 20))
     result = compare(study(encoder, seeds=[0]), recipe(), train, test, folder=tmp_path)
     assert (result.n_test, result.n_test_unlabelled) == (18, 2)
-    tested = {row["text"] for row in rows if row["label"] is not None}
+    tested = {row["text"] for row in rows if row["label"] not in (None, -1)}
     shared = sum(text in tested for text in train["text"])
     assert shared > 0
     # What a student has learnt from says nothing of new texts, so these rows are left out unless the file keeps them.
@@ -212,3 +215,22 @@ def test_compare_refuses_what_it_can_not_compare(
         compare(study(encoder), plan, train, test)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("before", [0, 30, 40])
+def test_labels_cost_what_all_runs_paid_for_them(
+    before: int, encoder: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many rows as `before` were labelled by an earlier run; each answer costs the same."""
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
+    with LabelServer(lambda text: NAMES[len(text) % 2]) as server:
+        teacher = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
+        price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
+        asked = Recipe.from_dict({**PLAIN, "teacher": {**teacher, "price": price}})
+        rows = toy(60)
+        if before:
+            annotate(rows.select(range(before)), asked)
+        train, test = annotate(rows.select(range(40)), asked), annotate(rows.select(range(40, 60)), asked)
+        result = compare(study(encoder, seeds=[0], drop_shared=False), asked, train, test)
+    # The server counts 10 tokens of each prompt and 1 of each answer; rows with the same text are one request.
+    assert result.arm("llm").label_usd == pytest.approx(len(set(rows["text"][:40])) * (10 * 1.0 + 1 * 2.0) / 1e6)

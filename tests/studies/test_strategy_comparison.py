@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,9 @@ def test_all_strategies_are_held_to_the_baselines(
     chosen = [strategy for strategy in STRATEGIES if strategy.name in KEPT]
     arguments: dict[str, Any] = {"student": student, "seeds": (0, 1), "strategies": chosen, "folder": tmp_path}
     report = compare_strategies(rows, train, test_rows, **arguments, progress=told.append)
+    unasked = test_rows.remove_columns("llm").add_column("llm", [None] * 40)
+    silent = compare_strategies(rows, train, unasked, **arguments)
+    assert math.isnan(silent.teacher["macro_f1"].estimate)
     assert [arm.name for arm in report.arms] == [strategy.name for strategy in chosen]
     assert set(report.arms[-1].above) == {"human_only", "llm_only", "llm_then_human"}
     assert set(report.arms[0].above) == {"llm_only", "llm_then_human"}
@@ -136,6 +140,15 @@ def test_strategies_without_their_column_are_left_out(train: Dataset, test_rows:
     assert "human_column" not in weighted
     assert run._options(named("all_human"), 0)["label_column"] == "human"
     assert run._options(named("forward_mix"), 0)["correction"] == "forward"
+
+
+def test_an_llm_that_was_not_asked_about_the_test_rows_has_no_score() -> None:
+    truth = np.arange(60) % 2
+    predictions = {"base": np.stack([truth, truth])}
+    report = strategy_report({"base": "plain"}, predictions, truth, None, names=NAMES, baselines=["base"], facts={})
+    assert all(math.isnan(score.estimate) for score in report.teacher.values())
+    assert math.isnan(StrategyReport.from_json(report.to_json()).teacher["macro_f1"].estimate)
+    assert report.to_markdown().splitlines()[-1].startswith("| *the LLM itself* | unknown |")
 
 
 def test_differences_are_those_of_paired_arms() -> None:
