@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from hf_synthlabels.annotation.trust import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.prompt_check import truncation_warning
 from hf_synthlabels.errors import DataError, RecipeError
+from hf_synthlabels.tables import write_text
 
 __all__ = ["annotate", "load", "read_recipe", "recipe_path"]
 
@@ -270,15 +270,10 @@ def _annotated_stream(
 
 def _kept(recipe: Recipe) -> Path:
     """A file with a recipe that was in none; it stays, since a stream reads it whenever it is read."""
-    content = yaml.safe_dump(_absolute(recipe), sort_keys=False).encode()
-    path = home() / "recipes" / f"{recipe.name}-{hashlib.sha256(content).hexdigest()[:16]}.yaml"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Another process may do the same: it must never see half a file.
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(content)
-        part.replace(path)
-    return path
+    content = yaml.safe_dump(_absolute(recipe), sort_keys=False)
+    path = home() / "recipes" / f"{recipe.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.yaml"
+    # Another process may do the same: it must never see half a file.
+    return path if path.is_file() else write_text(path, content)
 
 
 def _absolute(recipe: Recipe) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from hf_synthlabels.annotation.rows import RowForm, compared
 from hf_synthlabels.annotation.strict_yaml import StrictModel
 from hf_synthlabels.annotation.task import Example
 from hf_synthlabels.labels import Entity, Label, LabelSchema
+from hf_synthlabels.tables import write_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,11 +95,8 @@ def kept_choice(
         places = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         places = diverse_examples(examples, selection, form, encoder())
-        folder.mkdir(parents=True, exist_ok=True)
         # Another process may do the same: it must never see half a file.
-        part = path.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps(places), encoding="utf-8")
-        part.replace(path)
+        write_text(path, json.dumps(places))
     return [examples[place] for place in places]
 
 

@@ -64,6 +64,7 @@ class OpenAIClient:
         meter: reserves and settles what each request costs; None for no account.
         headers: sent with each request; a secret one is read and hidden like the key.
         sdk: a configured `openai.AsyncOpenAI` to send through, for Azure, Bedrock or a proxy; slower.
+            Its redirects are not followed: a key in a header would go to the other host.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
