@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import socket
 import sqlite3
@@ -24,9 +25,13 @@ from hf_synthlabels.errors import StoreError
 
 __all__ = ["CREATE_TABLES", "ResponseStore", "canonical_hash", "checksum"]
 
+_LOGGER = logging.getLogger(__name__)
+
 ROWS_PER_STATEMENT = 200
 
 BUSY_TIMEOUT_S = 60.0
+MOST_WAIT_S = 600.0
+"""For the lock of another process before answers in memory are given up: it may be compacting a large file."""
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 CREATE_TABLES = (
@@ -284,7 +289,7 @@ class ResponseStore:
         now = time.time()
         answers = [(item[0], item[1], checksum(item[1]), now) for item in items if isinstance(item, tuple)]
         work = [item for item in items if not isinstance(item, tuple)]
-        connection.execute("BEGIN IMMEDIATE")
+        self._begin(connection)
         try:
             for start in range(0, len(answers), ROWS_PER_STATEMENT):
                 # One statement for many: SQLite gives up Python's lock at each, and may wait long to have it back.
@@ -300,6 +305,19 @@ class ResponseStore:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write, as soon as no other process writes."""
+        deadline = time.monotonic() + MOST_WAIT_S
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in BUSY_CODES or time.monotonic() > deadline:
+                    raise
+                _LOGGER.warning("Another process keeps the response store `%s` locked; waiting for it.", self.path)
+            else:
+                return
 
     def _check(self) -> None:
         if self._failure is not None:

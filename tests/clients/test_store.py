@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.clients import ResponseStore, Run, canonical_hash
+from hf_synthlabels.clients import store as store_module
 from hf_synthlabels.clients.ledger import Grant, Settlement
 from hf_synthlabels.errors import StoreError
 
@@ -75,6 +76,23 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
     store.close()
     with ResponseStore(path) as again:
         assert len(again) == 250
+
+
+def test_answers_outlast_the_lock_of_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may hold the lock longer than SQLite waits for it, as when it compacts a large file."""
+    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0.05)
+    with ResponseStore(path) as store:
+        store.flush()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        kept = store.put("a" * 64, {"text": "paid"})
+        with pytest.raises(TimeoutError):
+            kept.result(timeout=0.5)
+        other.execute("ROLLBACK")
+        other.close()
+        kept.result(timeout=30)
+    with ResponseStore(path) as store:
+        assert store.get(["a" * 64]) == {"a" * 64: {"text": "paid"}}
 
 
 def test_a_closed_store_takes_nothing(path: Path) -> None:
