@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 
-.PHONY: setup demo test slow oracles check bench reliability docs clean
+.PHONY: setup demo test slow coverage oracles check bench reliability docs clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,12 @@ test: $(STAMP)
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
+# The fast tests; fails below `fail_under` in pyproject.toml. build/coverage/index.html shows the lines that no test runs.
+coverage: $(STAMP)
+	$(BIN)/coverage run -m pytest -m "not slow"
+	$(BIN)/coverage html --quiet --directory build/coverage --fail-under 0
+	$(BIN)/coverage report
+
 # Independent implementations beside the package: tests that compare with them are skipped elsewhere.
 oracles: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[oracles]'
@@ -33,6 +39,7 @@ oracles: $(STAMP)
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/typos
 	$(BIN)/mypy
 
 # Peers are measured where they have been set up: .venv/bin/python -m benchmarks.annotation --setup-peers

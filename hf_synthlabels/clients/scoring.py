@@ -104,8 +104,8 @@ class Scorer:
         if self._tree.tokens:
             logits = torch.cat([logits, self._branches(inputs, cache)], dim=1)
         steps = torch.tensor(self._tree.steps, device=logits.device)
-        answers, befores, tokens = steps.unbind(1)
-        said = logits[:, befores + 1, tokens] - logits.logsumexp(-1)[:, befores + 1]
+        answers, positions, tokens = steps.unbind(1)
+        said = logits[:, positions + 1, tokens] - logits.logsumexp(-1)[:, positions + 1]
         sums = torch.zeros(len(said), len(self._answers), device=said.device, dtype=said.dtype)
         return sums.index_add(1, answers, said)
 

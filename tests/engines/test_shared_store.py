@@ -42,7 +42,7 @@ def requests(texts: Sequence[str]) -> list[Request]:
     return [Request(number, (Message("user", text),), text=text) for number, text in enumerate(texts)]
 
 
-def test_what_one_bought_is_anothers(keeper: Bookkeeper) -> None:
+def test_an_answer_paid_by_one_worker_serves_the_others(keeper: Bookkeeper) -> None:
     asked: list[str] = []
 
     def answer(request: Request) -> str:
