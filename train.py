@@ -27,7 +27,7 @@ def main() -> None:
     from hf_synthlabels.errors import SynthLabelsError
 
     try:
-        from hf_synthlabels.train_cli import run_student
+        from hf_synthlabels.cli.train import run_student
         from hf_synthlabels.training import StudentFile
 
         run_student(StudentFile.read(arguments.config, data=arguments.data, label=arguments.label))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
 from hf_synthlabels.statistics import ArmDraws, Drawing, RowFeatures
-from hf_synthlabels.statistics.scores import score_margins
+from hf_synthlabels.statistics.agreement.scores import score_margins
 
 __all__ = ["seeds_of_students"]
 

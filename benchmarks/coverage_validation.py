@@ -18,9 +18,9 @@ from hf_synthlabels.statistics import (
     rows_to_pass,
     wilson,
 )
-from hf_synthlabels.statistics.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.scores import score
-from hf_synthlabels.statistics.weighted import weighted_agreement
+from hf_synthlabels.statistics.agreement.scores import score
+from hf_synthlabels.statistics.agreement.weighted import weighted_agreement
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 
 __all__ = ["annotator_test", "clusters", "gate_passes", "gate_power", "hamming", "unequal_classes"]
 

@@ -29,10 +29,10 @@ from benchmarks.recorded_judgments import (
     summary_replies,
 )
 from hf_synthlabels.judging import Audit, AuditOptions, EmbeddingSimilarity, Rouge, Scorer, judge_bias
-from hf_synthlabels.judging.audit import LENGTH, audit_rows
-from hf_synthlabels.judging.audit_rows import AuditRows, Codes
-from hf_synthlabels.judging.resampling import draw_clusters
-from hf_synthlabels.judging.tfa import tfa
+from hf_synthlabels.judging.audit.audit import LENGTH, audit_rows
+from hf_synthlabels.judging.audit.audit_rows import AuditRows, Codes
+from hf_synthlabels.judging.audit.resampling import draw_clusters
+from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.statistics import Drawing, Interval
 
 __all__ = ["Set", "add", "dialogue_set", "main", "only", "summary_set"]

@@ -134,7 +134,7 @@ def run(name: str, folder: Path, seeds: tuple[int, ...]) -> None:
 def ranked(task: Task, file: Path, tell: Callable[[str], None]) -> list[dict[str, Any]]:
     """How many wrong LLM labels of the training rows a human finds who reviews the first k of a ranking."""
     from hf_synthlabels.training import StudentConfig
-    from hf_synthlabels.training.sources.noise import errors_found, out_of_fold, rank_noise
+    from hf_synthlabels.training.weak_supervision.noise import errors_found, out_of_fold, rank_noise
 
     if file.is_file():
         found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))

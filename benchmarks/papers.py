@@ -37,7 +37,7 @@ from hf_synthlabels.statistics import (
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
-from hf_synthlabels.training.grid import GridReport
+from hf_synthlabels.training.search import GridReport
 
 __all__ = ["BLOCKS", "Block", "block_text", "main"]
 

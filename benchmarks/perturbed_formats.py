@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.documents import machine, put_block, table
-from hf_synthlabels.clients.models import PACKAGED_ENCODER
+from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER
 from hf_synthlabels.judging import (
     BertScore,
     Bleu,
@@ -31,11 +31,11 @@ from hf_synthlabels.judging import (
     Scorer,
     bleu_accuracy,
 )
-from hf_synthlabels.judging.audit_rows import AuditRows
-from hf_synthlabels.judging.pairs import Side, pair_sums
-from hf_synthlabels.judging.perturb import FORMS, HOUSE_FORM, Kind, PerturbedRow, Source, perturbed_rows
-from hf_synthlabels.judging.resampling import Draws, Resamples, cluster_sums, draw_clusters
-from hf_synthlabels.judging.tfa import tfa
+from hf_synthlabels.judging.audit.audit_rows import AuditRows
+from hf_synthlabels.judging.audit.pair_counts import Side, pair_sums
+from hf_synthlabels.judging.audit.perturbations import FORMS, HOUSE_FORM, Kind, PerturbedRow, Source, perturbed_rows
+from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums, draw_clusters
+from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
 from hf_synthlabels.publishing.report import draw
 from hf_synthlabels.statistics import Drawing, Interval

@@ -1,8 +1,6 @@
 """`python -m hf_synthlabels` is `hf-synthlabels`."""
 
-from hf_synthlabels.cli import main
-
-__all__: list[str] = []
+from hf_synthlabels.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -26,26 +26,6 @@ import errno
 import importlib
 from types import ModuleType
 
-__all__ = [
-    "AllFailedError",
-    "ClientError",
-    "ConfigError",
-    "DataError",
-    "DivergedError",
-    "HubError",
-    "MissingExtraError",
-    "MissingKeyError",
-    "NothingLabelledError",
-    "RecipeError",
-    "StoreError",
-    "StudyError",
-    "SynthLabelsError",
-    "TrainingError",
-    "UntrustedRecipeError",
-    "import_extra",
-    "os_error_line",
-]
-
 
 class SynthLabelsError(Exception):
     """Anything that this package raises on purpose."""

@@ -7,8 +7,6 @@ import os
 
 from hf_synthlabels.errors import ConfigError
 
-__all__ = ["get_verbosity", "set_verbosity"]
-
 LOGGER = "hf_synthlabels"
 VARIABLE = "HF_SYNTHLABELS_VERBOSITY"
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}

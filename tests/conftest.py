@@ -12,10 +12,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="hf_synthlabels-tests-")
 
 import gc
+import importlib.util
 import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import datasets
 import hypothesis
@@ -106,3 +108,18 @@ def toy() -> Callable[..., Dataset]:
         return Dataset.from_list(rows, features=features)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real browser, gone when the module is: two drivers in one process refuse each other, and keep its loop."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
+    if importlib.util.find_spec("playwright") is None or program is None:
+        pytest.skip("needs playwright (extra `dev`), and a Chromium on the path or named by CHROMIUM")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()

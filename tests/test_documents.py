@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.cli import main
-from hf_synthlabels.help_cli import GROUPS
+from hf_synthlabels.cli.help import GROUPS
+from hf_synthlabels.cli.main import main
 from tests.clients.chat_server import ChatServer, chat_completion, ok
 from tests.documents import Block, blocks
 from tests.publishing.hub_server import User

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["hf_synthlabels", "hf_synthlabels.cli"])
+@pytest.mark.parametrize("module", ["hf_synthlabels", "hf_synthlabels.cli.main"])
 def test_modules_are_the_command(module: str, folder: Path) -> None:
     version = run(folder, module, "--version")
     assert version.stdout == f"hf-synthlabels {hf_synthlabels.__version__}\n"
@@ -62,7 +62,7 @@ def test_accelerate_launches_the_training(encoder: str, folder: Path) -> None:
     (folder / "labelled.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = {"model": encoder, "max_length": 16, "max_steps": 2, "output_dir": "student"}
     (folder / "student.yaml").write_text(json.dumps({"student": options}))
-    launch = ("accelerate.commands.launch", "--num_processes", "1", "--cpu", "-m", "hf_synthlabels.cli")
+    launch = ("accelerate.commands.launch", "--num_processes", "1", "--cpu", "-m", "hf_synthlabels.cli.main")
     done = run(folder, *launch, "train", "student.yaml", "--data", "labelled.jsonl")
     assert done.returncode == 0, done.stderr
     assert "trained: 2 steps" in done.stdout
@@ -86,7 +86,7 @@ load("recipe.yaml", cache_dir="cache2")
         ("", {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}, False),
         ("", {"TQDM_DISABLE": "1"}, False),
         ("import datasets; datasets.disable_progress_bars()", {}, False),
-        ("from hf_synthlabels.annotation.bars import own_bars_only; own_bars_only()", {}, True),
+        ("from hf_synthlabels.annotation.run.progress_bars import own_bars_only; own_bars_only()", {}, True),
     ],
 )
 def test_bars_obey_the_switches_of_datasets_and_tqdm(
@@ -106,9 +106,9 @@ def test_verbosity_is_set_as_in_the_other_libraries() -> None:
     try:
         assert hf_synthlabels.get_verbosity() == logging.WARNING
         hf_synthlabels.set_verbosity("error")
-        assert not logging.getLogger("hf_synthlabels.annotation.source").isEnabledFor(logging.WARNING)
+        assert not logging.getLogger("hf_synthlabels.annotation.recipe.source").isEnabledFor(logging.WARNING)
         hf_synthlabels.set_verbosity(logging.INFO)
-        assert logging.getLogger("hf_synthlabels.annotation.source").isEnabledFor(logging.INFO)
+        assert logging.getLogger("hf_synthlabels.annotation.recipe.source").isEnabledFor(logging.INFO)
         with pytest.raises(ConfigError, match="level"):
             hf_synthlabels.set_verbosity("loud")
     finally:

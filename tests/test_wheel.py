@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.help_cli import GROUPS
+from hf_synthlabels.cli.help import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = [verb for verbs in GROUPS.values() for verb in verbs]

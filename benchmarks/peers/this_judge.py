@@ -37,7 +37,7 @@ def main() -> None:
     told = arguments()
     os.environ["HF_SYNTHLABELS_HOME"] = str(told.folder)
 
-    from hf_synthlabels.annotation.opening import open_client
+    from hf_synthlabels.annotation.client_factory import open_client
     from hf_synthlabels.judging import Judge, read_judge
 
     file = read_judge(judge_file(told.base_url, told.in_flight))

@@ -22,7 +22,7 @@ __all__ = ["LONGEST_RUN_S", "Ended", "Job"]
 
 LONGEST_RUN_S = 120.0
 
-PROGRAM = "from hf_synthlabels.cli import main; main()"
+PROGRAM = "from hf_synthlabels.cli.main import main; main()"
 
 
 @dataclass(frozen=True, slots=True)

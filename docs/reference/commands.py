@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from hf_synthlabels.cli import app
-from hf_synthlabels.help_cli import GROUPS
+from hf_synthlabels.cli.help import GROUPS
+from hf_synthlabels.cli.main import app
 
 MARK = "<!-- verbs -->"
 PAGE = "reference/command_line.md"

@@ -19,23 +19,22 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 from datasets.table import table_cast
 
-from hf_synthlabels.annotation.bars import own_bars
+from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.opening import make_prompt, open_annotator
-from hf_synthlabels.annotation.places import home
-from hf_synthlabels.annotation.progress import shown_progress
-from hf_synthlabels.annotation.prompt import PROMPT_VERSION
-from hf_synthlabels.annotation.provenance import carry_over, describe, package_version, provenance, record
-from hf_synthlabels.annotation.recipe import Recipe
+from hf_synthlabels.annotation.paths import home
+from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION
+from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_fingerprint
 from hf_synthlabels.annotation.registration import BUILDER_NAME
-from hf_synthlabels.annotation.sharing import share
-from hf_synthlabels.annotation.source import load_source, needed_columns, source_fingerprint
-from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
-from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.annotation.run.progress_bars import own_bars
+from hf_synthlabels.annotation.run.run_progress import shown_progress
+from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
-
-__all__ = ["SynthLabels", "SynthLabelsConfig"]
+from hf_synthlabels.tables import describe
 
 SHARD_ROWS = 250
 """Rows that one process takes at a time under `num_proc`; at most `MOST_SHARDS` shards are made."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation.recipe import Output
+from hf_synthlabels.annotation.recipe.recipe import Output
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import (
     STATUSES,
@@ -21,8 +21,6 @@ from hf_synthlabels.labels import (
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
-
-__all__ = ["label_features", "label_table", "with_label_features"]
 
 
 def label_features(schema: LabelSchema, output: Output, *, tags: bool = False) -> datasets.Features:

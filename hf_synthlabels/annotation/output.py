@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_synthlabels.annotation.client_factory import open_annotator
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.opening import open_annotator
-from hf_synthlabels.annotation.progress import shown_progress
 from hf_synthlabels.annotation.provenance import package_version, record
-from hf_synthlabels.annotation.recipe import Recipe
-from hf_synthlabels.annotation.source import load_source, needed_columns, source_files
-from hf_synthlabels.annotation.stream import TABLE_ROWS, annotated_tables
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
+from hf_synthlabels.annotation.run.run_progress import shown_progress
+from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables
 from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_replaces, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
-
-__all__ = ["STREAMED", "Written", "annotate_to_files", "check_annotation_output", "split_path"]
 
 STREAMED = (".parquet", ".jsonl", ".csv", ".tsv")
 """The formats that rows are written to as they come."""

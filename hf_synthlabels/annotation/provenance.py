@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from hf_synthlabels.annotation.opening import make_prompt
-from hf_synthlabels.annotation.recipe import Recipe
-from hf_synthlabels.annotation.tally import Tally
-from hf_synthlabels.annotation.teacher import Teacher
+from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.run.run_stats import Tally
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
-from hf_synthlabels.tables import describe, records_of
-
-__all__ = ["carry_over", "cost_usd", "describe", "described_teacher", "package_version", "provenance", "record"]
+from hf_synthlabels.tables import records_of
 
 _LOGGER = logging.getLogger(__name__)
 

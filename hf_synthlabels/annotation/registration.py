@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from hf_synthlabels.errors import SynthLabelsError
 
-__all__ = ["BUILDER_NAME", "is_reader", "register_builder"]
-
 BUILDER_NAME = "hf_synthlabels"
 
 

@@ -1,7 +1,6 @@
 """Cards: what is published beside data and models, from recorded facts alone."""
 
-from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
-from hf_synthlabels.cards.facts import (
+from hf_synthlabels.cards.card_data import (
     DatasetFacts,
     ModelFacts,
     PromptFacts,
@@ -10,10 +9,11 @@ from hf_synthlabels.cards.facts import (
     StudyResult,
     published_record,
 )
-from hf_synthlabels.cards.licences import HUB_LICENCES, Licences
+from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
+from hf_synthlabels.cards.licenses import HUB_LICENCES, Licences
 from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
-from hf_synthlabels.cards.words import CardWords
+from hf_synthlabels.cards.publisher_fields import CardWords
 
 __all__ = [
     "DATA_PATTERN",

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hf_synthlabels.cards import passages
-from hf_synthlabels.cards.facts import DatasetFacts, SplitFacts
+from hf_synthlabels.cards.card_data import DatasetFacts, SplitFacts
 from hf_synthlabels.cards.markdown import Markdown, rendered
 from hf_synthlabels.cards.metadata import dataset_metadata
-from hf_synthlabels.cards.samples import sample_text, strata_table
-
-__all__ = ["PROMPT_FILE", "dataset_card"]
+from hf_synthlabels.cards.sampling_passage import sample_text, strata_table
 
 PROMPT_FILE = "annotation/prompt.txt"
 """Where in the repository the whole system prompt stands."""

@@ -15,8 +15,6 @@ from jinja2.sandbox import SandboxedEnvironment
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import Interval
 
-__all__ = ["Markdown", "code", "fenced", "interval", "plain", "rendered", "table"]
-
 STRUCTURE = re.compile(r"[&<\\`*\[\]|~$#]|(?<!\w)_|_(?!\w)")
 """What begins an element anywhere in a line, of CommonMark, its tables, its mathematics and HTML."""
 

@@ -10,12 +10,10 @@ from typing import Any
 
 from huggingface_hub import DatasetCardData, EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from hf_synthlabels.cards.facts import DatasetFacts, ModelFacts, published_record
-from hf_synthlabels.cards.licences import Licences
+from hf_synthlabels.cards.card_data import DatasetFacts, ModelFacts, published_record
+from hf_synthlabels.cards.licenses import Licences
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import MEASURES, Interval
-
-__all__ = ["DATA_PATTERN", "dataset_metadata", "eval_results", "model_metadata"]
 
 DATA_PATTERN = "data/{split}-*"
 """Where the files of a split lie in the repository."""

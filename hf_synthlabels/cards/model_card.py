@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_synthlabels.cards import passages
-from hf_synthlabels.cards.facts import ModelFacts, StudyResult
+from hf_synthlabels.cards.card_data import ModelFacts, StudyResult
 from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
 from hf_synthlabels.cards.metadata import model_metadata
-
-__all__ = ["model_card", "study_card"]
 
 SOURCES = {
     "human": "human labels",

@@ -7,22 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from hf_synthlabels.cards.facts import StudyResult
+from hf_synthlabels.cards.card_data import StudyResult
 from hf_synthlabels.cards.markdown import Markdown, code, fenced, interval, table
 from hf_synthlabels.statistics import MEASURES, ClassAgreement, ConfusionMatrix, Interval, ValidationReport
-from hf_synthlabels.statistics.paired import discordant_p
-
-__all__ = [
-    "agreement_table",
-    "breakdowns",
-    "class_table",
-    "confusion_table",
-    "limits",
-    "made_table",
-    "mistakes",
-    "score_heads",
-    "study_table",
-]
+from hf_synthlabels.statistics.comparison.paired import discordant_p
 
 NAME = 40
 """Characters of a label name that a table shows."""

@@ -9,25 +9,25 @@ from hf_synthlabels.clients.base import (
     Request,
     Usage,
 )
-from hf_synthlabels.clients.batch import BatchClient, cancel_batch, list_batches
-from hf_synthlabels.clients.batch_intent import Intent
-from hf_synthlabels.clients.batch_job import BatchPace
-from hf_synthlabels.clients.cached import CachedClient, RequestKeys
-from hf_synthlabels.clients.chat import ResponseFormat, Sampling, chat_identity
+from hf_synthlabels.clients.batch.batch_record import Intent
+from hf_synthlabels.clients.batch.client import BatchClient, cancel_batch, list_batches
+from hf_synthlabels.clients.batch.context import BatchPace
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
-from hf_synthlabels.clients.ledger import Run
-from hf_synthlabels.clients.limiter import Limiter
-from hf_synthlabels.clients.local import TransformersClient, scored_answers
-from hf_synthlabels.clients.models import model_path
-from hf_synthlabels.clients.openai import DEFAULT_BASE_URL, OpenAIClient
+from hf_synthlabels.clients.local.client import TransformersClient, scored_answers
+from hf_synthlabels.clients.local.loading import model_path
+from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL, OpenAIClient
+from hf_synthlabels.clients.openai.rate_limits import Limiter
+from hf_synthlabels.clients.openai.transport import read_key
 from hf_synthlabels.clients.prices import Price, list_price
-from hf_synthlabels.clients.probe import probed_format, recorded_format
+from hf_synthlabels.clients.protocol.chat import ResponseFormat, Sampling, chat_identity
+from hf_synthlabels.clients.protocol.response_format import probed_format, recorded_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
-from hf_synthlabels.clients.spending import Meter
-from hf_synthlabels.clients.store import ResponseStore, canonical_hash
-from hf_synthlabels.clients.tokens import estimate_message_tokens, estimate_tokens
-from hf_synthlabels.clients.transport import read_key
+from hf_synthlabels.clients.store.budget import Meter
+from hf_synthlabels.clients.store.cached_client import CachedClient, RequestKeys
+from hf_synthlabels.clients.store.ledger import Run
+from hf_synthlabels.clients.store.response_store import ResponseStore, canonical_hash
+from hf_synthlabels.clients.token_estimates import estimate_message_tokens, estimate_tokens
 
 __all__ = [
     "DEFAULT_BASE_URL",

@@ -9,20 +9,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from hf_synthlabels.labels import Token
 
-__all__ = [
-    "ChatClient",
-    "Commit",
-    "Completion",
-    "Failure",
-    "FinishReason",
-    "Keep",
-    "KeepingClient",
-    "Message",
-    "Request",
-    "Usage",
-    "new_commit",
-]
-
 FinishReason = Literal["stop", "length", "content_filter"]
 """Why an answer ended: by itself, at the token limit, or stopped by a content filter of the server."""
 

@@ -9,15 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Completion, Request
-from hf_synthlabels.clients.heads import Head, fitted_head, pair_features, similarity_head
-from hf_synthlabels.clients.models import PACKAGED_ENCODER, model_path, quiet_loading
+from hf_synthlabels.clients.embedding_heads import Head, fitted_head, pair_features, similarity_head
+from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER, model_path, quiet_loading
 from hf_synthlabels.errors import ClientError, ConfigError, import_extra
 from hf_synthlabels.labels import Kind, Label, LabelSchema
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = ["EmbeddingClient", "sentence_encoder"]
 
 BATCH_ROWS = 256
 

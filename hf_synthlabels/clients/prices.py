@@ -13,8 +13,6 @@ import yaml
 
 from hf_synthlabels.clients.base import Usage
 
-__all__ = ["Price", "is_local", "list_price", "speaks_batches"]
-
 SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """A day behind a model's name, for one version of it. Four digits are left alone: where they stand for a month,
 versions have prices of their own; and `-latest` is another model every year."""

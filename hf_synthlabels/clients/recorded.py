@@ -12,8 +12,6 @@ from hf_synthlabels.clients.base import Completion, Failure, Request
 from hf_synthlabels.errors import ClientError, ConfigError, DataError
 from hf_synthlabels.labels import STATUSES
 
-__all__ = ["RecordedClient"]
-
 NOT_RECORDED = "no answer is recorded for the row"
 
 REJECTED = object()

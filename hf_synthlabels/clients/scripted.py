@@ -7,8 +7,6 @@ from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Failure, Request
 
-__all__ = ["ScriptedClient"]
-
 Script = Sequence[str | Completion] | Mapping[str, str | Completion] | Callable[[Request], str | Completion]
 
 

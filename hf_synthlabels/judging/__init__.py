@@ -1,6 +1,6 @@
 """Rubric, judge, judgment and their audit, and the scorers that a judge is compared with."""
 
-from hf_synthlabels.judging.attacks import (
+from hf_synthlabels.judging.audit.attacks import (
     AttackPair,
     AttackRate,
     AttackRow,
@@ -11,26 +11,33 @@ from hf_synthlabels.judging.attacks import (
     attack_rows,
     pair_rates,
 )
-from hf_synthlabels.judging.audit import AuditOptions, audit_metric
-from hf_synthlabels.judging.audit_report import Audit, Comparison, FormatAudit, MetricAudit, TaskAudit
-from hf_synthlabels.judging.baselines import Scorer, score_table
-from hf_synthlabels.judging.bias import BiasReport, SelfPreference, judge_bias, self_preference
-from hf_synthlabels.judging.bleu import BleuAccuracy, ThresholdPoint, answer_bleu, bleu_accuracy
-from hf_synthlabels.judging.columns import judge_features, judge_table, with_judge_features
-from hf_synthlabels.judging.extraction import Extraction, judged, read_reply
+from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
+from hf_synthlabels.judging.audit.audit_report import Audit, Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.bias import BiasReport, SelfPreference, judge_bias, self_preference
+from hf_synthlabels.judging.audit.perturbations import (
+    PerturbedRow,
+    Source,
+    Wording,
+    perturbed_rows,
+    surface_forms,
+    wrong_answer,
+)
 from hf_synthlabels.judging.judge import Judge, Judged, items_of
-from hf_synthlabels.judging.judge_file import JudgeFile, read_judge
-from hf_synthlabels.judging.judge_run import JudgedSplit, judge_to_files, plan_judge
-from hf_synthlabels.judging.judge_tables import judge_dataset
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
 from hf_synthlabels.judging.pairwise import PairJudgment, PairsJudged, PairSummary, judge_pairs, stream_pairs
-from hf_synthlabels.judging.perturb import PerturbedRow, Source, Wording, perturbed_rows, surface_forms, wrong_answer
+from hf_synthlabels.judging.parsing.reply_parser import Extraction, judged, read_reply
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
 from hf_synthlabels.judging.rubric import Rubric, read_rubric, rubric_path
-from hf_synthlabels.judging.scorers_bert import BertScore
-from hf_synthlabels.judging.scorers_model import EmbeddingSimilarity, RewardModel
-from hf_synthlabels.judging.scorers_text import Bleu, ExactMatch, Rouge
+from hf_synthlabels.judging.run.config import JudgeFile, read_judge
+from hf_synthlabels.judging.run.judge_columns import judge_features, judge_table, with_judge_features
+from hf_synthlabels.judging.run.judge_run import JudgedSplit, judge_to_files, plan_judge
+from hf_synthlabels.judging.run.judge_tables import judge_dataset
+from hf_synthlabels.judging.scorers.base import Scorer, score_table
+from hf_synthlabels.judging.scorers.bert_score import BertScore
+from hf_synthlabels.judging.scorers.bleu import BleuAccuracy, ThresholdPoint, answer_bleu, bleu_accuracy
+from hf_synthlabels.judging.scorers.models import EmbeddingSimilarity, RewardModel
+from hf_synthlabels.judging.scorers.text import Bleu, ExactMatch, Rouge
 from hf_synthlabels.judging.summary import JudgeSummary
 
 __all__ = [

@@ -11,14 +11,12 @@ from typing import Any
 from hf_synthlabels.annotation import Tally
 from hf_synthlabels.clients import ChatClient, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
-from hf_synthlabels.judging.asking import Answered, Question, asked, check_breaker, requests
-from hf_synthlabels.judging.extraction import Extraction, judged
 from hf_synthlabels.judging.judgment import Judgment
+from hf_synthlabels.judging.parsing.reply_parser import Extraction, judged
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
 from hf_synthlabels.judging.rubric import Rubric
+from hf_synthlabels.judging.run.requests import Answered, Question, asked, check_breaker, requests
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
-
-__all__ = ["Judge", "Judged", "counted", "items_of"]
 
 DEFAULT_EXTRACTION = Extraction()
 

@@ -7,8 +7,6 @@ from typing import Literal, get_args
 
 from hf_synthlabels.clients import Completion
 
-__all__ = ["JUDGMENT_STATUSES", "Judgment", "JudgmentStatus", "Reading", "Rung", "unanswered"]
-
 JudgmentStatus = Literal[
     "scored", "unparsed", "refused", "truncated", "filtered", "failed", "over_budget", "empty", "split"
 ]

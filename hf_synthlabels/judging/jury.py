@@ -20,8 +20,6 @@ from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.summary import ScoreCount, cost_usd
 
-__all__ = ["Jury", "JuryJudged", "JuryWeights", "Reducer", "measured_weights", "reduced"]
-
 Reducer = Literal["mean", "median", "majority", "weighted"]
 """`majority` is the score that more than half of the members with a score give; without one the jury is split."""
 

@@ -9,18 +9,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.annotation.opening import open_client
+from hf_synthlabels.annotation.client_factory import open_client
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ChatClient, read_key
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.judge import Judge, Judged
-from hf_synthlabels.judging.judge_file import JudgeFile
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, Reducer
 from hf_synthlabels.judging.pairwise import PairsJudged, judge_pairs
 from hf_synthlabels.judging.rubric import Rubric
-
-__all__ = ["CONFIGS", "MetricJudge", "column_texts"]
+from hf_synthlabels.judging.run.config import JudgeFile
 
 CONFIGS: Mapping[str, str] = {
     "pointwise": "score_0_5",

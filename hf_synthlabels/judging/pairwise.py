@@ -10,15 +10,13 @@ from typing import Any, Literal
 
 from hf_synthlabels.annotation import Tally
 from hf_synthlabels.errors import AllFailedError, ConfigError
-from hf_synthlabels.judging.asking import Answered, check_breaker
-from hf_synthlabels.judging.extraction import judged
 from hf_synthlabels.judging.judge import Judge, References, counted, items_of
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
+from hf_synthlabels.judging.parsing.reply_parser import judged
 from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.run.requests import Answered, check_breaker
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.statistics import Interval, wilson
-
-__all__ = ["PairCount", "PairJudgment", "PairSummary", "PairsJudged", "Winner", "judge_pairs", "stream_pairs"]
 
 Winner = Literal["first", "second", "tie"]
 

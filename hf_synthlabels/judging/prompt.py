@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hf_synthlabels.annotation.quoting import UNSEEN, quoted, rendered
+from hf_synthlabels.annotation.prompting.quoting import UNSEEN, quoted, rendered
 from hf_synthlabels.clients import Message
 from hf_synthlabels.judging.rubric import Rubric
-
-__all__ = ["JUDGE_PROMPT_VERSION", "LINE_ENDS", "Item", "JudgePrompt"]
 
 JUDGE_PROMPT_VERSION = 1
 """Rises with every change of how a prompt is put together beside its template."""

@@ -15,8 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation import StrictModel, validated
 from hf_synthlabels.errors import ConfigError
-
-__all__ = ["Choice", "Criterion", "Protocol", "Rubric", "Verdict", "read_rubric", "rubric_path"]
+from hf_synthlabels.resources import packaged_file
 
 Protocol = Literal["pointwise", "joint", "pairwise"]
 """One answer by itself; an answer and the reference, each with a score of its own; two answers, compared."""
@@ -235,21 +234,12 @@ class Rubric(StrictModel):
 
 
 def rubric_path(name: str) -> Path:
-    """The file of a rubric that comes with the package, by its name without `.toml`.
+    """Path of a packaged rubric, by its name without `.toml`.
 
     Raises:
-        ConfigError: there is no rubric of that name.
+        ConfigError: no packaged rubric has this name.
     """
-    package = Path(__file__).resolve().parents[1]
-    # In a wheel the configurations are inside the package, in a checkout beside it.
-    folders = [package / "configs" / "rubrics", package.parent / "configs" / "rubrics"]
-    for folder in folders:
-        if (folder / f"{name}.toml").is_file():
-            return folder / f"{name}.toml"
-    known = sorted(file.stem for folder in folders if folder.is_dir() for file in folder.glob("*.toml"))
-    raise ConfigError(
-        f"`rubric` {name!r} is neither a file nor a packaged rubric. Give a path, or one of: {', '.join(known)}."
-    )
+    return packaged_file("rubric", "rubrics", name, ".toml")
 
 
 def read_rubric(rubric: Rubric | Mapping[str, Any] | str | Path) -> Rubric:

@@ -14,8 +14,6 @@ from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.statistics import Interval, bounded_mean, wilson
 
-__all__ = ["JudgeSummary", "ScoreCount", "cost_usd", "mean_interval"]
-
 
 @dataclass(frozen=True, slots=True)
 class JudgeSummary:

@@ -2,14 +2,14 @@
 
 from hf_synthlabels.labels.aggregation import Vote, aggregate
 from hf_synthlabels.labels.annotation import STATUSES, Annotation, Status
-from hf_synthlabels.labels.answer import Answer
-from hf_synthlabels.labels.bio import bio_names, from_bio, to_bio, token_offsets
-from hf_synthlabels.labels.likelihood import Token, label_probabilities
-from hf_synthlabels.labels.names import read_name
-from hf_synthlabels.labels.parsing import PARSER_VERSION, parse, plain_answer
-from hf_synthlabels.labels.rows import numbered_items, split_rows
+from hf_synthlabels.labels.parsing.answer import Answer
+from hf_synthlabels.labels.parsing.bio import bio_names, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels.parsing.names import read_name
+from hf_synthlabels.labels.parsing.parser import PARSER_VERSION, parse, plain_answer
+from hf_synthlabels.labels.parsing.probabilities import Token, label_probabilities
+from hf_synthlabels.labels.parsing.spans import Projection, project
+from hf_synthlabels.labels.row_answers import numbered_items, split_rows
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
-from hf_synthlabels.labels.spans import Projection, project
 from hf_synthlabels.labels.spelling import (
     folded_name,
     normalised_labels,
@@ -17,6 +17,7 @@ from hf_synthlabels.labels.spelling import (
     spelling_variants,
     unknown_labels,
 )
+from hf_synthlabels.labels.text import normalised_words
 from hf_synthlabels.labels.values import (
     Entity,
     Label,
@@ -27,7 +28,6 @@ from hf_synthlabels.labels.values import (
     is_multi_hot,
     name_of_number,
 )
-from hf_synthlabels.labels.words import normalised_words
 
 __all__ = [
     "KINDS",

@@ -8,10 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from hf_synthlabels.labels.schema import LabelSchema
+from hf_synthlabels.labels.text import normalised_words
 from hf_synthlabels.labels.values import Entity, Label, Span
-from hf_synthlabels.labels.words import normalised_words
-
-__all__ = ["Vote", "aggregate"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,6 @@ from typing import Literal, get_args
 
 from hf_synthlabels.labels.values import Label
 
-__all__ = ["STATUSES", "Annotation", "Status"]
-
 Status = Literal["labelled", "abstained", "unparsed", "refused", "truncated", "failed", "over_budget", "not_asked"]
 """Why a row has its label, or has none. A row that is `not_asked` says nothing about its annotator."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["BOUND", "DIGITS", "WORDS", "as_float", "number_text", "number_value"]
-
 UP_TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 WORDS = {word: float(number) for number, word in enumerate(UP_TO_TEN)}
 

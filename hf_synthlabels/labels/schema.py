@@ -16,8 +16,6 @@ from hf_synthlabels.labels.digits import number_text
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["KINDS", "Kind", "LabelSchema", "Scale", "visible"]
-
 INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]")
 
 

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 
 from hf_synthlabels.labels.schema import visible
 
-__all__ = ["folded_name", "normalised_labels", "spelling_note", "spelling_variants", "unknown_labels"]
-
 SHOWN = 5
 
 

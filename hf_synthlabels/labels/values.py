@@ -12,8 +12,6 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.schema import LabelSchema
 
-__all__ = ["Entity", "Label", "Span", "answer_text", "decode", "encode", "is_multi_hot", "name_of_number"]
-
 
 @dataclass(frozen=True, slots=True)
 class Entity:

@@ -1,12 +1,13 @@
 """What leaves the machine: tables, reports with figures, and all of it to the Hub and back."""
 
-from hf_synthlabels.publishing.hub import HubFile, Parcel, Pushed, push
-from hf_synthlabels.publishing.hub_dataset import DatasetWords, dataset_parcel
-from hf_synthlabels.publishing.hub_model import ModelWords, model_parcel, push_student, save_student_facts
-from hf_synthlabels.publishing.hub_pull import Pulled, pull
-from hf_synthlabels.publishing.hub_space import metric_parcel, report_parcel
-from hf_synthlabels.publishing.hub_student import StudentPublisher
-from hf_synthlabels.publishing.labelled import (
+from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, Pushed, push
+from hf_synthlabels.publishing.hub.dataset import DatasetWords, dataset_parcel
+from hf_synthlabels.publishing.hub.model import ModelWords, model_parcel, push_student, save_student_facts
+from hf_synthlabels.publishing.hub.pull import Pulled, pull
+from hf_synthlabels.publishing.hub.space import metric_parcel, report_parcel
+from hf_synthlabels.publishing.hub.student_push import StudentPublisher
+from hf_synthlabels.publishing.label_import import Merged, check_sheet, merge_labels
+from hf_synthlabels.publishing.labeled_data import (
     Labelled,
     annotation_summary,
     has_labels,
@@ -16,7 +17,6 @@ from hf_synthlabels.publishing.labelled import (
     record_summary,
     scale_schema,
 )
-from hf_synthlabels.publishing.merging import Merged, check_sheet, merge_labels
 from hf_synthlabels.publishing.report import (
     Page,
     Report,
@@ -27,7 +27,7 @@ from hf_synthlabels.publishing.report import (
     write_page,
     write_report,
 )
-from hf_synthlabels.publishing.sampled import (
+from hf_synthlabels.publishing.sampled_data import (
     EARLIER,
     Earlier,
     labelling_sheet,

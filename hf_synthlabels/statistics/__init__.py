@@ -1,80 +1,13 @@
 """Agreement of labels with human ones, and how sure it is: pure functions of arrays, on numpy and scipy only."""
 
-from hf_synthlabels.statistics.agreement import Agreement, ClassAgreement, agreement
-from hf_synthlabels.statistics.alt_test import AltTest, AnnotatorTest, alternative_annotator_test
-from hf_synthlabels.statistics.answers import answer_agreement, normalise_answer, text_agreement, token_f1
-from hf_synthlabels.statistics.arm_draws import ArmDraws, ArmScore, PairedScore, RowFeatures, ScoreDraws
-from hf_synthlabels.statistics.arms import ArmComparison, ArmMetric, compare_arms, seed_scores
-from hf_synthlabels.statistics.breakdown import Breakdown, KindAgreement
-from hf_synthlabels.statistics.calibration import (
-    Affine,
-    Calibration,
-    CalibrationKind,
-    CrossFit,
-    Isotonic,
-    cross_fit,
-    fit_affine,
-    fit_isotonic,
-)
-from hf_synthlabels.statistics.chance import (
-    KappaWeights,
-    Scale,
-    cohen_kappa,
-    gwet_ac1,
-    gwet_ac2,
-    krippendorff_alpha,
-    scott_pi,
-)
-from hf_synthlabels.statistics.change_points import (
-    PhaseTest,
-    change_point_brackets,
-    change_points,
-    gain_p_value,
-    phase_test,
-)
-from hf_synthlabels.statistics.cluster import cluster_bootstrap, cluster_draws
-from hf_synthlabels.statistics.codes import NO_LABEL, encode
-from hf_synthlabels.statistics.concluding import PROBABILITY, conclude
-from hf_synthlabels.statistics.conclusions import Conclusion, Conclusions
-from hf_synthlabels.statistics.confusion import ConfusionMatrix, confusion_counts
-from hf_synthlabels.statistics.credits import CREDITS, row_credits
-from hf_synthlabels.statistics.entities import entity_agreement
-from hf_synthlabels.statistics.gate import Gate, GateVerdict, Verdict
-from hf_synthlabels.statistics.human_sample import DESIGNS, Allocation, Design, HumanSample, draw_sample
-from hf_synthlabels.statistics.icc import (
-    ICCKind,
-    VarianceComponents,
-    icc,
-    icc_bootstrap,
-    icc_interval,
-    variance_components,
-)
-from hf_synthlabels.statistics.inference import Inference
-from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
-from hf_synthlabels.statistics.judge_agreement import judge_agreement
-from hf_synthlabels.statistics.measures import ERRORS, MEASURES
-from hf_synthlabels.statistics.multilabel import multilabel_agreement
-from hf_synthlabels.statistics.noninferiority import (
-    NonInferiority,
-    Resolution,
-    non_inferiority,
-    resolution,
-    rows_to_resolve,
-)
-from hf_synthlabels.statistics.paired import McNemar, mcnemar, mean_difference
-from hf_synthlabels.statistics.pooling import FEWEST_TASKS, PooledTasks, drawn_p_value, holm, normal_p_value, pool_tasks
-from hf_synthlabels.statistics.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
-from hf_synthlabels.statistics.power_law import LabelWorth, PowerLaw, fit_power_law, label_worth
-from hf_synthlabels.statistics.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
-from hf_synthlabels.statistics.ppi_estimate import PPIEstimate
-from hf_synthlabels.statistics.precision_power import LabelPlan, labels_for_mean, labels_for_share, plan_labels
-from hf_synthlabels.statistics.report import ValidationReport
-from hf_synthlabels.statistics.rogan_gladen import RoganGladen, rogan_gladen
-from hf_synthlabels.statistics.rows import Drawing
-from hf_synthlabels.statistics.sample_plan import PlannedDesign, SamplePlan, plan_gate, plan_sample
-from hf_synthlabels.statistics.scale import scale_agreement
-from hf_synthlabels.statistics.score_plan import plan_score
-from hf_synthlabels.statistics.scores import (
+from hf_synthlabels.statistics.agreement.answers import answer_agreement, normalise_answer, text_agreement, token_f1
+from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.agreement.classification import Agreement, ClassAgreement, agreement
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, confusion_counts
+from hf_synthlabels.statistics.agreement.entities import entity_agreement
+from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
+from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.agreement.scores import (
     METRICS,
     Metric,
     accuracy,
@@ -89,15 +22,96 @@ from hf_synthlabels.statistics.scores import (
     support,
     weighted_f1,
 )
-from hf_synthlabels.statistics.small_samples import bounded_mean
-from hf_synthlabels.statistics.valid import (
+from hf_synthlabels.statistics.clustered_bootstrap import cluster_bootstrap, cluster_draws
+from hf_synthlabels.statistics.comparison.change_points import (
+    PhaseTest,
+    change_point_brackets,
+    change_points,
+    gain_p_value,
+    phase_test,
+)
+from hf_synthlabels.statistics.comparison.condition_bootstrap import (
+    ArmDraws,
+    ArmScore,
+    PairedScore,
+    RowFeatures,
+    ScoreDraws,
+)
+from hf_synthlabels.statistics.comparison.conditions import ArmComparison, ArmMetric, compare_arms, seed_scores
+from hf_synthlabels.statistics.comparison.noninferiority import (
+    NonInferiority,
+    Resolution,
+    non_inferiority,
+    resolution,
+    rows_to_resolve,
+)
+from hf_synthlabels.statistics.comparison.paired import McNemar, mcnemar, mean_difference
+from hf_synthlabels.statistics.comparison.pooling import (
+    FEWEST_TASKS,
+    PooledTasks,
+    drawn_p_value,
+    holm,
+    normal_p_value,
+    pool_tasks,
+)
+from hf_synthlabels.statistics.comparison.power_law import LabelWorth, PowerLaw, fit_power_law, label_worth
+from hf_synthlabels.statistics.correction.calibration import (
+    Affine,
+    Calibration,
+    CalibrationKind,
+    CrossFit,
+    Isotonic,
+    cross_fit,
+    fit_affine,
+    fit_isotonic,
+)
+from hf_synthlabels.statistics.correction.ppi import FEW_LABELS, PPIMethod, ppi_difference, ppi_mean
+from hf_synthlabels.statistics.correction.ppi_estimate import PPIEstimate
+from hf_synthlabels.statistics.correction.rogan_gladen import RoganGladen, rogan_gladen
+from hf_synthlabels.statistics.design.human_sample import DESIGNS, Allocation, Design, HumanSample, draw_sample
+from hf_synthlabels.statistics.design.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
+from hf_synthlabels.statistics.design.precision_power import LabelPlan, labels_for_mean, labels_for_share, plan_labels
+from hf_synthlabels.statistics.design.sample_plan import PlannedDesign, SamplePlan, plan_gate, plan_sample
+from hf_synthlabels.statistics.design.sampled_rows import PROBABILITY
+from hf_synthlabels.statistics.design.score_plan import plan_score
+from hf_synthlabels.statistics.design.small_samples import bounded_mean
+from hf_synthlabels.statistics.estimation.estimate import conclude
+from hf_synthlabels.statistics.estimation.estimates import Conclusion, Conclusions
+from hf_synthlabels.statistics.estimation.inference import Inference
+from hf_synthlabels.statistics.estimation.questions import (
     valid_difference,
     valid_f1,
     valid_mean,
     valid_prevalence,
     valid_regression,
 )
-from hf_synthlabels.statistics.validation import validate
+from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
+from hf_synthlabels.statistics.label_ids import NO_LABEL, encode
+from hf_synthlabels.statistics.raters.alt_test import AltTest, AnnotatorTest, alternative_annotator_test
+from hf_synthlabels.statistics.raters.chance_corrected import (
+    KappaWeights,
+    Scale,
+    cohen_kappa,
+    gwet_ac1,
+    gwet_ac2,
+    krippendorff_alpha,
+    scott_pi,
+)
+from hf_synthlabels.statistics.raters.icc import (
+    ICCKind,
+    VarianceComponents,
+    icc,
+    icc_bootstrap,
+    icc_interval,
+    variance_components,
+)
+from hf_synthlabels.statistics.raters.judge_agreement import judge_agreement
+from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.validation.gate import Gate, GateVerdict, Verdict
+from hf_synthlabels.statistics.validation.measures import ERRORS, MEASURES
+from hf_synthlabels.statistics.validation.report import ValidationReport
+from hf_synthlabels.statistics.validation.row_scores import CREDITS, row_credits
+from hf_synthlabels.statistics.validation.validate import validate
 
 __all__ = [
     "CREDITS",

@@ -8,22 +8,6 @@ from typing import Literal
 
 from hf_synthlabels.statistics.intervals import Interval
 
-__all__ = [
-    "Bars",
-    "Calibration",
-    "Counts",
-    "Curve",
-    "Curves",
-    "Exhibit",
-    "Figure",
-    "Intervals",
-    "Point",
-    "Scatter",
-    "Section",
-    "Table",
-    "Value",
-]
-
 Value = Interval | float | int | str | None
 """What stands in a cell; None is unknown and is shown as such, never as nothing or as zero."""
 

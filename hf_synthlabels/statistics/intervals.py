@@ -11,19 +11,8 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.codes import Floats, Ints, check_level, check_resamples
-from hf_synthlabels.statistics.scores import Metric, occurring, score
-
-__all__ = [
-    "BOOTSTRAP",
-    "Interval",
-    "bootstrap",
-    "normal_quantile",
-    "percentile_interval",
-    "pseudo_counts",
-    "wilson",
-    "wilson_f1",
-]
+from hf_synthlabels.statistics.agreement.scores import Metric, occurring, score
+from hf_synthlabels.statistics.label_ids import Floats, Ints, check_level, check_resamples
 
 BOOTSTRAP = "bootstrap: rows, smoothed"
 CHUNK = 500

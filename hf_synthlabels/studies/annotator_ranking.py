@@ -14,8 +14,6 @@ from scipy import stats
 
 from hf_synthlabels.statistics import cohen_kappa, holm, krippendorff_alpha
 
-__all__ = ["Agreement", "agreement_of", "corrected_p_values", "optimism_of_best"]
-
 Floats = NDArray[np.float64]
 
 NOMINAL = ("text-classification", "text-pair", "multi-label")

@@ -23,14 +23,12 @@ from hf_synthlabels.statistics import (
     row_credits,
     validate,
 )
-from hf_synthlabels.statistics.table import align
+from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.studies.annotator_ranking import Agreement, agreement_of, corrected_p_values, optimism_of_best
 from hf_synthlabels.studies.asking import AnswerCost, answer_cost, row_statuses
 from hf_synthlabels.studies.questions.words import p_words
 from hf_synthlabels.studies.rows import draw_rows, select_rows
 from hf_synthlabels.studies.study import AnnotatorStudy
-
-__all__ = ["AnnotatorReport", "AnnotatorResult", "compare_annotators"]
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "text-classification": ("accuracy", "macro_f1"),

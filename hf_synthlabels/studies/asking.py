@@ -14,12 +14,10 @@ from urllib.parse import urlsplit
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, store_path
-from hf_synthlabels.annotation.opening import make_prompt
-from hf_synthlabels.annotation.rehearsal import Rehearsal, known_form
-from hf_synthlabels.annotation.source import needed_columns
+from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.planning.dry_run import Rehearsal, known_form
+from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
-
-__all__ = ["AnswerCost", "SecondsBook", "answer_cost", "asked_facts", "asking_line", "row_statuses"]
 
 STORED_CLIENTS = ("openai", "transformers")
 LOOKUP_REQUESTS = 500

@@ -30,8 +30,6 @@ from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.study import Study
 
-__all__ = ["compare", "run_study", "study_environment"]
-
 MOST_EPOCHS = 20
 """A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
 

@@ -10,8 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Cell", "CellFiles", "Journal", "cell_key"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:

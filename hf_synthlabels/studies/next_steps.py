@@ -16,8 +16,6 @@ from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.studies.sweep.job import open_tables
 from hf_synthlabels.studies.sweep.task import open_task, teacher_recipes
 
-__all__ = ["next_steps"]
-
 FEWEST = 50
 """Rows that are drawn where the study does not say how many would settle it."""
 

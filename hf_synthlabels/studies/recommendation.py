@@ -23,8 +23,6 @@ from hf_synthlabels.studies.questions.wording import maker_of, reworded
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
-__all__ = ["MIN_COVERAGE", "Recommendation", "Verdict", "decide", "low_coverage", "recommend"]
-
 Verdict = Literal[
     "use the student",
     "use the LLM labels",

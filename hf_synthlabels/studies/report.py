@@ -12,8 +12,6 @@ from hf_synthlabels.errors import StudyError
 from hf_synthlabels.statistics import ArmMetric, Interval, McNemar, ValidationReport
 from hf_synthlabels.studies.questions.wording import maker_of_clients, reworded
 
-__all__ = ["SCORES", "Arm", "ClassScores", "StudyReport"]
-
 SCORES: tuple[ArmMetric, ...] = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
 """The scores of every arm, in the order of the tables."""
 

@@ -12,16 +12,6 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.study import RowSelection
 
-__all__ = [
-    "SAMPLE_SEED",
-    "draw_rows",
-    "label_codes",
-    "select_rows",
-    "shared_texts",
-    "unasked_share",
-    "validation_sample",
-]
-
 SAMPLE_SEED = 0
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from hf_synthlabels.labels import Kind
 
-__all__ = ["MAX_UNASKED", "CellName", "CellRun", "StudyRuns", "TaskRuns"]
-
 MAX_UNASKED = 0.1
 """Share of rows that an annotator may not have been asked about before its own score counts as unknown."""
 

@@ -11,8 +11,6 @@ from typing import Any
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
 
-__all__ = ["keep_runs", "read_runs", "runs_of", "write_runs"]
-
 CLOCK_FACTS = ("minutes", "finished_at", "cells_before")
 """Facts of a run that differ each time, whatever it found."""
 

@@ -30,9 +30,7 @@ from hf_synthlabels.studies.sweep.regression import (
     text_columns,
     training_part,
 )
-from hf_synthlabels.training.labelling import Prediction, check_columns, label_columns, with_labels
-
-__all__ = ["SAVED_KINDS", "SavedRegression", "is_regression"]
+from hf_synthlabels.training.prediction import Prediction, check_columns, label_columns, with_labels
 
 SAVED_KINDS = ("text-classification", "text-pair", "text-scale")
 FACTS, NUMBERS = "regression.json", "regression.npz"

@@ -24,8 +24,6 @@ from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores
 from hf_synthlabels.studies.study import Study
 
-__all__ = ["ArmRows", "Paired", "compared", "margin", "scored_arm"]
-
 Codes = NDArray[np.int64]
 
 

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["AREAS", "Docstring", "load_corpus", "read_docstrings"]
-
 AREAS = {
     "Numeric and Mathematical": "numbers and mathematics: decimals, fractions, random numbers, statistics, arithmetic",
     "Data Types": "dates, times and calendars, collections, containers, enumerations, copying and printing of objects",

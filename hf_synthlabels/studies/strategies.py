@@ -21,8 +21,6 @@ from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts, un
 from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.strategy_report import StrategyReport, strategy_report
 
-__all__ = ["BASELINES", "STRATEGIES", "Strategy", "StrategyRows", "compare_strategies"]
-
 MOST_EPOCHS = 20
 """The students of the few human rows get the steps of the others, but no more than so many epochs."""
 HUMAN_EPOCHS = 2

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import ArmMetric, Interval, compare_arms, seed_scores
 
-__all__ = ["StrategyArm", "StrategyReport", "strategy_report"]
-
 METRICS: tuple[ArmMetric, ...] = ("macro_f1", "accuracy")
 
 Codes = NDArray[np.int64]

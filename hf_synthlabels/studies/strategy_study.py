@@ -16,8 +16,6 @@ from hf_synthlabels.studies.study import DEFAULT_STUDENT, AnnotatorStudy, RowSel
 from hf_synthlabels.studies.study_file import StudyFile
 from hf_synthlabels.studies.sweep import SweepStudy
 
-__all__ = ["StrategyStudy", "read_study", "run_strategies"]
-
 
 class StrategyStudy(StudyFile):
     """What to do with the LLM labels of a recipe and a few human ones. A YAML file with the key `strategies`."""

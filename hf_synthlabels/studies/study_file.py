@@ -9,10 +9,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from hf_synthlabels.annotation import StrictModel, read_yaml, validated
-from hf_synthlabels.annotation.strict_yaml import folder_of
+from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
 from hf_synthlabels.errors import StudyError
-
-__all__ = ["StudyFile"]
 
 
 class StudyFile(StrictModel):

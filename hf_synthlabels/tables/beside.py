@@ -11,8 +11,6 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.atomic import write_text
 from hf_synthlabels.tables.records import describe, records_of
 
-__all__ = ["label_kinds", "provenance_path", "read_records", "with_records", "write_records"]
-
 
 def provenance_path(table: str | Path) -> Path:
     """Where the provenance of a table is stored."""

@@ -11,8 +11,6 @@ from hf_synthlabels.tables.formats import ReadOptions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Converter", "TextColumns", "annotation_columns", "annotation_types", "as_type", "nested_converters"]
-
 Converter = tuple[Any, Callable[[Any], Any]]
 """The type of a column, and the function that converts its cells from texts to it."""
 

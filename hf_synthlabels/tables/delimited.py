@@ -17,8 +17,6 @@ from hf_synthlabels.tables.formats import ReadOptions, format_suffix, is_tab_sep
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Dialect", "detect_dialect", "text_batches"]
-
 SEPARATORS = (",", ";", "\t", "|")
 SAMPLE = 1 << 20
 BLOCK = 1 << 23

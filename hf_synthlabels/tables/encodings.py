@@ -9,8 +9,6 @@ from pathlib import Path
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.formats import open_binary
 
-__all__ = ["detect_encoding"]
-
 logger = logging.getLogger(__name__)
 
 CHUNK = 1 << 22

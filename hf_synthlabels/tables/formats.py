@@ -12,17 +12,6 @@ from typing import IO, Any, Literal
 
 from hf_synthlabels.errors import DataError
 
-__all__ = [
-    "READABLE",
-    "WRITABLE",
-    "ReadOptions",
-    "TableFormat",
-    "format_suffix",
-    "is_table",
-    "open_binary",
-    "table_format",
-]
-
 TableFormat = Literal["csv", "json", "excel", "stata", "parquet", "arrow"]
 
 SUFFIXES: dict[str, TableFormat] = {

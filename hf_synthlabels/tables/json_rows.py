@@ -16,8 +16,6 @@ from hf_synthlabels.tables.formats import format_suffix, open_binary
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["json_batches", "json_schema"]
-
 BLOCK = 1 << 24
 LARGEST_EXACT = 2**53
 

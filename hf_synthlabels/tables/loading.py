@@ -16,8 +16,6 @@ from hf_synthlabels.tables.beside import with_records
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, is_table, table_format
 from hf_synthlabels.tables.reading import files_state, read_files, read_table
 
-__all__ = ["RowSource", "load_rows", "local_files", "source_state"]
-
 READERS: dict[str, TableFormat] = {"csv": "csv", "json": "json", "excel": "excel", "stata": "stata"}
 """The values of `path` that name a reader of local files, beside those of `datasets`."""
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["excel_batches", "stata_table"]
-
 BATCH_ROWS = 10_000
 
 

@@ -21,8 +21,6 @@ from hf_synthlabels.tables.office import excel_batches, stata_table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["files_state", "read_files", "read_table"]
-
 READER_VERSION = 2
 """Raised when files are read otherwise: tables in the cache are then read again."""
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["describe", "records_of"]
-
 FENCE = re.compile(r"```json hf_synthlabels\n(.*?)\n```", re.S)
 
 

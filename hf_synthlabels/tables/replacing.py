@@ -14,8 +14,6 @@ from hf_synthlabels.tables.formats import ReadOptions
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.writing import named_value
 
-__all__ = ["NewTable", "check_replaces", "label_text"]
-
 ADVICE = "Name another file, or add `--overwrite` to lose what is in it."
 
 

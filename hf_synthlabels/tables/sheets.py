@@ -14,8 +14,6 @@ from hf_synthlabels.tables.formats import ReadOptions, table_format
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.writing import CsvRows, write_table
 
-__all__ = ["DIGEST", "SHEETS", "read_sheet", "row_digest", "same_texts", "text_columns", "write_sheet"]
-
 DIGEST = "row_digest"
 """The column with a digest of each row's texts: by it a label is never put to another text."""
 

@@ -22,8 +22,6 @@ from hf_synthlabels.tables.records import records_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["TableWriter", "check_output", "open_writer", "write_table"]
-
 READ_ROWS = 1000
 PARQUET_ROWS = 20_000
 EXCEL_ROWS = 1_048_576
@@ -177,6 +175,7 @@ class _JsonRows:
         self._features = features
 
     def write(self, table: pa.Table) -> None:
+        """Append rows."""
         for row in named_rows(table, self._features):
             self._lines.write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
 
@@ -192,6 +191,7 @@ class CsvRows:
         lines.write((separator.join(self._quoted(name) for name in features) + end).encode())
 
     def write(self, table: pa.Table) -> None:
+        """Append rows."""
         for row in named_rows(table, self._features):
             cells = [self._cell(value) for value in row.values()]
             # A record of one empty cell would be a blank line, which readers skip.
@@ -222,10 +222,12 @@ class ExcelRows:
         self._append(list(features))
 
     def write(self, table: pa.Table) -> None:
+        """Append rows."""
         for row in named_rows(table, self._features):
             self._append(list(row.values()))
 
     def save(self, path: Path) -> None:
+        """Write the workbook."""
         with path.open("wb") as file:
             self._book.save(file)
 

@@ -17,13 +17,11 @@ from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.training.cost import check_usd_per_hour
-from hf_synthlabels.training.hub_options import check_hub_options
-from hf_synthlabels.training.run_options import RunOptions, check_run_options
-from hf_synthlabels.training.sources.options import SourceOptions, check_source_options
-from hf_synthlabels.training.task_options import TaskOptions, check_task_options
-
-__all__ = ["StudentConfig"]
+from hf_synthlabels.training.callbacks.cost import check_usd_per_hour
+from hf_synthlabels.training.options.hub_options import check_hub_options
+from hf_synthlabels.training.options.run_options import RunOptions, check_run_options
+from hf_synthlabels.training.options.task_options import TaskOptions, check_task_options
+from hf_synthlabels.training.weak_supervision.source_options import SourceOptions, check_source_options
 
 
 @dataclass(repr=False)  # The inherited repr hides tokens.

@@ -19,20 +19,9 @@ from safetensors import safe_open
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_synthlabels.clients.models import HUB_ENCODER, PACKAGED_ENCODER
+from hf_synthlabels.clients.local.loading import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
 from hf_synthlabels.training.config import StudentConfig
-
-__all__ = [
-    "adapted",
-    "adapted_base",
-    "check_head",
-    "head_modules",
-    "load_adapter",
-    "quantisation",
-    "save_adapted",
-    "with_adapters",
-]
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"

@@ -15,12 +15,10 @@ from torch.nn import functional
 from transformers.trainer_utils import has_length
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.training.data import LABELS, WEIGHT, row_lengths
-from hf_synthlabels.training.losses import IGNORED
-from hf_synthlabels.training.objective_tokens import Completion, TokenTags
-from hf_synthlabels.training.padding_free import run_without_padding
-
-__all__ = ["LARGE", "StaticLengths", "check_some_batch", "few_lengths", "prepare_run"]
+from hf_synthlabels.training.data.features import LABELS, WEIGHT, row_lengths
+from hf_synthlabels.training.data.padding_free import run_without_padding
+from hf_synthlabels.training.tasks.losses import IGNORED
+from hf_synthlabels.training.tasks.token_objectives import Completion, TokenTags
 
 logger = logging.getLogger(__name__)
 

@@ -15,24 +15,33 @@ from transformers import PrinterCallback, TrainerCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.tables.columns import annotation_columns
-from hf_synthlabels.training.base import BaseModel, load_base, quiet
-from hf_synthlabels.training.best import best_metrics
+from hf_synthlabels.training.base_model import BaseModel, load_base, quiet
+from hf_synthlabels.training.callbacks.cost import RunCost, cost_metrics
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.cost import RunCost, cost_metrics
-from hf_synthlabels.training.hub_options import NO_PUBLISHER
-from hf_synthlabels.training.labelling import check_columns, label_columns, labelled_stream, with_labels
-from hf_synthlabels.training.micro_batches import ROW
-from hf_synthlabels.training.packing import check_causal, check_isolation
-from hf_synthlabels.training.saved import read_student, save_student, settings_of, student_folder, update_student
-from hf_synthlabels.training.sharded import shardable, whole_weights
-from hf_synthlabels.training.source import label_names
-from hf_synthlabels.training.sources.curriculum import after_config, check_can_follow
-from hf_synthlabels.training.sources.forward import SOURCE, ForwardCorrection
-from hf_synthlabels.training.sources.learning import LearningRows, evaluation_rows, learning_rows, save_sources
+from hf_synthlabels.training.data.packing import check_causal, check_isolation
+from hf_synthlabels.training.distributed.micro_batches import ROW
+from hf_synthlabels.training.distributed.sharded_weights import shardable, whole_weights
+from hf_synthlabels.training.evaluation.best_evaluation import best_metrics
+from hf_synthlabels.training.options.hub_options import NO_PUBLISHER
+from hf_synthlabels.training.prediction import check_columns, label_columns, labelled_stream, with_labels
+from hf_synthlabels.training.saving.saved_student import (
+    read_student,
+    save_student,
+    settings_of,
+    student_folder,
+    update_student,
+)
+from hf_synthlabels.training.student_file import label_names
 from hf_synthlabels.training.tasks import LabelledRows, NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
-
-__all__ = ["Student", "train_student"]
+from hf_synthlabels.training.weak_supervision.curriculum import after_config, check_can_follow
+from hf_synthlabels.training.weak_supervision.forward_correction import SOURCE, ForwardCorrection
+from hf_synthlabels.training.weak_supervision.learning_rows import (
+    LearningRows,
+    evaluation_rows,
+    learning_rows,
+    save_sources,
+)
 
 SPEED = ("_runtime", "_per_second", "_preparation_time")
 """How what Trainer measures of itself ends."""

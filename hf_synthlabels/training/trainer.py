@@ -15,23 +15,27 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.training.best import unknown_metric
-from hf_synthlabels.training.checkpoints import checkpoint_to_resume, saved_whole
+from hf_synthlabels.training.callbacks.non_finite_loss import FiniteLosses
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import row_lengths
-from hf_synthlabels.training.default_objective import check_fits, default_objective, for_labels, items_of
-from hf_synthlabels.training.evaluation import every_row, in_row_order, index_select, mean_of_terms, reading_order
-from hf_synthlabels.training.exchange import LateExchange, exchange_gradients, late
-from hf_synthlabels.training.finite import FiniteLosses
-from hf_synthlabels.training.micro_batches import ROW, MicroBatches, predicted_in_pieces, without_rows
-from hf_synthlabels.training.objective import Objective, row_terms
-from hf_synthlabels.training.once import computed_once
-from hf_synthlabels.training.sampler import LongestFirstSampler, bucketed
-from hf_synthlabels.training.search_objective import best_of_trial, searched_by
+from hf_synthlabels.training.data.features import row_lengths
+from hf_synthlabels.training.data.samplers import LongestFirstSampler, bucketed
+from hf_synthlabels.training.data.token_budget import budget_loader
+from hf_synthlabels.training.distributed.gradient_sync import LateExchange, exchange_gradients, late
+from hf_synthlabels.training.distributed.main_process import computed_once
+from hf_synthlabels.training.distributed.micro_batches import ROW, MicroBatches, predicted_in_pieces, without_rows
+from hf_synthlabels.training.evaluation.best_evaluation import unknown_metric
+from hf_synthlabels.training.evaluation.row_order import (
+    every_row,
+    in_row_order,
+    index_select,
+    mean_of_terms,
+    reading_order,
+)
+from hf_synthlabels.training.evaluation.search_objective import best_of_trial, searched_by
+from hf_synthlabels.training.saving.checkpoints import checkpoint_to_resume, saved_whole
 from hf_synthlabels.training.speed import check_some_batch, prepare_run
-from hf_synthlabels.training.token_budget import budget_loader
-
-__all__ = ["StudentTrainer"]
+from hf_synthlabels.training.tasks.default_objective import check_fits, default_objective, for_labels, items_of
+from hf_synthlabels.training.tasks.objectives import Objective, row_terms
 
 
 class StudentTrainer(Trainer):

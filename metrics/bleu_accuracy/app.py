@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hf_synthlabels.errors import SynthLabelsError
-from hf_synthlabels.judging import bleu
+from hf_synthlabels.judging.scorers import bleu
 from hf_synthlabels.statistics import Interval
 
 TITLE = "BLEU accuracy"

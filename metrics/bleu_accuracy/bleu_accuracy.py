@@ -10,7 +10,7 @@ import datasets
 import evaluate
 
 from hf_synthlabels.errors import import_extra
-from hf_synthlabels.judging import bleu
+from hf_synthlabels.judging.scorers import bleu
 
 _DESCRIPTION = """
 The share of short answers (predictions) that BLEU against right answers (references) calls right: those whose smoothed

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from hf_synthlabels.errors import SynthLabelsError
-from hf_synthlabels.judging import audit as auditing
+from hf_synthlabels.judging.audit import audit as auditing
 from hf_synthlabels.statistics import Drawing
 
 TITLE = "Metric audit"

@@ -11,8 +11,8 @@ import datasets
 import evaluate
 
 from hf_synthlabels.errors import SynthLabelsError
-from hf_synthlabels.judging import audit as auditing
-from hf_synthlabels.judging import audit_report, audit_rows
+from hf_synthlabels.judging.audit import audit as auditing
+from hf_synthlabels.judging.audit import audit_report, audit_rows
 from hf_synthlabels.statistics import Drawing
 
 _DESCRIPTION = """

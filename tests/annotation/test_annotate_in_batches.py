@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import annotate, opening, plan, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import client_factory as opening
 from hf_synthlabels.clients import BatchClient, BatchPace, Request, ResponseStore, list_batches
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import STATUSES
@@ -139,7 +140,7 @@ def test_ctrl_c_while_waiting_says_that_the_batch_goes_on_and_it_is_taken_up(
     rows.write_text("".join(json.dumps({"text": f"match {number}"}) + "\n" for number in range(4)))
     file = tmp_path / "recipe.yaml"
     file.write_text(json.dumps(recipe(server) | {"source": {"path": "json", "data_files": str(rows)}}))
-    command = [sys.executable, "-c", "from hf_synthlabels.cli import main; main()", "annotate", str(file)]
+    command = [sys.executable, "-c", "from hf_synthlabels.cli.main import main; main()", "annotate", str(file)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.count("GET /v1/batches/") < 1:

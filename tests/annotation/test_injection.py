@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.annotation import Annotator, Example, Prompt, Strategy
-from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.annotation.strategy import Question
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.prompting.strategies import Question
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.labels import LabelSchema, Scale
 

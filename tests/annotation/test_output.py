@@ -17,10 +17,11 @@ import pytest
 from datasets import ClassLabel, Dataset, disable_progress_bars, enable_progress_bars, load_dataset
 from tqdm import tqdm
 
-from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files, bars
-from hf_synthlabels.annotation import progress as progress_module
-from hf_synthlabels.annotation.progress import Progress, standing
-from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files
+from hf_synthlabels.annotation.run import progress_bars as bars
+from hf_synthlabels.annotation.run import run_progress as progress_module
+from hf_synthlabels.annotation.run.run_progress import Progress, standing
+from hf_synthlabels.annotation.run.run_stats import Tally
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer

@@ -17,7 +17,7 @@ import datasets
 import pytest
 
 from hf_synthlabels.annotation import load, read_recipe
-from hf_synthlabels.annotation.opening import make_prompt
+from hf_synthlabels.annotation.client_factory import make_prompt
 from hf_synthlabels.labels import STATUSES, plain_answer
 
 ROOT = Path(__file__).resolve().parents[2]

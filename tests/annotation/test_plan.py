@@ -14,7 +14,7 @@ import pytest
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe, annotate_to_files, plan, store_path
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.ledger import Grant, Settlement
+from hf_synthlabels.clients.store.ledger import Grant, Settlement
 from hf_synthlabels.errors import ConfigError
 from tests.annotation.label_server import LabelServer
 
@@ -39,7 +39,7 @@ def recipe(folder: Path, base_url: str, count: int = 100, task: dict[str, Any] |
 
 
 # The function has the name of its module.
-PLANNING = import_module("hf_synthlabels.annotation.plan")
+PLANNING = import_module("hf_synthlabels.annotation.planning.plan")
 
 URL = "http://127.0.0.1:9/v1"
 """Nobody listens there."""

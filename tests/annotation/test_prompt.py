@@ -8,7 +8,7 @@ import re
 import pytest
 
 from hf_synthlabels.annotation import Example, Prompt
-from hf_synthlabels.annotation.rows import row_text
+from hf_synthlabels.annotation.prompting.row_inputs import row_text
 from hf_synthlabels.clients import Message
 from hf_synthlabels.labels import LabelSchema
 

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import load, provenance
-from hf_synthlabels.cli import app
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.tables import provenance_path, read_table, write_table
 from hf_synthlabels.training import DataSource, StudentConfig
 

@@ -11,8 +11,8 @@ import pytest
 
 from hf_synthlabels.annotation import Recipe, annotate_to_files, export_answers, load, store_path, stored_keys
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.exchange import Imported, import_answers
-from hf_synthlabels.clients.maintenance import remove_answers
+from hf_synthlabels.clients.store.administration import remove_answers
+from hf_synthlabels.clients.store.export_import import Imported, import_answers
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import LabelServer

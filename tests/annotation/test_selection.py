@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Example, ExampleSelection, Prompt, Recipe, Strategy
-from hf_synthlabels.annotation.opening import make_prompt, open_annotator
-from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.annotation.selection import NearestExamples, diverse_examples, fixed_examples, kept_choice
+from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
+from hf_synthlabels.annotation.prompting.examples import NearestExamples, diverse_examples, fixed_examples, kept_choice
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import LabelSchema, Scale

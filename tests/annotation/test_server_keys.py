@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import Teacher, annotate, opening, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import Teacher, annotate, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import client_factory as opening
 from hf_synthlabels.clients import BatchClient, BatchPace, Request
 from hf_synthlabels.clients.base import Message
-from hf_synthlabels.clients.chat import Sampling, chat_body, limit_parameter
+from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_parameter
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.clients.batch_server import BatchServer

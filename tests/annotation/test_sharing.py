@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.annotation import Teacher
-from hf_synthlabels.annotation.sharing import share
+from hf_synthlabels.annotation.run.split_limits import share
 
 
 def teacher(**keys: Any) -> Teacher:

@@ -158,7 +158,7 @@ def test_address_that_cannot_be_read_is_told_in_a_line(address: str) -> None:
 def test_recipe_at_a_foreign_address_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     content = recipe(path="json", data_files="rows.jsonl")
     content["teacher"] = {"client": "openai", "model": "m", "base_url": "https://evil.example/v1", "api_key_env": None}
-    monkeypatch.setattr("hf_synthlabels.annotation.strict_yaml.read_address", lambda *_: yaml.safe_dump(content))
+    monkeypatch.setattr("hf_synthlabels.annotation.recipe.strict_yaml.read_address", lambda *_: yaml.safe_dump(content))
     for address in ("https://example.org/recipe.yaml", "hf://datasets/user/set/recipe.yaml"):
         with pytest.raises(UntrustedRecipeError, match="comes from elsewhere"):
             Recipe.from_yaml(address)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Example, Prompt, Strategy
-from hf_synthlabels.annotation import annotator as annotator_module
-from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.annotation.strategy import Question
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.prompting.strategies import Question
+from hf_synthlabels.annotation.run import annotator as annotator_module
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient, Usage
 from hf_synthlabels.labels import Annotation, Entity, LabelSchema, Scale, Span, Token
 

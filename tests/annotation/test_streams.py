@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 
 import hf_synthlabels
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.annotation.sharing import share
-from hf_synthlabels.annotation.teacher import Teacher
-from hf_synthlabels.cli import app
+from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
 

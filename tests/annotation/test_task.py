@@ -12,9 +12,9 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
-from hf_synthlabels.annotation.opening import make_prompt, open_annotator
+from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
 from hf_synthlabels.annotation.provenance import record
-from hf_synthlabels.annotation.tally import Tally
+from hf_synthlabels.annotation.run.run_stats import Tally
 from hf_synthlabels.errors import RecipeError
 
 CHOICE = {"kind": "text-classification", "labels": ["film", "sport"]}

@@ -11,10 +11,10 @@ import yaml
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import Recipe, load, plan
-from hf_synthlabels.annotation.key_hosts import may_receive
-from hf_synthlabels.annotation.pulled import MANIFEST, PULLED, mark_pulled
-from hf_synthlabels.annotation.strict_yaml import read_yaml
-from hf_synthlabels.cli import app
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
+from hf_synthlabels.annotation.trust.downloaded import MANIFEST, PULLED, mark_pulled
+from hf_synthlabels.annotation.trust.key_hosts import may_receive
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, RecipeError, UntrustedRecipeError
 from hf_synthlabels.judging import read_judge
 from tests.annotation.label_server import LabelServer

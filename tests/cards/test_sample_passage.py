@@ -8,7 +8,7 @@ import pytest
 from datasets import ClassLabel, Features, Value
 
 from hf_synthlabels.cards import DatasetFacts, Licences, SplitFacts, dataset_card
-from hf_synthlabels.cards.samples import sample_text, strata_table
+from hf_synthlabels.cards.sampling_passage import sample_text, strata_table
 
 RECORD = {
     "column": "human_probability",

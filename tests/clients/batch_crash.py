@@ -23,10 +23,10 @@ from hf_synthlabels.clients import (
     Message,
     Request,
     ResponseStore,
-    batch_provider,
     list_batches,
 )
-from hf_synthlabels.clients.batch_journal import BatchJournal
+from hf_synthlabels.clients.batch import provider
+from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from tests.clients.batch_server import BatchServer
 
 ROWS = 7
@@ -109,7 +109,7 @@ def ask(key: int) -> Request:
 
 def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> None:
     """Answer all rows in batches; killed at a step, or told to the end."""
-    batch_provider.FIRST_PAUSE_S = 0.01
+    provider.FIRST_PAUSE_S = 0.01
     told: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:

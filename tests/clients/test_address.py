@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hf_synthlabels.clients.address import Proxy, check_base_url, endpoint_url, is_loopback, proxy_for, split_query
+from hf_synthlabels.clients.protocol.base_url import (
+    Proxy,
+    check_base_url,
+    endpoint_url,
+    is_loopback,
+    proxy_for,
+    split_query,
+)
 from hf_synthlabels.errors import ConfigError
 
 PROXY_NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -33,9 +33,9 @@ from hf_synthlabels.clients import (
     canonical_hash,
     list_batches,
 )
-from hf_synthlabels.clients import batch_provider as provider_module
-from hf_synthlabels.clients.batch_intent import Endpoint
-from hf_synthlabels.clients.batch_journal import BatchJournal
+from hf_synthlabels.clients.batch import provider as provider_module
+from hf_synthlabels.clients.batch.batch_journal import BatchJournal
+from hf_synthlabels.clients.batch.batch_record import Endpoint
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
 from tests.clients.batch_server import Batch, BatchServer, Fault, Line
 from tests.clients.chat_server import chat_completion, error
@@ -863,7 +863,7 @@ def test_a_full_disk_is_told_in_a_line(store: ResponseStore, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     with BatchServer() as server:
-        monkeypatch.setattr("hf_synthlabels.clients.spool.tempfile.TemporaryFile", full)
+        monkeypatch.setattr("hf_synthlabels.clients.batch.request_file.tempfile.TemporaryFile", full)
         with pytest.raises(StoreError, match=r"No space left on device\. Make room"):
             run(server, store, range(3))
         assert not server.batches

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hf_synthlabels.clients.breaker import Breaker
+from hf_synthlabels.clients.openai.circuit_breaker import Breaker
 from hf_synthlabels.errors import AllFailedError
 
 

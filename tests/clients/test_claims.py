@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients.claims import Claims
+from hf_synthlabels.clients.store.key_locks import Claims
 
 KEYS = ("0" * 64, "f" * 64, "0123456789abcdef" * 4)
 
@@ -32,7 +32,7 @@ def test_a_key_is_held_by_one_until_it_is_given_back_or_closed(tmp_path: Path) -
 HOLDER = """
 import sys, time
 from pathlib import Path
-from hf_synthlabels.clients.claims import Claims
+from hf_synthlabels.clients.store.key_locks import Claims
 assert Claims(Path(sys.argv[1])).take(sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
@@ -85,7 +85,7 @@ def test_the_layout_of_a_lock(
     calls: list[tuple[int, bytes]] = []
     monkeypatch.setattr("fcntl.fcntl", lambda _file, command, lock: calls.append((command, lock)))
     monkeypatch.setattr("fcntl.F_OFD_SETLK", 90, raising=False)
-    monkeypatch.setattr("hf_synthlabels.clients.claims.sys.platform", platform)
+    monkeypatch.setattr("hf_synthlabels.clients.store.key_locks.sys.platform", platform)
     Claims(tmp_path / "claims").take("0" * 14 + "7" + "f" * 49)
     import fcntl
 
@@ -97,7 +97,7 @@ def test_the_layout_of_a_lock(
 WITHOUT_POSIX = """
 import sys
 sys.modules["fcntl"] = None
-import hf_synthlabels, hf_synthlabels.cli
+import hf_synthlabels, hf_synthlabels.cli.main
 from hf_synthlabels.clients import ResponseStore
 with ResponseStore(sys.argv[1]) as store:
     assert store.claim(["0" * 64]) == ["0" * 64]

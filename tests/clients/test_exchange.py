@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.exchange import Exported, Imported, export_store, import_answers, whole_file
-from hf_synthlabels.clients.ledger import Settlement
-from hf_synthlabels.clients.salvage import StoreReader
+from hf_synthlabels.clients.store.export_import import Exported, Imported, export_store, import_answers, whole_file
+from hf_synthlabels.clients.store.ledger import Settlement
+from hf_synthlabels.clients.store.salvage import StoreReader
 from hf_synthlabels.errors import DataError, StoreError
 
 COUNT = 3000
@@ -280,7 +280,7 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
     out.write_text("before")
     code = (
         "import os, sys\n"
-        "from hf_synthlabels.clients.exchange import whole_file\n"
+        "from hf_synthlabels.clients.store.export_import import whole_file\n"
         "with whole_file(sys.argv[1]) as lines:\n"
         "    lines.write('half')\n"
         "    lines.flush()\n"

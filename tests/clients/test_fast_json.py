@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients.fast_json import dumps, loads
+from hf_synthlabels.clients.store.fast_json import dumps, loads
 
 
 @pytest.mark.parametrize("content", [{"a": [1, 2.5, None, True, "é\u2028😀"]}, {"half": "x\ud800y"}, {"many": 2**70}])

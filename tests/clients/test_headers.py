@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from hf_synthlabels.clients.headers import exhausted_s, retry_after_s
+from hf_synthlabels.clients.protocol.retry_headers import exhausted_s, retry_after_s
 
 
 @pytest.mark.parametrize(

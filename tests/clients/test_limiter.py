@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients.limiter import Limiter
+from hf_synthlabels.clients.openai.rate_limits import Limiter
 from hf_synthlabels.errors import ConfigError
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import Completion, Message, Request, Sampling, TransformersClient, Usage
-from hf_synthlabels.clients.causal import CausalModel
-from hf_synthlabels.clients.renderer import Renderer
-from hf_synthlabels.clients.scoring import Scorer
+from hf_synthlabels.clients.local.causal_model import CausalModel
+from hf_synthlabels.clients.local.chat_template import Renderer
+from hf_synthlabels.clients.local.scoring import Scorer
 from hf_synthlabels.errors import ClientError
 
 torch = pytest.importorskip("torch")

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.ledger import Grant, Settlement
-from hf_synthlabels.clients.maintenance import (
+from hf_synthlabels.clients.store.administration import (
     answer_keys,
     compact,
     forget_runs,
@@ -24,6 +23,7 @@ from hf_synthlabels.clients.maintenance import (
     size,
     verify,
 )
+from hf_synthlabels.clients.store.ledger import Grant, Settlement
 from hf_synthlabels.errors import DataError, StoreError
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 1, "cached_tokens": 0}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling, probed_format, recorded_format
-from hf_synthlabels.clients.chat import ResponseFormat
+from hf_synthlabels.clients.protocol.chat import ResponseFormat
 from hf_synthlabels.errors import ClientError
 from tests.clients.chat_server import ChatServer, Reply, error
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hf_synthlabels.clients import Completion, Message, Request, ScriptedClient, Usage
-from hf_synthlabels.clients.prompt_check import checked_prompts, least_tokens, truncation_warning
+from hf_synthlabels.clients.protocol.truncation import checked_prompts, least_tokens, truncation_warning
 
 SYSTEM = Message("system", "Choose one of the labels. " * 20)
 

@@ -23,8 +23,8 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, provenance, read_recipe
-from hf_synthlabels.annotation.opening import make_prompt
-from hf_synthlabels.annotation.places import store_path
+from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.paths import store_path
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import STATUSES

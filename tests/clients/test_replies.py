@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import Completion, Usage
-from hf_synthlabels.clients.error_replies import ErrorReply
-from hf_synthlabels.clients.replies import parse_reply, read_reply
+from hf_synthlabels.clients.protocol.error_replies import ErrorReply
+from hf_synthlabels.clients.protocol.replies import parse_reply, read_reply
 from hf_synthlabels.labels import Token
-from hf_synthlabels.labels.reasoning import split_reasoning
+from hf_synthlabels.labels.parsing.reasoning import split_reasoning
 from tests.clients.chat_server import chat_completion
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.clients.checkpoint import folder_fingerprint
+from hf_synthlabels.clients.local.model_files import folder_fingerprint
 from hf_synthlabels.errors import ClientError
 
 torch = pytest.importorskip("torch")
 
-from hf_synthlabels.clients.generation import gumbel_noise  # noqa: E402
-from hf_synthlabels.clients.prefill import beginning  # noqa: E402
-from hf_synthlabels.clients.scoring import terminated  # noqa: E402
+from hf_synthlabels.clients.local.generation import gumbel_noise  # noqa: E402
+from hf_synthlabels.clients.local.prefill import beginning  # noqa: E402
+from hf_synthlabels.clients.local.scoring import terminated  # noqa: E402
 
 NAMES = ("one", "two", "three")
 
@@ -101,7 +101,7 @@ def test_a_fingerprint_is_of_what_is_read(tmp_path: Path) -> None:
 
 
 def test_a_large_file_is_known_by_beginning_size_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_synthlabels.clients.checkpoint.WHOLE_FILE_BYTES", 4)
+    monkeypatch.setattr("hf_synthlabels.clients.local.model_files.WHOLE_FILE_BYTES", 4)
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"weights")
     first = folder_fingerprint(tmp_path)

@@ -28,10 +28,9 @@ from hf_synthlabels.clients import (
     Run,
     Sampling,
     Usage,
-    breaker,
-    engine,
 )
-from hf_synthlabels.clients.spending import most_prompt_tokens
+from hf_synthlabels.clients.openai import circuit_breaker, worker_loop
+from hf_synthlabels.clients.store.budget import most_prompt_tokens
 from hf_synthlabels.errors import AllFailedError, ConfigError, StoreError
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
@@ -239,7 +238,7 @@ def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(pa
 def test_an_error_is_charged_with_the_tokens_that_it_counts_and_no_others(
     path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, charged: int
 ) -> None:
-    monkeypatch.setattr(engine, "FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr(worker_loop, "FIRST_PAUSE_S", 0.005)
     with ChatServer(lambda _: reply) as server:
         account = Account(path, server)
         with contextlib.suppress(AllFailedError):
@@ -295,7 +294,7 @@ def bounded(work: Callable[[], Any], seconds: float = 20.0) -> Any:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds."""
-    for module, names in ((breaker, ("FIRST_PAUSE_S", "LONGEST_PAUSE_S")), (engine, ("FIRST_PAUSE_S",))):
+    for module, names in ((circuit_breaker, ("FIRST_PAUSE_S", "LONGEST_PAUSE_S")), (worker_loop, ("FIRST_PAUSE_S",))):
         for name in names:
             monkeypatch.setattr(module, name, 0.005)
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.clients import ResponseStore, Run, canonical_hash
-from hf_synthlabels.clients import store as store_module
-from hf_synthlabels.clients.ledger import Grant, Settlement
+from hf_synthlabels.clients.store import response_store as store_module
+from hf_synthlabels.clients.store.ledger import Grant, Settlement
 from hf_synthlabels.errors import StoreError
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hf_synthlabels.clients import Message, estimate_message_tokens, estimate_tokens
-from hf_synthlabels.clients.tokens import TokenRatio
+from hf_synthlabels.clients.token_estimates import TokenRatio
 
 
 # Counted with tiktoken's cl100k_base, the tokenizer of GPT-4.

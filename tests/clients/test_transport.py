@@ -17,7 +17,7 @@ import pytest
 
 from hf_synthlabels.clients import Meter, OpenAIClient, ResponseStore, Run
 from hf_synthlabels.clients.base import Completion
-from hf_synthlabels.clients.request_headers import RequestHeaders
+from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
 from tests.clients.batch_server import BatchServer
 from tests.clients.chat_server import ChatServer
 from tests.clients.test_address import PROXY_NAMES

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import Completion, Usage
-from hf_synthlabels.clients.replies import read_reply
+from hf_synthlabels.clients.protocol.replies import read_reply
 
 
 def usage(told: Any) -> Usage:

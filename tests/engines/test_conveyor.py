@@ -16,8 +16,8 @@ import pytest
 
 from hf_synthlabels.annotation import Annotator, Output, Prompt, Strategy, Tally
 from hf_synthlabels.clients import Completion, Request, Usage
-from hf_synthlabels.engines import conveyor as conveyor_module
-from hf_synthlabels.engines.conveyor import Conveyor, StoppedError
+from hf_synthlabels.engines.ray import streaming_worker as conveyor_module
+from hf_synthlabels.engines.ray.streaming_worker import Conveyor, StoppedError
 from hf_synthlabels.errors import AllFailedError, ClientError, StoreError
 from hf_synthlabels.labels import LabelSchema
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Features, Value
 
-from hf_synthlabels.engines.files import Folder
+from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.errors import ConfigError
 from tests.engines.object_store import ObjectServer
 

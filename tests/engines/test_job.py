@@ -14,13 +14,13 @@ import pytest
 from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, Tally
-from hf_synthlabels.annotation.opening import make_prompt
-from hf_synthlabels.engines.files import Folder
-from hf_synthlabels.engines.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
-from hf_synthlabels.engines.joining import finished_rows, joined, tally_of
-from hf_synthlabels.engines.ray_engine import portable
-from hf_synthlabels.engines.result import begin_result, finish_result, read_result
-from hf_synthlabels.engines.worker import Assignment, LabelShards, failure, item_of, open_places
+from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.engines.ray.engine import portable
+from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
+from hf_synthlabels.engines.ray.job_files import Folder
+from hf_synthlabels.engines.ray.job_result import begin_result, finish_result, read_result
+from hf_synthlabels.engines.ray.row_join import finished_rows, joined, tally_of
+from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, item_of, open_places
 from hf_synthlabels.errors import DataError, MissingKeyError, RecipeError, StoreError
 from hf_synthlabels.labels import STATUSES
 

@@ -21,7 +21,8 @@ import pytest
 from datasets import Dataset, load_dataset
 
 from hf_synthlabels.annotation import Recipe, load
-from hf_synthlabels.engines import Sharded, annotate_with_ray, ray_engine
+from hf_synthlabels.engines import Sharded, annotate_with_ray
+from hf_synthlabels.engines.ray import engine as ray_engine
 from hf_synthlabels.errors import AllFailedError, DataError, StoreError
 from hf_synthlabels.tables import read_table
 from tests.annotation.label_server import LabelServer

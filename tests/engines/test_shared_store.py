@@ -15,12 +15,12 @@ from typing import Any, cast
 import pytest
 
 from hf_synthlabels.clients import CachedClient, Message, Meter, Request, ResponseStore, Run, ScriptedClient, Usage
-from hf_synthlabels.clients.ledger import Grant, Settlement
-from hf_synthlabels.engines import bookkeeper as bookkeeping
-from hf_synthlabels.engines.bookkeeper import Bookkeeper, gather_answers, merge_answers
-from hf_synthlabels.engines.entries import Entry, Reply
-from hf_synthlabels.engines.files import Folder
-from hf_synthlabels.engines.shared_store import SharedStore
+from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.engines.ray import budget_actor as bookkeeping
+from hf_synthlabels.engines.ray.budget_actor import Bookkeeper, gather_answers, merge_answers
+from hf_synthlabels.engines.ray.job_files import Folder
+from hf_synthlabels.engines.ray.shared_store import SharedStore
+from hf_synthlabels.engines.ray.store_entries import Entry, Reply
 from hf_synthlabels.errors import StoreError
 
 PAYLOAD = {"text": "film", "model": "tiny", "usage": {"prompt_tokens": 1}}

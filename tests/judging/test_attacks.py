@@ -10,7 +10,7 @@ import pytest
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging import Judge, Judgment, PairJudgment, read_rubric, rubric_path
-from hf_synthlabels.judging.attacks import (
+from hf_synthlabels.judging.audit.attacks import (
     ATTACKS,
     CONSTANTS,
     FORGERIES,

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.bias import judge_bias, self_preference
+from hf_synthlabels.judging.audit.bias import judge_bias, self_preference
 from hf_synthlabels.statistics import Drawing
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.bleu import NORMALISATIONS, answer_bleu, answer_words, bleu_accuracy
+from hf_synthlabels.judging.scorers.bleu import NORMALISATIONS, answer_bleu, answer_words, bleu_accuracy
 from hf_synthlabels.statistics import wilson
 
 pytest.importorskip("nltk")

@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from hf_synthlabels.judging.audit_rows import AuditRows
-from hf_synthlabels.judging.cat import cat
-from hf_synthlabels.judging.resampling import draw_clusters
+from hf_synthlabels.judging.audit.audit_rows import AuditRows
+from hf_synthlabels.judging.audit.cat import cat
+from hf_synthlabels.judging.audit.resampling import draw_clusters
 from hf_synthlabels.statistics import Drawing
 from tests.judging.audited import Columns, concordance, drawn, made, of_task, read
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_synthlabels.judging.audit_rows import AuditRows
-from hf_synthlabels.judging.cit import MOST_ROWS, cit, task_sides
-from hf_synthlabels.judging.pairs import MOST_PAIRS, Side, pair_sums, tie_width
-from hf_synthlabels.judging.resampling import MOST_CLUSTERS, draw_clusters
+from hf_synthlabels.judging.audit.audit_rows import AuditRows
+from hf_synthlabels.judging.audit.cit import MOST_ROWS, cit, task_sides
+from hf_synthlabels.judging.audit.pair_counts import MOST_PAIRS, Side, pair_sums, tie_width
+from hf_synthlabels.judging.audit.resampling import MOST_CLUSTERS, draw_clusters
 from hf_synthlabels.statistics import Drawing
 from tests.judging.audited import drawn, made, of_task, read
 

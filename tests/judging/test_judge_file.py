@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging import Extraction, Item, JudgeFile, read_judge
-from hf_synthlabels.judging.judge_file import told_of_judges
+from hf_synthlabels.judging.run.config import told_of_judges
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
 

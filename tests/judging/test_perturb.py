@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.perturb import (
+from hf_synthlabels.judging.audit.perturbations import (
     FORMS,
     KINDS,
     Source,

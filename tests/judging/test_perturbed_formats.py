@@ -23,8 +23,8 @@ from benchmarks.perturbed_formats import (
     read_tasks,
 )
 from hf_synthlabels.judging import ExactMatch, Rouge, Scorer, perturbed_rows
-from hf_synthlabels.judging.perturb import FORMS, Source
-from hf_synthlabels.judging.resampling import Resamples
+from hf_synthlabels.judging.audit.perturbations import FORMS, Source
+from hf_synthlabels.judging.audit.resampling import Resamples
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")

@@ -26,7 +26,7 @@ from hf_synthlabels.judging import (
     answer_bleu,
     score_table,
 )
-from hf_synthlabels.judging.scorers_bert import greedy_f
+from hf_synthlabels.judging.scorers.bert_score import greedy_f
 from hf_synthlabels.labels import normalised_words
 from tests.oracles import oracle
 from tests.tiny_models import tiny_tokenizer

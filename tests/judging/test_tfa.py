@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit_rows import AuditRows
-from hf_synthlabels.judging.resampling import Resamples, draw_clusters
-from hf_synthlabels.judging.tfa import TFA, tfa
+from hf_synthlabels.judging.audit.audit_rows import AuditRows
+from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
+from hf_synthlabels.judging.audit.tfa import TFA, tfa
 from hf_synthlabels.statistics import Drawing, icc, variance_components
 
 Table = list[list[float | None]]

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
-from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.annotation.task import Example
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.labels import LabelSchema, decode
 from hf_synthlabels.statistics import validate
-from hf_synthlabels.training.rows import training_rows
+from hf_synthlabels.training.data.training_rows import training_rows
 
 STARS = ["1", "2", "3", "4", "5"]
 TOPICS = ["film", "sport", "place"]

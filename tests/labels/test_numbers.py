@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hf_synthlabels.judging.parsing.score_parser import read_score
 from hf_synthlabels.judging.rubric import read_rubric
-from hf_synthlabels.judging.scores import read_score
 from hf_synthlabels.labels import Label, LabelSchema, Scale, parse
 
 ANY = LabelSchema(kind="text-scale", scale=Scale(0, 10, None))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.labels import LabelSchema, normalised_words, parse, project
-from hf_synthlabels.labels.words import splits_word, words_of
+from hf_synthlabels.labels.text import splits_word, words_of
 
 QA = LabelSchema(kind="question-answering")
 MAY_ABSTAIN = LabelSchema(kind="question-answering", abstain=True)

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 from typer.testing import CliRunner
 
-from hf_synthlabels.cli import app
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import normalised_labels, spelling_variants, unknown_labels
 from hf_synthlabels.publishing import labelling_sheet, merge_labels, sample_rows, spelling_warning

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
@@ -84,18 +80,3 @@ def tickets() -> DatasetDict:
 def answer(request: Request) -> str:
     """The first word, but for every tenth ticket something that is no label."""
     return "something else" if request.text.endswith("0") else request.text.split()[0]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real browser, gone when the module is: two drivers in one process refuse each other, and keep its loop."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = os.environ.get("CHROMIUM") or next((path for name in names if (path := shutil.which(name))), None)
-    if importlib.util.find_spec("playwright") is None or program is None:
-        pytest.skip("needs playwright (extra `dev`), and a Chromium on the path or named by CHROMIUM")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield opened
-        opened.close()

@@ -13,7 +13,7 @@ import yaml
 from huggingface_hub import DatasetCard
 
 import hf_synthlabels
-from hf_synthlabels.cli import main
+from hf_synthlabels.cli.main import main
 from hf_synthlabels.tables import read_table
 from tests.publishing.conftest import TOKEN
 from tests.publishing.hub_server import HubServer

@@ -10,10 +10,10 @@ import pytest
 from huggingface_hub import constants
 
 from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.annotation.trust.downloaded import MANIFEST
 from hf_synthlabels.cards import Licences
 from hf_synthlabels.errors import ConfigError, DataError, HubError
 from hf_synthlabels.publishing import DatasetWords, HubFile, Parcel, dataset_parcel, push
-from hf_synthlabels.publishing.hub import MANIFEST
 from hf_synthlabels.statistics import Gate
 from tests.publishing.conftest import READER, RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer

@@ -13,9 +13,9 @@ from datasets import Dataset
 from huggingface_hub import RepoCard
 
 from hf_synthlabels.annotation import Tally
-from hf_synthlabels.cli import main
+from hf_synthlabels.cli.main import main
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.judging.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, Report, page_of, pull, push, read_report, report_parcel, write_report
 from hf_synthlabels.publishing.report import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
@@ -31,7 +31,7 @@ from hf_synthlabels.studies import (
     write_runs,
 )
 from hf_synthlabels.studies.strategy_report import strategy_report
-from hf_synthlabels.training.grid import CellReport, Choice, GridCost, GridReport
+from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 from tests.publishing.hub_server import HubServer
 
 pytest.importorskip("matplotlib")

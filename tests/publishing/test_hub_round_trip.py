@@ -18,6 +18,7 @@ from huggingface_hub import EvalResultEntry, ModelCard
 
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.annotation.trust.downloaded import MANIFEST
 from hf_synthlabels.cards import Licences
 from hf_synthlabels.errors import ConfigError, DataError, HubError, UntrustedRecipeError
 from hf_synthlabels.publishing import (
@@ -32,7 +33,6 @@ from hf_synthlabels.publishing import (
     push,
     push_student,
 )
-from hf_synthlabels.publishing.hub import MANIFEST
 from hf_synthlabels.tables import read_table
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from tests.publishing.conftest import RECIPE, TOKEN

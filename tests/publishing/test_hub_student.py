@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load
 
 from hf_synthlabels.cards import CardWords
-from hf_synthlabels.cli import main
+from hf_synthlabels.cli.main import main
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing import StudentPublisher
 from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student

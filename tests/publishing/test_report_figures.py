@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.publishing.report import draw, figure_table
-from hf_synthlabels.publishing.report.drawing import Drawing, canvas
+from hf_synthlabels.publishing.report.figure_parts import named_lines, rows_axis
 from hf_synthlabels.publishing.report.figures import SWITCH
-from hf_synthlabels.publishing.report.parts import named_lines, rows_axis
+from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, fold, number, value_words
+from hf_synthlabels.publishing.report.svg import Drawing, canvas
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
-from hf_synthlabels.publishing.report.words import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
 from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
 

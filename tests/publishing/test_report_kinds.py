@@ -13,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hf_synthlabels.annotation import Tally
-from hf_synthlabels.cli import app
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.judging.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, page_of, read_report, write_report
 from hf_synthlabels.publishing.report import page_to_json
 from hf_synthlabels.statistics import Interval, compare_arms, validate
@@ -39,7 +39,7 @@ from hf_synthlabels.studies.asking import AnswerCost
 from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.strategy_report import strategy_report
-from hf_synthlabels.training.grid import CellReport, Choice, GridCost, GridReport
+from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 
 NAMES = ("<script>alert(1)</script>", "b & c", "a label with a very long name that goes on and on")
 

@@ -12,7 +12,7 @@ from hf_synthlabels import provenance
 from hf_synthlabels.cards import Licences
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing import DatasetWords, dataset_parcel, labelling_sheet, merge_labels, sample_rows
-from hf_synthlabels.publishing.merging import check_sheet
+from hf_synthlabels.publishing.label_import import check_sheet
 from hf_synthlabels.statistics import conclude
 from hf_synthlabels.tables import read_table, write_sheet, write_table
 

@@ -8,8 +8,8 @@ from sklearn.metrics import f1_score
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import ArmDraws, Drawing, RowFeatures, compare_arms
-from hf_synthlabels.statistics.codes import Floats, Ints
-from hf_synthlabels.statistics.scores import score_margins
+from hf_synthlabels.statistics.agreement.scores import score_margins
+from hf_synthlabels.statistics.label_ids import Floats, Ints
 
 
 def binary(truth: Ints, said: Ints) -> Floats:

@@ -11,7 +11,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import compare_arms, confusion_counts, score, seed_scores
-from hf_synthlabels.statistics.codes import Ints
+from hf_synthlabels.statistics.label_ids import Ints
 
 Shared = Literal["accuracy", "macro_f1", "weighted_f1"]
 METRICS: list[Shared] = ["accuracy", "macro_f1", "weighted_f1"]

@@ -128,7 +128,7 @@ def test_alpha_matches_the_coincidences(rows: list[list[int | None]]) -> None:
 def test_alpha_compares_many_numbers_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     table = np.random.default_rng(1).uniform(1, 5, size=(40, 2))
     whole = krippendorff_alpha(table, "ratio")
-    monkeypatch.setattr("hf_synthlabels.statistics.chance.CHUNK", 7)
+    monkeypatch.setattr("hf_synthlabels.statistics.raters.chance_corrected.CHUNK", 7)
     assert krippendorff_alpha(table, "ratio") == pytest.approx(whole, abs=1e-12)
 
 

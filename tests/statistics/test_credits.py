@@ -9,8 +9,8 @@ import pytest
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.statistics import mean_difference, row_credits
-from hf_synthlabels.statistics.credits import CREDITS
-from hf_synthlabels.statistics.measures import MEASURES
+from hf_synthlabels.statistics.validation.measures import MEASURES
+from hf_synthlabels.statistics.validation.row_scores import CREDITS
 
 
 class Rows:

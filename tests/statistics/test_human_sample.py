@@ -22,7 +22,7 @@ from hf_synthlabels.statistics import (
     valid_prevalence,
     validate,
 )
-from hf_synthlabels.statistics.human_sample import FOCUS
+from hf_synthlabels.statistics.design.human_sample import FOCUS
 
 LLM = ["a"] * 600 + ["b"] * 300 + ["c"] * 90 + [None] * 10
 

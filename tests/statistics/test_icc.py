@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import Drawing, ICCKind, icc, icc_bootstrap, icc_interval, variance_components
-from hf_synthlabels.statistics.scale import icc as icc_of_pairs
+from hf_synthlabels.statistics.agreement.scale import icc as icc_of_pairs
 
 # Four judges of six targets: Shrout and Fleiss (1979), table 2. They print ICC(2,1) = .29 and ICC(3,1) = .71.
 TARGETS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)

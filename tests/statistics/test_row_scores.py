@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import Drawing, Interval, text_agreement, wilson
-from hf_synthlabels.statistics.rows import Rows, divided, even_shares, of_sums, row_intervals
+from hf_synthlabels.statistics.row_bootstrap import Rows, divided, even_shares, of_sums, row_intervals
 
 SHARE = {"share": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))}
 

@@ -11,9 +11,9 @@ from scipy import stats
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import Drawing, validate, wilson
-from hf_synthlabels.statistics.sampling_design import SamplingDesign, UnitDraws
-from hf_synthlabels.statistics.scale import _bias
-from hf_synthlabels.statistics.weighted import weighted_share
+from hf_synthlabels.statistics.agreement.scale import _bias
+from hf_synthlabels.statistics.agreement.weighted import weighted_share
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, UnitDraws
 from tests.statistics.test_validation import Columns
 
 EVERY = np.ones(12, dtype=np.bool_)

@@ -12,10 +12,10 @@ from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import Drawing, KindAgreement, scale_agreement, wilson
-from hf_synthlabels.statistics import rank as rank_module
-from hf_synthlabels.statistics.rank import weighted_kendall, weighted_pearson, weighted_spearman
-from hf_synthlabels.statistics.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.scale import icc, quadratic_kappa
+from hf_synthlabels.statistics.agreement.scale import icc, quadratic_kappa
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.raters import rank_correlation as rank_module
+from hf_synthlabels.statistics.raters.rank_correlation import weighted_kendall, weighted_pearson, weighted_spearman
 
 FEW = Drawing(resamples=20)
 PAIRS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=3, max_size=40)

@@ -21,7 +21,7 @@ from hf_synthlabels.statistics import (
     valid_prevalence,
     wilson,
 )
-from hf_synthlabels.statistics.small_samples import score_interval
+from hf_synthlabels.statistics.design.small_samples import score_interval
 
 FOUR = ("naive", "human", "ppi", "dsl")
 CORRECTED = FOUR[1:]

@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.statistics import conclude, validate
-from hf_synthlabels.statistics.table import align, wrap
+from hf_synthlabels.statistics.text_tables import align, wrap
 
 INTERVAL = re.compile(r"-?\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]")
 

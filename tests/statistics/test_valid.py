@@ -23,9 +23,9 @@ from hf_synthlabels.statistics import (
     valid_prevalence,
     valid_regression,
 )
-from hf_synthlabels.statistics.estimands import Quantity, Regression, solve
-from hf_synthlabels.statistics.estimators import ppi_plus_plus
-from hf_synthlabels.statistics.label_rows import label_rows
+from hf_synthlabels.statistics.estimation.estimands import Quantity, Regression, solve
+from hf_synthlabels.statistics.estimation.estimators import ppi_plus_plus
+from hf_synthlabels.statistics.estimation.label_rows import label_rows
 
 Floats = NDArray[np.float64]
 N, LABELLED = 480, 80

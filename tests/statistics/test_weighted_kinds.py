@@ -10,13 +10,13 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.statistics import validate
-from hf_synthlabels.statistics.answers import answer_agreement, text_agreement
-from hf_synthlabels.statistics.breakdown import KindAgreement
-from hf_synthlabels.statistics.entities import entity_agreement
-from hf_synthlabels.statistics.multilabel import multilabel_agreement
-from hf_synthlabels.statistics.rows import Drawing
-from hf_synthlabels.statistics.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.scale import scale_agreement
+from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement
+from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
+from hf_synthlabels.statistics.agreement.entities import entity_agreement
+from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
+from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.row_bootstrap import Drawing
 
 DRAWING = Drawing(resamples=200)
 NAMES = ("a", "b", "c")

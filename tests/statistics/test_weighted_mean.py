@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from hf_synthlabels.statistics.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.weighted import weighted_mean, weighted_share
+from hf_synthlabels.statistics.agreement.weighted import weighted_mean, weighted_share
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 
 
 def test_a_weighted_mean_has_the_interval_of_its_linearised_variance() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hf_synthlabels.cli import app
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies import AnnotatorReport, AnnotatorStudy, compare_annotators, read_study
 from hf_synthlabels.studies.annotator_ranking import corrected_p_values, optimism_of_best

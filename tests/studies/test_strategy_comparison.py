@@ -12,7 +12,7 @@ import pytest
 from datasets import Dataset
 from typer.testing import CliRunner
 
-from hf_synthlabels.cli import app
+from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.statistics import compare_arms
 from hf_synthlabels.studies import (

@@ -45,7 +45,7 @@ from hf_synthlabels.training import (
     StudentTrainer,
     TokenTags,
 )
-from hf_synthlabels.training.collate import Collator
+from hf_synthlabels.training.data.collators import Collator
 
 CLASSES, VOCABULARY, PAD, UPDATE = 3, 40, 0, 16
 SHAPE: dict[str, Any] = {

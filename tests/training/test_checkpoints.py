@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback
 
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training import Student, StudentConfig, StudentTrainer, train_student
-from hf_synthlabels.training.checkpoints import rows_digest
+from hf_synthlabels.training.saving.checkpoints import rows_digest
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["film", "sport"]

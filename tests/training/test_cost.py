@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.cost import CpuEnergy, GpuEnergy, RunCost, energy_meters
+from hf_synthlabels.training.callbacks.cost import CpuEnergy, GpuEnergy, RunCost, energy_meters
 from tests.oracles import oracle
 
 Make = Callable[..., StudentConfig]

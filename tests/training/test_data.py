@@ -9,7 +9,8 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.training import data, training_rows
+from hf_synthlabels.training import training_rows
+from hf_synthlabels.training.data import features as data
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.finite import FiniteLosses
-from hf_synthlabels.training.micro_batches import ROW
+from hf_synthlabels.training.callbacks.non_finite_loss import FiniteLosses
+from hf_synthlabels.training.distributed.micro_batches import ROW
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

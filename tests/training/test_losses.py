@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hf_synthlabels.training import weighted_cross_entropy
-from hf_synthlabels.training.losses import IGNORED, row_weights
+from hf_synthlabels.training.tasks.losses import IGNORED, row_weights
 
 
 def test_loss_is_the_weighted_sum_over_rows() -> None:

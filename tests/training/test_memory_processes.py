@@ -11,7 +11,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from hf_synthlabels.training.exchange import LateExchange, _buckets
+from hf_synthlabels.training.distributed.gradient_sync import LateExchange, _buckets
 from tests.training.dry import without_dropout
 from tests.training.test_many_processes import HERE, TORCHRUN, Done, run
 
@@ -79,7 +79,7 @@ def test_one_process_never_exchanges() -> None:
 
 
 def test_gradients_are_sent_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_synthlabels.training.exchange.BUCKET_BYTES", 40)
+    monkeypatch.setattr("hf_synthlabels.training.distributed.gradient_sync.BUCKET_BYTES", 40)
     gradients = [torch.ones(5), torch.ones(5), torch.ones(1), torch.ones(4, dtype=torch.bfloat16), torch.ones(99)]
     assert [[len(one) for one in bucket] for bucket in _buckets(gradients)] == [[5, 5], [1], [4], [99]]
     assert list(_buckets([])) == []

@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import Student, StudentConfig, train_student
-from hf_synthlabels.training.micro_batches import MicroBatches, out_of_memory, split
+from hf_synthlabels.training.distributed.micro_batches import MicroBatches, out_of_memory, split
 from tests.training.dry import without_dropout
 
 NAMES = ["film", "sport"]

@@ -19,7 +19,7 @@ from hf_synthlabels.training import (
     ScaleRegression,
     TokenTags,
 )
-from hf_synthlabels.training.objective import row_terms
+from hf_synthlabels.training.tasks.objectives import row_terms
 
 LN2, LN3, LN4 = math.log(2), math.log(3), math.log(4)
 

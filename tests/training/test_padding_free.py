@@ -26,7 +26,7 @@ from transformers import (
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.padding_free import run_without_padding, varlen_attention, why_not
+from hf_synthlabels.training.data.padding_free import run_without_padding, varlen_attention, why_not
 
 COMMON: dict[str, Any] = {"vocab_size": 40, "pad_token_id": 0}
 BERT: dict[str, Any] = {

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.saving import exchanged
+from hf_synthlabels.training.saving.atomic_replace import exchanged
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

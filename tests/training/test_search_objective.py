@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, StudentTrainer
-from hf_synthlabels.training.search_objective import best_of_trial, searched_by
+from hf_synthlabels.training.evaluation.search_objective import best_of_trial, searched_by
 
 pytest.importorskip("optuna", reason="needs the extra `search`")
 SHAPE = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}

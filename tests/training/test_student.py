@@ -27,8 +27,8 @@ from transformers.utils import logging
 
 from hf_synthlabels.errors import ConfigError, DataError, TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.base import load_base
-from hf_synthlabels.training.metrics import classification_metrics
+from hf_synthlabels.training.base_model import load_base
+from hf_synthlabels.training.evaluation.metrics import classification_metrics
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

@@ -16,11 +16,11 @@ import yaml
 from datasets import Dataset
 from typer.testing import CliRunner, Result
 
-from hf_synthlabels.cli import app, main
+from hf_synthlabels.cli.main import app, main
+from hf_synthlabels.cli.train import Stopped
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.train_cli import Stopped
 from hf_synthlabels.training import Student, StudentConfig, train_student
-from hf_synthlabels.training.progress import StopOnInterrupt
+from hf_synthlabels.training.callbacks.terminal_progress import StopOnInterrupt
 
 
 def call(*words: str) -> Result:

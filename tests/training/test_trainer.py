@@ -19,7 +19,7 @@ from transformers import (
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import LengthBucketedSampler, StudentConfig, StudentTrainer
-from hf_synthlabels.training.data import LABELS, WEIGHT, tokenise
+from hf_synthlabels.training.data.features import LABELS, WEIGHT, tokenise
 
 Make = Callable[..., StudentTrainer]
 

@@ -6,15 +6,22 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from hf_synthlabels.publishing.report.curves import draw_curves, draw_scatter
-from hf_synthlabels.publishing.report.drawing import Drawing, canvas, finished
-from hf_synthlabels.publishing.report.parts import GROUND, WIDTH, close, grid, n_words, named_lines, nothing, rows_axis
+from hf_synthlabels.publishing.report.figure_parts import (
+    GROUND,
+    WIDTH,
+    close,
+    grid,
+    n_words,
+    named_lines,
+    nothing,
+    rows_axis,
+)
+from hf_synthlabels.publishing.report.formatting import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
+from hf_synthlabels.publishing.report.line_figures import draw_curves, draw_scatter
+from hf_synthlabels.publishing.report.svg import Drawing, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT
-from hf_synthlabels.publishing.report.words import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
-
-__all__ = ["SWITCH", "draw"]
 
 SWITCH = 0.735
 """The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""

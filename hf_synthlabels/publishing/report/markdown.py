@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hf_synthlabels.cards.markdown import Markdown, plain, table
-from hf_synthlabels.publishing.report.files import figure_table
-from hf_synthlabels.publishing.report.words import are_numbers, decimals, level_words, value_words
+from hf_synthlabels.publishing.report.export_files import figure_table
+from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, level_words, value_words
 from hf_synthlabels.statistics.exhibits import Exhibit, Section, Table
-
-__all__ = ["render_markdown"]
 
 
 def render_markdown(

@@ -18,13 +18,9 @@ from markupsafe import Markup
 
 from hf_synthlabels.cards.markdown import UNSEEN
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.report.drawing import Drawing
+from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, json_text
 from hf_synthlabels.publishing.report.figures import draw
-from hf_synthlabels.publishing.report.files import csv_text, figure_table, json_text
-from hf_synthlabels.publishing.report.markdown import render_markdown
-from hf_synthlabels.publishing.report.theme import style_rules
-from hf_synthlabels.publishing.report.values import Page, page_from_json, page_to_json
-from hf_synthlabels.publishing.report.words import (
+from hf_synthlabels.publishing.report.formatting import (
     UNDEFINED,
     UNKNOWN,
     are_numbers,
@@ -34,11 +30,13 @@ from hf_synthlabels.publishing.report.words import (
     number,
     value_words,
 )
+from hf_synthlabels.publishing.report.markdown import render_markdown
+from hf_synthlabels.publishing.report.page_values import Page, page_from_json, page_to_json
+from hf_synthlabels.publishing.report.svg import Drawing
+from hf_synthlabels.publishing.report.theme import style_rules
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
 from hf_synthlabels.tables import atomic_path
-
-__all__ = ["FOLDER", "page_files", "render_page", "write_page", "writing"]
 
 FOLDER = "report"
 """Of the tables and figures, beside the page."""

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["DARK", "LIGHT", "SERIES", "contrast", "mixed", "style_rules"]
-
 LIGHT: Mapping[str, str] = {
     "page": "#f6f8fa",
     "card": "#ffffff",

@@ -13,8 +13,6 @@ from hf_synthlabels.statistics import ArmDraws, Drawing, PairedScore, RowFeature
 from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of, score_name
 from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
 
-__all__ = ["HUMAN", "PLAIN", "RANDOM", "TEACHER", "Analysis", "Arm", "TaskAnalysis", "analysed"]
-
 Floats = NDArray[np.float64]
 
 HUMAN, RANDOM, TEACHER, PLAIN = "human", "random", "teacher", "plain"

@@ -9,8 +9,6 @@ from hf_synthlabels.statistics import wilson
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
-__all__ = ["sections_of", "warnings_of"]
-
 PARTS = {"train": "training rows", "test": "test rows"}
 LONG = ("labels", "prompt", "question", "guidelines")
 """Facts with rows of their own."""

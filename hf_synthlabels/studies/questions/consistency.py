@@ -15,8 +15,6 @@ from hf_synthlabels.studies.questions.pooled import TOO_FEW_TASKS
 from hf_synthlabels.studies.questions.scores import credits_of
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["FilteredStudent", "filtered_students", "sections_of"]
-
 Floats = NDArray[np.float64]
 
 MOST_THRESHOLDS = 12

@@ -11,9 +11,6 @@ from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Section, Table, Va
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["ArmCost", "BreakEven", "break_even", "cost_of", "sections_of"]
-
-
 SPENT = (
     "task, student, labels",
     "labels",

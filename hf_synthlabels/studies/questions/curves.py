@@ -16,8 +16,6 @@ from hf_synthlabels.studies.questions.synthetic_first import switch_of
 from hf_synthlabels.studies.questions.words import counted, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["Line", "lines_of", "sections_of", "worths_of"]
-
 Floats = NDArray[np.float64]
 
 LEAST = 3

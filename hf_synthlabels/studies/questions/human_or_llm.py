@@ -12,8 +12,6 @@ from hf_synthlabels.studies.questions.scores import CLASSES
 from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined, p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["sections_of"]
-
 HEADS = (
     "task, student, labels",
     "test rows",

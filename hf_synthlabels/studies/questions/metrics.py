@@ -18,14 +18,12 @@ from hf_synthlabels.judging import (
     score_table,
     surface_forms,
 )
-from hf_synthlabels.judging.perturb import HOUSE_FORM, Form
+from hf_synthlabels.judging.audit.perturbations import HOUSE_FORM, Form
 from hf_synthlabels.statistics import Drawing, Interval, normalise_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.words import counted, joined
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
-
-__all__ = ["sections_of"]
 
 STATISTICS = {
     "cit_kendall": "CIT: tau within tasks",

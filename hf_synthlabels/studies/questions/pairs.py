@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from hf_synthlabels.statistics import PairedScore
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, Arm, TaskAnalysis
 
-__all__ = ["Pair", "pairs_of", "student_pairs"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:

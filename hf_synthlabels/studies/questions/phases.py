@@ -8,15 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import Interval, PhaseTest, ScoreDraws, gain_p_value, phase_test
-from hf_synthlabels.statistics.arm_draws import ArmDraws, RowFeatures
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ArmDraws, RowFeatures
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.scores import CLASSES, found_of
 from hf_synthlabels.studies.questions.words import counted, p_words
 from hf_synthlabels.studies.runs import StudyRuns
-
-__all__ = ["Phases", "phases_of", "sections_of"]
 
 Floats = NDArray[np.float64]
 

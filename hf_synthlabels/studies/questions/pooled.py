@@ -9,8 +9,6 @@ from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.words import VERDICTS, p_words
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["TOO_FEW_TASKS", "pooled_pairs", "population", "sections_of"]
-
 HEADS = (
     "student, labels",
     "tasks",

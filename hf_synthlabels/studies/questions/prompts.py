@@ -12,8 +12,6 @@ from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, an
 from hf_synthlabels.studies.questions.words import p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["sections_of"]
-
 SCORED = ("task, teacher/prompt", "test rows", "answered", "score is", "score", "US dollars a row")
 COMPARED = ("task, labels of", "first", "second", "test rows", "first minus second", "p, Holm")
 

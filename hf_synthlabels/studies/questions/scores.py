@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import StudyError
 from hf_synthlabels.statistics import RowFeatures, normalise_answer, token_f1
-from hf_synthlabels.statistics.scores import score_margins
+from hf_synthlabels.statistics.agreement.scores import score_margins
 from hf_synthlabels.studies.runs import TaskRuns
-
-__all__ = ["CLASSES", "MAIN", "NAMES", "TOLD_APART", "credits_of", "features_of", "found_of", "score_name"]
 
 Floats = NDArray[np.float64]
 CLASSES = ("text-classification", "text-pair")

@@ -15,8 +15,6 @@ from hf_synthlabels.studies.questions.scores import TOLD_APART, score_name
 from hf_synthlabels.studies.questions.words import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["Shift", "sections_of", "shifts_of"]
-
 Floats = NDArray[np.float64]
 
 PLACES = ("F1", "precision", "recall")

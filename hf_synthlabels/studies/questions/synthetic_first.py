@@ -14,8 +14,6 @@ from hf_synthlabels.studies.questions.scores import CLASSES
 from hf_synthlabels.studies.questions.words import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["sections_of", "switch_of"]
-
 SWITCHED = (
     "task, student, schedule",
     "rows",

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.studies.runs import StudyRuns
 
-__all__ = ["maker_of", "maker_of_clients", "reworded"]
-
 T = TypeVar("T")
 
 LLM, ENCODER, MIXED = "LLM", "encoder", "machine"

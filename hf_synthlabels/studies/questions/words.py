@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 
 from hf_synthlabels.statistics import Interval, NonInferiority
 
-__all__ = ["VERDICTS", "counted", "joined", "p_words", "percent", "ratio_words", "sized"]
-
 VERDICTS: Mapping[NonInferiority, str] = {
     "better": "better",
     "not inferior": "not inferior (any loss is within the margin)",

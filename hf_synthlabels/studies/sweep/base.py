@@ -15,8 +15,6 @@ from hf_synthlabels.studies.sweep.file import BaseMix
 from hf_synthlabels.studies.sweep.values import human_values
 from hf_synthlabels.studies.sweep.writing import INSTRUCTION, OUTPUT
 
-__all__ = ["base_tables"]
-
 
 def base_tables(base: BaseMix, folder: Path | None, seed: int) -> dict[str, Dataset]:
     """The tables `base` and `held_out`, with the columns `instruction` and `output`.

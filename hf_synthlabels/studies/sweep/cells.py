@@ -10,8 +10,6 @@ from hf_synthlabels.labels import Kind
 from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, Learner, SweepStudy, known_strategies
 
-__all__ = ["cells_of", "learns"]
-
 NAMED = ("text-classification", "text-pair")
 
 REGRESSED = (*NAMED, "multi-label", "text-scale")

@@ -9,8 +9,6 @@ from pathlib import Path
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import DataError, StudyError
 
-__all__ = ["check_sums"]
-
 
 def check_sums(task: str, sums: Mapping[str, str], recipe: Recipe) -> None:
     """Compare the recipe's files with their checksums.

@@ -10,9 +10,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
 from hf_synthlabels.training import student_task
-from hf_synthlabels.training.randomness import unchanged_randomness
-
-__all__ = ["EpochAnswers"]
+from hf_synthlabels.training.distributed.rng_state import unchanged_randomness
 
 
 class EpochAnswers(TrainerCallback):  # type: ignore[misc, unused-ignore]

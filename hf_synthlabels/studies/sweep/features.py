@@ -12,16 +12,6 @@ from numpy.typing import NDArray
 from hf_synthlabels.clients import sentence_encoder
 from hf_synthlabels.errors import DataError
 
-__all__ = [
-    "FEATURES",
-    "FeatureMaker",
-    "SentenceVectors",
-    "WordCounts",
-    "counted_words",
-    "restored_counter",
-    "word_counters",
-]
-
 FEATURES = "features"
 """The key of a student in a study file that names the encoder of its vectors."""
 

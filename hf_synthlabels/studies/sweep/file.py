@@ -11,17 +11,6 @@ from hf_synthlabels.studies.strategies import STRATEGIES, Strategy
 from hf_synthlabels.studies.study import Changes, Reference, RowSelection
 from hf_synthlabels.studies.study_file import StudyFile
 
-__all__ = [
-    "AXES",
-    "BaseMix",
-    "Learner",
-    "Part",
-    "SourceKeys",
-    "SweepStudy",
-    "TaskKeys",
-    "known_strategies",
-]
-
 AXES = ("task", "source", "size", "prompt", "student", "strategy", "n_human", "seed")
 """The axes of a study, as `pairs` and `exclude` name them."""
 

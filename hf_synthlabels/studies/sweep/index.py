@@ -15,8 +15,6 @@ from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.sweep.file import SourceKeys
 from hf_synthlabels.studies.sweep.task import StudyTask
 
-__all__ = ["INDEX", "keep_index", "named_in_file", "read_index"]
-
 INDEX = "cells.json"
 
 

@@ -11,14 +11,12 @@ from typing import Any
 
 from datasets import Dataset, load_from_disk
 
-from hf_synthlabels.annotation.rows import RowForm
-from hf_synthlabels.clients.checkpoint import folder_fingerprint
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
+from hf_synthlabels.clients.local.model_files import folder_fingerprint
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName, CellRun
 from hf_synthlabels.studies.sweep.file import Learner
-
-__all__ = ["Job", "Outcome", "Tables", "job_key", "known_outcome", "open_tables"]
 
 VERSION = 1
 """Version of what a cell does. Cells of another version are trained again."""

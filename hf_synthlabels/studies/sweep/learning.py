@@ -18,8 +18,6 @@ from hf_synthlabels.studies.sweep.regression import learn_by_regression
 from hf_synthlabels.studies.sweep.steps import HUMAN, LABEL, steps_of, student_options
 from hf_synthlabels.studies.sweep.writing import learn_to_write
 
-__all__ = ["check_options", "labelled_table", "run_job"]
-
 NAMED = ("text-classification", "text-pair")
 WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
 

@@ -11,8 +11,6 @@ from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.sweep.job import Job, Outcome
 from hf_synthlabels.studies.sweep.steps import steps_of
 
-__all__ = ["TimeLeft", "named"]
-
 
 class TimeLeft:
     """Estimate of the time that the missing cells take, from finished cells of the same student.

@@ -19,17 +19,6 @@ from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.studies.sweep.features import FEATURES, FeatureMaker, SentenceVectors, WordCounts
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 
-__all__ = [
-    "STRENGTHS",
-    "choose_strength",
-    "feature_maker",
-    "fit_regression",
-    "learn_by_regression",
-    "on_scale",
-    "text_columns",
-    "training_part",
-]
-
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse regularization strengths that cross-validation chooses from."""
 

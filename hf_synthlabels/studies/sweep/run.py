@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation import Plan
-from hf_synthlabels.annotation.plan import plan_rows
+from hf_synthlabels.annotation.planning.plan import plan_rows
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.comparison import study_environment
 from hf_synthlabels.studies.journal import CellFiles
@@ -23,8 +23,6 @@ from hf_synthlabels.studies.sweep.learning import check_options
 from hf_synthlabels.studies.sweep.progress import TimeLeft, named
 from hf_synthlabels.studies.sweep.task import StudyTask, open_task, teacher_recipes
 from hf_synthlabels.studies.sweep.workers import work_off_jobs
-
-__all__ = ["JobEngine", "PlannedAsking", "PlannedCell", "plan_asking", "plan_sweep", "run_sweep"]
 
 Progress = Callable[[str], None]
 

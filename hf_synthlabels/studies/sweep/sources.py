@@ -16,8 +16,6 @@ from hf_synthlabels.labels import LabelSchema, aggregate, decode, encode
 from hf_synthlabels.studies.asking import AnswerCost, SecondsBook, answer_cost, asked_facts, row_statuses
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, CostKeys, SourceKeys, SweepStudy
 
-__all__ = ["Labels", "SourceBook", "asked", "dealt_labels"]
-
 RANDOM_SALT = 4_711
 """So that the control does not deal labels by the numbers that order the rows."""
 

@@ -15,8 +15,6 @@ from hf_synthlabels.studies.rows import select_rows, shared_texts
 from hf_synthlabels.studies.sweep.file import Part, TaskKeys
 from hf_synthlabels.studies.sweep.values import human_values
 
-__all__ = ["Parts", "split_rows", "training_order"]
-
 Places = NDArray[np.int64]
 TRAIN, TEST, VALIDATION = "train", "test", "validation"
 

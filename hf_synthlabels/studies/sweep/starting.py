@@ -17,11 +17,9 @@ from datasets import Dataset
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.labels import Scale, normalised_labels, spelling_note, unknown_labels
-from hf_synthlabels.statistics.reading import read_names
+from hf_synthlabels.statistics.validation.label_columns import read_names
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
-
-__all__ = ["Asked", "begin_study"]
 
 FEWEST = 40
 """Human labels: half of them test, and fewer than twenty tell nothing."""

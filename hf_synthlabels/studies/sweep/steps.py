@@ -10,8 +10,6 @@ from hf_synthlabels.studies.strategies import HUMAN_EPOCHS, MOST_EPOCHS
 from hf_synthlabels.studies.sweep.file import known_strategies
 from hf_synthlabels.studies.sweep.job import Job
 
-__all__ = ["HUMAN", "LABEL", "MIN_STEPS", "steps_of", "student_options"]
-
 MIN_STEPS = "min_steps"
 """The key of a student in a study file that StudentConfig does not know."""
 

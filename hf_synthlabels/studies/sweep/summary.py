@@ -10,11 +10,9 @@ import numpy as np
 
 from hf_synthlabels.statistics import NO_LABEL, seed_scores, token_f1
 from hf_synthlabels.statistics.exhibits import Section, Table
-from hf_synthlabels.statistics.table import align
+from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.studies.questions.annotators import warnings_of
 from hf_synthlabels.studies.runs import CellName, CellRun, StudyRuns, TaskRuns
-
-__all__ = ["arms_section", "run_score", "summary_table"]
 
 HEADS = ("task", "source", "rows", "student", "learns", "mean of seeds", "lowest", "highest", "seeds")
 

@@ -33,8 +33,6 @@ from hf_synthlabels.studies.sweep.splits import Parts, split_rows, training_orde
 from hf_synthlabels.studies.sweep.values import HumanValues, human_values
 from hf_synthlabels.studies.sweep.writing import instruction_of
 
-__all__ = ["StudyTask", "open_task", "teacher_recipes"]
-
 SHOWN = 1_000
 """Characters of a test row that a report may show."""
 

@@ -9,9 +9,7 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.reading import label_column, read_label, read_names, read_tokens
-
-__all__ = ["HumanValues", "human_values"]
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label, read_names, read_tokens
 
 
 @dataclass(frozen=True, slots=True)

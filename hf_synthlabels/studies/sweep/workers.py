@@ -9,8 +9,6 @@ from hf_synthlabels.studies.journal import CellFiles
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables, known_outcome, open_tables
 from hf_synthlabels.studies.sweep.learning import run_job
 
-__all__ = ["work_off_jobs"]
-
 
 def work_off_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     """Train what is missing, each outcome as it comes; it is in the journal by then.
@@ -25,7 +23,7 @@ def work_off_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     if workers == 1 or len(jobs) < 2:
         yield from map(_Worker().work, jobs)
         return
-    from hf_synthlabels.training.pool import in_processes
+    from hf_synthlabels.training.process_pool import in_processes
 
     yield from in_processes(_work, jobs, workers, threads=max(job.threads for job in jobs))
 

@@ -17,8 +17,6 @@ from hf_synthlabels.statistics import token_f1
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 from hf_synthlabels.studies.sweep.steps import steps_of, student_options
 
-__all__ = ["INSTRUCTION", "OUTPUT", "instruction_of", "learn_to_write"]
-
 INSTRUCTION, OUTPUT = "instruction", "output"
 """The columns that a student who writes is trained on."""
 

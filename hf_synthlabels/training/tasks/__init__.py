@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Prediction, Rows, StudentTask
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Rows, StudentTask
 from hf_synthlabels.training.tasks.generation import GenerationTask
 from hf_synthlabels.training.tasks.sequence import MultiLabelTask, NamedTask, ScaleTask
 from hf_synthlabels.training.tasks.spans import SpanTask

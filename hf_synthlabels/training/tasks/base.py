@@ -13,11 +13,9 @@ from transformers import AutoModelForSequenceClassification, EvalPrediction, Pre
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.training.labelling import Prediction
-from hf_synthlabels.training.objective import Objective
-from hf_synthlabels.training.rows import TrainingRows, column_values, row_weights_of
-
-__all__ = ["Head", "LabelledRows", "Prediction", "Rows", "StudentTask", "labelled_rows", "named_head"]
+from hf_synthlabels.training.data.training_rows import TrainingRows, column_values, row_weights_of
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.objectives import Objective
 
 Metrics = Callable[[EvalPrediction], dict[str, float]]
 

@@ -13,20 +13,19 @@ from numpy.typing import NDArray
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase, Trainer
 
 from hf_synthlabels.clients.base import Message
-from hf_synthlabels.clients.renderer import Renderer
+from hf_synthlabels.clients.local.chat_template import Renderer
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.statistics.reading import label_column, read_label
-from hf_synthlabels.training.collate import Collator
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import LABELS, WEIGHT, text_values
-from hf_synthlabels.training.losses import IGNORED
-from hf_synthlabels.training.objective import Objective
-from hf_synthlabels.training.objective_tokens import Completion
-from hf_synthlabels.training.packing import packed_rows
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows
-
-__all__ = ["GenerationTask"]
+from hf_synthlabels.training.data.collators import Collator
+from hf_synthlabels.training.data.features import LABELS, WEIGHT, text_values
+from hf_synthlabels.training.data.packing import packed_rows
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.losses import IGNORED
+from hf_synthlabels.training.tasks.objectives import Objective
+from hf_synthlabels.training.tasks.token_objectives import Completion
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,15 +13,20 @@ from transformers import AutoModelForSequenceClassification, EvalPrediction, Pre
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.statistics.reading import label_column, read_label
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import LABELS, WEIGHT, tokenise, training_features
-from hf_synthlabels.training.metrics import classification_metrics, multilabel_metrics, scale_metrics
-from hf_synthlabels.training.objective import Classification, MultiLabel, Objective, OrdinalScale, ScaleRegression
-from hf_synthlabels.training.rows import TrainingRows, training_rows
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows, named_head
-
-__all__ = ["MultiLabelTask", "NamedTask", "ScaleTask"]
+from hf_synthlabels.training.data.features import LABELS, WEIGHT, tokenise, training_features
+from hf_synthlabels.training.data.training_rows import TrainingRows, training_rows
+from hf_synthlabels.training.evaluation.metrics import classification_metrics, multilabel_metrics, scale_metrics
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows, named_head
+from hf_synthlabels.training.tasks.objectives import (
+    Classification,
+    MultiLabel,
+    Objective,
+    OrdinalScale,
+    ScaleRegression,
+)
 
 
 @dataclass(frozen=True, slots=True)

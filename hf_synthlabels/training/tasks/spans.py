@@ -14,16 +14,15 @@ from transformers import AutoModelForQuestionAnswering, EvalPrediction, PreTrain
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Span, project
 from hf_synthlabels.statistics import normalise_answer, token_f1
-from hf_synthlabels.statistics.reading import LabelColumn, label_column, read_label
-from hf_synthlabels.training.collate import Collator
+from hf_synthlabels.statistics.validation.label_columns import LabelColumn, label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import WEIGHT, text_values
-from hf_synthlabels.training.objective import Objective
-from hf_synthlabels.training.objective_tokens import END, START, AnswerSpan
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows
-from hf_synthlabels.training.windows import Windows, cut_windows
-
-__all__ = ["SpanTask", "answer_place"]
+from hf_synthlabels.training.data.collators import Collator
+from hf_synthlabels.training.data.features import WEIGHT, text_values
+from hf_synthlabels.training.data.windows import Windows, cut_windows
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.objectives import Objective
+from hf_synthlabels.training.tasks.token_objectives import END, START, AnswerSpan
 
 NO_ANSWER = ("", -1)
 

@@ -14,20 +14,19 @@ from transformers import AutoModelForTokenClassification, EvalPrediction, PreTra
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, LabelSchema, bio_names, from_bio, to_bio, token_offsets
-from hf_synthlabels.labels.words import UNSPACED
-from hf_synthlabels.statistics.reading import label_column, read_label
-from hf_synthlabels.training.collate import Collator
+from hf_synthlabels.labels.text import UNSPACED
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data import LABELS, WEIGHT
-from hf_synthlabels.training.losses import IGNORED
-from hf_synthlabels.training.metrics import entity_metrics
-from hf_synthlabels.training.objective import Objective
-from hf_synthlabels.training.objective_tokens import TokenTags
-from hf_synthlabels.training.rows import column_values
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Prediction, Rows, labelled_rows
-from hf_synthlabels.training.windows import Windows, cut_windows
-
-__all__ = ["TokenTask"]
+from hf_synthlabels.training.data.collators import Collator
+from hf_synthlabels.training.data.features import LABELS, WEIGHT
+from hf_synthlabels.training.data.training_rows import column_values
+from hf_synthlabels.training.data.windows import Windows, cut_windows
+from hf_synthlabels.training.evaluation.metrics import entity_metrics
+from hf_synthlabels.training.prediction import Prediction
+from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.losses import IGNORED
+from hf_synthlabels.training.tasks.objectives import Objective
+from hf_synthlabels.training.tasks.token_objectives import TokenTags
 
 # In scripts without spaces each character is a word, so that an entity may begin at any.
 WORD = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation.rows import RowForm
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import Kind, LabelSchema
 from hf_synthlabels.studies import CellName

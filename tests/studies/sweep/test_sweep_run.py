@@ -183,7 +183,7 @@ def on_disk(folder: Path, small: dict[str, Any], **changes: Any) -> Path:
 
 
 def started(file: Path, out: Path) -> subprocess.Popen[str]:
-    program = "import sys; from hf_synthlabels.cli import main; sys.argv[0] = 'hf-synthlabels'; main()"
+    program = "import sys; from hf_synthlabels.cli.main import main; sys.argv[0] = 'hf-synthlabels'; main()"
     command = [sys.executable, "-c", program, "study", str(file), "-o", str(out)]
     nowhere = subprocess.DEVNULL
     return subprocess.Popen(command, stdout=nowhere, stderr=nowhere, text=True, start_new_session=True)

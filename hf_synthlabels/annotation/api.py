@@ -1,0 +1,280 @@
+"""Annotating: a recipe becomes a data set, or a data set at hand gets label columns."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import yaml
+from datasets.utils.py_utils import map_nested
+
+from hf_synthlabels.annotation.client_factory import open_annotator
+from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation.paths import home
+from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
+from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.recipe.remote import is_address
+from hf_synthlabels.annotation.recipe.source import check_columns, load_source, needed_columns
+from hf_synthlabels.annotation.recipe.splits import base_names
+from hf_synthlabels.annotation.recipe.tabular import as_dataset
+from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
+from hf_synthlabels.annotation.run.annotator import Annotator
+from hf_synthlabels.annotation.run.run_progress import shown_progress
+from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
+from hf_synthlabels.annotation.trust.confirmation import confirmed
+from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.clients.protocol.truncation import truncation_warning
+from hf_synthlabels.errors import DataError, RecipeError
+from hf_synthlabels.resources import packaged_file
+from hf_synthlabels.tables import describe, write_text
+
+_LOGGER = logging.getLogger(__name__)
+
+Progress = Callable[[int], None]
+
+
+def recipe_path(name: str) -> Path:
+    """Path of a packaged recipe, by its name without `.yaml`.
+
+    Raises:
+        RecipeError: no packaged recipe has this name.
+    """
+    return packaged_file("recipe", "recipes", name, ".yaml", error=RecipeError)
+
+
+def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
+    """A recipe from itself, from what its YAML holds, from a file, or by a packaged recipe's name."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, dict):
+        return Recipe.from_dict(recipe, folder=Path.cwd())
+    return Recipe.from_yaml(_file_of(recipe))
+
+
+def _file_of(recipe: str | Path) -> str | Path:
+    """The file or the address of a recipe that is named."""
+    path = Path(recipe)
+    if is_address(recipe) or path.is_file() or path.suffix in (".yaml", ".yml"):
+        return recipe
+    return recipe_path(str(recipe))
+
+
+def load(
+    recipe: Recipe | dict[str, Any] | str | Path,
+    *,
+    split: Any = None,
+    rows: int | None = None,
+    trust_recipe: bool = False,
+    **arguments: Any,
+) -> Any:
+    """The data set of a recipe with its label columns, from the cache when nothing has changed.
+
+    The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder. Only rows of `split`
+    are labelled, where `load_dataset` labels all splits and then selects.
+
+    Args:
+        recipe: a path, a packaged recipe's name, or a recipe.
+        split: as `load_dataset` takes it, such as `test` or `train[:100]`; by default a `DatasetDict` of all splits.
+            A list of splits gives a list, and a dict of them a dict; a row that occurs in two of them is labelled once.
+        rows: label the first so many rows of each split only, to try a recipe.
+        trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
+            recipe from somebody else with a server or files of its choice.
+        **arguments: passed to `datasets.load_dataset`: `streaming`, `num_proc`, `cache_dir`, `features`; and
+            `keep_going=True`, to go on when most of the first 50 rows get no label.
+
+    Raises:
+        UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
+        SynthLabelsError: as its subclasses say; what had been answered is kept.
+    """
+    register_builder()
+    with confirmed(trust_recipe):
+        # Read it here first: a wrong recipe is told before `datasets` looks for its file.
+        read = read_recipe(recipe)
+        path = _file_of(recipe) if isinstance(recipe, str | Path) else _kept(read)
+        if isinstance(split, list | tuple | dict):
+            # A wrong split is an error before the rows of another one are paid for.
+            streaming = bool(arguments.get("streaming"))
+            checked = partial(load_source, read, streaming=streaming, rows=rows)
+            map_nested(lambda part: checked(take=_spelling(part)), split, map_tuple=True)
+        loaded = map_nested(lambda part: _loaded(path, _spelling(part), rows, arguments), split, map_tuple=True)
+    if not isinstance(split, dict):
+        return loaded
+    return datasets.IterableDatasetDict(loaded) if arguments.get("streaming") else datasets.DatasetDict(loaded)
+
+
+def _spelling(split: Any) -> str | None:
+    """A split as the text that `load_dataset` takes, such as `train[:10]`."""
+    return None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
+
+
+def _loaded(path: str | Path, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
+    """The labelled rows of one spelling, or a `DatasetDict` of all splits."""
+    limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
+    splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
+    if spelling is None:
+        return splits
+    parts = [splits[name] for name in base_names(spelling) if name in splits] or list(splits.values())
+    return parts[0] if len(parts) == 1 else datasets.concatenate_datasets(parts)
+
+
+def annotate(
+    dataset: Any,
+    recipe: Recipe | dict[str, Any] | str | Path,
+    *,
+    client: ChatClient | None = None,
+    progress: Progress | str | None = None,
+    trust_recipe: bool = False,
+) -> Any:
+    """Add the label columns of a recipe to a data set; its rows keep their number and order, its format and split too.
+
+    Args:
+        dataset: a `Dataset`, a `DatasetDict`, an `IterableDataset` or a dict of them; also a list of rows, a dict of
+            columns, a data frame, an Arrow table, or the path of a file.
+        recipe: a path, a packaged recipe's name, or a recipe; its `source` is not read.
+        client: asked instead of the recipe's annotator, for tests and for other kinds of servers.
+        progress: called with the number of rows that were annotated since the last call. A text shows a bar of that
+            name, with tokens, money, and the reason while the run waits.
+        trust_recipe: see `load`.
+
+    Returns:
+        The same kind of object, or a `Dataset` of the rows, with the provenance of the labels in its
+        `info.description`.
+
+    Raises:
+        DataError: the data set is empty, is no table, or lacks a column that the recipe names, or most of its human
+            labels are not in the recipe's list.
+        ClientError: the annotator cannot be reached, or fails on every row.
+    """
+    with confirmed(trust_recipe):
+        plan = read_recipe(recipe)
+    rows = as_dataset(dataset)
+    if isinstance(rows, dict):
+        if all(isinstance(part, datasets.Dataset) and len(part) == 0 for part in rows.values()):
+            raise DataError("`dataset` has no rows. Give data with rows.")
+        parts = {name: _annotated(part, plan, client, progress) for name, part in rows.items()}
+        return type(rows)(parts)
+    if isinstance(rows, datasets.Dataset) and len(rows) == 0:
+        raise DataError("`dataset` has no rows. Give data with rows.")
+    return _annotated(rows, plan, client, progress)
+
+
+def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Progress | str | None) -> Any:
+    if isinstance(rows, datasets.IterableDataset) and rows.features is None:
+        rows = rows._resolve_features()  # no public way to have the features of a stream
+    check_columns(plan, rows.features or [], "the data set")
+    if isinstance(rows, datasets.IterableDataset):
+        return _annotated_stream(rows, plan, client)
+    check_human_labels(plan, rows, "the data set")
+    return _annotated_table(rows, plan, client, progress)
+
+
+def _annotated_table(
+    dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | str | None
+) -> datasets.Dataset:
+    tags = plan.task.tokens is not None
+    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    if len(dataset) == 0:
+        # One of several splits, which stays as it is: nothing is asked of it.
+        _LOGGER.warning("A split has no rows; it gets empty label columns.")
+        return _as_before(datasets.Dataset(features.arrow_schema.empty_table()), dataset)
+    began = time.monotonic()
+    with (
+        open_annotator(plan, dataset.features, client=client) as annotator,
+        _reported(progress, plan, annotator, len(dataset)) as report,
+    ):
+        # By tables: rows of a data set one by one cost as much as asking for their labels.
+        tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
+        labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, report)
+        labels = [part for _, part in labelled]
+    added = datasets.Dataset(pa.concat_tables(labels))
+    joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
+    if warning := truncation_warning(annotator.tally.truncated_prompts):
+        _LOGGER.warning(warning)
+    entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
+    joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    return _as_before(joined, dataset)
+
+
+@contextmanager
+def _reported(
+    progress: Progress | str | None, plan: Recipe, annotator: Annotator, total: int
+) -> Iterator[Progress | None]:
+    """What is called with each labelled row: the caller's function, or a bar."""
+    if not isinstance(progress, str):
+        yield progress
+        return
+    with shown_progress(plan, annotator, total=total, what=progress) as bar:
+        yield bar
+
+
+def _as_before(joined: datasets.Dataset, dataset: datasets.Dataset) -> datasets.Dataset:
+    """The annotated rows with the split and the format of the rows before; a format of all columns has the new ones."""
+    joined._split = dataset.split  # there is no public way to set it
+    shown = dataset.format
+    if shown["type"] is None and list(shown["columns"]) == dataset.column_names:
+        return joined
+    columns = None if list(shown["columns"]) == dataset.column_names else shown["columns"]
+    return joined.with_format(
+        shown["type"], columns=columns, output_all_columns=shown["output_all_columns"], **shown["format_kwargs"]
+    )
+
+
+def _annotated_stream(
+    dataset: datasets.IterableDataset, plan: Recipe, client: ChatClient | None
+) -> datasets.IterableDataset:
+    tags = plan.task.tokens is not None
+    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    shards = dataset.num_shards
+
+    def tables(places: list[int]) -> Iterator[pa.Table]:
+        with open_annotator(plan, dataset.features, client=client) as annotator:
+            part = shards_of(dataset, places)
+            yield from looked_at_tables(
+                annotator, part, needed_columns(plan, dataset.features), plan.output, first=first_rows(plan, client)
+            )
+
+    def rows(places: list[int]) -> Iterator[dict[str, Any]]:
+        for table in tables(places):
+            yield from table.to_pylist()
+
+    stream = datasets.IterableDataset.from_generator(
+        rows, features=features, gen_kwargs={"places": list(range(shards))}
+    )
+    stream._split = dataset.split  # there is no public way to set it
+    entry = record(plan, Tally(), version=package_version(), seconds=0.0)
+    carry_over(dataset.info, stream.info)
+    stream.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    kind = dataset._formatting.format_type if dataset._formatting is not None else None
+    return stream if kind is None else stream.with_format(kind)
+
+
+def _kept(recipe: Recipe) -> Path:
+    """A file with a recipe that was in none; it stays, since a stream reads it whenever it is read."""
+    content = yaml.safe_dump(_absolute(recipe), sort_keys=False)
+    path = home() / "recipes" / f"{recipe.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.yaml"
+    # Another process may do the same: it must never see half a file.
+    return path if path.is_file() else write_text(path, content)
+
+
+def _absolute(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as YAML content whose relative paths are made absolute, so that it can be stored elsewhere."""
+    # With every null in it: one stands for no key, no temperature, no definition, where the default is another.
+    content = recipe.model_dump(mode="json")
+    content["source"] = recipe.located_source().model_dump(mode="json")
+    if (path := recipe.task.guidelines_file) is not None:
+        content["task"]["guidelines_file"] = recipe.local_path(path)
+    for key in ("file", "examples"):
+        if isinstance(path := getattr(recipe.teacher, key), str):
+            content["teacher"][key] = recipe.local_path(path)
+    content["teacher"]["model"] = recipe.model()
+    return content

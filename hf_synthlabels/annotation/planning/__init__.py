@@ -1,0 +1,1 @@
+"""What a run will send and cost, before anything is sent."""

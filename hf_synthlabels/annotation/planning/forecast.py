@@ -1,0 +1,235 @@
+"""Forecast: how long answers will be, what they will cost, how long they will take, what the budget holds of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+from typing import Self
+
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.clients import ResponseStore, Usage, estimate_tokens
+from hf_synthlabels.clients.prices import is_local
+from hf_synthlabels.clients.store.administration import ledger
+from hf_synthlabels.clients.store.ledger import TAKEN
+from hf_synthlabels.labels import answer_text
+
+LATENCY_S = 1.0
+THINKING_LATENCY_S = 10.0
+"""How long an answer is taken to need where no run has shown it."""
+
+BATCH_S = 86_400.0
+"""Within which providers answer a batch."""
+
+LEAST_RUN_REQUESTS = 20
+"""A run of fewer requests tells nothing about the pace."""
+
+WRITTEN_REASONS_TOKENS = 120
+THOUGHTS_TOKENS = 400
+WORDY_TOKENS = 60
+ANSWERED_QUESTION_TOKENS = 8
+ROW_NUMBER_TOKENS = 6
+"""Usual lengths, where no answer was seen yet: a few sentences of reasons, what a model thinks before a short answer, a
+free text, an answer to a question on the way, a row's number among several."""
+
+PROMPT_SPREAD = 0.25
+LEARNT_PROMPT_SPREAD = 0.03
+"""How far prompts may be off their estimate either way; the second once the server has counted some."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What earlier runs of a recipe's name came to, as the ledger has it."""
+
+    spent_usd: float = 0.0
+    spent_tokens: int = 0
+    """With what is reserved, or may have been billed and lost."""
+    answers: int = 0
+    answer_tokens: int = 0
+    """Of the recipe's model."""
+    requests_per_s: float | None = None
+    """Of the last run with the recipe's model that was long enough."""
+    held_usd: float = 0.0
+    held_requests: int = 0
+    """Reserved by killed runs, so long as nobody says that it was not billed."""
+
+    @classmethod
+    def read(cls, store: ResponseStore, recipe: Recipe) -> Self:
+        """Out of the ledger."""
+        ((usd, tokens),) = store.select(TAKEN, (recipe.name,))
+        same = (recipe.name, recipe.teacher.model)
+        ((answers, answer_tokens),) = store.select(
+            "SELECT coalesce(sum(requests), 0), coalesce(sum(completion_tokens), 0) FROM runs "
+            "WHERE scope = ? AND model = ?",
+            same,
+        )
+        paces = store.select(
+            "SELECT requests / (ended_at - started_at) FROM runs WHERE scope = ? AND model = ? AND requests >= ? "
+            "AND ended_at > started_at ORDER BY ended_at DESC LIMIT 1",
+            (*same, LEAST_RUN_REQUESTS),
+        )
+        held = [line for line in ledger(store) if line.scope == recipe.name]
+        return cls(
+            usd,
+            tokens,
+            answers,
+            answer_tokens,
+            paces[0][0] if paces else None,
+            sum(line.unsettled_usd for line in held),
+            sum(line.unsettled_requests for line in held),
+        )
+
+
+def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
+    """How many tokens an answer has, at least and usually, by what the recipe asks for."""
+    task, teacher, schema = recipe.task, recipe.teacher, recipe.schema_of_labels()
+    as_json = teacher.response_format != "text"
+    if schema.names:
+        lengths = [float(estimate_tokens(answer_text(name, as_json=as_json))) for name in schema.names]
+    else:
+        lengths = [float(estimate_tokens(answer_text(0.5, as_json=as_json)))]
+    least, usual = min(lengths), mean(lengths)
+    if schema.kind == "multi-label":
+        usual *= 2
+    if schema.kind in ("text-generation", "token-classification", "question-answering"):
+        usual += WORDY_TOKENS
+    usual *= max(1, task.candidates)
+    usual += ANSWERED_QUESTION_TOKENS * len(task.questions) + WRITTEN_REASONS_TOKENS * task.reasoning
+    if task.rows_per_call > 1:
+        least, usual = least * task.rows_per_call, (usual + ROW_NUMBER_TOKENS) * task.rows_per_call
+    return least, usual + THOUGHTS_TOKENS * teacher.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Tokens, money and time of the requests that are still to be sent."""
+
+    recipe: Recipe
+    history: History
+    requests: int
+    prompt_tokens: int
+    """Likely, of all requests together."""
+    is_learnt: bool
+    """Whether a server has counted prompts like them."""
+    most_prompt_tokens: int
+    """That one of them can have, whatever the tokenizer."""
+    seen_answer_tokens: float | None
+    """The mean of the recipe's own stored answers; None without any."""
+
+    @property
+    def answer_tokens(self) -> tuple[int, int, int | None]:
+        """Low, likely and high; no high one where answers have no limit."""
+        low, likely = usual_answer_tokens(self.recipe)
+        if self.seen_answer_tokens is not None:
+            likely = self.seen_answer_tokens
+        elif self.history.answers:
+            likely = self.history.answer_tokens / self.history.answers
+        longest = self.recipe.teacher.longest_answer
+        likely = likely if longest is None else min(likely, longest)
+        high = None if longest is None else longest * self.requests
+        return round(min(low, likely) * self.requests), round(likely * self.requests), high
+
+    @property
+    def costs(self) -> Sequence[float | None]:
+        """Low, likely and high, in US dollars; None where it is not known."""
+        spread = LEARNT_PROMPT_SPREAD if self.is_learnt else PROMPT_SPREAD
+        shares = (1 - spread, 1.0, 1 + spread)
+        return [
+            self._usd(self.prompt_tokens * share, answers, self.requests)
+            for share, answers in zip(shares, self.answer_tokens, strict=True)
+        ]
+
+    @property
+    def seconds(self) -> float:
+        """At the recipe's limits, and at the pace of the last run or an assumed one."""
+        return max(seconds for seconds, _ in self._times())
+
+    @property
+    def pace(self) -> str:
+        """What the time stands on."""
+        return max(self._times(), key=lambda time: time[0])[1]
+
+    @property
+    def price(self) -> str:
+        """Where the price comes from, or why there is none."""
+        teacher = self.recipe.teacher
+        price = teacher.known_price
+        if teacher.price is not None:
+            return "the recipe's"
+        if price is not None:
+            return f"list price of {price.seen} ({price.source})"
+        if is_local(teacher.base_url):
+            return "no price: tokens only, for the server is on this machine"
+        return f"no list price of {teacher.model!r} at {teacher.base_url} is known. Give `teacher.price`."
+
+    @property
+    def budget(self) -> str:
+        """Whether the budget is enough; empty without one."""
+        return "; ".join(words for words, _ in self._budgets())
+
+    @property
+    def affordable_requests(self) -> int | None:
+        """How many requests the budget is likely enough for; None without one."""
+        return min((fitting for _, fitting in self._budgets()), default=None)
+
+    def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
+        price = self.recipe.teacher.known_price
+        if price is None or answer_tokens is None:
+            return None
+        usage = Usage(round(prompt_tokens), answer_tokens)
+        return price.usd(usage, batch=self.recipe.teacher.batch, requests=requests)
+
+    def _times(self) -> list[tuple[float, str]]:
+        """Seconds that each limit makes it take, and the limit's name."""
+        teacher, history = self.recipe.teacher, self.history
+        if teacher.batch:
+            return [(BATCH_S * (self.requests > 0), "at most, in batches")]
+        if history.requests_per_s is not None:
+            words = f"at the pace of the last run, {history.requests_per_s:,.1f} requests a second"
+            times = [(self.requests / history.requests_per_s, words)]
+        else:
+            latency_s = THINKING_LATENCY_S if teacher.reasons else LATENCY_S
+            words = f"if an answer takes {latency_s:g} s, {teacher.max_in_flight} at once"
+            times = [(self.requests * latency_s / teacher.max_in_flight, words)]
+        if teacher.requests_per_minute is not None:
+            times.append((60 * self.requests / teacher.requests_per_minute, "by `requests_per_minute`"))
+        if teacher.tokens_per_minute is not None:
+            tokens = self.prompt_tokens + self.answer_tokens[1]
+            times.append((60 * tokens / teacher.tokens_per_minute, "by `tokens_per_minute`"))
+        return times
+
+    def _budgets(self) -> list[tuple[str, int]]:
+        """What is to be said of each budget, and how many requests it is likely enough for."""
+        teacher, history = self.recipe.teacher, self.history
+        budgets = []
+        if teacher.budget_usd is not None:
+            most = self._usd(self.most_prompt_tokens, teacher.longest_answer, 1)
+            spent = f"{teacher.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
+            _, likely, high = self.costs
+            budgets.append(self._budget(spent, teacher.budget_usd - history.spent_usd, most, likely, high, " USD"))
+        if teacher.budget_tokens is not None:
+            longest = teacher.longest_answer
+            most = None if longest is None else self.most_prompt_tokens + longest
+            spent = f"{teacher.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
+            _, likely_answer, high_answer = self.answer_tokens
+            high = None if high_answer is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + high_answer
+            left = teacher.budget_tokens - history.spent_tokens
+            budgets.append(self._budget(spent, left, most, self.prompt_tokens + likely_answer, high, " tokens"))
+        return budgets
+
+    def _budget(
+        self, spent: str, left: float, most: float | None, likely: float | None, high: float | None, unit: str
+    ) -> tuple[str, int]:
+        """One budget: `most` is what a single request is reserved, `likely` and `high` what all of them cost."""
+        if self.requests == 0:
+            return f"{spent}: nothing is left to ask", 0
+        if most is None or likely is None or high is None:
+            missing = "a price" if self.recipe.teacher.longest_answer is not None else "`max_tokens`"
+            return f"{spent}: can not be kept without {missing}, so nothing will be asked", 0
+        if left < most:
+            return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0
+        # As long as the most that a request can cost is left, one more is sent.
+        fitting = min(self.requests, int((left - most) / max(likely / self.requests, 1e-12)) + 1)
+        if fitting < self.requests:
+            return f"{spent}: not enough, likely for {fitting:,} of {self.requests:,} requests", fitting
+        return f"{spent}: {'enough' if high <= left else 'likely enough'}", fitting

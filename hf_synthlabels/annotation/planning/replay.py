@@ -1,0 +1,184 @@
+"""Taking a recipe's answers along: a file from which the `recorded` client repeats the run without a server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.annotation.paths import store_path
+from hf_synthlabels.annotation.planning.dry_run import Rehearsal, StoredAnswers, known_form
+from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
+from hf_synthlabels.annotation.run.annotator import NO_TEXT
+from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients.store.export_import import answer_line, whole_file
+from hf_synthlabels.clients.store.payloads import FURTHER_FIELDS
+from hf_synthlabels.clients.store.salvage import Entry
+from hf_synthlabels.errors import DataError, RecipeError
+
+LOOKUP_ROWS = 200
+
+STORED_CLIENTS = ("openai", "transformers")
+
+OWN_FIELDS = frozenset({"answer", "draw", "request", "model", "usage", "created_at", *FURTHER_FIELDS})
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A file of answers, row by row."""
+
+    path: Path
+    key: str
+    """The column by which rows find their answers."""
+    rows: int
+    """With an answer to every draw."""
+    incomplete: int
+    """Rows that lack the answer to some draw, or to all."""
+    draws: int
+
+    def teacher(self) -> str:
+        """The `teacher` that repeats the run, as it stands in a recipe."""
+        draws = f", draws: {self.draws}" if self.draws > 1 else ""
+        return f"{{client: recorded, file: {self.path.name}, key: {self.key}{draws}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row's answers, one for each draw; None where there is none."""
+
+    value: Any
+    lines: list[dict[str, Any] | None]
+    identity: str
+    """What was asked and answered; rows that share their key must share it."""
+
+
+def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -> Replay:
+    """Write the stored answer of each row and draw of a recipe as JSON Lines.
+
+    A line has the row's key, the number of the draw and the answer, as the `recorded` client reads them; and, where a
+    request was for one row, what the store keeps of it, so that `import_answers` reads it as well. Answers to several
+    rows at once are written row by row.
+
+    Args:
+        recipe: whose teacher is a server, or a causal model in this process.
+        output: the file; it has its name only when it is complete.
+        key: a column that tells the rows apart; without it the text itself, where it is one column.
+
+    Raises:
+        RecipeError: the teacher's answers are not stored, or `key` is needed.
+        DataError: a split lacks the column, or rows of the same key have different answers.
+    """
+    key = key or _text_key(recipe)
+    seen: dict[str, str] = {}
+    complete = incomplete = 0
+    with ResponseStore(store_path()) as store, whole_file(output) as lines:
+        for row in _rows(recipe, key, store):
+            written = str(row.value)
+            is_new = written not in seen
+            if seen.setdefault(written, row.identity) != row.identity:
+                raise DataError(
+                    f"`key` {key!r} has {written[:40]!r} in two rows with different answers. Name a column that tells "
+                    "rows apart."
+                )
+            if None in row.lines:
+                incomplete += 1
+            else:
+                complete += 1
+            # Rows that are asked the same share their answers, which are written once.
+            for line in _placed(key, row) if is_new else ():
+                lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    return Replay(Path(output), key, complete, incomplete, recipe.teacher.draws)
+
+
+def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
+    """The keys of all stored answers that a recipe's rows use.
+
+    Raises:
+        RecipeError: the teacher's answers are not stored.
+    """
+    rehearsal = _rehearsal(recipe, store)
+    found: dict[str, None] = {}
+    for rows in load_source(recipe).values():
+        for draw in range(recipe.teacher.draws):
+            answers = StoredAnswers(store, rehearsal.keys, draw)
+            for _ in rehearsal.annotator(answers, draws=1).annotate(rows.select_columns(needed_columns(recipe))):
+                pass
+            found.update(dict.fromkeys(answers.looked_up))
+    return list(found)
+
+
+def _rehearsal(recipe: Recipe, store: ResponseStore) -> Rehearsal:
+    if recipe.teacher.client not in STORED_CLIENTS:
+        raise RecipeError(
+            f"`teacher.client` is {recipe.teacher.client!r}, whose answers are not stored. Give a recipe whose client "
+            f"is one of: {', '.join(STORED_CLIENTS)}."
+        )
+    form = known_form(recipe, store)
+    if form is None:
+        raise RecipeError(
+            f"`teacher.response_format` is 'auto', and no probe of {recipe.teacher.base_url} is recorded for model "
+            f"{recipe.teacher.model!r}, so nothing can be stored. Run the recipe first, or say the form."
+        )
+    return Rehearsal(recipe, form)
+
+
+def _text_key(recipe: Recipe) -> str:
+    columns = recipe.task.columns
+    if len(columns) > 1 or recipe.task.tokens is not None:
+        raise RecipeError("`--key` is missing: name the column that tells the recipe's rows apart.")
+    return columns[0]
+
+
+def _rows(recipe: Recipe, key: str, store: ResponseStore) -> Iterator[_Row]:
+    if key in OWN_FIELDS:
+        raise DataError(f"`key` {key!r} is the name of a field of the file itself. Name the column otherwise.")
+    rehearsal = _rehearsal(recipe, store)
+    single = recipe.task.rows_per_call == 1
+    for name, rows in load_source(recipe).items():
+        if key not in rows.features:
+            has = ", ".join(rows.features)
+            raise DataError(f"`key` names the column {key!r}, which split {name!r} has not. It has: {has}.")
+        wanted = rows.select_columns(list(dict.fromkeys([*needed_columns(recipe), key])))
+        read = _asked_singly if single else _asked_together
+        yield from read(rehearsal, wanted, key, store, recipe.teacher.draws)
+
+
+def _asked_singly(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+    """Rows whose requests are their own, one for each draw."""
+    asked = rehearsal.requests(rows)
+    while batch := list(islice(asked, LOOKUP_ROWS * draws)):
+        known = _entries(store, [hash_ for _, hash_ in batch])
+        for start in range(0, len(batch), draws):
+            hashes = [hash_ for _, hash_ in batch[start : start + draws]]
+            lines = [answer_line(known[hash_]) if hash_ in known else None for hash_ in hashes]
+            yield _Row(batch[start][0].row[key], lines, hashes[0])
+
+
+def _asked_together(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+    """Rows that were asked several in one call: their parts of the answers, read as the annotator reads them."""
+    drawn = [
+        rehearsal.annotator(StoredAnswers(store, rehearsal.keys, draw), draws=1).annotate(rows) for draw in range(draws)
+    ]
+    for row, *parts in zip(rows, *drawn, strict=True):
+        if parts[0].reason == NO_TEXT:
+            continue
+        lines = [None if part.status == "over_budget" else {"answer": part.raw} for part in parts]
+        yield _Row(row[key], lines, json.dumps(lines))
+
+
+def _placed(key: str, row: _Row) -> Iterator[dict[str, Any]]:
+    """The lines of a row: draws are told apart by their order, so one that is missing leaves an empty place."""
+    known = [draw for draw, line in enumerate(row.lines) if line is not None]
+    for draw in range(known[-1] + 1 if known else 0):
+        yield {key: row.value, "draw": draw, **(row.lines[draw] or {"answer": None})}
+
+
+def _entries(store: ResponseStore, keys: list[str]) -> dict[str, Entry]:
+    marks = ",".join("?" * len(keys))
+    query = f"SELECT key, payload, checksum, created_at FROM answers WHERE key IN ({marks})"
+    entries = [Entry(*row) for row in store.select(query, keys)]
+    return {entry.key: entry for entry in entries if entry.is_whole}

@@ -1,0 +1,332 @@
+"""Recipe: what to annotate, with which labels, by whom, and where the labels go. A YAML file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from hf_synthlabels.annotation.prompting.strategies import PLAIN
+from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.remote import fetched, is_address
+from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel, folder_of, read_yaml, validated
+from hf_synthlabels.annotation.recipe.task import Example, Task
+from hf_synthlabels.annotation.registration import is_reader
+from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.clients import scored_answers
+from hf_synthlabels.errors import ConfigError, RecipeError
+from hf_synthlabels.labels import LabelSchema
+
+DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
+"""The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
+
+OWN_OPTIONS = frozenset(
+    {"path", "name", "data_files", "data_dir", "split", "revision", "columns", "features", "token", "streaming"}
+    | {"cache_dir", "download_config", "download_mode", "verification_mode", "keep_in_memory", "save_infos"}
+    | {"num_proc", "storage_options", "encoding", "sep", "delimiter", "trust_remote_code"}
+)
+"""Arguments of `load_dataset` that are no options of a reader, or have a key."""
+
+UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
+"""Keys of a task that change nothing but the prompt and what is read of the answer."""
+
+
+class Source(StrictModel):
+    """Where the rows come from: the arguments of `datasets.load_dataset`."""
+
+    path: str
+    name: str | None = None
+    data_files: str | list[str] | dict[str, str | list[str]] | None = None
+    data_dir: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    encoding: str | None = None
+    """Of files of text, such as `cp1252`; detected, unless given."""
+    separator: str | None = None
+    """Between the cells of CSV files, such as `;`; detected, unless given."""
+    columns: list[str] | None = None
+    """The columns to keep."""
+    features: dict[str, Any] | None = None
+    """Types of columns, as the card of a data set writes them: `string`, or `{class_label: {names: [...]}}`."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Further options of the reader, such as `skiprows` of `csv` or `field` of `json`."""
+    homepage: str | None = None
+    """The public address of the data, for people and cards."""
+
+    @field_validator("options")
+    @classmethod
+    def _options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if taken := sorted(set(options) & OWN_OPTIONS):
+            key = {"sep": "separator", "delimiter": "separator"}.get(taken[0], taken[0])
+            raise ValueError(
+                f"has {taken[0]!r}, which is no option of a reader. Use `source.{key}` if there is such a key."
+            )
+        return options
+
+
+class Output(StrictModel):
+    """Where the labels go."""
+
+    column: str = "llm_label"
+    probabilities: bool = False
+    """Whether to add the soft labels as `<column>_probs`."""
+
+
+class Recipe(StrictModel):
+    """What to annotate, with which labels, by whom, and where the labels go."""
+
+    name: str
+    source: Source
+    task: Task
+    teacher: Teacher
+    output: Output = Output()
+    engine: Engine = Engine()
+    folder: Path | str | None = Field(default=None, exclude=True)
+    """Where the recipe was read, as a folder or an address: paths in it are relative to it."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"is {name!r}. Use letters, digits, '.', '_' and '-'.")
+        return name
+
+    @model_validator(mode="after")
+    def _schema(self) -> Self:
+        self.task.schema_of_labels()
+        return self
+
+    @model_validator(mode="after")
+    def _scored(self) -> Self:
+        if not self.teacher.scoring:
+            return self
+        scored_answers(self.task.schema_of_labels())
+        if self.task.strategy() != PLAIN:
+            raise ValueError(
+                "`teacher.scoring` weighs the labels by themselves. Remove `task.reasoning`, `task.rows_per_call`, "
+                "`task.questions` and `task.candidates`, or set it to false."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_of_the_teacher(self) -> Self:
+        if self.engine.name == "ray" and self.teacher.batch:
+            raise ValueError(
+                "`teacher.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_of_the_teacher(self) -> Self:
+        task, client = self.task, self.teacher.client
+        unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
+        for key in unread:
+            if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
+                raise ValueError(f"`task.{key}` is given, but client {client!r} reads no prompt. Remove it.")
+        selection = self.teacher.example_selection
+        if selection is None:
+            return self
+        if not self.teacher.examples:
+            raise ValueError(
+                "`teacher.example_selection` chooses among `teacher.examples`, and there are none. Add examples."
+            )
+        if selection.method == "nearest" and task.rows_per_call > 1:
+            raise ValueError(
+                "`teacher.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is "
+                f"{task.rows_per_call}. Use another method, or ask for one row."
+            )
+        if selection.method == "balanced" and task.kind in ("question-answering", "text-generation"):
+            raise ValueError(
+                f"`teacher.example_selection.method` is 'balanced', but labels of kind {task.kind!r} are all "
+                "different. Use random or diverse."
+            )
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """Read a recipe file.
+
+        Raises:
+            RecipeError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+        """
+        return cls.from_dict(read_yaml(path, "recipe", RecipeError), folder=folder_of(path), origin=str(path))
+
+    @classmethod
+    def from_dict(cls, content: Any, *, folder: Path | str | None = None, origin: str = "recipe") -> Recipe:
+        """Make a recipe from what a YAML file holds.
+
+        Raises:
+            RecipeError: a key is missing, unknown or wrong.
+            UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
+        """
+        if not isinstance(content, dict):
+            raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+        check_trust(content, folder, origin)
+        recipe = validated(cls, {**content, "folder": folder}, origin, RecipeError)
+        # Not a validator: a judge makes a recipe too, and reads log-probabilities of numbers by itself.
+        if recipe.teacher.logprobs and (why := recipe.task.why_no_logprobs()):
+            raise RecipeError(f"{origin}: `teacher.logprobs` has no effect {why}. Remove it, or use `draws`.")
+        return recipe
+
+    def schema_of_labels(self) -> LabelSchema:
+        """The label schema of the task, with the guidelines of its file where there is one.
+
+        Raises:
+            RecipeError: the file can not be read.
+        """
+        if self.task.guidelines_file is None:
+            return self.task.schema_of_labels()
+        path = Path(self.local_path(self.task.guidelines_file))
+        try:
+            text = path.read_text(encoding="utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RecipeError(f"`task.guidelines_file` {str(path)!r} can not be read: {why}.") from None
+        return self.task.schema_of_labels("\n\n".join(part for part in (self.task.guidelines.strip(), text) if part))
+
+    def kept_going(self) -> Recipe:
+        """The same recipe, for a run that goes on when most of its first rows get no label."""
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"keep_going": True})})
+
+    def with_examples(self, examples: list[Example]) -> Recipe:
+        """The same recipe with other few-shot examples."""
+        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"examples": examples})})
+
+    def read_examples(self) -> list[Example]:
+        """The few-shot examples, from their file where they stand in one.
+
+        Raises:
+            RecipeError: the file can not be read, or an example lacks a part of its row, has a label outside the
+                schema, or does not answer the task's questions.
+        """
+        examples = self.teacher.examples
+        if isinstance(examples, str):
+            examples = _read_examples(Path(self.local_path(examples)), self.task)
+        schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
+        for example in examples:
+            try:
+                example.check(schema, form, strategy)
+            except ConfigError as error:
+                raise RecipeError(str(error)) from None
+        return examples
+
+    def resolve(self, path: str) -> str:
+        """A path of the recipe as one that can be opened: relative to its folder, `HF_SYNTHLABELS_DATA` filled in.
+
+        Raises:
+            RecipeError: the path needs `HF_SYNTHLABELS_DATA`, which is not set.
+        """
+        if f"${{{DATA_VARIABLE}}}" in path:
+            root = os.environ.get(DATA_VARIABLE)
+            if not root:
+                where = f" It is published at {self.source.homepage}." if self.source.homepage else ""
+                raise RecipeError(
+                    f"`{path}` needs the environment variable {DATA_VARIABLE}: the folder with your copy of the data."
+                    + where
+                )
+            path = path.replace(f"${{{DATA_VARIABLE}}}", root)
+        if "://" in path or Path(path).is_absolute() or self.folder is None:
+            return path
+        return f"{self.folder}/{path}" if isinstance(self.folder, str) else str(self.folder / path)
+
+    def local_path(self, path: str) -> str:
+        """A file that the recipe names, on this machine; one at an address is fetched.
+
+        Raises:
+            RecipeError: it cannot be fetched, or needs `HF_SYNTHLABELS_DATA`.
+        """
+        resolved = self.resolve(path)
+        return str(fetched(resolved, path)) if is_address(resolved) else resolved
+
+    def located_source(self) -> Source:
+        """The source with paths that can be opened from anywhere.
+
+        As in `load_dataset`, files are relative to a folder or repository that `path` names; of a reader such as `csv`
+        they are relative to the recipe.
+        """
+        source = self.source
+        if is_reader(source.path):
+            folder = None if source.data_dir is None else self.resolve(source.data_dir)
+            files = _located(source.data_files, self.resolve)
+            return source.model_copy(update={"data_files": files, "data_dir": folder})
+        local = self.resolve(source.path)
+        if is_address(local) or not Path(local).exists():
+            return source
+        files = _located(source.data_files, lambda file: self._within(local, file))
+        return source.model_copy(update={"path": local, "data_files": files})
+
+    def _within(self, folder: str, file: str) -> str:
+        anchored = "://" in file or Path(file).is_absolute() or f"${{{DATA_VARIABLE}}}" in file
+        return self.resolve(file) if anchored else str(Path(folder) / file)
+
+    def model(self) -> str | None:
+        """The teacher's model: a folder beside the recipe where there is one of that name, else as it is named."""
+        name = self.teacher.model
+        if name is None or self.teacher.client not in ("transformers", "embedding"):
+            return name
+        folder = self.resolve(name)
+        return folder if Path(folder).is_dir() else name
+
+    def fingerprint(self) -> str:
+        """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
+        # Where it runs changes nothing.
+        content = self.model_dump(mode="json", exclude={"engine": True, "teacher": {"keep_going"}})
+        for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
+            if not content["source"][key]:
+                del content["source"][key]
+        if isinstance(labels := content["task"]["labels"], dict):
+            # The codes of the label column follow the order of its names, which sorted keys would lose.
+            content["task"]["labels"] = list(labels.items())
+        canonical = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _located(files: Any, locate: Callable[[str], str]) -> Any:
+    """Data files of any form with their paths changed."""
+    if isinstance(files, str):
+        return locate(files)
+    if isinstance(files, list):
+        return [_located(file, locate) for file in files]
+    return None if files is None else {split: _located(part, locate) for split, part in files.items()}
+
+
+def _read_examples(path: Path, task: Task) -> list[Example]:
+    try:
+        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise RecipeError(f"`teacher.examples` {str(path)!r} can not be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise RecipeError(f"`teacher.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
+    examples = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            examples.append(Example.model_validate(_example_of_row(json.loads(line), task)))
+        except ValueError:
+            raise RecipeError(
+                f"`teacher.examples` {path.name!r}, line {number}: expected "
+                f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
+            ) from None
+    return examples
+
+
+def _example_of_row(content: Any, task: Task) -> Any:
+    """A line that is a row of the data, with human labels, as an example; other lines stay as they are."""
+    if not isinstance(content, dict) or "row" in content or task.columns == ["text"]:
+        return content
+    if not all(column in content for column in task.columns):
+        return content
+    human = content.get(task.human) if task.human else None
+    # A row may have a column `label` that holds something else.
+    label = content.get("label") if human is None else human
+    further = {key: content[key] for key in ("reasoning", "answers") if key in content}
+    return {"row": {column: content[column] for column in task.columns}, "label": label, **further}

@@ -1,0 +1,1 @@
+"""One run over the rows: requests, progress, statistics and early stopping."""

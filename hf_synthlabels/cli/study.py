@@ -1,0 +1,219 @@
+"""The command line of studies: `hf-synthlabels study ...`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hf_synthlabels.cli.report import tell_written
+from hf_synthlabels.cli.sample import EncodingOption, SeparatorOption
+from hf_synthlabels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
+from hf_synthlabels.cli.trust_option import TrustOption
+
+SHOWN_CELLS = 200
+TABLE_OPTIONS = (
+    "text",
+    "human",
+    "ask",
+    "model",
+    "base_url",
+    "budget_usd",
+    "quick",
+    "overwrite",
+    "encoding",
+    "separator",
+    "normalize_labels",
+    "scale",
+)
+
+
+def study(
+    context: typer.Context,
+    config: Annotated[
+        Path, typer.Argument(help="A study file; or a table (.csv, .jsonl, .parquet) with human labels in some rows.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The folder for the journal and the report.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", "--dry-run", help="Only say which cells there are, and which are done.")
+    ] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Report on the cells that are done, and train none.")
+    ] = False,
+    text: Annotated[str, typer.Option(help="Of a table: the column with the texts.")] = "text",
+    human: Annotated[str, typer.Option(help="Of a table: the column with the human labels.")] = "label",
+    ask: Annotated[str, typer.Option(help="Of a table: what the LLM is asked of each text.")] = "",
+    model: Annotated[
+        str | None, typer.Option(help="Of a table: the LLM. Without one the packaged encoder guesses by label names.")
+    ] = None,
+    base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
+    normalize_labels: Annotated[
+        bool,
+        typer.Option("--normalize-labels", help="Of a table: labels that differ only in case or space are one class."),
+    ] = False,
+    scale: Annotated[
+        str | None, typer.Option(help="Of a table: the labels are numbers on this scale, such as 1:7 or 0:1:0.1.")
+    ] = None,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without a question first.")] = False,
+) -> None:
+    """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
+
+    A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
+    and seeds; one with `annotators` compares ways to ask, or teachers, on human-labelled rows; one with `strategies`
+    ways to learn from many LLM labels and a few human ones; and any other human labels with LLM labels.
+    Started again after an interruption, it does only what is missing.
+
+    Of a table half of the human labels test what students of the others and of LLM labels are worth; its study file
+    is written into the folder, to be edited and run again.
+
+    Example: hf-synthlabels study configs/studies/conference_titles.yaml -o results
+
+    Example: hf-synthlabels study reviews.csv --text review --human rating --model gpt-4.1-mini -o results
+    """
+    from datasets import disable_progress_bars
+
+    from hf_synthlabels.studies import SweepStudy, read_study
+    from hf_synthlabels.studies.sweep.starting import Asked, begin_study
+    from hf_synthlabels.tables import table_format
+
+    # A study tells its own progress; a bar for each small table of it would bury that.
+    disable_progress_bars()
+    if table_format(config) is not None:
+        options = Asked(
+            text, human, ask, model, base_url, budget_usd, quick, encoding, separator, normalize_labels, scale
+        )
+        config = begin_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
+    else:
+        _refuse_table_options(context, config)
+    asked = read_study(config)
+    if (plan or so_far) and not isinstance(asked, SweepStudy):
+        option = "--plan" if plan else "--so-far"
+        raise ConfigError(f"`{option}` is for the cells of a study with `tasks`, and this file has none. Leave it out.")
+    if plan and isinstance(asked, SweepStudy):
+        _print_plan(asked, output)
+        return
+    if isinstance(asked, SweepStudy):
+        _sweep(asked, _folder(output), so_far=so_far, yes=yes)
+    else:
+        _compare(asked, _folder(output))
+
+
+def _refuse_table_options(context: typer.Context, config: Path) -> None:
+    """A study file says all of this; an option that changes nothing must not look as if it did."""
+    for name in TABLE_OPTIONS:
+        given = context.get_parameter_source(name)
+        if given is not None and given.name == "COMMANDLINE":
+            raise ConfigError(
+                f"`--{name.replace('_', '-')}` is for tables, and {str(config)!r} is a study file. Leave it out, and "
+                "edit the file or the recipe that it names."
+            )
+
+
+def _folder(output: Path | None) -> Path:
+    if output is None:
+        raise ConfigError("`-o` is missing. Name the folder for the journal and the report.")
+    return output
+
+
+def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> None:
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.studies import (
+        AnnotatorStudy,
+        StrategyStudy,
+        compare_annotators,
+        run_strategies,
+        run_study,
+    )
+
+    if isinstance(asked, StrategyStudy):
+        learnt = run_strategies(asked, output, progress=_tell)
+        print(learnt)
+        _write(output / "strategies.json", learnt.to_json())
+        _write(output / "strategies.md", learnt.to_markdown() + "\n")
+        tell_written(write_report(learnt, output), output)
+    elif isinstance(asked, AnnotatorStudy):
+        compared = compare_annotators(asked, progress=_tell)
+        print(compared)
+        _write(output / "annotators.json", compared.to_json())
+        tell_written(write_report(compared, output), output)
+    else:
+        result = run_study(asked, output, progress=_tell)
+        print(result)
+        tell_written(write_report(result, output), output)
+
+
+def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
+    from hf_synthlabels.publishing import page_of, write_report
+    from hf_synthlabels.studies import run_sweep, summary_table
+    from hf_synthlabels.studies.next_steps import next_steps
+
+    if not so_far:
+        _confirm_spending(asked, yes=yes)
+    if asked.engine.name == "ray" and not so_far:
+        from hf_synthlabels.engines import jobs_on
+
+        runs = run_sweep(asked, output, progress=_tell, engine=jobs_on(asked.engine))
+    else:
+        runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
+    print(summary_table(runs))
+    print(f"written: {output / 'runs.json'}")
+    page = page_of(runs)
+    print(f"\n{' '.join(page.summary)}\n")
+    tell_written(write_report(page, output), output)
+    if steps := next_steps(asked, runs, output):
+        print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
+
+
+def _confirm_spending(asked: SweepStudy, *, yes: bool) -> None:
+    """Print what the annotators will be asked; on a terminal, spend nothing before the user agrees."""
+    from hf_synthlabels.studies.sweep.run import plan_asking
+
+    planned = [each for each in plan_asking(asked) if each.plan.requests > each.plan.stored]
+    for each in planned:
+        print(each)
+    paid = any(each.plan.likely_usd is None or each.plan.likely_usd > 0 for each in planned)
+    if paid and not yes and sys.stdin.isatty() and not typer.confirm("Send these requests?", default=True):
+        raise typer.Exit(1)
+
+
+def _print_plan(asked: SweepStudy, output: Path | None) -> None:
+    from hf_synthlabels.studies import plan_sweep
+    from hf_synthlabels.studies.sweep.progress import named
+    from hf_synthlabels.studies.sweep.run import plan_asking
+
+    cells = plan_sweep(asked, output)
+    done = sum(planned.done for planned in cells)
+    for planned in cells[:SHOWN_CELLS]:
+        print(f"{'done   ' if planned.done else 'to ask ' if planned.asks else 'missing'}  {named(planned.cell)}")
+    if len(cells) > SHOWN_CELLS:
+        print(f"... and {len(cells) - SHOWN_CELLS:,} more")
+    for task, count in Counter(planned.cell.task for planned in cells).items():
+        print(f"{task}: {count:,} cells")
+    print(f"{len(cells):,} cells, of which {done:,} are there and {len(cells) - done:,} are missing.")
+    print("\n".join(map(str, plan_asking(asked))))
+
+
+def _write(path: Path, text: str) -> None:
+    from hf_synthlabels.tables import write_text
+
+    print(f"written: {write_text(path, text)}")
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)

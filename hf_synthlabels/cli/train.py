@@ -1,0 +1,286 @@
+"""The verbs of students: train one, label with it, export it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hf_synthlabels.cli.sample import EncodingOption, OverwriteOption, SeparatorOption
+from hf_synthlabels.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.tables import ReadOptions
+    from hf_synthlabels.training import Student, StudentFile, TrainingData
+    from hf_synthlabels.training.callbacks.interrupted import Interrupted
+
+INTERRUPTED = 130
+ROWS_AT_ONCE = 10_000
+"""Rows that are labelled and written together, whatever the size of the table."""
+MOST_CLASSES = 12
+"""Classes whose rows are listed before training."""
+STEPS_PER_LOG = 0.02
+"""How often the progress bar gets a new loss, as a share of all steps."""
+
+
+class Stopped(SystemExit):
+    """Ctrl-C, after this module has said what was kept."""
+
+
+def train(
+    config: Annotated[
+        str | None,
+        typer.Argument(help="Student file with the keys `student` and `data`, or the name of a packaged one: minilm."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="Labeled file or folder, instead of the one in the config.")] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Label column. Default: the config's, or the column that `annotate` wrote.")
+    ] = None,
+    grid: Annotated[Path | None, typer.Option(help="Grid file instead: `student`, `data` and `grid`.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Output folder. Default: the config's, or `grid` for a grid.")
+    ] = None,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
+) -> None:
+    """Train a student on label columns, or a grid of them. On several GPUs:
+    accelerate launch -m hf_synthlabels.cli.main train CONFIG.
+
+    Ctrl-C keeps a checkpoint; the same command resumes. A grid does what is missing when it is started again.
+    `push_to_hub: true` in the student's options publishes the finished student, with a card.
+
+    Example: hf-synthlabels train minilm --data labelled.jsonl
+
+    Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labelled.jsonl -o grid
+    """
+    if (config is None) == (grid is None):
+        raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
+    if grid is not None:
+        for option, value in (("label", label), ("encoding", encoding), ("separator", separator)):
+            if value is not None:
+                raise ConfigError(f"`--{option}` is for a student file. Write it into the grid file instead.")
+        _train_grid(grid, data, output or Path("grid"))
+        return
+    from hf_synthlabels.training import StudentFile
+
+    file = StudentFile.read(str(config), data=data, label=label, output=output, encoding=encoding, separator=separator)
+    run_student(file)
+
+
+def run_student(file: StudentFile) -> None:
+    """Train, evaluate and save a student; every process must call it, the first one prints.
+
+    Raises:
+        SynthLabelsError: as its subclasses say.
+    """
+    from hf_synthlabels.publishing import StudentPublisher, save_student_facts
+    from hf_synthlabels.training import held_out_scores, train_student, update_student
+    from hf_synthlabels.training.callbacks.terminal_progress import StopOnInterrupt, TrainingProgress
+
+    rows = file.load()
+    config = file.student
+    folder = config.output_dir or "student"
+    first = config.process_index == 0
+    tell = print if first else _silent
+    for line in _plan(file, rows):
+        tell(line)
+    publisher = StudentPublisher.of_file(file, rows.records)
+    stop = StopOnInterrupt()
+    callbacks = [stop, *([TrainingProgress(len(rows.train))] if first and config.disable_tqdm else [])]
+    with _resumable(file, rows, stop, tell) as note:
+        student = train_student(
+            config, rows.train, names=rows.names, eval=rows.test, callbacks=callbacks, publish=publisher
+        )
+    student.save(folder)
+    columns = [config.human_column or config.label_column, *rows.human_columns]
+    scores = [] if rows.test is None else held_out_scores(student, rows.test, columns, rows.records)
+    if first:
+        save_student_facts(student, Path(folder), rows.records)
+        update_student(folder, evaluation=[score.to_dict() for score in scores])
+        note.forget()
+        for line in _result(student, scores, folder):
+            tell(line)
+        if publisher is not None and publisher.pushed is not None:
+            tell(f"published: {publisher.pushed.url}")
+    student.trainer.end()
+
+
+def _silent(line: str) -> None:
+    """Other processes than the first print nothing."""
+
+
+def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
+    """Which column is learned, on how many rows, of which classes."""
+    column = file.student.label_column
+    values = rows.train[column][:]
+    labelled = [value for value in values if value is not None]
+    source = "LLM labels" if rows.is_llm(column) else "labels"
+    without = f", {len(values) - len(labelled):,} without a label left out" if len(labelled) < len(values) else ""
+    held_out = "" if rows.test is None else f"; {len(rows.test):,} rows held out"
+    yield f"{source} in `{column}`: {len(labelled):,} training rows{without}{held_out}"
+    counts = _classes(rows, column, labelled)
+    if counts:
+        shown = [f"{name} {count:,}" for name, count in counts.most_common(MOST_CLASSES)]
+        more = f", and {len(counts) - MOST_CLASSES:,} more" if len(counts) > MOST_CLASSES else ""
+        yield f"classes: {', '.join(shown)}{more}"
+    for other in rows.human_columns:
+        yield f"`{other}` holds labels too; it is not learned. To learn it: --label {other}"
+
+
+def _classes(rows: TrainingData, column: str, labelled: list[Any]) -> Counter[str]:
+    """Rows by class, of kinds with one or several names per row."""
+    from hf_synthlabels.statistics.validation.dataset_columns import column_feature
+
+    if not rows.names:
+        return Counter()
+    codes = getattr(column_feature(rows.train, column), "names", None) or rows.names
+    flat = [item for value in labelled for item in (value if isinstance(value, list) else [value])]
+    named = [codes[item] if isinstance(item, int) and 0 <= item < len(codes) else item for item in flat]
+    return Counter(str(item["label"] if isinstance(item, dict) else item) for item in named)
+
+
+@contextmanager
+def _resumable(file: StudentFile, rows: TrainingData, stop: Any, tell: Any) -> Iterator[Interrupted]:
+    """Around a training: it goes on from the checkpoint that Ctrl-C kept, and keeps one when it is pressed."""
+    from hf_synthlabels.training.callbacks.interrupted import Interrupted
+
+    note = Interrupted.of(file.student, rows.train)
+    if note.checkpoints and file.student.resume_from_checkpoint is None:
+        tell(f"resuming from {note.checkpoints[-1]}")
+        file.student.resume_from_checkpoint = str(note.folder / note.checkpoints[-1])
+    if "logging_steps" not in file.given:
+        # The bar shows the loss as it is logged.
+        file.student.logging_steps = STEPS_PER_LOG
+    try:
+        yield note
+    except KeyboardInterrupt:
+        if stop.checkpoint is None:
+            raise
+        note.keep(stop.checkpoint)
+        typer.echo(
+            f"hf-synthlabels: stopped. {stop.checkpoint} is kept in {note.folder}; run the same command to resume.",
+            err=True,
+        )
+        raise Stopped(INTERRUPTED) from None
+    finally:
+        stop.restore()
+
+
+def _result(student: Student, scores: list[Any], folder: str) -> Iterator[str]:
+    metrics = student.metrics
+    yield (
+        f"trained: {metrics['train_steps']:,.0f} steps in {metrics['train_seconds']:,.0f} s, mean loss "
+        f"{metrics['train_loss']:.3f}"
+    )
+    for score in scores:
+        yield score.title
+        yield from score.lines()
+    yield f"saved: {folder} (all numbers are in {Path(folder) / 'student.json'})"
+
+
+def _train_grid(path: Path, data: str | None, output: Path) -> None:
+    from hf_synthlabels.training.search import GridFile, run_grid
+
+    file = GridFile.from_yaml(path, data=data)
+    if file.grid.engine.name == "ray":
+        from hf_synthlabels.engines import tuner_on
+
+        typer.echo(run_grid(file, output, progress=typer.echo, engine=tuner_on(file.grid.engine)))
+    else:
+        typer.echo(run_grid(file, output, progress=typer.echo))
+    typer.echo(f"written: {output / 'grid.json'}")
+
+
+def predict(
+    student: Annotated[str, typer.Argument(help="Folder of a saved student, or its repository on the Hub.")],
+    data: Annotated[str, typer.Argument(help="File or folder with the text columns that it was trained on.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .parquet, .jsonl, .csv, ...")],
+    split: Annotated[str | None, typer.Option(help="Split to label, where there are several.")] = None,
+    column: Annotated[str, typer.Option(help="Name of the label column.")] = "student_label",
+    min_confidence: Annotated[
+        float | None, typer.Option(help="Rows below it abstain: no label, and the status `abstained`.")
+    ] = None,
+    probabilities: Annotated[bool, typer.Option(help="Add the probability of every class.")] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Read and write row by row, for data of any size.")] = False,
+    batch_size: Annotated[int | None, typer.Option(help="Rows that the model reads at once.")] = None,
+    overwrite: OverwriteOption = False,
+    encoding: EncodingOption = None,
+    separator: SeparatorOption = None,
+) -> None:
+    """Label a table with a student: label, status and confidence of every row.
+
+    Example: hf-synthlabels predict student texts.csv -o labelled.csv --min-confidence 0.8
+    """
+    from datasets import Dataset, Features
+
+    from hf_synthlabels.studies.saved_regression import SavedRegression, is_regression
+    from hf_synthlabels.tables import ReadOptions, check_output, open_writer, provenance_path
+    from hf_synthlabels.training import Student
+    from hf_synthlabels.training.prediction import check_columns, check_free, label_features
+
+    target = check_output(output, sources=[data], folder=False)
+    if target.exists() and not overwrite:
+        # Rows are written as they are labelled, so what the file holds cannot be compared with them first.
+        raise DataError(f"`output` {str(output)!r} exists. Name another file, or give `--overwrite`.")
+    options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
+    loaded: Any
+    if is_regression(student):
+        loaded = SavedRegression.from_folder(student)
+        schema = loaded.schema
+    else:
+        loaded = Student.from_pretrained(student, **options)
+        schema = loaded.task.schema
+    rows = _rows_of(data, split, ReadOptions(encoding=encoding, separator=separator), stream=stream)
+    check_columns(schema, min_confidence, probabilities=probabilities)
+    added = label_features(schema, column, probabilities=probabilities)
+    check_free(rows.column_names, list(added))
+    features = Features({**rows.features, **added})
+    counts: Counter[str] = Counter()
+    with open_writer(target, features) as writer:
+        for batch in rows.iter(batch_size=ROWS_AT_ONCE):
+            part = Dataset.from_dict(batch, features=rows.features)
+            labelled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
+            counts.update(added[f"{column}_status"].int2str(labelled[f"{column}_status"][:]))
+            writer.write(labelled.with_format("arrow")[:])
+    # It describes the table that was replaced.
+    provenance_path(target).unlink(missing_ok=True)
+    parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))
+    typer.echo(f"{sum(counts.values()):,} rows: {parts or 'none'}")
+    typer.echo(f"written: {target}")
+
+
+def _rows_of(data: str, split: str | None, options: ReadOptions, *, stream: bool) -> Any:
+    from hf_synthlabels.tables import RowSource, load_rows, read_table, table_format
+
+    if not stream or Path(data).is_dir():
+        splits = read_table(data, options)
+    else:
+        kind = table_format(data)
+        if kind is None or not Path(data).is_file():
+            raise DataError(f"`data` {data!r} cannot be read as a stream. Give a CSV, JSON Lines or Parquet file.")
+        splits = load_rows(RowSource(kind, None, data), options, streaming=True)
+    if split is None and len(splits) == 1:
+        split = next(iter(splits))
+    if split not in splits:
+        raise DataError(f"`split` is {split!r}. Give `--split` with one of: {', '.join(splits)}.")
+    rows = splits[split]
+    return rows.to_iterable_dataset() if stream and hasattr(rows, "to_iterable_dataset") else rows
+
+
+def export(
+    student: Annotated[str, typer.Argument(help="Folder of a saved student, or its repository on the Hub.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for model.onnx and the tokenizer.")],
+) -> None:
+    """Export a student to ONNX, and compare its outputs with those of PyTorch.
+
+    Example: hf-synthlabels export student -o student-onnx
+    """
+    from hf_synthlabels.training import Student
+    from hf_synthlabels.training.saving.onnx import export_onnx
+
+    done = export_onnx(Student.from_pretrained(student), output)
+    typer.echo(f"written: {done.path}; largest difference from PyTorch: {done.difference:.1g}")

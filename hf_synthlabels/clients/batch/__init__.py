@@ -1,0 +1,1 @@
+"""Client of provider batch APIs, with a journal that survives crashes."""

@@ -1,0 +1,1 @@
+"""Client that runs a transformers model in this process."""

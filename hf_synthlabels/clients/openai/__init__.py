@@ -1,0 +1,1 @@
+"""Client of servers that speak the OpenAI chat completions protocol."""

@@ -1,0 +1,1 @@
+"""The chat completions protocol: request bodies, replies, errors and headers."""

@@ -1,0 +1,95 @@
+"""Headers that a user adds to each request: plain ones, and ones whose values are in environment variables."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hf_synthlabels.errors import MissingKeyError
+
+NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+RESERVED = frozenset({"content-type", "content-length", "content-encoding", "host", "connection", "transfer-encoding"})
+"""Headers that the transport sets."""
+
+SECRET_NAME = re.compile(
+    r"authorization|cookie|token|secret|password|passwd|credential|signature|(?:api|access|subscription)[-_]?key|^key$",
+    re.IGNORECASE,
+)
+SECRET_VALUE = re.compile(r"^(?:Bearer|Basic|Token) |^(?:sk|pk|hf|ghp|gsk|xai|AKIA|AIza)[-_]?[A-Za-z0-9_-]{12,}")
+
+ATTRIBUTION = frozenset({"http-referer", "referer", "x-title", "user-agent", "x-request-id", "x-client-request-id"})
+"""Plain headers that only say who asks, so that they cannot change an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """Headers that are sent with each request.
+
+    Secret values are read when they are sent: they are in no attribute, file, key or error.
+    """
+
+    plain: Mapping[str, str] = field(default_factory=dict)
+    secret: Mapping[str, str] = field(default_factory=dict)
+    """Names of headers, and the environment variables that hold their values."""
+
+    def read(self) -> dict[str, str]:
+        """All headers with their values.
+
+        Raises:
+            MissingKeyError: a variable is not set, or holds what no header can.
+        """
+        return {**self.plain, **{name: _value(name, variable) for name, variable in self.secret.items()}}
+
+    def hide(self, text: str) -> str:
+        """A text without the secret values."""
+        for variable in self.secret.values():
+            if value := os.environ.get(variable, "").strip():
+                text = text.replace(value, "***")
+        return text
+
+    @property
+    def changing(self) -> dict[str, str] | None:
+        """The headers that may change an answer, in lower case; None if there are none.
+
+        Secret headers identify an account, not an answer.
+        """
+        sent = {name.lower(): value for name, value in self.plain.items() if name.lower() not in ATTRIBUTION}
+        return dict(sorted(sent.items())) or None
+
+
+NO_HEADERS = RequestHeaders()
+
+
+def header_problem(name: str, value: str | None) -> str | None:
+    """Why a header cannot be sent, or must not be in a file; None if it is fine.
+
+    Args:
+        name: of the header.
+        value: None if it comes from an environment variable.
+    """
+    if not NAME.fullmatch(name):
+        return "is not a header name. Use letters, digits and hyphens."
+    if name.lower() in RESERVED:
+        return "is set by this package. Remove it."
+    if value is None:
+        return None
+    if SECRET_NAME.search(name) or SECRET_VALUE.search(value):
+        return "looks like a secret. Name the environment variable that holds it: `{env: NAME}`."
+    if not value.isascii() or not value.isprintable():
+        return "has a value that no header can hold. Use printable ASCII characters."
+    return None
+
+
+def _value(name: str, variable: str) -> str:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        raise MissingKeyError(
+            f"`teacher.headers.{name}` names {variable!r}, which is not set. Run: export {variable}=..."
+        )
+    if not value.isascii() or not value.isprintable():
+        raise MissingKeyError(
+            f"`teacher.headers.{name}` names {variable!r}, whose value no header can hold. Correct the variable."
+        )
+    return value

@@ -1,0 +1,1 @@
+"""Annotation, studies and grids on a Ray cluster."""

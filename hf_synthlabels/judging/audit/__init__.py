@@ -1,0 +1,1 @@
+"""Audit of a metric: CAT, CIT and TFA, with baselines and biases."""

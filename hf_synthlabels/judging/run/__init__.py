@@ -1,0 +1,1 @@
+"""Judging data sets from a judge file."""

@@ -1,0 +1,274 @@
+"""JudgeFile: what is judged, by which rubric, by whom, and where the judgments go. A YAML file, as a recipe is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from hf_synthlabels.annotation import Recipe, Source, StrictModel, Task, Teacher, read_yaml, validated
+from hf_synthlabels.annotation.prompting.row_inputs import cell_text
+from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
+from hf_synthlabels.annotation.recipe.task import ScaleKeys
+from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.errors import ConfigError, SynthLabelsError
+from hf_synthlabels.judging.judgment import Rung
+from hf_synthlabels.judging.parsing.reply_parser import Extraction
+from hf_synthlabels.judging.prompt import Item
+from hf_synthlabels.judging.rubric import Rubric, read_rubric
+from hf_synthlabels.resources import packaged_file
+
+REASON_TOKENS = 1024
+"""The longest reply where the file says none and the rubric asks for reasons: a reply that is cut has no verdict."""
+
+UNUSED = ("examples", "example_selection", "keep_going")
+"""Keys of a teacher that mean nothing to a judge."""
+
+
+class Columns(StrictModel):
+    """Which columns are judged."""
+
+    prediction: str
+    """The answers; of two that are compared the first."""
+    other: str | None = None
+    """The second answers, where two are compared."""
+    reference: str | None = None
+    """A text, or a list of texts."""
+    input: str | None = None
+    """What was asked."""
+
+    def named(self) -> dict[str, str]:
+        """The columns that there are, by what they are."""
+        return {name: column for name, column in self.model_dump().items() if column is not None}
+
+
+class ExtractionKeys(StrictModel):
+    """How a score is read out of a reply; see `Extraction`. Draws are said by `judge.draws`."""
+
+    rungs: tuple[Rung, ...] = ("schema", "line")
+    least_mass: float = 0.9
+    low_mass: Literal["verdict", "unscored"] = "verdict"
+
+
+class JudgeOutput(StrictModel):
+    """Where the judgments go."""
+
+    column: str = Field(default="judge", min_length=1)
+    """What the names of the added columns begin with."""
+
+
+class JudgeFile(StrictModel):
+    """What is judged, by which rubric, by whom, and where the judgments go."""
+
+    name: str
+    source: Source
+    rubric: str | dict[str, Any]
+    """A packaged rubric's name, the path of a TOML file, or what stands in one."""
+    columns: Columns
+    judge: Teacher
+    """Who is asked, with limits and budget: the keys of a recipe's teacher."""
+    extraction: ExtractionKeys = ExtractionKeys()
+    output: JudgeOutput = JudgeOutput()
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the file was read: paths in it are relative to this folder."""
+
+    @field_validator("name")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ValueError(f"is {name!r}. Use letters, digits, '.', '_' and '-'.")
+        return name
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        judge, columns = self.judge, self.columns
+        if judge.client == "embedding":
+            raise ValueError(
+                "`judge.client` is 'embedding', which writes nothing. Use openai, transformers or recorded."
+            )
+        for key in UNUSED:
+            if key in judge.model_fields_set:
+                raise ValueError(f"`judge.{key}` means nothing to a judge. Remove it.")
+        rubric = self.read_rubric()
+        self.ladder()
+        if (rubric.protocol == "pairwise") != (columns.other is not None):
+            does = "compares two answers" if rubric.protocol == "pairwise" else "judges one answer"
+            repair = "Name the second in" if rubric.protocol == "pairwise" else "Remove"
+            raise ValueError(f"`rubric` {rubric.name!r} {does}. {repair} `columns.other`.")
+        if rubric.reference == "never" and columns.reference is not None:
+            raise ValueError(f"`columns.reference` is given, but rubric {rubric.name!r} shows none. Remove it.")
+        if rubric.reference == "required" and columns.reference is None:
+            raise ValueError(f"`columns.reference` is missing, which rubric {rubric.name!r} needs. Add it.")
+        if judge.scoring and (rubric.reasoning or rubric.protocol == "joint"):
+            raise ValueError(
+                f"`judge.scoring` weighs the verdicts by themselves, but rubric {rubric.name!r} asks for more. "
+                "Set it to false, or give a rubric with `reasoning = false`."
+            )
+        if self.ladder().draws > 1 and judge.scoring:
+            raise ValueError("`judge.scoring` draws nothing. Remove `judge.draws`.")
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> JudgeFile:
+        """Read a judge file.
+
+        Raises:
+            ConfigError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+        """
+        file = Path(path)
+        return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=Path(folder_of(file)), origin=file.name)
+
+    @classmethod
+    def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "judge") -> JudgeFile:
+        """Make a judge file from what YAML holds.
+
+        Raises:
+            ConfigError: a key is missing, unknown or wrong.
+        """
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{origin}: a judge file is a mapping with `name`, `source`, `rubric`, `columns` and `judge`."
+            )
+        check_trust(content, folder, origin)
+        with told_of_judges():
+            return validated(cls, {**content, "folder": folder}, origin, ConfigError)
+
+    def read_rubric(self) -> Rubric:
+        """The rubric.
+
+        Raises:
+            ConfigError: it can not be read.
+        """
+        if isinstance(self.rubric, str) and self.folder is not None and (self.folder / self.rubric).is_file():
+            return read_rubric(self.folder / self.rubric)
+        return read_rubric(self.rubric)
+
+    def ladder(self) -> Extraction:
+        """How a score is read out of a reply."""
+        keys = self.extraction
+        return Extraction(keys.rungs, self.judge.draws, keys.least_mass, keys.low_mass)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The same as a recipe: whose source is read, whose teacher is asked, and whose name the ledger knows.
+
+        Its labels are the rubric's verdicts, so that answers are as long as they are taken to be.
+        """
+        rubric = self.read_rubric()
+        columns = list(dict.fromkeys(self.columns.named().values()))
+        scale = None if rubric.scale is None else ScaleKeys(low=rubric.low, high=rubric.high, step=rubric.scale.step)
+        task = Task(
+            kind="text-classification" if scale is None else "text-scale",
+            text=columns if len(columns) > 1 else columns[0],
+            labels=[] if scale is not None else list(rubric.answers),
+            scale=scale,
+            reasoning=rubric.reasoning,
+        )
+        return Recipe(name=self.name, source=self.source, task=task, teacher=self._teacher(rubric), folder=self.folder)
+
+    def item(self, row: Mapping[str, Any], names: Mapping[str, Any]) -> Item:
+        """What of a row is judged.
+
+        Args:
+            row: with the file's columns.
+            names: of columns of label codes, what each code stands for.
+        """
+
+        def text(column: str | None) -> str:
+            return "" if column is None else _text(row.get(column), names.get(column))
+
+        references: Any = () if self.columns.reference is None else row.get(self.columns.reference)
+        if not isinstance(references, list | tuple):
+            references = [references]
+        shown = [_text(value, names.get(str(self.columns.reference))) for value in references]
+        return Item(
+            text(self.columns.prediction),
+            tuple(value for value in shown if value.strip()),
+            text(self.columns.input),
+            text(self.columns.other),
+            row,
+        )
+
+    def fingerprint(self) -> str:
+        """A hash of the file's content and of the rubric's; 16 hexadecimal digits."""
+        content = {**self.model_dump(mode="json"), "rubric": self.read_rubric().fingerprint()}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _teacher(self, rubric: Rubric) -> Teacher:
+        judge = self.judge
+        changes: dict[str, Any] = {}
+        if "logprobs" in self.extraction.rungs and not judge.scoring and judge.client in ("openai", "transformers"):
+            changes["logprobs"] = True
+        if rubric.reasoning and "max_tokens" not in judge.model_fields_set and not judge.reasons:
+            changes["max_tokens"] = REASON_TOKENS
+        return Teacher.model_validate({**judge.model_dump(exclude_unset=True), **changes})
+
+
+@contextmanager
+def told_of_judges() -> Iterator[None]:
+    """Errors that name a recipe's parts, in the words of a judge file."""
+    try:
+        yield
+    except SynthLabelsError as error:
+        if error.args and isinstance(error.args[0], str):
+            # The same error object, so that its class, its attributes and its cause stay.
+            error.args = (in_judge_words(error.args[0]), *error.args[1:])
+        raise
+
+
+JUDGE_WORDS = (
+    ("`teacher.", "`judge."),
+    ("`teacher`", "`judge`"),
+    ("`task.text`", "`columns`"),
+    ("relative to the recipe", "relative to the judge file"),
+    ("the recipe's", "the judge file's"),
+)
+QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
+"""A user's value, as `repr` writes it: it stays as it is. The apostrophe in `recipe's` opens none."""
+
+
+def in_judge_words(message: str) -> str:
+    """A message about a recipe with the names that a judge file has; quoted values stay as they are."""
+    parts = QUOTED.split(message)
+    for place in range(0, len(parts), 2):
+        for recipe_name, judge_name in JUDGE_WORDS:
+            parts[place] = parts[place].replace(recipe_name, judge_name)
+    return "".join(parts)
+
+
+def read_judge(judge: JudgeFile | dict[str, Any] | str | Path) -> JudgeFile:
+    """A judge file from itself, from what its YAML holds, from a path, or by a packaged one's name.
+
+    Raises:
+        ConfigError: it can not be read, or a key is missing, unknown or wrong.
+    """
+    if isinstance(judge, JudgeFile):
+        return judge
+    if isinstance(judge, dict):
+        return JudgeFile.from_dict(judge, folder=Path.cwd())
+    path = Path(judge)
+    if not path.is_file() and path.suffix not in (".yaml", ".yml"):
+        path = _packaged(str(judge))
+    return JudgeFile.from_yaml(path)
+
+
+def _packaged(name: str) -> Path:
+    return packaged_file("judge", "judges", name, ".yaml")
+
+
+def _text(value: Any, names: Any) -> str:
+    """What stands in a cell, as it is shown."""
+    if value is None:
+        return ""
+    if names is not None and isinstance(value, int):
+        return str(names[value]) if 0 <= value < len(names) else ""
+    if isinstance(value, str | list | dict):
+        return cell_text(value)
+    return json.dumps(value, ensure_ascii=False, default=str)

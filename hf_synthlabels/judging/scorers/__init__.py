@@ -1,0 +1,1 @@
+"""Scorers that judges are compared with."""

@@ -1,0 +1,1 @@
+"""Data sets, models and Spaces on the Hugging Face Hub."""

@@ -1,0 +1,102 @@
+"""What becomes a Space: a metric that `evaluate.load` finds there, and the page of a report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub import SpaceCardData
+
+from hf_synthlabels.cards import study_card
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.judging import Audit, JudgeSummary
+from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, checked_repo
+from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
+from hf_synthlabels.publishing.report.page import FOLDER, page_files
+from hf_synthlabels.studies import StudyReport, StudyRuns
+
+SKIPPED = ("__pycache__", ".")
+
+
+def metric_parcel(folder: Path, repo: str) -> Parcel:
+    """All that is published of a metric: its module, its page, its card, what it needs.
+
+    Args:
+        folder: of the metric, with `<name>.py`, `app.py`, `README.md` and `requirements.txt`.
+        repo: `user/<name>`, since `evaluate` looks for the module by the name of the Space.
+
+    Raises:
+        DataError: a file is missing, or the names differ.
+        ConfigError: the name of the repository is none.
+    """
+    checked_repo(repo)
+    if not folder.is_dir():
+        raise DataError(f"`metric` {str(folder)!r} is no folder. Give one, or the name of a metric of this package.")
+    wanted, name = folder.resolve().name, repo.rpartition("/")[2]
+    if name != wanted:
+        raise DataError(
+            f"`repo` is {repo!r}, but `evaluate` looks in a Space for the module of its name: end it in /{wanted}."
+        )
+    for needed in (f"{wanted}.py", "app.py", "README.md", "requirements.txt"):
+        if not (folder / needed).is_file():
+            raise DataError(f"`metric` {wanted!r} has no {needed}, which its Space needs.")
+    files = [
+        HubFile(path.relative_to(folder).as_posix(), path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(SKIPPED) for part in path.relative_to(folder).parts)
+    ]
+    return Parcel(repo, "metric", tuple(files))
+
+
+def report_parcel(report: Report, repo: str, *, licence: str) -> Parcel:
+    """All that is published of a report: its page, its card, its numbers, and the folder of its tables and figures.
+
+    `report.json` is what `read_report` reads again. A study of tasks has none: its runs hold texts and labels of single
+    rows, which a report does not hand out; its numbers are in `report/`.
+
+    Raises:
+        MissingExtraError: matplotlib, which draws the figures, is not installed.
+        ConfigError: the name of the repository is none.
+    """
+    checked_repo(repo)
+    page = page_of(report)
+    html, beside = page_files(page)
+    metadata = SpaceCardData(
+        title=(report.name if isinstance(report, StudyReport) else page.title)[:60].strip() or repo.rpartition("/")[2],
+        emoji="📊",
+        colorFrom="blue",
+        colorTo="green",
+        sdk="static",
+        license=licence,
+        pinned=False,
+        tags=["hf-synthlabels"],
+    )
+    card = f"---\n{metadata.to_yaml()}\n---\n\n{_report_card(report, page)}"
+    numbers = _numbers(report)
+    return Parcel(
+        repo,
+        "report",
+        (
+            HubFile("README.md", card.encode("utf-8", "replace")),
+            HubFile("index.html", html.encode("utf-8", "replace")),
+            *(() if numbers is None else (HubFile("report.json", numbers.encode("utf-8", "replace")),)),
+            *(HubFile(f"{FOLDER}/{name}", content) for name, content in sorted(beside.items())),
+        ),
+    )
+
+
+def _report_card(report: Report, page: Page) -> str:
+    if isinstance(report, StudyReport):
+        return study_card(report)
+    return render_markdown(page.sections, title=page.title, summary=page.summary, facts=page.facts, figures=FOLDER)
+
+
+def _numbers(report: Report) -> str | None:
+    """The JSON of a report that holds no single rows."""
+    match report:
+        case StudyRuns() | Page() | JudgeSummary():
+            return None
+        case Audit():
+            return json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        case _:
+            return report.to_json()

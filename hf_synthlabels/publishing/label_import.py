@@ -1,0 +1,272 @@
+"""Merging: the labels of a filled sheet back into the table whose rows it shows, each to its own text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels import folded_name, normalised_labels, unknown_labels
+from hf_synthlabels.publishing.sampled_data import MAX_NAMES, ROW, label_texts, sheet_texts
+from hf_synthlabels.statistics import PROBABILITY
+from hf_synthlabels.tables import DIGEST, label_text, read_sheet, row_digest, same_texts
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A table with the labels of a sheet in it, and what was done."""
+
+    rows: Any
+    new: int
+    """Rows that had no human label before."""
+    changed: int
+    """Rows that had another."""
+    open: int
+    """Rows that were drawn and have no label yet."""
+    unknown: tuple[tuple[str, int], ...]
+    """Names that neither the LLM gave nor the table had, and how many rows have them."""
+
+
+def merge_labels(
+    rows: Any,
+    sheet: Any,
+    *,
+    human: str = "label",
+    llm: str = "llm_label",
+    new_labels: bool = False,
+    normalize_labels: bool = False,
+) -> Merged:
+    """Put the labels of a filled sheet into the table whose rows they are of; cells that are empty are left out.
+
+    Lines may be in any order and columns may be missing: a line belongs to the row that it numbers, and its digest or
+    its texts show that the row is the one that was labelled.
+
+    Args:
+        rows: the table that `sample_rows` returned.
+        sheet: the sheet.
+        human: the column of human labels, in both.
+        llm: the column of LLM labels.
+        new_labels: whether names are allowed that neither the LLM gave nor the table has.
+        normalize_labels: whether names of the sheet that differ only in case or white space from one that the LLM gave
+            or the table has are changed to it.
+
+    Raises:
+        DataError: the table was not sampled, or the sheet lacks a column, has a row that was not drawn, a row twice, a
+            row with another text, or an unknown label.
+    """
+    number = f"_{ROW}" if f"_{ROW}" in sheet.column_names else ROW
+    for name in (number, human):
+        if name not in sheet.column_names:
+            raise DataError(
+                f"`{name}` is not a column of the sheet. There is {', '.join(sheet.column_names)}; `--human` names the "
+                "column of human labels."
+            )
+    if PROBABILITY not in rows.column_names:
+        raise DataError(f"`{PROBABILITY}` is not a column: draw the rows with `hf-synthlabels sample` first.")
+    chances = list(rows[PROBABILITY])
+    said = label_texts(rows, llm) if llm in rows.column_names else []
+    old = label_texts(rows, human) if human in rows.column_names else [None] * len(rows)
+    new = list(old)
+    check = _RowCheck(rows, sheet, human, llm)
+    seen: set[int] = set()
+    for line, content in enumerate(_lines(sheet), start=2):
+        value, place = content[human], _number(content[number])
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        if place is None or not 0 <= place < len(new) or chances[place] is None:
+            raise DataError(f"`{number}` is {content[number]!r} in line {line} of the sheet, a row that was not drawn.")
+        if place in seen:
+            raise DataError(f"`{number}` is {place!r} in two lines of the sheet: keep one.")
+        seen.add(place)
+        check(place, content, f"`{number}` is {place!r} in line {line} of the sheet")
+        new[place] = _label(value, said)
+    if normalize_labels:
+        new = _respelled(new, said, old)
+    unknown = _unknown(new, said, old)
+    merged = _with_column(rows, human, llm, new)
+    if unknown and not new_labels:
+        _refuse(unknown, human, {*_names(said), *_names(old)})
+    return Merged(
+        rows=merged,
+        new=sum(a is None and b is not None for a, b in zip(old, new, strict=True)),
+        changed=sum(a is not None and a != b for a, b in zip(old, new, strict=True)),
+        open=sum(chance is not None and value is None for chance, value in zip(chances, new, strict=True)),
+        unknown=tuple(unknown.most_common()),
+    )
+
+
+def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
+    """Refuse to replace a sheet with labels that are not in the table yet: nothing that people wrote is lost.
+
+    Raises:
+        DataError: the sheet has such labels, or is no sheet.
+    """
+    place = Path(sheet)
+    if not place.exists():
+        return
+    advice = "Merge them first with `hf-synthlabels merge`, or name another file with `--sheet`."
+    try:
+        lines = read_sheet(place, [human, *rows.column_names])
+    except DataError:
+        lines = None
+    number = next((name for name in (f"_{ROW}", ROW) if lines is not None and name in lines.column_names), None)
+    if lines is None or number is None or human not in lines.column_names:
+        raise DataError(f"`sheet` {str(sheet)!r} exists and is no sheet for `{human}`. Name another file.")
+    merged = label_texts(rows, human) if human in rows.column_names else []
+    filled = 0
+    for place_in_table, value in zip(lines[number], lines[human], strict=True):
+        row = _number(place_in_table)
+        known = merged[row] if row is not None and 0 <= row < len(merged) else None
+        if value is not None and str(value).strip() and label_text(known) != label_text(_stripped(value)):
+            filled += 1
+    if filled:
+        raise DataError(f"`sheet` {str(sheet)!r} exists, and {filled:,} of its labels are in no table. {advice}")
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+class _RowCheck:
+    """Whether a line of the sheet shows the row that it numbers."""
+
+    def __init__(self, rows: Any, sheet: Any, human: str, llm: str) -> None:
+        self._rows = rows
+        self._texts = sheet_texts(rows, human, llm)
+        self._digests = DIGEST in sheet.column_names
+        self._shared = [name for name in self._texts if name in sheet.column_names]
+
+    def __call__(self, place: int, line: Mapping[str, Any], where: str) -> None:
+        """Raise unless the digest fits, or the texts where the digest is gone or columns were added since."""
+        row = self._rows[place]
+        if self._digests and line[DIGEST] == row_digest(row, self._texts):
+            return
+        if (self._digests or self._shared) and not (self._shared and same_texts(row, line, self._shared)):
+            raise DataError(
+                f"{where}, but that row has another text. Use the table that the sheet was drawn from, and sort whole "
+                "lines of the sheet, not single columns."
+            )
+
+
+def _lines(sheet: Any) -> Iterator[Mapping[str, Any]]:
+    yield from sheet
+
+
+def _number(value: Any) -> int | None:
+    """A row number, which spreadsheets may have made a text or a float."""
+    try:
+        return int(value) if not isinstance(value, bool) and float(value).is_integer() else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _names(values: Iterable[Any]) -> Iterator[str]:
+    """The names in some labels: the labels themselves, or those of lists and entities."""
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            yield from _names(item.get("label") if isinstance(item, Mapping) else item for item in value)
+
+
+def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Counter[str]:
+    """The names of merged labels that stood in no row before, where labels are names."""
+    known = {*_names(said), *_names(old)}
+    if not 2 <= len(known) <= MAX_NAMES:
+        # No list of classes: free texts, or a single name, which says nothing of the others.
+        return Counter()
+    return Counter(name for name in _names(new) if name not in known)
+
+
+def _respelled(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> list[Any]:
+    """The merged labels in the spelling of the table, where labels are names; the most frequent one of several."""
+    names = {name for name in normalised_labels([*_names(said), *_names(old)]) if name is not None}
+    spelled = {folded_name(name): name for name in sorted(names)}
+
+    def respell(value: Any) -> Any:
+        if isinstance(value, str):
+            return spelled.get(folded_name(value), value)
+        if isinstance(value, list):
+            return [respell(item) for item in value]
+        if isinstance(value, Mapping) and "label" in value:
+            return {**value, "label": respell(value["label"])}
+        return value
+
+    return [respell(value) for value in new] if len(names) <= MAX_NAMES else list(new)
+
+
+def _refuse(unknown: Counter[str], human: str, known: set[str]) -> None:
+    meant = unknown_labels(unknown.elements(), sorted(known))
+    parts = [
+        f"{name!r} in {count:,} rows" + (f" (did you mean {near!r}?)" if near else "")
+        for name, (count, near) in list(meant.items())[:SHOWN]
+    ]
+    spelling = any(near is not None and folded_name(near) == folded_name(name) for name, (_, near) in meant.items())
+    more = " `--normalize-labels` ignores case and white space." if spelling else ""
+    raise DataError(
+        f"`{human}` of the sheet has labels that the LLM never gave: {', '.join(parts)}. Correct them, or add "
+        f"`--new-labels` if they are meant.{more}"
+    )
+
+
+def _label(value: Any, said: Sequence[Any]) -> Any:
+    """A cell of the sheet as the LLM's labels are: a text, a number, or what JSON says."""
+    example = next((each for each in said if each is not None), None)
+    if isinstance(example, str) or example is None:
+        return str(value).strip() if isinstance(value, str | int | float) else value
+    try:
+        if isinstance(example, list | dict):
+            return json.loads(value) if isinstance(value, str) else value
+        number = float(value)
+        return int(number) if isinstance(example, int) and number.is_integer() else number
+    except (TypeError, ValueError):
+        raise DataError(f"`label` is {value!r} in the sheet, and the LLM's are such as {example!r}.") from None
+
+
+def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
+    """The table with its human labels replaced, in the column's own type, or in the LLM's if that type is too narrow.
+
+    A column without a label has no type that says anything: JSON Lines reads it as text.
+    """
+    import pyarrow as pa
+
+    order = list(rows.column_names)
+    feature = rows.features.get(human)
+    feature = rows.features.get(llm) if feature is None or getattr(feature, "dtype", "") == "null" else feature
+    if hasattr(feature, "str2int"):
+        if wrong := sorted({value for value in values if value is not None and value not in feature.names}):
+            raise DataError(f"`{human}` is {wrong[0]!r} in the sheet: give one of {', '.join(feature.names)}.")
+        values = [None if value is None else feature.str2int(value) for value in values]
+    kept = rows.remove_columns([human]) if human in order else rows
+    for candidate in (feature, rows.features.get(llm), None):
+        try:
+            merged = kept.add_column(human, values, feature=candidate)
+            if candidate is not None and not _is_kept(values, merged.with_format(None)[human][:]):
+                continue
+            break
+        except (TypeError, ValueError, OverflowError, pa.ArrowException):
+            # Labels of no common type fit no column.
+            if candidate is None:
+                raise DataError(
+                    f"`{human}` has labels of several types, in the table and in the sheet. Give all of them as the "
+                    f"LLM's are in `{llm}`."
+                ) from None
+    merged = merged.select_columns(order if human in order else [*order, human])
+    merged.info.description = rows.info.description
+    return merged
+
+
+def _is_kept(value: Any, stored: Any) -> bool:
+    """Whether a column stored the fractions of its labels: one of integers cuts 3.5 to 3 without an error."""
+    if isinstance(value, list):
+        return all(map(_is_kept, value, stored))
+    if isinstance(value, Mapping):
+        return all(_is_kept(part, stored.get(name)) for name, part in value.items())
+    return not isinstance(value, float) or math.isclose(value, stored, rel_tol=1e-6)

@@ -1,0 +1,235 @@
+"""Annotators compared, strategies compared and grids of students as pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hf_synthlabels.publishing.report.adapters.study_page import record_facts
+from hf_synthlabels.publishing.report.formatting import NOT_ASKED
+from hf_synthlabels.publishing.report.page_values import Page
+from hf_synthlabels.statistics import CREDITS, MEASURES, Interval
+from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
+from hf_synthlabels.studies import AnnotatorReport, StrategyReport
+from hf_synthlabels.studies.annotators import HEADLINES
+from hf_synthlabels.studies.questions.words import p_words
+
+if TYPE_CHECKING:
+    from hf_synthlabels.training.search.report import CellReport, GridReport
+
+
+def annotators_page(report: AnnotatorReport) -> Page:
+    """Several ways to ask, or several teachers, on the same human-labelled rows."""
+    first, *others = report.results
+    names = MEASURES[report.kind]
+    scores = HEADLINES[report.kind]
+    panels = {names[score]: tuple((each.name, each.report.scores[score]) for each in report.ranked) for score in scores}
+    rows: list[tuple[Value, ...]] = [
+        (
+            each.name,
+            each.report.coverage,
+            *(each.report.scores[score] for score in scores),
+            NOT_ASKED if each is first else each.difference,
+            NOT_ASKED if each.p_value is None else p_words(each.p_value),
+        )
+        for each in report.ranked
+    ]
+    heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first.name}", "p, Holm")
+    note = (
+        f"Differences are of the mean credit ({CREDITS[report.kind]}) on the same rows. Intervals hold for each "
+        "comparison alone; p-values are corrected for all of them by Holm's procedure."
+    )
+    exhibits: list[Exhibit] = [Intervals("scores", "Scores on the same rows", panels, "score")]
+    if others:
+        ranked = tuple((each.name, each.difference) for each in report.ranked if each is not first)
+        gaps = {f"minus {first.name}": ranked}
+        exhibits.append(Intervals("differences", "Paired differences", gaps, "mean credit", (("none", 0.0),), note))
+    exhibits.append(Table("score_table", "The same in numbers", heads, tuple(rows), note))
+    left_out = f"{report.n_shown:,} rows were left out: they are shown to an annotator as examples."
+    quality = Section(
+        "annotators",
+        "Which annotator's labels are best?",
+        f"All labelled the same {report.n_rows:,} rows with a human label, drawn at random; the best is first.",
+        tuple(exhibits),
+        (left_out,) if report.n_shown else (),
+    )
+    facts = {
+        "rows": f"{report.n_rows:,} with a human label, drawn at random",
+        "kind of label": report.kind,
+        **{
+            f"{each.name}: {key}": value
+            for each in report.results
+            for key, value in record_facts(dict(each.record)).items()
+        },
+    }
+    summary = report.summary() or [f"{first.name}: coverage {first.report.coverage}."]
+    return Page(f"{report.name}: annotators compared", (quality, _asking_cost(report)), tuple(summary), facts)
+
+
+def _asking_cost(report: AnnotatorReport) -> Section:
+    rows: list[tuple[Value, ...]] = []
+    for each in report.ranked:
+        cost = each.cost
+        rows.append((each.name, cost.answers, cost.prompt_tokens, cost.completion_tokens, cost.usd))
+    panels = {
+        "US dollars": tuple((each.name, each.cost.usd) for each in report.ranked),
+        "tokens in": tuple((each.name, float(each.cost.prompt_tokens)) for each in report.ranked),
+        "tokens out": tuple((each.name, float(each.cost.completion_tokens)) for each in report.ranked),
+    }
+    heads = ("annotator", "answers", "tokens in", "tokens out", "US dollars")
+    answer = f"Each labelled {report.n_rows:,} rows; answers count whichever run asked for them."
+    exhibits = (
+        Bars("cost", "What the answers took", panels),
+        Table("cost_table", "The same in numbers", heads, tuple(rows)),
+    )
+    return Section("cost", "What did each take?", answer, exhibits)
+
+
+def strategies_page(report: StrategyReport) -> Page:
+    """Ways to learn from many LLM labels and a few human ones, on the same rows, seeds and steps."""
+    n_rows, seeds = report.facts.get("test_rows", "?"), report.facts.get("seeds", [])
+    exhibits: list[Exhibit] = []
+    for metric, name in (("macro_f1", "macro F1"), ("accuracy", "accuracy")):
+        panel = (*((arm.name, arm.scores[metric]) for arm in report.arms), ("the LLM itself", report.teacher[metric]))
+        exhibits.append(Intervals(metric, name, {name: panel}, f"{name} on {n_rows} test rows, {len(seeds)} seeds"))
+    for base in report.baselines:
+        gaps = tuple((arm.name, arm.above[base]["macro_f1"]) for arm in report.arms if base in arm.above)
+        if gaps:
+            exhibits.append(
+                Intervals(
+                    f"above_{_word(base)}", f"Macro F1 minus that of {base}, paired", {f"minus {base}": gaps},
+                    "difference in macro F1", (("none", 0.0),),
+                    "Each interval is of its own: among many strategies some differ from a baseline by chance.",
+                )
+            )  # fmt: skip
+    rows: list[tuple[Value, ...]] = [
+        (
+            arm.name,
+            arm.description,
+            *(arm.scores[metric] for metric in ("macro_f1", "accuracy")),
+            *_spread(arm.by_seed["macro_f1"]),
+        )
+        for arm in report.arms
+    ]
+    heads = ("strategy", "what it does", "macro F1", "accuracy", "lowest seed", "highest seed")
+    exhibits.append(Table("score_table", "All strategies", heads, tuple(rows)))
+    best = max(report.arms, key=lambda arm: arm.scores["macro_f1"].estimate)
+    answer = (
+        f"The highest macro F1 is that of {best.name}: {best.scores['macro_f1']} on {n_rows} test rows and "
+        f"{len(seeds)} seeds; the LLM itself has {report.teacher['macro_f1']}."
+    )
+    told = [
+        f"{best.name} minus {base}: {values['macro_f1']} macro F1{_said(values['macro_f1'])}."
+        for base, values in best.above.items()
+    ]
+    paired = f"Intervals are over {n_rows} test rows and {len(seeds)} seeds; differences are paired."
+    section = Section("strategies", "Which way to learn does best?", paired, tuple(exhibits))
+    return Page(
+        "Strategies compared",
+        (section,),
+        (*report.warnings(), answer, *told),
+        {name: str(value) for name, value in report.facts.items()},
+    )
+
+
+def grid_page(report: GridReport) -> Page:
+    """Students over models, label sources, sizes and settings, chosen on human labels."""
+    names = [_cell_name(cell, report) for cell in report.cells]
+    exhibits: list[Exhibit] = []
+    tested = tuple((name, cell.test) for name, cell in zip(names, report.cells, strict=True) if cell.test is not None)
+    if tested:
+        title = f"{report.metric} of each choice on the test rows"
+        exhibits.append(Intervals("test", title, {"test": tested}, report.metric))
+    gains = tuple((name, cell.gain) for name, cell in zip(names, report.cells, strict=True) if cell.gain is not None)
+    if gains:
+        axis = f"difference in {report.metric}"
+        exhibits.append(Intervals("gain", "What searching brought", {"gain": gains}, axis, (("none", 0.0),)))
+    exhibits += _cell_tables(report, names)
+    cost = report.cost
+    costs = (
+        ("runs", cost.runs),
+        ("combinations and seeds that they stand for", cost.cells),
+        ("optimiser steps", cost.steps),
+        ("steps of one run for each epoch count", cost.steps_separately),
+        ("seconds of all runs", cost.wall_s),
+        ("seconds of processor time", cost.cpu_s),
+    )
+    answer = _best_cell(report, names)
+    drawn = f"Scores are {report.metric}, means over {len(report.seeds)} seeds; {report.n_test:,} test rows."
+    took = f"{cost.runs:,} runs stand for {cost.cells:,} combinations and seeds."
+    sections = (
+        Section("choice", "Which student does best?", drawn, tuple(exhibits), tuple(_left_out(report))),
+        Section("cost", "What did it take?", took, (Table("cost", "Cost of the grid", ("what", "amount"), costs),)),
+    )
+    facts = {
+        "seeds": ", ".join(map(str, report.seeds)),
+        "schedule": report.schedule,
+        "best student": report.student or "not kept",
+    }
+    return Page("A grid of students", sections, (answer,), facts)
+
+
+def _cell_tables(report: GridReport, names: list[str]) -> list[Exhibit]:
+    rows: list[tuple[Value, ...]] = []
+    more: list[tuple[Value, ...]] = []
+    for name, cell in zip(names, report.cells, strict=True):
+        choice = (f"{cell.choice.learning_rate:g}", cell.choice.batch_size, cell.choice.epochs)
+        tested = tuple(NOT_ASKED if value is None else value for value in (cell.test, cell.gain))
+        rows.append((name, cell.rows, *choice, cell.validation, cell.corrected, *tested))
+        compared = (cell.against_first_source, cell.refit, cell.refit_difference)
+        against = tuple(NOT_ASKED if value is None else value for value in compared)
+        more.append((name, *against, cell.n_candidates, cell.n_diverged))
+    heads = (
+        "cell",
+        "rows",
+        "rate",
+        "batch",
+        "epochs",
+        f"{report.metric}, rows that chose",
+        "corrected",
+        "test",
+        "gain",
+    )
+    note = (
+        f"The score on the {report.n_validation:,} rows that chose promises too much; corrected is what choosing gives "
+        "on rows that did not (BBC-CV). Gain is against the first combination of the file, on the test rows."
+    )
+    others = ("cell", "against the first source", "with linear decay", "minus the reading", "combinations", "diverged")
+    return [
+        Table("cells", "What was chosen", heads, tuple(rows), note),
+        Table("more", "Sources, decay and what diverged", others, tuple(more)),
+    ]
+
+
+def _best_cell(report: GridReport, names: list[str]) -> str:
+    if not report.cells:
+        return "Nothing was trained."
+    best, name = max(zip(report.cells, names, strict=True), key=lambda pair: pair[0].corrected)
+    test = "" if best.test is None else f"; on {report.n_test:,} test rows {best.test}"
+    return (
+        f"Highest is {name} with {best.corrected:.3f} {report.metric}, corrected for choosing on "
+        f"{report.n_validation:,} rows{test}."
+    )
+
+
+def _left_out(report: GridReport) -> list[str]:
+    if not report.n_left_out:
+        return []
+    return [f"{report.n_left_out:,} training rows lack a label of some source and were left out for all."]
+
+
+def _cell_name(cell: CellReport, report: GridReport) -> str:
+    parts = [cell.model.rstrip("/").rsplit("/", 1)[-1], cell.source]
+    sized = len({each.size for each in report.cells}) > 1
+    return ", ".join([*parts, f"{cell.rows:,} rows"] if sized else parts)
+
+
+def _spread(seeds: tuple[float, ...]) -> tuple[float, float]:
+    return (min(seeds), max(seeds)) if seeds else (float("nan"), float("nan"))
+
+
+def _said(value: Interval) -> str:
+    return ", above it" if value.low > 0 else ", below it" if value.high < 0 else ", not told apart from it"
+
+
+def _word(name: str) -> str:
+    return "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)

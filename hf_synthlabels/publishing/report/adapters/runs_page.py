@@ -1,0 +1,36 @@
+"""The runs of a study over tasks as a page: what they recommend, then every question that they can answer."""
+
+from __future__ import annotations
+
+from hf_synthlabels.publishing.report.page_values import Page
+from hf_synthlabels.studies import StudyRuns, arms_section, recommend, sections_of
+from hf_synthlabels.studies.questions import annotators
+from hf_synthlabels.studies.questions.analysis import analysed
+
+FACTS = ("machine", "processors", "python", "finished_at")
+
+
+def runs_page(runs: StudyRuns) -> Page:
+    """The recommendation, the questions that the cells answer, every arm, and how it was made."""
+    analysis = analysed(runs)
+    sections = (*sections_of(analysis), arms_section(runs), *annotators.sections_of(runs))
+    return Page(runs.name, sections, (recommend(analysis).text, *annotators.warnings_of(runs)), _facts(runs))
+
+
+def _facts(runs: StudyRuns) -> dict[str, str]:
+    facts = dict(runs.facts or {})
+    tasks = ", ".join(f"{task.name} ({len(task.truth):,} test rows)" for task in runs.tasks)
+    shown = {
+        "tasks": tasks,
+        "seeds": ", ".join(map(str, runs.seeds)),
+        "margin": f"{runs.margin:g}",
+        **{name.replace("_", " "): str(facts[name]) for name in FACTS if name in facts},
+    }
+    if "minutes" in facts:
+        shown["minutes"] = f"{facts['minutes']:g}, with {facts.get('cells_before', 0):,} cells done before"
+    if "cell_minutes" in facts:
+        shown["minutes of all cells"] = f"{facts['cell_minutes']:g}, loading included"
+    for reference in runs.references:
+        name = f"elsewhere: {reference.get('what', '?')}"
+        shown[name] = f"{reference.get('value', '?')}, {reference.get('source', 'no source')}"
+    return shown | {name: str(version) for name, version in dict(facts.get("versions", {})).items()}

@@ -1,0 +1,158 @@
+"""The report of a validation as a page: how far the labels agree with people's, by label, and where they differ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from hf_synthlabels.publishing.report.page_values import Page
+from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
+from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals, Section, Table, Value
+from hf_synthlabels.statistics.validation.measures import SIGNED, UNBOUNDED, UNGATED
+
+NO_LABEL = "no label"
+
+
+def validation_page(report: ValidationReport) -> Page:
+    """What the human labels of a data set say of its predicted ones."""
+    facts = {
+        "kind of label": report.kind,
+        "human labels": report.human,
+        "predicted labels": report.llm,
+        "rows": f"{report.n_rows:,}, of them {report.n_human:,} with a human label",
+        "intervals": f"{100 * report.level:g} %, {report.resamples:,} resamples where by bootstrap, seed {report.seed}",
+    }
+    sections = [_agreement(report), _by_label(report), _differences(report), _rows(report)]
+    return Page(
+        f"{report.llm} against human labels",
+        tuple(section for section in sections if section is not None),
+        tuple(_summary(report)),
+        facts,
+    )
+
+
+def class_table(name: str, report: ValidationReport, title: str) -> Table:
+    """Precision, recall and F1 of each label."""
+    rows = [(each.name, each.support, each.predicted, each.precision, each.recall, each.f1) for each in report.classes]
+    return Table(
+        name,
+        title,
+        ("label", "human n", "predicted n", "precision", "recall", "F1"),
+        tuple(rows),
+        "A missing prediction is a miss. The n of precision is of predicted labels, that of recall of human ones.",
+    )
+
+
+def confusion(name: str, report: ValidationReport, title: str, across: str) -> Counts | None:
+    """How often each human label met each predicted one, where rows have one label."""
+    if report.matrix is None:
+        return None
+    names = report.matrix.names
+    return Counts(
+        name,
+        title,
+        names,
+        (*names, NO_LABEL),
+        report.matrix.counts,
+        across,
+        f"{report.matrix.n:,} human-labelled rows; shaded by the share of the row.",
+    )
+
+
+def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
+    """What became of the rows, by status, all rows of each part."""
+    counts = {
+        part: dict(report.statuses or {"labelled": report.n_labelled, NO_LABEL: report.n_rows - report.n_labelled})
+        for part, report in parts.items()
+    }
+    kinds = sorted({kind for each in counts.values() for kind in each}, key=lambda kind: (kind != "labelled", kind))
+    rows: list[tuple[Value, ...]] = [
+        (part, report.n_rows, *(counts[part].get(kind, 0) for kind in kinds), report.n_human)
+        for part, report in parts.items()
+    ]
+    return Table(name, "What became of the rows", ("rows", "all", *kinds, "with a human label"), tuple(rows))
+
+
+def _summary(report: ValidationReport) -> list[str]:
+    names = MEASURES[report.kind]
+    best = next(
+        (
+            name
+            for name in ("macro_f1", "entity_f1", "token_f1", "micro_f1", "mae", "accuracy")
+            if name in report.scores
+        ),
+        "",
+    )
+    lines = [] if report.gate is None else [f"Gate {report.gate}."]
+    lines.append(
+        f"{report.n_answered:,} of {report.n_human:,} human-labelled rows have a predicted label "
+        f"(coverage {report.coverage})."
+    )
+    if best:
+        lines.append(f"On the {report.n_human:,} human-labelled rows {names[best]} is {report.scores[best]}.")
+    return lines
+
+
+def _agreement(report: ValidationReport) -> Section:
+    names = MEASURES[report.kind]
+    known = {name: score for name, score in report.scores.items() if not math.isnan(score.estimate)}
+    shares = {name: score for name, score in known.items() if name not in UNBOUNDED | SIGNED | UNGATED}
+    panels: dict[str, tuple[tuple[str, Interval], ...]] = {}
+    if shares:
+        panels["scores"] = tuple((names[name], score) for name, score in shares.items())
+    rows: list[tuple[Value, ...]] = [(names[name], score, score.method) for name, score in report.scores.items()]
+    exhibits: list[Exhibit] = []
+    if panels:
+        marks = (("gate", report.gate.gate.threshold),) if report.gate and report.gate.gate.metric in shares else ()
+        exhibits.append(
+            Intervals("scores", "Scores that are shares", panels, f"{100 * report.level:g} % intervals", marks)
+        )
+    exhibits.append(Table("score_table", "All scores", ("score", "value", "interval by"), tuple(rows)))
+    answer = f"{report.n_human:,} rows have a human label, {report.n_answered:,} of them a predicted one, too."
+    return Section("agreement", "How far do the labels agree with human ones?", answer, tuple(exhibits), report.notes)
+
+
+def _by_label(report: ValidationReport) -> Section | None:
+    if not report.classes:
+        return None
+    met = [each for each in report.classes if each.support and not math.isnan(each.f1.estimate)]
+    answer = "No label occurs among the human ones."
+    exhibits: list[Exhibit] = []
+    if met:
+        low, high = min(met, key=lambda each: each.f1.estimate), max(met, key=lambda each: each.f1.estimate)
+        answer = (
+            f"F1 is from {low.f1} for {low.name} (n = {low.support:,}) to {high.f1} for {high.name} "
+            f"(n = {high.support:,})."
+        )
+        exhibits.append(
+            Intervals("by_label", "F1 of each label", {"F1": tuple((each.name, each.f1) for each in met)}, "F1")
+        )
+    exhibits.append(class_table("class_table", report, "Each label"))
+    notes = tuple(f"No human-labelled row has {name}; macro F1 leaves it out." for name in report.absent)
+    return Section("by_label", "Which labels are found, and which are not?", answer, tuple(exhibits), notes)
+
+
+def _differences(report: ValidationReport) -> Section | None:
+    exhibits: list[Exhibit] = []
+    answer = ""
+    counts = confusion("confusion", report, "Human against predicted labels", report.llm)
+    if counts is not None and report.matrix is not None:
+        exhibits.append(counts)
+        mistakes = report.matrix.mistakes()
+        wrong = sum(count for *_, count in mistakes)
+        answer = f"{wrong:,} of {report.matrix.n:,} human-labelled rows differ."
+        if mistakes:
+            human, said, most = mistakes[0]
+            answer += f" Most often {human} was labelled {said or 'nothing'}: {most:,} rows."
+    for place, table in enumerate(report.tables, 1):
+        exhibits.append(Table(f"difference_{place}", f"Where they differ, by {table.head[0]}", table.head, table.rows))
+    if not exhibits:
+        return None
+    return Section("differences", "Where do they differ?", answer, tuple(exhibits))
+
+
+def _rows(report: ValidationReport) -> Section:
+    answer = (
+        f"Of {report.n_rows:,} rows {report.n_labelled:,} have a predicted label and {report.n_human:,} a human one."
+    )
+    return Section("rows", "What became of the rows?", answer, (status_table("statuses", {"all rows": report}),))

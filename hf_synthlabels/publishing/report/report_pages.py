@@ -1,0 +1,122 @@
+"""Any report as a page: from the value that was computed, or from the JSON that was kept of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hf_synthlabels.errors import DataError, SynthLabelsError
+from hf_synthlabels.judging import Audit, JudgeSummary
+from hf_synthlabels.publishing.report.adapters.comparison_page import annotators_page, grid_page, strategies_page
+from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
+from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
+from hf_synthlabels.publishing.report.adapters.study_page import study_page
+from hf_synthlabels.publishing.report.adapters.validation_page import validation_page
+from hf_synthlabels.publishing.report.page import write_page, writing
+from hf_synthlabels.publishing.report.page_values import Page, page_from_json
+from hf_synthlabels.statistics import ValidationReport
+from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport, StudyRuns
+from hf_synthlabels.studies.runs_file import runs_of
+
+if TYPE_CHECKING:
+    from hf_synthlabels.training.search.report import GridReport
+from hf_synthlabels.tables import write_text
+
+Report: TypeAlias = (
+    "StudyReport | StudyRuns | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary"
+    " | Page"
+)
+"""What can be shown as a page."""
+
+
+def page_of(report: Report) -> Page:
+    """The page of any report."""
+    match report:
+        case Page():
+            return report
+        case StudyReport():
+            return study_page(report)
+        case StudyRuns():
+            return runs_page(report)
+        case ValidationReport():
+            return validation_page(report)
+        case AnnotatorReport():
+            return annotators_page(report)
+        case StrategyReport():
+            return strategies_page(report)
+        case Audit():
+            return audit_page(report)
+        case JudgeSummary():
+            return judge_page(report)
+        case _:
+            # Its class is only known where torch is installed.
+            return grid_page(report)
+
+
+def read_report(text: str) -> Report:
+    """The report that some JSON is of: by what it holds, since every kind has fields that no other has.
+
+    Raises:
+        DataError: it is the JSON of no report, or of one with parts missing.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"`results` is not JSON ({error}). Give the JSON of a report.") from None
+    if not isinstance(values, Mapping):
+        raise DataError(f"`results` is a JSON {type(values).__name__}. Give the JSON of a report.")
+    read = next((reader for fields, reader in KINDS.items() if fields <= values.keys()), None)
+    if read is None:
+        raise DataError(
+            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, as no report has. Give what `study`, "
+            "`validate -o`, `train --grid` or an audit's `to_dict` wrote, or a report's page.json."
+        )
+    try:
+        return read(text, values)
+    except SynthLabelsError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"`results` is a report with a part missing or changed ({type(error).__name__}: {error}). Make it again."
+        ) from None
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write the page of any report and its files into a folder; see `write_page`. A study's numbers are kept beside it.
+
+    Returns:
+        What was written, `report.html` first.
+
+    Raises:
+        DataError: the folder can not be written.
+        MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
+    """
+    kept: list[Path] = []
+    if isinstance(report, StudyReport | ValidationReport):
+        # The numbers first: they are not to be lost because a figure can not be drawn.
+        kept = [folder / "report.json"]
+        with writing(folder):
+            write_text(kept[0], report.to_json())
+    page = page_of(report)
+    return [*write_page(page.sections, folder, title=page.title, summary=page.summary, facts=page.facts), *kept]
+
+
+def _read_grid(text: str) -> GridReport:
+    from hf_synthlabels.training.search.report import GridReport
+
+    return GridReport.from_json(text)
+
+
+KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
+    frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
+    frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
+    frozenset({"train_agreement", "arms"}): lambda text, _: StudyReport.from_json(text),
+    frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
+    frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
+    frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
+    frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
+    frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),
+}
+"""The fields that tell a kind of report, and how it is read."""

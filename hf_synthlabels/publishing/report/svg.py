@@ -1,0 +1,151 @@
+"""Drawing: a figure that follows the theme of its page, and stands alone in any program."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+from hf_synthlabels.errors import import_extra
+from hf_synthlabels.publishing.report.theme import DARK, LIGHT
+
+SVG = "http://www.w3.org/2000/svg"
+XLINK = "{http://www.w3.org/1999/xlink}"
+FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
+ROLES = {value: name for name, value in LIGHT.items()}
+DPI = 180
+
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": LIGHT["ink"],
+    # A text from data may hold dollar signs.
+    "text.parse_math": False,
+    "axes.labelcolor": LIGHT["ink"],
+    "axes.edgecolor": LIGHT["line"],
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.unicode_minus": True,
+    "xtick.color": LIGHT["soft"],
+    "ytick.color": LIGHT["line"],
+    "xtick.labelcolor": LIGHT["soft"],
+    "ytick.labelcolor": LIGHT["ink"],
+    "figure.facecolor": LIGHT["card"],
+    # Letters stay letters: they can be searched and read aloud, and the reader's own fonts hold every script.
+    "svg.fonttype": "none",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One figure in its forms; equal inputs give equal bytes."""
+
+    inline: str
+    """For a page: an SVG element whose colours are the page's."""
+    svg: str
+    """A file, light, with colours as numbers, which every program knows."""
+    dark: str
+    png: bytes
+    """Light, 180 dots to the inch."""
+
+
+@contextmanager
+def canvas(
+    width: float, height: float, rows: int = 1, columns: int = 1, **grid: Any
+) -> Iterator[tuple[Any, list[Any]]]:
+    """A figure of that size in inches, and its axes from left to right and from top to bottom.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    matplotlib = import_extra("matplotlib", "report")
+    # Not pyplot: a program that draws for itself keeps its own figures and its own backend.
+    figures = import_extra("matplotlib.figure", "report")
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # Letters that the font of the PNG lacks are boxes there; the SVG has them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure = figures.Figure(figsize=(width, height), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.05)
+        yield figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
+
+
+def finished(figure: Any, name: str) -> Drawing:
+    """The figure in all its forms.
+
+    Args:
+        figure: matplotlib's, on a `canvas` that is still open.
+        name: once on a page; identifiers begin with it.
+    """
+    matplotlib = import_extra("matplotlib", "report")
+    text, picture = io.StringIO(), io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(picture, format="png", dpi=DPI, metadata={"Software": None})
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
+    svg = svg[svg.index("<svg") :]
+    # The browser's sans-serif, where there is no DejaVu: narrower, so that nothing grows out of its place.
+    svg = re.sub(r"'DejaVu Sans'(, [^;\"]*sans-serif)?", FONTS, svg)
+    dark = re.sub("|".join(ROLES), lambda found: DARK[ROLES[found[0]]], svg)
+    width = round(figure.get_figwidth() * 96)
+    return Drawing(_inline(svg, name, width), svg, dark, picture.getvalue())
+
+
+def _inline(svg: str, name: str, width: int) -> str:
+    """The element without styles of its own: colours become classes, so that a page needs no inline style."""
+    ElementTree.register_namespace("", SVG)
+    root = ElementTree.fromstring(svg)
+    for parent in list(root.iter()):
+        for child in [each for each in parent if each.tag == f"{{{SVG}}}style"]:
+            parent.remove(child)
+    for element in root.iter():
+        if found := element.attrib.pop(f"{XLINK}href", None):
+            element.set("href", found)
+        _classes(element)
+        # Identifiers are numbered alike in every figure: on one page they would clip one another.
+        element.attrib.update({key: _own(key, value, name) for key, value in element.attrib.items()})
+    for key in ("width", "height", "version"):
+        root.attrib.pop(key, None)
+    # It shrinks with the page, and never grows beyond the size that its letters were set for.
+    root.attrib |= {
+        "width": f"{width}",
+        "role": "img",
+        "aria-labelledby": f"{name}--caption",
+        "stroke-linejoin": "round",
+        "stroke-linecap": "butt",
+    }
+    return (
+        ElementTree.tostring(root, encoding="unicode", short_empty_elements=True).replace("\n", "").replace("> <", "><")
+    )
+
+
+def _own(key: str, value: str, name: str) -> str:
+    """An attribute whose identifiers begin with the figure's name."""
+    if key == "id":
+        return f"{name}--{value}"
+    return f"#{name}--{value[1:]}" if key == "href" else value.replace("url(#", f"url(#{name}--")
+
+
+def _classes(element: ElementTree.Element) -> None:
+    style = element.attrib.pop("style", "")
+    names: list[str] = []
+    for part in filter(None, (each.strip() for each in style.split(";"))):
+        key, _, value = (piece.strip() for piece in part.partition(":"))
+        role = ROLES.get(value.lower())
+        if key in ("fill", "stroke") and role is not None:
+            names.append(f"{'f' if key == 'fill' else 'k'}-{role}")
+        elif key == "font":
+            size = re.search(r"([\d.]+)px", value)
+            element.set("font-size", size[1] if size else "9")
+            if "bold" in value or "700" in value:
+                element.set("font-weight", "bold")
+        else:
+            element.set(key, value)
+    if names:
+        element.set("class", " ".join(names))

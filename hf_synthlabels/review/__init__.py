@@ -1,0 +1,44 @@
+"""The review page: people label the rows that were drawn, decide where labels differ, and read what came of it."""
+
+from __future__ import annotations
+
+from hf_synthlabels.review.annotation_session import Decision, Desk
+from hf_synthlabels.review.decision_store import DecisionStore, Event
+from hf_synthlabels.review.exchange.argilla import read_argilla, write_argilla
+from hf_synthlabels.review.exchange.export import Exported, decisions, examples, labelled_table, sheet
+from hf_synthlabels.review.exchange.imports import Answer, Imported, import_answers
+from hf_synthlabels.review.exchange.label_studio import read_label_studio, write_label_studio
+from hf_synthlabels.review.review_rows import ReviewRows, review_rows
+from hf_synthlabels.review.review_source import ReviewOptions, default_store, open_review
+from hf_synthlabels.review.review_state import Board, Resolution
+from hf_synthlabels.review.server.app import review_app
+from hf_synthlabels.review.server.listening import open_door, serve_review
+
+__all__ = [
+    "Answer",
+    "Board",
+    "Decision",
+    "DecisionStore",
+    "Desk",
+    "Event",
+    "Exported",
+    "Imported",
+    "Resolution",
+    "ReviewOptions",
+    "ReviewRows",
+    "decisions",
+    "default_store",
+    "examples",
+    "import_answers",
+    "labelled_table",
+    "open_door",
+    "open_review",
+    "read_argilla",
+    "read_label_studio",
+    "review_app",
+    "review_rows",
+    "serve_review",
+    "sheet",
+    "write_argilla",
+    "write_label_studio",
+]

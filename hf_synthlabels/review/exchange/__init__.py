@@ -1,0 +1,1 @@
+"""Exchange of labels with Argilla, Label Studio and files."""

@@ -1,0 +1,147 @@
+"""Values: labels as the review page sends and stores them, plain JSON of any kind, checked against the schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode, normalised_words
+from hf_synthlabels.statistics import normalise_answer, token_f1
+
+MOST_CHARACTERS = 1_000_000
+"""The longest text that somebody may write as a label."""
+
+
+def plain(label: Label) -> Any:
+    """A label as plain JSON: a name, a list of names, a number, a list of entities, an answer or a text."""
+    if isinstance(label, Span):
+        return {"text": label.text, "start": label.start}
+    if isinstance(label, tuple):
+        return [
+            {"start": item.start, "end": item.end, "text": item.text, "label": item.label}
+            if isinstance(item, Entity)
+            else item
+            for item in label
+        ]
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    return label
+
+
+def read_value(schema: LabelSchema, value: Any, context: str = "") -> Any:
+    """A label that came from outside, as plain JSON; names in the schema's order, texts of spans cut from the context.
+
+    Raises:
+        DataError: it is missing, is not in the schema, or its places are not in the context.
+    """
+    if schema.kind in ("text-classification", "text-pair") and not isinstance(value, str):
+        # A number would be taken for a code.
+        raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")
+    label = decode(schema, value, context)
+    if label is None:
+        raise DataError("`label` is missing. Give one, or skip the row.")
+    if isinstance(label, str) and len(label) > MOST_CHARACTERS:
+        raise DataError(f"`label` has {len(label):,} characters. Write {MOST_CHARACTERS:,} at most.")
+    if isinstance(label, str) and not label.strip():
+        raise DataError("`label` is an empty text. Write something, or skip the row.")
+    if isinstance(label, Span):
+        return plain(_placed_span(label, context))
+    if isinstance(label, tuple):
+        return plain(tuple(_placed_entity(item, context) if isinstance(item, Entity) else item for item in label))  # type: ignore[arg-type]
+    return plain(label)
+
+
+def identity(schema: LabelSchema, value: Any) -> str:
+    """A text that two labels share if they count as the same: of entities the places, of texts the words."""
+    match schema.kind:
+        case "token-classification":
+            return json.dumps([[item["start"], item["end"], item["label"]] for item in value], ensure_ascii=False)
+        case "question-answering":
+            return normalise_answer(value["text"])
+        case "text-generation":
+            return " ".join(normalised_words(value))
+        case "text-scale":
+            return f"{value:g}"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def credit(schema: LabelSchema, human: Any, llm: Any) -> float:
+    """How right the LLM's label is: 1 if it is the human one, 0 if not; of written texts the F1 of shared words."""
+    if llm is None:
+        return 0.0
+    if schema.kind == "text-generation":
+        return token_f1(human, llm)
+    return float(identity(schema, human) == identity(schema, llm))
+
+
+def difference(schema: LabelSchema, human: Any, llm: Any) -> str:
+    """In what two labels differ, in a few words that rows with the same mistake share; empty if they do not.
+
+    The words are a person's label and the LLM's for kinds with one name; else what is missing, added, moved or far.
+    """
+    if llm is None:
+        return "no LLM label"
+    if identity(schema, human) == identity(schema, llm):
+        return ""
+    match schema.kind:
+        case "text-classification" | "text-pair":
+            return f"{human} → {llm}"
+        case "multi-label":
+            missed = [f"missed {name}" for name in human if name not in llm]
+            return ", ".join([*missed, *(f"added {name}" for name in llm if name not in human)])
+        case "text-scale":
+            return f"{llm - human:+g}"
+        case "token-classification":
+            return _entity_difference(human, llm)
+        case "question-answering":
+            return "other span" if _overlap(human, llm) else "other place"
+        case _:
+            return "other text"
+
+
+def shown(value: Any) -> str:
+    """A label as one line for people."""
+    if value is None:
+        return "(no label)"
+    if isinstance(value, list):
+        parts = [f"{item['text']} ({item['label']})" if isinstance(item, dict) else str(item) for item in value]
+        return ", ".join(parts) or "(none)"
+    return str(value["text"] if isinstance(value, dict) else value)
+
+
+def _placed_entity(entity: Entity, context: str) -> Entity:
+    if not 0 <= entity.start < entity.end <= len(context):
+        raise DataError(
+            f"`label` has an entity from {entity.start} to {entity.end} in a text of {len(context):,} characters. "
+            "Give 0 <= start < end."
+        )
+    return Entity(entity.start, entity.end, context[entity.start : entity.end], entity.label)
+
+
+def _placed_span(span: Span, context: str) -> Span:
+    if not span.text or context[max(span.start, 0) : span.end] != span.text:
+        raise DataError(f"`label` {span.text[:60]!r} does not stand at {span.start} in the passage. Mark it there.")
+    return span
+
+
+def _entity_difference(human: list[dict[str, Any]], llm: list[dict[str, Any]]) -> str:
+    mine, its = ({(item["start"], item["end"], item["label"]) for item in side} for side in (human, llm))
+    missed, added = sorted(mine - its), sorted(its - mine)
+    found: list[str] = []
+    for start, end, label in missed:
+        near = [other for other in added if other[0] < end and start < other[1]]
+        if not near:
+            found.append(f"missed {label}")
+            continue
+        added.remove(near[0])
+        same_place = near[0][:2] == (start, end)
+        found.append(f"{label} → {near[0][2]}" if same_place or near[0][2] != label else f"other ends of {label}")
+    found += [f"added {label}" for _, _, label in added]
+    return ", ".join(dict.fromkeys(found))
+
+
+def _overlap(human: dict[str, Any], llm: dict[str, Any]) -> bool:
+    ends = [each["start"] + len(each["text"]) for each in (human, llm)]
+    return bool(max(human["start"], llm["start"]) < min(ends))

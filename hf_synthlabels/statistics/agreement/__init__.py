@@ -1,0 +1,1 @@
+"""Agreement of predicted labels with human labels, for each kind of label."""

@@ -1,0 +1,319 @@
+"""Agreement of numbers on a scale: how often, how far and in which direction predicted ones miss human ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.design.small_samples import mean_square_change, missing_events
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+from hf_synthlabels.statistics.label_ids import Floats, Ints
+from hf_synthlabels.statistics.proportions import share
+from hf_synthlabels.statistics.raters.rank_correlation import (
+    MOST_PAIRS,
+    weighted_kendall,
+    weighted_pearson,
+    weighted_spearman,
+)
+from hf_synthlabels.statistics.row_bootstrap import Drawing, Rows, RowScore, divided, row_intervals
+from hf_synthlabels.statistics.validation.measures import MEASURES
+
+EQUAL = 1e-9
+"""Numbers that differ by no more are the same: 0.1 + 0.2 is 0.3."""
+
+FEWEST = 3
+"""Answered rows below which nothing is said of correlation."""
+
+MOST_LEVELS = 10
+"""Values of a scale up to which a table shows each; of more, ranges."""
+
+ANSWERED, HUMAN, LLM, ERROR, WORST = range(5)
+"""What a row adds: whether it is answered, both numbers, the error, and the worst one if it is not."""
+
+PairScore = Callable[[Ints | Floats, Floats, Floats], Floats]
+"""A score of weighted pairs: how often each is drawn, and its two numbers."""
+
+NOTE = (
+    "A row without an LLM label is wrong; in MAE and RMSE it has the worst error that the scale ({}) allows. "
+    "Bias and correlations are of answered rows: read them with coverage."
+)
+
+
+def scale_agreement(
+    human: Sequence[float],
+    llm: Sequence[float | None],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    step: float | None = None,
+    drawing: Drawing | None = None,
+    design: SamplingDesign | None = None,
+) -> KindAgreement:
+    """How far predicted numbers agree with human ones.
+
+    A row without a prediction is never exact nor within one step. Its error is the worst that the scale allows with its
+    human number, so `mae` and `rmse` are the most that they could have been had all rows been answered; `mae_answered`
+    and `rmse_answered` are of the answered rows. The least that `mae` could have been is mae_answered x coverage. Bias,
+    the correlations, quadratic weighted kappa and ICC(A,1) are of answered rows, as kappa is for names. With 30 rows
+    the intervals of correlations are a little narrow: 95 % ones held the truth in 85 to 95 % of simulated samples, with
+    100 rows in 93 to 97 %.
+
+    Args:
+        human: numbers, shape (rows,); means of several people may lie between the steps.
+        llm: the same, None for no prediction.
+        low: the low end of the scale; by default the least number that occurs.
+        high: the high end.
+        step: the distance of neighbouring values; without it nothing is said of "within one step".
+        drawing: level, resamples and seed of the intervals.
+        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
+
+    Raises:
+        DataError: the lengths differ, or a number is not on the scale.
+        ConfigError: the ends are not given and all numbers are the same.
+    """
+    drawing = drawing or Drawing()
+    if len(human) != len(llm):
+        raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
+    x = np.array(human, dtype=np.float64)
+    y = np.array([np.nan if value is None else value for value in llm], dtype=np.float64)
+    low, high = _ends(x, y, low, high)
+    answered = ~np.isnan(y)
+    n, n_answered = len(x), int(answered.sum())
+    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, drawing.seed), design=design)
+    exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
+    found = {
+        "coverage": share(answered, None, design, drawing.level),
+        "accuracy": share(exact, None, design, drawing.level),
+        "accuracy_answered": share(exact, answered, design, drawing.level),
+        "bias": _bias(x, y, drawing.level, design, answered, (low, high)),
+        **row_intervals(
+            rows,
+            ERROR_SCORES,
+            drawing,
+            {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered},
+            highest=high - low,
+        ),
+        **row_intervals(rows, _correlations(rows), drawing, n_answered, percentiles=True),
+    }
+    if step is not None:
+        found["within_one"] = share(near, None, design, drawing.level)
+    notes = [NOTE.format(f"{low:g} to {high:g}")]
+    if step is not None and _between_steps(x, low, step):
+        notes.append(
+            "Human numbers between the steps of the scale, such as means of several people, are never met exactly."
+        )
+    return KindAgreement(
+        {name: found[name] for name in MEASURES["text-scale"] if name in found},
+        breakdowns=(_by_human_value(x, y, low, high, step),) if n else (),
+        notes=tuple(notes),
+    )
+
+
+def quadratic_kappa(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
+    """Cohen's kappa weighted by squared distance (Cohen 1968), of weighted pairs; the values need not be few.
+
+    1 - mean (x - y)^2 / mean (x_i - y_j)^2 over all pairs of rows. With equidistant categories it is the textbook's,
+    and it equals Lin's concordance correlation coefficient (King & Chinchilli 2001). nan when all numbers are the same.
+
+    Args:
+        counts: how often each pair was drawn, shape (R, C).
+        x: shape (C,).
+        y: shape (C,).
+    """
+    _, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
+    return divided(2 * covariance, _rounded(var_x + var_y + (mean_x - mean_y) ** 2, x, y))
+
+
+def icc(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
+    """ICC(A,1) of two raters: two-way, single rater, absolute agreement (McGraw & Wong 1996, case 2A).
+
+    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n); nan for fewer than two rows or when all numbers are the same.
+    The arguments are those of `quadratic_kappa`.
+    """
+    n, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
+    # With two raters: rows (x + y) / 2 have variance (var_x + var_y + 2 cov) / 4, differences var_x + var_y - 2 cov.
+    degrees = np.where(n > 1, n - 1, np.nan)
+    between_rows = n * (var_x + var_y + 2 * covariance) / (2 * degrees)
+    residual = n * (var_x + var_y - 2 * covariance) / (2 * degrees)
+    between_raters = n * (mean_x - mean_y) ** 2 / 2
+    return divided(
+        between_rows - residual, _rounded(between_rows + residual + 2 * (between_raters - residual) / n, x, y)
+    )
+
+
+def _of_answered(score: PairScore, weight: float) -> RowScore:
+    """A score of both numbers of the answered rows; nan for fewer than FEWEST of them.
+
+    Args:
+        score: of weighted pairs.
+        weight: the mean weight of the answered rows. Counts are divided by it, so that they add up to rows.
+    """
+
+    def scored(counts: Ints | Floats, cells: Floats) -> Floats:
+        kept = cells[:, ANSWERED] == 1
+        answered = counts[:, kept] if weight == 1 else counts[:, kept] / weight
+        values = score(answered, cells[kept, HUMAN], cells[kept, LLM])
+        return np.where(answered.sum(axis=1) < FEWEST - EQUAL, np.nan, values)
+
+    return scored
+
+
+def _mean_error(power: int, *, answered: bool) -> RowScore:
+    """The mean of the errors or of their squares, of which the root is taken."""
+
+    def scored(counts: Ints | Floats, cells: Floats) -> Floats:
+        counted, error = (cells[:, ANSWERED], ERROR) if answered else (np.ones(len(cells)), WORST)
+        mean = divided(counts @ (counted * cells[:, error] ** power), counts @ counted)
+        return mean if power == 1 else np.sqrt(mean)
+
+    return scored
+
+
+ERROR_SCORES: dict[str, RowScore] = {
+    "mae": _mean_error(1, answered=False),
+    "mae_answered": _mean_error(1, answered=True),
+    "rmse": _mean_error(2, answered=False),
+    "rmse_answered": _mean_error(2, answered=True),
+}
+
+CORRELATIONS: dict[str, PairScore] = {
+    "pearson": weighted_pearson,
+    "spearman": weighted_spearman,
+    "kendall": weighted_kendall,
+    "weighted_kappa": quadratic_kappa,
+    "icc": icc,
+}
+
+
+def _correlations(rows: Rows) -> dict[str, RowScore]:
+    """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
+    many = rows.design is not None and 3 * len(rows.found) > MOST_PAIRS
+    weights = None if rows.design is None else rows.design.weights
+    answered = rows.found[:, ANSWERED] == 1
+    weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
+    return {
+        name: _of_answered(score, weight) for name, score in CORRELATIONS.items() if not (many and name == "kendall")
+    }
+
+
+def _ends(x: Floats, y: Floats, low: float | None, high: float | None) -> tuple[float, float]:
+    """The ends of the scale, those that are not given from the numbers that occur."""
+    values = np.concatenate([x, y[~np.isnan(y)]])
+    if values.size == 0:
+        return (0.0 if low is None else low), (1.0 if high is None else high)
+    least, most = float(values.min()), float(values.max())
+    low, high = (least if low is None else low), (most if high is None else high)
+    if least < low - EQUAL or most > high + EQUAL:
+        raise DataError(
+            f"`scale` is {low:g} to {high:g} and the numbers reach from {least:g} to {most:g}: correct one."
+        )
+    if low == high:
+        raise ConfigError(f"`scale` is not given and every number is {low:g}: say from where to where it goes.")
+    return low, high
+
+
+def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, seed: int) -> Rows:
+    """Each row as it is, as if it were exact, and as if a blind guess on the scale had been made."""
+    answered = ~np.isnan(y)
+    guesses = np.random.default_rng(seed).uniform(low, high, size=len(x))
+    if step is not None:
+        guesses = np.minimum(low + np.round((guesses - low) / step) * step, high)
+    worst = np.maximum(x - low, high - x)
+    ones = np.ones(len(x))
+    error = np.where(answered, np.abs(y - x), 0)
+    # Where an error is at its worst without a label, the wrong pseudo-row is one without a label.
+    return Rows(
+        np.column_stack([answered, x, np.where(answered, y, 0), error, np.where(answered, error, worst)]),
+        np.column_stack([ones, x, x, 0 * ones, 0 * ones]),
+        np.column_stack([ones, x, guesses, np.abs(guesses - x), worst]),
+        np.full(len(x), 1 / max(len(x), 1)),
+    )
+
+
+def _bias(
+    x: Floats,
+    y: Floats,
+    level: float,
+    design: SamplingDesign | None,
+    answered: NDArray[np.bool_],
+    ends: tuple[float, float],
+) -> Interval:
+    """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows.
+
+    Where nearly all rows have the same difference, such as none, pseudo-errors are added (see `small_samples`): rare
+    errors are easily missing from a small sample. With a sampling design, it is the ratio of sums with its linearised
+    variance (Hajek 1971). It has the degrees of freedom of the clusters, or of as many rows of equal weight as would
+    vary as much (Kish 1965).
+    """
+    differences, n = (y - x)[answered], int(answered.sum())
+    if n < 2:
+        return Interval(math.nan, math.nan, math.nan, level, "student", n)
+    kept = None if design is None else design.take(answered)
+    weights = np.ones(n) if kept is None or kept.weights is None else kept.weights
+    if kept is not None and len(kept.units(n)[1]) < 2:
+        # One cluster does not show how clusters differ.
+        return Interval(float(np.average(differences, weights=weights)), math.nan, math.nan, level, "student", n)
+    shares = weights / weights.sum()
+    mean, free, method = float(shares @ differences), float(n - 1), "student"
+    if kept is None:
+        variance = float(differences.var(ddof=1)) / n
+    else:
+        variance = kept.variance_of_total(weights * (differences - mean)) / float(weights.sum()) ** 2
+        effective = float(1 / (shares @ shares)) - 1
+        free = max(1.0, effective if kept.clusters is None else min(effective, kept.degrees_of_freedom(n)))
+        method = "student, design-based"
+    clusters = None if kept is None or kept.clusters is None else np.asarray(kept.clusters)
+    if missing := missing_events(differences[:, None], clusters):
+        variance += normal_quantile(level) ** 2 / 2 * missing * mean_square_change(x[answered], shares, ends)
+    half = float(stats.t.ppf((1 + level) / 2, free)) * math.sqrt(variance)
+    return Interval(mean, mean - half, mean + half, level, method, n)
+
+
+def _moments(counts: Ints | Floats, x: Floats, y: Floats) -> tuple[Floats, ...]:
+    """Rows, means, variances and covariance (with divisor n) of weighted pairs, each of shape (R,)."""
+    n = counts.sum(axis=-1).astype(np.float64)
+    mean_x, mean_y = divided(counts @ x, n), divided(counts @ y, n)
+    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
+    spreads = (divided((counts * product).sum(axis=-1), n) for product in (dx * dx, dy * dy, dx * dy))
+    return n, mean_x, mean_y, *spreads
+
+
+def _rounded(spread: Floats, x: Floats, y: Floats) -> Floats:
+    """A spread with 0 for what is only rounding."""
+    scale = 1 + max(np.abs(x).max(initial=0), np.abs(y).max(initial=0)) ** 2
+    return np.where(np.abs(spread) > 1e-12 * scale, spread, 0.0)
+
+
+def _between_steps(x: Floats, low: float, step: float) -> bool:
+    steps = (x - low) / step
+    return bool((np.abs(steps - np.round(steps)) > 1e-6).any())
+
+
+def _by_human_value(x: Floats, y: Floats, low: float, high: float, step: float | None) -> Breakdown:
+    """Rows by human and predicted number, a line for each human one; of many values, by ranges of the scale."""
+    answered = ~np.isnan(y)
+    values = np.unique(np.concatenate([x, y[answered]])) if step is None else np.arange(low, high + step / 2, step)
+    if len(values) <= MOST_LEVELS:
+        titles = [f"{value:g}" for value in values]
+        edges = (values[1:] + values[:-1]) / 2
+    else:
+        ends = np.linspace(low, high, 6)
+        titles = [f"{start:.4g} to {end:.4g}" for start, end in itertools.pairwise(ends)]
+        edges = ends[1:-1]
+    row, column = np.digitize(x, edges), np.where(answered, np.digitize(np.nan_to_num(y), edges), len(titles))
+    lines: list[tuple[str | int | float | None, ...]] = []
+    for k in np.unique(row):
+        here = row == k
+        counts = np.bincount(column[here], minlength=len(titles) + 1)
+        mean = float(y[here & answered].mean()) if (here & answered).any() else None
+        lines.append((titles[k], *counts.tolist(), mean))
+    return Breakdown(("human \\ LLM", *titles, "no label", "LLM mean"), tuple(lines))

@@ -1,0 +1,1 @@
+"""Comparison of conditions on the same rows, and over tasks."""

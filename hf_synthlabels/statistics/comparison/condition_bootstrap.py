@@ -1,0 +1,206 @@
+"""ArmDraws: many arms on the same test rows, all drawn anew together, so that any two of them are paired."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval
+from hf_synthlabels.statistics.label_ids import Floats
+from hf_synthlabels.statistics.row_bootstrap import Drawing
+
+METHOD = "bootstrap: rows and paired seeds, smoothed"
+
+CHUNK = 4_000_000
+"""Numbers that are drawn at once."""
+
+ArmScore = Callable[[Floats, Floats], Floats]
+"""Scores (..., seeds) from sums of features (..., seeds, d); the second are the sums of all rows once, (seeds, d)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowFeatures:
+    """What a test row adds to the scores, whoever answers it: if it is answered right, and if it is not."""
+
+    right: Floats
+    """Shape (rows, d)."""
+    wrong: Floats
+    """Shape (rows, d)."""
+    scores: Mapping[str, ArmScore]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreDraws:
+    """A score of one arm: by seed, and in every resample."""
+
+    n: int
+    """Test rows."""
+    seeds: Floats
+    """Shape (seeds,)."""
+    values: Floats
+    """Rows and seeds drawn, the mean over seeds, shape (resamples,)."""
+    by_rows: Floats
+    """Rows drawn alone: the score of each seed, shape (resamples, seeds)."""
+    level: float
+
+    @property
+    def estimate(self) -> float:
+        """The mean over seeds on all rows."""
+        return float(self.seeds.mean())
+
+    @property
+    def interval(self) -> Interval:
+        """Over rows and seeds."""
+        return percentile_interval(self.values, self.estimate, self.level, METHOD, self.n)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedScore:
+    """A score of arm a against arm b on the same rows and, where both have them, the same seeds."""
+
+    a: ScoreDraws
+    b: ScoreDraws
+
+    @property
+    def values(self) -> Floats:
+        """The difference a - b in every resample, shape (resamples,)."""
+        return self.a.values - self.b.values
+
+    @property
+    def difference(self) -> Interval:
+        """The difference a - b."""
+        return self._interval(self.values, self.a.estimate - self.b.estimate)
+
+    @property
+    def ratio(self) -> Interval:
+        """The quotient a / b; nan where b is 0."""
+        over, under = self.a.values, self.b.values
+        quotients = np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
+        return self._interval(quotients, self.a.estimate / self.b.estimate if self.b.estimate else math.nan)
+
+    @property
+    def row_variance(self) -> float:
+        """Of the difference, by the draw of test rows, the seeds being these; falls as one over the rows."""
+        return float(np.nanvar(self.a.by_rows.mean(axis=1) - self.b.by_rows.mean(axis=1)))
+
+    @property
+    def seed_variance(self) -> float:
+        """Of the difference, by the seeds alone: what endless test rows would leave, 0 where each arm has one seed.
+
+        Seeds differ on few rows by these rows' chance, too. Drawing the rows anew adds that part once more to the
+        variance between seeds, so that twice the variance found less that of the draws is free of it; at least 0.
+        """
+        a, b = self.a, self.b
+        if len(a.seeds) == len(b.seeds):
+            return _seed_part(a.seeds - b.seeds, a.by_rows - b.by_rows)
+        return _seed_part(a.seeds, a.by_rows) + _seed_part(b.seeds, b.by_rows)
+
+    def _interval(self, values: Floats, estimate: float) -> Interval:
+        return percentile_interval(values, estimate, self.a.level, METHOD, self.a.n)
+
+
+@dataclass(slots=True, eq=False)
+class ArmDraws:
+    """Resamples of the test rows, the same for every arm.
+
+    A resample draws rows with replacement, and as many seeds as an arm has: the pigeonhole bootstrap (Owen 2007) as in
+    `compare_arms`, seeds that share their number being drawn together. Rows are not drawn within human classes, whose
+    sizes vary between samples of test rows as well. Few seeds understate their part: n seeds show (n - 1) / n of the
+    variance between them.
+
+    Two arms that answer every row alike would have the difference 0 [0, 0], however few the rows. So half a row
+    that a alone gets right and half a row that b alone does, spread over all rows, are added to the distribution that
+    is drawn from (the discordant half of Agresti & Min 2005); their weight fades as 1/n.
+
+    Args:
+        rows: what rows add.
+        drawing: level, resamples and seed.
+
+    Raises:
+        DataError: the features do not fit each other, or there is no row.
+    """
+
+    rows: RowFeatures
+    drawing: Drawing
+    _weights: NDArray[np.float32] = field(init=False, repr=False)
+    _pseudo: tuple[Floats, Floats] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        n = len(self.rows.right)
+        if n == 0 or self.rows.right.shape != self.rows.wrong.shape:
+            raise DataError(
+                f"`right` has shape {self.rows.right.shape} and `wrong` {self.rows.wrong.shape}: give (rows, d) twice, "
+                "and at least one row."
+            )
+        drawn = _draw(n, self.drawing)
+        self._weights = drawn[:, :n]
+        only_a, only_b = drawn[:, n : 2 * n], drawn[:, 2 * n :]
+        right, wrong = (part.astype(np.float32) for part in (self.rows.right, self.rows.wrong))
+        self._pseudo = (
+            (only_a @ right + only_b @ wrong).astype(np.float64),
+            (only_a @ wrong + only_b @ right).astype(np.float64),
+        )
+
+    def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreDraws:
+        """A score of one arm.
+
+        Args:
+            found: what its answers add, shape (seeds, rows, d).
+            score: one of `rows.scores`.
+            second: whether it is the arm that another is compared with.
+
+        Raises:
+            DataError: `found` does not fit the rows.
+        """
+        if found.ndim != 3 or found.shape[0] == 0 or found.shape[1:] != self.rows.right.shape:
+            raise DataError(
+                f"`found` has shape {found.shape}: give (seeds, {', '.join(map(str, self.rows.right.shape))})."
+            )
+        whole = found.sum(axis=1)
+        flat = np.moveaxis(found, 0, 1).reshape(found.shape[1], -1).astype(np.float32)
+        sums = (self._weights @ flat).astype(np.float64).reshape(-1, found.shape[0], found.shape[2])
+        sums += self._pseudo[int(second)][:, None, :]
+        scores = self.rows.scores[score](sums, whole)
+        size = found.shape[0]
+        # By their number: arms with as many seeds draw the same ones.
+        picks = np.random.default_rng([self.drawing.seed, size]).integers(size, size=scores.shape)
+        return ScoreDraws(
+            n=found.shape[1],
+            seeds=self.rows.scores[score](whole, whole),
+            values=np.take_along_axis(scores, picks, axis=1).mean(axis=1),
+            by_rows=scores,
+            level=self.drawing.level,
+        )
+
+    def compare(self, a: Floats, b: Floats, score: str) -> PairedScore:
+        """A score of arm a against that of arm b; both as in `draw`."""
+        return PairedScore(self.draw(a, score), self.draw(b, score, second=True))
+
+
+def _seed_part(seeds: Floats, drawn: Floats) -> float:
+    """Of the variance of a mean over seeds, from their values on all rows and in each draw of rows."""
+    if len(seeds) < 2:
+        return 0.0
+    pure = 2 * seeds.var(ddof=1) - np.nanmean(drawn.var(axis=1, ddof=1))
+    return float(max(0.0, pure) / len(seeds))
+
+
+def _draw(n: int, drawing: Drawing) -> NDArray[np.float32]:
+    """How often each row is drawn, as it is, as right for a alone, and as right for b alone: (resamples, 3 rows)."""
+    rng = np.random.default_rng(drawing.seed)
+    out = np.empty((drawing.resamples, 3 * n), dtype=np.float32)
+    chunk = max(1, CHUNK // (3 * n))
+    for start in range(0, drawing.resamples, chunk):
+        size = min(chunk, drawing.resamples - start)
+        places = rng.integers(n, size=(size, n))
+        # One pseudo-row in all: half of it is right for a alone, half for b alone.
+        chance = rng.random((size, n)) * (n + 1)
+        block = np.where(chance < n, 0, np.where(chance < n + 0.5, 1, 2))
+        flat = (places + block * n + np.arange(size)[:, None] * 3 * n).ravel()
+        out[start : start + size] = np.bincount(flat, minlength=size * 3 * n).reshape(size, 3 * n)
+    return out

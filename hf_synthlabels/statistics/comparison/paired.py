@@ -1,0 +1,105 @@
+"""Pairs: whether one of two annotators is right more often than the other on the same rows, and by how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """How two annotators share out the rows that they get right."""
+
+    both: int
+    only_a: int
+    only_b: int
+    neither: int
+    p_value: float
+    """Two-sided and exact; 1 when the two are never discordant."""
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return self.both + self.only_a + self.only_b + self.neither
+
+    @property
+    def difference(self) -> float:
+        """Accuracy of a minus accuracy of b; nan when there is no row."""
+        return (self.only_a - self.only_b) / self.n if self.n else float("nan")
+
+
+def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[Any] | Ints) -> McNemar:
+    """The exact McNemar test (1947): are the rows that only one of the two gets right shared out as by a coin?
+
+    Two-sided binomial test of the discordant rows at 1/2. A prediction that is missing (None, or `NO_LABEL` among
+    codes) is wrong. The rows are the sample here, so the test is of one run of a against one run of b: with several
+    seeds, make one test per seed pair (they are not independent: the rows are the same), or use `compare_arms`, which
+    takes seeds as a source of chance, too.
+
+    Args:
+        human: the label of each row, as names or codes, shape (rows,).
+        a: the first annotator's labels, in the same form.
+        b: the second annotator's.
+
+    Raises:
+        DataError: the lengths differ, something has two dimensions, or a human label is missing.
+    """
+    columns = [np.asarray(labels, dtype=object) for labels in (human, a, b)]
+    shapes = [column.shape for column in columns]
+    if any(len(shape) != 1 or shape != shapes[0] for shape in shapes):
+        raise DataError(
+            f"`human`, `a` and `b` have the shapes {', '.join(map(str, shapes))}: "
+            "give one label per row; with several seeds, test each by itself."
+        )
+    truth, first, second = columns
+    if missing := sum(label is None or label == NO_LABEL for label in truth):
+        raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
+    right_a, right_b = (first == truth).astype(bool), (second == truth).astype(bool)
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    p_value = discordant_p(only_a, only_b)
+    return McNemar(int((right_a & right_b).sum()), only_a, only_b, int((~right_a & ~right_b).sum()), p_value)
+
+
+def discordant_p(only_a: int, only_b: int) -> float:
+    """The two-sided exact p of McNemar's test from the discordant rows; 1 where there are none."""
+    discordant = only_a + only_b
+    return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
+
+
+def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
+    """The mean of a - b over the same rows, each from 0 to 1, with an interval.
+
+    Half a row that a alone gets right, half a row that b alone does, and a row where they agree are added: without
+    them, rows that never differ would seem to prove that none ever does (Agresti & Min 2005, for pairs of
+    proportions). The ends are z standard errors around the mean of what is then there.
+
+    Args:
+        a: credits of the first annotator, shape (rows,); rows where either is nan are left out.
+        b: credits of the second.
+        level: confidence level.
+
+    Raises:
+        DataError: the lengths differ.
+    """
+    if len(a) != len(b):
+        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give credits of the same rows.")
+    differences = (a - b)[~np.isnan(a - b)]
+    n = len(differences)
+    method = "normal, with two pseudo-rows"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0)
+    mean = float(differences.mean())
+    centre = float(differences.sum()) / (n + 2)
+    square = (float((differences**2).sum()) + 1.0) / (n + 2)
+    reach = normal_quantile(level) * math.sqrt(max(square - centre**2, 0.0) / (n + 2))
+    low, high = max(-1.0, centre - reach), min(1.0, centre + reach)
+    return Interval(mean, min(low, mean), max(high, mean), level, method, n)

@@ -1,0 +1,1 @@
+"""Means corrected for the errors of a judge: PPI++, Rogan-Gladen, calibration."""

@@ -1,0 +1,125 @@
+"""Rogan-Gladen: the share of right answers, from a judge's yes and no and how often it is right about either."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, wilson
+from hf_synthlabels.statistics.label_ids import Floats
+from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+
+METHOD = "Rogan-Gladen: Lang and Reiczigel"
+
+
+@dataclass(frozen=True, slots=True)
+class RoganGladen:
+    """A share of yes that has been corrected for what the judge gets wrong."""
+
+    interval: Interval
+    """Its `n` is the number of judged rows in the test set; nan with a `reason`."""
+    raw: Interval
+    """The judge's own share of yes, uncorrected."""
+    sensitivity: Interval
+    """q1: of the rows to which humans say yes, those to which the judge does."""
+    specificity: Interval
+    """q0: of the rows to which humans say no, those to which the judge does."""
+    n_unscored: int
+    """Rows of either set that the judge did not answer; they are left out."""
+    reason: str | None = None
+    """Why nothing can be said, where the interval is nan."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON; nan becomes None."""
+        shares = {name: getattr(self, name).to_dict() for name in ("interval", "raw", "sensitivity", "specificity")}
+        return {**shares, "n_unscored": self.n_unscored, "reason": self.reason}
+
+
+def rogan_gladen(verdicts: Numbers, human: Numbers, judge: Numbers, *, level: float = 0.95) -> RoganGladen:
+    """The share of yes that humans would say in a test set, from a judge's verdicts and a calibration set.
+
+    theta = (p + q0 - 1) / (q0 + q1 - 1) (Rogan & Gladen 1978) with the judge's share of yes p in the test set, its
+    specificity q0 and sensitivity q1 in the calibration set, cut to 0 and 1. The interval (Lang & Reiczigel 2014, as
+    Lee et al. 2025, arXiv 2511.21140, give it for judges) adds z^2 pseudo-rows to the test set and two to each human
+    class, and takes all three samples' chance into account. Its ends always enclose the estimate.
+
+    It needs a calibration set of which the judge is right as often, class by class, as in the test set; the share of
+    yes may be another. Where the calibration set is a random part of the test set, `ppi_mean` is narrower. Rows of the
+    calibration set must not be in the test set as well.
+
+    Args:
+        verdicts: the judge's in the test set, shape (rows,): 1 or True for yes, 0 or False for no, None for unscored.
+        human: what humans say in the calibration set, shape (calibration rows,): 1 or 0.
+        judge: what the judge says there.
+        level: confidence level.
+
+    Returns:
+        The corrected share. It is nan, with the reason, where the judge is no better than chance (q0 + q1 <= 1), or
+        where the test set or a class of the calibration set is empty.
+
+    Raises:
+        DataError: something is neither 0 nor 1, `human` is missing somewhere, or `human` and `judge` differ in length.
+        ConfigError: `level` is not between 0 and 1.
+    """
+    test, truth, seen = _binary(verdicts, "verdicts"), _binary(human, "human"), _binary(judge, "judge")
+    if len(truth) != len(seen):
+        raise DataError(f"`human` has {len(truth):,} rows and `judge` {len(seen):,}: give one each per row.")
+    if missing := int(np.isnan(truth).sum()):
+        raise DataError(f"`human` is missing in {missing:,} rows: the calibration set is of labelled rows only.")
+    unscored = int(np.isnan(test).sum() + np.isnan(seen).sum())
+    test, truth, seen = test[~np.isnan(test)], truth[~np.isnan(seen)], seen[~np.isnan(seen)]
+    raw = wilson(int(test.sum()), len(test), level)
+    of_yes, of_no = seen[truth == 1], seen[truth == 0]
+    sensitivity = wilson(int(of_yes.sum()), len(of_yes), level)
+    specificity = wilson(int((1 - of_no).sum()), len(of_no), level)
+    reason = _reason(raw, sensitivity, specificity)
+    if reason is None:
+        interval = _corrected(raw, sensitivity, specificity, level)
+    else:
+        interval = Interval(math.nan, math.nan, math.nan, level, METHOD, raw.n)
+    return RoganGladen(interval, raw, sensitivity, specificity, unscored, reason)
+
+
+def _binary(values: Numbers, field: str) -> Floats:
+    column = number_column(values, field)
+    if wrong := int((~np.isin(column, (0, 1)) & ~np.isnan(column)).sum()):
+        raise DataError(f"`{field}` is neither 0 nor 1 in {wrong:,} rows: give yes and no as 1 and 0.")
+    return column
+
+
+def _reason(raw: Interval, sensitivity: Interval, specificity: Interval) -> str | None:
+    """Why there is nothing to correct, or to correct by."""
+    if raw.n == 0:
+        return "no row of the test set has a verdict"
+    for share, word in ((sensitivity, "yes"), (specificity, "no")):
+        if share.n == 0:
+            return f"the calibration set has no row to which humans say {word} and which the judge has answered"
+    if sensitivity.estimate + specificity.estimate <= 1:
+        return (
+            f"the judge is no better than chance: sensitivity {sensitivity.estimate:.3f} + specificity "
+            f"{specificity.estimate:.3f} is not above 1"
+        )
+    return None
+
+
+def _corrected(raw: Interval, sensitivity: Interval, specificity: Interval, level: float) -> Interval:
+    p, q0, q1 = raw.estimate, specificity.estimate, sensitivity.estimate
+    estimate = min(1.0, max(0.0, (p + q0 - 1) / (q0 + q1 - 1)))
+    z = normal_quantile(level)
+    n, m0, m1 = raw.n + z * z, specificity.n + 2, sensitivity.n + 2
+    p = (raw.n * p + z * z / 2) / n
+    q0, q1 = (specificity.n * q0 + 1) / m0, (sensitivity.n * q1 + 1) / m1
+    # The pseudo-rows bring a judge nearer to chance; q0 + q1 > 1 of the counts does not leave it.
+    skill = q0 + q1 - 1
+    if skill <= 0:
+        return Interval(estimate, 0.0, 1.0, level, METHOD, raw.n)
+    share = (p + q0 - 1) / skill
+    spread0, spread1 = q0 * (1 - q0) / m0, q1 * (1 - q1) / m1
+    shift = 2 * z * z * (share * spread1 - (1 - share) * spread0)
+    error = math.sqrt(p * (1 - p) / n + (1 - share) ** 2 * spread0 + share**2 * spread1) / skill
+    low, high = (min(1.0, max(0.0, share + shift + side * z * error)) for side in (-1, 1))
+    return Interval(estimate, min(low, estimate), max(high, estimate), level, METHOD, raw.n)

@@ -1,0 +1,1 @@
+"""Sampling designs, inclusion probabilities and sample sizes."""

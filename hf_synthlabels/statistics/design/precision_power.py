@@ -1,0 +1,186 @@
+"""Labels needed: how many human labels give an interval of a wished width, with and without a judge.
+
+The answers suppose that what was found so far, a share or a spread, is the true one: they are plans, not promises.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.intervals import normal_quantile
+from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+
+FEWEST_PAIRS = 3
+"""Pilot rows with label and score below which nothing can be said of how the judge follows the labels."""
+
+MOST = 2**53
+"""Beyond this a number of labels is no plan."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """How many human labels a wished width takes."""
+
+    human_only: int | None
+    """With the human labels alone; None when all rows would not do."""
+    with_judge: int | None
+    """With PPI++ on the other rows' scores; None when all rows would not do."""
+    width: float
+    rows: int
+    correlation: float
+    """Of label and score in the pilot: squared, it is the share of the labels that a judge of very many rows saves."""
+    pilot: int
+    """Pilot rows with label and score."""
+
+    @property
+    def saved(self) -> float:
+        """The share of the labels that the judge saves; nan where either number is missing."""
+        if self.human_only is None or self.with_judge is None:
+            return math.nan
+        return 1 - self.with_judge / self.human_only
+
+
+def labels_for_mean(sd: float, width: float, level: float = 0.95) -> int:
+    """The fewest labels with which Student's interval of a mean is no wider than wished.
+
+    Args:
+        sd: the labels' standard deviation, in the units of `width`.
+        width: from end to end.
+        level: confidence level.
+
+    Returns:
+        At least 2.
+
+    Raises:
+        ConfigError: `sd` is negative, `width` is not above 0, or `level` is not between 0 and 1.
+    """
+    _check_width(width)
+    normal_quantile(level)
+    if not (sd >= 0 and math.isfinite(sd)):
+        raise ConfigError(f"`sd` is {sd!r}: give a standard deviation, such as 1.")
+    found = fewest_labels(lambda n: 2 * student_quantile(n - 1, level) * sd / math.sqrt(n), width, 2, MOST)
+    if found is None:
+        raise ConfigError(f"`width` is {width!r} and `sd` {sd!r}: no number of labels gives that; wish for more.")
+    return found
+
+
+def labels_for_share(share: float, width: float, level: float = 0.95) -> int:
+    """The fewest labels with which the Wilson interval of a share is no wider than wished.
+
+    Args:
+        share: what the share is supposed to be, from 0 to 1; 0.5 is the worst.
+        width: from end to end, between 0 and 1.
+        level: confidence level.
+
+    Returns:
+        At least 1. The share is taken to stay what it is, although with n rows it can only be a multiple of 1/n.
+
+    Raises:
+        ConfigError: `share` is no share, `width` is not above 0, or `level` is not between 0 and 1.
+    """
+    _check_width(width)
+    if not 0 <= share <= 1:
+        raise ConfigError(f"`share` is {share!r}: give a share from 0 to 1; 0.5 takes the most labels.")
+    z = normal_quantile(level)
+
+    def reach(n: int) -> float:
+        return 2 * z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+
+    found = fewest_labels(reach, width, 1, MOST)
+    if found is None:
+        raise ConfigError(f"`width` is {width!r}: no number of labels gives that; wish for more.")
+    return found
+
+
+def plan_labels(
+    human: Numbers,
+    judge: Numbers,
+    width: float,
+    *,
+    rows: int | None = None,
+    clip: bool = True,
+    level: float = 0.95,
+) -> LabelPlan:
+    """How many labels the mean takes until its interval is no wider than wished, from a pilot.
+
+    With n labels of M rows and the tuned lam of `ppi_mean`, the variance is (var(human) - 2 lam cov + lam^2 var(judge))
+    / n + lam^2 var(judge) / (M - n); unclipped it is var(human) ((1 - r^2) / n + r^2 / M) with the correlation r. So
+    more labels always help, and r^2 is the most that a judge saves.
+
+    Args:
+        human: labels of the pilot, shape (pilot rows,); None or nan where there is none.
+        judge: scores, None or nan for unscored.
+        width: from end to end, in the labels' units.
+        rows: how many rows the planned sample has in all, with and without a label; by default as many as the pilot.
+        clip: as in `ppi_mean`.
+        level: confidence level.
+
+    Raises:
+        DataError: the lengths differ, something is no number, or fewer than 3 rows have label and score.
+        ConfigError: `width` is not above 0, `rows` is less than 2, or `level` is not between
+            0 and 1.
+    """
+    _check_width(width)
+    normal_quantile(level)
+    labels, scores = number_column(human, "human"), number_column(judge, "judge")
+    if len(labels) != len(scores):
+        raise DataError(f"`human` has {len(labels):,} rows and `judge` {len(scores):,}: give one each per row.")
+    both = ~np.isnan(labels) & ~np.isnan(scores)
+    if both.sum() < FEWEST_PAIRS:
+        raise DataError(
+            f"`human` and `judge` have {int(both.sum())} rows in common: a pilot needs {FEWEST_PAIRS} at least."
+        )
+    total = len(labels) if rows is None else rows
+    if total < 2:
+        raise ConfigError(f"`rows` is {rows!r}: give how many rows there are in all, with and without a label.")
+    pilot = np.cov(labels[both], scores[both])
+    spread, across, score_spread = float(pilot[0, 0]), float(pilot[0, 1]), float(np.nanvar(scores, ddof=1))
+
+    def variance(n: int) -> float:
+        others = total - n
+        if others == 0 or score_spread == 0:
+            return spread / n
+        lam = across / ((1 + n / others) * score_spread)
+        lam = min(1.0, max(0.0, lam)) if clip else lam
+        residual = max(0.0, spread - 2 * lam * across + lam**2 * score_spread)
+        return residual / n + lam**2 * score_spread / others
+
+    alone = fewest_labels(lambda n: 2 * student_quantile(n - 1, level) * math.sqrt(spread / n), width, 2, total)
+    judged = fewest_labels(lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(variance(n)), width, 3, total)
+    # A judge that follows nothing costs a degree of freedom: it can be left out.
+    with_judge = alone if judged is None or (alone is not None and alone < judged) else judged
+    under = math.sqrt(spread * float(pilot[1, 1]))
+    return LabelPlan(alone, with_judge, width, total, across / under if under > 0 else math.nan, int(both.sum()))
+
+
+def student_quantile(free: int, level: float) -> float:
+    """How many standard errors Student's two-sided interval reaches to either side."""
+    return float(stats.t.ppf((1 + level) / 2, free))
+
+
+def fewest_labels(reach: Callable[[int], float], width: float, least: int, most: int) -> int | None:
+    """The least n with which the width, which falls as n rises, is at most the wished one; None beyond `most`."""
+    if most < least:
+        return None
+    # The tiny factor keeps rounding errors from asking for one label more.
+    wished = width * (1 + 1e-12)
+    low, high = least - 1, least
+    while high < most and reach(high) > wished:
+        low, high = high, min(2 * high, most)
+    if reach(high) > wished:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if reach(middle) > wished else (low, middle)
+    return high
+
+
+def _check_width(width: float) -> None:
+    if not (width > 0 and math.isfinite(width)):
+        raise ConfigError(f"`width` is {width!r}: give the width from end to end, above 0.")

@@ -1,0 +1,1 @@
+"""Estimates from LLM labels, corrected with human labels (PPI++ and DSL)."""

@@ -1,0 +1,122 @@
+"""Predictors of a regression as a well-conditioned matrix, with the way back to the users' own units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.estimation.estimate_columns import complete_column, plain_column
+from hf_synthlabels.statistics.label_ids import Floats
+
+INTERCEPT = "(intercept)"
+
+MAX_CATEGORIES = 100
+"""Categories of a text column; with more it is taken for an identifier."""
+
+RANK_TOLERANCE = 1e-10
+"""Of a standardised column's length: what may remain of it beside the others where it depends on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictors:
+    """Columns that are known for all rows, the intercept first."""
+
+    names: tuple[str, ...]
+    columns: Floats
+    """As given, shape (N, p)."""
+    basis: Floats
+    """Orthogonal columns with mean square 1 that span the same space, shape (N, p)."""
+    back: Floats
+    """Coefficients of the columns = `back` @ coefficients of the basis, shape (p, p)."""
+    dependent: tuple[str, ...]
+    """Columns that are linear combinations of the others before them: no coefficient can be estimated."""
+    members: tuple[Floats | None, ...]
+    """For each column the rows of its category and of the reference level, (N, 2); None for a number."""
+    references: tuple[tuple[str, str], ...]
+    """Text columns and their reference levels."""
+
+
+def predictor_matrix(predictors: Mapping[str, Any], rows: int) -> Predictors:
+    """Numbers as they are, text as one indicator for each category but the first, sorted (the reference level).
+
+    A regression on the basis has the same fit. Its normal equations stay well conditioned for years with their squares
+    and for predictors of any magnitude, since columns are centred, scaled and made orthogonal first.
+
+    Args:
+        predictors: columns by name, without the intercept.
+        rows: how many rows there must be.
+
+    Raises:
+        DataError: a column has another length, is missing somewhere, mixes text and numbers, or has one category only
+            or too many.
+    """
+    names, columns = [INTERCEPT], [np.ones(rows)]
+    members: list[Floats | None] = [None]
+    references: list[tuple[str, str]] = []
+    for name, values in predictors.items():
+        if not _is_text(values):
+            names.append(name)
+            columns.append(complete_column(values, name, rows))
+            members.append(None)
+            continue
+        levels, codes = _categories(values, name, rows)
+        references.append((name, levels[0]))
+        for code, level in enumerate(levels[1:], start=1):
+            names.append(f"{name} = {level}")
+            columns.append((codes == code).astype(np.float64))
+            members.append(np.column_stack([codes == code, codes == 0]).astype(np.float64))
+    table = np.column_stack(columns)
+    basis, back, dependent = _orthogonal(table)
+    lost = tuple(names[place] for place in dependent)
+    return Predictors(tuple(names), table, basis, back, lost, tuple(members), tuple(references))
+
+
+def _is_text(values: Any) -> bool:
+    array = np.asarray(values, dtype=object)
+    return array.ndim == 1 and any(isinstance(value, str) for value in array.tolist())
+
+
+def _categories(values: Sequence[Any], name: str, rows: int) -> tuple[list[str], Any]:
+    column = plain_column(values, name)
+    if len(column) != rows:
+        raise DataError(f"`{name}` has {len(column):,} rows and `human` {rows:,}: give one each per row.")
+    if missing := sum(value is None for value in column):
+        raise DataError(f"`{name}` is missing in {missing:,} rows: fill them or leave those rows out.")
+    if numbers := sum(not isinstance(value, str) for value in column):
+        raise DataError(f"`{name}` has text and, in {numbers:,} rows, numbers: give numbers only or text only.")
+    levels = sorted(set(column))
+    if len(levels) < 2 or len(levels) > MAX_CATEGORIES:
+        raise DataError(
+            f"`{name}` is text with {len(levels):,} categories: give a column with 2 to {MAX_CATEGORIES}, or numbers."
+        )
+    places = {level: code for code, level in enumerate(levels)}
+    return levels, np.array([places[value] for value in column])
+
+
+def _orthogonal(table: Floats) -> tuple[Floats, Floats, list[int]]:
+    """The basis, the way back, and the positions of columns that depend on those before them."""
+    n, p = table.shape
+    # Standardised first, so that rounding does not depend on units: column = centre + scale x standardised.
+    centre, scale = table.mean(axis=0), table.std(axis=0)
+    largest = np.abs(table).max(axis=0, initial=0.0)
+    constant = scale <= 4 * np.finfo(np.float64).eps * largest
+    constant[0] = True
+    scale = np.where(constant, 1.0, scale)
+    standard = (table - centre) / scale
+    standard[:, constant] = 0.0
+    standard[:, 0] = 1.0
+    q, r = np.linalg.qr(standard)
+    r = r / np.sqrt(n)
+    dependent = [place for place in range(p) if place >= n or abs(r[place, place]) <= RANK_TOLERANCE]
+    if dependent:
+        # Singular as it is, so that no coefficient is estimated.
+        return standard, np.eye(p), dependent
+    basis = q * np.sqrt(n)
+    back = np.linalg.inv(r) / np.concatenate([[1.0], scale[1:]])[:, None]
+    # What was subtracted to centre the columns goes into the intercept.
+    back[0] -= centre[1:] @ back[1:]
+    return basis, back, dependent

@@ -1,0 +1,253 @@
+"""Valid conclusions: questions to the labels of a data set of which humans have labelled some rows.
+
+Each function answers its question four ways: from the LLM's labels alone, from the human labels alone, by PPI++ and by
+DSL; see `estimators`. The last three are right however wrong the LLM is, as long as the chances with which rows were
+chosen for a human label are the ones that are said. `docs/valid_conclusions.md` is for users.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.estimation.estimands import Estimand, Family, Quantity, Ratios, Regression
+from hf_synthlabels.statistics.estimation.estimate_columns import (
+    Names,
+    class_list,
+    complete_column,
+    group_codes,
+    numbers_of,
+    one_hot,
+)
+from hf_synthlabels.statistics.estimation.estimates import Conclusions
+from hf_synthlabels.statistics.estimation.four_estimates import estimate_all, rare_classes
+from hf_synthlabels.statistics.estimation.inference import Inference
+from hf_synthlabels.statistics.estimation.label_rows import label_rows
+from hf_synthlabels.statistics.estimation.predictors import INTERCEPT, predictor_matrix
+from hf_synthlabels.statistics.label_ids import Floats
+from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+
+
+def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> Conclusions:
+    """The mean of a number that humans gave to some rows and an LLM to all.
+
+    Args:
+        human: shape (rows,); None or nan where there is none.
+        llm: the same, on the same scale.
+        inference: how the human labels were drawn, and how estimates are made.
+
+    Raises:
+        DataError: the lengths differ, something is no number or no probability, or one side has no label at all.
+    """
+    inference = inference or Inference()
+    rows = label_rows(number_column(human, "human")[:, None], number_column(llm, "llm")[:, None], inference)
+    return estimate_all("mean of the labels", [_means((Quantity("mean", (1.0,)),), [None])], rows, inference)
+
+
+def valid_prevalence(
+    human: Names, llm: Names, *, names: Sequence[Any] | None = None, inference: Inference | None = None
+) -> Conclusions:
+    """The share of the rows that are of each class.
+
+    Args:
+        human: the name of each row, None where there is none.
+        llm: the same.
+        names: the classes; by default all that occur, sorted.
+        inference: how the human labels were drawn, and how estimates are made.
+
+    Raises:
+        DataError: as in `valid_mean`, or a label is not one of `names`.
+        ConfigError: `names` has a duplicate.
+    """
+    inference = inference or Inference()
+    known = class_list(names, human, llm)
+    rows = label_rows(one_hot(human, known, "human"), one_hot(llm, known, "llm"), inference)
+    estimands: list[Estimand] = [
+        Ratios((Quantity(name, (1.0,), 0, 1, share=True),), *_class_sums(place), 1) for place, name in enumerate(known)
+    ]
+    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
+
+
+def valid_f1(
+    human: Names,
+    llm: Names,
+    *,
+    prediction: Names | None = None,
+    names: Sequence[Any] | None = None,
+    inference: Inference | None = None,
+) -> Conclusions:
+    """The F1 of predictions on all rows, for each class and their mean, by the delta method on the counts.
+
+    F1 is 2 x right / (predicted + human). Predictions are known for all rows; what humans would have said is known
+    for some, and the LLM's labels help for the rest.
+
+    Args:
+        human: the name of each row, None where there is none.
+        llm: the same. Without `prediction`, these are what is scored, and the naive estimate is 1 of itself.
+        prediction: what is scored, such as a student's; None in a row is no prediction and so a miss.
+        names: the classes; by default all that occur, sorted.
+        inference: how the human labels were drawn, and how estimates are made.
+
+    Raises:
+        DataError: as in `valid_prevalence`.
+        ConfigError: `names` has a duplicate.
+    """
+    inference = inference or Inference()
+    scored = llm if prediction is None else prediction
+    known = class_list(names, human, llm, scored)
+    said = np.nan_to_num(one_hot(scored, known, "prediction"))
+    truth = one_hot(human, known, "human")
+    if len(said) != len(truth):
+        raise DataError(f"`prediction` has {len(said):,} rows and `human` {len(truth):,}: give one each per row.")
+    rows = label_rows(truth, one_hot(llm, known, "llm"), inference, None if prediction is None else said)
+    seen = (said > 0) | (np.nan_to_num(truth) > 0)
+    estimands: list[Estimand] = [_f1(said, [place], name, seen[:, place]) for place, name in enumerate(known)]
+    occurring = np.flatnonzero((said.sum(axis=0) > 0) | (np.nansum(truth, axis=0) > 0)).tolist()
+    if len(occurring) > 1:
+        estimands.append(_f1(said, occurring, "macro F1"))
+    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    return estimate_all("F1 of the predictions on all rows", estimands, rows, inference, notes)
+
+
+def valid_difference(
+    human: Any, llm: Any, groups: Names, *, positive: Any = None, inference: Inference | None = None
+) -> Conclusions:
+    """The mean, or the share of one class, in each group, and how far each group is from the first.
+
+    Args:
+        human: numbers, or with `positive` names; None where there is none.
+        llm: the same.
+        groups: the group of each row; none missing. The first one, sorted, is what the others are compared with.
+        positive: the class whose share is asked for.
+        inference: how the human labels were drawn, and how estimates are made.
+
+    Raises:
+        DataError: as in `valid_mean`, a row has no group, or there is only one.
+    """
+    inference = inference or Inference()
+    codes, known = group_codes(groups)
+    ends = (-math.inf, math.inf) if positive is None else (0.0, 1.0)
+    member = codes[:, None] == np.arange(len(known))
+    truth, said = (numbers_of(values, positive, field)[:, None] for values, field in ((human, "human"), (llm, "llm")))
+    if len(codes) != len(truth):
+        raise DataError(f"`groups` has {len(codes):,} rows and `human` {len(truth):,}: give one each per row.")
+    # That the LLM errs differently in each group is what naive differences are wrong by: guesses must see it.
+    seen = member[:, 1:] * np.nan_to_num(said)
+    rows = label_rows(truth, said, inference, np.column_stack([member[:, 1:], seen]).astype(np.float64))
+    parts = [member[:, place] for place in range(len(known))]
+    estimands: list[Estimand] = [
+        _means((Quantity(name, (1.0,), *ends, (part,), positive is not None),), [part])
+        for name, part in zip(known, parts, strict=True)
+    ]
+    wide = ends[1] - ends[0]
+    estimands += [
+        _means((Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, (parts[0], part)),), [parts[0], part])
+        for name, part in zip(known[1:], parts[1:], strict=True)
+    ]
+    what = "mean of the labels" if positive is None else f"share of {positive}"
+    return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
+
+
+def valid_regression(
+    human: Any,
+    llm: Any,
+    predictors: Mapping[str, Numbers],
+    *,
+    family: Family = "linear",
+    outcome: Numbers | None = None,
+    positive: Any = None,
+    label: str = "label",
+    inference: Inference | None = None,
+) -> Conclusions:
+    """The coefficients of a regression with the label as its outcome, or as a predictor.
+
+    Args:
+        human: numbers, or with `positive` names, which count as 1 where they are that one and as 0 elsewhere.
+        llm: the same.
+        predictors: columns that are known for all rows, by name; the intercept is added. Text is coded as one
+            indicator for each category but the first, sorted, which is the reference level.
+        family: "linear" for least squares, "logistic" for log odds of an outcome between 0 and 1.
+        outcome: known for all rows. None: the label is the outcome; else it is one more predictor, called `label`.
+        positive: the class that counts as 1.
+        label: what the label's coefficient is called.
+        inference: how the human labels were drawn, and how estimates are made.
+
+    Returns:
+        Coefficients that are nan, with a note, where there is no such number, as where predictors tell the same.
+
+    Raises:
+        DataError: as in `valid_mean`, or a predictor or the outcome is missing somewhere, or the outcome of a logistic
+            regression is not between 0 and 1.
+        ConfigError: there is no such family, or a predictor has a name that is taken.
+    """
+    inference = inference or Inference()
+    if family not in ("linear", "logistic"):
+        raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
+    truth, said = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
+    matrix = predictor_matrix(predictors, len(truth))
+    if taken := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
+        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is taken: rename it.")
+    goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
+    if family == "logistic":
+        for values, field in ((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),):
+            known = values[~np.isnan(values)]
+            if ((known < 0) | (known > 1)).any():
+                raise DataError(f"`{field}` is not between 0 and 1 somewhere: logistic regression needs 0 and 1.")
+    back, centre, scale = matrix.back, 0.0, 1.0
+    if goal is not None:
+        # The label is the last predictor, standardised like the others.
+        centre, scale = _centre_and_scale(said)
+        back = np.block([[back, np.zeros((len(back), 1))], [np.zeros((1, len(back))), np.full((1, 1), 1 / scale)]])
+        back[0, -1] = -centre / scale
+    names = [*matrix.names, *([] if goal is None else [label])]
+    groups = [() if each is None else tuple(each.T > 0) for each in matrix.members]
+    groups += [()] * (len(names) - len(groups))
+    quantities = tuple(
+        Quantity(name, tuple(row), parts=parts) for name, row, parts in zip(names, back.tolist(), groups, strict=True)
+    )
+    columns = matrix.columns[:, 1:] if goal is None else np.column_stack([matrix.columns[:, 1:], goal])
+    rows = label_rows((truth[:, None] - centre) / scale, (said[:, None] - centre) / scale, inference, columns)
+    what = f"{family} regression of {'the label' if goal is None else 'the outcome'} on {', '.join(names[1:])}"
+    notes = [
+        f"`{name}` is text: each coefficient compares a category with {first!r}." for name, first in matrix.references
+    ]
+    estimand = Regression(quantities, matrix.basis, family, goal)
+    return estimate_all(what, [estimand], rows, inference, notes, matrix.dependent)
+
+
+def _centre_and_scale(values: Floats) -> tuple[float, float]:
+    known = values[~np.isnan(values)]
+    spread = float(known.std()) if len(known) else 0.0
+    return (float(known.mean()), spread) if spread > 0 else (0.0, 1.0)
+
+
+def _means(quantities: tuple[Quantity, ...], members: Sequence[Any]) -> Ratios:
+    """Means of the first number of a label, over all rows (None) or over members."""
+    masks = [None if member is None else np.asarray(member, dtype=np.float64) for member in members]
+
+    def under(labels: Floats) -> Floats:
+        return np.column_stack([np.ones(len(labels)) if mask is None else mask for mask in masks])
+
+    return Ratios(quantities, lambda labels: under(labels) * labels[:, :1], under, len(masks))
+
+
+def _class_sums(place: int) -> tuple[Any, Any]:
+    return (lambda labels: labels[:, place : place + 1]), (lambda labels: np.ones((len(labels), 1)))
+
+
+def _f1(said: Floats, places: list[int], name: str, *parts: Any) -> Ratios:
+    """The mean F1 of some classes; `parts` are the rows that it rests on."""
+    mine = said[:, places]
+    quantity = Quantity(name, (1 / len(places),) * len(places), 0, 1, parts)
+    return Ratios(
+        (quantity,),
+        lambda labels: 2 * labels[:, places] * mine,
+        lambda labels: labels[:, places] + mine,
+        len(places),
+        label_free=False,
+    )

@@ -1,0 +1,1 @@
+"""Agreement among raters, and the alternative-annotator test."""

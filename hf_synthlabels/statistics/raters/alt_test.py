@@ -1,0 +1,264 @@
+"""The alternative-annotator test: may the judge take the place of one of the people who label?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
+from hf_synthlabels.statistics.label_ids import Floats
+from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, number_column, rating_table
+from hf_synthlabels.statistics.row_bootstrap import Drawing
+
+MIN_ITEMS_FOR_T = 30
+MIN_DIFFERENT_FOR_T = 20
+"""Items, and items on which only one of judge and annotator is nearer, below which the t test is too liberal."""
+
+FEWEST_ANNOTATORS = 3
+"""What the test's authors ask for."""
+
+EQUAL = 1e-9
+"""Squared errors that differ by no more, as a share of the larger, are the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorTest:
+    """The judge beside one annotator: which of the two is nearer to all the others."""
+
+    name: str
+    advantage: Interval
+    """The share of items on which the judge is at least as near to the others; its `n` is the number of items."""
+    human_advantage: float
+    """The share on which the annotator is. Items on which both are equally near count for both."""
+    p_value: float
+    """One-sided: of human_advantage - advantage >= epsilon; adjusted for all annotators."""
+    test: Literal["t", "score"]
+    judge_wins: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AltTest:
+    """Whether the judge may take an annotator's place."""
+
+    annotators: tuple[AnnotatorTest, ...]
+    winning_rate: float
+    """The share of annotators than whom the judge is not worse by epsilon; nan without any."""
+    advantage: Interval
+    """The mean of the annotators' advantages, by which judges are compared; its `n` is the number of items."""
+    epsilon: float
+    n_unscored: int
+    """Items without a judge's verdict; they are left out."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passes(self) -> bool:
+        """Whether the judge wins against at least half of the annotators."""
+        return self.winning_rate >= 0.5
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, for JSON; nan becomes None."""
+        each = [
+            {
+                "name": one.name,
+                "advantage": one.advantage.to_dict(),
+                "human_advantage": one.human_advantage,
+                "p_value": one.p_value,
+                "test": one.test,
+                "judge_wins": one.judge_wins,
+            }
+            for one in self.annotators
+        ]
+        return {
+            "annotators": each,
+            "winning_rate": None if math.isnan(self.winning_rate) else self.winning_rate,
+            "advantage": self.advantage.to_dict(),
+            "epsilon": self.epsilon,
+            "n_unscored": self.n_unscored,
+            "passes": self.passes,
+            "notes": list(self.notes),
+        }
+
+
+def alternative_annotator_test(
+    ratings: Labels,
+    judge: ArrayLike | Sequence[Any],
+    *,
+    kind: Literal["categorical", "graded"] = "categorical",
+    epsilon: float = 0.2,
+    false_discovery: float = 0.05,
+    names: Sequence[str] | None = None,
+    drawing: Drawing | None = None,
+) -> AltTest:
+    """The alternative-annotator test (Calderon, Reichart & Dror 2025, arXiv 2501.10970).
+
+    Each annotator in turn is left out, and on each item the judge and the one who was left out are compared by how
+    near they are to the others: by the share of others with the same label (categorical), or by - root mean square
+    error (graded). The judge wins against an annotator when the share of items on which the annotator is at least as
+    near, less the judge's, is significantly below epsilon, which is what the judge's lower price is worth. The authors'
+    t test is used from 30 items on, if the two differ on 20 of them or more. With fewer it is too liberal, and the
+    score test of a paired difference of proportions is used (Tango 1998, Statistics in Medicine 17:891-908). Over the
+    annotators the false discovery rate is held (Benjamini & Yekutieli 2001). The judge may take an annotator's place
+    when it wins against at least half of them.
+
+    Args:
+        ratings: names or numbers, shape (items, annotators), numbers where graded; None or nan for a missing one.
+        judge: its labels, shape (items,); None or nan for unscored.
+        kind: how nearness is measured.
+        epsilon: the authors take 0.2 where annotators are experts, 0.15 where they are skilled, 0.1 for crowds.
+        false_discovery: the rate that is held.
+        names: what the annotators are called; by default their positions from 1.
+        drawing: of the interval of the mean advantage: items are drawn.
+
+    Returns:
+        The test. Annotators who share no item with another and the judge are left out, and told in `notes`.
+
+    Raises:
+        DataError: `ratings` has not two dimensions or less than two annotators, `judge` or `names` does not fit, or
+            something graded is no number.
+        ConfigError: there is no such kind, or `epsilon` or `false_discovery` is no share.
+    """
+    _check(kind, epsilon, false_discovery)
+    drawing = drawing or Drawing()
+    table, verdicts = _columns(ratings, judge, kind)
+    called = [str(k + 1) for k in range(table.shape[1])] if names is None else list(names)
+    if len(called) != table.shape[1]:
+        raise DataError(
+            f"`names` has {len(called)} names and `ratings` {table.shape[1]} annotators: give one for each."
+        )
+    wins, losses = _indicators(table, verdicts, kind)
+    compared = [k for k in range(len(called)) if not np.isnan(wins[:, k]).all()]
+    tested = [_p_value((losses - wins)[:, k], epsilon) for k in compared]
+    adjusted = stats.false_discovery_control([p for p, _ in tested], method="by") if tested else np.empty(0)
+    annotators = tuple(
+        AnnotatorTest(
+            called[k],
+            wilson(int(np.nansum(wins[:, k])), int((~np.isnan(wins[:, k])).sum()), drawing.level),
+            float(np.nanmean(losses[:, k])),
+            float(p),
+            test,
+            bool(p <= false_discovery),
+        )
+        for k, (_, test), p in zip(compared, tested, adjusted, strict=True)
+    )
+    return AltTest(
+        annotators,
+        float(np.mean([one.judge_wins for one in annotators])) if annotators else math.nan,
+        _mean_advantage(wins[:, compared], drawing),
+        epsilon,
+        int(np.isnan(verdicts).sum()),
+        tuple(_notes(called, annotators)),
+    )
+
+
+def _check(kind: str, epsilon: float, false_discovery: float) -> None:
+    if kind not in ("categorical", "graded"):
+        raise ConfigError(f"`kind` is {kind!r}: give 'categorical' or 'graded'.")
+    for field, value, usual in (("epsilon", epsilon, 0.2), ("false_discovery", false_discovery, 0.05)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"`{field}` is {value!r}: give a share from 0 to 1, such as {usual}.")
+
+
+def _columns(ratings: Labels, judge: ArrayLike | Sequence[Any], kind: str) -> tuple[Floats, Floats]:
+    """Ratings and verdicts as numbers; names as codes of their own."""
+    people = np.array(ratings, dtype=object)
+    verdicts = np.array(judge, dtype=object)
+    if people.ndim != 2 or people.shape[1] < 2:
+        raise DataError(f"`ratings` has shape {people.shape}: give items x annotators, at least two of these.")
+    if verdicts.shape != people.shape[:1]:
+        raise DataError(f"`judge` has shape {verdicts.shape} and there are {len(people):,} items: give one for each.")
+    if kind == "graded":
+        return rating_table(ratings), number_column(verdicts, "judge")
+    codes, _ = label_codes(np.column_stack([people, verdicts]))
+    return codes[:, :-1], codes[:, -1]
+
+
+def _indicators(table: Floats, verdicts: Floats, kind: str) -> tuple[Floats, Floats]:
+    """Whether the judge, and whether the annotator, is at least as near to the others; nan where not compared."""
+    wins, losses = np.full(table.shape, np.nan), np.full(table.shape, np.nan)
+    for k in range(table.shape[1]):
+        others = np.delete(table, k, axis=1)
+        usable = ~np.isnan(verdicts) & ~np.isnan(table[:, k]) & ~np.isnan(others).all(axis=1)
+        distances = [_distance(one[usable], others[usable], kind) for one in (verdicts, table[:, k])]
+        near = EQUAL * np.maximum(*distances)
+        wins[usable, k] = distances[0] <= distances[1] + near
+        losses[usable, k] = distances[1] <= distances[0] + near
+    return wins, losses
+
+
+def _distance(one: Floats, others: Floats, kind: str) -> Floats:
+    """What orders as the alignment does, the other way round: of the same others, sums order as means and roots do."""
+    apart = others - one[:, None]
+    counted = np.where(np.isnan(apart), 0, (apart != 0) if kind == "categorical" else apart**2)
+    distances: Floats = counted.sum(axis=1, dtype=np.float64)
+    return distances
+
+
+def _p_value(differences: Floats, epsilon: float) -> tuple[float, Literal["t", "score"]]:
+    """One-sided p of a mean difference of at least epsilon; differences are -1, 0 or 1."""
+    known = differences[~np.isnan(differences)]
+    if len(known) >= MIN_ITEMS_FOR_T and np.count_nonzero(known) >= MIN_DIFFERENT_FOR_T and np.ptp(known) > 0:
+        return float(stats.ttest_1samp(known, epsilon, alternative="less").pvalue), "t"
+    return _score_test(int((known == 1).sum()), int((known == -1).sum()), len(known), epsilon), "score"
+
+
+def _score_test(worse: int, better: int, n: int, epsilon: float) -> float:
+    """The p of Tango's score test (1998) of worse / n - better / n >= epsilon.
+
+    Args:
+        worse: items on which only the annotator is nearer.
+        better: items on which only the judge is.
+        n: all items.
+        epsilon: the difference under test.
+    """
+    # The probability of `better` that is likeliest where the difference is epsilon.
+    a, c = 2 * n, -better * epsilon * (1 - epsilon)
+    b = -worse - better + (2 * n - worse + better) * epsilon
+    constrained = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = n * (2 * constrained + epsilon * (1 - epsilon))
+    excess = worse - better - n * epsilon
+    if variance <= 0:
+        return 0.0 if excess < 0 else 1.0
+    return float(stats.norm.cdf(excess / math.sqrt(variance)))
+
+
+def _mean_advantage(wins: Floats, drawing: Drawing) -> Interval:
+    """The mean over annotators of their shares, in resamples of items."""
+    method = "bootstrap: items"
+    kept = wins[~np.isnan(wins).all(axis=1)] if wins.size else np.empty((0, 0))
+    n = len(kept)
+    if not n:
+        return Interval(math.nan, math.nan, math.nan, drawing.level, method, 0)
+    there, won = (~np.isnan(kept)).astype(np.float64), np.nan_to_num(kept)
+    rng = np.random.default_rng(drawing.seed)
+    values = np.empty(drawing.resamples)
+    for draw in range(drawing.resamples):
+        counts = np.bincount(rng.integers(n, size=n), minlength=n)
+        items = counts @ there
+        # An annotator of few items may be missing in a draw.
+        values[draw] = ((counts @ won)[items > 0] / items[items > 0]).mean()
+    estimate = float((won.sum(axis=0) / there.sum(axis=0)).mean())
+    return percentile_interval(values, estimate, drawing.level, method, n)
+
+
+def _notes(called: Sequence[str], annotators: Sequence[AnnotatorTest]) -> list[str]:
+    notes = []
+    names = {one.name for one in annotators}
+    if missing := [name for name in called if name not in names]:
+        notes.append(
+            f"Not compared, for want of an item that the judge and another annotator have: {', '.join(missing)}."
+        )
+    if len(annotators) < FEWEST_ANNOTATORS:
+        notes.append(f"{len(annotators)} annotators are few: the test's authors ask for {FEWEST_ANNOTATORS} at least.")
+    if few := [one.name for one in annotators if one.test == "score"]:
+        notes.append(
+            f"Fewer than {MIN_ITEMS_FOR_T} items, or fewer than {MIN_DIFFERENT_FOR_T} on which judge and annotator "
+            f"differ, so compared by the score test: {', '.join(few)}."
+        )
+    return notes

@@ -1,0 +1,70 @@
+"""Plain-text tables for a terminal."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Collection, Sequence
+
+
+def shorten(text: str, width: int) -> str:
+    """The text on one line, cut to at most `width` characters when it is longer.
+
+    The ellipsis stands in the middle: names that share their beginning often differ at their end.
+    """
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    tail = (width - 1) // 2
+    return f"{line[: width - 1 - tail].rstrip()}…{line[-tail:].lstrip()}"
+
+
+LINE_WIDTH = 100
+"""Characters beyond which sentences are hard to read, however wide a terminal is."""
+GAP = 2
+NO_BREAK = "\u00a0"
+
+
+def wrap(text: str, width: int | None = None) -> str:
+    """Sentences in lines of at most `width` characters, or of 100; an estimate stays with its interval."""
+    together = re.sub(r"(?:\S+ )?\[[^\]\s]+, [^\]\s]+\]", lambda found: found[0].replace(" ", NO_BREAK), text)
+    wrapped = textwrap.fill(together, min(width or LINE_WIDTH, LINE_WIDTH), break_long_words=False)
+    return wrapped.replace(NO_BREAK, " ") if NO_BREAK not in text else wrapped
+
+
+def align(rows: Sequence[Sequence[str]], right: Collection[int] = (), width: int | None = None) -> str:
+    """Rows of cells in columns two spaces apart.
+
+    Args:
+        rows: the head first; the first column names the rows.
+        right: numbers of the columns that are flush right.
+        width: of the terminal. A wider table is printed in parts, one below the other, each with the first column.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if width is None or sum(widths) + GAP * (len(widths) - 1) <= width or len(widths) < 3:
+        return _table(rows, widths, right)
+    parts: list[list[int]] = [[0]]
+    for column in range(1, len(widths)):
+        taken = sum(widths[each] + GAP for each in parts[-1])
+        if taken + widths[column] > width and len(parts[-1]) > 1:
+            parts.append([0])
+        parts[-1].append(column)
+    return "\n\n".join(
+        _table(
+            [[row[column] for column in part] for row in rows],
+            [widths[column] for column in part],
+            [place for place, column in enumerate(part) if column in right],
+        )
+        for part in parts
+    )
+
+
+def _table(rows: Sequence[Sequence[str]], widths: Sequence[int], right: Collection[int]) -> str:
+    lines = (
+        "  ".join(
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,1 @@
+"""Validation of label columns against human labels, and gates."""

@@ -1,0 +1,75 @@
+"""Columns: what is read of a data set, as Python values."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from hf_synthlabels.errors import DataError
+
+
+class Table(Protocol):
+    """What `validate` reads of a data set: its column names and whole columns; a `datasets.Dataset` is one.
+
+    When it has `features` too and a column's feature is a ClassLabel, whole numbers in that column are read as names.
+    """
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """The names of the columns."""
+
+    def __getitem__(self, column: str, /) -> Iterable[Any]:
+        """The values of a column."""
+
+
+def column_values(dataset: Table, column: str) -> list[Any]:
+    """The values of a column as Python objects.
+
+    Raises:
+        DataError: the data set has splits, lacks the column or is empty.
+    """
+    if isinstance(dataset, Mapping):
+        first = next(iter(dataset), "train")
+        raise DataError(f"`dataset` has the splits {', '.join(map(str, dataset))}: give one, as dataset[{first!r}].")
+    columns = list(dataset.column_names or ())
+    if column not in columns:
+        close = difflib.get_close_matches(column, columns, n=1, cutoff=0.75)
+        meant = f" Did you mean `{close[0]}`?" if close else ""
+        present = ", ".join(f"`{name}`" for name in columns) or "none"
+        raise DataError(f"`{column}` is not a column. There is {present}; name the one to read.{meant}")
+    # A format such as torch would wrap every value in a tensor.
+    plain = dataset.with_format(None) if hasattr(dataset, "with_format") else dataset
+    found = plain[column]
+    # A column of `datasets` decodes row by row when it is iterated, and all at once when it is sliced.
+    values = list(found[:] if isinstance(found, Sequence) else found)
+    if not values:
+        raise DataError("`dataset` has no rows: give one with some rows labelled by hand.")
+    return values
+
+
+def column_feature(dataset: Table, column: str) -> Any:
+    """The type of a column as `datasets` describes it; None where that is not known."""
+    return (getattr(dataset, "features", None) or {}).get(column)
+
+
+def class_names(feature: Any) -> Sequence[str] | None:
+    """The names of a ClassLabel, or of the one within a list or within a list of entities; None without one."""
+    feature = getattr(feature, "feature", feature)
+    if isinstance(feature, Mapping) and "label" in feature:
+        inner = feature["label"]
+        feature = getattr(inner, "feature", inner)
+    return list(feature.names) if hasattr(feature, "int2str") else None
+
+
+def feature_kind(feature: Any) -> str:
+    """The kind of label that a column's type tells of; texts and whole numbers are names, unless said otherwise."""
+    inner = getattr(feature, "feature", None)
+    within = feature if isinstance(feature, Mapping) else inner
+    if isinstance(within, Mapping):
+        if {"start", "end", "label"} <= set(within):
+            return "token-classification"
+        return "question-answering" if "text" in within else "text-classification"
+    if inner is not None:
+        return "multi-label"
+    return "text-scale" if str(getattr(feature, "dtype", "")).startswith("float") else "text-classification"

@@ -1,0 +1,1 @@
+"""Trainer callbacks: cost, progress, interruption and losses that are not finite."""

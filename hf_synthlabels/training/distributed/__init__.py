@@ -1,0 +1,1 @@
+"""What several processes have to agree on."""

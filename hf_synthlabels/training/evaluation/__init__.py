@@ -1,0 +1,1 @@
+"""Scores of students during and after training."""

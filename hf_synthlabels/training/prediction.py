@@ -1,0 +1,175 @@
+"""The predictions of a student, and the label columns that they become: on a data set, or on a stream by batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from datasets import ClassLabel, Dataset, Features, IterableDataset, List, Value, concatenate_datasets
+from numpy.typing import NDArray
+
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.labels import STATUSES, Label, LabelSchema, encode
+
+STREAM_ROWS = 1_000
+"""Rows of a stream that are read at once: enough to sort them by length, and few enough for any memory."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """What a student says of each row, in row order."""
+
+    schema: LabelSchema
+    """Kind and names of the labels."""
+    labels: tuple[Label | None, ...]
+    """One label per row, of the schema's kind; None says that a question has no answer."""
+    confidence: NDArray[np.float64]
+    """The student's own probability of each label, not calibrated; NaN where it has none. Shape (rows,)."""
+    probabilities: NDArray[np.float64]
+    """Of every name, shape (rows, names): of one name per row each row sums to 1, of several each stands alone. Of
+    kinds without names, and of entities, shape (rows, 0)."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """The likeliest label, an index into the student's names, shape (rows,).
+
+        Raises:
+            DataError: a row has not exactly one name.
+        """
+        if self.schema.kind not in ("text-classification", "text-pair"):
+            raise DataError(f"`codes` stand for one name per row, and the labels are {self.schema.kind}. Use `labels`.")
+        return self.probabilities.argmax(axis=-1) if len(self) else np.empty(0, dtype=np.int64)
+
+    def column(self) -> list[Any]:
+        """The labels as they stand in a column of `schema.feature()`."""
+        return [encode(self.schema, label) for label in self.labels]
+
+    def add_to(
+        self,
+        dataset: Dataset,
+        column: str = "student_label",
+        *,
+        min_confidence: float | None = None,
+        probabilities: bool = False,
+    ) -> Dataset:
+        """The rows with `<column>`, `<column>_status` and `<column>_confidence`, as annotation writes them.
+
+        Args:
+            dataset: the rows that were predicted.
+            column: the name of the label column.
+            min_confidence: rows below it abstain: status `abstained`, no label.
+            probabilities: also add `<column>_probs`, the probability of every name.
+
+        Raises:
+            DataError: the data set has another number of rows, or has such a column.
+            ConfigError: the kind of label has no confidence or no probabilities.
+        """
+        added = label_columns(self, column, min_confidence=min_confidence, probabilities=probabilities)
+        return with_labels(dataset, added)
+
+
+def label_features(schema: LabelSchema, column: str, *, probabilities: bool) -> Features:
+    """The columns that a student adds, named as those of annotation."""
+    columns: dict[str, Any] = {
+        column: schema.feature(),
+        f"{column}_status": ClassLabel(names=list(STATUSES)),
+        f"{column}_confidence": Value("float32"),
+    }
+    if probabilities:
+        columns[f"{column}_probs"] = List(Value("float32"))
+    return Features(columns)
+
+
+def label_columns(
+    prediction: Prediction, column: str, *, min_confidence: float | None = None, probabilities: bool = False
+) -> Dataset:
+    """The label columns of a prediction, one row each.
+
+    Args:
+        prediction: of some rows.
+        column: the name of the label column.
+        min_confidence: rows below it abstain: they have the status `abstained` and no label.
+        probabilities: whether to add the probability of every name.
+
+    Raises:
+        ConfigError: the kind of label has no confidence, or no probabilities.
+    """
+    check_columns(prediction.schema, min_confidence, probabilities=probabilities)
+    unsure = np.zeros(len(prediction), dtype=bool)
+    if min_confidence is not None:
+        # NaN is no confidence, and so is below any.
+        unsure = ~(prediction.confidence >= min_confidence)
+    labels = [None if low else value for low, value in zip(unsure, prediction.column(), strict=True)]
+    columns: dict[str, list[Any]] = {
+        column: labels,
+        f"{column}_status": ["abstained" if label is None else "labelled" for label in labels],
+        f"{column}_confidence": [None if np.isnan(value) else float(value) for value in prediction.confidence],
+    }
+    if probabilities:
+        columns[f"{column}_probs"] = prediction.probabilities.tolist()
+    return Dataset.from_dict(columns, features=label_features(prediction.schema, column, probabilities=probabilities))
+
+
+def check_columns(schema: LabelSchema, min_confidence: float | None, *, probabilities: bool) -> None:
+    """Reject options that the kind of label cannot have.
+
+    Raises:
+        ConfigError: as said.
+    """
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise ConfigError(f"`min_confidence` is {min_confidence}. Give a probability from 0 to 1.")
+    if min_confidence is not None and schema.kind in ("text-scale", "text-generation"):
+        raise ConfigError(f"`min_confidence` is {min_confidence}, but a {schema.kind} has no confidence. Leave it out.")
+    if probabilities and schema.kind not in ("text-classification", "text-pair", "multi-label"):
+        raise ConfigError(f"`probabilities` is true, but a {schema.kind} has none. Leave it out.")
+
+
+def with_labels(rows: Dataset, added: Dataset) -> Dataset:
+    """The rows with the label columns.
+
+    Raises:
+        DataError: there is another number of rows, or a column of that name.
+    """
+    if len(rows) != len(added):
+        raise DataError(f"`dataset` has {len(rows)} rows and the prediction {len(added)}: pass the rows it is of.")
+    check_free(rows.column_names, added.column_names)
+    return concatenate_datasets([rows.with_format(None), added], axis=1)
+
+
+def check_free(columns: list[str] | None, added: list[str]) -> None:
+    """Reject a column name that is taken.
+
+    Raises:
+        DataError: as said.
+    """
+    if taken := [name for name in added if name in (columns or ())]:
+        raise DataError(f"`column` {added[0]!r} would overwrite the column {taken[0]!r}. Choose another name.")
+
+
+def labelled_stream(
+    rows: IterableDataset, label: Any, schema: LabelSchema, column: str, *, probabilities: bool
+) -> IterableDataset:
+    """A stream with label columns, which are computed as it is read.
+
+    Args:
+        rows: the stream.
+        label: from a Dataset of some rows to its label columns.
+        schema: of the labels.
+        column: the name of the label column.
+        probabilities: whether there are probabilities.
+    """
+    features = label_features(schema, column, probabilities=probabilities)
+    check_free(rows.column_names, list(features))
+    whole = None if rows.features is None else Features({**rows.features, **features})
+
+    def labelled(batch: Mapping[str, Any]) -> dict[str, Any]:
+        part = Dataset.from_dict(dict(batch), features=rows.features)
+        added = label(part)
+        return {name: added[name][:] for name in added.column_names}
+
+    return rows.map(labelled, batched=True, batch_size=STREAM_ROWS, features=whole)

@@ -1,0 +1,1 @@
+"""Students and checkpoints on disk."""

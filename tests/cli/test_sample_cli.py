@@ -1,0 +1,193 @@
+"""`hf-synthlabels sample`, `merge`, `conclude` and `validate --plan`, as a user types them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_synthlabels.cli.main import main
+from hf_synthlabels.statistics import Conclusions
+from hf_synthlabels.tables import read_table
+
+Run = Callable[..., tuple[int, str, str]]
+
+ROWS = 400
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in a folder of its own: exit code, output, errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        out, err = capsys.readouterr()
+        code = caught.value.code
+        return (code if isinstance(code, int) else int(code is not None)), out, err
+
+    return call
+
+
+def truth(row: int) -> str:
+    return "good" if row % 3 == 0 else "bad"
+
+
+def write(path: Path, **more: Any) -> None:
+    with path.open("w", encoding="utf-8") as lines:
+        for row in range(ROWS):
+            said = truth(row) if row % 7 else "good"
+            content = {"text": f"text {row}", "words": row % 11, "llm_label": said, "llm_label_confidence": 0.6}
+            lines.write(json.dumps({**content, **{key: value(row) for key, value in more.items()}}) + "\n")
+
+
+def fill(sheet: Path, label: Callable[[int], str] = truth, most: int = ROWS) -> None:
+    # With the byte order mark by which Excel knows UTF-8.
+    with sheet.open(encoding="utf-8-sig", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    for row in rows[:most]:
+        row["label"] = label(int(row["row"]))
+    with sheet.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("design", ["random", "stratified", "confidence"])
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet", "csv"])
+def test_from_llm_labels_to_a_conclusion(run: Run, tmp_path: Path, design: str, suffix: str) -> None:
+    write(tmp_path / "labelled.jsonl")
+    sampled = f"sampled.{suffix}"
+    code, out, err = run("sample", "labelled.jsonl", "-n", "100", "--design", design, "-o", sampled)
+    assert (code, err) == (0, "")
+    assert "100 of 400 rows drawn" in out
+    sheet = (tmp_path / "to_label.csv").read_text(encoding="utf-8-sig").splitlines()
+    # People see the text and an empty cell, and nothing of what the LLM said.
+    assert sheet[0] == "row_digest,row,text,words,label"
+    assert len(sheet) == 101
+    fill(tmp_path / "to_label.csv")
+    code, out, err = run("merge", sampled, "to_label.csv", "-o", sampled)
+    assert (code, err) == (0, "")
+    assert "100 human labels added, 0 changed; 0 drawn rows have none yet" in out
+    code, out, err = run("conclude", sampled, "-o", "out/found.json")
+    assert (code, err) == (0, "")
+    found = Conclusions.from_json((tmp_path / "out" / "found.json").read_text(encoding="utf-8"))
+    assert found.n_human == 100
+    good = found["good"]
+    assert good.naive.estimate > 0.4
+    assert good.ppi.low < 134 / 400 < good.ppi.high
+    assert good.dsl.low < 134 / 400 < good.dsl.high
+    assert run("validate", sampled)[0] == 0
+    record = json.loads((tmp_path / f"{sampled}.provenance.json").read_text(encoding="utf-8"))[-1]
+    assert (record["design"], record["seed"], record["drawn"], record["rows"]) == (design, 0, 100, 400)
+
+
+def test_a_sample_grows_and_keeps_its_labels(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "labelled.jsonl")
+    run("sample", "labelled.jsonl", "-n", "60", "--design", "stratified", "-o", "s.parquet")
+    fill(tmp_path / "to_label.csv", most=50)
+    assert "10 drawn rows have none yet" in run("merge", "s.parquet", "to_label.csv", "-o", "s.parquet")[1]
+    code, out, _ = run("sample", "s.parquet", "-n", "40", "--design", "stratified", "-o", "s2.parquet", "--seed", "1")
+    assert code == 0
+    assert "40 of 400 rows drawn" in out
+    fill(tmp_path / "to_label.csv")
+    assert "40 human labels added" in run("merge", "s2.parquet", "to_label.csv", "-o", "s2.parquet")[1]
+    rows = read_table(tmp_path / "s2.parquet")["train"]
+    assert sum(label is not None for label in rows["label"]) == 90
+    assert sum(chance is not None for chance in rows["human_probability"]) == 100
+    records = json.loads((tmp_path / "s2.parquet.provenance.json").read_text(encoding="utf-8"))
+    assert [(each["new"], each["drawn"]) for each in records] == [(60, 60), (40, 100)]
+    assert "10 of 100 rows that were drawn have no human label" in " ".join(run("conclude", "s2.parquet")[1].split())
+
+
+def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "labelled.jsonl", label=lambda row: truth(row) if row % 10 == 0 else None)
+    code, _, err = run("sample", "labelled.jsonl", "-n", "50")
+    assert code == 2
+    assert "`label` has labels in 40 rows that no sample drew: say `--earlier random`" in err
+    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "random", "-o", "with.parquet")
+    chances = [each for each in read_table(tmp_path / "with.parquet")["train"]["human_probability"] if each]
+    assert chances == [pytest.approx(90 / 400)] * 90
+    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "stratified", "--design", "stratified", "-o", "by.parquet")
+    rows = read_table(tmp_path / "by.parquet")["train"]
+    for name in set(rows["llm_label"]):
+        mine = [p for p, label in zip(rows["human_probability"], rows["llm_label"], strict=True) if label == name]
+        assert [p for p in mine if p] == [pytest.approx(sum(p is not None for p in mine) / len(mine))] * sum(
+            map(bool, mine)
+        )
+    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "none", "-o", "without.parquet")
+    without = [each for each in read_table(tmp_path / "without.parquet")["train"]["human_probability"] if each]
+    assert without == [pytest.approx(50 / 400)] * 50
+
+
+def test_plans(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "labelled.jsonl")
+    code, out, _ = run("validate", "labelled.jsonl", "--plan", "--width", "0.15")
+    assert code == 0
+    assert "LLM right in 80.0 % (supposed: no human label yet)" in out
+    assert "to draw them: hf-synthlabels sample ... -n" in out
+    assert "accuracy >= 0.7 decided" in run("validate", "labelled.jsonl", "--plan", "--gate", "accuracy>=0.7")[1]
+    supposed = run("validate", "labelled.jsonl", "--plan", "--width", "0.15", "--accuracy", "0.95")[1]
+    assert "LLM right in 95.0 %" in supposed
+    assert "`--plan` needs a goal" in run("validate", "labelled.jsonl", "--plan")[2]
+
+
+def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None:
+    label = {"label": lambda row: truth(row) if row % 4 == 0 else None, "side": lambda row: "l" if row % 2 else "r"}
+    write(tmp_path / "labelled.jsonl", **label)
+    code, out, _ = run("conclude", "labelled.jsonl", "--regress", "words", "--positive", "good")
+    assert code == 0
+    assert "logistic regression of the label on words" in out
+    write(tmp_path / "labelled.jsonl", **{**label, "label": lambda row: truth(row) if row % 3 < 2 else None})
+    assert "r - l" in run("conclude", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("sample labelled.jsonl -n 500", "`n` is 500 and there are 400 rows"),
+        ("sample labelled.jsonl -n 50 --llm nothing", "`llm` 'nothing' is not a column"),
+        ("sample labelled.jsonl -n 50 --earlier some", "`--earlier` is 'some'"),
+        ("sample labelled.jsonl -n 50 --design best", "`design` is 'best'"),
+        ("sample labelled.jsonl -n 50 --design confidence --confidence no", "`confidence` 'no' is not a column"),
+        ("merge labelled.jsonl sheet.csv -o x.jsonl", "`human_probability` is not a column"),
+        ("merge s.jsonl labelled.jsonl -o x.jsonl", "`row` is not a column of the sheet"),
+        ("merge s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row that was not drawn"),
+        ("merge s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
+        ("conclude labelled.jsonl", "`label` is not a column"),
+        ("conclude s.jsonl", "is not a column"),
+        ("conclude gone.jsonl", "`data` 'gone.jsonl' does not exist"),
+    ],
+)
+def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, command: str, said: str) -> None:
+    write(tmp_path / "labelled.jsonl")
+    write(tmp_path / "s.jsonl", human_probability=lambda row: 0.5 if row < 200 else None)
+    (tmp_path / "sheet.csv").write_text("row,text,label\n0,text 0,good\n399,text 399,bad\n", encoding="utf-8")
+    (tmp_path / "twice.csv").write_text("row,text,label\n0,text 0,good\n0,text 0,bad\n", encoding="utf-8")
+    code, _, err = run(*command.split())
+    assert code == 2
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_names_that_the_llm_never_gave_are_told(run: Run, tmp_path: Path) -> None:
+    write(tmp_path / "labelled.jsonl")
+    run("sample", "labelled.jsonl", "-n", "50", "-o", "s.jsonl")
+    fill(tmp_path / "to_label.csv", lambda row: "godo" if row % 3 == 0 else "bad")
+    code, _, err = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl")
+    assert code == 2
+    assert "'godo'" in err
+    assert "did you mean 'good'?" in err
+    assert read_table(tmp_path / "s.jsonl")["train"].column_names[-1] == "human_probability"
+    # A class that the LLM never gave may be meant.
+    code, out, _ = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl", "--new-labels")
+    assert code == 0
+    assert "'godo', which the LLM never gave" in out
