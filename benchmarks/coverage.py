@@ -24,10 +24,10 @@ import benchmarks.coverage_validation  # noqa: F401 - both register their tables
 from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
 from benchmarks.documents import put_block, table
 from hf_synthlabels.statistics import (
-    Conclusion,
-    Drawing,
+    BootstrapConfig,
     Inference,
     Interval,
+    QuantityEstimate,
     draw_sample,
     pool_tasks,
     valid_difference,
@@ -65,12 +65,12 @@ def main() -> None:
             put_block(DOCUMENT, name, f"{text}\n\n{arguments.worlds:,} simulated studies a line.")
 
 
-def by_way(found: Sequence[Conclusion], truth: float | Sequence[float]) -> list[str]:
+def by_way(found: Sequence[QuantityEstimate], truth: float | Sequence[float]) -> list[str]:
     """The coverage of the three corrected estimates."""
     return [covered([getattr(each, way) for each in found], truth) for way in WAYS]
 
 
-def mean_width(found: Sequence[Conclusion], way: str) -> str:
+def mean_width(found: Sequence[QuantityEstimate], way: str) -> str:
     """The mean width of one estimate's intervals."""
     return f"{np.mean([getattr(each, way).high - getattr(each, way).low for each in found]):.3f}"
 
@@ -117,8 +117,8 @@ def small_groups(worlds: int, seed: int) -> Table:
     """Groups with few labels of their own beside a large one: `yes` in 90 % of the small group, 40 % of the large."""
     rows: list[Sequence[object]] = []
     for size in (60, 120, 300):
-        found: list[Conclusion] = []
-        differences: list[Conclusion] = []
+        found: list[QuantityEstimate] = []
+        differences: list[QuantityEstimate] = []
         labels = []
         for world in range(worlds):
             rng = np.random.default_rng([seed, world, size])
@@ -182,7 +182,7 @@ def pooled_tasks(worlds: int, seed: int) -> Table:
             rng = np.random.default_rng([seed, tasks, int(100 * between), int(100 * within)])
             points = rng.normal(-0.02, between, (4 * worlds, tasks)) + rng.normal(0, within, (4 * worlds, tasks))
             none = [np.zeros(1)] * tasks
-            found = [pool_tasks(each.tolist(), none, Drawing(resamples=1)).such for each in points]
+            found = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).such for each in points]
             line.append("no interval" if np.isnan(found[0].low) else covered(found, -0.02))
         rows.append(line)
     return ("tasks", "SD .03, within .01", "SD .03, within .03", "SD .17, within .03"), rows
@@ -191,7 +191,7 @@ def pooled_tasks(worlds: int, seed: int) -> Table:
 ONCE = Inference(splits=1)
 
 
-def _share(truth: Bools, said: Bools, drawn: Bools, how: Inference = ONCE) -> Conclusion:
+def _share(truth: Bools, said: Bools, drawn: Bools, how: Inference = ONCE) -> QuantityEstimate:
     return valid_prevalence(names_of(truth, drawn), names_of(said), inference=how)["yes"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
-from hf_synthlabels.statistics import ArmDraws, Drawing, RowFeatures
+from hf_synthlabels.statistics import BootstrapConfig, ConditionBootstrap, RowFeatures
 from hf_synthlabels.statistics.agreement.scores import score_margins
 
 __all__ = ["seeds_of_students"]
@@ -32,7 +32,7 @@ def seeds_of_students(worlds: int, seed: int) -> Table:
         for number in (1, 2, 3, 5):
             rng, hits = np.random.default_rng([seed, int(10 * spread), number]), 0
             for world in range(worlds):
-                draws = ArmDraws(_features(truth), Drawing(resamples=400, seed=world))
+                draws = ConditionBootstrap(_features(truth), BootstrapConfig(resamples=400, seed=world))
                 a, b = (_arm(truth, np.clip(rng.normal(MEAN, spread / 100, number), 0, 1), rng) for _ in range(2))
                 difference = draws.compare(a, b, "macro_f1").difference
                 hits += difference.low <= 0 <= difference.high

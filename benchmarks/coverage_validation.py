@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
 from hf_synthlabels.statistics import (
+    BootstrapConfig,
     ConfusionMatrix,
-    Drawing,
     Gate,
     agreement,
     alternative_annotator_test,
@@ -111,7 +111,7 @@ def clusters(worlds: int, seed: int) -> Table:
             llm = np.where(right, human, 1 - human)
             plain = agreement(ConfusionMatrix.from_codes(human, llm, ["a", "b"]), resamples=RESAMPLES)
             design = SamplingDesign(clusters=np.repeat(np.arange(number), 10))
-            whole = weighted_agreement(human, llm, design, ("a", "b"), Drawing(resamples=RESAMPLES))
+            whole = weighted_agreement(human, llm, design, ("a", "b"), BootstrapConfig(resamples=RESAMPLES))
             for place, (interval, value) in enumerate(
                 ((plain.accuracy, 0.8), (whole.accuracy, 0.8), (plain.macro_f1, truth), (whole.macro_f1, truth))
             ):
@@ -131,7 +131,7 @@ def annotator_test(worlds: int, seed: int) -> Table:
             for _ in range(worlds):
                 judge = (rng.random(items) < epsilon).astype(int)
                 people = np.zeros((items, 3), dtype=int)
-                drawing = Drawing(resamples=1)
+                drawing = BootstrapConfig(resamples=1)
                 passes += alternative_annotator_test(people, judge, epsilon=epsilon, drawing=drawing).passes
             lines.append([f"{epsilon:g}", str(items), share_of(passes, worlds)])
     return head, lines
@@ -149,7 +149,9 @@ def hamming(worlds: int, seed: int) -> Table:
             truth = rng.random((n, 10)) < 0.02
             llm = truth ^ (rng.random((n, 10)) < 0.015)
             sets = [[{names[k] for k in np.flatnonzero(row)} for row in side] for side in (truth, llm)]
-            loss = multilabel_agreement(sets[0], sets[1], names, Drawing(resamples=RESAMPLES)).scores["hamming_loss"]
+            loss = multilabel_agreement(sets[0], sets[1], names, BootstrapConfig(resamples=RESAMPLES)).scores[
+                "hamming_loss"
+            ]
             hits += loss.low <= 0.015 <= loss.high
             none += loss.high == loss.low
         lines.append([f"{n:,}", share_of(hits, worlds), share_of(none, worlds)])

@@ -33,7 +33,7 @@ from hf_synthlabels.judging.audit.audit import LENGTH, audit_rows
 from hf_synthlabels.judging.audit.audit_rows import AuditRows, Codes
 from hf_synthlabels.judging.audit.resampling import draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
-from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 
 __all__ = ["Set", "add", "dialogue_set", "main", "only", "summary_set"]
 
@@ -42,7 +42,7 @@ DOCUMENT = ROOT / "docs" / "results" / "metric_audit.md"
 
 Floats = NDArray[np.float64]
 
-DRAWING = Drawing(level=0.95, resamples=2000, seed=0)
+DRAWING = BootstrapConfig(level=0.95, resamples=2000, seed=0)
 GPT4, GPT35 = "gpt-4-0314", "gpt-3.5-turbo-0301"
 ATTRIBUTES = {"nat": "naturalness", "coh": "coherence", "eng": "engagingness"}
 """Of Topical-Chat; groundedness is yes or no, and asks for the fact and not for a reply."""

@@ -23,7 +23,7 @@ from scipy import stats
 from benchmarks.documents import machine, put_block, table
 from benchmarks.recorded_judgments import QUALITIES, Summary, summaries, summary_replies, summary_texts
 from hf_synthlabels.statistics import (
-    Drawing,
+    BootstrapConfig,
     PPIMethod,
     alternative_annotator_test,
     icc_bootstrap,
@@ -34,7 +34,7 @@ from hf_synthlabels.statistics import (
     wilson,
 )
 
-__all__ = ["Judged", "Tally", "authors_reading", "coverage", "judged_summaries", "main"]
+__all__ = ["Judged", "RunStats", "authors_reading", "coverage", "judged_summaries", "main"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "ppi_coverage.md"
@@ -66,7 +66,7 @@ class Judged:
 
 
 @dataclass
-class Tally:
+class RunStats:
     """What many draws gave."""
 
     draws: int = 0
@@ -133,7 +133,7 @@ def coverage(
     anew: bool = False,
     method: PPIMethod = "auto",
     seed: int = 0,
-) -> Tally:
+) -> RunStats:
     """How often intervals from so many labels hold the mean of all.
 
     Args:
@@ -147,12 +147,12 @@ def coverage(
         seed: of the draws; the same draws meet every judge and method.
     """
     rng = np.random.default_rng(seed)
-    size, truth, tally = len(human), float(human.mean()), Tally(draws)
+    size, truth, tally = len(human), float(human.mean()), RunStats(draws)
     for draw in range(draws):
         rows = rng.integers(size, size=size) if anew else rng.permutation(size)
         seen = human[rows]
         seen[labels:] = np.nan
-        found = ppi_mean(seen, scores[rows], method=method, drawing=Drawing(resamples=RESAMPLES, seed=draw))
+        found = ppi_mean(seen, scores[rows], method=method, drawing=BootstrapConfig(resamples=RESAMPLES, seed=draw))
         tally.held += found.interval.low <= truth <= found.interval.high
         tally.held_alone += found.classical.low <= truth <= found.classical.high
         tally.width += found.interval.high - found.interval.low
@@ -278,7 +278,7 @@ def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
     lines = []
     for each in judged:
         human, scores = each.human[grid], each.scores[grid]
-        rng, tally = np.random.default_rng(2), Tally(draws)
+        rng, tally = np.random.default_rng(2), RunStats(draws)
         for _ in range(draws):
             a, b = rng.choice(len(systems), size=2, replace=False)
             drawn = rng.integers(len(articles), size=len(articles))

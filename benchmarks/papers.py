@@ -5,7 +5,7 @@
     python -m benchmarks.papers runs            # to the screen
     python -m benchmarks.papers runs --write    # into docs/results/
 
-With HF_SYNTHLABELS_DATA the teacher's recorded SQuAD answers are read as well, at every threshold of BLEU.
+With HF_SYNTHLABELS_DATA the annotator's recorded SQuAD answers are read as well, at every threshold of BLEU.
 A document's text stands around the blocks that are written; what the numbers mean is for people to say.
 """
 
@@ -26,10 +26,10 @@ from benchmarks.documents import put_block, table
 from hf_synthlabels.judging import bleu_accuracy
 from hf_synthlabels.publishing.report import render_markdown
 from hf_synthlabels.statistics import (
-    NO_LABEL,
-    ArmMetric,
+    MISSING,
+    ConditionMetric,
     Interval,
-    compare_arms,
+    compare_conditions,
     normalise_answer,
     token_f1,
     wilson,
@@ -42,7 +42,7 @@ from hf_synthlabels.training.search import GridReport
 __all__ = ["BLOCKS", "Block", "block_text", "main"]
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-MEASURED: tuple[ArmMetric, ...] = ("accuracy", "weighted_f1")
+MEASURED: tuple[ConditionMetric, ...] = ("accuracy", "weighted_f1")
 SWEPT = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
@@ -160,22 +160,22 @@ def methods_text(runs: StudyRuns) -> str:
     for run in sorted(task.cells, key=lambda run: run.cell.seed):
         if run.cell.size is None and run.cell.source in ("human", "llm"):
             said.setdefault((run.cell.student, run.cell.source), []).append(run.answers)
-    codes = {arm: np.array([[NO_LABEL if a is None else a for a in one] for one in runs]) for arm, runs in said.items()}
+    codes = {arm: np.array([[MISSING if a is None else a for a in one] for one in runs]) for arm, runs in said.items()}
     lines = []
     for (student, source), answers in sorted(codes.items(), key=lambda arm: arm[0]):
         human = codes.get((student, "human"), answers)
         own = {
-            metric: compare_arms(truth, answers, human, len(task.names), metric, paired_seeds=True)
+            metric: compare_conditions(truth, answers, human, len(task.names), metric, paired_seeds=True)
             for metric in MEASURED
         }
-        teacher, first = student == "teacher", source == "human"
-        name = "gpt-3.5-turbo itself" if teacher else f"{student}, trained on {'human' if first else 'its'} labels"
+        annotator, first = student == "annotator", source == "human"
+        name = "gpt-3.5-turbo itself" if annotator else f"{student}, trained on {'human' if first else 'its'} labels"
         ratio = (
             ""
-            if teacher or first
+            if annotator or first
             else f"{100 * own['weighted_f1'].ratio.estimate:.1f} % {_percent(own['weighted_f1'].ratio)}"
         )
-        lines.append((name, 1 if teacher else len(answers), *(own[metric].a for metric in MEASURED), ratio))
+        lines.append((name, 1 if annotator else len(answers), *(own[metric].a for metric in MEASURED), ratio))
     head = ("method", "seeds", "accuracy", "weighted F1", "weighted F1, share of human-trained")
     return f"{table(head, lines)}\n\n{len(truth):,} test rows. Intervals at 95 % over test rows and paired seeds."
 

@@ -38,7 +38,7 @@ from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_su
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
 from hf_synthlabels.publishing.report import draw
-from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.exhibits import Intervals
 
 __all__ = ["main"]
@@ -47,7 +47,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "perturbed_formats.md"
 FIGURE = ROOT / "docs" / "images" / "perturbed-formats.svg"
 
-DRAWING = Drawing(level=0.95, resamples=2000, seed=0)
+DRAWING = BootstrapConfig(level=0.95, resamples=2000, seed=0)
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.9)
 
 

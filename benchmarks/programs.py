@@ -14,7 +14,7 @@ from benchmarks.serving import ROOT, Served
 
 __all__ = ["BARE_LOOP", "THIS_PACKAGE", "Measurement", "Program", "ProgramError", "measure"]
 
-LONGEST_RUN_S = 600.0
+MAX_RUN_S = 600.0
 
 
 class ProgramError(Exception):
@@ -87,11 +87,9 @@ def measure(
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENAI_API_KEY": "none", **program.environment}
     before = server.stats()
     try:
-        run = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S
-        )
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=MAX_RUN_S)
     except subprocess.TimeoutExpired as error:
-        raise ProgramError(f"{program.name}: not finished after {LONGEST_RUN_S:g} s") from error
+        raise ProgramError(f"{program.name}: not finished after {MAX_RUN_S:g} s") from error
     after = server.stats()
     found = run.stdout.rpartition("MEASURED ")[2]
     if run.returncode != 0 or not found.startswith("{"):

@@ -183,7 +183,7 @@ def trained(folder: Path) -> Files:
 def published(_: Path) -> Files:
     """The cards of a data set, a student and a study, and the page of a study, from recorded facts."""
     study = studies.StudyReport.from_json((ROOT / "docs/results/conference_titles/report.json").read_text())
-    common: dict[str, Any] = {"repo": "user/titles", "licences": cards.Licences("cc-by-4.0", "the provider allows it")}
+    common: dict[str, Any] = {"repo": "user/titles", "licenses": cards.Licenses("cc-by-4.0", "the provider allows it")}
     common["records"] = (study.provenance,)
     labels = ClassLabel(names=["c0", "c1", "c2"])
     facts = cards.DatasetFacts(

@@ -89,9 +89,9 @@ def toy_recipe(**parts: Any) -> dict[str, Any]:
     """A recipe of the rows; its annotator is the column `good` unless the parts say otherwise."""
     task = {"kind": "text-classification", "labels": ["film", "sport"], **parts.pop("task", {"human": "label"})}
     source = {"path": "json", "data_files": {"train": "rows.jsonl"}}
-    teacher = {"client": "recorded", "column": "good"}
+    annotator = {"client": "recorded", "column": "good"}
     output = {"column": "llm", "probabilities": task["kind"] == "text-classification"}
-    return {"name": "toy", "source": source, "task": task, "teacher": teacher, "output": output, **parts}
+    return {"name": "toy", "source": source, "task": task, "annotator": annotator, "output": output, **parts}
 
 
 def asked(requests: list[Request]) -> str:
@@ -123,10 +123,10 @@ def recipes(_: Path) -> Files:
     for name in sorted(file.stem for file in (ROOT / "configs" / "recipes").glob("*.yaml")):
         recipe = read_recipe(name)
         answer = INPUTS["answers"].get(recipe.task.kind) or next(iter(recipe.task.labels))
-        column = recipe.teacher.column or "recorded"
+        column = recipe.annotator.column or "recorded"
         row = {**INPUTS["row"], "label": answer, column: answer}
         files |= scripted([row], name, [answer], name)
-        if recipe.teacher.client == "recorded":
+        if recipe.annotator.client == "recorded":
             rows = Dataset.from_list([row, {**row, column: "?"}, {**row, column: None}])
             files[f"labels/{name}_recorded.json"] = table(annotate(rows, name))
     return files
@@ -143,20 +143,26 @@ def kinds(folder: Path) -> Files:
             row["text"] += [str(row["id"])] if isinstance(row["text"], list) else f" {row['id']}"
         rows.append({**rows[0], "text": [] if kind == "token-classification" else ""})
         for form in ("text", "json_schema"):
-            teacher = {"client": "openai", "model": "tiny", "response_format": form}
-            recipe = toy_recipe(task={"labels": [], **case["task"], "kind": kind}, teacher=teacher)
+            annotator = {"client": "openai", "model": "tiny", "response_format": form}
+            recipe = toy_recipe(task={"labels": [], **case["task"], "kind": kind}, annotator=annotator)
             files |= scripted(rows, recipe, [*case["answers"], *odd], f"{kind}_{form}")
     for name, case in INPUTS["strategies"].items():
         examples = INPUTS["examples"] if name in ("candidates", "guidelines", "rows_per_call") else []
-        teacher = {"client": "openai", "model": "tiny", "examples": examples}
-        recipe = toy_recipe(task=case["task"], teacher=teacher)
+        annotator = {"client": "openai", "model": "tiny", "examples": examples}
+        recipe = toy_recipe(task=case["task"], annotator=annotator)
         files |= scripted([{"text": "a film"}, {"text": "a match"}], recipe, case["answers"], f"strategy_{name}")
     sampled = {"client": "recorded", "column": "samples", "draws": 3}
+<<<<<<< HEAD
     scored = {"client": "transformers", "model": tiny_model(folder / "llama"), "scoring": True}
     for name, teacher in {"sampled": sampled, "scored": scored}.items():
         files[f"labels/{name}.json"] = table(annotate(Dataset.from_list(toy_rows(12)), toy_recipe(teacher=teacher)))
     # The recipe names the model by its temporary folder, so its hash differs between runs.
     files["labels/scored.json"]["provenance"][0]["recipe_hash"] = "masked"
+=======
+    scored = {"client": "transformers", "model": tiny_model(folder), "scoring": True}
+    for name, annotator in {"sampled": sampled, "scored": scored}.items():
+        files[f"labels/{name}.json"] = table(annotate(Dataset.from_list(toy_rows(12)), toy_recipe(annotator=annotator)))
+>>>>>>> f2f0297 (Use the standard terms for parts, options and columns)
     return files
 
 
@@ -190,14 +196,14 @@ def reports(_: Path) -> Files:
     """Validation reports of every kind and design, with gates, and the plans of a sample."""
     columns, done = numbers(), {}
     for name, options in INPUTS["validations"].items():
-        more = {"human_probability": columns["probability"]} if "weighted" in name else {}
+        more = {"inclusion_probability": columns["probability"]} if "weighted" in name else {}
         done[name] = validate(Dataset.from_dict({**columns, **more}), resamples=200, **options)
     for kind, pairs in INPUTS["labels"].items():
         places = range(60)
         labels = {
             name: [pairs[row % len(pairs)][at] for row in places] for at, name in enumerate(("label", "llm_label"))
         }
-        weights = {"human_probability": [0.3 + 0.2 * (row % 3) for row in places]}
+        weights = {"inclusion_probability": [0.3 + 0.2 * (row % 3) for row in places]}
         options = {"kind": kind, "resamples": 200} | ({"gate": "mae<=0.5"} if kind == "text-scale" else {})
         rows = Dataset.from_dict({**labels, "cluster": columns["cluster"][:60]})
         done[kind], done[f"{kind}_clusters"] = validate(rows, **options), validate(rows, clusters="cluster", **options)
@@ -213,14 +219,14 @@ def reports(_: Path) -> Files:
 
 
 def estimates(_: Path) -> Files:
-    """Conclusions, samples, the alternative annotator test, calibration and the functions behind them."""
+    """EstimateReport, samples, the alternative annotator test, calibration and the functions behind them."""
     columns, files, samples = numbers(), {}, {}
-    designs = {"plain": columns, "weighted": {**columns, "human_probability": columns["probability"]}}
+    designs = {"plain": columns, "weighted": {**columns, "inclusion_probability": columns["probability"]}}
     for name, ask in INPUTS["conclusions"].items():
         for design, rows in designs.items():
             for clusters in (None, "cluster"):
-                concluded = statistics.conclude(Dataset.from_dict(rows), clusters=clusters, **ask)
-                path = f"conclude/{name}_{design}{'_clusters' if clusters else ''}"
+                concluded = statistics.estimate(Dataset.from_dict(rows), clusters=clusters, **ask)
+                path = f"estimate/{name}_{design}{'_clusters' if clusters else ''}"
                 files |= {f"{path}.json": concluded, f"{path}.txt": f"{concluded.text()}\n"}
     for design in statistics.DESIGNS:
         for allocation in ("proportional", "equal") if design == "stratified" else ("proportional",):
@@ -253,7 +259,7 @@ def estimates(_: Path) -> Files:
         "ppi_difference": statistics.ppi_difference(*halves, paired=False, drawing=FEW),
         "alpha": [statistics.krippendorff_alpha(ratings, scale) for scale in ("nominal", "ordinal", "interval")],
         "icc": statistics.icc_bootstrap(ratings, drawing=FEW),
-        "arms": statistics.compare_arms(truth - 1, people.T[:2] - 1, people.T[1:] - 1, 5, resamples=200),
+        "arms": statistics.compare_conditions(truth - 1, people.T[:2] - 1, people.T[1:] - 1, 5, resamples=200),
         "judge_agreement": statistics.judge_agreement(truth.astype(float), judge, drawing=FEW),
     }
     return files

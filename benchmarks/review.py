@@ -150,7 +150,7 @@ def _write(path: Path, rows: int) -> None:
             "llm_label": ClassLabel(names=NAMES),
             "llm_label_status": Value("string"),
             "llm_label_confidence": Value("float32"),
-            "human_probability": Value("float64"),
+            "inclusion_probability": Value("float64"),
         }
     )
     content = {
@@ -158,7 +158,7 @@ def _write(path: Path, rows: int) -> None:
         "llm_label": [draw.randrange(len(NAMES)) for _ in range(rows)],
         "llm_label_status": ["labelled"] * rows,
         "llm_label_confidence": [draw.choice([1.0, 0.9, 0.7]) for _ in range(rows)],
-        "human_probability": [draw.choice([0.1, 0.2]) for _ in range(rows)],
+        "inclusion_probability": [draw.choice([0.1, 0.2]) for _ in range(rows)],
     }
     Dataset.from_dict(content, features=features).to_parquet(str(path))
 

@@ -131,8 +131,8 @@ def report(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
     head = ("arm", "seeds", "learnt / left out", "exact match", "token F1", "by seed")
     lines = [f"| {' | '.join(head)} |", "|---|---|---|---|---|---|"]
     scores: dict[str, dict[int, np.ndarray]] = {arm: {} for arm in ARMS}
-    teacher = np.array([credits(row, [row["said"]] if row["said"] else None) for row in rows])
-    shown = [interval(teacher[:, number], passage) for number in (0, 1)]
+    annotator = np.array([credits(row, [row["said"]] if row["said"] else None) for row in rows])
+    shown = [interval(annotator[:, number], passage) for number in (0, 1)]
     lines.append(f"| gpt-3.5-turbo itself, as it answered | | | {shown[0]} | {shown[1]} | |")
     for arm in ARMS:
         own = [one for one in runs if one["arm"] == arm]

@@ -162,7 +162,7 @@ def _share(law: str, found: Mapping[str, Sequence[Measurement]]) -> str:
 
 def _parity() -> str:
     """The F1 of the arms over seeds, on rows that can be learnt."""
-    from hf_synthlabels.statistics import compare_arms, seed_scores
+    from hf_synthlabels.statistics import compare_conditions, seed_scores
 
     arms = ["ours", "dynamic", "loop", *(["setfit"] if find_spec("setfit") else [])]
     turns = [(arm, seed) for seed in range(PARITY_SEEDS) for arm in arms if arm != "setfit" or seed < SETFIT_SEEDS]
@@ -173,7 +173,7 @@ def _parity() -> str:
     n_classes = int(truth.max()) + 1
     lines, gaps = [], []
     for arm in arms:
-        both = compare_arms(truth, codes["ours"], codes[arm], n_classes)
+        both = compare_conditions(truth, codes["ours"], codes[arm], n_classes)
         low, high = both.difference.low, both.difference.high
         difference = "" if arm == "ours" else f"{both.difference.estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
         by_seed = " ".join(f"{score:.3f}" for score in seed_scores(truth, codes[arm], n_classes))

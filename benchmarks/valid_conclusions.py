@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from benchmarks.documents import machine, put_block, table
 from hf_synthlabels.statistics import (
-    Conclusion,
-    Conclusions,
     Design,
+    EstimateReport,
     Inference,
+    QuantityEstimate,
     draw_sample,
     valid_difference,
     valid_f1,
@@ -37,7 +37,7 @@ from hf_synthlabels.statistics import (
     wilson,
 )
 
-__all__ = ["QUESTIONS", "Question", "Tally", "main", "tally"]
+__all__ = ["QUESTIONS", "Question", "RunStats", "main", "tally"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "results" / "valid_conclusions.md"
@@ -75,7 +75,7 @@ class Question:
 
     what: str
     data: str
-    ask: Callable[[Source, Floats, Inference], Conclusions]
+    ask: Callable[[Source, Floats, Inference], EstimateReport]
     name: str
     """Of the number in the answer."""
     design: Design = "random"
@@ -84,7 +84,7 @@ class Question:
 
 
 @dataclass
-class Tally:
+class RunStats:
     """What many draws gave, by way."""
 
     truth: float
@@ -96,7 +96,7 @@ class Tally:
     worth: dict[str, list[float]] = field(default_factory=lambda: {"ppi": [], "dsl": []})
     lam: float = 0.0
 
-    def add(self, found: Conclusion) -> None:
+    def add(self, found: QuantityEstimate) -> None:
         """Count one draw."""
         self.draws += 1
         for way in WAYS:
@@ -109,29 +109,29 @@ class Tally:
         self.worth["dsl"].append(found.effective_dsl)
 
 
-def _share(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _share(data: Source, human: Floats, how: Inference) -> EstimateReport:
     return valid_mean(human, data.llm, how)
 
 
-def _regression(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _regression(data: Source, human: Floats, how: Inference) -> EstimateReport:
     predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
     return valid_regression(human, data.llm, predictors, family="logistic", inference=how)
 
 
-def _linear(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _linear(data: Source, human: Floats, how: Inference) -> EstimateReport:
     predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
     return valid_regression(human, data.llm, predictors, inference=how)
 
 
-def _as_predictor(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _as_predictor(data: Source, human: Floats, how: Inference) -> EstimateReport:
     return valid_regression(human, data.llm, {}, outcome=data.words, inference=how)
 
 
-def _difference(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _difference(data: Source, human: Floats, how: Inference) -> EstimateReport:
     return valid_difference(human, data.llm, np.where(data.group, "digits", "none").tolist(), inference=how)
 
 
-def _f1(data: Source, human: Floats, how: Inference) -> Conclusions:
+def _f1(data: Source, human: Floats, how: Inference) -> EstimateReport:
     names = [None if math.isnan(value) else str(int(value)) for value in human]
     return valid_f1(names, [str(int(value)) for value in data.llm], names=["0", "1"], inference=how)
 
@@ -195,7 +195,7 @@ GAINS = (
 )
 
 
-def _held(question: Question, found: Tally) -> list[str]:
+def _held(question: Question, found: RunStats) -> list[str]:
     return [
         question.what,
         question.data,
@@ -205,7 +205,7 @@ def _held(question: Question, found: Tally) -> list[str]:
     ]
 
 
-def _gains(question: Question, found: Tally) -> list[str]:
+def _gains(question: Question, found: RunStats) -> list[str]:
     return [
         question.what,
         question.data,
@@ -235,9 +235,9 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def tallies(questions: Sequence[Question], sources: dict[str, Source], draws: int) -> list[Tally]:
+def tallies(questions: Sequence[Question], sources: dict[str, Source], draws: int) -> list[RunStats]:
     """A tally of each question; those that differ in the number alone share their draws."""
-    found: dict[Any, dict[str, Tally]] = {}
+    found: dict[Any, dict[str, RunStats]] = {}
     for question in questions:
         key = (question.data, question.ask, question.design, question.allocation)
         if key not in found:
@@ -246,7 +246,7 @@ def tallies(questions: Sequence[Question], sources: dict[str, Source], draws: in
     return [found[q.data, q.ask, q.design, q.allocation][q.name] for q in questions]
 
 
-def tally(question: Question, source: Source, draws: int, *, anew: bool = True, seed: int = 0) -> Tally:
+def tally(question: Question, source: Source, draws: int, *, anew: bool = True, seed: int = 0) -> RunStats:
     """How often intervals hold the truth.
 
     Args:
@@ -261,9 +261,9 @@ def tally(question: Question, source: Source, draws: int, *, anew: bool = True, 
 
 def _tally(
     question: Question, names: Sequence[str], source: Source, draws: int, *, anew: bool, seed: int = 0
-) -> dict[str, Tally]:
+) -> dict[str, RunStats]:
     truth = question.ask(source, source.human, Inference(splits=1))
-    found = {name: Tally(truth[name].human.estimate) for name in names}
+    found = {name: RunStats(truth[name].human.estimate) for name in names}
     rows = len(source.human)
     rng = np.random.default_rng(seed)
     for draw in range(draws):

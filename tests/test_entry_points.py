@@ -20,7 +20,7 @@ RECIPE = """
 name: films
 source: {path: json, data_files: rows.jsonl}
 task: {kind: text-classification, text: text, instructions: "?", labels: [film, sport]}
-teacher: {client: recorded, column: answer}
+annotator: {client: recorded, column: answer}
 """
 
 

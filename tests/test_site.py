@@ -20,7 +20,7 @@ from pydantic import BaseModel
 
 from hf_synthlabels.annotation.columns import label_features
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
-from hf_synthlabels.annotation.recipe.annotator_config import Price, Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig, Price
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe, Source
 from hf_synthlabels.annotation.recipe.task import Example, ScaleKeys, SubQuestion, Task
@@ -90,10 +90,10 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "`task`": Task,
     "`task.scale`": ScaleKeys,
     "`task.questions.NAME`": SubQuestion,
-    "`teacher`": Teacher,
-    "`teacher.price`": Price,
-    "`teacher.example_selection`": ExampleSelection,
-    "One of `teacher.examples`": Example,
+    "`annotator`": AnnotatorConfig,
+    "`annotator.price`": Price,
+    "`annotator.example_selection`": ExampleSelection,
+    "One of `annotator.examples`": Example,
     "`output`": Output,
     "`engine`": Engine,
 }
@@ -121,7 +121,7 @@ def test_page_of_columns_says_every_column_kind_and_status() -> None:
     schema = LabelSchema(names=("a", "b"))
     names = label_features(schema, Output(probabilities=True), tags=False)
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", text, re.M))
-    for name in (*names, "llm_label_tags", "human_probability"):
+    for name in (*names, "llm_label_tags", "inclusion_probability"):
         assert name in rows, name
     plain = {"float32", "float64", "string", "int32"}
     for name, feature in names.items():

@@ -19,7 +19,7 @@ def recipe(base_url: str, in_flight: int) -> dict[str, Any]:
             "instructions": "Which topic is the text about?",
             "labels": list(LABELS),
         },
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "bench-1",
             "base_url": base_url,

@@ -49,8 +49,8 @@ class Case:
     """Whether the run must end with an error."""
     server: Mapping[str, Any] = field(default_factory=dict)
     """Further options of the server."""
-    teacher: Mapping[str, Any] = field(default_factory=dict)
-    """Keys of the recipe's teacher."""
+    annotator: Mapping[str, Any] = field(default_factory=dict)
+    """Keys of the recipe's annotator."""
     clock: bool = False
     """Whether the clock jumps."""
 
@@ -62,13 +62,13 @@ CASES = (
     Case("429 storm without Retry-After", server={**BUCKET, "retry_after": False}),
     Case("HTTP 500 for 20 % of the tries", ("http500:0.2",)),
     Case("connection reset for 10 % of the tries", ("reset:0.1",)),
-    Case("2 % of the tries hang for ever (`timeout_s: 1`)", ("hang:0.02",), teacher={"timeout_s": 1}),
+    Case("2 % of the tries hang for ever (`timeout_s: 1`)", ("hang:0.02",), annotator={"timeout_s": 1}),
     Case("10 % of the bodies take 1 s", ("slow_body:0.1",)),
     Case(
         "5 % of the bodies take 5 s (`timeout_s: 1`)",
         ("slow_body:0.05",),
         server={"slow_s": 5.0},
-        teacher={"timeout_s": 1},
+        annotator={"timeout_s": 1},
     ),
     Case("half a JSON document as the body of 10 % of the tries", ("torn_body:0.1",)),
     Case("10 % of the bodies break off", ("cut_body:0.1",)),
@@ -82,7 +82,7 @@ CASES = (
     Case("quotation marks of other languages, 20 % of the rows", ("foreign_quotes:0.2:row",)),
     Case("characters of no width within the label, 20 % of the rows", ("zero_width:0.2:row",)),
     Case("HTTP 400 for 2 % of the rows, always", ("http400:0.02:row",), "failed"),
-    Case("HTTP 500 for 2 % of the rows, always", ("http500:0.02:row",), "failed", teacher={"max_retries": 3}),
+    Case("HTTP 500 for 2 % of the rows, always", ("http500:0.02:row",), "failed", annotator={"max_retries": 3}),
     Case("HTTP 401 for all rows", ("http401:1",), ends=True),
     Case("HTTP 500 for all rows", ("http500:1",), ends=True),
     Case("the clock jumps by up to a day, five times a second", clock=True),
@@ -136,7 +136,7 @@ def _outcome(folder: Path, rows: int, case: Case) -> Outcome:
         path = [str(folder / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)
     with serving(Options(latency_s=LATENCY_S, faults=faults, **case.server)) as server:
-        job = Job(folder, server.base_url, rows, teacher=case.teacher)
+        job = Job(folder, server.base_url, rows, annotator=case.annotator)
         job.write()
         began = time.monotonic()
         ended = job.run(environment=environment)

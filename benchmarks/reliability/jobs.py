@@ -18,9 +18,9 @@ import yaml
 
 from benchmarks.answers import LABELS, label_of, text_of
 
-__all__ = ["LONGEST_RUN_S", "Ended", "Job"]
+__all__ = ["MAX_RUN_S", "Ended", "Job"]
 
-LONGEST_RUN_S = 120.0
+MAX_RUN_S = 120.0
 
 PROGRAM = "from hf_synthlabels.cli.main import main; main()"
 
@@ -51,7 +51,7 @@ class Job:
     folder: Path
     base_url: str
     rows: int
-    teacher: Mapping[str, Any] = field(default_factory=dict)
+    annotator: Mapping[str, Any] = field(default_factory=dict)
     home: Path | None = None
     """Where the store is kept, when it is not in the folder."""
 
@@ -74,14 +74,14 @@ class Job:
                 "instructions": "Which topic is the text about?",
                 "labels": list(LABELS),
             },
-            "teacher": {
+            "annotator": {
                 "client": "openai",
                 "model": "bench-1",
                 "base_url": self.base_url,
                 "api_key_env": None,
                 "response_format": "json_schema",
                 "max_in_flight": 64,
-                **self.teacher,
+                **self.annotator,
             },
         }
         (self.folder / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
@@ -117,11 +117,11 @@ class Job:
     def end(self, process: subprocess.Popen[str]) -> Ended:
         """Wait for a process; one that does not end by itself is killed, and its status says so."""
         try:
-            output, errors = process.communicate(timeout=LONGEST_RUN_S)
+            output, errors = process.communicate(timeout=MAX_RUN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             output, errors = process.communicate()
-            errors += f"\nnot finished after {LONGEST_RUN_S:g} s"
+            errors += f"\nnot finished after {MAX_RUN_S:g} s"
         return Ended(process.returncode, output, errors)
 
     def kill(self, process: subprocess.Popen[str], number: int = signal.SIGKILL) -> Ended:

@@ -9,7 +9,7 @@ from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.strategies import Strategy
 from hf_synthlabels.annotation.provenance import provenance
-from hf_synthlabels.annotation.recipe.annotator_config import Price, Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig, Price
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.recipe import DATA_VARIABLE, Output, Recipe, Source
 from hf_synthlabels.annotation.recipe.source import load_source
@@ -17,11 +17,12 @@ from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel, read_yaml,
 from hf_synthlabels.annotation.recipe.task import Example, Task
 from hf_synthlabels.annotation.registration import register_builder
 from hf_synthlabels.annotation.run.annotator import Annotator
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 
 __all__ = [
     "DATA_VARIABLE",
     "Annotator",
+    "AnnotatorConfig",
     "Engine",
     "Example",
     "ExampleSelection",
@@ -31,12 +32,11 @@ __all__ = [
     "Prompt",
     "Recipe",
     "Replay",
+    "RunStats",
     "Source",
     "Strategy",
     "StrictModel",
-    "Tally",
     "Task",
-    "Teacher",
     "Written",
     "annotate",
     "annotate_to_files",

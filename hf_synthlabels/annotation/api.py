@@ -29,7 +29,7 @@ from hf_synthlabels.annotation.recipe.tabular import as_dataset
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_progress import shown_progress
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, first_rows, labelled_tables, looked_at_tables, shards_of
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ChatClient
@@ -251,7 +251,7 @@ def _annotated_stream(
         rows, features=features, gen_kwargs={"places": list(range(shards))}
     )
     stream._split = dataset.split  # there is no public way to set it
-    entry = record(plan, Tally(), version=package_version(), seconds=0.0)
+    entry = record(plan, RunStats(), version=package_version(), seconds=0.0)
     carry_over(dataset.info, stream.info)
     stream.info.description = describe([*provenance(dataset), entry], dataset.info.description)
     kind = dataset._formatting.format_type if dataset._formatting is not None else None
@@ -274,7 +274,7 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
     if (path := recipe.task.guidelines_file) is not None:
         content["task"]["guidelines_file"] = recipe.local_path(path)
     for key in ("file", "examples"):
-        if isinstance(path := getattr(recipe.teacher, key), str):
-            content["teacher"][key] = recipe.local_path(path)
-    content["teacher"]["model"] = recipe.model()
+        if isinstance(path := getattr(recipe.annotator, key), str):
+            content["annotator"][key] = recipe.local_path(path)
+    content["annotator"]["model"] = recipe.model()
     return content

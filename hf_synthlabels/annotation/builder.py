@@ -29,7 +29,7 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns,
 from hf_synthlabels.annotation.registration import BUILDER_NAME
 from hf_synthlabels.annotation.run.progress_bars import own_bars
 from hf_synthlabels.annotation.run.run_progress import shown_progress
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.annotation.run.split_limits import share
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
@@ -37,8 +37,8 @@ from hf_synthlabels.labels import PARSER_VERSION
 from hf_synthlabels.tables import describe
 
 SHARD_ROWS = 250
-"""Rows that one process takes at a time under `num_proc`; at most `MOST_SHARDS` shards are made."""
-MOST_SHARDS = 64
+"""Rows that one process takes at a time under `num_proc`; at most `MAX_SHARDS` shards are made."""
+MAX_SHARDS = 64
 
 UNFINISHED = ("failed", "over_budget")
 """A table with such rows is not final: loading it again asks for them again."""
@@ -135,7 +135,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         self._carried = provenance(first)
         if streaming:
             # What it will come to is not known yet.
-            entry = record(recipe, Tally(), version=package_version(), seconds=0.0)
+            entry = record(recipe, RunStats(), version=package_version(), seconds=0.0)
             self.info.description = describe([*self._carried, entry], f"Recipe {recipe.name}.")
         return [
             datasets.SplitGenerator(
@@ -157,7 +157,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         start, stop = shards[0][0], shards[-1][1]
         recipe = self.config.recipe()
         # The smallest part, so that all processes together stay within the recipe's limits.
-        recipe = recipe.model_copy(update={"teacher": share(recipe.teacher, processes)[-1]})
+        recipe = recipe.model_copy(update={"annotator": share(recipe.annotator, processes)[-1]})
         began = time.monotonic()
         needed, total = needed_columns(recipe, rows.features), None if stop is None else stop - start
         with (
@@ -182,14 +182,14 @@ class SynthLabels(datasets.ArrowBasedBuilder):
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **prepare_split_kwargs: Any) -> None:
         recipe = self.config.recipe()
         if (wanted := prepare_split_kwargs.get("num_proc")) is not None:
-            self._processes = len(share(recipe.teacher, wanted))
+            self._processes = len(share(recipe.annotator, wanted))
             prepare_split_kwargs["num_proc"] = self._processes if self._processes > 1 else None
         # Other processes build the parts, so each part's tally comes back by a file.
         with tempfile.TemporaryDirectory(prefix="hf_synthlabels-") as folder:
             self._journal_folder = Path(folder)
             with own_bars():
                 super()._download_and_prepare(dl_manager, verification_mode, **prepare_split_kwargs)
-            tally, seconds = Tally(), 0.0
+            tally, seconds = RunStats(), 0.0
             for file in sorted(self._journal_folder.glob("*.json")):
                 part = json.loads(file.read_text(encoding="utf-8"))
                 tally.add(part["tally"])
@@ -247,7 +247,7 @@ def _wanted_features(wanted: datasets.Features | None, made: datasets.Features) 
 
 def _shards(n_rows: int) -> list[tuple[int, int]]:
     """Row ranges of nearly equal length, in order, covering all rows."""
-    count = max(1, min(MOST_SHARDS, n_rows // SHARD_ROWS))
+    count = max(1, min(MAX_SHARDS, n_rows // SHARD_ROWS))
     bounds = [n_rows * number // count for number in range(count + 1)]
     return list(pairwise(bounds))
 

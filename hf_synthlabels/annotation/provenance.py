@@ -10,9 +10,9 @@ from importlib import metadata
 from typing import Any
 
 from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
 from hf_synthlabels.tables import records_of
@@ -20,7 +20,7 @@ from hf_synthlabels.tables import records_of
 _LOGGER = logging.getLogger(__name__)
 
 
-TEACHER_KEYS = {
+ANNOTATOR_KEYS = {
     "openai": {
         *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
         *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
@@ -33,10 +33,10 @@ TEACHER_KEYS = {
     "embedding": {"client", "model"},
     "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
 }
-"""The keys of each teacher that can change a label or its cost."""
+"""The keys of each annotator that can change a label or its cost."""
 
 
-def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dict[str, Any]:
+def record(recipe: Recipe, tally: RunStats, *, version: str, seconds: float) -> dict[str, Any]:
     """What is known of how one label column was made; plain values, no secret among them.
 
     The cost is None, not zero, where requests were paid for and the recipe gives no price.
@@ -50,7 +50,7 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
         "human": recipe.task.human,
         "kind": recipe.task.kind,
         "strategy": _strategy(recipe),
-        "teacher": described_teacher(recipe.teacher),
+        "annotator": described_annotator(recipe.annotator),
         "examples": len(prompt.examples),
         "returned_models": sorted(tally.models),
         "prompt_hash": prompt.fingerprint(),
@@ -66,12 +66,12 @@ def record(recipe: Recipe, tally: Tally, *, version: str, seconds: float) -> dic
     }
 
 
-def described_teacher(teacher: Teacher) -> dict[str, Any]:
-    """The keys of a teacher that can change a label or its cost, as far as they say anything.
+def described_annotator(annotator: AnnotatorConfig) -> dict[str, Any]:
+    """The keys of an annotator that can change a label or its cost, as far as they say anything.
 
     Of headers only the names are recorded: their values may identify an account.
     """
-    keys = teacher.model_dump(mode="json", include=TEACHER_KEYS[teacher.client])
+    keys = annotator.model_dump(mode="json", include=ANNOTATOR_KEYS[annotator.client])
     if keys.get("headers"):
         keys["headers"] = sorted(keys["headers"])
     if keys.get("system_role") == "system":
@@ -95,19 +95,19 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
 
 def _price(recipe: Recipe) -> dict[str, Any] | None:
     """What the cost was computed with, and where the price was seen."""
-    price = recipe.teacher.known_price
+    price = recipe.annotator.resolved_price
     return None if price is None else {key: value for key, value in asdict(price).items() if value not in (None, "")}
 
 
-def cost_usd(recipe: Recipe, tally: Tally) -> float | None:
+def cost_usd(recipe: Recipe, tally: RunStats) -> float | None:
     """What the requests of a run cost; None when nobody knows the price of the model."""
-    if recipe.teacher.client in ("embedding", "transformers"):
+    if recipe.annotator.client in ("embedding", "transformers"):
         return 0.0
-    price = recipe.teacher.known_price
+    price = recipe.annotator.resolved_price
     if price is None:
         return None
     usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, batch=recipe.teacher.batch, requests=tally.requests)
+    return price.usd(usage, batch=recipe.annotator.batch, requests=tally.requests)
 
 
 def provenance(dataset: Any) -> list[dict[str, Any]]:

@@ -24,13 +24,13 @@ def recorded_client(recipe: Recipe, features: Mapping[str, Any], answers: int | 
     Raises:
         ClientError: the file of answers cannot be read.
     """
-    teacher = recipe.teacher
+    annotator = recipe.annotator
     return RecordedClient(
-        column=teacher.column,
-        file=None if teacher.file is None else recipe.local_path(teacher.file),
-        key=teacher.key,
-        answer=teacher.answer,
-        names=_code_names(features.get(str(teacher.column))),
+        column=annotator.column,
+        file=None if annotator.file is None else recipe.local_path(annotator.file),
+        key=annotator.key,
+        answer=annotator.answer,
+        names=_code_names(features.get(str(annotator.column))),
         answers=answers,
         list_labels=recipe.task.kind in LIST_KINDS,
         status=status_column(recipe, features),
@@ -40,14 +40,14 @@ def recorded_client(recipe: Recipe, features: Mapping[str, Any], answers: int | 
 
 def status_column(recipe: Recipe, columns: Iterable[str]) -> str | None:
     """The status column beside a recorded column that an annotation wrote; None beside raw answers."""
-    column, present = recipe.teacher.column, set(columns)
+    column, present = recipe.annotator.column, set(columns)
     if column is None or not {f"{column}_status", f"{column}_raw"} <= present:
         return None
     return f"{column}_status"
 
 
 def check_keys(recipe: Recipe, splits: Mapping[str, Any]) -> None:
-    """Refuse two different rows with the same `teacher.key`: both would get the same recorded answer.
+    """Refuse two different rows with the same `annotator.key`: both would get the same recorded answer.
 
     Args:
         recipe: whose answers may be in a file.
@@ -56,8 +56,8 @@ def check_keys(recipe: Recipe, splits: Mapping[str, Any]) -> None:
     Raises:
         DataError: a key is in two rows with different texts.
     """
-    key = recipe.teacher.key
-    if recipe.teacher.file is None or key is None:
+    key = recipe.annotator.key
+    if recipe.annotator.file is None or key is None:
         return
     form = recipe.task.form()
     seen: dict[str, int] = {}
@@ -69,7 +69,7 @@ def check_keys(recipe: Recipe, splits: Mapping[str, Any]) -> None:
             question = hash(text.parts)
             if seen.setdefault(str(row[key]), question) != question:
                 raise DataError(
-                    f"`teacher.key` {key!r} has {str(row[key])[:40]!r} in two different rows, the second in split "
+                    f"`annotator.key` {key!r} has {str(row[key])[:40]!r} in two different rows, the second in split "
                     f"{name!r}. Name a column that identifies each row."
                 )
 

@@ -10,18 +10,18 @@ from hf_synthlabels.cards.card_data import (
     published_record,
 )
 from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
-from hf_synthlabels.cards.licenses import HUB_LICENCES, Licences
+from hf_synthlabels.cards.licenses import HUB_LICENCES, Licenses
 from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
-from hf_synthlabels.cards.publisher_fields import CardWords
+from hf_synthlabels.cards.publisher_fields import CardFields
 
 __all__ = [
     "DATA_PATTERN",
     "HUB_LICENCES",
     "PROMPT_FILE",
-    "CardWords",
+    "CardFields",
     "DatasetFacts",
-    "Licences",
+    "Licenses",
     "ModelFacts",
     "PromptFacts",
     "SplitFacts",

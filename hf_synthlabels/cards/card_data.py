@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from hf_synthlabels.cards.licenses import Licences
+from hf_synthlabels.cards.licenses import Licenses
 from hf_synthlabels.statistics import Interval, ValidationReport
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 def published_record(record: Mapping[str, Any]) -> dict[str, Any]:
     """The provenance of a label column without a name and a password in the address of a server."""
-    teacher = record.get("teacher")
-    address = teacher.get("base_url") if isinstance(teacher, Mapping) else None
+    annotator = record.get("annotator")
+    address = annotator.get("base_url") if isinstance(annotator, Mapping) else None
     if not isinstance(address, str) or "@" not in urlsplit(address).netloc:
         return dict(record)
     parts = urlsplit(address)
     clean = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return {**record, "teacher": {**dict(teacher or {}), "base_url": clean}}
+    return {**record, "annotator": {**dict(annotator or {}), "base_url": clean}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class DatasetFacts:
     """Its name on the Hub, `user/name`."""
     features: Features
     splits: tuple[SplitFacts, ...]
-    licences: Licences
+    licenses: Licenses
     records: tuple[Mapping[str, Any], ...] = ()
     """The provenance: how each label column was made."""
     description: str = ""
@@ -151,7 +151,7 @@ class StudyResult(Protocol):
         """The LLM labels against the human labels of the training rows."""
 
     @property
-    def teacher(self) -> ValidationReport:
+    def annotator(self) -> ValidationReport:
         """The annotator's own labels on the test rows."""
 
     @property
@@ -190,7 +190,7 @@ class ModelFacts:
     """Its name on the Hub, `user/name`."""
     names: tuple[str, ...]
     """Label names in the order of its outputs."""
-    licences: Licences
+    licenses: Licenses
     base_model: str | None = None
     """A Hub id, a package or a folder's name; None where nobody recorded it."""
     base_revision: str | None = None

@@ -13,7 +13,7 @@ from hf_synthlabels.cards.sampling_passage import sample_text, strata_table
 PROMPT_FILE = "annotation/prompt.txt"
 """Where in the repository the whole system prompt stands."""
 
-MOST_PROMPT = 6000
+MAX_PROMPT = 6000
 """Characters of a prompt that a page shows."""
 
 
@@ -35,8 +35,8 @@ def dataset_card(facts: DatasetFacts) -> str:
         records=facts.records,
         returned=any(record.get("returned_models") for record in facts.records),
         prompt=prompt,
-        prompt_shown=prompt if len(prompt) <= MOST_PROMPT else prompt[:MOST_PROMPT] + "\n[...]",
-        prompt_cut=len(prompt) > MOST_PROMPT,
+        prompt_shown=prompt if len(prompt) <= MAX_PROMPT else prompt[:MAX_PROMPT] + "\n[...]",
+        prompt_cut=len(prompt) > MAX_PROMPT,
         prompt_length=len(prompt),
         prompt_file=Markdown(PROMPT_FILE),
         validations=facts.validations,
@@ -44,7 +44,7 @@ def dataset_card(facts: DatasetFacts) -> str:
         samples=[sample_text(sample) for sample in facts.samples],
         strata=[strata_table(sample) for sample in facts.samples],
         weak=[line for report in facts.validations for line in passages.limits(report)],
-        licences=facts.licences,
+        licenses=facts.licenses,
         recipe_file=facts.recipe_file,
         again=f"hf-synthlabels pull {facts.repo} -o {_name(facts)}\n"
         f"hf-synthlabels annotate {_name(facts)}/{facts.recipe_file} -o again.parquet",

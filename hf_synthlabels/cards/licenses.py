@@ -1,4 +1,4 @@
-"""Licences: what the publisher says of the rows and of the annotator's answers; nothing is guessed."""
+"""Licenses: what the publisher says of the rows and of the annotator's answers; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -94,40 +94,39 @@ HUB_LICENCES = frozenset(
         "zlib",
     )
 )
-"""The identifiers that the Hub takes as `license` (its documentation on licences)."""
+"""The identifiers that the Hub takes as `license` (its documentation on licenses)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Licences:
+class Licenses:
     """What the publisher says may be done with what is published; `unknown` is an answer, too.
 
     Raises:
-        ConfigError: `licence` is none that the Hub knows, or `other` without its name.
+        ConfigError: `license` is none that the Hub knows, or `other` without its name.
     """
 
-    licence: str
+    license: str
     """Of the rows, or of the model: one of the Hub's identifiers, such as `cc-by-4.0`."""
     outputs: str
     """What the annotator's terms say of its answers, in the publisher's words; `unknown` where nobody looked."""
     name: str | None = None
-    """Of a licence that is `other`."""
+    """Of a license that is `other`."""
     link: str | None = None
-    """Where the text of a licence that is `other` stands."""
+    """Where the text of a license that is `other` stands."""
 
     def __post_init__(self) -> None:
-        if self.licence not in HUB_LICENCES:
-            close = difflib.get_close_matches(self.licence.lower(), sorted(HUB_LICENCES), n=2, cutoff=0.5)
+        if self.license not in HUB_LICENCES:
+            close = difflib.get_close_matches(self.license.lower(), sorted(HUB_LICENCES), n=2, cutoff=0.5)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             raise ConfigError(
-                f"`license` is {self.licence!r}, which is no identifier of the Hub: give one such as cc-by-4.0, mit, "
+                f"`license` is {self.license!r}, which is no identifier of the Hub: give one such as cc-by-4.0, mit, "
                 f"'other' with its name, or 'unknown'.{meant}"
             )
-        if self.licence == "other" and not self.name:
+        if self.license == "other" and not self.name:
             raise ConfigError("`license` is 'other': say its name as `license_name`, and where it stands.")
         if self.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.name):
             raise ConfigError(f"`license_name` is {self.name!r}: use small letters, digits, '.' and '-'.")
         if not self.outputs.strip():
             raise ConfigError(
-                "`outputs_license` is empty: say what the annotator's terms allow to be done with its answers, "
-                "or 'unknown'."
+                "`llm_terms` is empty: say what the annotator's terms allow to be done with its answers, or 'unknown'."
             )

@@ -11,7 +11,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData, EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
 from hf_synthlabels.cards.card_data import DatasetFacts, ModelFacts, published_record
-from hf_synthlabels.cards.licenses import Licences
+from hf_synthlabels.cards.licenses import Licenses
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import MEASURES, Interval
 
@@ -40,7 +40,7 @@ METRIC_TYPES = {"macro_f1": "f1", "weighted_f1": "f1", "macro_precision": "preci
 
 
 def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
-    """The metadata of a data set card: licence, task, size, features, splits, files.
+    """The metadata of a data set card: license, task, size, features, splits, files.
 
     `dataset_info.description` carries the provenance, so that `load_dataset` gives it back.
 
@@ -52,7 +52,7 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
     rows = sum(split.rows for split in facts.splits)
     return DatasetCardData(
         pretty_name=facts.repo.rpartition("/")[2],
-        **_licence(facts.licences),
+        **_licence(facts.licenses),
         language=_languages(facts.language),
         # People labelled some rows, too, where there is something to compare with.
         annotations_creators=["machine-generated"],
@@ -73,14 +73,14 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
 
 
 def model_metadata(facts: ModelFacts) -> ModelCardData:
-    """The metadata of a model card: licence, base model, task, results, texts to try.
+    """The metadata of a model card: license, base model, task, results, texts to try.
 
     Raises:
         ConfigError: a language is no code.
     """
     results = list(_results(facts))
     return ModelCardData(
-        **_licence(facts.licences),
+        **_licence(facts.licenses),
         language=_languages(facts.language),
         base_model=facts.base_model if _on_hub(facts.base_model) else None,
         base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.base_model) else None,
@@ -180,8 +180,8 @@ def _described(description: str, records: tuple[Mapping[str, Any], ...]) -> str:
     return f"{kept}\n\n```json hf_synthlabels\n{block}\n```".strip()
 
 
-def _licence(licences: Licences) -> dict[str, Any]:
-    found = {"license": licences.licence, "license_name": licences.name, "license_link": licences.link}
+def _licence(licenses: Licenses) -> dict[str, Any]:
+    found = {"license": licenses.license, "license_name": licenses.name, "license_link": licenses.link}
     return {key: value for key, value in found.items() if value is not None}
 
 

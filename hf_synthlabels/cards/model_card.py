@@ -61,7 +61,7 @@ def model_card(facts: ModelFacts) -> str:
         evaluation=[_evaluation(held_out) for held_out in facts.evaluation],
         study=None if facts.study is None else Markdown(_study_passage(facts.study)),
         weak=weak,
-        licences=facts.licences,
+        licenses=facts.licenses,
         **_passages(),
     )
     return f"---\n{model_metadata(facts).to_yaml()}\n---\n\n{body}"

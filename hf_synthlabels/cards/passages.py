@@ -15,7 +15,7 @@ from hf_synthlabels.statistics.comparison.paired import discordant_p
 NAME = 40
 """Characters of a label name that a table shows."""
 
-MOST_CLASSES = 25
+MAX_CLASSES = 25
 """Of a confusion matrix that a page can show."""
 
 SIGNIFICANT = 0.05
@@ -27,12 +27,12 @@ SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "draws", "response_for
 
 def made_table(record: Mapping[str, Any]) -> Markdown:
     """How one label column was made: a row for each recorded fact."""
-    teacher, tally = record.get("teacher", {}), record.get("tally", {})
+    annotator, tally = record.get("annotator", {}), record.get("tally", {})
     returned = record.get("returned_models") or []
-    sampling = [f"{key} {teacher[key]}" for key in SAMPLING if key in teacher]
+    sampling = [f"{key} {annotator[key]}" for key in SAMPLING if key in annotator]
     strategy = [f"{key}: {value}" for key, value in record.get("strategy", {}).items()]
     rows: list[tuple[object, object]] = [
-        ("annotator", Markdown(f"client {code(teacher.get('client', 'not recorded'))}{_model(teacher)}")),
+        ("annotator", Markdown(f"client {code(annotator.get('client', 'not recorded'))}{_model(annotator)}")),
         ("model that answered", _codes(returned) or "not told"),
         ("sampling", ", ".join(sampling) or "not recorded"),
         ("asked", "; ".join(strategy) or "for the label directly"),
@@ -80,7 +80,7 @@ def class_table(report: ValidationReport) -> Markdown:
 
 def confusion_table(matrix: ConfusionMatrix | None) -> Markdown | None:
     """Human labels as rows, the annotator's as columns; None where there is none, or too large a one to be read."""
-    if matrix is None or len(matrix.names) > MOST_CLASSES:
+    if matrix is None or len(matrix.names) > MAX_CLASSES:
         return None
     names = [code(name, NAME) for name in matrix.names]
     rows = [(name, *counts) for name, counts in zip(names, matrix.counts, strict=True)]
@@ -134,7 +134,7 @@ def study_table(study: StudyResult) -> Markdown:
     rows: list[tuple[object, ...]] = [
         (arm.description, arm.n_rows, arm.steps, *(interval(arm.scores[name]) for name in shown)) for arm in study.arms
     ]
-    own = [interval(study.teacher.scores.get(name)) for name in shown]
+    own = [interval(study.annotator.scores.get(name)) for name in shown]
     rows.append(("the annotator itself", "–", "–", *own))
     heads = [name.replace("_", " ").replace("f1", "F1") for name in shown]
     return table(("trained on", "rows", "steps", *heads), rows, right=(1, 2))
@@ -160,11 +160,11 @@ def _three(*scores: Interval) -> list[Markdown]:
     return [interval(score, 2) if score.n else Markdown("–") for score in scores]
 
 
-def _model(teacher: Mapping[str, Any]) -> str:
-    parts = [f", model {code(_base(str(teacher['model'])))}"] if teacher.get("model") else []
-    if teacher.get("column"):
-        parts.append(f", recorded answers in column {code(teacher['column'])}")
-    if host := urlsplit(str(teacher.get("base_url", ""))).hostname:
+def _model(annotator: Mapping[str, Any]) -> str:
+    parts = [f", model {code(_base(str(annotator['model'])))}"] if annotator.get("model") else []
+    if annotator.get("column"):
+        parts.append(f", recorded answers in column {code(annotator['column'])}")
+    if host := urlsplit(str(annotator.get("base_url", ""))).hostname:
         # The host alone: an address may hold a name and a password.
         parts.append(f", at {code(host)}")
     return "".join(parts)

@@ -8,21 +8,21 @@ from typing import Any
 from pydantic import Field
 
 from hf_synthlabels.annotation import StrictModel, validated
-from hf_synthlabels.cards.licenses import Licences
+from hf_synthlabels.cards.licenses import Licenses
 from hf_synthlabels.errors import ConfigError
 
 
-class CardWords(StrictModel):
+class CardFields(StrictModel):
     """The words of a model's card that nobody can guess."""
 
     license: str
     """Of the model: one of the Hub's identifiers, such as `apache-2.0`, or `other` or `unknown`."""
-    outputs_license: str
+    llm_terms: str
     """What the annotator's terms say of its answers, in words; or `unknown`."""
     license_name: str | None = None
-    """Of a licence that is `other`."""
+    """Of a license that is `other`."""
     license_link: str | None = None
-    """Where the text of a licence that is `other` stands."""
+    """Where the text of a license that is `other` stands."""
     summary: str | None = None
     """What it is, in a sentence."""
     language: list[str] = Field(default_factory=list)
@@ -39,7 +39,7 @@ class CardWords(StrictModel):
     """Texts to try on its page."""
 
     @classmethod
-    def from_dict(cls, content: Any, where: str) -> CardWords:
+    def from_dict(cls, content: Any, where: str) -> CardFields:
         """The words from plain values.
 
         Args:
@@ -47,22 +47,22 @@ class CardWords(StrictModel):
             where: what to call the source in errors.
 
         Raises:
-            ConfigError: a licence is missing or unknown, or a key is not valid.
+            ConfigError: a license is missing or unknown, or a key is not valid.
         """
-        if not isinstance(content, Mapping) or not {"license", "outputs_license"} <= content.keys():
+        if not isinstance(content, Mapping) or not {"license", "llm_terms"} <= content.keys():
             raise ConfigError(
-                f"{where}: `card` lacks `license` or `outputs_license`, which a published model needs. "
-                "Write `card: {license: apache-2.0, outputs_license: unknown}` beside `student`, with what holds."
+                f"{where}: `card` lacks `license` or `llm_terms`, which a published model needs. "
+                "Write `card: {license: apache-2.0, llm_terms: unknown}` beside `student`, with what holds."
             )
         words = validated(cls, content, f"{where}, card", ConfigError)
-        words.licences  # noqa: B018 - an unknown one is told before hours of training
+        words.licenses  # noqa: B018 - an unknown one is told before hours of training
         return words
 
     @property
-    def licences(self) -> Licences:
+    def licenses(self) -> Licenses:
         """Those of the card.
 
         Raises:
-            ConfigError: the Hub knows no such licence.
+            ConfigError: the Hub knows no such license.
         """
-        return Licences(self.license, self.outputs_license, self.license_name, self.license_link)
+        return Licenses(self.license, self.llm_terms, self.license_name, self.license_link)

@@ -33,7 +33,7 @@ def sample_text(sample: Mapping[str, Any]) -> Markdown:
     if isinstance(least, int | float) and isinstance(most, int | float):
         spread = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g}"
         heeded = "" if least == most else "; each row counts with one over its own"
-        parts.append(f"chances {spread}, stored in {code(sample.get('column', 'human_probability'))}{heeded}")
+        parts.append(f"chances {spread}, stored in {code(sample.get('column', 'inclusion_probability'))}{heeded}")
     return Markdown("; ".join(parts) + ".")
 
 

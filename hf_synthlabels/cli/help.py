@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 GROUPS = {
     "Label": ("plan", "annotate", "batches", "cache"),
-    "Prove and conclude": ("validate", "sample", "merge", "review", "conclude"),
+    "Prove and estimate": ("validate", "sample", "merge", "review", "estimate"),
     "Judge answers": ("judge",),
     "Train and compare": ("train", "predict", "export", "study", "report"),
     "Publish": ("push", "pull"),

@@ -15,8 +15,8 @@ from hf_synthlabels.errors import ConfigError, DataError, HubError
 
 if TYPE_CHECKING:
     from hf_synthlabels.annotation import Recipe
-    from hf_synthlabels.cards import Licences
-    from hf_synthlabels.publishing import Parcel
+    from hf_synthlabels.cards import Licenses
+    from hf_synthlabels.publishing import HubUpload
     from hf_synthlabels.tables import ReadOptions
 
 app = typer.Typer(
@@ -25,15 +25,15 @@ app = typer.Typer(
 
 Repo = Annotated[str, typer.Argument(help="user/name on the Hub.")]
 Public = Annotated[bool, typer.Option("--public", help="Make a new repository that everybody sees.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show each file with its size; send nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show each file with its size; send nothing.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Write into a repository that holds something else.")]
 KeepCard = Annotated[
     bool, typer.Option("--keep-card", help="Keep the README.md on the Hub; the new card goes to annotation/README.md.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 License = Annotated[str | None, typer.Option("--license", help="Licence: cc-by-4.0, mit, ..., other or unknown.")]
-LicenseName = Annotated[str | None, typer.Option(help="The name of a licence that is `other`.")]
-LicenseLink = Annotated[str | None, typer.Option(help="Where a licence that is `other` stands.")]
+LicenseName = Annotated[str | None, typer.Option(help="The name of a license that is `other`.")]
+LicenseLink = Annotated[str | None, typer.Option(help="Where a license that is `other` stands.")]
 Outputs = Annotated[
     str | None,
     typer.Option("--outputs-license", help="What the annotator's terms say of its answers, in words; or unknown."),
@@ -46,10 +46,10 @@ Language = Annotated[list[str] | None, typer.Option(help="Language of the texts,
 def dataset(
     data: Annotated[str, typer.Argument(help="A recipe, or an annotated file or folder.")],
     repo: Repo,
-    licence: License = None,
+    license: License = None,
     license_name: LicenseName = None,
     license_link: LicenseLink = None,
-    outputs_license: Outputs = None,
+    llm_terms: Outputs = None,
     summary: Summary = None,
     language: Language = None,
     human_rows: Annotated[str | None, typer.Option(help="How the human-labelled rows were drawn, in words.")] = None,
@@ -58,7 +58,7 @@ def dataset(
     gate: Annotated[str | None, typer.Option(help="A score that was to be reached: 'macro_f1>=0.7'.")] = None,
     recipe: Annotated[str | None, typer.Option(help="The recipe of a file that was annotated before.")] = None,
     public: Public = False,
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     replace: Replace = False,
     keep_card: KeepCard = False,
     as_json: AsJson = False,
@@ -67,19 +67,19 @@ def dataset(
 
     Example: hf-synthlabels push dataset tickets.yaml me/tickets --license cc-by-4.0 --outputs-license unknown --dry-run
     """
-    from hf_synthlabels.publishing import DatasetWords, dataset_parcel
+    from hf_synthlabels.publishing import DatasetCardFields, dataset_upload
     from hf_synthlabels.statistics import Gate
 
     wanted = Gate.parse(gate) if gate else None
-    words = DatasetWords(
-        licences=_licences(licence, license_name, license_link, outputs_license),
+    words = DatasetCardFields(
+        licenses=_licences(license, license_name, license_link, llm_terms),
         summary=summary,
         human_rows=human_rows,
         language=tuple(language or ()),
     )
     splits, own, text, records = _annotated(data, recipe)
     with TemporaryDirectory() as folder:
-        parcel = dataset_parcel(
+        parcel = dataset_upload(
             splits,
             repo,
             Path(folder),
@@ -98,10 +98,10 @@ def dataset(
 def model(
     folder: Annotated[Path, typer.Argument(help="The folder where the student was saved.")],
     repo: Repo,
-    licence: License = None,
+    license: License = None,
     license_name: LicenseName = None,
     license_link: LicenseLink = None,
-    outputs_license: Outputs = None,
+    llm_terms: Outputs = None,
     summary: Summary = None,
     language: Language = None,
     base_model: Annotated[
@@ -119,7 +119,7 @@ def model(
     study: Annotated[Path | None, typer.Option(help="The report.json of the study that it comes from.")] = None,
     widget: Annotated[list[str] | None, typer.Option(help="A text to try on its page; may be repeated.")] = None,
     public: Public = False,
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -127,10 +127,10 @@ def model(
 
     Example: hf-synthlabels push model student me/tickets-student --license mit --outputs-license unknown --dry-run
     """
-    from hf_synthlabels.publishing import ModelWords, model_parcel
+    from hf_synthlabels.publishing import ModelWords, model_upload
 
     words = ModelWords(
-        licences=_licences(licence, license_name, license_link, outputs_license),
+        licenses=_licences(license, license_name, license_link, llm_terms),
         summary=summary,
         base_model=base_model,
         base_revision=base_revision,
@@ -140,7 +140,7 @@ def model(
         widget=tuple(widget or ()),
         label_source=label_source,
     )
-    parcel = model_parcel(
+    parcel = model_upload(
         folder,
         repo,
         words=words,
@@ -155,7 +155,7 @@ def metric(
     name: Annotated[str, typer.Argument(help="A metric of this package, or the folder of another one.")],
     repo: Repo,
     public: Public = False,
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -174,9 +174,9 @@ def metric(
 def report(
     results: Annotated[Path, typer.Argument(help="The JSON of a study, a validation, a grid, an audit, or page.json.")],
     repo: Repo,
-    licence: License = None,
+    license: License = None,
     public: Public = False,
-    dry_run: DryRun = False,
+    dry_run: DryRunOption = False,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
@@ -184,12 +184,12 @@ def report(
 
     Example: hf-synthlabels push report results/report.json me/tickets-report --license cc-by-4.0 --dry-run
     """
-    from hf_synthlabels.cards import Licences
+    from hf_synthlabels.cards import Licenses
     from hf_synthlabels.cli.report import opened
     from hf_synthlabels.publishing import report_parcel
 
-    said = Licences(_asked("license", licence, "Licence of the report"), "unknown")
-    parcel = report_parcel(opened(results), repo, licence=said.licence)
+    said = Licenses(_asked("license", license, "Licence of the report"), "unknown")
+    parcel = report_parcel(opened(results), repo, license=said.license)
     _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
@@ -213,7 +213,7 @@ def pull(
 
 
 def _send(
-    parcel: Parcel, *, public: bool, dry_run: bool, replace: bool, as_json: bool, keep_card: bool = False
+    parcel: HubUpload, *, public: bool, dry_run: bool, replace: bool, as_json: bool, keep_card: bool = False
 ) -> None:
     from hf_synthlabels.publishing import push
 
@@ -236,11 +236,11 @@ def _send(
         raise HubError(f"`{parcel.repo}` is private, as it was before. Open it in its settings on the Hub.")
 
 
-def _licences(licence: str | None, name: str | None, link: str | None, outputs: str | None) -> Licences:
-    from hf_synthlabels.cards import Licences
+def _licences(license: str | None, name: str | None, link: str | None, outputs: str | None) -> Licenses:
+    from hf_synthlabels.cards import Licenses
 
-    return Licences(
-        _asked("license", licence, "Licence (cc-by-4.0, mit, ..., other or unknown)"),
+    return Licenses(
+        _asked("license", license, "Licence (cc-by-4.0, mit, ..., other or unknown)"),
         _asked("outputs-license", outputs, "What do the annotator's terms say of its answers? (or unknown)"),
         name,
         link,

@@ -26,7 +26,7 @@ def judge(
     """Let an LLM judge answers by a rubric; the plan comes first, and what was scored is kept if it stops.
 
     A judge file is YAML: `name`, `source`, `rubric` (a packaged name or a TOML file), `columns` (prediction, input,
-    reference, other) and `judge` (client, model, budget_usd, ... as a recipe's teacher).
+    reference, other) and `judge` (client, model, budget_usd, ... as a recipe's annotator).
 
     Example: hf-synthlabels judge answers.yaml -o judged.jsonl
     """

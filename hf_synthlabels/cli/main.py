@@ -244,7 +244,7 @@ def validate(
         raise typer.Exit(1)
 
 
-for verb in (sample.sample, sample.merge, sample.conclude, judge.judge):
+for verb in (sample.sample, sample.merge, sample.estimate, judge.judge):
     app.command()(verb)
 app.command()(hub.pull)
 app.command()(version.version)

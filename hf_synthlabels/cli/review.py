@@ -97,7 +97,7 @@ def page(
 
     Example: hf-synthlabels review sampled.parquet --recipe recipe.yaml
     """
-    from hf_synthlabels.review import Desk, ReviewOptions, open_door, serve_review
+    from hf_synthlabels.review import AnnotationSession, ReviewOptions, bind_socket, serve_review
 
     if per_row is not None and per_row < 1:
         raise ConfigError(f"`--per-row` is {per_row}: give 1 or more.")
@@ -120,7 +120,7 @@ def page(
         separator=separator,
     )
     # Before the data are read: a port in use is told at once.
-    door = open_door(host, port, tuple(name or ()))
+    door = bind_socket(host, port, tuple(name or ()))
     board = _board(data, store, options)
     rows = board.rows
     print(f"{len(rows.queue):,} rows to label of {len(rows):,} ({rows.schema.kind}); decisions in {board.store.path}")
@@ -130,7 +130,7 @@ def page(
         if browser:
             webbrowser.open(url)
 
-    serve_review(Desk(board, per_row=per_row, blind=blind), door, title=Path(data).name, ready=ready)
+    serve_review(AnnotationSession(board, per_row=per_row, blind=blind), door, title=Path(data).name, ready=ready)
 
 
 FORMATS = ("labels", "sheet", "decisions", "examples", "argilla", "label-studio")
@@ -150,7 +150,7 @@ def export(
 ) -> None:
     """Write what people decided: as label columns with the chances of the sample, or for other tools.
 
-    `labels` is the whole table, for validate and conclude; `sheet` is for merge; `examples` are few-shot examples of a
+    `labels` is the whole table, for validate and estimate; `sheet` is for merge; `examples` are few-shot examples of a
     recipe.
 
     Example: hf-synthlabels review export sampled.parquet -o reviewed.parquet
@@ -274,7 +274,7 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
 
 def _board(data: str, store: Path | None, options: Any) -> Any:
     """The data with the decisions on them; what was said of the data when the store was made need not be said again."""
-    from hf_synthlabels.review import Board, DecisionStore, default_store, open_review
+    from hf_synthlabels.review import DecisionStore, ReviewState, default_store, open_review
 
     path = store or default_store(data)
     earlier: dict[str, Any] = {}
@@ -285,6 +285,6 @@ def _board(data: str, store: Path | None, options: Any) -> Any:
     rows = open_review(data, said)
     # Only now, so that data which can not be read leave no file behind.
     kept = DecisionStore(path)
-    board = Board(rows, kept)
+    board = ReviewState(rows, kept)
     kept.remember({"options": asdict(said), "data": str(data)})
     return board

@@ -1,4 +1,4 @@
-"""The command line of human labels: `hf-synthlabels sample`, `merge`, `conclude`, and `validate --plan`."""
+"""The command line of human labels: `hf-synthlabels sample`, `merge`, `estimate`, and `validate --plan`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def sample(
     llm: LLMOption = None,
     split: SplitOption = None,
 ) -> None:
-    """Draw rows for people to label, with chances that are known and kept in the column `human_probability`.
+    """Draw rows for people to label, with chances that are known and kept in the column `inclusion_probability`.
 
     People fill in the sheet, which does not show what the LLM said; `merge` puts their labels back. A file that was
     sampled before gets more rows.
@@ -175,7 +175,7 @@ def merge(
         print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
 
 
-def conclude(
+def estimate(
     data: DataArgument,
     ask: Annotated[str | None, typer.Option(help="prevalence, mean or f1; by the kind of label.")] = None,
     groups: Annotated[str | None, typer.Option(help="Column of groups to compare instead.")] = None,
@@ -203,11 +203,11 @@ def conclude(
 
     Chances that `sample` stored are used by themselves; without them human labels are taken for a random sample.
 
-    Example: hf-synthlabels conclude sampled.parquet --regress words,year --positive biased
+    Example: hf-synthlabels estimate sampled.parquet --regress words,year --positive biased
     """
     from hf_synthlabels.publishing import label_options, open_labelled
     from hf_synthlabels.statistics import Inference
-    from hf_synthlabels.statistics import conclude as answer
+    from hf_synthlabels.statistics import estimate as answer
     from hf_synthlabels.tables import check_output, write_text
 
     if output is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 ROWS_AT_ONCE = 10_000
 """Rows that are labelled and written together, whatever the size of the table."""
-MOST_CLASSES = 12
+MAX_CLASSES = 12
 """Classes whose rows are listed before training."""
 STEPS_PER_LOG = 0.02
 """How often the progress bar gets a new loss, as a share of all steps."""
@@ -124,8 +124,8 @@ def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
     yield f"{source} in `{column}`: {len(labelled):,} training rows{without}{held_out}"
     counts = _classes(rows, column, labelled)
     if counts:
-        shown = [f"{name} {count:,}" for name, count in counts.most_common(MOST_CLASSES)]
-        more = f", and {len(counts) - MOST_CLASSES:,} more" if len(counts) > MOST_CLASSES else ""
+        shown = [f"{name} {count:,}" for name, count in counts.most_common(MAX_CLASSES)]
+        more = f", and {len(counts) - MAX_CLASSES:,} more" if len(counts) > MAX_CLASSES else ""
         yield f"classes: {', '.join(shown)}{more}"
     for other in rows.human_columns:
         yield f"`{other}` holds labels too; it is not learned. To learn it: --label {other}"

@@ -9,9 +9,9 @@ from hf_synthlabels.clients.base import (
     Request,
     Usage,
 )
-from hf_synthlabels.clients.batch.batch_record import Intent
+from hf_synthlabels.clients.batch.batch_record import BatchRecord
 from hf_synthlabels.clients.batch.client import BatchClient, cancel_batch, list_batches
-from hf_synthlabels.clients.batch.context import BatchPace
+from hf_synthlabels.clients.batch.context import BatchPolling
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
 from hf_synthlabels.clients.local.client import TransformersClient, scored_answers
 from hf_synthlabels.clients.local.loading import model_path
@@ -23,7 +23,7 @@ from hf_synthlabels.clients.protocol.chat import ResponseFormat, Sampling, chat_
 from hf_synthlabels.clients.protocol.response_format import probed_format, recorded_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.scripted import ScriptedClient
-from hf_synthlabels.clients.store.budget import Meter
+from hf_synthlabels.clients.store.budget import BudgetTracker
 from hf_synthlabels.clients.store.cached_client import CachedClient, RequestKeys
 from hf_synthlabels.clients.store.ledger import Run
 from hf_synthlabels.clients.store.response_store import ResponseStore, canonical_hash
@@ -32,17 +32,17 @@ from hf_synthlabels.clients.token_estimates import estimate_message_tokens, esti
 __all__ = [
     "DEFAULT_BASE_URL",
     "BatchClient",
-    "BatchPace",
+    "BatchPolling",
+    "BatchRecord",
+    "BudgetTracker",
     "CachedClient",
     "ChatClient",
     "Completion",
     "EmbeddingClient",
     "Failure",
     "FinishReason",
-    "Intent",
     "Limiter",
     "Message",
-    "Meter",
     "OpenAIClient",
     "Price",
     "RecordedClient",

@@ -121,8 +121,8 @@ class ChatClient(Protocol):
 
 
 @runtime_checkable
-class KeepingClient(ChatClient, Protocol):
+class PersistingClient(ChatClient, Protocol):
     """A client that waits until an answer is kept before it sends another request in its place."""
 
-    def complete_kept(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+    def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
         """As `complete`; `keep` is called with each completion as soon as it is there, from any thread."""

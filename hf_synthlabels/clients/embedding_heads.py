@@ -18,7 +18,7 @@ SIMILARITY_SCALE = 20.0
 """Cosines are multiplied by it before the softmax: the scale of the loss that such encoders are trained with
 (sentence-transformers, MultipleNegativesRankingLoss)."""
 
-LEAST_SIMILARITY = 0.2
+MIN_SIMILARITY = 0.2
 """The cosine from which a label fits among several that may. It suits the packaged encoder, in whose space texts and
 descriptions that have nothing to do with each other lie below it; another encoder's space may be narrower."""
 
@@ -47,7 +47,7 @@ def similarity_head(schema: LabelSchema, descriptions: NDArray[Any]) -> Head:
         descriptions: their embeddings, of unit length, in the order of the names.
     """
     if schema.kind == "multi-label":
-        return lambda vectors: _several(schema, _odds((vectors @ descriptions.T - LEAST_SIMILARITY) * SIMILARITY_SCALE))
+        return lambda vectors: _several(schema, _odds((vectors @ descriptions.T - MIN_SIMILARITY) * SIMILARITY_SCALE))
     return lambda vectors: _one(schema.names, _shares(vectors @ descriptions.T * SIMILARITY_SCALE))
 
 
@@ -71,7 +71,7 @@ def fitted_head(schema: LabelSchema, vectors: NDArray[Any], labels: Sequence[Lab
         return _fit_number(schema.scale, vectors, labels)
     names = (*schema.names, *(["abstain"] if "abstain" in labels else []))
     if missing := [name for name in schema.names if name not in labels]:
-        raise ConfigError(f"`teacher.examples` has no example of {missing[0]!r}. Give at least one of each label.")
+        raise ConfigError(f"`annotator.examples` has no example of {missing[0]!r}. Give at least one of each label.")
     codes = [names.index(str(label)) for label in labels]
     head = _logistic().fit(vectors, codes)
 
@@ -102,7 +102,7 @@ def _fit_several(schema: LabelSchema, vectors: NDArray[Any], labels: Sequence[La
     for name in schema.names:
         fits = np.array([isinstance(label, tuple) and name in label for label in labels])
         if not fits.any():
-            raise ConfigError(f"`teacher.examples` has no example of {name!r}. Give at least one of each label.")
+            raise ConfigError(f"`annotator.examples` has no example of {name!r}. Give at least one of each label.")
         # Where every example has the label, nothing tells when it does not fit.
         columns.append(None if fits.all() else _logistic().fit(vectors, fits))
 
@@ -118,7 +118,7 @@ def _fit_number(scale: Scale, vectors: NDArray[Any], labels: Sequence[Label]) ->
 
     numbers = [float(label) for label in labels if isinstance(label, int | float)]
     if len(numbers) < 2:
-        raise ConfigError(f"`teacher.examples` has {len(numbers)} numbers on the scale {scale}. Give at least two.")
+        raise ConfigError(f"`annotator.examples` has {len(numbers)} numbers on the scale {scale}. Give at least two.")
     known = vectors[[isinstance(label, int | float) for label in labels]]
     head = import_extra("sklearn.linear_model", "embedded").RidgeCV(alphas=RIDGE_STRENGTHS).fit(known, numbers)
 

@@ -17,7 +17,7 @@ SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 """A day behind a model's name, for one version of it. Four digits are left alone: where they stand for a month,
 versions have prices of their own; and `-latest` is another model every year."""
 
-LEAST_CACHED_PROMPT = 1024
+MIN_CACHED_PROMPT = 1024
 """Tokens; servers keep no shorter prompt in their cache."""
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "host.docker.internal"})
@@ -37,7 +37,7 @@ class Price:
     output_usd_per_mtok: float
     cached_input_usd_per_mtok: float | None = None
     """For prompt tokens that the server had cached; None when they cost the same."""
-    batch_share: float = 1.0
+    batch_price_factor: float = 1.0
     """What is paid of it for requests in batches."""
     seen: str = ""
     """The day of a list price."""
@@ -60,14 +60,14 @@ class Price:
         cached = 0 if cached_price is None else min(usage.cached_tokens, usage.prompt_tokens)
         mean_prompt = usage.prompt_tokens / max(1, requests)
         input_price = self.input_usd_per_mtok
-        if write_price is not None and mean_prompt >= LEAST_CACHED_PROMPT:
+        if write_price is not None and mean_prompt >= MIN_CACHED_PROMPT:
             # How much of a prompt was put into the cache is not told, so all of it counts.
             input_price = write_price
         prompt = (usage.prompt_tokens - cached) * input_price + cached * (cached_price or 0.0)
         usd = (prompt + usage.completion_tokens * self.output_usd_per_mtok) / 1e6
         if self.long_prompt_tokens is not None and mean_prompt > self.long_prompt_tokens:
             usd *= self.long_prompt_factor
-        return usd * self.batch_share if batch else usd
+        return usd * self.batch_price_factor if batch else usd
 
 
 def list_price(model: str, base_url: str) -> Price | None:
@@ -105,13 +105,13 @@ def _prices() -> dict[str, dict[str, Price]]:
     }
 
 
-def _price(entry: dict[str, Any], batch_share: float) -> Price:
+def _price(entry: dict[str, Any], batch_price_factor: float) -> Price:
     long = entry.get("long") or {}
     return Price(
         float(entry["input"]),
         float(entry["output"]),
         entry.get("cached"),
-        float(batch_share),
+        float(batch_price_factor),
         str(entry["seen"]),
         entry["source"],
         entry.get("cache_write"),

@@ -57,10 +57,10 @@ class RecordedClient:
     ) -> None:
         if (column is None) == (file is None):
             raise ConfigError(
-                f"`teacher` of client 'recorded' needs `column` or `file`, not both; they are {column!r}, {file!r}."
+                f"`annotator` of client 'recorded' needs `column` or `file`, not both; they are {column!r}, {file!r}."
             )
         if file is not None and key is None:
-            raise ConfigError("`teacher.key` is missing. Name the column that identifies a row in `teacher.file`.")
+            raise ConfigError("`annotator.key` is missing. Name the column that identifies a row in `annotator.file`.")
         self._column = column
         self._key = key
         self._names = names
@@ -103,10 +103,10 @@ class RecordedClient:
             question = hash(request.messages)
             if self._asked.setdefault((row_id, request.draw), question) != question:
                 raise DataError(
-                    f"`teacher.key` {self._key!r} has {row_id[:40]!r} in two different rows. Name a column that "
+                    f"`annotator.key` {self._key!r} has {row_id[:40]!r} in two different rows. Name a column that "
                     "identifies each row."
                 )
-        return self._drawn(request, answers, f"`teacher.file` for {self._key} {row_id[:40]!r}")
+        return self._drawn(request, answers, f"`annotator.file` for {self._key} {row_id[:40]!r}")
 
     def _drawn(self, request: Request, answers: list[Any], where: str) -> Completion:
         """The answer to one draw."""
@@ -195,9 +195,9 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
         # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise ClientError(f"`teacher.file` {str(path)!r} cannot be read: {error.strerror}.") from error
+        raise ClientError(f"`annotator.file` {str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ClientError(f"`teacher.file` {str(path)!r} is not UTF-8: {error.reason}.") from error
+        raise ClientError(f"`annotator.file` {str(path)!r} is not UTF-8: {error.reason}.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -207,7 +207,7 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
             answers.setdefault(str(record[key]), []).append(answer)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ClientError(
-                f"`teacher.file` {path.name!r}, line {number}: expected a JSON object with {key!r} and {field!r}, "
+                f"`annotator.file` {path.name!r}, line {number}: expected a JSON object with {key!r} and {field!r}, "
                 f"got {line[:80]!r}."
             ) from None
     return answers

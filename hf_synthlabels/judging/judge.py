@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ChatClient, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.judgment import Judgment
@@ -29,7 +29,7 @@ class Judged:
 
     judgments: list[Judgment]
     summary: JudgeSummary
-    tally: Tally
+    tally: RunStats
     stopped: str = ""
     """Why the run ended early; empty when it did not."""
 
@@ -111,7 +111,7 @@ class Judge:
             return "there is no reference"
         return ""
 
-    def asked(self, items: Iterable[Item], tally: Tally) -> Iterator[Answered]:
+    def asked(self, items: Iterable[Item], tally: RunStats) -> Iterator[Answered]:
         """The items with their replies, in order."""
         yield from asked(
             self.client,
@@ -122,7 +122,7 @@ class Judge:
             window=self.window,
         )
 
-    def stream(self, items: Iterable[Item], tally: Tally | None = None) -> Iterator[Judgment]:
+    def stream(self, items: Iterable[Item], tally: RunStats | None = None) -> Iterator[Judgment]:
         """One judgment for each item, in their order, in bounded memory; items are read only as fast as they are asked.
 
         Args:
@@ -138,7 +138,7 @@ class Judge:
             raise ConfigError(
                 f"`rubric` {self.rubric.name!r} compares two answers. Use `judge_pairs`, or another rubric."
             )
-        tally = Tally() if tally is None else tally
+        tally = RunStats() if tally is None else tally
         for answered in self.asked(items, tally):
             judgment = self._judgment(answered)
             counted(tally, judgment.status, judgment.trouble)
@@ -170,7 +170,7 @@ class Judge:
             AllFailedError: as `stream`, unless `keep_on_failure`.
         """
         items = items_of(self.rubric, predictions, references, inputs)
-        tally, count, judgments, stopped = Tally(), ScoreCount(self.rubric), [], ""
+        tally, count, judgments, stopped = RunStats(), ScoreCount(self.rubric), [], ""
         try:
             for judgment in self.stream(items, tally):
                 judgments.append(judgment)
@@ -191,7 +191,7 @@ class Judge:
         return judged(self.rubric, self.extraction, answered.replies[0])
 
 
-def counted(tally: Tally, status: str, trouble: str) -> None:
+def counted(tally: RunStats, status: str, trouble: str) -> None:
     """Count a finished item."""
     tally.rows += 1
     tally.statuses[status] += 1

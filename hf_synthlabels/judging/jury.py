@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import optimize, stats
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.judge import Judge, Judged, References
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
@@ -23,7 +23,7 @@ from hf_synthlabels.judging.summary import ScoreCount, cost_usd
 Reducer = Literal["mean", "median", "majority", "weighted"]
 """`majority` is the score that more than half of the members with a score give; without one the jury is split."""
 
-LEAST_ROWS = 20
+MIN_ROWS = 20
 """Rows with human scores below which weights are noise."""
 
 
@@ -87,7 +87,7 @@ class Jury:
         weights = None if self.weights is None else [self.weights[name] for name in self.judges]
         columns = [member.judgments for member in members.values()]
         judgments = [_folded(rubrics, list(row), self.reducer, weights) for row in zip(*columns, strict=True)]
-        count, tally = ScoreCount(rubrics[0]), Tally()
+        count, tally = ScoreCount(rubrics[0]), RunStats()
         for judgment in judgments:
             count.add(judgment)
         for member in members.values():
@@ -169,8 +169,8 @@ def measured_weights(
     truth = np.array([math.nan if value is None else value for value in human], dtype=float)
     whole = ~np.isnan(truth) & ~np.isnan(table).any(axis=1)
     table, truth = table[whole], truth[whole]
-    if len(truth) < LEAST_ROWS:
-        raise DataError(f"`human` and all `scores` are there in {len(truth)} rows. Give at least {LEAST_ROWS}.")
+    if len(truth) < MIN_ROWS:
+        raise DataError(f"`human` and all `scores` are there in {len(truth)} rows. Give at least {MIN_ROWS}.")
     part = np.random.default_rng(seed).permutation(len(truth)) % folds
     held_out = np.empty(len(truth))
     for fold in range(folds):

@@ -42,7 +42,7 @@ class MetricJudge:
 
     Args:
         config: one of `CONFIGS`.
-        judges: the keys of a recipe's teacher; of several, each is a member of a jury.
+        judges: the keys of a recipe's annotator; of several, each is a member of a jury.
         rubric: a packaged rubric's name, a path, or what stands in a rubric file; None for the configuration's.
         extraction: how a score is read; the keys of a judge file's `extraction`.
         reducer: how a jury's scores are folded.
@@ -161,9 +161,9 @@ class MetricJudge:
     def _opened(self, stack: ExitStack, file: JudgeFile) -> Judge:
         recipe = file.recipe
         opened = stack.enter_context(open_client(recipe, {}, client=self.client))
-        price = None if self.client is not None else recipe.teacher.known_price
+        price = None if self.client is not None else recipe.annotator.resolved_price
         rubric, ladder = file.read_rubric(), file.ladder()
-        return Judge(rubric, opened.client, ladder, opened.as_json, recipe.teacher.system, price, opened.window_rows)
+        return Judge(rubric, opened.client, ladder, opened.as_json, recipe.annotator.system, price, opened.window_rows)
 
     def _names(self) -> list[str]:
         """What the members of a jury are called: by their models, numbered where they share one."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import AllFailedError, ConfigError
 from hf_synthlabels.judging.judge import Judge, References, counted, items_of
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
@@ -101,12 +101,12 @@ class PairsJudged:
 
     judgments: list[PairJudgment]
     summary: PairSummary
-    tally: Tally
+    tally: RunStats
     stopped: str = ""
     """Why the run ended early; empty when it did not."""
 
 
-def stream_pairs(judge: Judge, items: Iterable[Item], tally: Tally | None = None) -> Iterator[PairJudgment]:
+def stream_pairs(judge: Judge, items: Iterable[Item], tally: RunStats | None = None) -> Iterator[PairJudgment]:
     """One judgment for each pair, in their order, in bounded memory; both orders are always asked.
 
     Raises:
@@ -115,7 +115,7 @@ def stream_pairs(judge: Judge, items: Iterable[Item], tally: Tally | None = None
     """
     if judge.rubric.protocol != "pairwise":
         raise ConfigError(f"`rubric` {judge.rubric.name!r} judges one answer. Use `Judge.judge`, or another rubric.")
-    tally = Tally() if tally is None else tally
+    tally = RunStats() if tally is None else tally
     for answered in judge.asked(items, tally):
         judgment = _judgment(judge, answered)
         counted(tally, judgment.status, judgment.trouble)
@@ -151,7 +151,7 @@ def judge_pairs(
         AllFailedError: as `Judge.stream`, unless `keep_on_failure`.
     """
     items = items_of(judge.rubric, predictions, references, inputs, others)
-    tally, count, judgments, stopped = Tally(), PairCount(judge), [], ""
+    tally, count, judgments, stopped = RunStats(), PairCount(judge), [], ""
     try:
         for judgment in stream_pairs(judge, items, tally):
             judgments.append(judgment)
@@ -188,7 +188,7 @@ class PairCount:
             self._winners[pair.winner] += 1
             self._consistent += pair.consistent is True
 
-    def summary(self, tally: Tally, level: float = 0.95) -> PairSummary:
+    def summary(self, tally: RunStats, level: float = 0.95) -> PairSummary:
         """What was counted so far."""
         return PairSummary(
             self._scores.summary(tally, self._judge.price, level),

@@ -23,7 +23,7 @@ Protocol = Literal["pointwise", "joint", "pairwise"]
 TEXTS = ("input", "reference", "answer", "response")
 """What is quoted in a judge's prompt; a rubric's verdict can not be named so."""
 
-MOST_GRID_SCORES = 101
+MAX_GRID_SCORES = 101
 
 
 class Criterion(StrictModel):
@@ -67,8 +67,8 @@ class Range(StrictModel):
     def _ordered(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"runs from {self.low:g} to {self.high:g}. Give a low end below the high end.")
-        if (self.high - self.low) / self.step > MOST_GRID_SCORES:
-            raise ValueError(f"has more than {MOST_GRID_SCORES} scores. Give a larger `step`.")
+        if (self.high - self.low) / self.step > MAX_GRID_SCORES:
+            raise ValueError(f"has more than {MAX_GRID_SCORES} scores. Give a larger `step`.")
         return self
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import Price, Usage
 from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.rubric import Rubric
@@ -33,7 +33,7 @@ class JudgeSummary:
     """Over all items, if each unscored one had the best score."""
     rungs: dict[str, int]
     """How many scores were read on which rung of the ladder."""
-    tally: Tally
+    tally: RunStats
     cost_usd: float | None
     """Of what was asked now; None where no price is known."""
     reference_mean: float = math.nan
@@ -114,7 +114,7 @@ class ScoreCount:
         if judgment.reference_score is not None:
             self.references.append(judgment.reference_score)
 
-    def summary(self, tally: Tally, price: Price | None = None, level: float = 0.95) -> JudgeSummary:
+    def summary(self, tally: RunStats, price: Price | None = None, level: float = 0.95) -> JudgeSummary:
         """What was counted so far."""
         rubric, scores = self.rubric, self.scores
         mean = mean_interval(rubric, scores, level)
@@ -134,7 +134,7 @@ class ScoreCount:
         )
 
 
-def cost_usd(tally: Tally, price: Price | None) -> float | None:
+def cost_usd(tally: RunStats, price: Price | None) -> float | None:
     """What the calls of a run cost; None where no price is known, but nothing where nothing was asked."""
     if price is None:
         return None if tally.requests else 0.0

@@ -41,7 +41,7 @@ CLOSED_KINDS = frozenset({"text-classification", "multi-label", "text-pair", "to
 """Kinds whose label is chosen from a list of names."""
 
 
-MOST_GRID_NUMBERS = 100
+MAX_GRID_NUMBERS = 100
 """A scale with more numbers stands in a JSON schema by its ends: servers bound the length of an enumeration."""
 
 
@@ -197,7 +197,7 @@ class LabelSchema:
     def _number(self) -> dict[str, Any]:
         assert self.scale is not None
         grid = self.scale.grid()
-        if grid is None or len(grid) > MOST_GRID_NUMBERS:
+        if grid is None or len(grid) > MAX_GRID_NUMBERS:
             return {"type": "number", "minimum": self.scale.low, "maximum": self.scale.high}
         if all(float(number).is_integer() for number in grid):
             return {"type": "integer", "enum": [int(number) for number in grid]}

@@ -1,9 +1,9 @@
 """What leaves the machine: tables, reports with figures, and all of it to the Hub and back."""
 
-from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, Pushed, push
-from hf_synthlabels.publishing.hub.dataset import DatasetWords, dataset_parcel
-from hf_synthlabels.publishing.hub.model import ModelWords, model_parcel, push_student, save_student_facts
-from hf_synthlabels.publishing.hub.pull import Pulled, pull
+from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, PushResult, push
+from hf_synthlabels.publishing.hub.dataset import DatasetCardFields, dataset_upload
+from hf_synthlabels.publishing.hub.model import ModelWords, model_upload, push_student, save_student_facts
+from hf_synthlabels.publishing.hub.pull import PullResult, pull
 from hf_synthlabels.publishing.hub.space import metric_parcel, report_parcel
 from hf_synthlabels.publishing.hub.student_push import StudentPublisher
 from hf_synthlabels.publishing.label_import import Merged, check_sheet, merge_labels
@@ -38,28 +38,28 @@ from hf_synthlabels.publishing.sampled_data import (
 
 __all__ = [
     "EARLIER",
-    "DatasetWords",
+    "DatasetCardFields",
     "Earlier",
     "HubFile",
+    "HubUpload",
     "Labelled",
     "Merged",
     "ModelWords",
     "Page",
-    "Parcel",
-    "Pulled",
-    "Pushed",
+    "PullResult",
+    "PushResult",
     "Report",
     "StudentPublisher",
     "annotation_summary",
     "check_sheet",
-    "dataset_parcel",
+    "dataset_upload",
     "has_labels",
     "label_options",
     "labelling_sheet",
     "merge_labels",
     "metric_parcel",
     "missing_reasons",
-    "model_parcel",
+    "model_upload",
     "open_labelled",
     "page_of",
     "pull",

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import Tally, load, load_source, provenance, read_recipe
+from hf_synthlabels.annotation import RunStats, load, load_source, provenance, read_recipe
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
@@ -130,7 +130,7 @@ def missing_reasons(rows: Any, column: str) -> list[str]:
     names = (f"{column}_status", f"{column}_reason")
     if not set(names) <= set(rows.column_names):
         return []
-    tally = Tally()
+    tally = RunStats()
     for status, reason in zip(*(rows[name][:] for name in names), strict=True):
         named = STATUSES[status] if isinstance(status, int) and 0 <= status < len(STATUSES) else status
         if named not in ("labelled", None):
@@ -150,7 +150,7 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
     spent = (
         f"answers: {tally['requests']:,} asked for, {tally['stored']:,} from the store; "
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
-        f"cost: {'unknown (no list price of the model; give `teacher.price`)' if cost is None else f'{cost:.4f} USD'}"
+        f"cost: {'unknown (no list price of the model; give `annotator.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
     warning = truncation_warning(tally.get("truncated_prompts", {}))
     failures = (f"{count:,} rows failed with: {cause}" for cause, count in tally["failures"].items())

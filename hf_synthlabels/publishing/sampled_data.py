@@ -42,7 +42,7 @@ def sample_rows(
     seed: int = 0,
     normalize_labels: bool = False,
 ) -> tuple[Any, HumanSample]:
-    """Draw rows for people to label and store the chances, in the column `human_probability`.
+    """Draw rows for people to label and store the chances, in the column `inclusion_probability`.
 
     Design and seed go into the table's provenance. A table that was sampled before gets `n` rows more.
 

@@ -1,4 +1,4 @@
-"""Desk: what an annotator can do with a row: get it, label it, skip it, take it back, ask what the LLM said."""
+"""AnnotationSession: get a row, label it, skip it, undo, and show the LLM's label."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.decision_store import Event
 from hf_synthlabels.review.review_progress import progress
-from hf_synthlabels.review.review_state import Board
+from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.review_values import identity, read_value
 
 AHEAD = 3
@@ -21,10 +21,10 @@ AHEAD = 3
 LEASE_S = 900.0
 """How long a row is kept for who has it before them, where not everybody labels all rows."""
 
-MOST_SKIPPED = 50
+MAX_SKIPPED = 50
 """Rows that are given at once."""
 
-LONGEST_NOTE = 10_000
+MAX_NOTE = 10_000
 NAME = re.compile(r"[\w][\w .@+'-]{0,59}")
 
 
@@ -43,7 +43,7 @@ class Decision:
     """Given by the page: what is sent twice is stored once."""
 
 
-class Desk:
+class AnnotationSession:
     """What the label page does, on a board.
 
     Args:
@@ -53,7 +53,7 @@ class Desk:
             rows: labels that validate an LLM must not depend on its answers.
     """
 
-    def __init__(self, board: Board, *, per_row: int | None = None, blind: bool | None = None) -> None:
+    def __init__(self, board: ReviewState, *, per_row: int | None = None, blind: bool | None = None) -> None:
         self.board = board
         self.per_row = per_row
         self.blind = board.rows.sampled if blind is None else blind
@@ -89,7 +89,7 @@ class Desk:
     def skipped(self, annotator: str) -> dict[str, Any]:
         """The rows that an annotator skipped, to be looked at again."""
         with self.board.lock:
-            numbers = list(self.board.annotator(annotator).skips)[:MOST_SKIPPED]
+            numbers = list(self.board.annotator(annotator).skips)[:MAX_SKIPPED]
         return {"rows": [self.row(annotator, number) for number in numbers]}
 
     def decide(self, decision: Decision) -> dict[str, Any]:
@@ -207,8 +207,8 @@ def _seen(annotator: str, row: int, digest: str, key: str = "") -> Event:
 
 
 def _note(text: Any) -> str:
-    if not isinstance(text, str) or len(text) > LONGEST_NOTE:
-        raise DataError(f"`note` is no text of {LONGEST_NOTE:,} characters at most.")
+    if not isinstance(text, str) or len(text) > MAX_NOTE:
+        raise DataError(f"`note` is no text of {MAX_NOTE:,} characters at most.")
     return text.strip()
 
 

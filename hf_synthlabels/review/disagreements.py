@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.decision_store import Action, Event
 from hf_synthlabels.review.informativeness import worth
-from hf_synthlabels.review.review_state import Board
+from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.review_values import read_value, shown
 
 VIEWS = ("open", "people", "llm", "draws", "settled", "examples")
@@ -20,14 +20,14 @@ VIEWS = ("open", "people", "llm", "draws", "settled", "examples")
 what was decided; what was chosen as an example."""
 
 PER_PAGE = 50
-MOST_PATTERNS = 40
+MAX_PATTERNS = 40
 EXCERPT = 160
 
 
 class Disagreements:
     """The adjudicate page, on a board."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: ReviewState) -> None:
         self.board = board
         self._draws: tuple[NDArray[np.int64], NDArray[np.int64], list[str]] | None = None
 
@@ -53,7 +53,7 @@ class Disagreements:
                 "counts": self.counts(),
                 "patterns": [
                     {"name": names[code] if code >= 0 else "", "rows": count}
-                    for code, count in counts.most_common(MOST_PATTERNS)
+                    for code, count in counts.most_common(MAX_PATTERNS)
                     if code >= 0
                 ],
                 "rows": [{**excerpt(self.board, int(rows[at])), "worth": float(worths[at])} for at in order],
@@ -160,7 +160,7 @@ class Disagreements:
         return self._draws
 
 
-def excerpt(board: Board, number: int) -> dict[str, Any]:
+def excerpt(board: ReviewState, number: int) -> dict[str, Any]:
     """A row in a list: the beginning of its text, who said what, and what differs."""
     row, found = board.rows.row(number), board.resolutions.get(number)
     code = int(board.patterns[number])
@@ -177,7 +177,7 @@ def excerpt(board: Board, number: int) -> dict[str, Any]:
     }
 
 
-def case(board: Board, number: int) -> dict[str, Any]:
+def case(board: ReviewState, number: int) -> dict[str, Any]:
     """All that is known of one row.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.review.review_state import Annotator, Board
+from hf_synthlabels.review.review_state import Annotator, ReviewState
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha, wilson
 from hf_synthlabels.statistics.agreement.weighted import weighted_mean, weighted_share
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
@@ -18,7 +18,7 @@ from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 RECENT = 50
 """Decisions of which the time is told."""
 
-LONGEST_S = 600.0
+MAX_S = 600.0
 """Longer than this nobody looks at one row: they were away."""
 
 
@@ -58,7 +58,7 @@ class Agreements:
     pairs: tuple[Pair, ...]
 
 
-def agreement_so_far(board: Board, level: float = 0.95) -> Interval:
+def agreement_so_far(board: ReviewState, level: float = 0.95) -> Interval:
     """The share of rows in which the LLM gave the label that people gave, each row counted with 1 / chance.
 
     Of written texts it is the mean F1 of shared words. Rows that people skipped or disagree about are left out.
@@ -73,7 +73,7 @@ def agreement_so_far(board: Board, level: float = 0.95) -> Interval:
     return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), SamplingDesign(weights), level)
 
 
-def given_labels(board: Board) -> Given:
+def given_labels(board: ReviewState) -> Given:
     """The labels of all annotators as they are now; labels that count as the same have equal numbers."""
     people = [who for who in board.annotators.values() if who.labels]
     table = np.column_stack([_codes(board, who) for who in people]) if people else np.zeros((0, 0))
@@ -95,11 +95,11 @@ def annotator_agreement(given: Given) -> Agreements:
     return Agreements(alpha, scale, len(table), tuple(pair for pair in pairs if pair.n))
 
 
-def progress(board: Board, name: str) -> dict[str, Any]:
+def progress(board: ReviewState, name: str) -> dict[str, Any]:
     """What the page shows of the work: counts, pace, and the interval so far."""
     who, queue = board.annotator(name), len(board.rows.queue)
     interval = agreement_so_far(board)
-    times = [event.seconds for event in who.history[-RECENT:] if event.seconds and event.seconds < LONGEST_S]
+    times = [event.seconds for event in who.history[-RECENT:] if event.seconds and event.seconds < MAX_S]
     done = len(who.labels) + len(who.skips)
     return {
         "rows": queue,
@@ -120,7 +120,7 @@ def progress(board: Board, name: str) -> dict[str, Any]:
     }
 
 
-def _mean_error(board: Board) -> float | None:
+def _mean_error(board: ReviewState) -> float | None:
     """Of numbers on a scale, how far the LLM is off on average; weighted as the rest is."""
     if board.rows.schema.kind != "text-scale":
         return None
@@ -131,7 +131,7 @@ def _mean_error(board: Board) -> float | None:
     return float(np.average(errors, weights=1 / board.rows.chances[rows]))
 
 
-def _codes(board: Board, who: Annotator) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _codes(board: ReviewState, who: Annotator) -> np.ndarray[Any, np.dtype[np.float64]]:
     found = np.full(len(board.rows), np.nan)
     if board.rows.schema.kind == "text-scale":
         found[list(who.labels)] = [event.human_label for event in who.labels.values()]

@@ -14,10 +14,10 @@ import numpy as np
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.review.disagreements import PER_PAGE, excerpt
 from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
-from hf_synthlabels.review.review_state import NAMED_KINDS, Board
+from hf_synthlabels.review.review_state import NAMED_KINDS, ReviewState
 from hf_synthlabels.statistics import MEASURES, PROBABILITY, ValidationReport, validate
 
-MOST_PATTERNS = 100
+MAX_PATTERNS = 100
 
 
 class LabelsTable:
@@ -35,7 +35,7 @@ class LabelsTable:
         return self._columns[column]
 
 
-def labels_table(board: Board) -> LabelsTable:
+def labels_table(board: ReviewState) -> LabelsTable:
     """The labels so far: of people what they come to, None where they disagree."""
     rows = board.rows
     human: list[Any] = [None] * len(rows)
@@ -54,7 +54,7 @@ def labels_table(board: Board) -> LabelsTable:
 class Reading:
     """The read page, on a board. Its report is made in a thread, because intervals of many rows take a while."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: ReviewState) -> None:
         self.board = board
         self._made: tuple[int, dict[str, Any]] | None = None
         self._busy = False
@@ -110,7 +110,7 @@ class Reading:
             counts = [[len(board.cells.get((human, llm), ())) for llm in across] for human in names]
             return {**content, "matrix": {"names": names, "counts": counts}}
         used = board.patterns[(board.patterns >= 0) & ~np.isnan(board.credits)]
-        common = Counter(used.tolist()).most_common(MOST_PATTERNS)
+        common = Counter(used.tolist()).most_common(MAX_PATTERNS)
         content["differences"] = [{"name": board.pattern_names[code], "rows": count} for code, count in common]
         return {**content, "same": labelled - len(used)}
 

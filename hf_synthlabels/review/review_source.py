@@ -18,7 +18,7 @@ from hf_synthlabels.statistics.validation.dataset_columns import column_feature,
 from hf_synthlabels.statistics.validation.label_columns import label_column, label_names, read_names
 from hf_synthlabels.tables import ReadOptions
 
-MOST_NAMES = 200
+MAX_NAMES = 200
 """Different texts in a column beyond which they are hardly names of classes."""
 
 SPAN_KINDS = ("token-classification", "question-answering")
@@ -151,7 +151,7 @@ def _names(table: Any, llm: str, human: str) -> list[str]:
         if known:
             return list(known)
     found = sorted({label for labels, _ in read for label in labels if label is not None})
-    if len(found) > MOST_NAMES:
+    if len(found) > MAX_NAMES:
         raise ConfigError(
             f"`{llm}` has {len(found):,} different texts, hardly names of classes: say `--kind text-generation`, "
             "or give the recipe with `--recipe`."

@@ -1,4 +1,4 @@
-"""Board: where the work stands: the log of events folded into labels by annotator and by row."""
+"""ReviewState: where the work stands: the log of events folded into labels by annotator and by row."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Annotator:
     """In the queue: what is before it, they have decided."""
 
 
-class Board:
+class ReviewState:
     """All that is known of the work now. `sync` reads what is new in the store; methods of it are for one thread.
 
     Raises:

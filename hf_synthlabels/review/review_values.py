@@ -9,7 +9,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode, normalised_words
 from hf_synthlabels.statistics import normalise_answer, token_f1
 
-MOST_CHARACTERS = 1_000_000
+MAX_CHARACTERS = 1_000_000
 """The longest text that somebody may write as a label."""
 
 
@@ -41,8 +41,8 @@ def read_value(schema: LabelSchema, value: Any, context: str = "") -> Any:
     label = decode(schema, value, context)
     if label is None:
         raise DataError("`label` is missing. Give one, or skip the row.")
-    if isinstance(label, str) and len(label) > MOST_CHARACTERS:
-        raise DataError(f"`label` has {len(label):,} characters. Write {MOST_CHARACTERS:,} at most.")
+    if isinstance(label, str) and len(label) > MAX_CHARACTERS:
+        raise DataError(f"`label` has {len(label):,} characters. Write {MAX_CHARACTERS:,} at most.")
     if isinstance(label, str) and not label.strip():
         raise DataError("`label` is an empty text. Write something, or skip the row.")
     if isinstance(label, Span):

@@ -31,13 +31,18 @@ from hf_synthlabels.statistics.comparison.change_points import (
     phase_test,
 )
 from hf_synthlabels.statistics.comparison.condition_bootstrap import (
-    ArmDraws,
-    ArmScore,
+    ConditionBootstrap,
+    ConditionScore,
     PairedScore,
     RowFeatures,
     ScoreDraws,
 )
-from hf_synthlabels.statistics.comparison.conditions import ArmComparison, ArmMetric, compare_arms, seed_scores
+from hf_synthlabels.statistics.comparison.conditions import (
+    ConditionComparison,
+    ConditionMetric,
+    compare_conditions,
+    seed_scores,
+)
 from hf_synthlabels.statistics.comparison.noninferiority import (
     NonInferiority,
     Resolution,
@@ -47,7 +52,7 @@ from hf_synthlabels.statistics.comparison.noninferiority import (
 )
 from hf_synthlabels.statistics.comparison.paired import McNemar, mcnemar, mean_difference
 from hf_synthlabels.statistics.comparison.pooling import (
-    FEWEST_TASKS,
+    MIN_TASKS,
     PooledTasks,
     drawn_p_value,
     holm,
@@ -75,8 +80,8 @@ from hf_synthlabels.statistics.design.sample_plan import PlannedDesign, SamplePl
 from hf_synthlabels.statistics.design.sampled_rows import PROBABILITY
 from hf_synthlabels.statistics.design.score_plan import plan_score
 from hf_synthlabels.statistics.design.small_samples import bounded_mean
-from hf_synthlabels.statistics.estimation.estimate import conclude
-from hf_synthlabels.statistics.estimation.estimates import Conclusion, Conclusions
+from hf_synthlabels.statistics.estimation.estimate import estimate
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport, QuantityEstimate
 from hf_synthlabels.statistics.estimation.inference import Inference
 from hf_synthlabels.statistics.estimation.questions import (
     valid_difference,
@@ -86,7 +91,7 @@ from hf_synthlabels.statistics.estimation.questions import (
     valid_regression,
 )
 from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
-from hf_synthlabels.statistics.label_ids import NO_LABEL, encode
+from hf_synthlabels.statistics.label_ids import MISSING, encode
 from hf_synthlabels.statistics.raters.alt_test import AltTest, AnnotatorTest, alternative_annotator_test
 from hf_synthlabels.statistics.raters.chance_corrected import (
     KappaWeights,
@@ -106,7 +111,7 @@ from hf_synthlabels.statistics.raters.icc import (
     variance_components,
 )
 from hf_synthlabels.statistics.raters.judge_agreement import judge_agreement
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.validation.gate import Gate, GateVerdict, Verdict
 from hf_synthlabels.statistics.validation.measures import ERRORS, MEASURES
 from hf_synthlabels.statistics.validation.report import ValidationReport
@@ -117,31 +122,30 @@ __all__ = [
     "CREDITS",
     "DESIGNS",
     "ERRORS",
-    "FEWEST_TASKS",
     "FEW_LABELS",
     "MEASURES",
     "METRICS",
-    "NO_LABEL",
+    "MIN_TASKS",
+    "MISSING",
     "PROBABILITY",
     "Affine",
     "Agreement",
     "Allocation",
     "AltTest",
     "AnnotatorTest",
-    "ArmComparison",
-    "ArmDraws",
-    "ArmMetric",
-    "ArmScore",
+    "BootstrapConfig",
     "Breakdown",
     "Calibration",
     "CalibrationKind",
     "ClassAgreement",
-    "Conclusion",
-    "Conclusions",
+    "ConditionBootstrap",
+    "ConditionComparison",
+    "ConditionMetric",
+    "ConditionScore",
     "ConfusionMatrix",
     "CrossFit",
     "Design",
-    "Drawing",
+    "EstimateReport",
     "Gate",
     "GateVerdict",
     "HumanSample",
@@ -163,6 +167,7 @@ __all__ = [
     "PlannedDesign",
     "PooledTasks",
     "PowerLaw",
+    "QuantityEstimate",
     "Resolution",
     "RoganGladen",
     "RowFeatures",
@@ -184,8 +189,7 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_draws",
     "cohen_kappa",
-    "compare_arms",
-    "conclude",
+    "compare_conditions",
     "confusion_counts",
     "coverage",
     "cross_fit",
@@ -193,6 +197,7 @@ __all__ = [
     "drawn_p_value",
     "encode",
     "entity_agreement",
+    "estimate",
     "f1",
     "fit_affine",
     "fit_isotonic",

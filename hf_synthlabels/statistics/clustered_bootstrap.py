@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 from hf_synthlabels.statistics.label_ids import Ints
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 RowStatistic = Callable[[Ints], float]
 """A statistic of the rows with these positions; a row that was drawn twice stands there twice."""
 
 
-def cluster_bootstrap(statistic: RowStatistic, clusters: ArrayLike, drawing: Drawing | None = None) -> Interval:
+def cluster_bootstrap(statistic: RowStatistic, clusters: ArrayLike, drawing: BootstrapConfig | None = None) -> Interval:
     """The percentile interval of a statistic when whole clusters are drawn (Davison & Hinkley 1997, section 3.8).
 
     Rows of one cluster are not independent: drawing them one by one would give intervals that are too narrow. With
@@ -36,7 +36,7 @@ def cluster_bootstrap(statistic: RowStatistic, clusters: ArrayLike, drawing: Dra
     Raises:
         DataError: `clusters` has not one dimension, or its values can not be compared with each other.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     members = _members(clusters)
     n = sum(map(len, members))
     method = f"bootstrap: {len(members):,} clusters"
@@ -47,7 +47,7 @@ def cluster_bootstrap(statistic: RowStatistic, clusters: ArrayLike, drawing: Dra
     return percentile_interval(values, estimate, drawing.level, method, n)
 
 
-def cluster_draws(clusters: ArrayLike, drawing: Drawing | None = None) -> Iterator[Ints]:
+def cluster_draws(clusters: ArrayLike, drawing: BootstrapConfig | None = None) -> Iterator[Ints]:
     """The row positions of each resample of `cluster_bootstrap`, for several statistics from the same draws.
 
     Args:
@@ -57,7 +57,7 @@ def cluster_draws(clusters: ArrayLike, drawing: Drawing | None = None) -> Iterat
     Raises:
         DataError: as in `cluster_bootstrap`.
     """
-    return _draws(_members(clusters), drawing or Drawing())
+    return _draws(_members(clusters), drawing or BootstrapConfig())
 
 
 def cluster_codes(clusters: ArrayLike, rows: int | None = None) -> Ints:
@@ -94,7 +94,7 @@ def _members(clusters: ArrayLike) -> list[Ints]:
     return np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
 
 
-def _draws(members: list[Ints], drawing: Drawing) -> Iterator[Ints]:
+def _draws(members: list[Ints], drawing: BootstrapConfig) -> Iterator[Ints]:
     rng = np.random.default_rng(drawing.seed)
     for _ in range(drawing.resamples if members else 0):
         drawn = rng.integers(len(members), size=len(members))

@@ -13,7 +13,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-NO_LABEL = -1
+MISSING = -1
 """The code of a row without a label."""
 
 SHOWN = 3
@@ -28,7 +28,7 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
         field: what an error calls the labels, for example the name of their column.
 
     Returns:
-        Codes of shape (rows,), `NO_LABEL` where the label is None.
+        Codes of shape (rows,), `MISSING` where the label is None.
 
     Raises:
         ConfigError: `names` is empty or has a duplicate.
@@ -37,7 +37,7 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
     codes: dict[str | None, int] = {name: code for code, name in enumerate(names)}
     if not names or len(codes) != len(names):
         raise ConfigError(f"`names` is {list(names)!r}: give at least one name, and none of them twice.")
-    codes[None] = NO_LABEL
+    codes[None] = MISSING
     try:
         return np.fromiter((codes[label] for label in labels), dtype=np.int64, count=len(labels))
     except KeyError:

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.label_ids import Floats, Ints, check_level, check
 METHOD = BOOTSTRAP
 
 CHUNK = 256
-MOST_NUMBERS = 2_000_000
+MAX_NUMBERS = 2_000_000
 """Resamples that are scored at once, and fewer where their number x distinct rows would be more than that."""
 
 RowScore = Callable[[Ints | Floats, Floats], Floats]
@@ -24,7 +24,7 @@ RowScore = Callable[[Ints | Floats, Floats], Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class BootstrapConfig:
     """How intervals are drawn.
 
     Raises:
@@ -57,7 +57,7 @@ class Rows:
 def row_intervals(
     rows: Rows,
     scores: Mapping[str, RowScore],
-    drawing: Drawing,
+    drawing: BootstrapConfig,
     n: int | Mapping[str, int],
     *,
     highest: float = 1.0,
@@ -145,7 +145,7 @@ def of_sums(score: Callable[[Floats], Floats]) -> RowScore:
     return lambda counts, cells: score(counts @ cells)
 
 
-def even_shares(has: Floats) -> Floats:
+def prior_weights(has: Floats) -> Floats:
     """Shares that give each name the same part of the pseudo-rows, spread over the rows that humans gave it.
 
     Args:
@@ -167,7 +167,7 @@ def divided(over: Ints | Floats, under: Ints | Floats) -> Floats:
     return np.divide(over, under, out=out, where=under != 0)
 
 
-def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints | Floats, Floats]]:
+def _draws(rows: Rows, drawing: BootstrapConfig) -> Iterator[tuple[Ints | Floats, Floats]]:
     """Resamples in chunks: how often each distinct row is drawn, times its weight, and the distinct rows."""
     size = len(rows.found)
     pseudo = normal_quantile(drawing.level) ** 2 / 2 * rows.shares
@@ -183,7 +183,7 @@ def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints | Floats, Floats
     cells, place = np.unique(population, axis=0, return_inverse=True)
     shares = np.bincount(place.ravel(), weights=times, minlength=len(cells))
     rng = np.random.default_rng(drawing.seed)
-    chunk = max(1, min(CHUNK, MOST_NUMBERS // len(cells)))
+    chunk = max(1, min(CHUNK, MAX_NUMBERS // len(cells)))
     for start in range(0, drawing.resamples, chunk):
         count = min(chunk, drawing.resamples - start)
         drawn = rng.multinomial(size, shares / shares.sum(), size=count)
@@ -194,7 +194,7 @@ def _draws(rows: Rows, drawing: Drawing) -> Iterator[tuple[Ints | Floats, Floats
 
 
 def _unit_draws(
-    rows: Rows, population: Floats, pseudo: Floats, drawing: Drawing
+    rows: Rows, population: Floats, pseudo: Floats, drawing: BootstrapConfig
 ) -> Iterator[tuple[Ints | Floats, Floats]]:
     """Resamples of whole clusters within strata; see `_draws`."""
     assert rows.design is not None
@@ -205,6 +205,6 @@ def _unit_draws(
     effect = rows.design.effect((rows.found == rows.right).all(axis=1), drawing.level)
     draws = UnitDraws(place[:size], len(cells), mixed.astype(np.float64), rows.design, effect)
     rng = np.random.default_rng(drawing.seed)
-    chunk = max(1, min(CHUNK, MOST_NUMBERS // len(cells)))
+    chunk = max(1, min(CHUNK, MAX_NUMBERS // len(cells)))
     for start in range(0, drawing.resamples, chunk):
         yield draws.draw(min(chunk, drawing.resamples - start), rng), cells

@@ -1,4 +1,4 @@
-"""Annotators compared: several ways to ask, or several teachers, on the same human-labelled rows."""
+"""Annotators compared: several ways to ask, or several annotators, on the same human-labelled rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class AnnotatorResult:
     difference: Interval
     """Its mean credit (see `statistics.CREDITS`) less that of the first annotator, on the same rows."""
     record: Mapping[str, Any]
-    """The provenance of its labels: teacher, prompt, requests, tokens, cost."""
+    """The provenance of its labels: annotator, prompt, requests, tokens, cost."""
     credit: float = 0.0
     """Its mean credit."""
     p_value: float | None = None

@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, store_path
 from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.annotation.planning.dry_run import Rehearsal, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, known_form
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
 
@@ -48,24 +48,24 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     It is the same whether the answers were asked for in this run or in an earlier one. Answers that are not stored,
     such as truncated ones, are asked for again by each run, so they are not part of it.
     """
-    if recipe.teacher.client not in STORED_CLIENTS:
+    if recipe.annotator.client not in STORED_CLIENTS:
         # An encoder in this process costs nothing; what recorded answers cost was never recorded.
-        return AnswerCost(usd=0.0 if recipe.teacher.client == "embedding" else None)
+        return AnswerCost(usd=0.0 if recipe.annotator.client == "embedding" else None)
     keys: dict[str, None] = {}
     with ResponseStore(store_path()) as store:
         form = known_form(recipe, store)
         if form is None:
             return AnswerCost()
         asked = rows.select_columns(needed_columns(recipe, rows.features))
-        keys.update((key, None) for _, key in Rehearsal(recipe, form).requests(asked))
+        keys.update((key, None) for _, key in RequestDryRun(recipe, form).requests(asked))
         answers = store.get(keys)
     usages = [Usage(**answer["usage"]) for answer in answers.values()]
     models = tuple(sorted({str(answer["model"]) for answer in answers.values() if answer["model"]}))
     total = Usage(*(sum(getattr(usage, name) for usage in usages) for name in Usage.__dataclass_fields__))
     usd: float | None = 0.0
-    if recipe.teacher.client == "openai":
-        price = recipe.teacher.known_price
-        usd = None if price is None else price.usd(total, batch=recipe.teacher.batch, requests=len(usages))
+    if recipe.annotator.client == "openai":
+        price = recipe.annotator.resolved_price
+        usd = None if price is None else price.usd(total, batch=recipe.annotator.batch, requests=len(usages))
     return AnswerCost(len(usages), total.prompt_tokens, total.completion_tokens, usd, models)
 
 
@@ -136,23 +136,23 @@ def asking_line(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
 
 def asked_facts(recipe: Recipe, record: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that a reader needs to judge or repeat the labels: annotator, question, labels and prompt."""
-    teacher, schema = recipe.teacher, recipe.schema_of_labels()
-    served = teacher.client == "openai"
+    annotator, schema = recipe.annotator, recipe.schema_of_labels()
+    served = annotator.client == "openai"
     facts: dict[str, Any] = {
-        "client": teacher.client,
-        "model": record["teacher"].get("model") or teacher.model,
+        "client": annotator.client,
+        "model": record["annotator"].get("model") or annotator.model,
         # A run that finds all answers in the store has heard of no model itself.
         "model that answered": ", ".join(models or record.get("returned_models") or ()),
-        "host": urlsplit(teacher.base_url).netloc if served else "",
-        "temperature": teacher.temperature if teacher.client in STORED_CLIENTS else None,
-        "draws": teacher.draws if teacher.draws > 1 else None,
+        "host": urlsplit(annotator.base_url).netloc if served else "",
+        "temperature": annotator.temperature if annotator.client in STORED_CLIENTS else None,
+        "draws": annotator.draws if annotator.draws > 1 else None,
         "examples": record.get("examples") or None,
-        "price": asdict(teacher.known_price) if served and teacher.known_price is not None else None,
+        "price": asdict(annotator.resolved_price) if served and annotator.resolved_price is not None else None,
         "question": recipe.task.instructions_or_default(),
         "labels": dict(zip(schema.names, schema.definitions or ("",) * len(schema.names), strict=True)),
         "guidelines": schema.guidelines,
     }
-    if teacher.client in STORED_CLIENTS:
+    if annotator.client in STORED_CLIENTS:
         facts |= {"prompt hash": record["prompt_hash"], "prompt": _prompt(recipe)}
     return {name: value for name, value in facts.items() if value not in (None, "", {})}
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.annotation import Recipe, load, provenance
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import NO_LABEL, Gate, Interval, validate
+from hf_synthlabels.statistics import MISSING, Gate, Interval, validate
 from hf_synthlabels.studies.asking import answer_cost
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport
@@ -30,7 +30,7 @@ from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.study import Study
 
-MOST_EPOCHS = 20
+MAX_EPOCHS = 20
 """A student on the few validation rows is given the steps of the others, but no more than so many epochs."""
 
 Progress = Callable[[str], None]
@@ -107,7 +107,7 @@ def compare(
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
     paired = compared(answers[1], answers[0], truth, rows.names, study=study)
-    others = {"teacher": _own_labels(rows), "validation": answers[2]}
+    others = {"annotator": _own_labels(rows), "validation": answers[2]}
     return StudyReport(
         name=study.name,
         names=tuple(rows.names),
@@ -119,7 +119,7 @@ def compare(
         drop_shared=study.drop_shared,
         validation=validation,
         train_agreement=check(train),
-        teacher=check(rows.tested),
+        annotator=check(rows.tested),
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
@@ -135,7 +135,7 @@ def compare(
 def _paid(recipe: Recipe, train: Dataset, record: Mapping[str, Any]) -> float | None:
     """What the LLM labels of the training rows cost, also those that an earlier run paid for; None if unknown."""
     tally, usd = record.get("tally", {}), record.get("cost_usd")
-    if recipe.teacher.client == "openai" and tally.get("stored"):
+    if recipe.annotator.client == "openai" and tally.get("stored"):
         return answer_cost(recipe, train).usd
     return None if usd is None else usd * len(train) / max(1, tally.get("rows", 0))
 
@@ -168,7 +168,7 @@ def _own_labels(rows: _Rows) -> Codes | None:
     if unasked_share(rows.tested, rows.llm) > MAX_UNASKED:
         return None
     codes = label_codes(rows.tested, rows.llm, rows.names)
-    return np.array([[NO_LABEL if code is None else code for code in codes]])
+    return np.array([[MISSING if code is None else code for code in codes]])
 
 
 def _margin(llm: Codes, other: Codes | None, truth: Codes, rows: _Rows, study: Study) -> Interval:
@@ -222,7 +222,7 @@ class _Runner:
     def run(self, train: Dataset, source: ArmRows, steps: int) -> list[Cell]:
         """One student for each seed."""
         rows = [row for row, code in enumerate(source.codes) if code is not None]
-        capped = min(steps, self.steps(len(rows), MOST_EPOCHS)) if source.name == "validation" else steps
+        capped = min(steps, self.steps(len(rows), MAX_EPOCHS)) if source.name == "validation" else steps
         part = train.select(rows).select_columns([*self.columns, source.column])
         return [self._cell(part, source, capped, seed) for seed in self.study.seeds]
 

@@ -14,7 +14,7 @@ from hf_synthlabels.studies.saved_regression import SAVED_KINDS, SavedRegression
 from hf_synthlabels.studies.study import recipe_file
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.studies.sweep.job import open_tables
-from hf_synthlabels.studies.sweep.task import open_task, teacher_recipes
+from hf_synthlabels.studies.sweep.task import annotator_recipes, open_task
 
 FEWEST = 50
 """Rows that are drawn where the study does not say how many would settle it."""
@@ -32,8 +32,8 @@ def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
         return []
     (task,) = study.tasks
     advice = recommend(runs)
-    recipe = teacher_recipes(study, task)
-    sources = [source for source, keys in study.sources_of(task).items() if keys.is_teacher]
+    recipe = annotator_recipes(study, task)
+    sources = [source for source, keys in study.sources_of(task).items() if keys.is_annotator]
     if len(sources) != 1 or study.prompts or study.sources_of(task)[sources[0]].model_dump(exclude_defaults=True):
         # Labels of a changed recipe come from none of the files that the user has.
         return []
@@ -43,8 +43,8 @@ def next_steps(study: SweepStudy, runs: StudyRuns, output: Path) -> list[str]:
     steps = [f"labels of all rows, from stored answers: {_line('annotate', file, '-o', labelled)}"]
     if advice.verdict == "use the student":
         steps += _use_student(study, runs, advice.student or "", one, output)
-    elif advice.verdict in ("use the LLM labels", "use the teacher itself"):
-        steps.append(f"then estimates from them, corrected by the human labels: {_line('conclude', labelled)}")
+    elif advice.verdict in ("use the LLM labels", "use the annotator itself"):
+        steps.append(f"then estimates from them, corrected by the human labels: {_line('estimate', labelled)}")
     elif advice.verdict == "no verdict":
         answers = output / "labelled.jsonl"
         return [f"see the answers in {one.output.column}_raw: {_line('annotate', file, '-o', answers)}"]

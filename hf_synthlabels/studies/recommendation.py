@@ -26,7 +26,7 @@ from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 Verdict = Literal[
     "use the student",
     "use the LLM labels",
-    "use the teacher itself",
+    "use the annotator itself",
     "label more by hand",
     "label all by hand",
     "no verdict",
@@ -35,7 +35,7 @@ Verdict = Literal[
 SCEPTICISM: Mapping[Verdict, int] = {
     "use the student": 0,
     "use the LLM labels": 0,
-    "use the teacher itself": 1,
+    "use the annotator itself": 1,
     "label more by hand": 2,
     "label all by hand": 3,
     "no verdict": 4,
@@ -84,7 +84,7 @@ class Recommendation:
         head: str = self.verdict
         if self.maker == "encoder" and self.verdict == "label all by hand":
             head = "the encoder's labels are not good enough"
-        elif self.verdict in ("use the LLM labels", "use the teacher itself"):
+        elif self.verdict in ("use the LLM labels", "use the annotator itself"):
             head = {"use the LLM labels": f"use the {self.maker} labels"}.get(head, f"use the {self.maker} itself")
         if self.verdict == "label more by hand" and self.more is not None:
             head = f"label about {self.more:,} more test rows by hand"
@@ -93,32 +93,32 @@ class Recommendation:
 
 
 def decide(
-    student: Interval, teacher: Interval | None, beside_teacher: Interval | None, margin: float
-) -> tuple[Verdict, Literal["student", "teacher"]]:
+    student: Interval, annotator: Interval | None, beside_annotator: Interval | None, margin: float
+) -> tuple[Verdict, Literal["student", "annotator"]]:
     """The verdict, and whose difference decides it.
 
     The LLM-trained student is looked at first. If it is not inferior to the human-trained one, LLM labels do for
-    training; if it is not inferior to the teacher either, the student can label what is to come. Else the teacher's
+    training; if it is not inferior to the annotator either, the student can label what is to come. Else the annotator's
     own labels may be as good as the human-trained student's. Only where both are shown to be worse by more than the
     margin are people to label all; what is not resolved is not decided.
 
     Args:
         student: LLM-trained minus human-trained.
-        teacher: the teacher itself minus human-trained; None where it did not label the test rows.
-        beside_teacher: LLM-trained minus the teacher itself.
+        annotator: the annotator itself minus human-trained; None where it did not label the test rows.
+        beside_annotator: LLM-trained minus the annotator itself.
         margin: the loss that counts as none.
     """
     good = ("better", "not inferior")
     found = non_inferiority(student, margin)
     if found in good:
-        replaces = beside_teacher is not None and non_inferiority(beside_teacher, margin) in good
+        replaces = beside_annotator is not None and non_inferiority(beside_annotator, margin) in good
         return ("use the student" if replaces else "use the LLM labels"), "student"
-    own = None if teacher is None else non_inferiority(teacher, margin)
+    own = None if annotator is None else non_inferiority(annotator, margin)
     if own in good:
-        return "use the teacher itself", "teacher"
+        return "use the annotator itself", "annotator"
     if found == "inferior" and own in ("inferior", None):
         return "label all by hand", "student"
-    return "label more by hand", "teacher" if found == "inferior" else "student"
+    return "label more by hand", "annotator" if found == "inferior" else "student"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,10 +128,10 @@ class _Case:
     name: str
     pairs: Sequence[Pair]
     student: Interval
-    teacher: Interval | None
-    beside_teacher: Interval | None
+    annotator: Interval | None
+    beside_annotator: Interval | None
     verdict: Verdict
-    by: Literal["student", "teacher"]
+    by: Literal["student", "annotator"]
 
     @property
     def low(self) -> str:
@@ -156,10 +156,10 @@ def recommend(runs: StudyRuns | Analysis) -> Recommendation:
         reasons = tuple(case.low for case in cases) or _no_pair(analysis.runs)
         return _no_verdict(reasons, analysis, maker)
     case = min(covered, key=lambda each: (SCEPTICISM[each.verdict], -each.student.low))
-    by_teacher = case.by == "teacher" and case.teacher is not None
-    decides = case.teacher if by_teacher and case.teacher is not None else case.student
-    more, how = _more(case, analysis, by_teacher=by_teacher)
-    whose = "the LLM itself" if by_teacher else "LLM-trained"
+    by_annotator = case.by == "annotator" and case.annotator is not None
+    decides = case.annotator if by_annotator and case.annotator is not None else case.student
+    more, how = _more(case, analysis, by_annotator=by_annotator)
+    whose = "the LLM itself" if by_annotator else "LLM-trained"
     reasons = (*_reasons(case, analysis), *how, *_chosen(covered))
     found = Recommendation(
         case.verdict, reasons, decides, f"{whose} minus human-trained", more, maker, case.pairs[0].llm.student
@@ -231,17 +231,17 @@ def _case(student: str, labels: str, pairs: Sequence[Pair], analysis: Analysis) 
     own: list[PairedScore] = []
     beside: list[PairedScore] = []
     for pair in pairs:
-        itself = pair.task.teacher(pair.llm.source, pair.llm.prompt)
+        itself = pair.task.annotator(pair.llm.source, pair.llm.prompt)
         if itself is not None:
             seeds = pair.task.shared(pair.llm, pair.human)
             own.append(pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main))
             beside.append(pair.task.draws.compare(pair.task.found(pair.llm, seeds), itself, pair.task.main))
     whole = len(own) == len(pairs)
     difference = _together(trained, analysis)
-    teacher = _together(own, analysis) if whole else None
+    annotator = _together(own, analysis) if whole else None
     against = _together(beside, analysis) if whole else None
-    verdict, by = decide(difference, teacher, against, analysis.runs.margin)
-    return _Case(f"{student}, {labels}", pairs, difference, teacher, against, verdict, by)
+    verdict, by = decide(difference, annotator, against, analysis.runs.margin)
+    return _Case(f"{student}, {labels}", pairs, difference, annotator, against, verdict, by)
 
 
 def _together(found: Sequence[PairedScore], analysis: Analysis) -> Interval:
@@ -271,16 +271,16 @@ def _reasons(case: _Case, analysis: Analysis) -> list[str]:
             f"{where}, the score of {case.name} minus that of the same student trained on human labels is "
             f"{case.student} for {population(len(case.pairs))}. {meaning}"
         ]
-    if case.teacher is not None:
-        own = VERDICTS[non_inferiority(case.teacher, margin)]
-        said.append(f"The LLM's own labels minus the human-trained student: {case.teacher}, {own}.")
-    elif any(pair.llm.labels in each.task.runs.teachers for each in case.pairs):
+    if case.annotator is not None:
+        own = VERDICTS[non_inferiority(case.annotator, margin)]
+        said.append(f"The LLM's own labels minus the human-trained student: {case.annotator}, {own}.")
+    elif any(pair.llm.labels in each.task.runs.llm_labels for each in case.pairs):
         said.append("The LLM was not asked about all test rows, so how it compares with its student is unknown.")
-    if case.beside_teacher is not None and case.verdict in ("use the student", "use the LLM labels"):
+    if case.beside_annotator is not None and case.verdict in ("use the student", "use the LLM labels"):
         so = (
             "so it can label new texts" if case.verdict == "use the student" else "so whether it can replace it is open"
         )
-        said.append(f"The LLM-trained student minus the LLM itself is {case.beside_teacher}, {so}.")
+        said.append(f"The LLM-trained student minus the LLM itself is {case.beside_annotator}, {so}.")
     if few := _few(case):
         said.append(few)
     if seeds == 1:
@@ -310,7 +310,7 @@ def _few(case: _Case) -> str | None:
     return f"It {side} a student of only {fewer[0].size:,} human labels (difference {gap})."
 
 
-def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | None, list[str]]:
+def _more(case: _Case, analysis: Analysis, *, by_annotator: bool) -> tuple[int | None, list[str]]:
     """How many test rows more would settle an open question, and what is said of them."""
     if case.verdict != "label more by hand":
         return None, []
@@ -318,7 +318,7 @@ def _more(case: _Case, analysis: Analysis, *, by_teacher: bool) -> tuple[int | N
     if len(case.pairs) > 1:
         return None, [f"{len(case.pairs)} tasks do not settle it: more tasks would, or more test rows in each."]
     found = pair.score()
-    itself = pair.task.teacher(pair.llm.source, pair.llm.prompt) if by_teacher else None
+    itself = pair.task.annotator(pair.llm.source, pair.llm.prompt) if by_annotator else None
     if itself is not None:
         seeds = pair.task.shared(pair.llm, pair.human)
         found = pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from hf_synthlabels.errors import StudyError
-from hf_synthlabels.statistics import ArmMetric, Interval, McNemar, ValidationReport
+from hf_synthlabels.statistics import ConditionMetric, Interval, McNemar, ValidationReport
 from hf_synthlabels.studies.questions.wording import maker_of_clients, reworded
 
-SCORES: tuple[ArmMetric, ...] = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
+SCORES: tuple[ConditionMetric, ...] = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
 """The scores of every arm, in the order of the tables."""
 
 
@@ -72,15 +72,15 @@ class StudyReport:
     """The LLM labels against the human labels of the validation rows; it holds the gate's verdict."""
     train_agreement: ValidationReport
     """The LLM labels against all human labels of the training rows, which a user would not have."""
-    teacher: ValidationReport
-    """The teacher's own labels on the test rows."""
+    annotator: ValidationReport
+    """The annotator's own labels on the test rows."""
     arms: tuple[Arm, ...]
     ratio: dict[str, Interval]
     """LLM-trained over human-trained, by score."""
     difference: dict[str, Interval]
     """LLM-trained minus human-trained, by score."""
     margins: dict[str, Interval]
-    """Macro F1 of the LLM-trained student minus that of the `teacher` and of the `validation` arm, on the same rows."""
+    """Macro F1 of the LLM-trained student minus that of the `annotator` and `validation` arms, on the same rows."""
     paired: tuple[McNemar, ...]
     """Exact McNemar tests of LLM-trained against human-trained, one for each seed."""
     student: dict[str, Any]
@@ -99,7 +99,7 @@ class StudyReport:
     @property
     def maker(self) -> str:
         """What made the labels that are not human ones: `LLM`, `encoder` or `machine`."""
-        client = (self.provenance.get("teacher") or {}).get("client", "")
+        client = (self.provenance.get("annotator") or {}).get("client", "")
         return maker_of_clients({client})
 
     def summary(self) -> list[str]:
@@ -117,7 +117,7 @@ class StudyReport:
         lines.append(self.told_apart())
         small = self.arm("validation")
         few = small.scores["macro_f1"].estimate
-        lines.append(self._against("teacher", f"the teacher itself{self._own()}"))
+        lines.append(self._against("annotator", f"the annotator itself{self._own()}"))
         lines.append(
             self._against("validation", f"a student of the {small.n_rows:,} validation labels alone ({few:.3f})")
         )
@@ -144,8 +144,8 @@ class StudyReport:
         ]
 
     def _own(self) -> str:
-        asked = not math.isnan(self.margins["teacher"].estimate)
-        return f" ({self.teacher.macro_f1.estimate:.3f})" if asked else ""
+        asked = not math.isnan(self.margins["annotator"].estimate)
+        return f" ({self.annotator.macro_f1.estimate:.3f})" if asked else ""
 
     def _against(self, other: str, name: str) -> str:
         """Where the LLM-trained student stands, by the interval of the paired difference."""
@@ -161,7 +161,7 @@ class StudyReport:
         heads = ("trained on", "rows", "accuracy", "macro F1", "macro precision", "macro recall")
         shown = ("accuracy", "macro_f1", "macro_precision", "macro_recall")
         rows = [(arm.description, f"{arm.n_rows:,}", *(str(arm.scores[score]) for score in shown)) for arm in self.arms]
-        rows.append(("the teacher itself", "", str(self.teacher.accuracy), str(self.teacher.macro_f1), "", ""))
+        rows.append(("the annotator itself", "", str(self.annotator.accuracy), str(self.annotator.macro_f1), "", ""))
         rows = [reworded(row, self.maker) for row in rows]
         widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
         lines = [
@@ -187,7 +187,7 @@ class StudyReport:
         """
         try:
             values = json.loads(text)
-            for part in ("validation", "train_agreement", "teacher"):
+            for part in ("validation", "train_agreement", "annotator"):
                 values[part] = ValidationReport.from_dict(values[part])
             for part in ("ratio", "difference", "margins"):
                 values[part] = {name: Interval.from_dict(each) for name, each in values[part].items()}

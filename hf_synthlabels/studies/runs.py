@@ -18,16 +18,16 @@ class CellName:
 
     task: str
     source: str
-    """`human`, the name of a teacher, `random` (the control: human labels dealt out anew), a mixture's name,
+    """`human`, the name of an annotator, `random` (the control: human labels dealt out anew), a mixture's name,
     `<source>@<threshold>` for the labels of at least that confidence, or `<first>><then>@<n>` for a switch: the first n
     rows labelled by one source, all further ones by the other."""
     size: int | None
-    """Training rows; None: all that there are; 0: none, the base mix alone. Of a teacher's or filtered source it is the
-    rows that were looked at: `CellRun.rows` says how many of them had a label."""
+    """Training rows; None: all that there are; 0: none, the base mix alone. Of an annotator's or filtered source it is
+    the rows that were looked at: `CellRun.rows` says how many of them had a label."""
     prompt: str
-    """The way the teacher was asked; `-` where the labels are not a teacher's."""
+    """The way the annotator was asked; `-` where the labels are not an annotator's."""
     student: str
-    """Its name in the study. `teacher` stands for the teacher itself, which trained on nothing: size None, one seed."""
+    """Its name in the study. `annotator` is the annotator itself, which trained on nothing: size None, one seed."""
     strategy: str
     """How the student learnt: `plain`, or a name among the strategies, such as `llm_then_human`."""
     n_human: int
@@ -43,7 +43,7 @@ class CellRun:
     answers: tuple[Any, ...]
     """For each test row the student's answer as `labels.encode` writes it into a column: a code (text-classification,
     text-pair); a list of codes; a number; a list of {start, end, text, label}, the label a code; {text, start}; a text.
-    None where it gave none that the schema knows, as students who write and teachers can."""
+    None where it gave none that the schema knows, as students who write and annotators can."""
     epochs: tuple[tuple[float, tuple[Any, ...]], ...] = ()
     """Answers after earlier epochs, where they were read; the last one is `answers`."""
     steps: int = 0
@@ -59,7 +59,7 @@ class CellRun:
 
 @dataclass(frozen=True, slots=True)
 class TaskRuns:
-    """The test rows of a task, what is known of its teachers, and its cells."""
+    """The test rows of a task, what is known of its annotators, and its cells."""
 
     name: str
     kind: Kind
@@ -69,8 +69,8 @@ class TaskRuns:
     text-generation a list of texts, since there may be several right answers."""
     inputs: tuple[str, ...]
     """The text of each test row, cut at 1,000 characters: for lengths and examples."""
-    teachers: Mapping[str, tuple[Any, ...]]
-    """By `source` or `source/prompt`: the teacher's own labels of the test rows, None where it gave none."""
+    llm_labels: Mapping[str, tuple[Any, ...]]
+    """By `source` or `source/prompt`: the annotator's own labels of the test rows, None where it gave none."""
     train_truth: tuple[Any, ...]
     """Human labels of the training rows, None where there is none."""
     train_labels: Mapping[str, tuple[Any, ...]]
@@ -95,7 +95,7 @@ class TaskRuns:
         known = self.annotators.get(name, {}).get(part, {}).get("statuses")
         if known is not None:
             return dict(known)
-        values = (self.train_labels if part == "train" else self.teachers).get(name, ())
+        values = (self.train_labels if part == "train" else self.llm_labels).get(name, ())
         empty = sum(value is None for value in values)
         # A column without a single label was never filled.
         return {"labelled": len(values) - empty, "not_asked" if empty == len(values) else "without a label": empty}

@@ -68,7 +68,7 @@ def runs_of(content: Mapping[str, Any]) -> StudyRuns:
 
 def _task(content: Mapping[str, Any]) -> TaskRuns:
     columns = ("names", "truth", "inputs", "train_truth")
-    by_source = ("teachers", "train_labels", "confidence")
+    by_source = ("llm_labels", "train_labels", "confidence")
     return TaskRuns(
         **{
             **content,

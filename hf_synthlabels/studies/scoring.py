@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.statistics import (
     Interval,
     McNemar,
-    compare_arms,
+    compare_conditions,
     confusion_counts,
     f1,
     mcnemar,
@@ -74,7 +74,7 @@ def scored_arm(
     n_rows = len(source.codes) - list(source.codes).count(None)
     # An arm beside itself: its interval over rows and seeds does not depend on what it is compared with.
     scores: dict[str, Interval] = {
-        metric: compare_arms(
+        metric: compare_conditions(
             truth, answers, answers, len(names), metric, level=study.level, resamples=study.resamples
         ).a
         for metric in SCORES
@@ -110,7 +110,7 @@ def compared(llm: Codes, human: Codes, truth: Codes, names: Sequence[str], *, st
         study: level and resamples.
     """
     results = {
-        metric: compare_arms(truth, llm, human, len(names), metric, level=study.level, resamples=study.resamples)
+        metric: compare_conditions(truth, llm, human, len(names), metric, level=study.level, resamples=study.resamples)
         for metric in SCORES
     }
     return Paired(
@@ -125,12 +125,12 @@ def margin(llm: Codes, other: Codes, truth: Codes, names: Sequence[str], *, stud
 
     Args:
         llm: predictions of the LLM-trained students, shape (seeds, rows).
-        other: those of the other, shape (its seeds, rows); `NO_LABEL` where it has none.
+        other: those of the other, shape (its seeds, rows); `MISSING` where it has none.
         truth: human codes, shape (rows,).
         names: label names.
         study: level and resamples.
     """
-    return compare_arms(
+    return compare_conditions(
         truth, llm, other, len(names), "macro_f1", level=study.level, resamples=study.resamples
     ).difference
 
@@ -160,7 +160,7 @@ def _label_cost(
         tally, seconds = record.get("tally", {}), record.get("annotation_s")
         share = len(source.codes) / max(1, tally.get("rows", 0))
         # Reading answers back says nothing of how long they took to make.
-        read = record.get("teacher", {}).get("client") == "recorded" or tally.get("stored", 0) > tally.get(
+        read = record.get("annotator", {}).get("client") == "recorded" or tally.get("stored", 0) > tally.get(
             "requests", 0
         )
         return paid, None if read or seconds is None else seconds * share

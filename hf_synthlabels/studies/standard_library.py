@@ -59,10 +59,10 @@ MODULES = {
 }
 """Modules and packages of each chapter that are written in Python; one that a version lacks is passed over."""
 
-MOST_PER_FILE = 240
+MAX_PER_FILE = 240
 """No module file gives more rows, or a few long ones would be the whole corpus."""
 
-FEWEST_WORDS = 3
+MIN_WORDS = 3
 TEST_SHARE = 0.3
 
 
@@ -126,7 +126,7 @@ def _docstrings(file: Path, library: Path, area: str) -> Iterator[Docstring]:
     module = ".".join(file.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
     for name, node in _named(tree, ""):
         sentence = _first_sentence(ast.get_docstring(node) or "")
-        if len(sentence.split()) >= FEWEST_WORDS:
+        if len(sentence.split()) >= MIN_WORDS:
             text = f"{name}: {sentence}" if name != "module" else sentence
             yield Docstring(f"{module}:{name}", name, module, text, area)
 
@@ -149,10 +149,10 @@ def _first_sentence(docstring: str) -> str:
 
 
 def _spread(rows: list[Docstring]) -> list[Docstring]:
-    """At most `MOST_PER_FILE` rows, evenly spread over the file."""
-    if len(rows) <= MOST_PER_FILE:
+    """At most `MAX_PER_FILE` rows, evenly spread over the file."""
+    if len(rows) <= MAX_PER_FILE:
         return rows
-    return [rows[place * len(rows) // MOST_PER_FILE] for place in range(MOST_PER_FILE)]
+    return [rows[place * len(rows) // MAX_PER_FILE] for place in range(MAX_PER_FILE)]
 
 
 def _rank(identifier: str) -> float:

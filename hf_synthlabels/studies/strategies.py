@@ -15,13 +15,13 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import NO_LABEL
+from hf_synthlabels.statistics import MISSING
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts, unasked_share
 from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.strategy_report import StrategyReport, strategy_report
 
-MOST_EPOCHS = 20
+MAX_EPOCHS = 20
 """The students of the few human rows get the steps of the others, but no more than so many epochs."""
 HUMAN_EPOCHS = 2
 HUMAN = "human_few"
@@ -135,13 +135,13 @@ def compare_strategies(
         strategy.name: np.array([by_strategy[place].predictions for by_strategy in cells])
         for place, strategy in enumerate(chosen)
     }
-    teacher = [NO_LABEL if code is None else code for code in label_codes(runner.test, rows.llm, rows.names)]
+    annotator = [MISSING if code is None else code for code in label_codes(runner.test, rows.llm, rows.names)]
     unasked = unasked_share(runner.test, rows.llm) > MAX_UNASKED
     return strategy_report(
         {strategy.name: strategy.description for strategy in chosen},
         predictions,
         np.array(label_codes(runner.test, rows.human, rows.names), dtype=np.int64),
-        None if unasked else np.array(teacher),
+        None if unasked else np.array(annotator),
         names=rows.names,
         baselines=[baseline.name for baseline in BASELINES],
         facts={
@@ -190,7 +190,7 @@ class _Runner:
             total = math.ceil(self._batches(self.n_llm) * float(self.student.get("num_train_epochs", 3)))
         few = min(self.rows.n_human, self.n_people)
         if strategy.labels == "human":
-            return min(total, self._batches(few) * MOST_EPOCHS), 0
+            return min(total, self._batches(few) * MAX_EPOCHS), 0
         if strategy.options.get("human_rows") != "after":
             return total, 0
         later = math.ceil(self._batches(few) * float(strategy.options.get("human_epochs") or HUMAN_EPOCHS))

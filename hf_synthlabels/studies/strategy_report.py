@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import ArmMetric, Interval, compare_arms, seed_scores
+from hf_synthlabels.statistics import ConditionMetric, Interval, compare_conditions, seed_scores
 
-METRICS: tuple[ArmMetric, ...] = ("macro_f1", "accuracy")
+METRICS: tuple[ConditionMetric, ...] = ("macro_f1", "accuracy")
 
 Codes = NDArray[np.int64]
 
@@ -37,12 +37,12 @@ class StrategyReport:
 
     arms: tuple[StrategyArm, ...]
     baselines: tuple[str, ...]
-    teacher: dict[str, Interval]
+    annotator: dict[str, Interval]
     """The LLM's own labels of the test rows, by metric; nan where too few of the rows were sent to it."""
     facts: dict[str, Any]
     """Seeds, numbers of rows, steps and mean seconds by strategy, the student's options."""
 
-    def to_markdown(self, metric: ArmMetric = "macro_f1") -> str:
+    def to_markdown(self, metric: ConditionMetric = "macro_f1") -> str:
         """A table: the score of each strategy, and its difference to each baseline; bold where zero is outside."""
         heads = ["trained by", metric.replace("_", " "), *(f"− {name}" for name in self.baselines), "seeds, from – to"]
         lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
@@ -53,7 +53,7 @@ class StrategyReport:
             lines.append(
                 f"| {arm.name}: {arm.description} | {_plain(arm.scores[metric])} | {' | '.join(cells)} | {spread} |"
             )
-        last = ["*the LLM itself*", _plain(self.teacher[metric]), *[""] * (len(self.baselines) + 1)]
+        last = ["*the LLM itself*", _plain(self.annotator[metric]), *[""] * (len(self.baselines) + 1)]
         lines.append("| " + " | ".join(last) + " |")
         return "\n".join(lines)
 
@@ -74,7 +74,7 @@ class StrategyReport:
                 for arm in self.arms
             ],
             "baselines": list(self.baselines),
-            "teacher": {metric: score.to_dict() for metric, score in self.teacher.items()},
+            "annotator": {metric: score.to_dict() for metric, score in self.annotator.items()},
             "facts": self.facts,
         }
 
@@ -96,7 +96,7 @@ class StrategyReport:
             )
             for arm in content["arms"]
         )
-        return cls(arms, tuple(content["baselines"]), _intervals(content["teacher"]), content["facts"])
+        return cls(arms, tuple(content["baselines"]), _intervals(content["annotator"]), content["facts"])
 
     def warnings(self) -> list[str]:
         """What a reader must know before any score."""
@@ -117,7 +117,7 @@ class StrategyReport:
             for name in self.baselines:
                 if name != arm.name:
                     lines.append(f"{'':<{width}}    minus {name}: {arm.above[name]['macro_f1']}")
-        lines.append(f"{'the LLM':<{width}}  {self.teacher['macro_f1']}")
+        lines.append(f"{'the LLM':<{width}}  {self.annotator['macro_f1']}")
         return "\n".join(lines)
 
 
@@ -125,7 +125,7 @@ def strategy_report(
     descriptions: Mapping[str, str],
     predictions: Mapping[str, Codes],
     truth: Codes,
-    teacher: Codes | None,
+    annotator: Codes | None,
     *,
     names: Sequence[str],
     baselines: Sequence[str],
@@ -139,7 +139,7 @@ def strategy_report(
         descriptions: by strategy.
         predictions: by strategy, shape (seeds, rows); the same seeds for all.
         truth: human codes, shape (rows,).
-        teacher: the LLM's codes, shape (rows,); None where too few of the rows were sent to it.
+        annotator: the LLM's codes, shape (rows,); None where too few of the rows were sent to it.
         names: label names.
         baselines: strategies that the others are held to.
         facts: what else to tell, as plain values.
@@ -149,21 +149,25 @@ def strategy_report(
     for name, answers in predictions.items():
         above: dict[str, dict[str, Interval]] = {
             baseline: {
-                metric: compare_arms(truth, answers, predictions[baseline], k, metric, paired_seeds=True).difference
+                metric: compare_conditions(
+                    truth, answers, predictions[baseline], k, metric, paired_seeds=True
+                ).difference
                 for metric in METRICS
             }
             for baseline in baselines
             if baseline != name
         }
-        scores: dict[str, Interval] = {metric: compare_arms(truth, answers, answers, k, metric).a for metric in METRICS}
+        scores: dict[str, Interval] = {
+            metric: compare_conditions(truth, answers, answers, k, metric).a for metric in METRICS
+        }
         by_seed: dict[str, tuple[float, ...]] = {
             metric: tuple(seed_scores(truth, answers, k, metric).tolist()) for metric in METRICS
         }
         arms.append(StrategyArm(name, descriptions[name], scores, by_seed, above))
     own: dict[str, Interval] = {
         metric: Interval(math.nan, math.nan, math.nan, 0.95, "not asked", len(truth))
-        if teacher is None
-        else compare_arms(truth, teacher, teacher, k, metric).a
+        if annotator is None
+        else compare_conditions(truth, annotator, annotator, k, metric).a
         for metric in METRICS
     }
     return StrategyReport(tuple(arms), tuple(baselines), own, dict(facts))

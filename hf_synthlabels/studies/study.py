@@ -72,7 +72,7 @@ class Study(StudyFile):
 
 
 Changes = dict[str, dict[str, Any]]
-"""Keys of a recipe's `task` and `teacher`, by section."""
+"""Keys of a recipe's `task` and `annotator`, by section."""
 
 
 class AnnotatorStudy(StudyFile):
@@ -84,7 +84,7 @@ class AnnotatorStudy(StudyFile):
     recipe: str
     """A recipe file, relative to the study's, or a packaged recipe's name."""
     annotators: dict[str, Changes] = Field(min_length=2)
-    """By their names, what each changes of the recipe's `task` and `teacher`; the first is what others are held to."""
+    """By their names, what each changes of the recipe's `task` and `annotator`; the first is the baseline."""
     rows: RowSelection = RowSelection()
     human_rows: int = Field(default=250, ge=1)
     """Human-labelled rows, drawn at random, that each annotator labels."""
@@ -121,7 +121,7 @@ def recipe_file(recipe: str, folder: Path | None) -> Path:
 
 
 def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin: str) -> Recipe:
-    """A recipe with other keys in its `task` and `teacher`.
+    """A recipe with other keys in its `task` and `annotator`.
 
     Args:
         file: of the recipe.
@@ -132,11 +132,11 @@ def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin:
         StudyError: a change is of another section.
         RecipeError: the recipe can not be read, or a changed key is wrong.
     """
-    if other := set(changes) - {"task", "teacher"}:
-        raise StudyError(f"`{origin}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ.")
+    if other := set(changes) - {"task", "annotator"}:
+        raise StudyError(f"`{origin}` changes {', '.join(sorted(other))}. Only `task` and `annotator` may differ.")
     content = read_yaml(file, "recipe", RecipeError)
     if not isinstance(content, dict):
-        raise RecipeError(f"{file.name}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+        raise RecipeError(f"{file.name}: a recipe is a mapping with `name`, `source`, `task` and `annotator`.")
     parts = {part: {**(content.get(part) or {}), **changed} for part, changed in changes.items()}
     return Recipe.from_dict({**content, **parts}, folder=file.parent, origin=origin)
 

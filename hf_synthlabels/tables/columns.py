@@ -40,7 +40,7 @@ def annotation_types(names: Iterable[str]) -> dict[str, pa.DataType]:
     import pyarrow as pa
 
     names = list(names)
-    types: dict[str, pa.DataType] = {"human_probability": pa.float64()}
+    types: dict[str, pa.DataType] = {"inclusion_probability": pa.float64()}
     for column in annotation_columns(names):
         types |= {f"{column}_{part}": pa.string() for part in ("status", "raw", "reason")}
         types |= {f"{column}_confidence": pa.float32(), f"{column}_probs": pa.list_(pa.float32())}

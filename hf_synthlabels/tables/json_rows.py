@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 1 << 24
-LARGEST_EXACT = 2**53
+MAX_EXACT = 2**53
 
 
 def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
@@ -153,7 +153,7 @@ def _has_large_number(column: Any) -> bool:
 
     if not pa.types.is_floating(column.type):
         return False
-    return bool(pc.any(pc.greater_equal(pc.abs(column), LARGEST_EXACT)).as_py())
+    return bool(pc.any(pc.greater_equal(pc.abs(column), MAX_EXACT)).as_py())
 
 
 def _type_of(value: Any) -> pa.DataType:

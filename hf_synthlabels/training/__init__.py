@@ -12,7 +12,7 @@ from hf_synthlabels.training.config import StudentConfig  # noqa: E402
 from hf_synthlabels.training.data.samplers import LengthBucketedSampler, LongestFirstSampler  # noqa: E402
 from hf_synthlabels.training.data.token_budget import TokenBudgetSampler  # noqa: E402
 from hf_synthlabels.training.data.training_rows import TrainingRows, training_rows  # noqa: E402
-from hf_synthlabels.training.distributed.main_process import computed_once  # noqa: E402
+from hf_synthlabels.training.distributed.main_process import main_process_only  # noqa: E402
 from hf_synthlabels.training.evaluation.format_curve import FormatCurve, FormatPoint  # noqa: E402
 from hf_synthlabels.training.evaluation.held_out import HeldOut, held_out_scores  # noqa: E402
 from hf_synthlabels.training.saving.saved_student import update_student  # noqa: E402
@@ -84,13 +84,13 @@ __all__ = [
     "TrainingRows",
     "Transition",
     "at_temperature",
-    "computed_once",
     "errors_found",
     "estimate_transition",
     "fit_temperature",
     "held_out_scores",
     "label_names",
     "learning_rows",
+    "main_process_only",
     "out_of_fold",
     "rank_noise",
     "review_columns",

@@ -31,7 +31,7 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, S
 
 # Where the tokenizer's files are missing, transformers 5 makes one that knows its special tokens and few or none else,
 # and every text becomes unknown tokens without an error. Remove when it refuses.
-FEWEST_TOKENS = 10
+MIN_TOKENS = 10
 
 TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 """What transformers calls tables of position embeddings."""
@@ -79,7 +79,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 f"`model` is {config.model!r}, which has no tokenizer that could be loaded ({_reason(error)}). Save "
                 "the tokenizer into the model's folder."
             ) from error
-        if len(tokenizer) - len(tokenizer.all_special_ids) < FEWEST_TOKENS:
+        if len(tokenizer) - len(tokenizer.all_special_ids) < MIN_TOKENS:
             raise TrainingError(
                 f"`model` is {config.model!r}, which has no tokenizer: it knows {len(tokenizer)} tokens. Save the "
                 "tokenizer into the model's folder."

@@ -26,7 +26,7 @@ LARGE = 1_000_000_000
 """Weights from which on activations are made twice, where nothing else is said: a third more computation, and memory
 for one layer's activations in place of all. Smaller models gain nothing that a smaller batch would not give."""
 
-MOST_LENGTHS = 6
+MAX_LENGTHS = 6
 TOKENS_PER_STEP = 8
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
@@ -55,7 +55,7 @@ def prepare_run(trainer: Any) -> None:
         and has_length(trainer.train_dataset)
     ):
         tokens = row_lengths(trainer.train_dataset)
-        lengths = None if tokens is None else few_lengths(tokens, args.max_length)
+        lengths = None if tokens is None else padding_buckets(tokens, args.max_length)
     if lengths is not None:
         trainer.data_collator = _static(trainer, lengths)
         if args.torch_compile:
@@ -79,7 +79,7 @@ def check_some_batch(trainer: Any) -> None:
         )
 
 
-def few_lengths(lengths: NDArray[np.int64], longest: int, most: int = MOST_LENGTHS) -> list[int]:
+def padding_buckets(lengths: NDArray[np.int64], longest: int, most: int = MAX_LENGTHS) -> list[int]:
     """Up to `most` lengths that pad these rows little: even shares of the rows, rounded up to eights.
 
     Args:
@@ -93,7 +93,7 @@ def few_lengths(lengths: NDArray[np.int64], longest: int, most: int = MOST_LENGT
 
 
 @dataclass(frozen=True, slots=True)
-class StaticLengths:
+class BucketedPadding:
     """A collator whose batches are padded on, to the next of a few lengths."""
 
     collate: Collate
@@ -130,7 +130,7 @@ def _static(trainer: Any, lengths: Sequence[int]) -> Collate:
             "`pad_lengths` and `torch_compile` out."
         )
     per_token = isinstance(trainer.learns, TokenTags | Completion)
-    return StaticLengths(trainer.data_collator, tuple(lengths), tokenizer.pad_token_id, per_token)
+    return BucketedPadding(trainer.data_collator, tuple(lengths), tokenizer.pad_token_id, per_token)
 
 
 def _compile_each(lengths: int) -> None:

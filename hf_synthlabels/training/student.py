@@ -34,7 +34,7 @@ from hf_synthlabels.training.saving.saved_student import (
 from hf_synthlabels.training.student_file import label_names
 from hf_synthlabels.training.tasks import LabelledRows, NamedTask, Prediction, Rows, StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
-from hf_synthlabels.training.weak_supervision.curriculum import after_config, check_can_follow
+from hf_synthlabels.training.weak_supervision.curriculum import check_can_follow, second_stage_config
 from hf_synthlabels.training.weak_supervision.forward_correction import SOURCE, ForwardCorrection
 from hf_synthlabels.training.weak_supervision.learning_rows import (
     LearningRows,
@@ -213,7 +213,7 @@ def train_student(
     trainer = _trainer(config, base, task, _features(task, train, rows, learning, base), tested, learning, callbacks)
     metrics = _trained(trainer, config, "train")
     if learning is not None and learning.after is not None:
-        later = after_config(config)
+        later = second_stage_config(config)
         last = _named(task.features(train, learning.after, base.tokenizer, training=True), learning.after)
         trainer = _trainer(later, base, task, last, tested, learning, callbacks)
         metrics |= _trained(trainer, later, "human_train")

@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, concatenate_datasets
 from datasets.exceptions import DatasetsError
 
 from hf_synthlabels.annotation import StrictModel, provenance, read_yaml, validated
-from hf_synthlabels.cards import CardWords
+from hf_synthlabels.cards import CardFields
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.resources import packaged_file
 from hf_synthlabels.statistics.validation.label_columns import label_column
@@ -158,7 +158,7 @@ class StudentFile:
 
     student: StudentConfig
     data: DataSource
-    card: CardWords | None = None
+    card: CardFields | None = None
     """What only the publisher can say; needed for `student.push_to_hub`."""
     given: frozenset[str] = frozenset()
     """The options that the file, or the command line, names."""
@@ -200,7 +200,7 @@ class StudentFile:
         options = {**content["student"], **{key: value for key, value in more.items() if value is not None}}
         student = StudentConfig.from_dict(options, where=str(path))
         words = content.get("card")
-        card = CardWords.from_dict(words, str(path)) if student.push_to_hub or words is not None else None
+        card = CardFields.from_dict(words, str(path)) if student.push_to_hub or words is not None else None
         given = frozenset(map(str, options))
         reading = {key: value for key, value in (("encoding", encoding), ("separator", separator)) if value is not None}
         if data is not None:

@@ -15,13 +15,13 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.training.callbacks.non_finite_loss import FiniteLosses
+from hf_synthlabels.training.callbacks.non_finite_loss import NonFiniteLossCheck
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.features import row_lengths
 from hf_synthlabels.training.data.samplers import LongestFirstSampler, bucketed
 from hf_synthlabels.training.data.token_budget import budget_loader
 from hf_synthlabels.training.distributed.gradient_sync import LateExchange, exchange_gradients, late
-from hf_synthlabels.training.distributed.main_process import computed_once
+from hf_synthlabels.training.distributed.main_process import main_process_only
 from hf_synthlabels.training.distributed.micro_batches import ROW, MicroBatches, predicted_in_pieces, without_rows
 from hf_synthlabels.training.evaluation.best_evaluation import unknown_metric
 from hf_synthlabels.training.evaluation.row_order import (
@@ -84,7 +84,7 @@ class StudentTrainer(Trainer):
             self.args.per_device_train_batch_size, additive=self.learns is not None and not self._own_loss
         )
         self._exchange = LateExchange()
-        self._finite = FiniteLosses(self.compute_loss, self.args.learning_rate, sharded=self._sharded)
+        self._finite = NonFiniteLossCheck(self.compute_loss, self.args.learning_rate, sharded=self._sharded)
         if self.args.early_stopping is not None:
             self.add_callback(EarlyStoppingCallback(self.args.early_stopping))
         prepare_run(self)
@@ -319,7 +319,7 @@ class StudentTrainer(Trainer):
         """Trainer's loop; everything it returns is in row order, and the loss is over all rows."""
         order, metrics, outer = reading_order(dataloader), self.compute_metrics, self._row_terms
         if metrics is not None and not self.args.batch_eval_metrics:
-            self.compute_metrics = computed_once(in_row_order(metrics, order))
+            self.compute_metrics = main_process_only(in_row_order(metrics, order))
         terms: list[Tensor] = []
         self._row_terms = terms
         try:

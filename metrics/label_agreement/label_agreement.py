@@ -94,7 +94,7 @@ class LabelAgreement(evaluate.Metric):
             raise ValueError(f"`low` is {low!r} and `high` {high!r}: say where the scale begins and where it ends.")
         self.kind = kind
         self.low, self.high, self.step = low, high, step
-        self.drawing = statistics.Drawing(level, resamples, bootstrap_seed)
+        self.drawing = statistics.BootstrapConfig(level, resamples, bootstrap_seed)
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:

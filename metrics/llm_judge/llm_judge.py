@@ -31,7 +31,7 @@ _CITATION = """
 _KWARGS_DESCRIPTION = """
 Options at load:
     config_name: "pointwise" (the default), "reference", "pairwise" or "faysse2023".
-    judge: who is asked: the keys of a recipe's teacher, such as {"model": "gpt-4o-mini", "budget_usd": 2,
+    judge: who is asked: the keys of a recipe's annotator, such as {"model": "gpt-4o-mini", "budget_usd": 2,
         "api_key_env": "OPENAI_API_KEY"}; for a server of one's own with "base_url" and "api_key_env": None. A list of
         them is a jury.
     rubric: a packaged rubric's name, the path of a rubric file, or what stands in one, as a dict.

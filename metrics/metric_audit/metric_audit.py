@@ -13,7 +13,7 @@ import evaluate
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.judging.audit import audit as auditing
 from hf_synthlabels.judging.audit import audit_report, audit_rows
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 
 _DESCRIPTION = """
 Audits a metric, such as an LLM judge, on rows that humans scored too: whether it orders answers within a task as they
@@ -103,7 +103,7 @@ class MetricAudit(evaluate.Measurement):
             )
         if house is not None and "formats" not in self.columns:
             raise ValueError(f"`house` is {house!r} and there is no format: add 'formats' to `columns`.")
-        self.options = auditing.AuditOptions(Drawing(level, resamples, bootstrap_seed), house, threshold)
+        self.options = auditing.AuditOptions(BootstrapConfig(level, resamples, bootstrap_seed), house, threshold)
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MeasurementInfo:

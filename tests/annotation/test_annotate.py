@@ -22,7 +22,7 @@ def recipe(**parts: Any) -> dict[str, Any]:
         "name": "films",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-        "teacher": {"client": "openai", "model": "tiny"},
+        "annotator": {"client": "openai", "model": "tiny"},
     } | parts
 
 
@@ -155,17 +155,17 @@ def test_empty_data_set(client: ScriptedClient) -> None:
 
 def test_provenance(client: ScriptedClient) -> None:
     answer = Completion(0, text="film", usage=Usage(100, 10), model="tiny-1")
-    teacher = {
+    annotator = {
         "client": "openai",
         "model": "tiny",
         "price": {"input_usd_per_mtok": 2.0, "output_usd_per_mtok": 5.0},
         "api_key_env": "SOME_KEY",
     }
-    found = annotate(data(), recipe(teacher=teacher), client=ScriptedClient([answer] * 4))
+    found = annotate(data(), recipe(annotator=annotator), client=ScriptedClient([answer] * 4))
     (entry,) = provenance(found)
     assert (entry["column"], entry["recipe"]) == ("llm_label", "films")
-    assert entry["teacher"]["model"] == "tiny"
-    assert "api_key_env" not in entry["teacher"]
+    assert entry["annotator"]["model"] == "tiny"
+    assert "api_key_env" not in entry["annotator"]
     assert entry["returned_models"] == ["tiny-1"]
     assert entry["tally"] == {
         "rows": 5,

@@ -17,15 +17,15 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe, store_path
 from hf_synthlabels.annotation import client_factory as opening
-from hf_synthlabels.clients import BatchClient, BatchPace, Request, ResponseStore, list_batches
+from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, list_batches
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import QUOTED
 from tests.clients.batch_server import BatchServer
 
-PACE = BatchPace(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, patience_s=5.0)
+PACE = BatchPolling(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, outage_timeout_s=5.0)
 
-PRICE = {"input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 1000.0, "batch_share": 0.5}
+PRICE = {"input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 1000.0, "batch_price_factor": 0.5}
 
 
 def label(body: dict[str, Any]) -> str:
@@ -46,13 +46,13 @@ def server() -> Iterator[BatchServer]:
         yield server
 
 
-def recipe(server: BatchServer, **teacher: Any) -> dict[str, Any]:
+def recipe(server: BatchServer, **annotator: Any) -> dict[str, Any]:
     keys = {"client": "openai", "model": "tiny", "base_url": server.base_url, "api_key_env": None, "batch": True}
     return {
         "name": "films",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-        "teacher": keys | teacher,
+        "annotator": keys | annotator,
     }
 
 
@@ -75,7 +75,7 @@ def test_provenance_and_plan_know_the_price_of_batches(server: BatchServer) -> N
     (record,) = provenance(annotate(data(*range(4)), keys))
     # Nine tokens each, at half of a thousandth of a dollar.
     assert record["cost_usd"] == pytest.approx(4 * 9 * 0.0005)
-    assert record["teacher"]["batch"] is True
+    assert record["annotator"]["batch"] is True
 
 
 def test_the_plan_of_batches_costs_their_share(server: BatchServer, tmp_path: Path) -> None:
@@ -128,7 +128,8 @@ def test_more_rows_than_may_wait_go_in_several_batches(server: BatchServer, monk
 def test_batches_are_for_servers_alone() -> None:
     with pytest.raises(RecipeError, match="`batch`"):
         annotate(data(1), {"name": "x", "task": {"kind": "text-classification", "labels": ["a", "b"]},
-                           "source": {"path": "json"}, "teacher": {"client": "embedding", "batch": True}})  # fmt: skip
+                           "source": {"path": "json"},
+                            "annotator": {"client": "embedding", "batch": True}})  # fmt: skip
 
 
 @pytest.mark.slow

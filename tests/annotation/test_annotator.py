@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import Annotator, Prompt, Tally
+from hf_synthlabels.annotation import Annotator, Prompt, RunStats
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient, Usage
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import Annotation, LabelSchema
@@ -275,9 +275,9 @@ def test_tally_counts_each_draw() -> None:
 
 
 def test_tallies_add_up() -> None:
-    first = Tally(rows=2, requests=2)
+    first = RunStats(rows=2, requests=2)
     first.statuses["labelled"] = 2
-    second = Tally(rows=3, requests=1, stored=2)
+    second = RunStats(rows=3, requests=1, stored=2)
     second.statuses.update({"labelled": 1, "failed": 2})
     first.add(second.to_dict())
     assert (first.rows, first.requests, first.stored) == (5, 3, 2)

@@ -59,7 +59,7 @@ class Case:
                 "instructions": "What is it about?",
                 "labels": {"film": "moving pictures", "sport": "games"},
             },
-            "teacher": {
+            "annotator": {
                 "client": "openai",
                 "model": "tiny",
                 "base_url": server.base_url,
@@ -144,7 +144,7 @@ def test_changed_task_is_asked_anew(case: Case, key: str, value: Any) -> None:
 
 
 def test_turned_labels_under_a_system_prompt_of_ones_own_have_their_own_codes(case: Case) -> None:
-    case.content["teacher"]["system"] = "film or sport?"
+    case.content["annotator"]["system"] = "film or sport?"
     case.load()
     case.content["task"]["labels"] = {"sport": "games", "film": "moving pictures"}
     turned = case.load(split="train")
@@ -155,7 +155,7 @@ def test_turned_labels_under_a_system_prompt_of_ones_own_have_their_own_codes(ca
 def test_changed_speed_asks_nothing(case: Case) -> None:
     case.load()
     case.asked()
-    case.content["teacher"] |= {"max_in_flight": 2, "timeout_s": 60}
+    case.content["annotator"] |= {"max_in_flight": 2, "timeout_s": 60}
     case.load()
     assert case.asked() == []
 
@@ -192,7 +192,7 @@ def test_failed_row_is_asked_again_until_it_is_answered(case: Case) -> None:
 
 
 def test_provenance_of_a_loaded_table(case: Case) -> None:
-    case.content["teacher"]["price"] = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 10.0}
+    case.content["annotator"]["price"] = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 10.0}
     (entry,) = provenance(case.load())
     assert entry["column"] == "llm_label"
     assert entry["recipe"] == "films"
@@ -268,7 +268,7 @@ def test_recipe_object_and_mapping_load_too(case: Case, monkeypatch: pytest.Monk
 def test_recipe_object_keeps_every_null(case: Case) -> None:
     """No key, no temperature, no definition."""
     case.content["task"]["labels"] = {"film": "moving pictures", "sport": None}
-    case.content["teacher"] |= {"temperature": None, "max_tokens": None}
+    case.content["annotator"] |= {"temperature": None, "max_tokens": None}
     rows = load(read_recipe(case.write()), cache_dir=case.cache, split="train")
     assert rows.features["llm_label"].names == ["film", "sport"]
     assert {"temperature", "max_tokens"}.isdisjoint(case.server.bodies[0])
@@ -280,8 +280,8 @@ def test_recipe_object_keeps_every_null(case: Case) -> None:
 
 def test_missing_key_is_told_as_it_is(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    case.content["teacher"]["api_key_env"] = "NO_SUCH_KEY"
-    with pytest.raises(MissingKeyError, match=r"`teacher\.api_key_env` names 'NO_SUCH_KEY', which is not set"):
+    case.content["annotator"]["api_key_env"] = "NO_SUCH_KEY"
+    with pytest.raises(MissingKeyError, match=r"`annotator\.api_key_env` names 'NO_SUCH_KEY', which is not set"):
         case.load()
     assert case.asked() == []
 
@@ -289,7 +289,7 @@ def test_missing_key_is_told_as_it_is(case: Case, monkeypatch: pytest.MonkeyPatc
 def test_missing_key_is_told_by_two_processes_too(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     write_rows(case.rows, texts(600))
-    case.content["teacher"]["api_key_env"] = "NO_SUCH_KEY"
+    case.content["annotator"]["api_key_env"] = "NO_SUCH_KEY"
     with pytest.raises(MissingKeyError, match="NO_SUCH_KEY"):
         case.load(num_proc=2)
 
@@ -338,7 +338,7 @@ def test_output_column_that_is_taken(case: Case) -> None:
 def test_no_file_holds_the_key(case: Case, home: Path, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
     secret = "sk-very-secret"
     monkeypatch.setenv("SOME_KEY", secret)
-    case.content["teacher"]["api_key_env"] = "SOME_KEY"
+    case.content["annotator"]["api_key_env"] = "SOME_KEY"
     if fails:
         # A server that quotes what it was sent.
         case.server.answer = lambda text: (400, f"Bearer {secret} may not") if text == "4 match" else right(text)
@@ -363,7 +363,7 @@ if __name__ == "__main__":
 def test_killed_run_is_taken_up_where_it_was(tmp_path: Path, home: Path) -> None:
     with LabelServer(right, latency_s=0.02) as server:
         case = Case(tmp_path, server)
-        case.content["teacher"]["max_in_flight"] = 8
+        case.content["annotator"]["max_in_flight"] = 8
         write_rows(case.rows, texts(300))
         script = tmp_path / "child.py"
         script.write_text(textwrap.dedent(CHILD))

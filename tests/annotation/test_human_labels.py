@@ -22,7 +22,7 @@ def recipe(kind: str = "text-classification", **task: Any) -> dict[str, Any]:
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": kind, "text": "text", "instructions": "?", "labels": labels, "human": "label", **task},
-        "teacher": {"client": "recorded", "column": "answer"},
+        "annotator": {"client": "recorded", "column": "answer"},
     }
 
 

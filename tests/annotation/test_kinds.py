@@ -140,7 +140,7 @@ def made(case: tuple[str, Case], form: str, tmp_path: Path) -> Iterator[tuple[Re
                 "name": "kinds",
                 "source": {"path": "json", "data_files": "rows.jsonl"},
                 "task": {"kind": kind, **parts.task},
-                "teacher": {
+                "annotator": {
                     "client": "openai",
                     "model": "tiny",
                     "base_url": server.base_url,
@@ -174,7 +174,7 @@ def test_from_the_source_as_table_stream_and_in_two_processes(
     check(load(recipe, split="train", cache_dir=str(tmp_path / "two"), num_proc=2), parts)
     # Whatever the way, it is the same request.
     assert len(server.requests) == asked
-    assert all(("response_format" in body) == (recipe.teacher.response_format != "text") for body in server.bodies)
+    assert all(("response_format" in body) == (recipe.annotator.response_format != "text") for body in server.bodies)
 
 
 def test_rows_at_hand_as_table_stream_and_in_files(made: tuple[Recipe, Case, LabelServer], tmp_path: Path) -> None:
@@ -240,13 +240,13 @@ STRATEGIES: dict[str, tuple[dict[str, Any], Callable[[str], str], Callable[[str]
 def test_every_strategy_labels_the_same_rows(name: str, form: str, tmp_path: Path) -> None:
     task, in_text, in_json = STRATEGIES[name]
     texts = [f"{number} {'film' if number % 3 else 'match'}" if number % 8 else "" for number in range(50)]
-    teacher = {"client": "openai", "model": "tiny", "api_key_env": None, "response_format": form}
+    annotator = {"client": "openai", "model": "tiny", "api_key_env": None, "response_format": form}
     with LabelServer(lambda message: in_text(message) if form == "text" else json.dumps(in_json(message))) as server:
         recipe = {
             "name": "strategies",
             "source": {"path": "json"},
             "task": {"kind": "text-classification", "labels": ["film", "sport"], **task},
-            "teacher": {**teacher, "base_url": server.base_url},
+            "annotator": {**annotator, "base_url": server.base_url},
             "output": {"column": "llm", "probabilities": True},
         }
         found = annotate(Dataset.from_dict({"text": texts}), recipe)

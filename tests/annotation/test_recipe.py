@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hf_synthlabels.annotation import Recipe, Task, Teacher, load, read_recipe
+from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Task, load, read_recipe
 from hf_synthlabels.errors import RecipeError
 
 GOOD = """\
@@ -25,7 +25,7 @@ task:
   labels:
     film: moving pictures
     sport: games and matches
-teacher:
+annotator:
   client: openai
   model: tiny
 """
@@ -71,14 +71,14 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
     ("text", "message"),
     [
         pytest.param(
-            GOOD.replace("teacher:", "techer:"),
-            "recipe.yaml: `teacher` is missing, and `techer` is not a key. Rename it to `teacher`.",
+            GOOD.replace("annotator:", "techer:"),
+            "recipe.yaml: `annotator` is missing, and `techer` is not a key. Rename it to `annotator`.",
             id="a misspelt section is missing and named",
         ),
         pytest.param(
             GOOD + "outputs:\n  column: a\n",
             "recipe.yaml: `outputs` is not a key. Did you mean `output`? "
-            "Valid keys: name, source, task, teacher, output, engine.",
+            "Valid keys: name, source, task, annotator, output, engine.",
             id="unknown key at the top",
         ),
         pytest.param(
@@ -89,15 +89,15 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             GOOD + "  temprature: 0.5\n",
-            "recipe.yaml: `teacher.temprature` is not a key. Did you mean `temperature`? Valid keys: client, model, "
-            + ", ".join(Teacher.model_fields).partition("model, ")[2]
+            "recipe.yaml: `annotator.temprature` is not a key. Did you mean `temperature`? Valid keys: client, model, "
+            + ", ".join(AnnotatorConfig.model_fields).partition("model, ")[2]
             + ".",
-            id="unknown key of the teacher",
+            id="unknown key of the annotator",
         ),
         pytest.param(
             GOOD + "  zzz: 1\n  price: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}\n",
-            "recipe.yaml: `teacher.zzz` is not a key. Valid keys: client, model, "
-            + ", ".join(Teacher.model_fields).partition("model, ")[2]
+            "recipe.yaml: `annotator.zzz` is not a key. Valid keys: client, model, "
+            + ", ".join(AnnotatorConfig.model_fields).partition("model, ")[2]
             + ".",
             id="no suggestion where nothing is near",
         ),
@@ -174,33 +174,33 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             GOOD + "  draws: 3\n",
-            "recipe.yaml: `teacher` has `draws` above 1 at `temperature` 0: all draws would be alike. "
+            "recipe.yaml: `annotator` has `draws` above 1 at `temperature` 0: all draws would be alike. "
             "Raise the temperature.",
             id="draws at temperature 0",
         ),
         pytest.param(
             changed(OPENAI, "  client: recorded\n"),
-            "recipe.yaml: `teacher` of client 'recorded' needs either `column` or `file`.",
+            "recipe.yaml: `annotator` of client 'recorded' needs either `column` or `file`.",
             id="recorded with neither column nor file",
         ),
         pytest.param(
             changed(OPENAI, RECORDED + "  file: answers.jsonl\n"),
-            "recipe.yaml: `teacher` of client 'recorded' needs either `column` or `file`.",
+            "recipe.yaml: `annotator` of client 'recorded' needs either `column` or `file`.",
             id="recorded with both column and file",
         ),
         pytest.param(
             changed("  model: tiny\n", ""),
-            "recipe.yaml: `teacher` needs `model`, the name that the server knows.",
+            "recipe.yaml: `annotator` needs `model`, the name that the server knows.",
             id="openai without a model",
         ),
         pytest.param(
             "",
-            "recipe.yaml: a recipe is a mapping with `name`, `source`, `task` and `teacher`.",
+            "recipe.yaml: a recipe is a mapping with `name`, `source`, `task` and `annotator`.",
             id="an empty file",
         ),
         pytest.param(
             "- a\n- b\n",
-            "recipe.yaml: a recipe is a mapping with `name`, `source`, `task` and `teacher`.",
+            "recipe.yaml: a recipe is a mapping with `name`, `source`, `task` and `annotator`.",
             id="a list",
         ),
     ],
@@ -218,27 +218,27 @@ def test_unknown_kind_lists_the_kinds(tmp_path: Path) -> None:
 
 def test_unknown_client_lists_the_clients(tmp_path: Path) -> None:
     message = wrong(write(tmp_path, changed("client: openai", "client: opnai")))
-    assert message.startswith("recipe.yaml: `teacher.client` is 'opnai'. ")
+    assert message.startswith("recipe.yaml: `annotator.client` is 'opnai'. ")
     assert all(name in message for name in ("'openai'", "'embedding'", "'recorded'"))
 
 
 @pytest.mark.parametrize("address", ["localhost:8000/v1", "http://localhost:8000/v1/chat/completions", "''"])
 def test_an_address_that_is_none_is_an_error_of_the_recipe(tmp_path: Path, address: str) -> None:
     message = wrong(write(tmp_path, GOOD + f"  api_key_env: null\n  base_url: {address}\n"))
-    assert message.startswith("recipe.yaml: `teacher.base_url` is ")
+    assert message.startswith("recipe.yaml: `annotator.base_url` is ")
 
 
 def test_draws_of_zero_are_refused(tmp_path: Path) -> None:
     message = wrong(write(tmp_path, GOOD + "  draws: 0\n"))
-    assert message.startswith("recipe.yaml: `teacher.draws` is 0. ")
+    assert message.startswith("recipe.yaml: `annotator.draws` is 0. ")
 
 
 def test_draws_above_one_need_only_another_temperature(tmp_path: Path) -> None:
     recipe = Recipe.from_yaml(write(tmp_path, GOOD + "  draws: 3\n  temperature: 0.7\n"))
-    assert recipe.teacher.draws == 3
+    assert recipe.annotator.draws == 3
     # Recorded answers have no temperature.
     recorded = changed(OPENAI, RECORDED + "  draws: 3\n")
-    assert Recipe.from_yaml(write(tmp_path, recorded)).teacher.draws == 3
+    assert Recipe.from_yaml(write(tmp_path, recorded)).annotator.draws == 3
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_examples_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         recipe.read_examples()
     path = str(tmp_path / "shown.jsonl")
-    assert str(caught.value) == f"`teacher.examples` {path!r} can not be read: No such file or directory."
+    assert str(caught.value) == f"`annotator.examples` {path!r} can not be read: No such file or directory."
 
 
 @pytest.mark.parametrize("in_file", [False, True])
@@ -308,7 +308,7 @@ def test_example_with_a_label_outside_the_schema(tmp_path: Path, in_file: bool) 
     recipe = Recipe.from_yaml(write(tmp_path, GOOD + examples))
     with pytest.raises(RecipeError) as caught:
         recipe.read_examples()
-    assert str(caught.value) == "`teacher.examples` has the label 'sports' for 'a goal'. Use one of: film, sport."
+    assert str(caught.value) == "`annotator.examples` has the label 'sports' for 'a goal'. Use one of: film, sport."
 
 
 def test_example_line_that_is_none_is_told_with_its_number(tmp_path: Path) -> None:
@@ -317,14 +317,14 @@ def test_example_line_that_is_none_is_told_with_its_number(tmp_path: Path) -> No
     with pytest.raises(RecipeError) as caught:
         recipe.read_examples()
     assert str(caught.value) == (
-        '`teacher.examples` \'shown.jsonl\', line 2: expected {"text": ..., "label": ...}, got \'{"txt": "a"}\'.'
+        '`annotator.examples` \'shown.jsonl\', line 2: expected {"text": ..., "label": ...}, got \'{"txt": "a"}\'.'
     )
 
 
 def test_example_file_that_is_binary(tmp_path: Path) -> None:
     (tmp_path / "shown.jsonl").write_bytes(b"\xff\xfe\x00")
     recipe = Recipe.from_yaml(write(tmp_path, GOOD + "  examples: shown.jsonl\n"))
-    with pytest.raises(RecipeError, match=r"^`teacher\.examples` .*shown\.jsonl.* is not UTF-8"):
+    with pytest.raises(RecipeError, match=r"^`annotator\.examples` .*shown\.jsonl.* is not UTF-8"):
         recipe.read_examples()
 
 
@@ -336,8 +336,8 @@ def test_example_file_may_end_in_a_blank_line_and_hold_line_separators(tmp_path:
 
 def test_fingerprint_ignores_comments_key_order_and_place(tmp_path: Path) -> None:
     first = Recipe.from_yaml(write(tmp_path, GOOD))
-    parts = GOOD.split("teacher:\n")
-    turned = "# the same\nteacher:\n  model: tiny # a name\n  client: openai\n" + parts[0]
+    parts = GOOD.split("annotator:\n")
+    turned = "# the same\nannotator:\n  model: tiny # a name\n  client: openai\n" + parts[0]
     (tmp_path / "elsewhere").mkdir()
     second = Recipe.from_yaml(write(tmp_path / "elsewhere", turned, "other.yaml"))
     assert second.fingerprint() == first.fingerprint()
@@ -388,6 +388,6 @@ def test_examples_that_are_rows_have_the_label_of_the_human_column(tmp_path: Pat
     (tmp_path / "shown.jsonl").write_text(json.dumps(row) + "\n")
     content = yaml.safe_load(GOOD)
     content["task"] = {**content["task"], "text": "title", "human": "gold"}
-    content["teacher"]["examples"] = "shown.jsonl"
+    content["annotator"]["examples"] = "shown.jsonl"
     recipe = Recipe.from_dict(content, folder=tmp_path)
     assert [example.label for example in recipe.read_examples()] == ["sport"]

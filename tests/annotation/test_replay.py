@@ -24,21 +24,23 @@ COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confiden
 NUMBERED = re.compile(r"number (\d+)")
 
 
-def recipe(folder: Path, base_url: str, count: int = 20, task: dict[str, Any] | None = None, **teacher: Any) -> Recipe:
+def recipe(
+    folder: Path, base_url: str, count: int = 20, task: dict[str, Any] | None = None, **annotator: Any
+) -> Recipe:
     rows = [{"id": 100 + number, "same": "x", "text": f"text number {number}"} for number in range(count)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     content = {
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], **(task or {})},
-        "teacher": {"client": "openai", "model": "tiny", "base_url": base_url, "api_key_env": None, **teacher},
+        "annotator": {"client": "openai", "model": "tiny", "base_url": base_url, "api_key_env": None, **annotator},
     }
     return Recipe.from_dict(content, folder=folder)
 
 
-def replayed(made: Recipe, file: Path, **teacher: Any) -> Recipe:
+def replayed(made: Recipe, file: Path, **annotator: Any) -> Recipe:
     content = made.model_dump(mode="json")
-    content["teacher"] = {"client": "recorded", "file": str(file), "draws": made.teacher.draws, **teacher}
+    content["annotator"] = {"client": "recorded", "file": str(file), "draws": made.annotator.draws, **annotator}
     content["task"]["rows_per_call"] = 1
     return Recipe.from_dict(content, folder=made.folder)
 
@@ -73,12 +75,12 @@ def test_an_exported_run_is_repeated_to_the_letter(tmp_path: Path, draws: int, k
     assert set(labels["llm_label"]) == {0, 1, None}
 
 
-def test_the_teacher_that_repeats_a_run_is_said(tmp_path: Path) -> None:
+def test_the_annotator_that_repeats_a_run_is_said(tmp_path: Path) -> None:
     with LabelServer(answer) as server:
         made = recipe(tmp_path, server.base_url, draws=2, temperature=0.5)
         annotate_to_files(made, tmp_path / "out.jsonl")
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
-    assert written.teacher() == "{client: recorded, file: answers.jsonl, key: id, draws: 2}"
+    assert written.annotator() == "{client: recorded, file: answers.jsonl, key: id, draws: 2}"
 
 
 def test_a_line_has_what_the_server_said(tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ def test_what_a_model_in_this_process_answered_is_repeated_too(tmp_path: Path) -
     folder = tiny_model(tmp_path / "model")
     made = recipe(tmp_path, "http://127.0.0.1:9/v1", count=4)
     content = made.model_dump(mode="json")
-    content["teacher"] = {"client": "transformers", "model": folder, "scoring": True}
+    content["annotator"] = {"client": "transformers", "model": folder, "scoring": True}
     made = Recipe.from_dict(content, folder=tmp_path)
     annotate_to_files(made, tmp_path / "out.jsonl")
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
@@ -258,11 +260,11 @@ def test_without_a_key_there_must_be_one_text(tmp_path: Path) -> None:
 def test_recorded_answers_are_not_stored(tmp_path: Path) -> None:
     made = recipe(tmp_path, "http://127.0.0.1:9/v1")
     local = replayed(made, tmp_path / "none.jsonl", key="id")
-    with pytest.raises(RecipeError, match=r"`teacher\.client` is 'recorded', whose answers are not stored"):
+    with pytest.raises(RecipeError, match=r"`annotator\.client` is 'recorded', whose answers are not stored"):
         export_answers(local, tmp_path / "answers.jsonl", "id")
 
 
 def test_an_endpoint_that_was_never_probed_has_no_answers(tmp_path: Path) -> None:
     made = recipe(tmp_path, "http://127.0.0.1:9/v1", response_format="auto")
-    with pytest.raises(RecipeError, match=r"`teacher\.response_format` is 'auto', and no probe of"):
+    with pytest.raises(RecipeError, match=r"`annotator\.response_format` is 'auto', and no probe of"):
         export_answers(made, tmp_path / "answers.jsonl", "id")

@@ -37,13 +37,13 @@ ANSWERS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 
 
-def recipe(kind: str, column: str, keys: dict[str, Any], output: str = "llm_label", **teacher: Any) -> dict[str, Any]:
+def recipe(kind: str, column: str, keys: dict[str, Any], output: str = "llm_label", **annotator: Any) -> dict[str, Any]:
     text = {} if kind == "question-answering" or "text" in keys else {"text": "text"}
     return {
         "name": "replayed",
         "source": {"path": "json"},
         "task": {"kind": kind, **text, **keys},
-        "teacher": {"client": "recorded", "column": column, **teacher},
+        "annotator": {"client": "recorded", "column": column, **annotator},
         "output": {"column": output},
     }
 
@@ -131,7 +131,7 @@ def keyed(folder: Path, rows: dict[str, list[dict[str, Any]]]) -> Path:
     path.write_text(
         f"name: keyed\nsource: {{path: json, data_files: {{{files}}}}}\n"
         "task: {kind: text-classification, labels: [film, sport]}\n"
-        "teacher: {client: recorded, file: answers.jsonl, key: id}\n"
+        "annotator: {client: recorded, file: answers.jsonl, key: id}\n"
     )
     return path
 
@@ -140,8 +140,8 @@ def test_two_rows_that_differ_may_not_share_a_key(tmp_path: Path) -> None:
     same = [{"id": 1, "text": "a"}, {"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
     assert load(keyed(tmp_path, {"train": same}))["train"]["llm_label"][:] == [0, 0, 1]
     for rows in ({"train": [*same, {"id": 1, "text": "c"}]}, {"train": same, "test": [{"id": 2, "text": "other"}]}):
-        with pytest.raises(DataError, match=r"`teacher.key` 'id' has '[12]' in two different rows"):
+        with pytest.raises(DataError, match=r"`annotator.key` 'id' has '[12]' in two different rows"):
             load(keyed(tmp_path, rows))
     again = Dataset.from_list([*same, {"id": 1, "text": "c"}])
-    with pytest.raises(DataError, match=r"`teacher.key` 'id'"):
+    with pytest.raises(DataError, match=r"`annotator.key` 'id'"):
         annotate(again, tmp_path / "recipe.yaml")

@@ -21,24 +21,29 @@ BROKE = Completion(0, failure=Failure("over_budget", "the budget is used up"))
 READ = Completion(0, text="film")
 
 
-def recipe(**teacher: Any) -> dict[str, Any]:
+def recipe(**annotator: Any) -> dict[str, Any]:
     return {
         "name": "films",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], "abstain": True},
-        "teacher": {"client": "openai", "model": "tiny", "api_key_env": None, **teacher},
+        "annotator": {"client": "openai", "model": "tiny", "api_key_env": None, **annotator},
     }
 
 
-def run(answers: list[Completion], *, blank: int = 0, **teacher: Any) -> tuple[Dataset, ScriptedClient]:
+def run(answers: list[Completion], *, blank: int = 0, **annotator: Any) -> tuple[Dataset, ScriptedClient]:
     client = ScriptedClient(answers)
     rows = Dataset.from_dict({"text": [""] * blank + [f"row {number}" for number in range(len(answers))]})
-    return annotate(rows, recipe(**teacher), client=client), client
+    return annotate(rows, recipe(**annotator), client=client), client
 
 
 @pytest.mark.parametrize(
     ("answer", "field"),
-    [(UNREAD, "task"), (TRUNCATED, "teacher.max_tokens"), (REFUSED, "teacher.model"), (BROKE, "teacher.budget_usd")],
+    [
+        (UNREAD, "task"),
+        (TRUNCATED, "annotator.max_tokens"),
+        (REFUSED, "annotator.model"),
+        (BROKE, "annotator.budget_usd"),
+    ],
 )
 @pytest.mark.parametrize("blank", [0, 60])
 def test_a_run_without_labels_stops_after_fifty_asked_rows(answer: Completion, field: str, blank: int) -> None:
@@ -83,7 +88,7 @@ def test_the_builder_stops_and_goes_on_as_well(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text(
         "name: films\nsource: {path: json, data_files: rows.jsonl}\n"
-        "task: {kind: text-classification, labels: [film, sport]}\nteacher: {client: recorded, column: said}\n"
+        "task: {kind: text-classification, labels: [film, sport]}\nannotator: {client: recorded, column: said}\n"
     )
     with pytest.raises(NothingLabelledError, match="'music 0' and 'music 1'"):
         load(path)

@@ -162,12 +162,12 @@ def test_a_long_stream_is_encoded_in_batches_and_read_as_it_is_asked() -> None:
     assert max(batches) <= 256
 
 
-def recipe(tmp_path: Path, task: dict[str, Any] | None = None, **teacher: Any) -> Recipe:
+def recipe(tmp_path: Path, task: dict[str, Any] | None = None, **annotator: Any) -> Recipe:
     content = {
         "name": "chosen",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], **(task or {})},
-        "teacher": {"client": "openai", "model": "m", "api_key_env": None, **teacher},
+        "annotator": {"client": "openai", "model": "m", "api_key_env": None, **annotator},
     }
     return Recipe.from_dict(content, folder=tmp_path)
 
@@ -203,29 +203,29 @@ def test_diverse_by_the_packaged_encoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "teacher", "message"),
+    ("task", "annotator", "message"),
     [
-        ({}, {"example_selection": {"method": "random"}}, "`teacher.example_selection` chooses among"),
+        ({}, {"example_selection": {"method": "random"}}, "`annotator.example_selection` chooses among"),
         (
             {"rows_per_call": 5},
             {"examples": EXAMPLES, "example_selection": {"method": "nearest"}},
-            "`teacher.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is 5",
+            "`annotator.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is 5",
         ),
         (
             {"kind": "text-generation", "labels": []},
             {"examples": EXAMPLES, "example_selection": {"method": "balanced"}},
             "labels of kind 'text-generation' are all different",
         ),
-        ({}, {"examples": EXAMPLES, "example_selection": {"method": "best"}}, "`teacher.example_selection.method`"),
-        ({}, {"examples": EXAMPLES, "example_selection": {"count": 0}}, "`teacher.example_selection.count`"),
+        ({}, {"examples": EXAMPLES, "example_selection": {"method": "best"}}, "`annotator.example_selection.method`"),
+        ({}, {"examples": EXAMPLES, "example_selection": {"count": 0}}, "`annotator.example_selection.count`"),
         ({}, {"examples": EXAMPLES, "example_selection": {"cuont": 1}}, "Did you mean `count`"),
     ],
 )
 def test_a_selection_that_makes_no_sense(
-    tmp_path: Path, task: dict[str, Any], teacher: dict[str, Any], message: str
+    tmp_path: Path, task: dict[str, Any], annotator: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(RecipeError) as caught:
-        recipe(tmp_path, task, **teacher)
+        recipe(tmp_path, task, **annotator)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import Teacher, annotate, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import AnnotatorConfig, annotate, provenance, read_recipe, store_path
 from hf_synthlabels.annotation import client_factory as opening
-from hf_synthlabels.clients import BatchClient, BatchPace, Request
+from hf_synthlabels.clients import BatchClient, BatchPolling, Request
 from hf_synthlabels.clients.base import Message
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_parameter
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
@@ -26,14 +26,19 @@ SECRET = "very-secret-0123456789"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are looked at often."""
-    pace = BatchPace(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, patience_s=5.0)
+    pace = BatchPolling(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, outage_timeout_s=5.0)
     monkeypatch.setattr(opening, "BatchClient", partial(BatchClient, pace=pace))
 
 
-def recipe(url: str, *, kind: str = "text-classification", task: dict[str, Any] | None = None, **teacher: Any) -> Any:
+def recipe(url: str, *, kind: str = "text-classification", task: dict[str, Any] | None = None, **annotator: Any) -> Any:
     keys = {"client": "openai", "model": "tiny", "base_url": url, "api_key_env": None, "max_retries": 0}
     labels = {"labels": ["positive", "negative"]} if task is None else task
-    return {"name": "films", "source": {"path": "json"}, "task": {"kind": kind, **labels}, "teacher": keys | teacher}
+    return {
+        "name": "films",
+        "source": {"path": "json"},
+        "task": {"kind": kind, **labels},
+        "annotator": keys | annotator,
+    }
 
 
 def data(*texts: Any) -> Dataset:
@@ -68,7 +73,7 @@ def test_parameters_headers_and_roles_are_sent_online_and_in_batches(
         for sent in server.headers:
             assert (sent["x-api-key"], sent["x-title"], sent["x-route"]) == (SECRET, "films", "eu")
     assert statuses(found) == ["labelled"]
-    described = provenance(found)[0]["teacher"]
+    described = provenance(found)[0]["annotator"]
     assert described["extra_body"] == EXTRA
     assert described["headers"] == ["X-Api-Key", "X-Route", "X-Title"]
     assert described["system_role"] == "none"
@@ -123,7 +128,7 @@ def test_a_variable_of_a_header_that_is_not_set_is_named_before_anything_is_sent
         ({"extra_body": {"model": "other"}}, "extra_body"),
         ({"extra_body": {"messages": []}}, "extra_body"),
         ({"extra_body": {"stream": True}}, "extra_body"),
-        ({"extra_body": {"temperature": 1}}, "teacher.temperature"),
+        ({"extra_body": {"temperature": 1}}, "annotator.temperature"),
         ({"extra_body": {"top_k": float("nan")}}, "extra_body"),
         ({"extra_body": {"max_completion_tokens": 10_000}}, "max_completion_tokens"),
         ({"headers": {"X-Api-Key": SECRET}}, "env: NAME"),
@@ -175,8 +180,10 @@ def test_the_limit_is_sent_as_each_server_knows_it(model: str, url: str, reasoni
 
 def test_a_proxy_with_names_of_its_own_can_be_sent_the_other_limit() -> None:
     keys: dict[str, Any] = {"extra_body": {"max_completion_tokens": 200}, "max_tokens": 300, "reasoning_model": True}
-    teacher = Teacher(client="openai", model="ours", base_url="https://llm.example.org/v1", **keys)
-    body = chat_body("ours", teacher.base_url, opening.sampling(teacher, "text"), Request(0, (Message("user", "?"),)))
+    annotator = AnnotatorConfig(client="openai", model="ours", base_url="https://llm.example.org/v1", **keys)
+    body = chat_body(
+        "ours", annotator.base_url, opening.sampling(annotator, "text"), Request(0, (Message("user", "?"),))
+    )
     assert {key: body[key] for key in body if key.startswith("max_")} == {"max_completion_tokens": 200}
 
 
@@ -277,7 +284,7 @@ def test_truncated_prompts_are_in_the_provenance() -> None:
     + [("text-classification", {"labels": ["positive", "negative"], "candidates": 2})],
 )
 def test_logprobs_without_an_effect_are_an_error(kind: str, task: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=r"teacher\.logprobs"):
+    with pytest.raises(RecipeError, match=r"annotator\.logprobs"):
         read_recipe(recipe("http://127.0.0.1:9/v1", kind=kind, task=task, logprobs=True))
 
 

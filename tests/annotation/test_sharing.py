@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import Teacher
+from hf_synthlabels.annotation import AnnotatorConfig
 from hf_synthlabels.annotation.run.split_limits import share
 
 
-def teacher(**keys: Any) -> Teacher:
-    return Teacher(client="openai", model="tiny", **keys)
+def annotator(**keys: Any) -> AnnotatorConfig:
+    return AnnotatorConfig(client="openai", model="tiny", **keys)
 
 
 def test_what_can_not_be_divided_goes_to_the_first() -> None:
-    assert [part.max_in_flight for part in share(teacher(max_in_flight=11), 4)] == [3, 3, 3, 2]
+    assert [part.max_in_flight for part in share(annotator(max_in_flight=11), 4)] == [3, 3, 3, 2]
 
 
 @pytest.mark.parametrize("actors", [1, 2, 3, 7, 64])
 def test_the_parts_are_the_whole(actors: int) -> None:
-    parts = share(teacher(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors)
+    parts = share(annotator(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors)
     assert len(parts) == actors
     assert sum(part.max_in_flight for part in parts) == 65
     assert sum(part.requests_per_minute or 0 for part in parts) == pytest.approx(10_000, rel=1e-12)
@@ -39,10 +39,10 @@ def test_the_parts_are_the_whole(actors: int) -> None:
     ],
 )
 def test_small_limits_are_for_few(keys: dict[str, Any], count: int) -> None:
-    assert len(share(teacher(**keys), 8)) == count
+    assert len(share(annotator(**keys), 8)) == count
 
 
 def test_money_is_one_account_and_nothing_else_changes() -> None:
-    whole = teacher(max_in_flight=8, budget_usd=3.0, budget_tokens=1000, temperature=0.5)
+    whole = annotator(max_in_flight=8, budget_usd=3.0, budget_tokens=1000, temperature=0.5)
     for part in share(whole, 2):
         assert part.model_copy(update={"max_in_flight": 8}) == whole

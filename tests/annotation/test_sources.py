@@ -22,7 +22,7 @@ def recipe(**source: Any) -> dict[str, Any]:
         "name": "films",
         "source": source,
         "task": {"kind": "text-classification", "text": "text", "instructions": "?", "labels": ["film", "sport"]},
-        "teacher": {"client": "recorded", "column": "answer"},
+        "annotator": {"client": "recorded", "column": "answer"},
     }
 
 
@@ -126,7 +126,7 @@ def at_an_address() -> str:
     system = fsspec.filesystem("memory")
     content = recipe(path="json", data_files="rows.jsonl")
     content["task"]["guidelines_file"] = "guide.md"
-    content["teacher"] = {"client": "recorded", "file": "answers.jsonl", "key": "text"}
+    content["annotator"] = {"client": "recorded", "file": "answers.jsonl", "key": "text"}
     for name, text in (
         ("recipe.yaml", yaml.safe_dump(content)),
         ("rows.jsonl", lines(ROWS)),
@@ -157,7 +157,12 @@ def test_address_that_cannot_be_read_is_told_in_a_line(address: str) -> None:
 
 def test_recipe_at_a_foreign_address_is_not_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     content = recipe(path="json", data_files="rows.jsonl")
-    content["teacher"] = {"client": "openai", "model": "m", "base_url": "https://evil.example/v1", "api_key_env": None}
+    content["annotator"] = {
+        "client": "openai",
+        "model": "m",
+        "base_url": "https://evil.example/v1",
+        "api_key_env": None,
+    }
     monkeypatch.setattr("hf_synthlabels.annotation.recipe.strict_yaml.read_address", lambda *_: yaml.safe_dump(content))
     for address in ("https://example.org/recipe.yaml", "hf://datasets/user/set/recipe.yaml"):
         with pytest.raises(UntrustedRecipeError, match="comes from elsewhere"):

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 import hf_synthlabels
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.run.split_limits import share
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
@@ -65,7 +65,7 @@ def recipe(server: LabelServer, tmp_path: Path) -> dict[str, Any]:
             "data_files": {"train": str(tmp_path / "train.jsonl"), "test": str(tmp_path / "test.jsonl")},
         },
         "task": {"kind": "text-classification", "text": "text", "instructions": "?", "labels": ["film", "sport"]},
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "m",
             "base_url": server.base_url,
@@ -316,7 +316,7 @@ def test_records_of_data_sets_together_are_all_there(recipe: dict[str, Any], tmp
 def test_streams_carry_provenance(recipe: dict[str, Any], tmp_path: Path) -> None:
     for stream in (streamed(recipe, tmp_path), annotated(recipe, tmp_path)):
         (entry,) = provenance(stream)
-        assert (entry["column"], entry["teacher"]["model"]) == ("llm_label", "m")
+        assert (entry["column"], entry["annotator"]["model"]) == ("llm_label", "m")
 
 
 @pytest.mark.parametrize("change", ["rename", "remove", "select"])
@@ -358,12 +358,12 @@ def test_unfinished_tables_of_similar_names_are_kept_apart(
 
 
 def test_limits_are_divided_among_processes(recipe: dict[str, Any], server: LabelServer, tmp_path: Path) -> None:
-    teacher = Teacher.model_validate(recipe["teacher"] | {"max_in_flight": 7, "requests_per_minute": 240})
-    parts = share(teacher, 3)
+    annotator = AnnotatorConfig.model_validate(recipe["annotator"] | {"max_in_flight": 7, "requests_per_minute": 240})
+    parts = share(annotator, 3)
     assert sum(part.max_in_flight for part in parts) == 7
     assert sum(part.requests_per_minute or 0 for part in parts) == 240
     # Two requests at once in all: so many processes, however many were wanted.
-    recipe["teacher"]["max_in_flight"] = 2
+    recipe["annotator"]["max_in_flight"] = 2
     made = load(with_split(recipe, "train"), cache_dir=str(tmp_path), num_proc=3)["train"]
     assert len(made) == len(set(server.requests)) == 900
     assert provenance(made)[0]["tally"]["rows"] == 900

@@ -14,19 +14,19 @@ from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
 from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
 from hf_synthlabels.annotation.provenance import record
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.errors import RecipeError
 
 CHOICE = {"kind": "text-classification", "labels": ["film", "sport"]}
 QUESTIONS = {"moving": {"ask": "Do pictures move?"}}
 
 
-def recipe(folder: Path, task: dict[str, Any], **teacher: Any) -> Recipe:
+def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> Recipe:
     content = {
         "name": "tasks",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": task,
-        "teacher": {"client": "openai", "model": "m", "api_key_env": None, **teacher},
+        "annotator": {"client": "openai", "model": "m", "api_key_env": None, **annotator},
     }
     return Recipe.from_dict(content, folder=folder)
 
@@ -219,7 +219,7 @@ def test_examples_that_can_not_be_shown(
     with pytest.raises(RecipeError) as caught:
         make_prompt(made)
     assert message in str(caught.value)
-    assert str(caught.value).startswith("`teacher.examples` ")
+    assert str(caught.value).startswith("`annotator.examples` ")
     assert "\n" not in str(caught.value)
 
 
@@ -266,7 +266,7 @@ def test_an_edit_of_the_codebook_is_another_table_and_another_prompt(tmp_path: P
     (tmp_path / "recipe.yaml").write_text(
         "name: tasks\nsource: {path: json, data_files: rows.jsonl}\n"
         "task: {kind: text-classification, labels: [film, sport], guidelines: In short., guidelines_file: book.md}\n"
-        "teacher: {client: openai, model: m, api_key_env: null}\n",
+        "annotator: {client: openai, model: m, api_key_env: null}\n",
         encoding="utf-8",
     )
     made = Recipe.from_yaml(tmp_path / "recipe.yaml")
@@ -283,12 +283,12 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
     task = {**CHOICE, "questions": QUESTIONS, "guidelines": "Films move."}
     selection = {"method": "random", "count": 4, "seed": 3}
     made = recipe(tmp_path, task, examples=examples, example_selection=selection)
-    entry = record(made, Tally(), version="1", seconds=0.5)
+    entry = record(made, RunStats(), version="1", seconds=0.5)
     assert entry["strategy"] == {"questions": {"moving": {"ask": "Do pictures move?", "answers": ["yes", "no"]}}}
-    assert entry["teacher"]["example_selection"] == {**selection, "encoder": None}
+    assert entry["annotator"]["example_selection"] == {**selection, "encoder": None}
     assert entry["examples"] == 4
     assert entry["guidelines_hash"] == hashlib.sha256(b"Films move.").hexdigest()[:16]
-    plain = record(recipe(tmp_path, CHOICE), Tally(), version="1", seconds=0.5)
+    plain = record(recipe(tmp_path, CHOICE), RunStats(), version="1", seconds=0.5)
     assert (plain["strategy"], plain["examples"], plain["guidelines_hash"]) == ({}, 0, None)
 
 
@@ -356,18 +356,18 @@ def test_the_human_labels_are_never_shown_to_the_annotator(keys: dict[str, Any],
     task = {"kind": "text-classification", "labels": ["film", "sport"], "human": "label", **keys}
     content = {"name": "shown", "source": {"path": "json"}, "task": task}
     with pytest.raises(RecipeError) as caught:
-        Recipe.from_dict({**content, "teacher": {"client": "recorded", "column": "said"}})
+        Recipe.from_dict({**content, "annotator": {"client": "recorded", "column": "said"}})
     assert "`task.human` is 'label'" in str(caught.value)
     assert f"`{field}`" in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["teacher", "task", "source"])
+@pytest.mark.parametrize("key", ["annotator", "task", "source"])
 def test_a_missing_key_beside_a_misspelt_one_names_both(key: str) -> None:
     content: dict[str, Any] = {
         "name": "misspelt",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-        "teacher": {"client": "recorded", "column": "said"},
+        "annotator": {"client": "recorded", "column": "said"},
     }
     misspelt = key[:3] + key[4:]
     content[misspelt] = content.pop(key)

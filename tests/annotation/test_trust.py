@@ -23,7 +23,7 @@ EVIL = "https://evil.example/v1"
 TASK = {"kind": "text-classification", "instructions": "What?", "text": "text", "labels": ["film", "sport"]}
 
 
-def recipe(folder: Path, *, source: Any = None, task: Any = None, engine: Any = None, **teacher: Any) -> Path:
+def recipe(folder: Path, *, source: Any = None, task: Any = None, engine: Any = None, **annotator: Any) -> Path:
     """A recipe file with rows beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.jsonl").write_text('{"text": "a film"}\n')
@@ -31,7 +31,7 @@ def recipe(folder: Path, *, source: Any = None, task: Any = None, engine: Any = 
         "name": "films",
         "source": source or {"path": "json", "data_files": "rows.jsonl"},
         "task": TASK | (task or {}),
-        "teacher": {"client": "openai", "model": "m", **teacher},
+        "annotator": {"client": "openai", "model": "m", **annotator},
         **({} if engine is None else {"engine": engine}),
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
@@ -80,13 +80,13 @@ def test_known_secret_goes_to_its_own_server_only(variable: str, url: str, allow
 
 
 @pytest.mark.parametrize(
-    "teacher", [{"api_key_env": "HF_TOKEN"}, {}, {"api_key_env": None, "headers": {"X-Key": {"env": "HF_TOKEN"}}}]
+    "annotator", [{"api_key_env": "HF_TOKEN"}, {}, {"api_key_env": None, "headers": {"X-Key": {"env": "HF_TOKEN"}}}]
 )
-def test_own_recipe_sends_no_known_secret_to_a_foreign_server(teacher: dict[str, Any], tmp_path: Path) -> None:
+def test_own_recipe_sends_no_known_secret_to_a_foreign_server(annotator: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
-        UntrustedRecipeError, match=r"recipe.yaml .*`teacher.api_key_env`.*evil.*--trust-recipe"
+        UntrustedRecipeError, match=r"recipe.yaml .*`annotator.api_key_env`.*evil.*--trust-recipe"
     ) as error:
-        Recipe.from_yaml(recipe(tmp_path, base_url=EVIL, **teacher))
+        Recipe.from_yaml(recipe(tmp_path, base_url=EVIL, **annotator))
     assert "\n" not in str(error.value)
 
 
@@ -96,19 +96,19 @@ def test_own_recipe_sends_no_known_secret_to_a_foreign_server(teacher: dict[str,
 @pytest.mark.parametrize("pulled", [False, True])
 def test_a_wrong_address_is_reported_before_it_has_to_be_confirmed(url: str, pulled: bool, tmp_path: Path) -> None:
     folder = as_pulled(tmp_path) if pulled else tmp_path
-    with pytest.raises(RecipeError, match=r"`teacher\.base_url`") as caught:
+    with pytest.raises(RecipeError, match=r"`annotator\.base_url`") as caught:
         Recipe.from_yaml(recipe(folder, base_url=url, api_key_env="HF_TOKEN"))
     assert not isinstance(caught.value, UntrustedRecipeError)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    "teacher", [{"api_key_env": "MY_SERVER_KEY"}, {"api_key_env": None}, {"client": "recorded", "column": "text"}]
+    "annotator", [{"api_key_env": "MY_SERVER_KEY"}, {"api_key_env": None}, {"client": "recorded", "column": "text"}]
 )
-def test_own_recipe_for_an_own_server_needs_no_confirmation(teacher: dict[str, Any], tmp_path: Path) -> None:
-    base = {} if teacher.get("client") == "recorded" else {"base_url": EVIL}
+def test_own_recipe_for_an_own_server_needs_no_confirmation(annotator: dict[str, Any], tmp_path: Path) -> None:
+    base = {} if annotator.get("client") == "recorded" else {"base_url": EVIL}
     Recipe.from_yaml(
-        recipe(tmp_path / "a", source={"path": "json", "data_files": "../b/rows.jsonl"}, **base, **teacher)
+        recipe(tmp_path / "a", source={"path": "json", "data_files": "../b/rows.jsonl"}, **base, **annotator)
     )
 
 
@@ -284,8 +284,8 @@ def test_judge_files_are_recipes_too(tmp_path: Path) -> None:
     [
         ({"student": {"model": "m"}, "data": {"path": "json", "data_files": "/home/user/private.jsonl"}}, "data_files"),
         ({"student": {"model": "m", "output_dir": "../../elsewhere"}, "data": {"path": "json"}}, "output_dir"),
-        ({"recipe": "r.yaml", "annotators": {"a": {"teacher": {"base_url": EVIL, "api_key_env": None}}}}, "base_url"),
-        ({"recipe": "../../r.yaml", "annotators": {"a": {"teacher": {"draws": 3}}}}, "recipe"),
+        ({"recipe": "r.yaml", "annotators": {"a": {"annotator": {"base_url": EVIL, "api_key_env": None}}}}, "base_url"),
+        ({"recipe": "../../r.yaml", "annotators": {"a": {"annotator": {"draws": 3}}}}, "recipe"),
     ],
 )
 def test_other_files_of_a_downloaded_folder_are_checked_alike(

@@ -17,7 +17,7 @@ from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard
 import hf_synthlabels
 from hf_synthlabels.cards import (
     DatasetFacts,
-    Licences,
+    Licenses,
     ModelFacts,
     PromptFacts,
     SplitFacts,
@@ -47,7 +47,7 @@ def record(**more: Any) -> dict[str, Any]:
         "kind": "text-classification",
         "human": "label",
         "recipe_hash": "0123456789abcdef",
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "gpt-5-mini",
             "temperature": 0.0,
@@ -99,7 +99,7 @@ def facts() -> DatasetFacts:
         repo="user/tickets",
         features=Features({"text": Value("string"), "llm_label": ClassLabel(names=["yes", "no"])}),
         splits=(SplitFacts("train", 10, 400, {"llm_label": {"labelled": 9, "failed": 1}}),),
-        licences=Licences("cc-by-4.0", "the provider's terms allow it"),
+        licenses=Licenses("cc-by-4.0", "the provider's terms allow it"),
         records=(record(),),
         validations=(report,),
         prompt=PromptFacts("You are an annotator.\nLabels: yes, no.", "Yes means yes.", 4),
@@ -115,7 +115,7 @@ def student_facts(study: StudyReport) -> ModelFacts:
     return ModelFacts(
         repo="user/titles-student",
         names=study.names,
-        licences=Licences("mit", "unknown"),
+        licenses=Licenses("mit", "unknown"),
         base_model="sentence-transformers/all-MiniLM-L6-v2",
         base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
         label_source="llm",
@@ -147,7 +147,7 @@ def test_model_card_is_as_in_the_snapshot(study: StudyReport) -> None:
 
 def test_card_with_nothing_recorded_says_so(facts: DatasetFacts) -> None:
     bare = DatasetFacts(
-        repo="user/bare", features=facts.features, splits=facts.splits, licences=Licences("unknown", "unknown")
+        repo="user/bare", features=facts.features, splits=facts.splits, licenses=Licenses("unknown", "unknown")
     )
     snapshot("bare.md", dataset_card(bare))
     assert "No record of how the labels were made" in dataset_card(bare)
@@ -227,7 +227,7 @@ def test_nothing_from_data_is_markup(facts: DatasetFacts) -> None:
             record(
                 column=EVIL,
                 returned_models=[EVIL],
-                teacher={"client": "openai", "model": EVIL},
+                annotator={"client": "openai", "model": EVIL},
                 tally={"failures": {EVIL: 1}},
                 source={"path": EVIL, "homepage": "javascript:alert(1)"},
             ),
@@ -235,7 +235,7 @@ def test_nothing_from_data_is_markup(facts: DatasetFacts) -> None:
         prompt=PromptFacts(f"```\n````\n{EVIL}\n```", "", 0),
         human_rows=EVIL,
         summary=EVIL,
-        licences=Licences("other", EVIL, "mine", EVIL),
+        licenses=Licenses("other", EVIL, "mine", EVIL),
         validations=(
             hf_synthlabels.validate(
                 Table({"label": [EVIL, "no", "no"], EVIL: [EVIL, "no", EVIL]}), human="label", llm=EVIL, resamples=100
@@ -270,12 +270,12 @@ def test_address_of_a_server_is_its_host_and_a_file_its_name(facts: DatasetFacts
 
 def test_licences_are_asked_for_and_known() -> None:
     with pytest.raises(ConfigError, match=r"`license` is 'CC-BY-4'.*Did you mean cc-by-4\.0"):
-        Licences("CC-BY-4", "unknown")
+        Licenses("CC-BY-4", "unknown")
     with pytest.raises(ConfigError, match="`license` is 'other': say its name"):
-        Licences("other", "unknown")
-    with pytest.raises(ConfigError, match="`outputs_license` is empty"):
-        Licences("mit", " ")
-    assert Licences("other", "unknown", "my-licence", "https://example.com").name == "my-licence"
+        Licenses("other", "unknown")
+    with pytest.raises(ConfigError, match="`llm_terms` is empty"):
+        Licenses("mit", " ")
+    assert Licenses("other", "unknown", "my-license", "https://example.com").name == "my-license"
 
 
 def test_language_is_a_code(facts: DatasetFacts) -> None:
@@ -329,8 +329,8 @@ def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
     score = {"estimate": 0.5, "low": 0.25, "high": 0.75, "n": 12}
     llm = {"column": "llm_label", "llm": True, "rows": 12, "scores": {"accuracy": score}}
     evaluation = (llm, {**llm, "column": "y", "llm": False})
-    licences = Licences("mit", "unknown")
-    card = model_card(ModelFacts(repo="user/m", names=("a", "b"), licences=licences, evaluation=evaluation))
+    licenses = Licenses("mit", "unknown")
+    card = model_card(ModelFacts(repo="user/m", names=("a", "b"), licenses=licenses, evaluation=evaluation))
     assert card_errors(card, "model") == []
     # Agreement with an LLM is not called a score against labels.
     assert "Agreement with the LLM labels in `llm_label`, on 12 held-out rows" in card

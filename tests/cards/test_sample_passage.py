@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from datasets import ClassLabel, Features, Value
 
-from hf_synthlabels.cards import DatasetFacts, Licences, SplitFacts, dataset_card
+from hf_synthlabels.cards import DatasetFacts, Licenses, SplitFacts, dataset_card
 from hf_synthlabels.cards.sampling_passage import sample_text, strata_table
 
 RECORD = {
-    "column": "human_probability",
+    "column": "inclusion_probability",
     "kind": "human-sample",
     "human": "label",
     "llm": "llm_label",
@@ -31,7 +31,7 @@ def facts() -> DatasetFacts:
     features = Features({"text": Value("string"), "llm_label": ClassLabel(names=["film", "sport"])})
     split = SplitFacts("train", rows=3000, num_bytes=512, statuses={"llm_label": {"labelled": 3000}})
     return DatasetFacts(
-        repo="me/films", features=features, splits=(split,), licences=Licences("mit", "unknown"), samples=(RECORD,)
+        repo="me/films", features=features, splits=(split,), licenses=Licenses("mit", "unknown"), samples=(RECORD,)
     )
 
 
@@ -39,7 +39,7 @@ def test_text_says_design_counts_seed_and_chances() -> None:
     assert sample_text(RECORD) == (
         "250 of 3,000 rows were drawn for people to label, at random among the rows of each LLM label, as many of each "
         "as could be; 100 of them in the last drawing (seed 7); the labels in `label` are theirs; chances 0.05 to 0.5, "
-        "stored in `human_probability`; each row counts with one over its own."
+        "stored in `inclusion_probability`; each row counts with one over its own."
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 from hf_synthlabels.annotation import store_path
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from tests.annotation.label_server import LabelServer
 
 Call = Callable[..., tuple[int, str, str]]
@@ -41,21 +41,21 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     return call
 
 
-def write_recipe(folder: Path, base_url: str, **teacher: Any) -> None:
+def write_recipe(folder: Path, base_url: str, **annotator: Any) -> None:
     rows = [{"id": number, "text": f"text {number}"} for number in range(12)]
     (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     recipe = {
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "tiny",
             "base_url": base_url,
             "api_key_env": None,
             "budget_usd": 1.0,
             "price": {"input_usd_per_mtok": 100, "output_usd_per_mtok": 200},
-            **teacher,
+            **annotator,
         },
     }
     (folder / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
@@ -112,8 +112,8 @@ def test_stats_tell_what_is_not_certain(run: Call, labelled: Path) -> None:
     with ResponseStore(store_path()) as store:
         killed = Run("films", "tiny")
         store.begin_run(killed)
-        store.grant(killed, Grant(20, 0.5, 1000))
-        store.settle(killed, Settlement(4, 40, 8, 30, None, uncertain_requests=1, uncertain_usd=0.25))
+        store.grant(killed, Allowance(20, 0.5, 1000))
+        store.settle(killed, UsageRecord(4, 40, 8, 30, None, uncertain_requests=1, uncertain_usd=0.25))
         store.flush()
         store.execute("UPDATE runs SET pid = ? WHERE id = ?", (process.pid, killed.id))
     assert run("cache", "stats")[1].splitlines()[1:] == [
@@ -136,10 +136,10 @@ def test_from_export_to_replay(run: Call, labelled: Path) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "written: answers.jsonl, the answers of 12 rows",
-        "To repeat the run: teacher: {client: recorded, file: answers.jsonl, key: id}",
+        "To repeat the run: annotator: {client: recorded, file: answers.jsonl, key: id}",
     ]
     recipe = json.loads((labelled / "recipe.yaml").read_text())
-    recipe["teacher"] = {"client": "recorded", "file": "answers.jsonl", "key": "id"}
+    recipe["annotator"] = {"client": "recorded", "file": "answers.jsonl", "key": "id"}
     (labelled / "replay.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     assert run("annotate", "replay.yaml", "--stream", "-o", "again.jsonl")[0] == 0
     assert labels(labelled / "again.jsonl") == ["film" if number % 2 else "sport" for number in range(12)]

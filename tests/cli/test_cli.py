@@ -30,7 +30,7 @@ RECIPE: dict[str, Any] = {
     "name": "films",
     "source": {"path": "json", "data_files": "rows.jsonl"},
     "task": {"kind": "text-classification", "labels": ["film", "sport"], "human": "label"},
-    "teacher": {"client": "recorded", "column": "answer"},
+    "annotator": {"client": "recorded", "column": "answer"},
 }
 
 
@@ -78,7 +78,7 @@ def test_annotate_sums_up(run: Run, recipe: str) -> None:
     assert out.splitlines() == [
         "train: 4 rows, labelled 3, unparsed 1",
         "answers: 4 asked for, 0 from the store; tokens: 0 in, 0 out; "
-        "cost: unknown (no list price of the model; give `teacher.price`)",
+        "cost: unknown (no list price of the model; give `annotator.price`)",
         "1 of 4 rows have no label; the most frequent reasons:",
         "  1 unparsed: the answer names no label of the schema",
     ]
@@ -156,7 +156,7 @@ def test_annotate_goes_on_when_told_to(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "rows.jsonl", [{"text": str(n), "label": "film", "answer": "?"} for n in range(60)] + ROWS)
     path = write(tmp_path / "recipe.yaml", RECIPE)
     code, _, err = run("annotate", path)
-    assert (code, "`teacher.keep_going: true`" in err, err.count("\n")) == (2, True, 1)
+    assert (code, "`annotator.keep_going: true`" in err, err.count("\n")) == (2, True, 1)
     code, out, _ = run("annotate", path, "--keep-going")
     assert (code, "61 of 64 rows have no label" in out) == (0, True)
 
@@ -266,9 +266,9 @@ STUDY: dict[str, Any] = {
             "`task.text` names the column 'text', which split 'train' has not. Did you mean 'txt'?",
         ),
         (
-            {"r.yaml": RECIPE | {"teacher": {"client": "openai", "model": "m"}}, "rows.jsonl": ROWS},
+            {"r.yaml": RECIPE | {"annotator": {"client": "openai", "model": "m"}}, "rows.jsonl": ROWS},
             "annotate r.yaml",
-            "`teacher.api_key_env` names 'OPENAI_API_KEY', which is not set.",
+            "`annotator.api_key_env` names 'OPENAI_API_KEY', which is not set.",
         ),
         (
             {"r.yaml": RECIPE, "rows.jsonl": ROWS},

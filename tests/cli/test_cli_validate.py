@@ -103,7 +103,7 @@ def recipe(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "name": "it",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": request.param, "human": "label", **task},
-        "teacher": {"client": "recorded", "column": "answer"},
+        "annotator": {"client": "recorded", "column": "answer"},
     }
     (tmp_path / "recipe.yaml").write_text(json.dumps(content), encoding="utf-8")
     return "recipe.yaml"

@@ -76,7 +76,7 @@ def recipe(tmp_path: Path) -> str:
         "name": "topics",
         "source": {"path": "csv", "data_files": "rows.csv"},
         "task": {"kind": "text-classification", "labels": NAMES, "human": "topic"},
-        "teacher": {"client": "recorded", "column": "said"},
+        "annotator": {"client": "recorded", "column": "said"},
     }
     (tmp_path / "r.yaml").write_text(json.dumps(content), encoding="utf-8")
     return "r.yaml"
@@ -269,7 +269,7 @@ def test_outputs_are_checked_before_anything_is_asked(
     (tmp_path / "no-suffix-file").write_text("x", encoding="utf-8")
     with LabelServer(lambda _: "good") as server:
         content = json.loads((tmp_path / recipe).read_text(encoding="utf-8"))
-        content["teacher"] = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
+        content["annotator"] = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
         (tmp_path / recipe).write_text(json.dumps(content), encoding="utf-8")
         refused(run("annotate", recipe, "-o", output, *more))
         assert server.requests == []

@@ -1,4 +1,4 @@
-"""`hf-synthlabels sample`, `merge`, `conclude` and `validate --plan`, as a user types them."""
+"""`hf-synthlabels sample`, `merge`, `estimate` and `validate --plan`, as a user types them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.cli.main import main
-from hf_synthlabels.statistics import Conclusions
+from hf_synthlabels.statistics import EstimateReport
 from hf_synthlabels.tables import read_table
 
 Run = Callable[..., tuple[int, str, str]]
@@ -77,9 +77,9 @@ def test_from_llm_labels_to_a_conclusion(run: Run, tmp_path: Path, design: str, 
     code, out, err = run("merge", sampled, "to_label.csv", "-o", sampled)
     assert (code, err) == (0, "")
     assert "100 human labels added, 0 changed; 0 drawn rows have none yet" in out
-    code, out, err = run("conclude", sampled, "-o", "out/found.json")
+    code, out, err = run("estimate", sampled, "-o", "out/found.json")
     assert (code, err) == (0, "")
-    found = Conclusions.from_json((tmp_path / "out" / "found.json").read_text(encoding="utf-8"))
+    found = EstimateReport.from_json((tmp_path / "out" / "found.json").read_text(encoding="utf-8"))
     assert found.n_human == 100
     good = found["good"]
     assert good.naive.estimate > 0.4
@@ -102,10 +102,10 @@ def test_a_sample_grows_and_keeps_its_labels(run: Run, tmp_path: Path) -> None:
     assert "40 human labels added" in run("merge", "s2.parquet", "to_label.csv", "-o", "s2.parquet")[1]
     rows = read_table(tmp_path / "s2.parquet")["train"]
     assert sum(label is not None for label in rows["label"]) == 90
-    assert sum(chance is not None for chance in rows["human_probability"]) == 100
+    assert sum(chance is not None for chance in rows["inclusion_probability"]) == 100
     records = json.loads((tmp_path / "s2.parquet.provenance.json").read_text(encoding="utf-8"))
     assert [(each["new"], each["drawn"]) for each in records] == [(60, 60), (40, 100)]
-    assert "10 of 100 rows that were drawn have no human label" in " ".join(run("conclude", "s2.parquet")[1].split())
+    assert "10 of 100 rows that were drawn have no human label" in " ".join(run("estimate", "s2.parquet")[1].split())
 
 
 def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Path) -> None:
@@ -114,17 +114,17 @@ def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Pa
     assert code == 2
     assert "`label` has labels in 40 rows that no sample drew: say `--earlier random`" in err
     run("sample", "labelled.jsonl", "-n", "50", "--earlier", "random", "-o", "with.parquet")
-    chances = [each for each in read_table(tmp_path / "with.parquet")["train"]["human_probability"] if each]
+    chances = [each for each in read_table(tmp_path / "with.parquet")["train"]["inclusion_probability"] if each]
     assert chances == [pytest.approx(90 / 400)] * 90
     run("sample", "labelled.jsonl", "-n", "50", "--earlier", "stratified", "--design", "stratified", "-o", "by.parquet")
     rows = read_table(tmp_path / "by.parquet")["train"]
     for name in set(rows["llm_label"]):
-        mine = [p for p, label in zip(rows["human_probability"], rows["llm_label"], strict=True) if label == name]
+        mine = [p for p, label in zip(rows["inclusion_probability"], rows["llm_label"], strict=True) if label == name]
         assert [p for p in mine if p] == [pytest.approx(sum(p is not None for p in mine) / len(mine))] * sum(
             map(bool, mine)
         )
     run("sample", "labelled.jsonl", "-n", "50", "--earlier", "none", "-o", "without.parquet")
-    without = [each for each in read_table(tmp_path / "without.parquet")["train"]["human_probability"] if each]
+    without = [each for each in read_table(tmp_path / "without.parquet")["train"]["inclusion_probability"] if each]
     assert without == [pytest.approx(50 / 400)] * 50
 
 
@@ -143,11 +143,11 @@ def test_plans(run: Run, tmp_path: Path) -> None:
 def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None:
     label = {"label": lambda row: truth(row) if row % 4 == 0 else None, "side": lambda row: "l" if row % 2 else "r"}
     write(tmp_path / "labelled.jsonl", **label)
-    code, out, _ = run("conclude", "labelled.jsonl", "--regress", "words", "--positive", "good")
+    code, out, _ = run("estimate", "labelled.jsonl", "--regress", "words", "--positive", "good")
     assert code == 0
     assert "logistic regression of the label on words" in out
     write(tmp_path / "labelled.jsonl", **{**label, "label": lambda row: truth(row) if row % 3 < 2 else None})
-    assert "r - l" in run("conclude", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
+    assert "r - l" in run("estimate", "labelled.jsonl", "--groups", "side", "--positive", "good")[1]
 
 
 @pytest.mark.parametrize(
@@ -158,18 +158,18 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
         ("sample labelled.jsonl -n 50 --earlier some", "`--earlier` is 'some'"),
         ("sample labelled.jsonl -n 50 --design best", "`design` is 'best'"),
         ("sample labelled.jsonl -n 50 --design confidence --confidence no", "`confidence` 'no' is not a column"),
-        ("merge labelled.jsonl sheet.csv -o x.jsonl", "`human_probability` is not a column"),
+        ("merge labelled.jsonl sheet.csv -o x.jsonl", "`inclusion_probability` is not a column"),
         ("merge s.jsonl labelled.jsonl -o x.jsonl", "`row` is not a column of the sheet"),
         ("merge s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row that was not drawn"),
         ("merge s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
-        ("conclude labelled.jsonl", "`label` is not a column"),
-        ("conclude s.jsonl", "is not a column"),
-        ("conclude gone.jsonl", "`data` 'gone.jsonl' does not exist"),
+        ("estimate labelled.jsonl", "`label` is not a column"),
+        ("estimate s.jsonl", "is not a column"),
+        ("estimate gone.jsonl", "`data` 'gone.jsonl' does not exist"),
     ],
 )
 def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, command: str, said: str) -> None:
     write(tmp_path / "labelled.jsonl")
-    write(tmp_path / "s.jsonl", human_probability=lambda row: 0.5 if row < 200 else None)
+    write(tmp_path / "s.jsonl", inclusion_probability=lambda row: 0.5 if row < 200 else None)
     (tmp_path / "sheet.csv").write_text("row,text,label\n0,text 0,good\n399,text 399,bad\n", encoding="utf-8")
     (tmp_path / "twice.csv").write_text("row,text,label\n0,text 0,good\n0,text 0,bad\n", encoding="utf-8")
     code, _, err = run(*command.split())
@@ -186,7 +186,7 @@ def test_names_that_the_llm_never_gave_are_told(run: Run, tmp_path: Path) -> Non
     assert code == 2
     assert "'godo'" in err
     assert "did you mean 'good'?" in err
-    assert read_table(tmp_path / "s.jsonl")["train"].column_names[-1] == "human_probability"
+    assert read_table(tmp_path / "s.jsonl")["train"].column_names[-1] == "inclusion_probability"
     # A class that the LLM never gave may be meant.
     code, out, _ = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl", "--new-labels")
     assert code == 0

@@ -43,7 +43,7 @@ def test_a_table_alone_begins_a_study_that_can_be_edited(table: Path, tmp_path: 
     out = tmp_path / "results"
     words = (str(table), "--text", "review", "--human", "verdict", "--quick", "-o", str(out))
     printed = run(*words, "--plan")
-    # 30 human labels train: sizes 15 and all of human, all of llm in two ways, three seeds, two students; the teacher.
+    # 30 human labels train: sizes 15 and all of human, all of llm in two ways, three seeds, two students; annotator.
     assert "25 cells, of which 0 are there and 25 are missing." in printed
     study = yaml.safe_load((out / "study.yaml").read_text())
     assert study["tasks"]["data"]["test"] == {"rows": 30}
@@ -153,7 +153,7 @@ def test_a_study_costs_the_same_whenever_it_is_run_again(table: Path, tmp_path: 
     words = ("--text", "review", "--human", "verdict", "--quick", "--model", "tiny", "--base-url", server.base_url)
     run(str(table), *words, "-o", str(out), "--plan")
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())
-    recipe["teacher"]["price"] = {"input_usd_per_mtok": 1000, "output_usd_per_mtok": 5000}
+    recipe["annotator"]["price"] = {"input_usd_per_mtok": 1000, "output_usd_per_mtok": 5000}
     (out / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     run(str(table), *words, "-o", str(out))
     # 120 texts of 10 tokens in and 1 out, each asked once: 0.015 US dollars apiece.
@@ -195,7 +195,7 @@ def test_the_student_of_the_verdict_is_saved_and_its_commands_work(
     # With such a margin everything is as good.
     study |= {
         "margin": 0.9,
-        "students": {"cheap": student, "teacher": "teacher"},
+        "students": {"cheap": student, "annotator": "annotator"},
         "strategies": ["plain"],
         "seeds": [0],
     }

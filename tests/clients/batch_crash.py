@@ -18,7 +18,7 @@ import httpx2
 
 from hf_synthlabels.clients import (
     BatchClient,
-    BatchPace,
+    BatchPolling,
     CachedClient,
     Message,
     Request,
@@ -30,10 +30,10 @@ from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from tests.clients.batch_server import BatchServer
 
 ROWS = 7
-PACE = BatchPace(
-    max_requests=4, first_pause_s=0.01, longest_pause_s=0.02, timeout_s=10.0, patience_s=10.0, appear_s=0.1
+PACE = BatchPolling(
+    max_requests=4, first_pause_s=0.01, longest_pause_s=0.02, timeout_s=10.0, outage_timeout_s=10.0, appear_s=0.1
 )
-LONGEST_S = 60.0
+MAX_S = 60.0
 
 WRITES = ("claim", "advance", "take_over", "observe", "finish", "release")
 """What the journal does, each a transaction."""
@@ -109,7 +109,7 @@ def ask(key: int) -> Request:
 
 def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> None:
     """Answer all rows in batches; killed at a step, or told to the end."""
-    provider.FIRST_PAUSE_S = 0.01
+    provider.INITIAL_BACKOFF_S = 0.01
     told: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:
@@ -133,11 +133,11 @@ def start(path: Path, server: BatchServer, kill_at: int | str = 0) -> tuple[Any,
 
 def outcome(process: Any, pipe: Connection) -> tuple[Any, ...]:
     """What a child came to, once it has ended."""
-    if not pipe.poll(LONGEST_S):
+    if not pipe.poll(MAX_S):
         process.kill()
         raise TimeoutError("the child does not come to an end")
     message: tuple[Any, ...] = pipe.recv()
-    process.join(LONGEST_S)
+    process.join(MAX_S)
     return message
 
 

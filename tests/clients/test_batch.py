@@ -17,11 +17,11 @@ import pytest
 
 from hf_synthlabels.clients import (
     BatchClient,
-    BatchPace,
+    BatchPolling,
+    BudgetTracker,
     CachedClient,
     Completion,
     Message,
-    Meter,
     OpenAIClient,
     Request,
     RequestKeys,
@@ -40,13 +40,13 @@ from hf_synthlabels.errors import AllFailedError, ClientError, DataError, Missin
 from tests.clients.batch_server import Batch, BatchServer, Fault, Line
 from tests.clients.chat_server import chat_completion, error
 
-PACE = BatchPace(
+PACE = BatchPolling(
     max_requests=10,
     first_pause_s=0.01,
     longest_pause_s=0.02,
     queue_patience_s=5.0,
     timeout_s=5.0,
-    patience_s=5.0,
+    outage_timeout_s=5.0,
     appear_s=0.1,
 )
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
@@ -55,7 +55,7 @@ SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come soon."""
-    monkeypatch.setattr(provider_module, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(provider_module, "INITIAL_BACKOFF_S", 0.01)
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def asked(keys: Iterable[int]) -> Iterator[Request]:
     return (ask(key) for key in keys)
 
 
-def make(server: BatchServer, store: ResponseStore, pace: BatchPace = PACE, **changes: Any) -> BatchClient:
+def make(server: BatchServer, store: ResponseStore, pace: BatchPolling = PACE, **changes: Any) -> BatchClient:
     given = {"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None, "pace": pace} | changes
     return BatchClient(**cast(dict[str, Any], given))
 
@@ -482,7 +482,7 @@ def test_a_result_file_that_comes_later_than_the_end_is_waited_for(store: Respon
 def test_a_result_file_that_never_comes_is_told_and_nothing_is_bought_again(store: ResponseStore) -> None:
     with BatchServer(late_looks=10_000) as server:
         with pytest.raises(ClientError, match="has no result file"):
-            run(server, store, range(4), pace=replace(PACE, patience_s=0.1))
+            run(server, store, range(4), pace=replace(PACE, outage_timeout_s=0.1))
         assert len(server.batches) == 1
         assert [one.state for one in list_batches(store.path)] == ["submitted"]
 
@@ -500,7 +500,7 @@ def test_a_hung_provider_is_waited_for_and_given_up(store: ResponseStore) -> Non
     with BatchServer() as server:
         server.faults = [Fault("GET /v1/batches/", "drop", times=10_000)]
         with pytest.raises(AllFailedError, match="Batches that were made go on there"):
-            run(server, store, range(3), pace=replace(PACE, patience_s=0.2))
+            run(server, store, range(3), pace=replace(PACE, outage_timeout_s=0.2))
         server.faults = []
         assert texts(run(server, store, range(3))) == ["good"] * 3
         assert len(server.batches) == 1
@@ -733,8 +733,8 @@ def cost_usd(usage: Usage) -> float:
     return usage.prompt_tokens * PRICE_USD + usage.completion_tokens * 2 * PRICE_USD
 
 
-def account(store: ResponseStore, **budget: Any) -> Meter:
-    return Meter(store, Run("a recipe", "m", **budget), cost_usd=cost_usd, max_tokens=10)
+def account(store: ResponseStore, **budget: Any) -> BudgetTracker:
+    return BudgetTracker(store, Run("a recipe", "m", **budget), cost_usd=cost_usd, max_tokens=10)
 
 
 def ledger(store: ResponseStore) -> list[tuple[Any, ...]]:

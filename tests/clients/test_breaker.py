@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from hf_synthlabels.clients.openai.circuit_breaker import Breaker
+from hf_synthlabels.clients.openai.circuit_breaker import CircuitBreaker
 from hf_synthlabels.errors import AllFailedError
 
 
@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 
 def test_it_opens_when_nine_of_ten_tries_fail_and_not_before(clock: Clock) -> None:
-    breaker = Breaker(100, clock=clock, sleep=clock.sleep)
+    breaker = CircuitBreaker(100, clock=clock, sleep=clock.sleep)
     for _ in range(19):
         breaker.failed("HTTP 500")
     assert not breaker.is_open
@@ -37,7 +37,7 @@ def test_it_opens_when_nine_of_ten_tries_fail_and_not_before(clock: Clock) -> No
 
 
 def test_a_server_that_fails_half_the_time_is_never_given_up(clock: Clock) -> None:
-    breaker = Breaker(1, clock=clock, sleep=clock.sleep)
+    breaker = CircuitBreaker(1, clock=clock, sleep=clock.sleep)
     for _ in range(500):
         clock.now += 1
         breaker.failed("HTTP 500")
@@ -45,8 +45,8 @@ def test_a_server_that_fails_half_the_time_is_never_given_up(clock: Clock) -> No
     assert not breaker.is_open
 
 
-def opened(clock: Clock, patience_s: float = 1000) -> Breaker:
-    breaker = Breaker(patience_s, clock=clock, sleep=clock.sleep)
+def opened(clock: Clock, outage_timeout_s: float = 1000) -> CircuitBreaker:
+    breaker = CircuitBreaker(outage_timeout_s, clock=clock, sleep=clock.sleep)
     for _ in range(20):
         breaker.failed("HTTP 500")
     assert breaker.is_open
@@ -84,23 +84,23 @@ def test_while_open_one_probe_is_sent_at_a_time_and_an_answer_lets_all_pass(cloc
     assert not breaker.is_open
 
 
-async def is_answered(breaker: Breaker) -> None:
+async def is_answered(breaker: CircuitBreaker) -> None:
     breaker.answered()
 
 
-async def fails(breaker: Breaker) -> None:
+async def fails(breaker: CircuitBreaker) -> None:
     breaker.failed("HTTP 500")
 
 
-async def is_not_sent(_: Breaker) -> None:
+async def is_not_sent(_: CircuitBreaker) -> None:
     return
 
 
-async def ends_the_run(_: Breaker) -> None:
+async def ends_the_run(_: CircuitBreaker) -> None:
     raise AllFailedError("the key was rejected")
 
 
-async def hangs(_: Breaker) -> None:
+async def hangs(_: CircuitBreaker) -> None:
     await asyncio.Event().wait()
 
 
@@ -110,11 +110,11 @@ async def hangs(_: Breaker) -> None:
     ids=["answered", "failed", "not sent", "error", "cancelled on the way", "cancelled in its pause"],
 )
 def test_however_a_probe_ends_the_next_request_is_let_through(
-    clock: Clock, probe: Callable[[Breaker], Awaitable[None]], cancelled_after: int | None
+    clock: Clock, probe: Callable[[CircuitBreaker], Awaitable[None]], cancelled_after: int | None
 ) -> None:
     breaker = opened(clock)
 
-    async def send(request: Callable[[Breaker], Awaitable[None]]) -> None:
+    async def send(request: Callable[[CircuitBreaker], Awaitable[None]]) -> None:
         with await breaker.permit():
             await request(breaker)
 
@@ -133,9 +133,9 @@ def test_however_a_probe_ends_the_next_request_is_let_through(
     asyncio.run(work())
 
 
-@pytest.mark.parametrize(("answered", "patience_s"), [(True, 100.0), (False, 25.0)])
-def test_patience_ends_with_the_cause(clock: Clock, answered: bool, patience_s: float) -> None:
-    breaker = Breaker(100, clock=clock, sleep=clock.sleep)
+@pytest.mark.parametrize(("answered", "outage_timeout_s"), [(True, 100.0), (False, 25.0)])
+def test_patience_ends_with_the_cause(clock: Clock, answered: bool, outage_timeout_s: float) -> None:
+    breaker = CircuitBreaker(100, clock=clock, sleep=clock.sleep)
     if answered:
         breaker.answered()
     for _ in range(30):
@@ -150,4 +150,4 @@ def test_patience_ends_with_the_cause(clock: Clock, answered: bool, patience_s: 
     with pytest.raises(AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."):
         asyncio.run(probe())
     # Pauses grow to a quarter of a minute, so it is told at most so much later.
-    assert patience_s <= clock.now <= patience_s + 16
+    assert outage_timeout_s <= clock.now <= outage_timeout_s + 16

@@ -319,7 +319,7 @@ def test_a_process_that_is_halted_is_not_waited_for_forever(
 ) -> None:
     client = ScriptedClient(upper)
     with holder(store, [RequestKeys(client.identity).of(ask(1))]):
-        kept = CachedClient(client, store, patience_s=0.3)
+        kept = CachedClient(client, store, outage_timeout_s=0.3)
         began = time.monotonic()
         assert {one.key for one in kept.complete(map(ask, range(3)))} == {0, 1, 2}
         assert time.monotonic() - began >= 0.3

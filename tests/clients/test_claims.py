@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients.store.key_locks import Claims
+from hf_synthlabels.clients.store.key_locks import KeyLocks
 
 KEYS = ("0" * 64, "f" * 64, "0123456789abcdef" * 4)
 
 
 def test_a_key_is_held_by_one_until_it_is_given_back_or_closed(tmp_path: Path) -> None:
-    first, second = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    first, second = KeyLocks(tmp_path / "claims"), KeyLocks(tmp_path / "claims")
     for key in KEYS:
         assert (first.take(key), first.take(key), second.take(key)) == (True, True, False)
     first.give_back(KEYS[0])
@@ -32,8 +32,8 @@ def test_a_key_is_held_by_one_until_it_is_given_back_or_closed(tmp_path: Path) -
 HOLDER = """
 import sys, time
 from pathlib import Path
-from hf_synthlabels.clients.store.key_locks import Claims
-assert Claims(Path(sys.argv[1])).take(sys.argv[2])
+from hf_synthlabels.clients.store.key_locks import KeyLocks
+assert KeyLocks(Path(sys.argv[1])).take(sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
 """
@@ -45,7 +45,7 @@ def test_the_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "held\n"
-    own = Claims(tmp_path / "claims")
+    own = KeyLocks(tmp_path / "claims")
     assert not own.take(KEYS[0])
     child.kill()
     child.wait(30)
@@ -61,7 +61,7 @@ def test_without_locks_every_claim_is_granted_and_a_warning_says_why(
         raise cause
 
     monkeypatch.setattr("fcntl.fcntl", fails)
-    first, second = Claims(tmp_path / "claims"), Claims(tmp_path / "claims")
+    first, second = KeyLocks(tmp_path / "claims"), KeyLocks(tmp_path / "claims")
     for key in KEYS:
         assert (first.take(key), second.take(key)) == (True, True)
         first.give_back(key)
@@ -86,7 +86,7 @@ def test_the_layout_of_a_lock(
     monkeypatch.setattr("fcntl.fcntl", lambda _file, command, lock: calls.append((command, lock)))
     monkeypatch.setattr("fcntl.F_OFD_SETLK", 90, raising=False)
     monkeypatch.setattr("hf_synthlabels.clients.store.key_locks.sys.platform", platform)
-    Claims(tmp_path / "claims").take("0" * 14 + "7" + "f" * 49)
+    KeyLocks(tmp_path / "claims").take("0" * 14 + "7" + "f" * 49)
     import fcntl
 
     fields = (7, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)

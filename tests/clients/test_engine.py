@@ -68,7 +68,7 @@ def test_a_server_that_stays_away_ends_the_run_and_what_was_answered_is_kept(tmp
         ChatServer(Down(100, 3600, error(502, "bad gateway"))) as server,
         ResponseStore(tmp_path / "responses.sqlite") as store,
     ):
-        client = CachedClient(open_client(server, max_in_flight=16, patience_s=1.0), store)
+        client = CachedClient(open_client(server, max_in_flight=16, outage_timeout_s=1.0), store)
         with pytest.raises(
             AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."
         ):

@@ -15,7 +15,7 @@ import pytest
 
 from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.export_import import Exported, Imported, export_store, import_answers, whole_file
-from hf_synthlabels.clients.store.ledger import Settlement
+from hf_synthlabels.clients.store.ledger import UsageRecord
 from hf_synthlabels.clients.store.salvage import StoreReader
 from hf_synthlabels.errors import DataError, StoreError
 
@@ -47,7 +47,7 @@ def fill(path: Path, count: int = COUNT) -> Path:
             store.put(key(number), answer(number))
         run = Run("films", "tiny", "http://127.0.0.1:8000/v1", budget_usd=5.0)
         store.begin_run(run)
-        store.settle(run, Settlement(count, 10 * count, count, 0, 1.5))
+        store.settle(run, UsageRecord(count, 10 * count, count, 0, 1.5))
         store.end_run(run)
         store.execute("INSERT INTO probes VALUES ('http://127.0.0.1:8000/v1', 'tiny', 'json_schema', 1.5, 'works')")
     return path

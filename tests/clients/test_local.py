@@ -359,7 +359,7 @@ def test_a_template_without_a_place_for_the_system_prompt_gets_it_before_the_fir
 
 def test_a_template_that_fails_is_one_line(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path, chat_template="{{ raise_exception('nothing\nworks') }}")
-    with pytest.raises(ClientError, match=r"^`teacher.model` has a chat template that fails: nothing works\. Choose"):
+    with pytest.raises(ClientError, match=r"^`annotator.model` has a chat template that fails: nothing works\. Choose"):
         TransformersClient(folder)
 
 
@@ -559,31 +559,31 @@ def broken(folder: Path, kind: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("nowhere", r"can not be found \(no such folder\)"),
+        ("nowhere", r"cannot be found \(no such folder\)"),
         ("empty", r"holds no model: it has no config.json"),
         ("adapter", r"holds an adapter; merge it into its model"),
-        ("encoder", r"is of type 't5', which is no causal language model"),
-        ("code", r"can not be read \(.*code"),
-        ("tokenizer", r"can not be read"),
-        ("weights", r"can not be loaded"),
-        ("fewer weights", r"can not be loaded \(its files lack the weights 'model.layers.1.mlp.up_proj.weight'\)"),
+        ("encoder", r"is of type 't5', not a causal language model"),
+        ("code", r"cannot be read \(.*code"),
+        ("tokenizer", r"cannot be read"),
+        ("weights", r"cannot be loaded"),
+        ("fewer weights", r"cannot be loaded \(its files lack the weights 'model.layers.1.mlp.up_proj.weight'\)"),
     ],
 )
 def test_a_folder_that_is_no_model_is_one_line(tmp_path: Path, kind: str, words: str) -> None:
     folder = broken(tmp_path, kind)
-    with pytest.raises(ClientError, match=rf"^`teacher.model` '{folder}' {words}") as caught:
+    with pytest.raises(ClientError, match=rf"^`annotator.model` '{folder}' {words}") as caught:
         next(TransformersClient(folder).complete(requests(1)))
     assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "not a model\nat all"])
 def test_a_model_that_is_not_at_hand_is_one_line(name: str) -> None:
-    with pytest.raises(ClientError, match=r"^`teacher.model` .* can not be found \(\w+\)\. Give the folder") as caught:
+    with pytest.raises(ClientError, match=r"^`annotator.model` .* cannot be found \(\w+\)\. Give the folder") as caught:
         TransformersClient(name)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_device_that_is_not_there_is_one_line(llama: str) -> None:
-    with pytest.raises(ClientError, match=r"^`teacher.model` .* can not be loaded") as caught:
+    with pytest.raises(ClientError, match=r"^`annotator.model` .* cannot be loaded") as caught:
         next(TransformersClient(llama, device="cuda:77").complete(requests(1)))
     assert len(str(caught.value).splitlines()) == 1

@@ -23,7 +23,7 @@ from hf_synthlabels.clients.store.administration import (
     size,
     verify,
 )
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.errors import DataError, StoreError
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 1, "cached_tokens": 0}
@@ -127,10 +127,10 @@ def filled_ledger(store: ResponseStore) -> dict[str, Run]:
     }
     for run in runs.values():
         store.begin_run(run)
-        store.grant(run, Grant(20, 1.0, 1000))
-    store.settle(runs["dear"], Settlement(10, 100, 20, 5, 0.5))
-    store.settle(runs["cheap"], Settlement(5, 50, 10, 0, 0.1, uncertain_requests=1, uncertain_usd=0.05))
-    store.settle(runs["killed"], Settlement(4, 40, 8, 0, 0.08))
+        store.grant(run, Allowance(20, 1.0, 1000))
+    store.settle(runs["dear"], UsageRecord(10, 100, 20, 5, 0.5))
+    store.settle(runs["cheap"], UsageRecord(5, 50, 10, 0, 0.1, uncertain_requests=1, uncertain_usd=0.05))
+    store.settle(runs["killed"], UsageRecord(4, 40, 8, 0, 0.08))
     store.end_run(runs["dear"])
     store.end_run(runs["cheap"])
     store.flush()
@@ -169,11 +169,11 @@ def test_requests_of_unknown_price_are_no_zero(store: ResponseStore) -> None:
     for usd in (None, 0.25):
         run = Run("films", "large")
         store.begin_run(run)
-        store.settle(run, Settlement(3, 30, 6, 0, usd))
+        store.settle(run, UsageRecord(3, 30, 6, 0, usd))
         store.end_run(run)
     only = Run("books", "large")
     store.begin_run(only)
-    store.settle(only, Settlement(2, 20, 4))
+    store.settle(only, UsageRecord(2, 20, 4))
     store.flush()
     films, books = ledger(store)
     assert (films.usd, films.requests, films.unpriced_requests) == (0.25, 6, 3)
@@ -247,7 +247,7 @@ def test_a_recipes_runs_are_forgotten_but_for_those_that_go_on(store: ResponseSt
     runs = filled_ledger(store)
     other = Run("books", "large")
     store.begin_run(other)
-    store.settle(other, Settlement(1, 1, 1))
+    store.settle(other, UsageRecord(1, 1, 1))
     store.end_run(other)
     store.flush()
     assert forget_runs(store, "films", dry_run=True) == 3

@@ -284,7 +284,9 @@ def test_without_a_key_the_variable_is_named(value: str | None, monkeypatch: pyt
         monkeypatch.delenv(KEY_ENV, raising=False)
     else:
         monkeypatch.setenv(KEY_ENV, value)
-    with pytest.raises(MissingKeyError, match=rf"`teacher.api_key_env` names '{KEY_ENV}', which is not set") as caught:
+    with pytest.raises(
+        MissingKeyError, match=rf"`annotator.api_key_env` names '{KEY_ENV}', which is not set"
+    ) as caught:
         OpenAIClient(model="tiny", api_key_env=KEY_ENV)
     assert SECRET not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -331,7 +333,7 @@ def test_the_identity_is_model_endpoint_and_sampling() -> None:
 
 
 def test_nothing_in_flight_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`teacher.max_in_flight` is 0"):
+    with pytest.raises(ConfigError, match=r"`annotator.max_in_flight` is 0"):
         OpenAIClient(model="tiny", api_key_env=None, max_in_flight=0)
 
 
@@ -399,7 +401,7 @@ def test_closing_early_waits_for_what_is_on_the_way_and_keeps_it() -> None:
         kept.append(completion.key)
 
     with ChatServer(answer) as server:
-        completions = open_client(server, max_in_flight=5).complete_kept((ask(key) for key in range(5)), keep)
+        completions = open_client(server, max_in_flight=5).complete_with_persist((ask(key) for key in range(5)), keep)
         assert next(completions).key == 0
         bounded(completions.close)  # type: ignore[attr-defined]
     assert sorted(kept) == [0, 1, 2, 3, 4]

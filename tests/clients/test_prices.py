@@ -11,7 +11,7 @@ OPENAI = "https://api.openai.com/v1"
 
 
 def test_what_tokens_cost_by_hand() -> None:
-    price = Price(2.0, 8.0, 0.5, batch_share=0.5)
+    price = Price(2.0, 8.0, 0.5, batch_price_factor=0.5)
     # 600 at 2, 400 at .5 and 100 at 8 dollars a million.
     assert price.usd(Usage(1000, 100, 400)) == pytest.approx((1200 + 200 + 800) / 1e6)
     assert price.usd(Usage(1000, 100, 400), batch=True) == pytest.approx(1100 / 1e6)
@@ -42,7 +42,7 @@ def test_more_cached_tokens_than_prompt_tokens_are_no_gain() -> None:
 def test_a_dated_version_has_the_price_of_its_model(model: str) -> None:
     price = list_price(model, OPENAI)
     assert price is not None
-    assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.batch_share) == (0.4, 1.6, 0.5)
+    assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.batch_price_factor) == (0.4, 1.6, 0.5)
 
 
 def test_a_version_that_is_listed_has_its_own_price() -> None:

@@ -62,7 +62,7 @@ EXPECTED = {
 MAX_TOKENS = 12
 
 
-def recipe(model: str, base_url: str | None, **teacher: Any) -> dict[str, Any]:
+def recipe(model: str, base_url: str | None, **annotator: Any) -> dict[str, Any]:
     keys: dict[str, Any] = {"client": "openai", "model": model, "base_url": base_url, "api_key_env": None}
     if base_url is None:
         keys = {"client": "transformers", "model": model}
@@ -70,7 +70,7 @@ def recipe(model: str, base_url: str | None, **teacher: Any) -> dict[str, Any]:
         "name": "real",
         "source": {"path": "json"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], "abstain": True},
-        "teacher": keys | {"max_tokens": MAX_TOKENS, "max_retries": 1, "timeout_s": 60} | teacher,
+        "annotator": keys | {"max_tokens": MAX_TOKENS, "max_retries": 1, "timeout_s": 60} | annotator,
         "output": {"column": "llm", "probabilities": True},
     }
 

@@ -31,7 +31,10 @@ def write(folder: Path, *records: Any) -> Path:
 
 def test_a_column_of_texts() -> None:
     completions = replay(
-        RecordedClient(column="teacher"), {"teacher": "good"}, {"teacher": "I think it is bad."}, {"teacher": None}
+        RecordedClient(column="annotator"),
+        {"annotator": "good"},
+        {"annotator": "I think it is bad."},
+        {"annotator": None},
     )
     assert completions[:2] == [Completion(0, text="good"), Completion(1, text="I think it is bad.")]
     assert not_asked(completions[2])
@@ -47,39 +50,39 @@ def test_a_column_of_texts() -> None:
     ],
 )
 def test_a_column_of_other_values_becomes_json(value: Any, text: str) -> None:
-    assert replay(RecordedClient(column="teacher"), {"teacher": value}) == [Completion(0, text=text)]
+    assert replay(RecordedClient(column="annotator"), {"annotator": value}) == [Completion(0, text=text)]
 
 
 def test_a_column_of_codes_becomes_names() -> None:
-    client = RecordedClient(column="teacher", names=NAMES)
-    texts = [completion.text for completion in replay(client, *({"teacher": code} for code in (1, 0, 1)))]
+    client = RecordedClient(column="annotator", names=NAMES)
+    texts = [completion.text for completion in replay(client, *({"annotator": code} for code in (1, 0, 1)))]
     assert texts == ["good", "bad", "good"]
 
 
 @pytest.mark.parametrize("code", [None, -1, -2, 2])
 def test_a_code_that_stands_for_no_name_was_not_asked(code: int | None) -> None:
-    (completion,) = replay(RecordedClient(column="teacher", names=NAMES), {"teacher": code})
+    (completion,) = replay(RecordedClient(column="annotator", names=NAMES), {"annotator": code})
     assert not_asked(completion)
 
 
 def test_a_column_of_lists_holds_the_draws() -> None:
-    client = RecordedClient(column="teacher")
-    completions = replay(client, {"teacher": ["good", None, "bad"]}, draws=3)
+    client = RecordedClient(column="annotator")
+    completions = replay(client, {"annotator": ["good", None, "bad"]}, draws=3)
     assert [completion.text for completion in completions] == ["good", "", "bad"]
     assert [not_asked(completion) for completion in completions] == [False, True, False]
 
 
 def test_a_column_of_lists_of_codes() -> None:
-    client = RecordedClient(column="teacher", names=NAMES)
-    assert [completion.text for completion in replay(client, {"teacher": [1, 0, -1]}, draws=3)] == ["good", "bad", ""]
+    client = RecordedClient(column="annotator", names=NAMES)
+    assert [completion.text for completion in replay(client, {"annotator": [1, 0, -1]}, draws=3)] == ["good", "bad", ""]
 
 
 def test_a_column_with_one_answer_has_no_second_draw() -> None:
-    first, second = replay(RecordedClient(column="teacher"), {"teacher": "good"}, draws=2)
+    first, second = replay(RecordedClient(column="annotator"), {"annotator": "good"}, draws=2)
     assert first == Completion(0, text="good")
     assert second.failure is not None
     assert second.failure.kind == "missing"
-    assert "column 'teacher' has no answer number 2" in second.failure.message
+    assert "column 'annotator' has no answer number 2" in second.failure.message
 
 
 def test_a_file_is_looked_up_by_the_key_of_the_row(tmp_path: Path) -> None:
@@ -136,17 +139,19 @@ def test_a_text_may_hold_any_line_separator_and_the_file_a_mark_and_empty_lines(
 def test_a_line_that_does_not_fit_is_shown(line: str, shown: str, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"id": 1, "answer": "good"}\n\n' + line + "\n", encoding="utf-8")
-    wanted = rf"^`teacher.file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
+    wanted = (
+        rf"^`annotator.file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
+    )
     with pytest.raises(ClientError, match=wanted):
         RecordedClient(file=path, key="id")
 
 
 def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match=r"`teacher.file` .*nowhere.* cannot be read: No such file or directory\.$"):
+    with pytest.raises(ClientError, match=r"`annotator.file` .*nowhere.* cannot be read: No such file or directory\.$"):
         RecordedClient(file=tmp_path / "nowhere.jsonl", key="id")
     path = tmp_path / "latin.jsonl"
     path.write_bytes(b'{"id": 1, "answer": "gr\xf6\xdfer"}\n')
-    with pytest.raises(ClientError, match=r"`teacher.file` .*latin.* is not UTF-8"):
+    with pytest.raises(ClientError, match=r"`annotator.file` .*latin.* is not UTF-8"):
         RecordedClient(file=path, key="id")
 
 
@@ -154,8 +159,8 @@ def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None
     ("options", "match"),
     [
         ({}, r"needs `column` or `file`, not both; they are None, None"),
-        ({"column": "teacher", "file": "answers.jsonl"}, r"they are 'teacher', 'answers.jsonl'"),
-        ({"file": "answers.jsonl"}, r"`teacher.key` is missing"),
+        ({"column": "annotator", "file": "answers.jsonl"}, r"they are 'annotator', 'answers.jsonl'"),
+        ({"file": "answers.jsonl"}, r"`annotator.key` is missing"),
     ],
 )
 def test_options_that_do_not_fit(options: dict[str, Any], match: str) -> None:
@@ -164,6 +169,6 @@ def test_options_that_do_not_fit(options: dict[str, Any], match: str) -> None:
 
 
 def test_the_identity_says_where_the_answers_come_from(tmp_path: Path) -> None:
-    assert RecordedClient(column="teacher").identity == {"client": "recorded", "column": "teacher"}
+    assert RecordedClient(column="annotator").identity == {"client": "recorded", "column": "annotator"}
     client = RecordedClient(file=write(tmp_path), key="id")
     assert client.identity == {"client": "recorded", "file": "answers.jsonl", "key": "id"}

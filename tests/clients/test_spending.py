@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import (
+    BudgetTracker,
     CachedClient,
     Completion,
     Message,
-    Meter,
     OpenAIClient,
     Request,
     ResponseStore,
@@ -47,7 +47,7 @@ def ask(key: int) -> Request:
 
 
 MOST = most_prompt_tokens(ask(0))
-MOST_USD = cost_usd(Usage(MOST, MAX_TOKENS))
+MAX_USD = cost_usd(Usage(MOST, MAX_TOKENS))
 
 
 def billed(prompt_tokens: int = 20, completion_tokens: int = 2) -> Reply:
@@ -65,7 +65,7 @@ class Account:
     def spend(self, keys: range, *, in_flight: int = 8, price: Any = cost_usd, **budget: Any) -> list[Completion]:
         with ResponseStore(self.path) as store:
             run = Run("films", "tiny", self.server.base_url, **budget)
-            meter = Meter(store, run, cost_usd=price, max_tokens=MAX_TOKENS)
+            meter = BudgetTracker(store, run, cost_usd=price, max_tokens=MAX_TOKENS)
             meter.begin()
             client = OpenAIClient(
                 model="tiny",
@@ -138,7 +138,7 @@ def test_a_budget_in_dollars_is_never_exceeded_and_nearly_used(path: Path, in_fl
         spent = len(server.bodies) * each
     assert spent <= budget + 1e-9
     # Only what a last request could have cost at most may be left.
-    assert spent > budget - MOST_USD - each
+    assert spent > budget - MAX_USD - each
     over = [completion for completion in completions if completion.failure]
     assert len(over) == 300 - len(server.bodies)
     assert {completion.failure.kind for completion in over if completion.failure} == {"over_budget"}
@@ -215,9 +215,9 @@ def test_what_exceeds_the_budget_is_counted_and_said(path: Path, caplog: pytest.
 def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(path: Path, usage: Any) -> None:
     with ChatServer(lambda _: ok(chat_completion("good", usage=usage))) as server:
         account = Account(path, server)
-        account.spend(range(100), budget_usd=10 * MOST_USD)
+        account.spend(range(100), budget_usd=10 * MAX_USD)
         assert len(server.bodies) == 10
-        account.spend(range(100), budget_usd=12 * MOST_USD)
+        account.spend(range(100), budget_usd=12 * MAX_USD)
         assert len(server.bodies) == 12
     assert [(run["requests"], run["uncertain_requests"]) for run in account.ledger()] == [(10, 0), (2, 0)]
 
@@ -238,7 +238,7 @@ def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(pa
 def test_an_error_is_charged_with_the_tokens_that_it_counts_and_no_others(
     path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, charged: int
 ) -> None:
-    monkeypatch.setattr(worker_loop, "FIRST_PAUSE_S", 0.005)
+    monkeypatch.setattr(worker_loop, "INITIAL_BACKOFF_S", 0.005)
     with ChatServer(lambda _: reply) as server:
         account = Account(path, server)
         with contextlib.suppress(AllFailedError):
@@ -266,14 +266,14 @@ def test_what_is_refused_is_not_billed_and_what_never_came_may_be(path: Path) ->
     assert run["requests"] == 2
     # One try and two more.
     assert run["uncertain_requests"] == 3
-    assert run["uncertain_usd"] == pytest.approx(3 * MOST_USD)
+    assert run["uncertain_usd"] == pytest.approx(3 * MAX_USD)
     assert run["granted_usd"] == pytest.approx(run["usd"] + run["uncertain_usd"])
 
 
 def test_what_may_have_been_billed_counts_against_the_budget(path: Path) -> None:
     with ChatServer(lambda _: (0, {}, b"")) as server:
         account = Account(path, server)
-        account.spend(range(10), in_flight=1, budget_usd=5 * MOST_USD)
+        account.spend(range(10), in_flight=1, budget_usd=5 * MAX_USD)
     assert len(server.bodies) == 5
 
 
@@ -294,7 +294,10 @@ def bounded(work: Callable[[], Any], seconds: float = 20.0) -> Any:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds."""
-    for module, names in ((circuit_breaker, ("FIRST_PAUSE_S", "LONGEST_PAUSE_S")), (worker_loop, ("FIRST_PAUSE_S",))):
+    for module, names in (
+        (circuit_breaker, ("INITIAL_BACKOFF_S", "MAX_BACKOFF_S")),
+        (worker_loop, ("INITIAL_BACKOFF_S",)),
+    ):
         for name in names:
             monkeypatch.setattr(module, name, 0.005)
 
@@ -304,7 +307,7 @@ def test_a_budget_that_is_used_up_while_the_server_is_down_ends_the_run(path: Pa
     # The breaker opens after 20 failures. The probes use up the rest of the budget.
     with ChatServer(lambda _: (0, {}, b"")) as server:
         account = Account(path, server)
-        completions = bounded(lambda: account.spend(range(200), in_flight=16, budget_usd=28 * MOST_USD))
+        completions = bounded(lambda: account.spend(range(200), in_flight=16, budget_usd=28 * MAX_USD))
     assert len(server.bodies) == 28
     assert len(completions) == 200
     assert {completion.failure.kind for completion in completions} <= {"over_budget", "connection"}
@@ -389,16 +392,16 @@ def test_after_a_kill_what_was_on_the_way_stays_reserved(path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "price", "max_tokens", "message"),
     [
-        ({"budget_usd": 1.0}, None, 10, r"`teacher\.budget_usd` is 1, but the price of 'tiny' is not known\."),
-        ({"budget_usd": 1.0}, cost_usd, None, r"`teacher\.max_tokens` is null"),
-        ({"budget_tokens": 10}, None, None, r"`teacher\.max_tokens` is null"),
+        ({"budget_usd": 1.0}, None, 10, r"`annotator\.budget_usd` is 1, but the price of 'tiny' is not known\."),
+        ({"budget_usd": 1.0}, cost_usd, None, r"`annotator\.max_tokens` is null"),
+        ({"budget_tokens": 10}, None, None, r"`annotator\.max_tokens` is null"),
     ],
 )
 def test_a_budget_that_can_not_be_kept_is_refused(
     path: Path, budget: dict[str, Any], price: Any, max_tokens: int | None, message: str
 ) -> None:
     with ResponseStore(path) as store, pytest.raises(ConfigError, match=message):
-        Meter(store, Run("films", "tiny", **budget), cost_usd=price, max_tokens=max_tokens)
+        BudgetTracker(store, Run("films", "tiny", **budget), cost_usd=price, max_tokens=max_tokens)
 
 
 def test_no_tokenizer_makes_more_tokens_than_bytes() -> None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import openai
 import pytest
 
-from hf_synthlabels.clients import Meter, OpenAIClient, ResponseStore, Run
+from hf_synthlabels.clients import BudgetTracker, OpenAIClient, ResponseStore, Run
 from hf_synthlabels.clients.base import Completion
 from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
 from tests.clients.batch_server import BatchServer
@@ -170,7 +170,7 @@ def test_what_was_never_sent_costs_nothing(
             monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
         if case == "no proxy there":
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
-        meter = Meter(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
+        meter = BudgetTracker(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
         meter.begin()
         sdk = openai.AsyncOpenAI(base_url=url, api_key="none") if through_sdk else None
         completion = complete(url, meter=meter, timeout_s=1.0, sdk=sdk)

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from hf_synthlabels.annotation import Annotator, Output, Prompt, Strategy, Tally
+from hf_synthlabels.annotation import Annotator, Output, Prompt, RunStats, Strategy
 from hf_synthlabels.clients import Completion, Request, Usage
 from hf_synthlabels.engines.ray import streaming_worker as conveyor_module
-from hf_synthlabels.engines.ray.streaming_worker import Conveyor, StoppedError
+from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
 from hf_synthlabels.errors import AllFailedError, ClientError, StoreError
 from hf_synthlabels.labels import LabelSchema
 
@@ -82,8 +82,8 @@ def codes(count: int) -> list[int]:
     return [0 if number % 3 else 1 for number in range(count)]
 
 
-def conveyor(opener: Opener, *, mixed: bool = True, **more: Any) -> Conveyor:
-    return Conveyor(opener, ["text"], Output(), mixed=mixed, **({"on_progress": lambda _: None} | more))
+def conveyor(opener: Opener, *, mixed: bool = True, **more: Any) -> StreamingWorker:
+    return StreamingWorker(opener, ["text"], Output(), mixed=mixed, **({"on_progress": lambda _: None} | more))
 
 
 def test_each_gets_its_own_labels() -> None:
@@ -95,7 +95,7 @@ def test_each_gets_its_own_labels() -> None:
     for count, (labels, tally) in zip(counts, found, strict=True):
         assert labels.column("llm_label").to_pylist() == codes(count)
         assert tally["rows"] == count
-    total = Tally()
+    total = RunStats()
     for _, tally in found:
         total.add(tally)
     assert (total.rows, total.requests, total.prompt_tokens) == (74, 74, 740)
@@ -164,7 +164,7 @@ def test_an_annotator_that_can_not_be_opened_is_told() -> None:
     def opener() -> Any:
         raise AllFailedError("no server")
 
-    belt = Conveyor(opener, ["text"], Output(), on_progress=lambda _: None)
+    belt = StreamingWorker(opener, ["text"], Output(), on_progress=lambda _: None)
     with pytest.raises(AllFailedError, match="no server"):
         belt.label(table("ta", 2))
 
@@ -173,7 +173,7 @@ def test_progress_may_stop_it() -> None:
     seen: list[int] = []
     stopped = threading.Event()
 
-    def on_progress(tally: Tally) -> None:
+    def on_progress(tally: RunStats) -> None:
         seen.append(tally.rows)
         if tally.rows == 5:
             stopped.set()

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 from datasets import Features
 
-from hf_synthlabels.annotation import Recipe, Tally
+from hf_synthlabels.annotation import Recipe, RunStats
 from hf_synthlabels.annotation.client_factory import make_prompt
 from hf_synthlabels.engines.ray.engine import portable
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
@@ -35,7 +35,7 @@ def recipe(folder: Path, count: int = 10, **parts: dict[str, Any]) -> Recipe:
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "labels": ["film", "sport"], **parts.get("task", {})},
-        "teacher": {"client": "openai", "model": "tiny", "api_key_env": None, **parts.get("teacher", {})},
+        "annotator": {"client": "openai", "model": "tiny", "api_key_env": None, **parts.get("annotator", {})},
         "engine": {"name": "ray", **parts.get("engine", {})},
     }
     return Recipe.from_dict(content, folder=folder)
@@ -49,9 +49,9 @@ def output(tmp_path: Path) -> Folder:
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        pytest.param("teacher", {"budget_usd": 3.0, "budget_tokens": 7}, id="budget"),
-        pytest.param("teacher", {"max_in_flight": 2, "requests_per_minute": 9, "tokens_per_minute": 9}, id="limits"),
-        pytest.param("teacher", {"max_retries": 1, "timeout_s": 3, "api_key_env": "OTHER"}, id="how it is sent"),
+        pytest.param("annotator", {"budget_usd": 3.0, "budget_tokens": 7}, id="budget"),
+        pytest.param("annotator", {"max_in_flight": 2, "requests_per_minute": 9, "tokens_per_minute": 9}, id="limits"),
+        pytest.param("annotator", {"max_retries": 1, "timeout_s": 3, "api_key_env": "OTHER"}, id="how it is sent"),
         pytest.param("engine", {"actors": 7, "rows_per_shard": 2, "address": "auto"}, id="machines"),
     ],
 )
@@ -62,8 +62,8 @@ def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: s
 @pytest.mark.parametrize(
     ("part", "keys"),
     [
-        pytest.param("teacher", {"temperature": 0.5}, id="sampling"),
-        pytest.param("teacher", {"model": "other"}, id="model"),
+        pytest.param("annotator", {"temperature": 0.5}, id="sampling"),
+        pytest.param("annotator", {"model": "other"}, id="model"),
         pytest.param("task", {"instructions": "Which?"}, id="prompt"),
         pytest.param("task", {"labels": ["sport", "film"]}, id="order of the codes"),
         pytest.param("engine", {"id": "id"}, id="row ids"),
@@ -221,10 +221,10 @@ def test_labels_are_joined_in_the_order_of_the_source() -> None:
 def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -> None:
     shard = Shard("train", 0, 0, 2)
     job = Job(output, "films-1", (shard,))
-    took = Tally(rows=2, statuses=Counter(labelled=1, failed=1), requests=2, prompt_tokens=20, failures=Counter(x=1))
+    took = RunStats(rows=2, statuses=Counter(labelled=1, failed=1), requests=2, prompt_tokens=20, failures=Counter(x=1))
     names = [
         job.write_labels(shard, labels(a="labelled", b="failed"), took.to_dict(), earlier=0),
-        job.write_labels(shard, labels(b="failed"), Tally(rows=1, requests=1, prompt_tokens=9).to_dict(), earlier=1),
+        job.write_labels(shard, labels(b="failed"), RunStats(rows=1, requests=1, prompt_tokens=9).to_dict(), earlier=1),
     ]
     parts = job.labels(names)
     tally = tally_of(joined(["a", "b"], parts, "llm_label"), parts, "llm_label")
@@ -250,7 +250,7 @@ def test_a_recipe_for_other_machines_asks_the_same(
     plan = recipe(
         tmp_path,
         task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
-        teacher={"examples": "shown.jsonl", "example_selection": selection},
+        annotator={"examples": "shown.jsonl", "example_selection": selection},
     )
     here = make_prompt(plan)
     shipped = pickle.loads(pickle.dumps(portable(plan)))
@@ -259,20 +259,22 @@ def test_a_recipe_for_other_machines_asks_the_same(
     there = make_prompt(shipped)
     assert there.fingerprint() == here.fingerprint()
     assert len(there.examples) == shown
-    assert shipped.teacher.longest_answer == plan.teacher.longest_answer
+    assert shipped.annotator.longest_answer == plan.annotator.longest_answer
 
 
 def test_files_that_can_not_be_sent_are_named_in_full(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    local = recipe(tmp_path, teacher={"client": "embedding", "model": "model"})
-    assert portable(local).teacher.model == str(tmp_path / "model")
-    recorded = recipe(tmp_path, teacher={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
-    assert portable(recorded).teacher.file == str(tmp_path / "said.jsonl")
+    local = recipe(tmp_path, annotator={"client": "embedding", "model": "model"})
+    assert portable(local).annotator.model == str(tmp_path / "model")
+    recorded = recipe(tmp_path, annotator={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
+    assert portable(recorded).annotator.file == str(tmp_path / "said.jsonl")
 
 
 def test_batches_are_for_one_machine(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"`teacher\.batch` is answered within a day, for which one machine can wait"):
-        recipe(tmp_path, teacher={"batch": True})
+    with pytest.raises(
+        RecipeError, match=r"`annotator\.batch` is answered within a day, for which one machine can wait"
+    ):
+        recipe(tmp_path, annotator={"batch": True})
 
 
 def test_what_an_actor_raises_is_told_with_its_machine(output: Folder) -> None:

@@ -86,7 +86,7 @@ class Case:
             "name": "films",
             "source": {"path": "json", "data_files": {"train": "train.jsonl"}},
             "task": {"kind": "text-classification", "labels": ["film", "sport"]},
-            "teacher": {
+            "annotator": {
                 "client": "openai",
                 "model": "tiny",
                 "base_url": server.base_url,
@@ -285,7 +285,7 @@ def test_an_interrupt_waits_for_what_is_on_the_way(case: Case) -> None:
 
 def test_a_budget_is_never_exceeded_and_all_of_it_is_used(case: Case) -> None:
     texts = case.write(300)
-    case.content["teacher"] |= {
+    case.content["annotator"] |= {
         "price": {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0},
         "max_tokens": 4,
         # 200 answers of 10 tokens in and 1 out, at 12 millionths of a dollar.
@@ -297,7 +297,7 @@ def test_a_budget_is_never_exceeded_and_all_of_it_is_used(case: Case) -> None:
     assert len(case.server.requests) == statuses["labelled"] <= 200
     # The rest does not hold the most that one more request can cost: a prompt of less than 1,200 bytes.
     assert (200 - statuses["labelled"]) * 12e-6 < 1200e-6
-    case.content["teacher"]["budget_usd"] = 1.0
+    case.content["annotator"]["budget_usd"] = 1.0
     (part,) = case.annotate()
     assert part.record["tally"]["statuses"] == {"labelled": 300}
     assert len(case.server.requests) == 300
@@ -367,7 +367,7 @@ def test_when_the_bookkeeper_dies_the_run_ends_and_is_run_again(
 
     def kill() -> None:
         wait_for(lambda: len(case.server.requests) > 300)
-        os.kill(actors(case, "ray::Bookkeeper")[0], signal.SIGKILL)
+        os.kill(actors(case, "ray::BudgetActor")[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()

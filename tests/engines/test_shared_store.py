@@ -14,10 +14,19 @@ from typing import Any, cast
 
 import pytest
 
-from hf_synthlabels.clients import CachedClient, Message, Meter, Request, ResponseStore, Run, ScriptedClient, Usage
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.clients import (
+    BudgetTracker,
+    CachedClient,
+    Message,
+    Request,
+    ResponseStore,
+    Run,
+    ScriptedClient,
+    Usage,
+)
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.engines.ray import budget_actor as bookkeeping
-from hf_synthlabels.engines.ray.budget_actor import Bookkeeper, gather_answers, merge_answers
+from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.shared_store import SharedStore
 from hf_synthlabels.engines.ray.store_entries import Entry, Reply
@@ -32,8 +41,8 @@ def folder(tmp_path: Path) -> Folder:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path, folder: Folder) -> Iterator[Bookkeeper]:
-    kept = Bookkeeper(str(tmp_path / "responses.sqlite"), folder, seats=2)
+def keeper(tmp_path: Path, folder: Folder) -> Iterator[BudgetActor]:
+    kept = BudgetActor(str(tmp_path / "responses.sqlite"), folder, seats=2)
     yield kept
     kept.close()
 
@@ -42,7 +51,7 @@ def requests(texts: Sequence[str]) -> list[Request]:
     return [Request(number, (Message("user", text),), text=text) for number, text in enumerate(texts)]
 
 
-def test_an_answer_paid_by_one_worker_serves_the_others(keeper: Bookkeeper) -> None:
+def test_an_answer_paid_by_one_worker_serves_the_others(keeper: BudgetActor) -> None:
     asked: list[str] = []
 
     def answer(request: Request) -> str:
@@ -58,7 +67,7 @@ def test_an_answer_paid_by_one_worker_serves_the_others(keeper: Bookkeeper) -> N
     assert asked == ["a", "b", "c"]
 
 
-def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: Bookkeeper, tmp_path: Path) -> None:
+def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: BudgetActor, tmp_path: Path) -> None:
     store = SharedStore(keeper)
     store.put("k", PAYLOAD).result(10)
     with ResponseStore(tmp_path / "responses.sqlite") as other:
@@ -84,7 +93,7 @@ def test_many_answers_are_one_message() -> None:
     run = Run("films")
     for number in range(100):
         store.put(str(number), PAYLOAD)
-        store.settle(run, Settlement(1, 2, 3))
+        store.settle(run, UsageRecord(1, 2, 3))
     desk.go.set()
     store.flush()
     # All settlements of a run are one entry of each message.
@@ -93,14 +102,14 @@ def test_many_answers_are_one_message() -> None:
     store.close()
 
 
-def test_a_budget_is_one_account_for_all(keeper: Bookkeeper, tmp_path: Path) -> None:
+def test_a_budget_is_one_account_for_all(keeper: BudgetActor, tmp_path: Path) -> None:
     # A request can cost at most 10 tokens in and 10 out; each comes to 2 in the end. The prompt's bound is 33.
     budget = 3000
 
     def spend(count: int) -> tuple[int, int]:
         store = SharedStore(keeper)
         run = Run("films", budget_tokens=budget)
-        meter = Meter(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
+        meter = BudgetTracker(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
         sent = [0, 0]
 
         async def ask() -> None:
@@ -144,7 +153,7 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
             raise StoreError("the disk is full")
 
     store = SharedStore(Full())
-    for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.grant(Run("films"), Grant(5, 1.0, 10))):
+    for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.grant(Run("films"), Allowance(5, 1.0, 10))):
         with pytest.raises(StoreError, match="the disk is full"):
             hand_over().result(10)
     for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.begin_run(Run("films"))):
@@ -152,15 +161,15 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
             use()
 
 
-def test_a_closed_store_takes_nothing(keeper: Bookkeeper) -> None:
+def test_a_closed_store_takes_nothing(keeper: BudgetActor) -> None:
     store = SharedStore(keeper)
     store.close()
-    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.grant(Run("films"), Grant(1))):
+    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.grant(Run("films"), Allowance(1))):
         with pytest.raises(StoreError, match="closed"):
             use()
 
 
-def test_a_stop_reaches_those_who_write_nothing(keeper: Bookkeeper) -> None:
+def test_a_stop_reaches_those_who_write_nothing(keeper: BudgetActor) -> None:
     store = SharedStore(keeper)
     keeper.stop()
     deadline = time.monotonic() + 10
@@ -170,7 +179,7 @@ def test_a_stop_reaches_those_who_write_nothing(keeper: Bookkeeper) -> None:
     store.close()
 
 
-def test_the_standing_is_the_sum_of_all(keeper: Bookkeeper) -> None:
+def test_the_standing_is_the_sum_of_all(keeper: BudgetActor) -> None:
     for number in (3, 4):
         store = SharedStore(keeper)
         store.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
@@ -180,7 +189,7 @@ def test_the_standing_is_the_sum_of_all(keeper: Bookkeeper) -> None:
     assert (standing["rows"], standing["statuses"]) == (7, {"labelled": 7})
 
 
-def test_seats_stay_with_their_actors_and_are_handed_on(keeper: Bookkeeper) -> None:
+def test_seats_stay_with_their_actors_and_are_handed_on(keeper: BudgetActor) -> None:
     assert keeper.seated() == 0
     assert [keeper.seat(name) for name in ("a", "b", "a", "b")] == [0, 1, 0, 1]
     assert keeper.seated() == 2
@@ -189,7 +198,7 @@ def test_seats_stay_with_their_actors_and_are_handed_on(keeper: Bookkeeper) -> N
 
 
 def test_answers_are_copied_and_brought_to_another_machine(tmp_path: Path, folder: Folder) -> None:
-    first = Bookkeeper(str(tmp_path / "first.sqlite"), folder)
+    first = BudgetActor(str(tmp_path / "first.sqlite"), folder)
     store = SharedStore(first)
     for number in range(1200):
         store.put(f"k{number}", {**PAYLOAD, "text": f"t{number}"})
@@ -205,7 +214,7 @@ def test_answers_are_copied_and_brought_to_another_machine(tmp_path: Path, folde
 
 def test_copies_are_made_while_it_goes_on(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bookkeeping, "COPY_S", 0.02)
-    keeper = Bookkeeper(str(tmp_path / "responses.sqlite"), folder)
+    keeper = BudgetActor(str(tmp_path / "responses.sqlite"), folder)
     store = SharedStore(keeper)
     store.put("k", PAYLOAD)
     store.flush()
@@ -224,7 +233,7 @@ def test_copies_that_fail_are_made_later(tmp_path: Path, monkeypatch: pytest.Mon
     place = tmp_path / "out"
     place.write_text("a file where the folder should be")
     folder = Folder.at(str(place))
-    keeper = Bookkeeper(str(tmp_path / "responses.sqlite"), folder)
+    keeper = BudgetActor(str(tmp_path / "responses.sqlite"), folder)
     store = SharedStore(keeper)
     store.put("k", PAYLOAD)
     store.flush()
@@ -247,6 +256,6 @@ def test_many_copies_become_few(tmp_path: Path, folder: Folder, monkeypatch: pyt
 
 
 def _tally() -> dict[str, Any]:
-    from hf_synthlabels.annotation import Tally
+    from hf_synthlabels.annotation import RunStats
 
-    return Tally().to_dict()
+    return RunStats().to_dict()

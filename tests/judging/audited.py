@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +42,7 @@ def read(columns: Columns, resamples: int = 50, seed: int = 0) -> tuple[AuditRow
     rows = AuditRows.from_columns(
         columns.scores, columns.human, columns.tasks, items=columns.items, systems=columns.systems
     )
-    return rows, draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=resamples, seed=seed))
+    return rows, draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=resamples, seed=seed))
 
 
 def of_task(columns: Columns, name: str) -> tuple[Floats, Floats]:

@@ -14,10 +14,10 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit.audit_report import Comparison, decide
 from hf_synthlabels.judging.audit.perturbations import Source, perturbed_rows
-from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 from tests.judging.audited import made, of_task
 
-FEW = AuditOptions(Drawing(resamples=200))
+FEW = AuditOptions(BootstrapConfig(resamples=200))
 
 
 def noisy(human: list[float], noise: float, seed: int) -> list[float]:

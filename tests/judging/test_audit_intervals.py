@@ -10,7 +10,7 @@ from hf_synthlabels.judging.audit.cat import cat
 from hf_synthlabels.judging.audit.cit import cit
 from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 
 NAMES = (
     *("cit_spearman", "cit_kendall", "cat_offset", "cat_transfer", "cat_dr2", "cat_within_c", "cat_cross_c"),
@@ -46,11 +46,11 @@ def formats(rng: np.random.Generator, items: int) -> AuditRows:
 def found(rng: np.random.Generator, items: int, resamples: int) -> dict[str, tuple[Resamples, np.ndarray]]:
     out: dict[str, tuple[Resamples, np.ndarray]] = {}
     rows = tasks(rng, items)
-    drawn = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=resamples))
+    drawn = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=resamples))
     for draws in (cit(rows, drawn).overall, cat(rows, drawn).overall):
         out |= {name: (drawn, each) for name, each in draws.items()}
     rows = formats(rng, items)
-    drawn = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=resamples))
+    drawn = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=resamples))
     return out | {name: (drawn, each) for name, each in tfa(rows, drawn).overall.items()}
 
 

@@ -15,7 +15,7 @@ from hf_synthlabels.judging.audit.cat import cat
 from hf_synthlabels.judging.audit.cit import cit
 from hf_synthlabels.judging.audit.resampling import draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 
 HERE = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or HERE) / "judge"
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
     not DATA.is_dir(), reason="no local copy of `judge` beside the checkout or in HF_SYNTHLABELS_DATA"
 )
 
-NONE = Drawing(resamples=1)
+NONE = BootstrapConfig(resamples=1)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.cat import cat
 from hf_synthlabels.judging.audit.resampling import draw_clusters
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 from tests.judging.audited import Columns, concordance, drawn, made, of_task, read
 
 NAMES = ("task 0", "task 1", "task 2")
@@ -86,7 +86,7 @@ def test_a_score_that_knows_only_the_task_orders_across_tasks_and_has_no_excess(
     rows = AuditRows.from_columns(
         [0.2] * 4 + [0.8] * 4, [0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9], ["a"] * 4 + ["b"] * 4
     )
-    found = cat(rows, draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=2))).overall
+    found = cat(rows, draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=2))).overall
     assert found["cat_cross_c"][0] == 1
     assert found["cat_within_c"][0] == 0.5
     assert found["cat_cross_null"][0] == 1
@@ -119,6 +119,6 @@ def test_an_offset_by_task_is_seen_in_offset_transfer_and_dr2_and_not_within() -
 def test_one_task_or_equal_scores_give_nan(tasks: list[str]) -> None:
     scores = [0.1, 0.5, 0.9] if len(set(tasks)) == 1 else [0.5] * 3
     rows = AuditRows.from_columns(scores, [0.1, 0.5, 0.9], tasks)
-    found = cat(rows, draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=2)))
+    found = cat(rows, draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=2)))
     assert all(np.isnan(draws).all() for draws in found.overall.values())
     assert set(found.tasks) == set(tasks)

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.cit import MOST_ROWS, cit, task_sides
-from hf_synthlabels.judging.audit.pair_counts import MOST_PAIRS, Side, pair_sums, tie_width
-from hf_synthlabels.judging.audit.resampling import MOST_CLUSTERS, draw_clusters
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.judging.audit.cit import MAX_ROWS, cit, task_sides
+from hf_synthlabels.judging.audit.pair_counts import MAX_PAIRS, Side, pair_sums, tie_width
+from hf_synthlabels.judging.audit.resampling import MAX_CLUSTERS, draw_clusters
+from hf_synthlabels.statistics import BootstrapConfig
 from tests.judging.audited import drawn, made, of_task, read
 
 NAMES = ("task 0", "task 1", "task 2")
@@ -98,7 +98,7 @@ def test_constant_scores_count_as_nothing_and_constant_humans_are_left_out() -> 
         [0, 0.5, 1, 0, 0.5, 1, 1, 1, 1],
         ["a"] * 3 + ["b"] * 3 + ["c"] * 3,
     )
-    resamples = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=5))
+    resamples = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=5))
     found = cit(rows, resamples)
     assert found.overall["cit_kendall"][0] == pytest.approx(1 / 2)
     assert np.isnan(found.tasks["b"].kendall[0])
@@ -112,37 +112,37 @@ def test_tasks_that_share_items_are_drawn_together_and_others_apart() -> None:
     tasks = ["a"] * 4 + ["b"] * 4 + ["c"] * 2
     items = ["1", "2", "3", "4"] * 2 + ["5", "6"]
     rows = AuditRows.from_columns([0.5] * 10, [0.5] * 10, tasks, items=items)
-    resamples = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=200))
+    resamples = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=200))
     assert resamples.weights.shape == (201, 6)
     assert (resamples.weights[:, :4].sum(axis=1) == 4).all()
     assert (resamples.weights[:, 4:].sum(axis=1) == 2).all()
     assert (resamples.weights[0] == 1).all()
-    again = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=200))
+    again = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=200))
     assert (again.weights == resamples.weights).all()
 
 
 def test_many_clusters_are_put_together_and_the_interval_keeps_its_width() -> None:
     rng = np.random.default_rng(0)
-    n = 4 * MOST_CLUSTERS
+    n = 4 * MAX_CLUSTERS
     human = rng.random(n)
     rows = AuditRows.from_columns(list(np.clip(human + 0.5 * rng.standard_normal(n), 0, 1)), list(human), ["a"] * n)
-    resamples = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=300))
-    assert resamples.weights.shape[1] == MOST_CLUSTERS
+    resamples = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=300))
+    assert resamples.weights.shape[1] == MAX_CLUSTERS
     assert resamples.clusters == n
     found = cit(rows, resamples).overall["cit_spearman"]
     # The standard error of r is near (1 - r^2) / sqrt(n) for pairs that are drawn one by one.
-    assert n < MOST_ROWS
+    assert n < MAX_ROWS
     expected = (1 - found[0] ** 2) / np.sqrt(n)
     assert found[1:].std() == pytest.approx(expected, rel=0.2)
-    assert n * (n - 1) // 2 > MOST_PAIRS  # so the width of ties came from drawn pairs
+    assert n * (n - 1) // 2 > MAX_PAIRS  # so the width of ties came from drawn pairs
 
 
 def test_of_a_very_large_task_rows_are_drawn_and_the_same_ones_for_every_metric() -> None:
-    n = MOST_ROWS + 500
+    n = MAX_ROWS + 500
     human = np.arange(n) / n
     rows = AuditRows.from_columns(list(human), list(human), ["a"] * n)
-    resamples = draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=2))
+    resamples = draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=2))
     _, side = task_sides(rows, resamples)["a"]
     _, other = task_sides(rows.with_scores(1 - human), resamples)["a"]
-    assert len(side) == MOST_ROWS
+    assert len(side) == MAX_ROWS
     assert (side.human == other.human).all()

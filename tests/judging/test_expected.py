@@ -86,7 +86,9 @@ def test_ten_is_spelled_out_where_digits_are_tokens() -> None:
 
 def test_a_piece_that_may_be_two_scores_counts_for_none() -> None:
     # '1' might go on to be 10: nobody knows, so its .3 are not covered.
-    found = judge(TEN, *plain("score: "), token("9", n9=0.7, n1=0.3), ladder=Extraction(LADDER.rungs, least_mass=0.6))
+    found = judge(
+        TEN, *plain("score: "), token("9", n9=0.7, n1=0.3), ladder=Extraction(LADDER.rungs, min_probability_mass=0.6)
+    )
     assert seen(found.score, found.mass) == (pytest.approx(9.0), pytest.approx(0.7))
 
 
@@ -101,8 +103,8 @@ def test_too_little_mass_is_not_used_and_what_counts_then_is_said_beforehand() -
     assert seen(written.score, written.rung, written.mass) == (4, "line", pytest.approx(0.6))
     strict = judge(FIVE, *tokens, ladder=Extraction(LADDER.rungs, low_mass="unscored"))
     assert seen(strict.score, strict.status, strict.mass) == (None, "unparsed", pytest.approx(0.6))
-    assert strict.trouble == "the reply has a mass of 0.600 on the score tokens, below `least_mass` 0.9"
-    low = judge(FIVE, *tokens, ladder=Extraction(LADDER.rungs, least_mass=0.6))
+    assert strict.trouble == "the reply has a mass of 0.600 on the score tokens, below `min_probability_mass` 0.9"
+    low = judge(FIVE, *tokens, ladder=Extraction(LADDER.rungs, min_probability_mass=0.6))
     assert seen(low.rung, low.score) == ("logprobs", pytest.approx((4 * 0.5 + 5 * 0.1) / 0.6))
 
 

@@ -349,7 +349,7 @@ def test_the_ladder_is_part_of_its_fingerprint() -> None:
         Extraction(),
         Extraction(rungs=("line",)),
         Extraction(rungs=("schema", "line", "logprobs")),
-        Extraction(rungs=("schema", "line", "logprobs"), least_mass=0.5),
+        Extraction(rungs=("schema", "line", "logprobs"), min_probability_mass=0.5),
         Extraction(rungs=("schema", "line", "logprobs"), low_mass="unscored"),
         Extraction(draws=3),
     ]
@@ -363,7 +363,7 @@ def test_the_ladder_is_part_of_its_fingerprint() -> None:
         ({"rungs": ("line", "draws")}, "Several draws are said by `draws`"),
         ({"rungs": ("logprobs",)}, "none of them reads a reply"),
         ({"draws": 0}, "`draws` is 0"),
-        ({"least_mass": 0}, "`least_mass` is 0"),
+        ({"min_probability_mass": 0}, "`min_probability_mass` is 0"),
         ({"low_mass": "skip"}, "`low_mass` is 'skip'"),
     ],
 )

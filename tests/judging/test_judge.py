@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import (
     CachedClient,
     Completion,
@@ -229,7 +229,7 @@ def test_what_was_scored_is_kept_when_the_endpoint_goes_down(tmp_path: Path) -> 
 
     answers = [str(number) for number in range(60)]
     with ChatServer(reply) as server, ResponseStore(tmp_path / "store.sqlite") as store:
-        options = {"max_in_flight": 4, "max_retries": 1, "patience_s": 0.3}
+        options = {"max_in_flight": 4, "max_retries": 1, "outage_timeout_s": 0.3}
         first = Judge(FIVE, CachedClient(openai(server, **options), store)).judge(answers, keep_on_failure=True)
         assert first.stopped
         scored = first.summary.n_scored
@@ -273,7 +273,7 @@ def test_the_store_is_asked_first_and_another_rubric_asks_anew(tmp_path: Path) -
 def test_items_are_read_only_as_fast_as_they_are_asked() -> None:
     endless = (Item(f"answer {number}") for number in itertools.count())
     client = Windowed(by_length, 8)
-    tally = Tally()
+    tally = RunStats()
     first = list(itertools.islice(Judge(FIVE, client).stream(endless, tally), 20))
     assert len(first) == 20
     assert client.asked <= 28

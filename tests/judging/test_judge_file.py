@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging import Extraction, Item, JudgeFile, read_judge
-from hf_synthlabels.judging.run.config import told_of_judges
+from hf_synthlabels.judging.run.config import translate_judge_errors
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
 
@@ -54,7 +54,7 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"judge": {"client": "transformers", "model": "m", "scoring": True}}, "`judge.scoring` weighs the verdicts"),
         ({"extraction": {"rungs": ["lines"]}}, "`extraction.rungs.0` is 'lines'"),
         ({"extraction": {"rungs": ["logprobs"]}}, "none of them reads a reply"),
-        ({"extraction": {"least_mass": 2}}, "`least_mass` is 2"),
+        ({"extraction": {"min_probability_mass": 2}}, "`min_probability_mass` is 2"),
         ({"name": "a b"}, "`name` is 'a b'"),
     ],
 )
@@ -63,7 +63,7 @@ def test_a_wrong_file_is_told_in_one_line(parts: dict[str, Any], words: str) -> 
         JudgeFile.from_dict(content(**parts))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "teacher" not in str(caught.value)
+    assert "annotator" not in str(caught.value)
 
 
 def test_a_rubric_beside_the_file_is_found(tmp_path: Path) -> None:
@@ -87,13 +87,13 @@ def test_the_ladder_and_the_client_follow_from_the_file() -> None:
         )
     )
     assert judge.ladder() == Extraction(("line", "logprobs"), 4, 0.9, "unscored")
-    assert judge.recipe.teacher.logprobs
+    assert judge.recipe.annotator.logprobs
     # Replies with reasons are long; one that is cut has no verdict.
-    assert judge.recipe.teacher.longest_answer == 1024
+    assert judge.recipe.annotator.longest_answer == 1024
     thinks = JudgeFile.from_dict(content(judge={"client": "openai", "model": "o3"}))
-    assert thinks.recipe.teacher.longest_answer == 4096
+    assert thinks.recipe.annotator.longest_answer == 4096
     short = JudgeFile.from_dict(content(judge={"client": "openai", "model": "m", "max_tokens": 9}))
-    assert short.recipe.teacher.longest_answer == 9
+    assert short.recipe.annotator.longest_answer == 9
 
 
 def test_cells_are_shown_as_people_read_them() -> None:
@@ -115,10 +115,12 @@ def test_errors_of_recipe_parts_keep_their_class_their_attributes_and_the_users_
             super().__init__(message)
             self.line = line
 
-    original = LocatedError("`teacher.model` is 'the `teacher` model', the recipe's own, relative to the recipe.", 7)
-    with pytest.raises(LocatedError) as raised, told_of_judges():
+    original = LocatedError(
+        "`annotator.model` is 'the `annotator` model', the recipe's own, relative to the recipe.", 7
+    )
+    with pytest.raises(LocatedError) as raised, translate_judge_errors():
         raise original
     assert raised.value is original
     assert raised.value.line == 7
-    words = "`judge.model` is 'the `teacher` model', the judge file's own, relative to the judge file."
+    words = "`judge.model` is 'the `annotator` model', the judge file's own, relative to the judge file."
     assert str(raised.value) == words

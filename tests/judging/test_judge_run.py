@@ -67,8 +67,8 @@ def test_json_lines_with_the_judges_columns(tmp_path: Path) -> None:
     rows = lines(part.path)
     assert [row["id"] for row in rows] == list(range(20))
     assert [row["judge_score"] for row in rows] == [number % 5 + 1 for number in range(20)]
-    assert list(rows[0])[5:] == ["judge_score", "judge_status", "judge_rung", "judge_reason", "judge_raw"]
-    assert (rows[0]["judge_status"], rows[0]["judge_rung"]) == ("scored", "line")
+    assert list(rows[0])[5:] == ["judge_score", "judge_status", "judge_parse_method", "judge_reason", "judge_raw"]
+    assert (rows[0]["judge_status"], rows[0]["judge_parse_method"]) == ("scored", "line")
     assert rows[2]["judge_reason"] == "It has 3 letters."
     assert isinstance(part.summary, JudgeSummary)
     assert part.summary.mean.estimate == 3
@@ -109,7 +109,7 @@ def test_pairs_are_asked_in_both_orders(tmp_path: Path) -> None:
     assert {key: row[key] for key in row if key.startswith("judge")} == {
         "judge_score": 0.5,
         "judge_status": "scored",
-        "judge_rung": "line",
+        "judge_parse_method": "line",
         "judge_reason": None,
         "judge_raw": "better: A",
         "judge_winner": "tie",
@@ -135,7 +135,7 @@ def test_draws_stand_in_a_list(tmp_path: Path) -> None:
     (part,) = judge_to_files(file, tmp_path / "draws.jsonl", client=client)
     assert part.path is not None
     (row,) = lines(part.path)
-    assert (row["judge_score"], row["judge_draws"], row["judge_rung"]) == (2.5, [1.0, None, 4.0], "draws")
+    assert (row["judge_score"], row["judge_draws"], row["judge_parse_method"]) == (2.5, [1.0, None, 4.0], "draws")
 
 
 def test_recorded_replies_are_judged_without_anybody(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ PAIR = read_rubric(
         "choices": [{"answer": "B", "score": 0}, {"answer": "A", "score": 1}],
     }
 )
-LADDER = Extraction(rungs=("line", "logprobs"), least_mass=0.5)
+LADDER = Extraction(rungs=("line", "logprobs"), min_probability_mass=0.5)
 
 SAID = {"the goal": "5", "a b c": "2", "news": "score: 4", "nothing": "yes or no"}
 """What the model has learnt to say of each answer."""

@@ -9,7 +9,7 @@ from array import array
 import numpy as np
 import pytest
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import Price
 from hf_synthlabels.judging import Judgment, read_rubric
 from hf_synthlabels.judging.summary import ScoreCount, mean_interval
@@ -27,7 +27,7 @@ def counted(*scores: float | None) -> ScoreCount:
 
 
 def test_mean_coverage_and_bounds() -> None:
-    found = counted(5, 4, None, 2).summary(Tally())
+    found = counted(5, 4, None, 2).summary(RunStats())
     assert found.mean.estimate == pytest.approx(11 / 3)
     assert found.unit_mean == pytest.approx((11 / 3 - 1) / 4)
     assert (found.n, found.n_scored, found.coverage) == (4, 3, 0.75)
@@ -37,12 +37,12 @@ def test_mean_coverage_and_bounds() -> None:
 
 
 def test_all_scored_leaves_nothing_open() -> None:
-    found = counted(5, 4, 2).summary(Tally())
+    found = counted(5, 4, 2).summary(RunStats())
     assert found.lowest_mean == found.highest_mean == found.mean.estimate
 
 
 def test_nothing_scored_is_nan_and_not_zero() -> None:
-    found = counted(None, None).summary(Tally())
+    found = counted(None, None).summary(RunStats())
     assert math.isnan(found.mean.estimate)
     assert math.isnan(found.unit_mean)
     assert (found.coverage, found.lowest_mean, found.highest_mean) == (0, 1, 5)
@@ -50,15 +50,17 @@ def test_nothing_scored_is_nan_and_not_zero() -> None:
 
 
 def test_the_dictionary_is_plain() -> None:
-    found = counted(5, 4, None).summary(Tally(requests=2, prompt_tokens=10, completion_tokens=4), Price(1, 1)).as_dict()
+    found = (
+        counted(5, 4, None).summary(RunStats(requests=2, prompt_tokens=10, completion_tokens=4), Price(1, 1)).as_dict()
+    )
     assert json.loads(json.dumps(found)) == found
     assert found["cost_usd"] == pytest.approx(14e-6)
     assert {type(value) for value in found.values()} <= {float, int, str, dict}
 
 
 def test_cost_is_unknown_without_a_price_and_nothing_where_nothing_was_asked() -> None:
-    assert counted(5).summary(Tally(requests=1)).cost_usd is None
-    assert counted(5).summary(Tally(stored=1)).cost_usd == 0
+    assert counted(5).summary(RunStats(requests=1)).cost_usd is None
+    assert counted(5).summary(RunStats(stored=1)).cost_usd == 0
 
 
 def test_a_share_has_wilsons_interval() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.judging import Judgment, read_reply, read_rubric
 from hf_synthlabels.judging.summary import ScoreCount
 
@@ -53,6 +53,6 @@ def test_unread_verdicts_are_bounds_here_and_no_ties() -> None:
     for reply in replies:
         reading = read_reply(PAIR, reply["gpt_result"])
         count.add(Judgment(reading.score, "unparsed" if reading.score is None else "scored", reading.rung))
-    found = count.summary(Tally())
+    found = count.summary(RunStats())
     assert (found.n_scored, found.n_unscored) == (974, {"unparsed": 25})
     assert found.highest_mean - found.lowest_mean == pytest.approx(25 / 999)

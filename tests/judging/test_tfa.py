@@ -9,7 +9,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import TFA, tfa
-from hf_synthlabels.statistics import Drawing, icc, variance_components
+from hf_synthlabels.statistics import BootstrapConfig, icc, variance_components
 
 Table = list[list[float | None]]
 
@@ -26,7 +26,7 @@ def read(
     ]
     scores, truth, of, formats = (list(column) for column in zip(*cells, strict=True))
     rows = AuditRows.from_columns(scores, truth, ["t"] * len(cells), items=of, formats=formats)
-    return rows, draw_clusters(rows.clusters, rows.tasks, Drawing(resamples=resamples))
+    return rows, draw_clusters(rows.clusters, rows.tasks, BootstrapConfig(resamples=resamples))
 
 
 def found(table: Table, human: list[float], **options: object) -> TFA:

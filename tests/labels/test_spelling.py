@@ -12,7 +12,7 @@ from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import normalised_labels, spelling_variants, unknown_labels
 from hf_synthlabels.publishing import labelling_sheet, merge_labels, sample_rows, spelling_warning
-from hf_synthlabels.statistics import conclude, validate
+from hf_synthlabels.statistics import estimate, validate
 
 LABELS = ["billing", "Billing", "billing ", "billing", "refund", None, "new\u00a0york", "new york"]
 
@@ -60,18 +60,18 @@ def spelled() -> Dataset:
 
 
 def test_conclude_reports_spellings_and_joins_them_on_request() -> None:
-    apart = conclude(spelled())
+    apart = estimate(spelled())
     assert [each.name for each in apart] == ["Billing", "billing", "refund", "refund "]
     assert any("'Billing' (10 rows)" in note for note in apart.notes)
-    joined = conclude(spelled(), normalize_labels=True)
+    joined = estimate(spelled(), normalize_labels=True)
     assert [each.name for each in joined] == ["billing", "refund"]
     assert joined["billing"].human.estimate == 0.5
     assert not any("normalize_labels" in note for note in joined.notes)
     # Predictions and the class that is named are in other spellings, too.
-    scored = conclude(spelled(), ask="f1", prediction="student", normalize_labels=True)
+    scored = estimate(spelled(), ask="f1", prediction="student", normalize_labels=True)
     assert scored["macro F1"].ppi.estimate == 1
     grouped = spelled().add_column("side", ["a", "b"] * 20)
-    shares = conclude(grouped, groups="side", positive="BILLING", normalize_labels=True)
+    shares = estimate(grouped, groups="side", positive="BILLING", normalize_labels=True)
     assert (shares["a"].naive.estimate, shares["b"].naive.estimate) == (1, 0)
 
 
@@ -96,9 +96,9 @@ def test_sample_and_merge_report_spellings_and_join_them_on_request() -> None:
 def test_the_verbs_take_the_option(tmp_path: Path) -> None:
     file = str(tmp_path / "rows.jsonl")
     spelled().to_json(file)
-    told = CliRunner().invoke(app, ["conclude", file])
+    told = CliRunner().invoke(app, ["estimate", file])
     assert "--normalize-labels" in told.output
-    joined = CliRunner().invoke(app, ["conclude", file, "--normalize-labels"])
+    joined = CliRunner().invoke(app, ["estimate", file, "--normalize-labels"])
     assert joined.exit_code == 0
     assert "--normalize-labels" not in joined.output
     drawn = str(tmp_path / "drawn.jsonl")

@@ -15,7 +15,7 @@ import pytest
 import hf_synthlabels
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging import AuditOptions, audit_metric
-from hf_synthlabels.statistics import Drawing
+from hf_synthlabels.statistics import BootstrapConfig
 from tests.judging.audited import made
 
 FOLDER = Path(__file__).resolve().parents[2] / "metrics" / "metric_audit"
@@ -55,7 +55,7 @@ def test_numbers_are_those_of_the_package_and_plain(load: Any) -> None:
         columns.human,
         columns.tasks,
         baselines={"rouge1": columns.human},
-        options=AuditOptions(Drawing(0.9, 100, 3)),
+        options=AuditOptions(BootstrapConfig(0.9, 100, 3)),
         **given,
     )
     for name, interval in expected.scores.items():

@@ -28,7 +28,7 @@ RECIPE = {
         "human": "label",
         "guidelines": "A refund is billing.",
     },
-    "teacher": {
+    "annotator": {
         "client": "openai",
         "model": "tiny",
         "api_key_env": None,

@@ -36,7 +36,7 @@ def bare(estimate: float) -> Interval:
     return Interval(estimate, math.nan, math.nan, 0.95, "none", 30)
 
 
-SOURCES = (("human labels", near(0.81)), ("LLM labels", near(0.78, 374)), ("the teacher itself", NOTHING))
+SOURCES = (("human labels", near(0.81)), ("LLM labels", near(0.78, 374)), ("the annotator itself", NOTHING))
 SIZES = (25, 50, 100, 200, 400)
 CURVE = Curve(
     "human labels",
@@ -54,7 +54,7 @@ CURVES = Curves(
     "macro F1",
     "log",
     (("switch", 100.0),),
-    (("teacher", 0.79),),
+    (("annotator", 0.79),),
 )
 COUNTS = Counts(
     "counts",
@@ -74,7 +74,7 @@ SCATTER = Scatter(
     "scatter",
     "Tasks",
     {"LLM": tuple((name, 0.5 + 0.03 * place, 0.9 - 0.02 * place) for place, name in enumerate(TASKS))},
-    "teacher",
+    "annotator",
     "student",
     True,
 )

@@ -35,7 +35,7 @@ RECIPE: dict[str, Any] = {
         "human": "label",
         "guidelines_file": "guide.md",
     },
-    "teacher": {"client": "recorded", "column": "answer"},
+    "annotator": {"client": "recorded", "column": "answer"},
 }
 SAID = ("--license", "cc-by-4.0", "--outputs-license", "unknown")
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "results" / "conference_titles" / "report.json"

@@ -11,22 +11,22 @@ from huggingface_hub import constants
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST
-from hf_synthlabels.cards import Licences
+from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import ConfigError, DataError, HubError
-from hf_synthlabels.publishing import DatasetWords, HubFile, Parcel, dataset_parcel, push
+from hf_synthlabels.publishing import DatasetCardFields, HubFile, HubUpload, dataset_upload, push
 from hf_synthlabels.statistics import Gate
 from tests.publishing.conftest import READER, RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer
 
-WORDS = DatasetWords(licences=Licences("cc-by-4.0", "unknown"))
+WORDS = DatasetCardFields(licenses=Licenses("cc-by-4.0", "unknown"))
 
 
-def small(*paths: str, repo: str = "user/small", text: str = "x") -> Parcel:
-    return Parcel(repo, "dataset", tuple(HubFile(path, f"{text} {path}".encode()) for path in paths))
+def small(*paths: str, repo: str = "user/small", text: str = "x") -> HubUpload:
+    return HubUpload(repo, "dataset", tuple(HubFile(path, f"{text} {path}".encode()) for path in paths))
 
 
 def test_data_set_is_one_commit_with_all_of_it(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE))
+    parcel = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE))
     done = push(parcel)
     there = hub.repository("user/tickets")
     # The Hub's own first commit, and ours.
@@ -50,8 +50,8 @@ def test_data_set_is_one_commit_with_all_of_it(hub: HubServer, tickets: Any, tmp
 
 
 def test_the_same_again_is_no_commit(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    first = push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
-    again = push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    first = push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
+    again = push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
     assert again.revision == first.revision
     assert (again.created, again.changed) == (False, False)
     assert len(hub.uploads) == 2
@@ -128,10 +128,10 @@ def test_rows_are_never_added_to_other_files_of_the_same_split(hub: HubServer) -
 
 
 def test_repository_of_another_kind_is_taken(hub: HubServer) -> None:
-    push(Parcel("user/page", "report", (HubFile("README.md", b"---\nsdk: static\n---\n"),)))
+    push(HubUpload("user/page", "report", (HubFile("README.md", b"---\nsdk: static\n---\n"),)))
     assert hub.repository("user/page", "space").sdk == "static"
     with pytest.raises(HubError, match="is taken: there is a report"):
-        push(Parcel("user/page", "metric", (HubFile("README.md", b"---\nsdk: gradio\n---\n"),)))
+        push(HubUpload("user/page", "metric", (HubFile("README.md", b"---\nsdk: gradio\n---\n"),)))
 
 
 def test_no_token_is_told_before_anything_is_sent(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,7 +208,7 @@ def test_commit_that_goes_on_failing_publishes_nothing_and_is_run_again(
     hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path, status: int
 ) -> None:
     hub.fail("POST", "/commit/", status=status, times=4)
-    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    parcel = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
     with pytest.raises(HubError, match=f"status {status}"):
         push(parcel)
     assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
@@ -247,7 +247,7 @@ def test_upload_that_is_cut_leaves_nothing_and_goes_on(
     hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path
 ) -> None:
     hub.fail("PUT", "/lfs/", cut="before", times=99)
-    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    parcel = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
     with pytest.raises(HubError, match="Run it again"):
         push(parcel)
     assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
@@ -256,7 +256,7 @@ def test_upload_that_is_cut_leaves_nothing_and_goes_on(
 
 
 def test_card_that_the_hub_refuses_is_told_before_anything_is_sent(hub: HubServer) -> None:
-    bad = Parcel("user/small", "dataset", (HubFile("README.md", b"---\nlicense: mine\n---\n"),))
+    bad = HubUpload("user/small", "dataset", (HubFile("README.md", b"---\nlicense: mine\n---\n"),))
     with pytest.raises(HubError, match=r'the Hub refuses the card: - "license" must be one'):
         push(bad)
     assert hub.count("POST", "/commit/") == 0
@@ -282,7 +282,7 @@ def test_secret_of_this_environment_is_not_published(
     file = tmp_path / "file"
     file.write_text(f"token {TOKEN}")
     with pytest.raises(HubError, match="`b` holds the value of") as caught:
-        push(Parcel("user/small", "dataset", (HubFile("b", file),)))
+        push(HubUpload("user/small", "dataset", (HubFile("b", file),)))
     assert TOKEN not in str(caught.value)
     assert hub.requests == []
 
@@ -291,8 +291,8 @@ def test_token_is_in_no_file_of_the_cache_and_in_no_repository(
     hub: HubServer, tickets: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
-    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS))
+    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
+    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
     places = [Path(constants.HF_HUB_CACHE), tmp_path]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert files
@@ -302,7 +302,7 @@ def test_token_is_in_no_file_of_the_cache_and_in_no_repository(
 
 
 def test_listing_shows_each_file_and_sends_nothing(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    parcel = dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS)
+    parcel = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
     listing = parcel.listing(private=True)
     assert listing.startswith("dataset user/tickets, private if it is made now: 6 files in one commit\n")
     for file in parcel.with_manifest().files:
@@ -323,11 +323,11 @@ def test_manifest_lists_every_file(hub: HubServer) -> None:
 
 def test_data_set_without_the_named_columns(tickets: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"`human` names the column 'gold', which is not there\. It has: text, label"):
-        dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, human="gold")
+        dataset_upload(tickets, "user/t", tmp_path, words=WORDS, human="gold")
     with pytest.raises(DataError, match="`llm` names the column 'other'"):
-        dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, llm="other")
+        dataset_upload(tickets, "user/t", tmp_path, words=WORDS, llm="other")
     with pytest.raises(DataError, match="labelled with the column 'llm_label_status', which is not there"):
-        dataset_parcel(tickets.remove_columns("llm_label_status"), "user/t", tmp_path, words=WORDS)
+        dataset_upload(tickets.remove_columns("llm_label_status"), "user/t", tmp_path, words=WORDS)
 
 
 def test_data_set_that_nobody_annotated(tickets: Any, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_data_set_that_nobody_annotated(tickets: Any, tmp_path: Path) -> None:
     for rows in plain.values():
         rows.info.description = ""
     with pytest.raises(DataError, match="has no label column"):
-        dataset_parcel(plain, "user/t", tmp_path, words=WORDS)
+        dataset_upload(plain, "user/t", tmp_path, words=WORDS)
 
 
 def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
@@ -344,7 +344,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
     text = "If a customer writes of money, it is billing. " * 1100
     assert len(text) > 50_000
     recipe = Recipe.from_dict({**RECIPE, "task": {**RECIPE["task"], "guidelines": text}})  # type: ignore[dict-item]
-    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS, recipe=recipe))
+    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS, recipe=recipe))
     files = hub.repository("user/tickets").head.files
     assert text.strip().encode() in files["annotation/prompt.txt"]
     assert len(files["README.md"]) < 20_000
@@ -352,7 +352,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
 
 
 def test_gate_stands_in_the_card(tickets: Any, tmp_path: Path) -> None:
-    parcel = dataset_parcel(tickets, "user/t", tmp_path, words=WORDS, gate=Gate.parse("accuracy>=0.9"))
+    parcel = dataset_upload(tickets, "user/t", tmp_path, words=WORDS, gate=Gate.parse("accuracy>=0.9"))
     card = next(file.content for file in parcel.files if file.path == "README.md")
     assert isinstance(card, bytes)
     assert b"Gate: accuracy" in card

@@ -19,16 +19,16 @@ from huggingface_hub import EvalResultEntry, ModelCard
 import hf_synthlabels
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST
-from hf_synthlabels.cards import Licences
+from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import ConfigError, DataError, HubError, UntrustedRecipeError
 from hf_synthlabels.publishing import (
-    DatasetWords,
+    DatasetCardFields,
     HubFile,
+    HubUpload,
     ModelWords,
-    Parcel,
-    dataset_parcel,
+    dataset_upload,
     metric_parcel,
-    model_parcel,
+    model_upload,
     pull,
     push,
     push_student,
@@ -38,8 +38,8 @@ from hf_synthlabels.training import Student, StudentConfig, train_student
 from tests.publishing.conftest import RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer
 
-LICENCES = Licences("mit", "unknown")
-WORDS = DatasetWords(licences=LICENCES)
+LICENCES = Licenses("mit", "unknown")
+WORDS = DatasetCardFields(licenses=LICENCES)
 
 
 def loaded(code: str, hub: HubServer, folder: Path, token: str = TOKEN) -> Any:
@@ -76,7 +76,7 @@ print(json.dumps({
 def test_data_set_loads_back_with_features_statuses_and_provenance(
     hub: HubServer, tickets: DatasetDict, tmp_path: Path
 ) -> None:
-    push(dataset_parcel(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE)))
+    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE)))
     found = loaded(LOAD_DATASET, hub, tmp_path)
     assert set(found["splits"]) == {"train", "test"}
     for name, rows in tickets.items():
@@ -89,7 +89,7 @@ def test_data_set_loads_back_with_features_statuses_and_provenance(
 
 def test_pulled_data_set_is_read_with_its_provenance(hub: HubServer, tickets: DatasetDict, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
-    done = push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
+    done = push(dataset_upload(tickets, "user/tickets", tmp_path / "made", words=WORDS))
     got = pull("user/tickets", tmp_path / "got")
     assert (got.repo_type, got.kind, got.revision) == ("dataset", "dataset", done.revision)
     back = read_table(tmp_path / "got")
@@ -104,21 +104,21 @@ def test_pulled_data_set_is_read_with_its_provenance(hub: HubServer, tickets: Da
 
 def test_pulled_recipe_is_not_trusted(hub: HubServer, tickets: DatasetDict, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
-    push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
+    push(dataset_upload(tickets, "user/tickets", tmp_path / "made", words=WORDS))
     pull("user/tickets", tmp_path / "got")
     task = {"kind": "text-classification", "instructions": "?", "labels": ["a", "b"]}
     source = {"path": "json", "data_files": "rows.jsonl"}
-    teacher = {"client": "openai", "model": "m", "base_url": "https://evil.example/v1", "api_key_env": None}
+    annotator = {"client": "openai", "model": "m", "base_url": "https://evil.example/v1", "api_key_env": None}
     evil = tmp_path / "got" / "annotation" / "recipe.yaml"
     evil.parent.mkdir(exist_ok=True)
-    evil.write_text(yaml.safe_dump({"name": "t", "source": source, "task": task, "teacher": teacher}))
+    evil.write_text(yaml.safe_dump({"name": "t", "source": source, "task": task, "annotator": annotator}))
     with pytest.raises(UntrustedRecipeError, match=r"evil\.example"):
         Recipe.from_yaml(evil)
 
 
 def test_old_revision_is_pulled_as_it_was(hub: HubServer, tmp_path: Path) -> None:
-    first = push(Parcel("user/a", "dataset", (HubFile("x", b"1"),)))
-    push(Parcel("user/a", "dataset", (HubFile("y", b"2"),)))
+    first = push(HubUpload("user/a", "dataset", (HubFile("x", b"1"),)))
+    push(HubUpload("user/a", "dataset", (HubFile("y", b"2"),)))
     pull("user/a", tmp_path / "old", revision=first.revision)
     assert (tmp_path / "old" / "x").read_bytes() == b"1"
     assert not (tmp_path / "old" / "y").exists()
@@ -127,11 +127,11 @@ def test_old_revision_is_pulled_as_it_was(hub: HubServer, tmp_path: Path) -> Non
 
 
 def test_newer_revision_leaves_nothing_of_the_older_one(hub: HubServer, tmp_path: Path) -> None:
-    push(Parcel("user/a", "dataset", tuple(HubFile(f"data/train-{number}", b"1") for number in (1, 2, 3))))
+    push(HubUpload("user/a", "dataset", tuple(HubFile(f"data/train-{number}", b"1") for number in (1, 2, 3))))
     pull("user/a", tmp_path)
     (tmp_path / "data" / "train-3").write_bytes(b"my own")
     (tmp_path / "notes").write_bytes(b"mine")
-    push(Parcel("user/a", "dataset", (HubFile("data/train-1", b"2"),)))
+    push(HubUpload("user/a", "dataset", (HubFile("data/train-1", b"2"),)))
     pull("user/a", tmp_path)
     assert (tmp_path / "data" / "train-1").read_bytes() == b"2"
     # What was changed here is left alone.
@@ -147,7 +147,7 @@ def test_newer_revision_leaves_nothing_of_the_older_one(hub: HubServer, tmp_path
 
 def test_file_that_is_missing_in_a_pulled_set_is_told(hub: HubServer, tickets: DatasetDict, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
-    push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
+    push(dataset_upload(tickets, "user/tickets", tmp_path / "made", words=WORDS))
     there = hub.repository("user/tickets")
     files = dict(there.head.files)
     del files["data/test-00000-of-00001.parquet"]
@@ -160,7 +160,7 @@ def test_file_that_is_missing_in_a_pulled_set_is_told(hub: HubServer, tickets: D
 
 
 def test_pull_goes_on_where_it_was_cut(hub: HubServer, no_waiting: list[float], tmp_path: Path) -> None:
-    push(Parcel("user/a", "dataset", tuple(HubFile(name, name.encode() * 9) for name in ("a", "b", "c"))))
+    push(HubUpload("user/a", "dataset", tuple(HubFile(name, name.encode() * 9) for name in ("a", "b", "c"))))
     hub.fail("GET", "/resolve/.*/c$", cut="before", times=99)
     with pytest.raises(HubError, match=r"`user/a` can not be fetched: .*Run it again"):
         pull("user/a", tmp_path / "got")
@@ -171,7 +171,7 @@ def test_pull_goes_on_where_it_was_cut(hub: HubServer, no_waiting: list[float], 
 
 
 def test_manifest_can_not_point_out_of_the_folder(hub: HubServer, tmp_path: Path) -> None:
-    push(Parcel("user/a", "dataset", (HubFile("x", b"1"),)))
+    push(HubUpload("user/a", "dataset", (HubFile("x", b"1"),)))
     there = hub.repository("user/a")
     listed = json.loads(there.head.files[MANIFEST])
     listed["files"]["../outside"] = {"size": 1, "sha256": "0"}
@@ -228,7 +228,7 @@ def test_student_is_one_commit_with_card_and_scores(
     predicted = rows.add_column("own", [student.names[code] for code in student.predict(rows).codes])
     report = hf_synthlabels.validate(predicted, human="label", llm="own", resamples=200)
     words = ModelWords(
-        licences=LICENCES, base_model="user/base", dataset="user/tickets", language=("en",), widget=("a <b> match",)
+        licenses=LICENCES, base_model="user/base", dataset="user/tickets", language=("en",), widget=("a <b> match",)
     )
     done = push_student(student, "user/student", words=words, folder=tmp_path / "saved", validation=report)
     assert done is not None
@@ -260,10 +260,10 @@ def test_full_model_and_adapters_load_back_and_say_the_same(
     adapted = train_student(config, toy(24), names=["film", "sport"])
     folder = tmp_path / "saved"
     with pytest.raises(DataError, match=r"is an adapter of a folder of this machine.*--base-model"):
-        push_student(adapted, "user/lora", words=ModelWords(licences=LICENCES), folder=folder)
+        push_student(adapted, "user/lora", words=ModelWords(licenses=LICENCES), folder=folder)
     base = hub.create("user/encoder", "model")
     base.commit({path.name: path.read_bytes() for path in Path(encoder).iterdir()}, "base")
-    words = ModelWords(licences=LICENCES, base_model="user/encoder")
+    words = ModelWords(licenses=LICENCES, base_model="user/encoder")
     push_student(adapted, "user/lora", words=words, folder=folder)
     push_student(student, "user/student", words=words, folder=tmp_path / "full")
     files = hub.repository("user/lora", "model").head.files
@@ -282,18 +282,18 @@ def test_full_model_and_adapters_load_back_and_say_the_same(
 
 
 def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    words = ModelWords(licences=LICENCES)
+    words = ModelWords(licenses=LICENCES)
     with pytest.raises(DataError, match="is no folder"):
-        model_parcel(tmp_path / "none", "user/m", words=words)
+        model_upload(tmp_path / "none", "user/m", words=words)
     with pytest.raises(DataError, match=r"has no config\.json"):
-        model_parcel(tmp_path, "user/m", words=words)
+        model_upload(tmp_path, "user/m", words=words)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(DataError, match="has no weights"):
-        model_parcel(tmp_path, "user/m", words=words)
+        model_upload(tmp_path, "user/m", words=words)
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(DataError, match=r"config\.json that can not be read"):
-        model_parcel(tmp_path, "user/m", words=words)
+        model_upload(tmp_path, "user/m", words=words)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path, config: 
     (tmp_path / "model.safetensors").write_bytes(b"0")
     if task := config.get("task"):
         (tmp_path / "student.json").write_text(json.dumps({"task": task, "names": [], "scale": [1, 5]}))
-    parcel = model_parcel(tmp_path, "user/m", words=ModelWords(licences=LICENCES))
+    parcel = model_upload(tmp_path, "user/m", words=ModelWords(licenses=LICENCES))
     (card,) = (file.content for file in parcel.files if file.path == "README.md")
     assert isinstance(card, bytes)
     own = ("token-classification", "question-answering", "text-generation")
@@ -367,6 +367,6 @@ def test_plain_load_dataset_of_a_pulled_folder_restores_the_provenance(
     hub: HubServer, tickets: DatasetDict, tmp_path: Path
 ) -> None:
     (tmp_path / "made").mkdir()
-    push(dataset_parcel(tickets, "user/tickets", tmp_path / "made", words=WORDS))
+    push(dataset_upload(tickets, "user/tickets", tmp_path / "made", words=WORDS))
     pull("user/tickets", tmp_path / "got")
     assert hf_synthlabels.provenance(load_dataset(str(tmp_path / "got"))) == hf_synthlabels.provenance(tickets)

@@ -15,7 +15,7 @@ import yaml
 from huggingface_hub import ModelCard
 from safetensors.torch import load
 
-from hf_synthlabels.cards import CardWords
+from hf_synthlabels.cards import CardFields
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing import StudentPublisher
@@ -24,8 +24,8 @@ from tests.publishing.conftest import READER, TOKEN
 from tests.publishing.hub_server import Fault, HubServer
 
 ROOT = Path(__file__).resolve().parents[2]
-CARD: dict[str, Any] = {"license": "mit", "outputs_license": "unknown", "base_model": "user/base", "language": ["en"]}
-WORDS = CardWords.model_validate(CARD)
+CARD: dict[str, Any] = {"license": "mit", "llm_terms": "unknown", "base_model": "user/base", "language": ["en"]}
+WORDS = CardFields.model_validate(CARD)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_names_are_completed_and_checked(hub: HubServer, config: Callable[..., S
 def test_adapter_of_a_folder_needs_the_name_of_its_base_before_it_is_trained(
     hub: HubServer, config: Callable[..., StudentConfig]
 ) -> None:
-    nameless = CardWords(license="mit", outputs_license="unknown")
+    nameless = CardFields(license="mit", llm_terms="unknown")
     with pytest.raises(ConfigError, match=r"`card.base_model` is missing: .* an adapter of 'encoder\d+'"):
         StudentPublisher.of(config(lora_r=2), nameless)
     assert StudentPublisher.of(config(lora_r=2, save="merged"), nameless).repo == "user/films"
@@ -126,15 +126,15 @@ def test_adapter_of_a_folder_needs_the_name_of_its_base_before_it_is_trained(
 @pytest.mark.parametrize(
     ("card", "message"),
     [
-        (None, "`card` lacks `license` or `outputs_license`"),
-        ({"license": "mit"}, "`card` lacks `license` or `outputs_license`"),
+        (None, "`card` lacks `license` or `llm_terms`"),
+        ({"license": "mit"}, "`card` lacks `license` or `llm_terms`"),
         ({**CARD, "license": "MIT"}, r"`license` is 'MIT', which is no identifier .* Did you mean mit"),
-        ({**CARD, "licence": "mit"}, "`licence` is not a key"),
+        ({**CARD, "license": "mit"}, "`license` is not a key"),
     ],
 )
 def test_words_are_looked_at_before_the_training(card: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        CardWords.from_dict(card, "student.yaml")
+        CardFields.from_dict(card, "student.yaml")
 
 
 @pytest.fixture

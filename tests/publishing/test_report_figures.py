@@ -13,7 +13,7 @@ from hf_synthlabels.publishing.report import draw, figure_table
 from hf_synthlabels.publishing.report.figure_parts import named_lines, rows_axis
 from hf_synthlabels.publishing.report.figures import SWITCH
 from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, fold, number, value_words
-from hf_synthlabels.publishing.report.svg import Drawing, canvas
+from hf_synthlabels.publishing.report.svg import SvgFigure, canvas
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed
 from hf_synthlabels.statistics.exhibits import Counts, Figure, Intervals
 from tests.publishing.exhibits import ARABIC, AWKWARD, COUNTS, INTERVALS, NAMES, ORDINARY, near
@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib")
 
 
 @pytest.fixture(scope="module")
-def drawings() -> dict[str, Drawing]:
+def drawings() -> dict[str, SvgFigure]:
     return {figure.name: draw(figure) for figure in (*ORDINARY, *AWKWARD)}
 
 
@@ -35,7 +35,7 @@ def texts(svg: str) -> list[str]:
 
 
 @pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
-def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(figure: Figure, drawings: dict[str, Drawing]) -> None:
+def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(figure: Figure, drawings: dict[str, SvgFigure]) -> None:
     inline = drawings[figure.name].inline
     assert "style=" not in inline
     assert "<style" not in inline
@@ -48,7 +48,7 @@ def test_figure_in_a_page_has_no_colour_and_no_style_of_its_own(figure: Figure, 
 
 
 @pytest.mark.parametrize("figure", [*ORDINARY, *AWKWARD], ids=lambda figure: figure.name)
-def test_figure_in_a_file_is_whole_and_of_its_theme(figure: Figure, drawings: dict[str, Drawing]) -> None:
+def test_figure_in_a_file_is_whole_and_of_its_theme(figure: Figure, drawings: dict[str, SvgFigure]) -> None:
     drawing = drawings[figure.name]
     for svg, here, there in ((drawing.svg, LIGHT, DARK), (drawing.dark, DARK, LIGHT)):
         ElementTree.fromstring(svg)
@@ -57,12 +57,12 @@ def test_figure_in_a_file_is_whole_and_of_its_theme(figure: Figure, drawings: di
     assert drawing.png.startswith(b"\x89PNG")
 
 
-def test_figures_are_the_same_for_the_same_numbers(drawings: dict[str, Drawing]) -> None:
+def test_figures_are_the_same_for_the_same_numbers(drawings: dict[str, SvgFigure]) -> None:
     for figure in (INTERVALS, COUNTS):
         assert draw(figure) == drawings[figure.name]
 
 
-def test_intervals_show_each_estimate_with_its_n(drawings: dict[str, Drawing]) -> None:
+def test_intervals_show_each_estimate_with_its_n(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["scores"].svg)
     # The n differs between the sources, so that each number has its own; the mark and what is undefined are named.
     assert {"0.810 (n = 377)", "0.780 (n = 374)", "undefined", "not measured", "paper 0.77", "goal 0.8"} <= set(shown)
@@ -77,19 +77,19 @@ def test_rows_of_the_same_name_stay_apart() -> None:
     assert figure_table(twice).rows == (("x", near(0.5)), ("x", near(0.6)))
 
 
-def test_open_end_of_an_interval_is_an_arrow_and_no_number(drawings: dict[str, Drawing]) -> None:
+def test_open_end_of_an_interval_is_an_arrow_and_no_number(drawings: dict[str, SvgFigure]) -> None:
     assert "inf" not in drawings["open_end"].svg.lower()
     assert "nan" not in drawings["open_end"].svg.lower()
 
 
-def test_counts_show_every_count(drawings: dict[str, Drawing]) -> None:
+def test_counts_show_every_count(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["counts"].svg)
     assert {"12,345", "9", "no label", "human label", "LLM"} <= set(shown)
     numbers = [text for text in shown if re.fullmatch(r"[\d,]+", text)]
     assert len(numbers) == 12
 
 
-def test_many_or_long_labels_are_numbered(drawings: dict[str, Drawing]) -> None:
+def test_many_or_long_labels_are_numbered(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["many"].svg)
     # Each of 21 numbers stands at its row and at its column; the column that is no row keeps its name.
     assert all(shown.count(str(place)) == 2 for place in range(8, 22))
@@ -117,7 +117,7 @@ def test_the_name_of_a_line_crosses_no_other_line_where_there_is_room(ends: tupl
         assert margin.get_bbox_patch().get_alpha() > 0.5
 
 
-def test_lines_stand_apart_where_they_are_many(drawings: dict[str, Drawing]) -> None:
+def test_lines_stand_apart_where_they_are_many(drawings: dict[str, SvgFigure]) -> None:
     shown = texts(drawings["apart"].svg)
     assert all(f"task number {place}" in shown for place in range(14))
 
@@ -125,11 +125,11 @@ def test_lines_stand_apart_where_they_are_many(drawings: dict[str, Drawing]) -> 
 @pytest.mark.parametrize(
     "name", ["no_panels", "no_curves", "no_counts", "no_bins", "empty_bins", "no_bars", "no_points"]
 )
-def test_nothing_is_said_to_be_nothing(name: str, drawings: dict[str, Drawing]) -> None:
+def test_nothing_is_said_to_be_nothing(name: str, drawings: dict[str, SvgFigure]) -> None:
     assert texts(drawings[name].svg) == ["No numbers to draw."]
 
 
-def test_unknown_is_not_drawn_as_zero(drawings: dict[str, Drawing]) -> None:
+def test_unknown_is_not_drawn_as_zero(drawings: dict[str, SvgFigure]) -> None:
     assert "unknown" in texts(drawings["bars"].svg)
     assert "unknown" in texts(drawings["all_unknown"].svg)
 

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, page_of, read_report, write_report
 from hf_synthlabels.publishing.report import page_to_json
-from hf_synthlabels.statistics import Interval, compare_arms, validate
+from hf_synthlabels.statistics import Interval, compare_conditions, validate
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
 from hf_synthlabels.studies import (
@@ -82,12 +82,12 @@ def report() -> StudyReport:
         n_shared_texts=3,
         validation=checked,
         train_agreement=checked,
-        teacher=checked,
+        annotator=checked,
         arms=tuple(arms),
         ratio=paired.ratio,
         difference=paired.difference,
         margins={
-            "teacher": margin(answers[1], answers[1][:1], truth, NAMES, study=study),
+            "annotator": margin(answers[1], answers[1][:1], truth, NAMES, study=study),
             "validation": margin(answers[1], answers[2], truth, NAMES, study=study),
         },
         paired=paired.tests,
@@ -115,9 +115,9 @@ def test_study_page_holds_every_number_of_the_scores(report: StudyReport) -> Non
     rows = table(page, "score_table").rows
     for arm, row in zip(report.arms, rows, strict=False):
         assert row[3:] == tuple(arm.scores[score] for score in SCORES)
-    # The teacher was trained on nothing here, and has no macro precision of its own.
-    assert rows[-1][:3] == ("the teacher itself", "–", "–")
-    assert rows[-1][3] == report.teacher.accuracy
+    # The annotator was trained on nothing here, and has no macro precision of its own.
+    assert rows[-1][:3] == ("the annotator itself", "–", "–")
+    assert rows[-1][3] == report.annotator.accuracy
     assert any("3 training rows were left out" in note for note in page.sections[0].notes)
     assert [section.name for section in page.sections] == ["students", "comparison", "labels", "errors", "cost"]
     assert table(page, "references").rows == (("ratio", 0.96, "a paper"),)
@@ -196,7 +196,7 @@ def test_validation_of_one_unanswered_row_has_a_page() -> None:
 def test_annotators_page_compares_with_the_first(report: StudyReport) -> None:
     gap = Interval(-0.1, -0.2, 0.0, 0.95, "normal", 60)
     tally = {"requests": 60, "stored": 0, "prompt_tokens": 10, "completion_tokens": 5}
-    record = {"tally": tally, "cost_usd": None, "teacher": {"client": "openai", "model": "m"}, "prompt_hash": "abc"}
+    record = {"tally": tally, "cost_usd": None, "annotator": {"client": "openai", "model": "m"}, "prompt_hash": "abc"}
     cost = AnswerCost(60, 10, 5)
     results = tuple(AnnotatorResult(name, report.validation, gap, record, cost=cost) for name in ("plain", "few-shot"))
     compared = AnnotatorReport("ways", "text-classification", 60, 3, results)
@@ -269,7 +269,7 @@ def test_audit_page_has_a_section_for_each_property() -> None:
 
 def test_judge_page_says_what_the_unscored_could_change() -> None:
     mean = Interval(3.5, 3.1, 3.9, 0.95, "b", 8)
-    summary = JudgeSummary(mean, 0.625, 10, {"unparsed": 2}, 3.0, 3.8, {"json": 8}, Tally(), None)
+    summary = JudgeSummary(mean, 0.625, 10, {"unparsed": 2}, 3.0, 3.8, {"json": 8}, RunStats(), None)
     page = page_of(summary)
     assert "8 of 10 items" in page.summary[0]
     assert "between 3.000 and 3.800" in page.summary[0]
@@ -348,7 +348,7 @@ def test_arm_scores_agree_with_the_comparison_of_arms(report: StudyReport) -> No
     truth = np.array([0, 1, 2, 0])
     arm = np.array([[0, 1, 2, 1]])
     # Three of four are right.
-    assert compare_arms(truth, arm, arm, 3, "accuracy", resamples=100).a.estimate == pytest.approx(0.75)
+    assert compare_conditions(truth, arm, arm, 3, "accuracy", resamples=100).a.estimate == pytest.approx(0.75)
     assert report.ratio["accuracy"].estimate < 1
 
 
@@ -356,7 +356,7 @@ def test_summary_says_what_the_intervals_say(report: StudyReport) -> None:
     low, high = Interval(0.1, 0.05, 0.15, 0.95, "x", 60), Interval(-0.1, -0.15, -0.05, 0.95, "x", 60)
     open_ = Interval(0.0, -0.05, 0.05, 0.95, "x", 60)
     for interval, words in ((low, "is above"), (high, "is below"), (open_, "does not differ significantly from")):
-        changed = dataclasses.replace(report, margins={"teacher": interval, "validation": interval})
+        changed = dataclasses.replace(report, margins={"annotator": interval, "validation": interval})
         assert sum(words in sentence for sentence in changed.summary()) == 2
     for ratio, words in (
         (1.2, "LLM labels train the better"),

@@ -304,7 +304,7 @@ On 377 rows: 0.960 [0.911, 1.010].
 | --- | ---: | ---: |
 | human labels | 0.810 [0.770, 0.850], n = 377 | 0.810 [0.770, 0.850], n = 377 |
 | LLM labels | 0.780 [0.740, 0.820], n = 374 | 0.780 [0.740, 0.820], n = 374 |
-| the teacher itself | undefined (n = 0) | unknown |
+| the annotator itself | undefined (n = 0) | unknown |
 | paper | 0.770 | 0.770 |
 | goal | 0.800 | 0.800 |
 

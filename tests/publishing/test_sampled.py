@@ -9,11 +9,11 @@ import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from hf_synthlabels import provenance
-from hf_synthlabels.cards import Licences
+from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing import DatasetWords, dataset_parcel, labelling_sheet, merge_labels, sample_rows
+from hf_synthlabels.publishing import DatasetCardFields, dataset_upload, labelling_sheet, merge_labels, sample_rows
 from hf_synthlabels.publishing.label_import import check_sheet
-from hf_synthlabels.statistics import conclude
+from hf_synthlabels.statistics import estimate
 from hf_synthlabels.tables import read_table, write_sheet, write_table
 
 
@@ -43,7 +43,7 @@ def test_labels_come_back_in_the_type_of_the_llms() -> None:
     assert merged.rows.features["label"].names == ["a", "b"]
     assert merged.rows["text"][:] == labelled()["text"][:]
     assert provenance(merged.rows)[0]["seed"] == 4
-    assert conclude(merged.rows).n_human == 19
+    assert estimate(merged.rows).n_human == 19
     wrong = sheet.remove_columns("label").add_column("label", ["a"] * 19 + ["zz"])
     with pytest.raises(DataError, match="`label` is 'zz' in the sheet: give one of a, b"):
         merge_labels(drawn, wrong)
@@ -82,7 +82,12 @@ def test_the_first_human_labels_are_merged_into_an_empty_column(tmp_path: Path, 
 
 
 def test_labels_of_several_types_are_refused_in_one_line() -> None:
-    columns = {"text": ["one", "two"], "llm_label": [3, 4], "label": ["good", None], "human_probability": [None, 1.0]}
+    columns = {
+        "text": ["one", "two"],
+        "llm_label": [3, 4],
+        "label": ["good", None],
+        "inclusion_probability": [None, 1.0],
+    }
     filled = Dataset.from_dict({"row": [1], "text": ["two"], "label": ["3"]})
     with pytest.raises(DataError, match="`label`"):
         merge_labels(Dataset.from_dict(columns), filled)
@@ -90,8 +95,8 @@ def test_labels_of_several_types_are_refused_in_one_line() -> None:
 
 def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> None:
     drawn, _ = sample_rows(labelled(), 20)
-    words = DatasetWords(licences=Licences("mit", "unknown"))
-    parcel = dataset_parcel(
+    words = DatasetCardFields(licenses=Licenses("mit", "unknown"))
+    parcel = dataset_upload(
         DatasetDict({"train": drawn}),
         "someone/posts",
         tmp_path,
@@ -100,7 +105,7 @@ def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> Non
     files = {file.path: file for file in parcel.files}
     card = bytes(files["README.md"].content).decode()
     assert f"20 of {len(drawn)} rows were drawn for people to label, at random, all with the same chance" in card
-    assert "stored in `human_probability`" in card
-    assert "### `human_probability`" not in card
+    assert "stored in `inclusion_probability`" in card
+    assert "### `inclusion_probability`" not in card
     # The card is of the label columns; the record of the sample lies beside it.
     assert any(b"human-sample" in file.content for file in parcel.files if isinstance(file.content, bytes))

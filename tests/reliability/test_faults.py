@@ -26,6 +26,6 @@ def test_no_row_is_lost_or_mislabelled(case: Case, tmp_path: Path) -> None:
     if not case.ends:
         assert sum(found.statuses.values()) == ROWS
         assert found.statuses.get(case.status, 0) >= found.struck
-    if all(fault.endswith(":row") for fault in case.faults) and not case.server and case.teacher == {}:
+    if all(fault.endswith(":row") for fault in case.faults) and not case.server and case.annotator == {}:
         # What is said to an answer is no reason to ask again.
         assert found.wasted <= 0

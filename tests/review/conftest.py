@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.review import Board, DecisionStore, Desk, ReviewOptions, open_review
+from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewOptions, ReviewState, open_review
 from tests.review.browsing import WAIT_MS
 from tests.review.reviewing import serving
 
@@ -46,7 +46,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         def begin(made: Dataset, **options: Any) -> str:
             data, store = tmp_path / "data.parquet", tmp_path / "data.parquet.review.sqlite"
             made.to_parquet(str(data))
-            board = Board(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
-            return f"http://127.0.0.1:{stack.enter_context(serving(Desk(board, blind=False), data.name))}/"
+            board = ReviewState(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
+            return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(board, blind=False), data.name))}/"
 
         yield begin

@@ -17,12 +17,12 @@ from datasets import Dataset, Features, Value
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.review import (
-    Board,
+    AnnotationSession,
     Decision,
     DecisionStore,
-    Desk,
     ReviewRows,
-    open_door,
+    ReviewState,
+    bind_socket,
     review_app,
     review_rows,
 )
@@ -80,7 +80,9 @@ def table(kind: str = "text-classification", rows: int = 12, drawn: int = 10) ->
             "llm_label": [_stored(kind, LLM[kind])] * rows,
             "llm_label_status": ["labelled"] * rows,
             "llm_label_confidence": [1.0 if row % 2 else 0.75 for row in range(rows)],
-            "human_probability": [None if row >= drawn else 0.5 if row < drawn // 2 else 0.25 for row in range(rows)],
+            "inclusion_probability": [
+                None if row >= drawn else 0.5 if row < drawn // 2 else 0.25 for row in range(rows)
+            ],
         },
         features=Features(
             {
@@ -88,7 +90,7 @@ def table(kind: str = "text-classification", rows: int = 12, drawn: int = 10) ->
                 "llm_label": label,
                 "llm_label_status": Value("string"),
                 "llm_label_confidence": Value("float32"),
-                "human_probability": Value("float64"),
+                "inclusion_probability": Value("float64"),
             }
         ),
     )
@@ -112,20 +114,20 @@ def opened(kind: str = "text-classification", made: Dataset | None = None, **opt
     return review_rows(table(kind) if made is None else made, schema=SCHEMAS[kind], form=form, **options)
 
 
-def board(folder: Path, kind: str = "text-classification", **options: Any) -> Board:
-    return Board(opened(kind, **options), DecisionStore(folder / "store.sqlite"))
+def board(folder: Path, kind: str = "text-classification", **options: Any) -> ReviewState:
+    return ReviewState(opened(kind, **options), DecisionStore(folder / "store.sqlite"))
 
 
-def label(desk: Desk, name: str, row: int, value: Any, **more: Any) -> dict[str, Any]:
+def label(desk: AnnotationSession, name: str, row: int, value: Any, **more: Any) -> dict[str, Any]:
     """One decision, as the page sends it."""
     digest = desk.board.rows.row(row).digest
     return desk.decide(Decision(name, row, digest, value, **more))
 
 
 @contextmanager
-def serving(desk: Desk, title: str = "", **options: Any) -> Iterator[int]:
+def serving(desk: AnnotationSession, title: str = "", **options: Any) -> Iterator[int]:
     """The page on a free port of loopback."""
-    door = open_door(port=0, **options)
+    door = bind_socket(port=0, **options)
     server = uvicorn.Server(
         uvicorn.Config(review_app(desk, title=title, trust=door.trust), log_level="error", lifespan="off", ws="none")
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.errors import DataError, StoreError
-from hf_synthlabels.review import Board, DecisionStore, Desk
+from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewState
 from hf_synthlabels.review.review_progress import agreement_so_far, annotator_agreement, given_labels, progress
 from tests.review.reviewing import HUMAN, SCHEMAS, board, label, opened, table
 
@@ -22,7 +22,7 @@ def test_the_queue_is_all_drawn_rows_in_an_order_by_chance_that_is_always_the_sa
 
 
 def test_each_annotator_gets_every_row_once(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     first = [row["row"] for row in desk.next_rows("ann")]
     assert first == desk.board.rows.queue[:3].tolist()
     label(desk, "ann", first[0], "billing")
@@ -32,7 +32,7 @@ def test_each_annotator_gets_every_row_once(tmp_path: Path) -> None:
 
 
 def test_with_one_person_for_each_row_two_never_get_the_same(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), per_row=1)
+    desk = AnnotationSession(board(tmp_path), per_row=1)
     done: dict[str, list[int]] = {"ann": [], "bob": []}
     for turn in range(12):
         name = ("ann", "bob")[turn % 2]
@@ -44,7 +44,7 @@ def test_with_one_person_for_each_row_two_never_get_the_same(tmp_path: Path) -> 
 
 
 def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 1, "billing", note="first")
     label(desk, "ann", 2, None)
     label(desk, "ann", 1, "account")
@@ -65,19 +65,19 @@ def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tm
 
 
 def test_a_board_that_is_opened_again_is_the_same(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 1, "billing")
     label(desk, "bob", 1, "account")
     label(desk, "ann", 3, None)
     desk.undo("ann")
-    again = Board(opened(), DecisionStore(tmp_path / "store.sqlite"))
+    again = ReviewState(opened(), DecisionStore(tmp_path / "store.sqlite"))
     assert again.resolutions == desk.board.resolutions
     assert again.upcoming("ann", 10) == desk.board.upcoming("ann", 10)
     assert again.credits.tolist() == pytest.approx(desk.board.credits.tolist(), nan_ok=True)
 
 
 def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     assert "llm" not in str(desk.next_rows("ann"))
     label(desk, "ann", 1, "account")
     assert desk.show("ann", 2)["label"] == "billing"
@@ -96,7 +96,7 @@ def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_pa
 
 
 def test_a_blind_desk_never_shows_the_llms_label(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=True)
+    desk = AnnotationSession(board(tmp_path), blind=True)
     assert label(desk, "ann", 1, "account")["decided"]["llm"] is None
     with pytest.raises(DataError, match="`blind`"):
         desk.show("ann", 2)
@@ -104,18 +104,18 @@ def test_a_blind_desk_never_shows_the_llms_label(tmp_path: Path) -> None:
 
 
 def test_a_validation_sample_is_labelled_blind_unless_asked_otherwise(tmp_path: Path) -> None:
-    assert Desk(board(tmp_path)).blind
-    assert not Desk(board(tmp_path), blind=False).blind
-    everything = Board(opened(everything=True), DecisionStore(tmp_path / "all.sqlite"))
-    assert not Desk(everything).blind
+    assert AnnotationSession(board(tmp_path)).blind
+    assert not AnnotationSession(board(tmp_path), blind=False).blind
+    everything = ReviewState(opened(everything=True), DecisionStore(tmp_path / "all.sqlite"))
+    assert not AnnotationSession(everything).blind
 
 
-def found_how(desk: Desk, row: int) -> str:
+def found_how(desk: AnnotationSession, row: int) -> str:
     return desk.board.resolutions[row].how
 
 
 def test_several_people_come_to_a_label_by_majority_or_by_a_decision(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     for name, value in (("ann", "billing"), ("bob", "account")):
         label(desk, name, 1, value)
     assert (found_how(desk, 1), desk.board.resolutions[1].value) == ("disputed", None)
@@ -132,14 +132,14 @@ def test_labels_of_the_table_count_and_are_not_asked_for_again(tmp_path: Path) -
     rows = opened(made=made)
     assert sorted(rows.queue.tolist()) == list(range(2, 10))
     assert sorted(opened(made=made, again=True).queue.tolist()) == list(range(10))
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     assert desk.board.resolutions[1].votes == (("(table)", "account"),)
     # Row 0 agrees with the LLM, row 1 does not; both had the chance 0.5.
     assert agreement_so_far(desk.board).estimate == pytest.approx(0.5)
 
 
 def test_the_interval_so_far_counts_rows_with_one_over_their_chance(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 0, "billing")  # same, chance 0.5: weight 2
     label(desk, "ann", 9, "account")  # differs, chance 0.25: weight 4
     found = agreement_so_far(desk.board)
@@ -150,14 +150,14 @@ def test_the_interval_so_far_counts_rows_with_one_over_their_chance(tmp_path: Pa
 
 
 def test_numbers_have_a_mean_error(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path, "text-scale"))
+    desk = AnnotationSession(board(tmp_path, "text-scale"))
     label(desk, "ann", 0, 4)  # off by 2, weight 2
     label(desk, "ann", 9, 3)  # off by 1, weight 4
     assert progress(desk.board, "ann")["mean_error"] == pytest.approx((2 * 2 + 1 * 4) / 6)
 
 
 def test_annotators_are_compared(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     assert math.isnan(annotator_agreement(given_labels(desk.board)).alpha)
     answers = {"ann": "bbaabd", "bob": "bbaada"}
     spelt = {"b": "billing", "a": "account", "d": "delivery"}
@@ -175,31 +175,31 @@ def test_annotators_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 9, "billing")
     store = tmp_path / "store.sqlite"
     other = table().map(lambda row: {"text": row["text"] + "!"})
     with pytest.raises(StoreError, match="row 9 has another text there"):
-        Board(opened(made=other), DecisionStore(store))
+        ReviewState(opened(made=other), DecisionStore(store))
     with pytest.raises(StoreError, match="has a decision on row 9, and the data have 5 rows"):
-        Board(opened(made=table(rows=5, drawn=4)), DecisionStore(store))
+        ReviewState(opened(made=table(rows=5, drawn=4)), DecisionStore(store))
     with pytest.raises(DataError, match="has another text now"):
         desk.decide(type("Said", (), {"annotator": "ann", "row": 1, "digest": "0" * 16, "value": "billing"})())
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_every_kind_of_label_is_stored_and_differs_from_the_llms(tmp_path: Path, kind: str) -> None:
-    desk = Desk(board(tmp_path, kind), blind=False)
+    desk = AnnotationSession(board(tmp_path, kind), blind=False)
     answer = label(desk, "ann", 1, HUMAN[kind])
     assert answer["decided"]["value"] == HUMAN[kind]
     assert answer["decided"]["llm"]["same"] is False
     assert desk.board.patterns[1] == 0
-    again = Board(opened(kind), DecisionStore(tmp_path / "store.sqlite"))
+    again = ReviewState(opened(kind), DecisionStore(tmp_path / "store.sqlite"))
     assert again.resolutions[1].value == HUMAN[kind]
 
 
 def test_rows_must_be_drawn_or_all_asked_for() -> None:
-    made = table().remove_columns("human_probability")
+    made = table().remove_columns("inclusion_probability")
     with pytest.raises(DataError, match="draw the rows for people with `hf-synthlabels sample` first, or say `--all`"):
         opened(made=made)
     assert len(opened(made=made, everything=True).queue) == 12

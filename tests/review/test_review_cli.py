@@ -13,10 +13,10 @@ from datasets import Dataset
 
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.review import (
-    Board,
+    AnnotationSession,
     DecisionStore,
-    Desk,
     ReviewOptions,
+    ReviewState,
     default_store,
     open_review,
 )
@@ -35,7 +35,7 @@ task:
   labels: {billing: payments, delivery: parcels, account: login}
   human: topic
   guidelines: A refund is billing.
-teacher: {client: recorded, column: llm_label}
+annotator: {client: recorded, column: llm_label}
 output: {column: llm_label}
 """
 
@@ -62,7 +62,7 @@ def decide(data: Path, values: dict[int, object]) -> None:
     """What somebody decided in the page before."""
     store = default_store(str(data))
     with DecisionStore(store) as kept:
-        desk = Desk(Board(open_review(str(data), ReviewOptions()), kept))
+        desk = AnnotationSession(ReviewState(open_review(str(data), ReviewOptions()), kept))
         for row, value in values.items():
             label(desk, "ann", row, value)
 
@@ -85,7 +85,7 @@ def test_labels_are_exported_and_validated(run: Run, tmp_path: Path) -> None:
 
 def test_a_recipe_says_labels_texts_and_columns(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    said: dict[str, object] = {"subject": "Hello", "body": None, "llm_label": "billing", "human_probability": 0.5}
+    said: dict[str, object] = {"subject": "Hello", "body": None, "llm_label": "billing", "inclusion_probability": 0.5}
     lines(tmp_path / "data.jsonl", [said, {**said, "llm_label": None, "body": "<b>x</b>"}])
     rows = open_review(str(tmp_path / "data.jsonl"), ReviewOptions(recipe=str(tmp_path / "recipe.yaml")))
     assert rows.schema.names == ("billing", "delivery", "account")
@@ -114,7 +114,7 @@ def test_what_was_said_once_is_kept_with_the_store() -> None:
     assert (said.recipe, said.text, said.seed) == ("r.yaml", ("a", "b"), 4)
 
 
-ROW = {"text": "t", "llm_label": "a", "human_probability": 0.5}
+ROW = {"text": "t", "llm_label": "a", "inclusion_probability": 0.5}
 OTHER = {**ROW, "llm_label": "b"}
 
 WRONG: dict[str, tuple[list[dict[str, object]], str, str]] = {
@@ -199,7 +199,7 @@ def test_a_text_of_100_kb_and_a_guideline_of_50_kb_are_read(tmp_path: Path) -> N
 
 def test_the_encoding_of_the_data_is_named_once(run: Run, tmp_path: Path) -> None:
     # As few bytes as these could be Western European, too.
-    text = "text;llm_label;human_probability\n" + "".join(
+    text = "text;llm_label;inclusion_probability\n" + "".join(
         f"да {row};{'за' if row % 2 else 'нет'};0.5\n" for row in range(4)
     )
     (tmp_path / "data.csv").write_bytes(text.encode("cp1251"))

@@ -15,9 +15,9 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, decode
 from hf_synthlabels.publishing import merge_labels
 from hf_synthlabels.review import (
-    Board,
+    AnnotationSession,
     DecisionStore,
-    Desk,
+    ReviewState,
     decisions,
     examples,
     import_answers,
@@ -31,16 +31,16 @@ from hf_synthlabels.review import (
 )
 from hf_synthlabels.review.disagreements import Disagreements
 from hf_synthlabels.review.review_values import plain
-from hf_synthlabels.statistics import conclude, validate
+from hf_synthlabels.statistics import estimate, validate
 from tests.oracles import oracle
 from tests.review.reviewing import FORMS, HUMAN, LLM, NAMES, SCHEMAS, TEXT, board, label, opened, table
 
 KINDS = tuple(SCHEMAS)
 
 
-def worked(folder: Path, kind: str = "text-classification") -> Board:
+def worked(folder: Path, kind: str = "text-classification") -> ReviewState:
     """Two people: both label row 0 alike, differ on row 1; ann labels row 2 as the LLM does and skips row 3."""
-    desk = Desk(board(folder, kind), blind=False)
+    desk = AnnotationSession(board(folder, kind), blind=False)
     label(desk, "ann", 0, HUMAN[kind], note="sure", seconds=2.5)
     label(desk, "bob", 0, HUMAN[kind])
     label(desk, "ann", 1, HUMAN[kind])
@@ -62,7 +62,7 @@ def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> N
     same = int(LLM[kind]) if kind == "text-scale" else LLM[kind]
     assert values == [HUMAN[kind], None, same, *[None] * 9]
     assert (dict(made.how), made.open) == ({"unanimous": 1, "disputed": 1, "one": 1}, 8)
-    assert made.table["human_probability"][0] == 0.5
+    assert made.table["inclusion_probability"][0] == 0.5
     assert sum(value is not None for value in made.table["label_bob"]) == 2
     report = validate(made.table, schema=schema)
     assert report.n_human == 2
@@ -71,15 +71,15 @@ def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> N
 
 
 def test_labels_feed_conclusions(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     for row in range(10):
         label(desk, "ann", row, NAMES[row % 2])
     made = labelled_table(desk.board).table
-    assert conclude(made).n_human == 10
+    assert estimate(made).n_human == 10
 
 
 def test_what_an_llm_said_never_becomes_a_human_label(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
+    desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 0, "delivery")
     desk.show("ann", 1)
     made = labelled_table(desk.board).table
@@ -91,10 +91,10 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
     from hf_synthlabels import provenance
     from hf_synthlabels.publishing import sample_rows
 
-    plain_table = table().remove_columns(["human_probability"])
+    plain_table = table().remove_columns(["inclusion_probability"])
     drawn, _ = sample_rows(plain_table, 5, seed=3)
     rows = review_rows(drawn, schema=SCHEMAS["text-classification"], form=RowForm(("text",)))
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")), blind=False)
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")), blind=False)
     row = int(rows.queue[0])
     desk.show("ann", row)
     label(desk, "ann", row, "billing")
@@ -108,11 +108,11 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
 
 
 def test_a_review_of_all_rows_gives_each_the_chance_one(tmp_path: Path) -> None:
-    made = table().remove_columns("human_probability")
+    made = table().remove_columns("inclusion_probability")
     rows = opened(made=made, everything=True)
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 11, "billing")
-    assert labelled_table(desk.board).table["human_probability"][:] == [1.0] * 12
+    assert labelled_table(desk.board).table["inclusion_probability"][:] == [1.0] * 12
 
 
 def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) ->
         "answers", [{"text": ["Bob"], "answer_start": [20]}, *[None] * 11], feature=answers
     )
     rows = review_rows(made, schema=SCHEMAS["question-answering"], form=FORMS["question-answering"], human="answers")
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 2, {"text": "Acme", "start": 9})
     values = labelled_table(desk.board).table["answers"][:3]
     assert values[0] == {"text": ["Bob"], "answer_start": [20]}
@@ -136,14 +136,14 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
             "tokens": [["Ann", "Lee", "asked", "Acme"], ["no", "one"]],
             "ner": [None, [0, 0]],
             "llm_label": [[], []],
-            "human_probability": [1.0, 1.0],
+            "inclusion_probability": [1.0, 1.0],
         },
         features=Features(
             {
                 "tokens": List(Value("string")),
                 "ner": List(tags),
                 "llm_label": schema.feature(),
-                "human_probability": Value("float64"),
+                "inclusion_probability": Value("float64"),
             }
         ),
     )
@@ -151,7 +151,7 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
     rows = review_rows(made, schema=schema, form=form, human="ner")
     assert rows.human_labels == {1: []}
     assert rows.row(0).context == "Ann Lee asked Acme"
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 0, [{"start": 0, "end": 7, "label": "PER"}, {"start": 14, "end": 18, "label": "ORG"}])
     assert labelled_table(desk.board).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
 
@@ -169,7 +169,7 @@ def test_every_event_is_listed_with_human_and_llm_labels_apart(tmp_path: Path) -
     assert {line["action"] for line in lines} == {"label", "skip", "seen"}
     first = lines[0]
     assert (first["human_label"], first["llm_label"], first["llm_shown"]) == ("delivery", "billing", False)
-    assert (first["note"], first["seconds"], first["human_probability"]) == ("sure", 2.5, 0.5)
+    assert (first["note"], first["seconds"], first["inclusion_probability"]) == ("sure", 2.5, 0.5)
     json.dumps(lines)
 
 
@@ -189,8 +189,8 @@ def test_chosen_rows_are_examples_of_a_recipe(tmp_path: Path, kind: str) -> None
         examples(done)
 
 
-def fresh(folder: Path, kind: str) -> Board:
-    return Board(opened(kind), DecisionStore(folder / "other.sqlite"))
+def fresh(folder: Path, kind: str) -> ReviewState:
+    return ReviewState(opened(kind), DecisionStore(folder / "other.sqlite"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -200,7 +200,7 @@ def test_argilla_round_trip(tmp_path: Path, kind: str) -> None:
     write_argilla(done, folder)
     record = next(each for each in json.loads((folder / "records.json").read_text()) if each["id"] == "row-0")
     assert set(record) == {"id", "fields", "metadata", "suggestions", "responses", "vectors", "_server_id"}
-    assert record["metadata"]["human_probability"] == 0.5
+    assert record["metadata"]["inclusion_probability"] == 0.5
     assert record["suggestions"]["label"]["agent"] == "llm_label"
     assert len(record["responses"]["label"]) == 2
     again = fresh(tmp_path, kind)
@@ -331,10 +331,10 @@ EMPTY: dict[str, Any] = {"multi-label": [[], []], "token-classification": [[], [
 def test_human_labels_are_kept_where_the_llm_gave_none_in_any_row(tmp_path: Path, kind: str) -> None:
     data = tmp_path / "data.parquet"
     made = Dataset.from_dict(
-        {"text": [f"{TEXT} 0", f"{TEXT} 1"], "llm_label": EMPTY[kind], "human_probability": [1.0, 1.0]}
+        {"text": [f"{TEXT} 0", f"{TEXT} 1"], "llm_label": EMPTY[kind], "inclusion_probability": [1.0, 1.0]}
     )
     rows = opened(kind, made=made)
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 1, HUMAN[kind])
     exported = labelled_table(desk.board, each=True).table
     exported.to_parquet(str(data))
@@ -347,7 +347,7 @@ def test_human_labels_are_kept_where_the_llm_gave_none_in_any_row(tmp_path: Path
 
 def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> None:
     made = table().add_column("label_ann_b", ["mine"] * 12)
-    desk = Desk(Board(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
     for name, value in (("ann b", "billing"), ("ann_b", "account")):
         label(desk, name, 0, value)
     exported = labelled_table(desk.board, each=True).table
@@ -358,7 +358,7 @@ def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> No
 def test_a_class_that_the_llm_column_lacks_can_be_exported(tmp_path: Path) -> None:
     made = table().cast_column("llm_label", ClassLabel(names=list(NAMES))).remove_columns("llm_label")
     made = made.add_column("llm_label", [0] * 12, feature=ClassLabel(names=["billing"]))
-    desk = Desk(Board(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 0, "account")
     exported = labelled_table(desk.board).table
     assert exported.features["label"].int2str(exported["label"][0]) == "account"

@@ -49,7 +49,7 @@ task:
     2. Protocols and scheduling in networks are INFOCOM; search and crawling are WWW.
     3. Hardware is ISCAS, also when it is hardware for graphics.
   human: label
-teacher: {client: recorded, column: llm_label}
+annotator: {client: recorded, column: llm_label}
 """
 
 
@@ -63,7 +63,7 @@ def titles(rows: int = 300, drawn: int = 80) -> Dataset:
             "llm_label": [names.index(name) for name in said],
             "llm_label_status": ["labelled"] * rows,
             "llm_label_confidence": [draw.choice([1.0, 0.9, 0.6]) for _ in range(rows)],
-            "human_probability": [0.2 if row < drawn else None for row in range(rows)],
+            "inclusion_probability": [0.2 if row < drawn else None for row in range(rows)],
             "truth": truth,
         },
         features=Features(
@@ -72,7 +72,7 @@ def titles(rows: int = 300, drawn: int = 80) -> Dataset:
                 "llm_label": ClassLabel(names=names),
                 "llm_label_status": Value("string"),
                 "llm_label_confidence": Value("float32"),
-                "human_probability": Value("float64"),
+                "inclusion_probability": Value("float64"),
                 "truth": Value("string"),
             }
         ),
@@ -83,8 +83,8 @@ def titles(rows: int = 300, drawn: int = 80) -> Dataset:
 
 def labelled(texts: list[str], said: list[Any], schema: LabelSchema) -> Dataset:
     feature = schema.feature()
-    content = {"text": texts, "llm_label": said, "human_probability": [0.5] * len(texts)}
-    features = Features({"text": Value("string"), "llm_label": feature, "human_probability": Value("float64")})
+    content = {"text": texts, "llm_label": said, "inclusion_probability": [0.5] * len(texts)}
+    features = Features({"text": Value("string"), "llm_label": feature, "inclusion_probability": Value("float64")})
     made = Dataset.from_dict(content, features=features)
     assert isinstance(made, Dataset)
     return made
@@ -205,7 +205,7 @@ def test_pictures_of_long_texts_and_of_texts_from_right_to_left(
     long = ("word " * 12 + "x" * 90 + "\n") * 600
     schema = LabelSchema(names=("חיובי", "שלילי"))
     recipe = (
-        "name: r\nsource: {path: parquet, data_files: d.parquet}\nteacher: {client: recorded, column: llm_label}\n"
+        "name: r\nsource: {path: parquet, data_files: d.parquet}\nannotator: {client: recorded, column: llm_label}\n"
         "task:\n  kind: text-classification\n  labels: [חיובי, שלילי]\n  guidelines: |\n"
     )
     (tmp_path / "recipe.yaml").write_text(recipe + "    A rule of the guideline.\n" * 2000, encoding="utf-8")

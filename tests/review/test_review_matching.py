@@ -13,10 +13,10 @@ from datasets import Dataset
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review import (
-    Board,
+    AnnotationSession,
     DecisionStore,
-    Desk,
     ReviewRows,
+    ReviewState,
     read_argilla,
     read_label_studio,
     review_rows,
@@ -29,7 +29,7 @@ from tests.review.reviewing import SCHEMAS, TEXT, board, label, opened, table
 TOOLS = ("argilla", "label-studio")
 
 
-def export(done: Board, folder: Path, tool: str, **options: Any) -> Path:
+def export(done: ReviewState, folder: Path, tool: str, **options: Any) -> Path:
     """The exported records of a tool."""
     if tool == "argilla":
         write_argilla(done, folder / "argilla", **options)
@@ -57,7 +57,7 @@ def forget_row(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_labels_follow_their_texts_into_a_reordered_table(tmp_path: Path, tool: str, numbered: bool) -> None:
-    desk = Desk(board(tmp_path))
+    desk = AnnotationSession(board(tmp_path))
     given = {0: "billing", 1: "delivery", 7: "account"}
     for row, value in given.items():
         label(desk, "ann", row, value)
@@ -73,7 +73,7 @@ def test_labels_follow_their_texts_into_a_reordered_table(tmp_path: Path, tool: 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_labels_of_texts_that_are_not_under_review_are_refused(tmp_path: Path, tool: str) -> None:
-    desk = Desk(board(tmp_path))
+    desk = AnnotationSession(board(tmp_path))
     label(desk, "ann", 3, "billing")
     file = export(desk.board, tmp_path, tool)
     other = opened(made=table().map(lambda row: {"text": row["text"].replace("Ann", "Eve")}))
@@ -86,7 +86,7 @@ def test_rows_with_equal_texts_each_get_one_label(tmp_path: Path, tool: str) -> 
     twins = table(drawn=12).map(
         lambda row, number: {"text": "the same" if number < 4 else row["text"]}, with_indices=True
     )
-    desk = Desk(Board(opened(made=twins), DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(opened(made=twins), DecisionStore(tmp_path / "s.sqlite")))
     for row, value in {1: "billing", 2: "account"}.items():
         label(desk, "ann", row, value)
         label(desk, "bob", row, value)
@@ -110,7 +110,7 @@ def test_columns_in_any_script_keep_their_texts(tmp_path: Path, tool: str) -> No
     for column in columns:
         made = made.add_column(column, [f"{column} {row}" for row in range(12)])
     rows = review_rows(made, schema=SCHEMAS["text-classification"], form=RowForm(columns), human="topic")
-    desk = Desk(Board(rows, DecisionStore(tmp_path / "s.sqlite")))
+    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 4, "account")
     file = export(desk.board, tmp_path, tool)
     record = json.loads(file.read_text(encoding="utf-8"))[4]
@@ -121,7 +121,7 @@ def test_columns_in_any_script_keep_their_texts(tmp_path: Path, tool: str) -> No
 
 
 def test_only_the_label_question_is_read_from_argilla(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path))
+    desk = AnnotationSession(board(tmp_path))
     label(desk, "ann", 2, "account")
     file = export(desk.board, tmp_path, "argilla")
     comment = [{"value": "billing", "user_id": "1", "status": "submitted"}]
@@ -135,7 +135,7 @@ def test_only_the_label_question_is_read_from_argilla(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_blind_exports_carry_no_llm_label(tmp_path: Path, tool: str) -> None:
-    desk = Desk(board(tmp_path))
+    desk = AnnotationSession(board(tmp_path))
     label(desk, "ann", 0, "billing")
     label(desk, "bob", 0, None)
     file = export(desk.board, tmp_path, tool, blind=True)
@@ -170,7 +170,7 @@ SPANS = {
 @pytest.mark.parametrize("name", SPANS)
 def test_offsets_are_checked_against_the_regions_text(tmp_path: Path, name: str) -> None:
     text, place, size = SPANS[name]
-    made = Dataset.from_dict({"text": [text], "llm_label": [[]], "human_probability": [1.0]}).cast_column(
+    made = Dataset.from_dict({"text": [text], "llm_label": [[]], "inclusion_probability": [1.0]}).cast_column(
         "llm_label", SCHEMAS["token-classification"].feature()
     )
     rows = opened("token-classification", made=made)

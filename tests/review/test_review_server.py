@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.review import Desk, open_door
-from hf_synthlabels.review.server.access import Trust
+from hf_synthlabels.review import AnnotationSession, bind_socket
+from hf_synthlabels.review.server.access import AccessPolicy
 from tests.review.reviewing import ask, board, label, serving
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(board(tmp_path), blind=False)
+def desk(tmp_path: Path) -> AnnotationSession:
+    return AnnotationSession(board(tmp_path), blind=False)
 
 
 @pytest.fixture
-def port(desk: Desk) -> Iterator[int]:
+def port(desk: AnnotationSession) -> Iterator[int]:
     with serving(desk) as number:
         yield number
 
@@ -40,7 +40,7 @@ def test_the_page_and_its_files_are_served_with_safe_headers(port: int) -> None:
     assert ask(port, "/docs", method="GET")[0] == 404
 
 
-def test_labels_are_stored_and_rows_follow(port: int, desk: Desk) -> None:
+def test_labels_are_stored_and_rows_follow(port: int, desk: AnnotationSession) -> None:
     status, setup, _ = ask(port, "/api/setup")
     assert (status, setup["names"], setup["queue"]) == (200, ["billing", "delivery", "account"], 10)
     row = ask(port, "/api/next", {"annotator": "ann"})[1]["rows"][0]
@@ -129,7 +129,7 @@ def test_wrong_calls_are_told_in_one_line(port: int, name: str) -> None:
     assert "\n" not in content["error"]
 
 
-def test_a_label_outside_the_schema_is_refused_and_nothing_is_stored(port: int, desk: Desk) -> None:
+def test_a_label_outside_the_schema_is_refused_and_nothing_is_stored(port: int, desk: AnnotationSession) -> None:
     row = ask(port, "/api/next", {"annotator": "eve"})[1]["rows"][0]
     before = len(desk.board.store.since())
     for value in ("other", 1, ["billing"], {"text": "x"}, ""):
@@ -154,8 +154,8 @@ def test_no_script_makes_markup_of_a_string() -> None:
 
 
 def test_other_machines_need_the_key(tmp_path: Path) -> None:
-    desk = Desk(board(tmp_path), blind=False)
-    door = open_door("0.0.0.0", 0, ["desk.example"])
+    desk = AnnotationSession(board(tmp_path), blind=False)
+    door = bind_socket("0.0.0.0", 0, ["desk.example"])
     key = door.url.partition("?key=")[2]
     assert len(key) >= 32
     assert door.url.startswith("http://desk.example:")
@@ -169,7 +169,7 @@ def test_other_machines_need_the_key(tmp_path: Path) -> None:
 
 def test_a_browser_with_the_key_gets_a_cookie_and_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.token_urlsafe", lambda size: "k" * size)
-    with serving(Desk(board(tmp_path)), host="0.0.0.0") as port:
+    with serving(AnnotationSession(board(tmp_path)), host="0.0.0.0") as port:
         status, _, headers = ask(port, f"/?key={'k' * 24}", method="GET")
         assert (status, headers["location"]) == (303, "/")
         assert "HttpOnly; SameSite=Strict" in headers["set-cookie"]
@@ -185,22 +185,22 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         taken.listen()
         number = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"`--port` {number} is in use on 127.0.0.1"):
-            open_door(port=number)
+            bind_socket(port=number)
     with pytest.raises(ConfigError, match=r"`--host` '203\.0\.113\.9' can not be listened at"):
-        open_door("203.0.113.9")
+        bind_socket("203.0.113.9")
     with pytest.raises(ConfigError, match="`--port` is 70000"):
-        open_door(port=70000)
+        bind_socket(port=70000)
 
 
 def test_hosts_are_taken_by_name_and_addresses_where_they_may() -> None:
-    assert Trust().takes_host("localhost")
-    assert not Trust().takes_host("10.0.0.1")
-    assert Trust(addresses=True).takes_host("10.0.0.1")
-    assert Trust(addresses=True).takes_host("fe80::1")
-    assert not Trust(addresses=True).takes_host("evil.example")
+    assert AccessPolicy().takes_host("localhost")
+    assert not AccessPolicy().takes_host("10.0.0.1")
+    assert AccessPolicy(addresses=True).takes_host("10.0.0.1")
+    assert AccessPolicy(addresses=True).takes_host("fe80::1")
+    assert not AccessPolicy(addresses=True).takes_host("evil.example")
 
 
-def test_disagreements_are_settled_and_become_examples(port: int, desk: Desk) -> None:
+def test_disagreements_are_settled_and_become_examples(port: int, desk: AnnotationSession) -> None:
     for row in (3, 4):
         label(desk, "zoe", row, "delivery")
     page = ask(port, "/api/disagreements", {"annotator": "yan"})[1]
@@ -226,7 +226,7 @@ def test_disagreements_are_settled_and_become_examples(port: int, desk: Desk) ->
     assert ask(port, "/api/example", {"annotator": "yan", "row": 3, "chosen": False})[1]["counts"]["examples"] == 0
 
 
-def test_the_report_counts_at_once_and_has_intervals_soon(port: int, desk: Desk) -> None:
+def test_the_report_counts_at_once_and_has_intervals_soon(port: int, desk: AnnotationSession) -> None:
     label(desk, "zoe", 5, "billing")
     for row in (6, 7):
         label(desk, "zoe", row, "delivery")

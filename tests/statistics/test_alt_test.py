@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import AltTest, Drawing, alternative_annotator_test
+from hf_synthlabels.statistics import AltTest, BootstrapConfig, alternative_annotator_test
 
-FEW = Drawing(resamples=200)
+FEW = BootstrapConfig(resamples=200)
 
 # Ninety items of four annotators, of whom each is worse than the one before, and a judge: by formulas, so that any
 # program can have the same. The second annotator has gaps, the judge two.
@@ -183,10 +183,10 @@ def test_a_judge_that_guesses_fails_and_one_that_knows_passes() -> None:
 
 
 def test_interval_of_the_mean_advantage_is_of_items() -> None:
-    found = alternative_annotator_test(PEOPLE, JUDGE, drawing=Drawing(resamples=500, seed=1))
+    found = alternative_annotator_test(PEOPLE, JUDGE, drawing=BootstrapConfig(resamples=500, seed=1))
     assert found.advantage.low < found.advantage.estimate < found.advantage.high
     assert (found.advantage.n, found.advantage.method) == (88, "bootstrap: items")
-    again = alternative_annotator_test(PEOPLE, JUDGE, drawing=Drawing(resamples=500, seed=1))
+    again = alternative_annotator_test(PEOPLE, JUDGE, drawing=BootstrapConfig(resamples=500, seed=1))
     assert again == found
     assert json.loads(json.dumps(found.to_dict()))["annotators"][0]["test"] == "t"
 

@@ -8,7 +8,7 @@ import pytest
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics import (
-    Drawing,
+    BootstrapConfig,
     KindAgreement,
     answer_agreement,
     normalise_answer,
@@ -16,7 +16,7 @@ from hf_synthlabels.statistics import (
     token_f1,
 )
 
-FEW = Drawing(resamples=20)
+FEW = BootstrapConfig(resamples=20)
 SQUAD = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "squad_gpt35"
 
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import ArmDraws, Drawing, RowFeatures, compare_arms
+from hf_synthlabels.statistics import BootstrapConfig, ConditionBootstrap, RowFeatures, compare_conditions
 from hf_synthlabels.statistics.agreement.scores import score_margins
 from hf_synthlabels.statistics.label_ids import Floats, Ints
 
@@ -46,14 +46,16 @@ def flipped(truth: Ints, accuracy: float, seeds: range) -> Ints:
 
 def test_estimates_are_those_of_scikit_learn(truth: Ints) -> None:
     a = flipped(truth, 0.8, range(3))
-    found = ArmDraws(features(truth), Drawing(resamples=50)).draw(binary(truth, a), "macro_f1")
+    found = ConditionBootstrap(features(truth), BootstrapConfig(resamples=50)).draw(binary(truth, a), "macro_f1")
     assert found.seeds == pytest.approx([f1_score(truth, each, average="macro") for each in a])
 
 
 def test_interval_agrees_with_the_bootstrap_of_two_arms(truth: Ints) -> None:
     a, b = flipped(truth, 0.8, range(4)), flipped(truth, 0.85, range(10, 14))
-    pair = ArmDraws(features(truth), Drawing(resamples=2000)).compare(binary(truth, a), binary(truth, b), "macro_f1")
-    other = compare_arms(truth, a, b, 2, paired_seeds=True)
+    pair = ConditionBootstrap(features(truth), BootstrapConfig(resamples=2000)).compare(
+        binary(truth, a), binary(truth, b), "macro_f1"
+    )
+    other = compare_conditions(truth, a, b, 2, paired_seeds=True)
     for ours, theirs in ((pair.difference, other.difference), (pair.ratio, other.ratio), (pair.a.interval, other.a)):
         assert (ours.estimate, ours.low, ours.high) == pytest.approx(
             (theirs.estimate, theirs.low, theirs.high), abs=0.01
@@ -62,14 +64,16 @@ def test_interval_agrees_with_the_bootstrap_of_two_arms(truth: Ints) -> None:
 
 def test_variance_of_a_difference_is_that_of_paired_shares(truth: Ints) -> None:
     a, b = flipped(truth, 0.8, range(1)), flipped(truth, 0.85, range(9, 10))
-    pair = ArmDraws(features(truth), Drawing(resamples=4000)).compare(binary(truth, a), binary(truth, b), "accuracy")
+    pair = ConditionBootstrap(features(truth), BootstrapConfig(resamples=4000)).compare(
+        binary(truth, a), binary(truth, b), "accuracy"
+    )
     difference = (a[0] == truth).astype(float) - (b[0] == truth)
     assert pair.row_variance == pytest.approx(difference.var() / len(truth), rel=0.1)
     assert pair.seed_variance == 0
 
 
 def test_seeds_that_differ_by_rows_alone_have_little_variance_of_their_own(truth: Ints) -> None:
-    draws = ArmDraws(features(truth), Drawing(resamples=1000))
+    draws = ConditionBootstrap(features(truth), BootstrapConfig(resamples=1000))
     noise = draws.compare(
         binary(truth, flipped(truth, 0.8, range(20))), binary(truth, flipped(truth, 0.8, range(20, 40))), "accuracy"
     )
@@ -85,14 +89,14 @@ def test_seeds_that_differ_by_rows_alone_have_little_variance_of_their_own(truth
 def test_arms_that_answer_alike_on_few_rows_are_not_proved_alike() -> None:
     truth = np.array([0, 1] * 4)
     said = binary(truth, truth)
-    pair = ArmDraws(features(truth), Drawing()).compare(said, said, "accuracy")
+    pair = ConditionBootstrap(features(truth), BootstrapConfig()).compare(said, said, "accuracy")
     assert pair.difference.estimate == 0
     assert pair.difference.low < -0.05
     assert pair.difference.high > 0.05
 
 
 def test_more_right_answers_never_lower_any_draw(truth: Ints) -> None:
-    draws = ArmDraws(features(truth), Drawing(resamples=200))
+    draws = ConditionBootstrap(features(truth), BootstrapConfig(resamples=200))
     worse = flipped(truth, 0.6, range(3))
     better = worse.copy()
     better[:, :40] = truth[:40]
@@ -102,7 +106,7 @@ def test_more_right_answers_never_lower_any_draw(truth: Ints) -> None:
 
 
 def test_arms_that_do_not_fit_are_refused(truth: Ints) -> None:
-    draws = ArmDraws(features(truth), Drawing(resamples=10))
+    draws = ConditionBootstrap(features(truth), BootstrapConfig(resamples=10))
     with pytest.raises(DataError, match="`found` has shape"):
         draws.draw(binary(truth, truth)[:, :-1], "accuracy")
 
@@ -113,7 +117,7 @@ def test_intervals_of_a_difference_hold_the_truth_in_most_samples() -> None:
     for sample in range(400):
         right = rng.random((2, 200)) < np.array([[0.75], [0.85]])
         a, b = (np.where(each, truth, 1 - truth) for each in right)
-        pair = ArmDraws(features(truth), Drawing(resamples=400, seed=sample)).compare(
+        pair = ConditionBootstrap(features(truth), BootstrapConfig(resamples=400, seed=sample)).compare(
             binary(truth, a), binary(truth, b), "accuracy"
         )
         held += pair.difference.low <= -0.1 <= pair.difference.high

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import compare_arms, confusion_counts, score, seed_scores
+from hf_synthlabels.statistics import compare_conditions, confusion_counts, score, seed_scores
 from hf_synthlabels.statistics.label_ids import Ints
 
 Shared = Literal["accuracy", "macro_f1", "weighted_f1"]
@@ -28,7 +28,7 @@ def test_estimates_are_the_means_over_seeds(metric: Shared) -> None:
     rng = np.random.default_rng(0)
     human = rng.integers(3, size=90)
     a, b = arm(rng, human, [0.8, 0.7], 4), arm(rng, human, [0.6, 0.5, 0.7], 4)
-    result = compare_arms(human, a, b, 4, metric, resamples=50)
+    result = compare_conditions(human, a, b, 4, metric, resamples=50)
     mean_a, mean_b = (
         float(np.mean([score(metric, confusion_counts(human, seed, 4)) for seed in codes])) for codes in (a, b)
     )
@@ -54,7 +54,7 @@ def test_macro_precision_and_recall_of_seeds_match_scikit_learn(
         for seed in codes
     ]
     assert seed_scores(human, codes, 4, metric) == pytest.approx(expected)
-    result = compare_arms(human, codes, codes[:1], 4, metric, resamples=100)
+    result = compare_conditions(human, codes, codes[:1], 4, metric, resamples=100)
     assert result.a.estimate == pytest.approx(np.mean(expected))
     assert result.a.low <= result.a.estimate <= result.a.high
 
@@ -64,7 +64,7 @@ def test_intervals_match_a_loop_over_rows_and_seeds(metric: Shared) -> None:
     rng = np.random.default_rng(1)
     human = rng.choice(3, size=300, p=[0.5, 0.3, 0.2])
     a, b = arm(rng, human, [0.9, 0.8, 0.7], 3), arm(rng, human, [0.7, 0.6], 3)
-    result = compare_arms(human, a, b, 3, metric, resamples=3000)
+    result = compare_conditions(human, a, b, 3, metric, resamples=3000)
     values = []
     for _ in range(1000):
         rows = np.concatenate([rng.choice(np.flatnonzero(human == k), (human == k).sum()) for k in range(3)])
@@ -88,7 +88,7 @@ def test_the_same_predictions_with_one_seed_differ_by_exactly_zero() -> None:
     rng = np.random.default_rng(2)
     human = rng.integers(2, size=100)
     codes = arm(rng, human, [0.7], 2)[0]
-    result = compare_arms(human, codes, codes, 2, "macro_f1", resamples=200)
+    result = compare_conditions(human, codes, codes, 2, "macro_f1", resamples=200)
     assert (result.difference.low, result.difference.high) == (0, 0)
     assert (result.ratio.low, result.ratio.high) == (1, 1)
 
@@ -98,14 +98,14 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     human = rng.integers(2, size=1000)
     alike = arm(rng, human, [0.7] * 4, 2)
     unlike = arm(rng, human, [0.4, 0.6, 0.8, 1.0], 2)
-    result = compare_arms(human, alike, unlike, 2, "accuracy", resamples=500)
+    result = compare_conditions(human, alike, unlike, 2, "accuracy", resamples=500)
     assert result.b.high - result.b.low > 2 * (result.a.high - result.a.low)
 
 
 def test_an_arm_that_predicts_nothing_scores_zero_and_has_no_ratio() -> None:
     human = np.array([0, 1, 0, 1])
     nothing = np.full((2, 4), -1)
-    result = compare_arms(human, human, nothing, 2, "weighted_f1", resamples=20)
+    result = compare_conditions(human, human, nothing, 2, "weighted_f1", resamples=20)
     assert (result.a.estimate, result.b.estimate) == (1, 0)
     assert math.isnan(result.ratio.estimate)
     assert math.isnan(result.ratio.low)
@@ -115,7 +115,7 @@ def test_an_arm_that_predicts_nothing_scores_zero_and_has_no_ratio() -> None:
 def test_same_seed_same_result() -> None:
     human = np.array([0, 1, 0, 1, 1])
     codes = np.array([[0, 1, 1, 1, 0], [0, 0, 0, 1, 1]])
-    first, second = (compare_arms(human, codes, human, 2, resamples=300, seed=9) for _ in range(2))
+    first, second = (compare_conditions(human, codes, human, 2, resamples=300, seed=9) for _ in range(2))
     assert first == second
 
 
@@ -132,15 +132,15 @@ def test_same_seed_same_result() -> None:
 def test_arms_that_do_not_fit_are_refused(a: Ints, match: str) -> None:
     human = np.array([0, 1, 0, 1])
     with pytest.raises(DataError, match=match):
-        compare_arms(human, a.astype(np.int64), human, 2)
+        compare_conditions(human, a.astype(np.int64), human, 2)
 
 
 def test_kappa_or_no_rows_is_refused() -> None:
     with pytest.raises(ConfigError, match="`metric` is 'kappa'"):
-        compare_arms(np.array([0]), np.array([0]), np.array([0]), 1, "kappa")  # type: ignore[arg-type]
+        compare_conditions(np.array([0]), np.array([0]), np.array([0]), 1, "kappa")  # type: ignore[arg-type]
     empty = np.array([], dtype=np.int64)
     with pytest.raises(DataError, match="at least one"):
-        compare_arms(empty, empty, empty, 1)
+        compare_conditions(empty, empty, empty, 1)
 
 
 def test_1000_rows_5_seeds_2000_resamples_take_under_three_seconds() -> None:
@@ -148,7 +148,7 @@ def test_1000_rows_5_seeds_2000_resamples_take_under_three_seconds() -> None:
     human = rng.integers(21, size=1000)
     a, b = arm(rng, human, [0.8] * 5, 21), arm(rng, human, [0.7] * 5, 21)
     start = time.perf_counter()
-    compare_arms(human, a, b, 21)
+    compare_conditions(human, a, b, 21)
     assert time.perf_counter() - start < 3
 
 
@@ -157,10 +157,10 @@ def test_paired_seeds_are_drawn_together() -> None:
     human = rng.integers(3, size=120)
     # One arm twice: what a seed is worth cancels only where both arms draw the same one.
     codes = arm(rng, human, [0.9, 0.5, 0.2], 3)
-    paired = compare_arms(human, codes, codes, 3, resamples=200, paired_seeds=True)
+    paired = compare_conditions(human, codes, codes, 3, resamples=200, paired_seeds=True)
     assert (paired.difference.low, paired.difference.high) == (0, 0)
     assert "paired seeds" in paired.difference.method
-    apart = compare_arms(human, codes, codes, 3, resamples=200)
+    apart = compare_conditions(human, codes, codes, 3, resamples=200)
     assert apart.difference.low < -0.1 < 0.1 < apart.difference.high
     # An arm's own interval does not depend on it.
     assert paired.a == dataclasses.replace(apart.a, method=paired.a.method)
@@ -169,4 +169,4 @@ def test_paired_seeds_are_drawn_together() -> None:
 def test_paired_seeds_must_be_as_many() -> None:
     human = np.array([0, 1, 0, 1])
     with pytest.raises(DataError, match=r"`a` has 2 seeds and `b` 1: pairs need as many"):
-        compare_arms(human, np.stack([human, human]), human, 2, paired_seeds=True)
+        compare_conditions(human, np.stack([human, human]), human, 2, paired_seeds=True)

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, cluster_bootstrap, cluster_draws
+from hf_synthlabels.statistics import BootstrapConfig, cluster_bootstrap, cluster_draws
 
-FEW = Drawing(resamples=50)
+FEW = BootstrapConfig(resamples=50)
 
 
 def one(rows: NDArray[np.int64]) -> float:
@@ -35,7 +35,7 @@ def test_whole_clusters_are_drawn() -> None:
 
 def test_clusters_of_one_row_match_the_percentile_bootstrap_of_scipy() -> None:
     values = np.random.default_rng(3).normal(size=80)
-    ours = cluster_bootstrap(lambda rows: float(values[rows].mean()), np.arange(80), Drawing(resamples=20_000))
+    ours = cluster_bootstrap(lambda rows: float(values[rows].mean()), np.arange(80), BootstrapConfig(resamples=20_000))
     theirs = stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
@@ -48,7 +48,7 @@ def test_clusters_of_one_row_match_the_percentile_bootstrap_of_scipy() -> None:
 def test_rows_that_only_repeat_each_other_add_nothing() -> None:
     once = np.random.default_rng(4).normal(size=30)
     many = np.repeat(once, 20)
-    drawing = Drawing(resamples=500, seed=7)
+    drawing = BootstrapConfig(resamples=500, seed=7)
     alone = cluster_bootstrap(lambda rows: float(once[rows].mean()), np.arange(30), drawing)
     repeated = cluster_bootstrap(lambda rows: float(many[rows].mean()), np.repeat(np.arange(30), 20), drawing)
     assert (repeated.low, repeated.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
@@ -58,7 +58,9 @@ def test_equal_inputs_give_equal_intervals_and_another_seed_another() -> None:
     values, clusters = np.random.default_rng(5).normal(size=40), np.arange(40) // 4
 
     def interval(seed: int) -> tuple[float, float]:
-        found = cluster_bootstrap(lambda rows: float(values[rows].mean()), clusters, Drawing(resamples=99, seed=seed))
+        found = cluster_bootstrap(
+            lambda rows: float(values[rows].mean()), clusters, BootstrapConfig(resamples=99, seed=seed)
+        )
         return found.low, found.high
 
     assert interval(0) == interval(0)

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import NO_LABEL, ConfusionMatrix, confusion_counts, encode
+from hf_synthlabels.statistics import MISSING, ConfusionMatrix, confusion_counts, encode
 
 LABELS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["a", "b", "c", None])), max_size=40)
 
 
 def test_encode_gives_positions_and_minus_one_for_none() -> None:
-    assert encode(["b", None, "a"], ["a", "b"]).tolist() == [1, NO_LABEL, 0]
+    assert encode(["b", None, "a"], ["a", "b"]).tolist() == [1, MISSING, 0]
 
 
 def test_encode_unknown_labels_shows_three_values_and_counts_rows() -> None:

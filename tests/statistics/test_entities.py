@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, KindAgreement, entity_agreement
+from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, entity_agreement
 
-FEW = Drawing(resamples=20)
+FEW = BootstrapConfig(resamples=20)
 NAMES = ("org", "per")
 
 HUMAN = [
@@ -106,7 +106,7 @@ def test_strict_scores_match_the_counts_of_the_conll_script(rows: list[list[tupl
         found = (from_bio(token_offsets(["w"] * len(row)), row) for row in side)
         return [[(each.start, each.end, each.label) for each in row] for row in found]
 
-    drawing = Drawing(resamples=1)
+    drawing = BootstrapConfig(resamples=1)
     found = scores(entity_agreement(places(human), places(llm), NAMES, tokens=(human, llm), drawing=drawing))
     for name, over, under in (
         ("entity_precision", right, predicted),

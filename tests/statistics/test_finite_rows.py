@@ -1,4 +1,4 @@
-"""Conclusions about these rows alone: only the drawing is by chance."""
+"""EstimateReport about these rows alone: only the drawing is by chance."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from hf_synthlabels.statistics import (
     Gate,
     Inference,
     ValidationReport,
-    conclude,
     draw_sample,
+    estimate,
     plan_gate,
     plan_sample,
     rows_to_pass,
@@ -248,7 +248,7 @@ def skewed(seed: int) -> tuple[Dataset, float]:
     columns = {
         "label": [None if p is None else str(name) for p, name in zip(sample.probabilities, human, strict=True)],
         "llm_label": llm.tolist(),
-        "human_probability": list(sample.probabilities),
+        "inclusion_probability": list(sample.probabilities),
     }
     return Dataset.from_dict(columns), 0.85 * 0.95 + 0.15 * 0.5
 
@@ -262,7 +262,7 @@ def test_validate_counts_rows_with_one_over_their_chance() -> None:
         report = validate(rows, resamples=200)
         held += report.accuracy.low <= accuracy <= report.accuracy.high
         held_f1 += report.macro_f1.low <= f1 <= report.macro_f1.high
-        wrong = validate(rows.remove_columns("human_probability"), resamples=50).accuracy
+        wrong = validate(rows.remove_columns("inclusion_probability"), resamples=50).accuracy
         plain += wrong.low <= accuracy <= wrong.high
     assert held >= 53
     assert held_f1 >= 53
@@ -270,7 +270,7 @@ def test_validate_counts_rows_with_one_over_their_chance() -> None:
     assert "unequal inclusion probabilities" in report.notes[0]
     assert report.accuracy.method == "wilson, weighted"
     assert ValidationReport.from_json(report.to_json()) == report
-    assert conclude(rows)["a"].human.estimate == pytest.approx(0.8825, abs=0.08)
+    assert estimate(rows)["a"].human.estimate == pytest.approx(0.8825, abs=0.08)
 
 
 def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
@@ -278,26 +278,26 @@ def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
         {
             "label": ["a"] * 40 + [None] * 10 + ["b"] * 50 + [None] * 100,
             "llm_label": ["a", "b"] * 100,
-            "human_probability": [0.25] * 50 + [None] * 150,
+            "inclusion_probability": [0.25] * 50 + [None] * 150,
         }
     )
     report = validate(rows)
     assert (report.matrix is not None, report.score("accuracy").n) == (True, 40)
     assert "50 rows have a human label and were not drawn" in report.notes[0]
     assert "10 of 50 rows that were drawn have no human label" in report.notes[1]
-    found = conclude(rows)
+    found = estimate(rows)
     assert found.n_human == 40
     assert found.equal_chances
     assert found.notes[:2] == report.notes[:2]
     with pytest.raises(DataError, match="50 rows were drawn, and none of them has a human label"):
         validate(rows.remove_columns("label").add_column("label", [None] * 50 + ["a"] * 150))
     numbers = Dataset.from_dict(
-        {"label": [1.0, 2.0, 3.0], "llm_label": [1.0, 2.0, 2.0], "human_probability": [0.5, 0.1, None]}
+        {"label": [1.0, 2.0, 3.0], "llm_label": [1.0, 2.0, 2.0], "inclusion_probability": [0.5, 0.1, None]}
     )
     scale = validate(numbers, kind="text-scale")
     assert scale.score("mae").n == 2
     assert any("inclusion probabilities" in note for note in scale.notes)
-    assert conclude(numbers)["mean"].naive.n == 3
+    assert estimate(numbers)["mean"].naive.n == 3
 
 
 def test_strata_that_answer_unevenly_keep_their_weight() -> None:
@@ -306,10 +306,10 @@ def test_strata_that_answer_unevenly_keep_their_weight() -> None:
         {
             "label": ["a"] * 50 + [None] * 950 + ["b"] * 100 + [None] * 100,
             "llm_label": ["a"] * 1000 + ["b"] * 200,
-            "human_probability": [0.1] * 100 + [None] * 900 + [0.5] * 100 + [None] * 100,
+            "inclusion_probability": [0.1] * 100 + [None] * 900 + [0.5] * 100 + [None] * 100,
         }
     )
-    assert conclude(rows)["b"].human.estimate == pytest.approx(200 / 1200)
+    assert estimate(rows)["b"].human.estimate == pytest.approx(200 / 1200)
 
 
 def test_conclude_reads_what_it_is_asked() -> None:
@@ -327,18 +327,18 @@ def test_conclude_reads_what_it_is_asked() -> None:
             "author": (np.arange(600) // 5).tolist(),
         }
     )
-    regressed = conclude(rows, regress=["words"])
+    regressed = estimate(rows, regress=["words"])
     assert [each.name for each in regressed] == ["(intercept)", "words"]
     assert regressed["words"].ppi.low > 0
     assert regressed.what.startswith("logistic")
-    assert [each.name for each in conclude(rows, outcome="words")] == ["(intercept)", "llm_label = yes"]
-    assert conclude(rows, outcome="words")["llm_label = yes"].dsl.low > 0
-    assert conclude(rows, groups="side")["right - left"].ppi.n == 150
-    assert conclude(rows, ask="f1")["macro F1"].ppi.estimate > 0.7
-    assert conclude(rows, clusters="author").n_clusters == 30
+    assert [each.name for each in estimate(rows, outcome="words")] == ["(intercept)", "llm_label = yes"]
+    assert estimate(rows, outcome="words")["llm_label = yes"].dsl.low > 0
+    assert estimate(rows, groups="side")["right - left"].ppi.n == 150
+    assert estimate(rows, ask="f1")["macro F1"].ppi.estimate > 0.7
+    assert estimate(rows, clusters="author").n_clusters == 30
     with pytest.raises(ConfigError, match="`ask` is 'median'"):
-        conclude(rows, ask="median")  # type: ignore[arg-type]
+        estimate(rows, ask="median")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="two questions"):
-        conclude(rows, groups="side", regress=["words"])
+        estimate(rows, groups="side", regress=["words"])
     with pytest.raises(DataError, match="`lenght` is not a column"):
-        conclude(rows, regress=["lenght"])
+        estimate(rows, regress=["lenght"])

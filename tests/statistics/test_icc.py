@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import Drawing, ICCKind, icc, icc_bootstrap, icc_interval, variance_components
+from hf_synthlabels.statistics import BootstrapConfig, ICCKind, icc, icc_bootstrap, icc_interval, variance_components
 from hf_synthlabels.statistics.agreement.scale import icc as icc_of_pairs
 
 # Four judges of six targets: Shrout and Fleiss (1979), table 2. They print ICC(2,1) = .29 and ICC(3,1) = .71.
@@ -79,7 +79,10 @@ def test_items_with_a_missing_rating_are_left_out() -> None:
     more = np.vstack([TARGETS, [1, 2, np.nan, 4]])
     assert icc(more) == icc(TARGETS)
     assert icc_interval(more).n == 6
-    assert icc_bootstrap(more, clusters=list("abcdefg"), drawing=Drawing(resamples=9)).method == "bootstrap: 6 clusters"
+    assert (
+        icc_bootstrap(more, clusters=list("abcdefg"), drawing=BootstrapConfig(resamples=9)).method
+        == "bootstrap: 6 clusters"
+    )
     missing: list[list[float | None]] = [[1, 2], [None, 3], [2, 2], [4, 5]]
     assert icc(missing) == icc([[1, 2], [2, 2], [4, 5]])
 
@@ -104,7 +107,7 @@ def test_cluster_bootstrap_is_wider_where_items_hang_together() -> None:
     clusters = np.repeat(np.arange(25), 8)
     level, spread = rng.normal(size=(25, 1)), rng.exponential(size=(25, 1))
     ratings = (level + spread * rng.normal(size=(25, 3)))[clusters] + 0.1 * rng.normal(size=(200, 3))
-    drawing = Drawing(resamples=300)
+    drawing = BootstrapConfig(resamples=300)
     together, alone = (
         icc_bootstrap(ratings, clusters=clusters, drawing=drawing),
         icc_bootstrap(ratings, drawing=drawing),

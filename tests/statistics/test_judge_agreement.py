@@ -8,7 +8,7 @@ from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import (
-    Drawing,
+    BootstrapConfig,
     Interval,
     cluster_bootstrap,
     cohen_kappa,
@@ -25,7 +25,7 @@ HUMAN = RNG.integers(1, 6, size=90).astype(float)
 JUDGE = np.clip(HUMAN + RNG.integers(-1, 3, size=90), 1, 5)
 PAIRS = np.column_stack([HUMAN, JUDGE])
 CLUSTERS = np.arange(90) // 6
-FEW = Drawing(resamples=100)
+FEW = BootstrapConfig(resamples=100)
 
 
 def estimates(found: dict[str, Interval]) -> dict[str, float]:
@@ -67,7 +67,7 @@ def test_coefficients_of_names_are_those_of_their_own_functions() -> None:
 
 @pytest.mark.parametrize("name", ["spearman", "alpha"])
 def test_clusters_are_drawn_whole(name: str) -> None:
-    drawing = Drawing(resamples=3000)
+    drawing = BootstrapConfig(resamples=3000)
     found = judge_agreement(HUMAN, JUDGE, scale="ordinal", clusters=CLUSTERS, drawing=drawing)[name]
 
     def statistic(rows: np.ndarray) -> float:
@@ -75,7 +75,7 @@ def test_clusters_are_drawn_whole(name: str) -> None:
             return krippendorff_alpha(PAIRS[rows], "ordinal")
         return float(stats.spearmanr(HUMAN[rows], JUDGE[rows]).statistic)
 
-    other = cluster_bootstrap(statistic, CLUSTERS, Drawing(resamples=1000, seed=1))
+    other = cluster_bootstrap(statistic, CLUSTERS, BootstrapConfig(resamples=1000, seed=1))
     assert found.estimate == pytest.approx(other.estimate, abs=1e-9)
     assert (found.low, found.high) == pytest.approx((other.low, other.high), abs=0.03)
     assert (found.method, found.n) == ("bootstrap: 15 clusters", 90)

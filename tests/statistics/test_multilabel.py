@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, KindAgreement, multilabel_agreement, wilson
+from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, multilabel_agreement, wilson
 
 NAMES = ("a", "b", "c")
 SETS = st.frozensets(st.sampled_from(NAMES))
-FEW = Drawing(resamples=20)
+FEW = BootstrapConfig(resamples=20)
 
 # Right as a set: rows 0 and 3. Row 4 has no prediction.
 HUMAN = [{"a"}, {"a", "b"}, {"b"}, set(), {"a"}]
@@ -72,7 +72,7 @@ def test_mistakes_count_answered_rows_only() -> None:
 def test_scores_of_answered_rows_match_scikit_learn(rows: list[tuple[frozenset[str], frozenset[str]]]) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
     human, llm = [row[0] for row in rows], [row[1] for row in rows]
-    ours = scores(multilabel_agreement(human, llm, NAMES, Drawing(resamples=1)))
+    ours = scores(multilabel_agreement(human, llm, NAMES, BootstrapConfig(resamples=1)))
     truth, found = (np.array([[name in row for name in NAMES] for row in side], dtype=int) for side in (human, llm))
     assert ours["accuracy"] == pytest.approx(metrics.accuracy_score(truth, found))
     assert ours["hamming_loss"] == pytest.approx(metrics.hamming_loss(truth, found))

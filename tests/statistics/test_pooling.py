@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, Interval, drawn_p_value, holm, normal_p_value, pool_tasks
+from hf_synthlabels.statistics import BootstrapConfig, Interval, drawn_p_value, holm, normal_p_value, pool_tasks
 
 
 def draws(points: list[float], sd: float) -> list[np.ndarray]:
@@ -42,7 +42,7 @@ def test_wilcoxon_of_six_losses_is_one_in_thirty_two() -> None:
 
 def test_these_tasks_have_the_error_of_a_mean_and_such_tasks_students_interval() -> None:
     points = [-0.2, -0.1, 0.0, 0.1, 0.2]
-    found = pool_tasks(points, draws(points, 0.02), Drawing(resamples=8000))
+    found = pool_tasks(points, draws(points, 0.02), BootstrapConfig(resamples=8000))
     assert found.these.high - found.these.low == pytest.approx(2 * 1.96 * 0.02 / np.sqrt(5), rel=0.05)
     expected = stats.ttest_1samp(points, 0).confidence_interval(0.95)
     assert (found.such.low, found.such.high) == pytest.approx((expected.low, expected.high))
@@ -87,6 +87,6 @@ def test_intervals_for_such_tasks_hold_their_level(tasks: int, between: float, w
     rng, repeats = np.random.default_rng(tasks), 4000
     points = rng.normal(-0.02, between, size=(repeats, tasks)) + rng.normal(0, within, size=(repeats, tasks))
     none = [np.zeros(1)] * tasks
-    covered = [pool_tasks(each.tolist(), none, Drawing(resamples=1)).such for each in points]
+    covered = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).such for each in points]
     share = np.mean([each.low <= -0.02 <= each.high for each in covered])
     assert share == pytest.approx(0.95, abs=0.014)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import FEW_LABELS, Drawing, PPIEstimate, ppi_difference, ppi_mean
+from hf_synthlabels.statistics import FEW_LABELS, BootstrapConfig, PPIEstimate, ppi_difference, ppi_mean
 from tests.oracles import oracle
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,7 @@ def test_normal_intervals_match_ppi_python(sizes: tuple[int, int]) -> None:
     assert found.interval.estimate == pytest.approx(estimate, abs=1e-9)
     assert ends(found) == pytest.approx(interval, abs=1e-9)
     assert (found.classical.low, found.classical.high) == pytest.approx(classical, abs=1e-9)
-    plain = ppi_mean(human, judge, method="normal", lam=1, drawing=Drawing(level=0.9))
+    plain = ppi_mean(human, judge, method="normal", lam=1, drawing=BootstrapConfig(level=0.9))
     assert ends(plain) == pytest.approx(untuned, abs=1e-9)
 
 
@@ -237,7 +237,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(5)
     held = {"student": 0, "few": 0, "weighted few": 0, "difference": 0}
     for draw in range(300):
-        drawing = Drawing(resamples=300, seed=draw)
+        drawing = BootstrapConfig(resamples=300, seed=draw)
         labels = rng.normal(size=600)
         scores = labels + rng.normal(size=600)
         for name, n in (("student", 100), ("few", 20)):
@@ -261,7 +261,7 @@ def test_errors_that_no_label_shows_are_those_of_the_level(level: float) -> None
     n, others = 60, 200
     values = np.arange(n + others) % 2.0
     human = np.where(np.arange(n + others) < n, values, np.nan)
-    found = ppi_mean(human, values, lam=1, method="student", drawing=Drawing(level=level))
+    found = ppi_mean(human, values, lam=1, method="student", drawing=BootstrapConfig(level=level))
     judged = values[n:].var(ddof=1) / others
     unseen = stats.norm.ppf((1 + level) / 2) ** 2 / 2 / n**2
     free = (judged + unseen) ** 2 / (judged**2 / (others - 1))

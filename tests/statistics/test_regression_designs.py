@@ -10,7 +10,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import conclude, valid_mean, valid_regression
+from hf_synthlabels.statistics import estimate, valid_mean, valid_regression
 
 api = pytest.importorskip("statsmodels.api")
 
@@ -24,10 +24,10 @@ def hidden(values: Any) -> Any:
 
 def check(found: Any, names: list[str], fit: Any) -> None:
     """Estimates and HC1 standard errors of the human labels alone."""
-    for name, estimate, error in zip(names, fit.params, fit.bse, strict=True):
+    for name, expected, error in zip(names, fit.params, fit.bse, strict=True):
         interval = found[name].human
         half = (interval.high - interval.low) / 2
-        assert interval.estimate == pytest.approx(estimate, rel=1e-6, abs=1e-6 * error), name
+        assert interval.estimate == pytest.approx(expected, rel=1e-6, abs=1e-6 * error), name
         assert half / error == pytest.approx(1.972, rel=0.002), name
         for key in ("naive", "ppi", "dsl"):
             assert math.isfinite(getattr(found[name], key).high), (name, key)
@@ -53,8 +53,8 @@ def test_least_squares_of_any_magnitude(of_x: float, of_y: float) -> None:
     found = valid_regression(hidden(y), y + of_y * rng.normal(0, 0.3, N), {"x": of_x * x, "other": other})
     # In these units statsmodels would call the design singular: fitted in even ones and scaled.
     fit = api.OLS(y[:LABELLED] / of_y, api.add_constant(np.column_stack([x, other])[:LABELLED])).fit(cov_type="HC1")
-    for name, estimate, unit in zip(("(intercept)", "x", "other"), fit.params, (of_y, of_y / of_x, of_y), strict=True):
-        assert found[name].human.estimate == pytest.approx(estimate * unit, rel=1e-8)
+    for name, expected, unit in zip(("(intercept)", "x", "other"), fit.params, (of_y, of_y / of_x, of_y), strict=True):
+        assert found[name].human.estimate == pytest.approx(expected * unit, rel=1e-8)
     half = (found["x"].human.high - found["x"].human.low) / 2
     assert half == pytest.approx(1.972 * fit.bse[1] * of_y / of_x, rel=0.002)
 
@@ -119,13 +119,13 @@ def test_text_predictors_are_categories(as_classes: bool) -> None:
     features = Features(
         {"label": Value("string"), "llm_label": Value("string"), "year": Value("float64"), "outlet": feature}
     )
-    found = conclude(Dataset.from_dict(columns, features), regress=["year", "outlet"], positive="biased")
+    found = estimate(Dataset.from_dict(columns, features), regress=["year", "outlet"], positive="biased")
     x = np.column_stack([np.ones(N), year, codes == 1, codes == 2]).astype(float)[:LABELLED]
     fit = api.Logit(truth[:LABELLED].astype(float), x).fit(disp=0)
     terms = ["(intercept)", "year", "outlet = breitbart", "outlet = reuters"]
     assert [each.name for each in found] == terms
-    for name, estimate in zip(terms, fit.params, strict=True):
-        assert found[name].human.estimate == pytest.approx(estimate, rel=1e-4)
+    for name, expected in zip(terms, fit.params, strict=True):
+        assert found[name].human.estimate == pytest.approx(expected, rel=1e-4)
     assert any("'alternet'" in note for note in found.notes)
     # Human labels of the category and of the reference level.
     assert found["outlet = reuters"].n == int(((codes == 2) | (codes == 0))[:LABELLED].sum())

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import Drawing, Interval, text_agreement, wilson
-from hf_synthlabels.statistics.row_bootstrap import Rows, divided, even_shares, of_sums, row_intervals
+from hf_synthlabels.statistics import BootstrapConfig, Interval, text_agreement, wilson
+from hf_synthlabels.statistics.row_bootstrap import Rows, divided, of_sums, prior_weights, row_intervals
 
 SHARE = {"share": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))}
 
@@ -23,7 +23,7 @@ def shares(right: NDArray[np.float64]) -> Rows:
 
 
 def interval(right: list[int], **options: float) -> Interval:
-    drawing = Drawing(**options)  # type: ignore[arg-type]
+    drawing = BootstrapConfig(**options)  # type: ignore[arg-type]
     return row_intervals(shares(np.array(right, dtype=float)), SHARE, drawing, len(right))["share"]
 
 
@@ -63,7 +63,7 @@ def test_resamples_are_drawn_in_chunks_without_seams() -> None:
 
 def test_no_row_is_undefined() -> None:
     empty = Rows(np.empty((0, 2)), np.empty((0, 2)), np.empty((0, 2)), np.empty(0))
-    nothing = row_intervals(empty, SHARE, Drawing(), 0)["share"]
+    nothing = row_intervals(empty, SHARE, BootstrapConfig(), 0)["share"]
     assert math.isnan(nothing.estimate)
     assert nothing.n == 0
 
@@ -71,14 +71,14 @@ def test_no_row_is_undefined() -> None:
 def test_pseudo_rows_are_shared_equally_by_names() -> None:
     # The first name is in rows 0 and 1, the second in row 1 only, the third in none.
     has = np.array([[1, 0, 0], [3, 1, 0], [0, 0, 0]], dtype=float)
-    assert even_shares(has).tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 2, 0])
-    assert even_shares(0 * has).tolist() == pytest.approx([1 / 3] * 3)
+    assert prior_weights(has).tolist() == pytest.approx([1 / 4, 1 / 4 + 1 / 2, 0])
+    assert prior_weights(0 * has).tolist() == pytest.approx([1 / 3] * 3)
 
 
 @pytest.mark.parametrize("options", [{"level": 95}, {"resamples": 0}])
 def test_drawing_refuses_what_gives_no_interval(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
-        Drawing(**options)
+        BootstrapConfig(**options)
 
 
 @pytest.mark.slow
@@ -90,6 +90,6 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(rows: int, share: f
     for seed in range(200):
         right = np.random.default_rng(seed).random(rows) < share
         answers = ["x y" if each else "x z" for each in right]
-        found = text_agreement([["x y"]] * rows, answers, Drawing(resamples=400, seed=seed)).scores["token_f1"]
+        found = text_agreement([["x y"]] * rows, answers, BootstrapConfig(resamples=400, seed=seed)).scores["token_f1"]
         held += found.low <= truth <= found.high
     assert held >= 200 * 0.91

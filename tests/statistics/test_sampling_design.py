@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import Drawing, validate, wilson
+from hf_synthlabels.statistics import BootstrapConfig, validate, wilson
 from hf_synthlabels.statistics.agreement.scale import _bias
 from hf_synthlabels.statistics.agreement.weighted import weighted_share
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, UnitDraws
@@ -140,7 +140,7 @@ def test_a_scored_row_needs_its_cluster() -> None:
 def test_drawing_is_reproducible_with_clusters() -> None:
     human, llm, authors = clustered(np.random.default_rng(1), 10, 5)
     columns = Columns(label=human, llm_label=llm, author=authors)
-    assert Drawing().seed == 0
+    assert BootstrapConfig().seed == 0
     assert validate(columns, clusters="author").to_dict() == validate(columns, clusters="author").to_dict()
 
 

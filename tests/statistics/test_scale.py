@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import Drawing, KindAgreement, scale_agreement, wilson
+from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, scale_agreement, wilson
 from hf_synthlabels.statistics.agreement.scale import icc, quadratic_kappa
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.raters import rank_correlation as rank_module
 from hf_synthlabels.statistics.raters.rank_correlation import weighted_kendall, weighted_pearson, weighted_spearman
 
-FEW = Drawing(resamples=20)
+FEW = BootstrapConfig(resamples=20)
 PAIRS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=3, max_size=40)
 
 # Errors 0, 1, 2, none.
@@ -145,7 +145,7 @@ def test_kendall_of_many_distinct_pairs_takes_another_way_to_the_same_number(mon
     x, y = rng.normal(size=(2, 60)).round(1)
     counts = rng.multinomial(60, np.full(60, 1 / 60), size=5)
     at_once = weighted_kendall(counts, x, y)
-    monkeypatch.setattr(rank_module, "MOST_PAIRS", 10)
+    monkeypatch.setattr(rank_module, "MAX_PAIRS", 10)
     np.testing.assert_allclose(weighted_kendall(counts, x, y), at_once)
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.statistics import (
-    Drawing,
+    BootstrapConfig,
     Inference,
     bounded_mean,
     ppi_mean,
@@ -150,9 +150,9 @@ def test_exact_ratings_do_not_prove_that_there_is_no_bias() -> None:
         human = rng.integers(1, 6, 50).astype(float)
         llm = np.where(rng.random(50) < 0.03, 5.0, human)
         # Under the design above: .03 x mean(5 - rating) = .06.
-        found = scale_agreement(human.tolist(), llm.tolist(), low=1, high=5, drawing=Drawing(resamples=2)).scores[
-            "bias"
-        ]
+        found = scale_agreement(
+            human.tolist(), llm.tolist(), low=1, high=5, drawing=BootstrapConfig(resamples=2)
+        ).scores["bias"]
         covered += found.low <= 0.06 <= found.high
     assert covered >= 186
 

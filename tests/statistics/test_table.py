@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.statistics import conclude, validate
+from hf_synthlabels.statistics import estimate, validate
 from hf_synthlabels.statistics.text_tables import align, wrap
 
 INTERVAL = re.compile(r"-?\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]")
@@ -41,7 +41,7 @@ def rows() -> Dataset:
 
 @pytest.mark.parametrize("width", [80, 60])
 def test_reports_fit_a_terminal(width: int) -> None:
-    for report in (validate(rows(), gate="macro_f1>=0.7", resamples=50), conclude(rows())):
+    for report in (validate(rows(), gate="macro_f1>=0.7", resamples=50), estimate(rows())):
         wide, narrow = str(report), report.text(width)
         assert max(map(len, wide.splitlines())) > 80
         assert max(map(len, narrow.splitlines())) <= width

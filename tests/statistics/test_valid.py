@@ -1,4 +1,4 @@
-"""Conclusions from LLM labels against formulas and programs that are not ours."""
+"""EstimateReport from LLM labels against formulas and programs that are not ours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import (
-    Conclusions,
+    EstimateReport,
     Inference,
     ppi_difference,
     ppi_mean,
@@ -71,7 +71,7 @@ def test_naive_and_human_regressions_are_those_of_statsmodels() -> None:
     first = slice(0, LABELLED)
     predictors = {"x1": x1, "x2": x2}
 
-    def check(found: Conclusions, column: str, fit: Any) -> None:
+    def check(found: EstimateReport, column: str, fit: Any) -> None:
         ends = fit.conf_int()
         for place, each in enumerate(found):
             interval = getattr(each, column)
@@ -344,7 +344,7 @@ def test_equal_seeds_give_equal_results_and_json_comes_back() -> None:
     first, again = (valid_mean(hidden(y), f, Inference(seed=3)) for _ in range(2))
     assert first == again
     assert first != valid_mean(hidden(y), f, Inference(seed=4))
-    assert Conclusions.from_json(first.to_json()) == first
+    assert EstimateReport.from_json(first.to_json()) == first
     json.loads(valid_mean(hidden(y, 1), f).to_json())
     assert "PPI++" in str(first)
 

@@ -16,9 +16,9 @@ from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
-DRAWING = Drawing(resamples=200)
+DRAWING = BootstrapConfig(resamples=200)
 NAMES = ("a", "b", "c")
 
 
@@ -138,19 +138,19 @@ def test_validate_heeds_the_chances_of_every_kind() -> None:
     human = [1.0] * 10 + [None] * 90 + [5.0] * 50 + [None] * 50
     llm = [1.0] * 100 + [4.0] * 100
     chance = [0.1] * 10 + [None] * 90 + [0.5] * 50 + [None] * 50
-    rows = Dataset.from_dict({"label": human, "llm_label": llm, "human_probability": chance})
+    rows = Dataset.from_dict({"label": human, "llm_label": llm, "inclusion_probability": chance})
     report = validate(rows, kind="text-scale", resamples=200)
     # Each half stands for 100 rows: right in one half, off by one in the other.
     assert report.score("accuracy").estimate == pytest.approx(0.5)
     assert report.score("mae").estimate == pytest.approx(0.5)
     assert report.score("bias").estimate == pytest.approx(-0.5)
     assert report.score("accuracy").n == 60
-    assert any("1 / `human_probability`" in note for note in report.notes)
+    assert any("1 / `inclusion_probability`" in note for note in report.notes)
     lists = Dataset.from_dict(
         {
             "label": [["a"]] * 10 + [None] * 90 + [["b"]] * 50 + [None] * 50,
             "llm_label": [["a"]] * 200,
-            "human_probability": chance,
+            "inclusion_probability": chance,
         }
     )
     many = validate(lists, kind="multi-label", resamples=200)
@@ -164,7 +164,12 @@ def test_kendall_of_very_many_weighted_rows_is_left_out() -> None:
     human = rng.random(900)
     weights = rng.uniform(0.5, 1.5, size=900)
     found = scale_agreement(
-        human.tolist(), (human / 2).tolist(), low=0, high=1, drawing=Drawing(resamples=5), design=designed(weights)
+        human.tolist(),
+        (human / 2).tolist(),
+        low=0,
+        high=1,
+        drawing=BootstrapConfig(resamples=5),
+        design=designed(weights),
     )
     assert "kendall" not in found.scores
     assert found.scores["spearman"].estimate == pytest.approx(1)

@@ -58,7 +58,7 @@ def write(folder: Path, server: LabelServer, **study: Any) -> Path:
         "name": "films",
         "source": {"path": "json", "data_files": "rows.jsonl"},
         "task": {"kind": "text-classification", "text": "text", "labels": ["film", "sport"], "human": "label"},
-        "teacher": {
+        "annotator": {
             "client": "openai",
             "model": "tiny",
             "base_url": server.base_url,
@@ -75,7 +75,7 @@ def write(folder: Path, server: LabelServer, **study: Any) -> Path:
         "annotators": {
             "at once": {},
             "reasons first": {"task": {"reasoning": True}},
-            "two examples": {"teacher": {"examples": "shown.jsonl"}},
+            "two examples": {"annotator": {"examples": "shown.jsonl"}},
         },
         "human_rows": 150,
         **study,

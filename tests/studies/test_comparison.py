@@ -23,7 +23,7 @@ PLAIN: dict[str, Any] = {
     "name": "toy",
     "source": {"path": "json"},
     "task": {"kind": "text-classification", "labels": NAMES, "human": "label"},
-    "teacher": {"client": "embedding"},
+    "annotator": {"client": "embedding"},
 }
 
 
@@ -82,10 +82,10 @@ def test_compare_trains_each_source_for_the_same_steps_and_seeds(report: StudyRe
     assert all(len(arm.by_seed["accuracy"]) == 2 for arm in report.arms)
 
 
-def test_compare_scores_the_teacher_on_the_same_test_rows(report: StudyReport) -> None:
+def test_compare_scores_the_annotator_on_the_same_test_rows(report: StudyReport) -> None:
     # It errs on every fourth of 40 rows.
     assert report.n_test == 40
-    assert report.teacher.accuracy.estimate == pytest.approx(30 / 40)
+    assert report.annotator.accuracy.estimate == pytest.approx(30 / 40)
     # Of the 80 training rows 8 are wrong and 4 silent; silence counts as wrong, and is told apart.
     assert report.train_agreement.accuracy.estimate == pytest.approx(68 / 80)
     assert report.train_agreement.accuracy_answered.estimate == pytest.approx(68 / 76)
@@ -115,7 +115,7 @@ def test_compare_pairs_the_students_on_the_same_rows(report: StudyReport) -> Non
 
 def test_compare_margins_are_paired_differences_of_macro_f1(report: StudyReport) -> None:
     llm = report.arm("llm").scores["macro_f1"].estimate
-    assert report.margins["teacher"].estimate == pytest.approx(llm - report.teacher.macro_f1.estimate)
+    assert report.margins["annotator"].estimate == pytest.approx(llm - report.annotator.macro_f1.estimate)
     small = report.arm("validation").scores["macro_f1"].estimate
     assert report.margins["validation"].estimate == pytest.approx(llm - small)
 
@@ -224,9 +224,9 @@ def test_labels_cost_what_all_runs_paid_for_them(
     """As many rows as `before` were labelled by an earlier run; each answer costs the same."""
     monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
     with LabelServer(lambda text: NAMES[len(text) % 2]) as server:
-        teacher = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
+        annotator = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
         price = {"input_usd_per_mtok": 1.0, "output_usd_per_mtok": 2.0}
-        asked = Recipe.from_dict({**PLAIN, "teacher": {**teacher, "price": price}})
+        asked = Recipe.from_dict({**PLAIN, "annotator": {**annotator, "price": price}})
         rows = toy(60)
         if before:
             annotate(rows.select(range(before)), asked)

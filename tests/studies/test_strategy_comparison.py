@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
-from hf_synthlabels.statistics import compare_arms
+from hf_synthlabels.statistics import compare_conditions
 from hf_synthlabels.studies import (
     BASELINES,
     STRATEGIES,
@@ -78,16 +78,16 @@ def test_all_strategies_are_held_to_the_baselines(
     report = compare_strategies(rows, train, test_rows, **arguments, progress=told.append)
     unasked = test_rows.remove_columns("llm").add_column("llm", [None] * 40)
     silent = compare_strategies(rows, train, unasked, **arguments)
-    assert math.isnan(silent.teacher["macro_f1"].estimate)
+    assert math.isnan(silent.annotator["macro_f1"].estimate)
     assert [arm.name for arm in report.arms] == [strategy.name for strategy in chosen]
     assert set(report.arms[-1].above) == {"human_only", "llm_only", "llm_then_human"}
     assert set(report.arms[0].above) == {"llm_only", "llm_then_human"}
     assert (report.facts["test_rows"], report.facts["llm_rows"], report.facts["human_rows"]) == (39, 96, 30)
     # 96 rows in batches of 16; two of them twice after the LLM's; 20 epochs at most.
     assert report.facts["steps"] == dict.fromkeys(KEPT, 6)
-    # The teacher says sport to all and nothing to one: accuracy is the share of sport among 39, less that row.
+    # The annotator says sport to all and nothing to one: accuracy is the share of sport among 39, less that row.
     sport = sum(label == "sport" for label in test_rows["human"][1:39])
-    assert report.teacher["accuracy"].estimate == pytest.approx(sport / 39)
+    assert report.annotator["accuracy"].estimate == pytest.approx(sport / 39)
     # A second time nothing is trained.
     again: list[str] = []
     assert compare_strategies(rows, train, test_rows, **arguments, progress=again.append).arms == report.arms
@@ -146,8 +146,8 @@ def test_an_llm_that_was_not_asked_about_the_test_rows_has_no_score() -> None:
     truth = np.arange(60) % 2
     predictions = {"base": np.stack([truth, truth])}
     report = strategy_report({"base": "plain"}, predictions, truth, None, names=NAMES, baselines=["base"], facts={})
-    assert all(math.isnan(score.estimate) for score in report.teacher.values())
-    assert math.isnan(StrategyReport.from_json(report.to_json()).teacher["macro_f1"].estimate)
+    assert all(math.isnan(score.estimate) for score in report.annotator.values())
+    assert math.isnan(StrategyReport.from_json(report.to_json()).annotator["macro_f1"].estimate)
     assert report.to_markdown().splitlines()[-1].startswith("| *the LLM itself* | unknown |")
 
 
@@ -160,7 +160,7 @@ def test_differences_are_those_of_paired_arms() -> None:
     report = strategy_report(
         {"base": "plain", "other": "better"}, predictions, truth, truth, names=NAMES, baselines=["base"], facts={}
     )
-    expected = compare_arms(truth, predictions["other"], predictions["base"], 2, "macro_f1", paired_seeds=True)
+    expected = compare_conditions(truth, predictions["other"], predictions["base"], 2, "macro_f1", paired_seeds=True)
     assert report.arms[1].above["base"]["macro_f1"] == expected.difference
     table = report.to_markdown().splitlines()
     # What is surely better is bold; a baseline is not held to itself.
@@ -196,7 +196,7 @@ task:
   instructions: Film or sport?
   labels: [film, sport]
   human: human
-teacher: {{client: recorded, column: said}}
+annotator: {{client: recorded, column: said}}
 output: {{column: llm_label}}
 """
 

@@ -75,7 +75,7 @@ def by_annotation(path: Path) -> list[Any]:
         "name": "r",
         "source": {"path": "csv", "data_files": path.name},
         "task": {"kind": "text-classification", "labels": ["None", "0110"], "human": "label"},
-        "teacher": {"client": "recorded", "column": "label"},
+        "annotator": {"client": "recorded", "column": "label"},
     }
     return list(load_source(Recipe.from_dict(content, folder=path.parent))["train"]["label"])
 
@@ -85,7 +85,7 @@ def by_stream(path: Path) -> list[Any]:
         "name": "r",
         "source": {"path": "csv", "data_files": str(path), "split": "train"},
         "task": {"kind": "text-classification", "labels": ["None", "0110"], "human": "label"},
-        "teacher": {"client": "recorded", "column": "label"},
+        "annotator": {"client": "recorded", "column": "label"},
     }
     return [row["label"] for row in load_source(Recipe.from_dict(content), streaming=True)["train"]]
 
@@ -340,7 +340,7 @@ def test_a_folder_of_csv_files_is_read_alike(tmp_path: Path) -> None:
         "name": "r",
         "source": {"path": str(tmp_path)},
         "task": {"kind": "text-classification", "labels": ["None", "x"], "human": "label"},
-        "teacher": {"client": "recorded", "column": "label"},
+        "annotator": {"client": "recorded", "column": "label"},
     }
     assert list(load_source(Recipe.from_dict(content))["train"]["label"]) == ["None", None]
     # So `datasets` does it.

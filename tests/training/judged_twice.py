@@ -17,7 +17,7 @@ from datasets import Dataset
 from transformers import BertConfig, BertForSequenceClassification, EvalPrediction, Trainer, TrainingArguments
 
 import hf_synthlabels
-from hf_synthlabels.training import StudentConfig, StudentTrainer, computed_once
+from hf_synthlabels.training import StudentConfig, StudentTrainer, main_process_only
 
 
 def main(server: str, out: str) -> None:
@@ -57,7 +57,7 @@ def evaluated(kind: str, metric: Any, folder: str) -> Any:
     trainer: Trainer = (
         StudentTrainer(args=StudentConfig(model="tiny", **options), compute_metrics=metrics, **given)
         if kind == "student"
-        else Trainer(args=TrainingArguments(**options), compute_metrics=computed_once(metrics), **given)
+        else Trainer(args=TrainingArguments(**options), compute_metrics=main_process_only(metrics), **given)
     )
     try:
         return {name: value for name, value in trainer.evaluate().items() if name in ("eval_judge", "eval_n")}

@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.callbacks.non_finite_loss import FiniteLosses
+from hf_synthlabels.training.callbacks.non_finite_loss import NonFiniteLossCheck
 from hf_synthlabels.training.distributed.micro_batches import ROW
 
 NAMES = ["film", "sport"]
@@ -23,7 +23,7 @@ def logits(rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
 
 def test_rows_that_give_no_finite_loss_are_named() -> None:
     model = torch.nn.Linear(1, 1)
-    watch = FiniteLosses(lambda _, rows: logits(rows), 1e-3)
+    watch = NonFiniteLossCheck(lambda _, rows: logits(rows), 1e-3)
     good = {"value": torch.tensor([1.0, 2.0]), ROW: torch.tensor([4, 9])}
     watch.see(logits(good), model, good, 1)
     bad = {"value": torch.tensor([1.0, -1.0, 3.0, -2.0]), ROW: torch.tensor([7, 30, 2, 11])}
@@ -38,7 +38,7 @@ def test_weights_that_broke_before_are_told_apart() -> None:
     model = torch.nn.Linear(1, 1)
     with torch.no_grad():
         model.weight.fill_(float("inf"))
-    watch = FiniteLosses(lambda _, rows: logits(rows), 0.5)
+    watch = NonFiniteLossCheck(lambda _, rows: logits(rows), 0.5)
     batch = {"value": torch.tensor([-1.0]), ROW: torch.tensor([3])}
     with pytest.raises(TrainingError, match=r"`learning_rate` is 0.5, with which the weights became nan in step 6"):
         watch.see(logits(batch), model, batch, 7)
@@ -58,9 +58,9 @@ def test_the_model_inside_is_searched_and_shards_are_not() -> None:
 
     batch = {"value": torch.tensor([-1.0, 1.0]), ROW: torch.tensor([3, 4])}
     with pytest.raises(TrainingError, match=r"in step 2, at row 3 of the training data: alone they"):
-        FiniteLosses(loss_of, 0.5).see(logits(batch), Wrapped(), batch, 2)
+        NonFiniteLossCheck(loss_of, 0.5).see(logits(batch), Wrapped(), batch, 2)
     with pytest.raises(TrainingError, match=r"`learning_rate` is 0.5, .* in step 2, at rows 3, 4 of the training data"):
-        FiniteLosses(loss_of, 0.5, sharded=True).see(logits(batch), Wrapped(), batch, 2)
+        NonFiniteLossCheck(loss_of, 0.5, sharded=True).see(logits(batch), Wrapped(), batch, 2)
 
 
 def test_an_accelerator_is_looked_at_one_batch_later() -> None:
@@ -71,7 +71,7 @@ def test_an_accelerator_is_looked_at_one_batch_later() -> None:
         def device(self) -> Any:  # type: ignore[override]
             return torch.device("meta")
 
-    watch = FiniteLosses(lambda _, rows: logits(rows), 0.5)
+    watch = NonFiniteLossCheck(lambda _, rows: logits(rows), 0.5)
     model, batch = torch.nn.Linear(1, 1), {"value": torch.tensor([-1.0, 1.0]), ROW: torch.tensor([3, 4])}
     watch.see(torch.tensor(float("nan")).as_subclass(Away), model, batch, 2)
     with pytest.raises(TrainingError, match=r"in step 2, at row 3 of"):

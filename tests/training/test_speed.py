@@ -11,7 +11,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, StudentTrainer, speed, train_student
-from hf_synthlabels.training.speed import StaticLengths, few_lengths
+from hf_synthlabels.training.speed import BucketedPadding, padding_buckets
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
@@ -21,9 +21,9 @@ Toy = Callable[..., Dataset]
 def test_few_lengths_are_shares_of_the_rows_in_eights() -> None:
     # A fifth of the rows each has at most 5, 9, 17, 30 and 100 tokens.
     lengths = np.repeat([5, 9, 17, 30, 100], 20)
-    assert few_lengths(lengths, 128) == [8, 16, 24, 32, 104, 128]
-    assert few_lengths(lengths, 64) == [8, 16, 24, 32, 64]
-    assert few_lengths(np.array([3]), 16) == [8, 16]
+    assert padding_buckets(lengths, 128) == [8, 16, 24, 32, 104, 128]
+    assert padding_buckets(lengths, 64) == [8, 16, 24, 32, 64]
+    assert padding_buckets(np.array([3]), 16) == [8, 16]
 
 
 def test_batches_are_padded_to_the_next_length() -> None:
@@ -36,15 +36,15 @@ def test_batches_are_padded_to_the_next_length() -> None:
             "label_probs": torch.ones(2, 5),
         }
 
-    per_row = StaticLengths(collate, (4, 8), 9, labels_per_token=False)([])
+    per_row = BucketedPadding(collate, (4, 8), 9, labels_per_token=False)([])
     assert per_row["input_ids"].tolist() == [[7] * 5 + [9] * 3] * 2
     assert per_row["attention_mask"].tolist() == [[1] * 5 + [0] * 3] * 2
     assert per_row["labels"].shape == per_row["label_probs"].shape == (2, 5)
-    per_token = StaticLengths(collate, (4, 8), 9, labels_per_token=True)([])
+    per_token = BucketedPadding(collate, (4, 8), 9, labels_per_token=True)([])
     assert per_token["labels"].tolist() == [[1] * 5 + [-100] * 3] * 2
     assert per_token["label_probs"].shape == (2, 5)
     # What fits nowhere stays as it is.
-    assert StaticLengths(collate, (4,), 9, labels_per_token=True)([])["input_ids"].shape == (2, 5)
+    assert BucketedPadding(collate, (4,), 9, labels_per_token=True)([])["input_ids"].shape == (2, 5)
 
 
 def test_padding_on_changes_nothing_that_is_learnt(config: Config, toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:

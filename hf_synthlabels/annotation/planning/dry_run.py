@@ -1,4 +1,4 @@
-"""Rehearsal: what a recipe asks, with the keys under which its answers are stored; nobody is asked."""
+"""RequestDryRun: what a recipe asks, with the keys under which its answers are stored; nobody is asked."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ LOOKUP_ROWS = 500
 
 def known_form(recipe: Recipe, store: ResponseStore) -> ResponseFormat | None:
     """The form of answers that a recipe asks for; None when its endpoint has still to be probed for it."""
-    teacher = recipe.teacher
-    if teacher.response_format != "auto":
-        return teacher.response_format
-    return recorded_format(store, base_url=teacher.base_url.rstrip("/"), model=str(teacher.model))
+    annotator = recipe.annotator
+    if annotator.response_format != "auto":
+        return annotator.response_format
+    return recorded_format(store, base_url=annotator.base_url.rstrip("/"), model=str(annotator.model))
 
 
-class Rehearsal:
+class RequestDryRun:
     """Asks as a recipe does, without asking.
 
     Args:
-        recipe: whose teacher is a server, or a causal model in this process.
+        recipe: whose annotator is a server, or a causal model in this process.
         form: of the answers.
     """
 
@@ -72,15 +72,15 @@ class Rehearsal:
         Rows that would be asked again in smaller parts, when an answer to several has the wrong length, are not
         among them.
         """
-        for request in self.annotator(ScriptedClient({}), draws=self._recipe.teacher.draws).requests(rows):
+        for request in self.annotator(ScriptedClient({}), draws=self._recipe.annotator.draws).requests(rows):
             yield request, self.keys.of(request)
 
 
 def _identity(recipe: Recipe, form: ResponseFormat) -> Mapping[str, Any]:
-    teacher = recipe.teacher
-    if teacher.client == "transformers":
+    annotator = recipe.annotator
+    if annotator.client == "transformers":
         return causal_client(recipe, recipe.schema_of_labels()).identity
-    return chat_identity(str(teacher.model), teacher.base_url.rstrip("/"), sampling(teacher, form))
+    return chat_identity(str(annotator.model), annotator.base_url.rstrip("/"), sampling(annotator, form))
 
 
 class StoredAnswers:

@@ -21,7 +21,7 @@ THINKING_LATENCY_S = 10.0
 BATCH_S = 86_400.0
 """Within which providers answer a batch."""
 
-LEAST_RUN_REQUESTS = 20
+MIN_RUN_REQUESTS = 20
 """A run of fewer requests tells nothing about the pace."""
 
 WRITTEN_REASONS_TOKENS = 120
@@ -57,7 +57,7 @@ class History:
     def read(cls, store: ResponseStore, recipe: Recipe) -> Self:
         """Out of the ledger."""
         ((usd, tokens),) = store.select(TAKEN, (recipe.name,))
-        same = (recipe.name, recipe.teacher.model)
+        same = (recipe.name, recipe.annotator.model)
         ((answers, answer_tokens),) = store.select(
             "SELECT coalesce(sum(requests), 0), coalesce(sum(completion_tokens), 0) FROM runs "
             "WHERE scope = ? AND model = ?",
@@ -66,7 +66,7 @@ class History:
         paces = store.select(
             "SELECT requests / (ended_at - started_at) FROM runs WHERE scope = ? AND model = ? AND requests >= ? "
             "AND ended_at > started_at ORDER BY ended_at DESC LIMIT 1",
-            (*same, LEAST_RUN_REQUESTS),
+            (*same, MIN_RUN_REQUESTS),
         )
         held = [line for line in ledger(store) if line.scope == recipe.name]
         return cls(
@@ -82,8 +82,8 @@ class History:
 
 def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
     """How many tokens an answer has, at least and usually, by what the recipe asks for."""
-    task, teacher, schema = recipe.task, recipe.teacher, recipe.schema_of_labels()
-    as_json = teacher.response_format != "text"
+    task, annotator, schema = recipe.task, recipe.annotator, recipe.schema_of_labels()
+    as_json = annotator.response_format != "text"
     if schema.names:
         lengths = [float(estimate_tokens(answer_text(name, as_json=as_json))) for name in schema.names]
     else:
@@ -97,7 +97,7 @@ def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
     usual += ANSWERED_QUESTION_TOKENS * len(task.questions) + WRITTEN_REASONS_TOKENS * task.reasoning
     if task.rows_per_call > 1:
         least, usual = least * task.rows_per_call, (usual + ROW_NUMBER_TOKENS) * task.rows_per_call
-    return least, usual + THOUGHTS_TOKENS * teacher.reasons
+    return least, usual + THOUGHTS_TOKENS * annotator.reasons
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Forecast:
             likely = self.seen_answer_tokens
         elif self.history.answers:
             likely = self.history.answer_tokens / self.history.answers
-        longest = self.recipe.teacher.longest_answer
+        longest = self.recipe.annotator.longest_answer
         likely = likely if longest is None else min(likely, longest)
         high = None if longest is None else longest * self.requests
         return round(min(low, likely) * self.requests), round(likely * self.requests), high
@@ -152,15 +152,15 @@ class Forecast:
     @property
     def price(self) -> str:
         """Where the price comes from, or why there is none."""
-        teacher = self.recipe.teacher
-        price = teacher.known_price
-        if teacher.price is not None:
+        annotator = self.recipe.annotator
+        price = annotator.resolved_price
+        if annotator.price is not None:
             return "the recipe's"
         if price is not None:
             return f"list price of {price.seen} ({price.source})"
-        if is_local(teacher.base_url):
+        if is_local(annotator.base_url):
             return "no price: tokens only, for the server is on this machine"
-        return f"no list price of {teacher.model!r} at {teacher.base_url} is known. Give `teacher.price`."
+        return f"no list price of {annotator.model!r} at {annotator.base_url} is known. Give `annotator.price`."
 
     @property
     def budget(self) -> str:
@@ -173,47 +173,47 @@ class Forecast:
         return min((fitting for _, fitting in self._budgets()), default=None)
 
     def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
-        price = self.recipe.teacher.known_price
+        price = self.recipe.annotator.resolved_price
         if price is None or answer_tokens is None:
             return None
         usage = Usage(round(prompt_tokens), answer_tokens)
-        return price.usd(usage, batch=self.recipe.teacher.batch, requests=requests)
+        return price.usd(usage, batch=self.recipe.annotator.batch, requests=requests)
 
     def _times(self) -> list[tuple[float, str]]:
         """Seconds that each limit makes it take, and the limit's name."""
-        teacher, history = self.recipe.teacher, self.history
-        if teacher.batch:
+        annotator, history = self.recipe.annotator, self.history
+        if annotator.batch:
             return [(BATCH_S * (self.requests > 0), "at most, in batches")]
         if history.requests_per_s is not None:
             words = f"at the pace of the last run, {history.requests_per_s:,.1f} requests a second"
             times = [(self.requests / history.requests_per_s, words)]
         else:
-            latency_s = THINKING_LATENCY_S if teacher.reasons else LATENCY_S
-            words = f"if an answer takes {latency_s:g} s, {teacher.max_in_flight} at once"
-            times = [(self.requests * latency_s / teacher.max_in_flight, words)]
-        if teacher.requests_per_minute is not None:
-            times.append((60 * self.requests / teacher.requests_per_minute, "by `requests_per_minute`"))
-        if teacher.tokens_per_minute is not None:
+            latency_s = THINKING_LATENCY_S if annotator.reasons else LATENCY_S
+            words = f"if an answer takes {latency_s:g} s, {annotator.max_in_flight} at once"
+            times = [(self.requests * latency_s / annotator.max_in_flight, words)]
+        if annotator.requests_per_minute is not None:
+            times.append((60 * self.requests / annotator.requests_per_minute, "by `requests_per_minute`"))
+        if annotator.tokens_per_minute is not None:
             tokens = self.prompt_tokens + self.answer_tokens[1]
-            times.append((60 * tokens / teacher.tokens_per_minute, "by `tokens_per_minute`"))
+            times.append((60 * tokens / annotator.tokens_per_minute, "by `tokens_per_minute`"))
         return times
 
     def _budgets(self) -> list[tuple[str, int]]:
         """What is to be said of each budget, and how many requests it is likely enough for."""
-        teacher, history = self.recipe.teacher, self.history
+        annotator, history = self.recipe.annotator, self.history
         budgets = []
-        if teacher.budget_usd is not None:
-            most = self._usd(self.most_prompt_tokens, teacher.longest_answer, 1)
-            spent = f"{teacher.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
+        if annotator.budget_usd is not None:
+            most = self._usd(self.most_prompt_tokens, annotator.longest_answer, 1)
+            spent = f"{annotator.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
             _, likely, high = self.costs
-            budgets.append(self._budget(spent, teacher.budget_usd - history.spent_usd, most, likely, high, " USD"))
-        if teacher.budget_tokens is not None:
-            longest = teacher.longest_answer
+            budgets.append(self._budget(spent, annotator.budget_usd - history.spent_usd, most, likely, high, " USD"))
+        if annotator.budget_tokens is not None:
+            longest = annotator.longest_answer
             most = None if longest is None else self.most_prompt_tokens + longest
-            spent = f"{teacher.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
+            spent = f"{annotator.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
             _, likely_answer, high_answer = self.answer_tokens
             high = None if high_answer is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + high_answer
-            left = teacher.budget_tokens - history.spent_tokens
+            left = annotator.budget_tokens - history.spent_tokens
             budgets.append(self._budget(spent, left, most, self.prompt_tokens + likely_answer, high, " tokens"))
         return budgets
 
@@ -224,7 +224,7 @@ class Forecast:
         if self.requests == 0:
             return f"{spent}: nothing is left to ask", 0
         if most is None or likely is None or high is None:
-            missing = "a price" if self.recipe.teacher.longest_answer is not None else "`max_tokens`"
+            missing = "a price" if self.recipe.annotator.longest_answer is not None else "`max_tokens`"
             return f"{spent}: can not be kept without {missing}, so nothing will be asked", 0
         if left < most:
             return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0

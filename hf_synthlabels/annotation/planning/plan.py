@@ -10,9 +10,9 @@ from typing import Any
 
 from hf_synthlabels.annotation.api import read_recipe
 from hf_synthlabels.annotation.paths import store_path
-from hf_synthlabels.annotation.planning.dry_run import Rehearsal, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, known_form
 from hf_synthlabels.annotation.planning.forecast import Forecast, History
-from hf_synthlabels.annotation.planning.request_counts import Census
+from hf_synthlabels.annotation.planning.request_counts import RequestCounter
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.trust.confirmation import confirmed
@@ -109,7 +109,7 @@ def plan(
     (low), as long as earlier answers or as a label usually is (likely), or as long as `max_tokens` lets them be (high).
 
     Args:
-        recipe: a path, a packaged recipe's name, or a recipe. Only recipes with a server as teacher cost anything.
+        recipe: a path, a packaged recipe's name, or a recipe. Only recipes with a server as annotator cost anything.
         rows: plan the first so many rows of each split only; see `load`.
         sample: requests whose tokens are estimated, and rows that are looked at in a larger source.
         seed: which ones.
@@ -134,14 +134,14 @@ def plan_rows(recipe: Recipe, rows: Any) -> Plan:
 
 def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
     rows = sum(len(part) for part in splits.values())
-    if wanted.teacher.client != "openai":
-        return free_plan(wanted, rows, rows * wanted.teacher.draws)
+    if wanted.annotator.client != "openai":
+        return zero_cost_plan(wanted, rows, rows * wanted.annotator.draws)
     generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
         form = known_form(wanted, store)
-        rehearsal = Rehearsal(wanted, form or "json_schema")
+        rehearsal = RequestDryRun(wanted, form or "json_schema")
         exact = rows <= max(sample, EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS)
-        census = Census(store, sample, generator, sends_schema=form in (None, "json_schema"))
+        census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
         for part in splits.values():
             asked = part.select_columns(needed_columns(wanted))
             if not exact:
@@ -151,34 +151,39 @@ def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
             census.add(rehearsal, asked)
         history = History.read(store, wanted)
     notes = plan_notes(wanted, rows, census, history, exact=exact, probed=form is not None)
-    asked_per_row = wanted.teacher.draws / wanted.task.rows_per_call
-    return made_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
+    asked_per_row = wanted.annotator.draws / wanted.task.rows_per_call
+    return build_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
 
 
 def plan_notes(
-    recipe: Recipe, rows: int, census: Census, history: History, *, exact: bool, probed: bool
+    recipe: Recipe, rows: int, census: RequestCounter, history: History, *, exact: bool, probed: bool
 ) -> tuple[str, ...]:
     """What the numbers do not tell."""
-    teacher, notes = recipe.teacher, []
+    annotator, notes = recipe.annotator, []
     if not probed:
         notes.append("The endpoint is first probed for its answer forms, with one or two small requests.")
     if not exact:
         notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
-    elif rows * teacher.draws > census.requests * recipe.task.rows_per_call:
+    elif rows * annotator.draws > census.requests * recipe.task.rows_per_call:
         notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
-    if history.held_requests and (teacher.budget_usd or teacher.budget_tokens):
+    if history.held_requests and (annotator.budget_usd or annotator.budget_tokens):
         notes.append(
             f"Killed runs hold {history.held_usd:,.4f} USD for {history.held_requests:,} requests that may have been "
             "billed: `hf-synthlabels cache prune --unsettled` gives it back."
         )
-    price = teacher.known_price
-    if price is not None and price.batch_share < 1 and not teacher.batch and speaks_batches(teacher.base_url):
-        notes.append(f"With `batch: true` it costs {price.batch_share:.0%} of this, answered within a day.")
+    price = annotator.resolved_price
+    if (
+        price is not None
+        and price.batch_price_factor < 1
+        and not annotator.batch
+        and speaks_batches(annotator.base_url)
+    ):
+        notes.append(f"With `batch: true` it costs {price.batch_price_factor:.0%} of this, answered within a day.")
     return tuple(notes)
 
 
-def made_plan(
-    recipe: Recipe, rows: int, census: Census, history: History, notes: tuple[str, ...], *, asked_per_row: float
+def build_plan(
+    recipe: Recipe, rows: int, census: RequestCounter, history: History, notes: tuple[str, ...], *, asked_per_row: float
 ) -> Plan:
     """A plan from what was counted and from what earlier runs came to.
 
@@ -207,7 +212,7 @@ def made_plan(
     low_usd, likely_usd, high_usd = forecast.costs
     return Plan(
         recipe=recipe.name,
-        model=recipe.teacher.model,
+        model=recipe.annotator.model,
         rows=rows,
         requests=requests,
         stored=stored,
@@ -228,11 +233,11 @@ def made_plan(
     )
 
 
-def free_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
+def zero_cost_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
     """The plan of a recipe that asks no server."""
     return Plan(
         recipe=recipe.name,
-        model=recipe.teacher.model,
+        model=recipe.annotator.model,
         rows=rows,
         requests=requests,
         stored=0,
@@ -244,7 +249,7 @@ def free_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
         low_usd=0.0,
         likely_usd=0.0,
         high_usd=0.0,
-        price=f"client {recipe.teacher.client!r} asks no server",
+        price=f"client {recipe.annotator.client!r} asks no server",
         seconds=0.0,
     )
 

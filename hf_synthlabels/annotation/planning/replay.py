@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.paths import store_path
-from hf_synthlabels.annotation.planning.dry_run import Rehearsal, StoredAnswers, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, StoredAnswers, known_form
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
@@ -40,8 +40,8 @@ class Replay:
     """Rows that lack the answer to some draw, or to all."""
     draws: int
 
-    def teacher(self) -> str:
-        """The `teacher` that repeats the run, as it stands in a recipe."""
+    def annotator(self) -> str:
+        """The `annotator` that repeats the run, as it stands in a recipe."""
         draws = f", draws: {self.draws}" if self.draws > 1 else ""
         return f"{{client: recorded, file: {self.path.name}, key: {self.key}{draws}}}"
 
@@ -64,12 +64,12 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
     rows at once are written row by row.
 
     Args:
-        recipe: whose teacher is a server, or a causal model in this process.
+        recipe: whose annotator is a server, or a causal model in this process.
         output: the file; it has its name only when it is complete.
         key: a column that tells the rows apart; without it the text itself, where it is one column.
 
     Raises:
-        RecipeError: the teacher's answers are not stored, or `key` is needed.
+        RecipeError: the annotator's answers are not stored, or `key` is needed.
         DataError: a split lacks the column, or rows of the same key have different answers.
     """
     key = key or _text_key(recipe)
@@ -91,19 +91,19 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
             # Rows that are asked the same share their answers, which are written once.
             for line in _placed(key, row) if is_new else ():
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    return Replay(Path(output), key, complete, incomplete, recipe.teacher.draws)
+    return Replay(Path(output), key, complete, incomplete, recipe.annotator.draws)
 
 
 def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
     """The keys of all stored answers that a recipe's rows use.
 
     Raises:
-        RecipeError: the teacher's answers are not stored.
+        RecipeError: the annotator's answers are not stored.
     """
     rehearsal = _rehearsal(recipe, store)
     found: dict[str, None] = {}
     for rows in load_source(recipe).values():
-        for draw in range(recipe.teacher.draws):
+        for draw in range(recipe.annotator.draws):
             answers = StoredAnswers(store, rehearsal.keys, draw)
             for _ in rehearsal.annotator(answers, draws=1).annotate(rows.select_columns(needed_columns(recipe))):
                 pass
@@ -111,19 +111,19 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
     return list(found)
 
 
-def _rehearsal(recipe: Recipe, store: ResponseStore) -> Rehearsal:
-    if recipe.teacher.client not in STORED_CLIENTS:
+def _rehearsal(recipe: Recipe, store: ResponseStore) -> RequestDryRun:
+    if recipe.annotator.client not in STORED_CLIENTS:
         raise RecipeError(
-            f"`teacher.client` is {recipe.teacher.client!r}, whose answers are not stored. Give a recipe whose client "
-            f"is one of: {', '.join(STORED_CLIENTS)}."
+            f"`annotator.client` is {recipe.annotator.client!r}, whose answers are not stored. Give a recipe whose "
+            f"client is one of: {', '.join(STORED_CLIENTS)}."
         )
     form = known_form(recipe, store)
     if form is None:
         raise RecipeError(
-            f"`teacher.response_format` is 'auto', and no probe of {recipe.teacher.base_url} is recorded for model "
-            f"{recipe.teacher.model!r}, so nothing can be stored. Run the recipe first, or say the form."
+            f"`annotator.response_format` is 'auto', and no probe of {recipe.annotator.base_url} is recorded for model "
+            f"{recipe.annotator.model!r}, so nothing can be stored. Run the recipe first, or say the form."
         )
-    return Rehearsal(recipe, form)
+    return RequestDryRun(recipe, form)
 
 
 def _text_key(recipe: Recipe) -> str:
@@ -144,10 +144,10 @@ def _rows(recipe: Recipe, key: str, store: ResponseStore) -> Iterator[_Row]:
             raise DataError(f"`key` names the column {key!r}, which split {name!r} has not. It has: {has}.")
         wanted = rows.select_columns(list(dict.fromkeys([*needed_columns(recipe), key])))
         read = _asked_singly if single else _asked_together
-        yield from read(rehearsal, wanted, key, store, recipe.teacher.draws)
+        yield from read(rehearsal, wanted, key, store, recipe.annotator.draws)
 
 
-def _asked_singly(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+def _asked_singly(rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
     """Rows whose requests are their own, one for each draw."""
     asked = rehearsal.requests(rows)
     while batch := list(islice(asked, LOOKUP_ROWS * draws)):
@@ -158,7 +158,7 @@ def _asked_singly(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseStor
             yield _Row(batch[start][0].row[key], lines, hashes[0])
 
 
-def _asked_together(rehearsal: Rehearsal, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+def _asked_together(rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
     """Rows that were asked several in one call: their parts of the answers, read as the annotator reads them."""
     drawn = [
         rehearsal.annotator(StoredAnswers(store, rehearsal.keys, draw), draws=1).annotate(rows) for draw in range(draws)

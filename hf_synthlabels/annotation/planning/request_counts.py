@@ -1,4 +1,4 @@
-"""Census: how many requests a source makes, how many are answered already, how long they are."""
+"""RequestCounter: how many requests a source makes, how many are answered already, how long they are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hf_synthlabels.clients.token_estimates import TokenRatio
 LOOKUP_ROWS = 500
 
 
-class Rehearsed(Protocol):
+class SupportsDryRun(Protocol):
     """Whoever knows what would be asked for some rows."""
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
@@ -24,7 +24,7 @@ class Rehearsed(Protocol):
 
 
 @dataclass(slots=True)
-class Census:
+class RequestCounter:
     """Counts the requests of some rows; the lengths are those of a sample of them.
 
     Args:
@@ -51,7 +51,7 @@ class Census:
         """Different requests; equal ones are sent once."""
         return len(self._keys)
 
-    def add(self, rehearsal: Rehearsed, rows: Any) -> None:
+    def add(self, rehearsal: SupportsDryRun, rows: Any) -> None:
         """Count the requests of some rows."""
         self.rows += len(rows)
         pending = self._new(rehearsal, rows)
@@ -91,7 +91,7 @@ class Census:
             default=0,
         )
 
-    def _new(self, rehearsal: Rehearsed, rows: Any) -> Iterator[tuple[Request, str]]:
+    def _new(self, rehearsal: SupportsDryRun, rows: Any) -> Iterator[tuple[Request, str]]:
         """The requests that were not made before."""
         for request, key in rehearsal.requests(rows):
             digest = bytes.fromhex(key)

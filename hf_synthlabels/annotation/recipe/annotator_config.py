@@ -1,4 +1,4 @@
-"""Teacher: who answers and how it is asked, as keys of a recipe."""
+"""AnnotatorConfig: who answers and how it is asked, as keys of a recipe."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ REASONING_TOKENS = 4096
 
 
 class Price(StrictModel):
-    """What a teacher's tokens cost."""
+    """What an annotator's tokens cost."""
 
     input_usd_per_mtok: float = Field(ge=0)
     output_usd_per_mtok: float = Field(ge=0)
     cached_input_usd_per_mtok: float | None = Field(default=None, ge=0)
     """For prompt tokens that the server had cached; None when they cost the same."""
 
-    batch_share: float = Field(default=1.0, gt=0, le=1)
+    batch_price_factor: float = Field(default=1.0, gt=0, le=1)
     """What is paid of it for requests in batches."""
 
     def known(self) -> KnownPrice:
         """The same for computing with."""
         return KnownPrice(
-            self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok, self.batch_share
+            self.input_usd_per_mtok, self.output_usd_per_mtok, self.cached_input_usd_per_mtok, self.batch_price_factor
         )
 
 
@@ -53,7 +53,7 @@ class EnvironmentValue(StrictModel):
     env: str = Field(min_length=1)
 
 
-class Teacher(StrictModel):
+class AnnotatorConfig(StrictModel):
     """Who answers, and how it is asked. The key of a server is named here, never given."""
 
     client: Literal["openai", "transformers", "embedding", "recorded"]
@@ -111,7 +111,7 @@ class Teacher(StrictModel):
     answer: str = "answer"
 
     @property
-    def known_price(self) -> KnownPrice | None:
+    def resolved_price(self) -> KnownPrice | None:
         """The recipe's own price, else the list price of the model; None when nobody knows."""
         if self.price is not None:
             return self.price.known()
@@ -170,7 +170,7 @@ class Teacher(StrictModel):
     def _extra_parameters(cls, extra: dict[str, Any]) -> dict[str, Any]:
         for name in extra:
             if (key := RESERVED_PARAMETERS.get(name)) is not None:
-                repair = f"Set `teacher.{key}`." if key else "Remove it."
+                repair = f"Set `annotator.{key}`." if key else "Remove it."
                 raise ValueError(f"has {name!r}, which this package sends itself. {repair}")
         try:
             json.dumps(extra, allow_nan=False)

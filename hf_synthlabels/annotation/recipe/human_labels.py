@@ -15,7 +15,7 @@ from hf_synthlabels.labels import LabelSchema, folded_name, unknown_labels
 _LOGGER = logging.getLogger(__name__)
 
 SHOWN = 5
-MOST_UNKNOWN = 0.5
+MAX_UNKNOWN = 0.5
 """Share of human labels that are not in the recipe's list above which the list, or the column, is the wrong one."""
 
 
@@ -50,7 +50,7 @@ def check_human_labels(recipe: Recipe, rows: Any, where: str) -> None:
     )
     folded = {folded_name(name) for name in listed}
     foreign = sum(count for name, (count, _) in unknown.items() if folded_name(name) not in folded)
-    if foreign > MOST_UNKNOWN * total:
+    if foreign > MAX_UNKNOWN * total:
         raise DataError(f"{message} Correct `task.labels`, or name the column with the human labels.")
     _LOGGER.warning("%s Correct them before you validate.", message)
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.prompting.strategies import PLAIN
-from hf_synthlabels.annotation.recipe.annotator_config import Teacher
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.remote import fetched, is_address
 from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel, folder_of, read_yaml, validated
@@ -85,7 +85,7 @@ class Recipe(StrictModel):
     name: str
     source: Source
     task: Task
-    teacher: Teacher
+    annotator: AnnotatorConfig
     output: Output = Output()
     engine: Engine = Engine()
     folder: Path | str | None = Field(default=None, exclude=True)
@@ -105,46 +105,46 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _scored(self) -> Self:
-        if not self.teacher.scoring:
+        if not self.annotator.scoring:
             return self
         scored_answers(self.task.schema_of_labels())
         if self.task.strategy() != PLAIN:
             raise ValueError(
-                "`teacher.scoring` weighs the labels by themselves. Remove `task.reasoning`, `task.rows_per_call`, "
+                "`annotator.scoring` weighs the labels by themselves. Remove `task.reasoning`, `task.rows_per_call`, "
                 "`task.questions` and `task.candidates`, or set it to false."
             )
         return self
 
     @model_validator(mode="after")
-    def _engine_of_the_teacher(self) -> Self:
-        if self.engine.name == "ray" and self.teacher.batch:
+    def _engine_of_the_annotator(self) -> Self:
+        if self.engine.name == "ray" and self.annotator.batch:
             raise ValueError(
-                "`teacher.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
+                "`annotator.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
             )
         return self
 
     @model_validator(mode="after")
-    def _strategy_of_the_teacher(self) -> Self:
-        task, client = self.task, self.teacher.client
+    def _strategy_of_the_annotator(self) -> Self:
+        task, client = self.task, self.annotator.client
         unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
         for key in unread:
             if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"`task.{key}` is given, but client {client!r} reads no prompt. Remove it.")
-        selection = self.teacher.example_selection
+        selection = self.annotator.example_selection
         if selection is None:
             return self
-        if not self.teacher.examples:
+        if not self.annotator.examples:
             raise ValueError(
-                "`teacher.example_selection` chooses among `teacher.examples`, and there are none. Add examples."
+                "`annotator.example_selection` chooses among `annotator.examples`, and there are none. Add examples."
             )
         if selection.method == "nearest" and task.rows_per_call > 1:
             raise ValueError(
-                "`teacher.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is "
+                "`annotator.example_selection.method` is 'nearest', for one row, but `task.rows_per_call` is "
                 f"{task.rows_per_call}. Use another method, or ask for one row."
             )
         if selection.method == "balanced" and task.kind in ("question-answering", "text-generation"):
             raise ValueError(
-                f"`teacher.example_selection.method` is 'balanced', but labels of kind {task.kind!r} are all "
+                f"`annotator.example_selection.method` is 'balanced', but labels of kind {task.kind!r} are all "
                 "different. Use random or diverse."
             )
         return self
@@ -167,12 +167,12 @@ class Recipe(StrictModel):
             UntrustedRecipeError: it sends a secret or a local file where the user has not agreed to send it.
         """
         if not isinstance(content, dict):
-            raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `teacher`.")
+            raise RecipeError(f"{origin}: a recipe is a mapping with `name`, `source`, `task` and `annotator`.")
         check_trust(content, folder, origin)
         recipe = validated(cls, {**content, "folder": folder}, origin, RecipeError)
         # Not a validator: a judge makes a recipe too, and reads log-probabilities of numbers by itself.
-        if recipe.teacher.logprobs and (why := recipe.task.why_no_logprobs()):
-            raise RecipeError(f"{origin}: `teacher.logprobs` has no effect {why}. Remove it, or use `draws`.")
+        if recipe.annotator.logprobs and (why := recipe.task.why_no_logprobs()):
+            raise RecipeError(f"{origin}: `annotator.logprobs` has no effect {why}. Remove it, or use `draws`.")
         return recipe
 
     def schema_of_labels(self) -> LabelSchema:
@@ -193,11 +193,11 @@ class Recipe(StrictModel):
 
     def kept_going(self) -> Recipe:
         """The same recipe, for a run that goes on when most of its first rows get no label."""
-        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"keep_going": True})})
+        return self.model_copy(update={"annotator": self.annotator.model_copy(update={"keep_going": True})})
 
     def with_examples(self, examples: list[Example]) -> Recipe:
         """The same recipe with other few-shot examples."""
-        return self.model_copy(update={"teacher": self.teacher.model_copy(update={"examples": examples})})
+        return self.model_copy(update={"annotator": self.annotator.model_copy(update={"examples": examples})})
 
     def read_examples(self) -> list[Example]:
         """The few-shot examples, from their file where they stand in one.
@@ -206,7 +206,7 @@ class Recipe(StrictModel):
             RecipeError: the file can not be read, or an example lacks a part of its row, has a label outside the
                 schema, or does not answer the task's questions.
         """
-        examples = self.teacher.examples
+        examples = self.annotator.examples
         if isinstance(examples, str):
             examples = _read_examples(Path(self.local_path(examples)), self.task)
         schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
@@ -267,9 +267,9 @@ class Recipe(StrictModel):
         return self.resolve(file) if anchored else str(Path(folder) / file)
 
     def model(self) -> str | None:
-        """The teacher's model: a folder beside the recipe where there is one of that name, else as it is named."""
-        name = self.teacher.model
-        if name is None or self.teacher.client not in ("transformers", "embedding"):
+        """The annotator's model: a folder beside the recipe where there is one of that name, else as it is named."""
+        name = self.annotator.model
+        if name is None or self.annotator.client not in ("transformers", "embedding"):
             return name
         folder = self.resolve(name)
         return folder if Path(folder).is_dir() else name
@@ -277,7 +277,7 @@ class Recipe(StrictModel):
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
         # Where it runs changes nothing.
-        content = self.model_dump(mode="json", exclude={"engine": True, "teacher": {"keep_going"}})
+        content = self.model_dump(mode="json", exclude={"engine": True, "annotator": {"keep_going"}})
         for key in ("encoding", "separator", "data_dir", "columns", "features", "options"):
             if not content["source"][key]:
                 del content["source"][key]
@@ -302,9 +302,9 @@ def _read_examples(path: Path, task: Task) -> list[Example]:
         # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise RecipeError(f"`teacher.examples` {str(path)!r} can not be read: {error.strerror}.") from None
+        raise RecipeError(f"`annotator.examples` {str(path)!r} can not be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise RecipeError(f"`teacher.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
+        raise RecipeError(f"`annotator.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
     examples = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -313,7 +313,7 @@ def _read_examples(path: Path, task: Task) -> list[Example]:
             examples.append(Example.model_validate(_example_of_row(json.loads(line), task)))
         except ValueError:
             raise RecipeError(
-                f"`teacher.examples` {path.name!r}, line {number}: expected "
+                f"`annotator.examples` {path.name!r}, line {number}: expected "
                 f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
             ) from None
     return examples

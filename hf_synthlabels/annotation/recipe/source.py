@@ -66,21 +66,21 @@ def source_fingerprint(recipe: Recipe) -> str:
     It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
     """
     parts = [_guarded(recipe, lambda: source_state(_row_source(recipe), _read_options(recipe)))]
-    for path in (recipe.teacher.file, recipe.teacher.examples, recipe.task.guidelines_file):
+    for path in (recipe.annotator.file, recipe.annotator.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
             parts.append(_file_state(Path(recipe.local_path(path))))
     # A model that was trained further answers otherwise, under the same name.
-    if (model := recipe.model()) is not None and recipe.teacher.client == "transformers":
+    if (model := recipe.model()) is not None and recipe.annotator.client == "transformers":
         parts.append(find_checkpoint(model).fingerprint)
-    elif model is not None and recipe.teacher.client == "embedding" and Path(model).is_dir():
+    elif model is not None and recipe.annotator.client == "embedding" and Path(model).is_dir():
         parts.append(folder_fingerprint(model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
 
 def source_files(recipe: Recipe) -> list[Path]:
     """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
-    source, teacher = _row_source(recipe), recipe.teacher
-    further = (recipe.task.guidelines_file, teacher.examples, teacher.file)
+    source, annotator = _row_source(recipe), recipe.annotator
+    further = (recipe.task.guidelines_file, annotator.examples, annotator.file)
     return [*local_files(source), *(Path(recipe.local_path(path)) for path in further if isinstance(path, str))]
 
 
@@ -91,8 +91,8 @@ def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
         recipe: what is asked of whom.
         present: the columns of the rows; those that are read only where they exist are taken from it.
     """
-    teacher = recipe.teacher
-    looked_up = [teacher.column, teacher.key if teacher.file else None, status_column(recipe, present)]
+    annotator = recipe.annotator
+    looked_up = [annotator.column, annotator.key if annotator.file else None, status_column(recipe, present)]
     return [*recipe.task.columns, *(name for name in looked_up if name and name not in recipe.task.columns)]
 
 
@@ -112,7 +112,7 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
     if recipe.task.human:
         fields.setdefault(recipe.task.human, "task.human")
     for name in needed_columns(recipe):
-        fields.setdefault(name, "teacher.column" if recipe.teacher.column else "teacher.key")
+        fields.setdefault(name, "annotator.column" if recipe.annotator.column else "annotator.key")
     for name, field in fields.items():
         if name not in columns:
             near = difflib.get_close_matches(name, list(columns), n=1)
@@ -155,8 +155,8 @@ def _typed(recipe: Recipe, rows: Any) -> Any:
 
 def _read_options(recipe: Recipe) -> ReadOptions:
     """Texts and labels stay as they are written, unless the labels are of a scale."""
-    task, teacher = recipe.task, recipe.teacher
-    columns = [*task.columns, task.human, task.question, task.context, teacher.column, teacher.key]
+    task, annotator = recipe.task, recipe.annotator
+    columns = [*task.columns, task.human, task.question, task.context, annotator.column, annotator.key]
     return ReadOptions(
         tuple(column for column in columns if column),
         numbers=task.kind == "text-scale",
@@ -192,5 +192,7 @@ def _file_state(path: Path) -> str:
     try:
         state = path.stat()
     except OSError as error:
-        raise RecipeError(f"`teacher` names the file {str(path)!r}, which can not be read: {error.strerror}.") from None
+        raise RecipeError(
+            f"`annotator` names the file {str(path)!r}, which can not be read: {error.strerror}."
+        ) from None
     return f"{path}|{state.st_size}|{state.st_mtime_ns}"

@@ -21,7 +21,7 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 SORTS = {
-    "recipe": ({"source", "task", "teacher"}, "annotate"),
+    "recipe": ({"source", "task", "annotator"}, "annotate"),
     "judge": ({"source", "rubric", "judge"}, "judge"),
     "grid": ({"student", "grid"}, "train --grid"),
     "student": ({"student"}, "train"),

@@ -64,16 +64,16 @@ class Example(StrictModel):
         row = self.row_text(form)
         if form.several and (not self.row or form.read(self.row) is None):
             raise ConfigError(
-                f"`teacher.examples` has no `row` with {' and '.join(form.columns)} beside the label {self.label!r}. "
+                f"`annotator.examples` has no `row` with {' and '.join(form.columns)} beside the label {self.label!r}. "
                 "Add it."
             )
         if not row.text.strip():
-            raise ConfigError(f"`teacher.examples` has no text beside the label {self.label!r}. Add it.")
+            raise ConfigError(f"`annotator.examples` has no text beside the label {self.label!r}. Add it.")
         self.read_label(schema, row)
         for question in strategy.questions:
             if self.answers.get(question.name) not in question.answers:
                 raise ConfigError(
-                    f"`teacher.examples` has {self.answers.get(question.name)!r} as answer to {question.name!r} for "
+                    f"`annotator.examples` has {self.answers.get(question.name)!r} as answer to {question.name!r} for "
                     f"{row.text[:40]!r}. Add to `answers` one of: {', '.join(question.answers)}."
                 )
 
@@ -95,7 +95,7 @@ class Example(StrictModel):
             lists = schema.kind in CHOICES and not is_ambiguous
             reason = f". Use one of: {', '.join(schema.names)}." if lists else f": {error}"
         shown = self.text or row.text
-        raise ConfigError(f"`teacher.examples` has the label {self.label!r} for {shown[:40]!r}{reason}")
+        raise ConfigError(f"`annotator.examples` has the label {self.label!r} for {shown[:40]!r}{reason}")
 
 
 def _decoded(schema: LabelSchema, value: Any, row: RowText) -> Label | None:

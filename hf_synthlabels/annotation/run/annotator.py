@@ -14,8 +14,8 @@ from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
 from hf_synthlabels.annotation.prompting.strategies import Reading
 from hf_synthlabels.annotation.recipe.task import Example
-from hf_synthlabels.annotation.run.early_stop import Breaker
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.early_stop import EarlyStop
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
 from hf_synthlabels.clients.protocol.reasoning_parts import separated
 from hf_synthlabels.clients.protocol.truncation import checked_prompts
@@ -53,7 +53,7 @@ class Annotator:
     client: ChatClient
     columns: tuple[str, ...] = ("text",)
     draws: int = 1
-    tally: Tally = field(default_factory=Tally)
+    tally: RunStats = field(default_factory=RunStats)
     form: RowForm | None = None
     """What of a row is shown; by default its `columns`."""
     nearest: NearestExamples | None = None
@@ -73,7 +73,7 @@ class Annotator:
                 stays in the response store.
             NothingLabelledError: most of the first 50 rows got an answer, but no label.
         """
-        run, breaker = _Run(self, rows), Breaker(self.tally, self.keep_going, self.alone)
+        run, breaker = _Run(self, rows), EarlyStop(self.tally, self.keep_going, self.alone)
         while not run.is_over:
             # Calls that must be repeated are known only when others are answered, so there may be several passes.
             for completion in checked_prompts(self.client, run.requests(), self.tally.truncated_prompts):
@@ -90,7 +90,7 @@ class Annotator:
             run.forget(request)
             yield request
 
-    def _counted(self, annotations: Iterable[Annotation], breaker: Breaker) -> Iterator[Annotation]:
+    def _counted(self, annotations: Iterable[Annotation], breaker: EarlyStop) -> Iterator[Annotation]:
         for annotation in annotations:
             self.tally.count_row(annotation)
             breaker.add(annotation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.errors import AllFailedError, NothingLabelledError
 from hf_synthlabels.labels import Annotation
 
@@ -16,10 +16,10 @@ EARLY_ROWS = 50
 """A run that leaves most of its first so many asked rows without a label is stopped."""
 
 REPAIRS = {
-    "unparsed": "Compare the answers with the labels of `task`, or ask for JSON with `teacher.response_format`",
-    "refused": "Name another model in `teacher.model`, or change `task.instructions`",
-    "truncated": "Raise `teacher.max_tokens`",
-    "over_budget": "Raise `teacher.budget_usd` or `teacher.budget_tokens`",
+    "unparsed": "Compare the answers with the labels of `task`, or ask for JSON with `annotator.response_format`",
+    "refused": "Name another model in `annotator.model`, or change `task.instructions`",
+    "truncated": "Raise `annotator.max_tokens`",
+    "over_budget": "Raise `annotator.budget_usd` or `annotator.budget_tokens`",
 }
 """What to change, by the most frequent reason for a missing label."""
 
@@ -28,10 +28,10 @@ SHOWN = 80
 
 
 @dataclass(slots=True)
-class Breaker:
+class EarlyStop:
     """Counts the first rows of a run, and ends it when they show that the rest is not worth asking."""
 
-    tally: Tally
+    tally: RunStats
     keep_going: bool = False
     """Whether a run with few labels goes on all the same; one whose rows all fail never does."""
     alone: bool = True
@@ -81,6 +81,6 @@ class Breaker:
         answers = f" Raw answers: {shown}." if shown else ""
         return (
             f"{self._missing.total()} of the first {EARLY_ROWS} rows got no label: {counts}. Most frequent reason: "
-            f"{reason}.{answers} {REPAIRS[status]}; `teacher.keep_going: true` (`--keep-going`) labels the other rows "
-            "anyway. The answers so far are stored."
+            f"{reason}.{answers} {REPAIRS[status]}; `annotator.keep_going: true` (`--keep-going`) labels the other "
+            "rows anyway. The answers so far are stored."
         )

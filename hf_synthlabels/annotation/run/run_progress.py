@@ -12,7 +12,7 @@ from hf_synthlabels.annotation.provenance import cost_usd
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
-from hf_synthlabels.annotation.run.run_stats import Tally
+from hf_synthlabels.annotation.run.run_stats import RunStats
 
 REFRESH_S = 0.2
 TICK_S = 1.0
@@ -32,7 +32,7 @@ class Progress:
         client: may have a property `waiting`, the reason why it sends nothing.
     """
 
-    def __init__(self, bar: Any, recipe: Recipe, tally: Tally, total: int | None, client: object = None) -> None:
+    def __init__(self, bar: Any, recipe: Recipe, tally: RunStats, total: int | None, client: object = None) -> None:
         self._bar = bar
         self._recipe = recipe
         self._tally = tally
@@ -99,20 +99,20 @@ def shown_progress(recipe: Recipe, annotator: Annotator, *, total: int | None, w
         yield progress
 
 
-def standing(recipe: Recipe, tally: Tally, total: int | None) -> str:
+def standing(recipe: Recipe, tally: RunStats, total: int | None) -> str:
     """What a run has come to, in one line: rows without a label, tokens, money and its projection."""
     parts = [f"{count} {status}" for status in UNLABELLED if (count := tally.statuses[status])]
     if tally.stored:
         parts.append(f"{tally.stored} from store")
     parts.append(f"{_short(tally.prompt_tokens + tally.completion_tokens)} tokens")
     cost = cost_usd(recipe, tally)
-    if cost is not None and recipe.teacher.client == "openai":
+    if cost is not None and recipe.annotator.client == "openai":
         money = f"${cost:.4g}"
         if total and tally.rows:
             # Rows out of the store cost nothing, and the rest is taken to hold as many of them.
             money += f" of about ${cost * total / tally.rows:.4g}"
-        if recipe.teacher.budget_usd is not None:
-            money += f" (budget ${recipe.teacher.budget_usd:g})"
+        if recipe.annotator.budget_usd is not None:
+            money += f" (budget ${recipe.annotator.budget_usd:g})"
         parts.append(money)
     return ", ".join(parts)
 

@@ -1,4 +1,4 @@
-"""Tally: what a run has come to so far."""
+"""RunStats: what a run has come to so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\[[^\]]*\]|-?\d[\d.,]*|(?<=several la
 
 
 @dataclass(slots=True)
-class Tally:
+class RunStats:
     """What a run has come to so far."""
 
     rows: int = 0
@@ -37,12 +37,12 @@ class Tally:
         """As plain values, for JSON."""
         return {
             name: dict(sorted(value.items())) if isinstance(value := getattr(self, name), Counter) else value
-            for name in Tally.__dataclass_fields__
+            for name in RunStats.__dataclass_fields__
         }
 
     def add(self, other: Mapping[str, Any]) -> None:
         """Add the numbers of another run, given by its `to_dict`."""
-        for name in Tally.__dataclass_fields__:
+        for name in RunStats.__dataclass_fields__:
             mine = getattr(self, name)
             if isinstance(mine, Counter):
                 mine.update(other.get(name, {}))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TABLE_ROWS = 1000
 
-MOST_TABLES_TOGETHER = 256
+MAX_TABLES_TOGETHER = 256
 """Tables of a stream whose rows are in flight together, after a reader has shown to want them all."""
 
 
@@ -40,9 +40,9 @@ def annotated_tables(
 
 def first_rows(recipe: Recipe, client: ChatClient | None = None) -> int:
     """Rows of the first table of a stream: as few as keep a paid annotator busy; others are free, or answer late."""
-    teacher = recipe.teacher
-    paid = client is not None or (teacher.client in ("openai", "transformers") and not teacher.batch)
-    return min(TABLE_ROWS, teacher.max_in_flight) if paid else TABLE_ROWS
+    annotator = recipe.annotator
+    paid = client is not None or (annotator.client in ("openai", "transformers") and not annotator.batch)
+    return min(TABLE_ROWS, annotator.max_in_flight) if paid else TABLE_ROWS
 
 
 def shards_of(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:
@@ -84,7 +84,7 @@ def looked_at_tables(
     for table in tables:
         turn = chain([table], islice(tables, together - 1))
         yield from annotated_tables(annotator, turn, needed, output, progress)
-        together = min(2 * together, MOST_TABLES_TOGETHER)
+        together = min(2 * together, MAX_TABLES_TOGETHER)
 
 
 def labelled_tables(
@@ -112,13 +112,13 @@ def labelled_tables(
         tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()
         return label_table(done, annotator.schema, output, tokens)
 
-    yield from with_results(tables, needed, annotator.annotate, labels, progress)
+    yield from map_rows(tables, needed, annotator.annotate, labels, progress)
 
 
 Result = TypeVar("Result")
 
 
-def with_results(
+def map_rows(
     tables: Iterable[pa.Table],
     needed: list[str],
     work: Callable[[Iterator[dict[str, Any]]], Iterator[Result]],

@@ -46,7 +46,7 @@ class Server:
     """A server that a part of a configuration asks."""
 
     field: str
-    """The part, such as `teacher`."""
+    """The part, such as `annotator`."""
     url: str | None
     """None where the part changes the key only."""
     variables: tuple[str, ...]

@@ -14,9 +14,9 @@ from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, Claim, Endpoint, Intent, State
+from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, Claim, Endpoint, State
 from hf_synthlabels.clients.store.budget import Reservation
-from hf_synthlabels.clients.store.ledger import Grant, Run, Settlement, end_run, grant, settle
+from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, end_run, grant, settle
 from hf_synthlabels.clients.store.payloads import is_usable
 from hf_synthlabels.clients.store.response_store import checksum
 from hf_synthlabels.errors import StoreError
@@ -115,8 +115,8 @@ class BatchJournal:
         return Claim(self.get(name) if paid else None, paid, elsewhere, list(stored), short)
 
     def advance(
-        self, intent: Intent, state: State, *, file_id: str | None = None, batch_id: str | None = None
-    ) -> Intent | None:
+        self, intent: BatchRecord, state: State, *, file_id: str | None = None, batch_id: str | None = None
+    ) -> BatchRecord | None:
         """Note how far an intent has come; None when it has been taken from the caller, who must then leave it."""
         with self._transaction() as connection:
             changed = connection.execute(
@@ -126,7 +126,7 @@ class BatchJournal:
             ).rowcount
         return self.get(intent.id) if changed else None
 
-    def take_over(self, intent: Intent) -> Intent | None:
+    def take_over(self, intent: BatchRecord) -> BatchRecord | None:
         """Become the owner of an intent whose owner is gone; None when somebody else was faster."""
         with self._transaction() as connection:
             changed = connection.execute(
@@ -135,17 +135,19 @@ class BatchJournal:
             ).rowcount
         return self.get(intent.id) if changed else None
 
-    def observe(self, intent: Intent, status: str) -> None:
+    def observe(self, intent: BatchRecord, status: str) -> None:
         """Note what the provider says of a batch."""
         with self._transaction() as connection:
             connection.execute("UPDATE batches SET status = ? WHERE number = ?", (status, intent.number))
 
-    def cancelled(self, intent: Intent) -> None:
+    def cancelled(self, intent: BatchRecord) -> None:
         """Note that a batch was cancelled from here."""
         with self._transaction() as connection:
             connection.execute("UPDATE batches SET cancelled_at = ? WHERE number = ?", (time.time(), intent.number))
 
-    def finish(self, intent: Intent, state: State, *, note: str = "", settlement: Settlement | None = None) -> bool:
+    def finish(
+        self, intent: BatchRecord, state: State, *, note: str = "", settlement: UsageRecord | None = None
+    ) -> bool:
         """End an intent, free its requests and settle its account; False when somebody else had done it.
 
         The settlement takes the place of what was reserved; without one, nothing was bought. Of its uncertain requests
@@ -173,29 +175,29 @@ class BatchJournal:
                 f"UPDATE batches SET owner = NULL, pid = NULL, host = NULL WHERE owner = ? AND {OPEN}", (self.owner,)
             )
 
-    def get(self, name: str) -> Intent | None:
+    def get(self, name: str) -> BatchRecord | None:
         """The intent with this id."""
         found = self._intents("id = ?", name)
         return found[0] if found else None
 
-    def open(self, identity: str | None = None) -> list[Intent]:
+    def open(self, identity: str | None = None) -> list[BatchRecord]:
         """The intents that are not final, of one identity or of all; the oldest first."""
         return self._intents(f"{OPEN} AND identity = coalesce(?, identity)", identity)
 
-    def all(self) -> list[Intent]:
+    def all(self) -> list[BatchRecord]:
         """Every intent that ever was; the oldest first."""
         return self._intents("1")
 
-    def requests(self, intent: Intent) -> set[bytes]:
+    def requests(self, intent: BatchRecord) -> set[bytes]:
         """The digests of the requests in an open intent."""
         with self._connection() as connection:
             return _claimed(connection, intent.number)
 
-    def _intents(self, condition: str, *values: Any) -> list[Intent]:
-        columns = ", ".join(Intent.__dataclass_fields__)
+    def _intents(self, condition: str, *values: Any) -> list[BatchRecord]:
+        columns = ", ".join(BatchRecord.__dataclass_fields__)
         with self._connection() as connection:
             rows = connection.execute(f"SELECT {columns} FROM batches WHERE {condition} ORDER BY number", values)
-            return [Intent(*row) for row in rows]
+            return [BatchRecord(*row) for row in rows]
 
     def _me(self) -> tuple[str, int, str]:
         return self.owner, os.getpid(), socket.gethostname()
@@ -261,7 +263,7 @@ def _reserve(
     )
     own = Run(run.scope, run.model, run.base_url, run.budget_usd, run.budget_tokens, id=name)
     wishes = [most(key) for key in keys]
-    wish = Grant(len(keys), sum(each.usd for each in wishes), sum(each.tokens for each in wishes))
+    wish = Allowance(len(keys), sum(each.usd for each in wishes), sum(each.tokens for each in wishes))
     left = grant(connection, own, wish)
     paid, short, usd, tokens = list[bytes](), list[bytes](), 0.0, 0
     for key, each in zip(keys, wishes, strict=True):

@@ -1,4 +1,4 @@
-"""Intent: one batch, from the decision to buy it until all that it brought is stored."""
+"""BatchRecord: one batch, from the decision to buy it until all that it brought is stored."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Intent:
+class BatchRecord:
     """One batch, from the decision to buy it until all that it brought is stored."""
 
     number: int
@@ -78,7 +78,7 @@ class Intent:
 class Claim:
     """What became of the wish to put some requests into a batch."""
 
-    intent: Intent | None
+    intent: BatchRecord | None
     """The new intent; None when there is nothing for it."""
     mine: list[bytes]
     """In the new intent, in the order of the wish."""

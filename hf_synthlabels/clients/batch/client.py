@@ -9,9 +9,9 @@ from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Keep, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
-from hf_synthlabels.clients.batch.batch_record import Intent
-from hf_synthlabels.clients.batch.context import BatchJob, BatchPace
-from hf_synthlabels.clients.batch.pending_requests import Unanswered
+from hf_synthlabels.clients.batch.batch_record import BatchRecord
+from hf_synthlabels.clients.batch.context import BatchJob, BatchPolling
+from hf_synthlabels.clients.batch.pending_requests import PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError
 from hf_synthlabels.clients.batch.run import BatchRun
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
@@ -19,13 +19,13 @@ from hf_synthlabels.clients.openai.transport import read_key
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import Sampling
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
-from hf_synthlabels.clients.store.budget import Meter
-from hf_synthlabels.clients.store.ledger import Settlement
+from hf_synthlabels.clients.store.budget import BudgetTracker
+from hf_synthlabels.clients.store.ledger import UsageRecord
 from hf_synthlabels.clients.store.response_store import ResponseStore, canonical_hash
 from hf_synthlabels.errors import ClientError, DataError
 
 DEFAULT_SAMPLING = Sampling()
-DEFAULT_PACE = BatchPace()
+DEFAULT_PACE = BatchPolling()
 
 logger = logging.getLogger("hf_synthlabels.batches")
 
@@ -71,8 +71,8 @@ class BatchClient:
         base_url: str = DEFAULT_BASE_URL,
         api_key_env: str | None = "OPENAI_API_KEY",
         sampling: Sampling = DEFAULT_SAMPLING,
-        meter: Meter | None = None,
-        pace: BatchPace = DEFAULT_PACE,
+        meter: BudgetTracker | None = None,
+        pace: BatchPolling = DEFAULT_PACE,
         tell: Callable[[str], None] = logger.info,
         headers: RequestHeaders = NO_HEADERS,
     ) -> None:
@@ -99,7 +99,7 @@ class BatchClient:
         """One completion for each request, batch after batch; answers are put in the store as they come."""
         return self._complete(requests, None)
 
-    def complete_kept(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+    def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
         """As `complete`; a batch is done with only when all its answers are kept.
 
         Raises:
@@ -122,7 +122,7 @@ class BatchClient:
     def _complete(self, requests: Iterable[Request], keep: Keep | None) -> Iterator[Completion]:
         journal = BatchJournal(self.job.store.path)
         provider = open_provider(self.job.base_url, self.job.api_key_env, self.job.pace, self.job.headers)
-        unanswered = Unanswered(self.job, iter(requests), keep)
+        unanswered = PendingRequests(self.job, iter(requests), keep)
         run = BatchRun(self.job, journal, provider, unanswered)
         try:
             yield from run.completions()
@@ -142,20 +142,20 @@ class BatchClient:
 
 
 def open_provider(
-    base_url: str, api_key_env: str | None, pace: BatchPace = DEFAULT_PACE, headers: RequestHeaders = NO_HEADERS
+    base_url: str, api_key_env: str | None, pace: BatchPolling = DEFAULT_PACE, headers: RequestHeaders = NO_HEADERS
 ) -> BatchProvider:
     """The provider at an address."""
     return BatchProvider(
         base_url=base_url,
         api_key_env=api_key_env,
         timeout_s=pace.timeout_s,
-        patience_s=pace.patience_s,
+        outage_timeout_s=pace.outage_timeout_s,
         appear_s=pace.appear_s,
         headers=headers,
     )
 
 
-def list_batches(store: Path, *, everything: bool = False) -> list[Intent]:
+def list_batches(store: Path, *, everything: bool = False) -> list[BatchRecord]:
     """The batches that still can bring something, or all that there ever were; the oldest first.
 
     Args:
@@ -168,7 +168,7 @@ def list_batches(store: Path, *, everything: bool = False) -> list[Intent]:
     return journal.all() if everything else journal.open()
 
 
-def cancel_batch(store: Path, name: str, *, forget: bool = False, pace: BatchPace = DEFAULT_PACE) -> Intent:
+def cancel_batch(store: Path, name: str, *, forget: bool = False, pace: BatchPolling = DEFAULT_PACE) -> BatchRecord:
     """Cancel a batch at the provider; the next run stores what was answered by then, for that is billed.
 
     Args:
@@ -195,7 +195,7 @@ def cancel_batch(store: Path, name: str, *, forget: bool = False, pace: BatchPac
         raise DataError(f"`batch` {name!r} names {how_many}. Run: hf-synthlabels batches list")
     intent, journal = found[0], BatchJournal(store)
     if forget:
-        lost = Settlement(uncertain_requests=intent.requests)
+        lost = UsageRecord(uncertain_requests=intent.requests)
         journal.finish(intent, "forgotten", note="given up by hand", settlement=lost)
     elif intent.batch_id is None:
         raise ClientError(

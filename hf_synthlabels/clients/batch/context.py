@@ -8,12 +8,12 @@ from typing import Any
 
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_identity
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
-from hf_synthlabels.clients.store.budget import Meter
+from hf_synthlabels.clients.store.budget import BudgetTracker
 from hf_synthlabels.clients.store.response_store import ResponseStore
 
 
 @dataclass(frozen=True, slots=True)
-class BatchPace:
+class BatchPolling:
     """How large batches are, and how long everything is waited for."""
 
     max_requests: int = 50_000
@@ -31,7 +31,7 @@ class BatchPace:
     """How long there may be no room in the provider's queue."""
     timeout_s: float = 600.0
     """Of one try of one call, uploads among them."""
-    patience_s: float = 1800.0
+    outage_timeout_s: float = 1800.0
     """How long a provider that answers nothing is waited for."""
     appear_s: float = 60.0
     """How long it may take until a batch that was made stands in the provider's list."""
@@ -46,8 +46,8 @@ class BatchJob:
     base_url: str
     api_key_env: str | None
     sampling: Sampling
-    meter: Meter | None
-    pace: BatchPace
+    meter: BudgetTracker | None
+    pace: BatchPolling
     tell: Callable[[str], None]
     headers: RequestHeaders = NO_HEADERS
 

@@ -1,4 +1,4 @@
-"""BatchEnding: what a batch that is over brought, and what it did not."""
+"""BatchOutcome: what a batch that is over brought, and what it did not."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hf_synthlabels.clients.base import Failure, Usage
 from hf_synthlabels.clients.batch.provider import BatchProvider
 from hf_synthlabels.clients.batch.results import BatchResult, read_results
 from hf_synthlabels.clients.batch.status import BatchStatus
-from hf_synthlabels.clients.store.ledger import Settlement
+from hf_synthlabels.clients.store.ledger import UsageRecord
 from hf_synthlabels.errors import StoreError
 
 
-class BatchEnding:
+class BatchOutcome:
     """Reads the result files of a batch, and counts.
 
     Args:
@@ -73,11 +73,11 @@ class BatchEnding:
             parts.append(f"{self._duplicates} lines twice")
         return ", ".join(parts)
 
-    def settlement(self, cost_usd: Callable[[Usage], float | None] | None) -> Settlement:
+    def settlement(self, cost_usd: Callable[[Usage], float | None] | None) -> UsageRecord:
         """What all answers came to; those that can not be read may have been billed."""
         costs = [cost_usd(usage) for usage in self._usages] if cost_usd is not None else []
         known = [cost * count for cost, count in zip(costs, self._usages.values(), strict=False) if cost is not None]
-        return Settlement(
+        return UsageRecord(
             requests=self.answers,
             prompt_tokens=sum(usage.prompt_tokens * count for usage, count in self._usages.items()),
             completion_tokens=sum(usage.completion_tokens * count for usage, count in self._usages.items()),

@@ -1,4 +1,4 @@
-"""Unanswered: the requests of a call that have no answer yet, each with its line in the spool."""
+"""PendingRequests: the requests of a call that have no answer yet, each with its line in the spool."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
 from hf_synthlabels.clients.batch.context import BatchJob
-from hf_synthlabels.clients.batch.request_file import Spool
+from hf_synthlabels.clients.batch.request_file import RequestFile
 from hf_synthlabels.clients.protocol.chat import chat_body
 from hf_synthlabels.clients.store.budget import Reservation
 from hf_synthlabels.clients.store.cached_client import RequestKeys
@@ -29,7 +29,7 @@ class _Asked:
     rounds: int = 0
 
 
-class Unanswered:
+class PendingRequests:
     """Pulls requests, knows them by the digests that are their addresses in the store, and hands completions out.
 
     Args:
@@ -43,7 +43,7 @@ class Unanswered:
         self._requests = requests
         self._keep = keep
         self._names = RequestKeys(job.identity)
-        self._spool = Spool(job.store.path.parent)
+        self._spool = RequestFile(job.store.path.parent)
         self._asked: dict[bytes, _Asked] = {}
         self._pending: deque[bytes] = deque()
         self._commits: set[Commit] = set()
@@ -65,7 +65,7 @@ class Unanswered:
         self._spool.close()
 
     def pull(self, count: int) -> None:
-        """Spool requests until so many are pending, or as many wait as may."""
+        """RequestFile requests until so many are pending, or as many wait as may."""
         while not self.is_full and len(self._pending) < count:
             request = next(self._requests, None)
             if request is None:

@@ -25,8 +25,8 @@ INTENT = "hf_synthlabels_intent"
 RETRIED_STATUSES = frozenset({408, 409, 429})
 """Beside 5xx."""
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 60.0
+INITIAL_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 60.0
 
 PAGE_BATCHES = 100
 
@@ -66,7 +66,7 @@ class BatchProvider:
         base_url: up to and including `/v1`.
         api_key_env: the environment variable with the key; None for a server without one.
         timeout_s: of one try.
-        patience_s: how long a provider that answers nothing is waited for.
+        outage_timeout_s: how long a provider that answers nothing is waited for.
         appear_s: how long it may take until a batch that was made stands in the provider's list.
         headers: sent with each call.
 
@@ -80,7 +80,7 @@ class BatchProvider:
         base_url: str,
         api_key_env: str | None,
         timeout_s: float,
-        patience_s: float,
+        outage_timeout_s: float,
         appear_s: float,
         headers: RequestHeaders = NO_HEADERS,
     ) -> None:
@@ -90,7 +90,7 @@ class BatchProvider:
         self.base_url = base_url
         self._api_key_env = api_key_env
         self._headers = headers
-        self._patience_s = patience_s
+        self._patience_s = outage_timeout_s
         self._appear_s = appear_s
         address, query = split_query(base_url)
         # httpx would send requests to this machine through a proxy of the environment.
@@ -145,14 +145,14 @@ class BatchProvider:
             began_at: when the intent began, in seconds since 1970.
         """
         deadline = time.monotonic() + self._appear_s
-        pause_s = FIRST_PAUSE_S
+        pause_s = INITIAL_BACKOFF_S
         while True:
             found = self._search(intent, file_id, began_at)
             left_s = deadline - time.monotonic()
             if found is not None or left_s <= 0:
                 return found
             time.sleep(min(pause_s, left_s))
-            pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
+            pause_s = min(MAX_BACKOFF_S, 2 * pause_s)
 
     def get(self, batch_id: str) -> BatchStatus:
         """What has become of a batch."""
@@ -188,11 +188,13 @@ class BatchProvider:
 
     def delete_input(self, intent: str, file_id: str | None) -> None:
         """Delete what was uploaded for an intent; a file that stays after all costs nothing and expires."""
-        patience_s = min(self._patience_s, TIDY_PATIENCE_S)
+        outage_timeout_s = min(self._patience_s, TIDY_PATIENCE_S)
         try:
             known = [file_id] if file_id is not None else [one for one, _ in self._files(file_name(intent))]
             for one in known:
-                self._call("delete the input file", partial(self._sdk.files.delete, one), patience_s=patience_s)
+                self._call(
+                    "delete the input file", partial(self._sdk.files.delete, one), outage_timeout_s=outage_timeout_s
+                )
         except (RefusedError, ClientError):
             return
 
@@ -235,7 +237,7 @@ class BatchProvider:
         call: Callable[[], Result],
         look: Callable[[], Result | None] | None = None,
         *,
-        patience_s: float | None = None,
+        outage_timeout_s: float | None = None,
     ) -> Result:
         """Call until it goes through; `look` finds what a try has done whose reply never came.
 
@@ -245,7 +247,7 @@ class BatchProvider:
             AllFailedError: the provider is away for too long, or the account is used up.
         """
         began, tries = time.monotonic(), 0
-        longest_s = self._patience_s if patience_s is None else patience_s
+        longest_s = self._patience_s if outage_timeout_s is None else outage_timeout_s
         while True:
             pause_s, maybe_done, words = None, True, ""
             try:
@@ -266,7 +268,7 @@ class BatchProvider:
                 )
             tries += 1
             if pause_s is None:
-                pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
+                pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
             time.sleep(min(pause_s, longest_s))
 
     def _sort(self, what: str, status: int, error: Exception, words: str) -> None:
@@ -274,7 +276,7 @@ class BatchProvider:
         code = str(getattr(error, "code", "") or "")
         if status in (401, 403):
             raise ClientError(
-                f"`teacher.base_url` {self.base_url!r} refuses the key in `{self._api_key_env}`: {words} "
+                f"`annotator.base_url` {self.base_url!r} refuses the key in `{self._api_key_env}`: {words} "
                 f"(HTTP {status}). Give a key that may use files and batches there."
             )
         if status == 402 or (status == 429 and (code in QUOTA_CODES or any(known in words for known in QUOTA_CODES))):

@@ -1,4 +1,4 @@
-"""Spool: the lines of requests that wait to be answered, on disk instead of in memory."""
+"""RequestFile: the lines of requests that wait to be answered, on disk instead of in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO, Self
 from hf_synthlabels.errors import StoreError
 
 
-class Spool:
+class RequestFile:
     """Lines by key, in a file without a name: it is gone with the process, however that ends.
 
     Args:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from hf_synthlabels.clients.base import Completion, Failure
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
-from hf_synthlabels.clients.batch.batch_record import Endpoint, Intent
+from hf_synthlabels.clients.batch.batch_record import BatchRecord, Endpoint
 from hf_synthlabels.clients.batch.context import BatchJob
-from hf_synthlabels.clients.batch.outcome import BatchEnding
-from hf_synthlabels.clients.batch.pending_requests import Unanswered
+from hf_synthlabels.clients.batch.outcome import BatchOutcome
+from hf_synthlabels.clients.batch.pending_requests import PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError, UnknownError
 from hf_synthlabels.clients.batch.status import BatchStatus
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES
@@ -40,7 +40,7 @@ class _Awaited:
 
 
 class BatchRun:
-    """Claims requests in the journal, sends those that nobody else has sent, and takes what comes back.
+    """KeyLocks requests in the journal, sends those that nobody else has sent, and takes what comes back.
 
     Args:
         job: what is shared with the other calls.
@@ -49,7 +49,9 @@ class BatchRun:
         requests: what is asked.
     """
 
-    def __init__(self, job: BatchJob, journal: BatchJournal, provider: BatchProvider, requests: Unanswered) -> None:
+    def __init__(
+        self, job: BatchJob, journal: BatchJournal, provider: BatchProvider, requests: PendingRequests
+    ) -> None:
         self._job = job
         self._pace = job.pace
         self._journal = journal
@@ -79,7 +81,7 @@ class BatchRun:
                 if not len(self._requests):
                     break
                 yield from self._wait()
-        yield from self.left_behind()
+        yield from self.orphaned_batches()
 
     # Sending
 
@@ -95,7 +97,7 @@ class BatchRun:
             self._send(claim.intent, claim.mine)
         yield from self._requests.deliver_stored(claim.stored)
 
-    def _send(self, intent: Intent, keys: list[bytes]) -> None:
+    def _send(self, intent: BatchRecord, keys: list[bytes]) -> None:
         """Upload the requests and make the batch, noting each step before it is taken."""
         self._job.tell(f"batch {intent.id[:12]}: sending {len(keys)} requests")
         file, size = self._requests.lines(keys)
@@ -112,7 +114,7 @@ class BatchRun:
         else:
             self._await(intent.id, keys, sent_here=True)
 
-    def _refused(self, intent: Intent, keys: list[bytes], error: RefusedError) -> None:
+    def _refused(self, intent: BatchRecord, keys: list[bytes], error: RefusedError) -> None:
         """The batch was not made: nothing is bought, and its requests are free."""
         self._abandon(intent, error.message)
         if error.code == QUEUE_FULL:
@@ -121,9 +123,9 @@ class BatchRun:
             self._part_requests = len(keys) // 2
             self._requests.put_back(keys, first=True)
         else:
-            raise ClientError(f"`teacher.base_url` {self._job.base_url!r}: {error.message}. Nothing was bought.")
+            raise ClientError(f"`annotator.base_url` {self._job.base_url!r}: {error.message}. Nothing was bought.")
 
-    def _abandon(self, intent: Intent, note: str) -> None:
+    def _abandon(self, intent: BatchRecord, note: str) -> None:
         if intent.state == "submitting":
             # It is certain that no batch was made: who goes on after a kill need not look for the file to know it.
             self._journal.advance(intent, "intended")
@@ -196,17 +198,17 @@ class BatchRun:
         elif status.status not in BEING_CANCELLED:
             awaited.was_going = True
 
-    def _wait_for_answers(self, awaited: _Awaited, intent: Intent) -> None:
+    def _wait_for_answers(self, awaited: _Awaited, intent: BatchRecord) -> None:
         """A batch is over before its result file is there; what it holds is paid for."""
         awaited.over_since = awaited.over_since or time.monotonic()
-        if time.monotonic() - awaited.over_since > self._pace.patience_s:
+        if time.monotonic() - awaited.over_since > self._pace.outage_timeout_s:
             raise _not_known(intent, "it says that it was answered, and has no result file")
 
     def _free(self, name: str, awaited: _Awaited) -> None:
         del self._awaited[name]
         self._requests.put_back(awaited.keys)
 
-    def _ask_for(self, intent: Intent) -> BatchStatus:
+    def _ask_for(self, intent: BatchRecord) -> BatchStatus:
         try:
             status = self._provider.get(str(intent.batch_id))
         except UnknownError as error:
@@ -219,7 +221,7 @@ class BatchRun:
             self._job.tell(f"batch {status.id}: {status.status}, {done} of {status.total} requests done")
         return status
 
-    def _adopt(self, intent: Intent) -> bool:
+    def _adopt(self, intent: BatchRecord) -> bool:
         """Find out what became of an intent whose owner is gone; False when nothing was bought with it."""
         mine = self._journal.take_over(intent)
         if mine is None:
@@ -236,7 +238,7 @@ class BatchRun:
         self._abandon(mine, "its run ended before it was made")
         return False
 
-    def left_behind(self) -> Iterator[Completion]:
+    def orphaned_batches(self) -> Iterator[Completion]:
         """Take a look at earlier batches that nobody asked for this time; what they brought is stored."""
         for intent in self._journal.open(self._endpoint.identity):
             try:
@@ -253,13 +255,13 @@ class BatchRun:
 
     # Taking
 
-    def _take(self, intent: Intent, awaited: _Awaited, status: BatchStatus) -> Iterator[Completion]:
+    def _take(self, intent: BatchRecord, awaited: _Awaited, status: BatchStatus) -> Iterator[Completion]:
         """Hand out and store what a batch brought that is over; only then is it done with."""
         if status.status == "failed":
             yield from self._invalid(intent, awaited, status)
             return
         expected = self._journal.requests(intent).union(awaited.keys)
-        ending = BatchEnding(self._provider, status, expected, self._job.store.path.parent)
+        ending = BatchOutcome(self._provider, status, expected, self._job.store.path.parent)
         try:
             for result in ending.results():
                 completion = result.completion or Completion(0, failure=result.failure)
@@ -282,7 +284,7 @@ class BatchRun:
         if ending.used_up:
             raise AllFailedError(_used_up("a batch says so"))
 
-    def _finish(self, intent: Intent, ending: BatchEnding) -> None:
+    def _finish(self, intent: BatchRecord, ending: BatchOutcome) -> None:
         """All that a batch brought is on disk: it is done with, and its account is settled."""
         meter = self._job.meter
         settlement = ending.settlement(None if meter is None else meter.cost_usd)
@@ -296,7 +298,7 @@ class BatchRun:
             self._part_requests = min(self._pace.max_requests, 2 * self._part_requests)
             self._queue_full_since, self._queue_pause_s = None, self._pace.first_pause_s
 
-    def _invalid(self, intent: Intent, awaited: _Awaited, status: BatchStatus) -> Iterator[Completion]:
+    def _invalid(self, intent: BatchRecord, awaited: _Awaited, status: BatchStatus) -> Iterator[Completion]:
         """The provider did not even begin the batch, so nothing was bought with it."""
         words = status.troubles[0].message if status.troubles else "the provider gives no reason"
         self._abandon(intent, words)
@@ -326,7 +328,7 @@ def _used_up(words: str) -> str:
     )
 
 
-def _not_known(intent: Intent, words: str) -> ClientError:
+def _not_known(intent: BatchRecord, words: str) -> ClientError:
     return ClientError(
         f"The provider does not know batch {intent.batch_id or intent.id} of {intent.requests} requests: {words}. "
         f"Give the key that it was made with in `{intent.api_key_env}`; or, if it is gone for good, give up what it "

@@ -96,7 +96,7 @@ class CausalModel:
             config = AutoConfig.from_pretrained(**self._where())
         if config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise ClientError(
-                f"`teacher.model` {self._model!r} is of type {config.model_type!r}, which is no causal language model. "
+                f"`annotator.model` {self._model!r} is of type {config.model_type!r}, not a causal language model. "
                 "Give one that writes text."
             )
         return config
@@ -142,7 +142,7 @@ class CausalModel:
             words = str(error).strip().splitlines()
             cause = words[0][:160] if words else type(error).__name__
             raise ClientError(
-                f"`teacher.model` {self._model!r} can not be {doing} ({cause}). Give a folder or a Hub id of a causal "
+                f"`annotator.model` {self._model!r} cannot be {doing} ({cause}). Give a folder or a Hub id of a causal "
                 "language model with its tokenizer."
             ) from error
 

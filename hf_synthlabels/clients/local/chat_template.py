@@ -120,7 +120,7 @@ class Renderer:
         except (TemplateError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
             raise ClientError(
-                f"`teacher.model` has a chat template that fails: {reason}. Choose another model."
+                f"`annotator.model` has a chat template that fails: {reason}. Choose another model."
             ) from None
         return False
 

@@ -21,7 +21,7 @@ from hf_synthlabels.labels import LabelSchema
 WINDOW_BATCHES = 16
 """Batches' worth of requests that are taken at once and sorted by length, so that little is padding."""
 
-MOST_SCALE_ANSWERS = 1000
+MAX_SCALE_ANSWERS = 1000
 
 SCORING_VERSION = 1
 """Rises when the same answers can get other probabilities."""
@@ -145,7 +145,7 @@ class TransformersClient:
             return needed if left is None or left >= needed else 0
         most = self._sampling.max_tokens
         if left is None and most is None:
-            raise ClientError("`teacher.max_tokens` is null, and the model says no longest context. Give a number.")
+            raise ClientError("`annotator.max_tokens` is null, and the model says no longest context. Give a number.")
         return min(limit for limit in (left, most) if limit is not None)
 
     def _too_long(self, request: Request, prompt_tokens: int) -> Completion:
@@ -243,12 +243,14 @@ def scored_answers(schema: LabelSchema) -> tuple[str, ...]:
     elif schema.scale is not None and schema.scale.step is not None:
         scale, step = schema.scale, schema.scale.step
         count = int((scale.high - scale.low) / step + 1e-9) + 1
-        if count > MOST_SCALE_ANSWERS:
+        if count > MAX_SCALE_ANSWERS:
             raise ConfigError(
-                f"`teacher.scoring` weighs each number of `task.scale`, which has {count}. Set it to false."
+                f"`annotator.scoring` weighs each number of `task.scale`, which has {count}. Set it to false."
             )
         found = [f"{round(scale.low + place * step, 9):.10g}" for place in range(count)]
     else:
         what = "a `task.scale` without a step" if schema.scale is not None else f"kind {schema.kind!r}"
-        raise ConfigError(f"`teacher.scoring` needs a list of answers to weigh, which {what} has not. Set it to false.")
+        raise ConfigError(
+            f"`annotator.scoring` needs a list of answers to weigh, which {what} has not. Set it to false."
+        )
     return (*found, *(["abstain"] if schema.abstain else []))

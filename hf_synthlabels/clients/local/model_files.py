@@ -43,7 +43,7 @@ def find_checkpoint(model: str) -> Checkpoint:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             kind = "an adapter; merge it into its model" if (folder / "adapter_config.json").is_file() else "no model"
-            raise ClientError(f"`teacher.model` {model!r} holds {kind}: it has no config.json. Give a saved model.")
+            raise ClientError(f"`annotator.model` {model!r} holds {kind}: it has no config.json. Give a saved model.")
         path = str(folder.resolve())
         return Checkpoint(folder.resolve().name, path, None, folder_fingerprint(folder))
     from huggingface_hub import hf_hub_download
@@ -53,7 +53,7 @@ def find_checkpoint(model: str) -> Checkpoint:
     except (OSError, ValueError) as error:
         why = "no such folder" if model.startswith((".", "/", "~")) else type(error).__name__
         raise ClientError(
-            f"`teacher.model` {model!r} can not be found ({why}). Give the folder of a saved model, or a Hub id whose "
+            f"`annotator.model` {model!r} cannot be found ({why}). Give the folder of a saved model, or a Hub id whose "
             "files are in the local cache or can be downloaded."
         ) from None
     # The Hub's cache names the folder of a version after its commit.

@@ -13,7 +13,7 @@ from hf_synthlabels.clients.local.causal_model import is_out_of_memory
 if TYPE_CHECKING:
     import torch
 
-LEAST_SHARED_TOKENS = 16
+MIN_SHARED_TOKENS = 16
 """A shorter beginning is not worth the keeping."""
 
 TRIED_TOKENS = 32
@@ -66,10 +66,10 @@ class Prefill:
             return
         found = beginning(prompts)
         kept = len(self._beginning)
-        if kept and list(found[:kept]) == self._beginning and len(found) - kept < LEAST_SHARED_TOKENS:
+        if kept and list(found[:kept]) == self._beginning and len(found) - kept < MIN_SHARED_TOKENS:
             return
         self._beginning, self._cache = [], None
-        if len(found) < LEAST_SHARED_TOKENS:
+        if len(found) < MIN_SHARED_TOKENS:
             return
         try:
             if not self._tried and not self._agrees(found, prompts):
@@ -150,7 +150,7 @@ class Prefill:
 
     def _agrees(self, found: list[int], prompts: Sequence[list[int]]) -> bool:
         """Whether two short prompts come to the same with a kept beginning as without."""
-        start = found[:LEAST_SHARED_TOKENS]
+        start = found[:MIN_SHARED_TOKENS]
         some = [start + ending for ending in endings(prompts)]
         whole = self.forward(self.inputs(some, whole=True)).log_softmax(-1)
         self._beginning, self._cache = start, self._computed(start)

@@ -147,8 +147,8 @@ def terminated(names: Sequence[str], answers: Sequence[Sequence[int]], end: int 
     for place, other in pairs:
         if end is None or found[place] == found[other]:
             raise ClientError(
-                f"`teacher.model` can not tell the labels {names[place]!r} and {names[other]!r} apart: its tokenizer "
-                "writes them alike. Rename one, or set `teacher.scoring: false`."
+                f"`annotator.model` can not tell the labels {names[place]!r} and {names[other]!r} apart: its tokenizer "
+                "writes them alike. Rename one, or set `annotator.scoring: false`."
             )
     return [[*answer, end] for answer in found if end is not None] if pairs else found
 

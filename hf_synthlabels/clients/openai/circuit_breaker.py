@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from hf_synthlabels.errors import AllFailedError
 
 WINDOW_TRIES = 40
-LEAST_TRIES = 20
+MIN_TRIES = 20
 OPEN_SHARE = 0.9
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 15.0
+INITIAL_BACKOFF_S = 0.25
+MAX_BACKOFF_S = 15.0
 
 CLOSED: AbstractContextManager[None] = nullcontext()
 
 
-class Breaker:
+class CircuitBreaker:
     """Watches the share of requests that fail because of the server: 5xx, timeouts, broken connections.
 
     It opens when nine out of ten of the last requests failed. Then all requests wait, and one at a time is sent as a
@@ -27,7 +27,7 @@ class Breaker:
     with the cause. One row that always fails does not open it, nor does a server that fails half the time.
 
     Args:
-        patience_s: how long a server that has answered before may be down; a server that never answered gets a
+        outage_timeout_s: how long a server that has answered before may be down; a server that never answered gets a
             quarter of it.
         clock: monotonic seconds.
         sleep: waits for so many seconds of that clock.
@@ -35,17 +35,17 @@ class Breaker:
 
     def __init__(
         self,
-        patience_s: float,
+        outage_timeout_s: float,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._patience_s = patience_s
+        self._patience_s = outage_timeout_s
         self._clock = clock
         self._sleep = sleep
         self._outcomes: deque[bool] = deque(maxlen=WINDOW_TRIES)
         self._open_since: float | None = None
-        self._pause_s = FIRST_PAUSE_S
+        self._pause_s = INITIAL_BACKOFF_S
         self._answered = False
         self.cause = ""
         """The last failure."""
@@ -79,7 +79,7 @@ class Breaker:
         self._answered = True
         self._outcomes.append(True)
         if self._open_since is not None:
-            self._open_since, self._pause_s = None, FIRST_PAUSE_S
+            self._open_since, self._pause_s = None, INITIAL_BACKOFF_S
             self._outcomes.clear()
             self._changed.set()
 
@@ -94,11 +94,11 @@ class Breaker:
         now = self._clock()
         if self._open_since is None:
             failures = self._outcomes.count(False)
-            if len(self._outcomes) >= LEAST_TRIES and failures >= OPEN_SHARE * len(self._outcomes):
+            if len(self._outcomes) >= MIN_TRIES and failures >= OPEN_SHARE * len(self._outcomes):
                 self._open_since = now
             return
-        patience_s = self._patience_s if self._answered else self._patience_s / 4
-        if now - self._open_since >= patience_s:
+        outage_timeout_s = self._patience_s if self._answered else self._patience_s / 4
+        if now - self._open_since >= outage_timeout_s:
             raise AllFailedError(
                 f"The server has answered nothing for {now - self._open_since:.0f} s; the last error: "
                 f"{cause.rstrip('.')}. All answers so far are stored: check the server and run the same command again."
@@ -106,7 +106,7 @@ class Breaker:
 
     async def _probe(self) -> AbstractContextManager[None]:
         self._probing = True
-        self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
+        self._pause_s = min(MAX_BACKOFF_S, self._pause_s * 2)
         try:
             await self._sleep(self._pause_s)
         except BaseException:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Commit, Completion, Keep, Request
-from hf_synthlabels.clients.openai.circuit_breaker import Breaker
+from hf_synthlabels.clients.openai.circuit_breaker import CircuitBreaker
 from hf_synthlabels.clients.openai.fatal_errors import Access
-from hf_synthlabels.clients.openai.gc_freeze import old_objects_left_alone
+from hf_synthlabels.clients.openai.gc_freeze import gc_frozen
 from hf_synthlabels.clients.openai.rate_limits import Limiter
-from hf_synthlabels.clients.openai.thread_queue import Outbox
+from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
 from hf_synthlabels.clients.openai.transport import HttpTransport, SdkTransport, Transport, read_key
 from hf_synthlabels.clients.openai.worker_loop import MAX_WAIT_S, Engine, Stop
 from hf_synthlabels.clients.protocol.base_url import check_base_url, endpoint_url
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
-from hf_synthlabels.clients.store.budget import Meter
+from hf_synthlabels.clients.store.budget import BudgetTracker
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -56,7 +56,7 @@ class OpenAIClient:
         timeout_s: of one try.
         requests_per_minute: maximum requests per minute of this client; None disables the limit.
         tokens_per_minute: maximum tokens per minute of this client; None disables the limit.
-        patience_s: how long a server may be down before the run ends.
+        outage_timeout_s: how long a server may be down before the run ends.
         max_wait_s: the longest wait that a server may ask for, such as with `Retry-After`; a longer one ends the run.
         drain_s: how long answers on the way are waited for when the reader stops early.
         meter: reserves and settles what each request costs; None for no account.
@@ -81,10 +81,10 @@ class OpenAIClient:
         timeout_s: float = 120.0,
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
-        patience_s: float = 120.0,
+        outage_timeout_s: float = 120.0,
         max_wait_s: float = MAX_WAIT_S,
         drain_s: float = 30.0,
-        meter: Meter | None = None,
+        meter: BudgetTracker | None = None,
         headers: RequestHeaders = NO_HEADERS,
         sdk: AsyncOpenAI | None = None,
     ) -> None:
@@ -95,7 +95,7 @@ class OpenAIClient:
         self._limiter = Limiter(
             max_in_flight, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
         )
-        self._breaker = Breaker(patience_s)
+        self._breaker = CircuitBreaker(outage_timeout_s)
         self._access = Access()
         self._api_key_env = api_key_env if sdk is None else None
         self._headers = headers
@@ -122,9 +122,9 @@ class OpenAIClient:
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """One completion for each request, in the order in which they finish."""
-        return self.complete_kept(requests, _nothing)
+        return self.complete_with_persist(requests, _nothing)
 
-    def complete_kept(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
+    def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
         """As `complete`; a worker sends its next request only when its last answer is kept.
 
         Raises:
@@ -132,7 +132,7 @@ class OpenAIClient:
             StoreError: an answer can not be kept.
         """
         # The outbox is bounded, so that a slow reader slows the sending down.
-        outbox = Outbox(OUTBOX_ROUNDS * self._max_in_flight)
+        outbox = ThreadQueue(OUTBOX_ROUNDS * self._max_in_flight)
         stop = Stop()
         thread = threading.Thread(
             target=self._serve, args=(iter(requests), keep, outbox, stop), name="openai-client", daemon=True
@@ -151,16 +151,16 @@ class OpenAIClient:
                 thread.join()
                 raise
 
-    def _serve(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
+    def _serve(self, requests: Iterator[Request], keep: Keep, outbox: ThreadQueue, stop: Stop) -> None:
         try:
-            with old_objects_left_alone(), asyncio.Runner(loop_factory=_fast_loop()) as runner:
+            with gc_frozen(), asyncio.Runner(loop_factory=_fast_loop()) as runner:
                 runner.run(self._run(requests, keep, outbox, stop))
         except BaseException as error:
             outbox.end(error)
         else:
             outbox.end()
 
-    async def _run(self, requests: Iterator[Request], keep: Keep, outbox: Outbox, stop: Stop) -> None:
+    async def _run(self, requests: Iterator[Request], keep: Keep, outbox: ThreadQueue, stop: Stop) -> None:
         for part in (self._limiter, self._breaker, self.meter):
             if part is not None:
                 part.attach()

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def old_objects_left_alone() -> Iterator[None]:
+def gc_frozen() -> Iterator[None]:
     """While it lasts, the collector looks only at what was made since.
 
     A process that has loaded a few libraries holds 150,000 objects that are never garbage. Each full collection

@@ -1,4 +1,4 @@
-"""Outbox: how completions come from the event loop's thread to the reader's, many at a time."""
+"""ThreadQueue: how completions come from the event loop's thread to the reader's, many at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from hf_synthlabels.clients.base import Completion
 
 
-class Outbox:
+class ThreadQueue:
     """A bounded queue from an event loop to another thread that takes all there is at once.
 
     Handing over one by one would make two threads wait for each other at each item.

@@ -75,7 +75,7 @@ def read_key(api_key_env: str | None) -> str:
     key = os.environ.get(api_key_env, "").strip()
     if not key:
         raise MissingKeyError(
-            f"`teacher.api_key_env` names {api_key_env!r}, which is not set. "
+            f"`annotator.api_key_env` names {api_key_env!r}, which is not set. "
             f"Run: export {api_key_env}=... (or `api_key_env: null` for a server without keys)."
         )
     return key

@@ -13,21 +13,21 @@ from functools import partial
 from typing import Any
 
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request, Usage
-from hf_synthlabels.clients.openai.circuit_breaker import Breaker
+from hf_synthlabels.clients.openai.circuit_breaker import CircuitBreaker
 from hf_synthlabels.clients.openai.fatal_errors import Access, in_words, used_up, waits_too_long
 from hf_synthlabels.clients.openai.rate_limits import Limiter
-from hf_synthlabels.clients.openai.thread_queue import Outbox
+from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
 from hf_synthlabels.clients.openai.transport import BrokenConnectionError, Transport
 from hf_synthlabels.clients.protocol.error_replies import Billed, Retry
 from hf_synthlabels.clients.protocol.replies import parse_reply
 from hf_synthlabels.clients.protocol.retry_headers import exhausted_s, retry_after_s
-from hf_synthlabels.clients.store.budget import Meter, Reservation
+from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
 
 _LOGGER = logging.getLogger(__name__)
 
-FIRST_PAUSE_S = 0.5
-LONGEST_PAUSE_S = 60.0
-MOST_REFUSALS = 10
+INITIAL_BACKOFF_S = 0.5
+MAX_BACKOFF_S = 60.0
+MAX_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
 WATCH_S = 0.02
@@ -98,11 +98,11 @@ class Engine:
         body: Callable[[Request], dict[str, Any]],
         requests: Iterator[Request],
         keep: Keep,
-        outbox: Outbox,
+        outbox: ThreadQueue,
         limiter: Limiter,
-        breaker: Breaker,
+        breaker: CircuitBreaker,
         access: Access | None = None,
-        meter: Meter | None,
+        meter: BudgetTracker | None,
         hide: Callable[[str], str],
         max_retries: int,
         timeout_s: float,
@@ -208,7 +208,7 @@ class Engine:
             tries += outcome.retry == "yes"
             refusals += outcome.retry == "later"
             # While others are served, a row is not given up for coming at the wrong time.
-            in_turn = self._answers > answers_before and refusals <= MOST_REFUSALS * self._max_retries
+            in_turn = self._answers > answers_before and refusals <= MAX_REFUSALS * self._max_retries
             if outcome.retry == "no" or tries > self._max_retries or (refusals > self._max_retries and not in_turn):
                 return Completion(request.key, failure=outcome.failure)
             await self._pause(outcome, tries + refusals)
@@ -219,7 +219,7 @@ class Engine:
             # A little longer, so that not all come back in the same instant.
             pause_s = outcome.wait_s * random.uniform(1.0, 1.1)
         else:
-            pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
+            pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
         task = asyncio.current_task()
         self._pauses[task] = (time.monotonic() + pause_s, outcome.cause)
         try:

@@ -86,10 +86,10 @@ def _value(name: str, variable: str) -> str:
     value = os.environ.get(variable, "").strip()
     if not value:
         raise MissingKeyError(
-            f"`teacher.headers.{name}` names {variable!r}, which is not set. Run: export {variable}=..."
+            f"`annotator.headers.{name}` names {variable!r}, which is not set. Run: export {variable}=..."
         )
     if not value.isascii() or not value.isprintable():
         raise MissingKeyError(
-            f"`teacher.headers.{name}` names {variable!r}, whose value no header can hold. Correct the variable."
+            f"`annotator.headers.{name}` names {variable!r}, whose value no header can hold. Correct the variable."
         )
     return value

@@ -74,7 +74,7 @@ def _trouble(form: ResponseFormat, completion: Completion, client: OpenAIClient)
             return f"HTTP {failure.http_status}, {failure.message}"
         status = f" (HTTP {failure.http_status})" if failure.http_status else ""
         raise ClientError(
-            f"`teacher.base_url` {client.base_url!r} does not answer for model {client.model!r}: "
+            f"`annotator.base_url` {client.base_url!r} does not answer for model {client.model!r}: "
             f"{failure.message}{status}. Check address, model and key; `response_format: text` leaves the probe out."
         )
     try:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from hf_synthlabels.clients.base import ChatClient, Completion, Request
 
 WORD = re.compile(r"([\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+)|[^\W_\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+")
-LONGEST_TOKEN = 4
+MAX_TOKEN = 4
 """Characters of a token in a script that puts no spaces between words; other tokens end where a word ends."""
 
 MIN_CHARACTERS = 1000
@@ -23,12 +23,12 @@ SAME_COUNT_PROMPTS = 5
 SAME_COUNT_RATIO = 1.3
 """So many prompts with the same count, the longest longer by this factor: the count is the server's limit."""
 
-MOST_CASES = 20
+MAX_CASES = 20
 
 
 def least_tokens(text: str) -> int:
     """The fewest tokens that a text can be: one for each word, or for four characters of Chinese, Thai and the like."""
-    return sum(-(-len(unspaced) // LONGEST_TOKEN) if unspaced else 1 for unspaced in WORD.findall(text))
+    return sum(-(-len(unspaced) // MAX_TOKEN) if unspaced else 1 for unspaced in WORD.findall(text))
 
 
 def checked_prompts(client: ChatClient, requests: Iterable[Request], found: Counter[str]) -> Iterator[Completion]:
@@ -101,7 +101,7 @@ class _Check:
 
     def _add(self, counted: int, least: int, prompts: int) -> None:
         case = f"{counted}/{least}"
-        if case not in self._found and len(self._found) >= MOST_CASES:
+        if case not in self._found and len(self._found) >= MAX_CASES:
             case = next(iter(self._found))
         self._found[case] += prompts
 

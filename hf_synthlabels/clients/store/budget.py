@@ -1,4 +1,4 @@
-"""Meter: money and tokens are reserved before a request is sent, and settled when its answer is there."""
+"""BudgetTracker: money and tokens are reserved before a request is sent, and settled when its answer is there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from hf_synthlabels.clients.base import Request, Usage
-from hf_synthlabels.clients.store.ledger import Grant, Run, Settlement
+from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord
 from hf_synthlabels.clients.store.response_store import ResponseStore
 from hf_synthlabels.errors import ConfigError
 
 _LOGGER = logging.getLogger(__name__)
 
-LEAST_CHUNK = 16
+MIN_CHUNK = 16
 """Requests that are reserved on disk at a time: after a kill, so many more than were on the way may be counted."""
 
 TOKENS_PER_MESSAGE = 16
@@ -44,7 +44,7 @@ def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
     return count
 
 
-class Meter:
+class BudgetTracker:
     """Keeps a run within its budget, whatever is on the way and however often it is killed and run again.
 
     A request is sent only when the most that it can cost has been reserved in the ledger, on disk. The real usage then
@@ -77,15 +77,15 @@ class Meter:
         *,
         cost_usd: Callable[[Usage], float] | None,
         max_tokens: int | None,
-        chunk: int = LEAST_CHUNK,
+        chunk: int = MIN_CHUNK,
     ) -> None:
         if run.budget_usd is not None and cost_usd is None:
             raise ConfigError(
-                f"`teacher.budget_usd` is {run.budget_usd:g}, but the price of {run.model!r} is not known. "
-                "Give `teacher.price`, or limit the tokens with `teacher.budget_tokens`."
+                f"`annotator.budget_usd` is {run.budget_usd:g}, but the price of {run.model!r} is not known. "
+                "Give `annotator.price`, or limit the tokens with `annotator.budget_tokens`."
             )
         if max_tokens is None and (run.budget_usd is not None or run.budget_tokens is not None):
-            raise ConfigError("`teacher.max_tokens` is null, so an answer has no highest cost. Give a number.")
+            raise ConfigError("`annotator.max_tokens` is null, so an answer has no highest cost. Give a number.")
         self.run = run
         self.spent_usd = 0.0
         """By this run, without what is uncertain."""
@@ -99,7 +99,7 @@ class Meter:
         self._longest_answer, self._added_prompt = self._max_tokens, 0
         self._first_is_out = self._has_budget
         self._is_uncounted = self._is_told = False
-        self._arrived: deque[tuple[Grant, Future[Grant]]] = deque()
+        self._arrived: deque[tuple[Allowance, Future[Allowance]]] = deque()
         self._error: BaseException | None = None
         self.attach()
 
@@ -168,7 +168,7 @@ class Meter:
         self._came_back(0, reservation.usd - (usd or 0.0), reservation.tokens - tokens)
         if tokens > reservation.tokens and self._has_budget:
             self._reserve_more(reservation, usage)
-        entry = Settlement(1, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usd)
+        entry = UsageRecord(1, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usd)
         self._store.settle(self.run, entry)
         return usd
 
@@ -180,7 +180,7 @@ class Meter:
                 "The server counts no tokens, so the budget is charged with the most that answers can cost."
             )
         self._came_back(0, 0.0, 0)
-        entry = Settlement(requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
+        entry = UsageRecord(requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
         self._store.settle(self.run, entry)
 
     def _reserve_more(self, reservation: Reservation, usage: Usage) -> None:
@@ -204,7 +204,7 @@ class Meter:
     def forfeit(self, reservation: Reservation) -> None:
         """The request was sent and no answer came: it may have been billed."""
         self._came_back(0, 0.0, 0)
-        entry = Settlement(uncertain_requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
+        entry = UsageRecord(uncertain_requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
         self._store.settle(self.run, entry)
 
     def most(self, request: Request) -> Reservation:
@@ -232,10 +232,10 @@ class Meter:
         count = max(self._chunk, self._waiting)
         # What came back from earlier reservations is used first.
         usd = max(0.0, wish.usd * count - self._left_usd)
-        wished = Grant(count, usd, max(0, wish.tokens * count - self._left_tokens))
+        wished = Allowance(count, usd, max(0, wish.tokens * count - self._left_tokens))
         loop = asyncio.get_running_loop()
 
-        def granted(grant: Future[Grant]) -> None:
+        def granted(grant: Future[Allowance]) -> None:
             self._arrived.append((wished, grant))
             # The run may be over by now; its loop is then closed, and the next one takes what has arrived.
             with suppress(RuntimeError):

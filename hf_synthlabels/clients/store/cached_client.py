@@ -15,7 +15,7 @@ from hf_synthlabels.clients.base import (
     Commit,
     Completion,
     Keep,
-    KeepingClient,
+    PersistingClient,
     Request,
 )
 from hf_synthlabels.clients.store.payloads import answer_payload, is_answer, stored_completion
@@ -28,7 +28,7 @@ LOOKUP_ROWS = 128
 PUT_OFF_AT_MOST = 4096
 """Requests that others have on the way and that may gather; then no more are read until some are answered."""
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.01, 0.5
+FIRST_WAIT_S, MAX_WAIT_S = 0.01, 0.5
 TOLD_AFTER_S = 5.0
 PATIENCE_S = 900.0
 """How long nothing may come of what another process has on the way, which may be halted, before it is asked here."""
@@ -76,7 +76,7 @@ class CachedClient:
         store: where answers are kept.
         hits_per_pass: how many stored answers may gather in memory while others are being asked. A client that
             takes all requests before it answers any needs more.
-        patience_s: how long nothing may come of what another process has on the way before it is asked here too.
+        outage_timeout_s: how long nothing may come of what another process has on the way before it is asked here too.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class CachedClient:
         store: ResponseStore,
         *,
         hits_per_pass: int = HITS_PER_PASS,
-        patience_s: float = PATIENCE_S,
+        outage_timeout_s: float = PATIENCE_S,
     ) -> None:
         self._client = client
         self._store = store
         self._hits_per_pass = hits_per_pass
-        self._patience_s = patience_s
+        self._patience_s = outage_timeout_s
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -154,7 +154,7 @@ class _Lookup:
                 return
             self._look_up([(request, self._keys.of(request)) for request in batch])
 
-    def wait(self, patience_s: float) -> bool:
+    def wait(self, outage_timeout_s: float) -> bool:
         """Wait until something that was put off is stored, or nobody has it on the way; False if nothing was."""
         if not self._put_off:
             return False
@@ -165,7 +165,7 @@ class _Lookup:
             if self._found:
                 return True
             waited_s = time.monotonic() - began
-            if waited_s >= patience_s:
+            if waited_s >= outage_timeout_s:
                 _LOGGER.warning("Nothing came of them for %.0f s; they are asked for here too.", waited_s)
                 self._found.extend((request, key, None) for request, key in self._put_off)
                 self._put_off = []
@@ -174,7 +174,7 @@ class _Lookup:
                 _LOGGER.warning("%d answers are on the way in another process; they are waited for.", len(put_off))
                 is_told = True
             time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_WAIT_S)
+            pause_s = min(2 * pause_s, MAX_WAIT_S)
 
     def settle(self, key: str, completion: Completion, commit: Commit | None) -> None:
         """A request that was asked here is answered, or will not be."""
@@ -263,8 +263,8 @@ class _Pass:
 
 
 def _complete_kept(client: ChatClient, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
-    if isinstance(client, KeepingClient):
-        yield from client.complete_kept(requests, keep)
+    if isinstance(client, PersistingClient):
+        yield from client.complete_with_persist(requests, keep)
         return
     for completion in client.complete(requests):
         keep(completion)

@@ -1,4 +1,4 @@
-"""Claims: which requests a process has on the way, so that no other one pays for the same answer."""
+"""KeyLocks: which requests a process has on the way, so that no other one pays for the same answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MACOS_FLOCK = struct.Struct("qqihh")
 LINUX_FLOCK = struct.Struct("hhqqi4x")
 
 
-class Claims:
+class KeyLocks:
     """Locks on single bytes of a file, one byte for each key.
 
     The system releases a process's locks when it ends, however it ends: a claim never outlives its owner, and nothing

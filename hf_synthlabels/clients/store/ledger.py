@@ -27,7 +27,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Allowance:
     """Requests, money and tokens that may be spent."""
 
     requests: int = 0
@@ -36,7 +36,7 @@ class Grant:
 
 
 @dataclass(slots=True)
-class Settlement:
+class UsageRecord:
     """What requests came to: those that were answered, and those whose answer never came; grows until it is written."""
 
     requests: int = 0
@@ -51,7 +51,7 @@ class Settlement:
     """The most that they can have cost."""
     uncertain_tokens: int = 0
 
-    def add(self, other: Settlement) -> None:
+    def add(self, other: UsageRecord) -> None:
         """Count another's requests with these."""
         self.requests += other.requests
         self.prompt_tokens += other.prompt_tokens
@@ -72,7 +72,7 @@ FROM runs WHERE scope = ?
 """
 
 
-def grant(connection: sqlite3.Connection, run: Run, wish: Grant) -> Grant:
+def grant(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowance:
     """Reserve as much of a wish as the budget of the run's scope still holds; all runs of the scope count.
 
     The caller has begun a transaction, so that no other process can reserve the same money.
@@ -89,10 +89,10 @@ def grant(connection: sqlite3.Connection, run: Run, wish: Grant) -> Grant:
         "granted_tokens = granted_tokens + ? WHERE id = ?",
         (wish.requests, usd, tokens, run.id),
     )
-    return Grant(wish.requests, usd, tokens)
+    return Allowance(wish.requests, usd, tokens)
 
 
-def settle(connection: sqlite3.Connection, run: Run, settlement: Settlement) -> None:
+def settle(connection: sqlite3.Connection, run: Run, settlement: UsageRecord) -> None:
     """Enter what requests came to."""
     connection.execute(
         "UPDATE runs SET requests = requests + ?, prompt_tokens = prompt_tokens + ?, "

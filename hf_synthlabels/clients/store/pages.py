@@ -25,7 +25,7 @@ LEAF, INTERIOR = 0x0A, 0x02
 INTEGER_BYTES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 8: 0, 9: 0}
 REAL = 7
 
-MOST_OVERFLOW_PAGES = 100_000
+MAX_OVERFLOW_PAGES = 100_000
 
 
 def records(path: Path) -> Iterator[Record]:
@@ -102,7 +102,7 @@ def _content(pages: _Pages, page: bytes, place: int) -> bytes:
     local = local if local <= most else least
     content = page[start : start + local]
     further = int.from_bytes(page[start + local : start + local + 4], "big")
-    for _ in range(MOST_OVERFLOW_PAGES):
+    for _ in range(MAX_OVERFLOW_PAGES):
         if not further or len(content) >= length:
             break
         overflow = pages.get(further)

@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from hf_synthlabels.clients.base import Commit, new_commit
-from hf_synthlabels.clients.store.key_locks import Claims
-from hf_synthlabels.clients.store.ledger import Grant, Run, Settlement, end_run, grant, settle
+from hf_synthlabels.clients.store.key_locks import KeyLocks
+from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, end_run, grant, settle
 from hf_synthlabels.clients.store.payloads import is_usable
 from hf_synthlabels.errors import StoreError
 
@@ -28,7 +28,7 @@ _LOGGER = logging.getLogger(__name__)
 ROWS_PER_STATEMENT = 200
 
 BUSY_TIMEOUT_S = 60.0
-MOST_WAIT_S = 600.0
+MAX_WAIT_S = 600.0
 """For the lock of another process before answers in memory are given up: it may be compacting a large file."""
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
@@ -90,9 +90,9 @@ class ResponseStore:
                 self._reader.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise self._error("opened", error) from error
-        self._claims = Claims(self.path.with_name(self.path.name + "-claims"))
+        self._claims = KeyLocks(self.path.with_name(self.path.name + "-claims"))
         self._pending: list[tuple[str, str] | Work] = []
-        self._settlements: dict[str, tuple[Run, Settlement]] = {}
+        self._settlements: dict[str, tuple[Run, UsageRecord]] = {}
         self._commit = new_commit()
         self._changed = threading.Condition()
         self._failure: BaseException | None = None
@@ -140,14 +140,14 @@ class ResponseStore:
 
         self._hand_over(write)
 
-    def grant(self, run: Run, wish: Grant) -> Future[Grant]:
+    def grant(self, run: Run, wish: Allowance) -> Future[Allowance]:
         """Reserve requests and money for a run, as far as its budget goes, before any of it is spent.
 
         The result may be less than the wish. It is set when the reservation is on disk, from the thread that writes;
         if the reservation cannot be written, the future has the error.
         """
-        granted: Future[Grant] = Future()
-        reserved: list[Grant] = []
+        granted: Future[Allowance] = Future()
+        reserved: list[Allowance] = []
 
         def pass_on(commit: Commit) -> None:
             if (error := commit.exception()) is not None:
@@ -159,7 +159,7 @@ class ResponseStore:
         commit.add_done_callback(pass_on)
         return granted
 
-    def settle(self, run: Run, settlement: Settlement) -> Commit:
+    def settle(self, run: Run, settlement: UsageRecord) -> Commit:
         """Enter what requests came to."""
         with self._changed:
             self._check()
@@ -306,7 +306,7 @@ class ResponseStore:
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write, as soon as no other process writes."""
-        deadline = time.monotonic() + MOST_WAIT_S
+        deadline = time.monotonic() + MAX_WAIT_S
         while True:
             try:
                 connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Bookkeeper: the one who writes the answers and accounts of all actors, on the machine where the run was started."""
+"""BudgetActor: the one who writes the answers and accounts of all actors, on the machine where the run was started."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.store.ledger import Grant
+from hf_synthlabels.clients.store.ledger import Allowance
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.store_entries import Answered, Began, Ended, Entry, Reply, Settled, Wished
 
@@ -25,7 +25,7 @@ COPY_S = 5.0
 ROWS_PER_FILE = 50_000
 
 
-class Bookkeeper:
+class BudgetActor:
     """Keeps what all actors buy in the response store of one machine, which is also the one that single runs use.
 
     So an answer that any of them bought is every other's, and a budget is one account. An actor sends its next
@@ -83,7 +83,7 @@ class Bookkeeper:
         Raises:
             StoreError: they can not be written.
         """
-        grants: list[Future[Grant]] = []
+        grants: list[Future[Allowance]] = []
         for entry in entries:
             match entry:
                 case Answered(key, payload):
@@ -106,7 +106,7 @@ class Bookkeeper:
 
     def standing(self) -> dict[str, Any]:
         """What all writers together have come to, as a tally's plain values."""
-        tally = Tally()
+        tally = RunStats()
         with self._lock:
             for part in self._tallies.values():
                 tally.add(part)

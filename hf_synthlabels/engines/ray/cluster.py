@@ -106,7 +106,7 @@ class RemoteDesk:
     """The bookkeeper, spoken to from another process."""
 
     bookkeeper: Any
-    """The handle of an actor that is a `Bookkeeper`."""
+    """The handle of an actor that is a `BudgetActor`."""
 
     def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
         """The stored answers among the given keys."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels import errors
-from hf_synthlabels.annotation import Recipe, Tally, read_recipe, store_path
+from hf_synthlabels.annotation import Recipe, RunStats, read_recipe, store_path
 from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.client_factory import metered, open_server, shown_examples
 from hf_synthlabels.annotation.provenance import package_version, record
@@ -19,7 +19,7 @@ from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import standing
 from hf_synthlabels.annotation.run.split_limits import share
 from hf_synthlabels.clients import ResponseStore, read_key
-from hf_synthlabels.engines.ray.budget_actor import Bookkeeper, gather_answers, merge_answers
+from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
     COLLECTOR,
     RemoteDesk,
@@ -49,7 +49,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
 
     The source is cut into shards under the output folder. First the shards are labelled, each by one actor, which
     adds a file of row ids and labels; then these are joined to the source's rows, in their order. The limits of the
-    teacher are shared out among the actors, and its budget is one account. A run that was stopped or killed is
+    annotator are shared out among the actors, and its budget is one account. A run that was stopped or killed is
     simply run again: finished rows are not looked at, and what had been answered comes from the response store of
     this machine, or from the copy under the output folder.
 
@@ -64,7 +64,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         MissingExtraError: Ray is not installed.
         ConfigError: the output is no folder, or one that can not be reached.
         DataError: the source lacks a column or rows, row ids are not unique, or the folder holds other data.
-        ClientError: the cluster or the teacher can not be reached, or all first rows failed.
+        ClientError: the cluster or the annotator can not be reached, or all first rows failed.
         StoreError: answers or results can not be written.
     """
     plan = read_recipe(recipe)
@@ -76,17 +76,17 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
     done = read_result(folder, fingerprint)
     if done is not None:
         return done
-    if plan.teacher.client == "openai":
+    if plan.annotator.client == "openai":
         # Told before anything is cut or started.
-        read_key(plan.teacher.api_key_env)
+        read_key(plan.annotator.api_key_env)
     began = time.monotonic()
     with connected(ray, plan.engine):
         actors = plan.engine.actors or machines(ray)
         job = prepare(plan, folder, actors=actors)
         shipped = portable(_with_known_form(plan, folder))
-        teachers = tuple(share(shipped.teacher, actors))
-        assignment = Assignment(replace(job, shards=()), shipped, teachers)
-        with _bookkeeper(ray, folder, len(teachers)) as desk:
+        annotators = tuple(share(shipped.annotator, actors))
+        assignment = Assignment(replace(job, shards=()), shipped, annotators)
+        with _bookkeeper(ray, folder, len(annotators)) as desk:
             _label(ray, desk, job, assignment, plan)
         return _write(ray, job, assignment, plan, seconds=time.monotonic() - began)
 
@@ -97,34 +97,34 @@ def portable(recipe: Recipe) -> Recipe:
     Raises:
         RecipeError: a file can not be read.
     """
-    task, teacher = recipe.task, recipe.teacher
-    selection = teacher.example_selection
-    if selection is not None and selection.method != "nearest" and teacher.client != "embedding":
+    task, annotator = recipe.task, recipe.annotator
+    selection = annotator.example_selection
+    if selection is not None and selection.method != "nearest" and annotator.client != "embedding":
         # Chosen once, here.
         changes: dict[str, Any] = {"examples": shown_examples(recipe), "example_selection": None}
     else:
         changes = {"examples": recipe.read_examples()}
-    if teacher.file is not None:
-        changes["file"] = recipe.local_path(teacher.file)
+    if annotator.file is not None:
+        changes["file"] = recipe.local_path(annotator.file)
     if task.guidelines_file is not None:
         text = recipe.schema_of_labels().guidelines
         task = task.model_copy(update={"guidelines": text, "guidelines_file": None})
-    teacher = teacher.model_copy(update={**changes, "model": recipe.model()})
-    return recipe.model_copy(update={"task": task, "teacher": teacher, "folder": None})
+    annotator = annotator.model_copy(update={**changes, "model": recipe.model()})
+    return recipe.model_copy(update={"task": task, "annotator": annotator, "folder": None})
 
 
 def _with_known_form(recipe: Recipe, output: Folder) -> Recipe:
     """Bring known answers to this machine, and find out once for all actors which form of answers is to be asked."""
-    if recipe.teacher.client not in ("openai", "transformers"):
+    if recipe.annotator.client not in ("openai", "transformers"):
         # Nothing is kept of these.
         return recipe
     with ResponseStore(store_path()) as store:
         gather_answers(output.folder("_work", "answers"), store)
-        if recipe.teacher.response_format != "auto":
+        if recipe.annotator.response_format != "auto":
             return recipe
         with metered(recipe, store) as meter:
             form = open_server(recipe, store, meter).sampling.response_format
-    return recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"response_format": form})})
+    return recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update={"response_format": form})})
 
 
 @contextmanager
@@ -132,7 +132,7 @@ def _bookkeeper(ray: Any, output: Folder, actors: int) -> Iterator[RemoteDesk]:
     """The one who writes for all, on this machine; what it wrote is copied to the output at the end."""
     options = {"num_cpus": 0, "max_concurrency": 2 * actors + 2, "scheduling_strategy": on_this_machine(ray)}
     answers = output.folder("_work", "answers")
-    handle = ray.remote(Bookkeeper).options(**options).remote(str(store_path()), answers, actors)
+    handle = ray.remote(BudgetActor).options(**options).remote(str(store_path()), answers, actors)
     desk = RemoteDesk(handle)
     try:
         yield desk
@@ -154,7 +154,7 @@ def _label(ray: Any, desk: RemoteDesk, job: Job, assignment: Assignment, plan: R
         workers = (assignment, desk.bookkeeper)
 
         def outcomes(items: list[dict[str, Any]] = items, workers: tuple[Any, ...] = workers) -> Iterator[Any]:
-            return run_shards(ray, LabelShards, workers, items, plan.engine, actors=len(assignment.teachers))
+            return run_shards(ray, LabelShards, workers, items, plan.engine, actors=len(assignment.annotators))
 
         with _shown(plan, sum(shard.rows for shard in shards), desk) as show:
             found = _collected(outcomes, desk, show)
@@ -179,7 +179,7 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
     unfinished = 0
     for split in dict.fromkeys(shard.split for shard in job.shards):
         names = [shard.name for shard in job.shards if shard.split == split]
-        tally = Tally()
+        tally = RunStats()
         for name in names:
             tally.add(tallies[name])
         unfinished += sum(tally.statuses[status] for status in UNFINISHED)
@@ -196,7 +196,7 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
 def _written(ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: Recipe) -> Iterator[dict[str, Any]]:
     if len(items) <= WRITTEN_HERE:
         return map(WriteShards(assignment), items)
-    actors = len(assignment.teachers)
+    actors = len(assignment.annotators)
     return run_shards(ray, WriteShards, (assignment,), items, plan.engine, actors=actors)
 
 
@@ -266,7 +266,7 @@ def _shown(recipe: Recipe, total: int, desk: RemoteDesk) -> Iterator[Callable[[]
     with progress_bar(total=total, desc=recipe.name, unit=" rows") as bar:
 
         def show() -> None:
-            tally = Tally()
+            tally = RunStats()
             tally.add(desk.ask("standing"))
             # Ray waits without a word until the cluster has processors to spare.
             words = standing(recipe, tally, total) if desk.ask("seated") else "waiting for free processors"

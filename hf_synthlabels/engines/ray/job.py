@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Recipe, Teacher
+from hf_synthlabels.annotation import AnnotatorConfig, Recipe
 from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.client_factory import make_prompt
 from hf_synthlabels.annotation.columns import with_label_features
@@ -43,7 +43,7 @@ TALLY = b"hf_synthlabels.tally"
 UNFINISHED_CODES = frozenset(STATUSES.index(status) for status in UNFINISHED)
 """Statuses of rows that are asked again, as they stand in a column."""
 
-LEAST_ROWS, MOST_ROWS = 250, 5000
+MIN_ROWS, MAX_ROWS = 250, 5000
 """Of a shard where the recipe says nothing."""
 SHARDS_PER_ACTOR = 4
 """So that no actor is long without work while another has some left."""
@@ -52,7 +52,7 @@ NEUTRAL_KEYS = (
     *("max_in_flight", "requests_per_minute", "tokens_per_minute", "max_retries", "timeout_s", "api_key_env"),
     *("budget_usd", "budget_tokens", "price", "batch", "batch_size", "device"),
 )
-"""Keys of a teacher that change no label: with others of them a job goes on where it was."""
+"""Keys of an annotator that change no label: with others of them a job goes on where it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +132,11 @@ def is_complete(parts: Sequence[str]) -> bool:
 def job_fingerprint(recipe: Recipe) -> str:
     """A name that changes with all that can change a label: the recipe, its files, the source, prompt and parser."""
     defaults = {
-        key: Teacher.model_fields[key].get_default(call_default_factory=True)
+        key: AnnotatorConfig.model_fields[key].get_default(call_default_factory=True)
         for key in NEUTRAL_KEYS
-        if key in Teacher.model_fields
+        if key in AnnotatorConfig.model_fields
     }
-    neutral = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update=defaults)})
+    neutral = recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update=defaults)})
     parts = [
         neutral.fingerprint(),
         make_prompt(recipe).fingerprint(),
@@ -198,7 +198,7 @@ def _cut(recipe: Recipe, folder: Folder, actors: int) -> list[Shard]:
 def _shard_rows(recipe: Recipe, rows: int, actors: int) -> int:
     if recipe.engine.rows_per_shard is not None:
         return recipe.engine.rows_per_shard
-    return min(MOST_ROWS, max(LEAST_ROWS, math.ceil(rows / (actors * SHARDS_PER_ACTOR))))
+    return min(MAX_ROWS, max(MIN_ROWS, math.ceil(rows / (actors * SHARDS_PER_ACTOR))))
 
 
 def _bounds(recipe: Recipe, rows: Any, size: int) -> list[int]:
@@ -208,7 +208,7 @@ def _bounds(recipe: Recipe, rows: Any, size: int) -> list[int]:
         return [*range(0, len(rows), size), len(rows)]
     asked_rows = math.ceil(size / at_once) * at_once
     bounds, asked, place = [0], 0, 0
-    for table in rows.select_columns(needed_columns(recipe)).with_format("arrow").iter(batch_size=MOST_ROWS):
+    for table in rows.select_columns(needed_columns(recipe)).with_format("arrow").iter(batch_size=MAX_ROWS):
         for has_text in texts_in(table, recipe):
             place += 1
             asked += has_text

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.engines.ray.job import ROW_ID, TALLY, UNFINISHED_CODES
 from hf_synthlabels.errors import StoreError
 from hf_synthlabels.labels import STATUSES
@@ -54,7 +54,7 @@ def joined(ids: Sequence[str], parts: Sequence[pa.Table], column: str) -> pa.Tab
     return every.take([places[row] for row in ids]).drop_columns([ROW_ID])
 
 
-def tally_of(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> Tally:
+def tally_of(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> RunStats:
     """What the labels of some rows came to and took, over all times that they were asked.
 
     Args:
@@ -62,7 +62,7 @@ def tally_of(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> Tally:
         parts: the files that they come from.
         column: that of the labels.
     """
-    tally = Tally()
+    tally = RunStats()
     for part in parts:
         tally.add(json.loads(part.schema.metadata[TALLY]))
     codes = labels.column(f"{column}_status").to_pylist()

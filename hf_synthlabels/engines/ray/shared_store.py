@@ -10,8 +10,8 @@ from typing import Any
 
 from hf_synthlabels.clients import Run
 from hf_synthlabels.clients.base import Commit, new_commit
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
-from hf_synthlabels.engines.ray.store_entries import Answered, Began, Desk, Ended, Entry, Settled, Wished
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
+from hf_synthlabels.engines.ray.store_entries import Answered, Began, Ended, Entry, Settled, StoreActor, Wished
 from hf_synthlabels.errors import StoreError
 
 HEARTBEAT_S = 0.5
@@ -19,7 +19,7 @@ HEARTBEAT_S = 0.5
 
 
 class SharedStore:
-    """What `CachedClient` and `Meter` need of a `ResponseStore`, written by the bookkeeper.
+    """What `CachedClient` and `BudgetTracker` need of a `ResponseStore`, written by the bookkeeper.
 
     As there, writing is grouped: what comes while one group is on its way is the next group, and the `Commit` that
     is handed back tells when it is on disk.
@@ -28,12 +28,12 @@ class SharedStore:
         desk: where the bookkeeper is spoken to.
     """
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: StoreActor) -> None:
         self._desk = desk
         self._name = uuid.uuid4().hex
         self._pending: list[Entry | None] = []
         self._settlements: dict[str, Settled] = {}
-        self._granted: list[Future[Grant]] = []
+        self._granted: list[Future[Allowance]] = []
         self._commit = new_commit()
         self._tally: Mapping[str, Any] | None = None
         self._error: BaseException | None = None
@@ -70,15 +70,15 @@ class SharedStore:
         """Enter a run into the ledger."""
         self._hand_over(Began(run))
 
-    def grant(self, run: Run, wish: Grant) -> Future[Grant]:
+    def grant(self, run: Run, wish: Allowance) -> Future[Allowance]:
         """Reserve requests and money for a run; the result is set from the thread that writes."""
-        granted: Future[Grant] = Future()
+        granted: Future[Allowance] = Future()
         with self._changed:
             self._hand_over(Wished(run, wish))
             self._granted.append(granted)
         return granted
 
-    def settle(self, run: Run, settlement: Settlement) -> Commit:
+    def settle(self, run: Run, settlement: UsageRecord) -> Commit:
         """Enter what requests came to."""
         with self._changed:
             self._check()
@@ -155,7 +155,7 @@ class SharedStore:
     def _has_entries(self) -> bool:
         return bool(self._pending or self._settlements)
 
-    def _end(self, error: BaseException, commit: Commit, granted: list[Future[Grant]]) -> None:
+    def _end(self, error: BaseException, commit: Commit, granted: list[Future[Allowance]]) -> None:
         """Nothing can be written any more: all who wait get the error, and so does all that is handed over later."""
         with self._changed:
             self._error = error

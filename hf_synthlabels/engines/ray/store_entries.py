@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hf_synthlabels.clients import Run
-from hf_synthlabels.clients.store.ledger import Grant, Settlement
+from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Wished:
     """Requests and money that a run wants to reserve."""
 
     run: Run
-    wish: Grant
+    wish: Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Settled:
     """What requests of a run came to."""
 
     run: Run
-    settlement: Settlement
+    settlement: UsageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ Entry = Answered | Began | Wished | Settled | Ended
 class Reply:
     """What comes back when entries are on disk."""
 
-    grants: tuple[Grant, ...] = ()
+    grants: tuple[Allowance, ...] = ()
     """One for each wish, in their order."""
     stopped: bool = False
     """The run is to end: nothing more is to be sent."""
 
 
-class Desk(Protocol):
+class StoreActor(Protocol):
     """Where the bookkeeper is spoken to, from its own process or from another machine."""
 
     def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Conveyor: tables one behind the other through one annotator, so that none waits for the slowest row of another."""
+"""StreamingWorker: a stream of tables through one annotator, so that no table waits for a slow row of another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Annotator, Output, Tally
+from hf_synthlabels.annotation import Annotator, Output, RunStats
 from hf_synthlabels.annotation.run.stream import labelled_tables
 from hf_synthlabels.errors import ClientError, SynthLabelsError
 
@@ -36,7 +36,7 @@ class _Load:
         return self.labels is not None or self.error is not None
 
 
-class Conveyor:
+class StreamingWorker:
     """Labels tables that several threads bring, with one annotator for all, in the order in which they come.
 
     While the last rows of a table are on the way, the first of the next are sent: as long as there is another table,
@@ -58,14 +58,14 @@ class Conveyor:
         output: Output,
         *,
         mixed: bool = True,
-        on_progress: Callable[[Tally], None],
+        on_progress: Callable[[RunStats], None],
     ) -> None:
         self._open_annotator = open_annotator
         self._needed = needed
         self._output = output
         self._mixed = mixed
         self._on_progress = on_progress
-        self._tally = Tally()
+        self._tally = RunStats()
         self._told: Mapping[str, Any] = self._tally.to_dict()
         self._waiting: deque[_Load] = deque()
         self._sent: deque[_Load] = deque()

@@ -39,14 +39,14 @@ def tuner_on(engine: Engine) -> Callable[[Sequence[Task], int], Iterable[RunResu
     tune = import_extra("ray.tune", "ray")
 
     def train(tasks: Sequence[Task], workers: int) -> Iterable[RunResult]:
-        from hf_synthlabels.training.search import work_off
+        from hf_synthlabels.training.search import run_tasks
 
         remote = [task for task in tasks if task.save is None]
         if remote:
             with connected(ray, engine):
                 yield from _tuned(ray, tune, engine, remote)
         # A student that is to be kept is trained where it is kept.
-        yield from work_off([task for task in tasks if task.save is not None], workers)
+        yield from run_tasks([task for task in tasks if task.save is not None], workers)
 
     return train
 
@@ -133,14 +133,14 @@ def _keeper(tune: Any, tasks: Sequence[Task], found: dict[str, RunResult]) -> An
 def _train(task: Task, tables: Sequence[Any]) -> str:
     from datasets import Dataset
 
-    from hf_synthlabels.training.search.run_training import BaseShelf, train_run
+    from hf_synthlabels.training.search.run_training import ModelCache, train_run
     from hf_synthlabels.training.search.shared_rows import SharedRows
 
     pool, validation, test = (None if table is None else Dataset(table) for table in tables)
     if pool is None or validation is None:
         raise ValueError("a grid has rows to train on and rows to choose on")
     rows = SharedRows(pool, validation, test, task.names, task.place.name)
-    shelf = _shelves.setdefault(task.names, BaseShelf(task.names))
+    shelf = _shelves.setdefault(task.names, ModelCache(task.names))
     return json.dumps(asdict(train_run(task.run, rows, shelf, task.key)))
 
 

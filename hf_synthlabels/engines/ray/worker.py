@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
-from hf_synthlabels.annotation import Annotator, Recipe, Tally, Teacher
+from hf_synthlabels.annotation import Annotator, AnnotatorConfig, Recipe, RunStats
 from hf_synthlabels.annotation.client_factory import open_annotator
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.provenance import package_version
@@ -21,7 +21,7 @@ from hf_synthlabels.engines.ray.cluster import RemoteDesk
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, row_ids, texts_in
 from hf_synthlabels.engines.ray.row_join import finished_rows, joined, tally_of
 from hf_synthlabels.engines.ray.shared_store import HEARTBEAT_S, SharedStore
-from hf_synthlabels.engines.ray.streaming_worker import Conveyor, StoppedError
+from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
 from hf_synthlabels.errors import ClientError, MissingKeyError, SynthLabelsError
 from hf_synthlabels.labels import STATUSES
 
@@ -38,8 +38,8 @@ class Assignment:
     job: Job
     recipe: Recipe
     """With everything in it that stands in files beside it."""
-    teachers: tuple[Teacher, ...] = ()
-    """The parts of the recipe's teacher, one for each actor."""
+    annotators: tuple[AnnotatorConfig, ...] = ()
+    """The parts of the recipe's annotator, one for each actor."""
     version: str = field(default_factory=package_version)
     """Of this package where the run was started."""
 
@@ -59,11 +59,11 @@ class LabelShards:
     def __init__(self, assignment: Assignment, bookkeeper: Any) -> None:
         self._job = assignment.job
         self._recipe = assignment.recipe
-        self._teachers = assignment.teachers
+        self._annotators = assignment.annotators
         self._version = assignment.version
         self._desk = RemoteDesk(bookkeeper)
         self._opening = threading.Lock()
-        self._conveyor: Conveyor | None = None
+        self._conveyor: StreamingWorker | None = None
         self._store: SharedStore | None = None
         self._reported_at = 0.0
 
@@ -98,7 +98,7 @@ class LabelShards:
         finished = len(statuses) - over_budget - statuses.count("failed")
         return {"shard": shard.name, "part": part, "finished": finished, "over_budget": over_budget}
 
-    def _opened(self, rows: pa.Table) -> Conveyor:
+    def _opened(self, rows: pa.Table) -> StreamingWorker:
         """The conveyor of this actor, which all its shards share."""
         with self._opening:
             if self._conveyor is None:
@@ -107,18 +107,18 @@ class LabelShards:
                 self._conveyor = self._open(Features.from_arrow_schema(rows.schema))
             return self._conveyor
 
-    def _open(self, features: Mapping[str, Any]) -> Conveyor:
+    def _open(self, features: Mapping[str, Any]) -> StreamingWorker:
         import ray
 
         seat = self._desk.ask("seat", ray.get_runtime_context().get_actor_id())
-        recipe = self._recipe.model_copy(update={"teacher": self._teachers[seat]})
+        recipe = self._recipe.model_copy(update={"annotator": self._annotators[seat]})
         store = self._store = SharedStore(self._desk)
 
         def opened() -> AbstractContextManager[Annotator]:
             # It has all that is asked of a store here; what it has not is for other verbs.
             return open_annotator(recipe, features, store=cast(ResponseStore, store), alone=False)
 
-        def on_progress(tally: Tally) -> None:
+        def on_progress(tally: RunStats) -> None:
             if store.is_stopped:
                 raise StoppedError(STOPPED)
             if time.monotonic() - self._reported_at >= HEARTBEAT_S:
@@ -126,7 +126,9 @@ class LabelShards:
                 store.report(tally.to_dict())
 
         mixed = recipe.task.rows_per_call == 1
-        return Conveyor(opened, needed_columns(recipe, features), recipe.output, mixed=mixed, on_progress=on_progress)
+        return StreamingWorker(
+            opened, needed_columns(recipe, features), recipe.output, mixed=mixed, on_progress=on_progress
+        )
 
 
 class WriteShards:
@@ -149,7 +151,7 @@ class WriteShards:
             return failure(error, self._job)
         return {"shard": shard.name, "tally": tally.to_dict()}
 
-    def _write(self, shard: Shard, names: Sequence[str], file: str) -> Tally:
+    def _write(self, shard: Shard, names: Sequence[str], file: str) -> RunStats:
         from datasets import Features
 
         job, recipe = self._job, self._recipe

@@ -24,10 +24,10 @@ from hf_synthlabels.judging.audit.audit_report import (
 )
 from hf_synthlabels.judging.audit.audit_rows import AuditRows, Bools, Floats, numbers
 from hf_synthlabels.judging.audit.cat import cat
-from hf_synthlabels.judging.audit.cit import MOST_ROWS, cit
+from hf_synthlabels.judging.audit.cit import MAX_ROWS, cit
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import NAMES, TFA, tfa
-from hf_synthlabels.statistics import Drawing, Interval, wilson
+from hf_synthlabels.statistics import BootstrapConfig, Interval, wilson
 
 LENGTH = "length"
 """The name of the baseline that the column of lengths makes."""
@@ -45,7 +45,7 @@ class AuditOptions:
         ConfigError: a threshold is not from 0 to 1.
     """
 
-    drawing: Drawing = field(default_factory=Drawing)
+    drawing: BootstrapConfig = field(default_factory=BootstrapConfig)
     house: str | None = None
     """The format in which wrong answers stand in `tfa_auc`; the first that occurs by default."""
     threshold: float = 0.5
@@ -267,8 +267,8 @@ def _task_reasons(rows: AuditRows, found: _Found) -> dict[str, str]:
     out = {}
     for name, task in found.tasks.items():
         here = (rows.tasks.values == rows.tasks.names.index(name)) & rows.scored
-        if here.sum() > MOST_ROWS:
-            out[f"rows:{name}"] = f"of its {here.sum():,} rows {MOST_ROWS:,} were drawn for CIT and CAT"
+        if here.sum() > MAX_ROWS:
+            out[f"rows:{name}"] = f"of its {here.sum():,} rows {MAX_ROWS:,} were drawn for CIT and CAT"
         if np.ptp(rows.human[here]) == 0:
             out[f"cit:{name}"] = "all human scores of the task are equal: it is left out"
         elif np.ptp(rows.scores[here]) == 0:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging.audit.audit_rows import Codes, Floats, Ints, numbers
-from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.clustered_bootstrap import cluster_bootstrap
 from hf_synthlabels.statistics.label_ids import check_level
 
@@ -197,7 +197,7 @@ def self_preference(
     human: Sequence[float | None],
     *,
     items: Sequence[Hashable] | None = None,
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> SelfPreference:
     """Compare a judge's win rate of its own model's answers with that of humans (Panickssery et al. 2024).
 

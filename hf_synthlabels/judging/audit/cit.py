@@ -13,10 +13,10 @@ from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_su
 from hf_synthlabels.statistics.raters.rank_correlation import weighted_spearman
 from hf_synthlabels.statistics.row_bootstrap import divided
 
-MOST_NUMBERS = 4_000_000
+MAX_NUMBERS = 4_000_000
 """Resamples x distinct rows that are ranked at once."""
 
-MOST_ROWS = 5000
+MAX_ROWS = 5000
 """Rows of a task; of more so many are drawn at random, the same for all metrics, because all pairs are looked at."""
 
 MIN_SYSTEMS = 3
@@ -48,12 +48,12 @@ class CIT:
 
 
 def task_sides(rows: AuditRows, resamples: Resamples) -> dict[str, tuple[AuditRows, Side]]:
-    """The scored rows of each task that has any, by the task's name; `MOST_ROWS` of them at most."""
+    """The scored rows of each task that has any, by the task's name; `MAX_ROWS` of them at most."""
     out = {}
     for code, name in enumerate(rows.tasks.names):
         kept = np.flatnonzero((rows.tasks.values == code) & rows.scored)
-        if len(kept) > MOST_ROWS:
-            kept = np.sort(np.random.default_rng(0).choice(kept, MOST_ROWS, replace=False))
+        if len(kept) > MAX_ROWS:
+            kept = np.sort(np.random.default_rng(0).choice(kept, MAX_ROWS, replace=False))
         if kept.size:
             chosen = rows[kept]
             out[name] = chosen, Side(chosen.scores, chosen.human, resamples.groups[kept])
@@ -113,7 +113,7 @@ def _spearman(side: Side, resamples: Resamples) -> Draws:
     per_group = np.zeros((len(here), len(cells)))
     np.add.at(per_group, (groups, place.ravel()), 1)
     weights = resamples.weights[:, here]
-    size = max(1, MOST_NUMBERS // len(cells))
+    size = max(1, MAX_NUMBERS // len(cells))
     chunks = [weights[start : start + size] @ per_group for start in range(0, len(weights), size)]
     return np.concatenate([weighted_spearman(chunk, cells[:, 0], cells[:, 1]) for chunk in chunks])
 
@@ -135,7 +135,7 @@ def system_draws(rows: AuditRows, side: Side, resamples: Resamples) -> tuple[Dra
     x, y = (np.asarray(np.round(np.stack(means, axis=1), 10), dtype=np.float64) for means in (scores, human))
     whole = np.flatnonzero(~np.isnan(x).any(axis=1))
     rho, tau = nothing.copy(), nothing.copy()
-    size = max(1, MOST_NUMBERS // len(systems) ** 2)
+    size = max(1, MAX_NUMBERS // len(systems) ** 2)
     for start in range(0, len(whole), size):
         chunk = whole[start : start + size]
         rho[chunk], tau[chunk] = _correlations(x[chunk], y[chunk])

@@ -9,7 +9,7 @@ import numpy as np
 from hf_synthlabels.judging.audit.audit_rows import Floats, Ints
 from hf_synthlabels.statistics.row_bootstrap import divided
 
-MOST_PAIRS = 4_000_000
+MAX_PAIRS = 4_000_000
 """Pairs that are held in memory at once."""
 
 
@@ -91,17 +91,17 @@ def pair_sums(weights: Floats, one: Side, other: Side | None = None, *, tie: flo
 def tie_width(side: Side, *, seed: int = 0) -> float:
     """The width of a tie with which most pairs get the order, or tie, that humans gave them (Deutsch et al. 2023).
 
-    Of more than `MOST_PAIRS` pairs so many are drawn at random. 0 without pairs.
+    Of more than `MAX_PAIRS` pairs so many are drawn at random. 0 without pairs.
     """
     n = len(side)
     if n < 2:
         return 0.0
-    if n * (n - 1) // 2 <= MOST_PAIRS:
+    if n * (n - 1) // 2 <= MAX_PAIRS:
         first, second = np.triu_indices(n, 1)
     else:
         rng = np.random.default_rng(seed)
-        first = rng.integers(n, size=MOST_PAIRS)
-        second = (first + rng.integers(1, n, size=MOST_PAIRS)) % n
+        first = rng.integers(n, size=MAX_PAIRS)
+        second = (first + rng.integers(1, n, size=MAX_PAIRS)) % n
     scores, human = side.scores[first] - side.scores[second], side.human[first] - side.human[second]
     apart = np.abs(scores)
     # A pair that is wider apart than the tie counts when the order agrees, another when humans tie.
@@ -123,7 +123,7 @@ def _by_group(
     out = np.zeros((7, n_ones, n_others))
     columns = np.argsort(others, kind="stable")
     starts = np.flatnonzero(np.diff(others[columns], prepend=-1))
-    size = max(1, MOST_PAIRS // max(len(other), 1))
+    size = max(1, MAX_PAIRS // max(len(other), 1))
     for start in range(0, len(one), size):
         rows = slice(start, start + size)
         apart = one.scores[rows, None] - other.scores[columns]

@@ -15,13 +15,13 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from hf_synthlabels.judging.audit.audit_rows import Codes, Floats, Ints
-from hf_synthlabels.statistics import Drawing, Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.intervals import percentile_interval
 
 Draws = Floats
 """A statistic's values, shape (1 + resamples,): the estimate first."""
 
-MOST_CLUSTERS = 1000
+MAX_CLUSTERS = 1000
 """Where there are more, clusters are put together at random into so many: whole clusters are still drawn together, and
 the width of an interval from 1000 of them has an error of about 2 %."""
 
@@ -45,7 +45,7 @@ class Resamples:
         return percentile_interval(values, float(draws[0]) if len(draws) else math.nan, self.level, method, n)
 
 
-def draw_clusters(clusters: Codes, tasks: Codes, drawing: Drawing) -> Resamples:
+def draw_clusters(clusters: Codes, tasks: Codes, drawing: BootstrapConfig) -> Resamples:
     """Draw clusters with replacement, as many as there are, within each set of tasks that share clusters.
 
     Tasks that share source documents (the four qualities of one summary) are drawn together, so what is dependent stays
@@ -54,7 +54,7 @@ def draw_clusters(clusters: Codes, tasks: Codes, drawing: Drawing) -> Resamples:
     present, groups = np.unique(clusters.values, return_inverse=True)
     strata = _strata(groups, len(present), tasks)
     rng = np.random.default_rng(drawing.seed)
-    if len(present) > MOST_CLUSTERS:
+    if len(present) > MAX_CLUSTERS:
         groups, strata = _blocks(groups, strata, rng)
     weights = np.ones((1 + drawing.resamples, len(strata)))
     for stratum in np.unique(strata):
@@ -83,12 +83,12 @@ def _strata(groups: Ints, n_groups: int, tasks: Codes) -> Ints:
 
 
 def _blocks(groups: Ints, strata: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Clusters put together at random within their stratum, `MOST_CLUSTERS` groups in all, at least 2 in a stratum."""
+    """Clusters put together at random within their stratum, `MAX_CLUSTERS` groups in all, at least 2 in a stratum."""
     block = np.empty(len(strata), dtype=np.int64)
     of_block: list[int] = []
     for stratum in np.unique(strata):
         members = rng.permutation(np.flatnonzero(strata == stratum))
-        size = min(len(members), max(2, round(MOST_CLUSTERS * len(members) / len(strata))))
+        size = min(len(members), max(2, round(MAX_CLUSTERS * len(members) / len(strata))))
         block[members] = len(of_block) + np.arange(len(members)) % size
         of_block += [int(stratum)] * size
     return block[groups], np.array(of_block, dtype=np.int64)

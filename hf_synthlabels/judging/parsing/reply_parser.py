@@ -57,7 +57,7 @@ class Extraction:
     rungs: tuple[Rung, ...] = ("schema", "line")
     draws: int = 1
     """Replies to each question; of several the mean counts, and those that say no score are left out of it."""
-    least_mass: float = 0.9
+    min_probability_mass: float = 0.9
     """The probability that all score tokens together must have for the expectation to count."""
     low_mass: Literal["verdict", "unscored"] = "verdict"
     """What counts where they have less, or where there are no log-probabilities: what was written, or nothing."""
@@ -70,8 +70,8 @@ class Extraction:
             raise ConfigError(f"`rungs` is {list(self.rungs)}, and none of them reads a reply. Add 'schema' or 'line'.")
         if self.draws < 1:
             raise ConfigError(f"`draws` is {self.draws}. Give a number from 1.")
-        if not 0 < self.least_mass <= 1:
-            raise ConfigError(f"`least_mass` is {self.least_mass:g}. Give a probability above 0.")
+        if not 0 < self.min_probability_mass <= 1:
+            raise ConfigError(f"`min_probability_mass` is {self.min_probability_mass:g}. Give a probability above 0.")
         if self.low_mass not in ("verdict", "unscored"):
             raise ConfigError(f"`low_mass` is {self.low_mass!r}. Use 'verdict' or 'unscored'.")
 
@@ -133,12 +133,12 @@ def _judged_once(rubric: Rubric, extraction: Extraction, completion: Completion)
     if "logprobs" in extraction.rungs and score is not None:
         expected = _expected(rubric, completion, score)
         mass = None if expected is None else expected.mass
-        if expected is not None and expected.mass >= extraction.least_mass - 1e-9:
+        if expected is not None and expected.mass >= extraction.min_probability_mass - 1e-9:
             score, rung = expected.score, "logprobs"
         elif extraction.low_mass == "unscored":
             seen = "no log-probabilities" if mass is None else f"a mass of {mass:.3f} on the score tokens"
             score, rung, status_now = None, None, "unparsed"
-            trouble = f"the reply has {seen}, below `least_mass` {extraction.least_mass:g}"
+            trouble = f"the reply has {seen}, below `min_probability_mass` {extraction.min_probability_mass:g}"
     return Judgment(
         score,
         status_now,

@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hf_synthlabels.annotation import Recipe, Source, StrictModel, Task, Teacher, read_yaml, validated
+from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Source, StrictModel, Task, read_yaml, validated
 from hf_synthlabels.annotation.prompting.row_inputs import cell_text
 from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
 from hf_synthlabels.annotation.recipe.task import ScaleKeys
@@ -29,7 +29,7 @@ REASON_TOKENS = 1024
 """The longest reply where the file says none and the rubric asks for reasons: a reply that is cut has no verdict."""
 
 UNUSED = ("examples", "example_selection", "keep_going")
-"""Keys of a teacher that mean nothing to a judge."""
+"""Keys of an annotator that mean nothing to a judge."""
 
 
 class Columns(StrictModel):
@@ -53,7 +53,7 @@ class ExtractionKeys(StrictModel):
     """How a score is read out of a reply; see `Extraction`. Draws are said by `judge.draws`."""
 
     rungs: tuple[Rung, ...] = ("schema", "line")
-    least_mass: float = 0.9
+    min_probability_mass: float = 0.9
     low_mass: Literal["verdict", "unscored"] = "verdict"
 
 
@@ -72,8 +72,8 @@ class JudgeFile(StrictModel):
     rubric: str | dict[str, Any]
     """A packaged rubric's name, the path of a TOML file, or what stands in one."""
     columns: Columns
-    judge: Teacher
-    """Who is asked, with limits and budget: the keys of a recipe's teacher."""
+    judge: AnnotatorConfig
+    """Who is asked, with limits and budget: the keys of a recipe's annotator."""
     extraction: ExtractionKeys = ExtractionKeys()
     output: JudgeOutput = JudgeOutput()
     folder: Path | None = Field(default=None, exclude=True)
@@ -137,7 +137,7 @@ class JudgeFile(StrictModel):
                 f"{origin}: a judge file is a mapping with `name`, `source`, `rubric`, `columns` and `judge`."
             )
         check_trust(content, folder, origin)
-        with told_of_judges():
+        with translate_judge_errors():
             return validated(cls, {**content, "folder": folder}, origin, ConfigError)
 
     def read_rubric(self) -> Rubric:
@@ -153,11 +153,11 @@ class JudgeFile(StrictModel):
     def ladder(self) -> Extraction:
         """How a score is read out of a reply."""
         keys = self.extraction
-        return Extraction(keys.rungs, self.judge.draws, keys.least_mass, keys.low_mass)
+        return Extraction(keys.rungs, self.judge.draws, keys.min_probability_mass, keys.low_mass)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The same as a recipe: whose source is read, whose teacher is asked, and whose name the ledger knows.
+        """The same as a recipe: whose source is read, whose annotator is asked, and whose name the ledger knows.
 
         Its labels are the rubric's verdicts, so that answers are as long as they are taken to be.
         """
@@ -171,7 +171,9 @@ class JudgeFile(StrictModel):
             scale=scale,
             reasoning=rubric.reasoning,
         )
-        return Recipe(name=self.name, source=self.source, task=task, teacher=self._teacher(rubric), folder=self.folder)
+        return Recipe(
+            name=self.name, source=self.source, task=task, annotator=self._annotator(rubric), folder=self.folder
+        )
 
     def item(self, row: Mapping[str, Any], names: Mapping[str, Any]) -> Item:
         """What of a row is judged.
@@ -201,18 +203,18 @@ class JudgeFile(StrictModel):
         content = {**self.model_dump(mode="json"), "rubric": self.read_rubric().fingerprint()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _teacher(self, rubric: Rubric) -> Teacher:
+    def _annotator(self, rubric: Rubric) -> AnnotatorConfig:
         judge = self.judge
         changes: dict[str, Any] = {}
         if "logprobs" in self.extraction.rungs and not judge.scoring and judge.client in ("openai", "transformers"):
             changes["logprobs"] = True
         if rubric.reasoning and "max_tokens" not in judge.model_fields_set and not judge.reasons:
             changes["max_tokens"] = REASON_TOKENS
-        return Teacher.model_validate({**judge.model_dump(exclude_unset=True), **changes})
+        return AnnotatorConfig.model_validate({**judge.model_dump(exclude_unset=True), **changes})
 
 
 @contextmanager
-def told_of_judges() -> Iterator[None]:
+def translate_judge_errors() -> Iterator[None]:
     """Errors that name a recipe's parts, in the words of a judge file."""
     try:
         yield
@@ -224,8 +226,8 @@ def told_of_judges() -> Iterator[None]:
 
 
 JUDGE_WORDS = (
-    ("`teacher.", "`judge."),
-    ("`teacher`", "`judge`"),
+    ("`annotator.", "`judge."),
+    ("`annotator`", "`judge`"),
     ("`task.text`", "`columns`"),
     ("relative to the recipe", "relative to the judge file"),
     ("the recipe's", "the judge file's"),

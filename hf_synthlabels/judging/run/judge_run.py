@@ -15,8 +15,8 @@ from hf_synthlabels.annotation.client_factory import sampling
 from hf_synthlabels.annotation.output import STREAMED, split_path
 from hf_synthlabels.annotation.planning.dry_run import known_form
 from hf_synthlabels.annotation.planning.forecast import History
-from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, drawn_rows, free_plan, made_plan, plan_notes
-from hf_synthlabels.annotation.planning.request_counts import Census
+from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, build_plan, drawn_rows, plan_notes, zero_cost_plan
+from hf_synthlabels.annotation.planning.request_counts import RequestCounter
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
@@ -33,7 +33,7 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.pairwise import PairSummary
-from hf_synthlabels.judging.run.config import JudgeFile, in_judge_words, read_judge, told_of_judges
+from hf_synthlabels.judging.run.config import JudgeFile, in_judge_words, read_judge, translate_judge_errors
 from hf_synthlabels.judging.run.judge_columns import with_judge_features
 from hf_synthlabels.judging.run.judge_tables import JudgeTables, code_names, opened_judge
 from hf_synthlabels.judging.summary import JudgeSummary
@@ -72,16 +72,16 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
     file = read_judge(judge)
     recipe = file.recipe
     asked_per_row = file.ladder().draws * (2 if file.read_rubric().protocol == "pairwise" else 1)
-    with told_of_judges():
+    with translate_judge_errors():
         splits = load_source(recipe)
         rows = sum(len(part) for part in splits.values())
-        if recipe.teacher.client != "openai":
-            return _in_our_words(free_plan(recipe, rows, rows * asked_per_row))
+        if recipe.annotator.client != "openai":
+            return _in_our_words(zero_cost_plan(recipe, rows, rows * asked_per_row))
         generator = random.Random(seed)
         with ResponseStore(store_path()) as store:
             form = known_form(recipe, store)
             exact = rows <= max(sample, EXACT_ROWS)
-            census = Census(store, sample, generator, sends_schema=form in (None, "json_schema"))
+            census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
             for part in splits.values():
                 asked = part.select_columns(needed_columns(recipe))
                 if not exact:
@@ -89,7 +89,7 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
                 census.add(_Rehearsal(file, form or "json_schema", part.features), asked)
             history = History.read(store, recipe)
         notes = plan_notes(recipe, rows, census, history, exact=exact, probed=form is not None)
-        return _in_our_words(made_plan(recipe, rows, census, history, notes, asked_per_row=asked_per_row))
+        return _in_our_words(build_plan(recipe, rows, census, history, notes, asked_per_row=asked_per_row))
 
 
 def judge_to_files(
@@ -115,7 +115,7 @@ def judge_to_files(
     """
     file = read_judge(judge)
     target = None if output is None else check_judge_output(file, output)
-    with told_of_judges():
+    with translate_judge_errors():
         splits = load_source(file.recipe, streaming=True)
         found = []
         for name, rows in splits.items():
@@ -133,7 +133,7 @@ def check_judge_output(file: JudgeFile, output: str | Path, *, overwrite: bool =
     """
     target = check_output(output, sources=source_files(file.recipe), suffixes=STREAMED, folder=False)
     if not overwrite and target.exists():
-        with told_of_judges():
+        with translate_judge_errors():
             for rows in load_source(file.recipe).values():
                 features = with_judge_features(
                     rows.features, file.read_rubric(), file.output.column, draws=file.ladder().draws
@@ -169,13 +169,13 @@ class _Rehearsal:
 
     def __init__(self, file: JudgeFile, form: ResponseFormat, features: Mapping[str, Any]) -> None:
         recipe = file.recipe
-        teacher = recipe.teacher
+        annotator = recipe.annotator
         self._file = file
         self._names = code_names(file, features)
         self._judge = Judge(
-            file.read_rubric(), ScriptedClient({}), file.ladder(), as_json=form != "text", system=teacher.system
+            file.read_rubric(), ScriptedClient({}), file.ladder(), as_json=form != "text", system=annotator.system
         )
-        identity = chat_identity(str(teacher.model), teacher.base_url.rstrip("/"), sampling(teacher, form))
+        identity = chat_identity(str(annotator.model), annotator.base_url.rstrip("/"), sampling(annotator, form))
         self._keys = RequestKeys(identity)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:

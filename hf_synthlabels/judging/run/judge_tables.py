@@ -11,17 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Tally, provenance
+from hf_synthlabels.annotation import RunStats, provenance
 from hf_synthlabels.annotation.client_factory import open_client
-from hf_synthlabels.annotation.provenance import cost_usd, described_teacher, package_version
+from hf_synthlabels.annotation.provenance import cost_usd, described_annotator, package_version
 from hf_synthlabels.annotation.recipe.source import check_columns, needed_columns
-from hf_synthlabels.annotation.run.stream import TABLE_ROWS, with_results
+from hf_synthlabels.annotation.run.stream import TABLE_ROWS, map_rows
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.pairwise import PairCount, PairJudgment, PairSummary, stream_pairs
-from hf_synthlabels.judging.run.config import JudgeFile, read_judge, told_of_judges
+from hf_synthlabels.judging.run.config import JudgeFile, read_judge, translate_judge_errors
 from hf_synthlabels.judging.run.judge_columns import judge_table, with_judge_features
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.tables import describe
@@ -38,7 +38,7 @@ class JudgeTables:
     judge: Judge
     names: Mapping[str, Any]
     """Of columns of label codes, what each code stands for."""
-    tally: Tally
+    tally: RunStats
     count: ScoreCount | PairCount
 
     def tables(
@@ -50,7 +50,7 @@ class JudgeTables:
         def columns(_: pa.Table, done: list[Judgment | PairJudgment]) -> pa.Table:
             return judge_table(done, self.judge.rubric, column, draws=draws)
 
-        yield from with_results(tables, needed_columns(self.file.recipe), self._judgments, columns, progress)
+        yield from map_rows(tables, needed_columns(self.file.recipe), self._judgments, columns, progress)
 
     def summary(self) -> JudgeSummary | PairSummary:
         """What was judged so far, with the cost that the file's client has, in batches or not."""
@@ -62,7 +62,7 @@ class JudgeTables:
 
     def record(self, seconds: float) -> dict[str, Any]:
         """What is known of how the columns were made; plain values, no secret among them."""
-        file, judge, teacher = self.file, self.judge, self.file.recipe.teacher
+        file, judge, annotator = self.file, self.judge, self.file.recipe.annotator
         summary = self.summary().as_dict()
         return {
             "column": file.output.column,
@@ -75,7 +75,7 @@ class JudgeTables:
             "extraction_hash": judge.extraction.fingerprint(),
             "source": file.source.model_dump(mode="json"),
             "columns": file.columns.named(),
-            "client": described_teacher(teacher),
+            "client": described_annotator(annotator),
             "returned_models": sorted(self.tally.models),
             "tally": self.tally.to_dict(),
             "summary": {
@@ -109,7 +109,7 @@ def opened_judge(
         features: of the rows.
         client: asked in place of the file's own, with the response store around it.
     """
-    rubric, recipe, teacher = file.read_rubric(), file.recipe, file.recipe.teacher
+    rubric, recipe, annotator = file.read_rubric(), file.recipe, file.recipe.annotator
     answers = file.ladder().draws * (2 if rubric.protocol == "pairwise" else 1)
     with open_client(recipe, features, client=client, answers=answers) as opened:
         judge = Judge(
@@ -117,12 +117,12 @@ def opened_judge(
             opened.client,
             file.ladder(),
             opened.as_json,
-            teacher.system,
-            teacher.known_price,
+            annotator.system,
+            annotator.resolved_price,
             opened.window_rows,
         )
         count = PairCount(judge) if rubric.protocol == "pairwise" else ScoreCount(rubric)
-        yield JudgeTables(file, judge, code_names(file, features), Tally(), count)
+        yield JudgeTables(file, judge, code_names(file, features), RunStats(), count)
 
 
 def judge_dataset(
@@ -150,7 +150,7 @@ def judge_dataset(
         return type(dataset)({name: judge_dataset(part, file, client=client) for name, part in dataset.items()})
     if len(dataset) == 0:
         raise DataError("`dataset` has no rows. Give data with rows.")
-    with told_of_judges():
+    with translate_judge_errors():
         check_columns(file.recipe, dataset.features, "the data set")
         features = with_judge_features(
             dataset.features, file.read_rubric(), file.output.column, draws=file.ladder().draws

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hf_synthlabels.annotation import Tally
+from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Message, Request
 from hf_synthlabels.clients.protocol.reasoning_parts import separated
 from hf_synthlabels.clients.protocol.truncation import checked_prompts
@@ -39,7 +39,7 @@ class Answered:
 def asked(
     client: ChatClient,
     questions: Iterable[Question],
-    tally: Tally,
+    tally: RunStats,
     *,
     draws: int = 1,
     response_schema: Mapping[str, Any] | None = None,
@@ -80,7 +80,7 @@ def requests(
         yield from _requests(question, 0, draws, response_schema)
 
 
-def check_breaker(tally: Tally, *, at_end: bool) -> None:
+def check_breaker(tally: RunStats, *, at_end: bool) -> None:
     """Stop a run that goes nowhere.
 
     Raises:

@@ -64,9 +64,9 @@ STATEMENT = re.compile(
 QUOTED = re.compile(r"\"[^\"\n]*\"|“[^“”\n]*”|«[^«»\n]*»|„[^„“”\n]*[“”]")
 REASON = r"(?:\s+[-–—]+\s+|\s*,?\s+(?:because|since|as|due to|given)\b)"
 """What separates a label from its reason on the same line."""
-MOST_CLAUSE = 500
+MAX_CLAUSE = 500
 """Characters before a verdict in which a negation concerns it."""
-MOST_WRAPPING = 12
+MAX_WRAPPING = 12
 """Characters of markup around a label that is alone on its line."""
 CONTINUES = re.compile(
     r"^\W*(?:is|are|was|were|isn|does|do|would|can|could|should|seems?|might|may|or|and|nor|but|not)\b"
@@ -126,7 +126,7 @@ def _own_label(schema: LabelSchema, part: str) -> str | None:
     """The label that a line or sentence is, or begins with before a reason; a question names none."""
     if part.endswith("?"):
         return None
-    if len(part) <= max(map(len, menu(schema))) + MOST_WRAPPING and (answer := read_name(schema, part)):
+    if len(part) <= max(map(len, menu(schema))) + MAX_WRAPPING and (answer := read_name(schema, part)):
         return _name(answer)
     reasoned = _reasoned(schema).match(part)
     return menu(schema)[reasoned[1]] if reasoned else None
@@ -225,7 +225,7 @@ def _last_verdict(menu: Mapping[str, str], text: str) -> str | None:
     clauses = [0, *(end.end() for end in CLAUSE_END.finditer(text))]
     for match in reversed(list(VERDICT.finditer(text))):
         clause = clauses[bisect_right(clauses, match.start()) - 1]
-        if NEGATION.search(text, max(clause, match.start() - MOST_CLAUSE), match.start()):
+        if NEGATION.search(text, max(clause, match.start() - MAX_CLAUSE), match.start()):
             # 'I do not think the answer is good' gives no verdict.
             continue
         if said := named.match(text, match.end()):

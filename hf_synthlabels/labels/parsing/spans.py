@@ -10,7 +10,7 @@ The ladder, from the strictest rung down; the first that finds anything decides:
    window of the context is closest to them, by the F1 of shared words (SQuAD, Rajpurkar et al. 2016) without fillers
    such as 'of', and that F1 is at least `CLOSEST_F1`. Windows with all of the words come before others, a window
    must have all of the answer's numbers, and, where the answer repeats nothing of the question, at least
-   `LEAST_SHARE` of its words. An answer that only repeats the question is none.
+   `MIN_SHARE` of its words. An answer that only repeats the question is none.
 
 Of several places the one is taken whose sentence has most words of the question, of equals the first. The rung then
 ends in `-ambiguous`, but for two closest windows with different words: they are none. There is no span for what is
@@ -33,10 +33,10 @@ from hf_synthlabels.labels.values import Span
 CLOSEST_F1 = 0.6
 """Least F1 of shared words for the `closest` rung."""
 
-LEAST_SHARE = 0.6
+MIN_SHARE = 0.6
 """Least share of its words that the `closest` window has of an answer that repeats nothing of the question."""
 
-MOST_WINDOW_WORDS = 60
+MAX_WINDOW_WORDS = 60
 REMARK = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\])\s*[.;,]?$")
 WRAPPING = " \t\r\n\"'“”‘’«»`*_.,;:!?"
 ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
@@ -214,7 +214,7 @@ def _closest(passage: _Passage, said: Sequence[Word]) -> Projection | None:
         return passage.projection([_with_name(passage, said, own, run) for run in runs], "closest")
     wanted = [word.plain for word in novel if word.plain not in FILLERS]
     spoken = [word for word in said if word.plain not in FILLERS]
-    least = LEAST_SHARE if len(wanted) == len(spoken) else 0.0
+    least = MIN_SHARE if len(wanted) == len(spoken) else 0.0
     return _closest_window(passage, wanted, least)
 
 
@@ -265,7 +265,7 @@ def _windows(words: Sequence[Word], wanted: Sequence[str], least: float) -> Iter
     for first in (number for number, key in enumerate(keys) if key in counts):
         left, missing = Counter(counts), set(numbers)
         shared = size = 0
-        for last in range(first, min(len(words), first + min(MOST_WINDOW_WORDS, 3 * len(wanted)))):
+        for last in range(first, min(len(words), first + min(MAX_WINDOW_WORDS, 3 * len(wanted)))):
             key = keys[last]
             if key in FILLERS:
                 continue

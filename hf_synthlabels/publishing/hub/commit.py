@@ -38,11 +38,11 @@ SHARD = re.compile(r"data/(.+)-\d{5}-of-\d{5}(?:-[0-9a-f]+)?\.parquet")
 """A data file as `datasets` names it, with its split."""
 
 ATTEMPTS = 4
-LONGEST_WAIT_S = 60.0
+MAX_WAIT_S = 60.0
 
 SECRET_NAMES = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
-SHORTEST_SECRET = 12
-LARGEST_TEXT = 20_000_000
+MIN_SECRET = 12
+MAX_TEXT = 20_000_000
 """Bytes of a file that is searched for secrets."""
 
 
@@ -69,7 +69,7 @@ class HubFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class HubUpload:
     """All files of one publication."""
 
     repo: str
@@ -82,12 +82,12 @@ class Parcel:
         """What the Hub calls such a repository."""
         return REPO_TYPES[self.kind]
 
-    def with_manifest(self) -> Parcel:
+    def with_manifest(self) -> HubUpload:
         """The same files with a list of them."""
         listed = {file.path: {"size": file.size, "sha256": file.sha256} for file in sorted(self.files, key=_path)}
         content = {"kind": self.kind, "package_version": package_version(), "files": listed}
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-        return Parcel(self.repo, self.kind, (*self.files, HubFile(MANIFEST, text.encode())))
+        return HubUpload(self.repo, self.kind, (*self.files, HubFile(MANIFEST, text.encode())))
 
     def listing(self, *, private: bool) -> str:
         """What would be published: each file with its size, and who could see it."""
@@ -100,7 +100,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class PushResult:
     """What came of publishing."""
 
     repo: str
@@ -125,7 +125,7 @@ class Pushed:
         return f"{what}: {self.url} ({seen})\nrevision {self.revision}"
 
 
-def push(parcel: Parcel, *, private: bool = True, replace: bool = False, keep_card: bool = False) -> Pushed:
+def push(parcel: HubUpload, *, private: bool = True, replace: bool = False, keep_card: bool = False) -> PushResult:
     """Publish a parcel in one commit; the repository is made where there is none.
 
     Files that an earlier parcel brought and this one has not are removed in the same commit. Where nothing differs
@@ -157,13 +157,13 @@ def push(parcel: Parcel, *, private: bool = True, replace: bool = False, keep_ca
             except (HfHubHTTPError, httpx2.TransportError) as error:
                 wait = retry_after(error) or 2.0**attempt
                 # The client has tried the other requests several times; the commit it tries once.
-                if attempt + 1 == ATTEMPTS or not _at_commit(error) or not passes(error) or wait > LONGEST_WAIT_S:
+                if attempt + 1 == ATTEMPTS or not _at_commit(error) or not passes(error) or wait > MAX_WAIT_S:
                     raise
                 time.sleep(wait)
     raise AssertionError("the last attempt returns or raises")
 
 
-def _made(api: HfApi, parcel: Parcel, *, private: bool) -> bool:
+def _made(api: HfApi, parcel: HubUpload, *, private: bool) -> bool:
     """See to it that the repository is there; whether it was made now."""
     try:
         api.repo_info(parcel.repo, repo_type=parcel.repo_type)
@@ -175,7 +175,7 @@ def _made(api: HfApi, parcel: Parcel, *, private: bool) -> bool:
     return False
 
 
-def _commit(api: HfApi, content: Parcel, *, created: bool, replace: bool, keep_card: bool) -> Pushed:
+def _commit(api: HfApi, content: HubUpload, *, created: bool, replace: bool, keep_card: bool) -> PushResult:
     """Compare with the repository, and commit the differences."""
     info: Any = api.repo_info(content.repo, repo_type=content.repo_type)
     there = {sibling.rfilename for sibling in info.siblings or ()}
@@ -202,19 +202,21 @@ def _commit(api: HfApi, content: Parcel, *, created: bool, replace: bool, keep_c
         commit_message=f"Publish a {parcel.kind} with hf-synthlabels {package_version()}",
         parent_commit=info.sha,
     )
-    return Pushed(parcel.repo, parcel.repo_type, done.oid, created, created or done.oid != info.sha, bool(info.private))
+    return PushResult(
+        parcel.repo, parcel.repo_type, done.oid, created, created or done.oid != info.sha, bool(info.private)
+    )
 
 
 def _beside_card(
     api: HfApi,
-    parcel: Parcel,
+    parcel: HubUpload,
     info: Any,
     there: set[str],
     before: dict[str, Any] | None,
     *,
     replace: bool,
     keep_card: bool,
-) -> Parcel:
+) -> HubUpload:
     """The parcel with its card at another place where the one on the Hub is to stay.
 
     Raises:
@@ -234,10 +236,10 @@ def _beside_card(
         return parcel
     # Once kept, a card that is not ours stays without being asked for again.
     files = (HubFile(KEPT_CARD, file.content) if file.path == CARD else file for file in parcel.files)
-    return Parcel(parcel.repo, parcel.kind, tuple(files))
+    return HubUpload(parcel.repo, parcel.kind, tuple(files))
 
 
-def _check_data(parcel: Parcel, there: set[str], before: dict[str, Any] | None) -> None:
+def _check_data(parcel: HubUpload, there: set[str], before: dict[str, Any] | None) -> None:
     """Refuse to add data files to others of the same split, which would be loaded together with them.
 
     Raises:
@@ -310,18 +312,18 @@ def _at_commit(error: HfHubHTTPError | httpx2.TransportError) -> bool:
     return "/commit/" in str(request.url)
 
 
-def _check_secrets(parcel: Parcel) -> None:
+def _check_secrets(parcel: HubUpload) -> None:
     """Publish no secret that this environment knows: not in a card, nor in what lies beside it."""
     secrets = {name: value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)}
     secrets["the Hub's token"] = get_token() or ""
-    known = {name: value.encode() for name, value in secrets.items() if len(value) >= SHORTEST_SECRET}
+    known = {name: value.encode() for name, value in secrets.items() if len(value) >= MIN_SECRET}
     for file in parcel.files:
         for name in _found(file, known.items()):
             raise HubError(f"`{file.path}` holds the value of {name}. Remove it there: nothing was published.")
 
 
 def _found(file: HubFile, known: Iterable[tuple[str, bytes]]) -> list[str]:
-    if file.size > LARGEST_TEXT:
+    if file.size > MAX_TEXT:
         return []
     data = file.content.read_bytes() if isinstance(file.content, Path) else file.content
     return [name for name, value in known if value in data]

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.client_factory import make_prompt
 from hf_synthlabels.cards import (
     PROMPT_FILE,
     DatasetFacts,
-    Licences,
+    Licenses,
     PromptFacts,
     SplitFacts,
     dataset_card,
@@ -23,7 +23,7 @@ from hf_synthlabels.cards import (
 )
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES
-from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, checked_repo
+from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, checked_repo
 from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
 
@@ -37,29 +37,29 @@ PROMPTED = ("openai", "transformers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetWords:
+class DatasetCardFields:
     """What only the publisher can say of a data set."""
 
-    licences: Licences
+    licenses: Licenses
     summary: str | None = None
     human_rows: str | None = None
     """How the human-labelled rows were drawn and labelled."""
     language: tuple[str, ...] = ()
 
 
-def dataset_parcel(
+def dataset_upload(
     splits: Mapping[str, Any],
     repo: str,
     folder: Path,
     *,
-    words: DatasetWords,
+    words: DatasetCardFields,
     recipe: Recipe | None = None,
     recipe_text: str | None = None,
     records: Mapping[str, list[dict[str, Any]]] | None = None,
     human: str | None = None,
     llm: str | None = None,
     gate: Gate | None = None,
-) -> Parcel:
+) -> HubUpload:
     """All that is published of an annotated data set.
 
     Label columns are compared with human ones where both are there; the report stands in the card and as JSON.
@@ -96,7 +96,7 @@ def dataset_parcel(
             SplitFacts(name, len(rows), _memory(rows), {column: _statuses(rows, column) for column in columns})
             for name, rows in splits.items()
         ),
-        licences=words.licences,
+        licenses=words.licenses,
         records=tuple(each for each in every if each.get("kind") != SAMPLE_KIND),
         samples=tuple(each for each in every if each.get("kind") == SAMPLE_KIND),
         description=first.info.description or "",
@@ -118,7 +118,7 @@ def dataset_parcel(
         HubFile(f"validation/{place}.json", (report.to_json() + "\n").encode())
         for place, report in enumerate(reports.values())
     ]
-    return Parcel(repo, "dataset", tuple(files))
+    return HubUpload(repo, "dataset", tuple(files))
 
 
 def _label_columns(
@@ -226,7 +226,7 @@ def _validations(
 
 def _prompt(recipe: Recipe | None) -> PromptFacts | None:
     """What the annotator was told; None where no prompt is sent or none is to be published."""
-    if recipe is None or recipe.teacher.client not in PROMPTED:
+    if recipe is None or recipe.annotator.client not in PROMPTED:
         return None
     made = make_prompt(recipe)
     return PromptFacts(made.messages("")[0].content, made.schema.guidelines, len(made.examples))
@@ -243,7 +243,7 @@ def _recipe_files(recipe: Recipe | None, text: str | None) -> list[HubFile]:
             recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False, allow_unicode=True
         )
     files = [HubFile(RECIPE_FILE, text.encode())]
-    for name in (recipe.task.guidelines_file, recipe.teacher.examples):
+    for name in (recipe.task.guidelines_file, recipe.annotator.examples):
         # A file from elsewhere would lie outside of the repository.
         if isinstance(name, str) and "$" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
             files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.local_path(name))))

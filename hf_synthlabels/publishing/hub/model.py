@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_synthlabels.cards import Licences, ModelFacts, StudyResult, eval_results, model_card, published_record
+from hf_synthlabels.cards import Licenses, ModelFacts, StudyResult, eval_results, model_card, published_record
 from hf_synthlabels.clients.local.loading import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, Pushed, checked_repo, push
+from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, PushResult, checked_repo, push
 from hf_synthlabels.statistics import ValidationReport
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batc
 class ModelWords:
     """What only the publisher can say of a model."""
 
-    licences: Licences
+    licenses: Licenses
     summary: str | None = None
     base_model: str | None = None
     base_revision: str | None = None
@@ -46,14 +46,14 @@ class ModelWords:
     """Whose labels it learned: a label column, or `human`, `llm`, `validation` of a study."""
 
 
-def model_parcel(
+def model_upload(
     folder: Path,
     repo: str,
     *,
     words: ModelWords,
     validation: ValidationReport | None = None,
     study: StudyResult | None = None,
-) -> Parcel:
+) -> HubUpload:
     """All that is published of a student: every file of its folder, a card, its scores.
 
     Args:
@@ -78,7 +78,7 @@ def model_parcel(
     facts = ModelFacts(
         repo=repo,
         names=names,
-        licences=words.licences,
+        licenses=words.licenses,
         base_model=words.base_model or known.get("base_model") or _portable(adapter.get("base_model_name_or_path")),
         base_revision=words.base_revision or known.get("base_revision"),
         label_source=words.label_source or known.get("label_source"),
@@ -110,7 +110,7 @@ def model_parcel(
         files.append(HubFile(".eval_results/hf_synthlabels.yaml", text.encode()))
     if validation is not None:
         files.append(HubFile("validation.json", (validation.to_json() + "\n").encode()))
-    return Parcel(repo, "model", tuple(files))
+    return HubUpload(repo, "model", tuple(files))
 
 
 def save_student_facts(student: Student, folder: Path, records: list[dict[str, Any]]) -> Path:
@@ -143,7 +143,7 @@ def push_student(
     validation: ValidationReport | None = None,
     private: bool = True,
     replace: bool = False,
-) -> Pushed | None:
+) -> PushResult | None:
     """Save a student and publish it; every process must call it, the first one publishes, the others get None.
 
     Args:
@@ -164,7 +164,7 @@ def push_student(
     if not student.trainer.is_world_process_zero():
         return None
     save_student_facts(student, folder, records or [])
-    parcel = model_parcel(folder, repo, words=words, validation=validation)
+    parcel = model_upload(folder, repo, words=words, validation=validation)
     return push(parcel, private=private, replace=replace)
 
 

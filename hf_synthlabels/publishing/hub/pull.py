@@ -22,7 +22,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class PullResult:
     """What came from the Hub."""
 
     repo: str
@@ -41,7 +41,7 @@ class Pulled:
         return f"{self.repo_type} {self.repo}: {checked}\nrevision {self.revision}\nwritten: {self.folder}"
 
 
-def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str | None = None) -> Pulled:
+def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str | None = None) -> PullResult:
     """Fetch a repository into a folder, all of it from one revision; stopped, it goes on where it was.
 
     What an earlier revision brought into the folder and this one has not is removed, unless it was changed there.
@@ -73,10 +73,10 @@ def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str
         # Again: the repository may have a file of this name.
         mark_pulled(folder, f"{kind} {repo}, revision {info.sha}")
     if manifest is None:
-        return Pulled(repo, kind, None, info.sha, folder, 0)
+        return PullResult(repo, kind, None, info.sha, folder, 0)
     _check(repo, folder, manifest["files"])
     _clear(folder, before, manifest["files"])
-    return Pulled(repo, kind, str(manifest["kind"]), info.sha, folder, len(manifest["files"]))
+    return PullResult(repo, kind, str(manifest["kind"]), info.sha, folder, len(manifest["files"]))
 
 
 def _found(api: HfApi, repo: str, repo_type: str | None, revision: str | None) -> tuple[str, Any]:

@@ -10,7 +10,7 @@ from huggingface_hub import SpaceCardData
 from hf_synthlabels.cards import study_card
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.publishing.hub.commit import HubFile, Parcel, checked_repo
+from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, checked_repo
 from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
 from hf_synthlabels.publishing.report.page import FOLDER, page_files
 from hf_synthlabels.studies import StudyReport, StudyRuns
@@ -18,7 +18,7 @@ from hf_synthlabels.studies import StudyReport, StudyRuns
 SKIPPED = ("__pycache__", ".")
 
 
-def metric_parcel(folder: Path, repo: str) -> Parcel:
+def metric_parcel(folder: Path, repo: str) -> HubUpload:
     """All that is published of a metric: its module, its page, its card, what it needs.
 
     Args:
@@ -45,10 +45,10 @@ def metric_parcel(folder: Path, repo: str) -> Parcel:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not any(part.startswith(SKIPPED) for part in path.relative_to(folder).parts)
     ]
-    return Parcel(repo, "metric", tuple(files))
+    return HubUpload(repo, "metric", tuple(files))
 
 
-def report_parcel(report: Report, repo: str, *, licence: str) -> Parcel:
+def report_parcel(report: Report, repo: str, *, license: str) -> HubUpload:
     """All that is published of a report: its page, its card, its numbers, and the folder of its tables and figures.
 
     `report.json` is what `read_report` reads again. A study of tasks has none: its runs hold texts and labels of single
@@ -67,13 +67,13 @@ def report_parcel(report: Report, repo: str, *, licence: str) -> Parcel:
         colorFrom="blue",
         colorTo="green",
         sdk="static",
-        license=licence,
+        license=license,
         pinned=False,
         tags=["hf-synthlabels"],
     )
     card = f"---\n{metadata.to_yaml()}\n---\n\n{_report_card(report, page)}"
     numbers = _numbers(report)
-    return Parcel(
+    return HubUpload(
         repo,
         "report",
         (

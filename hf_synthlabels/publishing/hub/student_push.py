@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from huggingface_hub import get_token
 
-from hf_synthlabels.cards import CardWords
+from hf_synthlabels.cards import CardFields
 from hf_synthlabels.clients.local.loading import model_path
 from hf_synthlabels.errors import ConfigError, HubError
-from hf_synthlabels.publishing.hub.commit import Pushed, checked_repo, hub_api
+from hf_synthlabels.publishing.hub.commit import PushResult, checked_repo, hub_api
 from hf_synthlabels.publishing.hub.hub_errors import NO_TOKEN, told
 from hf_synthlabels.publishing.hub.model import ModelWords, push_student
 
@@ -36,11 +36,11 @@ class StudentPublisher:
     """Whether a repository that is made now is seen by its owner only."""
     records: tuple[dict[str, Any], ...] = ()
     """The provenance of the training rows."""
-    pushed: Pushed | None = None
+    pushed: PushResult | None = None
     """What came of it; None before, and in other processes than the first."""
 
     @classmethod
-    def of(cls, config: StudentConfig, words: CardWords, records: list[dict[str, Any]] | None = None) -> Self:
+    def of(cls, config: StudentConfig, words: CardFields, records: list[dict[str, Any]] | None = None) -> Self:
         """The publisher of a configuration; asks the Hub whether the token may write, so that hours are not lost.
 
         `hub_model_id` is `user/name`, or a name, to which the token's owner is added; without it the name is that of
@@ -78,7 +78,7 @@ class StudentPublisher:
             return None
         return cls.of(file.student, file.card, records)
 
-    def __call__(self, student: Student) -> Pushed | None:
+    def __call__(self, student: Student) -> PushResult | None:
         """Save the student and publish it.
 
         Raises:
@@ -123,9 +123,9 @@ def _own(name: str) -> str:
     return checked_repo(name if "/" in name else f"{user['name']}/{name}")
 
 
-def _words(card: CardWords) -> ModelWords:
+def _words(card: CardFields) -> ModelWords:
     return ModelWords(
-        licences=card.licences,
+        licenses=card.licenses,
         summary=card.summary,
         base_model=card.base_model,
         base_revision=card.base_revision,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hf_synthlabels.errors import import_extra
 from hf_synthlabels.publishing.report.formatting import fold, number
-from hf_synthlabels.publishing.report.svg import Drawing, canvas, finished
+from hf_synthlabels.publishing.report.svg import SvgFigure, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.statistics import Interval
 
@@ -110,7 +110,7 @@ def _side(value: float, marks: Sequence[float], left: float, right: float) -> st
     return "right" if share > 0.5 else "left"
 
 
-def nothing(name: str) -> Drawing:
+def nothing(name: str) -> SvgFigure:
     """A small figure which says that there is nothing to draw."""
     with canvas(WIDTH, 0.6) as (drawn, (place,)):
         place.set_axis_off()

@@ -18,18 +18,18 @@ from hf_synthlabels.publishing.report.figure_parts import (
 )
 from hf_synthlabels.publishing.report.formatting import UNDEFINED, UNKNOWN, decimals, fold, named_rows, number, one_line
 from hf_synthlabels.publishing.report.line_figures import draw_curves, draw_scatter
-from hf_synthlabels.publishing.report.svg import Drawing, canvas, finished
+from hf_synthlabels.publishing.report.svg import SvgFigure, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Calibration, Counts, Curves, Figure, Intervals, Scatter
 
 SWITCH = 0.735
 """The share from which on the numbers of a confusion matrix are written in the other colour; see `theme`."""
-MOST_NAMES = 8
+MAX_NAMES = 8
 LONG_NAME = 12
 
 
-def draw(figure: Figure) -> Drawing:
+def draw(figure: Figure) -> SvgFigure:
     """A figure in all its forms; what has no numbers says so.
 
     Raises:
@@ -50,7 +50,7 @@ def draw(figure: Figure) -> Drawing:
             return draw_scatter(figure)
 
 
-def _intervals(figure: Intervals) -> Drawing:
+def _intervals(figure: Intervals) -> SvgFigure:
     names, panels = named_rows(figure.panels.values())
     if not names:
         return nothing(figure.name)
@@ -111,10 +111,10 @@ def _above(place: Any, text: str, x: float, row: int, low: float, high: float) -
     )
 
 
-def _counts(figure: Counts) -> Drawing:
+def _counts(figure: Counts) -> SvgFigure:
     if not figure.rows or not figure.columns:
         return nothing(figure.name)
-    numbered = len(figure.columns) > MOST_NAMES or any(len(one_line(name)) > LONG_NAME for name in figure.columns)
+    numbered = len(figure.columns) > MAX_NAMES or any(len(one_line(name)) > LONG_NAME for name in figure.columns)
     key = {name: str(place) for place, name in enumerate(figure.rows, 1)} if numbered else {}
     cell = 0.34 if numbered else 0.62
     largest = max((count for row in figure.counts for count in row), default=0)
@@ -161,7 +161,7 @@ def _cell(place: Any, row: int, column: int, count: int, share: float) -> None:
     place.text(column + 0.5, row + 0.5, f"{count:,}", ha="center", va="center", fontsize=7.5, color=colour)
 
 
-def _calibration(figure: Calibration) -> Drawing:
+def _calibration(figure: Calibration) -> SvgFigure:
     known = [(mean, share) for mean, share in figure.bins if math.isfinite(mean) and math.isfinite(share.estimate)]
     if not known:
         return nothing(figure.name)
@@ -192,7 +192,7 @@ def _calibration(figure: Calibration) -> Drawing:
         return finished(drawn, figure.name)
 
 
-def _bars(figure: Bars) -> Drawing:
+def _bars(figure: Bars) -> SvgFigure:
     names, panels = named_rows(figure.panels.values())
     if not names:
         return nothing(figure.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_synthlabels.publishing.report.figure_parts import WIDTH, Limits, grid, limits, n_words, nothing
 from hf_synthlabels.publishing.report.formatting import decimals, fold, number, one_line
-from hf_synthlabels.publishing.report.svg import Drawing, canvas, finished
+from hf_synthlabels.publishing.report.svg import SvgFigure, canvas, finished
 from hf_synthlabels.publishing.report.theme import LIGHT, SERIES
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Scatter
 
@@ -19,12 +19,12 @@ SIDES = (
     *((side, right, up) for up in (0.026, -0.026) for side, right in (("left", 0.012), ("right", -0.012))),
 )
 """Where a name may stand beside its point, in shares of the panel."""
-MOST_TICKS = 8
+MAX_TICKS = 8
 TOGETHER = 5
 """Lines that one panel holds; more stand each in its own."""
 
 
-def draw_curves(figure: Curves) -> Drawing:
+def draw_curves(figure: Curves) -> SvgFigure:
     """Lines with bands, their points and fitted lines."""
     apart = len(figure.curves) > TOGETHER
     across = 3 if apart else 1
@@ -128,7 +128,7 @@ def _frame(place: Any, figure: Curves, spread: Spread, *, named: bool) -> None:
     grid(place, "y" if spread.scale == "log" else "both")
     place.grid(axis="x", color=LIGHT["line"], linewidth=0.6)
     kept = spread.apart()
-    if spread.scale == "log" or (len(spread.ticks) <= MOST_TICKS and len(kept) == len(spread.ticks)):
+    if spread.scale == "log" or (len(spread.ticks) <= MAX_TICKS and len(kept) == len(spread.ticks)):
         whole = all(float(x).is_integer() for x in kept)
         place.set_xticks(kept, [number(int(x) if whole else x, 2) for x in kept], fontsize=8)
         place.minorticks_off()
@@ -166,7 +166,7 @@ def _legend(drawn: Any, place: Any, lines: int) -> None:
     )
 
 
-def draw_scatter(figure: Scatter) -> Drawing:
+def draw_scatter(figure: Scatter) -> SvgFigure:
     """Named points in groups; names stand where they cover the fewest others."""
     points = [(group, *point) for group, rows in enumerate(figure.groups.values()) for point in rows]
     points = [point for point in points if math.isfinite(point[2]) and math.isfinite(point[3])]

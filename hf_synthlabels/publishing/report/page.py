@@ -32,7 +32,7 @@ from hf_synthlabels.publishing.report.formatting import (
 )
 from hf_synthlabels.publishing.report.markdown import render_markdown
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json, page_to_json
-from hf_synthlabels.publishing.report.svg import Drawing
+from hf_synthlabels.publishing.report.svg import SvgFigure
 from hf_synthlabels.publishing.report.theme import style_rules
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
@@ -144,7 +144,7 @@ def render_page(page: Page) -> str:
     return _rendered(page, _drawings(page))
 
 
-def _rendered(page: Page, drawings: Mapping[str, Drawing]) -> str:
+def _rendered(page: Page, drawings: Mapping[str, SvgFigure]) -> str:
     style = f"{style_rules()}{_packaged('report.css')}"
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     counts = {"Table": 0, "Figure": 0}
@@ -160,7 +160,7 @@ def _rendered(page: Page, drawings: Mapping[str, Drawing]) -> str:
     return rendered
 
 
-def _shown(exhibit: Any, label: str, drawing: Drawing | None) -> Shown:
+def _shown(exhibit: Any, label: str, drawing: SvgFigure | None) -> Shown:
     table = exhibit if isinstance(exhibit, Table) else figure_table(exhibit)
     name = exhibit.name
     downloads = [
@@ -229,7 +229,7 @@ def _numbers(page: Page) -> dict[str, str | bytes]:
     return {**contents, "README.md": _listing(page), "page.json": page_to_json(page)}
 
 
-def _pictures(drawings: Mapping[str, Drawing]) -> dict[str, str | bytes]:
+def _pictures(drawings: Mapping[str, SvgFigure]) -> dict[str, str | bytes]:
     """Every figure in its forms, by file name."""
     contents: dict[str, str | bytes] = {}
     for name, drawing in drawings.items():
@@ -237,7 +237,7 @@ def _pictures(drawings: Mapping[str, Drawing]) -> dict[str, str | bytes]:
     return contents
 
 
-def _drawings(page: Page) -> dict[str, Drawing]:
+def _drawings(page: Page) -> dict[str, SvgFigure]:
     return {
         exhibit.name: draw(exhibit)
         for section in page.sections

@@ -1,4 +1,4 @@
-"""Drawing: a figure that follows the theme of its page, and stands alone in any program."""
+"""SvgFigure: a figure that follows the theme of its page, and stands alone in any program."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ STYLE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Drawing:
+class SvgFigure:
     """One figure in its forms; equal inputs give equal bytes."""
 
     inline: str
@@ -76,7 +76,7 @@ def canvas(
         yield figure, list(figure.subplots(rows, columns, squeeze=False, **grid).flat)
 
 
-def finished(figure: Any, name: str) -> Drawing:
+def finished(figure: Any, name: str) -> SvgFigure:
     """The figure in all its forms.
 
     Args:
@@ -94,7 +94,7 @@ def finished(figure: Any, name: str) -> Drawing:
     svg = re.sub(r"'DejaVu Sans'(, [^;\"]*sans-serif)?", FONTS, svg)
     dark = re.sub("|".join(ROLES), lambda found: DARK[ROLES[found[0]]], svg)
     width = round(figure.get_figwidth() * 96)
-    return Drawing(_inline(svg, name, width), svg, dark, picture.getvalue())
+    return SvgFigure(_inline(svg, name, width), svg, dark, picture.getvalue())
 
 
 def _inline(svg: str, name: str, width: int) -> str:

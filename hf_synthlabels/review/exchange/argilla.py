@@ -15,7 +15,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.exchange.imports import Answer, read_json, write_json
 from hf_synthlabels.review.exchange.matching import RowMatcher, unique_names
 from hf_synthlabels.review.review_rows import ReviewRows
-from hf_synthlabels.review.review_state import Board
+from hf_synthlabels.review.review_state import ReviewState
 
 NAMESPACE = uuid.UUID("6f1c2a55-8f6e-5d0b-9d43-0d8a5e7b6c11")
 """Of annotators' names, so that a name always has the same UUID."""
@@ -23,12 +23,12 @@ NAMESPACE = uuid.UUID("6f1c2a55-8f6e-5d0b-9d43-0d8a5e7b6c11")
 RATINGS = range(11)
 """The numbers that a rating of Argilla may have."""
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 ANSWER = "answer"
 """The one label of the span that answers a question."""
 
 
-def write_argilla(board: Board, folder: str | Path, *, blind: bool = False) -> list[Path]:
+def write_argilla(board: ReviewState, folder: str | Path, *, blind: bool = False) -> list[Path]:
     """Write the drawn rows as a data set that `rg.Dataset.from_disk` reads.
 
     Args:
@@ -93,7 +93,7 @@ def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | No
     return answers
 
 
-def _listed(board: Board) -> list[int]:
+def _listed(board: ReviewState) -> list[int]:
     rows = board.rows
     return sorted({*map(int, rows.queue), *board.resolutions})
 
@@ -144,7 +144,7 @@ def _settings(rows: ReviewRows) -> dict[str, Any]:
 def _question_settings(rows: ReviewRows) -> dict[str, Any]:
     schema = rows.schema
     options = [{"value": name, "text": name} for name in schema.names]
-    shown = min(len(options), MOST_SHOWN) if len(options) >= 3 else None
+    shown = min(len(options), MAX_SHOWN) if len(options) >= 3 else None
     match schema.kind:
         case "text-classification" | "text-pair":
             return {"type": "label_selection", "options": options, "visible_options": shown}
@@ -178,7 +178,7 @@ def _ratings(rows: ReviewRows) -> list[int] | None:
     return [int(number) for number in grid] if grid is not None and whole else None
 
 
-def _record(board: Board, number: int, names: Mapping[str, str], *, blind: bool) -> dict[str, Any]:
+def _record(board: ReviewState, number: int, names: Mapping[str, str], *, blind: bool) -> dict[str, Any]:
     rows = board.rows
     row, question = rows.row(number), _question(board.rows)
     sure, chance = float(rows.confidence[number]), float(rows.chances[number])
@@ -191,7 +191,7 @@ def _record(board: Board, number: int, names: Mapping[str, str], *, blind: bool)
             responses.append({"value": value, "user_id": names[who.name], "status": "submitted"})
         elif number in who.skips:
             responses.append({"value": None, "user_id": names[who.name], "status": "discarded"})
-    metadata = {"row": number, "digest": row.digest, **({} if chance != chance else {"human_probability": chance})}
+    metadata = {"row": number, "digest": row.digest, **({} if chance != chance else {"inclusion_probability": chance})}
     return {
         "id": f"row-{number}",
         "fields": dict(zip(_fields(rows), (part.text for part in row.parts), strict=True)),

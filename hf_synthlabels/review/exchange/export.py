@@ -17,7 +17,7 @@ from hf_synthlabels.publishing.sampled_data import ROW, SAMPLE_KIND
 from hf_synthlabels.review.exchange.matching import unique_names
 from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
 from hf_synthlabels.review.review_rows import ReviewRows
-from hf_synthlabels.review.review_state import TABLE, Board
+from hf_synthlabels.review.review_state import TABLE, ReviewState
 from hf_synthlabels.statistics import PROBABILITY
 from hf_synthlabels.tables import describe
 
@@ -33,7 +33,7 @@ class Exported:
     """Rows that were drawn and have no label yet."""
 
 
-def labelled_table(board: Board, *, each: bool = False) -> Exported:
+def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
     """The table with what people's labels come to in its column of human labels, and with the sampling probabilities.
 
     One person's label stands; of several, the one that more than half gave; where somebody has decided, theirs. Rows
@@ -68,7 +68,7 @@ def labelled_table(board: Board, *, each: bool = False) -> Exported:
     return Exported(table, dict(how), drawn - labelled)
 
 
-def sheet(board: Board) -> Any:
+def sheet(board: ReviewState) -> Any:
     """The decided rows as a sheet for `hf-synthlabels merge`: number, texts, label; lists and spans as JSON."""
     from datasets import Dataset
 
@@ -84,7 +84,7 @@ def sheet(board: Board) -> Any:
     return Dataset.from_list(lines)
 
 
-def decisions(board: Board) -> list[dict[str, Any]]:
+def decisions(board: ReviewState) -> list[dict[str, Any]]:
     """Every event as it was stored, also what was taken back; human and LLM labels in columns of their own."""
     return [
         {
@@ -97,14 +97,14 @@ def decisions(board: Board) -> list[dict[str, Any]]:
             "note": event.note,
             "seconds": event.seconds,
             "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
-            "human_probability": _chance(board.rows, event.row),
+            "inclusion_probability": _chance(board.rows, event.row),
         }
         for event in board.store.since()
     ]
 
 
-def examples(board: Board) -> list[dict[str, Any]]:
-    """The rows that were chosen as examples, as lines of a recipe's `teacher.examples` file.
+def examples(board: ReviewState) -> list[dict[str, Any]]:
+    """The rows that were chosen as examples, as lines of a recipe's `annotator.examples` file.
 
     Raises:
         DataError: none was chosen, or one has lost its label.
@@ -125,7 +125,7 @@ def examples(board: Board) -> list[dict[str, Any]]:
     return lines
 
 
-def _by_people(board: Board, row: int) -> bool:
+def _by_people(board: ReviewState, row: int) -> bool:
     """Whether somebody decided a row here, and not only before, in the table."""
     return row in board.adjudications or any(name != TABLE for name, _ in board.resolutions[row].votes)
 
@@ -252,7 +252,7 @@ def _with_chances(table: Any, rows: ReviewRows) -> Any:
     return kept.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
 
 
-def _records(board: Board, how: Mapping[str, int]) -> list[dict[str, Any]]:
+def _records(board: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
     """The provenance, in which the record of the sample says who labelled it."""
     records = [dict(record) for record in provenance(board.rows.table)]
     events = [event for who in board.annotators.values() for event in who.labels.values()]

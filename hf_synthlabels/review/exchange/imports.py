@@ -12,7 +12,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.annotation_session import annotator_name
 from hf_synthlabels.review.decision_store import Event
-from hf_synthlabels.review.review_state import Board
+from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.review_values import read_value
 from hf_synthlabels.tables import write_text
 
@@ -43,7 +43,7 @@ class Imported:
     annotators: tuple[str, ...]
 
 
-def import_answers(board: Board, answers: Iterable[Answer], tool: str) -> Imported:
+def import_answers(board: ReviewState, answers: Iterable[Answer], tool: str) -> Imported:
     """Store answers as decisions of their annotators, all or none. Repeated answers are stored once.
 
     Raises:

@@ -15,16 +15,16 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.exchange.imports import Answer, read_json, write_json
 from hf_synthlabels.review.exchange.matching import RowMatcher, locate_span, unique_names
 from hf_synthlabels.review.review_rows import ReviewRows
-from hf_synthlabels.review.review_state import Annotator, Board
+from hf_synthlabels.review.review_state import Annotator, ReviewState
 from hf_synthlabels.tables import write_text
 
 CONTROL = "label"
 ANSWER = "answer"
-RESERVED = ("row", "digest", "human_probability")
+RESERVED = ("row", "digest", "inclusion_probability")
 """What a task's data hold beside the texts."""
 
 
-def write_label_studio(board: Board, path: str | Path, *, blind: bool = False) -> list[Path]:
+def write_label_studio(board: ReviewState, path: str | Path, *, blind: bool = False) -> list[Path]:
     """Write the drawn rows as tasks, and the labelling interface as XML next to them.
 
     Args:
@@ -122,12 +122,12 @@ def _data(rows: ReviewRows, number: int) -> dict[str, str]:
     return dict(zip(_fields(rows), (part.text for part in rows.row(number).parts), strict=True))
 
 
-def _task(board: Board, number: int, *, blind: bool) -> dict[str, Any]:
+def _task(board: ReviewState, number: int, *, blind: bool) -> dict[str, Any]:
     rows = board.rows
     row, chance, sure = rows.row(number), float(rows.chances[number]), float(rows.confidence[number])
     data = {**_data(rows, number), "row": number, "digest": row.digest}
     if chance == chance:
-        data["human_probability"] = chance
+        data["inclusion_probability"] = chance
     decided = [who for who in board.annotators.values() if number in who.labels or number in who.skips]
     llm = rows.llm_labels[number]
     prediction = {"model_version": rows.llm, "score": None if sure != sure else sure, "result": _result(rows, llm)}

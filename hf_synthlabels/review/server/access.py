@@ -1,4 +1,4 @@
-"""Guard: who may talk to the page: this browser's own page on this machine, or those who have the key."""
+"""AccessMiddleware: who may talk to the page: this browser's own page on this machine, or those who have the key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trust:
+class AccessPolicy:
     """From where requests are taken."""
 
     hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -57,7 +57,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-class Guard:
+class AccessMiddleware:
     """Middleware that refuses what other pages and other names ask, websockets included; it adds safe headers.
 
     Requests must name this machine in `Host`, which a page that points its own name here (DNS rebinding) can not.
@@ -65,9 +65,9 @@ class Guard:
     open the page from a link. What changes something must be JSON, which no form of another page can send unasked.
     """
 
-    def __init__(self, app: App, trust: Trust | None = None) -> None:
+    def __init__(self, app: App, trust: AccessPolicy | None = None) -> None:
         self.app = app
-        self.trust = trust or Trust()
+        self.trust = trust or AccessPolicy()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""

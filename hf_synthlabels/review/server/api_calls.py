@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.review.annotation_session import Decision, Desk, annotator_name
+from hf_synthlabels.review.annotation_session import AnnotationSession, Decision, annotator_name
 from hf_synthlabels.review.disagreements import Disagreements, case
 from hf_synthlabels.review.review_progress import progress
 from hf_synthlabels.review.review_report import Reading
@@ -14,17 +14,17 @@ from hf_synthlabels.review.review_report import Reading
 Said = dict[str, Any]
 Call = Callable[[Said], Any]
 
-MOST_BUTTONS = 21
+MAX_BUTTONS = 21
 """A scale with more numbers is typed."""
 
 
-def review_calls(desk: Desk, title: str = "") -> dict[str, Call]:
+def review_calls(desk: AnnotationSession, title: str = "") -> dict[str, Call]:
     """Every call by its name; each sees what other processes have stored meanwhile."""
     calls = {**_label_calls(desk, title), **_look_calls(desk)}
     return {name: _synced(desk, call) for name, call in calls.items()}
 
 
-def _label_calls(desk: Desk, title: str) -> dict[str, Call]:
+def _label_calls(desk: AnnotationSession, title: str) -> dict[str, Call]:
     """Of the label page."""
 
     def setup(_: Said) -> Any:
@@ -57,7 +57,7 @@ def _label_calls(desk: Desk, title: str) -> dict[str, Call]:
     }
 
 
-def _look_calls(desk: Desk) -> dict[str, Call]:
+def _look_calls(desk: AnnotationSession) -> dict[str, Call]:
     """Of the pages that show what the LLM said: that somebody sees it is stored."""
     board = desk.board
     disagreements, reading = Disagreements(board), Reading(board)
@@ -105,7 +105,7 @@ def _look_calls(desk: Desk) -> dict[str, Call]:
     }
 
 
-def _synced(desk: Desk, call: Call) -> Call:
+def _synced(desk: AnnotationSession, call: Call) -> Call:
     def synced(said: Said) -> Any:
         with desk.board.lock:
             desk.board.sync()
@@ -114,11 +114,11 @@ def _synced(desk: Desk, call: Call) -> Call:
     return synced
 
 
-def _setup(desk: Desk, title: str) -> dict[str, Any]:
+def _setup(desk: AnnotationSession, title: str) -> dict[str, Any]:
     rows = desk.board.rows
     schema, scale = rows.schema, rows.schema.scale
     grid = None if scale is None else scale.grid()
-    few = grid is not None and len(grid) <= MOST_BUTTONS
+    few = grid is not None and len(grid) <= MAX_BUTTONS
     return {
         "title": title,
         "store": desk.board.store.name,

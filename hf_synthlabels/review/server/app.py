@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from hf_synthlabels.errors import StoreError, SynthLabelsError, import_extra
-from hf_synthlabels.review.annotation_session import Desk
-from hf_synthlabels.review.server.access import Guard, Trust
+from hf_synthlabels.review.annotation_session import AnnotationSession
+from hf_synthlabels.review.server.access import AccessMiddleware, AccessPolicy
 from hf_synthlabels.review.server.api_calls import Call, review_calls
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-MOST_BYTES = 8_000_000
+MAX_BYTES = 8_000_000
 """Of one request: a written label at its longest, in the worst encoding."""
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def review_app(desk: Desk, *, title: str = "", trust: Trust | None = None) -> Guard:
+def review_app(desk: AnnotationSession, *, title: str = "", trust: AccessPolicy | None = None) -> AccessMiddleware:
     """The ASGI application of a review.
 
     Args:
@@ -41,7 +41,7 @@ def review_app(desk: Desk, *, title: str = "", trust: Trust | None = None) -> Gu
     calls = review_calls(desk, title)
     routes = [Route(f"/api/{name}", _endpoint(call), methods=["POST"]) for name, call in calls.items()]
     routes += [Route("/" if name == "index.html" else f"/{name}", _file(name)) for name in _files()]
-    return Guard(Starlette(routes=routes), trust)
+    return AccessMiddleware(Starlette(routes=routes), trust)
 
 
 def _endpoint(call: Call) -> Any:
@@ -51,8 +51,8 @@ def _endpoint(call: Call) -> Any:
         body = bytearray()
         async for part in request.stream():
             body += part
-            if len(body) > MOST_BYTES:
-                return _json({"error": f"The request is longer than {MOST_BYTES:,} bytes."}, 413)
+            if len(body) > MAX_BYTES:
+                return _json({"error": f"The request is longer than {MAX_BYTES:,} bytes."}, 413)
         try:
             said = orjson.loads(body)
         except orjson.JSONDecodeError as error:

@@ -9,22 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError, import_extra
-from hf_synthlabels.review.annotation_session import Desk
-from hf_synthlabels.review.server.access import Trust, is_loopback
+from hf_synthlabels.review.annotation_session import AnnotationSession
+from hf_synthlabels.review.server.access import AccessPolicy, is_loopback
 from hf_synthlabels.review.server.app import review_app
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class ListeningSocket:
     """A port that is held, and who may come in."""
 
     listener: socket.socket
-    trust: Trust
+    trust: AccessPolicy
     url: str
     """What a browser is given, with the key where there is one."""
 
 
-def open_door(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] = ()) -> Door:
+def bind_socket(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] = ()) -> ListeningSocket:
     """Take a port; for other machines than this one a key is made.
 
     Args:
@@ -52,20 +52,22 @@ def open_door(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] = 
     taken = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     if is_loopback(host):
-        trust = Trust(hosts=frozenset({"localhost", "127.0.0.1", "::1", host, *map(str.lower, names)}))
-        return Door(listener, trust, f"http://{shown}:{taken}/")
+        trust = AccessPolicy(hosts=frozenset({"localhost", "127.0.0.1", "::1", host, *map(str.lower, names)}))
+        return ListeningSocket(listener, trust, f"http://{shown}:{taken}/")
     key = secrets.token_urlsafe(24)
-    trust = Trust(
+    trust = AccessPolicy(
         hosts=frozenset({"localhost", host.lower(), *map(str.lower, names)}),
         addresses=True,
         key=key,
     )
     named = names[0] if names else socket.gethostname() if host in ("0.0.0.0", "::") else shown
     own = trust if trust.takes_host(named.strip("[]").lower()) else _with_name(trust, named)
-    return Door(listener, own, f"http://{named}:{taken}/?key={key}")
+    return ListeningSocket(listener, own, f"http://{named}:{taken}/?key={key}")
 
 
-def serve_review(desk: Desk, door: Door, *, title: str = "", ready: Callable[[str], None] | None = None) -> None:
+def serve_review(
+    desk: AnnotationSession, door: ListeningSocket, *, title: str = "", ready: Callable[[str], None] | None = None
+) -> None:
     """Serve the page until the program is stopped.
 
     Args:
@@ -91,5 +93,5 @@ def serve_review(desk: Desk, door: Door, *, title: str = "", ready: Callable[[st
     uvicorn.Server(config).run(sockets=[door.listener])
 
 
-def _with_name(trust: Trust, name: str) -> Trust:
-    return Trust(hosts=trust.hosts | {name.lower()}, addresses=trust.addresses, key=trust.key)
+def _with_name(trust: AccessPolicy, name: str) -> AccessPolicy:
+    return AccessPolicy(hosts=trust.hosts | {name.lower()}, addresses=trust.addresses, key=trust.key)

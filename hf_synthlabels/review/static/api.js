@@ -27,7 +27,7 @@ function randomKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export class Outbox {
+export class ThreadQueue {
   constructor(place, { stored, refused, waiting }) {
     this.place = `review-outbox-${place}`;
     this.told = { stored, refused, waiting };

@@ -1,7 +1,7 @@
 // The page as a whole: who is here, which of its three parts is open, what is wrong.
 
 import { AdjudicatePage } from "./adjudicate.js";
-import { call, Outbox, Unreachable } from "./api.js";
+import { call, ThreadQueue, Unreachable } from "./api.js";
 import { button, h, kbd } from "./dom.js";
 import { LabelPage } from "./label.js";
 import { ReadPage } from "./read.js";
@@ -29,7 +29,7 @@ class App {
     this.annotator = annotator;
     this.progress = progress;
     localStorage.setItem("review-annotator", annotator);
-    this.outbox = new Outbox(`${this.setup.store}-${annotator}`, {
+    this.outbox = new ThreadQueue(`${this.setup.store}-${annotator}`, {
       stored: (decision, answer) => this.pages.label?.stored(decision, answer),
       refused: (decision, error) => this.pages.label?.refused(decision, error),
       waiting: (why) => this.tell(why),

@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, tak
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.proportions import Mask, share
-from hf_synthlabels.statistics.row_bootstrap import Drawing, Rows, divided, of_sums, row_intervals
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, Rows, divided, of_sums, row_intervals
 from hf_synthlabels.statistics.text_tables import shorten
 
 Located = tuple[str, int]
@@ -54,7 +54,7 @@ def token_f1(human: str, llm: str) -> float:
 def answer_agreement(
     human: Sequence[Sequence[Located]],
     llm: Sequence[Located | None],
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted spans agree with human ones.
@@ -72,7 +72,7 @@ def answer_agreement(
     Raises:
         DataError: the lengths differ, or a row has no human answer.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     result = text_agreement(
         [[text for text, _ in golds] for golds in human],
         [None if each is None else each[0] for each in llm],
@@ -95,7 +95,7 @@ def answer_agreement(
 def text_agreement(
     human: Sequence[Sequence[str]],
     llm: Sequence[str | None],
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted texts agree with human ones; the words of `answer_agreement` hold.
@@ -111,7 +111,7 @@ def text_agreement(
     Raises:
         DataError: the lengths differ, or a row has no human text.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     if empty := sum(not golds for golds in human):

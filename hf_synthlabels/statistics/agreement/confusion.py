@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Ints, encode
+from hf_synthlabels.statistics.label_ids import MISSING, Ints, encode
 
 
 def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
@@ -17,7 +17,7 @@ def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
 
     Args:
         human: codes of shape (rows,), each from 0 to `n_classes` - 1.
-        predicted: codes of shape (rows,); `NO_LABEL` where there is no prediction.
+        predicted: codes of shape (rows,); `MISSING` where there is no prediction.
         n_classes: the number of classes, K.
 
     Returns:
@@ -31,11 +31,11 @@ def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
         raise DataError(f"`human` has shape {human.shape} and `predicted` {predicted.shape}: give one code per row.")
     if human.size and (human.min() < 0 or human.max() >= n_classes):
         raise DataError(f"`human` has codes from {human.min()} to {human.max()}: give 0 to {n_classes - 1}.")
-    if predicted.size and (predicted.min() < NO_LABEL or predicted.max() >= n_classes):
+    if predicted.size and (predicted.min() < MISSING or predicted.max() >= n_classes):
         raise DataError(
-            f"`predicted` has codes from {predicted.min()} to {predicted.max()}: give {NO_LABEL} to {n_classes - 1}."
+            f"`predicted` has codes from {predicted.min()} to {predicted.max()}: give {MISSING} to {n_classes - 1}."
         )
-    columns = np.where(predicted == NO_LABEL, n_classes, predicted)
+    columns = np.where(predicted == MISSING, n_classes, predicted)
     flat = np.bincount(human * (n_classes + 1) + columns, minlength=n_classes * (n_classes + 1))
     return flat.reshape(n_classes, n_classes + 1).astype(np.int64)
 
@@ -80,7 +80,7 @@ class ConfusionMatrix:
         if not names:
             return cls((), ())
         human_codes = encode(human, names, field="human")
-        if missing := int((human_codes == NO_LABEL).sum()):
+        if missing := int((human_codes == MISSING).sum()):
             raise DataError(f"`human` is None in {missing:,} rows: leave those rows out.")
         return cls.from_codes(human_codes, encode(predicted, names, field="predicted"), names)
 

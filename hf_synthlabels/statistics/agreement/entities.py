@@ -17,12 +17,12 @@ from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.proportions import share
 from hf_synthlabels.statistics.row_bootstrap import (
-    Drawing,
+    BootstrapConfig,
     Rows,
     RowScore,
     divided,
-    even_shares,
     of_sums,
+    prior_weights,
     row_intervals,
 )
 from hf_synthlabels.statistics.text_tables import shorten
@@ -46,7 +46,7 @@ def entity_agreement(
     names: Sequence[str],
     *,
     tokens: tuple[Sequence[Sequence[str]], Sequence[Sequence[str] | None]] | None = None,
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted entities agree with human ones: strictly, as in the CoNLL-2003 evaluation.
@@ -69,7 +69,7 @@ def entity_agreement(
     Raises:
         DataError: the lengths differ, or a label is not in `names`.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = [frozenset(map(_place, row)) for row in human], [frozenset(map(_place, row or ())) for row in llm]
@@ -102,7 +102,7 @@ def entity_agreement(
     )
 
 
-def _strict(counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> dict[str, Interval]:
+def _strict(counts: Floats, drawing: BootstrapConfig, design: SamplingDesign | None) -> dict[str, Interval]:
     """Precision, recall and F1 of right, predicted and human entities, shape (3, rows, K)."""
     right, predicted, human = counts
     # A wrong pseudo-row has as many entities as a human found, all of them elsewhere; of a label that no human gave,
@@ -112,7 +112,7 @@ def _strict(counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> 
         np.hstack([right, predicted, human]),
         np.hstack([human, human, human]),
         np.hstack([0 * human, elsewhere, human]),
-        even_shares(human if human.any() else predicted),
+        prior_weights(human if human.any() else predicted),
         design,
     )
     totals = [int(each.sum()) for each in counts]
@@ -132,7 +132,7 @@ def _strict(counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> 
     return row_intervals(rows, scores, drawing, n)
 
 
-def _of_name(name: str, counts: Floats, drawing: Drawing, design: SamplingDesign | None) -> ClassAgreement:
+def _of_name(name: str, counts: Floats, drawing: BootstrapConfig, design: SamplingDesign | None) -> ClassAgreement:
     """The agreement on one label, from the counts of it alone."""
     scores = _strict(counts, drawing, design)
     _, predicted, support = (int(each.sum()) for each in counts)
@@ -142,7 +142,10 @@ def _of_name(name: str, counts: Floats, drawing: Drawing, design: SamplingDesign
 
 
 def _token_accuracy(
-    human: Sequence[Sequence[str]], llm: Sequence[Sequence[str] | None], drawing: Drawing, design: SamplingDesign | None
+    human: Sequence[Sequence[str]],
+    llm: Sequence[Sequence[str] | None],
+    drawing: BootstrapConfig,
+    design: SamplingDesign | None,
 ) -> dict[str, Interval]:
     """The share of tokens with the right tag, as `token_accuracy`."""
     cells = []
@@ -153,7 +156,7 @@ def _token_accuracy(
     right, total, elsewhere = np.array(cells, dtype=np.float64).reshape(-1, 3).T
     # The wrong pseudo-row has its entities elsewhere, so that it misses their tokens and gives as many others a tag.
     tokens = [np.column_stack([each, total]) for each in (right, total, elsewhere)]
-    rows = Rows(tokens[0], tokens[1], tokens[2], even_shares(total[:, None]), design)
+    rows = Rows(tokens[0], tokens[1], tokens[2], prior_weights(total[:, None]), design)
     accuracy = of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))
     return row_intervals(rows, {"token_accuracy": accuracy}, drawing, int(total.sum()))
 

@@ -13,7 +13,14 @@ from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreeme
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.proportions import name_agreement, share
-from hf_synthlabels.statistics.row_bootstrap import Drawing, Rows, divided, even_shares, of_sums, row_intervals
+from hf_synthlabels.statistics.row_bootstrap import (
+    BootstrapConfig,
+    Rows,
+    divided,
+    of_sums,
+    prior_weights,
+    row_intervals,
+)
 from hf_synthlabels.statistics.text_tables import shorten
 
 NAME_WIDTH = 22
@@ -29,7 +36,7 @@ def multilabel_agreement(
     human: Sequence[Collection[str]],
     llm: Sequence[Collection[str] | None],
     names: Sequence[str],
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted sets of names agree with human ones.
@@ -48,7 +55,7 @@ def multilabel_agreement(
     Raises:
         DataError: the lengths differ, or a name is not in `names`.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = _indicators(human, names, "human"), _indicators([each or () for each in llm], names, "llm")
@@ -135,7 +142,7 @@ def _rows(truth: Floats, found: Floats, answered: NDArray[np.bool_]) -> Rows:
         np.column_stack([truth * found, found, truth, ones, jaccard, wrong_names]),
         np.column_stack([truth, truth, truth, ones, ones, 0 * ones]),
         np.column_stack([nothing, truth, truth, ones, 0 * ones, missed]),
-        even_shares(truth),
+        prior_weights(truth),
     )
 
 

@@ -19,12 +19,12 @@ from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.label_ids import Floats, Ints
 from hf_synthlabels.statistics.proportions import share
 from hf_synthlabels.statistics.raters.rank_correlation import (
-    MOST_PAIRS,
+    MAX_PAIRS,
     weighted_kendall,
     weighted_pearson,
     weighted_spearman,
 )
-from hf_synthlabels.statistics.row_bootstrap import Drawing, Rows, RowScore, divided, row_intervals
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, Rows, RowScore, divided, row_intervals
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
 EQUAL = 1e-9
@@ -33,7 +33,7 @@ EQUAL = 1e-9
 FEWEST = 3
 """Answered rows below which nothing is said of correlation."""
 
-MOST_LEVELS = 10
+MAX_LEVELS = 10
 """Values of a scale up to which a table shows each; of more, ranges."""
 
 ANSWERED, HUMAN, LLM, ERROR, WORST = range(5)
@@ -55,7 +55,7 @@ def scale_agreement(
     low: float | None = None,
     high: float | None = None,
     step: float | None = None,
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted numbers agree with human ones.
@@ -80,7 +80,7 @@ def scale_agreement(
         DataError: the lengths differ, or a number is not on the scale.
         ConfigError: the ends are not given and all numbers are the same.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     x = np.array(human, dtype=np.float64)
@@ -196,7 +196,7 @@ CORRELATIONS: dict[str, PairScore] = {
 
 def _correlations(rows: Rows) -> dict[str, RowScore]:
     """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
-    many = rows.design is not None and 3 * len(rows.found) > MOST_PAIRS
+    many = rows.design is not None and 3 * len(rows.found) > MAX_PAIRS
     weights = None if rows.design is None else rows.design.weights
     answered = rows.found[:, ANSWERED] == 1
     weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
@@ -302,7 +302,7 @@ def _by_human_value(x: Floats, y: Floats, low: float, high: float, step: float |
     """Rows by human and predicted number, a line for each human one; of many values, by ranges of the scale."""
     answered = ~np.isnan(y)
     values = np.unique(np.concatenate([x, y[answered]])) if step is None else np.arange(low, high + step / 2, step)
-    if len(values) <= MOST_LEVELS:
+    if len(values) <= MAX_LEVELS:
         titles = [f"{value:g}" for value in values]
         edges = (values[1:] + values[:-1]) / 2
     else:

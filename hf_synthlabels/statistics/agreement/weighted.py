@@ -14,9 +14,9 @@ from hf_synthlabels.statistics.agreement.confusion import confusion_counts
 from hf_synthlabels.statistics.agreement.scores import METRICS, Metric, occurring, score
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, UnitDraws
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, pseudo_counts
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints
 from hf_synthlabels.statistics.row_bootstrap import METHOD as BOOTSTRAP
-from hf_synthlabels.statistics.row_bootstrap import Drawing, design_method, widened
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, design_method, widened
 
 Mask = NDArray[np.bool_]
 
@@ -26,7 +26,7 @@ CHUNK = 250
 
 
 def weighted_agreement(
-    human: Ints, predicted: Ints, design: SamplingDesign, names: tuple[str, ...], drawing: Drawing
+    human: Ints, predicted: Ints, design: SamplingDesign, names: tuple[str, ...], drawing: BootstrapConfig
 ) -> Agreement:
     """The scores of `agreement`, of rows that are no simple random sample.
 
@@ -35,12 +35,12 @@ def weighted_agreement(
 
     Args:
         human: codes, none missing, shape (n,).
-        predicted: codes, `NO_LABEL` where there is none.
+        predicted: codes, `MISSING` where there is none.
         design: weights, clusters and strata of the rows.
         names: of the classes.
         drawing: level, resamples and seed.
     """
-    answered, right = predicted != NO_LABEL, predicted == human
+    answered, right = predicted != MISSING, predicted == human
     every = np.ones(len(human), dtype=np.bool_)
     scores = _bootstrapped(human, predicted, design.scaled(), len(names), drawing)
     classes = tuple(
@@ -120,11 +120,11 @@ def _wilson(p: float, effective: float, level: float, n: int, method: str) -> In
 
 
 def _bootstrapped(
-    human: Ints, predicted: Ints, design: SamplingDesign, classes: int, drawing: Drawing
+    human: Ints, predicted: Ints, design: SamplingDesign, classes: int, drawing: BootstrapConfig
 ) -> dict[Metric, Interval]:
     width = classes + 1
     weights = np.ones(len(human)) if design.weights is None else design.weights
-    cells = human * width + np.where(predicted == NO_LABEL, classes, predicted)
+    cells = human * width + np.where(predicted == MISSING, classes, predicted)
     counts = np.bincount(cells, weights=weights, minlength=classes * width).reshape(classes, width)
     # Scores are quotients, so counts of rows and sums of weights give the same.
     table = cast("Ints", counts)
@@ -135,7 +135,7 @@ def _bootstrapped(
     for tables in _tables(cells, weights, pseudo.ravel(), design, effect, drawing):
         for metric in METRICS:
             values[metric].append(score(metric, cast("Ints", tables.reshape(-1, classes, width)), present))
-    n, answered = len(human), int((predicted != NO_LABEL).sum())
+    n, answered = len(human), int((predicted != MISSING).sum())
     wider = design.widening(n, drawing.level)
     return {
         metric: percentile_interval(
@@ -150,7 +150,7 @@ def _bootstrapped(
 
 
 def _tables(
-    cells: Ints, weights: Floats, pseudo: Floats, design: SamplingDesign, effect: float, drawing: Drawing
+    cells: Ints, weights: Floats, pseudo: Floats, design: SamplingDesign, effect: float, drawing: BootstrapConfig
 ) -> Iterator[Floats]:
     """Resampled tables, flat, some at a time; rows that are alike are drawn together."""
     rng = np.random.default_rng(drawing.seed)

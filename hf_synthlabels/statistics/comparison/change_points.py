@@ -21,8 +21,8 @@ PLACES = 60
 TIE = 1e-9
 """Share of the variance by which two fits may differ and still count as equally good."""
 
-LEAST_SIZES = 4
-MOST_SIGNS = 12
+MIN_SIZES = 4
+MAX_SIGNS = 12
 """Seeds whose 2^n signs are all tried; of more, 4,096 are drawn."""
 
 
@@ -46,10 +46,10 @@ def change_point_brackets(
         DataError: there are too few places, or the shapes do not fit.
     """
     places, curves = np.asarray(x, dtype=np.float64), np.atleast_2d(np.asarray(y, dtype=np.float64))
-    if places.ndim != 1 or places.size != curves.shape[-1] or np.unique(places).size < LEAST_SIZES:
+    if places.ndim != 1 or places.size != curves.shape[-1] or np.unique(places).size < MIN_SIZES:
         raise DataError(
             f"`x` is {places.tolist()} and `y` has shape {curves.shape}: give a value for each of at least "
-            f"{LEAST_SIZES} different places."
+            f"{MIN_SIZES} different places."
         )
     counts = np.ones(places.size) if weights is None else np.asarray(weights, dtype=np.float64)
     counts = counts / counts.sum()
@@ -159,9 +159,9 @@ def gain_p_value(arm: Sequence[float] | Floats, control: Sequence[float] | Float
     gains = np.asarray(arm, dtype=np.float64) - np.asarray(control, dtype=np.float64)
     if gains.ndim != 1 or gains.size == 0:
         raise DataError(f"`arm` less `control` has shape {gains.shape}: give one gain of each for every seed.")
-    if gains.size <= MOST_SIGNS:
+    if gains.size <= MAX_SIGNS:
         signs = np.array(list(itertools.product((1, -1), repeat=gains.size)))
     else:
-        signs = np.random.default_rng(0).choice((1, -1), size=(2**MOST_SIGNS, gains.size))
+        signs = np.random.default_rng(0).choice((1, -1), size=(2**MAX_SIGNS, gains.size))
         signs[0] = 1
     return float(np.mean(signs @ gains >= gains.sum() - 1e-12))

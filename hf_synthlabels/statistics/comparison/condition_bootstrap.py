@@ -1,4 +1,4 @@
-"""ArmDraws: many arms on the same test rows, all drawn anew together, so that any two of them are paired."""
+"""ConditionBootstrap: many arms on the same test rows, all drawn anew together, so that any two of them are paired."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 METHOD = "bootstrap: rows and paired seeds, smoothed"
 
 CHUNK = 4_000_000
 """Numbers that are drawn at once."""
 
-ArmScore = Callable[[Floats, Floats], Floats]
+ConditionScore = Callable[[Floats, Floats], Floats]
 """Scores (..., seeds) from sums of features (..., seeds, d); the second are the sums of all rows once, (seeds, d)."""
 
 
@@ -31,7 +31,7 @@ class RowFeatures:
     """Shape (rows, d)."""
     wrong: Floats
     """Shape (rows, d)."""
-    scores: Mapping[str, ArmScore]
+    scores: Mapping[str, ConditionScore]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +92,7 @@ class PairedScore:
     def seed_variance(self) -> float:
         """Of the difference, by the seeds alone: what endless test rows would leave, 0 where each arm has one seed.
 
-        Seeds differ on few rows by these rows' chance, too. Drawing the rows anew adds that part once more to the
+        Seeds differ on few rows by these rows' chance, too. Resampling the rows adds that part once more to the
         variance between seeds, so that twice the variance found less that of the draws is free of it; at least 0.
         """
         a, b = self.a, self.b
@@ -105,13 +105,13 @@ class PairedScore:
 
 
 @dataclass(slots=True, eq=False)
-class ArmDraws:
+class ConditionBootstrap:
     """Resamples of the test rows, the same for every arm.
 
     A resample draws rows with replacement, and as many seeds as an arm has: the pigeonhole bootstrap (Owen 2007) as in
-    `compare_arms`, seeds that share their number being drawn together. Rows are not drawn within human classes, whose
-    sizes vary between samples of test rows as well. Few seeds understate their part: n seeds show (n - 1) / n of the
-    variance between them.
+    `compare_conditions`, seeds that share their number being drawn together. Rows are not drawn within human
+    classes, whose sizes vary between samples of test rows as well. Few seeds understate their part: n seeds show
+    (n - 1) / n of the variance between them.
 
     Two arms that answer every row alike would have the difference 0 [0, 0], however few the rows. So half a row
     that a alone gets right and half a row that b alone does, spread over all rows, are added to the distribution that
@@ -126,7 +126,7 @@ class ArmDraws:
     """
 
     rows: RowFeatures
-    drawing: Drawing
+    drawing: BootstrapConfig
     _weights: NDArray[np.float32] = field(init=False, repr=False)
     _pseudo: tuple[Floats, Floats] = field(init=False, repr=False)
 
@@ -190,7 +190,7 @@ def _seed_part(seeds: Floats, drawn: Floats) -> float:
     return float(max(0.0, pure) / len(seeds))
 
 
-def _draw(n: int, drawing: Drawing) -> NDArray[np.float32]:
+def _draw(n: int, drawing: BootstrapConfig) -> NDArray[np.float32]:
     """How often each row is drawn, as it is, as right for a alone, and as right for b alone: (resamples, 3 rows)."""
     rng = np.random.default_rng(drawing.seed)
     out = np.empty((drawing.resamples, 3 * n), dtype=np.float32)

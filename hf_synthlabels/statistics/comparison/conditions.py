@@ -1,4 +1,4 @@
-"""ArmComparison: two ways to a model, each run with several seeds, on the same human-labelled rows."""
+"""ConditionComparison: two ways to a model, each run with several seeds, on the same human-labelled rows."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.scores import score_margins
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints, check_resamples
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints, check_resamples
 
-ArmMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
+ConditionMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
 """The scores that arms can be compared by."""
 
 Weights = NDArray[np.float32]
 """Indicators and how often rows were drawn: float32 is exact below 2^24 and halves the work of their product."""
 
-ARM_METRICS: tuple[ArmMetric, ...] = get_args(ArmMetric)
+ARM_METRICS: tuple[ConditionMetric, ...] = get_args(ConditionMetric)
 
 CHUNK = 256
 """Resamples that are weighed at once: bounds the memory at CHUNK x rows numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class ArmComparison:
+class ConditionComparison:
     """The mean score of each arm over its seeds, their difference and their ratio."""
 
-    metric: ArmMetric
+    metric: ConditionMetric
     a: Interval
     b: Interval
     difference: Interval
@@ -46,18 +46,18 @@ class ArmComparison:
         return {"metric": self.metric, **intervals, "seeds_a": self.seeds_a, "seeds_b": self.seeds_b}
 
 
-def compare_arms(
+def compare_conditions(
     human: Ints,
     a: Ints,
     b: Ints,
     n_classes: int,
-    metric: ArmMetric = "macro_f1",
+    metric: ConditionMetric = "macro_f1",
     *,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
     paired_seeds: bool = False,
-) -> ArmComparison:
+) -> ConditionComparison:
     """Percentile intervals over rows and seeds at once: a two-way bootstrap.
 
     An arm's score is the mean over its seeds of the score on all rows. A resample draws rows (the same for both arms
@@ -69,7 +69,7 @@ def compare_arms(
 
     Args:
         human: codes of shape (rows,).
-        a: predicted codes of the first arm, shape (seeds, rows) or (rows,); `NO_LABEL` for none, which is wrong.
+        a: predicted codes of the first arm, shape (seeds, rows) or (rows,); `MISSING` for none, which is wrong.
         b: those of the second arm; the number of seeds may differ.
         n_classes: the number of classes, K.
         metric: the score; macro F1 is over the classes that occur among a seed's predictions or the human labels.
@@ -117,7 +117,7 @@ def compare_arms(
     def interval(values: Floats, point: float) -> Interval:
         return percentile_interval(values, point, level, method, human.size)
 
-    return ArmComparison(
+    return ConditionComparison(
         metric,
         interval(values_a, point_a),
         interval(values_b, point_b),
@@ -128,8 +128,8 @@ def compare_arms(
     )
 
 
-def seed_scores(human: Ints, arm: Ints, n_classes: int, metric: ArmMetric = "macro_f1") -> Floats:
-    """The score of each seed of an arm on all rows, shape (seeds,); their mean is the arm's score in `compare_arms`.
+def seed_scores(human: Ints, arm: Ints, n_classes: int, metric: ConditionMetric = "macro_f1") -> Floats:
+    """The score of each seed of an arm on all rows, shape (seeds,); their mean is its score in `compare_conditions`.
 
     Args:
         human: codes of shape (rows,).
@@ -160,10 +160,10 @@ def _checked(name: str, codes: Ints, human: Ints, n_classes: int) -> Ints:
             f"`human` has shape {human.shape} and `{name}` {np.shape(codes)}: "
             "give (rows,) and (seeds, rows), and at least one of each."
         )
-    if human.min() < 0 or human.max() >= n_classes or arm.min() < NO_LABEL or arm.max() >= n_classes:
+    if human.min() < 0 or human.max() >= n_classes or arm.min() < MISSING or arm.max() >= n_classes:
         raise DataError(
             f"`human` has codes from {human.min()} to {human.max()} and `{name}` from {arm.min()} to {arm.max()}: "
-            f"give 0 to {n_classes - 1}, and {NO_LABEL} for no prediction."
+            f"give 0 to {n_classes - 1}, and {MISSING} for no prediction."
         )
     return arm
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class McNemar:
 def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[Any] | Ints) -> McNemar:
     """The exact McNemar test (1947): are the rows that only one of the two gets right shared out as by a coin?
 
-    Two-sided binomial test of the discordant rows at 1/2. A prediction that is missing (None, or `NO_LABEL` among
+    Two-sided binomial test of the discordant rows at 1/2. A prediction that is missing (None, or `MISSING` among
     codes) is wrong. The rows are the sample here, so the test is of one run of a against one run of b: with several
-    seeds, make one test per seed pair (they are not independent: the rows are the same), or use `compare_arms`, which
-    takes seeds as a source of chance, too.
+    seeds, make one test per seed pair (they are not independent: the rows are the same), or use `compare_conditions`,
+    which takes seeds as a source of chance, too.
 
     Args:
         human: the label of each row, as names or codes, shape (rows,).
@@ -61,7 +61,7 @@ def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[An
             "give one label per row; with several seeds, test each by itself."
         )
     truth, first, second = columns
-    if missing := sum(label is None or label == NO_LABEL for label in truth):
+    if missing := sum(label is None or label == MISSING for label in truth):
         raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
     right_a, right_b = (first == truth).astype(bool), (second == truth).astype(bool)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())

@@ -12,9 +12,9 @@ from scipy import stats
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
 from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
-FEWEST_TASKS = 5
+MIN_TASKS = 5
 """Tasks below which nothing is said of tasks like them."""
 
 
@@ -43,7 +43,7 @@ class PooledTasks:
     """Of each task alone, two-sided from its draws, corrected by Holm's steps for their number."""
 
 
-def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: Drawing | None = None) -> PooledTasks:
+def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: BootstrapConfig | None = None) -> PooledTasks:
     """Pool differences over tasks, for these tasks and for tasks like them.
 
     `these` draws each task's rows and seeds. `such` is Student's interval of the task means: their variance over tasks
@@ -60,7 +60,7 @@ def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: Drawin
     Raises:
         DataError: there is no task, or the lengths differ.
     """
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     if not points or len(points) != len(draws):
         raise DataError(f"`points` has {len(points)} tasks and `draws` {len(draws)}: give one of each for every task.")
     shortest = min(map(len, draws))
@@ -80,7 +80,7 @@ def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: Drawin
 
 def _mean_of_such(points: Floats, level: float) -> Interval:
     tasks, method = len(points), "student: tasks"
-    if tasks < FEWEST_TASKS:
+    if tasks < MIN_TASKS:
         return Interval(math.nan, math.nan, math.nan, level, method, tasks)
     mean = float(points.mean())
     half = float(stats.t.ppf((1 + level) / 2, tasks - 1)) * float(points.std(ddof=1)) / math.sqrt(tasks)

@@ -15,7 +15,7 @@ from hf_synthlabels.statistics.label_ids import Floats
 EXPONENTS = np.geomspace(0.05, 2.0, 200)
 """Of which the best is taken: the sum of squares is smooth in it, and its two ends are the bounds."""
 
-LEAST_SIZES = 3
+MIN_SIZES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +57,10 @@ def fit_power_law(sizes: Sequence[float] | Floats, scores: Floats) -> PowerLaw:
     """
     n = np.asarray(sizes, dtype=np.float64)
     y = np.atleast_2d(np.asarray(scores, dtype=np.float64))
-    if n.ndim != 1 or y.shape[-1] != n.size or np.unique(n).size < LEAST_SIZES or n.min() <= 0:
+    if n.ndim != 1 or y.shape[-1] != n.size or np.unique(n).size < MIN_SIZES or n.min() <= 0:
         raise DataError(
             f"`sizes` is {n.tolist()} and `scores` has shape {y.shape}: give a score for each of at least "
-            f"{LEAST_SIZES} different sizes above 0."
+            f"{MIN_SIZES} different sizes above 0."
         )
     best = [np.full(len(y), math.nan) for _ in range(3)]
     least = np.full(len(y), np.inf)

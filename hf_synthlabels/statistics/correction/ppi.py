@@ -14,13 +14,13 @@ from scipy import stats
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.clustered_bootstrap import cluster_codes
 from hf_synthlabels.statistics.correction.ppi_estimate import PPIEstimate
-from hf_synthlabels.statistics.correction.ppi_samples import Piece, PlainSample, Sample, WeightedSample
+from hf_synthlabels.statistics.correction.ppi_samples import ClassicalSample, Sample, VarianceComponent, WeightedSample
 from hf_synthlabels.statistics.design.small_samples import mean_square_change, missing_events
 from hf_synthlabels.statistics.estimation.label_rows import chances_of
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.label_ids import Ints
 from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 PPIMethod = Literal["auto", "normal", "student", "bootstrap"]
 METHODS: tuple[PPIMethod, ...] = ("auto", "normal", "student", "bootstrap")
@@ -38,7 +38,7 @@ def ppi_mean(
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> PPIEstimate:
     """The mean of the human labels that all rows would have, from those that some have and a judge's scores of all.
 
@@ -78,7 +78,7 @@ def ppi_mean(
     """
     _check_method(method, lam)
     part = _part((human, judge), probabilities, clusters, (lam, clip))
-    return _estimate([part], method, drawing or Drawing())
+    return _estimate([part], method, drawing or BootstrapConfig())
 
 
 def ppi_difference(
@@ -93,7 +93,7 @@ def ppi_difference(
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> PPIEstimate:
     """The difference of two means, a - b, of human labels; see `ppi_mean`.
 
@@ -119,7 +119,7 @@ def ppi_difference(
         ConfigError: as in `ppi_mean`.
     """
     _check_method(method, lam)
-    drawing, how = drawing or Drawing(), (lam, clip)
+    drawing, how = drawing or BootstrapConfig(), (lam, clip)
     if paired:
         columns = [
             number_column(values, name)
@@ -188,7 +188,7 @@ def _part(
     mine, theirs, others = labels[labelled], filled[labelled], filled[~labelled]
     sample: Sample
     if probabilities is None:
-        sample = PlainSample(mine, theirs, others, *how)
+        sample = ClassicalSample(mine, theirs, others, *how)
     else:
         sample = WeightedSample(mine, theirs, others, 1 / chances_of(probabilities, labelled)[labelled], *how)
     codes = None if clusters is None else cluster_codes(clusters, len(labels))
@@ -209,7 +209,7 @@ def _part(
     )
 
 
-def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing) -> PPIEstimate:
+def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: BootstrapConfig) -> PPIEstimate:
     clustered = parts[0].clusters is not None
     if clustered and method in ("bootstrap", "normal"):
         raise ConfigError(f"`method` is {method!r}, which knows no clusters: leave it, or `clusters`, out.")
@@ -257,9 +257,11 @@ def _notes(parts: Sequence[_Part], fewest: int) -> list[str]:
     return notes
 
 
-def _pieces(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> list[Piece]:
+def _pieces(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> list[VarianceComponent]:
     unseen = [
-        Piece(_pseudo_errors(part, level), math.inf) for part in parts if corrected and part.missing and part.sample.lam
+        VarianceComponent(_pseudo_errors(part, level), math.inf)
+        for part in parts
+        if corrected and part.missing and part.sample.lam
     ]
     if parts[0].clusters is None:
         return [*(piece for part in parts for piece in part.sample.pieces(corrected=corrected)), *unseen]
@@ -269,7 +271,7 @@ def _pieces(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> 
     sums = np.bincount(clusters, weights=influences)
     units = min(_units(part) for part in parts)
     free = units - max(part.sample.spent for part in parts)
-    return [Piece(float((sums**2).sum()) * units / free if free > 0 else math.nan, free), *unseen]
+    return [VarianceComponent(float((sums**2).sum()) * units / free if free > 0 else math.nan, free), *unseen]
 
 
 def _pseudo_errors(part: _Part, level: float) -> float:
@@ -280,11 +282,11 @@ def _pseudo_errors(part: _Part, level: float) -> float:
     return normal_quantile(level) ** 2 / 2 * part.missing * change * (part.labels / _units(part))
 
 
-def _variance(pieces: Sequence[Piece]) -> float:
+def _variance(pieces: Sequence[VarianceComponent]) -> float:
     return sum(piece.variance for piece in pieces)
 
 
-def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing, n: int) -> Interval:
+def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: BootstrapConfig, n: int) -> Interval:
     level = drawing.level
     estimate = sum(part.sign * part.sample.mean() for part in parts)
     name = "PPI++: " if any(part.sample.lam for part in parts) else ""
@@ -306,7 +308,7 @@ def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: Drawing, n: in
     return Interval(estimate, estimate - below, estimate + above, level, name, n)
 
 
-def _student_quantile(pieces: Sequence[Piece], level: float) -> float:
+def _student_quantile(pieces: Sequence[VarianceComponent], level: float) -> float:
     """Student's quantile on Welch's degrees of freedom (Welch 1947); nan when a piece is."""
     variance = _variance(pieces)
     if math.isnan(variance):
@@ -315,7 +317,7 @@ def _student_quantile(pieces: Sequence[Piece], level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, variance**2 / under)) if under > 0 else normal_quantile(level)
 
 
-def _studentised(parts: Sequence[_Part], estimate: float, drawing: Drawing) -> tuple[float, float]:
+def _studentised(parts: Sequence[_Part], estimate: float, drawing: BootstrapConfig) -> tuple[float, float]:
     """Quantiles of (drawn mean - estimate) / its standard error (Efron & Tibshirani 1993, section 12.5)."""
     rng = np.random.default_rng(drawing.seed)
     means, variances = np.zeros(drawing.resamples), np.zeros(drawing.resamples)

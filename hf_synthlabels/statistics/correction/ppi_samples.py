@@ -16,11 +16,11 @@ import numpy as np
 
 from hf_synthlabels.statistics.label_ids import Floats, Ints
 
-MOST_NUMBERS = 2_000_000
+MAX_NUMBERS = 2_000_000
 """Resamples that are computed at once, times labelled rows."""
 
 
-class Piece(NamedTuple):
+class VarianceComponent(NamedTuple):
     """A part of a variance, and on how many degrees of freedom its estimate rests."""
 
     variance: float
@@ -48,7 +48,7 @@ class Sample(Protocol):
     def influences(self) -> Floats:
         """What each row adds to the estimate's error: labelled ones, then others; the squares' sum is the variance."""
 
-    def pieces(self, *, corrected: bool = True) -> list[Piece]:
+    def pieces(self, *, corrected: bool = True) -> list[VarianceComponent]:
         """The parts of its variance; with `corrected`, degrees of freedom are allowed for."""
 
     def drawn(self, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
@@ -59,7 +59,7 @@ class Sample(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class PlainSample:
+class ClassicalSample:
     """Rows whose labelled part was drawn with equal chances, so that it looks like the rest."""
 
     labels: Floats
@@ -93,15 +93,15 @@ class PlainSample:
         mine = (residual - _mean(residual)) / max(1, len(residual))
         return np.concatenate([mine, self.lam * (self.others - _mean(self.others)) / max(1, len(self.others))])
 
-    def pieces(self, *, corrected: bool = True) -> list[Piece]:
+    def pieces(self, *, corrected: bool = True) -> list[VarianceComponent]:
         """Of the labelled rows' residuals, and of the other rows' scores."""
         n, others, lam = len(self.labels), len(self.others), self.lam
         residual = self.labels - lam * self.scores
         free = n - self.spent if corrected else n
-        found = [Piece(_squares(residual) / free / n if free > 0 else math.nan, free)]
+        found = [VarianceComponent(_squares(residual) / free / n if free > 0 else math.nan, free)]
         if lam and others:
             rest = max(1, others - corrected)
-            found.append(Piece(lam**2 * _squares(self.others) / rest / others, rest))
+            found.append(VarianceComponent(lam**2 * _squares(self.others) / rest / others, rest))
         return found
 
     def drawn(self, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
@@ -118,9 +118,9 @@ class PlainSample:
             variances.append(residual.var(axis=1) / max(1, n - self.spent) + lam**2 * spread)
         return np.concatenate(means), np.concatenate(variances)
 
-    def of_humans(self) -> PlainSample:
+    def of_humans(self) -> ClassicalSample:
         """The same with `lam` 0."""
-        return PlainSample(self.labels, self.scores, self.others, given=0.0)
+        return ClassicalSample(self.labels, self.scores, self.others, given=0.0)
 
     @property
     def spent(self) -> int:
@@ -159,7 +159,7 @@ class WeightedSample:
         return float(self._tuned(everyone)[0]) if len(self.labels) else 0.0
 
     def mean(self) -> float:
-        """As in `PlainSample`, with the score of all rows and weighted labelled ones; nan without labels."""
+        """As in `ClassicalSample`, with the score of all rows and weighted labelled ones; nan without labels."""
         if not len(self.labels):
             return math.nan
         lam = self.lam
@@ -174,23 +174,23 @@ class WeightedSample:
         every = np.concatenate([self.scores, self.others])
         return np.concatenate([(a + self.lam * b)[0], self.lam * (self.others - _mean(every))]) / len(every)
 
-    def pieces(self, *, corrected: bool = True) -> list[Piece]:
+    def pieces(self, *, corrected: bool = True) -> list[VarianceComponent]:
         """Of the labelled rows, whose degrees of freedom are those of their weights (Kish 1965), and of the others."""
         n, others, lam = len(self.labels), len(self.others), self.lam
         if not n:
-            return [Piece(math.nan, 0)]
+            return [VarianceComponent(math.nan, 0)]
         everyone = np.arange(n)[None]
         part = float(self._labelled(everyone, np.array([lam]))[0])
         free = float(self.weights.sum() ** 2 / (self.weights**2).sum()) - self.spent
         if corrected:
             part = part * n / (n - self.spent) if n > self.spent and free > 0 else math.nan
-        found = [Piece(part, free)]
+        found = [VarianceComponent(part, free)]
         if lam and others:
-            found.append(Piece(lam**2 * self._other_squares() / (n + others) ** 2, others))
+            found.append(VarianceComponent(lam**2 * self._other_squares() / (n + others) ** 2, others))
         return found
 
     def drawn(self, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
-        """As in `PlainSample`; a row brings its weight along."""
+        """As in `ClassicalSample`; a row brings its weight along."""
         n, others = len(self.labels), len(self.others)
         noise = math.sqrt(_squares(self.others) / others) if others else 0.0
         correction = n / max(1, n - self.spent)
@@ -213,7 +213,7 @@ class WeightedSample:
 
     @property
     def spent(self) -> int:
-        """As in `PlainSample`."""
+        """As in `ClassicalSample`."""
         return 1 + (self.given is None and _vary(self.scores, self.others))
 
     def _influences(self, rows: Ints) -> tuple[Floats, Floats]:
@@ -261,6 +261,6 @@ def _squares(values: Floats) -> float:
 
 def _rows(rng: np.random.Generator, n: int, resamples: int) -> Iterator[Ints]:
     """Positions of drawn rows, shape (R, n), in chunks."""
-    chunk = max(1, min(resamples, MOST_NUMBERS // max(1, n)))
+    chunk = max(1, min(resamples, MAX_NUMBERS // max(1, n)))
     for start in range(0, resamples, chunk):
         yield rng.integers(n, size=(min(chunk, resamples - start), n))

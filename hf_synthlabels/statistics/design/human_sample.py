@@ -22,7 +22,7 @@ DESIGNS: tuple[Design, ...] = get_args(Design)
 FOCUS = 0.5
 """The part of the chances that follows doubt; the rest is the same for all: no weight is above twice the mean."""
 
-LEAST_DOUBT = 0.02
+MIN_DOUBT = 0.02
 """An LLM that says it is certain is taken to be wrong at least this often."""
 
 NO_LABEL_STRATUM = "(no label)"
@@ -96,7 +96,7 @@ def draw_sample(
     """
     names = [NO_LABEL_STRATUM if label is None or label != label else str(label) for label in llm]
     codes = stratum_codes(names)
-    doubt = None if confidence is None and design != "confidence" else doubtfulness(confidence, len(llm))
+    doubt = None if confidence is None and design != "confidence" else uncertainty(confidence, len(llm))
     old, before = earlier_probabilities(earlier, codes, doubt, within=design == "stratified")
     _check(n, design, allocation, int((~old).sum()))
     rng = np.random.default_rng(seed)
@@ -120,7 +120,7 @@ def draw_sample(
     return HumanSample(tuple(int(row) for row in new), kept, design, seed, strata)
 
 
-def doubtfulness(confidence: Numbers | None, rows: int) -> Floats:
+def uncertainty(confidence: Numbers | None, rows: int) -> Floats:
     """sqrt(e (1 - e)) of each row, with e = 1 - confidence: how much a yes or no of it would vary.
 
     Raises:
@@ -134,7 +134,7 @@ def doubtfulness(confidence: Numbers | None, rows: int) -> Floats:
         raise DataError(f"`confidence` has {len(known):,} rows and there are {rows:,}: give one for each.")
     if wrong := int(((known < 0) | (known > 1)).sum()):
         raise DataError(f"`confidence` is not from 0 to 1 in {wrong:,} rows: divide percentages by 100.")
-    wrongness = np.clip(1 - np.where(np.isnan(known), 0.5, known), LEAST_DOUBT, 1 - LEAST_DOUBT)
+    wrongness = np.clip(1 - np.where(np.isnan(known), 0.5, known), MIN_DOUBT, 1 - MIN_DOUBT)
     doubt: Floats = np.sqrt(wrongness * (1 - wrongness))
     return doubt
 

@@ -16,7 +16,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.intervals import normal_quantile
 from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
-FEWEST_PAIRS = 3
+MIN_PAIRS = 3
 """Pilot rows with label and score below which nothing can be said of how the judge follows the labels."""
 
 MOST = 2**53
@@ -132,9 +132,9 @@ def plan_labels(
     if len(labels) != len(scores):
         raise DataError(f"`human` has {len(labels):,} rows and `judge` {len(scores):,}: give one each per row.")
     both = ~np.isnan(labels) & ~np.isnan(scores)
-    if both.sum() < FEWEST_PAIRS:
+    if both.sum() < MIN_PAIRS:
         raise DataError(
-            f"`human` and `judge` have {int(both.sum())} rows in common: a pilot needs {FEWEST_PAIRS} at least."
+            f"`human` and `judge` have {int(both.sum())} rows in common: a pilot needs {MIN_PAIRS} at least."
         )
     total = len(labels) if rows is None else rows
     if total < 2:

@@ -15,11 +15,11 @@ import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.scores import METRICS
-from hf_synthlabels.statistics.design.human_sample import FOCUS, doubtfulness
+from hf_synthlabels.statistics.design.human_sample import FOCUS, uncertainty
 from hf_synthlabels.statistics.design.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.design.precision_power import fewest_labels, student_quantile
 from hf_synthlabels.statistics.intervals import bootstrap
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints, encode
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints, encode
 from hf_synthlabels.statistics.raters.ratings import Numbers
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.statistics.validation.gate import Gate
@@ -28,7 +28,7 @@ from hf_synthlabels.statistics.validation.measures import ERRORS
 SUPPOSED_ACCURACY = 0.8
 """Of an LLM of which nothing is known."""
 
-LEAST_PLAN = 30
+MIN_PLAN = 30
 """No plan is for fewer labels: intervals of fewer hold less than they promise."""
 
 PSEUDO_ROWS = 1000
@@ -94,7 +94,7 @@ def plan_sample(
     With q the chance that a row is of a class given the LLM's label, human labels alone have the variance
     p (1 - p) / n, and with the LLM's labels mean(q (1 - q)) / n + var(q) / N: what the LLM does not explain, and what
     rows like these differ in. Rows drawn by confidence have mean(s) mean(q (1 - q) / s) / n instead, with s in
-    proportion to their chances. Drawing the LLM's labels in proportion does what PPI++ does already.
+    proportion to their chances. BootstrapConfig the LLM's labels in proportion does what PPI++ does already.
 
     Args:
         llm: the LLM's label of each row, None where there is none.
@@ -126,14 +126,14 @@ def plan_sample(
         found = fewest_labels(
             lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(part / n + rest / rows), width, 3, rows
         )
-        return None if found is None else min(rows, max(LEAST_PLAN, found))
+        return None if found is None else min(rows, max(MIN_PLAN, found))
 
     designs = [
         PlannedDesign("random", labels(total, 0.0), labels(spread, between)),
         PlannedDesign("stratified", labels(total, 0.0), labels(spread, between)),
     ]
     if error is not False:
-        doubt = doubtfulness(confidence, rows)
+        doubt = uncertainty(confidence, rows)
         size = FOCUS * doubt / doubt.mean() + 1 - FOCUS
         left = error * (1 - error)
         left = left * spread / left.mean() if left.mean() > 0 else np.full(rows, spread)
@@ -178,7 +178,7 @@ def plan_gate(
         )
     known = list(names or sorted({label for column in (llm, human or ()) for label in column if label is not None}))
     codes, truth, right, pilot = _known(llm, human, known, accuracy)
-    scored = codes if truth is None else codes[truth != NO_LABEL]
+    scored = codes if truth is None else codes[truth != MISSING]
     found, needed, failing = _needed(gate, _counts(scored, truth, right, len(known)), scored, right, level)
     rows = needed if found > gate.threshold else failing
     within = rows if rows is not None and rows <= len(llm) else None
@@ -199,26 +199,26 @@ def _known(
 ) -> tuple[Ints, Ints | None, float, int]:
     """Codes of the LLM's labels and of a pilot's, how often the LLM is right, and the pilot's size."""
     codes = encode(llm, names, field="llm")
-    if not (codes != NO_LABEL).any():
+    if not (codes != MISSING).any():
         raise DataError(f"`llm` has no label in any of {len(llm):,} rows: annotate first.")
     if accuracy is not None and not 0 < accuracy <= 1:
         raise ConfigError(f"`accuracy` is {accuracy!r}: give how often the LLM is right, such as 0.8.")
     truth = None if human is None else encode(human, names, field="human")
-    pilot = 0 if truth is None else int((truth != NO_LABEL).sum())
+    pilot = 0 if truth is None else int((truth != MISSING).sum())
     if truth is None or pilot < PILOT or accuracy is not None:
         return codes, None, SUPPOSED_ACCURACY if accuracy is None else accuracy, 0
-    both = (truth != NO_LABEL) & (codes != NO_LABEL)
+    both = (truth != MISSING) & (codes != MISSING)
     # A pilot that is all right does not say that the LLM is never wrong.
     return codes, truth, float(((truth == codes)[both].sum() + 1) / (both.sum() + 2)), pilot
 
 
 def _chances(codes: Ints, truth: Ints | None, right: float, classes: int) -> Floats:
     """The chance of each row to be of each class, (N, K), given the LLM's label of it."""
-    given = codes[codes != NO_LABEL]
+    given = codes[codes != MISSING]
     shares = np.bincount(given, minlength=classes) / len(given)
     table = np.vstack([_supposed(shares, right), shares])
     if truth is not None:
-        known = truth != NO_LABEL
+        known = truth != MISSING
         counts = np.zeros((classes + 1, classes))
         np.add.at(counts, (codes[known], truth[known]), 1)
         # Two rows' worth of what holds of all labels together keep a rare label from being certain.
@@ -257,9 +257,9 @@ def _counts(codes: Ints, truth: Ints | None, right: float, classes: int) -> Ints
     """Confusion counts of the pilot, or of the rows that are supposed, shape (K, K + 1)."""
     if truth is not None:
         table = np.zeros((classes, classes + 1))
-        np.add.at(table, (truth[truth != NO_LABEL], codes), 1)
+        np.add.at(table, (truth[truth != MISSING], codes), 1)
         return table.astype(np.int64)
-    shares = np.bincount(np.where(codes == NO_LABEL, classes, codes), minlength=classes + 1) / len(codes)
+    shares = np.bincount(np.where(codes == MISSING, classes, codes), minlength=classes + 1) / len(codes)
     labelled = shares[:-1] / max(1e-12, shares[:-1].sum())
     given = np.vstack([_supposed(labelled, right), labelled])
     expected: Ints = np.rint(PSEUDO_ROWS * (shares[:, None] * given).T).astype(np.int64)
@@ -268,7 +268,7 @@ def _counts(codes: Ints, truth: Ints | None, right: float, classes: int) -> Ints
 
 def _needed(gate: Gate, counts: Ints, codes: Ints, right: float, level: float) -> tuple[float, int | None, int | None]:
     """The expected score, and the rows to pass or to fail with it."""
-    answered = float((codes != NO_LABEL).mean())
+    answered = float((codes != MISSING).mean())
     shares: dict[str, Any] = {
         "accuracy": float(np.trace(counts[:, :-1]) / counts.sum()),
         "accuracy_answered": right,

@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.raters.ratings import number_column
 from hf_synthlabels.statistics.validation.dataset_columns import Table, column_values
 
-PROBABILITY = "human_probability"
+PROBABILITY = "inclusion_probability"
 """The column that a sample writes: the chance with which a row was chosen, None where it was not."""
 
 
@@ -47,7 +47,7 @@ def drawn_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None =
     Args:
         dataset: the rows.
         labelled: which have a human label, shape (N,).
-        column: of the chances; by default `human_probability` if there is one.
+        column: of the chances; by default `inclusion_probability` if there is one.
 
     Raises:
         DataError: the column that was named is not there, holds no probabilities, or no row that was drawn has a label.

@@ -7,7 +7,7 @@ from typing import Any
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics.design.power import scaled_rows_to_fail, scaled_rows_to_pass
-from hf_synthlabels.statistics.design.sample_plan import LEAST_PLAN, PILOT, PlannedDesign, SamplePlan
+from hf_synthlabels.statistics.design.sample_plan import MIN_PLAN, PILOT, PlannedDesign, SamplePlan
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure
@@ -45,7 +45,7 @@ def plan_score(report: ValidationReport, *, width: float | None = None, gate: Ga
     if report.n_human < PILOT:
         raise ConfigError(
             f"`{report.human}` has {report.n_human:,} labels, and how much a score of kind {report.kind!r} varies is "
-            f"known from {PILOT} or more. Draw and label some first: `hf-synthlabels sample ... -n {LEAST_PLAN}`."
+            f"known from {PILOT} or more. Draw and label some first: `hf-synthlabels sample ... -n {MIN_PLAN}`."
         )
     metric = PLANNED[report.kind] if gate is None else gate.metric
     check_measure(metric, report.kind)
@@ -71,7 +71,7 @@ def _rows_for_width(score: Interval, width: float, rows: int) -> int | None:
     found = score.high - score.low
     if math.isnan(found):
         return None
-    return max(LEAST_PLAN, math.ceil(rows * (found / width) ** 2 * (1 - 1e-9)))
+    return max(MIN_PLAN, math.ceil(rows * (found / width) ** 2 * (1 - 1e-9)))
 
 
 def _rows_to_decide(score: Interval, gate: Gate, rows: int) -> int | None:

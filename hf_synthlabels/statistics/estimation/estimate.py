@@ -1,4 +1,4 @@
-"""conclude: a question to the label columns of a data set."""
+"""estimate: a question to the label columns of a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.design.sampled_rows import DrawnRows, drawn_rows
 from hf_synthlabels.statistics.estimation.estimands import Family
-from hf_synthlabels.statistics.estimation.estimates import Conclusions
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.inference import Inference
 from hf_synthlabels.statistics.estimation.questions import (
     valid_difference,
@@ -28,7 +28,7 @@ from hf_synthlabels.statistics.validation.label_columns import one_spelling, rea
 Ask = Literal["prevalence", "mean", "f1"]
 
 
-def conclude(
+def estimate(
     dataset: Table,
     *,
     human: str = "label",
@@ -46,7 +46,7 @@ def conclude(
     clusters: str | None = None,
     inference: Inference | None = None,
     normalize_labels: bool = False,
-) -> Conclusions:
+) -> EstimateReport:
     """Answer one question four ways: from the LLM's labels alone, human labels alone, by PPI++ and by DSL.
 
     Args:
@@ -63,7 +63,7 @@ def conclude(
         positive: the class that groups and regressions ask for; of two classes by default the last, sorted.
         prediction: the column of predictions whose F1 is asked for; by default the LLM's labels.
         names: the classes; by default those that the columns know, or that occur.
-        probabilities: the column of chances of a human label; by default `human_probability` if there is one. Rows
+        probabilities: the column of chances of a human label; by default `inclusion_probability` if there is one. Rows
             without a chance were not drawn, and their human labels do not count.
         confidence: a column of numbers that may help to guess human labels; by default `<llm>_confidence` if there
             is one.
@@ -87,7 +87,7 @@ def conclude(
     if drawn is not None:
         truth = [value if counts else None for value, counts in zip(truth, drawn.counted, strict=True)]
     how = _how(dataset, llm, drawn, confidence, clusters, inference or Inference())
-    found: Conclusions
+    found: EstimateReport
     if groups is not None or regress or outcome is not None:
         if groups is not None and (regress or outcome is not None):
             raise ConfigError("`groups` and `regress` are two questions: ask one.")
@@ -180,7 +180,7 @@ def _regressed(
     positive: str | None,
     llm: str,
     how: Inference,
-) -> Conclusions:
+) -> EstimateReport:
     goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
     kind: Family = family or ("logistic" if goal is None and positive is not None else "linear")
     return valid_regression(

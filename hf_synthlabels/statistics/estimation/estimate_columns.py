@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, Ints, encode
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints, encode
 from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
 Names = Sequence[Any]
@@ -59,7 +59,7 @@ def one_hot(values: Names, names: Sequence[str], field: str) -> Floats:
     labels = [None if value is None else str(value) for value in plain_column(values, field)]
     codes = encode(labels, names, field=field)
     table: Floats = (codes[:, None] == np.arange(len(names))).astype(np.float64)
-    table[codes == NO_LABEL] = math.nan
+    table[codes == MISSING] = math.nan
     return table
 
 

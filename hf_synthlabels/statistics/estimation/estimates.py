@@ -1,4 +1,4 @@
-"""Conclusions: one question answered four ways, side by side."""
+"""EstimateReport: one question answered four ways, side by side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME_WIDTH = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class QuantityEstimate:
     """One number, from the LLM's labels, from the human ones, and from both."""
 
     name: str
@@ -54,7 +54,7 @@ class Conclusion:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Conclusion:
+    def from_dict(cls, values: Mapping[str, Any]) -> QuantityEstimate:
         """The one that `to_dict` wrote."""
         found: dict[str, Any] = {name: Interval.from_dict(values[name]) for name in ("naive", "human", "ppi", "dsl")}
         for name in ("lam", "effective_ppi", "effective_dsl"):
@@ -63,7 +63,7 @@ class Conclusion:
 
 
 @dataclass(frozen=True, slots=True)
-class Conclusions:
+class EstimateReport:
     """What the labels of a data set say, and how sure that is. Print it for a table; `to_json` keeps everything."""
 
     what: str
@@ -79,13 +79,13 @@ class Conclusions:
     """Clusters with a human label, where rows hang together."""
     equal_chances: bool
     """Whether all rows had the same chance of a human label."""
-    estimates: tuple[Conclusion, ...]
+    estimates: tuple[QuantityEstimate, ...]
     notes: tuple[str, ...] = ()
 
-    def __iter__(self) -> Iterator[Conclusion]:
+    def __iter__(self) -> Iterator[QuantityEstimate]:
         return iter(self.estimates)
 
-    def __getitem__(self, name: str) -> Conclusion:
+    def __getitem__(self, name: str) -> QuantityEstimate:
         """The number of that name.
 
         Raises:
@@ -140,12 +140,12 @@ class Conclusions:
         }
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Conclusions:
+    def from_dict(cls, values: Mapping[str, Any]) -> EstimateReport:
         """The one that `to_dict` wrote."""
         plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
         return cls(
             **{name: values[name] for name in plain},
-            estimates=tuple(Conclusion.from_dict(each) for each in values["estimates"]),
+            estimates=tuple(QuantityEstimate.from_dict(each) for each in values["estimates"]),
             notes=tuple(values["notes"]),
         )
 
@@ -154,7 +154,7 @@ class Conclusions:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Conclusions:
+    def from_json(cls, text: str) -> EstimateReport:
         """The one that `to_json` wrote."""
         return cls.from_dict(json.loads(text))
 

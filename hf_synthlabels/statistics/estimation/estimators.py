@@ -33,7 +33,7 @@ from scipy import stats
 from hf_synthlabels.statistics.design.small_samples import own_rows, pseudo_error_variance, score_interval
 from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Term, inverse, slope_of, solve
 from hf_synthlabels.statistics.estimation.inference import Inference
-from hf_synthlabels.statistics.estimation.label_rows import FEWEST_TO_LEARN, LabelRows
+from hf_synthlabels.statistics.estimation.label_rows import MIN_TO_LEARN, LabelRows
 from hf_synthlabels.statistics.estimation.surrogate import cross_fitted, fold_numbers
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.label_ids import Floats
@@ -164,7 +164,7 @@ def _for_slope(estimand: Estimand, rows: LabelRows, terms: Sequence[Term]) -> Se
 
 def guesses(rows: LabelRows, inference: Inference) -> list[Floats]:
     """Human labels guessed for all rows, once for each cut into parts; none where there are too few to learn from."""
-    if rows.units < FEWEST_TO_LEARN:
+    if rows.units < MIN_TO_LEARN:
         return []
     made = []
     for split in range(inference.splits):

@@ -11,13 +11,13 @@ import numpy as np
 from hf_synthlabels.statistics.correction.ppi import FEW_LABELS
 from hf_synthlabels.statistics.design.small_samples import own_rows
 from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Regression
-from hf_synthlabels.statistics.estimation.estimates import Conclusion, Conclusions
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport, QuantityEstimate
 from hf_synthlabels.statistics.estimation.estimators import Found, dsl, guesses, human_only, naive, ppi_plus_plus
 from hf_synthlabels.statistics.estimation.inference import Inference
-from hf_synthlabels.statistics.estimation.label_rows import FEWEST_TO_LEARN, LabelRows
+from hf_synthlabels.statistics.estimation.label_rows import MIN_TO_LEARN, LabelRows
 from hf_synthlabels.statistics.intervals import Interval
 
-FEWEST_OF_A_GROUP = 10
+MIN_OF_A_GROUP = 10
 """Human labels of a group, class or category below which it gets no interval."""
 
 
@@ -28,7 +28,7 @@ def estimate_all(
     inference: Inference,
     notes: Sequence[str] = (),
     dependent: Sequence[str] = (),
-) -> Conclusions:
+) -> EstimateReport:
     """Estimate each quantity from the LLM's labels, from the human ones, by PPI++ and by DSL.
 
     Args:
@@ -40,7 +40,7 @@ def estimate_all(
         dependent: predictors that are linear combinations of others.
     """
     guessed = guesses(rows, inference)
-    estimates: list[Conclusion] = []
+    estimates: list[QuantityEstimate] = []
     reasons: dict[str, list[str]] = {}
     for estimand in estimands:
         four = zip(
@@ -57,7 +57,7 @@ def estimate_all(
             if math.isnan(each.human.low) and not each.too_few:
                 reasons.setdefault(_reason(estimand, rows, dependent), []).append(each.name)
     lost = [f"There is no number for {', '.join(names)}: {reason}." for reason, names in reasons.items()]
-    return Conclusions(
+    return EstimateReport(
         what=what,
         level=inference.level,
         n_rows=len(rows.llm),
@@ -72,16 +72,18 @@ def estimate_all(
 
 def rare_classes(names: Sequence[str], counts: Sequence[float]) -> list[str]:
     """A note on classes with few human labels."""
-    few = [f"{name} ({int(n)})" for name, n in zip(names, counts, strict=True) if n < FEWEST_OF_A_GROUP]
+    few = [f"{name} ({int(n)})" for name, n in zip(names, counts, strict=True) if n < MIN_OF_A_GROUP]
     if not few:
         return []
     return [
-        f"Fewer than {FEWEST_OF_A_GROUP} human labels of {', '.join(few)}: their intervals are approximate. More human "
+        f"Fewer than {MIN_OF_A_GROUP} human labels of {', '.join(few)}: their intervals are approximate. More human "
         "labels of rare classes come from `--design stratified --allocation equal`."
     ]
 
 
-def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found) -> Conclusion:
+def _conclusion(
+    rows: LabelRows, quantity: Quantity, llm: Found, human: Found, ppi: Found, by_dsl: Found
+) -> QuantityEstimate:
     own = own_rows(quantity, rows)
     n = int(sum(part.sum() for part in own))
     size = int(sum(part.sum() for part in quantity.parts)) if quantity.parts else len(rows.llm)
@@ -96,12 +98,12 @@ def _conclusion(rows: LabelRows, quantity: Quantity, llm: Found, human: Found, p
 
     # A group that was drawn whole is known for sure where no other rows are asked about.
     unknown = [part for part in quantity.parts if not (rows.finite and (rows.undrawn[part] == 0).all())]
-    too_few = any((rows.labelled & part).sum() < FEWEST_OF_A_GROUP for part in unknown)
+    too_few = any((rows.labelled & part).sum() < MIN_OF_A_GROUP for part in unknown)
 
     def shown(interval: Interval) -> Interval:
         return replace(interval, estimate=math.nan, low=math.nan, high=math.nan) if too_few else interval
 
-    return Conclusion(
+    return QuantityEstimate(
         name=quantity.name,
         naive=llm.interval,
         human=shown(human.interval),
@@ -134,7 +136,7 @@ def _reason(estimand: Estimand, rows: LabelRows, dependent: Sequence[str]) -> st
     return "too few human labels"
 
 
-def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
+def _notes(rows: LabelRows, estimates: Sequence[QuantityEstimate]) -> list[str]:
     notes = []
     what = "human labels" if rows.clusters is None else "clusters with human labels"
     if rows.units < FEW_LABELS:
@@ -142,8 +144,8 @@ def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
             f"{rows.units:,} {what} are few: below {FEW_LABELS} intervals may be too narrow, above all where most "
             "labels are the same."
         )
-    if rows.units < FEWEST_TO_LEARN:
-        notes.append(f"DSL learns from {FEWEST_TO_LEARN} {what} or more.")
+    if rows.units < MIN_TO_LEARN:
+        notes.append(f"DSL learns from {MIN_TO_LEARN} {what} or more.")
     if unscored := int((~rows.scored).sum()):
         notes.append(
             f"{unscored:,} rows have no LLM label: the first column leaves them out, the others count them, with the "
@@ -166,6 +168,6 @@ def _notes(rows: LabelRows, estimates: Sequence[Conclusion]) -> list[str]:
         notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs cannot be seen.")
     if few := [each.name for each in estimates if each.too_few]:
         notes.append(
-            f"Too few human labels for {', '.join(few)}: a group with fewer than {FEWEST_OF_A_GROUP} gets no interval."
+            f"Too few human labels for {', '.join(few)}: a group with fewer than {MIN_OF_A_GROUP} gets no interval."
         )
     return notes

@@ -13,7 +13,7 @@ from hf_synthlabels.statistics.estimation.inference import Inference
 from hf_synthlabels.statistics.label_ids import Floats, Ints
 from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
-FEWEST_TO_LEARN = 10
+MIN_TO_LEARN = 10
 """Labelled rows, or clusters of them, below which no human label is guessed."""
 
 

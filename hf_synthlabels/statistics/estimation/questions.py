@@ -23,7 +23,7 @@ from hf_synthlabels.statistics.estimation.estimate_columns import (
     numbers_of,
     one_hot,
 )
-from hf_synthlabels.statistics.estimation.estimates import Conclusions
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.four_estimates import estimate_all, rare_classes
 from hf_synthlabels.statistics.estimation.inference import Inference
 from hf_synthlabels.statistics.estimation.label_rows import label_rows
@@ -32,7 +32,7 @@ from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
 
-def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> Conclusions:
+def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> EstimateReport:
     """The mean of a number that humans gave to some rows and an LLM to all.
 
     Args:
@@ -50,7 +50,7 @@ def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None)
 
 def valid_prevalence(
     human: Names, llm: Names, *, names: Sequence[Any] | None = None, inference: Inference | None = None
-) -> Conclusions:
+) -> EstimateReport:
     """The share of the rows that are of each class.
 
     Args:
@@ -80,7 +80,7 @@ def valid_f1(
     prediction: Names | None = None,
     names: Sequence[Any] | None = None,
     inference: Inference | None = None,
-) -> Conclusions:
+) -> EstimateReport:
     """The F1 of predictions on all rows, for each class and their mean, by the delta method on the counts.
 
     F1 is 2 x right / (predicted + human). Predictions are known for all rows; what humans would have said is known
@@ -116,7 +116,7 @@ def valid_f1(
 
 def valid_difference(
     human: Any, llm: Any, groups: Names, *, positive: Any = None, inference: Inference | None = None
-) -> Conclusions:
+) -> EstimateReport:
     """The mean, or the share of one class, in each group, and how far each group is from the first.
 
     Args:
@@ -163,7 +163,7 @@ def valid_regression(
     positive: Any = None,
     label: str = "label",
     inference: Inference | None = None,
-) -> Conclusions:
+) -> EstimateReport:
     """The coefficients of a regression with the label as its outcome, or as a predictor.
 
     Args:

@@ -15,13 +15,13 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
 from hf_synthlabels.statistics.label_ids import Floats
 from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, number_column, rating_table
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 MIN_ITEMS_FOR_T = 30
 MIN_DIFFERENT_FOR_T = 20
 """Items, and items on which only one of judge and annotator is nearer, below which the t test is too liberal."""
 
-FEWEST_ANNOTATORS = 3
+MIN_ANNOTATORS = 3
 """What the test's authors ask for."""
 
 EQUAL = 1e-9
@@ -94,7 +94,7 @@ def alternative_annotator_test(
     epsilon: float = 0.2,
     false_discovery: float = 0.05,
     names: Sequence[str] | None = None,
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> AltTest:
     """The alternative-annotator test (Calderon, Reichart & Dror 2025, arXiv 2501.10970).
 
@@ -125,7 +125,7 @@ def alternative_annotator_test(
         ConfigError: there is no such kind, or `epsilon` or `false_discovery` is no share.
     """
     _check(kind, epsilon, false_discovery)
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     table, verdicts = _columns(ratings, judge, kind)
     called = [str(k + 1) for k in range(table.shape[1])] if names is None else list(names)
     if len(called) != table.shape[1]:
@@ -228,7 +228,7 @@ def _score_test(worse: int, better: int, n: int, epsilon: float) -> float:
     return float(stats.norm.cdf(excess / math.sqrt(variance)))
 
 
-def _mean_advantage(wins: Floats, drawing: Drawing) -> Interval:
+def _mean_advantage(wins: Floats, drawing: BootstrapConfig) -> Interval:
     """The mean over annotators of their shares, in resamples of items."""
     method = "bootstrap: items"
     kept = wins[~np.isnan(wins).all(axis=1)] if wins.size else np.empty((0, 0))
@@ -254,8 +254,8 @@ def _notes(called: Sequence[str], annotators: Sequence[AnnotatorTest]) -> list[s
         notes.append(
             f"Not compared, for want of an item that the judge and another annotator have: {', '.join(missing)}."
         )
-    if len(annotators) < FEWEST_ANNOTATORS:
-        notes.append(f"{len(annotators)} annotators are few: the test's authors ask for {FEWEST_ANNOTATORS} at least.")
+    if len(annotators) < MIN_ANNOTATORS:
+        notes.append(f"{len(annotators)} annotators are few: the test's authors ask for {MIN_ANNOTATORS} at least.")
     if few := [one.name for one in annotators if one.test == "score"]:
         notes.append(
             f"Fewer than {MIN_ITEMS_FOR_T} items, or fewer than {MIN_DIFFERENT_FOR_T} on which judge and annotator "

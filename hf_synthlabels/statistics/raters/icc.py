@@ -15,7 +15,7 @@ from hf_synthlabels.statistics.clustered_bootstrap import cluster_bootstrap, clu
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.label_ids import Floats, check_level
 from hf_synthlabels.statistics.raters.ratings import Ratings, rating_table
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 ICCKind = Literal["A,1", "C,1"]
 """Absolute agreement, or consistency: whether a rater who is always one point higher disagrees."""
@@ -111,7 +111,11 @@ def icc_interval(ratings: Ratings, kind: ICCKind = "A,1", level: float = 0.95) -
 
 
 def icc_bootstrap(
-    ratings: Ratings, kind: ICCKind = "A,1", *, clusters: ArrayLike | None = None, drawing: Drawing | None = None
+    ratings: Ratings,
+    kind: ICCKind = "A,1",
+    *,
+    clusters: ArrayLike | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> Interval:
     """`icc` with the interval of a cluster bootstrap: whole clusters of items are drawn.
 

@@ -22,9 +22,9 @@ from hf_synthlabels.statistics.raters.rank_correlation import (
     weighted_spearman,
 )
 from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, rating_table
-from hf_synthlabels.statistics.row_bootstrap import Drawing, divided
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, divided
 
-MOST_NUMBERS = 2_000_000
+MAX_NUMBERS = 2_000_000
 """Resamples that are scored at once, times distinct pairs."""
 
 PairScore = Callable[[Ints, Floats, Floats], Floats]
@@ -37,7 +37,7 @@ def judge_agreement(
     *,
     scale: Literal["nominal", "ordinal", "interval"] = "interval",
     clusters: ArrayLike | None = None,
-    drawing: Drawing | None = None,
+    drawing: BootstrapConfig | None = None,
 ) -> dict[str, Interval]:
     """How far a judge agrees with people, by several coefficients of the same rows.
 
@@ -64,7 +64,7 @@ def judge_agreement(
     """
     if scale not in ("nominal", "ordinal", "interval"):
         raise ConfigError(f"`scale` is {scale!r}: give 'nominal', 'ordinal' or 'interval'.")
-    drawing = drawing or Drawing()
+    drawing = drawing or BootstrapConfig()
     first, second = (np.array(side, dtype=object) for side in (human, judge))
     if first.shape != second.shape or first.ndim != 1:
         raise DataError(f"`human` has shape {first.shape} and `judge` {second.shape}: give one each per row.")
@@ -82,7 +82,7 @@ def judge_agreement(
 
 
 def _intervals(
-    pairs: Floats, groups: Ints | None, scores: Mapping[str, PairScore], drawing: Drawing
+    pairs: Floats, groups: Ints | None, scores: Mapping[str, PairScore], drawing: BootstrapConfig
 ) -> dict[str, Interval]:
     n = len(pairs)
     if n == 0:
@@ -96,7 +96,7 @@ def _intervals(
     estimates = {name: float(score(whole, x, y)[0]) for name, score in scores.items()}
     drawn: dict[str, list[Floats]] = {name: [] for name in scores}
     rng = np.random.default_rng(drawing.seed)
-    chunk = max(1, MOST_NUMBERS // max(len(cells), int(units.max()) + 1))
+    chunk = max(1, MAX_NUMBERS // max(len(cells), int(units.max()) + 1))
     for start in range(0, drawing.resamples, chunk):
         counts = _counts(rng, min(chunk, drawing.resamples - start), units, place.ravel(), len(cells))
         for name, score in scores.items():

@@ -12,7 +12,7 @@ from scipy import stats
 from hf_synthlabels.statistics.label_ids import Floats, Ints
 from hf_synthlabels.statistics.row_bootstrap import divided
 
-MOST_PAIRS = 2000
+MAX_PAIRS = 2000
 """Distinct pairs up to which all pairs of pairs are held in memory: 2000 squared are 32 MB."""
 
 
@@ -36,7 +36,7 @@ def weighted_spearman(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
 
 def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     """Kendall's tau-b of each resample: (concordant - discordant) / sqrt(pairs not tied in x * not tied in y)."""
-    if len(x) > MOST_PAIRS:
+    if len(x) > MAX_PAIRS:
         return np.array([_kendall_of_one(row, x, y) for row in counts])
     across = np.sign(x[:, None] - x) * np.sign(y[:, None] - y)
     tied_x, tied_y = (np.equal.outer(values, values).astype(np.float64) for values in (x, y))

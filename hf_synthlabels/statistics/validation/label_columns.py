@@ -28,7 +28,7 @@ from hf_synthlabels.labels import (
 )
 from hf_synthlabels.statistics.agreement.answers import Located
 from hf_synthlabels.statistics.agreement.entities import Place
-from hf_synthlabels.statistics.label_ids import NO_LABEL
+from hf_synthlabels.statistics.label_ids import MISSING
 from hf_synthlabels.statistics.validation.dataset_columns import Table, class_names, column_feature, column_values
 
 SHOWN = 60
@@ -202,7 +202,7 @@ def _name(value: Any, names: Sequence[str] | None) -> str | None:
         raise TypeError
     if names is None:
         return str(value)
-    if value == NO_LABEL:
+    if value == MISSING:
         return None
     if not 0 <= value < len(names):
         raise ValueError
@@ -246,7 +246,7 @@ def _of_cell(value: Any, opening: str) -> Any:
 
 def _number(value: Any, column: LabelColumn, scale: Scale | None) -> float | None:
     if column.names is not None and isinstance(value, int):
-        if value == NO_LABEL:
+        if value == MISSING:
             return None
         try:
             value = float(column.names[value])

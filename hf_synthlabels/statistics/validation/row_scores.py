@@ -9,7 +9,7 @@ import numpy as np
 
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.statistics.agreement.answers import token_f1
-from hf_synthlabels.statistics.label_ids import NO_LABEL, Floats, encode
+from hf_synthlabels.statistics.label_ids import MISSING, Floats, encode
 from hf_synthlabels.statistics.validation.dataset_columns import Table
 from hf_synthlabels.statistics.validation.label_columns import read_label, read_names
 from hf_synthlabels.statistics.validation.task_agreement import label_columns
@@ -45,7 +45,7 @@ def row_credits(dataset: Table, schema: LabelSchema, *, human: str, llm: str, to
     kind = schema.kind
     if kind in ("text-classification", "text-pair"):
         codes, found = (encode(read_names(dataset, column)[0], schema.names, field=column) for column in (human, llm))
-        return np.where(codes == NO_LABEL, np.nan, codes == found)
+        return np.where(codes == MISSING, np.nan, codes == found)
     status = f"{llm}_status" if f"{llm}_status" in dataset.column_names else None
     columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=status)
     credit, words = _credit_of(kind, schema.scale), columns.tokens

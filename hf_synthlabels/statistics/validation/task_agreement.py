@@ -16,7 +16,7 @@ from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.validation.dataset_columns import Table, class_names, column_feature, column_values
 from hf_synthlabels.statistics.validation.label_columns import (
     LabelColumn,
@@ -65,7 +65,7 @@ def label_columns(
 
 
 def kind_agreement(
-    columns: LabelColumns, names: Sequence[str] | None, scale: Scale | None, drawing: Drawing
+    columns: LabelColumns, names: Sequence[str] | None, scale: Scale | None, drawing: BootstrapConfig
 ) -> tuple[KindAgreement, dict[str, Any]]:
     """The agreement of labels of any kind but one name per row, and the rows that were counted.
 
@@ -114,7 +114,7 @@ def _of_scale(
     human: Sequence[float],
     llm: Sequence[float | None],
     scale: Scale | None,
-    drawing: Drawing,
+    drawing: BootstrapConfig,
     design: SamplingDesign | None,
 ) -> KindAgreement:
     if scale is not None:

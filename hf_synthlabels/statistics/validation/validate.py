@@ -17,9 +17,9 @@ from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.agreement.weighted import weighted_agreement
 from hf_synthlabels.statistics.design.scored_rows import HumanSample
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.label_ids import NO_LABEL, encode
+from hf_synthlabels.statistics.label_ids import MISSING, encode
 from hf_synthlabels.statistics.proportions import share
-from hf_synthlabels.statistics.row_bootstrap import Drawing
+from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, feature_kind
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.label_columns import one_spelling, read_names
@@ -65,7 +65,7 @@ def validate(
 
     Rows without a human label are counted but not scored. Of the others, those without a predicted label are mistakes;
     the report shows them apart as coverage. The intervals suppose that the human-labelled rows are a random sample of
-    the rows that the labels will be used for; or, where there is a column `human_probability`, that they were drawn
+    the rows that the labels will be used for; or, where there is a column `inclusion_probability`, that they were drawn
     with these inclusion probabilities: rows without one are not scored, and unequal ones give inverse weights.
 
     Args:
@@ -101,7 +101,7 @@ def validate(
             that is not a label of that kind, or of which a human-labelled row has no cluster or stratum.
         ConfigError: `names`, `kind`, `gate`, `level` or `resamples` can not be used.
     """
-    drawing = Drawing(level, resamples, seed)
+    drawing = BootstrapConfig(level, resamples, seed)
     kind = _kind(dataset, llm, schema, kind)
     if isinstance(gate, str):
         gate = Gate.parse(gate)
@@ -156,7 +156,7 @@ def _choices(
     human: str,
     llm: str,
     names: Sequence[str] | None,
-    drawing: Drawing,
+    drawing: BootstrapConfig,
     sample: HumanSample,
     *,
     normalize: bool,
@@ -176,7 +176,7 @@ def _choices(
     (human_labels, llm_labels), spelling = one_spelling([human_labels, llm_labels], known or (), normalize=normalize)
     names = known or _occurring(human_labels, llm_labels)
     human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
-    rows = sample.scored(human_codes != NO_LABEL)
+    rows = sample.scored(human_codes != MISSING)
     scored, kept = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
     if kept is None:
@@ -186,7 +186,7 @@ def _choices(
     notes = (*spelling, *rows.notes, *rare_classes(matrix))
     counts = {
         "n_rows": len(human_labels),
-        "n_labelled": int((llm_codes != NO_LABEL).sum()),
+        "n_labelled": int((llm_codes != MISSING).sum()),
         "n_human": matrix.n,
         "n_answered": matrix.answered,
     }

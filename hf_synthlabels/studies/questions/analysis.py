@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import ArmDraws, Drawing, PairedScore, RowFeatures, ScoreDraws
+from hf_synthlabels.statistics import BootstrapConfig, ConditionBootstrap, PairedScore, RowFeatures, ScoreDraws
 from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of, score_name
 from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
 
 Floats = NDArray[np.float64]
 
-HUMAN, RANDOM, TEACHER, PLAIN = "human", "random", "teacher", "plain"
+HUMAN, RANDOM, ANNOTATOR, PLAIN = "human", "random", "annotator", "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +51,16 @@ class TaskAnalysis:
     """The arms of a task; every score is drawn when it is first asked for."""
 
     runs: TaskRuns
-    drawing: Drawing
+    drawing: BootstrapConfig
     rows: RowFeatures = field(init=False)
-    draws: ArmDraws = field(init=False)
+    draws: ConditionBootstrap = field(init=False)
     arms: dict[Arm, dict[int, CellRun]] = field(init=False)
     _found: dict[tuple[Arm, int], Floats] = field(init=False, default_factory=dict)
     _pairs: dict[tuple[Arm, Arm, str], PairedScore] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.rows = features_of(self.runs)
-        self.draws = ArmDraws(self.rows, self.drawing)
+        self.draws = ConditionBootstrap(self.rows, self.drawing)
         self.arms = {}
         for run in self.runs.select(lambda _: True):
             cell = run.cell
@@ -78,13 +78,13 @@ class TaskAnalysis:
         return score_name(self.runs.kind, self.main)
 
     @property
-    def teachers(self) -> tuple[str, ...]:
+    def annotators(self) -> tuple[str, ...]:
         """Sources that label any row by themselves."""
-        return tuple(dict.fromkeys(name.split("/")[0] for name in self.runs.teachers))
+        return tuple(dict.fromkeys(name.split("/")[0] for name in self.runs.llm_labels))
 
     def plain(self, source: str | None = None) -> list[Arm]:
         """Students of a source's labels alone, the smallest size first."""
-        found = [arm for arm in self.arms if arm.strategy == PLAIN and arm.n_human == 0 and arm.student != TEACHER]
+        found = [arm for arm in self.arms if arm.strategy == PLAIN and arm.n_human == 0 and arm.student != ANNOTATOR]
         return sorted((arm for arm in found if source in (None, arm.source)), key=lambda arm: arm.rank)
 
     def labelled(self, arm: Arm) -> int:
@@ -92,10 +92,10 @@ class TaskAnalysis:
         rows = [run.rows for run in self.arms[arm].values()]
         return round(float(np.mean(rows))) or arm.size or 0
 
-    def teacher(self, source: str, prompt: str = "-") -> Floats | None:
-        """What the labels of a teacher itself add on the test rows, shape (1, rows, d); None where there are none."""
+    def annotator(self, source: str, prompt: str = "-") -> Floats | None:
+        """Features of the annotator's own labels on the test rows, shape (1, rows, d); None without such labels."""
         name = source if prompt == "-" else f"{source}/{prompt}"
-        values = self.runs.teachers.get(name)
+        values = self.runs.llm_labels.get(name)
         # Rows that were never asked about are unknown. Counting them as wrong would be a claim about the annotator.
         if values is None or self.runs.unasked(name, "test") > MAX_UNASKED * len(values):
             return None
@@ -146,14 +146,14 @@ class Analysis:
     tasks: tuple[TaskAnalysis, ...]
 
     @property
-    def drawing(self) -> Drawing:
+    def drawing(self) -> BootstrapConfig:
         """Level and resamples of the study."""
-        return self.tasks[0].drawing if self.tasks else Drawing(self.runs.level, self.runs.resamples)
+        return self.tasks[0].drawing if self.tasks else BootstrapConfig(self.runs.level, self.runs.resamples)
 
 
 def analysed(runs: StudyRuns | Analysis) -> Analysis:
     """The runs by arm; an analysis is given back as it is, so that questions share what was drawn."""
     if isinstance(runs, Analysis):
         return runs
-    drawing = Drawing(runs.level, runs.resamples)
+    drawing = BootstrapConfig(runs.level, runs.resamples)
     return Analysis(runs, tuple(TaskAnalysis(task, drawing) for task in runs.tasks if task.truth and task.cells))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import FEWEST_TASKS, Interval, PairedScore, bounded_mean, pool_tasks, wilson
+from hf_synthlabels.statistics import MIN_TASKS, Interval, PairedScore, bounded_mean, pool_tasks, wilson
 from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.pooled import TOO_FEW_TASKS
@@ -17,7 +17,7 @@ from hf_synthlabels.studies.runs import StudyRuns
 
 Floats = NDArray[np.float64]
 
-MOST_THRESHOLDS = 12
+MAX_THRESHOLDS = 12
 KEPT = "Kept minus all, paired. A filter leaves fewer labels, and often fewer of the hard classes: both are in it."
 
 
@@ -108,8 +108,8 @@ def _by_source(known: Known) -> dict[str, tuple[Floats, Floats]]:
 def _thresholds(sure: Floats) -> list[float]:
     """Every agreement that occurs; of very many, a few that keep equal steps of rows."""
     values = np.unique(sure)
-    if len(values) > MOST_THRESHOLDS:
-        values = np.unique(np.quantile(sure, np.linspace(0, 1, MOST_THRESHOLDS), method="lower"))
+    if len(values) > MAX_THRESHOLDS:
+        values = np.unique(np.quantile(sure, np.linspace(0, 1, MAX_THRESHOLDS), method="lower"))
     return [float(value) for value in values]
 
 
@@ -206,7 +206,7 @@ def _of_students(students: list[FilteredStudent], pooled: Table) -> str:
     if pooled.rows:
         leading = [row for row in pooled.rows if row[0] == _lead(students)] or pooled.rows
         name, threshold, tasks, these, such = leading[-1]
-        others = f"{such} for tasks like them" if isinstance(tasks, int) and tasks >= FEWEST_TASKS else TOO_FEW_TASKS
+        others = f"{such} for tasks like them" if isinstance(tasks, int) and tasks >= MIN_TASKS else TOO_FEW_TASKS
         return (
             f"Students ({name}) of the labels of at least {threshold:g} agreement differ from those of all labels by "
             f"{these} on average over {tasks} tasks, {others}."

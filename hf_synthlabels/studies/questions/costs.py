@@ -26,7 +26,7 @@ SPENT = (
 BROKEN_EVEN = (
     "task, student, labels",
     "counted in",
-    "teacher, a text",
+    "annotator, a text",
     "student, a text",
     "once",
     "texts to break even",
@@ -68,7 +68,7 @@ class ArmCost:
 
 @dataclass(frozen=True, slots=True)
 class BreakEven:
-    """From how many texts on a student costs less than asking the teacher for each; infinite where it never does."""
+    """From how many texts on a student costs less than asking the annotator for each; infinite where it never does."""
 
     volume: float
     low: float
@@ -85,17 +85,17 @@ class BreakEven:
         return "never" if math.isinf(volume) else f"{math.ceil(volume):,}"
 
 
-def break_even(once: float, teacher: float, student: float, *, low: float, high: float) -> BreakEven:
-    """The volume V with `once` + V `student` = V `teacher`.
+def break_even(once: float, annotator: float, student: float, *, low: float, high: float) -> BreakEven:
+    """The volume V with `once` + V `student` = V `annotator`.
 
     Args:
         once: what labels and training cost.
-        teacher: what it costs to ask the teacher for one text.
+        annotator: what it costs to ask the annotator for one text.
         student: what the student costs for one text.
         low: the least that `once` may be.
         high: the most.
     """
-    saved = teacher - student
+    saved = annotator - student
     if saved <= 0:
         return BreakEven(math.inf, math.inf, math.inf)
     return BreakEven(once / saved, low / saved, high / saved)
@@ -119,7 +119,7 @@ def cost_of(task: TaskAnalysis, arm: Arm) -> ArmCost:
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
-    """What the students of people's and teachers' labels cost, at their most rows; none without such students."""
+    """What the students of people's and annotators' labels cost, at their most rows; none without such students."""
     analysis = analysed(runs)
     arms = [(task, arm) for task in analysis.tasks for arm in _arms(task)]
     if not arms:
@@ -140,14 +140,14 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         Table("costs_table", "What a point costs", SPENT, rows, note),
     ]
     if volumes:
-        title = "From how many texts on the student costs less than the teacher"
+        title = "From how many texts on the student costs less than the annotator"
         exhibits.append(Table("break_even", title, BROKEN_EVEN, tuple(volumes), RANGE))
     return (Section("costs", "What does each cost?", _answer(costs, volumes), tuple(exhibits)),)
 
 
 def _arms(task: TaskAnalysis) -> list[Arm]:
-    """The arm with the most rows of each student of people's or a teacher's labels."""
-    sources = (HUMAN, *task.teachers)
+    """The arm with the most rows of each student of people's or an annotator's labels."""
+    sources = (HUMAN, *task.annotators)
     found = {(arm.student, arm.labels): arm for arm in task.plain() if arm.source in sources and task.labelled(arm)}
     return list(found.values())
 
@@ -196,7 +196,7 @@ def _answer(costs: list[tuple[TaskAnalysis, Arm, ArmCost]], volumes: list[tuple[
     said += f" Training took {min(each[2].train_s for each in costs):,.1f} to {slow[2].train_s:,.1f} seconds a student."
     if volumes:
         name, unit, *_, volume = volumes[0]
-        said += f" Counted in {unit}, the student of {name} costs less than its teacher from {volume} texts on."
+        said += f" Counted in {unit}, the student of {name} costs less than its annotator from {volume} texts on."
     return said
 
 

@@ -70,11 +70,11 @@ def lines_of(task: TaskAnalysis) -> list[Line]:
     return lines
 
 
-def worths_of(task: TaskAnalysis) -> list[tuple[Arm, LabelWorth]]:
-    """For each teacher's arm the human labels that its labels are worth, where the human curve has three sizes."""
+def label_values(task: TaskAnalysis) -> list[tuple[Arm, LabelWorth]]:
+    """For each annotator's arm the human labels that its labels are worth, where the human curve has three sizes."""
     lines = {line.arms[0].student: line for line in lines_of(task) if line.arms[0].source == HUMAN}
     found = []
-    for source in task.teachers:
+    for source in task.annotators:
         for arm in task.plain(source):
             line = lines.get(arm.student)
             shared = [] if line is None else task.shared(arm, *line.arms)
@@ -135,7 +135,7 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
         "largest error of the fit",
     )
     figures.append(Table("power_laws", "Fitted power laws", heads, fits, note))
-    worths = [(task, arm, worth) for task, _ in tasks for arm, worth in worths_of(task)]
+    worths = [(task, arm, worth) for task, _ in tasks for arm, worth in label_values(task)]
     if worths:
         figures.append(_worth_table(worths, analysis.runs.level))
     return (Section("curves", "What do more labels bring?", _answer(tasks, worths), tuple(figures)),)

@@ -19,7 +19,7 @@ from hf_synthlabels.judging import (
     surface_forms,
 )
 from hf_synthlabels.judging.audit.perturbations import HOUSE_FORM, Form
-from hf_synthlabels.statistics import Drawing, Interval, normalise_answer, token_f1
+from hf_synthlabels.statistics import BootstrapConfig, Interval, normalise_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.words import counted, joined
@@ -34,7 +34,7 @@ STATISTICS = {
 }
 FORMS: tuple[Form, ...] = (HOUSE_FORM, "sentence", "json", "upper")
 PROPERTIES = {"cit": "within tasks (CIT)", "cat": "across tasks (CAT)", "tfa": "whatever the format (TFA)"}
-MOST_ANSWERS = 150
+MAX_ANSWERS = 150
 """Of a task, spread over its arms and rows: each is written in every format."""
 
 RESAMPLES = 200
@@ -106,7 +106,7 @@ def _rows(task: TaskAnalysis) -> list[_Row]:
     for place, arm in enumerate(arms):
         answers = next(iter(task.arms[arm].values())).answers
         # Every arm other rows, so that the items are many; the same step for all.
-        for row in range(place, len(answers), max(1, len(answers) * len(arms) // MOST_ANSWERS)):
+        for row in range(place, len(answers), max(1, len(answers) * len(arms) // MAX_ANSWERS)):
             found += _in_formats(runs, row, answers[row], f"{arm.student}, {arm.labels}")
     return found
 
@@ -124,7 +124,7 @@ def _in_formats(runs: TaskRuns, row: int, answer: Any, system: str) -> list[_Row
 def _audits(rows: Sequence[_Row], level: float) -> Mapping[str, Audit]:
     scores = _scores(rows)
     baselines = {name: values for name, values in scores.items() if name == "rouge1"}
-    options = AuditOptions(drawing=Drawing(level, RESAMPLES), house=HOUSE_FORM)
+    options = AuditOptions(drawing=BootstrapConfig(level, RESAMPLES), house=HOUSE_FORM)
     return {
         name: audit_metric(
             values,

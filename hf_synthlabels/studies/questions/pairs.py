@@ -38,10 +38,10 @@ class Pair:
 
 
 def pairs_of(task: TaskAnalysis) -> list[Pair]:
-    """For each student and teacher the pair with the most rows, of those that are there for both."""
+    """For each student and annotator the pair with the most rows, of those that are there for both."""
     found: dict[tuple[str, str], Pair] = {}
     humans = task.plain(HUMAN)
-    for source in task.teachers:
+    for source in task.annotators:
         for arm in task.plain(source):
             beside = [human for human in humans if human.beside(arm)]
             if beside and task.shared(arm, beside[0]):

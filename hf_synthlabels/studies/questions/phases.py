@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import Interval, PhaseTest, ScoreDraws, gain_p_value, phase_test
-from hf_synthlabels.statistics.comparison.condition_bootstrap import ArmDraws, RowFeatures
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ConditionBootstrap, RowFeatures
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
@@ -70,7 +70,7 @@ def forms_of(task: TaskAnalysis) -> list[list[Form]]:
     return [line for line in lines if _spread([form.share.estimate for form in line]) >= FORM_SLACK]
 
 
-def _arm_form(task: TaskAnalysis, arm: Arm, draws: ArmDraws) -> Form:
+def _arm_form(task: TaskAnalysis, arm: Arm, draws: ConditionBootstrap) -> Form:
     seeds = task.shared(arm)
     score = _ability(task, arm, seeds)
     known = _all_wrote(task, arm, seeds)
@@ -222,7 +222,7 @@ def _untested(lines: list[list[Form]]) -> str:
     return f"{said.rstrip('.')}."
 
 
-def _form_draws(task: TaskAnalysis) -> ArmDraws:
+def _form_draws(task: TaskAnalysis) -> ConditionBootstrap:
     """Draws of the same rows as those of the scores, for the share of answers that the schema knows."""
     ones = np.ones((len(task.runs.truth), 1))
 
@@ -230,10 +230,10 @@ def _form_draws(task: TaskAnalysis) -> ArmDraws:
         shares: Floats = sums[..., 0] / len(ones)
         return shares
 
-    return ArmDraws(RowFeatures(ones, 0 * ones, {"form": share}), task.drawing)
+    return ConditionBootstrap(RowFeatures(ones, 0 * ones, {"form": share}), task.drawing)
 
 
-def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ArmDraws) -> ScoreDraws:
+def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ConditionBootstrap) -> ScoreDraws:
     given = [[answer is not None for answer in task.arms[arm][seed].answers] for seed in seeds]
     return draws.draw(np.array(given, dtype=np.float64)[:, :, None], "form")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hf_synthlabels.statistics import FEWEST_TASKS, PooledTasks, non_inferiority, pool_tasks
+from hf_synthlabels.statistics import MIN_TASKS, PooledTasks, non_inferiority, pool_tasks
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
@@ -21,12 +21,12 @@ HEADS = (
 )
 
 
-TOO_FEW_TASKS = f"too few tasks (below {FEWEST_TASKS}) for an interval of tasks like them"
+TOO_FEW_TASKS = f"too few tasks (below {MIN_TASKS}) for an interval of tasks like them"
 
 
 def population(tasks: int) -> str:
     """Of which tasks a pooled interval is, in words."""
-    return "tasks like these" if tasks >= FEWEST_TASKS else f"these {tasks} tasks alone"
+    return "tasks like these" if tasks >= MIN_TASKS else f"these {tasks} tasks alone"
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
@@ -39,7 +39,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     rows = tuple(_row(name, pooled, analysis) for name, _, pooled in found)
     note = (
         "“These tasks”: seeds and rows are drawn again. “Such tasks”: the population of tasks of which these are a "
-        f"sample (Student's t on tasks - 1 degrees of freedom); nothing is said of it below {FEWEST_TASKS} tasks. The "
+        f"sample (Student's t on tasks - 1 degrees of freedom); nothing is said of it below {MIN_TASKS} tasks. The "
         "verdict is then on these tasks alone. n counts tasks. Wilcoxon: signed ranks over tasks. Holm: "
         "tasks whose own difference stays significant when as many are tested at once."
     )
@@ -47,7 +47,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     panels = {
         "mean difference, these tasks": tuple((name, pooled.these) for name, _, pooled in found),
     }
-    if any(pooled.tasks >= FEWEST_TASKS for _, _, pooled in found):
+    if any(pooled.tasks >= MIN_TASKS for _, _, pooled in found):
         panels["mean difference, such tasks"] = tuple((name, pooled.such) for name, _, pooled in found)
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
@@ -78,7 +78,7 @@ def _row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...
 def _answer(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
     margin, rows = analysis.runs.margin, sum(pair.score().a.n for pair in pairs)
     verdict = VERDICTS[non_inferiority(pooled.mean, margin)]
-    such = f"{pooled.such} for tasks like them" if pooled.tasks >= FEWEST_TASKS else TOO_FEW_TASKS
+    such = f"{pooled.such} for tasks like them" if pooled.tasks >= MIN_TASKS else TOO_FEW_TASKS
     return (
         f"Over {pooled.tasks} tasks with {rows:,} test rows, {name}: LLM-trained minus human-trained is "
         f"{pooled.these} on average for these tasks, {such}, the median "

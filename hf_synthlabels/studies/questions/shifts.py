@@ -1,4 +1,4 @@
-"""Precision and recall: how teacher, LLM-trained and human-trained students differ, and their medians over tasks."""
+"""Precision and recall: how annotator, LLM-trained and human-trained students differ, and their medians over tasks."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Shift:
     tasks: int
     human: Interval
     llm: Interval
-    teacher: Interval | None
+    annotator: Interval | None
     few: Interval | None
     """Of students of the fewest human labels, where there are fewer than the most."""
     to_human: Interval
     """LLM-trained minus human-trained: the median of the differences."""
-    to_teacher: Interval | None
-    """LLM-trained student minus the teacher itself."""
+    to_annotator: Interval | None
+    """LLM-trained student minus the annotator itself."""
     to_few: Interval | None
 
 
@@ -52,8 +52,8 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     many = any(len(pairs) > 1 for _, pairs, _ in groups)
     what = "median over tasks" if many else "score"
     heads = (
-        "student, labels", "tasks", "score", f"human-trained, {what}", "LLM-trained", "teacher itself",
-        "fewest human labels", "LLM-trained minus human-trained", "LLM-trained minus teacher",
+        "student, labels", "tasks", "score", f"human-trained, {what}", "LLM-trained", "annotator itself",
+        "fewest human labels", "LLM-trained minus human-trained", "LLM-trained minus annotator",
         "LLM-trained minus fewest human labels",
     )  # fmt: skip
     note = (
@@ -87,20 +87,20 @@ def shifts_of(pairs: list[Pair], analysis: Analysis) -> list[Shift]:
 
 def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
     found: list[PairedScore] = []
-    teachers: list[PairedScore] = []
+    annotators: list[PairedScore] = []
     few: list[PairedScore] = []
     for pair in pairs:
         task, score = pair.task, TOLD_APART[pair.task.runs.kind][place]
         found.append(pair.score(score))
-        itself = task.teacher(pair.llm.source, pair.llm.prompt)
+        itself = task.annotator(pair.llm.source, pair.llm.prompt)
         if itself is not None:
-            teachers.append(task.draws.compare(task.found(pair.llm), itself, score))
+            annotators.append(task.draws.compare(task.found(pair.llm), itself, score))
         least = [arm for arm in task.plain(HUMAN) if arm.student == pair.llm.student and arm.rank < pair.human.rank]
         least = [arm for arm in least if arm.size != 0]
         if least:
             few.append(task.compare(pair.llm, least[0], score))
     # A median over other tasks than the rest of the row would mislead.
-    full_teachers, full_few = (each if len(each) == len(pairs) else [] for each in (teachers, few))
+    full_annotators, full_few = (each if len(each) == len(pairs) else [] for each in (annotators, few))
 
     def scores(parts: list[ScoreDraws]) -> Interval:
         return _median([part.interval for part in parts], [part.values for part in parts], analysis)
@@ -118,10 +118,10 @@ def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
         len(pairs),
         scores([part.b for part in found]),
         scores([part.a for part in found]),
-        scores([part.b for part in full_teachers]) if full_teachers else None,
+        scores([part.b for part in full_annotators]) if full_annotators else None,
         scores([part.b for part in full_few]) if full_few else None,
         to_human,
-        gap(full_teachers),
+        gap(full_annotators),
         gap(full_few),
     )
 
@@ -133,8 +133,8 @@ def _median(found: list[Interval], draws: list[Floats], analysis: Analysis) -> I
 
 
 def _row(name: str, shift: Shift) -> tuple[Value, ...]:
-    scores = (shift.human, shift.llm, shift.teacher, shift.few)
-    return (name, shift.tasks, shift.score, *scores, shift.to_human, shift.to_teacher, shift.to_few)
+    scores = (shift.human, shift.llm, shift.annotator, shift.few)
+    return (name, shift.tasks, shift.score, *scores, shift.to_human, shift.to_annotator, shift.to_few)
 
 
 def _answer(name: str, pairs: list[Pair], shifts: list[Shift]) -> str:
@@ -148,8 +148,8 @@ def _answer(name: str, pairs: list[Pair], shifts: list[Shift]) -> str:
         if moved
         else (" Neither precision nor recall can be told from 0.")
     )
-    if shifts[0].to_teacher is not None:
-        said += f" Against the teacher itself the student's F1 differs by {shifts[0].to_teacher}."
+    if shifts[0].to_annotator is not None:
+        said += f" Against the annotator itself the student's F1 differs by {shifts[0].to_annotator}."
     return said
 
 

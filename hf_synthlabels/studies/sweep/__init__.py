@@ -6,7 +6,7 @@ from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.studies.sweep.job import Job, Outcome
 from hf_synthlabels.studies.sweep.run import JobEngine, PlannedCell, plan_sweep, run_sweep
 from hf_synthlabels.studies.sweep.summary import arms_section, summary_table
-from hf_synthlabels.studies.sweep.workers import work_off_jobs
+from hf_synthlabels.studies.sweep.workers import run_jobs
 
 __all__ = [
     "Job",
@@ -16,7 +16,7 @@ __all__ = [
     "SweepStudy",
     "arms_section",
     "plan_sweep",
+    "run_jobs",
     "run_sweep",
     "summary_table",
-    "work_off_jobs",
 ]

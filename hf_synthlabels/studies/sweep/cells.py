@@ -41,7 +41,7 @@ def learns(kind: Kind, learner: Learner, strategy: str) -> bool:
     """Whether a student of some sort can learn labels of a kind in this way."""
     way = known_strategies()[strategy]
     match learner:
-        case "teacher":
+        case "annotator":
             return way is None
         case "tfidf" | "vectors":
             return kind in REGRESSED and (way is None or strategy == "mix")
@@ -57,7 +57,7 @@ def _prompts(study: SweepStudy, task: str, source: str) -> Sequence[str]:
 
 def _ways(study: SweepStudy, task: str, source: str, student: str, kind: Kind) -> Iterator[tuple[str, int]]:
     learner = study.learner(student)
-    if learner == "teacher" and not _own_labels(study, task, source):
+    if learner == "annotator" and not _own_labels(study, task, source):
         return
     for strategy in study.strategies:
         way = known_strategies()[strategy]
@@ -73,11 +73,11 @@ def _ways(study: SweepStudy, task: str, source: str, student: str, kind: Kind) -
 def _own_labels(study: SweepStudy, task: str, source: str) -> bool:
     """Whether a source labels any row by itself, test rows too."""
     keys = study.sources_of(task)[source]
-    return keys.is_teacher or keys.votes is not None
+    return keys.is_annotator or keys.votes is not None
 
 
 def _sizes(study: SweepStudy, task: str, student: str, rows: int, seed: int) -> list[int | None]:
-    if study.learner(student) == "teacher":
+    if study.learner(student) == "annotator":
         # It does not learn, so there is one of it.
         return [None] if seed == study.seeds[0] else []
     sizes = [size for size in study.sizes_of(task) if size is None or size < rows]

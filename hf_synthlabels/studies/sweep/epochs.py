@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
 from hf_synthlabels.training import student_task
-from hf_synthlabels.training.distributed.rng_state import unchanged_randomness
+from hf_synthlabels.training.distributed.rng_state import preserve_rng_state
 
 
 class EpochAnswers(TrainerCallback):  # type: ignore[misc, unused-ignore]
@@ -40,7 +40,7 @@ class EpochAnswers(TrainerCallback):  # type: ignore[misc, unused-ignore]
             return
         began = time.perf_counter()
         training = self.trainer.model.training
-        with unchanged_randomness():
+        with preserve_rng_state():
             found = student_task(self.trainer.args, self._names).predict(self.trainer, self._test)
         self.trainer.model.train(training)
         self.read.append((round(float(state.epoch), 3), tuple(found.column())))

@@ -15,7 +15,7 @@ from hf_synthlabels.errors import DataError
 FEATURES = "features"
 """The key of a student in a study file that names the encoder of its vectors."""
 
-MOST_VECTORS = 200_000
+MAX_VECTORS = 200_000
 """That are kept; an encoder's of more texts are made anew."""
 
 Columns = Sequence[Sequence[str]]
@@ -110,7 +110,7 @@ class SentenceVectors:
         if missing:
             if self._model not in _encoders:
                 _encoders[self._model] = sentence_encoder(self._model)
-            if len(self._made) > MOST_VECTORS:
+            if len(self._made) > MAX_VECTORS:
                 self._made.clear()
                 missing = list(dict.fromkeys(texts))
             began = time.perf_counter()

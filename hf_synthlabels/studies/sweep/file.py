@@ -19,9 +19,9 @@ NO_PROMPT = "-"
 ALL = "all"
 """How a file may write the size that is all rows; null says the same."""
 
-Learner = Literal["encoder", "writer", "tfidf", "vectors", "teacher"]
+Learner = Literal["encoder", "writer", "tfidf", "vectors", "annotator"]
 """What a student is: trained with a head for the labels, trained to write them, a regression on counted words or on an
-encoder's vectors, or the teacher."""
+encoder's vectors, or the annotator."""
 
 
 class Part(RowSelection):
@@ -49,13 +49,13 @@ class Part(RowSelection):
 
 
 class SourceKeys(StrictModel):
-    """Where labels come from. `human` and `random` alone, and nothing at all for the recipe's own teacher."""
+    """Where labels come from. `human` and `random` alone, and nothing at all for the recipe's own annotator."""
 
-    labels: Literal["teacher", "human", "random"] = "teacher"
+    labels: Literal["annotator", "human", "random"] = "annotator"
     recipe: str | None = None
     """Another recipe for the same labels, in place of the task's."""
     task: dict[str, Any] = Field(default_factory=dict)
-    teacher: dict[str, Any] = Field(default_factory=dict)
+    annotator: dict[str, Any] = Field(default_factory=dict)
     """What differs from the recipe's sections."""
     shares: dict[str, float] | None = None
     """A mixture: how much of it has the labels of which source."""
@@ -79,13 +79,13 @@ class SourceKeys(StrictModel):
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
         made = [self.shares is not None, self.votes is not None, self.of is not None, self.first is not None]
-        told = bool(self.recipe or self.task or self.teacher)
-        if sum(made) > 1 or (any(made) and (told or self.labels != "teacher")):
+        told = bool(self.recipe or self.task or self.annotator)
+        if sum(made) > 1 or (any(made) and (told or self.labels != "annotator")):
             raise ValueError(
-                "is several things at once. Give `shares`, `votes`, `of` or `first`, or keys of a teacher."
+                "is several things at once. Give `shares`, `votes`, `of` or `first`, or keys of an annotator."
             )
-        if told and self.labels != "teacher":
-            raise ValueError(f"has `labels: {self.labels}` and keys of a teacher. Remove one of them.")
+        if told and self.labels != "annotator":
+            raise ValueError(f"has `labels: {self.labels}` and keys of an annotator. Remove one of them.")
         if (self.of is None) != (self.at_least is None):
             raise ValueError("needs `of`, a source, and `at_least`, a share, together.")
         if (self.first is None, self.then is None) != (self.at is None,) * 2:
@@ -101,9 +101,9 @@ class SourceKeys(StrictModel):
         return tuple(name for name in given if name is not None)
 
     @property
-    def is_teacher(self) -> bool:
-        """Whether it is a recipe's teacher, asked by itself."""
-        return self.labels == "teacher" and not self.parts
+    def is_annotator(self) -> bool:
+        """Whether it is a recipe's annotator, asked by itself."""
+        return self.labels == "annotator" and not self.parts
 
 
 class TaskKeys(StrictModel):
@@ -167,12 +167,12 @@ class SweepStudy(StudyFile):
         default_factory=lambda: {"human": SourceKeys(labels="human"), "llm": SourceKeys()}
     )
     prompts: dict[str, Changes] = Field(default_factory=dict)
-    """Ways to ask every teacher, each what it changes of the recipe's `task` and `teacher`."""
+    """Ways to ask every annotator, each what it changes of the recipe's `task` and `annotator`."""
     sizes: list[NonNegativeInt | None] = Field(default=[None], min_length=1)
     """Training rows; null or `all` is all that there are. A size's rows contain those of smaller ones."""
     students: dict[str, str | dict[str, Any]] = Field(min_length=1)
     """The keys of StudentConfig; `features: <encoder>` for a regression on its vectors; `tfidf` for one on counted
-    words; or `teacher`: the teacher's own labels of the test rows."""
+    words; or `annotator`: the annotator's own labels of the test rows."""
     strategies: list[str] = Field(default=["plain"], min_length=1)
     n_human: list[PositiveInt] = Field(default=[250], min_length=1)
     """Human labels that strategies see beside the source's."""
@@ -181,7 +181,7 @@ class SweepStudy(StudyFile):
     """Where there are some, only cells that fit one of them are trained."""
     exclude: list[Cells] = Field(default_factory=list)
     """Cells that fit one of them are not trained."""
-    epochs_read: bool = False
+    evaluate_each_epoch: bool = False
     """Whether every student answers after each epoch too."""
     base: BaseMix | None = None
     costs: dict[str, CostKeys] = Field(default_factory=dict)
@@ -228,8 +228,8 @@ class SweepStudy(StudyFile):
             if strategy not in known_strategies():
                 raise ValueError(f"`strategies` names {strategy!r}. There are: {', '.join(known_strategies())}.")
         for name, student in self.students.items():
-            if isinstance(student, str) and student not in ("tfidf", "teacher"):
-                raise ValueError(f"`students.{name}` is {student!r}. Write keys of a student, 'tfidf', or 'teacher'.")
+            if isinstance(student, str) and student not in ("tfidf", "annotator"):
+                raise ValueError(f"`students.{name}` is {student!r}. Write keys of a student, 'tfidf', or 'annotator'.")
             if isinstance(student, dict) and "features" in student:
                 if len(student) > 1:
                     raise ValueError(f"`students.{name}` has `features` and other keys. Remove those, or `features`.")
@@ -264,11 +264,11 @@ class SweepStudy(StudyFile):
                 if part not in sources:
                     raise ValueError(f"`sources.{name}` names {part!r}. There are: {', '.join(sources)}.")
                 made = sources[part]
-                if keys.votes is not None and not made.is_teacher:
-                    raise ValueError(f"`sources.{name}` lets {part!r} vote, which is no teacher. Name teachers.")
-                if keys.of is not None and not (made.is_teacher or made.votes is not None):
+                if keys.votes is not None and not made.is_annotator:
+                    raise ValueError(f"`sources.{name}` lets {part!r} vote, which is no annotator. Name annotators.")
+                if keys.of is not None and not (made.is_annotator or made.votes is not None):
                     raise ValueError(
-                        f"`sources.{name}` is of {part!r}, which has no confidence. Name teachers or votes."
+                        f"`sources.{name}` is of {part!r}, which has no confidence. Name annotators or votes."
                     )
                 if made.shares is not None or made.first is not None:
                     raise ValueError(f"`sources.{name}` is made of {part!r}, which is a mixture. Name what that is of.")
@@ -289,12 +289,12 @@ class SweepStudy(StudyFile):
             return "vectors"
         if isinstance(given, dict):
             return "writer" if given.get("task") == "text-generation" else "encoder"
-        return "tfidf" if given == "tfidf" else "teacher"
+        return "tfidf" if given == "tfidf" else "annotator"
 
     def asks(self, task: str, source: str) -> bool:
-        """Whether a source has labels of a teacher, so that it depends on the prompt."""
+        """Whether a source has labels of an annotator, so that it depends on the prompt."""
         keys = self.sources_of(task)[source]
-        return keys.is_teacher or any(self.asks(task, part) for part in keys.parts)
+        return keys.is_annotator or any(self.asks(task, part) for part in keys.parts)
 
 
 def known_strategies() -> dict[str, Strategy | None]:

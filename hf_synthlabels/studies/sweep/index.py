@@ -1,6 +1,6 @@
 """The index of a study's journal: which file a cell is in, by what the study file says of it.
 
-A cell's own key needs its labels, and a plan asks no teacher.
+A cell's own key needs its labels, and a plan asks no annotator.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def named_in_file(task: StudyTask, cell: CellName) -> str:
             "max_length": keys.max_length,
             "recipe": task.recipe.fingerprint(),
             "texts": task.texts(cell),
-            "epochs_read": study.epochs_read,
+            "evaluate_each_epoch": study.evaluate_each_epoch,
             "threads": study.threads,
         }
     )

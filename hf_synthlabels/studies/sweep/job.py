@@ -65,7 +65,7 @@ class Job:
     """Keys of StudentConfig, and `min_steps`."""
     prompt: str
     """What a student who writes is told to do."""
-    epochs_read: bool
+    evaluate_each_epoch: bool
     threads: int
     place: Path
     """Where the tables are."""

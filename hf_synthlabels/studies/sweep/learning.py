@@ -93,7 +93,7 @@ def _learn_with_head(job: Job, tables: Tables) -> Outcome:
     try:
         with tempfile.TemporaryDirectory(prefix="synthlabels-cell-") as scratch:
             config = StudentConfig.from_dict(student_options(job, steps, scratch), where="`students`")
-            watcher = EpochAnswers(tables.test, names) if job.epochs_read else None
+            watcher = EpochAnswers(tables.test, names) if job.evaluate_each_epoch else None
             student = train_student(
                 config,
                 train,
@@ -137,7 +137,7 @@ def _with_extras(train: Dataset, job: Job) -> Dataset:
     if wanted is not None and values is None:
         raise DataError(
             f"`strategies` has {job.cell.strategy!r}, which needs {wanted}, and the source {job.cell.source!r} has "
-            "none. Let its teacher draw several answers, or leave the strategy out."
+            "none. Let its annotator draw several answers, or leave the strategy out."
         )
     return train if wanted is None or values is None else train.add_column(wanted, list(values))
 

@@ -12,7 +12,7 @@ from hf_synthlabels.studies.sweep.job import Job, Outcome
 from hf_synthlabels.studies.sweep.steps import steps_of
 
 
-class TimeLeft:
+class EtaEstimator:
     """Estimate of the time that the missing cells take, from finished cells of the same student.
 
     Cells that train an encoder are scaled by their optimizer steps: `min_steps` and epochs make the steps grow more

@@ -20,16 +20,16 @@ from hf_synthlabels.studies.sweep.file import NO_PROMPT, SweepStudy
 from hf_synthlabels.studies.sweep.index import keep_index, named_in_file, read_index
 from hf_synthlabels.studies.sweep.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.sweep.learning import check_options
-from hf_synthlabels.studies.sweep.progress import TimeLeft, named
-from hf_synthlabels.studies.sweep.task import StudyTask, open_task, teacher_recipes
-from hf_synthlabels.studies.sweep.workers import work_off_jobs
+from hf_synthlabels.studies.sweep.progress import EtaEstimator, named
+from hf_synthlabels.studies.sweep.task import StudyTask, annotator_recipes, open_task
+from hf_synthlabels.studies.sweep.workers import run_jobs
 
 Progress = Callable[[str], None]
 
 ASKED = "asked"
 """In the index, the place of an annotator's own labels: the response store holds them, so no file does."""
 JobEngine = Callable[[Sequence[Job], int], Iterable[Outcome]]
-"""Trains jobs and yields their outcomes, which are in the journal by then; `work_off_jobs` is that of one machine."""
+"""Trains jobs and yields their outcomes, which are in the journal by then; `run_jobs` is that of one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def run_sweep(
     folder: Path,
     *,
     progress: Progress | None = None,
-    engine: JobEngine = work_off_jobs,
+    engine: JobEngine = run_jobs,
     so_far: bool = False,
 ) -> StudyRuns:
     """Train every cell that the journal does not have; `runs.json` in the folder is what comes out.
@@ -82,7 +82,7 @@ def run_sweep(
         StudyError: the study file contradicts itself.
         DataError: rows of a task can not be used.
         TrainingError: a worker died; what had finished is kept.
-        SynthLabelsError: a teacher can not be asked.
+        SynthLabelsError: an annotator can not be asked.
     """
     began = time.monotonic()
     tell = progress or _silent
@@ -117,7 +117,9 @@ def plan_sweep(study: SweepStudy, folder: Path | None = None) -> list[PlannedCel
         there = files.keys()
         return [
             PlannedCell(
-                cell, index.get(named_in_file(task, cell)) in there | {ASKED}, study.learner(cell.student) == "teacher"
+                cell,
+                index.get(named_in_file(task, cell)) in there | {ASKED},
+                study.learner(cell.student) == "annotator",
             )
             for task in tasks
             for cell in task.cells
@@ -134,7 +136,7 @@ def plan_asking(study: SweepStudy) -> list[PlannedAsking]:
     with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
         for name in study.tasks:
             recipes = {
-                pair: one for pair, one in teacher_recipes(study, name).items() if one.teacher.client == "openai"
+                pair: one for pair, one in annotator_recipes(study, name).items() if one.annotator.client == "openai"
             }
             if not recipes:
                 continue
@@ -166,15 +168,15 @@ class _Work:
     before: int = 0
 
     def take(self, task: StudyTask) -> None:
-        """Ask its teachers, look up a task's cells, and queue what is not there."""
+        """Ask its annotators, look up a task's cells, and queue what is not there."""
         for source, prompt in _labelled(self.study, task):
-            # Before anything is trained: a teacher that can not be asked is told at once.
+            # Before anything is trained: an annotator that can not be asked is told at once.
             task.book.labels(source, prompt)
             task.test_book.labels(source, prompt)
         for cell in task.cells:
             try:
-                if self.study.learner(cell.student) == "teacher":
-                    self.outcomes[cell] = task.teacher(cell)
+                if self.study.learner(cell.student) == "annotator":
+                    self.outcomes[cell] = task.annotator(cell)
                     self.index[named_in_file(task, cell)] = ASKED
                     continue
                 job = task.job(cell)
@@ -200,7 +202,7 @@ class _Work:
         places = {seed: place for place, seed in enumerate(self.study.seeds)}
         check_options([jobs[0] for jobs in self.missing.values()])
         queue = sorted((jobs[0] for jobs in self.missing.values()), key=lambda job: places[job.cell.seed])
-        clock = TimeLeft(queue, self.study.workers)
+        clock = EtaEstimator(queue, self.study.workers)
         done = self.before
         for outcome in engine(queue, self.study.workers):
             for job in self.missing[outcome.key]:
@@ -218,12 +220,12 @@ def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, O
         for one in found
         if one.cell.size == 0 and one.base_score is not None
     }
-    teachers, labels, confidence, usd, seconds = {}, {}, {}, {}, {}
+    llm_labels, labels, confidence, usd, seconds = {}, {}, {}, {}, {}
     annotators: dict[str, dict[str, Any]] = {}
     for source, prompt in _labelled(study, task):
         name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
         train, test = task.book.labels(source, prompt), task.test_book.labels(source, prompt)
-        labels[name], teachers[name] = train.values, test.values
+        labels[name], llm_labels[name] = train.values, test.values
         if train.confidence is not None:
             confidence[name] = train.confidence
         usd[name], seconds[name] = train.usd, train.seconds
@@ -237,7 +239,7 @@ def _task_runs(study: SweepStudy, task: StudyTask, outcomes: Mapping[CellName, O
         names=tuple(task.schema.names),
         truth=task.truth.truth,
         inputs=task.inputs(),
-        teachers=teachers,
+        llm_labels=llm_labels,
         train_truth=task.human.labels,
         train_labels=labels,
         confidence=confidence,
@@ -253,7 +255,7 @@ def _labelled(study: SweepStudy, task: StudyTask) -> list[tuple[str, str]]:
     used = {(cell.source, cell.prompt) for cell in task.cells}
     found = []
     for source, keys in study.sources_of(task.name).items():
-        if keys.is_teacher or keys.votes is not None:
+        if keys.is_annotator or keys.votes is not None:
             found += [(source, prompt) for prompt in study.prompts or (NO_PROMPT,) if (source, prompt) in used]
     return found
 

@@ -1,4 +1,4 @@
-"""Labels of every source of a task: people's, teachers', and what is made of them."""
+"""Labels of every source of a task: people's, annotators', and what is made of them."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def asked(
     usd, seconds = None if cost is None else cost.usd, None if cost is None else cost.s
     spent = answer_cost(recipe, rows)
     # Reading recorded answers back says nothing of how long they took to make.
-    if seconds is None and recipe.teacher.client != "recorded":
+    if seconds is None and recipe.annotator.client != "recorded":
         seconds = SecondsBook(folder).per_row(f"{recipe.fingerprint()} {part}", record, len(rows))
     if usd is None and spent.usd is not None:
         usd = spent.usd / len(rows)
     return Labels(
         tuple(labelled[column][:]),
-        confidence if recipe.teacher.draws > 1 else None,
+        confidence if recipe.annotator.draws > 1 else None,
         probs,
         usd,
         seconds,
@@ -83,14 +83,14 @@ def _spent(spent: AnswerCost) -> dict[str, Any]:
 
 
 @dataclass(slots=True)
-class SourceBook:
+class LabelStore:
     """The labels of all sources of a task for the rows of one part, made when they are first wanted."""
 
     study: SweepStudy
     task: str
     schema: LabelSchema
     human: Sequence[Any]
-    teachers: Mapping[tuple[str, str], Callable[[], Labels]]
+    annotators: Mapping[tuple[str, str], Callable[[], Labels]]
     """By source and prompt."""
     dealt: Callable[[int], Sequence[Any]] | None = None
     """By seed the random control's labels of these rows, dealt out among all rows that could be trained on, so that
@@ -102,7 +102,7 @@ class SourceBook:
 
         Raises:
             DataError: the source has no confidence to filter by.
-            SynthLabelsError: a teacher can not be asked.
+            SynthLabelsError: an annotator can not be asked.
         """
         key = (source, prompt if self.study.asks(self.task, source) else NO_PROMPT)
         if key not in self._made:
@@ -114,7 +114,7 @@ class SourceBook:
 
         Args:
             source: of any kind.
-            prompt: the way its teachers were asked.
+            prompt: the way its annotators were asked.
             order: row numbers.
             seed: deals out the random control.
 
@@ -141,13 +141,13 @@ class SourceBook:
             return _voted(self.schema, [self.labels(name, prompt) for name in keys.votes])
         if keys.of is not None and keys.at_least is not None:
             return self._filtered(source, keys.of, keys.at_least, prompt)
-        return self.teachers[source, prompt]()
+        return self.annotators[source, prompt]()
 
     def _filtered(self, source: str, of: str, at_least: float, prompt: str) -> Labels:
         base = self.labels(of, prompt)
         if base.confidence is None:
             raise DataError(
-                f"`sources.{source}` keeps confident labels of {of!r}, which has no confidence. Let its teacher draw "
+                f"`sources.{source}` keeps confident labels of {of!r}, which has no confidence. Let its annotator draw "
                 "several answers, or let several sources vote."
             )
         # 2 of 3 draws are 0.666…, which 0.67 is meant to let through.

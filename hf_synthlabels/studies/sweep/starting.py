@@ -24,7 +24,7 @@ from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_forma
 FEWEST = 40
 """Human labels: half of them test, and fewer than twenty tell nothing."""
 
-MOST_NAMES = 100
+MAX_NAMES = 100
 
 WHOLE = re.compile(r"-?\d+\.0")
 
@@ -170,13 +170,13 @@ def _checksum(data: Path) -> str:
 
 
 def _recipe(data: Path, table: Path, labels: _Labels, asked: Asked) -> dict[str, Any]:
-    teacher: dict[str, Any] = {"client": "embedding"}
+    annotator: dict[str, Any] = {"client": "embedding"}
     if asked.model is not None:
-        teacher = {"client": "openai", "model": asked.model}
-        teacher |= {} if asked.base_url is None else {"base_url": asked.base_url}
+        annotator = {"client": "openai", "model": asked.model}
+        annotator |= {} if asked.base_url is None else {"base_url": asked.base_url}
         if any(host in (asked.base_url or "") for host in ("//localhost", "//127.0.0.1")):
-            teacher["api_key_env"] = None
-        teacher |= {} if asked.budget_usd is None else {"budget_usd": asked.budget_usd}
+            annotator["api_key_env"] = None
+        annotator |= {} if asked.budget_usd is None else {"budget_usd": asked.budget_usd}
     options = _reading(asked) if table == data else {}
     task: dict[str, Any] = {
         "kind": "text-classification",
@@ -194,7 +194,7 @@ def _recipe(data: Path, table: Path, labels: _Labels, asked: Asked) -> dict[str,
         "name": "".join(letter if letter.isalnum() else "-" for letter in data.stem).strip("-") or "data",
         "source": {"path": table_format(table), "data_files": {"train": str(table.resolve())}, **options},
         "task": task,
-        "teacher": teacher,
+        "annotator": annotator,
     }
 
 
@@ -213,7 +213,7 @@ def _study(name: str, labels: _Labels, asked: Asked) -> dict[str, Any]:
         "tasks": {"data": {"recipe": "recipe.yaml", "test": {"rows": n_human // 2}}},
         "sources": {"human": None, source: None},
         "sizes": [size for size in (train // 4, train // 2) if size >= 10] + ["all"],
-        "students": {**students, "vectors": {"features": ENCODER["model"]}, "tfidf": "tfidf", "teacher": "teacher"},
+        "students": {**students, "vectors": {"features": ENCODER["model"]}, "tfidf": "tfidf", "annotator": "annotator"},
         "strategies": ["plain", "mix"]
         if asked.quick or labels.scale is not None
         else ["plain", "mix", "llm_then_human"],
@@ -257,10 +257,10 @@ def _labels(rows: Dataset, asked: Asked) -> _Labels:
             f"`--human` {asked.human!r} has a label in {labels.n_human} of {len(rows):,} rows. Label {FEWEST} by hand "
             "at least; 250 are usual."
         )
-    if labels.scale is None and not 2 <= len(labels.names) <= MOST_NAMES:
+    if labels.scale is None and not 2 <= len(labels.names) <= MAX_NAMES:
         raise DataError(
             f"`--human` {asked.human!r} has {len(labels.names)} different labels. Name a column with 2 to "
-            f"{MOST_NAMES}; for numbers give `--scale`, for entities or answers write a recipe and a study file."
+            f"{MAX_NAMES}; for numbers give `--scale`, for entities or answers write a recipe and a study file."
         )
     return labels
 

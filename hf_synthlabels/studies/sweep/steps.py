@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.studies.strategies import HUMAN_EPOCHS, MOST_EPOCHS
+from hf_synthlabels.studies.strategies import HUMAN_EPOCHS, MAX_EPOCHS
 from hf_synthlabels.studies.sweep.file import known_strategies
 from hf_synthlabels.studies.sweep.job import Job
 
@@ -35,7 +35,7 @@ def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
     if total < 1:
         total = math.ceil(per_epoch * float(options.get("num_train_epochs", 3)))
         # Few rows are gone through more often, but not for ever.
-        total = min(max(total, int(options.get(MIN_STEPS, 0))), max(total, per_epoch * MOST_EPOCHS))
+        total = min(max(total, int(options.get(MIN_STEPS, 0))), max(total, per_epoch * MAX_EPOCHS))
     way = known_strategies()[job.cell.strategy]
     if way is None or way.options.get("human_rows") != "after":
         return total, 0

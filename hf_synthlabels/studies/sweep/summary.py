@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.statistics import NO_LABEL, seed_scores, token_f1
+from hf_synthlabels.statistics import MISSING, seed_scores, token_f1
 from hf_synthlabels.statistics.exhibits import Section, Table
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.studies.questions.annotators import warnings_of
@@ -98,7 +98,7 @@ def run_score(task: TaskRuns, answers: Sequence[Any]) -> float:
     truth = task.truth
     match task.kind:
         case "text-classification" | "text-pair":
-            said = np.array([[NO_LABEL if code is None else code for code in answers]])
+            said = np.array([[MISSING if code is None else code for code in answers]])
             return float(seed_scores(np.array(truth), said, len(task.names), "macro_f1")[0])
         case "multi-label":
             return _micro_f1([set(row) for row in truth], [set(row or ()) for row in answers])

@@ -28,7 +28,7 @@ from hf_synthlabels.studies.sweep.cells import cells_of
 from hf_synthlabels.studies.sweep.checksums import check_sums
 from hf_synthlabels.studies.sweep.file import NO_PROMPT, SourceKeys, SweepStudy, known_strategies
 from hf_synthlabels.studies.sweep.job import Job, Outcome, job_key
-from hf_synthlabels.studies.sweep.sources import Labels, SourceBook, asked, dealt_labels
+from hf_synthlabels.studies.sweep.sources import Labels, LabelStore, asked, dealt_labels
 from hf_synthlabels.studies.sweep.splits import Parts, split_rows, training_order
 from hf_synthlabels.studies.sweep.values import HumanValues, human_values
 from hf_synthlabels.studies.sweep.writing import instruction_of
@@ -39,7 +39,7 @@ SHOWN = 1_000
 
 @dataclass(slots=True, eq=False)
 class StudyTask:
-    """A task of a study, its rows drawn; teachers are asked when a job first needs their labels."""
+    """A task of a study, its rows drawn; annotators are asked when a job first needs their labels."""
 
     study: SweepStudy
     name: str
@@ -47,16 +47,16 @@ class StudyTask:
     schema: LabelSchema
     parts: Parts
     pool: NDArray[np.int64]
-    """The training rows that some cell can use, as positions in `parts.train`; others are asked of no teacher."""
+    """The training rows that some cell can use, as positions in `parts.train`; others are asked of no annotator."""
     orders: Mapping[int, NDArray[np.int64]]
     """By seed the order in which they are taken, as positions in the pool."""
     human: HumanValues
     """Of the pool."""
     truth: HumanValues
     """Of the test rows."""
-    book: SourceBook
+    book: LabelStore
     """Labels of the pool."""
-    test_book: SourceBook
+    test_book: LabelStore
     """Labels of the test rows."""
     counts: Mapping[str, int]
     """By source the training rows that it can be asked for."""
@@ -75,13 +75,13 @@ class StudyTask:
         read = [form.read(row) for row in self.parts.test.select_columns(self.recipe.task.columns)]
         return tuple("" if text is None else text.text[:SHOWN] for text in read)
 
-    def teacher(self, cell: CellName) -> Outcome:
-        """The teacher's own labels as those of a student."""
+    def annotator(self, cell: CellName) -> Outcome:
+        """The annotator's own labels as those of a student."""
         labels = self.test_book.labels(cell.source, cell.prompt)
         if labels.n_not_asked > MAX_UNASKED * len(labels.values):
             raise DataError(
                 f"`sources` {cell.source!r} was not asked about {labels.n_not_asked:,} of {len(labels.values):,} test "
-                "rows, so its own score is unknown. Annotate them, or leave the student 'teacher' out."
+                "rows, so its own score is unknown. Annotate them, or leave the student 'annotator' out."
             )
         return Outcome("", cell, labels.values, predict_s=(labels.seconds or 0.0) * len(labels.values))
 
@@ -90,7 +90,7 @@ class StudyTask:
 
         Raises:
             DataError: a source has no labels or no confidence.
-            SynthLabelsError: a teacher can not be asked.
+            SynthLabelsError: an annotator can not be asked.
         """
         order = self.orders[cell.seed]
         labels = self.book.ordered(cell.source, cell.prompt, order.tolist(), cell.seed)
@@ -109,7 +109,7 @@ class StudyTask:
         return self._made(cell, rows, content, size)
 
     def texts(self, cell: CellName) -> str:
-        """A hash of what a cell reads, training rows and all tables; known before any teacher is asked."""
+        """A hash of what a cell reads, training rows and all tables; known before any annotator is asked."""
         first, few, size = self._taken(cell)
         read = [[(self.marks[row], self.human.labels[row]) for row in sorted(rows)] for rows in (first, few)]
         return _digest([read, size, self.others])
@@ -126,7 +126,7 @@ class StudyTask:
         return set(own[:size].tolist()), set(known[: cell.n_human]), size
 
     def _own(self, source: str, order: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows that a size counts: of human labels those that have one, of a teacher all, for it may be silent."""
+        """Rows that a size counts: those with a human label, or all rows of an annotator."""
         if not self.study.asks(self.name, source):
             return order[[self.human.labels[row] is not None for row in order.tolist()]]
         return order
@@ -150,7 +150,7 @@ class StudyTask:
             "seed": cell.seed,
             "size": size,
             "prompt": prompt,
-            "epochs_read": self.study.epochs_read and learner in ("encoder", "writer"),
+            "evaluate_each_epoch": self.study.evaluate_each_epoch and learner in ("encoder", "writer"),
             "threads": self.study.threads,
         }
         return Job(
@@ -168,7 +168,7 @@ class StudyTask:
             nominal=size,
             options=options,
             prompt=prompt,
-            epochs_read=bool(whole["epochs_read"]),
+            evaluate_each_epoch=bool(whole["evaluate_each_epoch"]),
             threads=self.study.threads,
             place=self.place,
             folder=self.folder,
@@ -176,14 +176,14 @@ class StudyTask:
 
 
 def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], None]) -> StudyTask:
-    """Read and split a task's rows, and write its texts where every worker finds them; asks no teacher.
+    """Read and split a task's rows, and write its texts where every worker finds them; asks no annotator.
 
     Raises:
         StudyError: a source changes what a label is.
         SynthLabelsError: the recipe or its rows can not be read, or are too few.
     """
     keys = study.tasks[name]
-    recipes = teacher_recipes(study, name)
+    recipes = annotator_recipes(study, name)
     recipe = Recipe.from_yaml(recipe_file(keys.recipe, study.folder))
     schema = recipe.schema_of_labels()
     splits = load_source(recipe)
@@ -208,12 +208,12 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
         labels = dealt_labels(people, training_order(known, seed).tolist(), seed)
         return [labels[row] for row in pool.tolist()]
 
-    def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> SourceBook:
+    def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> LabelStore:
         asks = {
             pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell, folder)
             for pair, one in recipes.items()
         }
-        return SourceBook(study, name, schema, labels.labels, asks, random)
+        return LabelStore(study, name, schema, labels.labels, asks, random)
 
     return StudyTask(
         study, name, recipe, schema, parts, pool, orders, human, truth,
@@ -222,8 +222,8 @@ def open_task(study: SweepStudy, name: str, folder: Path, tell: Callable[[str], 
     )  # fmt: skip
 
 
-def teacher_recipes(study: SweepStudy, task: str) -> dict[tuple[str, str], Recipe]:
-    """By source and prompt the recipe of each teacher of a task.
+def annotator_recipes(study: SweepStudy, task: str) -> dict[tuple[str, str], Recipe]:
+    """By source and prompt the recipe of each annotator of a task.
 
     Raises:
         StudyError: one gives other labels than the task's recipe.
@@ -232,7 +232,7 @@ def teacher_recipes(study: SweepStudy, task: str) -> dict[tuple[str, str], Recip
     first = Recipe.from_yaml(recipe_file(study.tasks[task].recipe, study.folder))
     made = {}
     for source, keys in study.sources_of(task).items():
-        if not keys.is_teacher:
+        if not keys.is_annotator:
             continue
         for prompt in study.prompts or (NO_PROMPT,):
             origin = f"sources.{source}" + ("" if prompt == NO_PROMPT else f" with prompts.{prompt}")
@@ -244,13 +244,13 @@ def teacher_recipes(study: SweepStudy, task: str) -> dict[tuple[str, str], Recip
 
 def _recipe_of(study: SweepStudy, task: str, keys: SourceKeys, prompt: str, origin: str) -> Recipe:
     ways = study.prompts.get(prompt, {})
-    if other := set(ways) - {"task", "teacher"}:
+    if other := set(ways) - {"task", "annotator"}:
         raise StudyError(
-            f"`prompts.{prompt}` changes {', '.join(sorted(other))}. Only `task` and `teacher` may differ."
+            f"`prompts.{prompt}` changes {', '.join(sorted(other))}. Only `task` and `annotator` may differ."
         )
     changes = {
         part: {**getattr(keys, part), **ways.get(part, {})}
-        for part in ("task", "teacher")
+        for part in ("task", "annotator")
         if getattr(keys, part) or part in ways
     }
     return changed_recipe(recipe_file(keys.recipe or study.tasks[task].recipe, study.folder), changes, origin)
@@ -267,11 +267,11 @@ def _ask(
 ) -> Labels:
     source, prompt = pair
     name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
-    if recipe.teacher.client != "recorded":
+    if recipe.annotator.client != "recorded":
         tell(f"labels of {name!r}: {where}, {len(rows):,}")
     began = time.monotonic()
     labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder)
-    if recipe.teacher.client != "recorded":
+    if recipe.annotator.client != "recorded":
         tell(f"labels of {name!r}: {where}, {asking_line(labels.statuses, len(rows), time.monotonic() - began)}")
     return labels
 

@@ -10,7 +10,7 @@ from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables, known_outcome
 from hf_synthlabels.studies.sweep.learning import run_job
 
 
-def work_off_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
+def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     """Train what is missing, each outcome as it comes; it is in the journal by then.
 
     Args:
@@ -23,9 +23,9 @@ def work_off_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     if workers == 1 or len(jobs) < 2:
         yield from map(_Worker().work, jobs)
         return
-    from hf_synthlabels.training.process_pool import in_processes
+    from hf_synthlabels.training.process_pool import map_in_processes
 
-    yield from in_processes(_work, jobs, workers, threads=max(job.threads for job in jobs))
+    yield from map_in_processes(_work, jobs, workers, threads=max(job.threads for job in jobs))
 
 
 class _Worker:

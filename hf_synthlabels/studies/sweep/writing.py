@@ -67,7 +67,7 @@ def learn_to_write(job: Job, tables: Tables) -> Outcome:
             packed = options.setdefault("packing", False)
             options |= {"text_columns": [INSTRUCTION], "label_column": OUTPUT, "task": "text-generation"}
             config = StudentConfig.from_dict(options | ({"max_steps": -1} if packed else {}), where="`students`")
-            watcher = EpochAnswers(asked, ()) if job.epochs_read else None
+            watcher = EpochAnswers(asked, ()) if job.evaluate_each_epoch else None
             student = train_student(config, train, callbacks=[] if watcher is None else [watcher])
             began = time.perf_counter()
             said = student.predict(asked).labels

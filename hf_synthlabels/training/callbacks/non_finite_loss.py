@@ -14,10 +14,10 @@ from hf_synthlabels.errors import DivergedError
 from hf_synthlabels.training.distributed.micro_batches import ROW, rows_of, split, without_rows
 
 # More row numbers than this help nobody.
-MOST_ROWS = 20
+MAX_ROWS = 20
 
 
-class FiniteLosses:
+class NonFiniteLossCheck:
     """The losses of a run, looked at one after the other.
 
     On an accelerator a loss is looked at when the next batch is under way, so that nobody waits for it.
@@ -113,6 +113,6 @@ def _numbers(batch: Mapping[str, Any]) -> str:
         return "rows that the data set does not number"
     where = "of the training data" if batch.get("known", True) else "of the batch"
     numbers = [int(row) for row in rows]
-    named = ", ".join(str(row) for row in sorted(numbers)[:MOST_ROWS])
-    more = f" and {len(numbers) - MOST_ROWS} more" if len(numbers) > MOST_ROWS else ""
+    named = ", ".join(str(row) for row in sorted(numbers)[:MAX_ROWS])
+    more = f" and {len(numbers) - MAX_ROWS} more" if len(numbers) > MAX_ROWS else ""
     return f"row{'s' if len(numbers) > 1 else ''} {named}{more} {where}"

@@ -16,7 +16,7 @@ from hf_synthlabels.errors import DataError, TrainingError
 CHUNK = 2_000
 """Rows that are cut at once: the places of tokens take much more memory as Python numbers than as arrays."""
 
-MOST_STRIDE = 128
+MAX_STRIDE = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class Windows:
 
 def default_stride(max_length: int) -> int:
     """Tokens that neighbouring windows share where nobody says."""
-    return min(MOST_STRIDE, max_length // 4)
+    return min(MAX_STRIDE, max_length // 4)
 
 
 def cut_windows(

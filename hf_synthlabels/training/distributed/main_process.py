@@ -11,7 +11,7 @@ from transformers import EvalPrediction
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
 
-def computed_once(metrics: Metrics) -> Metrics:
+def main_process_only(metrics: Metrics) -> Metrics:
     """A `compute_metrics` that runs on the first process only, while the others wait for its result.
 
     `Trainer` gathers all predictions and calls `compute_metrics` in every process: a judge that is asked over the

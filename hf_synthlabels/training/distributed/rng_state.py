@@ -11,7 +11,7 @@ import torch
 
 
 @contextmanager
-def unchanged_randomness() -> Iterator[None]:
+def preserve_rng_state() -> Iterator[None]:
     """Random states of all libraries, put back afterwards: dropout then draws what it would have drawn."""
     plain, numbers, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else None

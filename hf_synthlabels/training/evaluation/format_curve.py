@@ -17,7 +17,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import LabelSchema, parse
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
-from hf_synthlabels.training.distributed.rng_state import unchanged_randomness
+from hf_synthlabels.training.distributed.rng_state import preserve_rng_state
 from hf_synthlabels.training.tasks import student_task
 
 
@@ -83,7 +83,7 @@ class FormatCurve(TrainerCallback):
             return
         model = self.trainer.model
         training = model.training
-        with unchanged_randomness():
+        with preserve_rng_state():
             said = student_task(self.trainer.args).predict(self.trainer, self._rows).labels
         model.train(training)
         read = [parse(self._schema, str(text or "")) for text in said]

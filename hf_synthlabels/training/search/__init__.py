@@ -7,7 +7,7 @@ from hf_synthlabels.training.search.grid import Grid
 from hf_synthlabels.training.search.grid_run import Choice, GridRun, Reading, RunResult, grid_runs
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
 from hf_synthlabels.training.search.run_grid import run_grid
-from hf_synthlabels.training.search.run_queue import Task, work_off
+from hf_synthlabels.training.search.run_queue import Task, run_tasks
 
 __all__ = [
     "CellReport",
@@ -24,5 +24,5 @@ __all__ = [
     "Task",
     "grid_runs",
     "run_grid",
-    "work_off",
+    "run_tasks",
 ]

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from hf_synthlabels.training.distributed.rng_state import unchanged_randomness
+from hf_synthlabels.training.distributed.rng_state import preserve_rng_state
 
 Read = Callable[[int, int], bool]
 """Told the epochs and optimiser steps of a student that is ready to be read; False ends the run."""
@@ -51,7 +51,7 @@ class EpochReadings(TrainerCallback):
         """Read the model itself, where its rate does not decay."""
         epoch = round(state.epoch)
         if self._decay is None and epoch in self._epochs:
-            with unchanged_randomness():
+            with preserve_rng_state():
                 control.should_training_stop |= not self._read(epoch, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -63,7 +63,7 @@ class EpochReadings(TrainerCallback):
         epoch, rest = divmod(state.global_step + steps, per_epoch)
         if rest or epoch not in self._epochs or state.global_step >= state.max_steps:
             return
-        with unchanged_randomness(), _unchanged(kwargs["model"], kwargs["optimizer"]):
+        with preserve_rng_state(), _unchanged(kwargs["model"], kwargs["optimizer"]):
             self._finish(self.trainer, kwargs["model"], kwargs["optimizer"], per_epoch, steps)
             self.extra_steps += steps
             control.should_training_stop |= not self._read(epoch, epoch * per_epoch)

@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import ArmComparison, compare_arms
+from hf_synthlabels.statistics import ConditionComparison, compare_conditions
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.search.config import GridFile
 from hf_synthlabels.training.search.grid_run import Choice, GridRun, RunResult, refit_run, run_key
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
-from hf_synthlabels.training.search.run_queue import Task, default_workers, work_off
+from hf_synthlabels.training.search.run_queue import Task, default_workers, run_tasks
 from hf_synthlabels.training.search.search_journal import RunJournal
 from hf_synthlabels.training.search.selection import Candidate, Chosen, by_cell, candidates, choose
-from hf_synthlabels.training.search.shared_rows import GridRows, grid_rows, share_rows
+from hf_synthlabels.training.search.shared_rows import GridRows, grid_rows, tokenize_shared_rows
 from hf_synthlabels.training.student_file import TrainingData
 
 Progress = Callable[[str], None]
 Engine = Callable[[Sequence[Task], int], Iterable[RunResult]]
-"""Trains tasks and yields their results, which are in the journal by then; `work_off` is the one for one machine."""
+"""Trains tasks and yields their results, which are in the journal by then; `run_tasks` is the one for one machine."""
 Cell = tuple[str, str, int | None]
 Codes = NDArray[np.int64]
 
@@ -44,7 +44,7 @@ class Grid:
 
     @classmethod
     def open(
-        cls, file: GridFile, folder: Path, data: TrainingData | None, tell: Progress, engine: Engine = work_off
+        cls, file: GridFile, folder: Path, data: TrainingData | None, tell: Progress, engine: Engine = run_tasks
     ) -> Grid:
         """Read, split and tokenise the rows.
 
@@ -63,7 +63,7 @@ class Grid:
         places = {}
         for model, config in configs.items():
             tokenizer = load_base(config, rows.names).tokenizer
-            fingerprint = share_rows(rows, config, tokenizer, folder).fingerprint
+            fingerprint = tokenize_shared_rows(rows, config, tokenizer, folder).fingerprint
             places[model] = folder / "tokens" / fingerprint
         return cls(file, folder, rows, places, tell, engine)
 
@@ -172,12 +172,12 @@ class Grid:
             refit_difference=None if refitted is None else refitted.difference,
         )
 
-    def _compare(self, a: Candidate, b: Candidate) -> ArmComparison:
+    def _compare(self, a: Candidate, b: Candidate) -> ConditionComparison:
         """On the test rows; on those that chose where there are none."""
         n, metric = len(self.rows.names), self.file.grid.metric
         if len(self.rows.test_codes):
-            return compare_arms(self.rows.test_codes, a.test, b.test, n, metric)
-        return compare_arms(self.rows.validation_codes, a.validation, b.validation, n, metric)
+            return compare_conditions(self.rows.test_codes, a.test, b.test, n, metric)
+        return compare_conditions(self.rows.validation_codes, a.validation, b.validation, n, metric)
 
 
 def _config(file: GridFile, model: str) -> StudentConfig:

@@ -13,10 +13,10 @@ from hf_synthlabels.statistics import seed_scores
 from hf_synthlabels.training.search.config import Search
 from hf_synthlabels.training.search.grid import Grid
 from hf_synthlabels.training.search.grid_run import GridRun, Reading, RunResult, grid_runs
-from hf_synthlabels.training.search.run_training import BaseShelf, train_run
+from hf_synthlabels.training.search.run_training import ModelCache, train_run
 from hf_synthlabels.training.search.shared_rows import open_rows
 
-SMALLEST_P = 0.1
+MIN_P = 0.1
 """The level at which a combination is given up by Wilcoxon's test; 2⁻ⁿ is the smallest p of n seeds."""
 
 Cell = tuple[str, str, int | None]
@@ -38,7 +38,7 @@ def search_runs(grid: Grid) -> tuple[dict[str, GridRun], dict[str, RunResult]]:
     wanted = grid.file.grid.search
     if wanted is None:
         raise ConfigError("`grid.search` is missing. Write `search: {trials: 20}`.")
-    needed = int(np.ceil(-np.log2(SMALLEST_P)))
+    needed = int(np.ceil(-np.log2(MIN_P)))
     if wanted.pruner == "wilcoxon" and len(grid.file.grid.seed) < needed:
         raise ConfigError(
             f"`search.pruner` is 'wilcoxon', which needs {needed} seeds or more to tell anything; `seed` lists "
@@ -50,7 +50,7 @@ def search_runs(grid: Grid) -> tuple[dict[str, GridRun], dict[str, RunResult]]:
         cells.setdefault(run.cell, {}).setdefault(run.seed, run)
     runs: dict[str, GridRun] = {}
     results: dict[str, RunResult] = {}
-    searcher = _Searcher(grid, wanted, optuna, BaseShelf(grid.rows.names), runs, results)
+    searcher = _Searcher(grid, wanted, optuna, ModelCache(grid.rows.names), runs, results)
     for by_seed in cells.values():
         study = optuna.create_study(
             direction="maximize", sampler=optuna.samplers.TPESampler(seed=wanted.seed), pruner=_pruner(optuna, wanted)
@@ -63,7 +63,7 @@ def _pruner(optuna: Any, wanted: Search) -> Any:
     pruners = {
         "none": lambda: optuna.pruners.NopPruner(),
         "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
-        "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=SMALLEST_P),
+        "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=MIN_P),
     }
     return pruners[wanted.pruner]()
 
@@ -76,7 +76,7 @@ class _Searcher:
         grid: Grid,
         wanted: Search,
         optuna: Any,
-        shelf: BaseShelf,
+        shelf: ModelCache,
         runs: dict[str, GridRun],
         results: dict[str, RunResult],
     ) -> None:

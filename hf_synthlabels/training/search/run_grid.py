@@ -10,7 +10,7 @@ from hf_synthlabels.training.search.grid import Engine, Grid, Progress
 from hf_synthlabels.training.search.grid_run import grid_runs
 from hf_synthlabels.training.search.optuna_search import search_runs
 from hf_synthlabels.training.search.report import GridReport
-from hf_synthlabels.training.search.run_queue import work_off
+from hf_synthlabels.training.search.run_queue import run_tasks
 from hf_synthlabels.training.student_file import TrainingData
 
 
@@ -20,7 +20,7 @@ def run_grid(
     *,
     data: TrainingData | None = None,
     progress: Progress | None = None,
-    engine: Engine = work_off,
+    engine: Engine = run_tasks,
 ) -> GridReport:
     """Train every run that the journal does not have, choose on human-labelled rows, and report.
 

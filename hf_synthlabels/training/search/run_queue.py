@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_synthlabels.training.process_pool import in_processes
+from hf_synthlabels.training.process_pool import map_in_processes
 from hf_synthlabels.training.search.grid_run import GridRun, RunResult
-from hf_synthlabels.training.search.run_training import BaseShelf, train_run
+from hf_synthlabels.training.search.run_training import ModelCache, train_run
 from hf_synthlabels.training.search.search_journal import RunJournal
 from hf_synthlabels.training.search.shared_rows import SharedRows, open_rows
 
@@ -38,7 +38,7 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def work_off(tasks: Sequence[Task], workers: int) -> Iterator[RunResult]:
+def run_tasks(tasks: Sequence[Task], workers: int) -> Iterator[RunResult]:
     """Train what is missing, each result as it comes; it is in the journal by then.
 
     Args:
@@ -53,18 +53,18 @@ def work_off(tasks: Sequence[Task], workers: int) -> Iterator[RunResult]:
         local = _Worker()
         yield from map(local.train, tasks)
         return
-    yield from in_processes(_train, tasks, workers, threads=max(task.run.threads for task in tasks))
+    yield from map_in_processes(_train, tasks, workers, threads=max(task.run.threads for task in tasks))
 
 
 class _Worker:
     """Keeps encoders and tokenised rows from one run to the next."""
 
     def __init__(self) -> None:
-        self._shelves: dict[tuple[str, ...], BaseShelf] = {}
+        self._shelves: dict[tuple[str, ...], ModelCache] = {}
         self._rows: dict[Path, SharedRows] = {}
 
     def train(self, task: Task) -> RunResult:
-        shelf = self._shelves.setdefault(task.names, BaseShelf(task.names))
+        shelf = self._shelves.setdefault(task.names, ModelCache(task.names))
         if task.place not in self._rows:
             self._rows[task.place] = open_rows(task.place, task.names)
         journal = RunJournal(task.folder)

@@ -31,7 +31,7 @@ Report = Callable[[Reading], bool]
 
 
 @dataclass(slots=True)
-class BaseShelf:
+class ModelCache:
     """Encoders that have been loaded once; a run gets its own copy with a head drawn by its seed."""
 
     names: tuple[str, ...]
@@ -100,7 +100,7 @@ def run_config(run: GridRun, output_dir: str) -> StudentConfig:
 def train_run(
     run: GridRun,
     rows: SharedRows,
-    shelf: BaseShelf,
+    shelf: ModelCache,
     key: str,
     *,
     report: Report | None = None,
@@ -138,7 +138,7 @@ class _Run:
     run: GridRun
     config: StudentConfig
     rows: SharedRows
-    shelf: BaseShelf
+    shelf: ModelCache
     key: str
     report: Report | None
     readings: list[Reading] = field(default_factory=list)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import TrainingError
-from hf_synthlabels.statistics import ArmMetric, confusion_counts, macro_f1, seed_scores
+from hf_synthlabels.statistics import ConditionMetric, confusion_counts, macro_f1, seed_scores
 from hf_synthlabels.training.search.grid_run import Choice, GridRun, RunResult
 
 Codes = NDArray[np.int64]
@@ -49,7 +49,7 @@ class Chosen:
 
 
 def candidates(
-    runs: Sequence[tuple[GridRun, RunResult]], truth: Codes, n_classes: int, metric: ArmMetric
+    runs: Sequence[tuple[GridRun, RunResult]], truth: Codes, n_classes: int, metric: ConditionMetric
 ) -> list[Candidate]:
     """The combinations of one cell, from its runs: one for each rate, batch size and number of epochs.
 
@@ -83,7 +83,7 @@ def candidates(
     return found
 
 
-def choose(found: Sequence[Candidate], truth: Codes, n_classes: int, metric: ArmMetric, *, tried: int) -> Chosen:
+def choose(found: Sequence[Candidate], truth: Codes, n_classes: int, metric: ConditionMetric, *, tried: int) -> Chosen:
     """The candidate with the best mean over seeds; of equals the one with fewer epochs, then the first.
 
     `corrected` is the bootstrap bias corrected estimate (BBC-CV; Tsamardinos, Greasidou, Borboudakis 2018, algorithm
@@ -110,7 +110,9 @@ def choose(found: Sequence[Candidate], truth: Codes, n_classes: int, metric: Arm
     return Chosen(found[order[0]], len(found), tried - len(found), corrected)
 
 
-def _scores_of_the_chosen(found: Sequence[Candidate], truth: Codes, n_classes: int, metric: ArmMetric) -> list[float]:
+def _scores_of_the_chosen(
+    found: Sequence[Candidate], truth: Codes, n_classes: int, metric: ConditionMetric
+) -> list[float]:
     rng = np.random.default_rng(0)
     predicted = np.stack([candidate.validation for candidate in found])
     outside = []
@@ -124,7 +126,7 @@ def _scores_of_the_chosen(found: Sequence[Candidate], truth: Codes, n_classes: i
     return outside
 
 
-def _means(truth: Codes, predicted: Codes, n_classes: int, metric: ArmMetric) -> NDArray[np.float64]:
+def _means(truth: Codes, predicted: Codes, n_classes: int, metric: ConditionMetric) -> NDArray[np.float64]:
     """Mean over seeds of each candidate's score; predicted has the shape (candidates, seeds, rows)."""
     if metric == "accuracy":
         means: NDArray[np.float64] = (predicted == truth).mean(axis=(1, 2))

@@ -112,7 +112,9 @@ def grid_rows(file: GridFile, data: TrainingData) -> GridRows:
     )
 
 
-def share_rows(rows: GridRows, config: StudentConfig, tokenizer: PreTrainedTokenizerBase, folder: Path) -> SharedRows:
+def tokenize_shared_rows(
+    rows: GridRows, config: StudentConfig, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> SharedRows:
     """Tokenise the rows into a folder, unless they are there already, and map them from there.
 
     Args:

@@ -15,7 +15,7 @@ SLOWER = 5
 """The human rows are learnt at the learning rate over this: they correct what was learnt and shall not replace it."""
 
 
-def after_config(config: StudentConfig) -> StudentConfig:
+def second_stage_config(config: StudentConfig) -> StudentConfig:
     """The config of the second part: the human rows' epochs and learning rate, its own checkpoints, no step limit.
 
     All else is as before; the optimiser and the schedule start anew.

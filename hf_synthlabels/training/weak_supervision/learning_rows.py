@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import NO_LABEL
+from hf_synthlabels.statistics import MISSING
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import TrainingRows, column_values, training_rows
 from hf_synthlabels.training.weak_supervision.soft_labels import (
@@ -187,7 +187,7 @@ def _mixed(llm: TrainingRows, people: TrainingRows, weight: float) -> tuple[Trai
 
 
 def _of_all(rows: TrainingRows, n_rows: int) -> NDArray[np.int64]:
-    """The codes of all rows of the data set, `NO_LABEL` where there is none."""
-    codes = np.full(n_rows, NO_LABEL, dtype=np.int64)
+    """The codes of all rows of the data set, `MISSING` where there is none."""
+    codes = np.full(n_rows, MISSING, dtype=np.int64)
     codes[rows.kept] = rows.codes
     return codes

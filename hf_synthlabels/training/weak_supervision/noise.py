@@ -15,7 +15,7 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError, import_extra
-from hf_synthlabels.statistics import NO_LABEL, Interval, wilson
+from hf_synthlabels.statistics import MISSING, Interval, wilson
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import column_values, training_rows
 
@@ -28,17 +28,17 @@ class NoiseRanking:
     """How well each label fits what students say that did not see it; arrays have one entry per row of the data set."""
 
     codes: NDArray[np.int64]
-    """The label that was judged; `NO_LABEL` for a row that is not ranked."""
+    """The label that was judged; `MISSING` for a row that is not ranked."""
     quality: NDArray[np.float64]
     """From 0, surely wrong, to 1; nan for a row that is not ranked."""
     suggested: NDArray[np.int64]
-    """The likeliest label; `NO_LABEL` for a row that is not ranked."""
+    """The likeliest label; `MISSING` for a row that is not ranked."""
     method: NoiseMethod
 
     @property
     def order(self) -> NDArray[np.int64]:
         """The ranked rows, the least fitting first; rows that fit alike in row order."""
-        ranked = np.flatnonzero(self.codes != NO_LABEL)
+        ranked = np.flatnonzero(self.codes != MISSING)
         return ranked[np.argsort(self.quality[ranked], kind="stable")]
 
 
@@ -104,7 +104,7 @@ def rank_noise(
     2021); the other methods are `cleanlab.rank.get_label_quality_scores`.
 
     Args:
-        codes: the labels, shape (rows,); `NO_LABEL` for a row without one.
+        codes: the labels, shape (rows,); `MISSING` for a row without one.
         probabilities: of each label, shape (rows, names), as `out_of_fold` makes them; nan for rows without a label.
         method: how quality is measured.
         reviewed: rows that a human has labelled and nobody needs to look at, shape (rows,).
@@ -123,16 +123,16 @@ def rank_noise(
             f"`codes` has shape {labels.shape} and `probabilities` {probs.shape}. Give one code and the probability of "
             "every label for each row."
         )
-    ranked = (labels != NO_LABEL) & ~np.isnan(probs).any(axis=1)
+    ranked = (labels != MISSING) & ~np.isnan(probs).any(axis=1)
     if reviewed is not None:
         ranked &= ~np.asarray(reviewed, dtype=bool)
     if not ranked.any():
         raise DataError(f"`codes` has no row of {len(labels)} that can be ranked. Annotate rows first.")
     quality = np.full(len(labels), np.nan)
     quality[ranked] = _quality(labels[ranked], probs[ranked], method)
-    suggested = np.full(len(labels), NO_LABEL, dtype=np.int64)
+    suggested = np.full(len(labels), MISSING, dtype=np.int64)
     suggested[ranked] = probs[ranked].argmax(axis=1)
-    return NoiseRanking(np.where(ranked, labels, NO_LABEL), quality, suggested, method)
+    return NoiseRanking(np.where(ranked, labels, MISSING), quality, suggested, method)
 
 
 def review_columns(dataset: Dataset, ranking: NoiseRanking, names: Sequence[str], column: str) -> Dataset:
@@ -158,7 +158,7 @@ def review_columns(dataset: Dataset, ranking: NoiseRanking, names: Sequence[str]
     new: dict[str, tuple[list[Any], str]] = {
         "quality": ([float(q) if t else None for q, t in zip(ranking.quality, there, strict=True)], "float32"),
         "review_rank": (place, "int64"),
-        "suggested": ([names[code] if code != NO_LABEL else None for code in ranking.suggested], "string"),
+        "suggested": ([names[code] if code != MISSING else None for code in ranking.suggested], "string"),
     }
     for name, (values, kind) in new.items():
         known = f"{column}_{name}"
@@ -174,7 +174,7 @@ def errors_found(
 
     Args:
         ranking: of the labels.
-        human: human codes of all rows, `NO_LABEL` where there is none; such rows are passed over.
+        human: human codes of all rows, `MISSING` where there is none; such rows are passed over.
         ks: how many rows are reviewed, each from 1; no more are counted than there are.
         level: of the Wilson intervals.
 
@@ -187,7 +187,7 @@ def errors_found(
         raise DataError(f"`human` has shape {truth.shape}, the ranking is of {len(ranking.codes)} rows. Give the same.")
     if bad := [k for k in ks if k < 1]:
         raise ConfigError(f"`ks` has {bad[0]!r}. Give how many rows are reviewed, at least 1.")
-    order = ranking.order[truth[ranking.order] != NO_LABEL]
+    order = ranking.order[truth[ranking.order] != MISSING]
     if not len(order):
         raise DataError("`human` has no label on any ranked row. Label some rows by hand.")
     wrong = truth[order] != ranking.codes[order]

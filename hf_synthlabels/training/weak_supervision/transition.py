@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import NO_LABEL, Interval, confusion_counts, wilson
+from hf_synthlabels.statistics import MISSING, Interval, confusion_counts, wilson
 
 PSEUDO_ROWS = 10.0
 """How many rows per class the symmetric matrix is worth. Of 0, 3, 10 and 30, Laplace's rule and that of James and Stein
@@ -93,7 +93,7 @@ def estimate_transition(
     that of a random sample of human-labelled rows; one that was chosen by the LLM's labels gives another matrix.
 
     Args:
-        human: label codes, shape (rows,); `NO_LABEL` for a row without one.
+        human: label codes, shape (rows,); `MISSING` for a row without one.
         llm: those of the LLM.
         names: label names, two at least.
         pseudo_rows: m, above 0.
@@ -109,7 +109,7 @@ def estimate_transition(
     if truth.shape != said.shape or truth.ndim != 1:
         raise DataError(f"`human` has shape {truth.shape} and `llm` {said.shape}. Give one code per row.")
     classes = len(names)
-    labelled = truth != NO_LABEL
+    labelled = truth != MISSING
     table = confusion_counts(truth[labelled], said[labelled], classes)
     counts = table[:, :classes]
     n = int(counts.sum())

@@ -33,7 +33,7 @@ def make_task(
     kind: Any = "text-classification",
     truth: Sequence[Any] | None = None,
     names: Sequence[str] = ("no", "yes"),
-    teachers: Mapping[str, Sequence[Any]] | None = None,
+    llm_labels: Mapping[str, Sequence[Any]] | None = None,
     **more: Any,
 ) -> TaskRuns:
     """A task of 200 test rows, if the truth is not given."""
@@ -47,9 +47,9 @@ def make_task(
         "inputs": ("",) * len(truth),
         **more,
     }
-    answers = {source: tuple(values) for source, values in (teachers or {}).items()}
+    answers = {source: tuple(values) for source, values in (llm_labels or {}).items()}
     return TaskRuns(
-        name=name, kind=kind, names=tuple(names), truth=truth, teachers=answers, cells=tuple(cells), **given
+        name=name, kind=kind, names=tuple(names), truth=truth, llm_labels=answers, cells=tuple(cells), **given
     )
 
 

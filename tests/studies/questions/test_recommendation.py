@@ -17,13 +17,13 @@ from tests.studies.questions.study_cells import cell, make_runs, make_task, nois
 TRUTH = [row % 2 for row in range(400)]
 
 
-def study(llm: float, teacher: float, *, human: float = 0.85, seeds: int = 3, margin: float = 0.06) -> StudyRuns:
+def study(llm: float, annotator: float, *, human: float = 0.85, seeds: int = 3, margin: float = 0.06) -> StudyRuns:
     cells: list[CellRun] = []
     for seed in range(seeds):
         cells.append(cell("human", noisy(TRUTH, human, seed), seed, rows=500))
         cells.append(cell("llm", noisy(TRUTH, llm, seed), seed, rows=500))
-    labels = noisy(TRUTH, teacher, 0)
-    return make_runs(make_task(cells, truth=TRUTH, teachers={"llm": labels}), margin=margin)
+    labels = noisy(TRUTH, annotator, 0)
+    return make_runs(make_task(cells, truth=TRUTH, llm_labels={"llm": labels}), margin=margin)
 
 
 def interval(low: float, high: float) -> Interval:
@@ -31,19 +31,19 @@ def interval(low: float, high: float) -> Interval:
 
 
 @pytest.mark.parametrize(
-    ("llm", "teacher", "verdict"),
+    ("llm", "annotator", "verdict"),
     [
         (0.85, 0.85, "use the student"),
         (0.85, 0.95, "use the LLM labels"),
-        (0.6, 0.9, "use the teacher itself"),
+        (0.6, 0.9, "use the annotator itself"),
         (0.795, 0.8, "label more by hand"),
         (0.6, 0.6, "label all by hand"),
     ],
 )
-def test_every_verdict_is_reached(llm: float, teacher: float, verdict: str) -> None:
-    found = recommend(study(llm, teacher))
+def test_every_verdict_is_reached(llm: float, annotator: float, verdict: str) -> None:
+    found = recommend(study(llm, annotator))
     assert found.verdict == verdict
-    shown = verdict.replace("teacher", "LLM")
+    shown = verdict.replace("annotator", "LLM")
     assert found.text.startswith(shown[0].upper() + shown[1:] if found.more is None else "Label about")
 
 
@@ -114,21 +114,21 @@ def test_labels_of_too_few_rows_decide_nothing(part: str, unread: int, verdict: 
 def test_an_annotator_that_was_not_asked_about_test_rows_is_unknown_there(recorded: bool) -> None:
     (task,) = study(0.85, 0.85).tasks
     known = {"llm": {"facts": {"client": "recorded"}, "test": {"statuses": {"not_asked": 400}}}} if recorded else {}
-    blank = replace(task, teachers={"llm": (None,) * 400}, annotators=known)
+    blank = replace(task, llm_labels={"llm": (None,) * 400}, annotators=known)
     found = recommend(make_runs(blank, margin=0.06))
     assert found.verdict == "use the LLM labels"
     assert "unknown" in found.text
     assert "own labels minus" not in found.text
     (page,) = [each for each in sections_of(make_runs(blank)) if each.name == "shifts"]
-    assert "teacher" not in page.answer
+    assert "annotator" not in page.answer
 
 
-@pytest.mark.parametrize(("llm", "teacher"), [(0.85, 0.85), (0.6, 0.6), (0.795, 0.8)])
-def test_an_encoder_is_never_called_an_llm(llm: float, teacher: float) -> None:
-    (task,) = study(llm, teacher).tasks
+@pytest.mark.parametrize(("llm", "annotator"), [(0.85, 0.85), (0.6, 0.6), (0.795, 0.8)])
+def test_an_encoder_is_never_called_an_llm(llm: float, annotator: float) -> None:
+    (task,) = study(llm, annotator).tasks
     named = replace(
         task,
-        teachers={"encoder": task.teachers["llm"]},
+        llm_labels={"encoder": task.llm_labels["llm"]},
         annotators={"encoder": {"facts": {"client": "embedding"}}},
         cells=tuple(
             replace(run, cell=replace(run.cell, source=run.cell.source.replace("llm", "encoder"))) for run in task.cells
@@ -153,7 +153,7 @@ def test_many_tasks_are_decided_together() -> None:
                 cell("llm", noisy(TRUTH, 0.85, 10 * at + seed + 5), seed, task=f"t{at}"),
             )
         ]
-        tasks.append(make_task(cells, name=f"t{at}", truth=TRUTH, teachers={"llm": noisy(TRUTH, 0.7, at)}))
+        tasks.append(make_task(cells, name=f"t{at}", truth=TRUTH, llm_labels={"llm": noisy(TRUTH, 0.7, at)}))
     found = recommend(make_runs(*tasks, margin=0.06))
     assert found.verdict == "use the student"
     assert "Over 5 tasks with 2,000 test rows" in found.text
@@ -168,15 +168,15 @@ def raised(found: Interval, by: float) -> Interval:
     return interval(found.low + by, found.high + by)
 
 
-@given(student=intervals, teacher=intervals, beside=intervals, by=some.floats(0, 0.3), margin=some.floats(0, 0.1))
+@given(student=intervals, annotator=intervals, beside=intervals, by=some.floats(0, 0.3), margin=some.floats(0, 0.1))
 def test_intervals_that_rise_never_make_it_more_sceptical(
-    student: Interval, teacher: Interval, beside: Interval, by: float, margin: float
+    student: Interval, annotator: Interval, beside: Interval, by: float, margin: float
 ) -> None:
-    before, _ = decide(student, teacher, beside, margin)
+    before, _ = decide(student, annotator, beside, margin)
     for better in (
-        decide(raised(student, by), teacher, beside, margin),
-        decide(student, raised(teacher, by), beside, margin),
-        decide(raised(student, by), raised(teacher, by), beside, margin),
+        decide(raised(student, by), annotator, beside, margin),
+        decide(student, raised(annotator, by), beside, margin),
+        decide(raised(student, by), raised(annotator, by), beside, margin),
     ):
         assert SCEPTICISM[better[0]] <= SCEPTICISM[before]
 
@@ -192,8 +192,8 @@ def test_labels_with_more_right_rows_never_make_it_more_sceptical(accuracy: floa
             return [*truth[:repair], *answers[repair:]]
 
         llm = [cell("llm", better(noisy(truth, accuracy, seed + 7 + at)), at) for at in range(2)]
-        teachers = {"llm": better(noisy(truth, accuracy, seed + 99))}
-        found = recommend(make_runs(make_task([*human, *llm], truth=truth, teachers=teachers), resamples=150))
+        llm_labels = {"llm": better(noisy(truth, accuracy, seed + 99))}
+        found = recommend(make_runs(make_task([*human, *llm], truth=truth, llm_labels=llm_labels), resamples=150))
         return SCEPTICISM[found.verdict]
 
     assert verdict(mended) <= verdict(0)

@@ -15,7 +15,7 @@ from hf_synthlabels.studies import CellRun, StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
 from hf_synthlabels.studies.questions.consistency import filtered_students
 from hf_synthlabels.studies.questions.costs import break_even, cost_of
-from hf_synthlabels.studies.questions.curves import worths_of
+from hf_synthlabels.studies.questions.curves import label_values
 from hf_synthlabels.studies.questions.phases import phases_of
 from hf_synthlabels.studies.questions.scores import found_of
 from hf_synthlabels.studies.questions.synthetic_first import switch_of
@@ -55,7 +55,7 @@ def test_a_question_without_its_cells_gives_no_section() -> None:
 
 def test_scores_of_a_pair_are_those_of_scikit_learn() -> None:
     cells = arms()
-    sections = titled(make_runs(make_task(cells, teachers={"llm": noisy(TRUTH, 0.7, 9)})))
+    sections = titled(make_runs(make_task(cells, llm_labels={"llm": noisy(TRUTH, 0.7, 9)})))
     found = table(sections["human_or_llm"], "human_llm_table")
     row = dict(zip(found.columns, found.rows[0], strict=True))
     whole = [run for run in cells if run.cell.size is None]
@@ -72,7 +72,7 @@ def test_scores_of_a_pair_are_those_of_scikit_learn() -> None:
 
 
 def test_answers_name_their_rows_and_intervals() -> None:
-    many = [make_task(arms(f"t{at}"), name=f"t{at}", teachers={"llm": noisy(TRUTH, 0.8, at)}) for at in range(4)]
+    many = [make_task(arms(f"t{at}"), name=f"t{at}", llm_labels={"llm": noisy(TRUTH, 0.8, at)}) for at in range(4)]
     for runs in (make_runs(many[0]), make_runs(*many)):
         for name in ("human_or_llm", "shifts"):
             assert "200" in titled(runs)[name].answer or "800" in titled(runs)[name].answer
@@ -81,7 +81,7 @@ def test_answers_name_their_rows_and_intervals() -> None:
 
 def test_tasks_are_pooled_and_tested_all_at_once() -> None:
     tasks = [
-        make_task(arms(f"t{at}", llm=0.6 if at == 0 else 0.9), name=f"t{at}", teachers={"llm": TRUTH})
+        make_task(arms(f"t{at}", llm=0.6 if at == 0 else 0.9), name=f"t{at}", llm_labels={"llm": TRUTH})
         for at in range(5)
     ]
     section = titled(make_runs(*tasks))["pooled"]
@@ -96,8 +96,8 @@ def test_labels_of_better_accuracy_are_worth_more() -> None:
     cells = [cell("human", noisy(TRUTH, 0.95 - 2 * n**-0.5, seed), seed, size=n, rows=n) for n, seed in people]
     for accuracy, low, high in ((0.81, 120, 400), (0.99, np.inf, np.inf)):
         llm = [cell("llm", noisy(TRUTH, accuracy, seed), seed, size=400, rows=400) for seed in range(3)]
-        task = analysed(make_runs(make_task([*cells, *llm], teachers={"llm": TRUTH}))).tasks[0]
-        ((_, worth),) = worths_of(task)
+        task = analysed(make_runs(make_task([*cells, *llm], llm_labels={"llm": TRUTH}))).tasks[0]
+        ((_, worth),) = label_values(task)
         assert low <= worth.worth.estimate <= high
         assert worth.worth.n == 200
 
@@ -108,7 +108,7 @@ def test_filtered_sources_stand_beside_the_whole_ones() -> None:
     labels = [code if row < 100 else 1 - code for row, code in enumerate(TRUTH)]
     runs = make_runs(
         make_task(
-            cells, teachers={"llm": TRUTH}, train_labels={"llm": labels}, confidence={"llm": sure}, train_truth=TRUTH
+            cells, llm_labels={"llm": TRUTH}, train_labels={"llm": labels}, confidence={"llm": sure}, train_truth=TRUTH
         )
     )
     ((filtered),) = filtered_students(analysed(runs).tasks[0])
@@ -123,12 +123,12 @@ def test_filtered_sources_stand_beside_the_whole_ones() -> None:
 
 
 def test_prompts_are_compared_two_by_two() -> None:
-    teachers = {
+    llm_labels = {
         "llm/plain": noisy(TRUTH, 0.6, 1),
         "llm/reasons": noisy(TRUTH, 0.9, 1),
         "llm/batch": noisy(TRUTH, 0.6, 2),
     }
-    section = titled(make_runs(make_task(arms(), teachers=teachers)))["prompts"]
+    section = titled(make_runs(make_task(arms(), llm_labels=llm_labels)))["prompts"]
     assert "“reasons”" in section.answer
     p_values = [str(row[-1]) for row in table(section, "prompt_pairs").rows]
     assert len(p_values) == 3
@@ -149,7 +149,7 @@ def written(source: str, offset: int, final: float) -> list[CellRun]:
 
 def test_form_before_task_is_found_against_the_control() -> None:
     cells = [*written("human", 1, 1.0), *written("random", 2, 0.5), *written("llm>human@100", 3, 1.0)]
-    runs = make_runs(make_task(cells, teachers={"llm": noisy(TRUTH, 0.8, 1)}))
+    runs = make_runs(make_task(cells, llm_labels={"llm": noisy(TRUTH, 0.8, 1)}))
     found = {phases.arms[0].source: phases for phases in phases_of(analysed(runs).tasks[0])}
     assert set(found) == {"human", "llm>human@100"}
     assert found["human"].test.ordered
@@ -237,7 +237,7 @@ def test_answers_of_every_kind_come_to_a_report(kind: str, names: tuple[str, ...
              for seed in range(2)]  # fmt: skip
     # Of answers and texts there may be several right ones.
     truth = [(right,) if not names else right] * 40
-    task = make_task(cells, kind=kind, names=names, truth=truth, teachers={"llm": said})
+    task = make_task(cells, kind=kind, names=names, truth=truth, llm_labels={"llm": said})
     runs = make_runs(task, resamples=100)
     note = next(note for note in titled(runs)["human_or_llm"].notes if "same students" in note)
     assert note.startswith("In 1 of 1 pairs all seeds gave the same students")
@@ -274,7 +274,7 @@ def test_costs_and_the_break_even_volume() -> None:
         cell("llm", TRUTH, seed, rows=400, train_s=10.0 * (seed + 1), predict_s=2.0, energy_wh=1.0) for seed in range(3)
     ]
     runs = make_runs(
-        make_task(cells, teachers={"llm": TRUTH}, usd_per_row={"llm": 0.01, "human": 0.5}, s_per_row={"llm": 0.51})
+        make_task(cells, llm_labels={"llm": TRUTH}, usd_per_row={"llm": 0.01, "human": 0.5}, s_per_row={"llm": 0.51})
     )
     task = analysed(runs).tasks[0]
     cost = cost_of(task, next(iter(task.arms)))
@@ -288,7 +288,7 @@ def test_costs_and_the_break_even_volume() -> None:
 
 
 def test_unknown_costs_are_not_zero() -> None:
-    section = titled(make_runs(make_task(arms(), teachers={"llm": TRUTH})))["costs"]
+    section = titled(make_runs(make_task(arms(), llm_labels={"llm": TRUTH})))["costs"]
     assert section.answer.startswith("What the labels cost is not recorded.")
     assert all(row[2] is None for row in table(section, "costs_table").rows)
 
@@ -340,7 +340,7 @@ def test_the_score_of_entities_has_one_name() -> None:
     one = [{"start": 0, "end": 3, "text": "abc", "label": 0}]
     cells = [cell("human", [one, []] * 10), cell("llm", [one, one] * 10)]
     runs = make_runs(
-        make_task(cells, kind="token-classification", truth=[one, []] * 10, teachers={"llm": [one, []] * 10})
+        make_task(cells, kind="token-classification", truth=[one, []] * 10, llm_labels={"llm": [one, []] * 10})
     )
     shown = " ".join(str(section) for section in sections_of(runs)) + recommend(runs).text
     assert "entity F1" in shown
@@ -355,7 +355,7 @@ def test_answers_lead_with_the_student_that_human_labels_train_best() -> None:
         for source, right in zip(("human", "llm"), shares, strict=True)
         for seed in range(2)
     ]
-    sections = titled(make_runs(make_task(cells, teachers={"llm": noisy(TRUTH, 0.7, 9)})))
+    sections = titled(make_runs(make_task(cells, llm_labels={"llm": noisy(TRUTH, 0.7, 9)})))
     assert sections["shifts"].answer.startswith("z, llm")
     accuracy = table(sections["human_or_llm"], "exact_tests")
     found = {str(row[0]): row for row in accuracy.rows}["t, z, llm"]
@@ -376,7 +376,7 @@ def test_written_answers_are_audited() -> None:
 
 
 def test_sections_can_be_told_apart_and_are_the_same_again() -> None:
-    runs = make_runs(make_task(arms(), teachers={"llm": noisy(TRUTH, 0.8, 3)}))
+    runs = make_runs(make_task(arms(), llm_labels={"llm": noisy(TRUTH, 0.8, 3)}))
     first, second = sections_of(runs), sections_of(runs)
     assert repr(first) == repr(second)
     names = [each.name for section in first for each in section.exhibits]

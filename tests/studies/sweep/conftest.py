@@ -1,4 +1,4 @@
-"""A task of a hundred rows in a file, with recorded answers of two teachers, and studies of it."""
+"""A task of a hundred rows in a file, with recorded answers of two annotators, and studies of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RECIPE: dict[str, Any] = {
     "name": "toy",
     "source": {"path": "json", "data_files": {"train": "rows.jsonl"}},
     "task": {"kind": "text-classification", "labels": ["film", "sport"], "human": "label"},
-    "teacher": {"client": "recorded", "column": "often_right"},
+    "annotator": {"client": "recorded", "column": "often_right"},
 }
 
 Make = Callable[..., SweepStudy]

@@ -27,7 +27,7 @@ def test_sizes_that_are_not_there_are_not_trained(study_of: Make) -> None:
     assert [cell.size for cell in cells_of(study, "toy", "text-classification", ROWS)] == [10, None]
 
 
-def test_strategies_are_for_teachers_labels_and_count_human_ones(study_of: Make) -> None:
+def test_strategies_are_for_annotators_labels_and_count_human_ones(study_of: Make) -> None:
     study = study_of(strategies=["plain", "mix", "forward", "soft"], n_human=[10, 20], students={"small": ENCODER})
     cells = cells_of(study, "toy", "text-classification", ROWS)
     found = Counter((cell.source, cell.strategy, cell.n_human) for cell in cells)
@@ -47,7 +47,7 @@ def test_pairs_choose_and_exclude_leaves_out(study_of: Make) -> None:
     assert [(cell.source, cell.size) for cell in cells] == [("human", 10), ("human", None), ("llm", None)]
 
 
-def test_prompts_multiply_what_a_teacher_says_and_nothing_else(study_of: Make) -> None:
+def test_prompts_multiply_what_a_annotator_says_and_nothing_else(study_of: Make) -> None:
     study = study_of(
         sources={"human": None, "llm": None, "half": {"shares": {"human": 1, "llm": 1}}},
         prompts={"plain": {}, "reasons": {"task": {"reasoning": True}}},
@@ -58,11 +58,11 @@ def test_prompts_multiply_what_a_teacher_says_and_nothing_else(study_of: Make) -
     ]
 
 
-def test_the_teacher_is_an_arm_once(study_of: Make) -> None:
-    study = study_of(seeds=[0, 1], sizes=[10, "all"], students={"teacher": "teacher"})
-    # People's labels have no teacher; it does not learn, so sizes and seeds change nothing.
+def test_the_annotator_is_an_arm_once(study_of: Make) -> None:
+    study = study_of(seeds=[0, 1], sizes=[10, "all"], students={"annotator": "annotator"})
+    # People's labels have no annotator; it does not learn, so sizes and seeds change nothing.
     assert cells_of(study, "toy", "text-classification", ROWS) == [
-        CellName("toy", "llm", None, "-", "teacher", "plain", 0, 0)
+        CellName("toy", "llm", None, "-", "annotator", "plain", 0, 0)
     ]
 
 

@@ -11,7 +11,7 @@ from hf_synthlabels.annotation import Recipe, load_source, read_recipe
 from hf_synthlabels.studies import SweepStudy, plan_sweep, read_study
 from hf_synthlabels.studies.study import recipe_file
 from hf_synthlabels.studies.sweep.sources import asked
-from hf_synthlabels.studies.sweep.task import teacher_recipes
+from hf_synthlabels.studies.sweep.task import annotator_recipes
 from hf_synthlabels.studies.sweep.values import human_values
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -31,7 +31,7 @@ def test_papers_studies_name_packaged_recipes_and_public_sources(file: Path) -> 
         assert recipe.source.homepage is not None
         # A revision, not a branch that moves.
         assert len(recipe.source.homepage.rsplit("/", 1)[-1]) == 40
-        assert teacher_recipes(study, name)
+        assert annotator_recipes(study, name)
 
 
 def test_the_third_paper_has_fourteen_tasks() -> None:
@@ -85,4 +85,4 @@ def test_the_third_paper_can_be_planned_on_local_copies(monkeypatch: pytest.Monk
     assert len({planned.cell.task for planned in cells}) == 14
     # Recorded answers are read when the study runs: before, nothing is done.
     assert not any(planned.done for planned in cells)
-    assert sum(planned.cell.student == "teacher" for planned in cells) == 74
+    assert sum(planned.cell.student == "annotator" for planned in cells) == 74

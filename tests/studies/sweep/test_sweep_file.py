@@ -18,10 +18,10 @@ from tests.studies.sweep.conftest import Make
         ({"sources": {"llm": None, "half": {"shares": {"llm": 1, "humn": 1}}}}, "names 'humn'. There are: llm, half"),
         ({"sources": {"llm": None, "half": {"shares": {"llm": 0}}}}, "Give each source a number above 0"),
         ({"sources": {"a": {"shares": {"llm": 1}, "votes": ["llm", "b"]}}}, "is several things at once"),
-        ({"sources": {"human": {"labels": "human", "teacher": {"column": "x"}}}}, "keys of a teacher"),
+        ({"sources": {"human": {"labels": "human", "annotator": {"column": "x"}}}}, "keys of an annotator"),
         ({"sources": {"llm": None, "llm@0.5": {"of": "llm"}}}, "`of`, a source, and `at_least`, a share, together"),
         ({"sources": {"human": None, "h@1": {"of": "human", "at_least": 1.0}}}, "which has no confidence"),
-        ({"sources": {"human": None, "llm": None, "jury": {"votes": ["llm", "human"]}}}, "which is no teacher"),
+        ({"sources": {"human": None, "llm": None, "jury": {"votes": ["llm", "human"]}}}, "which is no annotator"),
         ({"students": {"counts": "tfdif"}}, "`students.counts` is 'tfdif'"),
         ({"students": {"minilm": {"learning_rate": 1e-4}}}, "`students.minilm` has no `model`"),
         ({"strategies": ["plain", "mixed"]}, "`strategies` names 'mixed'. There are: plain, llm_then_human, mix"),
@@ -49,7 +49,7 @@ def test_a_file_with_tasks_is_read_as_a_sweep(tmp_path: Path) -> None:
     study = read_study(file)
     assert isinstance(study, SweepStudy)
     assert study.sizes == [50, None]
-    assert [keys.labels for keys in study.sources.values()] == ["human", "random", "teacher"]
+    assert [keys.labels for keys in study.sources.values()] == ["human", "random", "annotator"]
     assert study.tasks["toy"].test.share == 0.25
     assert study.folder == tmp_path
 

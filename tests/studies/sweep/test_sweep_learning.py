@@ -53,7 +53,7 @@ def job(
         nominal=len(labels),
         options=options,
         prompt="What is it about?",
-        epochs_read=False,
+        evaluate_each_epoch=False,
         threads=1,
         place=Path(),
         folder=Path(),
@@ -173,7 +173,7 @@ def test_an_encoder_that_stays_as_it_is_gives_vectors_once(encoder: str) -> None
 def test_epochs_are_read_without_changing_the_training(small: dict[str, Any]) -> None:
     labels = [row % 2 for row in range(32)]
     plain = job("text-classification", ["film", "sport"], labels, {**small, "num_train_epochs": 3})
-    read = run_job(replace(plain, epochs_read=True), tables(32))
+    read = run_job(replace(plain, evaluate_each_epoch=True), tables(32))
     assert [epoch for epoch, _ in read.epochs] == [1.0, 2.0, 3.0]
     assert read.answers == read.epochs[-1][1] == run_job(plain, tables(32)).answers
 

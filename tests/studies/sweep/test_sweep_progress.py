@@ -9,7 +9,7 @@ import pytest
 
 from hf_synthlabels.studies import CellName
 from hf_synthlabels.studies.sweep.job import Outcome
-from hf_synthlabels.studies.sweep.progress import TimeLeft, named
+from hf_synthlabels.studies.sweep.progress import EtaEstimator, named
 from tests.studies.sweep.test_sweep_learning import job
 
 
@@ -23,7 +23,7 @@ def test_cells_take_what_those_like_them_took(monkeypatch: pytest.MonkeyPatch) -
         job("text-classification", ["x", "y"], [0] * 9, {}, key=str(place), cell=cell)
         for place, cell in enumerate(names)
     ]
-    clock = TimeLeft(jobs, 1)
+    clock = EtaEstimator(jobs, 1)
     clock.finished(Outcome("0", names[0]))
     # Ten seconds for nine rows; nothing else has been seen of the other three.
     assert clock.seconds() == pytest.approx(30)
@@ -40,7 +40,7 @@ def test_a_student_of_whom_nothing_is_known_counts_as_a_cell(monkeypatch: pytest
     labels = [0] * 2000
     cheap = job("text-classification", ["x", "y"], labels, {}, key="0", cell=names[0])
     jobs = [replace(cheap, learner="tfidf"), job("text-classification", ["x", "y"], labels, {}, key="1", cell=names[1])]
-    clock = TimeLeft(jobs, 1)
+    clock = EtaEstimator(jobs, 1)
     clock.finished(Outcome("0", names[0]))
     # Not 10 seconds for each of the 2,000 rows of the other.
     assert clock.seconds() == pytest.approx(10)

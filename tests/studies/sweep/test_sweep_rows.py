@@ -12,7 +12,7 @@ from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.studies.sweep.file import TaskKeys
-from hf_synthlabels.studies.sweep.sources import Labels, SourceBook
+from hf_synthlabels.studies.sweep.sources import Labels, LabelStore
 from hf_synthlabels.studies.sweep.splits import split_rows, training_order
 from hf_synthlabels.studies.sweep.task import open_task
 from tests.studies.sweep.conftest import RECIPE, Make, toy_rows
@@ -61,15 +61,15 @@ def test_orders_are_nested_and_begin_with_human_labels() -> None:
     assert list(order) == list(training_order(known, 1)) != list(training_order(known, 2))
 
 
-def book(study_of: Make, sources: dict[str, object]) -> SourceBook:
-    """A study of rows that people labelled 0 and 1 in turn, all of which the teachers call 2 and 3."""
-    study = study_of(sources={"human": None, "llm": None, "other": {"teacher": {"column": "coin"}}, **sources})
+def book(study_of: Make, sources: dict[str, object]) -> LabelStore:
+    """A study of rows that people labelled 0 and 1 in turn, all of which the annotators call 2 and 3."""
+    study = study_of(sources={"human": None, "llm": None, "other": {"annotator": {"column": "coin"}}, **sources})
     schema = LabelSchema(kind="text-classification", names=("a", "b", "c", "d"))
-    teachers = {
+    annotators = {
         ("llm", "-"): lambda: Labels((2,) * 12, usd=0.1),
         ("other", "-"): lambda: Labels((2, 3, None) * 4, usd=0.2),
     }
-    return SourceBook(study, "toy", schema, (0, 1) * 6, teachers)
+    return LabelStore(study, "toy", schema, (0, 1) * 6, annotators)
 
 
 def test_every_beginning_of_a_mixture_has_its_shares(study_of: Make) -> None:
@@ -116,7 +116,7 @@ def test_jobs_of_sources_have_the_same_rows_and_smaller_ones_are_in_larger(study
         assert set(jobs["llm", 10, seed].rows) < set(jobs["llm", 30, seed].rows)
         assert jobs["llm", None, seed].rows == tuple(range(70))
     assert jobs["human", 10, 0].rows != jobs["human", 10, 1].rows
-    # The teacher is silent on some rows, which the steps count all the same.
+    # The annotator is silent on some rows, which the steps count all the same.
     silent = jobs["llm", None, 0]
     assert None in silent.labels
     assert silent.nominal == 70
@@ -130,7 +130,7 @@ def test_keys_change_with_a_label_and_not_with_a_name(study_of: Make, tmp_path: 
 
     plain = keys()
     assert plain == keys(name="another", margin=0.5, students={"words": "tfidf"})
-    other = keys(sources={"human": None, "llm": {"teacher": {"column": "coin"}}})
+    other = keys(sources={"human": None, "llm": {"annotator": {"column": "coin"}}})
     assert plain[0] == other[0]
     assert plain[1] != other[1]
 
@@ -150,7 +150,7 @@ def test_a_further_seed_or_size_leaves_the_other_cells_known(study_of: Make, tmp
 def test_pools_hold_what_some_seed_takes(study_of: Make, tmp_path: Path) -> None:
     study = study_of(sizes=[5], seeds=[0, 1], n_human=[3])
     task = open_task(study, "toy", tmp_path, lambda _: None)
-    # Two seeds of five rows: no teacher is asked for the other sixty.
+    # Two seeds of five rows: no annotator is asked for the other sixty.
     assert 5 <= len(task.pool) <= 10
     assert all(len(task.job(cell).rows) == 5 for cell in task.cells)
     assert np.all(np.diff(task.pool) > 0)

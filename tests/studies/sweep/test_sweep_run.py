@@ -23,10 +23,10 @@ def test_runs_hold_every_cell_and_come_back_from_their_file(
     study_of: Make, small: dict[str, Any], tmp_path: Path
 ) -> None:
     study = study_of(
-        students={"counts": "tfidf", "small": small, "teacher": "teacher"},
+        students={"counts": "tfidf", "small": small, "annotator": "annotator"},
         strategies=["plain", "mix"],
         n_human=[20],
-        epochs_read=True,
+        evaluate_each_epoch=True,
         costs={"human": {"usd": 0.5}, "llm": {"usd": 0.01, "s": 2.0}},
     )
     runs = run_sweep(study, tmp_path / "out")
@@ -34,7 +34,7 @@ def test_runs_hold_every_cell_and_come_back_from_their_file(
     arms = {(one.cell.source, one.cell.student, one.cell.strategy): one for one in task.cells}
     assert len(arms) == len(task.cells) == 7
     assert all(len(one.answers) == len(task.truth) == 30 for one in task.cells)
-    # 70 rows: the teacher was silent on some of them.
+    # 70 rows: the annotator was silent on some of them.
     silent = task.train_labels["llm"].count(None)
     assert 0 < silent < 10
     assert arms["human", "small", "plain"].rows == 70
@@ -44,7 +44,7 @@ def test_runs_hold_every_cell_and_come_back_from_their_file(
     epochs = arms["human", "small", "plain"].epochs
     assert [epoch for epoch, _ in epochs] == [1.0, 2.0]
     assert epochs[-1][1] == arms["human", "small", "plain"].answers
-    assert arms["llm", "teacher", "plain"].answers == task.teachers["llm"]
+    assert arms["llm", "annotator", "plain"].answers == task.llm_labels["llm"]
     assert task.usd_per_row == {"llm": 0.01, "human": 0.5}
     assert task.s_per_row["llm"] == 2.0
     # Words tell the label, so whoever learns from people is right.
@@ -80,12 +80,12 @@ def test_a_plan_knows_the_cells_of_a_study_that_grew(study_of: Make, tmp_path: P
     few = {"toy": {"recipe": "toy.yaml", "test": 30, "sizes": [20]}}
     run_sweep(study_of(tasks=few), tmp_path)
     more = {"toy": {"recipe": "toy.yaml", "test": 30, "sizes": [20, 40]}}
-    sources = {"human": None, "llm": None, "coin": {"teacher": {"column": "coin"}}}
+    sources = {"human": None, "llm": None, "coin": {"annotator": {"column": "coin"}}}
     planned = plan_sweep(study_of(tasks=more, sources=sources), tmp_path)
     assert {(one.cell.source, one.cell.size) for one in planned if one.done} == {("human", 20), ("llm", 20)}
     assert len(planned) == 6
     # What a source is, is part of a cell.
-    other = {"human": None, "llm": {"teacher": {"column": "coin"}}}
+    other = {"human": None, "llm": {"annotator": {"column": "coin"}}}
     planned = plan_sweep(study_of(tasks=few, sources=other), tmp_path)
     assert [one.cell.source for one in planned if one.done] == ["human"]
 
@@ -136,8 +136,8 @@ def test_what_no_cell_can_do_is_told_before_any_is_trained(
     told: list[str] = []
     with pytest.raises(ConfigError, match=r"`students.small`: .*lerning_rate"):
         run_sweep(study_of(students={"small": {**small, "lerning_rate": 1}}), tmp_path, progress=told.append)
-    with pytest.raises(DataError, match=r"`teacher.column` names the column 'none'"):
-        run_sweep(study_of(sources={"human": None, "llm": {"teacher": {"column": "none"}}}), tmp_path)
+    with pytest.raises(DataError, match=r"`annotator.column` names the column 'none'"):
+        run_sweep(study_of(sources={"human": None, "llm": {"annotator": {"column": "none"}}}), tmp_path)
     assert told == []
 
 
@@ -150,7 +150,7 @@ def test_a_filter_without_a_confidence_is_no_cell(study_of: Make, tmp_path: Path
     assert "which has no confidence" in failed["why"]
 
 
-def test_a_teacher_with_other_labels_is_refused(study_of: Make, tmp_path: Path) -> None:
+def test_a_annotator_with_other_labels_is_refused(study_of: Make, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"`sources.llm` gives other labels than `tasks.toy.recipe`"):
         run_sweep(study_of(sources={"llm": {"task": {"labels": ["film", "sport", "none"]}}}), tmp_path)
 

@@ -17,8 +17,8 @@ from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.training import StudentConfig, TrainingData
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.search import GridFile, grid_runs, run_grid
-from hf_synthlabels.training.search.run_training import BaseShelf, run_config, train_run
-from hf_synthlabels.training.search.shared_rows import grid_rows, share_rows
+from hf_synthlabels.training.search.run_training import ModelCache, run_config, train_run
+from hf_synthlabels.training.search.shared_rows import grid_rows, tokenize_shared_rows
 
 ROOT = Path(__file__).parents[3]
 Make = Callable[..., GridFile]
@@ -52,7 +52,7 @@ def test_rows_that_choose_train_nobody_and_sizes_are_nested(
     assert set(rows.sources) == {"human", "llm"}
     runs = [run for run in grid_runs(file) if run.seed == 1 and run.learning_rate == 1e-3]
     config = run_config(runs[0], str(tmp_path))
-    shared = share_rows(rows, config, load_base(config, rows.names).tokenizer, tmp_path)
+    shared = tokenize_shared_rows(rows, config, load_base(config, rows.names).tokenizer, tmp_path)
     tokens = {(run.source, run.size): shared.training_part(run)["input_ids"][:] for run in runs}
     assert tokens["human", 20] == tokens["llm", 20]
     pool = [tuple(one) for one in tokens["human", 40]]
@@ -66,10 +66,10 @@ def test_tokens_are_written_once_and_mapped(grid_file: Make, grid_data: Training
     rows = grid_rows(grid_file(), grid_data)
     config = run_config(next(grid_runs(grid_file())), str(tmp_path))
     tokenizer = load_base(config, rows.names).tokenizer
-    first = share_rows(rows, config, tokenizer, tmp_path)
+    first = tokenize_shared_rows(rows, config, tokenizer, tmp_path)
     written = {file: file.stat().st_mtime_ns for file in (tmp_path / "tokens").rglob("*.arrow")}
     # A tokenizer that is none: nothing is tokenised again.
-    again = share_rows(rows, config, None, tmp_path)
+    again = tokenize_shared_rows(rows, config, None, tmp_path)
     assert again.fingerprint == first.fingerprint
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "tokens").rglob("*.arrow")} == written
     assert Path(again.pool.cache_files[0]["filename"]).is_relative_to(tmp_path)
@@ -81,8 +81,8 @@ def test_weights_on_the_shelf_are_those_of_the_file_also_after_a_run(
     rows = grid_rows(grid_file(), grid_data)
     run = next(grid_runs(grid_file()))
     config = run_config(run, str(tmp_path))
-    shelf = BaseShelf(rows.names)
-    shared = share_rows(rows, config, shelf.tokenizer(config), tmp_path)
+    shelf = ModelCache(rows.names)
+    shared = tokenize_shared_rows(rows, config, shelf.tokenizer(config), tmp_path)
     results = [train_run(run, shared, shelf, "key") for _ in range(2)]
     assert results[0].readings == results[1].readings
     for seed in (0, 5):

@@ -13,7 +13,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.weak_supervision.curriculum import after_config, check_can_follow
+from hf_synthlabels.training.weak_supervision.curriculum import check_can_follow, second_stage_config
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
@@ -36,13 +36,13 @@ def after(config: Config) -> Config:
 
 def test_second_part_is_slower_and_shorter(after: Config, tmp_path: Path) -> None:
     first = after(max_steps=50)
-    second = after_config(first)
+    second = second_stage_config(first)
     assert second.learning_rate == pytest.approx(first.learning_rate / 5)
     assert (second.num_train_epochs, second.max_steps) == (2, -1)
     assert second.output_dir == str(tmp_path / "student" / "human")
     # The first part keeps what it was told.
     assert (first.max_steps, first.learning_rate, first.num_train_epochs) == (50, 1e-3, 6)
-    told = after_config(after(human_epochs=4.0, human_learning_rate=3e-4))
+    told = second_stage_config(after(human_epochs=4.0, human_learning_rate=3e-4))
     assert (told.num_train_epochs, told.learning_rate) == (4, 3e-4)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def annotators_page(report: AnnotatorReport) -> Page:
-    """Several ways to ask, or several teachers, on the same human-labelled rows."""
+    """Several ways to ask, or several annotators, on the same human-labelled rows."""
     first, *others = report.results
     names = MEASURES[report.kind]
     scores = HEADLINES[report.kind]
@@ -89,7 +89,7 @@ def strategies_page(report: StrategyReport) -> Page:
     n_rows, seeds = report.facts.get("test_rows", "?"), report.facts.get("seeds", [])
     exhibits: list[Exhibit] = []
     for metric, name in (("macro_f1", "macro F1"), ("accuracy", "accuracy")):
-        panel = (*((arm.name, arm.scores[metric]) for arm in report.arms), ("the LLM itself", report.teacher[metric]))
+        panel = (*((arm.name, arm.scores[metric]) for arm in report.arms), ("the LLM itself", report.annotator[metric]))
         exhibits.append(Intervals(metric, name, {name: panel}, f"{name} on {n_rows} test rows, {len(seeds)} seeds"))
     for base in report.baselines:
         gaps = tuple((arm.name, arm.above[base]["macro_f1"]) for arm in report.arms if base in arm.above)
@@ -115,7 +115,7 @@ def strategies_page(report: StrategyReport) -> Page:
     best = max(report.arms, key=lambda arm: arm.scores["macro_f1"].estimate)
     answer = (
         f"The highest macro F1 is that of {best.name}: {best.scores['macro_f1']} on {n_rows} test rows and "
-        f"{len(seeds)} seeds; the LLM itself has {report.teacher['macro_f1']}."
+        f"{len(seeds)} seeds; the LLM itself has {report.annotator['macro_f1']}."
     )
     told = [
         f"{best.name} minus {base}: {values['macro_f1']} macro F1{_said(values['macro_f1'])}."

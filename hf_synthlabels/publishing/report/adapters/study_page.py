@@ -24,7 +24,7 @@ ARM_NAMES = {
     "llm": "student, LLM labels",
     "validation": "student, validation rows only",
 }
-TEACHER = "the teacher itself"
+ANNOTATOR = "the annotator itself"
 DRAWN = ("accuracy", "macro_f1")
 
 
@@ -44,9 +44,9 @@ def study_page(report: StudyReport) -> Page:
 
 def record_facts(record: dict[str, Any]) -> dict[str, str]:
     """How labels were made, of a provenance record."""
-    teacher = record.get("teacher") or {}
+    annotator = record.get("annotator") or {}
     said = {
-        "teacher": ", ".join(f"{key} {value}" for key, value in teacher.items() if value not in (None, "")),
+        "annotator": ", ".join(f"{key} {value}" for key, value in annotator.items() if value not in (None, "")),
         "model that answered": ", ".join(record.get("returned_models") or []),
         "prompt, hash": record.get("prompt_hash"),
         "label schema, hash": record.get("schema_hash"),
@@ -59,17 +59,17 @@ def _students(report: StudyReport) -> Section:
     panels = {
         SCORE_NAMES[score]: (
             *((ARM_NAMES[arm.source], arm.scores[score]) for arm in report.arms),
-            (TEACHER, getattr(report.teacher, score)),
+            (ANNOTATOR, getattr(report.annotator, score)),
         )
         for score in DRAWN
     }
     rows: list[tuple[Value, ...]] = [
         (arm.description, arm.n_rows, arm.steps, *(arm.scores[score] for score in SCORES)) for arm in report.arms
     ]
-    teacher, absent = report.teacher, (NOT_ASKED, NOT_ASKED)
-    rows.append((TEACHER, *absent, teacher.accuracy, teacher.macro_f1, teacher.weighted_f1, *absent))
+    annotator, absent = report.annotator, (NOT_ASKED, NOT_ASKED)
+    rows.append((ANNOTATOR, *absent, annotator.accuracy, annotator.macro_f1, annotator.weighted_f1, *absent))
     scores = "; ".join(f"{name} {score}" for name, score in panels[SCORE_NAMES["macro_f1"]])
-    notes = ["A row that the teacher left without a label counts as wrong for it."]
+    notes = ["A row that the annotator left without a label counts as wrong for it."]
     if report.n_test_unlabelled:
         notes.append(f"{report.n_test_unlabelled:,} test rows have no human label and are left out.")
     notes += report.warnings()
@@ -86,7 +86,9 @@ def _students(report: StudyReport) -> Section:
         "Do LLM labels train as good a student as human labels?",
         f"Macro F1 on {report.n_test:,} human-labelled test rows, means over {len(report.seeds)} seeds: {scores}.",
         (
-            Intervals("scores", "Students, and the teacher itself, on the same test rows", panels, "score", note=note),
+            Intervals(
+                "scores", "Students, and the annotator itself, on the same test rows", panels, "score", note=note
+            ),
             table,
         ),
         tuple(notes),
@@ -99,7 +101,7 @@ def _comparison(report: StudyReport) -> Section:
     ratios = {"LLM-trained / human-trained": tuple((SCORE_NAMES[s], report.ratio[s]) for s in SCORES)}
     compared = [(SCORE_NAMES[score], report.ratio[score], report.difference[score]) for score in SCORES]
     margins = [
-        (name, report.margins[key]) for key, name in (("teacher", TEACHER), ("validation", ARM_NAMES["validation"]))
+        (name, report.margins[key]) for key, name in (("annotator", ANNOTATOR), ("validation", ARM_NAMES["validation"]))
     ]
     tests = [
         (str(seed), test.both, test.only_a, test.only_b, test.neither, test.p_value)
@@ -127,7 +129,7 @@ def _comparison(report: StudyReport) -> Section:
 
 
 def _labels(report: StudyReport) -> Section:
-    parts = {"validation": report.validation, "training": report.train_agreement, "test": report.teacher}
+    parts = {"validation": report.validation, "training": report.train_agreement, "test": report.annotator}
     rows = [
         (name, part.n_human, part.coverage, part.accuracy, part.accuracy_answered, part.macro_f1, part.kappa)
         for name, part in parts.items()
@@ -198,7 +200,7 @@ def _cost(report: StudyReport) -> Section:
     answer = "; ".join(said) + "." if said else "What the labels cost is not recorded."
     note = (
         "Unknown is not zero: human labels cost what the study file says in human_usd_per_label, LLM labels what the "
-        "recipe says in teacher.price."
+        "recipe says in annotator.price."
     )
     exhibits = (
         Bars("cost", "Money and time", panels, note),

@@ -10,7 +10,7 @@ from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.statistics.validation.measures import SIGNED, UNBOUNDED, UNGATED
 
-NO_LABEL = "no label"
+MISSING = "no label"
 
 
 def validation_page(report: ValidationReport) -> Page:
@@ -52,7 +52,7 @@ def confusion(name: str, report: ValidationReport, title: str, across: str) -> C
         name,
         title,
         names,
-        (*names, NO_LABEL),
+        (*names, MISSING),
         report.matrix.counts,
         across,
         f"{report.matrix.n:,} human-labelled rows; shaded by the share of the row.",
@@ -62,7 +62,7 @@ def confusion(name: str, report: ValidationReport, title: str, across: str) -> C
 def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
     """What became of the rows, by status, all rows of each part."""
     counts = {
-        part: dict(report.statuses or {"labelled": report.n_labelled, NO_LABEL: report.n_rows - report.n_labelled})
+        part: dict(report.statuses or {"labelled": report.n_labelled, MISSING: report.n_rows - report.n_labelled})
         for part, report in parts.items()
     }
     kinds = sorted({kind for each in counts.values() for kind in each}, key=lambda kind: (kind != "labelled", kind))
