@@ -45,7 +45,7 @@ Files = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUTS = yaml.safe_load(Path(__file__).with_name("reference.yaml").read_text(encoding="utf-8"))
-FEW = statistics.Drawing(resamples=200)
+FEW = statistics.BootstrapConfig(resamples=200)
 VOLATILE = re.compile(r"(^|_)(s|seconds|minutes|wh|finished_at|environment|package_version|s_per_row)$")
 DATE = "2026-01-01T00:00:00+00:00"
 
@@ -152,17 +152,11 @@ def kinds(folder: Path) -> Files:
         recipe = toy_recipe(task=case["task"], annotator=annotator)
         files |= scripted([{"text": "a film"}, {"text": "a match"}], recipe, case["answers"], f"strategy_{name}")
     sampled = {"client": "recorded", "column": "samples", "draws": 3}
-<<<<<<< HEAD
     scored = {"client": "transformers", "model": tiny_model(folder / "llama"), "scoring": True}
-    for name, teacher in {"sampled": sampled, "scored": scored}.items():
-        files[f"labels/{name}.json"] = table(annotate(Dataset.from_list(toy_rows(12)), toy_recipe(teacher=teacher)))
-    # The recipe names the model by its temporary folder, so its hash differs between runs.
-    files["labels/scored.json"]["provenance"][0]["recipe_hash"] = "masked"
-=======
-    scored = {"client": "transformers", "model": tiny_model(folder), "scoring": True}
     for name, annotator in {"sampled": sampled, "scored": scored}.items():
         files[f"labels/{name}.json"] = table(annotate(Dataset.from_list(toy_rows(12)), toy_recipe(annotator=annotator)))
->>>>>>> f2f0297 (Use the standard terms for parts, options and columns)
+    # The recipe names the model by its temporary folder, so its hash differs between runs.
+    files["labels/scored.json"]["provenance"][0]["recipe_hash"] = "masked"
     return files
 
 
