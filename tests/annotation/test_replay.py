@@ -88,7 +88,7 @@ def test_a_line_has_what_the_server_said(tmp_path: Path) -> None:
         made = recipe(tmp_path, server.base_url, count=2)
         annotate_to_files(made, tmp_path / "out.jsonl")
     export_answers(made, tmp_path / "answers.jsonl", "id")
-    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").open(encoding="utf-8")]
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
     assert [(line["id"], line["draw"], line["answer"]) for line in lines] == [
         (100, 0, "I do not know\u2028"),
         (101, 0, "film"),
@@ -154,7 +154,7 @@ def test_what_a_model_in_this_process_answered_is_repeated_too(tmp_path: Path) -
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
     again = load(replayed(made, written.path, key="id"))["train"]
     names = again.features["llm_label"].names
-    labels = [json.loads(line)["llm_label"] for line in (tmp_path / "out.jsonl").open(encoding="utf-8")]
+    labels = [json.loads(line)["llm_label"] for line in (tmp_path / "out.jsonl").read_bytes().splitlines()]
     assert [None if code is None else names[code] for code in again["llm_label"]] == labels
     assert (written.rows, written.incomplete) == (4, 0)
 
@@ -165,12 +165,12 @@ def test_missing_draws_leave_their_place_empty(tmp_path: Path) -> None:
         annotate_to_files(made, tmp_path / "out.jsonl")
     with ResponseStore(store_path()) as store:
         whole = export_answers(made, tmp_path / "whole.jsonl", "id")
-        requests = [json.loads(line)["request"] for line in whole.path.open(encoding="utf-8")]
+        requests = [json.loads(line)["request"] for line in whole.path.read_bytes().splitlines()]
         # Of the second row the first draw, of the third the last, of the fourth all.
         remove_answers(store, [requests[3], requests[8], *requests[9:]])
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
     assert (written.rows, written.incomplete) == (1, 3)
-    lines = [json.loads(line) for line in written.path.open(encoding="utf-8")]
+    lines = [json.loads(line) for line in written.path.read_bytes().splitlines()]
     assert [(line["id"], line["draw"], line["answer"]) for line in lines[3:]] == [
         (101, 0, None),
         (101, 1, "film"),

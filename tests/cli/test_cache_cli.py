@@ -79,7 +79,7 @@ def damage(key: str = "(SELECT min(key) FROM answers)") -> None:
 
 
 def labels(file: Path) -> list[str | None]:
-    return [json.loads(line)["llm_label"] for line in file.open(encoding="utf-8")]
+    return [json.loads(line)["llm_label"] for line in file.read_bytes().splitlines()]
 
 
 def test_plan_tells_and_spends_nothing(run: Call, tmp_path: Path) -> None:

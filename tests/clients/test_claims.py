@@ -40,15 +40,13 @@ time.sleep(60)
 
 
 def test_the_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "claims"), KEYS[0]], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    assert child.stdout.readline() == "held\n"
-    own = KeyLocks(tmp_path / "claims")
-    assert not own.take(KEYS[0])
-    child.kill()
-    child.wait(30)
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "claims"), KEYS[0]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        own = KeyLocks(tmp_path / "claims")
+        assert not own.take(KEYS[0])
+        child.kill()
     assert own.take(KEYS[0])
     own.close()
 

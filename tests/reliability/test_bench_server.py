@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,8 +32,19 @@ def ask(connection: http.client.HTTPConnection, number: int, **headers: str) -> 
     return reply.status, reply.headers, json.loads(content)
 
 
+OPENED: list[http.client.HTTPConnection] = []
+
+
+@pytest.fixture(autouse=True)
+def connections_are_closed() -> Iterator[None]:
+    yield
+    while OPENED:
+        OPENED.pop().close()
+
+
 def connect(server: Served) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=10)
+    OPENED.append(http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=10))
+    return OPENED[-1]
 
 
 def test_a_text_tells_its_row_and_the_row_its_label() -> None:

@@ -202,8 +202,11 @@ class SdkTransport:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The caller who configured it closes it.
-        return
+        # The client stays open for its owner. Its idle connections belong to the loop of this run, which ends now.
+        http: Any = self._sdk._client
+        for transport in (http._transport, *http._mounts.values()):
+            if pool := getattr(transport, "_pool", None):
+                await pool.aclose()
 
 
 def _redirect(status: int, headers: Mapping[str, str]) -> Reply | None:
