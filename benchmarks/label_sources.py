@@ -48,7 +48,7 @@ RULE_DRAWS = 400
 ON_TOP = Strategy(
     "llm_then_human_on_top",
     "the same, the human rows' steps on top",
-    {"human_rows": "after"},
+    {"human_strategy": "finetune"},
     on_top=True,
 )
 """Whether human rows that come after lose by the steps that they take from the LLM's."""

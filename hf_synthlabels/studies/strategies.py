@@ -49,25 +49,29 @@ class Strategy:
 BASELINES: tuple[Strategy, ...] = (
     Strategy("human_only", "the human rows alone", {}, "human"),
     Strategy("llm_only", "the LLM labels alone", {}, "llm"),
-    Strategy("llm_then_human", "LLM labels, then the human rows at a fifth of the rate", {"human_rows": "after"}),
+    Strategy(
+        "llm_then_human", "LLM labels, then the human rows at a fifth of the rate", {"human_strategy": "finetune"}
+    ),
 )
 """What every strategy has to beat."""
 
 STRATEGIES: tuple[Strategy, ...] = (
     *BASELINES,
-    Strategy("mix", "human labels in place of the LLM's, all rows together", {"human_rows": "mix"}),
-    Strategy("mix_x4", "the same, human rows counting four times", {"human_rows": "mix", "human_weight": 4.0}),
-    Strategy("forward", "forward correction of all rows", {"human_rows": "ignore", "correction": "forward"}),
-    Strategy("forward_mix", "forward correction, human rows mixed in", {"human_rows": "mix", "correction": "forward"}),
+    Strategy("mix", "human labels in place of the LLM's, all rows together", {"human_strategy": "mix"}),
+    Strategy("mix_x4", "the same, human rows counting four times", {"human_strategy": "mix", "human_weight": 4.0}),
+    Strategy("forward", "forward correction of all rows", {"human_strategy": "none", "correction": "forward"}),
+    Strategy(
+        "forward_mix", "forward correction, human rows mixed in", {"human_strategy": "mix", "correction": "forward"}
+    ),
     Strategy(
         "forward_then_human",
         "forward correction, then the human rows",
-        {"human_rows": "after", "correction": "forward"},
+        {"human_strategy": "finetune", "correction": "forward"},
     ),
     Strategy(
         "soft",
         "soft labels at a fitted temperature",
-        {"human_rows": "ignore", "probs_temperature": "fit"},
+        {"human_strategy": "none", "probs_temperature": "fit"},
         needs="probs",
     ),
     Strategy("weighted", "LLM rows weighted by consistency", {"confidence_power": 1.0}, "llm", needs="confidence"),
@@ -191,7 +195,7 @@ class _Runner:
         few = min(self.rows.n_human, self.n_people)
         if strategy.labels == "human":
             return min(total, self._batches(few) * MAX_EPOCHS), 0
-        if strategy.options.get("human_rows") != "after":
+        if strategy.options.get("human_strategy") != "finetune":
             return total, 0
         later = math.ceil(self._batches(few) * float(strategy.options.get("human_epochs") or HUMAN_EPOCHS))
         if later >= total and not strategy.on_top:

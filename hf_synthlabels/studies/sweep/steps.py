@@ -37,7 +37,7 @@ def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
         # Few rows are gone through more often, but not for ever.
         total = min(max(total, int(options.get(MIN_STEPS, 0))), max(total, per_epoch * MAX_EPOCHS))
     way = known_strategies()[job.cell.strategy]
-    if way is None or way.options.get("human_rows") != "after":
+    if way is None or way.options.get("human_strategy") != "finetune":
         return total, 0
     later = math.ceil(math.ceil(n_few / batch) * float(way.options.get("human_epochs") or HUMAN_EPOCHS))
     if later >= total:

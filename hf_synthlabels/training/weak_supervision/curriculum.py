@@ -36,7 +36,7 @@ def check_can_follow(trainer: Trainer) -> None:
     """
     if trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled:
         raise ConfigError(
-            "`human_rows` is 'after', which needs the whole model in each process, but FSDP or DeepSpeed splits it. "
-            "Train twice: first with 'ignore', then with `model` the saved folder and the human labels as "
+            "`human_strategy` is 'finetune', which needs the whole model in each process, but FSDP or DeepSpeed shards "
+            "it. Train twice: first with 'none', then with `model` set to the saved folder and the human labels as "
             "`label_column`."
         )

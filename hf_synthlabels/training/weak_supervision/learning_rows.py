@@ -32,7 +32,7 @@ class LearningRows:
     """The rows to train on, who labelled each, and what was estimated from those that have both labels."""
 
     rows: TrainingRows
-    """All that train together; of 'after', the LLM-labelled ones, which come first."""
+    """All that train together; of 'finetune', the LLM-labelled ones, which come first."""
     human: NDArray[np.bool_]
     """Whether the label of each of these rows is a human's, shape (rows,)."""
     after: TrainingRows | None = None
@@ -80,14 +80,14 @@ def learning_rows(dataset: Dataset, config: StudentConfig, names: Sequence[str])
     if config.correction == "forward":
         everyone, machine = (_of_all(rows, len(dataset)) for rows in (people, llm))
         transition = estimate_transition(everyone, machine, names)
-    if config.human_rows == "mix":
+    if config.human_strategy == "mix":
         rows, human = _mixed(llm, people, config.human_weight)
         return LearningRows(rows, human, None, transition, temperature)
-    after = people if config.human_rows == "after" else None
+    after = people if config.human_strategy == "finetune" else None
     if after is not None and len(np.unique(after.codes)) == 1:
         raise DataError(
             f"`{config.human_column}` is {after.names[after.codes[0]]!r} in all {len(after)} rows that have it. A "
-            "student that learns them last would say nothing else: write 'mix' as `human_rows`, or label other rows."
+            "student fine-tuned on them would predict nothing else. Set `human_strategy: mix`, or label other rows."
         )
     return LearningRows(llm, np.zeros(len(llm), dtype=bool), after, transition, temperature)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hf_synthlabels.errors import ConfigError
 
-HUMAN_ROWS = ("mix", "after", "ignore")
+HUMAN_STRATEGIES = ("mix", "finetune", "none")
 CORRECTIONS = ("none", "forward")
 
 
@@ -19,26 +19,26 @@ class SourceOptions:
         default=None,
         metadata={
             "help": "The few human labels among the training rows, None in all other rows. They are what temperature "
-            "and transition matrix are estimated from, they train as `human_rows` says, and rows to evaluate on are "
-            "held to them. Where human labels are all there is, name them as `label_column`."
+            "and transition matrix are estimated from, they train as `human_strategy` says, and evaluation "
+            "rows are compared with them. Where human labels are all there is, name them as `label_column`."
         },
     )
-    human_rows: str = field(
+    human_strategy: str = field(
         default="mix",
         metadata={
             "help": "How rows with a human label train: 'mix', with it in place of the LLM's, among the other rows; "
-            "'after', LLM labels first (also those of the human rows), then the human rows alone with a fresh "
-            "optimiser; 'ignore', by their LLM labels."
+            "'finetune', LLM labels first (also those of the human rows), then the human rows alone with a fresh "
+            "optimiser; 'none', by their LLM labels."
         },
     )
     human_weight: float = field(
         default=1.0, metadata={"help": "How much a human row counts, of 'mix', where an LLM row counts 1."}
     )
     human_epochs: float | None = field(
-        default=None, metadata={"help": "Epochs on the human rows, of 'after'; without it 2."}
+        default=None, metadata={"help": "Epochs on the human rows, of 'finetune'; without it 2."}
     )
     human_learning_rate: float | None = field(
-        default=None, metadata={"help": "Their learning rate, of 'after'; without it `learning_rate` / 5."}
+        default=None, metadata={"help": "Their learning rate, of 'finetune'; without it `learning_rate` / 5."}
     )
     correction: str = field(
         default="none",
@@ -95,7 +95,7 @@ def check_source_options(options: SourceOptions, *, label_column: str, probs_col
 def _check_human_rows(options: SourceOptions, label_column: str) -> None:
     if options.human_column is None:
         needs = {
-            "human_rows": options.human_rows != "mix",
+            "human_strategy": options.human_strategy != "mix",
             "human_weight": options.human_weight != 1,
             "human_epochs": options.human_epochs is not None,
             "human_learning_rate": options.human_learning_rate is not None,
@@ -114,21 +114,21 @@ def _check_human_rows(options: SourceOptions, label_column: str) -> None:
             f"`human_column` is {label_column!r}, as is `label_column`. Name the LLM's labels as `label_column`; to "
             "train on human labels alone leave `human_column` out."
         )
-    if options.human_weight != 1 and options.human_rows != "mix":
+    if options.human_weight != 1 and options.human_strategy != "mix":
         raise ConfigError(
-            f"`human_weight` is {options.human_weight} and `human_rows` {options.human_rows!r}. Human rows only have "
-            "a weight among others: write 'mix', or leave the weight out."
+            f"`human_weight` is {options.human_weight} and `human_strategy` {options.human_strategy!r}. It applies "
+            "to 'mix' only: write 'mix', or leave the weight out."
         )
     for name in ("human_epochs", "human_learning_rate"):
-        if getattr(options, name) is not None and options.human_rows != "after":
+        if getattr(options, name) is not None and options.human_strategy != "finetune":
             raise ConfigError(
-                f"`{name}` is {getattr(options, name)} and `human_rows` {options.human_rows!r}. Human rows only have "
-                "epochs of their own after the others: write 'after', or leave it out."
+                f"`{name}` is {getattr(options, name)} and `human_strategy` {options.human_strategy!r}. It applies "
+                "to 'finetune' only: write 'finetune', or leave it out."
             )
 
 
 def _check_values(options: SourceOptions) -> None:
-    for name, valid in (("human_rows", HUMAN_ROWS), ("correction", CORRECTIONS)):
+    for name, valid in (("human_strategy", HUMAN_STRATEGIES), ("correction", CORRECTIONS)):
         if getattr(options, name) not in valid:
             raise ConfigError(f"`{name}` is {getattr(options, name)!r}. Give one of {', '.join(valid)}.")
     positive = ("human_weight", "human_epochs", "human_learning_rate", "probs_draws")

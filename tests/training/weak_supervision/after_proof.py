@@ -31,7 +31,7 @@ def main(encoder: str, out: str, batch: int) -> None:
         output_dir=str(Path(out).parent / "student"),
         label_column="llm",
         human_column="human",
-        human_rows="after",
+        human_strategy="finetune",
         correction="forward",
         human_epochs=10.0,
         human_learning_rate=0.1,

@@ -31,7 +31,7 @@ def taught(toy: Toy) -> Dataset:
 
 @pytest.fixture
 def after(config: Config) -> Config:
-    return lambda **options: config(label_column="llm", human_column="human", human_rows="after", **options)
+    return lambda **options: config(label_column="llm", human_column="human", human_strategy="finetune", **options)
 
 
 def test_second_part_is_slower_and_shorter(after: Config, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_correction_is_of_the_first_part_only(after: Config, taught: Dataset) ->
 @pytest.mark.parametrize("which", ["is_fsdp_enabled", "is_deepspeed_enabled"])
 def test_models_in_pieces_are_refused(which: str) -> None:
     flags: dict[str, Any] = {"is_fsdp_enabled": False, "is_deepspeed_enabled": False, which: True}
-    with pytest.raises(ConfigError, match="`human_rows` is 'after', which needs the whole model"):
+    with pytest.raises(ConfigError, match="`human_strategy` is 'finetune', which needs the whole model"):
         check_can_follow(cast("Any", SimpleNamespace(**flags)))
 
 

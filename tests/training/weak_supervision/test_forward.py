@@ -148,7 +148,7 @@ def test_correction_learns_what_humans_say_where_most_labels_of_a_class_are_wron
     test = toy(60, seed=1)
 
     def right(**options: object) -> float:
-        chosen = config(label_column="llm", human_column="human", human_rows="ignore", **options)
+        chosen = config(label_column="llm", human_column="human", human_strategy="none", **options)
         codes = train_student(chosen, rows, names=["film", "sport"]).predict(test).codes
         return float(np.mean(codes == np.array(test["label"])))
 

@@ -46,7 +46,7 @@ def test_human_labels_stand_in_for_llm_ones(both: Config) -> None:
 
 
 def test_human_rows_after_leave_all_llm_labels_before(both: Config) -> None:
-    learning = learning_rows(rows(), both(human_rows="after"), NAMES)
+    learning = learning_rows(rows(), both(human_strategy="finetune"), NAMES)
     assert learning.rows.kept.tolist() == [0, 1, 3]
     assert learning.rows.codes.tolist() == [0, 1, 1]
     assert not learning.human.any()
@@ -56,7 +56,7 @@ def test_human_rows_after_leave_all_llm_labels_before(both: Config) -> None:
 
 
 def test_ignored_human_rows_only_estimate(both: Config) -> None:
-    learning = learning_rows(rows(), both(human_rows="ignore", correction="forward"), NAMES)
+    learning = learning_rows(rows(), both(human_strategy="none", correction="forward"), NAMES)
     assert learning.rows.codes.tolist() == [0, 1, 1]
     assert learning.after is None
     assert learning.transition is not None
@@ -105,7 +105,7 @@ def test_temperature_is_fitted_on_rows_with_both_labels(both: Config) -> None:
             "p": sure.tolist(),
         }
     )
-    learning = learning_rows(data, both(probs_column="p", probs_temperature="fit", human_rows="ignore"), NAMES)
+    learning = learning_rows(data, both(probs_column="p", probs_temperature="fit", human_strategy="none"), NAMES)
     assert learning.temperature is not None
     assert learning.temperature.value.n == 2000
     assert learning.temperature.value.low < 2 < learning.temperature.value.high

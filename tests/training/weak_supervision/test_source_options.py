@@ -15,17 +15,20 @@ HUMAN: dict[str, Any] = {"label_column": "llm", "human_column": "human"}
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"human_rows": "after"}, "`human_rows` is 'after', which needs human labels"),
+        ({"human_strategy": "finetune"}, "`human_strategy` is 'finetune', which needs human labels"),
         ({"correction": "forward"}, "`correction` is 'forward', which needs human labels"),
         ({"human_weight": 4.0}, "`human_weight` is 4.0, which needs human labels"),
         ({"human_epochs": 2}, "`human_epochs` is 2, which needs human labels"),
         ({"probs_column": "p", "probs_temperature": "fit"}, "`probs_temperature` is 'fit', which needs human labels"),
         ({"label_column": "human", "human_column": "human"}, "`human_column` is 'human', as is `label_column`"),
-        ({**HUMAN, "human_rows": "first"}, "`human_rows` is 'first'. Give one of mix, after, ignore"),
+        ({**HUMAN, "human_strategy": "first"}, "`human_strategy` is 'first'. Give one of mix, finetune, none"),
         ({**HUMAN, "correction": "backward"}, "`correction` is 'backward'. Give one of none, forward"),
-        ({**HUMAN, "human_rows": "after", "human_weight": 2.0}, "`human_weight` is 2.0 and `human_rows` 'after'"),
-        ({**HUMAN, "human_epochs": 2.0}, "`human_epochs` is 2.0 and `human_rows` 'mix'"),
-        ({**HUMAN, "human_learning_rate": 1e-5}, "`human_learning_rate` is 1e-05 and `human_rows` 'mix'"),
+        (
+            {**HUMAN, "human_strategy": "finetune", "human_weight": 2.0},
+            "`human_weight` is 2.0 and `human_strategy` 'finetune'",
+        ),
+        ({**HUMAN, "human_epochs": 2.0}, "`human_epochs` is 2.0 and `human_strategy` 'mix'"),
+        ({**HUMAN, "human_learning_rate": 1e-5}, "`human_learning_rate` is 1e-05 and `human_strategy` 'mix'"),
         ({**HUMAN, "human_weight": 0.0}, "`human_weight` is 0.0. Give a number above 0"),
         ({**HUMAN, "human_weight": float("nan")}, "`human_weight` is nan"),
         ({"confidence_power": 1.0}, "`confidence_power` is 1.0, but `confidence_column` is not given"),
@@ -48,7 +51,7 @@ def test_options_can_be_read_from_yaml_values(config: Config) -> None:
     read = StudentConfig.from_dict(
         {
             **HUMAN,
-            "human_rows": "after",
+            "human_strategy": "finetune",
             "human_learning_rate": "1e-5",
             "human_epochs": 2,
             "correction": "forward",
