@@ -28,7 +28,7 @@ from hf_synthlabels.labels import (
     parse,
     plain_answer,
     project,
-    split_rows,
+    split_row_answers,
 )
 from hf_synthlabels.statistics import (
     Agreement,
@@ -98,7 +98,7 @@ def taken_apart(text: str | None, count: int) -> tuple[str, Sequence[str | None]
     """How a recorded list was taken apart, and its items: one of another length by its numbers, else by its lines."""
     if text is None:
         return "published", [None] * count
-    items = split_rows(text, count)
+    items = split_row_answers(text, count)
     if items is not None:
         return "list", items
     numbered = numbered_items(text)

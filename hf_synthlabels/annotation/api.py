@@ -36,7 +36,7 @@ from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.resources import packaged_file
-from hf_synthlabels.tables import describe, write_text
+from hf_synthlabels.tables import embed_records, write_text
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def _annotated_table(
     if warning := truncation_warning(annotator.tally.truncated_prompts):
         _LOGGER.warning(warning)
     entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
-    joined.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    joined.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
     return _as_before(joined, dataset)
 
 
@@ -253,7 +253,7 @@ def _annotated_stream(
     stream._split = dataset.split  # there is no public way to set it
     entry = record(plan, RunStats(), version=package_version(), seconds=0.0)
     carry_over(dataset.info, stream.info)
-    stream.info.description = describe([*provenance(dataset), entry], dataset.info.description)
+    stream.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
     kind = dataset._formatting.format_type if dataset._formatting is not None else None
     return stream if kind is None else stream.with_format(kind)
 

@@ -34,7 +34,7 @@ from hf_synthlabels.annotation.run.split_limits import share
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
-from hf_synthlabels.tables import describe
+from hf_synthlabels.tables import embed_records
 
 SHARD_ROWS = 250
 """Rows that one process takes at a time under `num_proc`; at most `MAX_SHARDS` shards are made."""
@@ -119,7 +119,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
     def _info(self) -> datasets.DatasetInfo:
         recipe = self.config.recipe()
         homepage = recipe.source.homepage or ""
-        return datasets.DatasetInfo(homepage=homepage, description=describe([], f"Recipe {recipe.name}."))
+        return datasets.DatasetInfo(homepage=homepage, description=embed_records([], f"Recipe {recipe.name}."))
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
         recipe = self.config.recipe()
@@ -136,7 +136,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         if streaming:
             # What it will come to is not known yet.
             entry = record(recipe, RunStats(), version=package_version(), seconds=0.0)
-            self.info.description = describe([*self._carried, entry], f"Recipe {recipe.name}.")
+            self.info.description = embed_records([*self._carried, entry], f"Recipe {recipe.name}.")
         return [
             datasets.SplitGenerator(
                 name=name,
@@ -196,7 +196,7 @@ class SynthLabels(datasets.ArrowBasedBuilder):
                 seconds += part["seconds"]
         self._journal_folder = None
         entry = record(recipe, tally, version=package_version(), seconds=seconds)
-        self.info.description = describe([*self._carried, entry], f"Recipe {recipe.name}.")
+        self.info.description = embed_records([*self._carried, entry], f"Recipe {recipe.name}.")
         if any(tally.statuses[status] for status in UNFINISHED):
             base = re.sub(r"-again\d+$", "", str(self.config_id))
             builds = _unfinished_builds(base)

@@ -12,7 +12,7 @@ from hf_synthlabels.labels import (
     Annotation,
     Entity,
     LabelSchema,
-    bio_names,
+    bio_tags,
     encode,
     to_bio,
     token_offsets,
@@ -37,7 +37,7 @@ def label_features(schema: LabelSchema, output: Output, *, tags: bool = False) -
     if output.probabilities:
         columns[f"{output.column}_probs"] = List(Value("float32"))
     if tags:
-        columns[f"{output.column}_tags"] = List(ClassLabel(names=bio_names(schema)))
+        columns[f"{output.column}_tags"] = List(ClassLabel(names=bio_tags(schema)))
     return Features(columns)
 
 
@@ -96,7 +96,7 @@ def label_table(
 def _tags(schema: LabelSchema, annotation: Annotation, tokens: Sequence[str] | None) -> list[int] | None:
     if annotation.label is None:
         return None
-    names = {name: code for code, name in enumerate(bio_names(schema))}
+    names = {name: code for code, name in enumerate(bio_tags(schema))}
     label = annotation.label if isinstance(annotation.label, tuple) else ()
     entities = [item for item in label if isinstance(item, Entity)]
     return [names[tag] for tag in to_bio(token_offsets([str(token) for token in tokens or ()]), entities)]

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables
-from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_replaces, open_writer, write_records
+from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_overwrite, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
@@ -82,7 +82,7 @@ def check_annotation_output(
                 rows.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
             )
             table = NewTable(list(features), rows, recipe.task.human, marks=f"{recipe.output.column}_status")
-            check_replaces(each, table, recipe=recipe.name)
+            check_overwrite(each, table, recipe=recipe.name)
 
 
 def _existing(target: Path) -> bool:

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import Usage
 from hf_synthlabels.labels import PARSER_VERSION
-from hf_synthlabels.tables import records_of
+from hf_synthlabels.tables import extract_records
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def provenance(dataset: Any) -> list[dict[str, Any]]:
         dataset: a `Dataset`, an `IterableDataset`, or a `DatasetDict`, of which the first split is read.
     """
     rows = next(iter(dataset.values())) if isinstance(dataset, dict) else dataset
-    records = records_of(rows.info.description)
+    records = extract_records(rows.info.description)
     columns = rows.features
     if columns is None:
         return records

@@ -10,14 +10,14 @@ from hf_synthlabels.cards.card_data import (
     published_record,
 )
 from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
-from hf_synthlabels.cards.licenses import HUB_LICENCES, Licenses
+from hf_synthlabels.cards.licenses import HUB_LICENSES, Licenses
 from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
 from hf_synthlabels.cards.publisher_fields import CardFields
 
 __all__ = [
     "DATA_PATTERN",
-    "HUB_LICENCES",
+    "HUB_LICENSES",
     "PROMPT_FILE",
     "CardFields",
     "DatasetFacts",

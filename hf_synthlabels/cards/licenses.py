@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError
 
-HUB_LICENCES = frozenset(
+HUB_LICENSES = frozenset(
     (
         "afl-3.0",
         "agpl-3.0",
@@ -115,8 +115,8 @@ class Licenses:
     """Where the text of a license that is `other` stands."""
 
     def __post_init__(self) -> None:
-        if self.license not in HUB_LICENCES:
-            close = difflib.get_close_matches(self.license.lower(), sorted(HUB_LICENCES), n=2, cutoff=0.5)
+        if self.license not in HUB_LICENSES:
+            close = difflib.get_close_matches(self.license.lower(), sorted(HUB_LICENSES), n=2, cutoff=0.5)
             meant = f" Did you mean {' or '.join(close)}?" if close else ""
             raise ConfigError(
                 f"`license` is {self.license!r}, which is no identifier of the Hub: give one such as cc-by-4.0, mit, "

@@ -257,9 +257,11 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
     from hf_synthlabels import review
     from hf_synthlabels.publishing import check_sheet
     from hf_synthlabels.statistics import PROBABILITY
-    from hf_synthlabels.tables import SHEETS, WRITABLE, NewTable, check_output, check_replaces
+    from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, NewTable, check_output, check_overwrite
 
-    suffixes = {"labels": WRITABLE, "sheet": SHEETS, "label-studio": (".json",), "argilla": ()}.get(form, (".jsonl",))
+    suffixes = {"labels": WRITABLE, "sheet": SHEET_SUFFIXES, "label-studio": (".json",), "argilla": ()}.get(
+        form, (".jsonl",)
+    )
     check_output(output, sources=[] if form == "labels" else [data], suffixes=suffixes, folder=form == "argilla")
     if form not in ("labels", "sheet", "argilla") and output.exists() and not overwrite:
         # The decisions stay in their store, but what a tool or a person has added to the file would be lost.
@@ -269,7 +271,7 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
     same = output.exists() and Path(data).exists() and output.samefile(data)
     if form == "labels" and not same and not overwrite:
         table = review.labelled_table(board).table
-        check_replaces(output, NewTable([*table.column_names, PROBABILITY], table, board.rows.human))
+        check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, board.rows.human))
 
 
 def _board(data: str, store: Path | None, options: Any) -> Any:

@@ -79,12 +79,12 @@ def sample(
         spelling_warning,
         write_sampled,
     )
-    from hf_synthlabels.tables import SHEETS, WRITABLE, check_output, write_sheet
+    from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, check_output, write_sheet
 
     if earlier not in (None, *EARLIER):
         raise ConfigError(f"`--earlier` is {earlier!r}: give {', '.join(EARLIER)}.")
     check_output(output, suffixes=WRITABLE, folder=False)
-    check_output(sheet, sources=[data, output], suffixes=SHEETS, folder=False)
+    check_output(sheet, sources=[data, output], suffixes=SHEET_SUFFIXES, folder=False)
     labelled = open_labelled(data, split, label_options(human, llm, encoding=encoding, separator=separator))
     human, llm = human or labelled.human, llm or labelled.llm
     check_sheet(labelled.rows, sheet, human)
@@ -127,12 +127,12 @@ def column_options(human: str, llm: str) -> str:
 def _check_sampled(rows: Any, output: Path, data: str, human: str, *, overwrite: bool) -> None:
     """Refuse to replace a table whose columns or human labels the new one does not have; the input itself is kept."""
     from hf_synthlabels.statistics import PROBABILITY
-    from hf_synthlabels.tables import NewTable, check_replaces
+    from hf_synthlabels.tables import NewTable, check_overwrite
 
     same = output.exists() and Path(data).exists() and output.samefile(data)
     if not same and not overwrite:
         columns = [*rows.column_names, PROBABILITY]
-        check_replaces(output, NewTable(columns, rows, human, marks=PROBABILITY))
+        check_overwrite(output, NewTable(columns, rows, human, marks=PROBABILITY))
 
 
 def merge(

@@ -52,9 +52,9 @@ class Usage:
 class Failure:
     """Why there is no answer."""
 
-    kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget", "too_long", "not_asked"]
+    kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget", "too_long", "skipped"]
     """`too_long` is a prompt that is longer than the model's context, or too large for the memory by itself.
-    `not_asked` is a recorded answer that does not exist: the annotator never saw the row."""
+    `skipped` is a recorded answer that does not exist: the annotator never saw the row."""
     message: str
     http_status: int | None = None
 

@@ -21,7 +21,7 @@ REJECTED = object()
 class RecordedClient:
     """Replays recorded answers, raw or parsed, through the same parser as live ones.
 
-    A null, or a row that the file does not contain, was never answered: it becomes `not_asked`, which is neither an
+    A null, or a row that the file does not contain, was never answered: it becomes `skipped`, which is neither an
     error of the annotator nor an unreadable answer.
 
     Args:
@@ -145,7 +145,7 @@ class RecordedClient:
 
 
 def _none(key: int, message: str) -> Completion:
-    return Completion(key, failure=Failure("not_asked", message))
+    return Completion(key, failure=Failure("skipped", message))
 
 
 def _status(value: Any) -> str:

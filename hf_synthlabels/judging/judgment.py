@@ -70,7 +70,7 @@ def unanswered(completion: Completion) -> tuple[JudgmentStatus, str] | None:
     failure = completion.failure
     if failure is not None:
         http = f" (HTTP {failure.http_status})" if failure.http_status else ""
-        if failure.kind == "not_asked":
+        if failure.kind == "skipped":
             return "unparsed", failure.message
         return ("over_budget" if failure.kind == "over_budget" else "failed"), f"{failure.message}{http}"
     if completion.refusal:

@@ -3,30 +3,30 @@
 from hf_synthlabels.labels.aggregation import Vote, aggregate
 from hf_synthlabels.labels.annotation import STATUSES, Annotation, Status
 from hf_synthlabels.labels.parsing.answer import Answer
-from hf_synthlabels.labels.parsing.bio import bio_names, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels.parsing.bio import bio_tags, from_bio, to_bio, token_offsets
 from hf_synthlabels.labels.parsing.names import read_name
 from hf_synthlabels.labels.parsing.parser import PARSER_VERSION, parse, plain_answer
 from hf_synthlabels.labels.parsing.probabilities import Token, label_probabilities
 from hf_synthlabels.labels.parsing.spans import Projection, project
-from hf_synthlabels.labels.row_answers import numbered_items, split_rows
+from hf_synthlabels.labels.row_answers import numbered_items, split_row_answers
 from hf_synthlabels.labels.schema import KINDS, Kind, LabelSchema, Scale
 from hf_synthlabels.labels.spelling import (
     folded_name,
-    normalised_labels,
+    normalize_spelling,
     spelling_note,
     spelling_variants,
     unknown_labels,
 )
-from hf_synthlabels.labels.text import normalised_words
+from hf_synthlabels.labels.text import normalized_words
 from hf_synthlabels.labels.values import (
     Entity,
     Label,
     Span,
     answer_text,
+    class_of_number,
     decode,
     encode,
     is_multi_hot,
-    name_of_number,
 )
 
 __all__ = [
@@ -47,16 +47,16 @@ __all__ = [
     "Vote",
     "aggregate",
     "answer_text",
-    "bio_names",
+    "bio_tags",
+    "class_of_number",
     "decode",
     "encode",
     "folded_name",
     "from_bio",
     "is_multi_hot",
     "label_probabilities",
-    "name_of_number",
-    "normalised_labels",
-    "normalised_words",
+    "normalize_spelling",
+    "normalized_words",
     "numbered_items",
     "parse",
     "plain_answer",
@@ -64,7 +64,7 @@ __all__ = [
     "read_name",
     "spelling_note",
     "spelling_variants",
-    "split_rows",
+    "split_row_answers",
     "to_bio",
     "token_offsets",
     "unknown_labels",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from hf_synthlabels.labels.schema import LabelSchema
-from hf_synthlabels.labels.text import normalised_words
+from hf_synthlabels.labels.text import normalized_words
 from hf_synthlabels.labels.values import Entity, Label, Span
 
 
@@ -62,7 +62,7 @@ def aggregate(schema: LabelSchema, votes: Sequence[Label | None]) -> Vote:
             same = sum(_answer_words(vote) == _answer_words(label) for vote in given)
             return Vote(label, same / len(votes))
         case "text-generation":
-            words = [normalised_words(str(vote)) for vote in given]
+            words = [normalized_words(str(vote)) for vote in given]
             nearest = max(range(len(given)), key=lambda one: sum(_shared_f1(words[one], other) for other in words))
             return Vote(given[nearest], words.count(words[nearest]) / len(votes))
 
@@ -81,7 +81,7 @@ def _common_entities(given: Sequence[Label]) -> tuple[Entity, ...]:
 
 
 def _answer_words(vote: Label) -> tuple[str, ...]:
-    return tuple(normalised_words(vote.text)) if isinstance(vote, Span) else ()
+    return tuple(normalized_words(vote.text)) if isinstance(vote, Span) else ()
 
 
 def _shared_f1(left: list[str], right: list[str]) -> float:

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from hf_synthlabels.labels.values import Label
 
-Status = Literal["labelled", "abstained", "unparsed", "refused", "truncated", "failed", "over_budget", "not_asked"]
-"""Why a row has its label, or has none. A row that is `not_asked` says nothing about its annotator."""
+Status = Literal["labelled", "abstained", "unparsed", "refused", "truncated", "failed", "over_budget", "skipped"]
+"""Why a row has its label, or has none. A row that is `skipped` says nothing about its annotator."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 

@@ -21,7 +21,7 @@ LISTS = ("answers", "labels", "rows", "results", "items")
 NUMBERS = ("row", "number", "id", "index", "text_number")
 
 
-def split_rows(text: str, count: int) -> list[str] | None:
+def split_row_answers(text: str, count: int) -> list[str] | None:
     """The answers to `count` rows in the order of the rows, each as a text to be parsed; None if they are not so many.
 
     An answer that is JSON as a whole is a list of answers, bare or under `answers`, in order or by the `row` that each

@@ -31,7 +31,7 @@ def spelling_variants(labels: Iterable[str | None]) -> list[dict[str, int]]:
     return [dict(group) for group in several]
 
 
-def normalised_labels(labels: Sequence[str | None], names: Iterable[str] = ()) -> list[str | None]:
+def normalize_spelling(labels: Sequence[str | None], names: Iterable[str] = ()) -> list[str | None]:
     """Labels in one spelling: that of `names` where a name is among them, else the most frequent one.
 
     Args:

@@ -62,7 +62,7 @@ def words_of(text: str) -> tuple[Word, ...]:
     return tuple(words)
 
 
-def normalised_words(text: str) -> list[str]:
+def normalized_words(text: str) -> list[str]:
     """The words of a text as answers are compared: no case, no punctuation, no articles, plain quotes."""
     return [word.folded for word in words_of(text)]
 

@@ -133,7 +133,7 @@ def _entity_value(schema: LabelSchema, entity: Entity) -> dict[str, Any]:
     return {"start": entity.start, "end": entity.end, "text": entity.text, "label": schema.code(entity.label)}
 
 
-def name_of_number(value: Any, names: Sequence[str], *, codes: bool = False) -> str | None:
+def class_of_number(value: Any, names: Sequence[str], *, codes: bool = False) -> str | None:
     """The class of a whole number: the name that is written so, or the one with that code; None for any other value.
 
     Args:
@@ -197,7 +197,7 @@ def _set(schema: LabelSchema, items: Sequence[Any], codes: bool, vectors: bool) 
 def _name(schema: LabelSchema, value: Any, codes: bool) -> str:
     if isinstance(value, str) and value in schema.names:
         return value
-    if (name := name_of_number(value, schema.names, codes=codes)) is not None:
+    if (name := class_of_number(value, schema.names, codes=codes)) is not None:
         return name
     raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")
 

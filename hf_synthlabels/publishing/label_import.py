@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import folded_name, normalised_labels, unknown_labels
+from hf_synthlabels.labels import folded_name, normalize_spelling, unknown_labels
 from hf_synthlabels.publishing.sampled_data import MAX_NAMES, ROW, label_texts, sheet_texts
 from hf_synthlabels.statistics import PROBABILITY
-from hf_synthlabels.tables import DIGEST, label_text, read_sheet, row_digest, same_texts
+from hf_synthlabels.tables import DIGEST_COLUMN, label_text, read_sheet, row_digest, same_texts
 
 SHOWN = 5
 
@@ -140,13 +140,13 @@ class _RowCheck:
     def __init__(self, rows: Any, sheet: Any, human: str, llm: str) -> None:
         self._rows = rows
         self._texts = sheet_texts(rows, human, llm)
-        self._digests = DIGEST in sheet.column_names
+        self._digests = DIGEST_COLUMN in sheet.column_names
         self._shared = [name for name in self._texts if name in sheet.column_names]
 
     def __call__(self, place: int, line: Mapping[str, Any], where: str) -> None:
         """Raise unless the digest fits, or the texts where the digest is gone or columns were added since."""
         row = self._rows[place]
-        if self._digests and line[DIGEST] == row_digest(row, self._texts):
+        if self._digests and line[DIGEST_COLUMN] == row_digest(row, self._texts):
             return
         if (self._digests or self._shared) and not (self._shared and same_texts(row, line, self._shared)):
             raise DataError(
@@ -187,7 +187,7 @@ def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Cou
 
 def _respelled(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> list[Any]:
     """The merged labels in the spelling of the table, where labels are names; the most frequent one of several."""
-    names = {name for name in normalised_labels([*_names(said), *_names(old)]) if name is not None}
+    names = {name for name in normalize_spelling([*_names(said), *_names(old)]) if name is not None}
     spelled = {folded_name(name): name for name in sorted(names)}
 
     def respell(value: Any) -> Any:

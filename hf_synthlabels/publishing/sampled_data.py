@@ -12,9 +12,9 @@ import numpy as np
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import normalised_labels, spelling_note
+from hf_synthlabels.labels import normalize_spelling, spelling_note
 from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
-from hf_synthlabels.tables import DIGEST, describe, provenance_path, row_digest, text_columns, write_table
+from hf_synthlabels.tables import DIGEST_COLUMN, embed_records, provenance_path, row_digest, text_columns, write_table
 
 Earlier = Literal["random", "stratified", "none"]
 EARLIER: tuple[Earlier, ...] = get_args(Earlier)
@@ -70,7 +70,7 @@ def sample_rows(
         raise DataError(f"`llm` {llm!r} is not a column. There is {', '.join(rows.column_names)}.")
     said = [_stratum(value) for value in label_texts(rows, llm)]
     if normalize_labels:
-        said = normalised_labels(said)
+        said = normalize_spelling(said)
     mine = _earlier_sample(rows, human, earlier)
     column = confidence or f"{llm}_confidence"
     if confidence is not None and confidence not in rows.column_names:
@@ -90,7 +90,7 @@ def sample_rows(
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": package_version(),
     }
-    drawn.info.description = describe([*provenance(rows), record], rows.info.description)
+    drawn.info.description = embed_records([*provenance(rows), record], rows.info.description)
     return drawn, sample
 
 
@@ -105,17 +105,17 @@ def labelling_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm
     order = drawn.column_names
     number = ROW if ROW not in order else f"_{ROW}"
     drawn = drawn.add_column(number, list(sample.rows))
-    if DIGEST not in order:
-        drawn = drawn.add_column(DIGEST, digests, feature=_text_type())
+    if DIGEST_COLUMN not in order:
+        drawn = drawn.add_column(DIGEST_COLUMN, digests, feature=_text_type())
     labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
     drawn = drawn.add_column(human, labels, feature=_text_type())
     # The digest first: programs that do not know a byte order mark take it for a part of the first name.
-    return drawn.select_columns([DIGEST, number, *(name for name in order if name != DIGEST), human])
+    return drawn.select_columns([DIGEST_COLUMN, number, *(name for name in order if name != DIGEST_COLUMN), human])
 
 
 def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:
     """The columns of texts that a sheet shows; they tell one row from another."""
-    hidden = {*_hidden(rows, llm), human, DIGEST}
+    hidden = {*_hidden(rows, llm), human, DIGEST_COLUMN}
     return [name for name in text_columns(rows.features) if name not in hidden]
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode, normalised_words
+from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode, normalized_words
 from hf_synthlabels.statistics import normalise_answer, token_f1
 
 MAX_CHARACTERS = 1_000_000
@@ -60,7 +60,7 @@ def identity(schema: LabelSchema, value: Any) -> str:
         case "question-answering":
             return normalise_answer(value["text"])
         case "text-generation":
-            return " ".join(normalised_words(value))
+            return " ".join(normalized_words(value))
         case "text-scale":
             return f"{value:g}"
         case _:

@@ -25,7 +25,7 @@ EXAMPLES = 3
 SHOWN = 120
 """Characters of a raw answer in a report."""
 
-PUT_AWAY = ("labelled", "abstained", "not_asked", "skipped")
+PUT_AWAY = ("labelled", "abstained", "skipped")
 """Statuses of rows whose answer is no example of one that could not be used."""
 
 

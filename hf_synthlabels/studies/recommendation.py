@@ -200,7 +200,7 @@ def low_coverage(name: str, tasks: Sequence[TaskRuns]) -> str:
         for task in tasks:
             counts.update(task.statuses(name, part))
             unread += task.annotators.get(name, {}).get(part, {}).get("unread", {})
-        asked = sum(counts.values()) - counts["not_asked"]
+        asked = sum(counts.values()) - counts["skipped"]
         if asked and counts["labelled"] < MIN_COVERAGE * asked:
             others = joined(f"{count:,} {status}" for status, count in counts.items() if status != "labelled" and count)
             shown = f" Examples: {'; '.join(unread[:3])}." if unread else ""

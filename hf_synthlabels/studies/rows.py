@@ -53,7 +53,7 @@ def unasked_share(rows: Dataset, llm: str) -> float:
     if status is None:
         return float(all(label is None for label in rows[llm]))
     names = [status.int2str(code) if isinstance(status, ClassLabel) else code for code in rows[f"{llm}_status"]]
-    return names.count("not_asked") / len(names)
+    return names.count("skipped") / len(names)
 
 
 def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int | None]:

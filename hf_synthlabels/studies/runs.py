@@ -98,11 +98,11 @@ class TaskRuns:
         values = (self.train_labels if part == "train" else self.llm_labels).get(name, ())
         empty = sum(value is None for value in values)
         # A column without a single label was never filled.
-        return {"labelled": len(values) - empty, "not_asked" if empty == len(values) else "without a label": empty}
+        return {"labelled": len(values) - empty, "skipped" if empty == len(values) else "without a label": empty}
 
     def unasked(self, name: str, part: str) -> int:
         """Rows of a part that an annotator was not asked about."""
-        return self.statuses(name, part).get("not_asked", 0)
+        return self.statuses(name, part).get("skipped", 0)
 
     def coverage(self, name: str, part: str) -> float:
         """Share of the rows that an annotator was asked about to which it gave a label; 1 where it was asked of none.
@@ -110,7 +110,7 @@ class TaskRuns:
         A row whose answer is an abstention has no label.
         """
         statuses = self.statuses(name, part)
-        asked = sum(statuses.values()) - statuses.get("not_asked", 0)
+        asked = sum(statuses.values()) - statuses.get("skipped", 0)
         return statuses.get("labelled", 0) / asked if asked else 1.0
 
     def select(self, wanted: Callable[[CellName], bool]) -> tuple[CellRun, ...]:

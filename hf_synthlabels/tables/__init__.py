@@ -5,11 +5,11 @@ from hf_synthlabels.tables.beside import provenance_path, read_records, write_re
 from hf_synthlabels.tables.formats import READABLE, WRITABLE, ReadOptions, is_table, table_format
 from hf_synthlabels.tables.loading import RowSource, load_rows, local_files, source_state
 from hf_synthlabels.tables.reading import read_table
-from hf_synthlabels.tables.records import describe, records_of
-from hf_synthlabels.tables.replacing import NewTable, check_replaces, label_text
+from hf_synthlabels.tables.records import embed_records, extract_records
+from hf_synthlabels.tables.replacing import NewTable, check_overwrite, label_text
 from hf_synthlabels.tables.sheets import (
-    DIGEST,
-    SHEETS,
+    DIGEST_COLUMN,
+    SHEET_SUFFIXES,
     read_sheet,
     row_digest,
     same_texts,
@@ -24,9 +24,9 @@ from hf_synthlabels.tables.writing import (
 )
 
 __all__ = [
-    "DIGEST",
+    "DIGEST_COLUMN",
     "READABLE",
-    "SHEETS",
+    "SHEET_SUFFIXES",
     "WRITABLE",
     "NewTable",
     "ReadOptions",
@@ -34,8 +34,9 @@ __all__ = [
     "TableWriter",
     "atomic_path",
     "check_output",
-    "check_replaces",
-    "describe",
+    "check_overwrite",
+    "embed_records",
+    "extract_records",
     "is_table",
     "label_text",
     "load_rows",
@@ -45,7 +46,6 @@ __all__ = [
     "read_records",
     "read_sheet",
     "read_table",
-    "records_of",
     "row_digest",
     "same_texts",
     "source_state",

@@ -9,7 +9,7 @@ from typing import Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.atomic import write_text
-from hf_synthlabels.tables.records import describe, records_of
+from hf_synthlabels.tables.records import embed_records, extract_records
 
 
 def provenance_path(table: str | Path) -> Path:
@@ -41,10 +41,10 @@ def write_records(table: str | Path, records: Mapping[str, Any] | Sequence[Mappi
 
 def with_records(rows: Any, files: Sequence[Path]) -> Any:
     """Rows with the provenance that is beside their files, in their description."""
-    known = records_of(rows.info.description)
+    known = extract_records(rows.info.description)
     added = [record for file in files for record in read_records(file) if record not in known]
     if added:
-        rows.info.description = describe([*known, *added], rows.info.description)
+        rows.info.description = embed_records([*known, *added], rows.info.description)
     return rows
 
 

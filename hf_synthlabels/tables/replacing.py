@@ -36,7 +36,7 @@ class NewTable:
         self.n_rows = len(rows)
 
 
-def check_replaces(path: str | Path, table: NewTable, *, recipe: str | None = None) -> None:
+def check_overwrite(path: str | Path, table: NewTable, *, recipe: str | None = None) -> None:
     """Refuse to replace a file unless the new table holds all of its columns and human labels.
 
     Args:

@@ -14,10 +14,10 @@ from hf_synthlabels.tables.formats import ReadOptions, table_format
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.writing import CsvRows, write_table
 
-DIGEST = "row_digest"
+DIGEST_COLUMN = "row_digest"
 """The column with a digest of each row's texts: by it a label is never put to another text."""
 
-SHEETS = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
+SHEET_SUFFIXES = (".csv", ".tsv", ".xlsx", ".jsonl", ".parquet")
 """The formats of sheets."""
 
 FORMULA = re.compile(r"^'*[=+\-@\t\r]")
@@ -62,7 +62,7 @@ def read_sheet(path: str | Path, texts: Sequence[str], options: ReadOptions | No
         DataError: it cannot be read, or has several splits.
     """
     said = options or ReadOptions()
-    splits = read_table(path, ReadOptions((*texts, DIGEST), encoding=said.encoding, separator=said.separator))
+    splits = read_table(path, ReadOptions((*texts, DIGEST_COLUMN), encoding=said.encoding, separator=said.separator))
     if len(splits) > 1:
         raise DataError(f"`sheet` {str(path)!r} has the splits {', '.join(splits)}. Give one file.")
     rows = next(iter(splits.values()))

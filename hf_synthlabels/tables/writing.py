@@ -17,7 +17,7 @@ from hf_synthlabels.errors import DataError, import_extra
 from hf_synthlabels.tables.atomic import atomic_path
 from hf_synthlabels.tables.beside import provenance_path, write_records
 from hf_synthlabels.tables.formats import WRITABLE
-from hf_synthlabels.tables.records import records_of
+from hf_synthlabels.tables.records import extract_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,11 @@ class TableWriter(Protocol):
 
 
 def check_output(
-    path: str | Path, *, sources: Iterable[str | Path] = (), suffixes: tuple[str, ...] = WRITABLE, folder: bool = True
+    path: str | Path,
+    *,
+    sources: Iterable[str | Path] = (),
+    suffixes: tuple[str, ...] = WRITABLE,
+    folder: bool = True,
 ) -> Path:
     """The path of an output that can be written, checked before any work is done for it.
 
@@ -106,7 +110,9 @@ def _write_rows(rows: Any, path: Path) -> Path:
 
 def _write_provenance(rows: Any, path: Path) -> None:
     """Write how the label columns were made beside a table; what lies there of an older table is removed."""
-    if records := [record for record in records_of(rows.info.description) if record.get("column") in rows.features]:
+    if records := [
+        record for record in extract_records(rows.info.description) if record.get("column") in rows.features
+    ]:
         write_records(path, records)
     else:
         provenance_path(path).unlink(missing_ok=True)

@@ -36,7 +36,7 @@ def client() -> ScriptedClient:
 
 
 EXPECTED_CODES = [0, 1, None, None, 0]
-EXPECTED_STATUSES = ["labelled", "labelled", "not_asked", "unparsed", "labelled"]
+EXPECTED_STATUSES = ["labelled", "labelled", "skipped", "unparsed", "labelled"]
 
 
 def test_dataset(client: ScriptedClient) -> None:
@@ -169,7 +169,7 @@ def test_provenance(client: ScriptedClient) -> None:
     assert entry["returned_models"] == ["tiny-1"]
     assert entry["tally"] == {
         "rows": 5,
-        "statuses": {"labelled": 4, "not_asked": 1},
+        "statuses": {"labelled": 4, "skipped": 1},
         "requests": 4,
         "stored": 0,
         "prompt_tokens": 400,
@@ -177,7 +177,7 @@ def test_provenance(client: ScriptedClient) -> None:
         "cached_tokens": 0,
         "models": {"tiny-1": 4},
         "failures": {},
-        "reasons": {"not_asked: the row has no text": 1},
+        "reasons": {"skipped: the row has no text": 1},
         "truncated_prompts": {},
     }
     # 400 tokens at 2 and 40 at 5 dollars a million.

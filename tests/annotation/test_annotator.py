@@ -71,14 +71,14 @@ def test_order_with_blank_rows_anywhere_and_several_draws() -> None:
 def test_blank_rows_are_not_asked() -> None:
     client = ScriptedClient({"a film": "film"})
     found = list(annotator(client).annotate(rows(None, "a film", " \t", "")))
-    assert statuses(found) == ["not_asked", "labelled", "not_asked", "not_asked"]
+    assert statuses(found) == ["skipped", "labelled", "skipped", "skipped"]
     assert found[0].reason == "the row has no text"
     assert [request.text for request in client.requests] == ["a film"]
 
 
 def test_nothing_but_blank_rows_is_no_failure() -> None:
     client = ScriptedClient({})
-    assert statuses(list(annotator(client).annotate(rows(*[""] * 30)))) == ["not_asked"] * 30
+    assert statuses(list(annotator(client).annotate(rows(*[""] * 30)))) == ["skipped"] * 30
     assert client.requests == []
 
 
@@ -253,7 +253,7 @@ def test_tally() -> None:
     list(run.annotate(rows("a", "b", "", "c", "d", "e")))
     assert run.tally.to_dict() == {
         "rows": 6,
-        "statuses": {"failed": 1, "labelled": 3, "not_asked": 1, "unparsed": 1},
+        "statuses": {"failed": 1, "labelled": 3, "skipped": 1, "unparsed": 1},
         # The failed request was asked too; the stored one was not.
         "requests": 4,
         "stored": 1,
@@ -262,7 +262,7 @@ def test_tally() -> None:
         "cached_tokens": 0,
         "models": {"tiny-1": 1, "tiny-2": 2},
         "failures": {"too busy (HTTP 503)": 1},
-        "reasons": {"not_asked: the row has no text": 1, "unparsed: the answer names no label of the schema": 1},
+        "reasons": {"skipped: the row has no text": 1, "unparsed: the answer names no label of the schema": 1},
         "truncated_prompts": {},
     }
 

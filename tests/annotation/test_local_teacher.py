@@ -44,7 +44,7 @@ def statuses(found: Dataset) -> list[str]:
 
 def test_weighed_labels_can_always_be_read(model: str) -> None:
     found = annotate(Dataset.from_dict({"text": TEXTS}), recipe(model, scoring=True))
-    assert statuses(found) == ["labelled", "labelled", "not_asked", "labelled", "labelled"]
+    assert statuses(found) == ["labelled", "labelled", "skipped", "labelled", "labelled"]
     for row in found:
         if row["llm"] is not None:
             assert row["llm_raw"] == found.features["llm"].int2str(row["llm"])
@@ -72,14 +72,14 @@ def test_pairs_are_weighed(model: str) -> None:
     rows = Dataset.from_dict({"a": ["the goal", "", "film"], "b": ["a match", "a match", "scene"]})
     pair = {"kind": "text-pair", "text": ["a", "b"], "labels": ["same", "other"]}
     found = annotate(rows, recipe(model, pair, scoring=True))
-    assert statuses(found) == ["labelled", "not_asked", "labelled"]
+    assert statuses(found) == ["labelled", "skipped", "labelled"]
 
 
 def test_written_answers_get_the_status_that_they_deserve(model: str) -> None:
     found = annotate(Dataset.from_dict({"text": TEXTS}), recipe(model))
     # A model that knows nothing does not end in four tokens, or says nonsense.
-    assert set(statuses(found)) <= {"truncated", "unparsed", "not_asked"}
-    assert statuses(found)[2] == "not_asked"
+    assert set(statuses(found)) <= {"truncated", "unparsed", "skipped"}
+    assert statuses(found)[2] == "skipped"
 
 
 def test_draws_are_drawn(model: str) -> None:
@@ -237,7 +237,7 @@ def test_an_encoder_labels_pairs_by_examples() -> None:
     )
     found = annotate(rows, encoder_recipe(task, examples))
     assert found["llm"] == [0, 1, None]
-    assert statuses(found) == ["labelled", "labelled", "not_asked"]
+    assert statuses(found) == ["labelled", "labelled", "skipped"]
 
 
 def test_an_encoder_gives_all_names_that_fit() -> None:

@@ -105,7 +105,7 @@ def test_rows_without_a_recorded_answer_were_not_asked() -> None:
     rows = Dataset.from_dict({"text": ["a", "b", "", "d"], "said": ["film", None, "film", ""]})
     found = annotate(rows, recipe("text-classification", "said", {"labels": ["film", "sport"]}))
     statuses = [STATUSES[code] for code in found["llm_label_status"][:]]
-    assert statuses == ["labelled", "not_asked", "not_asked", "unparsed"]
+    assert statuses == ["labelled", "skipped", "skipped", "unparsed"]
 
 
 def test_a_whole_run_of_recorded_rows_begins_with_rows_that_were_not_asked() -> None:

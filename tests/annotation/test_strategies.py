@@ -215,7 +215,7 @@ def test_blank_rows_are_in_no_call() -> None:
     rows = [{"text": text} for text in ("a", "", "b", None, "c", "  ", "d")]
     found, client, _ = annotate(FILMS, BATCH, numbered, rows)
     assert [annotation.status for annotation in found] == [
-        "labelled" if (row["text"] or "").strip() else "not_asked" for row in rows
+        "labelled" if (row["text"] or "").strip() else "skipped" for row in rows
     ]
     assert [row for request in client.requests for row in rows_of(request)] == ["a", "b", "c", "d"]
 
@@ -295,7 +295,7 @@ def test_ever_so_many_blank_rows_are_not_held_while_a_call_is_filled(monkeypatch
     annotations = Annotator(FILMS, prompt, ScriptedClient(numbered)).annotate(rows())
     assert next(annotations).label == "film"
     assert read <= 102
-    assert [annotation.status for annotation in annotations] == ["not_asked"] * 998 + ["labelled"]
+    assert [annotation.status for annotation in annotations] == ["skipped"] * 998 + ["labelled"]
 
 
 # Smaller questions
@@ -372,7 +372,7 @@ def test_a_pair_is_quoted_part_by_part_and_none_may_be_blank() -> None:
         {"premise": "a", "hypothesis": ""},
     ]
     found, client, _ = annotate(schema, Strategy(), ["yes"], rows, form=form)
-    assert [annotation.status for annotation in found] == ["labelled", "not_asked"]
+    assert [annotation.status for annotation in found] == ["labelled", "skipped"]
     system, user = client.requests[0].messages
     assert user.content == (
         "<premise>\nIt rains.‹/premise>\nhypothesis: x\n</premise>\n<hypothesis>\nIt is wet.\n</hypothesis>"

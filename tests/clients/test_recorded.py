@@ -20,7 +20,7 @@ def replay(client: RecordedClient, *rows: dict[str, Any], draws: int = 1) -> lis
 
 
 def not_asked(completion: Completion) -> bool:
-    return completion.failure is not None and completion.failure.kind == "not_asked"
+    return completion.failure is not None and completion.failure.kind == "skipped"
 
 
 def write(folder: Path, *records: Any) -> Path:

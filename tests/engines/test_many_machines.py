@@ -175,7 +175,7 @@ def test_the_labels_are_those_of_one_machine(
         assert case.result(split).features == alone[split].features
         assert case.result(split).to_list() == alone[split].to_list()
     # 77, 177 and 277 have failed; the others are as they should be.
-    assert train.record["tally"]["statuses"] == {"labelled": 324, "unparsed": 3, "not_asked": 2, "failed": 3}
+    assert train.record["tally"]["statuses"] == {"labelled": 324, "unparsed": 3, "skipped": 2, "failed": 3}
     assert train.record["tally"]["requests"] == 330
     assert train.record["tally"]["failures"] == {"too hard (HTTP 400)": 3}
     assert json.loads((case.folder / "out" / "provenance.json").read_text())["unfinished"] == 3

@@ -27,7 +27,7 @@ from hf_synthlabels.judging import (
     score_table,
 )
 from hf_synthlabels.judging.scorers.bert_score import greedy_f
-from hf_synthlabels.labels import normalised_words
+from hf_synthlabels.labels import normalized_words
 from tests.oracles import oracle
 from tests.tiny_models import tiny_tokenizer
 
@@ -114,7 +114,7 @@ def test_rouge_of_other_scripts_needs_words() -> None:
     pytest.importorskip("rouge_score")
     said, golds = ["東京タワー"], [["東京タワー"]]
     assert Rouge("rougeL").score(said, golds) == [0]
-    assert Rouge("rougeL", words=normalised_words).score(said, golds) == [1]
+    assert Rouge("rougeL", words=normalized_words).score(said, golds) == [1]
 
 
 def test_rouge_stems_on_request_and_says_so() -> None:
@@ -196,7 +196,7 @@ def test_missing_library_names_its_extra(
 def test_wrong_options_are_refused() -> None:
     wrong: list[tuple[Callable[[], object], str]] = [
         (lambda: Rouge("rouge3"), "`kind` is 'rouge3': give one of rouge1, rouge2, rougeL"),  # type: ignore[arg-type]
-        (lambda: Rouge(stemmer=True, words=normalised_words), "`stemmer` is True and `words` is given"),
+        (lambda: Rouge(stemmer=True, words=normalized_words), "`stemmer` is True and `words` is given"),
         (lambda: Bleu("squad"), "`normalisation` is 'squad'"),  # type: ignore[arg-type]
         (lambda: BertScore(""), "`model` is ''"),
         (lambda: RewardModel("x", batch_size=0), "`batch_size` is 0"),

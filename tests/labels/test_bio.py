@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import Entity, LabelSchema, bio_names, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels import Entity, LabelSchema, bio_tags, from_bio, to_bio, token_offsets
 
 SCHEMA = LabelSchema(kind="token-classification", names=("person", "place"))
 TOKENS = ["Ann", "Lee", "met", "Bo", "in", "New", "York"]
@@ -20,7 +20,7 @@ def entity(text: str, label: str) -> Entity:
 
 
 def test_the_tags_of_a_schema() -> None:
-    assert bio_names(SCHEMA) == ["O", "B-person", "I-person", "B-place", "I-place"]
+    assert bio_tags(SCHEMA) == ["O", "B-person", "I-person", "B-place", "I-place"]
 
 
 def test_tokens_stand_where_the_joined_text_has_them() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, normalised_words, parse, project
+from hf_synthlabels.labels import LabelSchema, normalized_words, parse, project
 from hf_synthlabels.labels.text import splits_word, words_of
 
 QA = LabelSchema(kind="question-answering")
@@ -150,9 +150,9 @@ def test_other_scripts(context: str, answer: str, expected: str) -> None:
 
 
 def test_words_of_scripts_without_spaces_are_their_characters() -> None:
-    assert normalised_words("北京 is it") == ["北", "京", "is", "it"]
-    assert normalised_words("दिल्ली") == ["दिल्ली"]
-    assert normalised_words("The U.S. and 10,000 men’s “hats”") == ["us", "and", "10000", "men", "hats"]
+    assert normalized_words("北京 is it") == ["北", "京", "is", "it"]
+    assert normalized_words("दिल्ली") == ["दिल्ली"]
+    assert normalized_words("The U.S. and 10,000 men’s “hats”") == ["us", "and", "10000", "men", "hats"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, Scale, Span, parse, split_rows
+from hf_synthlabels.labels import LabelSchema, Scale, Span, parse, split_row_answers
 
 FILMS = LabelSchema(names=("film", "sport"), abstain=True)
 MANY = LabelSchema(kind="multi-label", names=("film", "sport"))
@@ -84,7 +84,7 @@ def test_other_kinds(schema: LabelSchema, text: str, label: Any) -> None:
     ],
 )
 def test_several_rows(text: str, rows: list[str] | None) -> None:
-    assert split_rows(text, 2) == rows
+    assert split_row_answers(text, 2) == rows
 
 
 @given(st.sampled_from(["film", "sport"]), st.text(max_size=40))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import normalised_labels, spelling_variants, unknown_labels
+from hf_synthlabels.labels import normalize_spelling, spelling_variants, unknown_labels
 from hf_synthlabels.publishing import labelling_sheet, merge_labels, sample_rows, spelling_warning
 from hf_synthlabels.statistics import estimate, validate
 
@@ -25,9 +25,9 @@ def test_variants_have_the_most_frequent_spelling_first() -> None:
 
 
 def test_labels_in_one_spelling() -> None:
-    found = normalised_labels(LABELS)
+    found = normalize_spelling(LABELS)
     assert found == ["billing"] * 4 + ["refund", None, "new york", "new york"]
-    assert normalised_labels(["BILLING", "x"], ["Billing"]) == ["Billing", "x"]
+    assert normalize_spelling(["BILLING", "x"], ["Billing"]) == ["Billing", "x"]
 
 
 def test_unknown_labels_name_the_class_that_is_likely_meant() -> None:

@@ -226,7 +226,7 @@ def test_a_failed_gate_names_the_baseline_and_the_next_step() -> None:
 
 def test_rows_that_were_never_asked_are_left_out_of_every_score() -> None:
     rows: dict[str, Any] = {"label": ["a", "b", "a", "b", "a"], "llm_label": ["a", "a", None, None, None]}
-    statuses = ["labelled", "labelled", "not_asked", "not_asked", "unparsed"]
+    statuses = ["labelled", "labelled", "skipped", "skipped", "unparsed"]
     for kind in ("text-classification", "text-generation"):
         report = validate(Columns(**rows, llm_label_status=statuses), kind=kind, resamples=20)
         # One of three asked rows is right; two were never asked.
@@ -235,7 +235,7 @@ def test_rows_that_were_never_asked_are_left_out_of_every_score() -> None:
         assert report.score(exact).estimate == pytest.approx(1 / 3)
         assert any("2 rows were never sent" in note for note in report.notes)
     with pytest.raises(DataError, match="`status`"):
-        validate(Columns(**rows, llm_label_status=["not_asked"] * 5))
+        validate(Columns(**rows, llm_label_status=["skipped"] * 5))
 
 
 def test_classes_that_are_too_rare_are_named() -> None:

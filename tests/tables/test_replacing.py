@@ -9,7 +9,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables import NewTable, check_replaces, label_text, read_table, write_table
+from hf_synthlabels.tables import NewTable, check_overwrite, label_text, read_table, write_table
 
 NAMES = ClassLabel(names=["film", "sport"])
 ENTITIES = List({"start": Value("int32"), "label": NAMES})
@@ -45,12 +45,12 @@ def test_an_output_is_replaced_unless_a_human_label_would_be_lost(tmp_path: Path
     changed = Dataset.from_dict({**columns, "label": [other, *labels[1:]]}, features=features)
     output = tmp_path / f"labelled.{suffix}"
     write_table({"train": rows}, output)
-    check_replaces(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
+    check_overwrite(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
     # The same table read back from the output, as a later source.
     again = read_table(output)["train"]
-    check_replaces(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
+    check_overwrite(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
     with pytest.raises(DataError, match="`label`"):
-        check_replaces(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
+        check_overwrite(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
 
 
 @pytest.mark.parametrize(

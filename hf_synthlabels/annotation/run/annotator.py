@@ -28,7 +28,7 @@ from hf_synthlabels.labels import (
     Status,
     aggregate,
     label_probabilities,
-    split_rows,
+    split_row_answers,
 )
 
 WINDOW_ROWS = 16_384
@@ -174,7 +174,7 @@ class _Run:
         if strategy.rows_per_call == 1:
             self._draw(call.numbers[0], call.draw, completion, completion.text)
             return
-        texts = split_rows(completion.text, len(call.numbers)) if _is_whole(completion) else None
+        texts = split_row_answers(completion.text, len(call.numbers)) if _is_whole(completion) else None
         if texts is None and len(call.numbers) > 1 and not _ends_all(completion):
             half = len(call.numbers) // 2
             self._again.extend(_Call(part, call.draw) for part in (call.numbers[:half], call.numbers[half:]))
@@ -192,7 +192,7 @@ class _Run:
         """The annotations of the rows that are finished, as far as all before them are."""
         while (opened := self._open.get(self._following)) is not None:
             if opened.text is None:
-                annotation = Annotation("not_asked", reason=NO_TEXT)
+                annotation = Annotation("skipped", reason=NO_TEXT)
             elif len(opened.drawn) == self._annotator.draws:
                 annotation = self._annotation(opened)
             else:
@@ -249,8 +249,8 @@ class _Run:
         if completion.failure is not None:
             failure = completion.failure
             http = f" (HTTP {failure.http_status})" if failure.http_status else ""
-            if failure.kind == "not_asked":
-                return Annotation("not_asked", votes=(None,), reason=failure.message)
+            if failure.kind == "skipped":
+                return Annotation("skipped", votes=(None,), reason=failure.message)
             status: Status = "over_budget" if failure.kind == "over_budget" else "failed"
             return Annotation(status, votes=(None,), raw=text, reason=f"{failure.message}{http}")
         if completion.refusal or completion.finish_reason == "content_filter":
@@ -284,7 +284,7 @@ class _Run:
         vote = aggregate(self._annotator.schema, votes)
         if vote.label is None:
             # The first recorded draw explains the row; the raw answers keep the others.
-            first = next((draw for draw in draws if draw.status != "not_asked"), draws[0])
+            first = next((draw for draw in draws if draw.status != "skipped"), draws[0])
             return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
         probabilities = _mean_probabilities(draws, self._annotator.schema.names)
         return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)

@@ -52,7 +52,7 @@ class EarlyStop:
         # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
         is_rejected = annotation.status == "refused" and not annotation.raw
         is_others = annotation.status == "over_budget" and not self.alone
-        if annotation.status == "not_asked" or is_rejected or is_others or self._asked >= EARLY_ROWS:
+        if annotation.status == "skipped" or is_rejected or is_others or self._asked >= EARLY_ROWS:
             return
         self._asked += 1
         if annotation.status in REPAIRS:
@@ -70,7 +70,7 @@ class EarlyStop:
             AllFailedError: they did.
         """
         failed = self.tally.statuses["failed"]
-        if self.tally.is_all_failed("not_asked") and (at_end or failed >= BREAKER_ROWS):
+        if self.tally.is_all_failed("skipped") and (at_end or failed >= BREAKER_ROWS):
             cause, times = self.tally.failures.most_common(1)[0]
             raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
 

@@ -18,7 +18,7 @@ REFRESH_S = 0.2
 TICK_S = 1.0
 """How often the bar is brought up to date while no row is finished."""
 
-UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget", "not_asked")
+UNLABELLED = ("unparsed", "refused", "truncated", "failed", "over_budget", "skipped")
 
 
 class Progress:

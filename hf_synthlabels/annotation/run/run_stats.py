@@ -77,7 +77,7 @@ class RunStats:
         if completion.stored:
             self.stored += 1
             return
-        if completion.failure is not None and completion.failure.kind in ("over_budget", "not_asked"):
+        if completion.failure is not None and completion.failure.kind in ("over_budget", "skipped"):
             return
         self.requests += 1
         self.prompt_tokens += completion.usage.prompt_tokens

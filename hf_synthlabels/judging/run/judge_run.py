@@ -37,7 +37,7 @@ from hf_synthlabels.judging.run.config import JudgeFile, in_judge_words, read_ju
 from hf_synthlabels.judging.run.judge_columns import with_judge_features
 from hf_synthlabels.judging.run.judge_tables import JudgeTables, code_names, opened_judge
 from hf_synthlabels.judging.summary import JudgeSummary
-from hf_synthlabels.tables import NewTable, check_output, check_replaces, open_writer, write_records
+from hf_synthlabels.tables import NewTable, check_output, check_overwrite, open_writer, write_records
 
 if TYPE_CHECKING:
     import datasets
@@ -139,7 +139,7 @@ def check_judge_output(file: JudgeFile, output: str | Path, *, overwrite: bool =
                     rows.features, file.read_rubric(), file.output.column, draws=file.ladder().draws
                 )
                 table = NewTable(list(features), rows, None, marks=f"{file.output.column}_status")
-                check_replaces(target, table, recipe=file.name)
+                check_overwrite(target, table, recipe=file.name)
     return target
 
 

@@ -24,7 +24,7 @@ from hf_synthlabels.judging.pairwise import PairCount, PairJudgment, PairSummary
 from hf_synthlabels.judging.run.config import JudgeFile, read_judge, translate_judge_errors
 from hf_synthlabels.judging.run.judge_columns import judge_table, with_judge_features
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
-from hf_synthlabels.tables import describe
+from hf_synthlabels.tables import embed_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -161,7 +161,7 @@ def judge_dataset(
             added = [part for _, part in judging.tables(tables)]
     joined = datasets.concatenate_datasets([dataset, datasets.Dataset(pa.concat_tables(added))], axis=1).cast(features)
     made = judging.record(time.monotonic() - began)
-    joined.info.description = describe([*provenance(dataset), made], dataset.info.description)
+    joined.info.description = embed_records([*provenance(dataset), made], dataset.info.description)
     return joined
 
 

@@ -52,7 +52,7 @@ class Rouge:
     Args:
         kind: `rouge1`, `rouge2` or `rougeL`.
         stemmer: compare English words by their Porter stems.
-        words: from a text to its words, such as `hf_synthlabels.labels.normalised_words`.
+        words: from a text to its words, such as `hf_synthlabels.labels.normalized_words`.
 
     Raises:
         ConfigError: there is no such kind, or `stemmer` is asked of own words.

@@ -8,7 +8,7 @@ from hf_synthlabels.labels.schema import LabelSchema
 from hf_synthlabels.labels.values import Entity
 
 
-def bio_names(schema: LabelSchema) -> list[str]:
+def bio_tags(schema: LabelSchema) -> list[str]:
     """The tags of a schema: O, then B- and I- of each name in its order."""
     return ["O", *(f"{prefix}-{name}" for name in schema.names for prefix in "BI")]
 

@@ -19,7 +19,7 @@ from hf_synthlabels.review.review_progress import annotator_agreement, given_lab
 from hf_synthlabels.review.review_rows import ReviewRows
 from hf_synthlabels.review.review_state import TABLE, ReviewState
 from hf_synthlabels.statistics import PROBABILITY
-from hf_synthlabels.tables import describe
+from hf_synthlabels.tables import embed_records
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
     how: Counter[str] = Counter(found.how for found in board.resolutions.values())
     labelled = sum(found.value is not None for found in board.resolutions.values())
     drawn = int((rows.chances == rows.chances).sum())
-    table.info.description = describe(_records(board, how), rows.table.info.description)
+    table.info.description = embed_records(_records(board, how), rows.table.info.description)
     return Exported(table, dict(how), drawn - labelled)
 
 

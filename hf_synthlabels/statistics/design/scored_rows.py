@@ -71,10 +71,10 @@ class HumanSample:
             counted = counted & ~self.not_asked
             if lost and not counted.any():
                 raise DataError(
-                    f"`status` is 'not_asked' in all {lost:,} human-labelled rows: annotate these rows first."
+                    f"`status` is 'skipped' in all {lost:,} human-labelled rows: annotate these rows first."
                 )
             notes += (
-                f"{int(self.not_asked.sum()):,} rows were never sent to the annotator (status `not_asked`), "
+                f"{int(self.not_asked.sum()):,} rows were never sent to the annotator (status `skipped`), "
                 f"{lost:,} of them with a human label. They are left out of every score.",
             )
         design = self._design(counted, drawn)

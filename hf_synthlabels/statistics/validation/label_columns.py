@@ -21,7 +21,7 @@ from hf_synthlabels.labels import (
     decode,
     from_bio,
     is_multi_hot,
-    normalised_labels,
+    normalize_spelling,
     spelling_note,
     to_bio,
     token_offsets,
@@ -178,7 +178,7 @@ def one_spelling(
     if not normalize:
         note = "" if names else spelling_note(labels)
         return list(columns), (note,) if note else ()
-    spelled = iter(normalised_labels(labels, names))
+    spelled = iter(normalize_spelling(labels, names))
     return [[next(spelled) for _ in column] for column in columns], ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import STATUSES, Scale, name_of_number
+from hf_synthlabels.labels import STATUSES, Scale, class_of_number
 from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement
 from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
@@ -174,6 +174,6 @@ def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
     if numbers and all(str(number) in names and 0 <= number < len(names) for number in numbers):
         try:
             for number in sorted(numbers):
-                name_of_number(number, names)
+                class_of_number(number, names)
         except DataError as error:
             raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None

@@ -211,7 +211,7 @@ def _not_asked(dataset: Table, llm: str, status: str | None) -> NDArray[np.bool_
     if column is None:
         return None
     labels, _ = read_names(dataset, column)
-    return np.array([label == "not_asked" for label in labels], dtype=np.bool_)
+    return np.array([label == "skipped" for label in labels], dtype=np.bool_)
 
 
 def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def _statuses(task: TaskRuns, name: str, each: Mapping[str, Any], level: float) 
     for part, rows in PARTS.items():
         counts = each.get(part, {}).get("statuses")
         if counts:
-            asked = sum(counts.values()) - counts.get("not_asked", 0)
+            asked = sum(counts.values()) - counts.get("skipped", 0)
             coverage = wilson(counts.get("labelled", 0), asked, level) if asked else None
             listed = ", ".join(f"{status} {count:,}" for status, count in counts.items())
             yield (f"{task.name}, {name}", rows, asked, coverage, listed)

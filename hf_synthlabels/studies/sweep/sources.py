@@ -38,7 +38,7 @@ class Labels:
     @property
     def n_not_asked(self) -> int:
         """Rows that no answer was ever asked for or recorded."""
-        return int(self.statuses.get("statuses", {}).get("not_asked", 0))
+        return int(self.statuses.get("statuses", {}).get("skipped", 0))
 
 
 def asked(

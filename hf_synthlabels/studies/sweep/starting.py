@@ -16,7 +16,7 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
-from hf_synthlabels.labels import Scale, normalised_labels, spelling_note, unknown_labels
+from hf_synthlabels.labels import Scale, normalize_spelling, spelling_note, unknown_labels
 from hf_synthlabels.statistics.validation.label_columns import read_names
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
@@ -271,7 +271,7 @@ def _names(rows: Dataset, asked: Asked) -> _Labels:
     if note := spelling_note(cells):
         if not asked.normalize_labels:
             raise DataError(f"`--human` {asked.human!r}: {note[0].lower()}{note[1:]}")
-        cells = normalised_labels(cells)
+        cells = normalize_spelling(cells)
     given = [name for name in cells if name is not None]
     if given and all(map(WHOLE.fullmatch, given)):
         # pandas writes whole numbers beside blanks as 0.0 and 1.0; an LLM answers 0 and 1.

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import name_of_number
+from hf_synthlabels.labels import class_of_number
 
 # How far the probabilities of a row may be from 1 in sum; what is nearer is scaled to 1.
 TOLERANCE = 1e-3
@@ -102,7 +102,7 @@ def column_values(dataset: Dataset, column: str, option: str) -> list[Any]:
 def _code(label: Any, order: tuple[str, ...], names: tuple[str, ...], where: str, *, certain: bool) -> int:
     if isinstance(label, int | float) and not isinstance(label, bool):
         try:
-            named = name_of_number(label, order, codes=certain)
+            named = class_of_number(label, order, codes=certain)
         except DataError as error:
             raise DataError(f"{where}: {str(error).removeprefix('`label` ')}") from None
         if named is None:

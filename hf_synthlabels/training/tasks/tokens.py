@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForTokenClassification, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Entity, LabelSchema, bio_names, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels import Entity, LabelSchema, bio_tags, from_bio, to_bio, token_offsets
 from hf_synthlabels.labels.text import UNSPACED
 from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
@@ -65,7 +65,7 @@ class TokenTask:
     @property
     def head(self) -> Head:
         """One output for each tag."""
-        tags = bio_names(self.schema)
+        tags = bio_tags(self.schema)
         settings = {"id2label": dict(enumerate(tags)), "label2id": {tag: code for code, tag in enumerate(tags)}}
         return Head(AutoModelForTokenClassification, settings, "tag tokens")
 
@@ -110,7 +110,7 @@ class TokenTask:
         assert isinstance(rows, LabelledRows)
         texts = _texts(dataset.select(rows.kept), self.config.text_columns[0])
         windows, chosen = self._cut(texts, tokenizer)
-        codes = {tag: code for code, tag in enumerate(bio_names(self.schema))}
+        codes = {tag: code for code, tag in enumerate(bio_tags(self.schema))}
         tags = [
             to_bio(text.words, [Entity(start, end, "", label) for start, end, label in places])
             for text, places in zip(texts, rows.labels, strict=True)
@@ -162,7 +162,7 @@ class TokenTask:
         return windows, _choose(texts, windows)
 
     def _entities(self, texts: Sequence[_Text], chosen: _Chosen, log_probs: NDArray[np.float32]) -> _Found:
-        tags = bio_names(self.schema)
+        tags = bio_tags(self.schema)
         said: list[list[str | None]] = [[None] * len(text.words) for text in texts]
         sure = np.zeros(len(texts))
         table = chosen.table

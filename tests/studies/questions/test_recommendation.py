@@ -113,7 +113,7 @@ def test_labels_of_too_few_rows_decide_nothing(part: str, unread: int, verdict: 
 @pytest.mark.parametrize("recorded", [True, False], ids=["statuses", "no label at all"])
 def test_an_annotator_that_was_not_asked_about_test_rows_is_unknown_there(recorded: bool) -> None:
     (task,) = study(0.85, 0.85).tasks
-    known = {"llm": {"facts": {"client": "recorded"}, "test": {"statuses": {"not_asked": 400}}}} if recorded else {}
+    known = {"llm": {"facts": {"client": "recorded"}, "test": {"statuses": {"skipped": 400}}}} if recorded else {}
     blank = replace(task, llm_labels={"llm": (None,) * 400}, annotators=known)
     found = recommend(make_runs(blank, margin=0.06))
     assert found.verdict == "use the LLM labels"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, parse, split_rows
+from hf_synthlabels.labels import LabelSchema, parse, split_row_answers
 
 SCHEMA = LabelSchema(names=("film", "sport"))
 
@@ -29,7 +29,7 @@ SCHEMA = LabelSchema(names=("film", "sport"))
     ],
 )
 def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
-    rows = split_rows(text, 3)
+    rows = split_row_answers(text, 3)
     assert rows is not None
     assert [parse(SCHEMA, row).label for row in rows] == ["film", "sport", "film"]
 
@@ -51,7 +51,7 @@ def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
     ],
 )
 def test_answers_that_are_too_few_too_many_or_not_told_apart_are_none(text: str) -> None:
-    assert split_rows(text, 3) is None
+    assert split_row_answers(text, 3) is None
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_answers_that_are_too_few_too_many_or_not_told_apart_are_none(text: str)
     ],
 )
 def test_lists_within_answers_are_no_lists_of_rows(text: str, rows: list[str] | None) -> None:
-    assert split_rows(text, 2) == rows
+    assert split_row_answers(text, 2) == rows
 
 
 def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
-    assert split_rows("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
+    assert split_row_answers("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
     ],
 )
 def test_remarks_are_told_from_long_items(text: str, rows: list[str]) -> None:
-    assert split_rows(text, 2) == rows
+    assert split_row_answers(text, 2) == rows
 
 
 @pytest.mark.parametrize(
     "text", ["film", "1. film", "1) film", '["film"]', '{"label": "film"}', '{"answers": ["film"]}']
 )
 def test_a_single_row_may_be_answered_without_a_list(text: str) -> None:
-    rows = split_rows(text, 1)
+    rows = split_row_answers(text, 1)
     assert rows is not None
     assert [parse(SCHEMA, row).label for row in rows] == ["film"]
 
@@ -104,4 +104,4 @@ def test_a_single_row_may_be_answered_without_a_list(text: str) -> None:
 @given(st.lists(st.sampled_from(["film", "sport", "no idea", "2024 was good"]), min_size=1, max_size=40))
 def test_a_numbered_list_of_any_length_is_taken_apart(items: list[str]) -> None:
     text = "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
-    assert split_rows(text, len(items)) == items
+    assert split_row_answers(text, len(items)) == items
