@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.documents import machine, put_block, table
+from benchmarks.perturbations import FORMATS, REFERENCE_FORMAT, Kind, PerturbedRow, Source, perturbed_rows
 from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER
 from hf_synthlabels.judging import (
     BertScore,
@@ -33,7 +34,6 @@ from hf_synthlabels.judging import (
 )
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.pair_counts import Side, pair_sums
-from hf_synthlabels.judging.audit.perturbations import FORMS, HOUSE_FORM, Kind, PerturbedRow, Source, perturbed_rows
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
@@ -176,11 +176,11 @@ def measured(task: Task, scores: Sequence[float]) -> Found:
     rows = AuditRows.from_columns(scores, task.human, [task.name] * len(items), items=items, formats=forms)
     resamples = draw_clusters(rows.clusters, rows.tasks, DRAWING)
     threshold = best_threshold(
-        [score for row, score in zip(task.rows, scores, strict=True) if row.form == HOUSE_FORM],
-        [row.right for row in task.rows if row.form == HOUSE_FORM],
+        [score for row, score in zip(task.rows, scores, strict=True) if row.form == REFERENCE_FORMAT],
+        [row.right for row in task.rows if row.form == REFERENCE_FORMAT],
     )
-    own = tfa(rows, resamples, house=HOUSE_FORM).tasks[task.name]
-    at_home = np.array([form == HOUSE_FORM for form in forms])
+    own = tfa(rows, resamples, house=REFERENCE_FORMAT).tasks[task.name]
+    at_home = np.array([form == REFERENCE_FORMAT for form in forms])
     draws = {
         "right house, wrong house": order(rows, resamples, at_home),
         "right any, wrong house": own.auc,
@@ -188,10 +188,10 @@ def measured(task: Task, scores: Sequence[float]) -> Found:
         "icc": own.icc,
         "format": own.format_share,
         "flip": own.flip,
-        "own flip": flips(np.array(scores).reshape(-1, len(FORMS)) >= threshold, resamples),
+        "own flip": flips(np.array(scores).reshape(-1, len(FORMATS)) >= threshold, resamples),
     }
     means: dict[str, tuple[float, float]] = {
-        form: (_mean(task, scores, form, right=True), _mean(task, scores, form, right=False)) for form in FORMS
+        form: (_mean(task, scores, form, right=True), _mean(task, scores, form, right=False)) for form in FORMATS
     }
     return Found({name: resamples.interval(each, len(rows)) for name, each in draws.items()}, threshold, means)
 
@@ -250,7 +250,7 @@ def _rows_table(tasks: Sequence[Task]) -> str:
     for task in tasks:
         texts = {(row.prediction, row.reference) for row in task.rows}
         questions = len({row.item for row in task.rows})
-        none = sum(row.reference == "none" for row in task.rows if row.right and row.form == HOUSE_FORM)
+        none = sum(row.reference == "none" for row in task.rows if row.right and row.form == REFERENCE_FORMAT)
         lines.append((task.name, f"{questions:,}", f"{none:,}", f"{len(task.rows):,}", f"{len(texts):,}"))
     return table(("dev split of", "questions", "of these none to name", "rows to score", "different pairs"), lines)
 
@@ -284,7 +284,7 @@ def _formats_tables(found: Mapping[str, Mapping[str, Found]]) -> str:
             (name, *(f"{right:.2f} / {wrong:.2f}" for right, wrong in one.means.values()))
             for name, one in scorers_found.items()
         ]
-        parts.append(f"**{task}**\n\n{table(('mean of right / wrong', *FORMS), lines)}")
+        parts.append(f"**{task}**\n\n{table(('mean of right / wrong', *FORMATS), lines)}")
     return "\n\n".join(parts)
 
 
@@ -292,7 +292,7 @@ def _thresholds_table(tasks: Sequence[Task]) -> str:
     lines: list[tuple[str, ...]] = []
     for task in tasks:
         for name, chosen in (
-            ("house format", [row for row in task.rows if row.form == HOUSE_FORM]),
+            ("house format", [row for row in task.rows if row.form == REFERENCE_FORMAT]),
             ("all formats", task.rows),
         ):
             sweep = bleu_accuracy(

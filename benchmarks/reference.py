@@ -31,6 +31,7 @@ import numpy as np
 import yaml
 from datasets import ClassLabel, Dataset, Features, Value
 
+from benchmarks.perturbations import Source, perturbed_rows
 from benchmarks.reference_outputs import (
     FEW,
     INPUTS,
@@ -89,7 +90,7 @@ def judges(_: Path) -> Files:
 
 
 def audits(_: Path) -> Files:
-    """Audits within tasks, across tasks and across formats, biases, jury weights and attack rates."""
+    """Audits within tasks, across tasks and across formats, biases and jury weights."""
     rng = np.random.default_rng(7)
     human = np.round(rng.random(120) * 8) / 8
     noisy = [np.round(np.clip(human + noise * rng.normal(size=120), 0, 1) * 4) / 4 for noise in (0.2, 0.6)]
@@ -101,9 +102,7 @@ def audits(_: Path) -> Files:
     }
     tasks, options = [f"t{row // 40}" for row in range(120)], judging.AuditOptions(FEW)
     more = {"systems": [row % 4 for row in range(120)], "baselines": {"poor": poor}, "options": options}
-    rows = judging.perturbed_rows(
-        [judging.Source(f"q{row}", ("good", "bad")[row % 2]) for row in range(20)], "classification"
-    )
+    rows = perturbed_rows([Source(f"q{row}", ("good", "bad")[row % 2]) for row in range(20)], "classification")
     exact = [float(row.prediction == row.reference) for row in rows]
     right = [0.9 * row.right + len(row.prediction) % 5 / 50 for row in rows]
     formats = {
@@ -111,8 +110,6 @@ def audits(_: Path) -> Files:
         "formats": [row.form for row in rows],
         "baselines": {"exact": exact},
     }
-    attacks = judging.attack_rows([judging.AttackSource(f"q{row}", "yes", "no", "?") for row in range(5)])
-    rates = judging.attack_rates(attacks, [len(row.prediction) % 7 / 6 for row in attacks])
     truths = [float(row.right) for row in rows]
     found = {
         "audit": judging.audit_metric(scores, human.tolist(), tasks, **places, **more),
@@ -120,7 +117,6 @@ def audits(_: Path) -> Files:
         "bias": judging.judge_bias(score, human.tolist(), tasks=tasks, **places),
         "jury_weights": judging.measured_weights({"good": score, "poor": poor}, human.tolist()),
         "perturbed": rows,
-        "attacks": [attacks, rates],
         "bleu": judging.bleu_accuracy(["a red house", "blue", None], [["the red house"]] * 3),
     }
     return {f"judging/{name}.json": value for name, value in found.items()} | {

@@ -1,27 +1,8 @@
 """Rubric, judge, judgment and their audit, and the scorers that a judge is compared with."""
 
-from hf_synthlabels.judging.audit.attacks import (
-    AttackPair,
-    AttackRate,
-    AttackRow,
-    AttackSource,
-    PairRate,
-    attack_pairs,
-    attack_rates,
-    attack_rows,
-    pair_rates,
-)
 from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit.audit_report import Audit, Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.judging.audit.bias import BiasReport, SelfPreference, judge_bias, self_preference
-from hf_synthlabels.judging.audit.perturbations import (
-    PerturbedRow,
-    Source,
-    Wording,
-    perturbed_rows,
-    surface_forms,
-    wrong_answer,
-)
 from hf_synthlabels.judging.judge import Judge, Judged, items_of
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, JuryJudged, JuryWeights, measured_weights
@@ -42,10 +23,6 @@ from hf_synthlabels.judging.summary import JudgeSummary
 
 __all__ = [
     "JUDGMENT_STATUSES",
-    "AttackPair",
-    "AttackRate",
-    "AttackRow",
-    "AttackSource",
     "Audit",
     "AuditOptions",
     "BertScore",
@@ -70,23 +47,16 @@ __all__ = [
     "JuryWeights",
     "MetricAudit",
     "PairJudgment",
-    "PairRate",
     "PairSummary",
     "PairsJudged",
-    "PerturbedRow",
     "RewardModel",
     "Rouge",
     "Rubric",
     "Scorer",
     "SelfPreference",
-    "Source",
     "TaskAudit",
     "ThresholdPoint",
-    "Wording",
     "answer_bleu",
-    "attack_pairs",
-    "attack_rates",
-    "attack_rows",
     "audit_metric",
     "bleu_accuracy",
     "items_of",
@@ -98,8 +68,6 @@ __all__ = [
     "judge_to_files",
     "judged",
     "measured_weights",
-    "pair_rates",
-    "perturbed_rows",
     "plan_judge",
     "read_judge",
     "read_reply",
@@ -108,7 +76,5 @@ __all__ = [
     "score_table",
     "self_preference",
     "stream_pairs",
-    "surface_forms",
     "with_judge_features",
-    "wrong_answer",
 ]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.perturbations import Source, perturbed_rows
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit.audit_report import Comparison, decide
-from hf_synthlabels.judging.audit.perturbations import Source, perturbed_rows
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 from tests.judging.audited import made, of_task
 

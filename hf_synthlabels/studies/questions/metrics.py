@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,7 @@ from hf_synthlabels.judging import (
     Rouge,
     audit_metric,
     score_table,
-    surface_forms,
 )
-from hf_synthlabels.judging.audit.perturbations import HOUSE_FORM, Form
 from hf_synthlabels.statistics import BootstrapConfig, Interval, normalise_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
@@ -32,7 +31,15 @@ STATISTICS = {
     "tfa_icc": "TFA: ICC over formats",
     "tfa_auc": "TFA: right in any format over wrong in the bare one",
 }
-FORMS: tuple[Form, ...] = (HOUSE_FORM, "sentence", "json", "upper")
+REFERENCE_FORMAT = "label"
+"""The format in which human answers are written."""
+
+SENTENCES = {
+    "question-answering": ("The answer to the question is {answer}.", "answer"),
+    "text-generation": ("Here is what I would write: {answer}", "text"),
+}
+"""The sentence around an answer, and its key in JSON."""
+
 PROPERTIES = {"cit": "within tasks (CIT)", "cat": "across tasks (CAT)", "tfa": "whatever the format (TFA)"}
 MAX_ANSWERS = 150
 """Of a task, spread over its arms and rows: each is written in every format."""
@@ -99,7 +106,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 def _rows(task: TaskAnalysis) -> list[_Row]:
     """Answers of the students with the most rows, each in every format."""
     runs = task.runs
-    if runs.kind not in ("question-answering", "text-generation"):
+    if runs.kind not in SENTENCES:
         return []
     arms = list({(arm.student, arm.labels): arm for arm in task.plain()}.values())
     found = []
@@ -117,14 +124,21 @@ def _in_formats(runs: TaskRuns, row: int, answer: Any, system: str) -> list[_Row
         return []
     golds = tuple(_text(gold) for gold in runs.truth[row])
     right = float(any(normalise_answer(gold) == normalise_answer(said) for gold in golds))
-    forms = surface_forms(said, "qa" if runs.kind == "question-answering" else "text", forms=FORMS)
-    return [_Row(runs.name, f"{runs.name}:{row}", form, system, text, golds, right) for form, text in forms.items()]
+    sentence, key = SENTENCES[runs.kind]
+    bare = said.strip()
+    formats = {
+        REFERENCE_FORMAT: bare,
+        "sentence": sentence.replace("{answer}", bare),
+        "json": json.dumps({key: bare}, ensure_ascii=False),
+        "upper": bare.upper(),
+    }
+    return [_Row(runs.name, f"{runs.name}:{row}", form, system, text, golds, right) for form, text in formats.items()]
 
 
 def _audits(rows: Sequence[_Row], level: float) -> Mapping[str, Audit]:
     scores = _scores(rows)
     baselines = {name: values for name, values in scores.items() if name == "rouge1"}
-    options = AuditOptions(drawing=BootstrapConfig(level, RESAMPLES), house=HOUSE_FORM)
+    options = AuditOptions(drawing=BootstrapConfig(level, RESAMPLES), house=REFERENCE_FORMAT)
     return {
         name: audit_metric(
             values,

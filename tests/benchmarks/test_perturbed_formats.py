@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("rouge_score")
 pytest.importorskip("nltk")
 
+from benchmarks.perturbations import FORMATS, Source, perturbed_rows
 from benchmarks.perturbed_formats import (
     DOCUMENT,
     LabelReader,
@@ -22,8 +23,7 @@ from benchmarks.perturbed_formats import (
     measured,
     read_tasks,
 )
-from hf_synthlabels.judging import ExactMatch, Rouge, Scorer, perturbed_rows
-from hf_synthlabels.judging.audit.perturbations import FORMS, Source
+from hf_synthlabels.judging import ExactMatch, Rouge, Scorer
 from hf_synthlabels.judging.audit.resampling import Resamples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +98,7 @@ def test_document_shows_what_comes_out() -> None:
     tasks = {each.name: each for each in read_tasks(DATA)}
     document = DOCUMENT.read_text(encoding="utf-8")
     for name, questions in (("wnut17", 1009), ("rte", 277), ("sst2", 872)):
-        assert len(tasks[name].rows) == questions * 2 * len(FORMS)
+        assert len(tasks[name].rows) == questions * 2 * len(FORMATS)
         assert f"| {name} | {questions:,} |" in document
     part = document.split("## How much")[1].split("**rte**")[1]
     for scorer in (ExactMatch(), Rouge("rouge1")):
