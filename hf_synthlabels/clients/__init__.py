@@ -14,7 +14,7 @@ from hf_synthlabels.clients.batch.client import BatchClient, cancel_batch, list_
 from hf_synthlabels.clients.batch.context import BatchPolling
 from hf_synthlabels.clients.embedding import EmbeddingClient, sentence_encoder
 from hf_synthlabels.clients.local.client import TransformersClient, scored_answers
-from hf_synthlabels.clients.local.loading import model_path
+from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL, OpenAIClient
 from hf_synthlabels.clients.openai.rate_limits import Limiter
 from hf_synthlabels.clients.openai.transport import read_key

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients.base import Completion, Request
 from hf_synthlabels.clients.embedding_heads import Head, fitted_head, pair_features, similarity_head
-from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER, model_path, quiet_loading
+from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER, model_path, quiet_loading
 from hf_synthlabels.errors import ClientError, ConfigError, import_extra
 from hf_synthlabels.labels import Kind, Label, LabelSchema
 

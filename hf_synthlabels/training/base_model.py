@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from hf_synthlabels.clients.local.loading import model_path
+from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import adapted, adapted_base, quantisation

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers import PreTrainedModel
 
-from hf_synthlabels.clients.local.loading import HUB_ENCODER, PACKAGED_ENCODER
+from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import ConfigError, TrainingError, import_extra
 from hf_synthlabels.training.config import StudentConfig
 

@@ -137,8 +137,8 @@ def test_rows_beyond_the_context_fail_and_the_others_do_not(tmp_path: Path) -> N
     rows = Dataset.from_dict({"text": ["goal", "goal " * 400]})
     found = annotate(rows, recipe(folder, scoring=True))
     assert statuses(found) == ["labelled", "failed"]
-    assert "tokens, and the model's context 400" in found["llm_reason"][1]
-    with pytest.raises(AllFailedError, match="the model's context 400"):
+    assert "context has 400" in found["llm_reason"][1]
+    with pytest.raises(AllFailedError, match="context has 400"):
         annotate(rows.select([1]), recipe(folder, scoring=True))
 
 
@@ -149,7 +149,7 @@ def test_labels_that_the_tokenizer_writes_alike_are_told(tmp_path: Path) -> None
     tokenizer["normalizer"] = {"type": "Replace", "pattern": {"String": "x"}, "content": "y"}
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     task = {"kind": "text-classification", "labels": ["x-ray", "y-ray"]}
-    with pytest.raises(ClientError, match="can not tell the labels 'x-ray' and 'y-ray' apart"):
+    with pytest.raises(ClientError, match="'x-ray' and 'y-ray'"):
         annotate(Dataset.from_dict({"text": ["a"]}), recipe(folder, task, scoring=True))
 
 
@@ -171,14 +171,14 @@ CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
         (CLASSES | {"reasoning": True}, {"scoring": True}, "weighs the labels by themselves"),
         (CLASSES | {"rows_per_call": 2}, {"scoring": True}, "weighs the labels by themselves"),
         (CLASSES | {"candidates": 2}, {"scoring": True}, "weighs the labels by themselves"),
-        (CLASSES | {"kind": "multi-label"}, {"scoring": True}, "kind 'multi-label' has not"),
-        ({"kind": "text-generation"}, {"scoring": True}, "kind 'text-generation' has not"),
+        (CLASSES | {"kind": "multi-label"}, {"scoring": True}, "kind 'multi-label'"),
+        ({"kind": "text-generation"}, {"scoring": True}, "kind 'text-generation'"),
         (
             {"kind": "text-scale", "scale": {"low": 0, "high": 1, "step": None}},
             {"scoring": True},
-            "a `task.scale` without a step has not",
+            "without a step",
         ),
-        ({"kind": "text-scale", "scale": {"low": 0, "high": 5000}}, {"scoring": True}, "which has 5001"),
+        ({"kind": "text-scale", "scale": {"low": 0, "high": 5000}}, {"scoring": True}, "5001"),
     ],
 )
 def test_wrong_keys_are_told_before_anything_is_loaded(

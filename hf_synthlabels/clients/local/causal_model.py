@@ -1,4 +1,4 @@
-"""CausalModel: a causal language model in this process, loaded when it is first needed."""
+"""A causal language model and its tokenizer, loaded on first use."""
 
 from __future__ import annotations
 
@@ -8,32 +8,31 @@ from functools import cached_property
 from typing import Any, Literal
 
 from hf_synthlabels.clients.local.chat_template import Renderer
-from hf_synthlabels.clients.local.loading import quiet_loading
-from hf_synthlabels.clients.local.model_files import Checkpoint, find_checkpoint
+from hf_synthlabels.clients.local.model_files import Checkpoint, find_checkpoint, quiet_loading
 from hf_synthlabels.errors import ClientError, import_extra
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
-"""How a model's weights are held; `auto` is how they were saved."""
+"""Data type of the weights; `auto` is the one they were saved with."""
 
 NO_LIMIT = 10**9
-"""Tokenizers without a limit say a number beyond it."""
+"""Tokenizers without a length limit report a larger number."""
 
 
 class CausalModel:
-    """A causal language model and its tokenizer, offline where its files are at hand.
+    """A causal language model and its tokenizer; offline if its files are cached.
 
-    No code that comes with a model is run. Of the model's own settings for generation only the tokens that end an
-    answer count: how it samples is said by the caller.
+    Remote code of a model is never run. From its generation settings only the end tokens are used: the caller decides
+    how to sample.
 
     Args:
-        model: a folder, or a Hub id.
-        dtype: how the weights are held.
-        device: such as `cpu` or `cuda:1`; `auto` spreads the model over all there are. None takes an accelerator
-            where there is one.
-        thinking: whether the model may think before it answers, where its template asks that.
+        model: folder or Hub ID.
+        dtype: data type of the weights.
+        device: device such as `cpu` or `cuda:1`; `auto` spreads the model over all devices. None is the accelerator,
+            or the CPU if there is none.
+        thinking: let the model reason before it answers, if its chat template supports this.
 
     Raises:
-        ClientError: the model is not there, has no tokenizer, or is of another kind.
+        ClientError: the model does not exist, has no tokenizer, or is not a causal language model.
         MissingExtraError: torch or transformers is not installed.
     """
 
@@ -45,44 +44,39 @@ class CausalModel:
         self._dtype = dtype
         self._device = device
         self._config = self._read_config()
-        self._tokenizer = self._read_tokenizer()
-        self.renderer = Renderer(self._tokenizer, ends=self._ends(), thinking=thinking)
+        self.tokenizer = self._read_tokenizer()
+        self.renderer = Renderer(self.tokenizer, ends=self._end_tokens(), thinking=thinking)
 
     @property
     def context(self) -> int | None:
-        """The most tokens of a prompt and its answer together; None where nothing says so."""
-        own = getattr(self._config.get_text_config(), "max_position_embeddings", None)
-        limit = own or self._tokenizer.model_max_length
+        """Context length in tokens; None if neither the model nor the tokenizer states it."""
+        limit = getattr(self._config.get_text_config(), "max_position_embeddings", None)
+        limit = limit or self.tokenizer.model_max_length
         return int(limit) if limit < NO_LIMIT else None
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer of the model."""
-        return self._tokenizer
 
     @cached_property
     def network(self) -> Any:
-        """The model itself, on its device, ready to be asked; loaded when it is first asked for.
+        """The model on its device, in evaluation mode; loaded on first access.
 
         Raises:
-            ClientError: it can not be loaded.
+            ClientError: it cannot be loaded.
         """
         from transformers import AutoModelForCausalLM, GenerationConfig
 
-        with self._told("loaded"), quiet_loading():
-            network, found = AutoModelForCausalLM.from_pretrained(
-                **self._where(),
+        with self._one_line_errors("loaded"), quiet_loading():
+            network, info = AutoModelForCausalLM.from_pretrained(
+                **self._location(),
                 dtype=self._dtype,
                 device_map="auto" if self._device == "auto" else None,
                 output_loading_info=True,
             )
-            if found["missing_keys"]:
-                # Weights made up on the spot would answer, and nobody would know.
-                raise ValueError(f"its files lack the weights {sorted(found['missing_keys'])[0]!r}")
+            if info["missing_keys"]:
+                # transformers initializes them randomly, with no more than a warning.
+                raise ValueError(f"its files lack the weights {sorted(info['missing_keys'])[0]!r}")
             if self._device != "auto":
                 network.to(self._device or _accelerator())
         network.generation_config = GenerationConfig(
-            bos_token_id=self._tokenizer.bos_token_id,
+            bos_token_id=self.tokenizer.bos_token_id,
             eos_token_id=list(self.renderer.ends) or None,
             pad_token_id=self.renderer.pad,
         )
@@ -92,23 +86,22 @@ class CausalModel:
         from transformers import AutoConfig
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-        with self._told("read"):
-            config = AutoConfig.from_pretrained(**self._where())
+        with self._one_line_errors("read"):
+            config = AutoConfig.from_pretrained(**self._location())
         if config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise ClientError(
-                f"`annotator.model` {self._model!r} is of type {config.model_type!r}, not a causal language model. "
-                "Give one that writes text."
+                f"`annotator.model` {self._model!r} is of type {config.model_type!r}; give a causal language model."
             )
         return config
 
     def _read_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        with self._told("read"):
-            return AutoTokenizer.from_pretrained(**self._where())
+        with self._one_line_errors("read"):
+            return AutoTokenizer.from_pretrained(**self._location())
 
-    def _ends(self) -> list[int]:
-        """The tokens that end an answer by the model's own settings."""
+    def _end_tokens(self) -> list[int]:
+        """End tokens in the model's generation settings."""
         from transformers import GenerationConfig
 
         try:
@@ -117,44 +110,34 @@ class CausalModel:
             )
             ends = settings.eos_token_id
         except OSError:
-            # Not every model has settings for generation.
+            # Not every model has generation settings.
             ends = getattr(self._config.get_text_config(), "eos_token_id", None)
         if ends is None:
             return []
         return [int(end) for end in ends] if isinstance(ends, list | tuple) else [int(ends)]
 
-    def _where(self) -> dict[str, Any]:
-        where: dict[str, Any] = {
+    def _location(self) -> dict[str, Any]:
+        location: dict[str, Any] = {
             "pretrained_model_name_or_path": self.checkpoint.path,
             "trust_remote_code": False,
         }
-        # What is loaded is what the fingerprint stands for, even when the Hub moves on meanwhile.
-        return where if self.checkpoint.revision is None else {**where, "revision": self.checkpoint.revision}
+        # Load the version that was fingerprinted, even if the Hub has a newer one by now.
+        return location if self.checkpoint.revision is None else {**location, "revision": self.checkpoint.revision}
 
     @contextmanager
-    def _told(self, doing: str) -> Iterator[None]:
-        """Whatever goes wrong with foreign files, in one line."""
+    def _one_line_errors(self, action: str) -> Iterator[None]:
+        """Turn any error of foreign files into a `ClientError` of one line."""
         try:
             yield
         except Exception as error:
             if isinstance(error, ClientError):
                 raise
-            words = str(error).strip().splitlines()
-            cause = words[0][:160] if words else type(error).__name__
+            lines = str(error).strip().splitlines()
+            cause = lines[0][:160] if lines else type(error).__name__
             raise ClientError(
-                f"`annotator.model` {self._model!r} cannot be {doing} ({cause}). Give a folder or a Hub id of a causal "
-                "language model with its tokenizer."
+                f"`annotator.model` {self._model!r} cannot be {action} ({cause}). Give the folder or Hub ID of a "
+                "causal language model with its tokenizer."
             ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that there is too little memory, on whatever device."""
-    import torch
-
-    words = str(error)
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in words or "can't allocate memory" in words)
-    )
 
 
 def _accelerator() -> str:

@@ -1,66 +1,62 @@
-"""TransformersClient: a causal language model in this process, which writes answers or weighs given ones."""
+"""TransformersClient: a causal language model in this process, which generates answers or scores given ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Failure, FinishReason, Request, Usage
-from hf_synthlabels.clients.local.causal_model import CausalModel, Dtype, is_out_of_memory
-from hf_synthlabels.clients.local.generation import Generator
-from hf_synthlabels.clients.local.prefill import Prefill
-from hf_synthlabels.clients.local.scoring import Scorer, terminated
+from hf_synthlabels.clients.local.causal_model import CausalModel, Dtype
+from hf_synthlabels.clients.local.generation import generate
+from hf_synthlabels.clients.local.scoring import end_prefixes, log_likelihoods
 from hf_synthlabels.clients.protocol.chat import Sampling
 from hf_synthlabels.clients.protocol.reasoning_parts import separated
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema
 
 WINDOW_BATCHES = 16
-"""Batches' worth of requests that are taken at once and sorted by length, so that little is padding."""
+"""Batches of requests that are sorted by length together, to reduce padding."""
 
 MAX_SCALE_ANSWERS = 1000
 
 SCORING_VERSION = 1
-"""Rises when the same answers can get other probabilities."""
+"""Part of the cache key; to be raised when the same answers can get other probabilities."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request as tokens."""
+class _Prompt:
+    """A tokenized request."""
 
     request: Request
     ids: list[int]
-    room: int
-    """The most tokens of its answer."""
+    max_new_tokens: int
 
 
 class TransformersClient:
-    """A causal language model in this process, which writes answers, or weighs given ones.
+    """Answers requests with a causal language model in this process.
 
-    With `answers` nothing is written: the likeliest of them is the answer, which therefore always can be read, and
-    the probability of each is known; see `Scorer` for what is compared. Otherwise answers are written; see
-    `Generator` for what equal requests have in common. The model is loaded when it is first asked, so that a run
-    whose answers are all in the response store never loads it.
+    Without `answers`, answers are generated. With `answers`, no text is generated: the most probable of them is the
+    answer, and the completion has the probability of each. The model is loaded on the first request, so a run whose
+    answers are all cached never loads it. For high throughput use a vLLM or llama.cpp server and `OpenAIClient`.
 
-    A request whose prompt is longer than the model's context, or too large for the memory by itself, fails with that
-    reason; nothing is cut off. Where a batch is too large for the memory, it is asked in halves, and the next ones
-    are as small.
+    A prompt that exceeds the context length or the available memory fails alone; nothing is truncated. After an
+    out-of-memory error the batch size is halved, also for the following batches.
 
     Args:
-        model: a folder, or a Hub id.
-        sampling: temperature, top_p, seed, the longest answer in tokens, and how many log-probabilities are wanted;
-            with `reasoning` the model may think before it answers, and its reasoning is kept apart from the answer.
-        answers: the only answers that there are.
-        batch_size: how many requests are computed together at most.
-        dtype: how the weights are held; `auto` is how they were saved.
-        device: such as `cpu` or `cuda:1`; `auto` spreads the model over all there are. None takes an accelerator
-            where there is one.
+        model: folder or Hub ID.
+        sampling: temperature, top_p, seed, maximum number of tokens, and number of log-probabilities. With `reasoning`
+            the model may reason before it answers; its reasoning is separated from the answer.
+        answers: the only possible answers.
+        batch_size: maximum number of prompts in a batch.
+        dtype: data type of the weights; `auto` is the one they were saved with.
+        device: device such as `cpu` or `cuda:1`; `auto` spreads the model over all devices. None is the accelerator,
+            or the CPU if there is none.
 
     Raises:
-        ClientError: the model is not there, can not be read, or is of another kind.
+        ClientError: the model does not exist, cannot be read, or is not a causal language model.
         MissingExtraError: torch or transformers is not installed.
     """
 
@@ -79,151 +75,135 @@ class TransformersClient:
         self._batch_size = batch_size
         self._dtype = dtype
         self._causal = CausalModel(model, dtype=dtype, device=device, thinking=self._sampling.reasoning)
-        self._most_tokens: int | None = None
-        """Rows times tokens that were too many for the memory, halved."""
+        self._max_batch_tokens: int | None = None
+        """Limit of prompts times tokens, after an out-of-memory error."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The model's files, how its weights are held, and what is asked of it; not where it lies or is computed."""
-        asked: dict[str, Any]
+        """Fingerprint of the model's files, data type of the weights, and sampling parameters or answers."""
+        options: dict[str, Any]
         if self._answers is not None:
-            asked = {"answers": self._answers, "scoring": SCORING_VERSION}
+            options = {"answers": self._answers, "scoring": SCORING_VERSION}
         else:
             names = ("temperature", "top_p", "max_tokens", "seed", "top_logprobs", "reasoning")
             values = {name: getattr(self._sampling, name) for name in names}
-            asked = {name: value for name, value in values.items() if value is not None and value is not False}
+            options = {name: value for name, value in values.items() if value is not None and value is not False}
         fingerprint = self._causal.checkpoint.fingerprint
-        return {"client": "transformers", "model": fingerprint, "dtype": self._dtype, **asked}
+        return {"client": "transformers", "model": fingerprint, "dtype": self._dtype, **options}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """One completion for each request; within some batches' worth of them the longest come first.
+        """One completion for each request; within a window of several batches, the longest prompts come first.
 
         Raises:
-            ClientError: the model can not be loaded, or can not tell two of the answers apart.
+            ClientError: the model cannot be loaded, or its tokenizer cannot distinguish two of the answers.
         """
-        import torch
-
         pending = iter(requests)
         while window := list(islice(pending, self._batch_size * WINDOW_BATCHES)):
-            asked = []
-            prompts = self._causal.renderer.encode([request.messages for request in window])
-            for request, ids in zip(window, prompts, strict=True):
-                room = self._room(len(ids))
-                if room > 0:
-                    asked.append(_Asked(request, ids, room))
+            prompts = []
+            token_ids = self._causal.renderer.encode([request.messages for request in window])
+            for request, ids in zip(window, token_ids, strict=True):
+                max_new_tokens = self._max_new_tokens(len(ids))
+                if max_new_tokens > 0:
+                    prompts.append(_Prompt(request, ids, max_new_tokens))
                 else:
-                    yield self._too_long(request, len(ids))
-            if asked:
-                with torch.inference_mode():
-                    self._prefill.share([one.ids for one in asked])
-                yield from self._answered(sorted(asked, key=lambda one: -len(one.ids)))
-
-    @cached_property
-    def _prefill(self) -> Prefill:
-        return Prefill(self._causal.network, self._causal.renderer.pad)
-
-    @cached_property
-    def _scorer(self) -> Scorer:
-        return Scorer(self._prefill, self._answer_tokens)
-
-    @cached_property
-    def _generator(self) -> Generator:
-        return Generator(self._prefill, self._causal.renderer, self._sampling, self._causal.tokenizer)
+                    yield _too_long(request, len(ids), f"the model's context has {self._causal.context}")
+            yield from self._complete_batches(sorted(prompts, key=lambda prompt: -len(prompt.ids)))
 
     @cached_property
     def _answer_tokens(self) -> list[list[int]]:
         assert self._answers is not None
         renderer = self._causal.renderer
-        return terminated(self._answers, renderer.continuations(self._answers), next(iter(renderer.ends), None))
+        return end_prefixes(self._answers, renderer.continuations(self._answers), next(iter(renderer.ends), None))
 
-    def _room(self, prompt_tokens: int) -> int:
-        """How many tokens an answer to a prompt may have; none where the prompt is too long."""
+    def _max_new_tokens(self, prompt_tokens: int) -> int:
+        """The token limit of the answer to a prompt; 0 if the prompt is too long."""
         context = self._causal.context
-        left = None if context is None else max(0, context - prompt_tokens)
+        remaining = None if context is None else max(0, context - prompt_tokens)
         if self._answers is not None:
-            needed = max(map(len, self._answer_tokens))
-            return needed if left is None or left >= needed else 0
-        most = self._sampling.max_tokens
-        if left is None and most is None:
-            raise ClientError("`annotator.max_tokens` is null, and the model says no longest context. Give a number.")
-        return min(limit for limit in (left, most) if limit is not None)
+            longest = max(map(len, self._answer_tokens))
+            return longest if remaining is None or remaining >= longest else 0
+        limits = [limit for limit in (remaining, self._sampling.max_tokens) if limit is not None]
+        if not limits:
+            raise ClientError("`annotator.max_tokens` is null, but the model has no context length; set a number.")
+        return min(limits)
 
-    def _too_long(self, request: Request, prompt_tokens: int) -> Completion:
-        words = f"the prompt has {prompt_tokens} tokens, and the model's context {self._causal.context}"
-        return Completion(request.key, failure=Failure("too_long", words))
-
-    def _answered(self, asked: Sequence[_Asked]) -> Iterator[Completion]:
-        """Batch by batch, the longest first; smaller batches where the memory asks for them."""
-        import torch
-
-        answer = self._weigh if self._answers is not None else self._write
+    def _complete_batches(self, prompts: Sequence[_Prompt]) -> Iterator[Completion]:
+        """Complete prompts that are sorted by length, in batches that fit into memory."""
         start = 0
-        while start < len(asked):
-            batch = asked[start : start + self._rows(asked[start])]
-            # One limit holds for all rows of a batch.
-            batch = [one for one in batch if one.room == batch[0].room]
-            with torch.inference_mode():
-                completions = self._tried(answer, batch)
+        while start < len(prompts):
+            batch = prompts[start : start + self._rows(prompts[start])]
+            # `max_new_tokens` applies to the whole batch.
+            batch = [prompt for prompt in batch if prompt.max_new_tokens == batch[0].max_new_tokens]
+            completions = self._complete_batch(batch)
             if completions is not None:
                 yield from completions
             elif len(batch) == 1:
-                words = f"the prompt has {len(batch[0].ids)} tokens, which is too much for the memory"
-                yield Completion(batch[0].request.key, failure=Failure("too_long", words))
+                yield _too_long(batch[0].request, len(batch[0].ids), "it does not fit into memory")
             else:
-                self._most_tokens = len(batch) * (len(batch[0].ids) + batch[0].room) // 2
+                self._max_batch_tokens = len(batch) * (len(batch[0].ids) + batch[0].max_new_tokens) // 2
                 continue
             start += len(batch)
 
-    def _rows(self, longest: _Asked) -> int:
-        rows = self._batch_size
-        if self._answers is not None:
-            rows = min(rows, self._scorer.most_rows)
-        if self._most_tokens is not None:
-            rows = min(rows, self._most_tokens // (len(longest.ids) + longest.room))
-        return max(1, rows)
+    def _rows(self, longest: _Prompt) -> int:
+        if self._max_batch_tokens is None:
+            return self._batch_size
+        return max(1, min(self._batch_size, self._max_batch_tokens // (len(longest.ids) + longest.max_new_tokens)))
 
-    def _tried(
-        self, answer: Callable[[Sequence[_Asked]], list[Completion]], batch: Sequence[_Asked]
-    ) -> list[Completion] | None:
-        """The completions of a batch, or None where the memory was too small."""
+    def _complete_batch(self, batch: Sequence[_Prompt]) -> list[Completion] | None:
+        """The completions of a batch; None after an out-of-memory error."""
         import torch
 
         try:
-            return answer(batch)
+            with torch.inference_mode():
+                return self._generate(batch) if self._answers is None else self._score(batch, self._answers)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            if not _is_out_of_memory(error):
                 raise
-        # Only here, where the error no longer holds on to what was computed, can it be given back.
+        # Only outside of the handler, where the traceback no longer refers to the tensors, can memory be freed.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return None
 
-    def _weigh(self, batch: Sequence[_Asked]) -> list[Completion]:
-        assert self._answers is not None
-        scores = self._scorer.score([one.ids for one in batch])
-        found = []
-        for one, best, shares in zip(
+    def _score(self, batch: Sequence[_Prompt], answers: Sequence[str]) -> list[Completion]:
+        scores = log_likelihoods(
+            self._causal.network, [prompt.ids for prompt in batch], self._answer_tokens, self._causal.renderer.pad
+        )
+        completions = []
+        for prompt, best, probabilities in zip(
             batch, scores.argmax(-1).tolist(), scores.double().softmax(-1).tolist(), strict=True
         ):
-            usage = Usage(len(one.ids), len(self._answer_tokens[best]))
-            probabilities = dict(zip(self._answers, shares, strict=True))
-            text = self._answers[best]
-            found.append(
-                Completion(one.request.key, text, usage=usage, model=self._version, probabilities=probabilities)
+            completions.append(
+                Completion(
+                    prompt.request.key,
+                    answers[best],
+                    usage=Usage(len(prompt.ids), len(self._answer_tokens[best])),
+                    model=self._version,
+                    probabilities=dict(zip(answers, probabilities, strict=True)),
+                )
             )
-        return found
+        return completions
 
-    def _write(self, batch: Sequence[_Asked]) -> list[Completion]:
-        prompts, draws = [one.ids for one in batch], [one.request.draw for one in batch]
-        found = []
-        for one, written in zip(batch, self._generator.write(prompts, draws, batch[0].room), strict=True):
-            usage = Usage(len(one.ids), written.count)
-            reason: FinishReason = "stop" if written.complete else "length"
+    def _generate(self, batch: Sequence[_Prompt]) -> list[Completion]:
+        texts = generate(
+            self._causal,
+            [prompt.ids for prompt in batch],
+            self._sampling,
+            max_new_tokens=batch[0].max_new_tokens,
+            draws=[prompt.request.draw for prompt in batch],
+        )
+        completions = []
+        for prompt, generated in zip(batch, texts, strict=True):
+            reason: FinishReason = "stop" if generated.complete else "length"
             completion = Completion(
-                one.request.key, written.text, reason, usage=usage, model=self._version, tokens=written.tokens
+                prompt.request.key,
+                generated.text,
+                reason,
+                usage=Usage(len(prompt.ids), generated.num_tokens),
+                model=self._version,
+                tokens=generated.tokens,
             )
-            found.append(separated(completion))
-        return found
+            completions.append(separated(completion))
+        return completions
 
     @property
     def _version(self) -> str:
@@ -232,25 +212,40 @@ class TransformersClient:
 
 
 def scored_answers(schema: LabelSchema) -> tuple[str, ...]:
-    """The answers that a closed schema has: its names, or the numbers of its scale, and `abstain` where that is one.
+    """The answers of a closed schema: its labels or the numbers of its scale, and `abstain` if the schema allows it.
 
     Raises:
-        ConfigError: the kind has more answers than can be listed.
+        ConfigError: the answers cannot be listed.
     """
-    found: list[str]
+    answers: list[str]
     if schema.kind in ("text-classification", "text-pair"):
-        found = list(schema.names)
+        answers = list(schema.names)
     elif schema.scale is not None and schema.scale.step is not None:
         scale, step = schema.scale, schema.scale.step
         count = int((scale.high - scale.low) / step + 1e-9) + 1
         if count > MAX_SCALE_ANSWERS:
             raise ConfigError(
-                f"`annotator.scoring` weighs each number of `task.scale`, which has {count}. Set it to false."
+                f"`annotator.scoring` supports at most {MAX_SCALE_ANSWERS} numbers, but `task.scale` has {count}; "
+                "set `annotator.scoring: false`."
             )
-        found = [f"{round(scale.low + place * step, 9):.10g}" for place in range(count)]
+        answers = [f"{round(scale.low + place * step, 9):.10g}" for place in range(count)]
     else:
-        what = "a `task.scale` without a step" if schema.scale is not None else f"kind {schema.kind!r}"
+        reason = "a `task.scale` without a step" if schema.scale is not None else f"kind {schema.kind!r}"
         raise ConfigError(
-            f"`annotator.scoring` needs a list of answers to weigh, which {what} has not. Set it to false."
+            f"`annotator.scoring` needs a list of answers, but {reason} has none; set `annotator.scoring: false`."
         )
-    return (*found, *(["abstain"] if schema.abstain else []))
+    return (*answers, *(["abstain"] if schema.abstain else []))
+
+
+def _too_long(request: Request, prompt_tokens: int, reason: str) -> Completion:
+    return Completion(request.key, failure=Failure("too_long", f"the prompt has {prompt_tokens} tokens; {reason}"))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error reports too little memory, on any device."""
+    import torch
+
+    message = str(error)
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in message or "can't allocate memory" in message)
+    )

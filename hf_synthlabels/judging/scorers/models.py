@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.clients import sentence_encoder
 from hf_synthlabels.clients.local.causal_model import Dtype
-from hf_synthlabels.clients.local.loading import PACKAGED_ENCODER
+from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
 from hf_synthlabels.errors import ClientError, ConfigError, DataError
 from hf_synthlabels.judging.scorers.base import best_scores, check_score_columns
 from hf_synthlabels.judging.scorers.encoder_files import LoadedModel, check_model_options, load_model

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hf_synthlabels.cards import Licenses, ModelFacts, StudyResult, eval_results, model_card, published_record
-from hf_synthlabels.clients.local.loading import HUB_ENCODER, PACKAGED_ENCODER
+from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, PushResult, checked_repo, push
 from hf_synthlabels.statistics import ValidationReport

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from huggingface_hub import get_token
 
 from hf_synthlabels.cards import CardFields
-from hf_synthlabels.clients.local.loading import model_path
+from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub.commit import PushResult, checked_repo, hub_api
 from hf_synthlabels.publishing.hub.hub_errors import NO_TOKEN, told

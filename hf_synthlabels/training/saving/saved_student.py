@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from hf_synthlabels.clients.local.loading import HUB_ENCODER, PACKAGED_ENCODER, model_path
+from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER, model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.tables import write_text
 from hf_synthlabels.training.config import StudentConfig
