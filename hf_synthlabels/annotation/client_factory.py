@@ -34,11 +34,11 @@ from hf_synthlabels.clients import (
     Run,
     Sampling,
     TransformersClient,
-    probed_format,
-    read_key,
-    scored_answers,
-    sentence_encoder,
 )
+from hf_synthlabels.clients.embedding import sentence_encoder
+from hf_synthlabels.clients.local.client import scored_answers
+from hf_synthlabels.clients.openai.transport import read_api_key
+from hf_synthlabels.clients.protocol.response_format import detect_response_format
 from hf_synthlabels.clients.store.budget import MIN_CHUNK
 from hf_synthlabels.labels import Label, LabelSchema
 
@@ -173,14 +173,14 @@ def open_client(
         client = causal_client(recipe, recipe.schema_of_labels())
     elif client is None:
         # A missing key is reported before a store is made.
-        read_key(recipe.annotator.api_key_env)
+        read_api_key(recipe.annotator.api_key_env)
         recipe.annotator.request_headers.read()
     with ResponseStore(store_path()) if store is None else nullcontext(store) as kept_answers:
         if client is not None:
             yield OpenedClient(CachedClient(client, kept_answers))
             return
-        with metered(recipe, kept_answers) as meter:
-            server = open_server(recipe, kept_answers, meter)
+        with budgeted(recipe, kept_answers) as budget:
+            server = open_server(recipe, kept_answers, budget)
             as_json = server.sampling.response_format != "text"
             if not recipe.annotator.batch:
                 yield OpenedClient(CachedClient(server, kept_answers), as_json)
@@ -193,7 +193,7 @@ def open_client(
             batches.collect()
 
 
-def open_server(recipe: Recipe, store: ResponseStore, meter: BudgetTracker | None) -> OpenAIClient:
+def open_server(recipe: Recipe, store: ResponseStore, budget: BudgetTracker | None) -> OpenAIClient:
     """The client of a recipe's server; the first time with `response_format: auto` the endpoint is probed.
 
     Raises:
@@ -212,12 +212,12 @@ def open_server(recipe: Recipe, store: ResponseStore, meter: BudgetTracker | Non
             timeout_s=annotator.timeout_s,
             requests_per_minute=annotator.requests_per_minute,
             tokens_per_minute=annotator.tokens_per_minute,
-            meter=meter,
+            budget=budget,
             headers=annotator.request_headers,
         )
 
     form = annotator.response_format
-    return make(probed_format(store, make) if form == "auto" else form)
+    return make(detect_response_format(store, make) if form == "auto" else form)
 
 
 def batch_client(server: OpenAIClient, store: ResponseStore, annotator: AnnotatorConfig) -> BatchClient:
@@ -229,7 +229,7 @@ def batch_client(server: OpenAIClient, store: ResponseStore, annotator: Annotato
         api_key_env=annotator.api_key_env,
         headers=annotator.request_headers,
         sampling=server.sampling,
-        meter=server.meter,
+        budget=server.budget,
     )
 
 
@@ -253,7 +253,7 @@ def sampling(annotator: AnnotatorConfig, form: ResponseFormat) -> Sampling:
 
 
 @contextmanager
-def metered(recipe: Recipe, store: ResponseStore) -> Iterator[BudgetTracker]:
+def budgeted(recipe: Recipe, store: ResponseStore) -> Iterator[BudgetTracker]:
     """The account of one run of a recipe; ended even when the run breaks off."""
     annotator = recipe.annotator
     price = annotator.resolved_price
@@ -264,18 +264,18 @@ def metered(recipe: Recipe, store: ResponseStore) -> Iterator[BudgetTracker]:
         budget_usd=annotator.budget_usd,
         budget_tokens=annotator.budget_tokens,
     )
-    meter = BudgetTracker(
+    budget = BudgetTracker(
         store,
         run,
         cost_usd=None if price is None else partial(price.usd, batch=annotator.batch),
         max_tokens=annotator.longest_answer,
         chunk=max(MIN_CHUNK, annotator.max_in_flight // 8),
     )
-    meter.begin()
+    budget.begin()
     try:
-        yield meter
+        yield budget
     finally:
-        meter.end()
+        budget.end()
 
 
 def causal_client(recipe: Recipe, schema: LabelSchema) -> ChatClient:

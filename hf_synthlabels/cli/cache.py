@@ -282,18 +282,18 @@ def _remove(recipe: str | None, older_than_s: float | None, model: str | None, *
 
 
 def _forget(scope: str, older_than_s: float | None, model: str | None, *, yes: bool) -> None:
-    from hf_synthlabels.clients.store.administration import forget_runs
+    from hf_synthlabels.clients.store.administration import reset_budget
 
     with _store() as store:
-        runs = forget_runs(store, scope, older_than_s=older_than_s, model=model, dry_run=not yes)
+        runs = reset_budget(store, scope, older_than_s=older_than_s, model=model, dry_run=not yes)
     print(f"{runs:,} runs of {scope} {_done(yes)} from the ledger")
 
 
 def _settle(older_than_s: float | None, *, yes: bool) -> None:
-    from hf_synthlabels.clients.store.administration import settle_killed
+    from hf_synthlabels.clients.store.administration import release_reservations
 
     with _store() as store:
-        lines = settle_killed(store, older_than_s=older_than_s, dry_run=not yes)
+        lines = release_reservations(store, older_than_s=older_than_s, dry_run=not yes)
     for line in lines:
         print(
             f"{line.scope}, {line.model}: {line.killed_runs:,} killed runs had reserved {line.unsettled_requests:,} "

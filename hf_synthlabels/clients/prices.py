@@ -84,7 +84,7 @@ def is_local(base_url: str) -> bool:
     return _host(base_url) in LOCAL_HOSTS
 
 
-def speaks_batches(base_url: str) -> bool:
+def supports_batches(base_url: str) -> bool:
     """Whether requests can be sent to an address in batches; True for hosts that are not known."""
     return OWN_BATCHES.fullmatch(_host(base_url)) is None
 

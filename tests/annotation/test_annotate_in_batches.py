@@ -95,8 +95,8 @@ def test_the_plan_of_batches_costs_their_share(server: BatchServer, tmp_path: Pa
 def test_a_budget_holds_for_whole_batches(server: BatchServer) -> None:
     plain = read_recipe(recipe(server, price=PRICE))
     prompt = opening.make_prompt(plain)
-    with ResponseStore(store_path()) as store, opening.metered(plain, store) as meter:
-        most = meter.most(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
+    with ResponseStore(store_path()) as store, opening.budgeted(plain, store) as budget:
+        most = budget.max_cost(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
     # Each comes to 0.0045, so the budget holds one at a time, ten times over.
     found = annotate(data(*range(30)), recipe(server, price=PRICE, budget_usd=most + 10 * 9 * 0.0005))
     statuses = [STATUSES[code] for code in found["llm_label_status"]]

@@ -10,8 +10,9 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.clients import TransformersClient, scored_answers
+from hf_synthlabels.clients import TransformersClient
 from hf_synthlabels.clients.local.causal_model import CausalModel
+from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, RecipeError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 

@@ -257,8 +257,8 @@ def test_what_was_spent_and_what_is_reserved_is_gone_from_the_budget(tmp_path: P
         ended, killed = Run("films", "tiny"), Run("films", "tiny")
         for run in (ended, killed):
             store.begin_run(run)
-            store.grant(run, Allowance(10, 0.4, 1000))
-            store.settle(run, UsageRecord(1, 10, 1, 0, 0.1))
+            store.reserve(run, Allowance(10, 0.4, 1000))
+            store.commit_usage(run, UsageRecord(1, 10, 1, 0, 0.1))
         store.end_run(ended)
     # 10 cents of the ended run, all of the 40 cents of the other.
     assert plan(made).budget.startswith("1 USD, of which 0.5000 are spent or reserved: ")
@@ -271,8 +271,8 @@ def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
         for name in ("films", "books"):
             killed = Run(name, "tiny")
             store.begin_run(killed)
-            store.grant(killed, Allowance(10, 0.4, 1000))
-            store.settle(killed, UsageRecord(1, 10, 1, 0, 0.1))
+            store.reserve(killed, Allowance(10, 0.4, 1000))
+            store.commit_usage(killed, UsageRecord(1, 10, 1, 0, 0.1))
             store.flush()
         store.execute("UPDATE runs SET pid = ?", (process.pid,))
     assert plan(recipe(tmp_path, URL, budget_usd=1)).notes == (

@@ -112,8 +112,8 @@ def test_stats_tell_what_is_not_certain(run: Call, labelled: Path) -> None:
     with ResponseStore(store_path()) as store:
         killed = Run("films", "tiny")
         store.begin_run(killed)
-        store.grant(killed, Allowance(20, 0.5, 1000))
-        store.settle(killed, UsageRecord(4, 40, 8, 30, None, uncertain_requests=1, uncertain_usd=0.25))
+        store.reserve(killed, Allowance(20, 0.5, 1000))
+        store.commit_usage(killed, UsageRecord(4, 40, 8, 30, None, uncertain_requests=1, uncertain_usd=0.25))
         store.flush()
         store.execute("UPDATE runs SET pid = ? WHERE id = ?", (process.pid, killed.id))
     assert run("cache", "stats")[1].splitlines()[1:] == [

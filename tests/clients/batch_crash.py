@@ -24,8 +24,8 @@ from hf_synthlabels.clients import (
     Request,
     ResponseStore,
     list_batches,
+    retry,
 )
-from hf_synthlabels.clients.batch import provider
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from tests.clients.batch_server import BatchServer
 
@@ -109,7 +109,7 @@ def ask(key: int) -> Request:
 
 def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> None:
     """Answer all rows in batches; killed at a step, or told to the end."""
-    provider.INITIAL_BACKOFF_S = 0.01
+    retry.INITIAL_BACKOFF_S = 0.01
     told: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:

@@ -24,18 +24,18 @@ from hf_synthlabels.clients import (
     Message,
     OpenAIClient,
     Request,
-    RequestKeys,
     ResponseStore,
     Run,
     Sampling,
     Usage,
     cancel_batch,
-    canonical_hash,
     list_batches,
+    retry,
 )
-from hf_synthlabels.clients.batch import provider as provider_module
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import Endpoint
+from hf_synthlabels.clients.store.cached_client import RequestKeys
+from hf_synthlabels.clients.store.response_store import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
 from tests.clients.batch_server import Batch, BatchServer, Fault, Line
 from tests.clients.chat_server import chat_completion, error
@@ -55,7 +55,7 @@ SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries come soon."""
-    monkeypatch.setattr(provider_module, "INITIAL_BACKOFF_S", 0.01)
+    monkeypatch.setattr(retry, "INITIAL_BACKOFF_S", 0.01)
 
 
 @pytest.fixture
@@ -744,19 +744,19 @@ def ledger(store: ResponseStore) -> list[tuple[Any, ...]]:
 
 
 def test_a_batch_is_reserved_before_it_is_sent_and_settled_when_it_is_over(store: ResponseStore) -> None:
-    most = account(store).most(ask(0)).usd
+    most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
-        interrupted(server, store, range(4), meter=account(store, budget_usd=1.0))
+        interrupted(server, store, range(4), budget=account(store, budget_usd=1.0))
         assert ledger(store) == [(0, 0, 0, None, round(4 * most, 9), 0)]
-        meter = account(store, budget_usd=1.0)
-        run(server, store, range(4), meter=meter)
+        budget = account(store, budget_usd=1.0)
+        run(server, store, range(4), budget=budget)
         # Seven tokens of prompt and two of answer, each.
         assert ledger(store) == [(4, 28, 8, 0.044, 0.044, 1)]
-        assert meter.spent_usd == pytest.approx(0.044)
+        assert budget.spent_usd == pytest.approx(0.044)
 
 
 def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: ResponseStore) -> None:
-    most = account(store).most(ask(0)).usd
+    most = account(store).max_cost(ask(0)).usd
     budget = 3.5 * most
     reserved = []
 
@@ -766,7 +766,7 @@ def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: R
         return "good"
 
     with BatchServer(looked) as server:
-        completions = run(server, store, range(40), meter=account(store, budget_usd=budget))
+        completions = run(server, store, range(40), budget=account(store, budget_usd=budget))
         answered = [one for one in completions.values() if one.failure is None]
         # The most is 41 prompt tokens and 10 of answer: 0.061. Of the budget, 0.2135, three cost 0.033 in the end.
         assert most == pytest.approx(0.061)
@@ -781,14 +781,14 @@ def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: R
 
 def test_what_a_run_killed_before_the_end_left_is_settled_though_all_is_stored(store: ResponseStore) -> None:
     with BatchServer() as server:
-        meter = account(store, budget_usd=1.0)
+        budget = account(store, budget_usd=1.0)
         # Every answer is taken and stored, and the reader goes away before the batch is done with.
-        completions = CachedClient(make(server, store, meter=meter), store).complete(asked(range(3)))
+        completions = CachedClient(make(server, store, budget=budget), store).complete(asked(range(3)))
         for _ in range(3):
             next(completions)
         completions.close()  # type: ignore[attr-defined]  # it is a generator
         assert [one.state for one in list_batches(store.path)] == ["submitted"]
-        client = make(server, store, meter=account(store, budget_usd=1.0))
+        client = make(server, store, budget=account(store, budget_usd=1.0))
         assert all(one.stored for one in CachedClient(client, store).complete(asked(range(3))))
         client.collect()
         assert list_batches(store.path) == []
@@ -799,25 +799,25 @@ def test_what_a_run_killed_before_the_end_left_is_settled_though_all_is_stored(s
 
 
 def test_a_batch_of_a_dead_run_holds_its_money_until_it_is_taken_up(store: ResponseStore) -> None:
-    most = account(store).most(ask(0)).usd
+    most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
-        interrupted(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        interrupted(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         # Other rows of the recipe: the money is away as long as the batch goes on.
-        others = run(server, store, range(10, 12), meter=account(store, budget_usd=3.5 * most))
+        others = run(server, store, range(10, 12), budget=account(store, budget_usd=3.5 * most))
         assert {one.failure.kind for one in others.values() if one.failure is not None} == {"over_budget"}
-        assert texts(run(server, store, range(3), meter=account(store, budget_usd=3.5 * most))) == ["good"] * 3
-        assert texts(run(server, store, range(10, 12), meter=account(store, budget_usd=3.5 * most))) == ["good"] * 2
+        assert texts(run(server, store, range(3), budget=account(store, budget_usd=3.5 * most))) == ["good"] * 3
+        assert texts(run(server, store, range(10, 12), budget=account(store, budget_usd=3.5 * most))) == ["good"] * 2
         assert once(server)
 
 
 def test_what_was_given_up_stays_counted(store: ResponseStore) -> None:
-    most = account(store).most(ask(0)).usd
+    most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
-        interrupted(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        interrupted(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         server.batches.clear()
         (intent,) = list_batches(store.path)
         cancel_batch(store.path, intent.id, forget=True)
-        completions = run(server, store, range(3), meter=account(store, budget_usd=3.5 * most))
+        completions = run(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         assert {one.failure.kind for one in completions.values() if one.failure is not None} == {"over_budget"}
     rows = store.select("SELECT uncertain_requests, uncertain_usd FROM runs WHERE ended_at IS NOT NULL")
     assert rows == [(3, pytest.approx(3 * most))]
@@ -826,7 +826,7 @@ def test_what_was_given_up_stays_counted(store: ResponseStore) -> None:
 def test_a_batch_that_was_not_begun_gives_its_money_back(store: ResponseStore) -> None:
     trouble = {"code": "model_not_found", "message": "no", "line": None, "param": None}
     with BatchServer(invalid=lambda _: [trouble]) as server:
-        run(server, store, range(3), meter=account(store, budget_usd=1.0))
+        run(server, store, range(3), budget=account(store, budget_usd=1.0))
         assert ledger(store) == []
 
 

@@ -20,11 +20,11 @@ from hf_synthlabels.clients import (
     Message,
     OpenAIClient,
     Request,
-    RequestKeys,
     ResponseStore,
     ScriptedClient,
     Usage,
 )
+from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.errors import StoreError
 from hf_synthlabels.labels import Token
 from tests.clients.chat_server import ChatServer
@@ -283,7 +283,7 @@ HOLDER = """
 import sys
 from hf_synthlabels.clients import ResponseStore
 store = ResponseStore(sys.argv[1])
-assert store.claim(sys.argv[2:]) == sys.argv[2:]
+assert store.acquire(sys.argv[2:]) == sys.argv[2:]
 print("claimed", flush=True)
 sys.stdin.read()
 """

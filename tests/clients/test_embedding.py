@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hf_synthlabels.clients import Completion, EmbeddingClient, Request, model_path
+from hf_synthlabels.clients import Completion, EmbeddingClient, Request
 from hf_synthlabels.clients.embedding_heads import fitted_head, pair_features
+from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema, Scale, parse
 

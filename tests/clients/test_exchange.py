@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.store.export_import import Exported, Imported, export_store, import_answers, whole_file
+from hf_synthlabels.clients.store.export_import import Exported, Imported, atomic_writer, export_store, import_answers
 from hf_synthlabels.clients.store.ledger import UsageRecord
 from hf_synthlabels.clients.store.salvage import StoreReader
 from hf_synthlabels.errors import DataError, StoreError
@@ -47,7 +47,7 @@ def fill(path: Path, count: int = COUNT) -> Path:
             store.put(key(number), answer(number))
         run = Run("films", "tiny", "http://127.0.0.1:8000/v1", budget_usd=5.0)
         store.begin_run(run)
-        store.settle(run, UsageRecord(count, 10 * count, count, 0, 1.5))
+        store.commit_usage(run, UsageRecord(count, 10 * count, count, 0, 1.5))
         store.end_run(run)
         store.execute("INSERT INTO probes VALUES ('http://127.0.0.1:8000/v1', 'tiny', 'json_schema', 1.5, 'works')")
     return path
@@ -263,7 +263,7 @@ def test_an_export_that_fails_leaves_nothing_and_keeps_what_was_there(path: Path
     out.write_text("before")
 
     def fail() -> None:
-        with whole_file(out) as lines:
+        with atomic_writer(out) as lines:
             lines.write("half")
             raise RuntimeError
 
@@ -280,8 +280,8 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path: Path) -> None:
     out.write_text("before")
     code = (
         "import os, sys\n"
-        "from hf_synthlabels.clients.store.export_import import whole_file\n"
-        "with whole_file(sys.argv[1]) as lines:\n"
+        "from hf_synthlabels.clients.store.export_import import atomic_writer\n"
+        "with atomic_writer(sys.argv[1]) as lines:\n"
         "    lines.write('half')\n"
         "    lines.flush()\n"
         "    os._exit(9)\n"

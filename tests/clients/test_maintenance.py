@@ -16,10 +16,10 @@ from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.administration import (
     answer_keys,
     compact,
-    forget_runs,
     ledger,
+    release_reservations,
     remove_answers,
-    settle_killed,
+    reset_budget,
     size,
     verify,
 )
@@ -127,10 +127,10 @@ def filled_ledger(store: ResponseStore) -> dict[str, Run]:
     }
     for run in runs.values():
         store.begin_run(run)
-        store.grant(run, Allowance(20, 1.0, 1000))
-    store.settle(runs["dear"], UsageRecord(10, 100, 20, 5, 0.5))
-    store.settle(runs["cheap"], UsageRecord(5, 50, 10, 0, 0.1, uncertain_requests=1, uncertain_usd=0.05))
-    store.settle(runs["killed"], UsageRecord(4, 40, 8, 0, 0.08))
+        store.reserve(run, Allowance(20, 1.0, 1000))
+    store.commit_usage(runs["dear"], UsageRecord(10, 100, 20, 5, 0.5))
+    store.commit_usage(runs["cheap"], UsageRecord(5, 50, 10, 0, 0.1, uncertain_requests=1, uncertain_usd=0.05))
+    store.commit_usage(runs["killed"], UsageRecord(4, 40, 8, 0, 0.08))
     store.end_run(runs["dear"])
     store.end_run(runs["cheap"])
     store.flush()
@@ -169,11 +169,11 @@ def test_requests_of_unknown_price_are_no_zero(store: ResponseStore) -> None:
     for usd in (None, 0.25):
         run = Run("films", "large")
         store.begin_run(run)
-        store.settle(run, UsageRecord(3, 30, 6, 0, usd))
+        store.commit_usage(run, UsageRecord(3, 30, 6, 0, usd))
         store.end_run(run)
     only = Run("books", "large")
     store.begin_run(only)
-    store.settle(only, UsageRecord(2, 20, 4))
+    store.commit_usage(only, UsageRecord(2, 20, 4))
     store.flush()
     films, books = ledger(store)
     assert (films.usd, films.requests, films.unpriced_requests) == (0.25, 6, 3)
@@ -220,25 +220,25 @@ def test_removed_answers_are_gone_and_their_room_with_them(path: Path) -> None:
 def test_only_what_killed_runs_had_reserved_is_given_back(store: ResponseStore) -> None:
     runs = filled_ledger(store)
     before = store.select("SELECT * FROM runs ORDER BY id")
-    (line,) = settle_killed(store, dry_run=True)
+    (line,) = release_reservations(store, dry_run=True)
     assert (line.scope, line.model, line.killed_runs, line.unsettled_requests) == ("films", "small", 1, 16)
     assert line.unsettled_usd == pytest.approx(0.92)
     assert store.select("SELECT * FROM runs ORDER BY id") == before
-    assert settle_killed(store, dry_run=False) == [line]
+    assert release_reservations(store, dry_run=False) == [line]
     query = "SELECT granted_requests, granted_usd, ended_at IS NULL FROM runs WHERE id = ?"
     assert store.select(query, (runs["killed"].id,)) == [(4, 0.08, 0)]
     # This process is there, so its run may still spend what it reserved.
     assert store.select(query, (runs["running"].id,)) == [(20, 1.0, 1)]
-    assert settle_killed(store, dry_run=False) == []
+    assert release_reservations(store, dry_run=False) == []
 
 
 def test_runs_of_another_machine_count_as_killed_only_by_age(store: ResponseStore) -> None:
     run = filled_ledger(store)["running"]
     store.execute("UPDATE runs SET host = 'elsewhere', pid = 1 WHERE id = ?", (run.id,))
     store.execute("UPDATE runs SET started_at = ? WHERE id = ?", (time.time() - 7200, run.id))
-    assert sum(line.killed_runs for line in settle_killed(store, dry_run=True)) == 1
-    assert sum(line.killed_runs for line in settle_killed(store, older_than_s=86_400, dry_run=True)) == 1
-    assert sum(line.killed_runs for line in settle_killed(store, older_than_s=3600, dry_run=False)) == 2
+    assert sum(line.killed_runs for line in release_reservations(store, dry_run=True)) == 1
+    assert sum(line.killed_runs for line in release_reservations(store, older_than_s=86_400, dry_run=True)) == 1
+    assert sum(line.killed_runs for line in release_reservations(store, older_than_s=3600, dry_run=False)) == 2
     # It had settled nothing, so nothing is left of it.
     assert store.select("SELECT * FROM runs WHERE id = ?", (run.id,)) == []
 
@@ -247,14 +247,14 @@ def test_a_recipes_runs_are_forgotten_but_for_those_that_go_on(store: ResponseSt
     runs = filled_ledger(store)
     other = Run("books", "large")
     store.begin_run(other)
-    store.settle(other, UsageRecord(1, 1, 1))
+    store.commit_usage(other, UsageRecord(1, 1, 1))
     store.end_run(other)
     store.flush()
-    assert forget_runs(store, "films", dry_run=True) == 3
-    assert forget_runs(store, "films", model="large", dry_run=True) == 1
-    assert forget_runs(store, "films", older_than_s=3600, dry_run=True) == 0
+    assert reset_budget(store, "films", dry_run=True) == 3
+    assert reset_budget(store, "films", model="large", dry_run=True) == 1
+    assert reset_budget(store, "films", older_than_s=3600, dry_run=True) == 0
     assert len(store.select("SELECT id FROM runs")) == 5
-    assert forget_runs(store, "films", dry_run=False) == 3
+    assert reset_budget(store, "films", dry_run=False) == 3
     assert {row[0] for row in store.select("SELECT id FROM runs")} == {runs["running"].id, other.id}
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling, probed_format, recorded_format
+from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling
 from hf_synthlabels.clients.protocol.chat import ResponseFormat
+from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.errors import ClientError
 from tests.clients.chat_server import ChatServer, Reply, error
 
@@ -39,7 +40,7 @@ def probe(store: ResponseStore, server: ChatServer) -> ResponseFormat:
         sampling = Sampling(response_format=form)
         return OpenAIClient(model="tiny", base_url=server.base_url, api_key_env=None, sampling=sampling, max_retries=0)
 
-    return probed_format(store, make)
+    return detect_response_format(store, make)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +70,8 @@ def test_it_is_asked_once_and_written_down(store: ResponseStore) -> None:
         probe(store, server)
         assert probe(store, server) == "json_object"
         assert len(server.bodies) == 2
-        assert recorded_format(store, base_url=server.base_url, model="tiny") == "json_object"
-        assert recorded_format(store, base_url=server.base_url, model="other") is None
+        assert recorded_response_format(store, base_url=server.base_url, model="tiny") == "json_object"
+        assert recorded_response_format(store, base_url=server.base_url, model="other") is None
     ((note,),) = store.select("SELECT note FROM probes")
     assert note == ("json_schema: HTTP 400, `response_format` json_schema is not supported; json_object: works")
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from hf_synthlabels.clients import Completion, Message, Request, ScriptedClient, Usage
-from hf_synthlabels.clients.protocol.truncation import checked_prompts, least_tokens, truncation_warning
+from hf_synthlabels.clients.protocol.truncation import checked_prompts, min_tokens, truncation_warning
 
 SYSTEM = Message("system", "Choose one of the labels. " * 20)
 
@@ -37,7 +37,7 @@ def english(words: int) -> str:
     ],
 )
 def test_the_fewest_tokens_of_a_text(text: str, least: int) -> None:
-    assert least_tokens(text) == least
+    assert min_tokens(text) == least
 
 
 def test_counts_far_below_the_words_of_the_prompts_are_told() -> None:

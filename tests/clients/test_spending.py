@@ -28,9 +28,10 @@ from hf_synthlabels.clients import (
     Run,
     Sampling,
     Usage,
+    retry,
 )
-from hf_synthlabels.clients.openai import circuit_breaker, worker_loop
-from hf_synthlabels.clients.store.budget import most_prompt_tokens
+from hf_synthlabels.clients.openai import circuit_breaker
+from hf_synthlabels.clients.store.budget import max_prompt_tokens
 from hf_synthlabels.errors import AllFailedError, ConfigError, StoreError
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
@@ -46,7 +47,7 @@ def ask(key: int) -> Request:
     return Request(key, (Message("user", f"text {key:04d}"),))
 
 
-MOST = most_prompt_tokens(ask(0))
+MOST = max_prompt_tokens(ask(0))
 MAX_USD = cost_usd(Usage(MOST, MAX_TOKENS))
 
 
@@ -65,8 +66,8 @@ class Account:
     def spend(self, keys: range, *, in_flight: int = 8, price: Any = cost_usd, **budget: Any) -> list[Completion]:
         with ResponseStore(self.path) as store:
             run = Run("films", "tiny", self.server.base_url, **budget)
-            meter = BudgetTracker(store, run, cost_usd=price, max_tokens=MAX_TOKENS)
-            meter.begin()
+            tracker = BudgetTracker(store, run, cost_usd=price, max_tokens=MAX_TOKENS)
+            tracker.begin()
             client = OpenAIClient(
                 model="tiny",
                 base_url=self.server.base_url,
@@ -75,12 +76,12 @@ class Account:
                 max_in_flight=in_flight,
                 max_retries=2,
                 timeout_s=0.5,
-                meter=meter,
+                budget=tracker,
             )
             try:
                 return list(CachedClient(client, store).complete(ask(key) for key in keys))
             finally:
-                meter.end()
+                tracker.end()
 
     def ledger(self) -> list[dict[str, Any]]:
         with ResponseStore(self.path) as store:
@@ -238,7 +239,7 @@ def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(pa
 def test_an_error_is_charged_with_the_tokens_that_it_counts_and_no_others(
     path: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, charged: int
 ) -> None:
-    monkeypatch.setattr(worker_loop, "INITIAL_BACKOFF_S", 0.005)
+    monkeypatch.setattr(retry, "INITIAL_BACKOFF_S", 0.005)
     with ChatServer(lambda _: reply) as server:
         account = Account(path, server)
         with contextlib.suppress(AllFailedError):
@@ -296,7 +297,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses of milliseconds."""
     for module, names in (
         (circuit_breaker, ("INITIAL_BACKOFF_S", "MAX_BACKOFF_S")),
-        (worker_loop, ("INITIAL_BACKOFF_S",)),
+        (retry, ("INITIAL_BACKOFF_S",)),
     ):
         for name in names:
             monkeypatch.setattr(module, name, 0.005)
@@ -406,5 +407,5 @@ def test_a_budget_that_can_not_be_kept_is_refused(
 
 def test_no_tokenizer_makes_more_tokens_than_bytes() -> None:
     # Four bytes of an emoji, two of é, and sixteen for the message and the whole each.
-    assert most_prompt_tokens(Request(0, (Message("user", "é🎬"),))) == 6 + 16 + 16
+    assert max_prompt_tokens(Request(0, (Message("user", "é🎬"),))) == 6 + 16 + 16
     assert json.dumps("é🎬") != "é🎬"

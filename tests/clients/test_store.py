@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.clients import ResponseStore, Run, canonical_hash
+from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store import response_store as store_module
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
+from hf_synthlabels.clients.store.response_store import canonical_hash
 from hf_synthlabels.errors import StoreError
 
 
@@ -274,9 +275,9 @@ def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(path
     # The writer is busy, so all of these are one group.
     if fails == "before the grant":
         store._hand_over(fail)
-    granted = store.grant(run, Allowance(1, 0.1, 10))
+    granted = store.reserve(run, Allowance(1, 0.1, 10))
     answer = store.put("a", {"text": "good"})
-    settled = store.settle(run, UsageRecord(1, 2, 3))
+    settled = store.commit_usage(run, UsageRecord(1, 2, 3))
     if fails == "after the grant":
         store._hand_over(fail)
     answer.add_done_callback(lambda _: 1 // 0)
@@ -312,7 +313,7 @@ def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(pat
     closer.start()
     while not store._closing:
         time.sleep(0.001)
-    for use in (store.flush, lambda: store.put("a", {}), lambda: store.grant(run, Allowance(1))):
+    for use in (store.flush, lambda: store.put("a", {}), lambda: store.reserve(run, Allowance(1))):
         with pytest.raises(StoreError, match="it is closed"):
             use()
     go.set()

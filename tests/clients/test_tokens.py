@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from hf_synthlabels.clients import Message, estimate_message_tokens, estimate_tokens
-from hf_synthlabels.clients.token_estimates import TokenRatio
+from hf_synthlabels.clients import Message
+from hf_synthlabels.clients.token_estimates import TokenRatio, estimate_message_tokens, estimate_tokens
 
 
 # Counted with tiktoken's cl100k_base, the tokenizer of GPT-4.

@@ -170,11 +170,11 @@ def test_what_was_never_sent_costs_nothing(
             monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
         if case == "no proxy there":
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
-        meter = BudgetTracker(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
-        meter.begin()
+        budget = BudgetTracker(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
+        budget.begin()
         sdk = openai.AsyncOpenAI(base_url=url, api_key="none") if through_sdk else None
-        completion = complete(url, meter=meter, timeout_s=1.0, sdk=sdk)
-        meter.end()
+        completion = complete(url, budget=budget, timeout_s=1.0, sdk=sdk)
+        budget.end()
         store.flush()
         assert completion.failure is not None
         assert completion.failure.kind == "connection"

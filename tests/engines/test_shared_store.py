@@ -93,7 +93,7 @@ def test_many_answers_are_one_message() -> None:
     run = Run("films")
     for number in range(100):
         store.put(str(number), PAYLOAD)
-        store.settle(run, UsageRecord(1, 2, 3))
+        store.commit_usage(run, UsageRecord(1, 2, 3))
     desk.go.set()
     store.flush()
     # All settlements of a run are one entry of each message.
@@ -109,20 +109,20 @@ def test_a_budget_is_one_account_for_all(keeper: BudgetActor, tmp_path: Path) ->
     def spend(count: int) -> tuple[int, int]:
         store = SharedStore(keeper)
         run = Run("films", budget_tokens=budget)
-        meter = BudgetTracker(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
+        tracker = BudgetTracker(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
         sent = [0, 0]
 
         async def ask() -> None:
-            meter.attach()
+            tracker.attach()
             for request in requests(["x"] * count):
-                reserved = await meter.reserve(request)
+                reserved = await tracker.reserve(request)
                 sent[reserved is None] += 1
                 if reserved is not None:
-                    meter.settle(reserved, Usage(15, 5))
+                    tracker.commit_usage(reserved, Usage(15, 5))
 
-        meter.begin()
+        tracker.begin()
         asyncio.run(ask())
-        meter.end()
+        tracker.end()
         store.close()
         return sent[0], sent[1]
 
@@ -153,7 +153,7 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
             raise StoreError("the disk is full")
 
     store = SharedStore(Full())
-    for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.grant(Run("films"), Allowance(5, 1.0, 10))):
+    for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.reserve(Run("films"), Allowance(5, 1.0, 10))):
         with pytest.raises(StoreError, match="the disk is full"):
             hand_over().result(10)
     for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.begin_run(Run("films"))):
@@ -164,7 +164,7 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
 def test_a_closed_store_takes_nothing(keeper: BudgetActor) -> None:
     store = SharedStore(keeper)
     store.close()
-    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.grant(Run("films"), Allowance(1))):
+    for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.reserve(Run("films"), Allowance(1))):
         with pytest.raises(StoreError, match="closed"):
             use()
 

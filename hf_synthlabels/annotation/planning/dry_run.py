@@ -15,13 +15,13 @@ from hf_synthlabels.clients import (
     Completion,
     Failure,
     Request,
-    RequestKeys,
     ResponseFormat,
     ResponseStore,
     ScriptedClient,
-    chat_identity,
-    recorded_format,
 )
+from hf_synthlabels.clients.protocol.chat import chat_identity
+from hf_synthlabels.clients.protocol.response_format import recorded_response_format
+from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import stored_completion
 
 LOOKUP_ROWS = 500
@@ -32,7 +32,7 @@ def known_form(recipe: Recipe, store: ResponseStore) -> ResponseFormat | None:
     annotator = recipe.annotator
     if annotator.response_format != "auto":
         return annotator.response_format
-    return recorded_format(store, base_url=annotator.base_url.rstrip("/"), model=str(annotator.model))
+    return recorded_response_format(store, base_url=annotator.base_url.rstrip("/"), model=str(annotator.model))
 
 
 class RequestDryRun:

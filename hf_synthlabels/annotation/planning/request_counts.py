@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from hf_synthlabels.clients import Request, ResponseStore, estimate_message_tokens, estimate_tokens
-from hf_synthlabels.clients.store.budget import most_prompt_tokens
-from hf_synthlabels.clients.token_estimates import TokenRatio
+from hf_synthlabels.clients import Request, ResponseStore
+from hf_synthlabels.clients.store.budget import max_prompt_tokens
+from hf_synthlabels.clients.token_estimates import TokenRatio, estimate_message_tokens, estimate_tokens
 
 LOOKUP_ROWS = 500
 
@@ -81,11 +81,11 @@ class RequestCounter:
         lengths = [self._estimated(request) for _, _, request in self._open]
         return sum(lengths) / len(lengths) if lengths else 0.0
 
-    def most_prompt_tokens(self) -> int:
+    def max_prompt_tokens(self) -> int:
         """The most tokens that any request of the sample can have, as a budget reserves them."""
         return max(
             (
-                most_prompt_tokens(request, len(str(request.response_schema or "").encode()))
+                max_prompt_tokens(request, len(str(request.response_schema or "").encode()))
                 for _, _, request in self._open
             ),
             default=0,

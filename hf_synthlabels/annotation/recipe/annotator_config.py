@@ -12,10 +12,11 @@ from pydantic import Field, field_validator, model_validator
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel
 from hf_synthlabels.annotation.recipe.task import Example
-from hf_synthlabels.clients import DEFAULT_BASE_URL, ResponseFormat, list_price
 from hf_synthlabels.clients import Price as KnownPrice
+from hf_synthlabels.clients import ResponseFormat, list_price
 from hf_synthlabels.clients.local.causal_model import Dtype
-from hf_synthlabels.clients.prices import speaks_batches
+from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
+from hf_synthlabels.clients.prices import supports_batches
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import RESERVED_PARAMETERS, SystemRole
 from hf_synthlabels.clients.protocol.request_headers import RequestHeaders, header_problem
@@ -207,7 +208,7 @@ class AnnotatorConfig(StrictModel):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
         if self.batch and self.client != "openai":
             raise ValueError(f"has `batch`, but client {self.client!r} sends no requests. Remove it.")
-        if self.batch and not speaks_batches(self.base_url):
+        if self.batch and not supports_batches(self.base_url):
             raise ValueError(f"has `batch`, but {self.base_url!r} does not have OpenAI's Batch API. Remove it.")
         if self.logprobs and (self.client not in ("openai", "transformers") or self.scoring):
             why = "weighs the labels itself" if self.scoring else f"does not exist for client {self.client!r}"

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hf_synthlabels.annotation.trust.key_hosts import host_of, is_known_host, is_private, may_receive
-from hf_synthlabels.clients import DEFAULT_BASE_URL
+from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
 from hf_synthlabels.clients.protocol.base_url import is_loopback
 
 FREE_TEXT = frozenset(

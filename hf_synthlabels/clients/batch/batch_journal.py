@@ -16,7 +16,7 @@ from typing import Any
 
 from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, Claim, Endpoint, State
 from hf_synthlabels.clients.store.budget import Reservation
-from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, end_run, grant, settle
+from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
 from hf_synthlabels.clients.store.payloads import is_usable
 from hf_synthlabels.clients.store.response_store import checksum
 from hf_synthlabels.errors import StoreError
@@ -163,7 +163,7 @@ class BatchJournal:
                 connection.execute("DELETE FROM batch_requests WHERE batch = ?", (intent.number,))
                 run = Run(scope="", id=intent.id)
                 if settlement is not None:
-                    settle(connection, run, settlement)
+                    commit_usage(connection, run, settlement)
                     connection.execute(UNCERTAIN_SHARE, (run.id,))
                 end_run(connection, run)
         return bool(changed)
@@ -264,7 +264,7 @@ def _reserve(
     own = Run(run.scope, run.model, run.base_url, run.budget_usd, run.budget_tokens, id=name)
     wishes = [most(key) for key in keys]
     wish = Allowance(len(keys), sum(each.usd for each in wishes), sum(each.tokens for each in wishes))
-    left = grant(connection, own, wish)
+    left = reserve(connection, own, wish)
     paid, short, usd, tokens = list[bytes](), list[bytes](), 0.0, 0
     for key, each in zip(keys, wishes, strict=True):
         if usd + each.usd <= left.usd + 1e-9 and tokens + each.tokens <= left.tokens:

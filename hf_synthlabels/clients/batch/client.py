@@ -15,7 +15,7 @@ from hf_synthlabels.clients.batch.pending_requests import PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError
 from hf_synthlabels.clients.batch.run import BatchRun
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
-from hf_synthlabels.clients.openai.transport import read_key
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import Sampling
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
@@ -53,7 +53,7 @@ class BatchClient:
         api_key_env: the environment variable that holds the key. The key itself stands in no attribute, file or
             error. None for a server without one.
         sampling: what can change the answer.
-        meter: scope, budget and price, with the discount for batches; the most that a batch can cost is reserved
+        budget: scope, budget and price, with the discount for batches; the most that a batch can cost is reserved
             before it is sent. None for no account.
         pace: sizes and times.
         tell: is given a line whenever something happens to a batch; by default it is logged.
@@ -71,7 +71,7 @@ class BatchClient:
         base_url: str = DEFAULT_BASE_URL,
         api_key_env: str | None = "OPENAI_API_KEY",
         sampling: Sampling = DEFAULT_SAMPLING,
-        meter: BudgetTracker | None = None,
+        budget: BudgetTracker | None = None,
         pace: BatchPolling = DEFAULT_PACE,
         tell: Callable[[str], None] = logger.info,
         headers: RequestHeaders = NO_HEADERS,
@@ -82,12 +82,12 @@ class BatchClient:
             base_url=check_base_url(base_url),
             api_key_env=api_key_env,
             sampling=sampling,
-            meter=meter,
+            budget=budget,
             pace=pace,
             tell=tell,
             headers=headers,
         )
-        read_key(api_key_env)
+        read_api_key(api_key_env)
         headers.read()
 
     @property

@@ -46,7 +46,7 @@ class BatchJob:
     base_url: str
     api_key_env: str | None
     sampling: Sampling
-    meter: BudgetTracker | None
+    budget: BudgetTracker | None
     pace: BatchPolling
     tell: Callable[[str], None]
     headers: RequestHeaders = NO_HEADERS

@@ -174,6 +174,6 @@ class PendingRequests:
         body = chat_body(self._job.model, self._job.base_url, self._job.sampling, request)
         line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
         self._spool.add(key, json.dumps(line).encode() + b"\n")
-        meter = self._job.meter
-        self._asked[key] = _Asked([request.key], Reservation(0.0, 0) if meter is None else meter.most(request))
+        budget = self._job.budget
+        self._asked[key] = _Asked([request.key], Reservation(0.0, 0) if budget is None else budget.max_cost(request))
         self._pending.append(key)

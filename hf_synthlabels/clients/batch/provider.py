@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,11 +11,11 @@ from urllib.parse import urlsplit
 
 from hf_synthlabels.clients.batch.results import is_torn
 from hf_synthlabels.clients.batch.status import BatchStatus, MalformedError, id_of, items_of, status_of
-from hf_synthlabels.clients.openai.transport import read_key
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.base_url import is_loopback, split_query
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES, error_message
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
-from hf_synthlabels.clients.protocol.retry_headers import retry_after_s
+from hf_synthlabels.clients.retry import backoff_s, retry_after_s
 from hf_synthlabels.errors import AllFailedError, ClientError
 
 INTENT = "hf_synthlabels_intent"
@@ -24,9 +23,6 @@ INTENT = "hf_synthlabels_intent"
 
 RETRIED_STATUSES = frozenset({408, 409, 429})
 """Beside 5xx."""
-
-INITIAL_BACKOFF_S = 0.5
-MAX_BACKOFF_S = 60.0
 
 PAGE_BATCHES = 100
 
@@ -96,7 +92,7 @@ class BatchProvider:
         # httpx would send requests to this machine through a proxy of the environment.
         local = is_loopback(urlsplit(base_url).hostname or "")
         self._sdk = openai.OpenAI(
-            api_key=read_key(api_key_env) or "none",
+            api_key=read_api_key(api_key_env) or "none",
             base_url=address,
             default_query=query,
             timeout=timeout_s,
@@ -145,14 +141,14 @@ class BatchProvider:
             began_at: when the intent began, in seconds since 1970.
         """
         deadline = time.monotonic() + self._appear_s
-        pause_s = INITIAL_BACKOFF_S
+        attempts = 0
         while True:
             found = self._search(intent, file_id, began_at)
             left_s = deadline - time.monotonic()
             if found is not None or left_s <= 0:
                 return found
-            time.sleep(min(pause_s, left_s))
-            pause_s = min(MAX_BACKOFF_S, 2 * pause_s)
+            attempts += 1
+            time.sleep(min(backoff_s(attempts), left_s))
 
     def get(self, batch_id: str) -> BatchStatus:
         """What has become of a batch."""
@@ -267,9 +263,7 @@ class BatchProvider:
                     "was answered is kept: run the same again, and they are taken up."
                 )
             tries += 1
-            if pause_s is None:
-                pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
-            time.sleep(min(pause_s, longest_s))
+            time.sleep(min(backoff_s(tries, pause_s), longest_s))
 
     def _sort(self, what: str, status: int, error: Exception, words: str) -> None:
         """Raise what it is no use to wait out."""

@@ -87,8 +87,8 @@ class BatchRun:
 
     def _claim(self, part: list[bytes]) -> Iterator[Completion]:
         """Send those requests that nobody else has sent, wait for the others, hand out what is there meanwhile."""
-        meter = self._job.meter
-        run = None if meter is None else meter.run
+        budget = self._job.budget
+        run = None if budget is None else budget.run
         claim = self._journal.claim(part, self._endpoint, run, self._requests.most)
         for name, keys in claim.elsewhere.items():
             self._await(name, keys)
@@ -286,12 +286,12 @@ class BatchRun:
 
     def _finish(self, intent: BatchRecord, ending: BatchOutcome) -> None:
         """All that a batch brought is on disk: it is done with, and its account is settled."""
-        meter = self._job.meter
-        settlement = ending.settlement(None if meter is None else meter.cost_usd)
+        budget = self._job.budget
+        settlement = ending.settlement(None if budget is None else budget.cost_usd)
         self._provider.delete_input(intent.id, intent.file_id)
         done = self._journal.finish(intent, "stored", note=ending.note, settlement=settlement)
-        if done and meter is not None:
-            meter.spent_usd += settlement.usd or 0.0
+        if done and budget is not None:
+            budget.spent_usd += settlement.usd or 0.0
         self._job.tell(f"batch {ending.status.id}: {ending.note}")
         if ending.answers:
             # There is room in the queue.

@@ -14,7 +14,7 @@ from hf_synthlabels.clients.openai.fatal_errors import Access
 from hf_synthlabels.clients.openai.gc_freeze import gc_frozen
 from hf_synthlabels.clients.openai.rate_limits import Limiter
 from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
-from hf_synthlabels.clients.openai.transport import HttpTransport, SdkTransport, Transport, read_key
+from hf_synthlabels.clients.openai.transport import HttpTransport, SdkTransport, Transport, read_api_key
 from hf_synthlabels.clients.openai.worker_loop import MAX_WAIT_S, Engine, Stop
 from hf_synthlabels.clients.protocol.base_url import check_base_url, endpoint_url
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
@@ -59,7 +59,7 @@ class OpenAIClient:
         outage_timeout_s: how long a server may be down before the run ends.
         max_wait_s: the longest wait that a server may ask for, such as with `Retry-After`; a longer one ends the run.
         drain_s: how long answers on the way are waited for when the reader stops early.
-        meter: reserves and settles what each request costs; None for no account.
+        budget: reserves and settles what each request costs; None for no account.
         headers: sent with each request; a secret one is read and hidden like the key.
         sdk: a configured `openai.AsyncOpenAI` to send through, for Azure, Bedrock or a proxy; slower.
             Its redirects are not followed: a key in a header would go to the other host.
@@ -84,14 +84,14 @@ class OpenAIClient:
         outage_timeout_s: float = 120.0,
         max_wait_s: float = MAX_WAIT_S,
         drain_s: float = 30.0,
-        meter: BudgetTracker | None = None,
+        budget: BudgetTracker | None = None,
         headers: RequestHeaders = NO_HEADERS,
         sdk: AsyncOpenAI | None = None,
     ) -> None:
         self.model = model
         self.base_url = check_base_url(base_url) if sdk is None else str(sdk.base_url).rstrip("/")
         self.sampling = sampling
-        self.meter = meter
+        self.budget = budget
         self._limiter = Limiter(
             max_in_flight, requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute
         )
@@ -106,7 +106,7 @@ class OpenAIClient:
         self._max_wait_s = max_wait_s
         self._engine: Engine | None = None
         self._sdk = sdk
-        read_key(self._api_key_env)
+        read_api_key(self._api_key_env)
         headers.read()
 
     @property
@@ -161,7 +161,7 @@ class OpenAIClient:
             outbox.end()
 
     async def _run(self, requests: Iterator[Request], keep: Keep, outbox: ThreadQueue, stop: Stop) -> None:
-        for part in (self._limiter, self._breaker, self.meter):
+        for part in (self._limiter, self._breaker, self.budget):
             if part is not None:
                 part.attach()
         async with self._transport() as transport:
@@ -174,7 +174,7 @@ class OpenAIClient:
                 limiter=self._limiter,
                 breaker=self._breaker,
                 access=self._access,
-                meter=self.meter,
+                budget=self.budget,
                 hide=self._without_key,
                 max_retries=self._max_retries,
                 timeout_s=self._timeout_s,

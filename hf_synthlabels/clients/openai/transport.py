@@ -64,7 +64,7 @@ class Transport(Protocol):
         """Close it."""
 
 
-def read_key(api_key_env: str | None) -> str:
+def read_api_key(api_key_env: str | None) -> str:
     """The key that an environment variable holds, or nothing for a server without keys.
 
     Raises:
@@ -135,7 +135,7 @@ class HttpTransport:
 
         # Not headers of the session: aiohttp would send those to a proxy too.
         self._headers = {"Content-Type": "application/json"}
-        if key := read_key(self._api_key_env):
+        if key := read_api_key(self._api_key_env):
             self._headers["Authorization"] = f"Bearer {key}"
         self._headers |= self._extra_headers.read()
         # aiohttp's own `trust_env` would look at the environment and at netrc for each request.

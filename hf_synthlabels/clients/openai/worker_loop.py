@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -20,13 +19,11 @@ from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
 from hf_synthlabels.clients.openai.transport import BrokenConnectionError, Transport
 from hf_synthlabels.clients.protocol.error_replies import Billed, Retry
 from hf_synthlabels.clients.protocol.replies import parse_reply
-from hf_synthlabels.clients.protocol.retry_headers import exhausted_s, retry_after_s
+from hf_synthlabels.clients.retry import backoff_s, rate_limit_reset_s, retry_after_s
 from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
 
 _LOGGER = logging.getLogger(__name__)
 
-INITIAL_BACKOFF_S = 0.5
-MAX_BACKOFF_S = 60.0
 MAX_REFUSALS = 10
 """A row is given up when it was refused so many times as often as it may be tried, whatever others got."""
 
@@ -84,7 +81,7 @@ class Engine:
         outbox: where completions go.
         limiter, breaker: when a request may be sent.
         access: whether the server still takes requests at all.
-        meter: what a request may cost; None for no account at all.
+        budget: what a request may cost; None for no account at all.
         hide: takes a secret out of a server's words.
         max_retries: further tries after the first.
         timeout_s: of one try; for messages only, the transport keeps it.
@@ -102,7 +99,7 @@ class Engine:
         limiter: Limiter,
         breaker: CircuitBreaker,
         access: Access | None = None,
-        meter: BudgetTracker | None,
+        budget: BudgetTracker | None,
         hide: Callable[[str], str],
         max_retries: int,
         timeout_s: float,
@@ -115,7 +112,7 @@ class Engine:
         self._outbox = outbox
         self._limiter = limiter
         self._breaker = breaker
-        self._meter = meter
+        self._budget = budget
         self._access = access or Access()
         self._hide = hide
         self._max_retries = max_retries
@@ -215,11 +212,7 @@ class Engine:
 
     async def _pause(self, outcome: _Try, attempts: int) -> None:
         """Wait before the next attempt, as long as the server says."""
-        if outcome.wait_s is not None:
-            # A little longer, so that not all come back in the same instant.
-            pause_s = outcome.wait_s * random.uniform(1.0, 1.1)
-        else:
-            pause_s = min(MAX_BACKOFF_S, INITIAL_BACKOFF_S * 2 ** (attempts - 1)) * random.uniform(0.5, 1.0)
+        pause_s = backoff_s(attempts, outcome.wait_s)
         task = asyncio.current_task()
         self._pauses[task] = (time.monotonic() + pause_s, outcome.cause)
         try:
@@ -229,8 +222,8 @@ class Engine:
 
     async def _try(self, request: Request, body: dict[str, Any], *, first: bool) -> _Try:
         reservation = None
-        if self._meter is not None:
-            reservation = await self._meter.reserve(request)
+        if self._budget is not None:
+            reservation = await self._budget.reserve(request)
             if reservation is None:
                 return _Try(failure=Failure("over_budget", "the budget is used up"))
         expected = 0 if reservation is None else reservation.tokens
@@ -267,10 +260,10 @@ class Engine:
         # A server may quote the key that it rejects.
         read = parse_reply(request.key, reply.content, status=reply.status, hide=self._hide)
         if isinstance(read, Completion):
-            return _Try(read, billed="yes", usage=read.usage, wait_s=exhausted_s(reply.headers))
+            return _Try(read, billed="yes", usage=read.usage, wait_s=rate_limit_reset_s(reply.headers))
         wait_s = retry_after_s(reply.headers)
         if wait_s is None and read.retry == "later":
-            wait_s = exhausted_s(reply.headers)
+            wait_s = rate_limit_reset_s(reply.headers)
         return _Try(
             failure=read.failure,
             retry=read.retry,
@@ -324,14 +317,14 @@ class Engine:
             self._limiter.refund(reserved - usage.prompt_tokens - usage.completion_tokens)
         elif outcome.billed == "no":
             self._limiter.refund(reserved)
-        if reservation is None or self._meter is None:
+        if reservation is None or self._budget is None:
             return
         if usage is not None:
-            self._meter.settle(reservation, usage)
+            self._budget.commit_usage(reservation, usage)
         elif outcome.billed == "no":
-            self._meter.give_back(reservation)
+            self._budget.refund(reservation)
         else:
-            self._meter.forfeit(reservation)
+            self._budget.mark_possibly_billed(reservation)
 
     async def _on_disk(self, commit: Commit) -> None:
         """Wait for a commit; many answers share one."""

@@ -36,13 +36,15 @@ QUESTION = Request(
 )
 
 
-def recorded_format(store: ResponseStore, *, base_url: str, model: str) -> ResponseFormat | None:
+def recorded_response_format(store: ResponseStore, *, base_url: str, model: str) -> ResponseFormat | None:
     """What an earlier probe of the endpoint found; None when there was none."""
     rows = store.select("SELECT response_format FROM probes WHERE base_url = ? AND model = ?", (base_url, model))
     return rows[0][0] if rows else None
 
 
-def probed_format(store: ResponseStore, make_client: Callable[[ResponseFormat], OpenAIClient]) -> ResponseFormat:
+def detect_response_format(
+    store: ResponseStore, create_client: Callable[[ResponseFormat], OpenAIClient]
+) -> ResponseFormat:
     """The strictest form that the endpoint holds a model to; probed with one or two small requests, then recorded.
 
     The record is never changed by itself: when an endpoint learns more, `hf-synthlabels cache probes --forget`
@@ -53,8 +55,8 @@ def probed_format(store: ResponseStore, make_client: Callable[[ResponseFormat], 
     """
     notes = []
     for form in LADDER:
-        client = make_client(form)
-        if known := recorded_format(store, base_url=client.base_url, model=client.model):
+        client = create_client(form)
+        if known := recorded_response_format(store, base_url=client.base_url, model=client.model):
             return known
         (completion,) = client.complete([QUESTION])
         trouble = _trouble(form, completion, client)

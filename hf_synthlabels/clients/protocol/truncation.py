@@ -26,7 +26,7 @@ SAME_COUNT_RATIO = 1.3
 MAX_CASES = 20
 
 
-def least_tokens(text: str) -> int:
+def min_tokens(text: str) -> int:
     """The fewest tokens that a text can be: one for each word, or for four characters of Chinese, Thai and the like."""
     return sum(-(-len(unspaced) // MAX_TOKEN) if unspaced else 1 for unspaced in WORD.findall(text))
 
@@ -75,7 +75,7 @@ class _Check:
         for request in requests:
             if sum(len(message.content) for message in request.messages) >= MIN_CHARACTERS:
                 *before, last = request.messages
-                self._least[request.key] = sum(self._cached(one.content) for one in before) + least_tokens(last.content)
+                self._least[request.key] = sum(self._cached(one.content) for one in before) + min_tokens(last.content)
             yield request
 
     def answered(self, completion: Completion) -> None:
@@ -110,5 +110,5 @@ class _Check:
         if text not in self._known:
             if len(self._known) >= 64:
                 self._known.clear()
-            self._known[text] = least_tokens(text)
+            self._known[text] = min_tokens(text)
         return self._known[text]

@@ -154,7 +154,7 @@ def remove_answers(store: ResponseStore, keys: Iterable[str]) -> None:
         store.execute(f"DELETE FROM answers WHERE key IN ({','.join('?' * len(part))})", part)
 
 
-def forget_runs(
+def reset_budget(
     store: ResponseStore, scope: str, *, older_than_s: float | None = None, model: str | None = None, dry_run: bool
 ) -> int:
     """Take a recipe's runs out of the ledger, so that its budget begins anew; returns how many.
@@ -176,7 +176,7 @@ def forget_runs(
     return len(gone)
 
 
-def settle_killed(store: ResponseStore, *, older_than_s: float | None = None, dry_run: bool) -> list[LedgerLine]:
+def release_reservations(store: ResponseStore, *, older_than_s: float | None = None, dry_run: bool) -> list[LedgerLine]:
     """Give back to their budgets what killed runs had reserved; returns what it was, by recipe and model.
 
     Whoever does so has seen on the bill that it was not spent, or takes the risk. Runs of this machine whose process

@@ -34,7 +34,7 @@ class Reservation:
     """The bound of the prompt alone, as its text gives it."""
 
 
-def most_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
+def max_prompt_tokens(request: Request, schema_bytes: int = 0) -> int:
     """No tokenizer makes more tokens of a prompt: each stands for at least one byte."""
     count = schema_bytes + TOKENS_PER_MESSAGE
     for message in request.messages:
@@ -136,7 +136,7 @@ class BudgetTracker:
             if self._error is not None:
                 raise self._error
             # An earlier answer may have shown that requests cost more.
-            wish = self.most(request)
+            wish = self.max_cost(request)
             if self._fits(wish):
                 if not (self._first_is_out and self._out):
                     break
@@ -157,7 +157,7 @@ class BudgetTracker:
             self._ask_for_more(wish)
         return wish
 
-    def settle(self, reservation: Reservation, usage: Usage) -> float | None:
+    def commit_usage(self, reservation: Reservation, usage: Usage) -> float | None:
         """Replace the reservation of an answered request with its usage; returns its cost."""
         tokens = usage.prompt_tokens + usage.completion_tokens
         if tokens == 0 and self._has_budget:
@@ -169,7 +169,7 @@ class BudgetTracker:
         if tokens > reservation.tokens and self._has_budget:
             self._reserve_more(reservation, usage)
         entry = UsageRecord(1, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usd)
-        self._store.settle(self.run, entry)
+        self._store.commit_usage(self.run, entry)
         return usd
 
     def _settle_uncounted(self, reservation: Reservation) -> None:
@@ -181,7 +181,7 @@ class BudgetTracker:
             )
         self._came_back(0, 0.0, 0)
         entry = UsageRecord(requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
-        self._store.settle(self.run, entry)
+        self._store.commit_usage(self.run, entry)
 
     def _reserve_more(self, reservation: Reservation, usage: Usage) -> None:
         """An answer cost more than it could: so may the next ones."""
@@ -197,17 +197,17 @@ class BudgetTracker:
                 self._max_tokens,
             )
 
-    def give_back(self, reservation: Reservation) -> None:
+    def refund(self, reservation: Reservation) -> None:
         """The request was not billed: it was never sent, or the server refused it."""
         self._came_back(1, reservation.usd, reservation.tokens)
 
-    def forfeit(self, reservation: Reservation) -> None:
+    def mark_possibly_billed(self, reservation: Reservation) -> None:
         """The request was sent and no answer came: it may have been billed."""
         self._came_back(0, 0.0, 0)
         entry = UsageRecord(uncertain_requests=1, uncertain_usd=reservation.usd, uncertain_tokens=reservation.tokens)
-        self._store.settle(self.run, entry)
+        self._store.commit_usage(self.run, entry)
 
-    def most(self, request: Request) -> Reservation:
+    def max_cost(self, request: Request) -> Reservation:
         """The most that a request can cost."""
         schema_bytes = 0
         if request.response_schema is not None:
@@ -216,7 +216,7 @@ class BudgetTracker:
             if id(schema) not in self._schemas:
                 self._schemas = {id(schema): len(str(schema).encode())}
             schema_bytes = self._schemas[id(schema)]
-        prompt = most_prompt_tokens(request, schema_bytes)
+        prompt = max_prompt_tokens(request, schema_bytes)
         usage = Usage(prompt + self._added_prompt, self._longest_answer)
         return Reservation(self.cost_usd(usage) or 0.0, usage.prompt_tokens + usage.completion_tokens, prompt)
 
@@ -241,7 +241,7 @@ class BudgetTracker:
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._take_arrived)
 
-        reservation = self._store.grant(self.run, wished)
+        reservation = self._store.reserve(self.run, wished)
         self._wishing = True
         reservation.add_done_callback(granted)
 

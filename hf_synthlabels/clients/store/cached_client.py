@@ -176,7 +176,7 @@ class _Lookup:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_WAIT_S)
 
-    def settle(self, key: str, completion: Completion, commit: Commit | None) -> None:
+    def record(self, key: str, completion: Completion, commit: Commit | None) -> None:
         """A request that was asked here is answered, or will not be."""
         self._answered[key] = (completion, commit)
         self._claimed.discard(key)
@@ -196,7 +196,7 @@ class _Lookup:
         stored = self._store.get(key for _, key in named)
         missing = [key for _, key in named if key not in stored and key not in self._claimed]
         if missing:
-            claimed = self._store.claim(missing)
+            claimed = self._store.acquire(missing)
             # Another process may have kept it between the look and the claim.
             late = self._store.get(claimed)
             self._store.release(late)
@@ -253,7 +253,7 @@ class _Pass:
         if copies:
             self._copies[completion.key] = copies
         commit = self._store.put(key, answer_payload(completion)) if is_answer(completion) else None
-        self._lookup.settle(key, completion, commit)
+        self._lookup.record(key, completion, commit)
         return commit
 
     def _known(self) -> Iterator[Completion]:

@@ -62,7 +62,7 @@ def export_store(path: str | Path, output: str | Path) -> Exported:
         DataError: the output can not be written.
     """
     answers = damaged = ledger = 0
-    with StoreReader(path) as reader, whole_file(output) as lines:
+    with StoreReader(path) as reader, atomic_writer(output) as lines:
         for entry in reader.answers():
             if entry.is_whole:
                 lines.write(json.dumps(answer_line(entry), ensure_ascii=False) + "\n")
@@ -113,7 +113,7 @@ def import_answers(store: ResponseStore, source: str | Path, *, keep: bool = Fal
 
 
 @contextmanager
-def whole_file(output: str | Path) -> Iterator[IO[str]]:
+def atomic_writer(output: str | Path) -> Iterator[IO[str]]:
     """A text file that has its name only when it is complete and on disk; nothing is left of one that is not.
 
     Raises:

@@ -37,7 +37,7 @@ class KeyLocks:
             # The folder is read-only: nothing can be kept there either, and the store says so.
             return
 
-    def take(self, key: str) -> bool:
+    def acquire(self, key: str) -> bool:
         """Claim a key; False if another holder of the file has it."""
         with self._changing:
             if key in self._held:
@@ -47,7 +47,7 @@ class KeyLocks:
             self._held.add(key)
             return True
 
-    def give_back(self, key: str) -> None:
+    def release(self, key: str) -> None:
         """Let others have a key; nothing is done if it is not held."""
         with self._changing:
             if key in self._held:

@@ -72,7 +72,7 @@ FROM runs WHERE scope = ?
 """
 
 
-def grant(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowance:
+def reserve(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowance:
     """Reserve as much of a wish as the budget of the run's scope still holds; all runs of the scope count.
 
     The caller has begun a transaction, so that no other process can reserve the same money.
@@ -92,7 +92,7 @@ def grant(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowanc
     return Allowance(wish.requests, usd, tokens)
 
 
-def settle(connection: sqlite3.Connection, run: Run, settlement: UsageRecord) -> None:
+def commit_usage(connection: sqlite3.Connection, run: Run, settlement: UsageRecord) -> None:
     """Enter what requests came to."""
     connection.execute(
         "UPDATE runs SET requests = requests + ?, prompt_tokens = prompt_tokens + ?, "

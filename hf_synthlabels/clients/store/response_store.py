@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from hf_synthlabels.clients.base import Commit, new_commit
 from hf_synthlabels.clients.store.key_locks import KeyLocks
-from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, end_run, grant, settle
+from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
 from hf_synthlabels.clients.store.payloads import is_usable
 from hf_synthlabels.errors import StoreError
 
@@ -90,7 +90,7 @@ class ResponseStore:
                 self._reader.execute(statement)
         except (OSError, sqlite3.Error) as error:
             raise self._error("opened", error) from error
-        self._claims = KeyLocks(self.path.with_name(self.path.name + "-claims"))
+        self._locks = KeyLocks(self.path.with_name(self.path.name + "-locks"))
         self._pending: list[tuple[str, str] | Work] = []
         self._settlements: dict[str, tuple[Run, UsageRecord]] = {}
         self._commit = new_commit()
@@ -117,17 +117,17 @@ class ResponseStore:
         """Keep an answer; it is on disk when the commit is done, at the latest after `flush`; then no one claims it."""
         return self._hand_over((key, json.dumps(answer)))
 
-    def claim(self, keys: Iterable[str]) -> list[str]:
+    def acquire(self, keys: Iterable[str]) -> list[str]:
         """Say of which keys the answers will be got here; those that another process has on the way are left out.
 
         A claim ends with `put`, with `release`, and with the process.
         """
-        return [key for key in keys if self._claims.take(key)]
+        return [key for key in keys if self._locks.acquire(key)]
 
     def release(self, keys: Iterable[str]) -> None:
         """Let others get the answers of some keys, of which none will be kept here."""
         for key in keys:
-            self._claims.give_back(key)
+            self._locks.release(key)
 
     def begin_run(self, run: Run) -> None:
         """Enter a run into the ledger."""
@@ -140,7 +140,7 @@ class ResponseStore:
 
         self._hand_over(write)
 
-    def grant(self, run: Run, wish: Allowance) -> Future[Allowance]:
+    def reserve(self, run: Run, wish: Allowance) -> Future[Allowance]:
         """Reserve requests and money for a run, as far as its budget goes, before any of it is spent.
 
         The result may be less than the wish. It is set when the reservation is on disk, from the thread that writes;
@@ -155,11 +155,11 @@ class ResponseStore:
             else:
                 granted.set_result(reserved[0])
 
-        commit = self._hand_over(lambda connection: reserved.append(grant(connection, run, wish)))
+        commit = self._hand_over(lambda connection: reserved.append(reserve(connection, run, wish)))
         commit.add_done_callback(pass_on)
         return granted
 
-    def settle(self, run: Run, settlement: UsageRecord) -> Commit:
+    def commit_usage(self, run: Run, settlement: UsageRecord) -> Commit:
         """Enter what requests came to."""
         with self._changed:
             self._check()
@@ -208,7 +208,7 @@ class ResponseStore:
             self._closing = True
             self._changed.notify()
         self._writer.join()
-        self._claims.close()
+        self._locks.close()
         with self._reading:
             self._reader.close()
         self._closed = True
@@ -278,7 +278,7 @@ class ResponseStore:
             items, self._pending = self._pending, []
             # One entry for each run in a group, however many answers it is for.
             settlements, self._settlements = self._settlements, {}
-            items += [partial(settle, run=run, settlement=sum_) for run, sum_ in settlements.values()]
+            items += [partial(commit_usage, run=run, settlement=sum_) for run, sum_ in settlements.values()]
             # From here on, what is handed over belongs to the next group.
             commit, self._commit = self._commit, new_commit()
         return items, commit

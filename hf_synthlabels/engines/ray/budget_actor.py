@@ -91,9 +91,9 @@ class BudgetActor:
                 case Began(run):
                     self._store.begin_run(run)
                 case Wished(run, wish):
-                    grants.append(self._store.grant(run, wish))
+                    grants.append(self._store.reserve(run, wish))
                 case Settled(run, settlement):
-                    self._store.settle(run, settlement)
+                    self._store.commit_usage(run, settlement)
                 case Ended(run):
                     self._store.end_run(run)
         if entries:

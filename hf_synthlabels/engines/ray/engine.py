@@ -13,12 +13,13 @@ from typing import Any
 from hf_synthlabels import errors
 from hf_synthlabels.annotation import Recipe, RunStats, read_recipe, store_path
 from hf_synthlabels.annotation.builder import UNFINISHED
-from hf_synthlabels.annotation.client_factory import metered, open_server, shown_examples
+from hf_synthlabels.annotation.client_factory import budgeted, open_server, shown_examples
 from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import standing
 from hf_synthlabels.annotation.run.split_limits import share
-from hf_synthlabels.clients import ResponseStore, read_key
+from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
     COLLECTOR,
@@ -78,7 +79,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         return done
     if plan.annotator.client == "openai":
         # Told before anything is cut or started.
-        read_key(plan.annotator.api_key_env)
+        read_api_key(plan.annotator.api_key_env)
     began = time.monotonic()
     with connected(ray, plan.engine):
         actors = plan.engine.actors or machines(ray)
@@ -122,8 +123,8 @@ def _with_known_form(recipe: Recipe, output: Folder) -> Recipe:
         gather_answers(output.folder("_work", "answers"), store)
         if recipe.annotator.response_format != "auto":
             return recipe
-        with metered(recipe, store) as meter:
-            form = open_server(recipe, store, meter).sampling.response_format
+        with budgeted(recipe, store) as budget:
+            form = open_server(recipe, store, budget).sampling.response_format
     return recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update={"response_format": form})})
 
 

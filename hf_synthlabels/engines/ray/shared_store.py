@@ -59,7 +59,7 @@ class SharedStore:
         """Keep an answer; it is on disk when the commit is done, at the latest after `flush`."""
         return self._hand_over(Answered(key, answer))
 
-    def claim(self, keys: Iterable[str]) -> list[str]:
+    def acquire(self, keys: Iterable[str]) -> list[str]:
         """All of the keys: of the rows of a run, each is given to one actor only."""
         return list(keys)
 
@@ -70,7 +70,7 @@ class SharedStore:
         """Enter a run into the ledger."""
         self._hand_over(Began(run))
 
-    def grant(self, run: Run, wish: Allowance) -> Future[Allowance]:
+    def reserve(self, run: Run, wish: Allowance) -> Future[Allowance]:
         """Reserve requests and money for a run; the result is set from the thread that writes."""
         granted: Future[Allowance] = Future()
         with self._changed:
@@ -78,7 +78,7 @@ class SharedStore:
             self._granted.append(granted)
         return granted
 
-    def settle(self, run: Run, settlement: UsageRecord) -> Commit:
+    def commit_usage(self, run: Run, settlement: UsageRecord) -> Commit:
         """Enter what requests came to."""
         with self._changed:
             self._check()

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hf_synthlabels.clients import model_path
 from hf_synthlabels.clients.local.causal_model import Dtype
-from hf_synthlabels.clients.local.model_files import quiet_loading
+from hf_synthlabels.clients.local.model_files import model_path, quiet_loading
 from hf_synthlabels.errors import ClientError, ConfigError, import_extra
 
 ModelKind = Literal["encoder", "classifier"]

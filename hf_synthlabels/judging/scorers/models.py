@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.clients import sentence_encoder
+from hf_synthlabels.clients.embedding import sentence_encoder
 from hf_synthlabels.clients.local.causal_model import Dtype
 from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
 from hf_synthlabels.errors import ClientError, ConfigError, DataError

@@ -19,6 +19,7 @@ from huggingface_hub.utils._validators import validate_repo_id
 
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST
+from hf_synthlabels.clients.retry import backoff_s
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub.hub_errors import NO_TOKEN, passes, retry_after, told
 
@@ -155,7 +156,7 @@ def push(parcel: HubUpload, *, private: bool = True, replace: bool = False, keep
             try:
                 return _commit(api, parcel, created=created, replace=replace, keep_card=keep_card)
             except (HfHubHTTPError, httpx2.TransportError) as error:
-                wait = retry_after(error) or 2.0**attempt
+                wait = backoff_s(attempt + 1, retry_after(error))
                 # The client has tried the other requests several times; the commit it tries once.
                 if attempt + 1 == ATTEMPTS or not _at_commit(error) or not passes(error) or wait > MAX_WAIT_S:
                     raise

@@ -16,6 +16,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from hf_synthlabels.clients.retry import retry_after_s
 from hf_synthlabels.errors import HubError, SynthLabelsError
 
 AGAIN = "Run it again: what was uploaded is not sent twice."
@@ -77,8 +78,7 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds that the Hub asks to wait; None where it does not say."""
     if not isinstance(error, HfHubHTTPError):
         return None
-    said = error.response.headers.get("Retry-After", "")
-    return float(said) if said.isdigit() else None
+    return retry_after_s(error.response.headers)
 
 
 def _words(error: BaseException) -> str | None:

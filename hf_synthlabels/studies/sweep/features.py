@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.clients import sentence_encoder
+from hf_synthlabels.clients.embedding import sentence_encoder
 from hf_synthlabels.errors import DataError
 
 FEATURES = "features"

@@ -20,12 +20,12 @@ KEYS = ("0" * 64, "f" * 64, "0123456789abcdef" * 4)
 def test_a_key_is_held_by_one_until_it_is_given_back_or_closed(tmp_path: Path) -> None:
     first, second = KeyLocks(tmp_path / "claims"), KeyLocks(tmp_path / "claims")
     for key in KEYS:
-        assert (first.take(key), first.take(key), second.take(key)) == (True, True, False)
-    first.give_back(KEYS[0])
-    first.give_back(KEYS[0])
-    assert [second.take(key) for key in KEYS] == [True, False, False]
+        assert (first.acquire(key), first.acquire(key), second.acquire(key)) == (True, True, False)
+    first.release(KEYS[0])
+    first.release(KEYS[0])
+    assert [second.acquire(key) for key in KEYS] == [True, False, False]
     first.close()
-    assert [second.take(key) for key in KEYS] == [True, True, True]
+    assert [second.acquire(key) for key in KEYS] == [True, True, True]
     second.close()
 
 
@@ -33,7 +33,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from hf_synthlabels.clients.store.key_locks import KeyLocks
-assert KeyLocks(Path(sys.argv[1])).take(sys.argv[2])
+assert KeyLocks(Path(sys.argv[1])).acquire(sys.argv[2])
 print("held", flush=True)
 time.sleep(60)
 """
@@ -45,9 +45,9 @@ def test_the_claims_of_a_killed_process_are_free(tmp_path: Path) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
         own = KeyLocks(tmp_path / "claims")
-        assert not own.take(KEYS[0])
+        assert not own.acquire(KEYS[0])
         child.kill()
-    assert own.take(KEYS[0])
+    assert own.acquire(KEYS[0])
     own.close()
 
 
@@ -61,8 +61,8 @@ def test_without_locks_every_claim_is_granted_and_a_warning_says_why(
     monkeypatch.setattr("fcntl.fcntl", fails)
     first, second = KeyLocks(tmp_path / "claims"), KeyLocks(tmp_path / "claims")
     for key in KEYS:
-        assert (first.take(key), second.take(key)) == (True, True)
-        first.give_back(key)
+        assert (first.acquire(key), second.acquire(key)) == (True, True)
+        first.release(key)
     # One for each holder of the file.
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 2
@@ -84,7 +84,7 @@ def test_the_layout_of_a_lock(
     monkeypatch.setattr("fcntl.fcntl", lambda _file, command, lock: calls.append((command, lock)))
     monkeypatch.setattr("fcntl.F_OFD_SETLK", 90, raising=False)
     monkeypatch.setattr("hf_synthlabels.clients.store.key_locks.sys.platform", platform)
-    KeyLocks(tmp_path / "claims").take("0" * 14 + "7" + "f" * 49)
+    KeyLocks(tmp_path / "claims").acquire("0" * 14 + "7" + "f" * 49)
     import fcntl
 
     fields = (7, 1, 0, fcntl.F_WRLCK, os.SEEK_SET)
@@ -98,7 +98,7 @@ sys.modules["fcntl"] = None
 import hf_synthlabels, hf_synthlabels.cli.main
 from hf_synthlabels.clients import ResponseStore
 with ResponseStore(sys.argv[1]) as store:
-    assert store.claim(["0" * 64]) == ["0" * 64]
+    assert store.acquire(["0" * 64]) == ["0" * 64]
     store.put("0" * 64, {"text": "good"})
 """
 

@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from hf_synthlabels.clients.protocol.retry_headers import exhausted_s, retry_after_s
+from hf_synthlabels.clients.retry import rate_limit_reset_s, retry_after_s
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_a_date_to_come_back_at(date: Callable[[float], str], quota: str) -> Non
     for wait_s in (30, 86_400):
         said = date(time.time() + wait_s)
         limits = {f"x-ratelimit-remaining{quota}": "0", f"x-ratelimit-reset{quota}": said}
-        for seconds in (retry_after_s({"Retry-After": said}), exhausted_s(limits)):
+        for seconds in (retry_after_s({"Retry-After": said}), rate_limit_reset_s(limits)):
             assert seconds is not None
             assert wait_s - 2 < seconds <= wait_s + 0.001
     assert retry_after_s({"Retry-After": date(time.time() - 30)}) == 0.0
@@ -76,7 +76,7 @@ def test_how_long_nothing_is_left(unit: str, remaining: str, reset: str | None, 
     headers = {f"x-ratelimit-remaining-{unit}": remaining}
     if reset is not None:
         headers[f"x-ratelimit-reset-{unit}"] = reset
-    assert exhausted_s(headers) == seconds
+    assert rate_limit_reset_s(headers) == seconds
 
 
 def test_the_longer_of_two_waits_counts() -> None:
@@ -86,4 +86,4 @@ def test_the_longer_of_two_waits_counts() -> None:
         "x-ratelimit-remaining-tokens": "0",
         "x-ratelimit-reset-tokens": "2s",
     }
-    assert exhausted_s(headers) == 2.0
+    assert rate_limit_reset_s(headers) == 2.0
