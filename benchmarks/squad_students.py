@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from datasets import Dataset
 
-from hf_synthlabels.labels import Span, numbered_items, project
+from hf_synthlabels.labels import Span, project
+from hf_synthlabels.labels.row_answers import numbered_items
 from hf_synthlabels.statistics import cluster_bootstrap, normalise_answer, token_f1
 
 ARMS = ("human", "llm", "llm as found")

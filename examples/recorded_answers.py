@@ -20,16 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.labels import (
-    LabelSchema,
-    Projection,
-    Span,
-    numbered_items,
-    parse,
-    plain_answer,
-    project,
-    split_row_answers,
-)
+from hf_synthlabels.labels import LabelSchema, Projection, Span, parse, project
+from hf_synthlabels.labels.parsing.parser import plain_answer
+from hf_synthlabels.labels.row_answers import numbered_items, split_row_answers
 from hf_synthlabels.statistics import (
     Agreement,
     ConfusionMatrix,
@@ -43,7 +36,7 @@ from hf_synthlabels.statistics import (
 
 GPT = "gpt-3.5-turbo"
 QUESTION = LabelSchema(kind="question-answering")
-RUNGS = ("exact", "exact-ambiguous", "normalised", "normalised-ambiguous", "closest", "closest-ambiguous")
+MATCH_TYPES = ("exact", "exact-ambiguous", "normalized", "normalized-ambiguous", "closest", "closest-ambiguous")
 SEED = 17
 
 
@@ -65,7 +58,7 @@ class Asked:
     source: str
     """How the answer was found: `list`, `numbers` of a list of another length, `lines`, or `published`."""
     label: Span | None
-    rung: str
+    match_type: str
 
 
 def squad(folder: Path, split: str) -> Iterator[Asked]:
@@ -90,7 +83,7 @@ def squad(folder: Path, split: str) -> Iterator[Asked]:
                 published=published,
                 source=source,
                 label=label,
-                rung=answer.rung,
+                match_type=answer.match_type,
             )
 
 
@@ -137,17 +130,20 @@ def squad_tables(folder: Path) -> None:
         given = [row for row in rows if row.published]
         standing = sum(row.published in row.context for row in given)
         folded = sum(row.published.lower() in row.context.lower() for row in given)
-        found = Counter(row.rung for row in rows if row.label is not None)
+        found = Counter(row.match_type for row in rows if row.label is not None)
         table(
             ("rows with a span of the context", "rows", "share"),
             [
                 ("none: the authors' answer stands there as it is", standing, wilson(standing, len(rows))),
                 ("none: the authors' answer stands there but for case", folded, wilson(folded, len(rows))),
-                *((f"rung `{rung}`", found[rung], wilson(found[rung], len(rows))) for rung in RUNGS),
-                ("all rungs", found.total(), wilson(found.total(), len(rows))),
+                *(
+                    (f"match type `{match_type}`", found[match_type], wilson(found[match_type], len(rows)))
+                    for match_type in MATCH_TYPES
+                ),
+                ("all match types", found.total(), wilson(found.total(), len(rows))),
             ],
         )
-        lost = [row for row in rows if row.label is not None and row.rung.startswith("closest")]
+        lost = [row for row in rows if row.label is not None and row.match_type.startswith("closest")]
         before = sum(token_f1(row.human, row.recorded) for row in lost) / len(lost)
         after = sum(token_f1(row.human, row.label.text) for row in lost if row.label) / len(lost)
         print(f"token F1 of the {len(lost)} closest spans: {after:.3f}, of the answers they come from: {before:.3f}")
@@ -155,7 +151,7 @@ def squad_tables(folder: Path) -> None:
 
 def drawn(folder: Path, split: str, count: int, seed: int = SEED) -> list[Asked]:
     """Answers that were projected though they do not stand in the context as they are, at random."""
-    rows = [row for row in squad(folder, split) if row.label is not None and not row.rung.startswith("exact")]
+    rows = [row for row in squad(folder, split) if row.label is not None and not row.match_type.startswith("exact")]
     return random.Random(seed).sample(rows, count)
 
 
@@ -183,7 +179,7 @@ def several_places(folder: Path) -> Iterator[tuple[str, str, int, Projection]]:
     for row in read(folder / "xquad_en" / "questions.jsonl"):
         context = contexts[row["context_id"]]
         projection = project(context, row["answer"], row["question"])
-        if projection is not None and projection.rung == "exact-ambiguous":
+        if projection is not None and projection.match_type == "exact-ambiguous":
             yield context, row["answer"], row["answer_start"], projection
 
 
@@ -294,7 +290,7 @@ def main() -> None:
                         "human": row.human,
                         "recorded": row.recorded,
                         "span": row.label.text if row.label else "",
-                        "rung": row.rung,
+                        "match_type": row.match_type,
                     },
                     ensure_ascii=False,
                 )

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.labels import numbered_items
+from hf_synthlabels.labels.row_answers import numbered_items
 
 ANSWERS = "raw:gpt-3.5-turbo"
 

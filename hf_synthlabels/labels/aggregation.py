@@ -1,4 +1,4 @@
-"""Several answers for one row become one label."""
+"""Aggregation of several sampled labels into one."""
 
 from __future__ import annotations
 
@@ -13,77 +13,70 @@ from hf_synthlabels.labels.values import Entity, Label, Span
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
-    """The label that several draws come to, and how far they agree on it."""
+class AggregatedLabel:
+    """The label of several samples, and how consistently they give it."""
 
     label: Label | None
     consistency: float
-    """Share of all draws, answered or not, that gave the label; 0 when there is none."""
+    """Share of all samples, with or without a label, that give this label; 0 without one."""
 
 
-def aggregate(schema: LabelSchema, votes: Sequence[Label | None]) -> Vote:
-    """One label from several draws; a draw without one counts against all, for silence is not agreement.
+def aggregate(schema: LabelSchema, samples: Sequence[Label | None]) -> AggregatedLabel:
+    """Aggregate the labels of several samples of one row.
 
-    By the kind of the schema:
-
-    * text-classification, text-pair: the label that most draws gave; of several, the one that was drawn first;
-    * multi-label: each name that more than half of the answered draws gave; consistency is the share of draws with
-      exactly that set;
-    * text-scale: the median of the answered draws, the lower of two middle ones, so that it stays on the scale;
-    * token-classification: each entity, by place and name, that more than half of the answered draws have;
-    * question-answering: the span whose words most draws have in common but for case, punctuation and articles; of
-      those, the one that was drawn first;
-    * text-generation: the answer that is nearest to all others, by the F1 of shared words; consistency is the share
-      of draws with exactly its words.
+    * text-classification, text-pair: the most frequent label, the first one of a tie.
+    * multi-label: the classes in more than half of the labels.
+    * text-scale: the lower median, which stays on the scale.
+    * token-classification: the entities, by position and class, in more than half of the labels.
+    * question-answering: the span whose words are most frequent, ignoring case, punctuation and articles.
+    * text-generation: the text closest to all others, by the F1 of shared words.
 
     Args:
-        schema: what may be answered.
-        votes: the label of each draw in the order of the draws, None for a draw without one.
+        schema: Schema of the label.
+        samples: Label of each sample in order; None for a sample without one.
     """
-    given = [vote for vote in votes if vote is not None]
-    if not given:
-        return Vote(None, 0.0)
+    labels = [label for label in samples if label is not None]
+    if not labels:
+        return AggregatedLabel(None, 0.0)
+    label: Label
     match schema.kind:
         case "text-classification" | "text-pair":
-            label = _modal(given, lambda vote: vote)
-            return Vote(label, given.count(label) / len(votes))
+            label = _most_frequent(labels, lambda label: label)
         case "multi-label":
-            counts = Counter(name for vote in given if isinstance(vote, tuple) for name in set(vote))
-            chosen = tuple(name for name in schema.names if counts[name] > len(given) / 2)
-            return Vote(chosen, given.count(chosen) / len(votes))
+            counts = Counter(name for names in labels if isinstance(names, tuple) for name in set(names))
+            label = tuple(name for name in schema.names if counts[name] > len(labels) / 2)
         case "text-scale":
-            median = statistics.median_low([vote for vote in given if isinstance(vote, float)])
-            return Vote(median, given.count(median) / len(votes))
+            label = statistics.median_low([number for number in labels if isinstance(number, float)])
         case "token-classification":
-            entities = _common_entities(given)
-            return Vote(entities, given.count(entities) / len(votes))
+            label = _common_entities(labels)
         case "question-answering":
-            label = _modal(given, _answer_words)
-            same = sum(_answer_words(vote) == _answer_words(label) for vote in given)
-            return Vote(label, same / len(votes))
+            label = _most_frequent(labels, _span_words)
+            agreeing = sum(_span_words(other) == _span_words(label) for other in labels)
+            return AggregatedLabel(label, agreeing / len(samples))
         case "text-generation":
-            words = [normalized_words(str(vote)) for vote in given]
-            nearest = max(range(len(given)), key=lambda one: sum(_shared_f1(words[one], other) for other in words))
-            return Vote(given[nearest], words.count(words[nearest]) / len(votes))
+            words = [normalized_words(str(text)) for text in labels]
+            closest = max(range(len(labels)), key=lambda row: sum(_word_f1(words[row], other) for other in words))
+            return AggregatedLabel(labels[closest], words.count(words[closest]) / len(samples))
+    return AggregatedLabel(label, labels.count(label) / len(samples))
 
 
-def _modal(given: Sequence[Label], key: Callable[[Label], Hashable]) -> Label:
-    # Counter keeps the order of first occurrence and max() the first of equals.
-    counts = Counter(key(vote) for vote in given)
-    chosen = max(counts, key=lambda group: counts[group])
-    return next(vote for vote in given if key(vote) == chosen)
+def _most_frequent(labels: Sequence[Label], key: Callable[[Label], Hashable]) -> Label:
+    # Counter keeps the order of first occurrence, and max() returns the first maximum.
+    counts = Counter(key(label) for label in labels)
+    mode = max(counts, key=lambda group: counts[group])
+    return next(label for label in labels if key(label) == mode)
 
 
-def _common_entities(given: Sequence[Label]) -> tuple[Entity, ...]:
-    counts = Counter(entity for vote in given if isinstance(vote, tuple) for entity in set(vote))
-    common = [entity for entity, count in counts.items() if isinstance(entity, Entity) and count > len(given) / 2]
+def _common_entities(labels: Sequence[Label]) -> tuple[Entity, ...]:
+    counts = Counter(entity for entities in labels if isinstance(entities, tuple) for entity in set(entities))
+    common = [entity for entity, count in counts.items() if isinstance(entity, Entity) and count > len(labels) / 2]
     return tuple(sorted(common, key=lambda entity: (entity.start, entity.end)))
 
 
-def _answer_words(vote: Label) -> tuple[str, ...]:
-    return tuple(normalized_words(vote.text)) if isinstance(vote, Span) else ()
+def _span_words(label: Label) -> tuple[str, ...]:
+    return tuple(normalized_words(label.text)) if isinstance(label, Span) else ()
 
 
-def _shared_f1(left: list[str], right: list[str]) -> float:
-    shared = sum((Counter(left) & Counter(right)).values())
-    return 2 * shared / (len(left) + len(right)) if left or right else 1.0
+def _word_f1(words: list[str], other: list[str]) -> float:
+    shared = sum((Counter(words) & Counter(other)).values())
+    return 2 * shared / (len(words) + len(other)) if words or other else 1.0

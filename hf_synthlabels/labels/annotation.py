@@ -1,4 +1,4 @@
-"""Annotation: what one row got from its annotator, label or not."""
+"""Annotation: the annotator's result for one row."""
 
 from __future__ import annotations
 
@@ -9,33 +9,32 @@ from typing import Literal, get_args
 from hf_synthlabels.labels.values import Label
 
 Status = Literal["labelled", "abstained", "unparsed", "refused", "truncated", "failed", "over_budget", "skipped"]
-"""Why a row has its label, or has none. A row that is `skipped` says nothing about its annotator."""
+"""Whether a row has a label, or why not. The annotator never saw a `skipped` row."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """What the annotator said of one row.
-
-    `label` is None unless the status is `labelled`; nothing else may stand in for a missing label.
+    """The annotator's result for one row; `label` is None unless `status` is `labelled`.
 
     Raises:
-        ValueError: status and label contradict each other.
+        ValueError: Status and label contradict each other.
     """
 
     status: Status
     label: Label | None = None
     confidence: float | None = None
-    """Probability that the annotator gave its label, or the share of draws that agree; None if unknown."""
+    """Probability of the label, or the share of samples that agree with it; None if unknown."""
     probabilities: Mapping[str, float] | None = None
+    """Probability of each class; None if unknown."""
     votes: tuple[Label | None, ...] = ()
-    """The label of each draw, None for a draw without one."""
+    """Label of each sample; None for a sample without one."""
     raw: str | None = None
-    """The answer as it came; with several draws a JSON list of answers."""
+    """The raw answer; a JSON list of answers if there are several samples."""
     reason: str = ""
-    """Why there is no label, in words."""
+    """Why the label is missing, or how a span was located."""
 
     def __post_init__(self) -> None:
         if (self.status == "labelled") != (self.label is not None):
-            raise ValueError(f"`status` is {self.status!r} and `label` is {self.label!r}: they contradict.")
+            raise ValueError(f"`status` {self.status!r} contradicts `label` {self.label!r}.")

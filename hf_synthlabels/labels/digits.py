@@ -1,4 +1,4 @@
-"""Numbers as answers write them: the one place that says what a number in a text is, and what a bound is."""
+"""Patterns and conversions for numbers in text."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ UP_TO_TEN = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eig
 WORDS = {word: float(number) for number, word in enumerate(UP_TO_TEN)}
 
 DIGITS = r"(?<!\d[eE][-+−])(?:\d++(?:[.,]\d++)?+|\.\d++)(?:[eE][-+−]?\d++)?+"
-"""A number in digits without its sign, perhaps in scientific notation. Nothing that repeats is given back, so that a
-search takes time in proportion to the text."""
+"""An unsigned number in digits, perhaps in scientific notation. Possessive quantifiers keep a search linear."""
 
 _WORD = rf"\b(?:{'|'.join(WORDS)})\b"
 _COMPARED = (
-    # Behind a tag such as <b> or a quoted attribute, '>' compares nothing.
+    # After a tag such as <b> or a quoted attribute, '>' is not a comparison.
     r"(?:(?<![\w\"'/>=-])>=?|<=?|[≥≤≠]"
     r"|\b(?:at least|at most|more than|less than|fewer than|greater than|higher than|lower than|not|isn['’]t|never)\b)"
 )
@@ -23,17 +22,17 @@ BOUND = re.compile(
     rf"|(?:(?<![\d.,]){DIGITS}|{_WORD})\s*(?:\+(?!\s*\w)|\bor\s+(?:more|higher|above|greater|less|lower|fewer|below|better|worse)\b)",
     re.I,
 )
-"""A comparison with a number, which is no number: '>= 5', 'at least 5', 'not a 5', '5 or more', '5+'."""
+"""A comparison with a number: '>= 5', 'at least 5', 'not a 5', '5 or more', '5+'."""
 
 
 def number_value(word: str) -> float:
-    """The value of a number in digits or in a word; a comma separates decimals, as in many languages."""
+    """Convert a number in digits or words; a comma is a decimal separator."""
     folded = word.casefold().replace("−", "-")
     return WORDS[folded] if folded in WORDS else float(folded.replace(",", "."))
 
 
 def as_float(value: float) -> float:
-    """A number of JSON as a float; infinite where an integer is too large for one."""
+    """Convert a JSON number; an integer too large for a float becomes infinite."""
     try:
         return float(value)
     except OverflowError:
@@ -41,5 +40,5 @@ def as_float(value: float) -> float:
 
 
 def number_text(value: float) -> str:
-    """A number as people write it: 12 significant digits, without the noise of binary fractions."""
+    """Format a number with up to 12 significant digits."""
     return f"{value:.12g}"

@@ -1,4 +1,4 @@
-"""The answers of one call that asked for several rows, taken apart."""
+"""Splitting of one answer about several rows."""
 
 from __future__ import annotations
 
@@ -11,23 +11,22 @@ from hf_synthlabels.labels.schema import visible
 
 ITEM = re.compile(
     r"^[ \t>*_]*(?:(?:row|text|item|answer|title|question|label|sentence|no\.?)\s*)?"
-    # A digit may not follow: in '1.5' the 1 is no number of a row.
+    # No digit may follow: the 1 of '1.5' is not a row number.
     r"(?:[\[(](\d{1,4})[\])][ \t]*[.:\-–]?|#?(\d{1,4})[ \t*_]*(?:[.\-–](?!\d)|[):]))[ \t*_]*",
     re.I | re.M,
 )
 BLANK_LINE = re.compile(r"\n\s*\n")
 REMARK = re.compile(r"\n(?=[^\s\-*•])")
-LISTS = ("answers", "labels", "rows", "results", "items")
-NUMBERS = ("row", "number", "id", "index", "text_number")
+LIST_KEYS = ("answers", "labels", "rows", "results", "items")
+NUMBER_KEYS = ("row", "number", "id", "index", "text_number")
 
 
 def split_row_answers(text: str, count: int) -> list[str] | None:
-    """The answers to `count` rows in the order of the rows, each as a text to be parsed; None if they are not so many.
+    """Split an answer about `count` rows into one text per row, in row order; None if their number differs.
 
-    An answer that is JSON as a whole is a list of answers, bare or under `answers`, in order or by the `row` that each
-    names, or an object with the numbers of the rows as keys. Any other has lines that begin with the rows' numbers,
-    from 1 on, each once; only without such lines is JSON with prose around it taken. A single row may be answered
-    without a list.
+    A JSON answer is a list, bare or under a key such as `answers`, in order or by the `row` of each item, or an object
+    with row numbers as keys. Any other answer has lines that begin with the row numbers 1 to `count`, each once.
+    Without such lines, JSON surrounded by prose is used. The answer about a single row may lack the list.
     """
     cleaned = visible(text)
     whole = final_value(cleaned)
@@ -39,20 +38,20 @@ def split_row_answers(text: str, count: int) -> list[str] | None:
     numbered = numbered_items(cleaned)
     if sorted(numbered) == list(range(1, count + 1)):
         return [numbered[number] for number in range(1, count + 1)]
-    # An item of a numbered list may be JSON itself, so that a list in it is no list of rows.
+    # JSON within a numbered item is not the list of rows.
     if numbered:
         return None
-    listed = [items for value in json_values(cleaned) if (items := _items(value)) is not None]
-    if listed:
-        return _in_order(listed[-1], count)
+    lists = [items for value in json_values(cleaned) if (items := _items(value)) is not None]
+    if lists:
+        return _in_order(lists[-1], count)
     return [cleaned] if count == 1 and cleaned else None
 
 
 def numbered_items(text: str) -> dict[int, str]:
-    """What stands behind each number that begins a line; a number that comes twice has no item at all.
+    """Return the text after each number that begins a line; a repeated number is left out.
 
-    An item goes on over following lines that begin with no number. Behind the last one a remark may stand: what follows
-    a blank line, or any line that is not indented, is one where no item before has such lines.
+    An item continues over lines without a number. After the last item, a remark is cut off: the text after a blank line
+    or a line without indentation, if no earlier item contains one.
     """
     starts = list(ITEM.finditer(text))
     ends = [match.start() for match in starts[1:]] + [len(text)]
@@ -66,11 +65,11 @@ def numbered_items(text: str) -> dict[int, str]:
 
 
 def _items(value: Any) -> list[Any] | dict[str, Any] | None:
-    """The answers in a JSON value."""
+    """Return the answers in a JSON value; None if it is not a list or object of answers."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
-        listed = next((value[key] for key in LISTS if isinstance(value.get(key), list | dict)), None)
+        listed = next((value[key] for key in LIST_KEYS if isinstance(value.get(key), list | dict)), None)
         if listed is not None or (value and all(str(key).strip().isdigit() for key in value)):
             return value if listed is None else listed
     return None
@@ -92,7 +91,7 @@ def _in_order(items: list[Any] | dict[str, Any], count: int) -> list[str] | None
 def _number(item: Any) -> int | None:
     if not isinstance(item, dict):
         return None
-    for key in NUMBERS:
+    for key in NUMBER_KEYS:
         try:
             return int(item[key])
         except (KeyError, TypeError, ValueError):
@@ -105,4 +104,4 @@ def _answer(item: Any) -> str:
         return item
     if not isinstance(item, dict):
         return json.dumps({"label": item}, ensure_ascii=False)
-    return json.dumps({key: value for key, value in item.items() if key not in NUMBERS}, ensure_ascii=False)
+    return json.dumps({key: value for key, value in item.items() if key not in NUMBER_KEYS}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""LabelSchema: the closed description of a label, and the one source of all that depends on it."""
+"""LabelSchema: the closed description of a label."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\u00ad]")
 
 
 def visible(text: str) -> str:
-    """The text as a reader sees it: composed characters, nothing of no width, no white space around it."""
+    """Normalize a text to NFC, without zero-width characters and surrounding white space."""
     return unicodedata.normalize("NFC", INVISIBLE.sub("", text)).strip()
 
 
@@ -33,21 +33,27 @@ Kind = Literal[
     "question-answering",
     "text-generation",
 ]
-"""The Hub's task names; a kind fixes the type of the label column."""
+"""Task types, named as on the Hub where possible; the kind fixes the type of the label column."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 CLOSED_KINDS = frozenset({"text-classification", "multi-label", "text-pair", "token-classification"})
-"""Kinds whose label is chosen from a list of names."""
+"""Kinds with class names."""
 
+ABSTAIN = "abstain"
+"""The answer of an annotator that cannot determine the label."""
 
-MAX_GRID_NUMBERS = 100
-"""A scale with more numbers stands in a JSON schema by its ends: servers bound the length of an enumeration."""
+MAX_ENUM_NUMBERS = 100
+"""A JSON schema gives longer scales by their bounds: servers limit the length of an `enum`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The numbers that a `text-scale` label may take, both ends included."""
+    """The valid numbers of a `text-scale` label; both bounds are inclusive.
+
+    Raises:
+        ConfigError: The bounds are not in order, or the step is not positive.
+    """
 
     low: float
     high: float
@@ -55,12 +61,12 @@ class Scale:
 
     def __post_init__(self) -> None:
         if not self.low < self.high:
-            raise ConfigError(f"`scale` runs from {self.low!r} to {self.high!r}. Give a low end below the high end.")
+            raise ConfigError(f"`scale` must run from a lower to a higher number, got {self.low!r} to {self.high!r}.")
         if self.step is not None and self.step <= 0:
-            raise ConfigError(f"`scale.step` is {self.step!r}. Give a positive step, or null for any number.")
+            raise ConfigError(f"`scale.step` must be positive, or null for any number, got {self.step!r}.")
 
     def holds(self, number: float) -> bool:
-        """Whether a number is on the scale: between its ends, and a whole number of steps from the low one."""
+        """Whether a number is on the scale."""
         if not self.low <= number <= self.high:
             return False
         if self.step is None:
@@ -69,7 +75,7 @@ class Scale:
         return abs(steps - round(steps)) < 1e-9
 
     def grid(self) -> tuple[float, ...] | None:
-        """All numbers on the scale in their order; None when it has no steps."""
+        """Return all numbers on the scale in order; None if it has no steps."""
         if self.step is None:
             return None
         return tuple(
@@ -83,43 +89,42 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class LabelSchema:
-    """A closed description of the label: what may be answered, and what each answer means.
+    """The closed description of a label: valid values and their meaning.
 
-    The `datasets` feature, the JSON schema that a model is held to, the prompt's list of labels, the parser and
-    a student's `id2label` are all made from it, so that they can not disagree.
+    It determines the `datasets` feature, the JSON schema of answers, the label list in the prompt, the parser and a
+    student's `id2label`, so these are always consistent.
 
     Raises:
-        ConfigError: no names where the kind needs them, an empty or duplicate name, definitions that do not
-            match the names, or a scale where there should be none.
+        ConfigError: The names are missing, empty or duplicate, the definitions do not match them, or the scale does not
+            fit the kind.
     """
 
     kind: Kind = "text-classification"
     names: tuple[str, ...] = ()
-    """Label names in the order of their codes."""
+    """Class names in the order of their codes."""
     definitions: tuple[str, ...] = ()
-    """One sentence for each name, or nothing at all."""
+    """One sentence per name, or empty."""
     guidelines: str = ""
-    """The codebook: free text for the annotator."""
+    """Free text for the annotator."""
     abstain: bool = False
-    """Whether the annotator may answer that it can not tell."""
+    """Whether the annotator may answer `abstain`."""
     scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ConfigError(f"`kind` is {self.kind!r}. Choose one of: {', '.join(KINDS)}.")
+            raise ConfigError(f"`kind` must be one of {', '.join(KINDS)}, got {self.kind!r}.")
         if self.kind in CLOSED_KINDS:
             _check_names(self.names)
             if self.kind in ("text-classification", "text-pair") and len(self.names) < 2:
-                raise ConfigError(f"`labels` has one name only: {list(self.names)}. Give at least two labels.")
+                raise ConfigError(f"`labels` must have at least two names, got {list(self.names)}.")
         elif self.names:
-            raise ConfigError(f"`labels` is given, but kind {self.kind!r} has no label names. Remove it.")
+            raise ConfigError(f"`labels` must be empty for kind {self.kind!r}, got {list(self.names)}.")
         if self.definitions and len(self.definitions) != len(self.names):
             raise ConfigError(
-                f"`labels` has {len(self.names)} names and {len(self.definitions)} definitions. "
-                "Define each label, or none."
+                f"`labels` has {len(self.names)} names but {len(self.definitions)} definitions: define all or none."
             )
         if (self.kind == "text-scale") != (self.scale is not None):
-            raise ConfigError(f"`scale` belongs to kind 'text-scale' and to no other; kind is {self.kind!r}.")
+            raise ConfigError(f"`scale` is required for kind 'text-scale' and no other kind, got kind {self.kind!r}.")
 
     @classmethod
     def from_labels(
@@ -130,7 +135,7 @@ class LabelSchema:
         guidelines: str = "",
         abstain: bool = False,
     ) -> LabelSchema:
-        """Make a schema from names, or from a mapping of names to definitions."""
+        """Create a schema from names, or from a mapping of names to definitions."""
         names = tuple(labels)
         definitions: tuple[str, ...] = ()
         if isinstance(labels, Mapping) and any(labels.values()):
@@ -138,23 +143,23 @@ class LabelSchema:
         return cls(kind=kind, names=names, definitions=definitions, guidelines=guidelines, abstain=abstain)
 
     def code(self, name: str) -> int:
-        """The integer that stands for a label name in a `ClassLabel` column.
+        """Return the `ClassLabel` code of a name.
 
         Raises:
-            ConfigError: the name is not in the schema.
+            ConfigError: The name is not in the schema.
         """
         try:
             return self.names.index(name)
         except ValueError:
-            raise ConfigError(f"`label` {name!r} is not one of the schema's: {', '.join(self.names)}.") from None
+            raise ConfigError(f"`label` must be one of {', '.join(self.names)}, got {name!r}.") from None
 
     def describe(self, name: str) -> str:
-        """The name with its definition, the way that an annotator reads it."""
+        """Return the name with its definition, as in the prompt."""
         definition = self.definitions[self.names.index(name)] if self.definitions else ""
         return f"{name}: {definition}" if definition else name
 
     def feature(self) -> datasets.features.features.FeatureType:
-        """The type of a label column; every type stores None where there is no label."""
+        """Return the type of the label column; every type can store None."""
         from datasets import ClassLabel, List, Value
 
         match self.kind:
@@ -173,10 +178,10 @@ class LabelSchema:
                 return Value("string")
 
     def response_schema(self) -> dict[str, Any]:
-        """The JSON schema of one answer, with the label names as its enumeration.
+        """Return the JSON schema of one answer, with the class names as an `enum`.
 
-        It keeps to what servers that hold a model to a schema strictly have in common: all fields required, no others,
-        no `uniqueItems`, no lengths or patterns. The parser checks the rest.
+        It uses the subset that servers with strict schemas support: all fields are required, and there are no
+        additional properties, `uniqueItems`, lengths or patterns. The parser checks the rest.
         """
         choices: dict[str, Any] = {"type": "string", "enum": [*self.names, *self._abstention()]}
         value: dict[str, Any]
@@ -197,7 +202,7 @@ class LabelSchema:
     def _number(self) -> dict[str, Any]:
         assert self.scale is not None
         grid = self.scale.grid()
-        if grid is None or len(grid) > MAX_GRID_NUMBERS:
+        if grid is None or len(grid) > MAX_ENUM_NUMBERS:
             return {"type": "number", "minimum": self.scale.low, "maximum": self.scale.high}
         if all(float(number).is_integer() for number in grid):
             return {"type": "integer", "enum": [int(number) for number in grid]}
@@ -207,7 +212,7 @@ class LabelSchema:
         return {"anyOf": [value, {"type": "string", "enum": self._abstention()}]} if self.abstain else value
 
     def fingerprint(self) -> str:
-        """A hash of all that can change what a label means; 16 hexadecimal digits."""
+        """Return a hash of everything that defines the label; 16 hexadecimal digits."""
         content = {
             "kind": self.kind,
             "names": self.names,
@@ -219,7 +224,7 @@ class LabelSchema:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def _abstention(self) -> list[str]:
-        return ["abstain"] if self.abstain else []
+        return [ABSTAIN] if self.abstain else []
 
 
 def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
@@ -232,23 +237,23 @@ def _closed_object(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_names(names: Sequence[str]) -> None:
-    """Names must be there, not empty, and different from each other even when case is ignored."""
+    """Require names that are not empty and differ even without case."""
     if not names:
-        raise ConfigError("`labels` is empty. Give each label a name, and best a definition.")
+        raise ConfigError("`labels` must not be empty: give each label a name, and preferably a definition.")
     for name in names:
         if not isinstance(name, str):
             raise ConfigError(
-                f"`labels` has the name {name!r}, which YAML reads as {type(name).__name__}. "
-                f'Put it in quotes: "{str(name).lower()}".'
+                f"`labels` must be strings, got {name!r}, which YAML parses as {type(name).__name__}: "
+                f'quote it as "{str(name).lower()}".'
             )
         if not visible(name):
-            raise ConfigError(f"`labels` has an empty name: {name!r}. Give each label a name.")
+            raise ConfigError(f"`labels` must not have an empty name, got {name!r}.")
         if name != name.strip() or "\n" in name:
-            raise ConfigError(f"`labels` has {name!r}. Remove the white space around it and line breaks.")
+            raise ConfigError(f"`labels` must not have line breaks or surrounding white space, got {name!r}.")
     folded = [visible(name).casefold() for name in names]
-    twice = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
-    if twice:
-        # An answer is matched without regard to case, so 'Pos' and 'pos' could not be told apart.
-        raise ConfigError(f"`labels` has duplicate names: {twice}. Give each label a distinct name.")
-    if "abstain" in folded:
-        raise ConfigError("`labels` has the name 'abstain', which means no label. Name it otherwise.")
+    duplicates = [name for name, fold in zip(names, folded, strict=True) if folded.count(fold) > 1]
+    if duplicates:
+        # Answers are compared without case, so 'Pos' and 'pos' are the same label.
+        raise ConfigError(f"`labels` must be distinct, ignoring case, got {duplicates}.")
+    if ABSTAIN in folded:
+        raise ConfigError("`labels` must not contain 'abstain', which is reserved for a missing label.")

@@ -1,4 +1,4 @@
-"""The words of a text, with their places: what answers and contexts are compared by."""
+"""Words of a text with their positions, normalized for comparison."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ NUMBERS = (
     *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
 )
 DIGITS = {word: str(number) for number, word in enumerate(NUMBERS, 2)}
-"""One is missing: most often it counts nothing, as in 'one of them'."""
+"""'one' is left out: it is mostly a pronoun, as in 'one of them'."""
 
 _FILLERS = (
     "in on at of to by from for with as and or that this these those was is were are be been has have had which who "
     "there he she it they his her its their during after before because when while since until year years"
 )
 FILLERS = frozenset(_FILLERS.split())
-"""English words that a span found by closeness neither begins nor ends with: an answer is wrapped in them."""
+"""English words that a `closest` span neither begins nor ends with."""
 
 POSSESSIVE = re.compile(r"['’][sS]$")
 ENDING = re.compile(r"(?:ing|ed|es|s|d|e)$")
@@ -39,49 +39,49 @@ ENDING = re.compile(r"(?:ing|ed|es|s|d|e)$")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of a text: its characters, the end excluded, and how it is compared."""
+    """One word: its position (the end is exclusive) and its normalized forms."""
 
     start: int
     end: int
     folded: str
-    """Without case, and without punctuation in it."""
+    """In lower case, without punctuation."""
     plain: str
-    """That without accents, and two to twenty in digits."""
+    """Also without accents, and two to twenty as digits."""
 
 
 @lru_cache(maxsize=256)
 def words_of(text: str) -> tuple[Word, ...]:
-    """The words of a text but for articles; in scripts without spaces each character is one."""
+    """Return the words of a text except articles; in scripts without spaces, each character is a word."""
     words = []
     for match in _pattern().finditer(text):
-        # A possessive 's is no part of the word, nor of a span that ends with it.
-        said = POSSESSIVE.sub("", match[0])
-        folded = _folded(said)
+        # A possessive 's does not belong to the word or to a span that ends with it.
+        word = POSSESSIVE.sub("", match[0])
+        folded = _folded(word)
         if folded and folded not in ARTICLES:
-            words.append(Word(match.start(), match.start() + len(said), folded, _plain(folded)))
+            words.append(Word(match.start(), match.start() + len(word), folded, _plain(folded)))
     return tuple(words)
 
 
 def normalized_words(text: str) -> list[str]:
-    """The words of a text as answers are compared: no case, no punctuation, no articles, plain quotes."""
+    """Return the words of a text without case, punctuation and articles."""
     return [word.folded for word in words_of(text)]
 
 
 def stem(word: str) -> str:
-    """An English word without its ending, so that a question's 'rule' is found again in 'ruled'."""
+    """Remove the ending of an English word, so that 'ruled' matches 'rule'."""
     return ENDING.sub("", word) if len(word) > 4 and not word.isdigit() else word
 
 
 def is_unspaced(text: str) -> bool:
-    """Whether a text has characters of a script that parts no words, or joins particles to them, as Korean does."""
+    """Whether a text uses a script without spaces, or one that joins particles to words, as Korean does."""
     return UNSPACED_CHARACTER.search(text) is not None
 
 
-def splits_word(text: str, place: int) -> bool:
-    """Whether a cut before the character at `place` goes through a word or a number such as 1.5."""
-    if not 0 < place < len(text):
+def splits_word(text: str, position: int) -> bool:
+    """Whether a cut before the character at `position` divides a word or a number such as 1.5."""
+    if not 0 < position < len(text):
         return False
-    before, after = text[place - 1], text[place]
+    before, after = text[position - 1], text[position]
     if unicodedata.category(after).startswith("M"):
         return True
     if is_unspaced(before) or is_unspaced(after):
@@ -89,8 +89,8 @@ def splits_word(text: str, place: int) -> bool:
     if _in_word(before) and _in_word(after):
         return True
     if before in ".,":
-        return after.isdigit() and text[max(0, place - 2)].isdigit()
-    return after in ".," and before.isdigit() and text[place + 1 : place + 2].isdigit()
+        return after.isdigit() and text[max(0, position - 2)].isdigit()
+    return after in ".," and before.isdigit() and text[position + 1 : position + 2].isdigit()
 
 
 def _in_word(character: str) -> bool:
@@ -107,11 +107,11 @@ def _pattern() -> re.Pattern[str]:
 
 
 def _folded(word: str) -> str:
-    # Most words are plain ones, and need no look-up in the tables of Unicode.
+    # Most words are ASCII and need no Unicode normalization.
     folded = word.lower() if word.isascii() else unicodedata.normalize("NFKC", INVISIBLE.sub("", word)).casefold()
     if folded.isalnum():
         return folded
-    # So '10,000' is 10000 and 'U.S.' is us, as in the scores of SQuAD.
+    # As in the SQuAD metric, '10,000' becomes '10000' and 'U.S.' becomes 'us'.
     return "".join(character for character in folded if character not in PUNCTUATION)
 
 

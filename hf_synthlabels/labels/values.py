@@ -1,4 +1,4 @@
-"""The values of labels: what a label of each kind is, in Python and in a column."""
+"""Label values of each kind, in Python and in dataset columns."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.schema import LabelSchema
 
+NO_LABEL = -1
+"""The code of a missing label in a `ClassLabel` column, as in unlabeled test splits on the Hub."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A named stretch of a row's text, in characters, the end excluded."""
+    """A labeled span of a row's text, in characters; `end` is exclusive."""
 
     start: int
     end: int
@@ -25,7 +28,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of a context, in characters, the end excluded."""
+    """A span of a context, in characters; `end` is exclusive."""
 
     start: int
     end: int
@@ -33,12 +36,12 @@ class Span:
 
 
 Label = str | float | tuple[str, ...] | tuple[Entity, ...] | Span
-"""By the kind: a name (text-classification, text-pair); names in the order of the schema (multi-label); a number
-(text-scale); entities by their place (token-classification); a span (question-answering); a text (text-generation)."""
+"""By kind: a name (text-classification, text-pair), names in schema order (multi-label), a number (text-scale),
+entities sorted by position (token-classification), a span (question-answering), a text (text-generation)."""
 
 
 def encode(schema: LabelSchema, label: Label | None) -> Any:
-    """A label as it stands in a column of `schema.feature()`; None where there is none."""
+    """Convert a label to the value stored in a column of type `schema.feature()`; None stays None."""
     if label is None:
         return None
     match schema.kind:
@@ -60,46 +63,46 @@ def encode(schema: LabelSchema, label: Label | None) -> Any:
 def decode(
     schema: LabelSchema, value: Any, text: str = "", *, codes: bool = False, vectors: bool = True
 ) -> Label | None:
-    """A label from a column: of this package, or of a data set with human labels; None stays None.
+    """Convert a column value to a label; None, NaN and the code -1 are missing labels.
 
-    Names may be names or codes, and a set of names also a vector of zeros and ones. A span may be written the way that
-    SQuAD does, with several answers, of which the first is taken; entities may lack their text, which is then cut from
-    `text`.
+    Classes may be names or codes. A multi-label value may also be a 0/1 vector. Spans may have the SQuAD layout, whose
+    first answer counts. An entity without a text gets it from `text`.
 
     Args:
-        schema: what the label means.
-        value: the value of a cell.
-        text: the row's text, for entities and spans.
-        codes: whether whole numbers are certainly codes, as in a `ClassLabel` column.
-        vectors: whether a list may be a vector of zeros and ones; a column with any other list holds none.
+        schema: Schema of the label.
+        value: Cell value, written by this package or from a dataset with human labels.
+        text: The row's text, for entities and spans.
+        codes: Whether integers are known to be codes, as in a `ClassLabel` column.
+        vectors: Whether a list may be a 0/1 vector. Pass False if another list in the column is not one.
 
     Raises:
-        DataError: the value is not in the schema, or has two readings.
+        DataError: The value is not in the schema, or is ambiguous.
     """
     if hasattr(value, "tolist"):
-        # Columns of data frames hold arrays and scalars of numpy.
+        # Pandas columns hold NumPy arrays and scalars.
         value = value.tolist()
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     match schema.kind:
         case "text-classification" | "text-pair":
-            return _name(schema, value, codes)
+            return None if is_missing_code(value, codes=codes) else _name(schema, value, codes)
         case "multi-label":
-            return _set(schema, _list(value), codes, vectors and not codes)
+            items = [item for item in _list(value) if not is_missing_code(item, codes=codes)]
+            return _set(schema, items, codes, vectors and not codes) if items or not value else None
         case "text-scale":
             return _number(schema, value)
         case "token-classification":
-            return tuple(sorted((_entity(schema, item, text, codes) for item in _list(value)), key=_place))
+            return tuple(sorted((_entity(schema, item, text, codes) for item in _list(value)), key=_position))
         case "question-answering":
             return _span(value, text)
         case "text-generation":
             if not isinstance(value, str):
-                raise DataError(f"`label` {value!r} is not a text.")
+                raise DataError(f"`label` must be a string, got {value!r}.")
             return value
 
 
 def answer_text(label: Label, *, as_json: bool) -> str:
-    """The way that an annotator would have answered with this label: what a few-shot example shows."""
+    """Write a label as the answer of an annotator, for few-shot examples."""
     if as_json:
         return json.dumps({"label": _json_value(label)}, ensure_ascii=False)
     if isinstance(label, str):
@@ -115,6 +118,59 @@ def answer_text(label: Label, *, as_json: bool) -> str:
     return ", ".join(str(name) for name in label)
 
 
+def is_missing_code(value: Any, *, codes: bool) -> bool:
+    """Whether a value of a column of codes is -1, the missing label of `ClassLabel`."""
+    return codes and not isinstance(value, bool | str) and value == NO_LABEL
+
+
+def class_of_number(value: Any, names: Sequence[str], *, codes: bool = False) -> str | None:
+    """Return the class that an integer names or encodes; None for any other value.
+
+    Args:
+        value: Cell value. Pandas turns integers into floats if some are missing, so 1.0 counts as 1.
+        names: All class names.
+        codes: Whether integers are known to be codes.
+
+    Raises:
+        DataError: The integer is the name of one class and the code of another, as 1 among the names 1, 2, 3.
+    """
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    encoded = names[value] if 0 <= value < len(names) else None
+    if codes or str(value) not in names:
+        return encoded
+    if encoded not in (None, str(value)):
+        raise DataError(
+            f"`label` {value} is ambiguous: class {str(value)!r} by name, class {encoded!r} by code. Write names as "
+            f"strings ({str(value)!r}) or make the column a `ClassLabel`."
+        )
+    return str(value)
+
+
+def is_multi_hot(rows: Iterable[Any], classes: int) -> bool:
+    """Whether the lists of a column are 0/1 vectors over the classes, not lists of codes.
+
+    Args:
+        rows: Column values; None for missing ones.
+        classes: Number of classes.
+
+    Raises:
+        DataError: Both readings are possible in every row.
+    """
+    lists = [row for row in rows if isinstance(row, Sequence) and not isinstance(row, str)]
+    if not lists or not all(len(row) == classes and all(item in (0, 1) for item in row) for row in lists):
+        return False
+    # Codes do not repeat within a list, and booleans are not codes.
+    if any(len(set(row)) < len(row) or any(isinstance(item, bool) for item in row) for row in lists):
+        return True
+    raise DataError(
+        f"`label` {list(lists[0])!r} is ambiguous: a 0/1 vector over the classes or a list of codes. Write the names "
+        "or make the column a list of `ClassLabel`."
+    )
+
+
 def _json_value(label: Label) -> Any:
     if isinstance(label, Span):
         return label.text
@@ -125,60 +181,12 @@ def _json_value(label: Label) -> Any:
     return label
 
 
-def _place(entity: Entity) -> tuple[int, int]:
+def _position(entity: Entity) -> tuple[int, int]:
     return entity.start, entity.end
 
 
 def _entity_value(schema: LabelSchema, entity: Entity) -> dict[str, Any]:
     return {"start": entity.start, "end": entity.end, "text": entity.text, "label": schema.code(entity.label)}
-
-
-def class_of_number(value: Any, names: Sequence[str], *, codes: bool = False) -> str | None:
-    """The class of a whole number: the name that is written so, or the one with that code; None for any other value.
-
-    Args:
-        value: a value of a cell; a data frame makes a column of whole numbers one of floats when some are missing.
-        names: of all classes.
-        codes: whether numbers are certainly codes.
-
-    Raises:
-        DataError: both readings exist and differ, as for 1 with the names 1, 2, 3.
-    """
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    coded = names[value] if 0 <= value < len(names) else None
-    if codes or str(value) not in names:
-        return coded
-    if coded not in (None, str(value)):
-        raise DataError(
-            f"`label` {value} is the class {str(value)!r} by name and {coded!r} by its code. Write names as text "
-            f"({str(value)!r}), or make the column a `ClassLabel`."
-        )
-    return str(value)
-
-
-def is_multi_hot(rows: Iterable[Any], classes: int) -> bool:
-    """Whether lists of a column are vectors with a 0 or 1 for each class, rather than lists of codes.
-
-    Args:
-        rows: the values of the column; None where there is none.
-        classes: how many classes there are.
-
-    Raises:
-        DataError: both readings are possible in every row.
-    """
-    lists = [row for row in rows if isinstance(row, Sequence) and not isinstance(row, str)]
-    if not lists or not all(len(row) == classes and all(item in (0, 1) for item in row) for row in lists):
-        return False
-    # A list of codes has none of them twice, and truth values are no codes.
-    if any(len(set(row)) < len(row) or any(isinstance(item, bool) for item in row) for row in lists):
-        return True
-    raise DataError(
-        f"`label` {list(lists[0])!r} is a vector with one 0 or 1 per class, or a list of codes. Write the names, or "
-        "make the column a list of `ClassLabel`."
-    )
 
 
 def _set(schema: LabelSchema, items: Sequence[Any], codes: bool, vectors: bool) -> tuple[str, ...]:
@@ -188,7 +196,7 @@ def _set(schema: LabelSchema, items: Sequence[Any], codes: bool, vectors: bool) 
     names = [_name(schema, item, codes) for item in items]
     if numbers and len(set(names)) < len(names):
         raise DataError(
-            f"`label` {list(items)!r} has a code twice. A vector of zeros and ones needs one entry for each of the "
+            f"`label` {list(items)!r} repeats a code. A 0/1 vector needs one entry for each of the "
             f"{len(schema.names)} classes."
         )
     return tuple(name for name in schema.names if name in names)
@@ -199,16 +207,16 @@ def _name(schema: LabelSchema, value: Any, codes: bool) -> str:
         return value
     if (name := class_of_number(value, schema.names, codes=codes)) is not None:
         return name
-    raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")
+    raise DataError(f"`label` {value!r} is not in the schema. Use one of: {', '.join(schema.names)}.")
 
 
 def _list(value: Any) -> Sequence[Any]:
     if isinstance(value, Mapping):
-        # A list of structures, turned over into a structure of lists by an older `datasets`.
+        # Older versions of `datasets` return a list of structs as a struct of lists.
         keys = list(value)
         return [dict(zip(keys, items, strict=True)) for items in zip(*value.values(), strict=True)]
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise DataError(f"`label` {value!r} is not a list.")
+        raise DataError(f"`label` must be a list, got {value!r}.")
     return value
 
 
@@ -224,10 +232,10 @@ def _entity(schema: LabelSchema, item: Any, text: str, codes: bool) -> Entity:
         return item
     try:
         start, end, label = int(item["start"]), int(item["end"]), item["label"]
-        shown = item.get("text") or text[start:end]
+        entity_text = item.get("text") or text[start:end]
     except (KeyError, TypeError, ValueError):
         raise DataError(f"`label` {item!r} is not an entity with `start`, `end` and `label`.") from None
-    return Entity(start, end, shown, _name(schema, label, codes))
+    return Entity(start, end, entity_text, _name(schema, label, codes))
 
 
 def _span(value: Any, text: str) -> Span | None:
@@ -240,7 +248,7 @@ def _span(value: Any, text: str) -> Span | None:
         texts, starts = value["text"], value.get("answer_start", value.get("start"))
         if not isinstance(texts, str):
             if len(texts) == 0:
-                # So SQuAD 2 says that a question has no answer.
+                # SQuAD 2 marks an unanswerable question with empty lists.
                 return None
             texts, starts = texts[0], starts[0]
         start = int(starts)

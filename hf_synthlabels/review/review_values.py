@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode, normalized_words
+from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode
+from hf_synthlabels.labels.text import normalized_words
 from hf_synthlabels.statistics import normalise_answer, token_f1
 
 MAX_CHARACTERS = 1_000_000

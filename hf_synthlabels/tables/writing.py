@@ -28,6 +28,9 @@ EXCEL_ROWS = 1_048_576
 EXCEL_CELL = 32_767
 EXCEL_INTEGER = 10**15
 
+JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
+"""Dates become the same text as in CSV."""
+
 NEEDS_QUOTES = re.compile(r'[\r\n"]|^\s|\s$')
 
 
@@ -183,7 +186,7 @@ class _JsonRows:
     def write(self, table: pa.Table) -> None:
         """Append rows."""
         for row in named_rows(table, self._features):
-            self._lines.write(orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE))
+            self._lines.write(orjson.dumps(row, default=str, option=JSON_OPTIONS))
 
 
 class CsvRows:

@@ -18,7 +18,8 @@ import pytest
 
 from hf_synthlabels.annotation import load, read_recipe
 from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.labels import STATUSES, plain_answer
+from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.labels.parsing.parser import plain_answer
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "configs" / "recipes").glob("*.yaml"))

@@ -27,7 +27,7 @@ from hf_synthlabels.judging import (
     score_table,
 )
 from hf_synthlabels.judging.scorers.bert_score import greedy_f
-from hf_synthlabels.labels import normalized_words
+from hf_synthlabels.labels.text import normalized_words
 from tests.oracles import oracle
 from tests.tiny_models import tiny_tokenizer
 

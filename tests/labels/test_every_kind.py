@@ -211,10 +211,10 @@ CONTEXT = "In 1858 Bernadette saw the Virgin Mary at Lourdes, in the U.S. style;
         ("Answer: Bernadette", "Bernadette", "exact"),
         ('{"label": "Lourdes"}', "Lourdes", "exact"),
         ('"1858"', "1858", "exact"),
-        ("Lourdes.", "Lourdes", "normalised"),
-        ("the virgin mary", "Virgin Mary", "normalised"),
-        ("US", "U.S", "normalised"),
-        ("It's fine", "it’s “fine", "normalised"),
+        ("Lourdes.", "Lourdes", "normalized"),
+        ("the virgin mary", "Virgin Mary", "normalized"),
+        ("US", "U.S", "normalized"),
+        ("It's fine", "it’s “fine", "normalized"),
         ("in the year 1858", "1858", "closest"),
         ("a virgin named Mary", "Virgin Mary", "closest"),
         ("unanswerable", None, ""),
@@ -224,7 +224,7 @@ CONTEXT = "In 1858 Bernadette saw the Virgin Mary at Lourdes, in the U.S. style;
 )
 def test_an_answer_is_a_span_of_its_context_or_none(text: str, span: str | None, rung: str) -> None:
     answer = parse(QA, text, CONTEXT)
-    assert answer.rung == rung
+    assert answer.match_type == rung
     if span is None:
         assert answer.label is None
         assert answer.status in ("unparsed", "abstained")
@@ -311,6 +311,8 @@ def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, l
     ("schema", "value"),
     [
         (LabelSchema(names=("film", "sport")), "cars"),
+        # Without the certainty of a ClassLabel, -1 is an unknown number.
+        (LabelSchema(names=("film", "sport")), -1),
         (LabelSchema(names=("film", "sport")), 2),
         (LabelSchema(names=("film", "sport")), 0.5),
         (LabelSchema(names=("film", "sport")), True),
@@ -324,9 +326,24 @@ def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, l
         (FREE, 3),
     ],
 )
-def test_a_value_outside_the_schema_is_told(schema: LabelSchema, value: Any) -> None:
+def test_value_outside_the_schema_is_an_error(schema: LabelSchema, value: Any) -> None:
     with pytest.raises(DataError, match="`label` "):
         decode(schema, value, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "label"),
+    [
+        (LabelSchema(names=("film", "sport")), -1, None),
+        (LabelSchema(names=("film", "sport")), -1.0, None),
+        (LabelSchema(kind="text-pair", names=("film", "sport")), np.int64(-1), None),
+        (MANY, [-1], None),
+        (MANY, [0, -1], ("film",)),
+        (MANY, [], ()),
+    ],
+)
+def test_code_of_minus_one_is_a_missing_label(schema: LabelSchema, value: Any, label: Any) -> None:
+    assert decode(schema, value, codes=True) == label
 
 
 @given(st.text(max_size=60), st.sampled_from([MANY, STARS, NER, QA, FREE]))

@@ -22,7 +22,7 @@ def test_an_answer_that_stands_often_in_a_megabyte(sentence: str, answer: str) -
     # One look at the whole passage for each place would need hours.
     projection = project(passage, answer, "Where did Bo go in the north?")
     assert projection is None or passage[projection.span.start : projection.span.end] == projection.span.text
-    assert answer != "Oslo" or (projection is not None and projection.rung == "exact-ambiguous")
+    assert answer != "Oslo" or (projection is not None and projection.match_type == "exact-ambiguous")
 
 
 def test_thousands_of_mentions_of_one_entity() -> None:

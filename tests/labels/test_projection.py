@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, normalized_words, parse, project
-from hf_synthlabels.labels.text import splits_word, words_of
+from hf_synthlabels.labels import LabelSchema, parse, project
+from hf_synthlabels.labels.text import normalized_words, splits_word, words_of
 
 QA = LabelSchema(kind="question-answering")
 MAY_ABSTAIN = LabelSchema(kind="question-answering", abstain=True)
@@ -18,7 +18,7 @@ def found(context: str, answer: str, question: str = "") -> tuple[str, str] | No
         return None
     span = projection.span
     assert context[span.start : span.end] == span.text != ""
-    return span.text, projection.rung
+    return span.text, projection.match_type
 
 
 @pytest.mark.parametrize(
@@ -26,22 +26,22 @@ def found(context: str, answer: str, question: str = "") -> tuple[str, str] | No
     [
         ("The bus is red.", "red", ("red", "exact")),
         ("The bus is red.", "red.", ("red.", "exact")),
-        ("A red bus.", '"red".', ("red", "normalised")),
-        ("McDonald's came.", "McDonald's.", ("McDonald's", "normalised")),
+        ("A red bus.", '"red".', ("red", "normalized")),
+        ("McDonald's came.", "McDonald's.", ("McDonald's", "normalized")),
         ("Lady Gaga's album", "Lady Gaga", ("Lady Gaga", "exact")),
-        ("Lady Gaga's album", "lady gaga", ("Lady Gaga", "normalised")),
-        ("It is “fine art”, he said", '"fine art"', ("fine art", "normalised")),
-        ("Beyoncé sang", "Beyonce", ("Beyoncé", "normalised")),
+        ("Lady Gaga's album", "lady gaga", ("Lady Gaga", "normalized")),
+        ("It is “fine art”, he said", '"fine art"', ("fine art", "normalized")),
+        ("Beyoncé sang", "Beyonce", ("Beyoncé", "normalized")),
         # Composed and decomposed accents.
-        ("a cafe\u0301 here", "caf\u00e9", ("cafe\u0301", "normalised")),
+        ("a cafe\u0301 here", "caf\u00e9", ("cafe\u0301", "normalized")),
         # Characters of no width in the context.
-        ("the V\u200bLDB paper", "VLDB", ("V\u200bLDB", "normalised")),
-        ("There were thirteen of them", "13", ("thirteen", "normalised")),
-        ("There were 13 of them", "Thirteen", ("13", "normalised")),
-        ("It cost 10,000 dollars", "10000", ("10,000", "normalised")),
-        ("in the U.S. today", "US", ("U.S", "normalised")),
-        ("the well-known man", "well known", ("well-known", "normalised")),
-        ("It was founded in Milan.", "Milan (the work was produced there)", ("Milan", "normalised")),
+        ("the V\u200bLDB paper", "VLDB", ("V\u200bLDB", "normalized")),
+        ("There were thirteen of them", "13", ("thirteen", "normalized")),
+        ("There were 13 of them", "Thirteen", ("13", "normalized")),
+        ("It cost 10,000 dollars", "10000", ("10,000", "normalized")),
+        ("in the U.S. today", "US", ("U.S", "normalized")),
+        ("the well-known man", "well known", ("well-known", "normalized")),
+        ("It was founded in Milan.", "Milan (the work was produced there)", ("Milan", "normalized")),
     ],
 )
 def test_rungs_that_compare_words(context: str, answer: str, expected: tuple[str, str]) -> None:
@@ -104,7 +104,7 @@ def test_the_closest_rung(context: str, answer: str, question: str, expected: st
     projection = project(context, answer, question)
     assert projection is not None
     assert projection.span.text == expected
-    assert projection.rung == ("exact" if answer in context else "closest")
+    assert projection.match_type == ("exact" if answer in context else "closest")
 
 
 def test_an_answer_that_only_repeats_the_question_is_none() -> None:
@@ -117,15 +117,15 @@ def test_of_several_places_the_one_in_the_sentence_that_is_asked_for() -> None:
     context = "Ann won in 1990. Bob lost in 1990. Cid left."
     projection = project(context, "1990", "When did Bob lose?")
     assert projection is not None
-    assert (projection.span.start, projection.rung) == (context.index("Bob") + 12, "exact-ambiguous")
+    assert (projection.span.start, projection.match_type) == (context.index("Bob") + 12, "exact-ambiguous")
     first = project(context, "1990")
     assert first is not None
-    assert (first.span.start, first.rung) == (11, "exact-ambiguous")
+    assert (first.span.start, first.match_type) == (11, "exact-ambiguous")
 
 
-def test_one_place_is_not_ambiguous_and_normalised_places_are_told_as_well() -> None:
+def test_one_place_is_not_ambiguous_and_normalized_places_are_told_as_well() -> None:
     assert found("Ann won. Bob lost.", "Bob") == ("Bob", "exact")
-    assert found("BOB won. BOB lost.", "bob") == ("BOB", "normalised-ambiguous")
+    assert found("BOB won. BOB lost.", "bob") == ("BOB", "normalized-ambiguous")
 
 
 def test_windows_with_other_words_that_come_as_close_are_none() -> None:
@@ -222,5 +222,5 @@ def test_words_stand_where_they_say(text: str) -> None:
 def test_numbers_in_words_and_in_digits_are_the_same_only_where_none_is_written_alike() -> None:
     context = "On 3 December he was ill. Three doctors came."
     assert found(context, "Three doctors came to him.", "Who came to him?") == ("Three doctors", "closest")
-    assert found(context, "three") == ("Three", "normalised")
+    assert found(context, "three") == ("Three", "normalized")
     assert found(context, "3") == ("3", "exact")

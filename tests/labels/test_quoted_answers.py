@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, Scale, Span, parse, split_row_answers
+from hf_synthlabels.labels import LabelSchema, Scale, Span, parse
+from hf_synthlabels.labels.row_answers import split_row_answers
 
 FILMS = LabelSchema(names=("film", "sport"), abstain=True)
 MANY = LabelSchema(kind="multi-label", names=("film", "sport"))

@@ -86,7 +86,7 @@ def test_what_is_drawn_to_be_judged_is_always_the_same(recorded: ModuleType) -> 
     rows = recorded.drawn(folder("squad_gpt35"), "validation", 100)
     assert len({row.id for row in rows}) == 100
     assert rows[0].id == "validation-231-1"
-    assert not any(row.rung.startswith("exact") for row in rows)
+    assert not any(row.match_type.startswith("exact") for row in rows)
 
 
 def test_of_several_places_the_question_finds_the_right_one_more_often(recorded: ModuleType) -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import LabelSchema, parse, split_row_answers
+from hf_synthlabels.labels import LabelSchema, parse
+from hf_synthlabels.labels.row_answers import split_row_answers
 
 SCHEMA = LabelSchema(names=("film", "sport"))
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import normalize_spelling, spelling_variants, unknown_labels
+from hf_synthlabels.labels.spelling import normalize_spelling, spelling_variants, unknown_labels
 from hf_synthlabels.publishing import labelling_sheet, merge_labels, sample_rows, spelling_warning
 from hf_synthlabels.statistics import estimate, validate
 

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 
-from hf_synthlabels.tables import read_table, write_table
+from hf_synthlabels.tables import ReadOptions, read_table, write_table
 
 NAMES = ClassLabel(names=["film", "sport"])
 FEATURES = Features(
@@ -53,6 +54,15 @@ def test_csv_holds_lists_as_json(tmp_path: Path) -> None:
         found = list(rows[number].values())
         assert [found[0], found[4]] == [spelt[0], spelt[4]]
         assert [None if cell is None else json.loads(cell) for cell in found[1:4]] == spelt[1:4]
+
+
+def test_dates_are_the_same_text_in_csv_and_json_lines(tmp_path: Path) -> None:
+    times = [np.datetime64("2024-05-01", "s"), np.datetime64("2024-05-01T10:30", "s"), None]
+    rows = Dataset.from_dict({"label": times}, features=Features({"label": Value("timestamp[us]")}))
+    for name in ("t.csv", "t.jsonl"):
+        write_table({"train": rows}, tmp_path / name)
+        labels = read_table(tmp_path / name, ReadOptions(("label",)))["train"]["label"]
+        assert list(labels) == ["2024-05-01 00:00:00", "2024-05-01 10:30:00", None]
 
 
 def test_parquet_keeps_the_types(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def test_rows_without_a_label_are_left_out_and_counted() -> None:
 
 def test_class_label_codes_follow_the_names_not_the_feature() -> None:
     features = Features({"label": ClassLabel(names=["yes", "no"])})
-    data = Dataset.from_dict({"label": [0, 1, None]}, features=features)
+    # A code of -1 is a missing label.
+    data = Dataset.from_dict({"label": [0, 1, None, -1]}, features=features)
     assert training_rows(data, names=NAMES, label_column="label").codes.tolist() == [1, 0]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hf_synthlabels.labels.parsing.answer_lines import bare_lines
+from hf_synthlabels.labels.parsing.answer import bare_lines
 from hf_synthlabels.labels.parsing.json_values import final_value
 from hf_synthlabels.labels.schema import visible
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.annotation.prompting.answer_reading import final_json, label_line, label_start, named_lines
-from hf_synthlabels.labels import Answer, Kind, LabelSchema, Token, parse, read_name
-from hf_synthlabels.labels.parsing.answer_lines import bare_lines
+from hf_synthlabels.labels import Answer, Kind, LabelSchema, Token, parse
+from hf_synthlabels.labels.parsing.answer import bare_lines
+from hf_synthlabels.labels.parsing.names import read_name
 
 LONG_LABELS: tuple[Kind, ...] = ("multi-label", "token-classification", "text-generation")
 """Kinds whose label may stand on several lines."""

@@ -10,7 +10,8 @@ from typing import Any
 
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import LabelSchema, folded_name, unknown_labels
+from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.labels.spelling import folded_name, unknown_labels
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from hf_synthlabels.annotation.recipe.splits import select_splits
 from hf_synthlabels.annotation.recorded_answers import check_keys, status_column
 from hf_synthlabels.clients.local.model_files import find_checkpoint, folder_fingerprint
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
-from hf_synthlabels.tables import ReadOptions, RowSource, load_rows, local_files, source_state
+from hf_synthlabels.tables import ReadOptions, RowSource, load_rows
+from hf_synthlabels.tables.loading import local_files, source_state
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -19,17 +19,8 @@ from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
 from hf_synthlabels.clients.protocol.reasoning_parts import separated
 from hf_synthlabels.clients.protocol.truncation import checked_prompts
-from hf_synthlabels.labels import (
-    Annotation,
-    Answer,
-    Entity,
-    Label,
-    LabelSchema,
-    Status,
-    aggregate,
-    label_probabilities,
-    split_row_answers,
-)
+from hf_synthlabels.labels import Annotation, Answer, Entity, Label, LabelSchema, Status, aggregate, label_probabilities
+from hf_synthlabels.labels.row_answers import split_row_answers
 
 WINDOW_ROWS = 16_384
 """Rows that may wait for an earlier one; then no more are read until it is finished."""
@@ -272,7 +263,7 @@ class _Run:
         elif probabilities is not None and isinstance(label, float):
             # Of a number on a scale the answer itself is the name.
             confidence = probabilities.get(text)
-        return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.rung)
+        return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.match_type)
 
     def _annotation(self, opened: _Open) -> Annotation:
         """The draws of one row as its annotation."""

@@ -1,1 +1,1 @@
-"""From an answer to a label of the schema."""
+"""Parsers from model answers to labels."""

@@ -1,4 +1,4 @@
-"""Entities as one tag for each token, and back: B- begins an entity, I- goes on with it, O is none."""
+"""Conversion between entities and BIO tags of tokens."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hf_synthlabels.labels.values import Entity
 
 
 def bio_tags(schema: LabelSchema) -> list[str]:
-    """The tags of a schema: O, then B- and I- of each name in its order."""
+    """Return the tags of a schema: O, then B- and I- of each class in order."""
     return ["O", *(f"{prefix}-{name}" for name in schema.names for prefix in "BI")]
 
 
 def token_offsets(tokens: Sequence[str]) -> list[tuple[int, int]]:
-    """Where tokens stand in the text that they make with a space between each two."""
+    """Return the character offsets of tokens in the text that joins them with spaces."""
     offsets, start = [], 0
     for token in tokens:
         offsets.append((start, start + len(token)))
@@ -23,28 +23,28 @@ def token_offsets(tokens: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def to_bio(tokens: Sequence[tuple[int, int]], entities: Sequence[Entity]) -> list[str]:
-    """The tag of each token, given by its characters.
+    """Return the tag of each token, given by its character offsets.
 
-    A token belongs to an entity when they share a character, though an entity may begin or end within it. Of two
-    entities that share a token the longer one keeps all of its tokens, of two as long the first.
+    A token belongs to an entity if they share a character. If two entities share a token, the longer one
+    is kept, or the first of equal length.
     """
     tags = ["O"] * len(tokens)
     for entity in sorted(entities, key=lambda entity: (entity.start - entity.end, entity.start)):
         inside = [number for number, (start, end) in enumerate(tokens) if start < entity.end and entity.start < end]
         if any(tags[number] != "O" for number in inside):
             continue
-        for place, number in enumerate(inside):
-            tags[number] = f"{'I' if place else 'B'}-{entity.label}"
+        for position, number in enumerate(inside):
+            tags[number] = f"{'I' if position else 'B'}-{entity.label}"
     return tags
 
 
 def from_bio(tokens: Sequence[tuple[int, int]], tags: Sequence[str], text: str = "") -> tuple[Entity, ...]:
-    """The entities that tags describe; an I- that continues nothing begins an entity, as the CoNLL scorer has it.
+    """Return the entities of a tag sequence; as in the CoNLL scorer, an I- without a predecessor begins an entity.
 
     Args:
-        tokens: first and last character of each token, the end excluded.
-        tags: one for each token.
-        text: what the entities' texts are cut from; empty leaves them empty.
+        tokens: Character offsets of the tokens; ends are exclusive.
+        tags: One tag per token.
+        text: Text from which the entities' texts are cut; if empty, they stay empty.
     """
     runs: list[tuple[int, int, str]] = []
     previous = "O"

@@ -1,4 +1,4 @@
-"""JSON in an answer: bare, fenced, or with prose around it."""
+"""JSON values in answers: bare, fenced or surrounded by prose."""
 
 from __future__ import annotations
 
@@ -14,91 +14,84 @@ HEADING = re.compile(
     re.I,
 )
 
-
-def json_values(text: str, opening: str = "{[") -> Iterator[Any]:
-    """The JSON values of a text that begin with one of the given brackets, in their order; none within another."""
-    for value, _, _ in _places(text, opening):
-        yield value
-
-
-NOTHING = object()
-"""What a JSON value states that states nothing."""
+NO_VALUE = object()
+"""What a reader of `json_answer` returns for a JSON value without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stated:
-    """What an answer states in JSON."""
+class JsonAnswer:
+    """The answer that a text gives in JSON."""
 
     value: Any
     final: bool
-    """Whether it ends the answer, on lines of its own or behind a heading such as `label:`."""
+    """Whether it ends the text, on its own line or after a heading such as `label:`."""
     prose: str
-    """The answer without the JSON that states something."""
+    """The text without the JSON values that hold an answer."""
 
 
-def stated(text: str, read: Callable[[Any], Any], opening: str = "{[") -> Stated | None:
-    """What the JSON values of a text state; None when none states anything.
+def json_values(text: str, opening: str = "{[") -> Iterator[Any]:
+    """Yield the outermost JSON values of a text that begin with one of the brackets."""
+    for value, _, _ in _located_values(text, opening):
+        yield value
 
-    Of several that differ the last one counts if the text ends with it. Otherwise what they state is a contradiction,
-    which is in no schema: which of them is the answer, and which one is quoted, can not be told.
+
+def json_answer(text: str, read: Callable[[Any], Any], opening: str = "{[") -> JsonAnswer | None:
+    """Return the answer given in JSON; None without one.
+
+    If the values differ, the last one counts only when it ends the text. Otherwise the value is a `contradiction`,
+    which no schema accepts, because the answer cannot be distinguished from a quotation.
 
     Args:
-        text: an answer.
-        read: what one JSON value states, or NOTHING.
-        opening: the brackets that JSON values may begin with.
+        text: Answer text.
+        read: Extracts the answer from one JSON value, or returns `NO_VALUE`.
+        opening: Brackets that a JSON value may begin with.
     """
-    found: list[tuple[Any, int, int]] = []
-    for value, start, end in _places(text, opening):
-        said = read(value)
-        if said is not NOTHING:
-            found.append((said, start, end))
-    if not found:
+    answers = [(read(value), start, end) for value, start, end in _located_values(text, opening)]
+    answers = [answer for answer in answers if answer[0] is not NO_VALUE]
+    if not answers:
         return None
-    value, start, end = found[-1]
-    last = not LAST_FENCE.sub("", text[end:]).strip()
-    if not last and any(other != value for other, _, _ in found):
-        value = {"contradiction": [said for said, _, _ in found]}
+    value, start, end = answers[-1]
+    is_last = not LAST_FENCE.sub("", text[end:]).strip()
+    if not is_last and any(other != value for other, _, _ in answers):
+        value = {"contradiction": [other for other, _, _ in answers]}
     prose, position = [], 0
-    for _, first, after in found:
+    for _, first, after in answers:
         prose.append(text[position:first])
         position = after
     line = text[:start].rpartition("\n")[2]
-    return Stated(value, last and HEADING.fullmatch(line) is not None, "".join([*prose, text[position:]]))
+    return JsonAnswer(value, is_last and HEADING.fullmatch(line) is not None, "".join([*prose, text[position:]]))
 
 
-def under(*keys: str, lists: bool = True) -> Callable[[Any], Any]:
-    """A reader for `stated`: what stands under the first of the keys that an object has; a bare list, if `lists`.
+def key_reader(*keys: str, lists: bool = True) -> Callable[[Any], Any]:
+    """Return a reader for `json_answer`: the value under the first key present, or a bare list if `lists`.
 
-    A null that was answered is an empty text, so that it can be told from no answer.
+    A null becomes an empty string, to distinguish it from a missing answer.
     """
 
     def read(value: Any) -> Any:
         if isinstance(value, list):
-            return value if lists else NOTHING
+            return value if lists else NO_VALUE
         for key in keys:
             if isinstance(value, dict) and key in value:
                 return "" if value[key] is None else value[key]
-        return NOTHING
+        return NO_VALUE
 
     return read
 
 
 def final_value(text: str) -> tuple[Any, str] | None:
-    """The JSON value that a text ends with, perhaps in a fence, and what stands before it; None when it ends otherwise.
-
-    What an answer quotes on the way is no end of it.
-    """
+    """Return the JSON value that ends a text, perhaps in a fence, and the text before it; None without one."""
     text = LAST_FENCE.sub("", text).rstrip()
-    for value, start, end in _places(text, "{["):
+    for value, start, end in _located_values(text, "{["):
         if end == len(text):
             return value, text[:start].removesuffix("```json\n").removesuffix("```\n")
     return None
 
 
-def _places(text: str, opening: str) -> Iterator[tuple[Any, int, int]]:
-    """JSON values with their first character and the one after their last."""
-    decoder = json.JSONDecoder(object_pairs_hook=_single_keys)
-    position = _next(text, opening, 0)
+def _located_values(text: str, opening: str) -> Iterator[tuple[Any, int, int]]:
+    """Yield JSON values with their start and end."""
+    decoder = json.JSONDecoder(object_pairs_hook=_checked_object)
+    position = _next_bracket(text, opening, 0)
     while position >= 0:
         try:
             value, end = decoder.raw_decode(text, position)
@@ -106,17 +99,18 @@ def _places(text: str, opening: str) -> Iterator[tuple[Any, int, int]]:
             end = position + 1
         else:
             yield value, position, end
-        position = _next(text, opening, end)
+        position = _next_bracket(text, opening, end)
 
 
-def _next(text: str, opening: str, start: int) -> int:
-    places = [place for bracket in opening if (place := text.find(bracket, start)) >= 0]
-    return min(places, default=-1)
+def _next_bracket(text: str, opening: str, start: int) -> int:
+    positions = [position for bracket in opening if (position := text.find(bracket, start)) >= 0]
+    return min(positions, default=-1)
 
 
-def _single_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which a key that is given two different values counts as contradictory."""
-    out: dict[str, Any] = {}
+def _checked_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; a key with two different values becomes a contradiction."""
+    content: dict[str, Any] = {}
     for key, value in pairs:
-        out[key] = value if key not in out or out[key] == value else {"contradiction": [out[key], value]}
-    return out
+        repeated = key in content and content[key] != value
+        content[key] = {"contradiction": [content[key], value]} if repeated else value
+    return content

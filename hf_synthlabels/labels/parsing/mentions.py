@@ -1,12 +1,11 @@
-"""Label names within prose: alone in a sentence, or mentioned once where nothing negates them."""
+"""Label names in prose: which occur, and whether a negation concerns them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from hf_synthlabels.labels.parsing.answer import Answer, unparsed
-from hf_synthlabels.labels.parsing.answer_lines import BULLET
+from hf_synthlabels.labels.parsing.answer import BULLET, Answer, unparsed
 
 CLAUSE_END = re.compile(r"[.!?;:,\n]")
 NEGATION = re.compile(
@@ -19,7 +18,7 @@ REVISION = re.compile(
     r"|(?:could|might|may) (?:also|as well) be)\b",
     re.I,
 )
-"""Words with which an answer takes its label back, or leaves it open."""
+"""Phrases with which an answer retracts its label or leaves it open."""
 
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]*_]*\s+|\n\s*\n|(?<=[:;])\s*\n|\n(?=\s*(?:[-*•]|\d+[.)])\s)")
 CLAUSE = re.compile(
@@ -32,14 +31,14 @@ VERB = (
     r"|classif\w+|label\w*|choose|pick|select|convey\w*|indicat\w+|suggest\w*|lean\w*)"
 )
 STATEMENT = re.compile(rf"^\W*(?:(?:then|overall|clearly|instead)\W+)*{SUBJECT}\s*(?<![^\W_]['’]){VERB}\b", re.I)
-"""A clause that makes a statement by itself, so that a negation in another clause is about something else."""
+"""A complete statement. A negation in another clause does not concern it."""
 HEDGE = re.compile(r"\b(?:might|could|may|would|some|if|whether|at first|unless|initially)\b|\?\W*$", re.I)
 ONLY_NO = re.compile(
     r"^\W*(?:(?:it|this|that)\s+(?:is|was|does)\s*)?(?:no|not|n['’]t|not really|never|wrong|false)\W*$", re.I
 )
 
 FUNCTION_WORDS = frozenset({"no", "not", "none", "never", "neither", "nor", "yes", "i", "or", "and"})
-"""Names that prose uses for other things; so are single letters."""
+"""Names that are also common words of prose, as are single letters."""
 
 
 def is_numeric(name: str) -> bool:
@@ -48,40 +47,40 @@ def is_numeric(name: str) -> bool:
 
 
 def segments(text: str) -> list[str]:
-    """The sentences and lines of a text that say something, without bullets and numbers of items."""
+    """Split a text into lines and sentences, without bullets, item numbers and parts without words."""
     lines = (BULLET.sub("", line) for line in text.splitlines())
     parts = [part.strip() for line in lines for part in re.split(r"(?<=[.!?])\s+", line)]
     return [part for part in parts if any(character.isalnum() for character in part)]
 
 
 def mentions(menu: Mapping[str, str], text: str) -> tuple[list[str], str]:
-    """The names that occur in a text as whole words, and the text with a NUL character for each mention."""
-    mentioned = []
-    # Longest names first, and each mention is cut out, so that 'very good' is not also a mention of 'good'.
-    for compared, name in menu.items():
-        # 'non-toxic' is no mention of toxic, 'C++' none of C, and '4.5' none of 4 or 5.
-        pattern = re.compile(rf"(?<!\w)(?<!\w-)(?<!\d[.,]){re.escape(compared)}(?![\w+#]|-\w|[.,]\d)")
+    """Return the names that occur as whole words, and the text with a NUL character for each mention."""
+    names = []
+    # Longest names first: 'very good' does not also mention 'good'.
+    for folded, name in menu.items():
+        # 'non-toxic' does not mention 'toxic', nor 'C++' 'C', nor '4.5' '4' or '5'.
+        pattern = re.compile(rf"(?<!\w)(?<!\w-)(?<!\d[.,]){re.escape(folded)}(?![\w+#]|-\w|[.,]\d)")
         if pattern.search(text):
-            mentioned.append(name)
+            names.append(name)
             text = pattern.sub("\0", text)
-    return mentioned, text
+    return names, text
 
 
 def only_mention(menu: Mapping[str, str], text: str) -> str | Answer:
-    """The one name that a text mentions, unless it is negated; otherwise an answer that says why there is none."""
-    mentioned, cut = mentions(menu, text)
-    if len(mentioned) != 1:
-        named = "no label of the schema" if not mentioned else f"several labels: {', '.join(sorted(mentioned))}"
+    """Return the only name that a text mentions without negating it, or an unparsed answer."""
+    names, masked = mentions(menu, text)
+    if len(names) != 1:
+        named = "no label of the schema" if not names else f"several labels: {', '.join(sorted(names))}"
         return unparsed(f"the answer names {named}")
-    name = mentioned[0]
-    short = len(name) == 1 or name.casefold() in FUNCTION_WORDS
-    if NEGATION.search(cut) and (short or _is_negated(cut)):
+    name = names[0]
+    is_common_word = len(name) == 1 or name.casefold() in FUNCTION_WORDS
+    if NEGATION.search(masked) and (is_common_word or _is_negated(masked)):
         return unparsed(f"the answer names {name!r} but negates something")
     return name
 
 
 def _is_negated(text: str) -> bool:
-    """Whether a negation of a text concerns one of its mentions, which are NUL characters."""
+    """Whether a negation concerns one of the mentions, which are NUL characters."""
     sentences = [sentence for sentence in SENTENCE_END.split(text) if sentence]
     for number, sentence in enumerate(sentences):
         if "\0" not in sentence:
@@ -90,11 +89,11 @@ def _is_negated(text: str) -> bool:
         if HEDGE.search(sentence) or ONLY_NO.match(following):
             return True
         clauses = CLAUSE.split(sentence)
-        for place, clause in enumerate(clauses):
+        for position, clause in enumerate(clauses):
             if "\0" not in clause:
                 continue
-            after = clauses[place + 1] if place + 1 < len(clauses) else ""
-            before = "" if STATEMENT.match(clause) else " ".join(clauses[:place])
+            after = clauses[position + 1] if position + 1 < len(clauses) else ""
+            before = "" if STATEMENT.match(clause) else " ".join(clauses[:position])
             if NEGATION.search(clause) or NEGATION.search(before) or ONLY_NO.match(after):
                 return True
     return False

@@ -1,4 +1,4 @@
-"""Reading an answer into a schema: exactly, or not at all."""
+"""Entry point of the parsers: one answer to a label of the schema."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import re
 from hf_synthlabels.labels.digits import number_text
 from hf_synthlabels.labels.parsing.answer import Answer, unparsed
 from hf_synthlabels.labels.parsing.entities import parse_entities
-from hf_synthlabels.labels.parsing.json_values import final_value, json_values, stated, under
-from hf_synthlabels.labels.parsing.name_lists import parse_names
-from hf_synthlabels.labels.parsing.names import parse_name
+from hf_synthlabels.labels.parsing.json_values import final_value, json_answer, json_values, key_reader
+from hf_synthlabels.labels.parsing.names import parse_name, parse_names
 from hf_synthlabels.labels.parsing.numbers import parse_number
 from hf_synthlabels.labels.parsing.reasoning import split_reasoning
 from hf_synthlabels.labels.parsing.spans import project
@@ -17,7 +16,7 @@ from hf_synthlabels.labels.schema import INVISIBLE, LabelSchema, visible
 from hf_synthlabels.labels.values import Span
 
 PARSER_VERSION = 6
-"""Rises with every change that can read an answer differently: tables made by another version are made anew."""
+"""Raised with every change that can parse an answer differently, so that cached tables are rebuilt."""
 
 HEADING = re.compile(r"^(?:the\s+)?(?:answer|label|response|output)\s*(?:is)?\s*[:=：]\s*", re.I)
 EDGES = re.compile(rf"^(?:\s|{INVISIBLE.pattern})+|(?:\s|{INVISIBLE.pattern})+$")
@@ -27,6 +26,7 @@ NO_ANSWER = frozenset(
     {"abstain", "unanswerable", "not answerable", "no answer", "the question is unanswerable"}
     | {"the question might be unanswerable", "cannot be answered", "n/a", "not applicable"}
 )
+PLAIN_VALUE = key_reader("label", "answer", "text", lists=False)
 PASSAGE = r"(?:context|passage|text|paragraph|article)"
 GIVEN = r"(?:specified|mentioned|stated|given|provided|found|answered)"
 GIVES = r"(?:specify|mention|state|give|provide|say)"
@@ -36,18 +36,17 @@ SAYS_NOTHING = re.compile(
     rf"|\b(?:{PASSAGE}|it) (?:does not|doesn['’]t|did not|didn['’]t) (?:[\w-]+ )?{GIVES}\b",
     re.I,
 )
-"""How models say in a sentence that a passage does not answer a question."""
+"""A sentence stating that a passage does not answer the question."""
 
 
 def parse(schema: LabelSchema, text: str, context: str = "", question: str = "") -> Answer:
-    """Read one answer; never guesses.
+    """Parse one answer without guessing.
 
     Args:
-        schema: what may be answered.
-        text: the answer as it came from the annotator.
-        context: the row's text, where entities are named in it, or the passage, where a question is answered from
-            it; unused by the other kinds.
-        question: what was asked of the passage; it helps to tell an answer from the words around it.
+        schema: Schema of the label.
+        text: The annotator's raw answer.
+        context: Text with the entities, or passage with the answer; unused for other kinds.
+        question: Question about the passage. Its words in an answer are not part of the span.
     """
     split = split_reasoning(text)
     if not split.complete:
@@ -65,29 +64,29 @@ def parse(schema: LabelSchema, text: str, context: str = "", question: str = "")
         case "question-answering":
             return _parse_span(schema, text, context, question)
         case "text-generation":
-            return _written(text)
+            return _parse_text(text)
 
 
 def _parse_span(schema: LabelSchema, text: str, context: str, question: str) -> Answer:
-    placed = _placed_answer(text)
-    if placed is not None and placed.text and context.startswith(placed.text, placed.start):
-        return Answer("labelled", label=placed, rung="exact")
-    said = plain_answer(text) if placed is None else placed.text.strip()
-    if not said:
-        return unparsed("the answer says nothing, or several things")
-    if said.strip(" .").casefold() in NO_ANSWER:
+    span = _span_in_json(text)
+    if span is not None and span.text and context.startswith(span.text, span.start):
+        return Answer("labelled", label=span, match_type="exact")
+    answer = plain_answer(text) if span is None else span.text.strip()
+    if not answer:
+        return unparsed("the answer is empty or contradictory")
+    if answer.strip(" .").casefold() in NO_ANSWER:
         return _no_answer(schema)
-    found = project(context, said, question)
-    if SAYS_NOTHING.search(said) and (found is None or not found.rung.startswith("exact")):
+    projection = project(context, answer, question)
+    if SAYS_NOTHING.search(answer) and (projection is None or not projection.match_type.startswith("exact")):
         return _no_answer(schema)
-    if found is None:
-        return unparsed(f"{said[:60]!r} does not stand in the context")
-    return Answer("labelled", label=found.span, rung=found.rung)
+    if projection is None:
+        return unparsed(f"{answer[:60]!r} does not occur in the context")
+    return Answer("labelled", label=projection.span, match_type=projection.match_type)
 
 
-def _placed_answer(text: str) -> Span | None:
-    """The only JSON object of an answer, if it gives a text and the character where it begins."""
-    # Not normalised: the place counts the characters of the passage as it is.
+def _span_in_json(text: str) -> Span | None:
+    """Return the span in the only JSON object of an answer, if it gives a text and its start."""
+    # The text is not normalized: the start refers to the original passage.
     values = list(json_values(text, "{")) if "{" in text else []
     value = values[0] if len(values) == 1 else None
     for key in ("label", "answer"):
@@ -103,13 +102,13 @@ def _placed_answer(text: str) -> Span | None:
 def _no_answer(schema: LabelSchema) -> Answer:
     if schema.abstain:
         return Answer("abstained", reason="the annotator found no answer")
-    return unparsed("the answer says that there is none, and `abstain` is false")
+    return unparsed("the answer says that there is no answer, and `abstain` is false")
 
 
 def plain_answer(text: str) -> str:
-    """What an answer in words says, out of its JSON, heading and quotes; empty when JSON states several things."""
+    """Return an answer without JSON, heading and quotes; empty if its JSON is contradictory."""
     cleaned = visible(text)
-    in_json = stated(cleaned, under("label", "answer", "text", lists=False), "{") if "{" in cleaned else None
+    in_json = json_answer(cleaned, PLAIN_VALUE, "{") if "{" in cleaned else None
     if in_json is not None:
         value = in_json.value
         if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -120,26 +119,23 @@ def plain_answer(text: str) -> str:
     return _unquoted(HEADING.sub("", cleaned))
 
 
-def _written(text: str) -> Answer:
-    """A text that was asked for; all of it, but for a JSON object around it, a heading and quotes.
-
-    What is within it is its own: JSON, joined emoji, quotes.
-    """
-    said = EDGES.sub("", text)
-    in_json = final_value(said) if said.endswith(("}", "```")) else None
+def _parse_text(text: str) -> Answer:
+    """Return a generated text without the JSON object, heading or quotes around the whole of it."""
+    written = EDGES.sub("", text)
+    in_json = final_value(written) if written.endswith(("}", "```")) else None
     if in_json is not None and not in_json[1].strip(" \n`") and isinstance(in_json[0], dict) and "label" in in_json[0]:
         value = in_json[0]["label"]
         if len(in_json[0]) > 1 or not isinstance(value, str):
-            # It may be the text itself or a wrapping of it: that can not be told.
-            return unparsed("the answer is a JSON object with more in it than a text under `label`")
-        said = EDGES.sub("", value)
+            # The object may be the text itself.
+            return unparsed("the answer is a JSON object with more than a text under `label`")
+        written = EDGES.sub("", value)
     else:
-        said = _unquoted(HEADING.sub("", said))
-    return Answer("labelled", label=said) if said else unparsed("the answer is empty")
+        written = _unquoted(HEADING.sub("", written))
+    return Answer("labelled", label=written) if written else unparsed("the answer is empty")
 
 
 def _unquoted(text: str) -> str:
-    """A text without the quotes around the whole of it."""
+    """Remove quotes around the whole text."""
     for opening, closing in QUOTES:
         if len(text) > 1 and text.startswith(opening) and text.endswith(closing):
             inner = text[len(opening) : -len(closing)]

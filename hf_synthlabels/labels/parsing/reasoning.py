@@ -1,4 +1,4 @@
-"""Separates a model's reasoning from its answer, in the forms that models and chat templates write."""
+"""Separation of a model's reasoning from its answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 OPENING = re.compile(
     r"\s*(?:<(?:think|thinking|thoughts?|reasoning|seed:think)>|\[THINK\]|◁think▷|<\|START_THINKING\|>)", re.IGNORECASE
 )
-"""A block of reasoning can only begin where the answer begins: later in a text the tag is part of the answer."""
+"""Begins a reasoning block; later in a text, the tag is part of the answer."""
 
 CLOSING = re.compile(
     r"</(?:think|thinking|thoughts?|reasoning|seed:think)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE
@@ -17,66 +17,66 @@ CLOSING = re.compile(
 LATER_OPENING = re.compile(OPENING.pattern.removeprefix(r"\s*"), re.IGNORECASE)
 
 ORPHANS = re.compile(r"</(?:think|thinking)>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>", re.IGNORECASE)
-"""Closing tags whose opening tag a chat template puts into the prompt, so that no server returns it."""
+"""Closing tags that may lack an opening tag, because the chat template puts it into the prompt."""
 
 ENVELOPE = re.compile(r"\s*<\|START_RESPONSE\|>(.*?)(?:<\|END_RESPONSE\|>\s*)?$", re.DOTALL)
-"""What Command A writes around its answer."""
+"""The tags of Command A around its answer."""
 
 CHANNEL = re.compile(
     r"(?:<\|start\|>\s*assistant[^<]*)?<\|channel\|>\s*(?P<name>\w+)[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>"
     r"(?P<text>.*?)(?P<end><\|(?:end|return|call)\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
     re.DOTALL,
 )
-"""One message of the harmony format (gpt-oss): its channel and its text."""
+"""One message of the harmony format (gpt-oss): channel and text."""
 
 HARMONY = re.compile(r"\s*(?:<\|start\|>\s*assistant[^<]*)?<\|channel\|>")
 STRIPPED_HARMONY = re.compile(
     r"\s*(?:assistant)?analysis(?P<thoughts>.*?)assistant(?:commentary(?P<more>.*?)assistant)?final(?P<answer>.*)\Z",
     re.DOTALL,
 )
-"""The same after a server removed the special tokens; without `assistantfinal` it could be any text."""
+"""The harmony format without its special tokens; `assistantfinal` identifies it."""
 
 REASONING_TOKEN = re.compile(rf"{OPENING.pattern}|{CLOSING.pattern}|<\|(?:START|END)_RESPONSE\|>", re.IGNORECASE)
-"""Tokens that separate reasoning from an answer; some tokenizers count them among the special ones."""
+"""Tokens that separate reasoning from the answer; special tokens in some tokenizers."""
 
 
 @dataclass(frozen=True, slots=True)
 class SplitText:
-    """A generated text in its parts."""
+    """The answer and the reasoning of a generated text."""
 
     answer: str
     reasoning: str = ""
     complete: bool = True
-    """False if the text ended within the reasoning, so that there is no answer."""
+    """False if the text ends within the reasoning, so that the answer is missing."""
 
 
 def split_reasoning(text: str) -> SplitText:
     """Separate the reasoning at the start of a generated text from the answer.
 
-    Only a leading block counts, or text that ends with a closing tag whose opening tag is missing. Tags that occur
-    after the answer has begun are left in it. A second call on the answer changes nothing.
+    Reasoning is a leading block, or the text before a closing tag that lacks its opening tag. Later tags are part of
+    the answer. The function is idempotent on the answer.
     """
     if HARMONY.match(text):
         return _split_harmony(text)
     if match := STRIPPED_HARMONY.match(text):
         thoughts = [match["thoughts"], match["more"] or ""]
         return SplitText(match["answer"].strip(), joined_reasoning(thoughts))
-    thoughts, place = [], 0
+    thoughts, position = [], 0
     while True:
-        if opening := OPENING.match(text, place):
-            place = opening.end()
-            closing = next(_closings(text, place, len(text), CLOSING), None)
+        if opening := OPENING.match(text, position):
+            position = opening.end()
+            closing = next(_closings(text, position, len(text), CLOSING), None)
             if closing is None:
-                return SplitText("", joined_reasoning([*thoughts, text[place:]]), complete=False)
+                return SplitText("", joined_reasoning([*thoughts, text[position:]]), complete=False)
         else:
-            later = LATER_OPENING.search(text, place)
+            later = LATER_OPENING.search(text, position)
             end = len(text) if later is None else later.start()
-            closing = max(_closings(text, place, end, ORPHANS), key=re.Match.start, default=None)
+            closing = max(_closings(text, position, end, ORPHANS), key=re.Match.start, default=None)
             if closing is None:
                 break
-        thoughts.append(text[place : closing.start()])
-        place = closing.end()
-    answer = text[place:]
+        thoughts.append(text[position : closing.start()])
+        position = closing.end()
+    answer = text[position:]
     if not thoughts:
         return SplitText(text)
     if envelope := ENVELOPE.match(answer):
@@ -85,7 +85,7 @@ def split_reasoning(text: str) -> SplitText:
 
 
 def joined_reasoning(texts: Sequence[str]) -> str:
-    """Pieces of reasoning as one text."""
+    """Join parts of reasoning into one text."""
     return "\n\n".join(filter(None, map(str.strip, texts)))
 
 
@@ -97,7 +97,7 @@ def _split_harmony(text: str) -> SplitText:
 
 
 def _closings(text: str, start: int, end: int, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """The closing tags between two places, without those that the text quotes."""
+    """Yield the closing tags in a range, except quoted ones."""
     for match in pattern.finditer(text, start, end):
         before, after = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
         if before != after or before not in ("`", '"', "'"):

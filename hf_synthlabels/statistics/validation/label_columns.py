@@ -12,20 +12,9 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import (
-    Entity,
-    Kind,
-    LabelSchema,
-    Scale,
-    Span,
-    decode,
-    from_bio,
-    is_multi_hot,
-    normalize_spelling,
-    spelling_note,
-    to_bio,
-    token_offsets,
-)
+from hf_synthlabels.labels import Entity, Kind, LabelSchema, Scale, Span, decode, from_bio, to_bio, token_offsets
+from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note
+from hf_synthlabels.labels.values import is_multi_hot
 from hf_synthlabels.statistics.agreement.answers import Located
 from hf_synthlabels.statistics.agreement.entities import Place
 from hf_synthlabels.statistics.label_ids import MISSING

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import STATUSES, Scale, class_of_number
+from hf_synthlabels.labels import STATUSES, Scale
+from hf_synthlabels.labels.values import class_of_number
 from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement
 from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement

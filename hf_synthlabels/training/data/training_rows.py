@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import class_of_number
+from hf_synthlabels.labels.values import class_of_number, is_missing_code
 
 # How far the probabilities of a row may be from 1 in sum; what is nearer is scaled to 1.
 TOLERANCE = 1e-3
@@ -67,7 +67,8 @@ def training_rows(
     feature = dataset.features[label_column]
     certain = isinstance(feature, ClassLabel)
     order = tuple(feature.names) if isinstance(feature, ClassLabel) else names
-    kept = np.array([row for row, label in enumerate(raw) if label is not None and label == label], dtype=np.int64)
+    missing = [label is None or label != label or is_missing_code(label, codes=certain) for label in raw]
+    kept = np.array([row for row, no_label in enumerate(missing) if not no_label], dtype=np.int64)
     if not len(kept):
         raise DataError(f"`{label_column}` has no label in any of {len(raw)} rows. Annotate the rows first.")
     codes = np.array(
