@@ -176,7 +176,7 @@ def test_names_alone_make_a_schema_without_definitions(labels: Any) -> None:
     ],
 )
 def test_invalid_names_are_rejected_in_one_line(labels: Any) -> None:
-    with pytest.raises(ConfigError, match="^`labels`") as caught:
+    with pytest.raises(ConfigError, match=r"^`labels`") as caught:
         LabelSchema.from_labels(labels)
     assert "\n" not in str(caught.value)
 
