@@ -123,10 +123,10 @@ def recipes(_: Path) -> Files:
     for name in sorted(file.stem for file in (ROOT / "configs" / "recipes").glob("*.yaml")):
         recipe = read_recipe(name)
         answer = INPUTS["answers"].get(recipe.task.kind) or next(iter(recipe.task.labels))
-        column = recipe.annotator.column or "recorded"
+        column = recipe.annotator.client.column or "recorded"
         row = {**INPUTS["row"], "label": answer, column: answer}
         files |= scripted([row], name, [answer], name)
-        if recipe.annotator.client == "recorded":
+        if recipe.annotator.client.kind == "recorded":
             rows = Dataset.from_list([row, {**row, column: "?"}, {**row, column: None}])
             files[f"labels/{name}_recorded.json"] = table(annotate(rows, name))
     return files

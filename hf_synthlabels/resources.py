@@ -1,7 +1,8 @@
-"""Files that come with the package: recipes, rubrics, judge files, student files and metrics."""
+"""Packaged configuration files and metrics, and the folders where this machine keeps answers."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hf_synthlabels.errors import ConfigError
@@ -46,3 +47,25 @@ def metric_path(name: str) -> str:
             return str(folder / name)
     known = sorted({file.stem for folder in folders for file in folder.glob("*/*.py") if file.parent.name == file.stem})
     raise ConfigError(f"`metric` {name!r} does not come with this package. Choose one of: {', '.join(known)}.")
+
+
+def home() -> Path:
+    """Folder of the response store and journals: `HF_SYNTHLABELS_HOME`, else `hf_synthlabels` in `HF_HOME`.
+
+    `HF_HOME` defaults to `huggingface` in `XDG_CACHE_HOME` or `~/.cache`, as in all Hugging Face libraries. Empty
+    variables count as unset, as the base directory specification says.
+    """
+    if own := os.environ.get("HF_SYNTHLABELS_HOME"):
+        return _expanded(own)
+    if hub := os.environ.get("HF_HOME"):
+        return _expanded(hub) / "hf_synthlabels"
+    return _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface" / "hf_synthlabels"
+
+
+def store_path() -> Path:
+    """The file of the response store."""
+    return home() / "responses.sqlite"
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(os.path.expanduser(path)))

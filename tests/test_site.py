@@ -20,10 +20,11 @@ from pydantic import BaseModel
 
 from hf_synthlabels.annotation.columns import label_features
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
-from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig, Price
+from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe, Source
 from hf_synthlabels.annotation.recipe.task import Example, ScaleKeys, SubQuestion, Task
+from hf_synthlabels.clients.config import ClientConfig, Price
 from hf_synthlabels.labels import KINDS, STATUSES, LabelSchema
 from tests.test_architecture import PACKAGE, SUBPACKAGES
 
@@ -106,7 +107,18 @@ def test_page_of_keys_says_every_key_and_its_default() -> None:
         rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+) \|$", parts[title], re.M)
         assert all(meaning.strip() for _, _, meaning in rows), title
         told = {key: default for key, default, _ in rows}
-        assert told == {key: default_of(field) for key, field in model.model_fields.items() if not field.exclude}, title
+        assert told == {key: default_of(field) for key, field in fields_of(model).items() if not field.exclude}, title
+
+
+def fields_of(model: type[BaseModel]) -> dict[str, Any]:
+    """The keys of a section; those of a client are in the section itself."""
+    fields = {field.alias or key: field for key, field in model.model_fields.items()}
+    client = fields.get("client")
+    return (
+        fields
+        if client is None or client.annotation is not ClientConfig
+        else fields_of(ClientConfig) | {key: field for key, field in fields.items() if key != "client"}
+    )
 
 
 def default_of(field: Any) -> str:

@@ -37,14 +37,15 @@ def main() -> None:
     told = arguments()
     os.environ["HF_SYNTHLABELS_HOME"] = str(told.folder)
 
-    from hf_synthlabels.annotation.client_factory import open_client
+    from hf_synthlabels.annotation.client_factory import client_use
+    from hf_synthlabels.clients.factory import open_client
     from hf_synthlabels.judging import Judge, read_judge
 
     file = read_judge(judge_file(told.base_url, told.in_flight))
     answers = [text_of(number) for number in range(told.rows)]
 
     def judged() -> int:
-        with open_client(file.recipe, {}) as opened:
+        with open_client(file.recipe.client(), client_use(file.recipe, {}, checked=False)) as opened:
             judge = Judge(file.read_rubric(), opened.client, file.ladder(), opened.as_json)
             found = judge.judge(answers)
         return count_right(None if one.score is None else LABELS[int(one.score)] for one in found.judgments)

@@ -18,7 +18,6 @@ from datasets.utils.py_utils import map_nested
 
 from hf_synthlabels.annotation.client_factory import open_annotator
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.paths import home
 from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.recipe import Recipe
@@ -35,7 +34,7 @@ from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import DataError, RecipeError
-from hf_synthlabels.resources import packaged_file
+from hf_synthlabels.resources import home, packaged_file
 from hf_synthlabels.tables import embed_records, write_text
 
 _LOGGER = logging.getLogger(__name__)

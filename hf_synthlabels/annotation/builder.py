@@ -21,7 +21,6 @@ from datasets.table import table_cast
 
 from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
 from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.paths import home
 from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION
 from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
 from hf_synthlabels.annotation.recipe.recipe import Recipe
@@ -34,6 +33,7 @@ from hf_synthlabels.annotation.run.split_limits import share
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.labels import PARSER_VERSION
+from hf_synthlabels.resources import home
 from hf_synthlabels.tables import embed_records
 
 SHARD_ROWS = 250

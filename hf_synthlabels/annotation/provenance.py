@@ -71,7 +71,8 @@ def described_annotator(annotator: AnnotatorConfig) -> dict[str, Any]:
 
     Of headers only the names are recorded: their values may identify an account.
     """
-    keys = annotator.model_dump(mode="json", include=ANNOTATOR_KEYS[annotator.client])
+    used = ANNOTATOR_KEYS[annotator.client.kind]
+    keys = {key: value for key, value in annotator.model_dump(mode="json").items() if key in used}
     if keys.get("headers"):
         keys["headers"] = sorted(keys["headers"])
     if keys.get("system_role") == "system":
@@ -95,19 +96,19 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
 
 def _price(recipe: Recipe) -> dict[str, Any] | None:
     """What the cost was computed with, and where the price was seen."""
-    price = recipe.annotator.resolved_price
+    price = recipe.annotator.client.resolved_price
     return None if price is None else {key: value for key, value in asdict(price).items() if value not in (None, "")}
 
 
 def cost_usd(recipe: Recipe, tally: RunStats) -> float | None:
     """What the requests of a run cost; None when nobody knows the price of the model."""
-    if recipe.annotator.client in ("embedding", "transformers"):
+    if recipe.annotator.client.kind in ("embedding", "transformers"):
         return 0.0
-    price = recipe.annotator.resolved_price
+    price = recipe.annotator.client.resolved_price
     if price is None:
         return None
     usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, batch=recipe.annotator.batch, requests=tally.requests)
+    return price.usd(usage, batch=recipe.annotator.client.batch, requests=tally.requests)
 
 
 def provenance(dataset: Any) -> list[dict[str, Any]]:

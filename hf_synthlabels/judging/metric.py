@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.annotation.client_factory import open_client
+from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.provenance import package_version
-from hf_synthlabels.clients import ChatClient
-from hf_synthlabels.clients.openai.transport import read_api_key
+from hf_synthlabels.clients import ChatClient, read_key
+from hf_synthlabels.clients.factory import open_client
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
@@ -73,8 +73,8 @@ class MetricJudge:
         for file in self.files():
             if (file.read_rubric().protocol == "joint") != (self.config == "faysse2023"):
                 raise ConfigError(f"`rubric` {file.read_rubric().name!r} does not fit {self.config!r}. Give another.")
-            if self.client is None and file.judge.client == "openai":
-                read_api_key(file.judge.api_key_env)
+            if self.client is None and file.judge.client.kind == "openai":
+                read_key(file.judge.client.api_key_env)
         if self.weights is not None and self.reducer != "weighted":
             raise ConfigError("`weights` belong to the reducer 'weighted', and to no other. Give both or neither.")
 
@@ -161,8 +161,10 @@ class MetricJudge:
 
     def _opened(self, stack: ExitStack, file: JudgeFile) -> Judge:
         recipe = file.recipe
-        opened = stack.enter_context(open_client(recipe, {}, client=self.client))
-        price = None if self.client is not None else recipe.annotator.resolved_price
+        opened = stack.enter_context(
+            open_client(recipe.client(), client_use(recipe, {}, checked=False), client=self.client)
+        )
+        price = None if self.client is not None else recipe.annotator.client.resolved_price
         rubric, ladder = file.read_rubric(), file.ladder()
         return Judge(rubric, opened.client, ladder, opened.as_json, recipe.annotator.system, price, opened.window_rows)
 

@@ -15,9 +15,10 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, store_path
 from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
+from hf_synthlabels.clients.factory import known_format
 
 STORED_CLIENTS = ("openai", "transformers")
 LOOKUP_REQUESTS = 500
@@ -48,12 +49,12 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     It is the same whether the answers were asked for in this run or in an earlier one. Answers that are not stored,
     such as truncated ones, are asked for again by each run, so they are not part of it.
     """
-    if recipe.annotator.client not in STORED_CLIENTS:
+    if recipe.annotator.client.kind not in STORED_CLIENTS:
         # An encoder in this process costs nothing; what recorded answers cost was never recorded.
-        return AnswerCost(usd=0.0 if recipe.annotator.client == "embedding" else None)
+        return AnswerCost(usd=0.0 if recipe.annotator.client.kind == "embedding" else None)
     keys: dict[str, None] = {}
     with ResponseStore(store_path()) as store:
-        form = known_form(recipe, store)
+        form = known_format(recipe.annotator.client, recipe.annotator.response_format, store)
         if form is None:
             return AnswerCost()
         asked = rows.select_columns(needed_columns(recipe, rows.features))
@@ -63,9 +64,9 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
     models = tuple(sorted({str(answer["model"]) for answer in answers.values() if answer["model"]}))
     total = Usage(*(sum(getattr(usage, name) for usage in usages) for name in Usage.__dataclass_fields__))
     usd: float | None = 0.0
-    if recipe.annotator.client == "openai":
-        price = recipe.annotator.resolved_price
-        usd = None if price is None else price.usd(total, batch=recipe.annotator.batch, requests=len(usages))
+    if recipe.annotator.client.kind == "openai":
+        price = recipe.annotator.client.resolved_price
+        usd = None if price is None else price.usd(total, batch=recipe.annotator.client.batch, requests=len(usages))
     return AnswerCost(len(usages), total.prompt_tokens, total.completion_tokens, usd, models)
 
 
@@ -137,22 +138,24 @@ def asking_line(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
 def asked_facts(recipe: Recipe, record: Mapping[str, Any], models: Sequence[str] = ()) -> dict[str, Any]:
     """Everything that a reader needs to judge or repeat the labels: annotator, question, labels and prompt."""
     annotator, schema = recipe.annotator, recipe.schema_of_labels()
-    served = annotator.client == "openai"
+    served = annotator.client.kind == "openai"
     facts: dict[str, Any] = {
-        "client": annotator.client,
-        "model": record["annotator"].get("model") or annotator.model,
+        "client": annotator.client.kind,
+        "model": record["annotator"].get("model") or annotator.client.model,
         # A run that finds all answers in the store has heard of no model itself.
         "model that answered": ", ".join(models or record.get("returned_models") or ()),
-        "host": urlsplit(annotator.base_url).netloc if served else "",
-        "temperature": annotator.temperature if annotator.client in STORED_CLIENTS else None,
+        "host": urlsplit(annotator.client.base_url).netloc if served else "",
+        "temperature": annotator.client.temperature if annotator.client.kind in STORED_CLIENTS else None,
         "draws": annotator.draws if annotator.draws > 1 else None,
         "examples": record.get("examples") or None,
-        "price": asdict(annotator.resolved_price) if served and annotator.resolved_price is not None else None,
+        "price": asdict(annotator.client.resolved_price)
+        if served and annotator.client.resolved_price is not None
+        else None,
         "question": recipe.task.instructions_or_default(),
         "labels": dict(zip(schema.names, schema.definitions or ("",) * len(schema.names), strict=True)),
         "guidelines": schema.guidelines,
     }
-    if annotator.client in STORED_CLIENTS:
+    if annotator.client.kind in STORED_CLIENTS:
         facts |= {"prompt hash": record["prompt_hash"], "prompt": _prompt(recipe)}
     return {name: value for name, value in facts.items() if value not in (None, "", {})}
 

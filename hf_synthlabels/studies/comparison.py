@@ -135,7 +135,7 @@ def compare(
 def _paid(recipe: Recipe, train: Dataset, record: Mapping[str, Any]) -> float | None:
     """What the LLM labels of the training rows cost, also those that an earlier run paid for; None if unknown."""
     tally, usd = record.get("tally", {}), record.get("cost_usd")
-    if recipe.annotator.client == "openai" and tally.get("stored"):
+    if recipe.annotator.client.kind == "openai" and tally.get("stored"):
         return answer_cost(recipe, train).usd
     return None if usd is None else usd * len(train) / max(1, tally.get("rows", 0))
 

@@ -16,8 +16,9 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe, store_path
-from hf_synthlabels.annotation import client_factory as opening
-from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, list_batches
+from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, factory, list_batches
+from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import QUOTED
@@ -37,7 +38,7 @@ def label(body: dict[str, Any]) -> str:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are looked at often."""
-    monkeypatch.setattr(opening, "BatchClient", partial(BatchClient, pace=PACE))
+    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, pace=PACE))
 
 
 @pytest.fixture
@@ -94,9 +95,9 @@ def test_the_plan_of_batches_costs_their_share(server: BatchServer, tmp_path: Pa
 
 def test_a_budget_holds_for_whole_batches(server: BatchServer) -> None:
     plain = read_recipe(recipe(server, price=PRICE))
-    prompt = opening.make_prompt(plain)
-    with ResponseStore(store_path()) as store, opening.budgeted(plain, store) as budget:
-        most = budget.max_cost(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
+    prompt = make_prompt(plain)
+    with ResponseStore(store_path()) as store, tracked_budget(plain.client(), plain.name, store) as budget:
+        most = budget.most(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
     # Each comes to 0.0045, so the budget holds one at a time, ten times over.
     found = annotate(data(*range(30)), recipe(server, price=PRICE, budget_usd=most + 10 * 9 * 0.0005))
     statuses = [STATUSES[code] for code in found["llm_label_status"]]
@@ -118,7 +119,7 @@ def test_many_stored_rows_among_the_new_ones_do_not_split_the_batch(server: Batc
 
 
 def test_more_rows_than_may_wait_go_in_several_batches(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "BATCH_WINDOW_ROWS", 10)
+    monkeypatch.setattr(factory, "BATCH_WINDOW_ROWS", 10)
     found = annotate(data(*range(25)), recipe(server))
     assert [code == 1 for code in found["llm_label"]] == [number % 3 == 0 for number in range(25)]
     assert sum(len(batch.lines) for batch in server.batches.values()) == 25

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.annotation.paths import home, store_path
+from hf_synthlabels.resources import home, store_path
 
 VARIABLES = ("HF_SYNTHLABELS_HOME", "HF_HOME", "XDG_CACHE_HOME")
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Task, load, read_recipe
+from hf_synthlabels.clients.config import CLIENT_KEYS
 from hf_synthlabels.errors import RecipeError
 
 GOOD = """\
@@ -71,8 +72,8 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
     ("text", "message"),
     [
         pytest.param(
-            GOOD.replace("annotator:", "techer:"),
-            "recipe.yaml: `annotator` is missing, and `techer` is not a key. Rename it to `annotator`.",
+            GOOD.replace("annotator:", "anotator:"),
+            "recipe.yaml: `annotator` is missing, and `anotator` is not a key. Rename it to `annotator`.",
             id="a misspelt section is missing and named",
         ),
         pytest.param(
@@ -89,15 +90,15 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             GOOD + "  temprature: 0.5\n",
-            "recipe.yaml: `annotator.temprature` is not a key. Did you mean `temperature`? Valid keys: client, model, "
-            + ", ".join(AnnotatorConfig.model_fields).partition("model, ")[2]
+            "recipe.yaml: `annotator.temprature` is not a key. Did you mean `temperature`? Valid keys: "
+            + ", ".join([*CLIENT_KEYS, *list(AnnotatorConfig.model_fields)[1:]])
             + ".",
             id="unknown key of the annotator",
         ),
         pytest.param(
             GOOD + "  zzz: 1\n  price: {input_usd_per_mtok: 1, output_usd_per_mtok: 2}\n",
-            "recipe.yaml: `annotator.zzz` is not a key. Valid keys: client, model, "
-            + ", ".join(AnnotatorConfig.model_fields).partition("model, ")[2]
+            "recipe.yaml: `annotator.zzz` is not a key. Valid keys: "
+            + ", ".join([*CLIENT_KEYS, *list(AnnotatorConfig.model_fields)[1:]])
             + ".",
             id="no suggestion where nothing is near",
         ),
@@ -190,7 +191,7 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             changed("  model: tiny\n", ""),
-            "recipe.yaml: `annotator` needs `model`, the name that the server knows.",
+            "recipe.yaml: `annotator` needs `model`: the name on the server, a folder, or a Hub id.",
             id="openai without a model",
         ),
         pytest.param(

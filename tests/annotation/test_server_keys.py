@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import AnnotatorConfig, annotate, provenance, read_recipe, store_path
-from hf_synthlabels.annotation import client_factory as opening
-from hf_synthlabels.clients import BatchClient, BatchPolling, Request
+from hf_synthlabels.annotation import annotate, provenance, read_recipe, store_path
+from hf_synthlabels.clients import BatchClient, BatchPolling, Request, factory
 from hf_synthlabels.clients.base import Message
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_parameter
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
@@ -27,7 +27,7 @@ SECRET = "very-secret-0123456789"
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are looked at often."""
     pace = BatchPolling(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, outage_timeout_s=5.0)
-    monkeypatch.setattr(opening, "BatchClient", partial(BatchClient, pace=pace))
+    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, pace=pace))
 
 
 def recipe(url: str, *, kind: str = "text-classification", task: dict[str, Any] | None = None, **annotator: Any) -> Any:
@@ -128,7 +128,7 @@ def test_a_variable_of_a_header_that_is_not_set_is_named_before_anything_is_sent
         ({"extra_body": {"model": "other"}}, "extra_body"),
         ({"extra_body": {"messages": []}}, "extra_body"),
         ({"extra_body": {"stream": True}}, "extra_body"),
-        ({"extra_body": {"temperature": 1}}, "annotator.temperature"),
+        ({"extra_body": {"temperature": 1}}, "`temperature`"),
         ({"extra_body": {"top_k": float("nan")}}, "extra_body"),
         ({"extra_body": {"max_completion_tokens": 10_000}}, "max_completion_tokens"),
         ({"headers": {"X-Api-Key": SECRET}}, "env: NAME"),
@@ -180,10 +180,8 @@ def test_the_limit_is_sent_as_each_server_knows_it(model: str, url: str, reasoni
 
 def test_a_proxy_with_names_of_its_own_can_be_sent_the_other_limit() -> None:
     keys: dict[str, Any] = {"extra_body": {"max_completion_tokens": 200}, "max_tokens": 300, "reasoning_model": True}
-    annotator = AnnotatorConfig(client="openai", model="ours", base_url="https://llm.example.org/v1", **keys)
-    body = chat_body(
-        "ours", annotator.base_url, opening.sampling(annotator, "text"), Request(0, (Message("user", "?"),))
-    )
+    config = ClientConfig(client="openai", model="ours", base_url="https://llm.example.org/v1", **keys)
+    body = chat_body("ours", config.base_url, config.sampling("text"), Request(0, (Message("user", "?"),)))
     assert {key: body[key] for key in body if key.startswith("max_")} == {"max_completion_tokens": 200}
 
 

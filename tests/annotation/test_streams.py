@@ -360,8 +360,8 @@ def test_unfinished_tables_of_similar_names_are_kept_apart(
 def test_limits_are_divided_among_processes(recipe: dict[str, Any], server: LabelServer, tmp_path: Path) -> None:
     annotator = AnnotatorConfig.model_validate(recipe["annotator"] | {"max_in_flight": 7, "requests_per_minute": 240})
     parts = share(annotator, 3)
-    assert sum(part.max_in_flight for part in parts) == 7
-    assert sum(part.requests_per_minute or 0 for part in parts) == 240
+    assert sum(part.client.max_in_flight for part in parts) == 7
+    assert sum(part.client.requests_per_minute or 0 for part in parts) == 240
     # Two requests at once in all: so many processes, however many were wanted.
     recipe["annotator"]["max_in_flight"] = 2
     made = load(with_split(recipe, "train"), cache_dir=str(tmp_path), num_proc=3)["train"]

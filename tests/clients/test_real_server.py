@@ -24,10 +24,10 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, provenance, read_recipe
 from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.annotation.paths import store_path
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.resources import store_path
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")

@@ -259,15 +259,15 @@ def test_a_recipe_for_other_machines_asks_the_same(
     there = make_prompt(shipped)
     assert there.fingerprint() == here.fingerprint()
     assert len(there.examples) == shown
-    assert shipped.annotator.longest_answer == plan.annotator.longest_answer
+    assert shipped.annotator.client.max_answer_tokens == plan.annotator.client.max_answer_tokens
 
 
 def test_files_that_can_not_be_sent_are_named_in_full(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     local = recipe(tmp_path, annotator={"client": "embedding", "model": "model"})
-    assert portable(local).annotator.model == str(tmp_path / "model")
+    assert portable(local).annotator.client.model == str(tmp_path / "model")
     recorded = recipe(tmp_path, annotator={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
-    assert portable(recorded).annotator.file == str(tmp_path / "said.jsonl")
+    assert portable(recorded).annotator.client.file == str(tmp_path / "said.jsonl")
 
 
 def test_batches_are_for_one_machine(tmp_path: Path) -> None:

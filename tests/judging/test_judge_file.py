@@ -50,7 +50,7 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"judge": {"client": "embedding"}}, "`judge.client` is 'embedding'"),
         ({"judge": {"client": "openai"}}, "`judge` needs `model`"),
         ({"judge": {"client": "openai", "model": "m", "examples": []}}, "`judge.examples` means nothing to a judge"),
-        ({"judge": {"client": "openai", "model": "m", "draws": 3}}, "`draws` above 1 at `temperature` 0"),
+        ({"judge": {"client": "openai", "model": "m", "draws": 3}}, "`draws: 3` at `temperature` 0"),
         ({"judge": {"client": "transformers", "model": "m", "scoring": True}}, "`judge.scoring` weighs the verdicts"),
         ({"extraction": {"rungs": ["lines"]}}, "`extraction.rungs.0` is 'lines'"),
         ({"extraction": {"rungs": ["logprobs"]}}, "none of them reads a reply"),
@@ -89,11 +89,11 @@ def test_the_ladder_and_the_client_follow_from_the_file() -> None:
     assert judge.ladder() == Extraction(("line", "logprobs"), 4, 0.9, "unscored")
     assert judge.recipe.annotator.logprobs
     # Replies with reasons are long; one that is cut has no verdict.
-    assert judge.recipe.annotator.longest_answer == 1024
+    assert judge.recipe.annotator.client.max_answer_tokens == 1024
     thinks = JudgeFile.from_dict(content(judge={"client": "openai", "model": "o3"}))
-    assert thinks.recipe.annotator.longest_answer == 4096
+    assert thinks.recipe.annotator.client.max_answer_tokens == 4096
     short = JudgeFile.from_dict(content(judge={"client": "openai", "model": "m", "max_tokens": 9}))
-    assert short.recipe.annotator.longest_answer == 9
+    assert short.recipe.annotator.client.max_answer_tokens == 9
 
 
 def test_cells_are_shown_as_people_read_them() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.client_factory import causal_client, make_prompt, nearest_examples, sampling
+from hf_synthlabels.annotation.client_factory import client_use, make_prompt, nearest_examples
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.clients import (
@@ -15,24 +15,15 @@ from hf_synthlabels.clients import (
     Completion,
     Failure,
     Request,
+    RequestKeys,
     ResponseFormat,
     ResponseStore,
     ScriptedClient,
 )
-from hf_synthlabels.clients.protocol.chat import chat_identity
-from hf_synthlabels.clients.protocol.response_format import recorded_response_format
-from hf_synthlabels.clients.store.cached_client import RequestKeys
+from hf_synthlabels.clients.factory import client_identity
 from hf_synthlabels.clients.store.payloads import stored_completion
 
 LOOKUP_ROWS = 500
-
-
-def known_form(recipe: Recipe, store: ResponseStore) -> ResponseFormat | None:
-    """The form of answers that a recipe asks for; None when its endpoint has still to be probed for it."""
-    annotator = recipe.annotator
-    if annotator.response_format != "auto":
-        return annotator.response_format
-    return recorded_response_format(store, base_url=annotator.base_url.rstrip("/"), model=str(annotator.model))
 
 
 class RequestDryRun:
@@ -45,7 +36,7 @@ class RequestDryRun:
 
     def __init__(self, recipe: Recipe, form: ResponseFormat) -> None:
         self.prompt = make_prompt(recipe, as_json=form != "text")
-        self.keys = RequestKeys(_identity(recipe, form))
+        self.keys = RequestKeys(client_identity(recipe.client(), client_use(recipe, {}), form))
         self._recipe = recipe
         self._nearest = nearest_examples(recipe)
 
@@ -74,13 +65,6 @@ class RequestDryRun:
         """
         for request in self.annotator(ScriptedClient({}), draws=self._recipe.annotator.draws).requests(rows):
             yield request, self.keys.of(request)
-
-
-def _identity(recipe: Recipe, form: ResponseFormat) -> Mapping[str, Any]:
-    annotator = recipe.annotator
-    if annotator.client == "transformers":
-        return causal_client(recipe, recipe.schema_of_labels()).identity
-    return chat_identity(str(annotator.model), annotator.base_url.rstrip("/"), sampling(annotator, form))
 
 
 class StoredAnswers:

@@ -8,11 +8,10 @@ from statistics import mean
 from typing import Self
 
 from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.clients import ResponseStore, Usage
+from hf_synthlabels.clients import ResponseStore, Usage, estimate_tokens
 from hf_synthlabels.clients.prices import is_local
 from hf_synthlabels.clients.store.administration import ledger
 from hf_synthlabels.clients.store.ledger import TAKEN
-from hf_synthlabels.clients.token_estimates import estimate_tokens
 from hf_synthlabels.labels import answer_text
 
 LATENCY_S = 1.0
@@ -58,7 +57,7 @@ class History:
     def read(cls, store: ResponseStore, recipe: Recipe) -> Self:
         """Out of the ledger."""
         ((usd, tokens),) = store.select(TAKEN, (recipe.name,))
-        same = (recipe.name, recipe.annotator.model)
+        same = (recipe.name, recipe.annotator.client.model)
         ((answers, answer_tokens),) = store.select(
             "SELECT coalesce(sum(requests), 0), coalesce(sum(completion_tokens), 0) FROM runs "
             "WHERE scope = ? AND model = ?",
@@ -98,7 +97,7 @@ def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
     usual += ANSWERED_QUESTION_TOKENS * len(task.questions) + WRITTEN_REASONS_TOKENS * task.reasoning
     if task.rows_per_call > 1:
         least, usual = least * task.rows_per_call, (usual + ROW_NUMBER_TOKENS) * task.rows_per_call
-    return least, usual + THOUGHTS_TOKENS * annotator.reasons
+    return least, usual + THOUGHTS_TOKENS * annotator.client.is_reasoning_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ class Forecast:
     """Likely, of all requests together."""
     is_learnt: bool
     """Whether a server has counted prompts like them."""
-    max_prompt_tokens: int
+    most_prompt_tokens: int
     """That one of them can have, whatever the tokenizer."""
     seen_answer_tokens: float | None
     """The mean of the recipe's own stored answers; None without any."""
@@ -125,7 +124,7 @@ class Forecast:
             likely = self.seen_answer_tokens
         elif self.history.answers:
             likely = self.history.answer_tokens / self.history.answers
-        longest = self.recipe.annotator.longest_answer
+        longest = self.recipe.annotator.client.max_answer_tokens
         likely = likely if longest is None else min(likely, longest)
         high = None if longest is None else longest * self.requests
         return round(min(low, likely) * self.requests), round(likely * self.requests), high
@@ -153,15 +152,15 @@ class Forecast:
     @property
     def price(self) -> str:
         """Where the price comes from, or why there is none."""
-        annotator = self.recipe.annotator
-        price = annotator.resolved_price
-        if annotator.price is not None:
+        client = self.recipe.annotator.client
+        price = client.resolved_price
+        if client.price is not None:
             return "the recipe's"
         if price is not None:
             return f"list price of {price.seen} ({price.source})"
-        if is_local(annotator.base_url):
+        if is_local(client.base_url):
             return "no price: tokens only, for the server is on this machine"
-        return f"no list price of {annotator.model!r} at {annotator.base_url} is known. Give `annotator.price`."
+        return f"no list price of {client.model!r} at {client.base_url} is known. Give `annotator.price`."
 
     @property
     def budget(self) -> str:
@@ -174,47 +173,47 @@ class Forecast:
         return min((fitting for _, fitting in self._budgets()), default=None)
 
     def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
-        price = self.recipe.annotator.resolved_price
+        price = self.recipe.annotator.client.resolved_price
         if price is None or answer_tokens is None:
             return None
         usage = Usage(round(prompt_tokens), answer_tokens)
-        return price.usd(usage, batch=self.recipe.annotator.batch, requests=requests)
+        return price.usd(usage, batch=self.recipe.annotator.client.batch, requests=requests)
 
     def _times(self) -> list[tuple[float, str]]:
         """Seconds that each limit makes it take, and the limit's name."""
-        annotator, history = self.recipe.annotator, self.history
-        if annotator.batch:
+        client, history = self.recipe.annotator.client, self.history
+        if client.batch:
             return [(BATCH_S * (self.requests > 0), "at most, in batches")]
         if history.requests_per_s is not None:
             words = f"at the pace of the last run, {history.requests_per_s:,.1f} requests a second"
             times = [(self.requests / history.requests_per_s, words)]
         else:
-            latency_s = THINKING_LATENCY_S if annotator.reasons else LATENCY_S
-            words = f"if an answer takes {latency_s:g} s, {annotator.max_in_flight} at once"
-            times = [(self.requests * latency_s / annotator.max_in_flight, words)]
-        if annotator.requests_per_minute is not None:
-            times.append((60 * self.requests / annotator.requests_per_minute, "by `requests_per_minute`"))
-        if annotator.tokens_per_minute is not None:
+            latency_s = THINKING_LATENCY_S if client.is_reasoning_model else LATENCY_S
+            words = f"if an answer takes {latency_s:g} s, {client.max_in_flight} at once"
+            times = [(self.requests * latency_s / client.max_in_flight, words)]
+        if client.requests_per_minute is not None:
+            times.append((60 * self.requests / client.requests_per_minute, "by `requests_per_minute`"))
+        if client.tokens_per_minute is not None:
             tokens = self.prompt_tokens + self.answer_tokens[1]
-            times.append((60 * tokens / annotator.tokens_per_minute, "by `tokens_per_minute`"))
+            times.append((60 * tokens / client.tokens_per_minute, "by `tokens_per_minute`"))
         return times
 
     def _budgets(self) -> list[tuple[str, int]]:
         """What is to be said of each budget, and how many requests it is likely enough for."""
-        annotator, history = self.recipe.annotator, self.history
+        client, history = self.recipe.annotator.client, self.history
         budgets = []
-        if annotator.budget_usd is not None:
-            most = self._usd(self.max_prompt_tokens, annotator.longest_answer, 1)
-            spent = f"{annotator.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
+        if client.budget_usd is not None:
+            most = self._usd(self.most_prompt_tokens, client.max_answer_tokens, 1)
+            spent = f"{client.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
             _, likely, high = self.costs
-            budgets.append(self._budget(spent, annotator.budget_usd - history.spent_usd, most, likely, high, " USD"))
-        if annotator.budget_tokens is not None:
-            longest = annotator.longest_answer
-            most = None if longest is None else self.max_prompt_tokens + longest
-            spent = f"{annotator.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
+            budgets.append(self._budget(spent, client.budget_usd - history.spent_usd, most, likely, high, " USD"))
+        if client.budget_tokens is not None:
+            longest = client.max_answer_tokens
+            most = None if longest is None else self.most_prompt_tokens + longest
+            spent = f"{client.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
             _, likely_answer, high_answer = self.answer_tokens
             high = None if high_answer is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + high_answer
-            left = annotator.budget_tokens - history.spent_tokens
+            left = client.budget_tokens - history.spent_tokens
             budgets.append(self._budget(spent, left, most, self.prompt_tokens + likely_answer, high, " tokens"))
         return budgets
 
@@ -225,7 +224,7 @@ class Forecast:
         if self.requests == 0:
             return f"{spent}: nothing is left to ask", 0
         if most is None or likely is None or high is None:
-            missing = "a price" if self.recipe.annotator.longest_answer is not None else "`max_tokens`"
+            missing = "a price" if self.recipe.annotator.client.max_answer_tokens is not None else "`max_tokens`"
             return f"{spent}: can not be kept without {missing}, so nothing will be asked", 0
         if left < most:
             return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0

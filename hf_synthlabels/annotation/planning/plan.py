@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.api import read_recipe
-from hf_synthlabels.annotation.paths import store_path
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
 from hf_synthlabels.annotation.planning.forecast import Forecast, History
 from hf_synthlabels.annotation.planning.request_counts import RequestCounter
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.prices import supports_batches
+from hf_synthlabels.clients.factory import known_format
+from hf_synthlabels.clients.prices import speaks_batches
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.resources import store_path
 
 EXACT_ROWS = 100_000
 """Of sources up to this many rows every request is looked up, to know how many answers are stored already."""
@@ -134,11 +135,11 @@ def plan_rows(recipe: Recipe, rows: Any) -> Plan:
 
 def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
     rows = sum(len(part) for part in splits.values())
-    if wanted.annotator.client != "openai":
+    if wanted.annotator.client.kind != "openai":
         return zero_cost_plan(wanted, rows, rows * wanted.annotator.draws)
     generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
-        form = known_form(wanted, store)
+        form = known_format(wanted.annotator.client, wanted.annotator.response_format, store)
         rehearsal = RequestDryRun(wanted, form or "json_schema")
         exact = rows <= max(sample, EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS)
         census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
@@ -166,17 +167,17 @@ def plan_notes(
         notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
     elif rows * annotator.draws > census.requests * recipe.task.rows_per_call:
         notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
-    if history.held_requests and (annotator.budget_usd or annotator.budget_tokens):
+    if history.held_requests and (annotator.client.budget_usd or annotator.client.budget_tokens):
         notes.append(
             f"Killed runs hold {history.held_usd:,.4f} USD for {history.held_requests:,} requests that may have been "
             "billed: `hf-synthlabels cache prune --unsettled` gives it back."
         )
-    price = annotator.resolved_price
+    price = annotator.client.resolved_price
     if (
         price is not None
         and price.batch_price_factor < 1
-        and not annotator.batch
-        and supports_batches(annotator.base_url)
+        and not annotator.client.batch
+        and speaks_batches(annotator.client.base_url)
     ):
         notes.append(f"With `batch: true` it costs {price.batch_price_factor:.0%} of this, answered within a day.")
     return tuple(notes)
@@ -204,7 +205,7 @@ def build_plan(
         requests=requests - stored,
         prompt_tokens=round(census.prompt_tokens() * ratio.value * (requests - stored)),
         is_learnt=ratio.is_known,
-        max_prompt_tokens=census.max_prompt_tokens(),
+        most_prompt_tokens=census.most_prompt_tokens(),
         seen_answer_tokens=census.answer_tokens(),
     )
     affordable = forecast.affordable_requests
@@ -212,7 +213,7 @@ def build_plan(
     low_usd, likely_usd, high_usd = forecast.costs
     return Plan(
         recipe=recipe.name,
-        model=recipe.annotator.model,
+        model=recipe.annotator.client.model,
         rows=rows,
         requests=requests,
         stored=stored,
@@ -237,7 +238,7 @@ def zero_cost_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
     """The plan of a recipe that asks no server."""
     return Plan(
         recipe=recipe.name,
-        model=recipe.annotator.model,
+        model=recipe.annotator.client.model,
         rows=rows,
         requests=requests,
         stored=0,
@@ -249,7 +250,7 @@ def zero_cost_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
         low_usd=0.0,
         likely_usd=0.0,
         high_usd=0.0,
-        price=f"client {recipe.annotator.client!r} asks no server",
+        price=f"client {recipe.annotator.client.kind!r} asks no server",
         seconds=0.0,
     )
 

@@ -9,16 +9,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation.paths import store_path
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, StoredAnswers, known_form
+from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, StoredAnswers
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.store.export_import import answer_line, atomic_writer
+from hf_synthlabels.clients.factory import known_format
+from hf_synthlabels.clients.store.export_import import answer_line, whole_file
 from hf_synthlabels.clients.store.payloads import FURTHER_FIELDS
 from hf_synthlabels.clients.store.salvage import Entry
 from hf_synthlabels.errors import DataError, RecipeError
+from hf_synthlabels.resources import store_path
 
 LOOKUP_ROWS = 200
 
@@ -75,7 +76,7 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
     key = key or _text_key(recipe)
     seen: dict[str, str] = {}
     complete = incomplete = 0
-    with ResponseStore(store_path()) as store, atomic_writer(output) as lines:
+    with ResponseStore(store_path()) as store, whole_file(output) as lines:
         for row in _rows(recipe, key, store):
             written = str(row.value)
             is_new = written not in seen
@@ -112,16 +113,17 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
 
 
 def _rehearsal(recipe: Recipe, store: ResponseStore) -> RequestDryRun:
-    if recipe.annotator.client not in STORED_CLIENTS:
+    client = recipe.annotator.client
+    if client.kind not in STORED_CLIENTS:
         raise RecipeError(
-            f"`annotator.client` is {recipe.annotator.client!r}, whose answers are not stored. Give a recipe whose "
+            f"`annotator.client` is {client.kind!r}, whose answers are not stored. Give a recipe whose "
             f"client is one of: {', '.join(STORED_CLIENTS)}."
         )
-    form = known_form(recipe, store)
+    form = known_format(recipe.annotator.client, recipe.annotator.response_format, store)
     if form is None:
         raise RecipeError(
-            f"`annotator.response_format` is 'auto', and no probe of {recipe.annotator.base_url} is recorded for model "
-            f"{recipe.annotator.model!r}, so nothing can be stored. Run the recipe first, or say the form."
+            f"`annotator.response_format` is 'auto', and no probe of {client.base_url} is recorded for model "
+            f"{client.model!r}, so nothing can be stored. Run the recipe first, or say the form."
         )
     return RequestDryRun(recipe, form)
 

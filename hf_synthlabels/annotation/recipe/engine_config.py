@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel
+from hf_synthlabels.clients.config import StrictModel
 
 
 class Engine(StrictModel):

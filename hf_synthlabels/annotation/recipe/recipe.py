@@ -15,12 +15,14 @@ from pydantic import Field, field_validator, model_validator
 from hf_synthlabels.annotation.prompting.strategies import PLAIN
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.example_file import examples_in_file
 from hf_synthlabels.annotation.recipe.remote import fetched, is_address
-from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel, folder_of, read_yaml, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
 from hf_synthlabels.annotation.recipe.task import Example, Task
 from hf_synthlabels.annotation.registration import is_reader
 from hf_synthlabels.annotation.trust.confirmation import check_trust
-from hf_synthlabels.clients.local.client import scored_answers
+from hf_synthlabels.clients import scored_answers
+from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 
@@ -117,7 +119,7 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _engine_of_the_annotator(self) -> Self:
-        if self.engine.name == "ray" and self.annotator.batch:
+        if self.engine.name == "ray" and self.annotator.client.batch:
             raise ValueError(
                 "`annotator.batch` is answered within a day, for which one machine can wait. Remove it, or `engine`."
             )
@@ -125,7 +127,7 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _strategy_of_the_annotator(self) -> Self:
-        task, client = self.task, self.annotator.client
+        task, client = self.task, self.annotator.client.kind
         unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
         for key in unread:
             if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
@@ -208,7 +210,7 @@ class Recipe(StrictModel):
         """
         examples = self.annotator.examples
         if isinstance(examples, str):
-            examples = _read_examples(Path(self.local_path(examples)), self.task)
+            examples = examples_in_file(Path(self.local_path(examples)), self.task)
         schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
         for example in examples:
             try:
@@ -268,11 +270,15 @@ class Recipe(StrictModel):
 
     def model(self) -> str | None:
         """The annotator's model: a folder beside the recipe where there is one of that name, else as it is named."""
-        name = self.annotator.model
-        if name is None or self.annotator.client not in ("transformers", "embedding"):
+        name = self.annotator.client.model
+        if name is None or self.annotator.client.kind not in ("transformers", "embedding"):
             return name
         folder = self.resolve(name)
         return folder if Path(folder).is_dir() else name
+
+    def client(self) -> ClientConfig:
+        """The annotator's client, with located paths."""
+        return self.annotator.client.located(self.local_path, self.model())
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
@@ -295,38 +301,3 @@ def _located(files: Any, locate: Callable[[str], str]) -> Any:
     if isinstance(files, list):
         return [_located(file, locate) for file in files]
     return None if files is None else {split: _located(part, locate) for split, part in files.items()}
-
-
-def _read_examples(path: Path, task: Task) -> list[Example]:
-    try:
-        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise RecipeError(f"`annotator.examples` {str(path)!r} can not be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"`annotator.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
-    examples = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            examples.append(Example.model_validate(_example_of_row(json.loads(line), task)))
-        except ValueError:
-            raise RecipeError(
-                f"`annotator.examples` {path.name!r}, line {number}: expected "
-                f'{{"text": ..., "label": ...}}, got {line[:60]!r}.'
-            ) from None
-    return examples
-
-
-def _example_of_row(content: Any, task: Task) -> Any:
-    """A line that is a row of the data, with human labels, as an example; other lines stay as they are."""
-    if not isinstance(content, dict) or "row" in content or task.columns == ["text"]:
-        return content
-    if not all(column in content for column in task.columns):
-        return content
-    human = content.get(task.human) if task.human else None
-    # A row may have a column `label` that holds something else.
-    label = content.get("label") if human is None else human
-    further = {key: content[key] for key in ("reasoning", "answers") if key in content}
-    return {"row": {column: content[column] for column in task.columns}, "label": label, **further}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from hf_synthlabels.annotation.paths import home
 from hf_synthlabels.errors import ConfigError, RecipeError
+from hf_synthlabels.resources import home
 from hf_synthlabels.tables import write_text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pyarrow import ArrowException
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.splits import select_splits
-from hf_synthlabels.annotation.recorded_answers import check_keys, status_column
+from hf_synthlabels.clients.factory import status_column
 from hf_synthlabels.clients.local.model_files import find_checkpoint, folder_fingerprint
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
 from hf_synthlabels.tables import ReadOptions, RowSource, load_rows
@@ -67,13 +67,13 @@ def source_fingerprint(recipe: Recipe) -> str:
     It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
     """
     parts = [_guarded(recipe, lambda: source_state(_row_source(recipe), _read_options(recipe)))]
-    for path in (recipe.annotator.file, recipe.annotator.examples, recipe.task.guidelines_file):
+    for path in (recipe.annotator.client.file, recipe.annotator.examples, recipe.task.guidelines_file):
         if isinstance(path, str):
             parts.append(_file_state(Path(recipe.local_path(path))))
     # A model that was trained further answers otherwise, under the same name.
-    if (model := recipe.model()) is not None and recipe.annotator.client == "transformers":
+    if (model := recipe.model()) is not None and recipe.annotator.client.kind == "transformers":
         parts.append(find_checkpoint(model).fingerprint)
-    elif model is not None and recipe.annotator.client == "embedding" and Path(model).is_dir():
+    elif model is not None and recipe.annotator.client.kind == "embedding" and Path(model).is_dir():
         parts.append(folder_fingerprint(model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
@@ -81,7 +81,7 @@ def source_fingerprint(recipe: Recipe) -> str:
 def source_files(recipe: Recipe) -> list[Path]:
     """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
     source, annotator = _row_source(recipe), recipe.annotator
-    further = (recipe.task.guidelines_file, annotator.examples, annotator.file)
+    further = (recipe.task.guidelines_file, annotator.examples, annotator.client.file)
     return [*local_files(source), *(Path(recipe.local_path(path)) for path in further if isinstance(path, str))]
 
 
@@ -92,8 +92,8 @@ def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
         recipe: what is asked of whom.
         present: the columns of the rows; those that are read only where they exist are taken from it.
     """
-    annotator = recipe.annotator
-    looked_up = [annotator.column, annotator.key if annotator.file else None, status_column(recipe, present)]
+    client = recipe.annotator.client
+    looked_up = [client.column, client.key if client.file else None, status_column(client, present)]
     return [*recipe.task.columns, *(name for name in looked_up if name and name not in recipe.task.columns)]
 
 
@@ -113,7 +113,7 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
     if recipe.task.human:
         fields.setdefault(recipe.task.human, "task.human")
     for name in needed_columns(recipe):
-        fields.setdefault(name, "annotator.column" if recipe.annotator.column else "annotator.key")
+        fields.setdefault(name, "annotator.column" if recipe.annotator.client.column else "annotator.key")
     for name, field in fields.items():
         if name not in columns:
             near = difflib.get_close_matches(name, list(columns), n=1)
@@ -121,6 +121,34 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
             raise DataError(
                 f"`{field}` names the column {name!r}, which {where} has not. {hint}It has: {', '.join(columns)}."
             )
+
+
+def check_keys(recipe: Recipe, splits: Mapping[str, Any]) -> None:
+    """Refuse two different rows with the same `annotator.key`: both would get the same recorded answer.
+
+    Args:
+        recipe: whose answers may be in a file.
+        splits: the rows of the source, by split.
+
+    Raises:
+        DataError: a key is in two rows with different texts.
+    """
+    key = recipe.annotator.client.key
+    if recipe.annotator.client.file is None or key is None:
+        return
+    form = recipe.task.form()
+    seen: dict[str, int] = {}
+    for name, rows in splits.items():
+        for row in rows.select_columns(list(dict.fromkeys([*recipe.task.columns, key]))):
+            text = form.read(row)
+            if text is None:
+                continue
+            question = hash(text.parts)
+            if seen.setdefault(str(row[key]), question) != question:
+                raise DataError(
+                    f"`annotator.key` {key!r} has {str(row[key])[:40]!r} in two different rows, the second in split "
+                    f"{name!r}. Name a column that identifies each row."
+                )
 
 
 def _row_source(recipe: Recipe) -> RowSource:
@@ -157,7 +185,7 @@ def _typed(recipe: Recipe, rows: Any) -> Any:
 def _read_options(recipe: Recipe) -> ReadOptions:
     """Texts and labels stay as they are written, unless the labels are of a scale."""
     task, annotator = recipe.task, recipe.annotator
-    columns = [*task.columns, task.human, task.question, task.context, annotator.column, annotator.key]
+    columns = [*task.columns, task.human, task.question, task.context, annotator.client.column, annotator.client.key]
     return ReadOptions(
         tuple(column for column in columns if column),
         numbers=task.kind == "text-scale",

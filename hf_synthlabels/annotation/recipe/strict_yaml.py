@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hf_synthlabels.annotation.recipe.remote import is_address, read_address
 from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.clients.config import CLIENT_KEYS, ClientConfig, StrictModel
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.tables import table_format
 
-Model = TypeVar("Model", bound="StrictModel")
+Model = TypeVar("Model", bound=StrictModel)
 MERGE = "tag:yaml.org,2002:merge"
 """`<<: *other`: the keys of another mapping, of which those that stand beside it take precedence."""
 
@@ -27,12 +28,6 @@ SORTS = {
     "student": ({"student"}, "train"),
 }
 """The keys by which a file shows what it is, and the verb that reads it."""
-
-
-class StrictModel(BaseModel):
-    """A part of a configuration file: it can not be changed, and knows no keys but its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def validated(model: type[Model], content: Mapping[str, Any], origin: str, error_type: type[ConfigError]) -> Model:
@@ -127,7 +122,7 @@ def folder_of(file: Path | str) -> Path | str:
 def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first finding of pydantic in this package's words: the field, what was seen, the repair."""
     finding = error.errors()[0]
-    steps = [str(step) for step in finding["loc"]]
+    steps = _flat_steps(model, finding["loc"])
     field = ".".join(steps) or "recipe"
     match finding["type"]:
         case "extra_forbidden":
@@ -140,7 +135,7 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             unknown = [
                 str(other["loc"][-1])
                 for other in error.errors()
-                if other["type"] == "extra_forbidden" and [*map(str, other["loc"][:-1])] == steps[:-1]
+                if other["type"] == "extra_forbidden" and _flat_steps(model, other["loc"])[:-1] == steps[:-1]
             ]
             if near := difflib.get_close_matches(steps[-1], unknown, n=1):
                 return f"`{field}` is missing, and `{near[0]}` is not a key. Rename it to `{steps[-1]}`."
@@ -153,13 +148,38 @@ def _first_problem(error: ValidationError, model: type[BaseModel]) -> str:
             return f"`{field}` is {finding['input']!r}. {finding['msg']}."
 
 
+def _flat_steps(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:
+    """The path of a field in YAML, where a client's keys are in the section that holds it."""
+    flat: list[str] = []
+    inner: type[BaseModel] | None = model
+    for step in map(str, steps):
+        field = None if inner is None else inner.model_fields.get(step)
+        inner = None if field is None else _model_in(field.annotation)
+        if inner is not ClientConfig:
+            flat.append(step)
+    return flat
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field, also of an optional one."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
 def _keys(model: type[BaseModel], steps: list[str]) -> list[str]:
-    """The keys that a recipe knows at a place, in the order in which they are declared."""
+    """The valid keys at a place, in the order of their declaration."""
     for step in steps:
         field = model.model_fields.get(step)
-        if field is None:
-            continue
-        for candidate in (field.annotation, *get_args(field.annotation)):
-            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-                model = candidate
-    return [name for name, field in model.model_fields.items() if not field.exclude]
+        if field is None and _has_client(model):
+            field = ClientConfig.model_fields.get(step)
+        if field is not None and (inner := _model_in(field.annotation)) is not None:
+            model = inner
+    own = [name for name, field in model.model_fields.items() if not field.exclude]
+    return [*CLIENT_KEYS, *own[1:]] if _has_client(model) else own
+
+
+def _has_client(model: type[BaseModel]) -> bool:
+    field = model.model_fields.get("client")
+    return field is not None and field.annotation is ClientConfig

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm, RowText
 from hf_synthlabels.annotation.prompting.strategies import CHOICES, Question, Strategy
-from hf_synthlabels.annotation.recipe.strict_yaml import StrictModel
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import (
     Kind,

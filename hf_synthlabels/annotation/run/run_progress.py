@@ -106,13 +106,13 @@ def standing(recipe: Recipe, tally: RunStats, total: int | None) -> str:
         parts.append(f"{tally.stored} from store")
     parts.append(f"{_short(tally.prompt_tokens + tally.completion_tokens)} tokens")
     cost = cost_usd(recipe, tally)
-    if cost is not None and recipe.annotator.client == "openai":
+    if cost is not None and recipe.annotator.client.kind == "openai":
         money = f"${cost:.4g}"
         if total and tally.rows:
             # Rows out of the store cost nothing, and the rest is taken to hold as many of them.
             money += f" of about ${cost * total / tally.rows:.4g}"
-        if recipe.annotator.budget_usd is not None:
-            money += f" (budget ${recipe.annotator.budget_usd:g})"
+        if recipe.annotator.client.budget_usd is not None:
+            money += f" (budget ${recipe.annotator.client.budget_usd:g})"
         parts.append(money)
     return ", ".join(parts)
 

@@ -21,20 +21,19 @@ def share(annotator: AnnotatorConfig, actors: int) -> list[AnnotatorConfig]:
         actors: wished; there are fewer where parts would be too small: one request on the way, 60 requests or
             60,000 tokens a minute.
     """
-    count = min(actors, annotator.max_in_flight)
-    if annotator.requests_per_minute is not None:
-        count = min(count, int(annotator.requests_per_minute // MIN_REQUESTS_PER_MINUTE))
-    if annotator.tokens_per_minute is not None:
-        count = min(count, int(annotator.tokens_per_minute // MIN_TOKENS_PER_MINUTE))
+    client = annotator.client
+    count = min(actors, client.max_in_flight)
+    if client.requests_per_minute is not None:
+        count = min(count, int(client.requests_per_minute // MIN_REQUESTS_PER_MINUTE))
+    if client.tokens_per_minute is not None:
+        count = min(count, int(client.tokens_per_minute // MIN_TOKENS_PER_MINUTE))
     count = max(1, count)
-    each, more = divmod(annotator.max_in_flight, count)
+    each, more = divmod(client.max_in_flight, count)
     return [
-        annotator.model_copy(
-            update={
-                "max_in_flight": each + (number < more),
-                "requests_per_minute": _part(annotator.requests_per_minute, count),
-                "tokens_per_minute": _part(annotator.tokens_per_minute, count),
-            }
+        annotator.with_client(
+            max_in_flight=each + (number < more),
+            requests_per_minute=_part(client.requests_per_minute, count),
+            tokens_per_minute=_part(client.tokens_per_minute, count),
         )
         for number in range(count)
     ]

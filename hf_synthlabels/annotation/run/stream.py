@@ -41,8 +41,8 @@ def annotated_tables(
 def first_rows(recipe: Recipe, client: ChatClient | None = None) -> int:
     """Rows of the first table of a stream: as few as keep a paid annotator busy; others are free, or answer late."""
     annotator = recipe.annotator
-    paid = client is not None or (annotator.client in ("openai", "transformers") and not annotator.batch)
-    return min(TABLE_ROWS, annotator.max_in_flight) if paid else TABLE_ROWS
+    paid = client is not None or (annotator.client.kind in ("openai", "transformers") and not annotator.client.batch)
+    return min(TABLE_ROWS, annotator.client.max_in_flight) if paid else TABLE_ROWS
 
 
 def shards_of(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:

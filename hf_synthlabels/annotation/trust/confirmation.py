@@ -17,11 +17,11 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation.paths import home
 from hf_synthlabels.annotation.trust.downloaded import pulled_risks, pulled_root
 from hf_synthlabels.annotation.trust.risks import own_risks, servers
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.errors import ConfigError, RecipeError, UntrustedRecipeError
+from hf_synthlabels.resources import home
 
 TRUST_VARIABLE = "HF_SYNTHLABELS_TRUST_RECIPE"
 """Set to 1, it confirms every recipe of the process; nothing is remembered."""

@@ -13,13 +13,13 @@ from typing import Any
 from hf_synthlabels import errors
 from hf_synthlabels.annotation import Recipe, RunStats, read_recipe, store_path
 from hf_synthlabels.annotation.builder import UNFINISHED
-from hf_synthlabels.annotation.client_factory import budgeted, open_server, shown_examples
+from hf_synthlabels.annotation.client_factory import client_use, shown_examples
 from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import standing
 from hf_synthlabels.annotation.run.split_limits import share
-from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.openai.transport import read_api_key
+from hf_synthlabels.clients import ResponseStore, read_key
+from hf_synthlabels.clients.factory import open_server, tracked_budget
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
     COLLECTOR,
@@ -77,9 +77,9 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
     done = read_result(folder, fingerprint)
     if done is not None:
         return done
-    if plan.annotator.client == "openai":
+    if plan.annotator.client.kind == "openai":
         # Told before anything is cut or started.
-        read_api_key(plan.annotator.api_key_env)
+        read_key(plan.annotator.client.api_key_env)
     began = time.monotonic()
     with connected(ray, plan.engine):
         actors = plan.engine.actors or machines(ray)
@@ -100,31 +100,30 @@ def portable(recipe: Recipe) -> Recipe:
     """
     task, annotator = recipe.task, recipe.annotator
     selection = annotator.example_selection
-    if selection is not None and selection.method != "nearest" and annotator.client != "embedding":
+    if selection is not None and selection.method != "nearest" and annotator.client.kind != "embedding":
         # Chosen once, here.
         changes: dict[str, Any] = {"examples": shown_examples(recipe), "example_selection": None}
     else:
         changes = {"examples": recipe.read_examples()}
-    if annotator.file is not None:
-        changes["file"] = recipe.local_path(annotator.file)
     if task.guidelines_file is not None:
         text = recipe.schema_of_labels().guidelines
         task = task.model_copy(update={"guidelines": text, "guidelines_file": None})
-    annotator = annotator.model_copy(update={**changes, "model": recipe.model()})
+    annotator = annotator.model_copy(update={**changes, "client": recipe.client()})
     return recipe.model_copy(update={"task": task, "annotator": annotator, "folder": None})
 
 
 def _with_known_form(recipe: Recipe, output: Folder) -> Recipe:
     """Bring known answers to this machine, and find out once for all actors which form of answers is to be asked."""
-    if recipe.annotator.client not in ("openai", "transformers"):
+    if recipe.annotator.client.kind not in ("openai", "transformers"):
         # Nothing is kept of these.
         return recipe
     with ResponseStore(store_path()) as store:
         gather_answers(output.folder("_work", "answers"), store)
         if recipe.annotator.response_format != "auto":
             return recipe
-        with budgeted(recipe, store) as budget:
-            form = open_server(recipe, store, budget).sampling.response_format
+        config = recipe.client()
+        with tracked_budget(config, recipe.name, store) as budget:
+            form = open_server(config, client_use(recipe, {}), store, budget).sampling.response_format
     return recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update={"response_format": form})})
 
 

@@ -27,6 +27,7 @@ from hf_synthlabels.annotation.client_factory import make_prompt
 from hf_synthlabels.annotation.columns import with_label_features
 from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_fingerprint
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import PARSER_VERSION, STATUSES
@@ -132,11 +133,15 @@ def is_complete(parts: Sequence[str]) -> bool:
 def job_fingerprint(recipe: Recipe) -> str:
     """A name that changes with all that can change a label: the recipe, its files, the source, prompt and parser."""
     defaults = {
-        key: AnnotatorConfig.model_fields[key].get_default(call_default_factory=True)
-        for key in NEUTRAL_KEYS
-        if key in AnnotatorConfig.model_fields
+        model: {
+            key: model.model_fields[key].get_default(call_default_factory=True)
+            for key in NEUTRAL_KEYS
+            if key in model.model_fields
+        }
+        for model in (AnnotatorConfig, ClientConfig)
     }
-    neutral = recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update=defaults)})
+    annotator = recipe.annotator.with_client(**defaults[ClientConfig])
+    neutral = recipe.model_copy(update={"annotator": annotator.model_copy(update=defaults[AnnotatorConfig])})
     parts = [
         neutral.fingerprint(),
         make_prompt(recipe).fingerprint(),

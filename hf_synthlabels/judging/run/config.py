@@ -89,7 +89,7 @@ class JudgeFile(StrictModel):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         judge, columns = self.judge, self.columns
-        if judge.client == "embedding":
+        if judge.client.kind == "embedding":
             raise ValueError(
                 "`judge.client` is 'embedding', which writes nothing. Use openai, transformers or recorded."
             )
@@ -206,9 +206,17 @@ class JudgeFile(StrictModel):
     def _annotator(self, rubric: Rubric) -> AnnotatorConfig:
         judge = self.judge
         changes: dict[str, Any] = {}
-        if "logprobs" in self.extraction.rungs and not judge.scoring and judge.client in ("openai", "transformers"):
+        if (
+            "logprobs" in self.extraction.rungs
+            and not judge.scoring
+            and judge.client.kind in ("openai", "transformers")
+        ):
             changes["logprobs"] = True
-        if rubric.reasoning and "max_tokens" not in judge.model_fields_set and not judge.reasons:
+        if (
+            rubric.reasoning
+            and "max_tokens" not in judge.client.model_fields_set
+            and not judge.client.is_reasoning_model
+        ):
             changes["max_tokens"] = REASON_TOKENS
         return AnnotatorConfig.model_validate({**judge.model_dump(exclude_unset=True), **changes})
 

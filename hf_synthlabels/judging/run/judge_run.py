@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan, store_path
-from hf_synthlabels.annotation.client_factory import sampling
+from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.output import STREAMED, split_path
-from hf_synthlabels.annotation.planning.dry_run import known_form
 from hf_synthlabels.annotation.planning.forecast import History
 from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, build_plan, drawn_rows, plan_notes, zero_cost_plan
 from hf_synthlabels.annotation.planning.request_counts import RequestCounter
@@ -21,9 +20,15 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns,
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
-from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ResponseStore, ScriptedClient
-from hf_synthlabels.clients.protocol.chat import chat_identity
-from hf_synthlabels.clients.store.cached_client import RequestKeys
+from hf_synthlabels.clients import (
+    ChatClient,
+    Request,
+    RequestKeys,
+    ResponseFormat,
+    ResponseStore,
+    ScriptedClient,
+)
+from hf_synthlabels.clients.factory import client_identity, known_format
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.pairwise import PairSummary
@@ -69,11 +74,11 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
     with translate_judge_errors():
         splits = load_source(recipe)
         rows = sum(len(part) for part in splits.values())
-        if recipe.annotator.client != "openai":
+        if recipe.annotator.client.kind != "openai":
             return _in_our_words(zero_cost_plan(recipe, rows, rows * asked_per_row))
         generator = random.Random(seed)
         with ResponseStore(store_path()) as store:
-            form = known_form(recipe, store)
+            form = known_format(recipe.annotator.client, recipe.annotator.response_format, store)
             exact = rows <= max(sample, EXACT_ROWS)
             census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
             for part in splits.values():
@@ -169,7 +174,7 @@ class _Rehearsal:
         self._judge = Judge(
             file.read_rubric(), ScriptedClient({}), file.ladder(), as_json=form != "text", system=annotator.system
         )
-        identity = chat_identity(str(annotator.model), annotator.base_url.rstrip("/"), sampling(annotator, form))
+        identity = client_identity(recipe.client(), client_use(recipe, {}), form)
         self._keys = RequestKeys(identity)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:

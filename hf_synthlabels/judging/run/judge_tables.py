@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats, provenance
-from hf_synthlabels.annotation.client_factory import open_client
+from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.provenance import cost_usd, described_annotator, package_version
 from hf_synthlabels.annotation.recipe.source import check_columns, needed_columns
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, map_rows
 from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.clients.factory import open_client
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judgment import Judgment
@@ -111,14 +112,15 @@ def opened_judge(
     """
     rubric, recipe, annotator = file.read_rubric(), file.recipe, file.recipe.annotator
     answers = file.ladder().draws * (2 if rubric.protocol == "pairwise" else 1)
-    with open_client(recipe, features, client=client, answers=answers) as opened:
+    use = replace(client_use(recipe, features), answers_per_row=answers)
+    with open_client(recipe.client(), use, client=client) as opened:
         judge = Judge(
             rubric,
             opened.client,
             file.ladder(),
             opened.as_json,
             annotator.system,
-            annotator.resolved_price,
+            annotator.client.resolved_price,
             opened.window_rows,
         )
         count = PairCount(judge) if rubric.protocol == "pairwise" else ScoreCount(rubric)

@@ -226,7 +226,7 @@ def _validations(
 
 def _prompt(recipe: Recipe | None) -> PromptFacts | None:
     """What the annotator was told; None where no prompt is sent or none is to be published."""
-    if recipe is None or recipe.annotator.client not in PROMPTED:
+    if recipe is None or recipe.annotator.client.kind not in PROMPTED:
         return None
     made = make_prompt(recipe)
     return PromptFacts(made.messages("")[0].content, made.schema.guidelines, len(made.examples))

@@ -136,7 +136,9 @@ def plan_asking(study: SweepStudy) -> list[PlannedAsking]:
     with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
         for name in study.tasks:
             recipes = {
-                pair: one for pair, one in annotator_recipes(study, name).items() if one.annotator.client == "openai"
+                pair: one
+                for pair, one in annotator_recipes(study, name).items()
+                if one.annotator.client.kind == "openai"
             }
             if not recipes:
                 continue

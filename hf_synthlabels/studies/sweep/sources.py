@@ -63,7 +63,7 @@ def asked(
     usd, seconds = None if cost is None else cost.usd, None if cost is None else cost.s
     spent = answer_cost(recipe, rows)
     # Reading recorded answers back says nothing of how long they took to make.
-    if seconds is None and recipe.annotator.client != "recorded":
+    if seconds is None and recipe.annotator.client.kind != "recorded":
         seconds = SecondsBook(folder).per_row(f"{recipe.fingerprint()} {part}", record, len(rows))
     if usd is None and spent.usd is not None:
         usd = spent.usd / len(rows)

@@ -267,11 +267,11 @@ def _ask(
 ) -> Labels:
     source, prompt = pair
     name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
-    if recipe.annotator.client != "recorded":
+    if recipe.annotator.client.kind != "recorded":
         tell(f"labels of {name!r}: {where}, {len(rows):,}")
     began = time.monotonic()
     labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder)
-    if recipe.annotator.client != "recorded":
+    if recipe.annotator.client.kind != "recorded":
         tell(f"labels of {name!r}: {where}, {asking_line(labels.statuses, len(rows), time.monotonic() - began)}")
     return labels
 
