@@ -272,8 +272,7 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
     content["source"] = recipe.located_source().model_dump(mode="json")
     if (path := recipe.task.guidelines_file) is not None:
         content["task"]["guidelines_file"] = recipe.local_path(path)
-    for key in ("file", "examples"):
-        if isinstance(path := getattr(recipe.annotator, key), str):
-            content["annotator"][key] = recipe.local_path(path)
-    content["annotator"]["model"] = recipe.model()
+    content["annotator"] |= recipe.client().model_dump(mode="json")
+    if isinstance(path := recipe.annotator.examples, str):
+        content["annotator"]["examples"] = recipe.local_path(path)
     return content
