@@ -273,6 +273,6 @@ def _absolute(recipe: Recipe) -> dict[str, Any]:
     if (path := recipe.task.guidelines_file) is not None:
         content["task"]["guidelines_file"] = recipe.local_path(path)
     content["annotator"] |= recipe.client().model_dump(mode="json")
-    if isinstance(path := recipe.annotator.examples, str):
-        content["annotator"]["examples"] = recipe.local_path(path)
+    if isinstance(examples := recipe.annotator.examples, str):
+        content["annotator"]["examples"] = recipe.local_path(examples)
     return content

@@ -175,7 +175,8 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
         ),
         pytest.param(
             GOOD + "  draws: 3\n",
-            "recipe.yaml: `annotator` has `draws: 3` at `temperature` 0, where all samples are equal. Raise the temperature.",
+            "recipe.yaml: `annotator` has `draws: 3` at `temperature` 0, where all samples are equal. "
+            "Raise the temperature.",
             id="draws at temperature 0",
         ),
         pytest.param(

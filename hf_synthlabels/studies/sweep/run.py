@@ -135,11 +135,8 @@ def plan_asking(study: SweepStudy) -> list[PlannedAsking]:
     found = []
     with tempfile.TemporaryDirectory(prefix="synthlabels-plan-") as scratch:
         for name in study.tasks:
-            recipes = {
-                pair: one
-                for pair, one in annotator_recipes(study, name).items()
-                if one.annotator.client.kind == "openai"
-            }
+            every = annotator_recipes(study, name).items()
+            recipes = {pair: recipe for pair, recipe in every if recipe.annotator.client.kind == "openai"}
             if not recipes:
                 continue
             task = open_task(study, name, Path(scratch), _silent)
