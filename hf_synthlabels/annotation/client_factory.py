@@ -17,14 +17,10 @@ from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.annotation.run.annotator import Annotator
-from hf_synthlabels.clients import (
-    ChatClient,
-    EmbeddingClient,
-    ResponseStore,
-    scored_answers,
-    sentence_encoder,
-)
+from hf_synthlabels.clients import ChatClient, EmbeddingClient, ResponseStore
+from hf_synthlabels.clients.embedding import sentence_encoder
 from hf_synthlabels.clients.factory import ClientUse, open_client
+from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.labels import Label
 from hf_synthlabels.resources import home
 

@@ -32,7 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from hf_synthlabels.clients.local.causal_model import Dtype
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
 from hf_synthlabels.clients.prices import Price as TokenPrice
-from hf_synthlabels.clients.prices import list_price, speaks_batches
+from hf_synthlabels.clients.prices import list_price, supports_batches
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import RESERVED_PARAMETERS, ResponseFormat, Sampling, SystemRole
 from hf_synthlabels.clients.protocol.request_headers import RequestHeaders, header_problem
@@ -271,7 +271,7 @@ class ClientConfig(StrictModel):
             raise ValueError("needs `model`: the name on the server, a folder, or a Hub id.")
         if self.kind == "recorded" and (self.column is None) == (self.file is None):
             raise ValueError("of client 'recorded' needs either `column` or `file`.")
-        if self.batch and not speaks_batches(self.base_url):
+        if self.batch and not supports_batches(self.base_url):
             raise ValueError(f"has `batch`, but {self.base_url!r} does not support OpenAI's Batch API. Remove it.")
         is_set = bool(self.temperature) and "temperature" in self.model_fields_set
         if is_set and self.kind == "openai" and self.is_reasoning_model:

@@ -13,9 +13,9 @@ from hf_synthlabels.clients.batch.client import BatchClient
 from hf_synthlabels.clients.config import ClientConfig, FormatKey
 from hf_synthlabels.clients.local.client import TransformersClient
 from hf_synthlabels.clients.openai.client import OpenAIClient
-from hf_synthlabels.clients.openai.transport import read_key
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.chat import ResponseFormat, chat_identity
-from hf_synthlabels.clients.protocol.response_format import probed_format, recorded_format
+from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.store.budget import MIN_CHUNK, BudgetTracker
 from hf_synthlabels.clients.store.cached_client import CachedClient
@@ -85,7 +85,7 @@ def open_client(
         client = causal_client(config, use)
     elif client is None:
         # Report a missing key before the store is created.
-        read_key(config.api_key_env)
+        read_api_key(config.api_key_env)
         config.request_headers.read()
     with ResponseStore(store_path()) if store is None else nullcontext(store) as answers:
         if client is not None:
@@ -123,12 +123,12 @@ def open_server(
             timeout_s=config.timeout_s,
             requests_per_minute=config.requests_per_minute,
             tokens_per_minute=config.tokens_per_minute,
-            meter=budget,
+            budget=budget,
             headers=config.request_headers,
         )
 
     key = use.response_format
-    return make(probed_format(store, make) if key == "auto" else key)
+    return make(detect_response_format(store, make) if key == "auto" else key)
 
 
 @contextmanager
@@ -191,7 +191,7 @@ def known_format(config: ClientConfig, response_format: FormatKey, store: Respon
     """The response format that is in use; None if `auto` was not resolved by a probe yet."""
     if response_format != "auto":
         return response_format
-    return recorded_format(store, base_url=config.base_url.rstrip("/"), model=str(config.model))
+    return recorded_response_format(store, base_url=config.base_url.rstrip("/"), model=str(config.model))
 
 
 def client_identity(config: ClientConfig, use: ClientUse, response_format: ResponseFormat) -> Mapping[str, Any]:
@@ -218,7 +218,7 @@ def _batch_client(server: OpenAIClient, store: ResponseStore, config: ClientConf
         api_key_env=config.api_key_env,
         headers=config.request_headers,
         sampling=server.sampling,
-        meter=server.meter,
+        budget=server.budget,
     )
 
 

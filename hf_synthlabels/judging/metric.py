@@ -11,8 +11,9 @@ from typing import Any
 
 from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.provenance import package_version
-from hf_synthlabels.clients import ChatClient, read_key
+from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.factory import open_client
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
@@ -74,7 +75,7 @@ class MetricJudge:
             if (file.read_rubric().protocol == "joint") != (self.config == "faysse2023"):
                 raise ConfigError(f"`rubric` {file.read_rubric().name!r} does not fit {self.config!r}. Give another.")
             if self.client is None and file.judge.client.kind == "openai":
-                read_key(file.judge.client.api_key_env)
+                read_api_key(file.judge.client.api_key_env)
         if self.weights is not None and self.reducer != "weighted":
             raise ConfigError("`weights` belong to the reducer 'weighted', and to no other. Give both or neither.")
 

@@ -97,7 +97,7 @@ def test_a_budget_holds_for_whole_batches(server: BatchServer) -> None:
     plain = read_recipe(recipe(server, price=PRICE))
     prompt = make_prompt(plain)
     with ResponseStore(store_path()) as store, tracked_budget(plain.client(), plain.name, store) as budget:
-        most = budget.most(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
+        most = budget.max_cost(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
     # Each comes to 0.0045, so the budget holds one at a time, ten times over.
     found = annotate(data(*range(30)), recipe(server, price=PRICE, budget_usd=most + 10 * 9 * 0.0005))
     statuses = [STATUSES[code] for code in found["llm_label_status"]]

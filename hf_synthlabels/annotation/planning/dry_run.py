@@ -15,12 +15,12 @@ from hf_synthlabels.clients import (
     Completion,
     Failure,
     Request,
-    RequestKeys,
     ResponseFormat,
     ResponseStore,
     ScriptedClient,
 )
 from hf_synthlabels.clients.factory import client_identity
+from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import stored_completion
 
 LOOKUP_ROWS = 500

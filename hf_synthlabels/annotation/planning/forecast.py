@@ -8,10 +8,11 @@ from statistics import mean
 from typing import Self
 
 from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.clients import ResponseStore, Usage, estimate_tokens
+from hf_synthlabels.clients import ResponseStore, Usage
 from hf_synthlabels.clients.prices import is_local
 from hf_synthlabels.clients.store.administration import ledger
 from hf_synthlabels.clients.store.ledger import TAKEN
+from hf_synthlabels.clients.token_estimates import estimate_tokens
 from hf_synthlabels.labels import answer_text
 
 LATENCY_S = 1.0
@@ -111,7 +112,7 @@ class Forecast:
     """Likely, of all requests together."""
     is_learnt: bool
     """Whether a server has counted prompts like them."""
-    most_prompt_tokens: int
+    max_prompt_tokens: int
     """That one of them can have, whatever the tokenizer."""
     seen_answer_tokens: float | None
     """The mean of the recipe's own stored answers; None without any."""
@@ -203,13 +204,13 @@ class Forecast:
         client, history = self.recipe.annotator.client, self.history
         budgets = []
         if client.budget_usd is not None:
-            most = self._usd(self.most_prompt_tokens, client.max_answer_tokens, 1)
+            most = self._usd(self.max_prompt_tokens, client.max_answer_tokens, 1)
             spent = f"{client.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
             _, likely, high = self.costs
             budgets.append(self._budget(spent, client.budget_usd - history.spent_usd, most, likely, high, " USD"))
         if client.budget_tokens is not None:
             longest = client.max_answer_tokens
-            most = None if longest is None else self.most_prompt_tokens + longest
+            most = None if longest is None else self.max_prompt_tokens + longest
             spent = f"{client.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
             _, likely_answer, high_answer = self.answer_tokens
             high = None if high_answer is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + high_answer

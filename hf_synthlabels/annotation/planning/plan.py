@@ -17,7 +17,7 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import known_format
-from hf_synthlabels.clients.prices import speaks_batches
+from hf_synthlabels.clients.prices import supports_batches
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import store_path
 
@@ -177,7 +177,7 @@ def plan_notes(
         price is not None
         and price.batch_price_factor < 1
         and not annotator.client.batch
-        and speaks_batches(annotator.client.base_url)
+        and supports_batches(annotator.client.base_url)
     ):
         notes.append(f"With `batch: true` it costs {price.batch_price_factor:.0%} of this, answered within a day.")
     return tuple(notes)
@@ -205,7 +205,7 @@ def build_plan(
         requests=requests - stored,
         prompt_tokens=round(census.prompt_tokens() * ratio.value * (requests - stored)),
         is_learnt=ratio.is_known,
-        most_prompt_tokens=census.most_prompt_tokens(),
+        max_prompt_tokens=census.max_prompt_tokens(),
         seen_answer_tokens=census.answer_tokens(),
     )
     affordable = forecast.affordable_requests

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import known_format
-from hf_synthlabels.clients.store.export_import import answer_line, whole_file
+from hf_synthlabels.clients.store.export_import import answer_line, atomic_writer
 from hf_synthlabels.clients.store.payloads import FURTHER_FIELDS
 from hf_synthlabels.clients.store.salvage import Entry
 from hf_synthlabels.errors import DataError, RecipeError
@@ -76,7 +76,7 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
     key = key or _text_key(recipe)
     seen: dict[str, str] = {}
     complete = incomplete = 0
-    with ResponseStore(store_path()) as store, whole_file(output) as lines:
+    with ResponseStore(store_path()) as store, atomic_writer(output) as lines:
         for row in _rows(recipe, key, store):
             written = str(row.value)
             is_new = written not in seen

@@ -21,8 +21,8 @@ from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, v
 from hf_synthlabels.annotation.recipe.task import Example, Task
 from hf_synthlabels.annotation.registration import is_reader
 from hf_synthlabels.annotation.trust.confirmation import check_trust
-from hf_synthlabels.clients import scored_answers
 from hf_synthlabels.clients.config import ClientConfig, StrictModel
+from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 

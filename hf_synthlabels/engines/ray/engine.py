@@ -18,8 +18,9 @@ from hf_synthlabels.annotation.provenance import package_version, record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import standing
 from hf_synthlabels.annotation.run.split_limits import share
-from hf_synthlabels.clients import ResponseStore, read_key
+from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import open_server, tracked_budget
+from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
     COLLECTOR,
@@ -79,7 +80,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         return done
     if plan.annotator.client.kind == "openai":
         # Told before anything is cut or started.
-        read_key(plan.annotator.client.api_key_env)
+        read_api_key(plan.annotator.client.api_key_env)
     began = time.monotonic()
     with connected(ray, plan.engine):
         actors = plan.engine.actors or machines(ray)

@@ -20,15 +20,9 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns,
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
-from hf_synthlabels.clients import (
-    ChatClient,
-    Request,
-    RequestKeys,
-    ResponseFormat,
-    ResponseStore,
-    ScriptedClient,
-)
+from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ResponseStore, ScriptedClient
 from hf_synthlabels.clients.factory import client_identity, known_format
+from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.pairwise import PairSummary
