@@ -6,6 +6,7 @@ import json
 import shlex
 import webbrowser
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,16 +122,19 @@ def page(
     )
     # Before the data are read: a port in use is told at once.
     door = bind_socket(host, port, tuple(name or ()))
-    board = _board(data, store, options)
-    rows = board.rows
-    print(f"{len(rows.queue):,} rows to label of {len(rows):,} ({rows.schema.kind}); decisions in {board.store.path}")
+    with door.listener:
+        board = _board(data, store, options)
+        rows = board.rows
+        count = f"{len(rows.queue):,} rows to label of {len(rows):,} ({rows.schema.kind})"
+        print(f"{count}; decisions in {board.store.path}")
+        session = AnnotationSession(board, per_row=per_row, blind=blind)
+        serve_review(session, door, title=Path(data).name, ready=partial(_announce, browser=browser))
 
-    def ready(url: str) -> None:
-        print(f"open {url}  (stop with Ctrl-C; every decision is on disk at once)", flush=True)
-        if browser:
-            webbrowser.open(url)
 
-    serve_review(AnnotationSession(board, per_row=per_row, blind=blind), door, title=Path(data).name, ready=ready)
+def _announce(url: str, *, browser: bool) -> None:
+    print(f"open {url}  (stop with Ctrl-C; every decision is on disk at once)", flush=True)
+    if browser:
+        webbrowser.open(url)
 
 
 FORMATS = ("labels", "sheet", "decisions", "examples", "argilla", "label-studio")

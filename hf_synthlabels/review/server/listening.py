@@ -37,6 +37,7 @@ def bind_socket(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] 
     """
     if not 0 <= port <= 65535:
         raise ConfigError(f"`--port` is {port}: give a number from 0 to 65535.")
+    listener: socket.socket | None = None
     try:
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind)
@@ -44,6 +45,8 @@ def bind_socket(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] 
         listener.bind(address)
         listener.listen(128)
     except OSError as error:
+        if listener is not None:
+            listener.close()
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
                 f"`--port` {port} is in use on {host}, by another review perhaps: give another one, or 0 for any."
