@@ -57,7 +57,7 @@ def list_command(
 def cancel(
     batch: Annotated[str, typer.Argument(help="Its id as in the list, or the beginning of it.")],
     forget: Annotated[
-        bool, typer.Option("--forget", help="Give it up without asking the provider; it may be billed all the same.")
+        bool, typer.Option("--abandon", help="Give it up without asking the provider; it may be billed all the same.")
     ] = False,
 ) -> None:
     """Cancel a batch at its provider. What was answered by then is billed, and stored by the next run of its recipe.

@@ -1,4 +1,4 @@
-"""The verbs of the command line in the order of the work, as `hf-synthlabels --help` shows them."""
+"""Order and headings of the verbs in `hf-synthlabels --help`."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typer.core import TyperGroup
 
 GROUPS = {
     "Label": ("plan", "annotate", "batches", "cache"),
-    "Prove and estimate": ("validate", "sample", "merge", "review", "estimate"),
+    "Validate and estimate": ("sample-size", "sample", "review", "import-labels", "validate", "estimate"),
     "Judge answers": ("judge",),
     "Train and compare": ("train", "predict", "export", "study", "report"),
     "Publish": ("push", "pull"),
     "First steps": ("demo", "version"),
 }
-"""By purpose the verbs; one that stands nowhere here is shown under `More`."""
+"""Verbs by heading; any other verb is listed under `More`."""
 
 MORE = "More"
-LONGEST = 400
-"""Characters of a verb's first sentence; lines are wrapped."""
+MAX_HELP = 400
+"""Maximum length of a verb's summary in characters; lines are wrapped."""
 
 
 class VerbsByPurpose(TyperGroup):
-    """A group whose help has a heading for each purpose."""
+    """Group whose help lists verbs under headings."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the headings with their verbs."""
+        """Write each heading with its verbs."""
         known = {verb for verbs in GROUPS.values() for verb in verbs}
         rest = tuple(verb for verb in self.list_commands(ctx) if verb not in known)
         for heading, verbs in {**GROUPS, MORE: rest}.items():
-            found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
-            lines = [(verb, command.get_short_help_str(LONGEST)) for verb, command in found if command is not None]
+            commands = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+            lines = [(verb, command.get_short_help_str(MAX_HELP)) for verb, command in commands if command is not None]
             if lines:
                 with formatter.section(heading):
                     formatter.write_dl(lines)

@@ -36,7 +36,7 @@ LicenseName = Annotated[str | None, typer.Option(help="The name of a license tha
 LicenseLink = Annotated[str | None, typer.Option(help="Where a license that is `other` stands.")]
 Outputs = Annotated[
     str | None,
-    typer.Option("--outputs-license", help="What the annotator's terms say of its answers, in words; or unknown."),
+    typer.Option("--llm-terms", help="What the annotator's terms say of its answers, in words; or unknown."),
 ]
 Summary = Annotated[str | None, typer.Option(help="What it is, in a sentence for the card.")]
 Language = Annotated[list[str] | None, typer.Option(help="Language of the texts, such as en; may be repeated.")]
@@ -65,7 +65,7 @@ def dataset(
 ) -> None:
     """Publish an annotated data set with its card, its records and how far people agree with it.
 
-    Example: hf-synthlabels push dataset tickets.yaml me/tickets --license cc-by-4.0 --outputs-license unknown --dry-run
+    Example: hf-synthlabels push dataset tickets.yaml me/tickets --license cc-by-4.0 --llm-terms unknown --dry-run
     """
     from hf_synthlabels.publishing import DatasetCardFields, dataset_upload
     from hf_synthlabels.statistics import Gate
@@ -125,7 +125,7 @@ def model(
 ) -> None:
     """Publish a student with its card and its scores.
 
-    Example: hf-synthlabels push model student me/tickets-student --license mit --outputs-license unknown --dry-run
+    Example: hf-synthlabels push model student me/tickets-student --license mit --llm-terms unknown --dry-run
     """
     from hf_synthlabels.publishing import ModelWords, model_upload
 
@@ -185,11 +185,11 @@ def report(
     Example: hf-synthlabels push report results/report.json me/tickets-report --license cc-by-4.0 --dry-run
     """
     from hf_synthlabels.cards import Licenses
-    from hf_synthlabels.cli.report import opened
+    from hf_synthlabels.cli.report import load_report
     from hf_synthlabels.publishing import report_parcel
 
     said = Licenses(_asked("license", license, "Licence of the report"), "unknown")
-    parcel = report_parcel(opened(results), repo, license=said.license)
+    parcel = report_parcel(load_report(results), repo, license=said.license)
     _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
@@ -241,7 +241,7 @@ def _licences(license: str | None, name: str | None, link: str | None, outputs: 
 
     return Licenses(
         _asked("license", license, "Licence (cc-by-4.0, mit, ..., other or unknown)"),
-        _asked("outputs-license", outputs, "What do the annotator's terms say of its answers? (or unknown)"),
+        _asked("llm-terms", outputs, "What do the annotator's terms say of its answers? (or unknown)"),
         name,
         link,
     )

@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.sample import OverwriteOption
-from hf_synthlabels.cli.trust_option import TrustOption
+from hf_synthlabels.cli.options import OverwriteOption, TrustOption
 
 
 def judge(

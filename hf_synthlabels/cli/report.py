@@ -1,4 +1,4 @@
-"""The command line of reports: `hf-synthlabels report ...`."""
+"""`hf-synthlabels report`: render a report page from its JSON."""
 
 from __future__ import annotations
 
@@ -15,28 +15,30 @@ if TYPE_CHECKING:
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="The JSON of a study, a validation, a grid, an audit, or page.json.")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder; that of the JSON.")] = None,
+    results: Annotated[Path, typer.Argument(help="JSON of a study, validation, grid or audit, or page.json.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the page (default: the folder of the JSON).")
+    ] = None,
 ) -> None:
-    """Make the page of any report anew from its JSON: HTML, Markdown, and every table and figure as files.
+    """Render a report from its JSON: HTML, Markdown, and each table and figure as a file.
 
     Example: hf-synthlabels report results/report.json
     """
     from hf_synthlabels.publishing import Page, write_report
 
-    found = opened(results)
+    content = load_report(results)
     folder = output or results.parent
-    if output is None and isinstance(found, Page) and results.name == "page.json":
-        # It lies in the folder of files, beside which the page stands.
+    if output is None and isinstance(content, Page) and results.name == "page.json":
+        # page.json is in the folder of files; the page is one level up.
         folder = results.parent.parent
-    tell_written(write_report(found, folder), folder)
+    print_written(write_report(content, folder), folder)
 
 
-def opened(results: Path) -> Report:
-    """The report that a file holds.
+def load_report(results: Path) -> Report:
+    """Read a report from its JSON file.
 
     Raises:
-        DataError: it can not be read, or is no report.
+        DataError: the file cannot be read, or holds no report.
     """
     from hf_synthlabels.publishing import read_report
 
@@ -44,13 +46,13 @@ def opened(results: Path) -> Report:
         text = results.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"`results` {str(results)!r} can not be read: {error}. Give the JSON of a report, such as report.json."
+            f"`results` {str(results)!r} cannot be read: {error}. Give the JSON of a report, e.g. report.json."
         ) from None
     return read_report(text)
 
 
-def tell_written(files: Sequence[Path], folder: Path) -> None:
-    """Say what was written: each file beside the page, and how many lie in the folder of tables and figures."""
+def print_written(files: Sequence[Path], folder: Path) -> None:
+    """Print the files beside the page, and how many are in the folder of tables and figures."""
     for file in files:
         if file.parent == folder:
             print(f"written: {file}")

@@ -1,4 +1,4 @@
-"""The command line of people's labels: `hf-synthlabels review ...`."""
+"""`hf-synthlabels review`: the review page, and the exchange of labels with other tools."""
 
 from __future__ import annotations
 
@@ -13,15 +13,27 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from hf_synthlabels.cli.sample import EncodingOption, OverwriteOption, SeparatorOption, column_options
+from hf_synthlabels.cli.options import (
+    DataArgument,
+    EncodingOption,
+    HumanOption,
+    KindOption,
+    LLMOption,
+    OverwriteOption,
+    ScaleOption,
+    SeparatorOption,
+    SplitOption,
+    TokensOption,
+    column_options,
+)
 from hf_synthlabels.errors import ConfigError
 
 
 class ReviewGroup(TyperGroup):
-    """`review DATA` is `review page DATA`: people type what they do most without a verb."""
+    """Group in which `review DATA` is short for `review page DATA`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the verb in where there is none."""
+        """Insert the verb `page` if no verb is given."""
         if args and args[0] not in self.commands and args[0] not in ("--help", "-h"):
             args = ["page", *args]
         return list(super().parse_args(ctx, args))
@@ -32,36 +44,29 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help=(
-        "Label the rows that were drawn, decide where labels differ, read the report, in a page of your browser.\n\n"
+        "Label sampled rows, adjudicate disagreements and read the report in the browser.\n\n"
         "Example: hf-synthlabels review sampled.parquet --recipe recipe.yaml"
     ),
 )
 
-Data = Annotated[str, typer.Argument(help="A labelled file or folder, a recipe file, or a packaged recipe's name.")]
 Store = Annotated[
-    Path | None, typer.Option(help="The file of the decisions; by default DATA.review.sqlite beside the data.")
+    Path | None, typer.Option(help="File with the decisions (default: DATA.review.sqlite next to the data).")
 ]
-Recipe = Annotated[
-    str | None, typer.Option(help="Says labels, guideline and columns, where DATA is a file that it made.")
+Recipe = Annotated[str | None, typer.Option(help="Recipe with labels, guidelines and columns, if DATA is a file.")]
+Text = Annotated[list[str] | None, typer.Option(help="Text column; may be repeated (twice for pairs).")]
+Question = Annotated[str | None, typer.Option(help="Question column, for question-answering.")]
+Context = Annotated[str | None, typer.Option(help="Context column, for question-answering.")]
+ShowColumn = Annotated[
+    list[str] | None, typer.Option("--show-column", help="Additional column to show; may be repeated.")
 ]
-Split = Annotated[str | None, typer.Option(help="The split, where there are several.")]
-Text = Annotated[list[str] | None, typer.Option(help="Column to read; may be repeated, for pairs twice.")]
-Human = Annotated[str | None, typer.Option(help="Column of human labels; the recipe's, or `label`.")]
-Llm = Annotated[str | None, typer.Option(help="Column of LLM labels; the recipe's, or `llm_label`.")]
-Kind = Annotated[str | None, typer.Option(help="Kind of label where its column does not tell.")]
-Scale = Annotated[str | None, typer.Option(help="Of a text-scale: '1:5', '0:1:0.1', '0:100:any'.")]
-Tokens = Annotated[str | None, typer.Option(help="Column of token lists, for entities.")]
-Question = Annotated[str | None, typer.Option(help="Column of questions, for question-answering.")]
-Context = Annotated[str | None, typer.Option(help="Column of passages, for question-answering.")]
-Beside = Annotated[list[str] | None, typer.Option("--beside", help="A further column to show; may be repeated.")]
-All = Annotated[bool, typer.Option("--all", help="Label every row, drawn by a sampler or not.")]
-Again = Annotated[bool, typer.Option("--again", help="Label rows once more that have a human label already.")]
-Seed = Annotated[int, typer.Option(help="Of the order of the rows.")]
+All = Annotated[bool, typer.Option("--all", help="Label all rows, not only sampled ones.")]
+Relabel = Annotated[bool, typer.Option("--relabel", help="Include rows that already have a human label.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the row order.")]
 Blind = Annotated[
     bool | None,
     typer.Option(
         "--blind/--show-llm",
-        help="Hide or show the LLM's labels while humans label; hidden by default where a sampler drew the rows.",
+        help="Hide or show LLM labels during annotation (default: hidden for sampled rows).",
         show_default=False,
     ),
 ]
@@ -69,32 +74,34 @@ Blind = Annotated[
 
 @app.command()
 def page(
-    data: Data,
+    data: DataArgument,
     store: Store = None,
     recipe: Recipe = None,
-    split: Split = None,
+    split: SplitOption = None,
     text: Text = None,
-    human: Human = None,
-    llm: Llm = None,
-    kind: Kind = None,
-    scale: Scale = None,
-    tokens: Tokens = None,
+    human: HumanOption = None,
+    llm: LLMOption = None,
+    kind: KindOption = None,
+    scale: ScaleOption = None,
+    tokens: TokensOption = None,
     question: Question = None,
     context: Context = None,
-    beside: Beside = None,
+    beside: ShowColumn = None,
     everything: All = False,
-    again: Again = False,
+    again: Relabel = False,
     seed: Seed = 0,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
-    per_row: Annotated[int | None, typer.Option(help="How many people label each row; all, unless given.")] = None,
+    per_row: Annotated[int | None, typer.Option(help="Annotators per row (default: all).")] = None,
     blind: Blind = None,
-    port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 7862,
-    host: Annotated[str, typer.Option(help="Address to listen at; others than this machine need a key.")] = "127.0.0.1",
-    name: Annotated[list[str] | None, typer.Option(help="A further name of this machine that browsers use.")] = None,
-    browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 7862,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; other machines need the key in the printed URL.")
+    ] = "127.0.0.1",
+    allowed_host: Annotated[list[str] | None, typer.Option(help="Additional host name that browsers use.")] = None,
+    browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
-    """Open the review page; this is what `hf-synthlabels review DATA` does.
+    """Serve the review page (same as `hf-synthlabels review DATA`).
 
     Example: hf-synthlabels review sampled.parquet --recipe recipe.yaml
     """
@@ -120,8 +127,8 @@ def page(
         encoding=encoding,
         separator=separator,
     )
-    # Before the data are read: a port in use is told at once.
-    door = bind_socket(host, port, tuple(name or ()))
+    # Bound before the data are read, so that a port in use is reported at once.
+    door = bind_socket(host, port, tuple(allowed_host or ()))
     with door.listener:
         board = _board(data, store, options)
         rows = board.rows
@@ -142,20 +149,22 @@ FORMATS = ("labels", "sheet", "decisions", "examples", "argilla", "label-studio"
 
 @app.command()
 def export(
-    data: Data,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The file; for argilla a new folder.")],
+    data: DataArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Output file; for argilla a new folder.")],
     form: Annotated[
         str, typer.Option("--as", help="labels, sheet, decisions, examples, argilla or label-studio.")
     ] = "labels",
-    each: Annotated[bool, typer.Option("--each", help="Of labels: a column for each annotator, too.")] = False,
+    per_annotator: Annotated[
+        bool, typer.Option("--per-annotator", help="For labels: add one column per annotator.")
+    ] = False,
     blind: Blind = None,
     store: Store = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Write what people decided: as label columns with the chances of the sample, or for other tools.
+    """Export human labels: as label columns with inclusion probabilities, or for other tools.
 
-    `labels` is the whole table, for validate and estimate; `sheet` is for merge; `examples` are few-shot examples of a
-    recipe.
+    `labels` is the whole table, for validate and estimate; `sheet` is for import-labels; `examples` are few-shot
+    examples for a recipe.
 
     Example: hf-synthlabels review export sampled.parquet -o reviewed.parquet
     """
@@ -167,16 +176,18 @@ def export(
         raise ConfigError(f"`--as` is {form!r}: give one of {', '.join(FORMATS)}.")
     path = store or review.default_store(data)
     if not path.exists():
-        raise ConfigError(f"`--store` {str(path)!r} is not there: label some rows with `hf-synthlabels review` first.")
+        raise ConfigError(
+            f"`--store` {str(path)!r} does not exist: label some rows with `hf-synthlabels review` first."
+        )
     board = _board(data, path, review.ReviewOptions())
     _check_export(board, output, form, data, overwrite=overwrite)
     hidden = board.rows.sampled if blind is None else blind
     match form:
         case "labels":
-            made = review.labelled_table(board, each=each)
-            counts = ", ".join(f"{how} {count:,}" for how, count in made.how.items())
-            print(f"rows with labels by people: {counts}; {made.open:,} drawn rows have none")
-            files = write_sampled(made.table, output)
+            exported = review.labelled_table(board, each=per_annotator)
+            counts = ", ".join(f"{how} {count:,}" for how, count in exported.how.items())
+            print(f"rows with human labels: {counts}; {exported.open:,} sampled rows without a label")
+            files = write_sampled(exported.table, output)
         case "sheet":
             files = [write_sheet(review.sheet(board), output)]
         case "decisions":
@@ -195,39 +206,39 @@ def export(
 
 
 @app.command("import")
-def bring_in(
-    data: Data,
-    answers: Annotated[Path, typer.Argument(help="Argilla's folder or records.json, or Label Studio's JSON file.")],
+def import_answers(
+    data: DataArgument,
+    answers: Annotated[Path, typer.Argument(help="Argilla folder or records.json, or Label Studio JSON file.")],
     tool: Annotated[str, typer.Option("--from", help="argilla or label-studio.")],
-    who: Annotated[
-        list[str] | None, typer.Option(help="A name for somebody whom the tool knows by number: '7=ann'.")
+    map_annotator: Annotated[
+        list[str] | None, typer.Option(help="Map an annotator ID to a name, e.g. '7=ann'; may be repeated.")
     ] = None,
     store: Store = None,
     recipe: Recipe = None,
-    split: Split = None,
+    split: SplitOption = None,
     text: Text = None,
-    human: Human = None,
-    llm: Llm = None,
-    kind: Kind = None,
-    scale: Scale = None,
-    tokens: Tokens = None,
+    human: HumanOption = None,
+    llm: LLMOption = None,
+    kind: KindOption = None,
+    scale: ScaleOption = None,
+    tokens: TokensOption = None,
     question: Question = None,
     context: Context = None,
     everything: All = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
 ) -> None:
-    """Take in what people labelled in Argilla or Label Studio; what comes twice is stored once.
+    """Import labels from Argilla or Label Studio; importing twice adds nothing.
 
-    Example: hf-synthlabels review import sampled.parquet tasks.json --from label-studio --who 7=ann
+    Example: hf-synthlabels review import sampled.parquet tasks.json --from label-studio --map-annotator 7=ann
     """
     from hf_synthlabels import review
 
     if tool not in ("argilla", "label-studio"):
         raise ConfigError(f"`--from` is {tool!r}: give argilla or label-studio.")
-    names = dict(pair.split("=", 1) for pair in who or () if "=" in pair)
-    if wrong := [pair for pair in who or () if "=" not in pair]:
-        raise ConfigError(f"`--who` is {wrong[0]!r}: give what the tool says and the name, as '7=ann'.")
+    names = dict(pair.split("=", 1) for pair in map_annotator or () if "=" in pair)
+    if wrong := [pair for pair in map_annotator or () if "=" not in pair]:
+        raise ConfigError(f"`--map-annotator` is {wrong[0]!r}: give the ID in the tool and the name, e.g. '7=ann'.")
     options = review.ReviewOptions(
         recipe=recipe,
         split=split,
@@ -245,9 +256,9 @@ def bring_in(
     )
     board = _board(data, store, options)
     read = review.read_argilla if tool == "argilla" else review.read_label_studio
-    done = review.import_answers(board, read(board.rows, answers, names), tool)
-    people = ", ".join(done.annotators) or "nobody"
-    print(f"{done.labels:,} labels and {done.skips:,} skips added, of {people}; {done.known:,} were there already")
+    imported = review.import_answers(board, read(board.rows, answers, names), tool)
+    annotators = ", ".join(imported.annotators) or "no annotator"
+    print(f"{imported.labels:,} labels and {imported.skips:,} skips added from {annotators}; {imported.known:,} known")
 
 
 def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
@@ -257,7 +268,7 @@ def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
 
 
 def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: bool) -> None:
-    """Refuse an output of another format, and one that would lose labels or columns that are there."""
+    """Refuse an output in another format, and one that would lose existing labels or columns."""
     from hf_synthlabels import review
     from hf_synthlabels.publishing import check_sheet
     from hf_synthlabels.statistics import PROBABILITY
@@ -268,7 +279,7 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
     )
     check_output(output, sources=[] if form == "labels" else [data], suffixes=suffixes, folder=form == "argilla")
     if form not in ("labels", "sheet", "argilla") and output.exists() and not overwrite:
-        # The decisions stay in their store, but what a tool or a person has added to the file would be lost.
+        # Decisions stay in their store, but additions to the file by a tool or a person would be lost.
         raise ConfigError(f"`--output` {str(output)!r} exists. Name another file, or add `--overwrite` to replace it.")
     if form == "sheet":
         check_sheet(review.labelled_table(board).table, output, board.rows.human)
@@ -279,7 +290,7 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
 
 
 def _board(data: str, store: Path | None, options: Any) -> Any:
-    """The data with the decisions on them; what was said of the data when the store was made need not be said again."""
+    """Open the data with their decisions; options stored with the decisions are the defaults."""
     from hf_synthlabels.review import DecisionStore, ReviewState, default_store, open_review
 
     path = store or default_store(data)
@@ -289,7 +300,7 @@ def _board(data: str, store: Path | None, options: Any) -> Any:
             earlier = there.facts().get("options", {})
     said = options.or_else(earlier)
     rows = open_review(data, said)
-    # Only now, so that data which can not be read leave no file behind.
+    # Created only now, so that unreadable data leave no file behind.
     kept = DecisionStore(path)
     board = ReviewState(rows, kept)
     kept.remember({"options": asdict(said), "data": str(data)})

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hf_synthlabels.cli.report import tell_written
-from hf_synthlabels.cli.sample import EncodingOption, SeparatorOption
+from hf_synthlabels.cli.options import EncodingOption, SeparatorOption
+from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
     from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
-from hf_synthlabels.cli.trust_option import TrustOption
+from hf_synthlabels.cli.options import TrustOption
 
 SHOWN_CELLS = 200
 TABLE_OPTIONS = (
@@ -146,16 +146,16 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
         print(learnt)
         _write(output / "strategies.json", learnt.to_json())
         _write(output / "strategies.md", learnt.to_markdown() + "\n")
-        tell_written(write_report(learnt, output), output)
+        print_written(write_report(learnt, output), output)
     elif isinstance(asked, AnnotatorStudy):
         compared = compare_annotators(asked, progress=_tell)
         print(compared)
         _write(output / "annotators.json", compared.to_json())
-        tell_written(write_report(compared, output), output)
+        print_written(write_report(compared, output), output)
     else:
         result = run_study(asked, output, progress=_tell)
         print(result)
-        tell_written(write_report(result, output), output)
+        print_written(write_report(result, output), output)
 
 
 def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
@@ -175,7 +175,7 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
     print(f"written: {output / 'runs.json'}")
     page = page_of(runs)
     print(f"\n{' '.join(page.summary)}\n")
-    tell_written(write_report(page, output), output)
+    print_written(write_report(page, output), output)
     if steps := next_steps(asked, runs, output):
         print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.sample import EncodingOption, OverwriteOption, SeparatorOption
+from hf_synthlabels.cli.options import EncodingOption, OverwriteOption, SeparatorOption
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The versions of this package and of what it is built on."""
+"""`hf-synthlabels version`: versions of this package and of its main dependencies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(show: bool) -> None:
+    if show:
         from hf_synthlabels.annotation.provenance import package_version
 
         print(f"hf-synthlabels {package_version()}")
@@ -22,17 +22,17 @@ VersionOption = Annotated[
 
 
 def version() -> None:
-    """Say the version of this package and of what it stands on.
+    """Print the versions of this package and of its main dependencies.
 
     Example: hf-synthlabels version
     """
     from importlib import metadata
 
     packages = ("hf-synthlabels", "datasets", "evaluate", "huggingface_hub", "openai", "torch", "transformers")
-    found: dict[str, Any] = {}
+    versions: dict[str, Any] = {}
     for package in packages:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    print(json.dumps(found, indent=1))
+            versions[package] = None
+    print(json.dumps(versions, indent=1))

@@ -112,7 +112,7 @@ def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
     place = Path(sheet)
     if not place.exists():
         return
-    advice = "Merge them first with `hf-synthlabels merge`, or name another file with `--sheet`."
+    advice = "Merge them first with `hf-synthlabels import-labels`, or name another file with `--to-label`."
     try:
         lines = read_sheet(place, [human, *rows.column_names])
     except DataError:

@@ -17,7 +17,7 @@ from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSamp
 from hf_synthlabels.tables import embed_records, provenance_path, write_table
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, text_columns
 
-Earlier = Literal["random", "stratified", "none"]
+Earlier = Literal["random", "stratified", "ignore"]
 EARLIER: tuple[Earlier, ...] = get_args(Earlier)
 
 SAMPLE_KIND = "human-sample"
@@ -56,7 +56,7 @@ def sample_rows(
         confidence: the column of the LLM's confidence; by default `<llm>_confidence`, for the design of that name.
         allocation: as in `draw_sample`.
         earlier: where rows have human labels that no sample drew: how these rows were drawn, "random" among all rows
-            or "stratified", at random within each LLM label; "none" to leave out those that are not drawn now.
+            or "stratified", at random within each LLM label; "ignore" to leave out those that are not drawn now.
         seed: of the drawing.
         normalize_labels: whether LLM labels that differ only in case or white space are one stratum.
 
@@ -143,12 +143,12 @@ def _earlier_sample(rows: Any, human: str, earlier: Earlier | None) -> Any:
     if PROBABILITY in rows.column_names:
         return np.array(rows[PROBABILITY], dtype=np.float64)
     labelled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
-    if not any(labelled) or earlier == "none":
+    if not any(labelled) or earlier == "ignore":
         return None
     if earlier is None:
         raise DataError(
-            f"`{human}` has labels in {sum(labelled):,} rows that no sample drew: say `--earlier random` if those rows "
-            "were chosen at random, `--earlier stratified` if at random within each LLM label, or `--earlier none` to "
+            f"`{human}` has labels in {sum(labelled):,} rows outside any sample: give `--existing-labels random` if "
+            "these rows were sampled at random, `stratified` if at random within each LLM label, or `ignore` to "
             "leave them out."
         )
     drawn = np.array(labelled)

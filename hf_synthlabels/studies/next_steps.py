@@ -66,7 +66,7 @@ def _label_more(advice: Recommendation, runs: StudyRuns, task: str, output: Path
     drawn, sheet = output / "sampled.parquet", output / "to_label.csv"
     return [
         f"draw {rows:,} of the {left:,} rows without a human label: "
-        f"{_line('sample', labelled, '-n', rows, '-o', drawn, '--sheet', sheet)}",
+        f"{_line('sample', labelled, '-n', rows, '-o', drawn, '--to-label', sheet)}",
         f"fill in {sheet}, then: {_line('merge', drawn, sheet, '-o', drawn)}",
         f"and run a study of {drawn} with another `-o`",
     ]

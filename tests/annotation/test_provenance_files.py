@@ -49,7 +49,7 @@ def test_annotated_files_are_published_and_trained_on_with_their_provenance(
     (entry,) = provenance(read_table(out))
     assert (entry["column"], entry["annotator"]["model"]) == ("llm_label", "gpt-x")
     assert provenance_path(out / "train.parquet" if name == "out" else out).is_file()
-    licenses = ["--license", "mit", "--outputs-license", "unknown", "--dry-run", "--json"]
+    licenses = ["--license", "mit", "--llm-terms", "unknown", "--dry-run", "--json"]
     assert "annotation/provenance.json" in run("push", "dataset", str(out), "me/films", *licenses)
     if name != "out":
         rows = DataSource.of_file(out).load(StudentConfig(model="none", label_column="llm_label")).train

@@ -90,12 +90,12 @@ SUFFIXES = ["csv", "tsv", "jsonl", "parquet", "xlsx"]
 def test_every_file_goes_through_every_verb(run: Run, tmp_path: Path, recipe: str, suffix: str, sheet: str) -> None:
     labelled, sampled, to_fill = f"labelled.{suffix}", f"sampled.{suffix}", f"sheet.{sheet}"
     ok(run("annotate", recipe, "-o", labelled))
-    out = ok(run("sample", labelled, "-n", "30", "-o", sampled, "--sheet", to_fill, "--human", "topic"))
+    out = ok(run("sample", labelled, "-n", "30", "-o", sampled, "--to-label", to_fill, "--human", "topic"))
     fill(tmp_path / to_fill, "topic", lambda row: name_of(row))
     # The printed line works as it is.
-    line = out.splitlines()[-1].partition("then: hf-synthlabels ")[2]
+    line = out.splitlines()[-1].partition("then run: hf-synthlabels ")[2]
     out = ok(run(*shlex.split(line)))
-    assert "30 human labels added, 0 changed; 0 drawn rows have none yet" in out
+    assert "30 human labels added, 0 changed; 0 sampled rows without a label" in out
     checked = run(*shlex.split(out.splitlines()[-1].partition("Next: hf-synthlabels ")[2]))
     assert checked[0] == 0, checked
     assert "1.000" in checked[1]
@@ -155,11 +155,11 @@ def sheet_lines(sheet: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def sampled(run: Run, recipe: str) -> str:
     ok(run("annotate", recipe, "-o", "labelled.jsonl"))
-    ok(run("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--sheet", "sheet.csv", "--human", "topic"))
+    ok(run("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
     return "s.jsonl"
 
 
-MERGE = ("merge", "s.jsonl", "sheet.csv", "-o", "s.jsonl", "--human", "topic")
+MERGE = ("import-labels", "s.jsonl", "sheet.csv", "-o", "s.jsonl", "--human", "topic")
 
 
 @pytest.mark.parametrize(
@@ -201,15 +201,15 @@ def test_a_label_is_never_put_to_another_text(
 def test_labels_are_never_overwritten_by_another_sample(run: Run, tmp_path: Path, sampled: str) -> None:
     fill(tmp_path / "sheet.csv", "topic", name_of)
     filled = (tmp_path / "sheet.csv").read_bytes()
-    again = ("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--sheet", "sheet.csv", "--human", "topic")
+    again = ("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic")
     for more in ((), ("--overwrite",)):
         assert "20 of its labels" in refused(run(*again, *more))
         assert (tmp_path / "sheet.csv").read_bytes() == filled
     ok(run(*MERGE))
     # The table holds labels now, which a sample of the table before it would lose.
-    assert "20 human labels" in refused(run(*again[:-4], "--sheet", "other.csv", "--human", "topic"))
+    assert "20 human labels" in refused(run(*again[:-4], "--to-label", "other.csv", "--human", "topic"))
     # They are in the table, so the sheet may be replaced by that of a further sample.
-    ok(run("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--sheet", "sheet.csv", "--human", "topic"))
+    ok(run("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
     assert sum(label is not None for label in read_table(tmp_path / "s.jsonl")["train"]["topic"]) == 20
 
 
@@ -227,7 +227,7 @@ def test_typing_mistakes_are_no_labels(run: Run, tmp_path: Path, sampled: str, n
 
 
 def test_a_label_column_that_the_sheet_lacks_is_named(run: Run, sampled: str) -> None:
-    assert "--human" in refused(run("merge", "s.jsonl", "sheet.csv", "-o", "s.jsonl"))
+    assert "--human" in refused(run("import-labels", "s.jsonl", "sheet.csv", "-o", "s.jsonl"))
 
 
 def test_an_earlier_output_is_replaced_and_nothing_else(run: Run, tmp_path: Path, recipe: str) -> None:

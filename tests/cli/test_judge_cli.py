@@ -87,7 +87,7 @@ def test_it_is_resumed_from_the_store(run: Call, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("score_1_5", "score_1_6"), "`rubric` 'score_1_6' is neither a file nor a packaged rubric"),
+        (("score_1_5", "score_1_6"), "`rubric` 'score_1_6'"),
         (("prediction: answer", "prediction: anser"), "Did you mean 'answer'?"),
         (("budget_usd", "budget_eur"), "`judge.budget_eur` is not a key"),
         (("answers.jsonl", "none.jsonl"), "can not be loaded"),

@@ -1,4 +1,4 @@
-"""`hf-synthlabels sample`, `merge`, `estimate` and `validate --plan`, as a user types them."""
+"""`hf-synthlabels sample`, `import-labels`, `estimate` and `sample-size`, as a user types them."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ def test_from_llm_labels_to_a_conclusion(run: Run, tmp_path: Path, design: str, 
     sampled = f"sampled.{suffix}"
     code, out, err = run("sample", "labelled.jsonl", "-n", "100", "--design", design, "-o", sampled)
     assert (code, err) == (0, "")
-    assert "100 of 400 rows drawn" in out
+    assert "100 of 400 rows sampled" in out
     sheet = (tmp_path / "to_label.csv").read_text(encoding="utf-8-sig").splitlines()
     # People see the text and an empty cell, and nothing of what the LLM said.
     assert sheet[0] == "row_digest,row,text,words,label"
     assert len(sheet) == 101
     fill(tmp_path / "to_label.csv")
-    code, out, err = run("merge", sampled, "to_label.csv", "-o", sampled)
+    code, out, err = run("import-labels", sampled, "to_label.csv", "-o", sampled)
     assert (code, err) == (0, "")
-    assert "100 human labels added, 0 changed; 0 drawn rows have none yet" in out
+    assert "100 human labels added, 0 changed; 0 sampled rows without a label" in out
     code, out, err = run("estimate", sampled, "-o", "out/found.json")
     assert (code, err) == (0, "")
     found = EstimateReport.from_json((tmp_path / "out" / "found.json").read_text(encoding="utf-8"))
@@ -94,12 +94,12 @@ def test_a_sample_grows_and_keeps_its_labels(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "labelled.jsonl")
     run("sample", "labelled.jsonl", "-n", "60", "--design", "stratified", "-o", "s.parquet")
     fill(tmp_path / "to_label.csv", most=50)
-    assert "10 drawn rows have none yet" in run("merge", "s.parquet", "to_label.csv", "-o", "s.parquet")[1]
+    assert "10 sampled rows without a label" in run("import-labels", "s.parquet", "to_label.csv", "-o", "s.parquet")[1]
     code, out, _ = run("sample", "s.parquet", "-n", "40", "--design", "stratified", "-o", "s2.parquet", "--seed", "1")
     assert code == 0
-    assert "40 of 400 rows drawn" in out
+    assert "40 of 400 rows sampled" in out
     fill(tmp_path / "to_label.csv")
-    assert "40 human labels added" in run("merge", "s2.parquet", "to_label.csv", "-o", "s2.parquet")[1]
+    assert "40 human labels added" in run("import-labels", "s2.parquet", "to_label.csv", "-o", "s2.parquet")[1]
     rows = read_table(tmp_path / "s2.parquet")["train"]
     assert sum(label is not None for label in rows["label"]) == 90
     assert sum(chance is not None for chance in rows["inclusion_probability"]) == 100
@@ -112,32 +112,43 @@ def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Pa
     write(tmp_path / "labelled.jsonl", label=lambda row: truth(row) if row % 10 == 0 else None)
     code, _, err = run("sample", "labelled.jsonl", "-n", "50")
     assert code == 2
-    assert "`label` has labels in 40 rows that no sample drew: say `--earlier random`" in err
-    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "random", "-o", "with.parquet")
+    assert "`label` has labels in 40 rows outside any sample: give `--existing-labels random`" in err
+    run("sample", "labelled.jsonl", "-n", "50", "--existing-labels", "random", "-o", "with.parquet")
     chances = [each for each in read_table(tmp_path / "with.parquet")["train"]["inclusion_probability"] if each]
     assert chances == [pytest.approx(90 / 400)] * 90
-    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "stratified", "--design", "stratified", "-o", "by.parquet")
+    run(
+        "sample",
+        "labelled.jsonl",
+        "-n",
+        "50",
+        "--existing-labels",
+        "stratified",
+        "--design",
+        "stratified",
+        "-o",
+        "by.parquet",
+    )
     rows = read_table(tmp_path / "by.parquet")["train"]
     for name in set(rows["llm_label"]):
         mine = [p for p, label in zip(rows["inclusion_probability"], rows["llm_label"], strict=True) if label == name]
         assert [p for p in mine if p] == [pytest.approx(sum(p is not None for p in mine) / len(mine))] * sum(
             map(bool, mine)
         )
-    run("sample", "labelled.jsonl", "-n", "50", "--earlier", "none", "-o", "without.parquet")
+    run("sample", "labelled.jsonl", "-n", "50", "--existing-labels", "ignore", "-o", "without.parquet")
     without = [each for each in read_table(tmp_path / "without.parquet")["train"]["inclusion_probability"] if each]
     assert without == [pytest.approx(50 / 400)] * 50
 
 
 def test_plans(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "labelled.jsonl")
-    code, out, _ = run("validate", "labelled.jsonl", "--plan", "--width", "0.15")
+    code, out, _ = run("sample-size", "labelled.jsonl", "--width", "0.15")
     assert code == 0
     assert "LLM right in 80.0 % (supposed: no human label yet)" in out
     assert "to draw them: hf-synthlabels sample ... -n" in out
-    assert "accuracy >= 0.7 decided" in run("validate", "labelled.jsonl", "--plan", "--gate", "accuracy>=0.7")[1]
-    supposed = run("validate", "labelled.jsonl", "--plan", "--width", "0.15", "--accuracy", "0.95")[1]
+    assert "accuracy >= 0.7 decided" in run("sample-size", "labelled.jsonl", "--gate", "accuracy>=0.7")[1]
+    supposed = run("sample-size", "labelled.jsonl", "--width", "0.15", "--accuracy", "0.95")[1]
     assert "LLM right in 95.0 %" in supposed
-    assert "`--plan` needs a goal" in run("validate", "labelled.jsonl", "--plan")[2]
+    assert "`sample-size` needs one goal" in run("sample-size", "labelled.jsonl")[2]
 
 
 def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None:
@@ -155,13 +166,13 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
     [
         ("sample labelled.jsonl -n 500", "`n` is 500 and there are 400 rows"),
         ("sample labelled.jsonl -n 50 --llm nothing", "`llm` 'nothing' is not a column"),
-        ("sample labelled.jsonl -n 50 --earlier some", "`--earlier` is 'some'"),
+        ("sample labelled.jsonl -n 50 --existing-labels some", "`--existing-labels` is 'some'"),
         ("sample labelled.jsonl -n 50 --design best", "`design` is 'best'"),
         ("sample labelled.jsonl -n 50 --design confidence --confidence no", "`confidence` 'no' is not a column"),
-        ("merge labelled.jsonl sheet.csv -o x.jsonl", "`inclusion_probability` is not a column"),
-        ("merge s.jsonl labelled.jsonl -o x.jsonl", "`row` is not a column of the sheet"),
-        ("merge s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row that was not drawn"),
-        ("merge s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
+        ("import-labels labelled.jsonl sheet.csv -o x.jsonl", "`inclusion_probability` is not a column"),
+        ("import-labels s.jsonl labelled.jsonl -o x.jsonl", "`row` is not a column of the sheet"),
+        ("import-labels s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row that was not drawn"),
+        ("import-labels s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
         ("estimate labelled.jsonl", "`label` is not a column"),
         ("estimate s.jsonl", "is not a column"),
         ("estimate gone.jsonl", "`data` 'gone.jsonl' does not exist"),
@@ -182,12 +193,12 @@ def test_names_that_the_llm_never_gave_are_told(run: Run, tmp_path: Path) -> Non
     write(tmp_path / "labelled.jsonl")
     run("sample", "labelled.jsonl", "-n", "50", "-o", "s.jsonl")
     fill(tmp_path / "to_label.csv", lambda row: "godo" if row % 3 == 0 else "bad")
-    code, _, err = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl")
+    code, _, err = run("import-labels", "s.jsonl", "to_label.csv", "-o", "s.jsonl")
     assert code == 2
     assert "'godo'" in err
     assert "did you mean 'good'?" in err
     assert read_table(tmp_path / "s.jsonl")["train"].column_names[-1] == "inclusion_probability"
     # A class that the LLM never gave may be meant.
-    code, out, _ = run("merge", "s.jsonl", "to_label.csv", "-o", "s.jsonl", "--new-labels")
+    code, out, _ = run("import-labels", "s.jsonl", "to_label.csv", "-o", "s.jsonl", "--new-labels")
     assert code == 0
-    assert "'godo', which the LLM never gave" in out
+    assert "'godo' is no LLM label" in out

@@ -670,7 +670,7 @@ def test_a_batch_that_the_provider_does_not_know_is_never_bought_again_unasked(s
         lost = server.batches.pop("batch_1")
         with pytest.raises(ClientError, match="does not know batch batch_1 of 3 requests") as told:
             run(server, store, range(3))
-        assert "--forget" in str(told.value)
+        assert "--abandon" in str(told.value)
         assert not server.batches
         forgotten = cancel_batch(store.path, lost.intent[:12], forget=True)
         assert forgotten.state == "forgotten"

@@ -38,7 +38,7 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"colums": {}}, "`colums` is not a key. Did you mean `columns`?"),
         ({"columns": {"prediktion": "a", "prediction": "b"}}, "`columns.prediktion` is not a key"),
         ({"columns": {}}, "`columns.prediction` is missing"),
-        ({"rubric": "score_1_6"}, "`rubric` 'score_1_6' is neither a file nor a packaged rubric"),
+        ({"rubric": "score_1_6"}, "`rubric` 'score_1_6'"),
         ({"rubric": {"name": "a"}}, "`instructions` is missing"),
         ({"rubric": "preference"}, "'preference' compares two answers. Name the second in `columns.other`."),
         ({"columns": {"prediction": "a", "other": "b"}}, "'score_1_5' judges one answer. Remove `columns.other`."),

@@ -102,5 +102,16 @@ def test_the_verbs_take_the_option(tmp_path: Path) -> None:
     assert joined.exit_code == 0
     assert "--normalize-labels" not in joined.output
     drawn = str(tmp_path / "drawn.jsonl")
-    command = ["sample", file, "-n", "5", "--earlier", "none", "-o", drawn, "--sheet", str(tmp_path / "s.csv")]
+    command = [
+        "sample",
+        file,
+        "-n",
+        "5",
+        "--existing-labels",
+        "ignore",
+        "-o",
+        drawn,
+        "--to-label",
+        str(tmp_path / "s.csv"),
+    ]
     assert "--normalize-labels" in CliRunner().invoke(app, command).output

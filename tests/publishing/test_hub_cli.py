@@ -37,7 +37,7 @@ RECIPE: dict[str, Any] = {
     },
     "annotator": {"client": "recorded", "column": "answer"},
 }
-SAID = ("--license", "cc-by-4.0", "--outputs-license", "unknown")
+SAID = ("--license", "cc-by-4.0", "--llm-terms", "unknown")
 REPORT = Path(__file__).resolve().parents[2] / "docs" / "results" / "conference_titles" / "report.json"
 
 
@@ -122,17 +122,17 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
     ("arguments", "words"),
     [
         (("dataset", "films.yaml", "user/films"), "`--license` is not given"),
-        (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--outputs-license` is not given"),
-        (("dataset", "films.yaml", "user/films", "--license", "MIT", "--outputs-license", "x"), "Did you mean mit"),
+        (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--llm-terms` is not given"),
+        (("dataset", "films.yaml", "user/films", "--license", "MIT", "--llm-terms", "x"), "Did you mean mit"),
         (("dataset", "films.yaml", "films", *SAID), "`repo` is 'films': give `user/name`"),
         (("dataset", "films.yaml", "user/films", *SAID, "--human", "gold"), "`human` names the column 'gold'"),
         (("dataset", "films.yaml", "user/films", *SAID, "--gate", "x"), "`gate` is 'x'"),
-        (("dataset", "none.jsonl", "user/films", *SAID), "is not there"),
+        (("dataset", "none.jsonl", "user/films", *SAID), "`data` 'none.jsonl'"),
         (("dataset", "rows.jsonl", "user/films", *SAID), "has no label column"),
         (("model", "none", "user/m", *SAID), "is no folder"),
         (("metric", "none", "user/none"), "does not come with this package"),
         (("metric", "llm_judge", "user/other"), "end it in /llm_judge"),
-        (("report", "none.json", "user/r", "--license", "mit"), "can not be read"),
+        (("report", "none.json", "user/r", "--license", "mit"), "`results` 'none.json'"),
         (("report", "films.yaml", "user/r", "--license", "mit"), "`results` is not JSON"),
         (("report", "guide.md", "report", "--license", "mit"), "`results` is not JSON"),
     ],

@@ -129,7 +129,7 @@ def test_adapter_of_a_folder_needs_the_name_of_its_base_before_it_is_trained(
         (None, "`card` lacks `license` or `llm_terms`"),
         ({"license": "mit"}, "`card` lacks `license` or `llm_terms`"),
         ({**CARD, "license": "MIT"}, r"`license` is 'MIT', which is no identifier .* Did you mean mit"),
-        ({**CARD, "license": "mit"}, "`license` is not a key"),
+        ({**CARD, "licence": "mit"}, "`licence` is not a key"),
     ],
 )
 def test_words_are_looked_at_before_the_training(card: Any, message: str) -> None:

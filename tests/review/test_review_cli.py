@@ -72,7 +72,7 @@ def test_labels_are_exported_and_validated(run: Run, tmp_path: Path) -> None:
     table().to_parquet(str(data))
     decide(data, {0: "billing", 1: "account", 9: "billing"})
     code, out, _ = run("export", "data.parquet", "-o", "out.parquet")
-    assert (code, out.splitlines()[0]) == (0, "rows with labels by people: one 3; 7 drawn rows have none")
+    assert (code, out.splitlines()[0]) == (0, "rows with human labels: one 3; 7 sampled rows without a label")
     rows = read_table(tmp_path / "out.parquet")["train"]
     assert rows["label"][:3] == [0, 2, None]
     for form, name in (("sheet", "sheet.csv"), ("decisions", "all.jsonl"), ("label-studio", "tasks.json")):
@@ -139,7 +139,7 @@ WRONG: dict[str, tuple[list[dict[str, object]], str, str]] = {
     "no such recipe": ([ROW, OTHER], "--recipe gone.yaml", "gone.yaml"),
     "a count of nobody": ([ROW, OTHER], "--per-row 0", "`--per-row` is 0"),
     "no such data": ([ROW], "gone.jsonl", "`data` 'gone.jsonl' does not exist"),
-    "no such column beside": ([ROW, OTHER], "--beside x", "`x` is not a column"),
+    "no such column beside": ([ROW, OTHER], "--show-column x", "`x` is not a column"),
 }
 
 
@@ -169,10 +169,10 @@ def test_a_port_in_use_is_told_before_the_data_are_read(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("export data.jsonl -o x.jsonl", "is not there: label some rows with `hf-synthlabels review` first"),
+        ("export data.jsonl -o x.jsonl", "does not exist: label some rows with `hf-synthlabels review` first"),
         ("export data.jsonl -o x.jsonl --as xml", "`--as` is 'xml'"),
         ("import data.jsonl a.json --from excel", "`--from` is 'excel'"),
-        ("import data.jsonl a.json --from argilla --who ann", "`--who` is 'ann'"),
+        ("import data.jsonl a.json --from argilla --map-annotator ann", "`--map-annotator` is 'ann'"),
     ],
 )
 def test_exports_and_imports_that_can_not_be(run: Run, tmp_path: Path, arguments: str, said: str) -> None:

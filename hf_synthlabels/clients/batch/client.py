@@ -200,7 +200,7 @@ def cancel_batch(store: Path, name: str, *, forget: bool = False, pace: BatchPol
     elif intent.batch_id is None:
         raise ClientError(
             f"`batch` {name!r} is {intent.state} and has no id at the provider yet. Run its recipe again, which finds "
-            "out whether it was made; or give it up with --forget."
+            "out whether it was made; or give it up with --abandon."
         )
     else:
         provider = open_provider(intent.base_url, intent.api_key_env, pace)

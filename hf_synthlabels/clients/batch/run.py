@@ -332,5 +332,5 @@ def _not_known(intent: BatchRecord, words: str) -> ClientError:
     return ClientError(
         f"The provider does not know batch {intent.batch_id or intent.id} of {intent.requests} requests: {words}. "
         f"Give the key that it was made with in `{intent.api_key_env}`; or, if it is gone for good, give up what it "
-        f"cost: hf-synthlabels batches cancel {intent.id[:12]} --forget"
+        f"cost: hf-synthlabels batches cancel {intent.id[:12]} --abandon"
     )

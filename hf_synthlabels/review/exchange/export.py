@@ -69,7 +69,7 @@ def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
 
 
 def sheet(board: ReviewState) -> Any:
-    """The decided rows as a sheet for `hf-synthlabels merge`: number, texts, label; lists and spans as JSON."""
+    """The decided rows as a sheet for `hf-synthlabels import-labels`: number, texts, label; lists and spans as JSON."""
     from datasets import Dataset
 
     rows = board.rows

@@ -1,0 +1,109 @@
+"""`hf-synthlabels annotate` and `plan`: label a data set with an LLM, and what that will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from hf_synthlabels.cli.options import OverwriteOption, RecipeArgument, TrustOption
+from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError
+
+
+def annotate(
+    recipe: RecipeArgument,
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", help=".parquet, .jsonl or .csv file, or a folder; with Ray always a folder."),
+    ] = None,
+    num_proc: Annotated[int | None, typer.Option(help="Number of processes.")] = None,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="Stream the source and write rows as they are labeled; for data of any size."),
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(help="Label only the first N rows of each split, to try a recipe.")
+    ] = None,
+    overwrite: OverwriteOption = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Continue if most of the first 50 rows get no label.")
+    ] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
+) -> None:
+    """Add LLM label columns to a data set. Exit status 2 if no row got a label.
+
+    Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
+    """
+    from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_recipe
+    from hf_synthlabels.annotation.output import check_annotation_output
+    from hf_synthlabels.publishing import annotation_summary, record_summary
+    from hf_synthlabels.tables import write_table
+
+    began, options = datetime.now(UTC), {"keep_going": True} if keep_going else {}
+    if read_recipe(recipe).engine.name == "ray":
+        if rows is not None:
+            raise ConfigError("`--rows` is not supported with `engine: ray`. Remove one of them.")
+        _annotate_with_ray(recipe, output)
+        return
+    if output is not None:
+        check_annotation_output(read_recipe(recipe), output, stream=stream, overwrite=overwrite, n_rows=rows)
+    if stream:
+        if output is None:
+            raise DataError("`--stream` needs an output: name a .parquet or .jsonl file with `-o`.")
+        config = read_recipe(recipe).kept_going() if keep_going else read_recipe(recipe)
+        parts = annotate_to_files(config, output, rows=rows)
+        for part in parts:
+            print(f"{part.split}: {record_summary(part.record)}")
+            print(f"written: {part.path}")
+        _check_labels(*(part.record for part in parts))
+        return
+    splits = load(recipe, rows=rows, num_proc=num_proc, **options)
+    print(annotation_summary(splits, began=began))
+    if output is not None:
+        for file in write_table(splits, output):
+            print(f"written: {file}")
+    _check_labels(provenance(splits)[-1])
+
+
+def _check_labels(*records: Mapping[str, Any]) -> None:
+    """Raise an error if no row got a label."""
+    from hf_synthlabels.publishing import has_labels
+
+    if not has_labels(*records):
+        raise NothingLabelledError(
+            "No row got a label; see the reasons above. The answers are in the `_raw` column and in the response store."
+        )
+
+
+def _annotate_with_ray(recipe: str, output: str | None) -> None:
+    from hf_synthlabels.engines import annotate_with_ray
+    from hf_synthlabels.publishing import record_summary
+
+    if output is None:
+        raise DataError("`engine: ray` writes Parquet files to a folder: name it with `-o`, as a path or as s3://...")
+    parts = annotate_with_ray(recipe, output)
+    for part in parts:
+        print(f"{part.split}: {record_summary(part.record)}")
+        for file in part.files:
+            print(f"written: {file}")
+    _check_labels(*(part.record for part in parts))
+
+
+def plan(
+    recipe: RecipeArgument,
+    rows: Annotated[int | None, typer.Option(help="Plan only the first N rows of each split.")] = None,
+    sample: Annotated[int, typer.Option(help="Number of requests sampled to estimate lengths.")] = 100,
+    seed: Annotated[int, typer.Option(help="Random seed for sampling requests.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
+) -> None:
+    """Show requests, tokens and cost of a recipe; sends nothing.
+
+    Example: hf-synthlabels plan recipe.yaml
+    """
+    from hf_synthlabels.annotation import plan as make_plan
+
+    run_plan = make_plan(recipe, rows=rows, sample=sample, seed=seed)
+    print(run_plan.to_json() if as_json else run_plan)
