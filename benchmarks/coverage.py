@@ -23,16 +23,10 @@ import benchmarks.coverage_arms
 import benchmarks.coverage_validation  # noqa: F401 - both register their tables
 from benchmarks.coverage_tables import TABLES, Table, coverage_table, share_of
 from benchmarks.documents import put_block, table
-from hf_synthlabels.statistics import (
-    BootstrapConfig,
-    Inference,
-    Interval,
-    QuantityEstimate,
-    draw_sample,
-    pool_tasks,
-    valid_difference,
-    valid_prevalence,
-)
+from hf_synthlabels.statistics import BootstrapConfig, Inference, Interval, draw_sample
+from hf_synthlabels.statistics.comparison.pooling import pool_tasks
+from hf_synthlabels.statistics.estimation.analyses import estimate_difference, estimate_prevalence
+from hf_synthlabels.statistics.estimation.report import QuantityEstimate
 
 __all__ = ["covered", "main"]
 
@@ -128,7 +122,7 @@ def small_groups(worlds: int, seed: int) -> Table:
             drawn = np.zeros(2000, dtype=np.bool_)
             drawn[rng.permutation(2000)[:400]] = True
             groups = np.where(small, "small", "big").tolist()
-            answer = valid_difference(names_of(truth, drawn), names_of(said), groups, positive="yes", inference=ONCE)
+            answer = estimate_difference(names_of(truth, drawn), names_of(said), groups, positive="yes", inference=ONCE)
             labels.append(answer["small"].n)
             if not answer["small"].too_few:
                 found.append(answer["small"])
@@ -192,7 +186,7 @@ ONCE = Inference(splits=1)
 
 
 def _share(truth: Bools, said: Bools, drawn: Bools, how: Inference = ONCE) -> QuantityEstimate:
-    return valid_prevalence(names_of(truth, drawn), names_of(said), inference=how)["yes"]
+    return estimate_prevalence(names_of(truth, drawn), names_of(said), inference=how)["yes"]
 
 
 if __name__ == "__main__":

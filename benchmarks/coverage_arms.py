@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
-from hf_synthlabels.statistics import BootstrapConfig, ConditionBootstrap, RowFeatures
-from hf_synthlabels.statistics.agreement.scores import score_margins
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.agreement.confusion import score_margins
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ConditionBootstrap, RowFeatures
 
 __all__ = ["seeds_of_students"]
 

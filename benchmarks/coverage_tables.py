@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hf_synthlabels.statistics import wilson
+from hf_synthlabels.statistics.intervals import wilson
 
 __all__ = ["TABLES", "Table", "coverage_table", "share_of"]
 

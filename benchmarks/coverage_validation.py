@@ -8,19 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
-from hf_synthlabels.statistics import (
-    BootstrapConfig,
-    ConfusionMatrix,
-    Gate,
-    agreement,
-    alternative_annotator_test,
-    multilabel_agreement,
-    rows_to_pass,
-    wilson,
-)
-from hf_synthlabels.statistics.agreement.scores import score
+from hf_synthlabels.statistics import BootstrapConfig, Gate, alternative_annotator_test
+from hf_synthlabels.statistics.agreement.classification import agreement
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, score
+from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.weighted import weighted_agreement
+from hf_synthlabels.statistics.design.sample_size import rows_to_pass
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.intervals import wilson
 
 __all__ = ["annotator_test", "clusters", "gate_passes", "gate_power", "hamming", "unequal_classes"]
 
@@ -131,8 +126,8 @@ def annotator_test(worlds: int, seed: int) -> Table:
             for _ in range(worlds):
                 judge = (rng.random(items) < epsilon).astype(int)
                 people = np.zeros((items, 3), dtype=int)
-                drawing = BootstrapConfig(resamples=1)
-                passes += alternative_annotator_test(people, judge, epsilon=epsilon, drawing=drawing).passes
+                bootstrap = BootstrapConfig(resamples=1)
+                passes += alternative_annotator_test(people, judge, epsilon=epsilon, bootstrap=bootstrap).passes
             lines.append([f"{epsilon:g}", str(items), share_of(passes, worlds)])
     return head, lines
 

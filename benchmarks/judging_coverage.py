@@ -24,15 +24,15 @@ from benchmarks.documents import machine, put_block, table
 from benchmarks.recorded_judgments import QUALITIES, Summary, summaries, summary_replies, summary_texts
 from hf_synthlabels.statistics import (
     BootstrapConfig,
-    PPIMethod,
     alternative_annotator_test,
-    icc_bootstrap,
     judge_agreement,
-    plan_labels,
     ppi_difference,
     ppi_mean,
-    wilson,
 )
+from hf_synthlabels.statistics.correction.ppi import PPIMethod
+from hf_synthlabels.statistics.design.sample_size import plan_labels
+from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.raters.icc import icc_bootstrap
 
 __all__ = ["Judged", "RunStats", "authors_reading", "coverage", "judged_summaries", "main"]
 
@@ -152,7 +152,7 @@ def coverage(
         rows = rng.integers(size, size=size) if anew else rng.permutation(size)
         seen = human[rows]
         seen[labels:] = np.nan
-        found = ppi_mean(seen, scores[rows], method=method, drawing=BootstrapConfig(resamples=RESAMPLES, seed=draw))
+        found = ppi_mean(seen, scores[rows], method=method, bootstrap=BootstrapConfig(resamples=RESAMPLES, seed=draw))
         tally.held += found.interval.low <= truth <= found.interval.high
         tally.held_alone += found.classical.low <= truth <= found.classical.high
         tally.width += found.interval.high - found.interval.low

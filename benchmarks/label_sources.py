@@ -26,7 +26,7 @@ import pyarrow.parquet
 from datasets import Dataset, concatenate_datasets
 
 from benchmarks.documents import machine, put_block, table
-from hf_synthlabels.statistics import encode
+from hf_synthlabels.statistics.arrays import encode
 from hf_synthlabels.studies import STRATEGIES, Strategy, StrategyReport, StrategyRows, compare_strategies
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA", "data"))

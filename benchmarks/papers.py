@@ -25,16 +25,12 @@ import numpy as np
 from benchmarks.documents import put_block, table
 from hf_synthlabels.judging import bleu_accuracy
 from hf_synthlabels.publishing.report import render_markdown
-from hf_synthlabels.statistics import (
-    MISSING,
-    ConditionMetric,
-    Interval,
-    compare_conditions,
-    normalise_answer,
-    token_f1,
-    wilson,
-)
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
+from hf_synthlabels.statistics.arrays import MISSING
+from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, compare_conditions
 from hf_synthlabels.statistics.exhibits import Section
+from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
 from hf_synthlabels.studies.questions.analysis import analysed
 from hf_synthlabels.training.search import GridReport
@@ -246,7 +242,7 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 
 
 def _share(said: Sequence[str | None], golds: Sequence[str]) -> Interval:
-    same = sum(normalise_answer(one or "") == normalise_answer(gold) for one, gold in zip(said, golds, strict=True))
+    same = sum(normalize_answer(one or "") == normalize_answer(gold) for one, gold in zip(said, golds, strict=True))
     return wilson(same, len(golds))
 
 

@@ -23,6 +23,11 @@ from datasets import Dataset
 from hf_synthlabels import annotate, provenance, statistics, validate
 from hf_synthlabels.annotation import read_recipe
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient
+from hf_synthlabels.statistics.comparison.conditions import compare_conditions
+from hf_synthlabels.statistics.correction.calibration import cross_fit
+from hf_synthlabels.statistics.correction.rogan_gladen import rogan_gladen
+from hf_synthlabels.statistics.design.human_sample import DESIGNS
+from hf_synthlabels.statistics.raters.icc import icc_bootstrap
 from tests.tiny_models import tiny_model
 
 __all__ = [
@@ -222,7 +227,7 @@ def estimates(_: Path) -> Files:
                 concluded = statistics.estimate(Dataset.from_dict(rows), clusters=clusters, **ask)
                 path = f"estimate/{name}_{design}{'_clusters' if clusters else ''}"
                 files |= {f"{path}.json": concluded, f"{path}.txt": f"{concluded.text()}\n"}
-    for design in statistics.DESIGNS:
+    for design in DESIGNS:
         for allocation in ("proportional", "equal") if design == "stratified" else ("proportional",):
             more = {"design": design, "allocation": allocation, "confidence": columns["llm_label_confidence"]}
             first = statistics.draw_sample(columns["llm_label"], 30, seed=3, **more)
@@ -240,20 +245,20 @@ def estimates(_: Path) -> Files:
     files["statistics/samples.json"] = samples
     files["statistics/functions.json"] = {
         "alt_test": [
-            statistics.alternative_annotator_test(people, judge, kind=kind, drawing=FEW)
+            statistics.alternative_annotator_test(people, judge, kind=kind, bootstrap=FEW)
             for kind in ("categorical", "graded")
         ],
-        "rogan_gladen": statistics.rogan_gladen(verdicts.astype(float), truths, verdicts[known].astype(float)),
+        "rogan_gladen": rogan_gladen(verdicts.astype(float), truths, verdicts[known].astype(float)),
         "calibration": [
-            statistics.cross_fit(guess[known], human[known], kind=kind, clusters=clusters)
+            cross_fit(guess[known], human[known], kind=kind, clusters=clusters)
             for kind in ("affine", "isotonic")
             for clusters in (None, cluster[known])
         ],
-        "ppi": [statistics.ppi_mean(human, guess, method=method, drawing=FEW) for method in ("student", "bootstrap")],
-        "ppi_difference": statistics.ppi_difference(*halves, paired=False, drawing=FEW),
+        "ppi": [statistics.ppi_mean(human, guess, method=method, bootstrap=FEW) for method in ("student", "bootstrap")],
+        "ppi_difference": statistics.ppi_difference(*halves, paired=False, bootstrap=FEW),
         "alpha": [statistics.krippendorff_alpha(ratings, scale) for scale in ("nominal", "ordinal", "interval")],
-        "icc": statistics.icc_bootstrap(ratings, drawing=FEW),
-        "arms": statistics.compare_conditions(truth - 1, people.T[:2] - 1, people.T[1:] - 1, 5, resamples=200),
-        "judge_agreement": statistics.judge_agreement(truth.astype(float), judge, drawing=FEW),
+        "icc": icc_bootstrap(ratings, bootstrap=FEW),
+        "arms": compare_conditions(truth - 1, people.T[:2] - 1, people.T[1:] - 1, 5, resamples=200),
+        "judge_agreement": statistics.judge_agreement(truth.astype(float), judge, bootstrap=FEW),
     }
     return files

@@ -30,7 +30,8 @@ from datasets import Dataset
 
 from hf_synthlabels.labels import Span, project
 from hf_synthlabels.labels.row_answers import numbered_items
-from hf_synthlabels.statistics import cluster_bootstrap, normalise_answer, token_f1
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
+from hf_synthlabels.statistics.bootstrap import cluster_bootstrap
 
 ARMS = ("human", "llm", "llm as found")
 DRAW = 17
@@ -162,7 +163,7 @@ def report(rows: list[dict[str, Any]], runs: list[dict[str, Any]]) -> str:
 
 def credits(row: dict[str, Any], answer: list[Any] | None) -> tuple[float, float]:
     text = "" if answer is None else str(answer[0])
-    return float(normalise_answer(text) == normalise_answer(row["answer"])), token_f1(row["answer"], text)
+    return float(normalize_answer(text) == normalize_answer(row["answer"])), token_f1(row["answer"], text)
 
 
 def interval(values: np.ndarray, passage: np.ndarray) -> str:

@@ -162,7 +162,7 @@ def _share(law: str, found: Mapping[str, Sequence[Measurement]]) -> str:
 
 def _parity() -> str:
     """The F1 of the arms over seeds, on rows that can be learnt."""
-    from hf_synthlabels.statistics import compare_conditions, seed_scores
+    from hf_synthlabels.statistics.comparison.conditions import compare_conditions, seed_scores
 
     arms = ["ours", "dynamic", "loop", *(["setfit"] if find_spec("setfit") else [])]
     turns = [(arm, seed) for seed in range(PARITY_SEEDS) for arm in arms if arm != "setfit" or seed < SETFIT_SEEDS]

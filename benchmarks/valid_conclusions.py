@@ -24,18 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.documents import machine, put_block, table
-from hf_synthlabels.statistics import (
-    Design,
-    EstimateReport,
-    Inference,
-    QuantityEstimate,
-    draw_sample,
-    valid_difference,
-    valid_f1,
-    valid_mean,
-    valid_regression,
-    wilson,
+from hf_synthlabels.statistics import EstimateReport, Inference, draw_sample
+from hf_synthlabels.statistics.design.human_sample import Design
+from hf_synthlabels.statistics.estimation.analyses import (
+    estimate_difference,
+    estimate_f1,
+    estimate_mean,
+    estimate_regression,
 )
+from hf_synthlabels.statistics.estimation.report import QuantityEstimate
+from hf_synthlabels.statistics.intervals import wilson
 
 __all__ = ["QUESTIONS", "Question", "RunStats", "main", "tally"]
 
@@ -110,30 +108,30 @@ class RunStats:
 
 
 def _share(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    return valid_mean(human, data.llm, how)
+    return estimate_mean(human, data.llm, how)
 
 
 def _regression(data: Source, human: Floats, how: Inference) -> EstimateReport:
     predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
-    return valid_regression(human, data.llm, predictors, family="logistic", inference=how)
+    return estimate_regression(human, data.llm, predictors, family="logistic", inference=how)
 
 
 def _linear(data: Source, human: Floats, how: Inference) -> EstimateReport:
     predictors = {"tens of words": data.words, "digits": data.group.astype(float)}
-    return valid_regression(human, data.llm, predictors, inference=how)
+    return estimate_regression(human, data.llm, predictors, inference=how)
 
 
 def _as_predictor(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    return valid_regression(human, data.llm, {}, outcome=data.words, inference=how)
+    return estimate_regression(human, data.llm, {}, outcome=data.words, inference=how)
 
 
 def _difference(data: Source, human: Floats, how: Inference) -> EstimateReport:
-    return valid_difference(human, data.llm, np.where(data.group, "digits", "none").tolist(), inference=how)
+    return estimate_difference(human, data.llm, np.where(data.group, "digits", "none").tolist(), inference=how)
 
 
 def _f1(data: Source, human: Floats, how: Inference) -> EstimateReport:
     names = [None if math.isnan(value) else str(int(value)) for value in human]
-    return valid_f1(names, [str(int(value)) for value in data.llm], names=["0", "1"], inference=how)
+    return estimate_f1(names, [str(int(value)) for value in data.llm], names=["0", "1"], inference=how)
 
 
 WARMING = "global_warming, gpt-4o"

@@ -23,16 +23,11 @@ from typing import Any
 from hf_synthlabels.labels import LabelSchema, Projection, Span, parse, project
 from hf_synthlabels.labels.parsing.parser import plain_answer
 from hf_synthlabels.labels.row_answers import numbered_items, split_row_answers
-from hf_synthlabels.statistics import (
-    Agreement,
-    ConfusionMatrix,
-    Interval,
-    agreement,
-    normalise_answer,
-    text_agreement,
-    token_f1,
-    wilson,
-)
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, text_agreement, token_f1
+from hf_synthlabels.statistics.agreement.classification import Agreement, agreement
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
+from hf_synthlabels.statistics.intervals import wilson
 
 GPT = "gpt-3.5-turbo"
 QUESTION = LabelSchema(kind="question-answering")
@@ -116,7 +111,7 @@ def squad_tables(folder: Path) -> None:
         spans = [None if row.label is None else row.label.text for row in rows]
         print(f"\n### {split}: {len(rows):,} questions\n")
         print("answers taken from:", counted(Counter(row.source for row in rows)))
-        differ = [row for row in rows if normalise_answer(row.recorded) != normalise_answer(row.published)]
+        differ = [row for row in rows if normalize_answer(row.recorded) != normalize_answer(row.published)]
         cut = sum(row.recorded.startswith(row.published) for row in differ)
         print(f"read otherwise than the authors' script did: {len(differ)}, of which it cut {cut} at a full stop")
         table(

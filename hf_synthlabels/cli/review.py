@@ -271,7 +271,7 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
     """Refuse an output in another format, and one that would lose existing labels or columns."""
     from hf_synthlabels import review
     from hf_synthlabels.publishing import check_sheet
-    from hf_synthlabels.statistics import PROBABILITY
+    from hf_synthlabels.statistics.design.human_rows import PROBABILITY
     from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, NewTable, check_output, check_overwrite
 
     suffixes = {"labels": WRITABLE, "sheet": SHEET_SUFFIXES, "label-studio": (".json",), "argilla": ()}.get(

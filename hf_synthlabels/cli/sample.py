@@ -22,7 +22,8 @@ from hf_synthlabels.cli.options import (
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.statistics import Allocation, Design, HumanSample
+    from hf_synthlabels.statistics import HumanSample
+    from hf_synthlabels.statistics.design.human_sample import Allocation, Design
 
 
 def sample(
@@ -158,7 +159,7 @@ def import_labels(
 
 def _check_sampled(rows: Any, output: Path, data: str, human: str, *, overwrite: bool) -> None:
     """Refuse to replace a table whose columns or human labels the new one lacks; the input may be replaced."""
-    from hf_synthlabels.statistics import PROBABILITY
+    from hf_synthlabels.statistics.design.human_rows import PROBABILITY
     from hf_synthlabels.tables import NewTable, check_overwrite
 
     is_input = output.exists() and Path(data).exists() and output.samefile(data)

@@ -148,7 +148,7 @@ def _print_class_plan(
 ) -> None:
     """Print the plan for a column of class names."""
     from hf_synthlabels.statistics import plan_gate, plan_sample
-    from hf_synthlabels.statistics.validation.label_columns import read_names
+    from hf_synthlabels.statistics.validation.dataset_columns import read_names
 
     labels, names = read_names(rows, llm)
     known = [label for label in labels if label is not None]

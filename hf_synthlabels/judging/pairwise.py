@@ -16,7 +16,8 @@ from hf_synthlabels.judging.parsing.reply_parser import judged
 from hf_synthlabels.judging.prompt import Item
 from hf_synthlabels.judging.run.requests import Answered, check_breaker
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
-from hf_synthlabels.statistics import Interval, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.intervals import wilson
 
 Winner = Literal["first", "second", "tie"]
 

@@ -12,7 +12,8 @@ from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import Price, Usage
 from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.rubric import Rubric
-from hf_synthlabels.statistics import Interval, bounded_mean, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.intervals import bounded_mean, wilson
 
 
 @dataclass(frozen=True, slots=True)

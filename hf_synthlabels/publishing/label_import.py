@@ -13,7 +13,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.spelling import folded_name, normalize_spelling, unknown_labels
 from hf_synthlabels.publishing.sampled_data import MAX_NAMES, ROW, label_texts, sheet_texts
-from hf_synthlabels.statistics import PROBABILITY
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY
 from hf_synthlabels.tables import label_text, read_sheet
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, same_texts
 

@@ -13,7 +13,9 @@ from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note
-from hf_synthlabels.statistics import PROBABILITY, Allocation, Design, HumanSample, draw_sample
+from hf_synthlabels.statistics import HumanSample, draw_sample
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY
+from hf_synthlabels.statistics.design.human_sample import Allocation, Design
 from hf_synthlabels.tables import embed_records, provenance_path, write_table
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, text_columns
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.review.review_state import Annotator, ReviewState
-from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha, wilson
+from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
 from hf_synthlabels.statistics.agreement.weighted import weighted_mean, weighted_share
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.intervals import wilson
 
 RECENT = 50
 """Decisions of which the time is told."""

@@ -15,7 +15,8 @@ from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.review.disagreements import PER_PAGE, excerpt
 from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
 from hf_synthlabels.review.review_state import NAMED_KINDS, ReviewState
-from hf_synthlabels.statistics import MEASURES, PROBABILITY, ValidationReport, validate
+from hf_synthlabels.statistics import MEASURES, ValidationReport, validate
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY
 
 MAX_PATTERNS = 100
 

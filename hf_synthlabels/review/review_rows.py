@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema
-from hf_synthlabels.statistics import PROBABILITY
-from hf_synthlabels.statistics.raters.ratings import number_column
-from hf_synthlabels.statistics.validation.dataset_columns import class_names, column_feature, column_values
-from hf_synthlabels.statistics.validation.label_columns import label_column, read_label, read_names
+from hf_synthlabels.statistics.arrays import number_column
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY
+from hf_synthlabels.statistics.validation.dataset_columns import class_names, column_feature, column_values, read_names
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 
 CONFIDENT = 1 - 1e-9
 

@@ -14,8 +14,8 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import KINDS, Kind, LabelSchema
 from hf_synthlabels.publishing.labeled_data import label_options, open_labelled, scale_schema
 from hf_synthlabels.review.review_rows import ReviewRows, review_rows
-from hf_synthlabels.statistics.validation.dataset_columns import column_feature, feature_kind
-from hf_synthlabels.statistics.validation.label_columns import label_column, label_names, read_names
+from hf_synthlabels.statistics.validation.dataset_columns import column_feature, feature_kind, read_names
+from hf_synthlabels.statistics.validation.label_columns import label_column, label_names
 from hf_synthlabels.tables import ReadOptions
 
 MAX_NAMES = 200

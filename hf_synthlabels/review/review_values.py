@@ -8,7 +8,7 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, Label, LabelSchema, Span, decode
 from hf_synthlabels.labels.text import normalized_words
-from hf_synthlabels.statistics import normalise_answer, token_f1
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 
 MAX_CHARACTERS = 1_000_000
 """The longest text that somebody may write as a label."""
@@ -59,7 +59,7 @@ def identity(schema: LabelSchema, value: Any) -> str:
         case "token-classification":
             return json.dumps([[item["start"], item["end"], item["label"]] for item in value], ensure_ascii=False)
         case "question-answering":
-            return normalise_answer(value["text"])
+            return normalize_answer(value["text"])
         case "text-generation":
             return " ".join(normalized_words(value))
         case "text-scale":

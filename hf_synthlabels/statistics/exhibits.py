@@ -120,6 +120,8 @@ class Scatter:
 
 
 Figure = Intervals | Curves | Counts | Calibration | Bars | Scatter
+
+
 Exhibit = Table | Figure
 
 

@@ -1,4 +1,4 @@
-"""Interval: an estimate and the range that it leaves open, for shares and for scores of confusion counts."""
+"""Estimates with confidence intervals: Wilson, Agresti-Coull and percentile intervals."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.agreement.scores import Metric, occurring, score
-from hf_synthlabels.statistics.label_ids import Floats, Ints, check_level, check_resamples
-
-BOOTSTRAP = "bootstrap: rows, smoothed"
-CHUNK = 500
-"""Resampled tables that are scored at once."""
+from hf_synthlabels.statistics.arrays import Floats, check_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,71 +95,6 @@ def wilson_f1(right: int, predicted: int, human: int, level: float = 0.95) -> In
     return Interval(estimate, low, high, level, "wilson of the Jaccard share", share.n)
 
 
-def bootstrap(counts: Ints, metric: Metric, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Interval:
-    """The interval of a score: percentiles of a smoothed bootstrap of rows.
-
-    Rows are drawn with replacement, so the class counts vary between resamples as they do between samples. A bootstrap
-    within classes would be too narrow wherever recalls differ.
-
-    The plain bootstrap cannot imagine a mistake that the sample does not show: with 30 rows all right its interval
-    is [1, 1], and a gate would pass on it. So z^2 pseudo-rows, half right and half wrong and shared equally by the
-    classes, are added to the distribution that is drawn from, which is what the Wilson interval does to a share
-    (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
-
-    Args:
-        counts: shape (K, K + 1), from `confusion_counts`.
-        metric: the score.
-        level: confidence level.
-        resamples: how many resamples to draw.
-        seed: of the random numbers; the same seed gives the same interval.
-
-    Returns:
-        An interval whose `n` is the number of human-labelled rows, of answered rows for kappa; nan where the score is
-        undefined.
-
-    Raises:
-        ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
-    """
-    check_resamples(resamples)
-    check_level(level)
-    n = int((counts[:, :-1] if metric == "kappa" else counts).sum())
-    estimate = float(score(metric, counts))
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, level, BOOTSTRAP, n)
-    masses = (counts + pseudo_counts(counts, level)).ravel()
-    # Only the cells that can be drawn: many classes leave most of them empty.
-    cells = np.flatnonzero(masses)
-    rng, present = np.random.default_rng(seed), occurring(counts)
-    values = []
-    for start in range(0, resamples, CHUNK):
-        tables = np.zeros((min(CHUNK, resamples - start), counts.size), dtype=np.int64)
-        tables[:, cells] = rng.multinomial(int(counts.sum()), masses[cells] / masses.sum(), size=len(tables))
-        values.append(score(metric, tables.reshape(-1, *counts.shape), present))
-    return percentile_interval(np.concatenate(values), estimate, level, BOOTSTRAP, n)
-
-
-def pseudo_counts(counts: Ints, level: float) -> Floats:
-    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labelled rows.
-
-    Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
-
-    Args:
-        counts: shape (K, K + 1), from `confusion_counts`.
-        level: confidence level; it gives z.
-    """
-    out = np.zeros(counts.shape)
-    present = np.flatnonzero(counts.sum(axis=1))
-    each = normal_quantile(level) ** 2 / max(len(present), 1)
-    for k in present:
-        elsewhere = counts.sum(axis=0).astype(np.float64)
-        elsewhere[k] = 0
-        if not elsewhere.any():
-            elsewhere[-1] = 1
-        out[k] += each / 2 * elsewhere / elsewhere.sum()
-        out[k, k] += each / 2
-    return out
-
-
 def percentile_interval(values: Floats, estimate: float, level: float, method: str, n: int) -> Interval:
     """The percentile interval of bootstrap values, widened where it must be to enclose the estimate.
 
@@ -175,3 +106,45 @@ def percentile_interval(values: Floats, estimate: float, level: float, method: s
         return Interval(estimate, math.nan, math.nan, level, method, n)
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, min(float(low), estimate), max(float(high), estimate), level, method, n)
+
+
+def score_interval(share: float, n: float, quantile: float) -> tuple[float, float]:
+    """The score interval of a share with an effective number of rows, which need not be whole."""
+    share = min(1.0, max(0.0, share))
+    if not n > 0:
+        return 0.0, 1.0
+    if math.isinf(n):
+        return share, share
+    extra = quantile**2 / n
+    centre = (share + extra / 2) / (1 + extra)
+    half = quantile / (1 + extra) * math.sqrt(share * (1 - share) / n + (quantile / (2 * n)) ** 2)
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if share == 0 else low), (1.0 if share == 1 else high)
+
+
+def bounded_mean(values: ArrayLike, low: float, high: float, level: float = 0.95) -> Interval:
+    """The mean of bounded numbers and its interval, for items that are drawn independently of each other.
+
+    It is the interval of Agresti & Coull (1998), carried over from a share to a mean: z^2 pseudo-values are added, half
+    of them at each end of the scale, and the interval is z standard errors of the mean of all around it. So equal
+    values do not make an interval of no width. The ends always enclose the mean; all three are nan without values.
+
+    Args:
+        values: shape (n,), from `low` to `high`.
+        low: the least possible value.
+        high: the greatest.
+        level: confidence level.
+    """
+    units = (np.asarray(values, dtype=np.float64) - low) / (high - low)
+    n, method = len(units), "Agresti-Coull, of a mean"
+    if n == 0:
+        return Interval(math.nan, math.nan, math.nan, level, method, 0)
+    z = normal_quantile(level)
+    total, squares, pseudo = math.fsum(units), math.fsum(units**2), z * z
+    centre = (total + pseudo / 2) / (n + pseudo)
+    variance = max(0.0, (squares + pseudo / 2) / (n + pseudo) - centre * centre)
+    half = z * math.sqrt(variance / (n + pseudo))
+    estimate = total / n
+    ends = (estimate, min(estimate, max(0.0, centre - half)), max(estimate, min(1.0, centre + half)))
+    at, first, last = (low + (high - low) * end for end in ends)
+    return Interval(at, first, last, level, method, n)

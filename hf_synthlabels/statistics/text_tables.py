@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 
 def shorten(text: str, width: int) -> str:
@@ -21,7 +23,11 @@ def shorten(text: str, width: int) -> str:
 
 LINE_WIDTH = 100
 """Characters beyond which sentences are hard to read, however wide a terminal is."""
+
+
 GAP = 2
+
+
 NO_BREAK = "\u00a0"
 
 
@@ -68,3 +74,40 @@ def _table(rows: Sequence[Sequence[str]], widths: Sequence[int], right: Collecti
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A small table that shows at one look where predicted and human labels differ."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str | int | float | None, ...], ...]
+    """Texts are flush left and numbers flush right, those that are not whole with two decimals; None is no number."""
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The table, in parts where it is wider than a terminal."""
+        cells = [self.head, *(tuple(map(_cell, row)) for row in self.rows)]
+        numbers = {
+            place for place in range(len(self.head)) if not any(isinstance(row[place], str) for row in self.rows)
+        }
+        return align(cells, right=numbers, width=width)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The head and the rows as lists."""
+        return {"head": list(self.head), "rows": [list(row) for row in self.rows]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Breakdown:
+        """The table that `to_dict` wrote."""
+        return cls(tuple(values["head"]), tuple(tuple(row) for row in values["rows"]))
+
+
+def _cell(value: str | float | None) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_synthlabels.statistics import cohen_kappa, holm, krippendorff_alpha
+from hf_synthlabels.statistics import cohen_kappa, krippendorff_alpha
+from hf_synthlabels.statistics.comparison.pooling import holm
 
 Floats = NDArray[np.float64]
 

@@ -14,16 +14,10 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, annotate, load_source, provenance
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import (
-    CREDITS,
-    MEASURES,
-    Interval,
-    ValidationReport,
-    mean_difference,
-    row_credits,
-    validate,
-)
+from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport, validate
+from hf_synthlabels.statistics.comparison.paired import mean_difference
 from hf_synthlabels.statistics.text_tables import align
+from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES, row_scores
 from hf_synthlabels.studies.annotator_ranking import Agreement, agreement_of, corrected_p_values, optimism_of_best
 from hf_synthlabels.studies.asking import AnswerCost, answer_cost, row_statuses
 from hf_synthlabels.studies.questions.words import p_words
@@ -49,7 +43,7 @@ class AnnotatorResult:
     name: str
     report: ValidationReport
     difference: Interval
-    """Its mean credit (see `statistics.CREDITS`) less that of the first annotator, on the same rows."""
+    """Its mean credit (see `statistics.ROW_SCORES`) less that of the first annotator, on the same rows."""
     record: Mapping[str, Any]
     """The provenance of its labels: annotator, prompt, requests, tokens, cost."""
     credit: float = 0.0
@@ -102,7 +96,7 @@ class AnnotatorReport:
         level = 100 * self.level
         lines += [
             f"{self.n_rows:,} human-labelled rows, drawn at random; {level:g} % intervals. Differences are of the mean "
-            f"credit ({CREDITS[self.kind]}) on the same rows."
+            f"credit ({ROW_SCORES[self.kind]}) on the same rows."
         ]
         if self.n_shown:
             lines.append(f"{self.n_shown:,} rows were left out: they are shown to an annotator as examples.")
@@ -218,7 +212,7 @@ def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None]
             labelled, human=human, llm=llm, schema=schema, tokens=base.task.tokens, level=study.level,
             resamples=study.resamples,
         )  # fmt: skip
-        credits.append(row_credits(labelled, schema, human=human, llm=llm, tokens=base.task.tokens))
+        credits.append(row_scores(labelled, schema, human=human, llm=llm, tokens=base.task.tokens))
         labels[name] = labelled[llm][:]
         results.append(
             AnnotatorResult(
@@ -246,7 +240,7 @@ def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recip
     if human is None:
         raise DataError("`task.human` is missing in the recipe. Name the column with the human labels.")
     rows = select_rows(load_source(base), study.rows, "rows")
-    known = ~np.isnan(row_credits(rows, base.schema_of_labels(), human=human, llm=human, tokens=base.task.tokens))
+    known = ~np.isnan(row_scores(rows, base.schema_of_labels(), human=human, llm=human, tokens=base.task.tokens))
     if not known.any():
         raise DataError(f"`human` {human!r} has no label in any of the {len(rows)} rows. Label some by hand.")
     form = base.task.form()

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.annotation import Recipe, load, provenance
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import MISSING, Gate, Interval, validate
+from hf_synthlabels.statistics import Gate, Interval, validate
+from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.studies.asking import answer_cost
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.report import StudyReport

@@ -8,14 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_synthlabels.statistics import (
-    Interval,
-    NonInferiority,
-    PairedScore,
-    non_inferiority,
-    pool_tasks,
-    rows_to_resolve,
-)
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
+from hf_synthlabels.statistics.comparison.paired import NonInferiority, non_inferiority, rows_to_detect
+from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
 from hf_synthlabels.studies.questions.pooled import population
@@ -249,7 +245,7 @@ def _together(found: Sequence[PairedScore], analysis: Analysis) -> Interval:
     if len(found) == 1:
         return found[0].difference
     points, draws = [each.difference.estimate for each in found], [each.values for each in found]
-    return pool_tasks(points, draws, analysis.drawing).mean
+    return pool_tasks(points, draws, analysis.bootstrap).mean
 
 
 def _reasons(case: _Case, analysis: Analysis) -> list[str]:
@@ -324,7 +320,7 @@ def _more(case: _Case, analysis: Analysis, *, by_annotator: bool) -> tuple[int |
         found = pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main)
     n = found.a.n
     which = "the LLM's own labels" if itself is not None else "LLM-trained"
-    needed = rows_to_resolve(found, abs(found.difference.estimate + margin))
+    needed = rows_to_detect(found, abs(found.difference.estimate + margin))
     if needed is None:
         return None, [f"With {counted(pair.seeds, 'seed')} no number of test rows settles it: add `seeds`."]
     if needed > FAR * n:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from hf_synthlabels.errors import StudyError
-from hf_synthlabels.statistics import ConditionMetric, Interval, McNemar, ValidationReport
+from hf_synthlabels.statistics import Interval, ValidationReport
+from hf_synthlabels.statistics.comparison.conditions import ConditionMetric
+from hf_synthlabels.statistics.comparison.paired import McNemar
 from hf_synthlabels.studies.questions.wording import maker_of_clients, reworded
 
 SCORES: tuple[ConditionMetric, ...] = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")

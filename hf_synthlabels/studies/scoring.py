@@ -9,17 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import (
-    Interval,
-    McNemar,
-    compare_conditions,
-    confusion_counts,
-    f1,
-    mcnemar,
-    precision,
-    recall,
-    seed_scores,
-)
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts, f1, precision, recall
+from hf_synthlabels.statistics.comparison.conditions import compare_conditions, seed_scores
+from hf_synthlabels.statistics.comparison.paired import McNemar, mcnemar
 from hf_synthlabels.studies.journal import Cell
 from hf_synthlabels.studies.report import SCORES, Arm, ClassScores
 from hf_synthlabels.studies.study import Study

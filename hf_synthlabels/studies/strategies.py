@@ -15,7 +15,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import MISSING
+from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.rows import draw_rows, label_codes, shared_texts, unasked_share
 from hf_synthlabels.studies.runs import MAX_UNASKED

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import ConditionMetric, Interval, compare_conditions, seed_scores
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, compare_conditions, seed_scores
 
 METRICS: tuple[ConditionMetric, ...] = ("macro_f1", "accuracy")
 

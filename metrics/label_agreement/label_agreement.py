@@ -10,6 +10,11 @@ import datasets
 import evaluate
 
 from hf_synthlabels import statistics
+from hf_synthlabels.statistics.agreement import classification, confusion
+from hf_synthlabels.statistics.agreement.answers import text_agreement
+from hf_synthlabels.statistics.agreement.entities import entity_agreement
+from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
+from hf_synthlabels.statistics.agreement.scale import scale_agreement
 
 _DESCRIPTION = """
 Agreement of LLM labels (predictions) with human labels (references), each score with its confidence interval: for one
@@ -94,7 +99,7 @@ class LabelAgreement(evaluate.Metric):
             raise ValueError(f"`low` is {low!r} and `high` {high!r}: say where the scale begins and where it ends.")
         self.kind = kind
         self.low, self.high, self.step = low, high, step
-        self.drawing = statistics.BootstrapConfig(level, resamples, bootstrap_seed)
+        self.bootstrap = statistics.BootstrapConfig(level, resamples, bootstrap_seed)
         super().__init__(*args, **kwargs)
 
     def _info(self) -> evaluate.MetricInfo:
@@ -218,18 +223,20 @@ class LabelAgreement(evaluate.Metric):
                 return value or None if isinstance(value, list) else value
 
     def _agreement(self, human: list[Any], llm: list[Any]) -> Mapping[str, statistics.Interval]:
-        drawing, kind = self.drawing, self.kind
+        bootstrap, kind = self.bootstrap, self.kind
         if kind == "text-scale":
             ends: dict[str, Any] = {"low": self.low, "high": self.high, "step": self.step}
-            return statistics.scale_agreement(human, llm, **ends, drawing=drawing).scores
+            return scale_agreement(human, llm, **ends, bootstrap=bootstrap).scores
         if kind in TEXTS:
-            return statistics.text_agreement(human, llm, drawing).scores
+            return text_agreement(human, llm, bootstrap).scores
         if kind == "multi-label":
             names = sorted({name for row in (*human, *llm) for name in row or ()})
-            return statistics.multilabel_agreement(human, llm, names, drawing).scores
+            return multilabel_agreement(human, llm, names, bootstrap).scores
         if kind == "token-classification":
             names = sorted({place[2] for row in (*human, *llm) for place in row or ()})
-            return statistics.entity_agreement(human, llm, names, drawing=drawing).scores
-        matrix = statistics.ConfusionMatrix.from_labels(human, llm)
-        found = statistics.agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+            return entity_agreement(human, llm, names, bootstrap=bootstrap).scores
+        matrix = confusion.ConfusionMatrix.from_labels(human, llm)
+        found = classification.agreement(
+            matrix, level=bootstrap.level, resamples=bootstrap.resamples, seed=bootstrap.seed
+        )
         return {name: getattr(found, name) for name in SCORES}

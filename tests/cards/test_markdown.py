@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.cards.markdown import Markdown, code, fenced, interval, plain, table
-from hf_synthlabels.statistics import Interval, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.intervals import wilson
 
 HOSTILE = (
     "<script>alert(1)</script>",

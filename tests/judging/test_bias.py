@@ -104,7 +104,7 @@ def test_rows_without_a_number_are_dropped_and_counted() -> None:
 
 def test_self_preference_is_what_the_judge_prefers_more_than_humans_do() -> None:
     # The judge: 1, 1, .5, 1 (mean .875); humans: 1, 0, .5, .5 (mean .5). The fifth pair has no verdict.
-    found = self_preference([1, 1, 0.5, 1, None], [1, 0, 0.5, 0.5, 1], drawing=BootstrapConfig(resamples=200))
+    found = self_preference([1, 1, 0.5, 1, None], [1, 0, 0.5, 0.5, 1], bootstrap=BootstrapConfig(resamples=200))
     assert found.judge.estimate == pytest.approx(0.875)
     assert found.human.estimate == pytest.approx(0.5)
     assert found.difference.estimate == pytest.approx(0.375)

@@ -14,7 +14,7 @@ import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.scorers.bleu import NORMALISATIONS, answer_bleu, answer_words, bleu_accuracy
-from hf_synthlabels.statistics import wilson
+from hf_synthlabels.statistics.intervals import wilson
 
 pytest.importorskip("nltk")
 

@@ -13,7 +13,7 @@ from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import Price
 from hf_synthlabels.judging import Judgment, read_rubric
 from hf_synthlabels.judging.summary import ScoreCount, mean_interval
-from hf_synthlabels.statistics import wilson
+from hf_synthlabels.statistics.intervals import wilson
 
 FIVE = read_rubric("score_1_5")
 YES = read_rubric("correctness")

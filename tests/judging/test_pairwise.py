@@ -10,7 +10,7 @@ import pytest
 from hf_synthlabels.clients import Completion, Failure, RecordedClient, Request, ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Item, Judge, judge_pairs, read_rubric, stream_pairs
-from hf_synthlabels.statistics import wilson
+from hf_synthlabels.statistics.intervals import wilson
 
 PAIR = read_rubric("preference")
 

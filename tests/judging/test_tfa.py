@@ -9,7 +9,8 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import TFA, tfa
-from hf_synthlabels.statistics import BootstrapConfig, icc, variance_components
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.raters.icc import icc, variance_components
 
 Table = list[list[float | None]]
 

@@ -15,7 +15,7 @@ import pytest
 
 import hf_synthlabels
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import wilson
+from hf_synthlabels.statistics.intervals import wilson
 
 pytest.importorskip("nltk")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import ConfusionMatrix, agreement
+from hf_synthlabels.statistics.agreement.classification import agreement
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 
 PATH = str(Path(__file__).resolve().parents[2] / "metrics" / "label_agreement")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from hf_synthlabels.statistics import Interval, wilson
+from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import (
     Bars,
     Calibration,
@@ -18,6 +18,7 @@ from hf_synthlabels.statistics.exhibits import (
     Section,
     Table,
 )
+from hf_synthlabels.statistics.intervals import wilson
 
 LONG = "a label with a very long name that goes on and on, because people write guidelines into names"
 ARABIC = "تصنيف النصوص العربية القصيرة والطويلة"

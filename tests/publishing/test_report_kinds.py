@@ -19,7 +19,8 @@ from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, page_of, read_report, write_report
 from hf_synthlabels.publishing.report import page_to_json
-from hf_synthlabels.statistics import Interval, compare_conditions, validate
+from hf_synthlabels.statistics import Interval, validate
+from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
 from hf_synthlabels.studies import (

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import change_point_brackets, change_points, gain_p_value, phase_test
+from hf_synthlabels.statistics.comparison.learning_curves import (
+    change_point_brackets,
+    gain_p_value,
+    phase_test,
+)
 
 ROWS = [0, 10, 25, 50, 100, 200, 400, 1000]
 X = np.log1p(ROWS)
@@ -14,8 +18,8 @@ X = np.log1p(ROWS)
 
 def test_bends_are_found_where_they_are() -> None:
     at = np.log1p(50)
-    assert change_points(X, np.minimum(X, at), "rise, then flat")[0] == pytest.approx(at, abs=0.1)
-    assert change_points(X, np.maximum(X, at), "flat, then rise")[0] == pytest.approx(at, abs=0.1)
+    assert change_point_brackets(X, np.minimum(X, at), "rise, then flat")[1][0] == pytest.approx(at, abs=0.1)
+    assert change_point_brackets(X, np.maximum(X, at), "flat, then rise")[0][0] == pytest.approx(at, abs=0.1)
 
 
 def test_what_never_rises_says_nothing_of_its_bend() -> None:
@@ -23,8 +27,8 @@ def test_what_never_rises_says_nothing_of_its_bend() -> None:
         low, high = change_point_brackets(X, curve, shape)  # type: ignore[arg-type]
         assert (low[0], high[0]) == (X[0], X[-1])
     # So neither may speak for an order: the form as late, the task as early as can be.
-    assert change_points(X, np.full(8, 0.5), "rise, then flat")[0] == X[-1]
-    assert change_points(X, -X, "flat, then rise")[0] == X[0]
+    assert change_point_brackets(X, np.full(8, 0.5), "rise, then flat")[1][0] == X[-1]
+    assert change_point_brackets(X, -X, "flat, then rise")[0][0] == X[0]
 
 
 @pytest.mark.parametrize("steps", [[0.3, 1, 1, 1, 1, 1, 1, 1], [0.0, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8]])
@@ -62,8 +66,8 @@ def test_ties_count_against_the_order() -> None:
 def test_places_without_weight_are_not_heard() -> None:
     y = np.maximum(X, np.log1p(100)).copy()
     y[0] = 9.0
-    heard = change_points(X, y, "flat, then rise")[0]
-    deaf = change_points(X, y, "flat, then rise", [1e-9, 1, 1, 1, 1, 1, 1, 1])[0]
+    heard = change_point_brackets(X, y, "flat, then rise")[0][0]
+    deaf = change_point_brackets(X, y, "flat, then rise", [1e-9, 1, 1, 1, 1, 1, 1, 1])[0][0]
     assert deaf == pytest.approx(np.log1p(100), abs=0.12)
     assert heard != pytest.approx(deaf, abs=0.3)
 
@@ -90,7 +94,7 @@ def test_permutations_by_hand() -> None:
 
 def test_too_few_sizes_are_refused() -> None:
     with pytest.raises(DataError, match="at least 4 different places"):
-        change_points([1, 2, 3], np.zeros(3), "rise, then flat")
+        change_point_brackets([1, 2, 3], np.zeros(3), "rise, then flat")
     with pytest.raises(DataError, match="one gain of each"):
         gain_p_value([], [])
 

@@ -8,9 +8,9 @@ import pytest
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Scale
-from hf_synthlabels.statistics import mean_difference, row_credits
+from hf_synthlabels.statistics.comparison.paired import mean_difference
 from hf_synthlabels.statistics.validation.measures import MEASURES
-from hf_synthlabels.statistics.validation.row_scores import CREDITS
+from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES, row_scores
 
 
 class Rows:
@@ -26,11 +26,11 @@ class Rows:
 
 def credits_of(schema: LabelSchema, human: list[Any], llm: list[Any]) -> list[float]:
     rows = Rows(h=human, l=llm, l_status=["labelled" if each is not None else "unparsed" for each in llm])
-    return [float(each) for each in row_credits(rows, schema, human="h", llm="l")]
+    return [float(each) for each in row_scores(rows, schema, human="h", llm="l")]
 
 
 def test_every_kind_has_a_credit() -> None:
-    assert set(CREDITS) == set(MEASURES)
+    assert set(ROW_SCORES) == set(MEASURES)
 
 
 def test_names_are_right_or_wrong() -> None:

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, entity_agreement
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.entities import entity_agreement
 
 FEW = BootstrapConfig(resamples=20)
 NAMES = ("org", "per")
@@ -32,7 +34,7 @@ def scores(found: KindAgreement) -> dict[str, float]:
 
 
 def test_four_rows_by_hand() -> None:
-    agreement = entity_agreement(HUMAN, LLM, NAMES, drawing=FEW)
+    agreement = entity_agreement(HUMAN, LLM, NAMES, bootstrap=FEW)
     found = scores(agreement)
     assert list(found) == [
         *("coverage", "accuracy", "accuracy_answered", "entity_precision", "entity_recall", "entity_f1"),
@@ -57,7 +59,7 @@ def test_four_rows_by_hand() -> None:
 
 
 def test_the_fate_of_every_entity_is_told() -> None:
-    fates, confused = entity_agreement(HUMAN, LLM, NAMES, drawing=FEW).breakdowns
+    fates, confused = entity_agreement(HUMAN, LLM, NAMES, bootstrap=FEW).breakdowns
     assert fates.rows == (
         ("right", 1, 6),
         ("right place, another label", 1, 6),
@@ -70,7 +72,7 @@ def test_the_fate_of_every_entity_is_told() -> None:
 
 
 def test_overlap_with_another_label_is_told() -> None:
-    (fates,) = entity_agreement([[(0, 4, "per")]], [[(2, 6, "org")]], NAMES, drawing=FEW).breakdowns
+    (fates,) = entity_agreement([[(0, 4, "per")]], [[(2, 6, "org")]], NAMES, bootstrap=FEW).breakdowns
     assert fates.rows == (("another place that overlaps, another label", 1, 1),)
 
 
@@ -106,8 +108,8 @@ def test_strict_scores_match_the_counts_of_the_conll_script(rows: list[list[tupl
         found = (from_bio(token_offsets(["w"] * len(row)), row) for row in side)
         return [[(each.start, each.end, each.label) for each in row] for row in found]
 
-    drawing = BootstrapConfig(resamples=1)
-    found = scores(entity_agreement(places(human), places(llm), NAMES, tokens=(human, llm), drawing=drawing))
+    bootstrap = BootstrapConfig(resamples=1)
+    found = scores(entity_agreement(places(human), places(llm), NAMES, tokens=(human, llm), bootstrap=bootstrap))
     for name, over, under in (
         ("entity_precision", right, predicted),
         ("entity_recall", right, truth),
@@ -124,20 +126,20 @@ def test_scores_of_single_tokens_match_scikit_learn() -> None:
     truth, predicted = (
         [[(k, k + 1, name)] if name != "O" else [] for k, name in enumerate(side)] for side in (human, llm)
     )
-    found = scores(entity_agreement(truth, predicted, NAMES, drawing=FEW))
+    found = scores(entity_agreement(truth, predicted, NAMES, bootstrap=FEW))
     for average, name in (("micro", "entity_f1"), ("macro", "macro_f1")):
         assert found[name] == pytest.approx(metrics.f1_score(human, llm, labels=list(NAMES), average=average))
 
 
 def test_tokens_of_rows_without_a_label_are_wrong() -> None:
     tags = [["O", "B-per"], ["O", "O", "O"]]
-    found = entity_agreement([[(1, 2, "per")], []], [[], None], NAMES, tokens=(tags, [["O", "O"], None]), drawing=FEW)
+    found = entity_agreement([[(1, 2, "per")], []], [[], None], NAMES, tokens=(tags, [["O", "O"], None]), bootstrap=FEW)
     accuracy = found.scores["token_accuracy"]
     assert (accuracy.estimate, accuracy.n) == (1 / 5, 5)
 
 
 def test_an_entity_given_twice_counts_once() -> None:
-    found = entity_agreement([[(0, 1, "per")]], [[(0, 1, "per"), (0, 1, "per")]], NAMES, drawing=FEW)
+    found = entity_agreement([[(0, 1, "per")]], [[(0, 1, "per"), (0, 1, "per")]], NAMES, bootstrap=FEW)
     assert found.scores["entity_precision"].estimate == 1
     assert found.scores["accuracy"].estimate == 1
 
@@ -152,14 +154,14 @@ def test_thirty_right_rows_do_not_promise_perfection() -> None:
 
 
 def test_a_label_that_no_human_gave_has_an_f1_of_zero() -> None:
-    org, _ = entity_agreement([[(0, 2, "per")]] * 9, [[(0, 2, "org")]] * 9, NAMES, drawing=FEW).classes
+    org, _ = entity_agreement([[(0, 2, "per")]] * 9, [[(0, 2, "org")]] * 9, NAMES, bootstrap=FEW).classes
     assert (org.support, org.predicted, org.f1.estimate) == (0, 9, 0)
     assert math.isnan(org.recall.estimate)
 
 
 def test_no_rows_and_no_entities_are_undefined() -> None:
-    assert all(math.isnan(value) for value in scores(entity_agreement([], [], NAMES, drawing=FEW)).values())
-    nothing = scores(entity_agreement([[], []], [[], []], NAMES, drawing=FEW))
+    assert all(math.isnan(value) for value in scores(entity_agreement([], [], NAMES, bootstrap=FEW)).values())
+    nothing = scores(entity_agreement([[], []], [[], []], NAMES, bootstrap=FEW))
     assert (nothing["accuracy"], nothing["coverage"]) == (1, 1)
     assert math.isnan(nothing["entity_f1"])
 

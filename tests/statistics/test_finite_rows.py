@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import Inference, valid_mean, valid_prevalence, valid_regression
+from hf_synthlabels.statistics import Inference
+from hf_synthlabels.statistics.estimation.analyses import estimate_mean, estimate_prevalence, estimate_regression
 
 FINITE = Inference(finite=True, splits=2)
 
@@ -28,7 +29,7 @@ def test_human_labels_alone_have_the_textbooks_standard_error() -> None:
     # Cochran 1977, theorem 2.2: (1 - n / N) s^2 / n.
     error = math.sqrt((1 - 100 / 400) * known.var(ddof=1) / 100)
     half = stats.t.ppf(0.975, 99) * error
-    found = valid_mean(human, llm, FINITE)["mean"].human
+    found = estimate_mean(human, llm, FINITE)["mean"].human
     assert found.estimate == pytest.approx(known.mean())
     assert (found.low, found.high) == pytest.approx((known.mean() - half, known.mean() + half))
 
@@ -38,7 +39,7 @@ def test_ppi_is_the_difference_estimator_with_its_standard_error() -> None:
     mine = np.array([value is not None for value in human])
     y, f, every = np.array([v for v in human if v is not None]), np.array(llm)[mine], np.array(llm)
     slope = np.cov(y, f)[0, 1] / f.var(ddof=1)
-    found = valid_mean(human, llm, FINITE)["mean"]
+    found = estimate_mean(human, llm, FINITE)["mean"]
     assert found.lam == pytest.approx(min(1, slope), rel=0.02)
     lam = found.lam
     # Cochran 1977, section 7.3: of a difference with a given slope the residuals' variance, (1 - n / N) s^2 / n.
@@ -50,7 +51,7 @@ def test_ppi_is_the_difference_estimator_with_its_standard_error() -> None:
 
 def test_no_number_of_labels_is_worth_more_than_a_label_of_every_row() -> None:
     human, llm, _ = sampled(2, 300, 100)
-    found = valid_mean(human, llm, FINITE)["mean"]
+    found = estimate_mean(human, llm, FINITE)["mean"]
     assert 100 < found.effective_ppi < 300
     # As many human labels alone would have had its variance: (1 / n - 1 / N) s^2.
     one_row = found.human.high - found.human.estimate, found.ppi.high - found.ppi.estimate
@@ -61,19 +62,19 @@ def test_no_number_of_labels_is_worth_more_than_a_label_of_every_row() -> None:
 
 def test_all_rows_labelled_leave_nothing_open() -> None:
     names = ["a"] * 30 + ["b"] * 20
-    found = valid_prevalence(names, ["a"] * 50, inference=FINITE)
+    found = estimate_prevalence(names, ["a"] * 50, inference=FINITE)
     assert (found["a"].human.low, found["a"].human.high) == (0.6, 0.6)
     assert found["a"].dsl.low == pytest.approx(0.6)
     assert found["a"].dsl.high == pytest.approx(0.6)
     # Nor does a class that nobody gave, where every row was looked at.
     assert found["b"].naive.high == found["b"].naive.estimate == 0.0
-    usual = valid_prevalence(names, ["a"] * 50, inference=Inference(splits=2))
+    usual = estimate_prevalence(names, ["a"] * 50, inference=Inference(splits=2))
     assert usual["a"].human.high > 0.7
 
 
 def test_notes_say_what_the_question_is_of_and_clusters_do_not_go_with_it() -> None:
     human, llm, _ = sampled(0, 60, 20)
-    notes = valid_mean(human, llm, FINITE).notes
+    notes = estimate_mean(human, llm, FINITE).notes
     assert any(note.startswith("Of these 60 rows alone") for note in notes)
     with pytest.raises(ConfigError, match="`clusters` is given with `finite`"):
         Inference(finite=True, clusters=[1, 2])
@@ -88,16 +89,16 @@ def test_intervals_hold_what_is_so_of_these_rows() -> None:
     runs = 200
     for seed in range(runs):
         human, llm, truth = sampled(seed, 300, 150)
-        found = valid_mean(human, llm, FINITE)["mean"]
-        usual = valid_mean(human, llm, Inference(splits=2))["mean"]
+        found = estimate_mean(human, llm, FINITE)["mean"]
+        usual = estimate_mean(human, llm, Inference(splits=2))["mean"]
         narrower.append((found.human.high - found.human.low) / (usual.human.high - usual.human.low))
         rng = np.random.default_rng(seed)
         chances = np.clip(0.2 + 0.2 * np.abs(truth - 3), 0, 0.9)
         drawn = rng.random(300) < chances
         some = [value if mine else None for value, mine in zip(truth.tolist(), drawn, strict=True)]
-        unequal = valid_mean(some, llm, Inference(finite=True, splits=2, probabilities=chances.tolist()))["mean"]
+        unequal = estimate_mean(some, llm, Inference(finite=True, splits=2, probabilities=chances.tolist()))["mean"]
         x = np.linspace(0, 1, 300)
-        line = valid_regression(human, llm, {"x": x.tolist()}, inference=FINITE)["x"]
+        line = estimate_regression(human, llm, {"x": x.tolist()}, inference=FINITE)["x"]
         slope = np.polyfit(x, truth, 1)[0]
         for name in held:
             held[name] += getattr(found, name).low <= truth.mean() <= getattr(found, name).high

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import METRICS, Interval, Metric, bootstrap, confusion_counts, score, wilson, wilson_f1
-from hf_synthlabels.statistics.intervals import percentile_interval
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.classification import confusion_bootstrap
+from hf_synthlabels.statistics.agreement.confusion import METRICS, Metric, confusion_counts, score
+from hf_synthlabels.statistics.intervals import percentile_interval, wilson, wilson_f1
 
 COUNTS = st.integers(1, 4).flatmap(
     lambda k: st.lists(st.lists(st.integers(0, 6), min_size=k + 1, max_size=k + 1), min_size=k, max_size=k)
@@ -87,7 +89,7 @@ def test_bootstrap_agrees_with_a_loop_over_rows_when_rows_are_many(metric: Metri
     for _ in range(400):
         rows = rng.integers(2000, size=2000)
         values.append(score(metric, confusion_counts(human[rows], predicted[rows], 3)))
-    interval = bootstrap(confusion_counts(human, predicted, 3), metric)
+    interval = confusion_bootstrap(confusion_counts(human, predicted, 3), metric)
     low, high = np.quantile(values, [0.025, 0.975])
     width = high - low
     assert interval.low == pytest.approx(low, abs=0.15 * width)
@@ -104,22 +106,22 @@ def test_bootstrap_keeps_its_level_with_unequal_classes(metric: Metric) -> None:
         cells[k, k] = 0.8 * share
     truth = float(score(metric, np.rint(1e6 * cells).astype(np.int64)))
     draws = rng.multinomial(500, cells.ravel(), size=400).reshape(-1, 3, 4)
-    intervals = [bootstrap(counts, metric, resamples=300) for counts in draws]
+    intervals = [confusion_bootstrap(counts, metric, resamples=300) for counts in draws]
     # .93 or more is wanted; three standard errors of 400 samples are .038.
     assert np.mean([each.low <= truth <= each.high for each in intervals]) >= 0.92
 
 
 def test_bootstrap_same_seed_same_interval_other_seed_another() -> None:
     counts = np.array([[40, 10, 2], [5, 30, 0]])
-    assert bootstrap(counts, "macro_f1", seed=4) == bootstrap(counts, "macro_f1", seed=4)
-    assert bootstrap(counts, "macro_f1", seed=4) != bootstrap(counts, "macro_f1", seed=5)
+    assert confusion_bootstrap(counts, "macro_f1", seed=4) == confusion_bootstrap(counts, "macro_f1", seed=4)
+    assert confusion_bootstrap(counts, "macro_f1", seed=4) != confusion_bootstrap(counts, "macro_f1", seed=5)
 
 
 @given(COUNTS, st.sampled_from(METRICS), st.sampled_from([0.8, 0.95]))
 @settings(deadline=None, max_examples=60)
 def test_bootstrap_encloses_the_estimate_or_is_nan(counts: list[list[int]], metric: Metric, level: float) -> None:
     array = np.array(counts)
-    interval = bootstrap(array, metric, level=level, resamples=100)
+    interval = confusion_bootstrap(array, metric, level=level, resamples=100)
     np.testing.assert_equal(interval.estimate, float(score(metric, array)))
     if math.isnan(interval.estimate):
         assert math.isnan(interval.low)
@@ -130,32 +132,32 @@ def test_bootstrap_encloses_the_estimate_or_is_nan(counts: list[list[int]], metr
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_few_rows_all_right_does_not_claim_certainty(metric: Metric) -> None:
-    ten = bootstrap(np.array([[5, 0, 0], [0, 5, 0]]), metric)
-    thousand = bootstrap(np.array([[500, 0, 0], [0, 500, 0]]), metric)
+    ten = confusion_bootstrap(np.array([[5, 0, 0], [0, 5, 0]]), metric)
+    thousand = confusion_bootstrap(np.array([[500, 0, 0], [0, 500, 0]]), metric)
     assert ten.high == thousand.high == 1
     assert ten.low < 0.8
     assert 0.98 < thousand.low < 1
 
 
 def test_bootstrap_one_more_mistake_never_raises_the_lower_end() -> None:
-    lows = [bootstrap(np.array([[15 - k, k, 0], [0, 15, 0]]), "macro_f1").low for k in range(8)]
+    lows = [confusion_bootstrap(np.array([[15 - k, k, 0], [0, 15, 0]]), "macro_f1").low for k in range(8)]
     assert lows == sorted(lows, reverse=True)
 
 
 def test_bootstrap_of_one_class() -> None:
     counts = np.array([[9, 1]])
     # Without another class a mistake is a missing prediction: F1 = 2·9/(9 + 10)
-    assert bootstrap(counts, "macro_f1").estimate == pytest.approx(18 / 19)
-    kappa = bootstrap(counts, "kappa")
+    assert confusion_bootstrap(counts, "macro_f1").estimate == pytest.approx(18 / 19)
+    kappa = confusion_bootstrap(counts, "kappa")
     assert math.isnan(kappa.estimate)
     assert kappa.n == 9
 
 
 def test_bootstrap_bad_arguments_are_refused() -> None:
-    with pytest.raises(ConfigError, match="`resamples` is 0"):
-        bootstrap(np.array([[1, 0]]), "accuracy", resamples=0)
-    with pytest.raises(ConfigError, match="`level` is 2"):
-        bootstrap(np.array([[1, 0]]), "accuracy", level=2)
+    with pytest.raises(ConfigError, match="`resamples`"):
+        confusion_bootstrap(np.array([[1, 0]]), "accuracy", resamples=0)
+    with pytest.raises(ConfigError, match="`level`"):
+        confusion_bootstrap(np.array([[1, 0]]), "accuracy", level=2)
 
 
 def test_bootstrap_of_5000_rows_and_21_classes_takes_under_a_second() -> None:
@@ -163,7 +165,7 @@ def test_bootstrap_of_5000_rows_and_21_classes_takes_under_a_second() -> None:
     human = rng.integers(21, size=5000)
     counts = confusion_counts(human, np.where(rng.random(5000) < 0.8, human, rng.integers(-1, 21, size=5000)), 21)
     start = time.process_time()
-    bootstrap(counts, "macro_f1")
+    confusion_bootstrap(counts, "macro_f1")
     assert time.process_time() - start < 1
 
 
@@ -174,7 +176,9 @@ def test_bootstrap_keeps_its_level_in_simulation(metric: Metric, n: int) -> None
     joint = np.array([[0.46, 0.03, 0.01], [0.05, 0.24, 0.01], [0.04, 0.01, 0.15]])
     joint = np.hstack([joint, np.zeros((3, 1))])
     truth = float(score(metric, (joint * 10_000).astype(np.int64)))
-    intervals = [bootstrap(rng.multinomial(n, joint.ravel()).reshape(3, 4), metric, resamples=400) for _ in range(300)]
+    intervals = [
+        confusion_bootstrap(rng.multinomial(n, joint.ravel()).reshape(3, 4), metric, resamples=400) for _ in range(300)
+    ]
     assert np.mean([i.low <= truth <= i.high for i in intervals]) >= 0.91
     # What a gate trusts: the lower end lies above the truth in at most 2.5 % (here with the error of 300 draws).
     assert np.mean([i.low > truth for i in intervals]) <= 0.05
@@ -187,7 +191,7 @@ def test_bootstrap_lower_end_holds_where_the_plain_bootstrap_fails() -> None:
     for _ in range(300):
         right = rng.binomial([15, 15], 0.98)
         counts = np.array([[right[0], 15 - right[0], 0], [15 - right[1], right[1], 0]])
-        lows.append(bootstrap(counts, "macro_f1", resamples=300).low)
+        lows.append(confusion_bootstrap(counts, "macro_f1", resamples=300).low)
     assert np.mean(np.array(lows) > 0.98) <= 0.025
 
 

@@ -10,15 +10,15 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import (
     BootstrapConfig,
     Interval,
-    cluster_bootstrap,
     cohen_kappa,
     gwet_ac1,
-    icc,
     judge_agreement,
     krippendorff_alpha,
-    scott_pi,
-    wilson,
 )
+from hf_synthlabels.statistics.bootstrap import cluster_bootstrap
+from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.raters.chance_corrected import scott_pi
+from hf_synthlabels.statistics.raters.icc import icc
 
 RNG = np.random.default_rng(0)
 HUMAN = RNG.integers(1, 6, size=90).astype(float)
@@ -34,7 +34,7 @@ def estimates(found: dict[str, Interval]) -> dict[str, float]:
 
 @pytest.mark.parametrize("scale", ["ordinal", "interval"])
 def test_coefficients_of_numbers_are_those_of_their_own_functions(scale: str) -> None:
-    found = judge_agreement(HUMAN, JUDGE, scale=scale, drawing=FEW)  # type: ignore[arg-type]
+    found = judge_agreement(HUMAN, JUDGE, scale=scale, bootstrap=FEW)  # type: ignore[arg-type]
     expected = {
         "coverage": 1.0,
         "pearson": stats.pearsonr(HUMAN, JUDGE).statistic,
@@ -51,7 +51,7 @@ def test_coefficients_of_numbers_are_those_of_their_own_functions(scale: str) ->
 
 def test_coefficients_of_names_are_those_of_their_own_functions() -> None:
     human, judge = (["abcdef"[int(v)] for v in side] for side in (HUMAN, JUDGE))
-    found = judge_agreement(human, judge, scale="nominal", drawing=FEW)
+    found = judge_agreement(human, judge, scale="nominal", bootstrap=FEW)
     right = int((HUMAN == JUDGE).sum())
     expected = {
         "coverage": 1.0,
@@ -67,8 +67,8 @@ def test_coefficients_of_names_are_those_of_their_own_functions() -> None:
 
 @pytest.mark.parametrize("name", ["spearman", "alpha"])
 def test_clusters_are_drawn_whole(name: str) -> None:
-    drawing = BootstrapConfig(resamples=3000)
-    found = judge_agreement(HUMAN, JUDGE, scale="ordinal", clusters=CLUSTERS, drawing=drawing)[name]
+    bootstrap = BootstrapConfig(resamples=3000)
+    found = judge_agreement(HUMAN, JUDGE, scale="ordinal", clusters=CLUSTERS, bootstrap=bootstrap)[name]
 
     def statistic(rows: np.ndarray) -> float:
         if name == "alpha":
@@ -83,9 +83,13 @@ def test_clusters_are_drawn_whole(name: str) -> None:
 
 def test_rows_that_repeat_each_other_are_not_more_rows() -> None:
     names = judge_agreement(
-        np.repeat(HUMAN, 10), np.repeat(JUDGE, 10), scale="nominal", clusters=np.repeat(np.arange(90), 10), drawing=FEW
+        np.repeat(HUMAN, 10),
+        np.repeat(JUDGE, 10),
+        scale="nominal",
+        clusters=np.repeat(np.arange(90), 10),
+        bootstrap=FEW,
     )
-    once = judge_agreement(HUMAN, JUDGE, scale="nominal", clusters=np.arange(90), drawing=FEW)
+    once = judge_agreement(HUMAN, JUDGE, scale="nominal", clusters=np.arange(90), bootstrap=FEW)
     assert names["kappa"].estimate == once["kappa"].estimate
     widths = [each["kappa"].high - each["kappa"].low for each in (names, once)]
     assert widths[0] == pytest.approx(widths[1], rel=0.25)
@@ -94,8 +98,8 @@ def test_rows_that_repeat_each_other_are_not_more_rows() -> None:
 
 def test_unscored_rows_lower_coverage_and_nothing_else() -> None:
     human, judge = [*HUMAN, 3.0, 4.0, None], [*JUDGE, None, math.nan, 2.0]
-    found = judge_agreement(human, judge, clusters=[*CLUSTERS, 0, 1, 2], drawing=FEW)
-    plain = judge_agreement(HUMAN, JUDGE, clusters=CLUSTERS, drawing=FEW)
+    found = judge_agreement(human, judge, clusters=[*CLUSTERS, 0, 1, 2], bootstrap=FEW)
+    plain = judge_agreement(HUMAN, JUDGE, clusters=CLUSTERS, bootstrap=FEW)
     assert found.pop("coverage") == wilson(90, 92)
     plain.pop("coverage")
     assert found == plain
@@ -104,21 +108,21 @@ def test_unscored_rows_lower_coverage_and_nothing_else() -> None:
 @pytest.mark.parametrize("scale", ["nominal", "ordinal", "interval"])
 def test_nothing_to_compare_is_undefined(scale: str) -> None:
     for human, judge in (([], []), ([1.0, 2.0], [None, None]), ([1.0, 1.0], [1.0, 1.0])):
-        found = judge_agreement(human, judge, scale=scale, drawing=FEW)  # type: ignore[arg-type]
+        found = judge_agreement(human, judge, scale=scale, bootstrap=FEW)  # type: ignore[arg-type]
         assert math.isnan(found["alpha"].estimate)
         assert math.isnan(found["alpha"].low)
 
 
 def test_equal_inputs_give_equal_intervals() -> None:
-    assert judge_agreement(HUMAN, JUDGE, drawing=FEW) == judge_agreement(HUMAN, JUDGE, drawing=FEW)
+    assert judge_agreement(HUMAN, JUDGE, bootstrap=FEW) == judge_agreement(HUMAN, JUDGE, bootstrap=FEW)
 
 
 def test_wrong_input_is_told() -> None:
-    with pytest.raises(ConfigError, match="`scale` is 'likert'"):
+    with pytest.raises(ConfigError, match="`scale`"):
         judge_agreement(HUMAN, JUDGE, scale="likert")  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"`human` has shape \(90,\) and `judge` \(1,\)"):
         judge_agreement(HUMAN, [1])
-    with pytest.raises(DataError, match="`clusters` has shape"):
+    with pytest.raises(DataError, match="`clusters`"):
         judge_agreement(HUMAN, JUDGE, clusters=[1])
     with pytest.raises(DataError, match="holds what is no number"):
         judge_agreement(["a"], ["b"])

@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, multilabel_agreement, wilson
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
+from hf_synthlabels.statistics.intervals import wilson
 
 NAMES = ("a", "b", "c")
 SETS = st.frozensets(st.sampled_from(NAMES))

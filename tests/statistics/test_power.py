@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import (
-    Interval,
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.design.sample_size import (
     rows_to_fail,
     rows_to_pass,
     scaled_rows_to_fail,
     scaled_rows_to_pass,
-    wilson,
 )
+from hf_synthlabels.statistics.intervals import wilson
 
 
 def power(share: float, threshold: float, n: int) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import curve_fit
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import fit_power_law, label_worth
+from hf_synthlabels.statistics.comparison.learning_curves import fit_power_law, label_equivalent
 
 SIZES = [50, 100, 200, 400, 800, 1600]
 
@@ -51,7 +51,7 @@ def test_worth_is_read_within_the_sizes_and_said_beyond_them() -> None:
     drawn = curve + np.zeros((50, 1))
 
     def worth(score: float) -> str:
-        return str(label_worth(SIZES, curve, drawn, 1000, score, np.full(50, score), level=0.95, n=100))
+        return str(label_equivalent(SIZES, curve, drawn, 1000, score, np.full(50, score), level=0.95, n=100))
 
     assert worth(law(400, 0.9, 2.0, 0.5)).startswith("40") or worth(law(400, 0.9, 2.0, 0.5)).startswith("39")
     assert worth(0.95) == "more than 1,600 [more than 1,600, more than 1,600]"

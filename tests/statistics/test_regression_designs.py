@@ -10,7 +10,8 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import estimate, valid_mean, valid_regression
+from hf_synthlabels.statistics import estimate
+from hf_synthlabels.statistics.estimation.analyses import estimate_mean, estimate_regression
 
 api = pytest.importorskip("statsmodels.api")
 
@@ -37,7 +38,7 @@ def check(found: Any, names: list[str], fit: Any) -> None:
 def test_means_of_any_magnitude(scale: float) -> None:
     rng = np.random.default_rng(0)
     truth = scale * rng.normal(5, 1, N)
-    found = valid_mean(hidden(truth), truth + scale * rng.normal(0, 0.3, N))["mean"]
+    found = estimate_mean(hidden(truth), truth + scale * rng.normal(0, 0.3, N))["mean"]
     assert found.human.estimate == pytest.approx(truth[:LABELLED].mean(), rel=1e-12)
     error = truth[:LABELLED].std(ddof=1) / math.sqrt(LABELLED)
     assert found.human.high - found.human.estimate == pytest.approx(1.972 * error, rel=1e-3)
@@ -50,7 +51,7 @@ def test_least_squares_of_any_magnitude(of_x: float, of_y: float) -> None:
     rng = np.random.default_rng(1)
     x, other = rng.normal(3, 1, N), rng.normal(0, 1, N)
     y = of_y * (2 + x + 0.5 * other + rng.normal(0, 1, N))
-    found = valid_regression(hidden(y), y + of_y * rng.normal(0, 0.3, N), {"x": of_x * x, "other": other})
+    found = estimate_regression(hidden(y), y + of_y * rng.normal(0, 0.3, N), {"x": of_x * x, "other": other})
     # In these units statsmodels would call the design singular: fitted in even ones and scaled.
     fit = api.OLS(y[:LABELLED] / of_y, api.add_constant(np.column_stack([x, other])[:LABELLED])).fit(cov_type="HC1")
     for name, expected, unit in zip(("(intercept)", "x", "other"), fit.params, (of_y, of_y / of_x, of_y), strict=True):
@@ -77,7 +78,7 @@ def test_years_with_their_powers_fit_as_in_statsmodels(family: Any, degree: int)
     )
     powers = {f"year{k}": year**k for k in range(1, degree + 1)}
     said = np.where(rng.random(N) < 0.9, y, 1 - y)
-    found = valid_regression(hidden(y), said, powers, family=family)
+    found = estimate_regression(hidden(y), said, powers, family=family)
     x = api.add_constant(np.column_stack([centred**k for k in range(1, degree + 1)])[:LABELLED])
     fit = (api.Logit if family == "logistic" else api.OLS)(y[:LABELLED], x).fit(cov_type="HC1", disp=0)
     # The leading coefficient has the same meaning in both parametrisations, but for units.
@@ -96,7 +97,7 @@ def test_the_label_as_a_predictor_of_incomes() -> None:
     year, label = years(rng), (rng.random(N) < 0.5).astype(float)
     income = 25000 + 700 * (year - 2010) + rng.normal(0, 5000, N) + 1000 * label
     said = np.where(rng.random(N) < 0.9, label, 1 - label)
-    found = valid_regression(hidden(label), said, {"year": year}, outcome=income)
+    found = estimate_regression(hidden(label), said, {"year": year}, outcome=income)
     x = np.column_stack([np.ones(N), year, label])[:LABELLED]
     check(found, ["(intercept)", "year", "label"], api.OLS(income[:LABELLED], x).fit(cov_type="HC1"))
 
@@ -136,7 +137,7 @@ def test_a_category_of_which_hardly_a_row_was_labelled_gets_no_interval() -> Non
     y = rng.normal(size=N)
     outlet = np.where(np.arange(N) % 2, "a", "b").astype(object)
     outlet[5], outlet[400:440] = "rare", "rare"
-    found = valid_regression(hidden(y), y, {"outlet": outlet.tolist()})
+    found = estimate_regression(hidden(y), y, {"outlet": outlet.tolist()})
     assert found["outlet = rare"].too_few
     assert not found["outlet = b"].too_few
 
@@ -153,7 +154,7 @@ def test_a_category_of_which_hardly_a_row_was_labelled_gets_no_interval() -> Non
 def test_unusable_categories_are_refused(predictors: Any, said: str) -> None:
     y = np.arange(N, dtype=float)
     with pytest.raises(DataError) as caught:
-        valid_regression(hidden(y), y, predictors)
+        estimate_regression(hidden(y), y, predictors)
     assert said in str(caught.value)
 
 
@@ -162,7 +163,7 @@ def test_notes_give_the_reason() -> None:
     x, y = rng.normal(size=N), rng.normal(size=N)
 
     def reason(*arguments: Any, **more: Any) -> str:
-        return " ".join(valid_regression(*arguments, **more).notes)
+        return " ".join(estimate_regression(*arguments, **more).notes)
 
     assert "again is a linear combination" in reason(hidden(y), y, {"x": x, "again": 3 - 2 * x})
     assert "constant is a linear combination" in reason(hidden(y), y, {"constant": np.full(N, 0.1)})

@@ -8,8 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics import BootstrapConfig, Interval, text_agreement, wilson
-from hf_synthlabels.statistics.row_bootstrap import Rows, divided, of_sums, prior_weights, row_intervals
+from hf_synthlabels.statistics import BootstrapConfig, Interval
+from hf_synthlabels.statistics.agreement.answers import text_agreement
+from hf_synthlabels.statistics.arrays import divided
+from hf_synthlabels.statistics.bootstrap import Rows, of_sums, prior_weights, row_intervals
+from hf_synthlabels.statistics.intervals import wilson
 
 SHARE = {"share": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))}
 
@@ -23,8 +26,8 @@ def shares(right: NDArray[np.float64]) -> Rows:
 
 
 def interval(right: list[int], **options: float) -> Interval:
-    drawing = BootstrapConfig(**options)  # type: ignore[arg-type]
-    return row_intervals(shares(np.array(right, dtype=float)), SHARE, drawing, len(right))["share"]
+    bootstrap = BootstrapConfig(**options)  # type: ignore[arg-type]
+    return row_intervals(shares(np.array(right, dtype=float)), SHARE, bootstrap, len(right))["share"]
 
 
 @pytest.mark.parametrize(("right", "n"), [(50, 100), (90, 100), (30, 30), (0, 20), (7, 8)])

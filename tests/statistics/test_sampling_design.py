@@ -10,10 +10,12 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import BootstrapConfig, validate, wilson
+from hf_synthlabels.statistics import BootstrapConfig, validate
 from hf_synthlabels.statistics.agreement.scale import _bias
 from hf_synthlabels.statistics.agreement.weighted import weighted_share
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, UnitDraws
+from hf_synthlabels.statistics.bootstrap import UnitResampler
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.intervals import wilson
 from tests.statistics.test_validation import Columns
 
 EVERY = np.ones(12, dtype=np.bool_)
@@ -59,7 +61,8 @@ def test_drawn_units_have_the_moments_of_a_loop_over_clusters() -> None:
     clusters, strata = np.repeat(np.arange(20), 3), np.repeat([0, 1], 30)
     design = SamplingDesign(rng.uniform(0.5, 1.5, size=60), clusters, strata)
     assert design.weights is not None
-    draws = UnitDraws(cells, 3, np.zeros(3), design, 1.0).draw(20_000, np.random.default_rng(1))
+    resampler = UnitResampler(cells, 3, np.zeros(3), design, 1.0)
+    draws = np.concatenate(list(resampler.resample(BootstrapConfig(resamples=20_000, seed=1), 20_000)))
     loop = np.zeros((4000, 3))
     for draw in range(len(loop)):
         for stratum in range(2):

@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import BootstrapConfig, KindAgreement, scale_agreement, wilson
-from hf_synthlabels.statistics.agreement.scale import icc, quadratic_kappa
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.agreement import correlation as rank_module
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.correlation import (
+    pair_icc,
+    quadratic_kappa,
+    weighted_kendall,
+    weighted_pearson,
+    weighted_spearman,
+)
+from hf_synthlabels.statistics.agreement.scale import scale_agreement
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.raters import rank_correlation as rank_module
-from hf_synthlabels.statistics.raters.rank_correlation import weighted_kendall, weighted_pearson, weighted_spearman
+from hf_synthlabels.statistics.intervals import wilson
 
 FEW = BootstrapConfig(resamples=20)
 PAIRS = st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=3, max_size=40)
@@ -35,7 +43,7 @@ def one(values: NDArray[np.float64]) -> float:
 
 
 def test_four_rows_by_hand() -> None:
-    found = scores(scale_agreement(HUMAN, LLM, low=1, high=5, step=1, drawing=FEW))
+    found = scores(scale_agreement(HUMAN, LLM, low=1, high=5, step=1, bootstrap=FEW))
     assert list(found) == [
         *("coverage", "accuracy", "accuracy_answered", "within_one", "mae", "mae_answered", "rmse", "rmse_answered"),
         *("bias", "pearson", "spearman", "kendall", "weighted_kappa", "icc"),
@@ -58,7 +66,7 @@ def test_four_rows_by_hand() -> None:
 
 
 def test_denominators_are_told() -> None:
-    found = scale_agreement(HUMAN, LLM, low=1, high=5, step=1, drawing=FEW).scores
+    found = scale_agreement(HUMAN, LLM, low=1, high=5, step=1, bootstrap=FEW).scores
     whole = {name for name, interval in found.items() if interval.n == 4}
     assert whole == {"coverage", "accuracy", "within_one", "mae", "rmse"}
     assert all(interval.n == 3 for name, interval in found.items() if name not in whole)
@@ -66,9 +74,9 @@ def test_denominators_are_told() -> None:
 
 
 def test_worst_errors_bound_the_error_whatever_the_missing_prediction_was() -> None:
-    found = scores(scale_agreement(HUMAN, LLM, low=1, high=5, step=1, drawing=FEW))
+    found = scores(scale_agreement(HUMAN, LLM, low=1, high=5, step=1, bootstrap=FEW))
     for missing in range(1, 6):
-        whole = scores(scale_agreement(HUMAN, [*LLM[:3], float(missing)], low=1, high=5, step=1, drawing=FEW))
+        whole = scores(scale_agreement(HUMAN, [*LLM[:3], float(missing)], low=1, high=5, step=1, bootstrap=FEW))
         assert found["mae_answered"] * found["coverage"] <= whole["mae"] <= found["mae"]
         assert whole["rmse"] <= found["rmse"]
 
@@ -113,9 +121,9 @@ def textbook_icc(table: np.ndarray) -> float:
 def test_icc_matches_the_analysis_of_variance(pairs: list[tuple[int, int]]) -> None:
     table = np.array(pairs, dtype=float)
     if len(np.unique(table)) == 1:
-        assert math.isnan(one(icc(np.ones((1, len(table))), table[:, 0], table[:, 1])))
+        assert math.isnan(one(pair_icc(np.ones((1, len(table))), table[:, 0], table[:, 1])))
         return
-    ours = one(icc(np.ones((1, len(table))), table[:, 0], table[:, 1]))
+    ours = one(pair_icc(np.ones((1, len(table))), table[:, 0], table[:, 1]))
     assert ours == pytest.approx(textbook_icc(table), abs=1e-9)
 
 
@@ -124,10 +132,10 @@ def test_icc_of_shrout_and_fleiss() -> None:
     table = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)
     assert round(textbook_icc(table), 2) == 0.29
     two = table[:, [0, 3]]
-    assert one(icc(np.ones((1, 6)), two[:, 0], two[:, 1])) == pytest.approx(textbook_icc(two))
+    assert one(pair_icc(np.ones((1, 6)), two[:, 0], two[:, 1])) == pytest.approx(textbook_icc(two))
 
 
-SCORES = (weighted_pearson, weighted_spearman, weighted_kendall, quadratic_kappa, icc)
+SCORES = (weighted_pearson, weighted_spearman, weighted_kendall, quadratic_kappa, pair_icc)
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -160,17 +168,17 @@ def test_nothing_is_said_when_all_numbers_are_the_same(score: object, value: flo
 
 def test_bias_has_students_interval() -> None:
     human, llm = [1.0, 2, 3, 4, 5], [2.0, 2, 4, 5, 5]
-    bias = scale_agreement(human, llm, low=1, high=5, drawing=FEW).scores["bias"]
+    bias = scale_agreement(human, llm, low=1, high=5, bootstrap=FEW).scores["bias"]
     theirs = stats.ttest_rel(llm, human).confidence_interval(0.95)
     assert (bias.low, bias.high) == pytest.approx((theirs.low, theirs.high))
 
 
 def test_few_answered_rows_say_nothing_of_correlation() -> None:
-    found = scores(scale_agreement([1, 2, 3], [1, 2, None], low=1, high=5, drawing=FEW))
+    found = scores(scale_agreement([1, 2, 3], [1, 2, None], low=1, high=5, bootstrap=FEW))
     assert math.isnan(found["pearson"])
     assert math.isnan(found["icc"])
     assert found["mae"] == pytest.approx(2 / 3)
-    assert math.isnan(scores(scale_agreement([1, 2], [1, None], low=1, high=5, drawing=FEW))["bias"])
+    assert math.isnan(scores(scale_agreement([1, 2], [1, None], low=1, high=5, bootstrap=FEW))["bias"])
 
 
 CORRELATIONS = ("pearson", "spearman", "kendall", "weighted_kappa", "icc")
@@ -186,9 +194,9 @@ def test_answered_rows_are_counted_however_much_they_weigh(
     given = [float(value) if row < answered else None for row, value in enumerate(llm)]
     weights = np.where(np.arange(100) < answered, weight, 1.0)
     design = SamplingDesign(weights / weights.mean(), clusters)
-    found = scale_agreement(human.tolist(), given, low=1, high=5, drawing=FEW, design=design).scores
+    found = scale_agreement(human.tolist(), given, low=1, high=5, bootstrap=FEW, design=design).scores
     # The answered rows weigh the same, so these are the values of the same rows without weights.
-    plain = scale_agreement(human[:answered].tolist(), llm[:answered].tolist(), low=1, high=5, drawing=FEW).scores
+    plain = scale_agreement(human[:answered].tolist(), llm[:answered].tolist(), low=1, high=5, bootstrap=FEW).scores
     for name in CORRELATIONS:
         assert found[name].estimate == pytest.approx(plain[name].estimate, nan_ok=True), name
         assert math.isnan(found[name].estimate) == (answered < 3), name
@@ -196,8 +204,8 @@ def test_answered_rows_are_counted_however_much_they_weigh(
 
 
 def test_no_rows_and_no_answers_are_undefined_or_worst() -> None:
-    assert all(math.isnan(value) for value in scores(scale_agreement([], [], drawing=FEW)).values())
-    found = scores(scale_agreement([1, 5], [None, None], low=1, high=5, step=1, drawing=FEW))
+    assert all(math.isnan(value) for value in scores(scale_agreement([], [], bootstrap=FEW)).values())
+    found = scores(scale_agreement([1, 5], [None, None], low=1, high=5, step=1, bootstrap=FEW))
     assert (found["coverage"], found["accuracy"], found["within_one"], found["mae"]) == (0, 0, 0, 4)
     assert math.isnan(found["mae_answered"])
 
@@ -215,24 +223,26 @@ def test_thirty_right_rows_do_not_promise_perfection() -> None:
 
 
 def test_ends_of_the_scale_are_those_that_occur_unless_given() -> None:
-    assert scores(scale_agreement([2, 4], [None, 3], drawing=FEW))["mae"] == pytest.approx((2 + 1) / 2)
-    assert scores(scale_agreement([2, 4], [None, 3], low=0, high=10, drawing=FEW))["mae"] == pytest.approx((8 + 1) / 2)
-    with pytest.raises(ConfigError, match="`scale` is not given and every number is 3"):
+    assert scores(scale_agreement([2, 4], [None, 3], bootstrap=FEW))["mae"] == pytest.approx((2 + 1) / 2)
+    assert scores(scale_agreement([2, 4], [None, 3], low=0, high=10, bootstrap=FEW))["mae"] == pytest.approx(
+        (8 + 1) / 2
+    )
+    with pytest.raises(ConfigError, match="`scale`"):
         scale_agreement([3, 3], [3, None])
-    with pytest.raises(DataError, match="`scale` is 1 to 5 and the numbers reach from 0 to 3"):
+    with pytest.raises(DataError, match="`scale`"):
         scale_agreement([0, 3], [3, None], low=1, high=5)
     with pytest.raises(DataError, match="`human` has 1 rows and `llm` 2"):
         scale_agreement([3], [3, None])
 
 
 def test_steps_are_met_but_for_rounding() -> None:
-    found = scores(scale_agreement([0.3, 0.5], [0.1 + 0.2, 0.6], low=0, high=1, step=0.1, drawing=FEW))
+    found = scores(scale_agreement([0.3, 0.5], [0.1 + 0.2, 0.6], low=0, high=1, step=0.1, bootstrap=FEW))
     assert (found["accuracy"], found["within_one"]) == (1 / 2, 1)
-    assert "within_one" not in scale_agreement([0.3, 0.5], [0.3, 0.6], drawing=FEW).scores
+    assert "within_one" not in scale_agreement([0.3, 0.5], [0.3, 0.6], bootstrap=FEW).scores
 
 
 def test_table_of_a_short_scale_shows_every_value() -> None:
-    (table,) = scale_agreement(HUMAN, LLM, low=1, high=5, step=1, drawing=FEW).breakdowns
+    (table,) = scale_agreement(HUMAN, LLM, low=1, high=5, step=1, bootstrap=FEW).breakdowns
     assert table.head == ("human \\ LLM", "1", "2", "3", "4", "5", "no label", "LLM mean")
     assert table.rows == (
         ("1", 1, 0, 0, 0, 0, 0, 1.0),
@@ -245,18 +255,18 @@ def test_table_of_a_short_scale_shows_every_value() -> None:
 
 
 def test_table_of_a_long_scale_shows_ranges() -> None:
-    (table,) = scale_agreement([0, 19.9, 55, 100], [10, 20, None, 100], low=0, high=100, drawing=FEW).breakdowns
+    (table,) = scale_agreement([0, 19.9, 55, 100], [10, 20, None, 100], low=0, high=100, bootstrap=FEW).breakdowns
     ranges = ("0 to 20", "20 to 40", "40 to 60", "60 to 80", "80 to 100")
     # Of few different values each is shown.
     assert table.head[1:-2] == ("0", "10", "19.9", "20", "55", "100")
     many = [float(value) for value in range(0, 101, 5)]
-    (table,) = scale_agreement(many, [*many], low=0, high=100, drawing=FEW).breakdowns
+    (table,) = scale_agreement(many, [*many], low=0, high=100, bootstrap=FEW).breakdowns
     assert table.head[1:-2] == ranges
     assert [row[0] for row in table.rows] == list(ranges)
     assert table.rows[0][1:] == (4, 0, 0, 0, 0, 0, 7.5)
 
 
 def test_means_of_several_people_are_said_to_lie_between_the_steps() -> None:
-    between = scale_agreement([1.5, 2], [1, 2], low=1, high=5, step=1, drawing=FEW)
+    between = scale_agreement([1.5, 2], [1, 2], low=1, high=5, step=1, bootstrap=FEW)
     assert any("between the steps" in note for note in between.notes)
-    assert not any("between the steps" in note for note in scale_agreement(HUMAN, LLM, step=1, drawing=FEW).notes)
+    assert not any("between the steps" in note for note in scale_agreement(HUMAN, LLM, step=1, bootstrap=FEW).notes)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.statistics import (
+from hf_synthlabels.statistics.agreement.confusion import (
     METRICS,
     ConfusionMatrix,
     accuracy,

@@ -10,18 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_synthlabels.statistics import (
-    BootstrapConfig,
-    Inference,
-    bounded_mean,
-    ppi_mean,
-    scale_agreement,
-    valid_difference,
-    valid_f1,
-    valid_prevalence,
-    wilson,
-)
-from hf_synthlabels.statistics.design.small_samples import score_interval
+from hf_synthlabels.statistics import BootstrapConfig, Inference, ppi_mean
+from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.estimation.analyses import estimate_difference, estimate_f1, estimate_prevalence
+from hf_synthlabels.statistics.intervals import bounded_mean, score_interval, wilson
 
 FOUR = ("naive", "human", "ppi", "dsl")
 CORRECTED = FOUR[1:]
@@ -42,7 +34,7 @@ def grouped(labels: dict[str, list[str]]) -> tuple[list[str | None], list[str], 
 
 def test_each_group_has_the_interval_of_its_own_labels() -> None:
     human, llm, groups = grouped({"big": ["a", "b"] * 120, "one": ["b"], "twelve": ["b"] * 12})
-    found = valid_difference(human, llm, groups, positive="a")
+    found = estimate_difference(human, llm, groups, positive="a")
     assert [each.n for each in found] == [240, 1, 12, 241, 252]
     for name in ("one", "one - big"):
         assert found[name].too_few
@@ -63,14 +55,14 @@ def test_a_small_group_that_was_drawn_whole_is_known_where_no_other_rows_are_ask
     llm = ["a", "b"] * 102
     groups = ["small"] * 4 + ["x"] * 200
     how = Inference(finite=True, probabilities=[1.0] * 4 + [0.5] * 200)
-    found = valid_difference(human, llm, groups, positive="a", inference=how)
+    found = estimate_difference(human, llm, groups, positive="a", inference=how)
     assert (found["small"].human.low, found["small"].human.high) == (0.25, 0.25)
-    assert valid_difference(human, llm, groups, positive="a")["small"].too_few
+    assert estimate_difference(human, llm, groups, positive="a")["small"].too_few
 
 
 def test_a_class_of_which_hardly_a_row_was_labelled_has_no_f1() -> None:
     human, llm, _ = grouped({"all": ["a", "b"] * 60 + ["c"]})
-    found = valid_f1(human, llm)
+    found = estimate_f1(human, llm)
     assert found["c"].too_few
     assert not found["a"].too_few
     assert found["a"].n == 60
@@ -89,14 +81,14 @@ def test_the_score_interval_solves_its_equation(share: float, n: float) -> None:
 
 def test_a_share_of_human_labels_is_wilsons_with_students_quantile() -> None:
     human = ["a"] * 3 + ["b"] * 97 + [None] * 400
-    found = valid_prevalence(human, ["b"] * 500)["a"].human
+    found = estimate_prevalence(human, ["b"] * 500)["a"].human
     expected = score_interval(0.03, 99, float(stats.t.ppf(0.975, 99)))
     assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
 
 
 def test_rare_classes_are_named() -> None:
     human = ["a"] * 3 + ["b"] * 97 + [None] * 400
-    notes = valid_prevalence(human, ["b"] * 499 + ["a"]).notes
+    notes = estimate_prevalence(human, ["b"] * 499 + ["a"]).notes
     assert any("a (3)" in note for note in notes)
 
 
@@ -104,7 +96,7 @@ def test_rare_classes_are_named() -> None:
 def test_no_observed_error_is_no_proof_of_none(labelled: int) -> None:
     names = ["a", "b"] * 1000
     human = [name if place < labelled else None for place, name in enumerate(names)]
-    found = valid_prevalence(human, names)
+    found = estimate_prevalence(human, names)
     each = found["a"]
     # z^2 / 2 pseudo-errors, each of which changes the share by 1 / n.
     added = stats.norm.ppf(0.975) ** 2 / 2 / labelled**2
@@ -116,7 +108,7 @@ def test_no_observed_error_is_no_proof_of_none(labelled: int) -> None:
     assert any("equals the human one" in note for note in found.notes)
 
 
-def test_ppi_mean_does_the_same_as_valid_prevalence() -> None:
+def test_ppi_mean_does_the_same_as_estimate_prevalence() -> None:
     scores = np.tile([0.0, 1.0], 1000)
     human = np.where(np.arange(2000) < 60, scores, np.nan)
     found = ppi_mean(human, scores)
@@ -136,7 +128,7 @@ def test_many_errors_leave_the_formula_as_it_is() -> None:
     human = np.where(np.arange(1000) < 200, truth.astype(float), np.nan)
     plain: Any = ppi_mean(human, said.astype(float), method="student").interval
     names = [None if math.isnan(value) else str(int(value)) for value in human]
-    share = valid_prevalence(names, [str(int(value)) for value in said], inference=Inference())["1"].ppi
+    share = estimate_prevalence(names, [str(int(value)) for value in said], inference=Inference())["1"].ppi
     # The score interval and Student's differ by little in the middle of the scale.
     assert share.low == pytest.approx(plain.low, abs=0.002)
     assert share.high == pytest.approx(plain.high, abs=0.002)
@@ -151,7 +143,7 @@ def test_exact_ratings_do_not_prove_that_there_is_no_bias() -> None:
         llm = np.where(rng.random(50) < 0.03, 5.0, human)
         # Under the design above: .03 x mean(5 - rating) = .06.
         found = scale_agreement(
-            human.tolist(), llm.tolist(), low=1, high=5, drawing=BootstrapConfig(resamples=2)
+            human.tolist(), llm.tolist(), low=1, high=5, bootstrap=BootstrapConfig(resamples=2)
         ).scores["bias"]
         covered += found.low <= 0.06 <= found.high
     assert covered >= 186

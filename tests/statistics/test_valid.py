@@ -12,16 +12,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import (
-    EstimateReport,
-    Inference,
-    ppi_difference,
-    ppi_mean,
-    valid_difference,
-    valid_f1,
-    valid_mean,
-    valid_prevalence,
-    valid_regression,
+from hf_synthlabels.statistics import EstimateReport, Inference, ppi_difference, ppi_mean
+from hf_synthlabels.statistics.estimation.analyses import (
+    estimate_difference,
+    estimate_f1,
+    estimate_mean,
+    estimate_prevalence,
+    estimate_regression,
 )
 from hf_synthlabels.statistics.estimation.estimands import Quantity, Regression, solve
 from hf_synthlabels.statistics.estimation.estimators import ppi_plus_plus
@@ -53,7 +50,7 @@ def test_means_are_those_of_ppi_mean() -> None:
         {"clusters": clusters},
         {"clusters": clusters, "probabilities": chances},
     ):
-        ours: Any = valid_mean(hidden(y), f, Inference(**more))["mean"]
+        ours: Any = estimate_mean(hidden(y), f, Inference(**more))["mean"]
         theirs = ppi_mean(hidden(y), f, method="student", **more)
         assert ours.lam == pytest.approx(theirs.lam[0], abs=1e-12)
         for mine, other in ((ours.ppi, theirs.interval), (ours.human, theirs.classical)):
@@ -78,12 +75,12 @@ def test_naive_and_human_regressions_are_those_of_statsmodels() -> None:
             assert interval.estimate == pytest.approx(fit.params[place], abs=1e-9)
             assert (interval.low, interval.high) == pytest.approx(tuple(ends[place]), abs=1e-9)
 
-    found = valid_regression(hidden(y), f, predictors)
+    found = estimate_regression(hidden(y), f, predictors)
     check(found, "naive", sm.OLS(f, x).fit(cov_type="HC1", use_t=True))
     check(found, "human", sm.OLS(y[first], x[first]).fit(cov_type="HC1", use_t=True))
 
     # Effective sizes set the degrees of freedom with unequal chances, so that errors are compared.
-    weighted = valid_regression(hidden(y), f, predictors, inference=Inference(probabilities=1 / weights))
+    weighted = estimate_regression(hidden(y), f, predictors, inference=Inference(probabilities=1 / weights))
     fit = sm.WLS(y[first], x[first], weights=weights[first]).fit(cov_type="HC1")
     free = weights[first].sum() ** 2 / (weights[first] ** 2).sum() - 3
     for place, each in enumerate(weighted):
@@ -91,13 +88,13 @@ def test_naive_and_human_regressions_are_those_of_statsmodels() -> None:
         assert each.human.estimate == pytest.approx(fit.params[place], abs=1e-9)
         assert half == pytest.approx(stats.t.ppf(0.975, free) * fit.bse[place], abs=1e-9)
 
-    grouped = valid_regression(hidden(y), f, predictors, inference=Inference(clusters=clusters))
+    grouped = estimate_regression(hidden(y), f, predictors, inference=Inference(clusters=clusters))
     for column, rows, values in (("naive", slice(0, N), f), ("human", first, y)):
         kinds = {"cov_type": "cluster", "cov_kwds": {"groups": clusters[rows]}, "use_t": True}
         check(grouped, column, sm.OLS(values[rows], x[rows]).fit(**kinds))
 
     yes, said = (y > 0.4).astype(float), (f > 0.6).astype(float)
-    logistic = valid_regression(hidden(yes), said, predictors, family="logistic")
+    logistic = estimate_regression(hidden(yes), said, predictors, family="logistic")
     for column, rows, values in (("naive", slice(0, N), said), ("human", first, yes)):
         fit = sm.Logit(values[rows], x[rows]).fit(disp=0, cov_type="HC0", tol=1e-14, maxiter=200)
         n = len(values[rows])
@@ -113,7 +110,7 @@ def test_naive_and_human_regressions_are_those_of_statsmodels() -> None:
 def test_with_the_label_as_a_predictor_naive_is_statsmodels() -> None:
     sm = pytest.importorskip("statsmodels.api")
     x1, x2, y, f = formula()
-    found = valid_regression(hidden(y), f, {"x1": x1}, outcome=x2 + y, label="tone")
+    found = estimate_regression(hidden(y), f, {"x1": x1}, outcome=x2 + y, label="tone")
     fit = sm.OLS(x2 + y, np.column_stack([np.ones(N), x1, f])).fit(cov_type="HC1", use_t=True)
     assert [each.name for each in found] == ["(intercept)", "x1", "tone"]
     assert [each.naive.estimate for each in found] == pytest.approx(list(fit.params), abs=1e-9)
@@ -209,10 +206,10 @@ def test_dsl_is_the_equation_of_the_paper() -> None:
 
     how = Inference(probabilities=chances, splits=1, learner=as_it_is)
     pseudo = f + np.where(drawn, (y - f) / chances, 0)
-    mean = valid_mean(human, f, how)["mean"].dsl
+    mean = estimate_mean(human, f, how)["mean"].dsl
     assert mean.estimate == pytest.approx(pseudo.mean(), abs=1e-12)
     x = np.column_stack([np.ones(N), x1, x2])
-    found = valid_regression(human, f, {"x1": x1, "x2": x2}, inference=how)
+    found = estimate_regression(human, f, {"x1": x1, "x2": x2}, inference=how)
     theta = np.linalg.solve(x.T @ x, x.T @ pseudo)
     assert [each.dsl.estimate for each in found] == pytest.approx(list(theta), abs=1e-10)
     # The sandwich of pseudo-labels; each row's part, labelled rows' times n / (n - k).
@@ -230,7 +227,7 @@ def test_dsl_is_the_equation_of_the_paper() -> None:
 def test_f1_is_the_delta_method_on_the_counts() -> None:
     human = ["a", "a", "b", "b", "a", "b"] * 10 + [None] * 60
     llm = ["a", "b", "b", "b", "a", "a"] * 20
-    found = valid_f1(human, llm)
+    found = estimate_f1(human, llm)
     right, predicted, truly, n = 20, 30, 30, 60
     f1 = 2 * right / (predicted + truly)
     assert found["a"].human.estimate == pytest.approx(f1, abs=1e-12)
@@ -246,7 +243,7 @@ def test_f1_is_the_delta_method_on_the_counts() -> None:
     macro = found["macro F1"]
     assert macro.human.estimate == pytest.approx((found["a"].human.estimate + found["b"].human.estimate) / 2)
     # With predictions of another model the LLM stands in for humans.
-    other = valid_f1(human, llm, prediction=["a"] * 120)
+    other = estimate_f1(human, llm, prediction=["a"] * 120)
     assert other["a"].naive.estimate == pytest.approx(2 * 60 / (120 + 60))
     assert other["b"].human.estimate == 0
 
@@ -254,7 +251,7 @@ def test_f1_is_the_delta_method_on_the_counts() -> None:
 def test_differences_of_groups_are_ppi_differences() -> None:
     _, _, y, f = formula()
     groups = np.where(np.arange(N) % 3 == 0, "left", "right")
-    found = valid_difference(hidden(y), f, groups.tolist())
+    found = estimate_difference(hidden(y), f, groups.tolist())
     assert [each.name for each in found] == ["left", "right", "right - left"]
     left = groups == "left"
     classical = ppi_difference(
@@ -284,7 +281,7 @@ def test_intervals_hold_the_truth_where_chances_follow_the_mistakes() -> None:
         said = np.where(rng.random(1500) < 0.05 + 0.35 * x, 1 - y, y)
         chances = 0.05 + 0.2 * x
         human = np.where(rng.random(1500) < chances, y, np.nan)
-        return valid_mean(human, said, Inference(probabilities=chances, splits=1))["mean"]
+        return estimate_mean(human, said, Inference(probabilities=chances, splits=1))["mean"]
 
     held = coverage(question, 0.5)
     # 300 draws: two and a half standard errors around .95 are .919 to .981.
@@ -295,7 +292,7 @@ def test_intervals_hold_the_truth_where_chances_follow_the_mistakes() -> None:
 def test_missing_llm_labels_are_told_and_do_no_harm() -> None:
     _, _, y, f = formula()
     gaps = np.where(np.arange(N) % 5 == 0, np.nan, f)
-    found = valid_mean(hidden(y), gaps)
+    found = estimate_mean(hidden(y), gaps)
     assert found.n_labelled == 384
     assert any("96 rows have no LLM label" in note for note in found.notes)
     assert found["mean"].naive.n == 384
@@ -305,20 +302,20 @@ def test_missing_llm_labels_are_told_and_do_no_harm() -> None:
 
 def test_what_can_not_be_said_is_nan_with_a_note() -> None:
     x1, _, y, f = formula()
-    same = valid_regression(hidden(y), f, {"x": x1, "again": 2 * x1})
+    same = estimate_regression(hidden(y), f, {"x": x1, "again": 2 * x1})
     assert math.isnan(same["x"].human.estimate)
     assert any("There is no number for (intercept), x, again" in note for note in same.notes)
     # A predictor that tells the label for sure has no finite coefficient.
-    sure = valid_regression(hidden((x1 > 0).astype(float)), (f > 0).astype(float), {"x": x1}, family="logistic")
+    sure = estimate_regression(hidden((x1 > 0).astype(float)), (f > 0).astype(float), {"x": x1}, family="logistic")
     assert math.isnan(sure["x"].human.estimate)
     assert math.isnan(sure["x"].ppi.low)
-    few = valid_mean(hidden(y, 5), f)
+    few = estimate_mean(hidden(y, 5), f)
     assert math.isnan(few["mean"].dsl.estimate)
     assert not math.isnan(few["mean"].ppi.estimate)
     assert len(few.notes) == 2
-    one = valid_mean(hidden(y, 1), f)
+    one = estimate_mean(hidden(y, 1), f)
     assert math.isnan(one["mean"].human.low)
-    everyone = valid_mean(y, f)
+    everyone = estimate_mean(y, f)
     assert everyone["mean"].ppi.estimate == pytest.approx(y.mean())
     assert everyone["mean"].dsl.estimate == pytest.approx(y.mean())
 
@@ -326,49 +323,49 @@ def test_what_can_not_be_said_is_nan_with_a_note() -> None:
 def test_an_llm_that_was_right_in_all_labelled_rows_is_not_certain() -> None:
     names = ["yes", "no", "no", "no"] * 100
     human = [name if place < 80 else None for place, name in enumerate(names)]
-    found = valid_prevalence(human, names)["yes"]
+    found = estimate_prevalence(human, names)["yes"]
     assert found.ppi.high - found.ppi.low > 0.05
-    nothing = valid_prevalence([None if each is None else "no" for each in human], names)["yes"]
+    nothing = estimate_prevalence([None if each is None else "no" for each in human], names)["yes"]
     assert nothing.human.low == 0
     assert nothing.human.high == pytest.approx(stats.norm.ppf(0.975) ** 2 / (80 + stats.norm.ppf(0.975) ** 2))
 
 
 def test_rows_that_are_all_alike_are_told() -> None:
-    found = valid_mean([3.0] * 60 + [None] * 40, [float(k % 5) for k in range(100)])
+    found = estimate_mean([3.0] * 60 + [None] * 40, [float(k % 5) for k in range(100)])
     assert found["mean"].human.high == found["mean"].human.low == 3
     assert "all labelled rows are alike" in found.notes[0]
 
 
 def test_equal_seeds_give_equal_results_and_json_comes_back() -> None:
     _, _, y, f = formula()
-    first, again = (valid_mean(hidden(y), f, Inference(seed=3)) for _ in range(2))
+    first, again = (estimate_mean(hidden(y), f, Inference(seed=3)) for _ in range(2))
     assert first == again
-    assert first != valid_mean(hidden(y), f, Inference(seed=4))
+    assert first != estimate_mean(hidden(y), f, Inference(seed=4))
     assert EstimateReport.from_json(first.to_json()) == first
-    json.loads(valid_mean(hidden(y, 1), f).to_json())
+    json.loads(estimate_mean(hidden(y, 1), f).to_json())
     assert "PPI++" in str(first)
 
 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda y, f: valid_mean(y, f[1:]), "`human` has 480 rows and `llm` 479"),
-        (lambda y, f: valid_mean(y * np.nan, f), "`human` has no label in any of 480 rows"),
-        (lambda y, f: valid_mean(y, f * np.nan), "`llm` has no label in any of 480 rows"),
-        (lambda y, f: valid_mean(y, f, Inference(probabilities=f * 0)), "`probabilities` is not above 0"),
-        (lambda y, f: valid_mean(y, f, Inference(probabilities=[0.5])), "`probabilities` has 1 rows"),
-        (lambda y, f: valid_mean(y, f, Inference(features=np.ones(3))), "`features` has shape (3, 1)"),
-        (lambda y, f: valid_mean(y, f, Inference(features=f * np.nan)), "`features` is missing or infinite in 480"),
-        (lambda y, f: valid_mean(y, f, Inference(clusters=[1])), "`clusters` has shape (1,)"),
-        (lambda y, f: valid_difference(y, f, ["a"] * 480), "`groups` is 'a' in all rows"),
-        (lambda y, f: valid_difference(y, f, [None] * 480), "`groups` is missing in 480 rows"),
-        (lambda y, f: valid_difference(y, f, ["a", "b"]), "`groups` has 2 rows"),
-        (lambda y, f: valid_difference(y, f, ["a", "b"] * 240, positive="x"), "`human` is 'x' in no row"),
-        (lambda y, f: valid_regression(y, f, {"x": y}), "`x` is missing in 400 rows"),
-        (lambda y, f: valid_regression(y, f, {"x": f}, family="logistic"), "`human` is not between 0 and 1"),
-        (lambda *_: valid_f1(["a"], ["a"], prediction=["a", "b"]), "`prediction` has 2 rows"),
-        (lambda *_: valid_mean(["5"], ["6"]), "`human` holds text"),
-        (lambda *_: valid_prevalence(["a"], ["b"], names=["a"]), "`llm` has 1 rows whose label is not in `names`"),
+        (lambda y, f: estimate_mean(y, f[1:]), "`human` has 480 rows and `llm` 479"),
+        (lambda y, f: estimate_mean(y * np.nan, f), "`human`"),
+        (lambda y, f: estimate_mean(y, f * np.nan), "`llm`"),
+        (lambda y, f: estimate_mean(y, f, Inference(probabilities=f * 0)), "`probabilities`"),
+        (lambda y, f: estimate_mean(y, f, Inference(probabilities=[0.5])), "`probabilities`"),
+        (lambda y, f: estimate_mean(y, f, Inference(features=np.ones(3))), "`features`"),
+        (lambda y, f: estimate_mean(y, f, Inference(features=f * np.nan)), "`features`"),
+        (lambda y, f: estimate_mean(y, f, Inference(clusters=[1])), "`clusters`"),
+        (lambda y, f: estimate_difference(y, f, ["a"] * 480), "`groups`"),
+        (lambda y, f: estimate_difference(y, f, [None] * 480), "`groups`"),
+        (lambda y, f: estimate_difference(y, f, ["a", "b"]), "`groups`"),
+        (lambda y, f: estimate_difference(y, f, ["a", "b"] * 240, positive="x"), "`human`"),
+        (lambda y, f: estimate_regression(y, f, {"x": y}), "`x`"),
+        (lambda y, f: estimate_regression(y, f, {"x": f}, family="logistic"), "`human`"),
+        (lambda *_: estimate_f1(["a"], ["a"], prediction=["a", "b"]), "`prediction`"),
+        (lambda *_: estimate_mean(["5"], ["6"]), "`human`"),
+        (lambda *_: estimate_prevalence(["a"], ["b"], names=["a"]), "`llm` has 1 rows whose label is not in `names`"),
     ],
 )
 def test_wrong_rows_are_told(call: Any, said: str) -> None:
@@ -381,11 +378,11 @@ def test_wrong_rows_are_told(call: Any, said: str) -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: Inference(level=2), "`level` is 2"),
-        (lambda: Inference(folds=1), "`folds` is 1"),
-        (lambda: Inference(splits=0), "`splits` is 0"),
-        (lambda: valid_regression([1.0], [1.0], {}, family="probit"), "`family` is 'probit'"),  # type: ignore[arg-type]
-        (lambda: valid_regression([1.0], [1.0], {"label": [1.0]}), "`predictors` has a column called 'label'"),
+        (lambda: Inference(level=2), "`level`"),
+        (lambda: Inference(folds=1), "`folds`"),
+        (lambda: Inference(splits=0), "`splits`"),
+        (lambda: estimate_regression([1.0], [1.0], {}, family="probit"), "`family`"),  # type: ignore[arg-type]
+        (lambda: estimate_regression([1.0], [1.0], {"label": [1.0]}), "`predictors`"),
     ],
 )
 def test_wrong_arguments_are_told(call: Any, said: str) -> None:

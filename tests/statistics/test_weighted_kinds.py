@@ -11,12 +11,12 @@ from datasets import Dataset
 
 from hf_synthlabels.statistics import validate
 from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement
-from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 DRAWING = BootstrapConfig(resamples=200)
 NAMES = ("a", "b", "c")
@@ -67,11 +67,11 @@ def agree_sets(human: Any, llm: Any, weights: Any) -> KindAgreement:
 
 def agree_places(human: Any, llm: Any, weights: Any) -> KindAgreement:
     tags = [["O" if not row else "B-a", "O"] for row in human], [None if row is None else ["B-a", "O"] for row in llm]
-    return entity_agreement(human, llm, NAMES, tokens=tags, drawing=DRAWING, design=designed(weights))
+    return entity_agreement(human, llm, NAMES, tokens=tags, bootstrap=DRAWING, design=designed(weights))
 
 
 def agree_numbers(human: Any, llm: Any, weights: Any) -> KindAgreement:
-    return scale_agreement(human, llm, low=1, high=5, step=1, drawing=DRAWING, design=designed(weights))
+    return scale_agreement(human, llm, low=1, high=5, step=1, bootstrap=DRAWING, design=designed(weights))
 
 
 def agree_spans(human: Any, llm: Any, weights: Any) -> KindAgreement:
@@ -168,7 +168,7 @@ def test_kendall_of_very_many_weighted_rows_is_left_out() -> None:
         (human / 2).tolist(),
         low=0,
         high=1,
-        drawing=BootstrapConfig(resamples=5),
+        bootstrap=BootstrapConfig(resamples=5),
         design=designed(weights),
     )
     assert "kendall" not in found.scores

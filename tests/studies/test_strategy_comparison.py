@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
-from hf_synthlabels.statistics import compare_conditions
+from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.studies import (
     BASELINES,
     STRATEGIES,

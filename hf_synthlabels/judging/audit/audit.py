@@ -27,7 +27,8 @@ from hf_synthlabels.judging.audit.cat import cat
 from hf_synthlabels.judging.audit.cit import MAX_ROWS, cit
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import NAMES, TFA, tfa
-from hf_synthlabels.statistics import BootstrapConfig, Interval, wilson
+from hf_synthlabels.statistics import BootstrapConfig, Interval
+from hf_synthlabels.statistics.intervals import wilson
 
 LENGTH = "length"
 """The name of the baseline that the column of lengths makes."""
@@ -45,7 +46,7 @@ class AuditOptions:
         ConfigError: a threshold is not from 0 to 1.
     """
 
-    drawing: BootstrapConfig = field(default_factory=BootstrapConfig)
+    bootstrap: BootstrapConfig = field(default_factory=BootstrapConfig)
     house: str | None = None
     """The format in which wrong answers stand in `tfa_auc`; the first that occurs by default."""
     threshold: float = 0.5
@@ -131,7 +132,7 @@ def audit_rows(
     """
     options = options or AuditOptions()
     baselines = baselines or {}
-    resamples = draw_clusters(rows.clusters, rows.tasks, options.drawing)
+    resamples = draw_clusters(rows.clusters, rows.tasks, options.bootstrap)
     found = _find(rows, resamples, options)
     comparisons: list[Comparison] = []
     metrics = {}
@@ -193,10 +194,10 @@ def _metric(rows: AuditRows, found: _Found, resamples: Resamples, options: Audit
         n, scored = int(here.sum()), int((here & rows.scored).sum())
         own = found.tasks.get(name, {})
         intervals = {each: resamples.interval(draws, scored) for each, draws in own.items()}
-        tasks.append(TaskAudit(name, wilson(scored, n, options.drawing.level), intervals))
+        tasks.append(TaskAudit(name, wilson(scored, n, options.bootstrap.level), intervals))
     able = sum(task.coverage.estimate >= options.least_coverage for task in tasks)
     formats = {} if found.tfa is None else _formats(found.tfa, found.rows, resamples)
-    coverage = wilson(found.rows, len(rows), options.drawing.level)
+    coverage = wilson(found.rows, len(rows), options.bootstrap.level)
     share = able / len(tasks) if tasks else float("nan")
     reasons = _reasons(rows, found, resamples)
     for task in tasks:

@@ -13,8 +13,8 @@ from scipy import stats
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging.audit.audit_rows import Codes, Floats, Ints, numbers
 from hf_synthlabels.statistics import BootstrapConfig, Interval
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_bootstrap
-from hf_synthlabels.statistics.label_ids import check_level
+from hf_synthlabels.statistics.arrays import check_level
+from hf_synthlabels.statistics.bootstrap import cluster_bootstrap
 
 RANK = 1e-8
 """A column of which less than this share is left beside the others can not be told apart from them."""
@@ -197,7 +197,7 @@ def self_preference(
     human: Sequence[float | None],
     *,
     items: Sequence[Hashable] | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> SelfPreference:
     """Compare a judge's win rate of its own model's answers with that of humans (Panickssery et al. 2024).
 
@@ -208,7 +208,7 @@ def self_preference(
             None where there is no verdict. `PairJudgment.score` is that when own answers are the first ones.
         human: the same by humans.
         items: which pairs hang together.
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
 
     Raises:
         DataError: columns differ in length, or a value is not from 0 to 1.
@@ -223,6 +223,6 @@ def self_preference(
     ours, theirs, groups = ours[both], theirs[both], groups[both]
 
     def interval(values: Floats) -> Interval:
-        return cluster_bootstrap(lambda rows: float(values[rows].mean()), groups, drawing)
+        return cluster_bootstrap(lambda rows: float(values[rows].mean()), groups, bootstrap)
 
     return SelfPreference(interval(ours), interval(theirs), interval(ours - theirs), int((~both).sum()))

@@ -16,7 +16,7 @@ from hf_synthlabels.judging.audit.audit_rows import AuditRows, Floats
 from hf_synthlabels.judging.audit.cit import mean_over_tasks, task_sides
 from hf_synthlabels.judging.audit.pair_counts import Side, pair_sums
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums
-from hf_synthlabels.statistics.row_bootstrap import divided
+from hf_synthlabels.statistics.arrays import divided
 
 ROUNDING = 1e-12
 """A variance of scores below it is rounding."""

@@ -10,8 +10,8 @@ import numpy as np
 from hf_synthlabels.judging.audit.audit_rows import AuditRows, Floats
 from hf_synthlabels.judging.audit.pair_counts import PairSums, Side, pair_sums, tie_width
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums
-from hf_synthlabels.statistics.raters.rank_correlation import weighted_spearman
-from hf_synthlabels.statistics.row_bootstrap import divided
+from hf_synthlabels.statistics.agreement.correlation import weighted_spearman
+from hf_synthlabels.statistics.arrays import divided
 
 MAX_NUMBERS = 4_000_000
 """Resamples x distinct rows that are ranked at once."""

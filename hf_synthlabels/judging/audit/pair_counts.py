@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hf_synthlabels.judging.audit.audit_rows import Floats, Ints
-from hf_synthlabels.statistics.row_bootstrap import divided
+from hf_synthlabels.statistics.arrays import divided
 
 MAX_PAIRS = 4_000_000
 """Pairs that are held in memory at once."""

@@ -45,7 +45,7 @@ class Resamples:
         return percentile_interval(values, float(draws[0]) if len(draws) else math.nan, self.level, method, n)
 
 
-def draw_clusters(clusters: Codes, tasks: Codes, drawing: BootstrapConfig) -> Resamples:
+def draw_clusters(clusters: Codes, tasks: Codes, bootstrap: BootstrapConfig) -> Resamples:
     """Draw clusters with replacement, as many as there are, within each set of tasks that share clusters.
 
     Tasks that share source documents (the four qualities of one summary) are drawn together, so what is dependent stays
@@ -53,15 +53,15 @@ def draw_clusters(clusters: Codes, tasks: Codes, drawing: BootstrapConfig) -> Re
     """
     present, groups = np.unique(clusters.values, return_inverse=True)
     strata = _strata(groups, len(present), tasks)
-    rng = np.random.default_rng(drawing.seed)
+    rng = np.random.default_rng(bootstrap.seed)
     if len(present) > MAX_CLUSTERS:
         groups, strata = _blocks(groups, strata, rng)
-    weights = np.ones((1 + drawing.resamples, len(strata)))
+    weights = np.ones((1 + bootstrap.resamples, len(strata)))
     for stratum in np.unique(strata):
         members = np.flatnonzero(strata == stratum)
         even = np.full(len(members), 1 / len(members))
-        weights[1:, members] = rng.multinomial(len(members), even, size=drawing.resamples)
-    return Resamples(weights, groups, len(present), drawing.level)
+        weights[1:, members] = rng.multinomial(len(members), even, size=bootstrap.resamples)
+    return Resamples(weights, groups, len(present), bootstrap.level)
 
 
 def cluster_sums(columns: Floats, groups: Ints, n_groups: int) -> Floats:

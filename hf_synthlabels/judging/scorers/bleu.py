@@ -11,7 +11,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError, import_extra
-from hf_synthlabels.statistics import ConfusionMatrix, Interval, score, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, score
+from hf_synthlabels.statistics.intervals import wilson
 
 Normalisation = Literal["paper", "both_sides"]
 NORMALISATIONS: tuple[Normalisation, ...] = get_args(Normalisation)

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from hf_synthlabels.errors import ConfigError, import_extra
 from hf_synthlabels.judging.scorers.base import best_scores
 from hf_synthlabels.judging.scorers.bleu import NORMALISATIONS, Normalisation, answer_bleu
-from hf_synthlabels.statistics import normalise_answer
+from hf_synthlabels.statistics.agreement.answers import normalize_answer
 
 RougeKind = Literal["rouge1", "rouge2", "rougeL"]
 
@@ -130,4 +130,4 @@ class _Words:
 
 
 def _same_words(prediction: str, gold: str) -> float:
-    return float(normalise_answer(prediction) == normalise_answer(gold))
+    return float(normalize_answer(prediction) == normalize_answer(gold))

@@ -18,7 +18,7 @@ from hf_synthlabels.review.exchange.matching import unique_names
 from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
 from hf_synthlabels.review.review_rows import ReviewRows
 from hf_synthlabels.review.review_state import TABLE, ReviewState
-from hf_synthlabels.statistics import PROBABILITY
+from hf_synthlabels.statistics.design.human_rows import PROBABILITY
 from hf_synthlabels.tables import embed_records
 
 

@@ -11,21 +11,29 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.weighted import share
+from hf_synthlabels.statistics.arrays import Floats, Mask, divided
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, of_sums, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, taken
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.proportions import Mask, share
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, Rows, divided, of_sums, row_intervals
-from hf_synthlabels.statistics.text_tables import shorten
+from hf_synthlabels.statistics.text_tables import Breakdown, shorten
 
 Located = tuple[str, int]
 """An answer and the place of its first character in the context; -1 where that is not known."""
 
+
 PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+
 ARTICLES = re.compile(r"\b(a|an|the)\b")
+
+
 SHOWN = 3
+
+
 TEXT_WIDTH = 34
+
 
 NOTE = (
     "Exact match and token F1 compare words, without case, punctuation and articles, as SQuAD does; of several human "
@@ -33,7 +41,7 @@ NOTE = (
 )
 
 
-def normalise_answer(text: str) -> str:
+def normalize_answer(text: str) -> str:
     """A text as the official SQuAD scorer compares it (Rajpurkar et al. 2016).
 
     Lower case; then without ASCII punctuation, which joins what a hyphen parted; then without a, an, the; then with
@@ -43,8 +51,8 @@ def normalise_answer(text: str) -> str:
 
 
 def token_f1(human: str, llm: str) -> float:
-    """The F1 of the words that two texts share, after `normalise_answer`; two texts without a word are equal."""
-    a, b = normalise_answer(human).split(), normalise_answer(llm).split()
+    """The F1 of the words that two texts share, after `normalize_answer`; two texts without a word are equal."""
+    a, b = normalize_answer(human).split(), normalize_answer(llm).split()
     if not a or not b:
         return float(a == b)
     shared = sum((Counter(a) & Counter(b)).values())
@@ -54,7 +62,7 @@ def token_f1(human: str, llm: str) -> float:
 def answer_agreement(
     human: Sequence[Sequence[Located]],
     llm: Sequence[Located | None],
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted spans agree with human ones.
@@ -66,17 +74,17 @@ def answer_agreement(
     Args:
         human: one or more right answers of each row.
         llm: the predicted one, None for no prediction.
-        drawing: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a row has no human answer.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     result = text_agreement(
         [[text for text, _ in golds] for golds in human],
         [None if each is None else each[0] for each in llm],
-        drawing,
+        bootstrap,
         design,
     )
     pairs = list(zip(human, llm, strict=True))
@@ -87,7 +95,7 @@ def answer_agreement(
     overlaps = np.array([max(_overlap(gold, each) for gold in golds) for golds, each in placed])
     rows = _mean_rows(overlaps[:, None], taken(design, known))
     intervals = row_intervals(
-        rows, {"span_overlap": of_sums(lambda sums: sums[:, 0] / sums[:, -1])}, drawing, len(placed)
+        rows, {"span_overlap": of_sums(lambda sums: sums[:, 0] / sums[:, -1])}, bootstrap, len(placed)
     )
     return KindAgreement({**result.scores, **intervals}, breakdowns=result.breakdowns, notes=result.notes)
 
@@ -95,7 +103,7 @@ def answer_agreement(
 def text_agreement(
     human: Sequence[Sequence[str]],
     llm: Sequence[str | None],
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted texts agree with human ones; the words of `answer_agreement` hold.
@@ -105,13 +113,13 @@ def text_agreement(
     Args:
         human: one or more right texts of each row.
         llm: the predicted one, None for no prediction.
-        drawing: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a row has no human text.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     if empty := sum(not golds for golds in human):
@@ -128,15 +136,15 @@ def text_agreement(
             "token_f1": of_sums(lambda sums: sums[:, 0] / sums[:, -1]),
             "token_f1_answered": of_sums(lambda sums: divided(sums[:, 0], sums[:, 1])),
         },
-        drawing,
+        bootstrap,
         {"token_f1": n, "token_f1_answered": n_answered},
     )
     return KindAgreement(
         {
-            "coverage": share(answered, None, design, drawing.level),
-            "identical": share(identical, None, design, drawing.level),
-            "exact_match": share(exact, None, design, drawing.level),
-            "exact_match_answered": share(exact, answered, design, drawing.level),
+            "coverage": share(answered, None, design, bootstrap.level),
+            "identical": share(identical, None, design, bootstrap.level),
+            "exact_match": share(exact, None, design, bootstrap.level),
+            "exact_match_answered": share(exact, answered, design, bootstrap.level),
             **means,
         },
         breakdowns=_differences(pairs, f1),
@@ -163,7 +171,7 @@ def _mean_rows(values: Floats, design: SamplingDesign | None) -> Rows:
 
 
 def _exact(golds: Sequence[str], answer: str | None) -> bool:
-    return answer is not None and normalise_answer(answer) in {normalise_answer(gold) for gold in golds}
+    return answer is not None and normalize_answer(answer) in {normalize_answer(gold) for gold in golds}
 
 
 def _overlap(gold: Located, answer: Located | None) -> float:
@@ -210,7 +218,7 @@ def _difference(golds: Sequence[str], answer: str | None) -> str:
     if _exact(golds, answer):
         return DIFFERENCES[0]
     gold = max(golds, key=lambda each: token_f1(each, answer))
-    a, b = Counter(normalise_answer(gold).split()), Counter(normalise_answer(answer).split())
+    a, b = Counter(normalize_answer(gold).split()), Counter(normalize_answer(answer).split())
     if not a & b:
         return DIFFERENCES[4]
     if a <= b:

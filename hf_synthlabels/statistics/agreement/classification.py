@@ -1,14 +1,19 @@
-"""Agreement: every score of a confusion matrix with its interval, for the whole and for each class."""
+"""Agreement of single-label classifications: every score with its interval, overall and per class."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
-from hf_synthlabels.statistics.agreement.scores import margins
-from hf_synthlabels.statistics.intervals import Interval, bootstrap, wilson, wilson_f1
+import numpy as np
+
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, Metric, margins, occurring, score
+from hf_synthlabels.statistics.arrays import Floats, Ints
+from hf_synthlabels.statistics.bootstrap import METHOD, BootstrapConfig, resample_counts
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, wilson, wilson_f1
+from hf_synthlabels.statistics.text_tables import Breakdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ def agreement(matrix: ConfusionMatrix, *, level: float = 0.95, resamples: int = 
     columns = [column.tolist() for column in margins(counts)]
     right = sum(columns[0])
     macro_f1, weighted_f1, kappa = (
-        bootstrap(counts, metric, level=level, resamples=resamples, seed=seed)
+        confusion_bootstrap(counts, metric, level=level, resamples=resamples, seed=seed)
         for metric in ("macro_f1", "weighted_f1", "kappa")
     )
     return Agreement(
@@ -101,3 +106,85 @@ def class_agreement(name: str, right: int, predicted: int, support: int, *, leve
         recall=wilson(right, support, level),
         f1=wilson_f1(right, predicted, support, level),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KindAgreement:
+    """How far predicted labels of one kind agree with human ones."""
+
+    scores: Mapping[str, Interval]
+    """By name, in the order of `MEASURES`."""
+    classes: tuple[ClassAgreement, ...] = ()
+    """For each label name, where the kind has names."""
+    breakdowns: tuple[Breakdown, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What must be known to read the scores, for example how rows without a prediction enter them."""
+
+
+CHUNK = 500
+"""Resampled tables that are scored at once."""
+
+
+def confusion_bootstrap(
+    counts: Ints, metric: Metric, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """The interval of a score: percentiles of a smoothed bootstrap of rows.
+
+    Rows are drawn with replacement, so the class counts vary between resamples as they do between samples. A bootstrap
+    within classes would be too narrow wherever recalls differ.
+
+    The plain bootstrap cannot imagine a mistake that the sample does not show: with 30 rows all right its interval
+    is [1, 1], and a gate would pass on it. So z^2 pseudo-rows, half right and half wrong and shared equally by the
+    classes, are added to the distribution that is drawn from, which is what the Wilson interval does to a share
+    (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
+
+    Args:
+        counts: shape (K, K + 1), from `confusion_counts`.
+        metric: the score.
+        level: confidence level.
+        resamples: how many resamples to draw.
+        seed: of the random numbers; the same seed gives the same interval.
+
+    Returns:
+        An interval whose `n` is the number of human-labelled rows, of answered rows for kappa; nan where the score is
+        undefined.
+
+    Raises:
+        ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
+    """
+    config = BootstrapConfig(level, resamples, seed)
+    n = int((counts[:, :-1] if metric == "kappa" else counts).sum())
+    estimate = float(score(metric, counts))
+    if math.isnan(estimate):
+        return Interval(math.nan, math.nan, math.nan, level, METHOD, n)
+    masses = (counts + pseudo_counts(counts, level)).ravel()
+    # Only the cells that can be drawn: many classes leave most of them empty.
+    cells = np.flatnonzero(masses)
+    present, values = occurring(counts), []
+    for drawn in resample_counts(masses[cells] / masses.sum(), int(counts.sum()), config, CHUNK):
+        tables = np.zeros((len(drawn), counts.size), dtype=np.int64)
+        tables[:, cells] = drawn
+        values.append(score(metric, tables.reshape(-1, *counts.shape), present))
+    return percentile_interval(np.concatenate(values), estimate, level, METHOD, n)
+
+
+def pseudo_counts(counts: Ints, level: float) -> Floats:
+    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labelled rows.
+
+    Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
+
+    Args:
+        counts: shape (K, K + 1), from `confusion_counts`.
+        level: confidence level; it gives z.
+    """
+    out = np.zeros(counts.shape)
+    present = np.flatnonzero(counts.sum(axis=1))
+    each = normal_quantile(level) ** 2 / max(len(present), 1)
+    for k in present:
+        elsewhere = counts.sum(axis=0).astype(np.float64)
+        elsewhere[k] = 0
+        if not elsewhere.any():
+            elsewhere[-1] = 1
+        out[k] += each / 2 * elsewhere / elsewhere.sum()
+        out[k, k] += each / 2
+    return out

@@ -9,30 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
-from hf_synthlabels.statistics.agreement.classification import ClassAgreement
+from hf_synthlabels.statistics.agreement.classification import ClassAgreement, KindAgreement
 from hf_synthlabels.statistics.agreement.multilabel import mean_f1, micro_f1, name_counts
+from hf_synthlabels.statistics.agreement.weighted import share
+from hf_synthlabels.statistics.arrays import Floats, divided
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, RowScore, of_sums, prior_weights, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, taken
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.proportions import share
-from hf_synthlabels.statistics.row_bootstrap import (
-    BootstrapConfig,
-    Rows,
-    RowScore,
-    divided,
-    of_sums,
-    prior_weights,
-    row_intervals,
-)
-from hf_synthlabels.statistics.text_tables import shorten
+from hf_synthlabels.statistics.text_tables import Breakdown, shorten
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
 Place = tuple[int, int, str]
 """An entity: its first character, the one after its last, and its label."""
 
+
 NAME_WIDTH = 22
+
+
 CONFUSIONS = 5
+
 
 NOTE = (
     "An entity is right when start, end and label are; for boundary F1, start and end. "
@@ -46,7 +41,7 @@ def entity_agreement(
     names: Sequence[str],
     *,
     tokens: tuple[Sequence[Sequence[str]], Sequence[Sequence[str] | None]] | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted entities agree with human ones: strictly, as in the CoNLL-2003 evaluation.
@@ -63,13 +58,13 @@ def entity_agreement(
         tokens: the tags of each row's tokens, human and predicted, for `token_accuracy`: tokens that have the same tag,
             of all tokens, those of rows without a prediction being wrong. Most tokens of most texts are no entity, so
             it is high for an annotator that finds nothing.
-        drawing: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a label is not in `names`.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = [frozenset(map(_place, row)) for row in human], [frozenset(map(_place, row or ())) for row in llm]
@@ -84,25 +79,25 @@ def entity_agreement(
     counts = np.stack([_of_labels(rows, codes) for rows in (both, found, truth)])
     bare = [[frozenset(place[:2] for place in row) for row in rows] for rows in (truth, found)]
     bare_counts = np.array([(len(a & b), len(b), len(a)) for a, b in zip(*bare, strict=True)], dtype=np.float64)
-    strict = _strict(counts, drawing, design)
+    strict = _strict(counts, bootstrap, design)
     scores = {
-        "coverage": share(answered, None, design, drawing.level),
-        "accuracy": share(exact, None, design, drawing.level),
-        "accuracy_answered": share(exact, answered, design, drawing.level),
+        "coverage": share(answered, None, design, bootstrap.level),
+        "accuracy": share(exact, None, design, bootstrap.level),
+        "accuracy_answered": share(exact, answered, design, bootstrap.level),
         **strict,
-        "entity_f1_answered": _strict(counts[:, answered], drawing, taken(design, answered))["entity_f1"],
-        "boundary_f1": _strict(bare_counts.reshape(-1, 3).T[:, :, None], drawing, design)["entity_f1"],
-        **({} if tokens is None else _token_accuracy(*tokens, drawing, design)),
+        "entity_f1_answered": _strict(counts[:, answered], bootstrap, taken(design, answered))["entity_f1"],
+        "boundary_f1": _strict(bare_counts.reshape(-1, 3).T[:, :, None], bootstrap, design)["entity_f1"],
+        **({} if tokens is None else _token_accuracy(*tokens, bootstrap, design)),
     }
     return KindAgreement(
         {name: scores[name] for name in MEASURES["token-classification"] if name in scores},
-        tuple(_of_name(name, counts[:, :, k : k + 1], drawing, design) for k, name in enumerate(names)),
+        tuple(_of_name(name, counts[:, :, k : k + 1], bootstrap, design) for k, name in enumerate(names)),
         _mistakes(truth, found, answered),
         (NOTE,),
     )
 
 
-def _strict(counts: Floats, drawing: BootstrapConfig, design: SamplingDesign | None) -> dict[str, Interval]:
+def _strict(counts: Floats, bootstrap: BootstrapConfig, design: SamplingDesign | None) -> dict[str, Interval]:
     """Precision, recall and F1 of right, predicted and human entities, shape (3, rows, K)."""
     right, predicted, human = counts
     # A wrong pseudo-row has as many entities as a human found, all of them elsewhere; of a label that no human gave,
@@ -129,12 +124,12 @@ def _strict(counts: Floats, drawing: BootstrapConfig, design: SamplingDesign | N
         "entity_f1": of_either,
         "macro_f1": of_either,
     }
-    return row_intervals(rows, scores, drawing, n)
+    return row_intervals(rows, scores, bootstrap, n)
 
 
-def _of_name(name: str, counts: Floats, drawing: BootstrapConfig, design: SamplingDesign | None) -> ClassAgreement:
+def _of_name(name: str, counts: Floats, bootstrap: BootstrapConfig, design: SamplingDesign | None) -> ClassAgreement:
     """The agreement on one label, from the counts of it alone."""
-    scores = _strict(counts, drawing, design)
+    scores = _strict(counts, bootstrap, design)
     _, predicted, support = (int(each.sum()) for each in counts)
     return ClassAgreement(
         name, support, predicted, scores["entity_precision"], scores["entity_recall"], scores["entity_f1"]
@@ -144,7 +139,7 @@ def _of_name(name: str, counts: Floats, drawing: BootstrapConfig, design: Sampli
 def _token_accuracy(
     human: Sequence[Sequence[str]],
     llm: Sequence[Sequence[str] | None],
-    drawing: BootstrapConfig,
+    bootstrap: BootstrapConfig,
     design: SamplingDesign | None,
 ) -> dict[str, Interval]:
     """The share of tokens with the right tag, as `token_accuracy`."""
@@ -158,7 +153,7 @@ def _token_accuracy(
     tokens = [np.column_stack([each, total]) for each in (right, total, elsewhere)]
     rows = Rows(tokens[0], tokens[1], tokens[2], prior_weights(total[:, None]), design)
     accuracy = of_sums(lambda sums: divided(sums[:, 0], sums[:, 1]))
-    return row_intervals(rows, {"token_accuracy": accuracy}, drawing, int(total.sum()))
+    return row_intervals(rows, {"token_accuracy": accuracy}, bootstrap, int(total.sum()))
 
 
 def _place(entity: Place) -> Place:

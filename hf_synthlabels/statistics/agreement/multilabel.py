@@ -9,22 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.weighted import name_agreement, share
+from hf_synthlabels.statistics.arrays import Floats, divided
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, of_sums, prior_weights, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.proportions import name_agreement, share
-from hf_synthlabels.statistics.row_bootstrap import (
-    BootstrapConfig,
-    Rows,
-    divided,
-    of_sums,
-    prior_weights,
-    row_intervals,
-)
-from hf_synthlabels.statistics.text_tables import shorten
+from hf_synthlabels.statistics.text_tables import Breakdown, shorten
 
 NAME_WIDTH = 22
+
+
 MISTAKES = 6
+
 
 NOTE = (
     "A row without an LLM label is wrong: as a set, with Jaccard 0, every name of it counted by the Hamming loss, "
@@ -36,7 +32,7 @@ def multilabel_agreement(
     human: Sequence[Collection[str]],
     llm: Sequence[Collection[str] | None],
     names: Sequence[str],
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted sets of names agree with human ones.
@@ -49,13 +45,13 @@ def multilabel_agreement(
         human: the names that a human gave each row; may be empty.
         llm: the predicted ones; empty is "none of them", None is no prediction.
         names: all names.
-        drawing: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a name is not in `names`.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = _indicators(human, names, "human"), _indicators([each or () for each in llm], names, "llm")
@@ -73,18 +69,18 @@ def multilabel_agreement(
             "jaccard": of_sums(lambda sums: divided(sums[:, -2], sums[:, -3])),
             "hamming_loss": of_sums(lambda sums: divided(sums[:, -1], wide * sums[:, -3])),
         },
-        drawing,
+        bootstrap,
         n,
     )
     return KindAgreement(
         {
-            "coverage": share(answered, None, design, drawing.level),
-            "accuracy": share(exact, None, design, drawing.level),
-            "accuracy_answered": share(exact, answered, design, drawing.level),
+            "coverage": share(answered, None, design, bootstrap.level),
+            "accuracy": share(exact, None, design, bootstrap.level),
+            "accuracy_answered": share(exact, answered, design, bootstrap.level),
             **scores,
         },
         tuple(
-            name_agreement(name, truth[:, k] > 0, found[:, k] > 0, design, drawing.level)
+            name_agreement(name, truth[:, k] > 0, found[:, k] > 0, design, bootstrap.level)
             for k, name in enumerate(names)
         ),
         _mistakes(truth, found, answered, names),

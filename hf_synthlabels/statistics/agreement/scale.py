@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,35 +12,40 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.breakdown import Breakdown, KindAgreement
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.design.small_samples import mean_square_change, missing_events
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.proportions import share
-from hf_synthlabels.statistics.raters.rank_correlation import (
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.correlation import (
     MAX_PAIRS,
+    PairScore,
+    pair_icc,
+    quadratic_kappa,
     weighted_kendall,
     weighted_pearson,
     weighted_spearman,
 )
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, Rows, RowScore, divided, row_intervals
+from hf_synthlabels.statistics.agreement.weighted import share
+from hf_synthlabels.statistics.arrays import Floats, Ints, divided
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, RowScore, row_intervals
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.estimation.variance import mean_square_change, missing_events
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+from hf_synthlabels.statistics.text_tables import Breakdown
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
 EQUAL = 1e-9
 """Numbers that differ by no more are the same: 0.1 + 0.2 is 0.3."""
 
+
 FEWEST = 3
 """Answered rows below which nothing is said of correlation."""
+
 
 MAX_LEVELS = 10
 """Values of a scale up to which a table shows each; of more, ranges."""
 
+
 ANSWERED, HUMAN, LLM, ERROR, WORST = range(5)
 """What a row adds: whether it is answered, both numbers, the error, and the worst one if it is not."""
 
-PairScore = Callable[[Ints | Floats, Floats, Floats], Floats]
-"""A score of weighted pairs: how often each is drawn, and its two numbers."""
 
 NOTE = (
     "A row without an LLM label is wrong; in MAE and RMSE it has the worst error that the scale ({}) allows. "
@@ -55,7 +60,7 @@ def scale_agreement(
     low: float | None = None,
     high: float | None = None,
     step: float | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
     """How far predicted numbers agree with human ones.
@@ -73,14 +78,14 @@ def scale_agreement(
         low: the low end of the scale; by default the least number that occurs.
         high: the high end.
         step: the distance of neighbouring values; without it nothing is said of "within one step".
-        drawing: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a number is not on the scale.
         ConfigError: the ends are not given and all numbers are the same.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     x = np.array(human, dtype=np.float64)
@@ -88,24 +93,24 @@ def scale_agreement(
     low, high = _ends(x, y, low, high)
     answered = ~np.isnan(y)
     n, n_answered = len(x), int(answered.sum())
-    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, drawing.seed), design=design)
+    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, bootstrap.seed), design=design)
     exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
     found = {
-        "coverage": share(answered, None, design, drawing.level),
-        "accuracy": share(exact, None, design, drawing.level),
-        "accuracy_answered": share(exact, answered, design, drawing.level),
-        "bias": _bias(x, y, drawing.level, design, answered, (low, high)),
+        "coverage": share(answered, None, design, bootstrap.level),
+        "accuracy": share(exact, None, design, bootstrap.level),
+        "accuracy_answered": share(exact, answered, design, bootstrap.level),
+        "bias": _bias(x, y, bootstrap.level, design, answered, (low, high)),
         **row_intervals(
             rows,
             ERROR_SCORES,
-            drawing,
+            bootstrap,
             {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered},
             highest=high - low,
         ),
-        **row_intervals(rows, _correlations(rows), drawing, n_answered, percentiles=True),
+        **row_intervals(rows, _correlations(rows), bootstrap, n_answered, percentiles=True),
     }
     if step is not None:
-        found["within_one"] = share(near, None, design, drawing.level)
+        found["within_one"] = share(near, None, design, bootstrap.level)
     notes = [NOTE.format(f"{low:g} to {high:g}")]
     if step is not None and _between_steps(x, low, step):
         notes.append(
@@ -115,38 +120,6 @@ def scale_agreement(
         {name: found[name] for name in MEASURES["text-scale"] if name in found},
         breakdowns=(_by_human_value(x, y, low, high, step),) if n else (),
         notes=tuple(notes),
-    )
-
-
-def quadratic_kappa(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
-    """Cohen's kappa weighted by squared distance (Cohen 1968), of weighted pairs; the values need not be few.
-
-    1 - mean (x - y)^2 / mean (x_i - y_j)^2 over all pairs of rows. With equidistant categories it is the textbook's,
-    and it equals Lin's concordance correlation coefficient (King & Chinchilli 2001). nan when all numbers are the same.
-
-    Args:
-        counts: how often each pair was drawn, shape (R, C).
-        x: shape (C,).
-        y: shape (C,).
-    """
-    _, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
-    return divided(2 * covariance, _rounded(var_x + var_y + (mean_x - mean_y) ** 2, x, y))
-
-
-def icc(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
-    """ICC(A,1) of two raters: two-way, single rater, absolute agreement (McGraw & Wong 1996, case 2A).
-
-    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n); nan for fewer than two rows or when all numbers are the same.
-    The arguments are those of `quadratic_kappa`.
-    """
-    n, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
-    # With two raters: rows (x + y) / 2 have variance (var_x + var_y + 2 cov) / 4, differences var_x + var_y - 2 cov.
-    degrees = np.where(n > 1, n - 1, np.nan)
-    between_rows = n * (var_x + var_y + 2 * covariance) / (2 * degrees)
-    residual = n * (var_x + var_y - 2 * covariance) / (2 * degrees)
-    between_raters = n * (mean_x - mean_y) ** 2 / 2
-    return divided(
-        between_rows - residual, _rounded(between_rows + residual + 2 * (between_raters - residual) / n, x, y)
     )
 
 
@@ -185,20 +158,21 @@ ERROR_SCORES: dict[str, RowScore] = {
     "rmse_answered": _mean_error(2, answered=True),
 }
 
+
 CORRELATIONS: dict[str, PairScore] = {
     "pearson": weighted_pearson,
     "spearman": weighted_spearman,
     "kendall": weighted_kendall,
     "weighted_kappa": quadratic_kappa,
-    "icc": icc,
+    "icc": pair_icc,
 }
 
 
 def _correlations(rows: Rows) -> dict[str, RowScore]:
     """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
-    many = rows.design is not None and 3 * len(rows.found) > MAX_PAIRS
+    many = rows.design is not None and 3 * len(rows.observed) > MAX_PAIRS
     weights = None if rows.design is None else rows.design.weights
-    answered = rows.found[:, ANSWERED] == 1
+    answered = rows.observed[:, ANSWERED] == 1
     weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
     return {
         name: _of_answered(score, weight) for name, score in CORRELATIONS.items() if not (many and name == "kendall")
@@ -276,21 +250,6 @@ def _bias(
         variance += normal_quantile(level) ** 2 / 2 * missing * mean_square_change(x[answered], shares, ends)
     half = float(stats.t.ppf((1 + level) / 2, free)) * math.sqrt(variance)
     return Interval(mean, mean - half, mean + half, level, method, n)
-
-
-def _moments(counts: Ints | Floats, x: Floats, y: Floats) -> tuple[Floats, ...]:
-    """Rows, means, variances and covariance (with divisor n) of weighted pairs, each of shape (R,)."""
-    n = counts.sum(axis=-1).astype(np.float64)
-    mean_x, mean_y = divided(counts @ x, n), divided(counts @ y, n)
-    dx, dy = x - mean_x[:, None], y - mean_y[:, None]
-    spreads = (divided((counts * product).sum(axis=-1), n) for product in (dx * dx, dy * dy, dx * dy))
-    return n, mean_x, mean_y, *spreads
-
-
-def _rounded(spread: Floats, x: Floats, y: Floats) -> Floats:
-    """A spread with 0 for what is only rounding."""
-    scale = 1 + max(np.abs(x).max(initial=0), np.abs(y).max(initial=0)) ** 2
-    return np.where(np.abs(spread) > 1e-12 * scale, spread, 0.0)
 
 
 def _between_steps(x: Floats, low: float, step: float) -> bool:

@@ -1,32 +1,40 @@
-"""Design-based agreement: scores of labels whose rows were drawn with weights, in clusters or within strata."""
+"""Design-based agreement: scores of labels sampled with unequal probabilities, in clusters or within strata."""
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_synthlabels.statistics.agreement.classification import Agreement, ClassAgreement
-from hf_synthlabels.statistics.agreement.confusion import confusion_counts
-from hf_synthlabels.statistics.agreement.scores import METRICS, Metric, occurring, score
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, UnitDraws
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, pseudo_counts
-from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints
-from hf_synthlabels.statistics.row_bootstrap import METHOD as BOOTSTRAP
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, design_method, widened
-
-Mask = NDArray[np.bool_]
+from hf_synthlabels.statistics.agreement.classification import Agreement, ClassAgreement, class_agreement, pseudo_counts
+from hf_synthlabels.statistics.agreement.confusion import METRICS, Metric, confusion_counts, occurring, score
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Mask
+from hf_synthlabels.statistics.bootstrap import (
+    METHOD,
+    BootstrapConfig,
+    UnitResampler,
+    design_method,
+    replicates,
+    resample_counts,
+    widened,
+)
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, wilson
 
 WILSON = "wilson"
+
+
 NORMAL = "normal, weighted"
+
+
 CHUNK = 250
 
 
 def weighted_agreement(
-    human: Ints, predicted: Ints, design: SamplingDesign, names: tuple[str, ...], drawing: BootstrapConfig
+    human: Ints, predicted: Ints, design: SamplingDesign, names: tuple[str, ...], bootstrap: BootstrapConfig
 ) -> Agreement:
     """The scores of `agreement`, of rows that are no simple random sample.
 
@@ -38,18 +46,19 @@ def weighted_agreement(
         predicted: codes, `MISSING` where there is none.
         design: weights, clusters and strata of the rows.
         names: of the classes.
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
     """
     answered, right = predicted != MISSING, predicted == human
     every = np.ones(len(human), dtype=np.bool_)
-    scores = _bootstrapped(human, predicted, design.scaled(), len(names), drawing)
+    scores = _bootstrapped(human, predicted, design.scaled(), len(names), bootstrap)
     classes = tuple(
-        weighted_class(name, human == code, predicted == code, design, drawing.level) for code, name in enumerate(names)
+        weighted_class(name, human == code, predicted == code, design, bootstrap.level)
+        for code, name in enumerate(names)
     )
     return Agreement(
-        coverage=weighted_share(answered, every, design, drawing.level),
-        accuracy=weighted_share(right, every, design, drawing.level),
-        accuracy_answered=weighted_share(right, answered, design, drawing.level),
+        coverage=weighted_share(answered, every, design, bootstrap.level),
+        accuracy=weighted_share(right, every, design, bootstrap.level),
+        accuracy_answered=weighted_share(right, answered, design, bootstrap.level),
         macro_f1=scores["macro_f1"],
         weighted_f1=scores["weighted_f1"],
         kappa=scores["kappa"],
@@ -120,7 +129,7 @@ def _wilson(p: float, effective: float, level: float, n: int, method: str) -> In
 
 
 def _bootstrapped(
-    human: Ints, predicted: Ints, design: SamplingDesign, classes: int, drawing: BootstrapConfig
+    human: Ints, predicted: Ints, design: SamplingDesign, classes: int, bootstrap: BootstrapConfig
 ) -> dict[Metric, Interval]:
     width = classes + 1
     weights = np.ones(len(human)) if design.weights is None else design.weights
@@ -129,20 +138,21 @@ def _bootstrapped(
     # Scores are quotients, so counts of rows and sums of weights give the same.
     table = cast("Ints", counts)
     present = occurring(table)
-    values: dict[Metric, list[Floats]] = {metric: [] for metric in METRICS}
-    pseudo = pseudo_counts(confusion_counts(human, predicted, classes), drawing.level)
-    effect = design.effect(predicted == human, drawing.level)
-    for tables in _tables(cells, weights, pseudo.ravel(), design, effect, drawing):
-        for metric in METRICS:
-            values[metric].append(score(metric, cast("Ints", tables.reshape(-1, classes, width)), present))
+    pseudo = pseudo_counts(confusion_counts(human, predicted, classes), bootstrap.level)
+    effect = design.effect(predicted == human, bootstrap.level)
+    tables = (
+        (cast("Ints", each.reshape(-1, classes, width)), present)
+        for each in _tables(cells, weights, pseudo.ravel(), design, effect, bootstrap)
+    )
+    values = replicates({metric: functools.partial(score, metric) for metric in METRICS}, tables)
     n, answered = len(human), int((predicted != MISSING).sum())
-    wider = design.widening(n, drawing.level)
+    wider = design.widening(n, bootstrap.level)
     return {
         metric: percentile_interval(
-            widened(np.concatenate(values[metric]), wider),
+            widened(values[metric], wider),
             float(score(metric, table)),
-            drawing.level,
-            design_method(BOOTSTRAP, design, n),
+            bootstrap.level,
+            design_method(METHOD, design, n),
             answered if metric == "kappa" else n,
         )
         for metric in METRICS
@@ -150,21 +160,47 @@ def _bootstrapped(
 
 
 def _tables(
-    cells: Ints, weights: Floats, pseudo: Floats, design: SamplingDesign, effect: float, drawing: BootstrapConfig
+    cells: Ints, weights: Floats, pseudo: Floats, design: SamplingDesign, effect: float, bootstrap: BootstrapConfig
 ) -> Iterator[Floats]:
     """Resampled tables, flat, some at a time; rows that are alike are drawn together."""
-    rng = np.random.default_rng(drawing.seed)
-    sizes = [min(CHUNK, drawing.resamples - start) for start in range(0, drawing.resamples, CHUNK)]
     if design.has_units:
-        draws = UnitDraws(cells, len(pseudo), pseudo, design, effect)
-        for size in sizes:
-            yield draws.draw(size, rng)
+        yield from UnitResampler(cells, len(pseudo), pseudo, design, effect).resample(bootstrap, CHUNK)
         return
     kinds, times = np.unique(np.column_stack([cells, weights]), axis=0, return_counts=True)
     extra = np.flatnonzero(pseudo)
     pool = np.concatenate([kinds[:, 0], extra]).astype(np.int64)
-    chances = np.concatenate([times, pseudo[extra]])
+    masses = np.concatenate([times, pseudo[extra]])
     into = np.concatenate([kinds[:, 1], np.ones(len(extra))])[:, None] * (pool[:, None] == np.arange(len(pseudo)))
-    for size in sizes:
-        drawn: Floats = rng.multinomial(len(cells), chances / chances.sum(), size=size) @ into
-        yield drawn
+    for counts in resample_counts(masses / masses.sum(), len(cells), bootstrap, CHUNK):
+        yield counts @ into
+
+
+def share(hits: Mask, counted: Mask | None, design: SamplingDesign | None, level: float) -> Interval:
+    """The share of rows that are hits, with the interval of `wilson` or of `weighted_share`.
+
+    Args:
+        hits: which rows are, shape (n,).
+        counted: which rows count; None for all.
+        design: weights, clusters and strata of the rows; None for a simple random sample.
+        level: confidence level.
+    """
+    counted = np.ones(len(hits), dtype=np.bool_) if counted is None else counted
+    if design is None or design.is_random:
+        return wilson(int((hits & counted).sum()), int(counted.sum()), level)
+    return weighted_share(hits, counted, design, level)
+
+
+def name_agreement(name: str, truly: Mask, said: Mask, design: SamplingDesign | None, level: float) -> ClassAgreement:
+    """Precision, recall and F1 of one name of which a row has it or not.
+
+    Args:
+        name: the name.
+        truly: the rows to which humans gave it, shape (n,).
+        said: those to which the LLM did.
+        design: as in `share`.
+        level: confidence level.
+    """
+    if design is None or design.is_random:
+        counts = [int(each.sum()) for each in (truly & said, said, truly)]
+        return class_agreement(name, counts[0], counts[1], counts[2], level=level)
+    return weighted_class(name, truly, said, design, level)

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.arrays import Floats
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, position_counts, resample_positions
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 METHOD = "bootstrap: rows and paired seeds, smoothed"
 
+
 CHUNK = 4_000_000
 """Numbers that are drawn at once."""
+
 
 ConditionScore = Callable[[Floats, Floats], Floats]
 """Scores (..., seeds) from sums of features (..., seeds, d); the second are the sums of all rows once, (seeds, d)."""
@@ -35,7 +37,7 @@ class RowFeatures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ScoreDraws:
+class ScoreReplicates:
     """A score of one arm: by seed, and in every resample."""
 
     n: int
@@ -63,8 +65,8 @@ class ScoreDraws:
 class PairedScore:
     """A score of arm a against arm b on the same rows and, where both have them, the same seeds."""
 
-    a: ScoreDraws
-    b: ScoreDraws
+    a: ScoreReplicates
+    b: ScoreReplicates
 
     @property
     def values(self) -> Floats:
@@ -119,14 +121,14 @@ class ConditionBootstrap:
 
     Args:
         rows: what rows add.
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
 
     Raises:
         DataError: the features do not fit each other, or there is no row.
     """
 
     rows: RowFeatures
-    drawing: BootstrapConfig
+    bootstrap: BootstrapConfig
     _weights: NDArray[np.float32] = field(init=False, repr=False)
     _pseudo: tuple[Floats, Floats] = field(init=False, repr=False)
 
@@ -137,7 +139,7 @@ class ConditionBootstrap:
                 f"`right` has shape {self.rows.right.shape} and `wrong` {self.rows.wrong.shape}: give (rows, d) twice, "
                 "and at least one row."
             )
-        drawn = _draw(n, self.drawing)
+        drawn = _draw(n, self.bootstrap)
         self._weights = drawn[:, :n]
         only_a, only_b = drawn[:, n : 2 * n], drawn[:, 2 * n :]
         right, wrong = (part.astype(np.float32) for part in (self.rows.right, self.rows.wrong))
@@ -146,7 +148,7 @@ class ConditionBootstrap:
             (only_a @ wrong + only_b @ right).astype(np.float64),
         )
 
-    def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreDraws:
+    def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreReplicates:
         """A score of one arm.
 
         Args:
@@ -168,13 +170,13 @@ class ConditionBootstrap:
         scores = self.rows.scores[score](sums, whole)
         size = found.shape[0]
         # By their number: arms with as many seeds draw the same ones.
-        picks = np.random.default_rng([self.drawing.seed, size]).integers(size, size=scores.shape)
-        return ScoreDraws(
+        picks = np.random.default_rng([self.bootstrap.seed, size]).integers(size, size=scores.shape)
+        return ScoreReplicates(
             n=found.shape[1],
             seeds=self.rows.scores[score](whole, whole),
             values=np.take_along_axis(scores, picks, axis=1).mean(axis=1),
             by_rows=scores,
-            level=self.drawing.level,
+            level=self.bootstrap.level,
         )
 
     def compare(self, a: Floats, b: Floats, score: str) -> PairedScore:
@@ -190,17 +192,15 @@ def _seed_part(seeds: Floats, drawn: Floats) -> float:
     return float(max(0.0, pure) / len(seeds))
 
 
-def _draw(n: int, drawing: BootstrapConfig) -> NDArray[np.float32]:
+def _draw(n: int, bootstrap: BootstrapConfig) -> NDArray[np.float32]:
     """How often each row is drawn, as it is, as right for a alone, and as right for b alone: (resamples, 3 rows)."""
-    rng = np.random.default_rng(drawing.seed)
-    out = np.empty((drawing.resamples, 3 * n), dtype=np.float32)
-    chunk = max(1, CHUNK // (3 * n))
-    for start in range(0, drawing.resamples, chunk):
-        size = min(chunk, drawing.resamples - start)
-        places = rng.integers(n, size=(size, n))
+    rng = np.random.default_rng(bootstrap.seed)
+    out = np.empty((bootstrap.resamples, 3 * n), dtype=np.float32)
+    start = 0
+    for positions in resample_positions(n, bootstrap.resamples, rng, max(1, CHUNK // (3 * n))):
         # One pseudo-row in all: half of it is right for a alone, half for b alone.
-        chance = rng.random((size, n)) * (n + 1)
-        block = np.where(chance < n, 0, np.where(chance < n + 0.5, 1, 2))
-        flat = (places + block * n + np.arange(size)[:, None] * 3 * n).ravel()
-        out[start : start + size] = np.bincount(flat, minlength=size * 3 * n).reshape(size, 3 * n)
+        uniform = rng.random(positions.shape) * (n + 1)
+        block = np.where(uniform < n, 0, np.where(uniform < n + 0.5, 1, 2))
+        out[start : start + len(positions)] = position_counts(positions + block * n, 3 * n)
+        start += len(positions)
     return out

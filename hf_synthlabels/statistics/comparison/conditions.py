@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.scores import score_margins
+from hf_synthlabels.statistics.agreement.confusion import score_margins
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_resamples
+from hf_synthlabels.statistics.bootstrap import position_counts, resample_positions
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
-from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints, check_resamples
 
 ConditionMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
 """The scores that arms can be compared by."""
 
+
 Weights = NDArray[np.float32]
 """Indicators and how often rows were drawn: float32 is exact below 2^24 and halves the work of their product."""
 
-ARM_METRICS: tuple[ConditionMetric, ...] = get_args(ConditionMetric)
+
+CONDITION_METRICS: tuple[ConditionMetric, ...] = get_args(ConditionMetric)
+
 
 CHUNK = 256
 """Resamples that are weighed at once: bounds the memory at CHUNK x rows numbers."""
@@ -85,8 +89,8 @@ def compare_conditions(
         ConfigError: `metric`, `level` or `resamples` is not one that can be used.
     """
     check_resamples(resamples)
-    if metric not in ARM_METRICS:
-        raise ConfigError(f"`metric` is {metric!r}: give one of {', '.join(ARM_METRICS)}.")
+    if metric not in CONDITION_METRICS:
+        raise ConfigError(f"`metric` is {metric!r}: give one of {', '.join(CONDITION_METRICS)}.")
     human = np.asarray(human, dtype=np.int64)
     arms = [_checked(name, codes, human, n_classes) for name, codes in (("a", a), ("b", b))]
     if paired_seeds and len(arms[0]) != len(arms[1]):
@@ -182,10 +186,8 @@ def _weighted_sums(weights: Weights, feature: Weights) -> Floats:
 
 def _row_weights(n: int, resamples: int, rng: np.random.Generator) -> Iterator[Weights]:
     """How often each row is drawn in each resample, in chunks of shape (at most CHUNK, rows)."""
-    for start in range(0, resamples, CHUNK):
-        size = min(CHUNK, resamples - start)
-        picks = rng.integers(n, size=(size, n)) + np.arange(size)[:, None] * n
-        yield np.bincount(picks.ravel(), minlength=size * n).reshape(size, n).astype(np.float32)
+    for positions in resample_positions(n, resamples, rng, CHUNK):
+        yield position_counts(positions, n).astype(np.float32)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.arrays import Floats
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 MIN_TASKS = 5
 """Tasks below which nothing is said of tasks like them."""
@@ -43,7 +43,9 @@ class PooledTasks:
     """Of each task alone, two-sided from its draws, corrected by Holm's steps for their number."""
 
 
-def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: BootstrapConfig | None = None) -> PooledTasks:
+def pool_tasks(
+    points: Sequence[float], draws: Sequence[Floats], bootstrap: BootstrapConfig | None = None
+) -> PooledTasks:
     """Pool differences over tasks, for these tasks and for tasks like them.
 
     `these` draws each task's rows and seeds. `such` is Student's interval of the task means: their variance over tasks
@@ -55,26 +57,26 @@ def pool_tasks(points: Sequence[float], draws: Sequence[Floats], drawing: Bootst
     Args:
         points: the difference of each task.
         draws: of each task the differences in its resamples, shape (resamples,).
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
 
     Raises:
         DataError: there is no task, or the lengths differ.
     """
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     if not points or len(points) != len(draws):
         raise DataError(f"`points` has {len(points)} tasks and `draws` {len(draws)}: give one of each for every task.")
     shortest = min(map(len, draws))
     values, found = np.array([each[:shortest] for each in draws]), np.array(points, dtype=np.float64)
-    rng = np.random.default_rng(drawing.seed)
-    within = values[np.arange(len(found))[:, None], rng.integers(shortest, size=(len(found), drawing.resamples))]
+    rng = np.random.default_rng(bootstrap.seed)
+    within = values[np.arange(len(found))[:, None], rng.integers(shortest, size=(len(found), bootstrap.resamples))]
     tasks, mean = len(found), float(found.mean())
     return PooledTasks(
         tasks,
-        percentile_interval(within.mean(axis=0), mean, drawing.level, "bootstrap: seeds and rows", tasks),
-        _mean_of_such(found, drawing.level),
-        _median_of_such(found, drawing.level),
+        percentile_interval(within.mean(axis=0), mean, bootstrap.level, "bootstrap: seeds and rows", tasks),
+        _mean_of_such(found, bootstrap.level),
+        _median_of_such(found, bootstrap.level),
         float(stats.wilcoxon(found).pvalue) if np.any(found != 0) else 1.0,
-        holm([drawn_p_value(each) for each in draws]),
+        holm([bootstrap_p_value(each) for each in draws]),
     )
 
 
@@ -103,7 +105,7 @@ def _median_of_such(points: Floats, level: float) -> Interval:
     return Interval(middle, float(low), float(high), level, method, tasks)
 
 
-def drawn_p_value(values: Floats, null: float = 0.0) -> float:
+def bootstrap_p_value(values: Floats, null: float = 0.0) -> float:
     """Two-sided p-value of a null value from bootstrap draws: twice the smaller tail, the sample counted as a draw.
 
     It is what the percentile interval says: below 1 - level just where the interval leaves the value out (Davison &

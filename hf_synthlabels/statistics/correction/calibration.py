@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_codes
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+from hf_synthlabels.statistics.arrays import Floats, Ints, Numbers, cluster_codes, number_column
 
 CalibrationKind = Literal["affine", "isotonic"]
 

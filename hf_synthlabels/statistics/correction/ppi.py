@@ -1,4 +1,4 @@
-"""PPI++: means of human labels from a few of them and a judge's scores of all rows."""
+"""PPI++: means and differences of human labels, made more precise by a judge's scores."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_codes
+from hf_synthlabels.statistics.arrays import Ints, Numbers, cluster_codes, number_column
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.correction.ppi_estimate import PPIEstimate
-from hf_synthlabels.statistics.correction.ppi_samples import ClassicalSample, Sample, VarianceComponent, WeightedSample
-from hf_synthlabels.statistics.design.small_samples import mean_square_change, missing_events
-from hf_synthlabels.statistics.estimation.label_rows import chances_of
+from hf_synthlabels.statistics.correction.ppi_samples import (
+    PPISample,
+    VarianceComponent,
+    pseudo_error_component,
+    student_quantile,
+    studentized_quantiles,
+)
+from hf_synthlabels.statistics.estimation.label_rows import FEW_LABELS, labeled_probabilities
+from hf_synthlabels.statistics.estimation.variance import missing_events
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
-from hf_synthlabels.statistics.label_ids import Ints
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 PPIMethod = Literal["auto", "normal", "student", "bootstrap"]
 METHODS: tuple[PPIMethod, ...] = ("auto", "normal", "student", "bootstrap")
-
-FEW_LABELS = 50
-"""Human labels below which an interval rests on a bootstrap and is to be read with caution."""
 
 
 def ppi_mean(
@@ -38,47 +38,37 @@ def ppi_mean(
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> PPIEstimate:
-    """The mean of the human labels that all rows would have, from those that some have and a judge's scores of all.
+    """The mean human label of all rows, from human labels of some rows and a judge's scores of all rows.
 
     PPI++ (Angelopoulos, Duchi & Zrnic 2023, arXiv 2311.01453): lam x mean(judge, rows without a label) +
-    mean(human - lam x judge, rows with one), with lam tuned to the least variance. It is right however wrong the judge
-    is, as long as the labelled rows were drawn at random. What a row without a judge's score is given (the mean of the
-    others) does not matter for that, either.
+    mean(human - lam x judge, rows with one), with lam tuned to the smallest variance. It is unbiased for any judge if
+    the labeled rows are a random sample. With `probabilities`, the second mean is weighted by their inverse (Hajek
+    1971) and the first is over all rows.
 
-    With `probabilities`, labelled rows count with 1 / probability in the second mean, which is then a ratio (Hajek
-    1971), and the first mean is of all rows; the variance is that of the linearised estimator.
-
-    "student" takes residuals on n - 2 degrees of freedom and Welch's t; "normal" is the paper's and ppi_py's.
-    "bootstrap" is the studentised bootstrap of the labelled rows, but never narrower than "student". "auto" is
-    "student" from 50 labels on, which is too few for skewed scores: of intervals for new rows from 100 labels of
-    SummEval, 91 to 97 % covered the true mean, the fewest where most labels are equal (docs/results/ppi_coverage.md).
-
-    With `clusters`, such as the question that answers belong to, what the rows of one cluster add to the estimate is
-    added up before it is squared (Liang & Zeger 1986), and degrees of freedom are those of the clusters with labels.
+    Intervals: "student" uses n - 2 degrees of freedom and Welch's t; "normal" is the paper's; "bootstrap" is
+    studentized and never narrower than "student"; "auto" is "student" from 50 labels on. Of intervals from 100 labels
+    of SummEval, 91% to 97% covered the true mean, least where most labels are equal (docs/results/ppi_coverage.md).
+    With `clusters`, variances are cluster-robust (Liang & Zeger 1986).
 
     Args:
-        human: labels, shape (rows,); None or nan where there is none. True is 1.
-        judge: scores, shape (rows,); None or nan for unscored. On the same scale, or else set `clip` to False.
-        probabilities: with what chance each row was given a human label, shape (rows,); only those of labelled rows
-            are read. None if all had the same chance.
-        clusters: which rows hang together, shape (rows,); None if none do.
-        lam: how much the judge is to be used; None tunes it. 0 is the classical mean, 1 is PPI without tuning.
-        clip: whether a tuned `lam` stays within 0 and 1.
+        human: labels, shape (rows,); None or nan where missing. True is 1.
+        judge: scores, shape (rows,); None or nan where missing. On the same scale, or else set `clip` to False.
+        probabilities: inclusion probabilities, shape (rows,); read for labeled rows only. None if all are equal.
+        clusters: cluster of each row, shape (rows,).
+        lam: weight of the judge; None tunes it, 0 is the classical mean, 1 is PPI without tuning.
+        clip: whether a tuned `lam` stays between 0 and 1.
         method: of the interval.
-        drawing: level, resamples and seed.
-
-    Returns:
-        The estimate. It is nan without labels, and its ends are with one or two.
+        bootstrap: level, resamples and seed.
 
     Raises:
-        DataError: the lengths differ, or something is no number, or a probability is not above 0 and at most 1.
-        ConfigError: there is no such method, or `lam` is not finite, or clusters were to be bootstrapped.
+        DataError: the lengths differ, a value is not a number, or a probability is not above 0 and at most 1.
+        ConfigError: `method` is unknown or does not support clusters, or `lam` is not finite.
     """
     _check_method(method, lam)
     part = _part((human, judge), probabilities, clusters, (lam, clip))
-    return _estimate([part], method, drawing or BootstrapConfig())
+    return _estimate([part], method, bootstrap or BootstrapConfig())
 
 
 def ppi_difference(
@@ -93,86 +83,91 @@ def ppi_difference(
     lam: float | None = None,
     clip: bool = True,
     method: PPIMethod = "auto",
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> PPIEstimate:
-    """The difference of two means, a - b, of human labels; see `ppi_mean`.
-
-    Paired rows, such as the answers of two systems to the same questions, are taken as one sample of differences: a row
-    is labelled when both its answers are, and scored when both are. Otherwise the two samples are independent, and
-    each has its own `lam`.
+    """The difference of two means, a - b, of human labels; see `ppi_mean` for the other arguments.
 
     Args:
-        human_a: labels of a, as in `ppi_mean`.
+        human_a: labels of a.
         judge_a: scores of a.
         human_b: labels of b.
         judge_b: scores of b.
-        paired: whether row i of a and row i of b are of the same thing.
-        clusters: as in `ppi_mean`, of the rows of a.
-        clusters_b: of the rows of b, where they are not paired; a cluster may have rows of both.
-        lam: as in `ppi_mean`, for both.
+        paired: whether row i of a and row i of b belong together, as the answers of two systems to one question. Such
+            rows are one sample of differences; independent samples each have their own `lam`.
+        clusters: cluster of each row of a.
+        clusters_b: cluster of each row of b, if unpaired; a cluster may have rows of both.
+        lam: as in `ppi_mean`.
         clip: as in `ppi_mean`.
-        method: as in `ppi_mean`; of two independent samples the smaller decides whether there are few labels.
-        drawing: level, resamples and seed.
+        method: as in `ppi_mean`.
+        bootstrap: level, resamples and seed.
 
     Raises:
         DataError: as in `ppi_mean`, or paired samples differ in length.
         ConfigError: as in `ppi_mean`.
     """
     _check_method(method, lam)
-    drawing, how = drawing or BootstrapConfig(), (lam, clip)
     if paired:
+        names = ("human_a", "judge_a", "human_b", "judge_b")
         columns = [
             number_column(values, name)
-            for values, name in ((human_a, "human_a"), (judge_a, "judge_a"), (human_b, "human_b"), (judge_b, "judge_b"))
+            for values, name in zip((human_a, judge_a, human_b, judge_b), names, strict=True)
         ]
         if len({len(column) for column in columns}) > 1:
+            lengths = ", ".join(f"{len(column):,}" for column in columns)
             raise DataError(
-                f"`human_a`, `judge_a`, `human_b` and `judge_b` have {', '.join(f'{len(c):,}' for c in columns)} rows: "
-                "paired samples have one of each per row."
+                f"`human_a`, `judge_a`, `human_b` and `judge_b` have {lengths} rows: give one of each per row."
             )
-        part = _part((columns[0] - columns[2], columns[1] - columns[3]), None, clusters, how)
-        return _estimate([part], method, drawing)
-    if (clusters is None) != (clusters_b is None):
-        raise DataError("`clusters` and `clusters_b` go together where rows are not paired: give both or neither.")
-    if clusters is not None and clusters_b is not None:
-        first, second = np.asarray(clusters), np.asarray(clusters_b)
-        codes = cluster_codes(np.concatenate([first, second]))
-        clusters, clusters_b = codes[: len(first)], codes[len(first) :]
-    parts = [
-        _part((human_a, judge_a), None, clusters, how, names=("human_a", "judge_a")),
-        _part((human_b, judge_b), None, clusters_b, how, names=("human_b", "judge_b"), sign=-1),
-    ]
-    return _estimate(parts, method, drawing)
+        parts = [_part((columns[0] - columns[2], columns[1] - columns[3]), None, clusters, (lam, clip))]
+    else:
+        clusters, clusters_b = _common_codes(clusters, clusters_b)
+        parts = [
+            _part((human_a, judge_a), None, clusters, (lam, clip), names=("human_a", "judge_a")),
+            _part((human_b, judge_b), None, clusters_b, (lam, clip), names=("human_b", "judge_b"), sign=-1),
+        ]
+    return _estimate(parts, method, bootstrap or BootstrapConfig())
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One sample of an estimate, and what is told of it."""
+    """One sample of an estimate."""
 
     sign: int
-    sample: Sample
-    rows: int
-    labels: int
-    unscored: int
+    sample: PPISample
+    n_rows: int
+    n_unscored: int
     judge_mean: float
-    tuned: bool
-    same: bool
-    """Whether judge and human differ by the same amount in all its labelled rows."""
+    constant_error: bool
+    """Whether judge and human differ by the same amount in all labeled rows."""
     missing: float
-    """Which part of the pseudo-errors is added, see `small_samples`."""
+    """Proportion of pseudo-errors to add, see `missing_events`."""
     clusters: Ints | None
-    """Of the labelled rows and then of the others."""
+    """Of the labeled rows, then of the others."""
 
-    def of_humans(self) -> _Part:
-        """The same without the judge."""
-        return replace(self, sample=self.sample.of_humans())
+    @property
+    def n(self) -> int:
+        return len(self.sample.labels)
+
+    @property
+    def units(self) -> int:
+        """Labeled rows, or clusters that have some."""
+        return self.n if self.clusters is None else len(np.unique(self.clusters[: self.n]))
+
+
+def _common_codes(a: ArrayLike | None, b: ArrayLike | None) -> tuple[ArrayLike | None, ArrayLike | None]:
+    if (a is None) != (b is None):
+        raise DataError("`clusters` and `clusters_b` go together for unpaired samples: give both or neither.")
+    if a is None or b is None:
+        return None, None
+    first, second = np.asarray(a), np.asarray(b)
+    codes = cluster_codes(np.concatenate([first, second]))
+    return codes[: len(first)], codes[len(first) :]
 
 
 def _part(
     columns: tuple[Numbers, Numbers],
     probabilities: Numbers | None,
     clusters: ArrayLike | None,
-    how: tuple[float | None, bool],
+    tuning: tuple[float | None, bool],
     *,
     names: tuple[str, str] = ("human", "judge"),
     sign: int = 1,
@@ -182,159 +177,109 @@ def _part(
         raise DataError(
             f"`{names[0]}` has {len(labels):,} rows and `{names[1]}` {len(scores):,}: give one each per row."
         )
-    labelled, scored = ~np.isnan(labels), ~np.isnan(scores)
+    labeled, scored = ~np.isnan(labels), ~np.isnan(scores)
     judge_mean = float(scores[scored].mean()) if scored.any() else math.nan
     filled = np.where(scored, scores, judge_mean if scored.any() else 0.0)
-    mine, theirs, others = labels[labelled], filled[labelled], filled[~labelled]
-    sample: Sample
-    if probabilities is None:
-        sample = ClassicalSample(mine, theirs, others, *how)
-    else:
-        sample = WeightedSample(mine, theirs, others, 1 / chances_of(probabilities, labelled)[labelled], *how)
+    weights = None if probabilities is None else 1 / labeled_probabilities(probabilities, labeled)[labeled]
+    sample = PPISample(labels[labeled], filled[labeled], filled[~labeled], weights, *tuning)
     codes = None if clusters is None else cluster_codes(clusters, len(labels))
-    difference = mine - theirs
-    order = None if codes is None else np.concatenate([codes[labelled], codes[~labelled]])
-    missing = missing_events(difference[:, None], None if codes is None else codes[labelled]) if len(mine) else 0.0
+    difference, n = sample.labels - sample.scores, len(sample.labels)
+    tolerance = 1e-12 * (np.abs(sample.labels).max(initial=0) + np.abs(sample.scores).max(initial=0))
     return _Part(
-        sign,
-        sample,
-        len(labels),
-        len(mine),
-        int((~scored).sum()),
-        judge_mean,
-        how[0] is None,
-        len(mine) > 1 and bool(np.ptp(difference) <= 1e-12 * (np.abs(mine).max() + np.abs(theirs).max())),
-        missing,
-        order,
+        sign=sign,
+        sample=sample,
+        n_rows=len(labels),
+        n_unscored=int((~scored).sum()),
+        judge_mean=judge_mean,
+        constant_error=n > 1 and bool(np.ptp(difference) <= tolerance),
+        missing=missing_events(difference[:, None], None if codes is None else codes[labeled]) if n else 0.0,
+        clusters=None if codes is None else np.concatenate([codes[labeled], codes[~labeled]]),
     )
 
 
-def _estimate(parts: Sequence[_Part], method: PPIMethod, drawing: BootstrapConfig) -> PPIEstimate:
+def _estimate(parts: Sequence[_Part], method: PPIMethod, bootstrap: BootstrapConfig) -> PPIEstimate:
     clustered = parts[0].clusters is not None
     if clustered and method in ("bootstrap", "normal"):
-        raise ConfigError(f"`method` is {method!r}, which knows no clusters: leave it, or `clusters`, out.")
-    fewest = min(_units(part) for part in parts)
+        raise ConfigError(f"`method` is {method!r}, which does not support `clusters`: omit one of the two.")
     if method == "auto":
-        method = "student" if fewest >= FEW_LABELS or clustered else "bootstrap"
-    n, rows = sum(part.labels for part in parts), sum(part.rows for part in parts)
-    humans = [part.of_humans() for part in parts]
-    precise, plain = (_variance(_pieces(each, drawing.level)) for each in (parts, humans))
+        method = "student" if clustered or min(part.units for part in parts) >= FEW_LABELS else "bootstrap"
+    n, n_rows = sum(part.n for part in parts), sum(part.n_rows for part in parts)
+    classical = [replace(part, sample=part.sample.classical()) for part in parts]
+    variance, classical_variance = (_variance(_components(each, bootstrap.level)) for each in (parts, classical))
     return PPIEstimate(
-        interval=_interval(parts, method, drawing, n),
-        classical=_interval(humans, "normal" if method == "normal" else "student", drawing, n),
+        interval=_interval(parts, method, bootstrap, n),
+        classical=_interval(classical, "normal" if method == "normal" else "student", bootstrap, n),
         judge_mean=sum(part.sign * part.judge_mean for part in parts),
         lam=tuple(part.sample.lam for part in parts),
-        n_rows=rows,
-        n_unscored=sum(part.unscored for part in parts),
-        effective_n=min(float(rows), n * plain / precise) if precise > 0 else math.nan,
-        notes=tuple(_notes(parts, fewest)),
+        n_rows=n_rows,
+        n_unscored=sum(part.n_unscored for part in parts),
+        effective_n=min(float(n_rows), n * classical_variance / variance) if variance > 0 else math.nan,
+        notes=tuple(_notes(parts)),
     )
 
 
-def _units(part: _Part) -> int:
-    """Labelled rows, or clusters that have some."""
-    return part.labels if part.clusters is None else len(np.unique(part.clusters[: part.labels]))
-
-
-def _notes(parts: Sequence[_Part], fewest: int) -> list[str]:
-    notes = []
-    if fewest < FEW_LABELS:
-        what = "human labels" if parts[0].clusters is None else "clusters with human labels"
-        notes.append(
-            f"{fewest:,} {what} are few: below {FEW_LABELS} the interval may be too narrow, above all where "
-            "most labels are the same."
-        )
-    if any(part.same for part in parts):
-        notes.append(
-            "Judge and human differ by the same amount in all labelled rows: what else occurs can not be seen."
-        )
-    if any(part.labels == part.rows for part in parts):
-        notes.append("All rows have a human label: the judge adds nothing.")
-    elif parts[0].tuned and not any(part.sample.lam for part in parts):
-        notes.append("The judge does not follow the human labels and is not used.")
-    if unscored := sum(part.unscored for part in parts):
-        notes.append(f"{unscored:,} rows have no judge's score and count with the mean of the others.")
-    return notes
-
-
-def _pieces(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> list[VarianceComponent]:
-    unseen = [
-        VarianceComponent(_pseudo_errors(part, level), math.inf)
+def _components(parts: Sequence[_Part], level: float, *, corrected: bool = True) -> list[VarianceComponent]:
+    pseudo = [
+        pseudo_error_component(part.sample, part.missing, part.units, level)
         for part in parts
         if corrected and part.missing and part.sample.lam
     ]
     if parts[0].clusters is None:
-        return [*(piece for part in parts for piece in part.sample.pieces(corrected=corrected)), *unseen]
-    # What rows of one cluster add is added up, over both samples of a difference.
+        return [*(each for part in parts for each in part.sample.components(corrected=corrected)), *pseudo]
+    # Contributions are added up within clusters, over both samples of a difference.
     clusters = np.concatenate([part.clusters for part in parts if part.clusters is not None])
-    influences = np.concatenate([part.sign * part.sample.influences() for part in parts])
-    sums = np.bincount(clusters, weights=influences)
-    units = min(_units(part) for part in parts)
-    free = units - max(part.sample.spent for part in parts)
-    return [VarianceComponent(float((sums**2).sum()) * units / free if free > 0 else math.nan, free), *unseen]
+    sums = np.bincount(clusters, weights=np.concatenate([part.sign * part.sample.influences() for part in parts]))
+    units = min(part.units for part in parts)
+    dof = units - max(part.sample.n_params for part in parts)
+    return [VarianceComponent(float((sums**2).sum()) * units / dof if dof > 0 else math.nan, dof), *pseudo]
 
 
-def _pseudo_errors(part: _Part, level: float) -> float:
-    """The variance that errors add which the labelled rows happen not to show; of clusters, as if a row were one."""
-    sample = part.sample
-    weights = sample.weights / sample.weights.sum() if isinstance(sample, WeightedSample) else 1 / part.labels
-    change = mean_square_change(sample.labels, np.broadcast_to(weights, sample.labels.shape))
-    return normal_quantile(level) ** 2 / 2 * part.missing * change * (part.labels / _units(part))
+def _variance(components: Sequence[VarianceComponent]) -> float:
+    return sum(component.variance for component in components)
 
 
-def _variance(pieces: Sequence[VarianceComponent]) -> float:
-    return sum(piece.variance for piece in pieces)
-
-
-def _interval(parts: Sequence[_Part], method: PPIMethod, drawing: BootstrapConfig, n: int) -> Interval:
-    level = drawing.level
+def _interval(parts: Sequence[_Part], method: PPIMethod, bootstrap: BootstrapConfig, n: int) -> Interval:
+    level = bootstrap.level
     estimate = sum(part.sign * part.sample.mean() for part in parts)
     name = "PPI++: " if any(part.sample.lam for part in parts) else ""
-    name += "studentised bootstrap" if method == "bootstrap" else method
+    name += "studentized bootstrap" if method == "bootstrap" else method
     if parts[0].clusters is not None:
-        name += f", {min(_units(part) for part in parts):,} clusters with labels"
+        name += f", {min(part.units for part in parts):,} clusters with labels"
     if math.isnan(estimate):
         return Interval(math.nan, math.nan, math.nan, level, name, n)
     if method == "normal":
-        half = normal_quantile(level) * math.sqrt(_variance(_pieces(parts, level, corrected=False)))
+        half = normal_quantile(level) * math.sqrt(_variance(_components(parts, level, corrected=False)))
         return Interval(estimate, estimate - half, estimate + half, level, name, n)
-    pieces = _pieces(parts, level)
-    error = math.sqrt(_variance(pieces))
-    half = error * _student_quantile(pieces, level)
-    below, above = half, half
-    if method == "bootstrap" and half > 0:
-        low, high = _studentised(parts, estimate, drawing)
-        below, above = max(half, high * error), max(half, -low * error)
+    components = _components(parts, level)
+    error = math.sqrt(_variance(components))
+    below = above = error * student_quantile(components, level)
+    if method == "bootstrap" and below > 0:
+        low, high = studentized_quantiles([(part.sign, part.sample) for part in parts], estimate, bootstrap)
+        below, above = max(below, high * error), max(above, -low * error)
     return Interval(estimate, estimate - below, estimate + above, level, name, n)
 
 
-def _student_quantile(pieces: Sequence[VarianceComponent], level: float) -> float:
-    """Student's quantile on Welch's degrees of freedom (Welch 1947); nan when a piece is."""
-    variance = _variance(pieces)
-    if math.isnan(variance):
-        return math.nan
-    under = sum(piece.variance**2 / piece.free for piece in pieces)
-    return float(stats.t.ppf((1 + level) / 2, variance**2 / under)) if under > 0 else normal_quantile(level)
-
-
-def _studentised(parts: Sequence[_Part], estimate: float, drawing: BootstrapConfig) -> tuple[float, float]:
-    """Quantiles of (drawn mean - estimate) / its standard error (Efron & Tibshirani 1993, section 12.5)."""
-    rng = np.random.default_rng(drawing.seed)
-    means, variances = np.zeros(drawing.resamples), np.zeros(drawing.resamples)
-    for part in parts:
-        mean, variance = part.sample.drawn(rng, drawing.resamples)
-        means, variances = means + part.sign * mean, variances + variance
-    # A draw of rows that are all alike has no standard error.
-    usable = variances > 1e-12 * variances.max()
-    if not usable.any():
-        return 0.0, 0.0
-    scores = (means[usable] - estimate) / np.sqrt(variances[usable])
-    low, high = np.quantile(scores, [(1 - drawing.level) / 2, (1 + drawing.level) / 2])
-    return float(low), float(high)
+def _notes(parts: Sequence[_Part]) -> list[str]:
+    notes = []
+    if (fewest := min(part.units for part in parts)) < FEW_LABELS:
+        what = "human labels" if parts[0].clusters is None else "clusters with human labels"
+        notes.append(
+            f"There are only {fewest:,} {what}. Below {FEW_LABELS} the interval may be too narrow, especially where "
+            "most labels are equal."
+        )
+    if any(part.constant_error for part in parts):
+        notes.append("Judge and human differ by the same amount in all labeled rows, so other errors are unobserved.")
+    if any(part.n == part.n_rows for part in parts):
+        notes.append("All rows have a human label, so the judge adds nothing.")
+    elif parts[0].sample.fixed_lam is None and not any(part.sample.lam for part in parts):
+        notes.append("The judge does not predict the human labels and is not used.")
+    if unscored := sum(part.n_unscored for part in parts):
+        notes.append(f"{unscored:,} rows have no judge's score and get the mean score of the others.")
+    return notes
 
 
 def _check_method(method: str, lam: float | None) -> None:
     if method not in METHODS:
         raise ConfigError(f"`method` is {method!r}: give one of {', '.join(METHODS)}.")
     if lam is not None and not math.isfinite(lam):
-        raise ConfigError(f"`lam` is {lam!r}: give a number, such as 1, or None to have it tuned.")
+        raise ConfigError(f"`lam` is {lam!r}: give a number, such as 1, or None to tune it.")

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.statistics.arrays import Floats, Numbers, number_column
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, wilson
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
 METHOD = "Rogan-Gladen: Lang and Reiczigel"
 

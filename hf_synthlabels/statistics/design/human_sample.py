@@ -11,19 +11,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.arrays import Floats, Ints, Numbers, number_column
 from hf_synthlabels.statistics.design.inclusion_probabilities import earlier_probabilities, stratum_codes
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
 Design = Literal["random", "stratified", "confidence"]
+
+
 Allocation = Literal["proportional", "equal"]
+
+
 DESIGNS: tuple[Design, ...] = get_args(Design)
+
 
 FOCUS = 0.5
 """The part of the chances that follows doubt; the rest is the same for all: no weight is above twice the mean."""
 
+
 MIN_DOUBT = 0.02
 """An LLM that says it is certain is taken to be wrong at least this often."""
+
 
 NO_LABEL_STRATUM = "(no label)"
 

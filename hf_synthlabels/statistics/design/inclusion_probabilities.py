@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.label_ids import Floats, Ints
+from hf_synthlabels.statistics.arrays import Floats, Ints
 
 Bools = NDArray[np.bool_]
+
 
 SAME = 1e-9
 

@@ -14,13 +14,18 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.scores import METRICS
+from hf_synthlabels.statistics.agreement.classification import confusion_bootstrap
+from hf_synthlabels.statistics.agreement.confusion import METRICS
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Numbers, encode
 from hf_synthlabels.statistics.design.human_sample import FOCUS, uncertainty
-from hf_synthlabels.statistics.design.power import rows_to_fail, rows_to_pass, scaled_rows_to_fail, scaled_rows_to_pass
-from hf_synthlabels.statistics.design.precision_power import fewest_labels, student_quantile
-from hf_synthlabels.statistics.intervals import bootstrap
-from hf_synthlabels.statistics.label_ids import MISSING, Floats, Ints, encode
-from hf_synthlabels.statistics.raters.ratings import Numbers
+from hf_synthlabels.statistics.design.sample_size import (
+    fewest_labels,
+    rows_to_fail,
+    rows_to_pass,
+    scaled_rows_to_fail,
+    scaled_rows_to_pass,
+    student_quantile,
+)
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import ERRORS
@@ -28,8 +33,10 @@ from hf_synthlabels.statistics.validation.measures import ERRORS
 SUPPOSED_ACCURACY = 0.8
 """Of an LLM of which nothing is known."""
 
+
 MIN_PLAN = 30
 """No plan is for fewer labels: intervals of fewer hold less than they promise."""
+
 
 PSEUDO_ROWS = 1000
 """Rows of the confusion matrix that is made from what is supposed."""
@@ -277,7 +284,7 @@ def _needed(gate: Gate, counts: Ints, codes: Ints, right: float, level: float) -
     if gate.metric in shares:
         share = shares[gate.metric]
         return share, rows_to_pass(share, gate.threshold, level), rows_to_fail(share, gate.threshold, level)
-    interval = bootstrap(counts, gate.metric, level=level)  # type: ignore[arg-type]
+    interval = confusion_bootstrap(counts, gate.metric, level=level)  # type: ignore[arg-type]
     rows = int(counts.sum())
     return (
         interval.estimate,

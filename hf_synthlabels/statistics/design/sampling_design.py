@@ -6,12 +6,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse, stats
+from scipy import stats
 
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-
-Mask = NDArray[np.bool_]
+from hf_synthlabels.statistics.arrays import Floats, Ints, Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,41 +142,3 @@ def _all_vary(hits: Mask, strata: Ints) -> bool:
 def taken(design: SamplingDesign | None, rows: Mask) -> SamplingDesign | None:
     """The design of some rows, with weights of mean 1; None for a simple random sample."""
     return None if design is None else design.take(rows).scaled()
-
-
-class UnitDraws:
-    """Draws whole units within their strata, beside pseudo-rows that keep a sample without a mistake from certainty.
-
-    Args:
-        cells: the kind of content of each row, as a code, shape (rows,).
-        n_cells: how many kinds there are.
-        pseudo: how many pseudo-rows of each kind are mixed in, shape (n_cells,).
-        design: the rows' design.
-        effect: the design effect; clustered rows need as many more pseudo-rows for the same shrinkage.
-    """
-
-    def __init__(self, cells: Ints, n_cells: int, pseudo: Floats, design: SamplingDesign, effect: float) -> None:
-        rows = len(cells)
-        unit, self._stratum = design.units(rows)
-        weights = np.ones(rows) if design.weights is None else design.weights
-        units = len(self._stratum)
-        size = float(weights.sum()) / units
-        content = sparse.csr_matrix((weights, (unit, cells)), shape=(units, n_cells))
-        kinds = np.flatnonzero(pseudo)
-        mixed = sparse.csr_matrix((np.full(len(kinds), size), (np.arange(len(kinds)), kinds)), (len(kinds), n_cells))
-        self._content = sparse.vstack([content, mixed]).tocsr()
-        # Pseudo-units have the mean size of a unit, so fewer of them make up the same number of rows.
-        self._times = pseudo[kinds] * effect * units / rows
-
-    def draw(self, count: int, rng: np.random.Generator) -> Floats:
-        """Weighted counts of each kind of content in some resamples, shape (count, n_cells)."""
-        units, sizes = len(self._stratum), np.bincount(self._stratum)
-        times = np.zeros((count, self._content.shape[0]))
-        for stratum, size in enumerate(sizes):
-            inside = np.flatnonzero(self._stratum == stratum)
-            masses = np.concatenate([np.ones(size), self._times * size / units])
-            drawn = rng.multinomial(size, masses / masses.sum(), size=count)
-            times[:, inside] = drawn[:, :size]
-            times[:, units:] += drawn[:, size:]
-        counts: Floats = np.asarray(times @ self._content)
-        return counts

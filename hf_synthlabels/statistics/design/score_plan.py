@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.design.power import scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.design.sample_plan import MIN_PLAN, PILOT, PlannedDesign, SamplePlan
+from hf_synthlabels.statistics.design.sample_size import scaled_rows_to_fail, scaled_rows_to_pass
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure

@@ -15,17 +15,21 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics.label_ids import Floats
+from hf_synthlabels.statistics.arrays import Floats
 
 Family = Literal["linear", "logistic"]
+
 
 Term = tuple[Floats, Floats]
 """Weights of the rows, shape (N,), and their labels, shape (N, q); a weight may be negative."""
 
+
 MAX_ITERATIONS = 100
+
 
 MAX_LOGIT_COEFFICIENT = 1e4
 """Bound of a logistic coefficient of a standardised predictor. Beyond it the classes are separated."""
+
 
 MAX_CONDITION = 1e13
 """Condition number of the slope, in the predictors' own units, from which on it counts as singular."""

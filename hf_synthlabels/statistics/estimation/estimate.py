@@ -9,21 +9,26 @@ from typing import Any, Literal
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.design.sampled_rows import DrawnRows, drawn_rows
-from hf_synthlabels.statistics.estimation.estimands import Family
-from hf_synthlabels.statistics.estimation.estimates import EstimateReport
-from hf_synthlabels.statistics.estimation.inference import Inference
-from hf_synthlabels.statistics.estimation.questions import (
-    valid_difference,
-    valid_f1,
-    valid_mean,
-    valid_prevalence,
-    valid_regression,
+from hf_synthlabels.statistics.arrays import Floats, number_column
+from hf_synthlabels.statistics.design.human_rows import SampledRows, sampled_rows
+from hf_synthlabels.statistics.estimation.analyses import (
+    estimate_difference,
+    estimate_f1,
+    estimate_mean,
+    estimate_prevalence,
+    estimate_regression,
 )
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.raters.ratings import number_column
-from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, column_values, feature_kind
-from hf_synthlabels.statistics.validation.label_columns import one_spelling, read_names
+from hf_synthlabels.statistics.estimation.estimands import Family
+from hf_synthlabels.statistics.estimation.label_rows import Inference
+from hf_synthlabels.statistics.estimation.report import EstimateReport
+from hf_synthlabels.statistics.validation.dataset_columns import (
+    Table,
+    column_feature,
+    column_values,
+    feature_kind,
+    one_spelling,
+    read_names,
+)
 
 Ask = Literal["prevalence", "mean", "f1"]
 
@@ -83,7 +88,7 @@ def estimate(
     labelled = np.array([value is not None and value == value for value in truth])
     if not labelled.any():
         raise DataError(f"`{human}` has no label in any of {len(truth):,} rows: label some rows by hand first.")
-    drawn = drawn_rows(dataset, labelled, probabilities)
+    drawn = sampled_rows(dataset, labelled, probabilities)
     if drawn is not None:
         truth = [value if counts else None for value, counts in zip(truth, drawn.counted, strict=True)]
     how = _how(dataset, llm, drawn, confidence, clusters, inference or Inference())
@@ -93,15 +98,15 @@ def estimate(
             raise ConfigError("`groups` and `regress` are two questions: ask one.")
         positive = None if numeric else _spelled(positive, truth, said, normalize_labels) or _second(truth, said)
         if groups is not None:
-            found = valid_difference(truth, said, column_values(dataset, groups), positive=positive, inference=how)
+            found = estimate_difference(truth, said, column_values(dataset, groups), positive=positive, inference=how)
         else:
             found = _regressed(dataset, truth, said, regress, outcome, family, positive, llm, how)
     elif numeric:
-        found = valid_mean(truth, said, how)
+        found = estimate_mean(truth, said, how)
     elif ask == "f1":
-        found = valid_f1(truth, said, prediction=other, names=known, inference=how)
+        found = estimate_f1(truth, said, prediction=other, names=known, inference=how)
     elif ask in (None, "prevalence"):
-        found = valid_prevalence(truth, said, names=known, inference=how)
+        found = estimate_prevalence(truth, said, names=known, inference=how)
     else:
         raise ConfigError(f"`ask` is {ask!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
     return replace(found, notes=(*spelling, *(() if drawn is None else drawn.notes), *found.notes))
@@ -130,7 +135,7 @@ def _spelled(positive: str | None, truth: Sequence[Any], said: Sequence[Any], no
 def _how(
     dataset: Table,
     llm: str,
-    drawn: DrawnRows | None,
+    drawn: SampledRows | None,
     confidence: str | None,
     clusters: str | None,
     inference: Inference,
@@ -183,7 +188,7 @@ def _regressed(
 ) -> EstimateReport:
     goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
     kind: Family = family or ("logistic" if goal is None and positive is not None else "linear")
-    return valid_regression(
+    return estimate_regression(
         truth,
         said,
         {name: _predictor(dataset, name) for name in regress},

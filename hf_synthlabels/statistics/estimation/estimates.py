@@ -1,177 +1,177 @@
-"""EstimateReport: one question answered four ways, side by side."""
+"""Estimates of each quantity by every estimator, with notes on their limits."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from hf_synthlabels.errors import DataError
+import numpy as np
+
+from hf_synthlabels.statistics.estimation.dsl import dsl, guesses
+from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Regression
+from hf_synthlabels.statistics.estimation.estimators import PointEstimate, classical, naive, ppi_plus_plus
+from hf_synthlabels.statistics.estimation.label_rows import FEW_LABELS, MIN_TO_LEARN, Inference, LabelRows
+from hf_synthlabels.statistics.estimation.report import EstimateReport, QuantityEstimate
+from hf_synthlabels.statistics.estimation.variance import own_rows
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.text_tables import align, shorten, wrap
 
-NAME_WIDTH = 30
-
-
-@dataclass(frozen=True, slots=True)
-class QuantityEstimate:
-    """One number, from the LLM's labels, from the human ones, and from both."""
-
-    name: str
-    naive: Interval
-    """From the LLM's labels as if humans had given them: its interval knows nothing of their mistakes."""
-    human: Interval
-    """From the human labels alone, each counted with one over its chance."""
-    ppi: Interval
-    """PPI++: the LLM's labels, put right by the human ones."""
-    dsl: Interval
-    """Design-based supervised learning: guesses of human labels, put right by the human ones."""
-    lam: float
-    """How much PPI++ used the LLM's labels: 0 not at all, 1 as they are."""
-    effective_ppi: float
-    """How many human labels would have been as precise as PPI++ without the LLM; nan where nothing varies."""
-    effective_dsl: float
-    """The same of DSL."""
-    too_few: bool = False
-    """Whether a group that it rests on has too few human labels for an interval; all but `naive` are nan then."""
-
-    @property
-    def n(self) -> int:
-        """The human labels that it rests on: those of its own group, class or category."""
-        return self.human.n
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON; nan becomes None."""
-        plain = {name: getattr(self, name) for name in ("lam", "effective_ppi", "effective_dsl")}
-        return {
-            "name": self.name,
-            "n": self.n,
-            "too_few": self.too_few,
-            **{name: getattr(self, name).to_dict() for name in ("naive", "human", "ppi", "dsl")},
-            **{name: None if math.isnan(value) else value for name, value in plain.items()},
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> QuantityEstimate:
-        """The one that `to_dict` wrote."""
-        found: dict[str, Any] = {name: Interval.from_dict(values[name]) for name in ("naive", "human", "ppi", "dsl")}
-        for name in ("lam", "effective_ppi", "effective_dsl"):
-            found[name] = math.nan if values[name] is None else values[name]
-        return cls(name=values["name"], too_few=values["too_few"], **found)
+MIN_OF_A_GROUP = 10
+"""Human labels of a group, class or category below which it gets no interval."""
 
 
-@dataclass(frozen=True, slots=True)
-class EstimateReport:
-    """What the labels of a data set say, and how sure that is. Print it for a table; `to_json` keeps everything."""
+def estimate_all(
+    what: str,
+    estimands: Sequence[Estimand],
+    rows: LabelRows,
+    inference: Inference,
+    notes: Sequence[str] = (),
+    dependent: Sequence[str] = (),
+) -> EstimateReport:
+    """Estimate each quantity from the LLM's labels, from the human ones, by PPI++ and by DSL.
 
-    what: str
-    """The question, in words."""
-    level: float
-    n_rows: int
-    """All rows, with and without a human label."""
-    n_human: int
-    """Rows with a human label: the denominator of all but the naive estimates."""
-    n_labelled: int
-    """Rows with an LLM label."""
-    n_clusters: int | None
-    """Clusters with a human label, where rows hang together."""
-    equal_chances: bool
-    """Whether all rows had the same chance of a human label."""
-    estimates: tuple[QuantityEstimate, ...]
-    notes: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[QuantityEstimate]:
-        return iter(self.estimates)
-
-    def __getitem__(self, name: str) -> QuantityEstimate:
-        """The number of that name.
-
-        Raises:
-            DataError: there is none.
-        """
-        for each in self.estimates:
-            if each.name == name:
-                return each
-        raise DataError(f"`{name}` is not estimated here. There is {', '.join(each.name for each in self.estimates)}.")
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def text(self, width: int | None = None) -> str:
-        """The table for a terminal that is `width` characters wide; None for a table of any width."""
-        chances = "equal" if self.equal_chances else "unequal, known"
-        clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
-        head = (
-            f"rows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
-            f"{self.n_human:,}{clusters}; chances of a human label: {chances}"
+    Args:
+        what: the question, in words.
+        estimands: with their quantities.
+        rows: labels and the drawing.
+        inference: level, splits and seed.
+        notes: more notes.
+        dependent: predictors that are linear combinations of others.
+    """
+    guessed = guesses(rows, inference)
+    estimates: list[QuantityEstimate] = []
+    reasons: dict[str, list[str]] = {}
+    for estimand in estimands:
+        four = zip(
+            estimand.quantities,
+            naive(estimand, rows, inference),
+            classical(estimand, rows, inference),
+            ppi_plus_plus(estimand, rows, inference),
+            dsl(estimand, rows, inference, guessed),
+            strict=True,
         )
-        head = "\n".join(part if width is None else wrap(part, width) for part in (self.what, head))
-        # In a narrow table the last two columns need not be side by side.
-        last = "DSL" if width is None else "worth: DSL"
-        lines: list[tuple[str, ...]] = [
-            ("", "n", "LLM labels alone", "human labels alone", "PPI++", "DSL", "worth: PPI++", last)
-        ]
-        lines += [
-            (
-                shorten(each.name, NAME_WIDTH),
-                f"{each.n:,}",
-                _shown(each.naive),
-                *("too few" if each.too_few else _shown(getattr(each, key)) for key in ("human", "ppi", "dsl")),
-                *(_count(value) for value in (each.effective_ppi, each.effective_dsl)),
-            )
-            for each in self.estimates
-        ]
-        notes = [wrap(note, width) for note in self.notes]
-        told = (
-            f"{100 * self.level:g} % intervals; n is the human labels behind each. Intervals of the LLM labels alone "
-            "do not know of the LLM's errors."
+        for quantity, *found in four:
+            each = _conclusion(rows, quantity, *found)
+            estimates.append(each)
+            if math.isnan(each.human.low) and not each.too_few:
+                reasons.setdefault(_reason(estimand, rows, dependent), []).append(each.name)
+    lost = [f"There is no number for {', '.join(names)}: {reason}." for reason, names in reasons.items()]
+    return EstimateReport(
+        what=what,
+        level=inference.level,
+        n_rows=len(rows.llm),
+        n_human=rows.n,
+        n_labelled=int(rows.scored.sum()),
+        n_clusters=None if rows.clusters is None else rows.units,
+        equal_chances=rows.chances is None,
+        estimates=tuple(estimates),
+        notes=(*_notes(rows, estimates), *notes, *lost),
+    )
+
+
+def rare_classes(names: Sequence[str], counts: Sequence[float]) -> list[str]:
+    """A note on classes with few human labels."""
+    few = [f"{name} ({int(n)})" for name, n in zip(names, counts, strict=True) if n < MIN_OF_A_GROUP]
+    if not few:
+        return []
+    return [
+        f"Fewer than {MIN_OF_A_GROUP} human labels of {', '.join(few)}: their intervals are approximate. More human "
+        "labels of rare classes come from `--design stratified --allocation equal`."
+    ]
+
+
+def _conclusion(
+    rows: LabelRows,
+    quantity: Quantity,
+    llm: PointEstimate,
+    human: PointEstimate,
+    ppi: PointEstimate,
+    by_dsl: PointEstimate,
+) -> QuantityEstimate:
+    own = own_rows(quantity, rows)
+    n = int(sum(part.sum() for part in own))
+    size = int(sum(part.sum() for part in quantity.parts)) if quantity.parts else len(rows.llm)
+
+    def worth(found: PointEstimate) -> float:
+        if not (found.variance > 0 and human.variance > 0) or too_few:
+            return math.nan
+        ratio = human.variance / found.variance
+        # Of these rows alone the variance is (1 / n - 1 / N) times that of a row. All N rows are the most there is.
+        least = 1 / size if rows.finite else 0.0
+        return min(float(size), 1 / ((1 / n - least) / ratio + least))
+
+    # A group that was drawn whole is known for sure where no other rows are asked about.
+    unknown = [part for part in quantity.parts if not (rows.finite and (rows.undrawn[part] == 0).all())]
+    too_few = any((rows.labelled & part).sum() < MIN_OF_A_GROUP for part in unknown)
+
+    def shown(interval: Interval) -> Interval:
+        return replace(interval, estimate=math.nan, low=math.nan, high=math.nan) if too_few else interval
+
+    return QuantityEstimate(
+        name=quantity.name,
+        naive=llm.interval,
+        human=shown(human.interval),
+        ppi=shown(ppi.interval),
+        dsl=shown(by_dsl.interval),
+        lam=ppi.lam,
+        effective_ppi=worth(ppi),
+        effective_dsl=worth(by_dsl),
+        too_few=too_few,
+    )
+
+
+def _reason(estimand: Estimand, rows: LabelRows, dependent: Sequence[str]) -> str:
+    """Why an estimate from the human labels alone is undefined."""
+    if dependent:
+        return f"{', '.join(dependent)} is a linear combination of other predictors, so leave it out"
+    if rows.n <= estimand.size:
+        return f"{rows.n:,} human labels are too few for {estimand.size:,} parameters"
+    if rows.clusters is not None and rows.units <= estimand.size:
+        return f"{rows.units:,} clusters with human labels are too few"
+    if not isinstance(estimand, Regression):
+        return "no human label of its rows"
+    x = estimand.predictors[rows.labelled]
+    if estimand.outcome is not None:
+        x = np.column_stack([x, rows.human[rows.labelled]])
+    if np.linalg.matrix_rank(x) < x.shape[1]:
+        return "among the human-labelled rows a predictor is constant or a linear combination of others"
+    if estimand.family == "logistic":
+        return "the predictors separate the classes of the human-labelled rows, so coefficients are infinite"
+    return "too few human labels"
+
+
+def _notes(rows: LabelRows, estimates: Sequence[QuantityEstimate]) -> list[str]:
+    notes = []
+    what = "human labels" if rows.clusters is None else "clusters with human labels"
+    if rows.units < FEW_LABELS:
+        notes.append(
+            f"{rows.units:,} {what} are few: below {FEW_LABELS} intervals may be too narrow, above all where most "
+            "labels are the same."
         )
-        return "\n\n".join([head, align(lines, {1, 6, 7}, width), wrap(told, width), *notes])
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON types; an undefined number is None."""
-        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
-        return {
-            **{name: getattr(self, name) for name in plain},
-            "estimates": [each.to_dict() for each in self.estimates],
-            "notes": list(self.notes),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> EstimateReport:
-        """The one that `to_dict` wrote."""
-        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
-        return cls(
-            **{name: values[name] for name in plain},
-            estimates=tuple(QuantityEstimate.from_dict(each) for each in values["estimates"]),
-            notes=tuple(values["notes"]),
+    if rows.units < MIN_TO_LEARN:
+        notes.append(f"DSL learns from {MIN_TO_LEARN} {what} or more.")
+    if unscored := int((~rows.scored).sum()):
+        notes.append(
+            f"{unscored:,} rows have no LLM label: the first column leaves them out, the others count them, with the "
+            "mean of the other rows' LLM labels in place of theirs."
         )
-
-    def to_json(self) -> str:
-        """`to_dict` as indented JSON, the same text for the same conclusions."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
-
-    @classmethod
-    def from_json(cls, text: str) -> EstimateReport:
-        """The one that `to_json` wrote."""
-        return cls.from_dict(json.loads(text))
-
-
-def _shown(interval: Interval) -> str:
-    """Three decimals, or as many digits as a narrow interval needs, such as that of a coefficient of income."""
-    width = interval.high - interval.low
-    if not math.isfinite(width) or width == 0 or 0.002 <= width < 1e6:
-        return str(interval)
-    decimals = 2 - math.floor(math.log10(width))
-    numbers = (interval.estimate, interval.low, interval.high)
-    if 0 <= decimals <= 6:
-        estimate, low, high = (f"{value:.{decimals}f}" for value in numbers)
-    else:
-        estimate, low, high = (f"{value:.3e}" for value in numbers)
-    return f"{estimate} [{low}, {high}]"
-
-
-def _count(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:,.0f}"
+    if rows.finite:
+        notes.append(
+            f"Of these {len(rows.llm):,} rows alone: what would hold of more rows like them is less sure. The LLM "
+            "labels are known of all of them, so that their column has no width."
+        )
+    if rows.labelled.all():
+        notes.append("All rows have a human label: the LLM adds nothing.")
+    elif (rows.human == rows.llm)[rows.labelled].all():
+        notes.append(
+            f"The LLM's label equals the human one in all {rows.n:,} labelled rows. Intervals by PPI++ and DSL allow "
+            "for errors that these rows do not show."
+        )
+    census = rows.finite and rows.labelled.all()
+    if not census and (alike := [each.name for each in estimates if each.human.high == each.human.low]):
+        notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs cannot be seen.")
+    if few := [each.name for each in estimates if each.too_few]:
+        notes.append(
+            f"Too few human labels for {', '.join(few)}: a group with fewer than {MIN_OF_A_GROUP} gets no interval."
+        )
+    return notes

@@ -1,17 +1,67 @@
-"""LabelRows: the human labels of some rows and the LLM's of all, as numbers, with what is known of the drawing."""
+"""Human labels of some rows and LLM labels of all rows, with the sampling design and the settings of an estimate."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_codes
-from hf_synthlabels.statistics.estimation.inference import Inference
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.arrays import Floats, Ints, Numbers, check_level, cluster_codes, number_column
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """How the human labels were drawn, and how estimates are to be made of them.
+
+    Raises:
+        ConfigError: `level` is not between 0 and 1, there are fewer than 2 folds or no split, or `finite` and
+            `clusters` are both given.
+    """
+
+    probabilities: Numbers | None = None
+    """With what chance each row was chosen to get a human label, shape (rows,); only those of rows with one are read.
+    None: all had the same chance."""
+    clusters: ArrayLike | None = None
+    """Which rows hang together, such as sentences of one article, shape (rows,); None if none do."""
+    features: ArrayLike | None = None
+    """More to guess a human label from than the LLM's and the predictors, such as its confidence: shape (rows,) or
+    (rows, p), nothing missing. DSL alone uses them."""
+    learner: Learner | None = None
+    """Model of DSL: a function of features and labels to learn from, and features to predict for; default `ridge`."""
+    folds: int = 5
+    """Parts into which rows are cut for DSL, so that no guess has seen its own row's label."""
+    splits: int = 10
+    """How often they are cut anew; the median counts, so that the chance in one cut does not."""
+    seed: int = 0
+    """Of the cuts."""
+    level: float = 0.95
+    finite: bool = False
+    """Whether the question is of these rows alone, and not of all that are like them: then only the drawing is by
+    chance, a human label of every row leaves nothing open, and variances shrink by 1 - chance (Cochran 1977, 2.6;
+    Hajek 1964 for unequal chances)."""
+
+    def __post_init__(self) -> None:
+        check_level(self.level)
+        if self.folds < 2:
+            raise ConfigError(f"`folds` is {self.folds!r}: give 2 or more; 5 is usual.")
+        if self.splits < 1:
+            raise ConfigError(f"`splits` is {self.splits!r}: give 1 or more; 10 is usual.")
+        if self.finite and self.clusters is not None:
+            raise ConfigError(
+                "`clusters` is given with `finite`: of these rows alone only the drawing is by chance, and rows were "
+                "drawn one by one. Leave one of them out."
+            )
+
+
+Learner = Callable[[Floats, Floats, Floats], Floats]
+"""Features and labels to learn from, (n, p) and (n, q), and features to guess for, (m, p): guesses, (m, q)."""
+
+
+FEW_LABELS = 50
+"""Human labels, or clusters of them, below which intervals may be too narrow."""
 
 MIN_TO_LEARN = 10
 """Labelled rows, or clusters of them, below which no human label is guessed."""
@@ -98,7 +148,7 @@ def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats |
     columns = [filled, (~scored)[:, None].astype(np.float64)]
     columns += [known] if known is not None else []
     columns += [_table(inference.features, len(llm))] if inference.features is not None else []
-    chances = None if inference.probabilities is None else chances_of(inference.probabilities, labelled)
+    chances = None if inference.probabilities is None else labeled_probabilities(inference.probabilities, labelled)
     if chances is not None and np.ptp(chances[labelled]) <= 1e-9 * chances[labelled].max():
         chances = None
     return LabelRows(
@@ -113,7 +163,7 @@ def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats |
     )
 
 
-def chances_of(probabilities: Numbers, labelled: NDArray[np.bool_]) -> Floats:
+def labeled_probabilities(probabilities: Numbers, labelled: NDArray[np.bool_]) -> Floats:
     """The chance of each labelled row, and 1 for the others.
 
     Raises:

@@ -12,17 +12,20 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.arrays import Floats, Labels, divided, label_codes, number_column, rating_table
+from hf_synthlabels.statistics.bootstrap import CHUNK, BootstrapConfig, position_counts, resample_positions
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, number_column, rating_table
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 MIN_ITEMS_FOR_T = 30
+
+
 MIN_DIFFERENT_FOR_T = 20
 """Items, and items on which only one of judge and annotator is nearer, below which the t test is too liberal."""
 
+
 MIN_ANNOTATORS = 3
 """What the test's authors ask for."""
+
 
 EQUAL = 1e-9
 """Squared errors that differ by no more, as a share of the larger, are the same."""
@@ -94,7 +97,7 @@ def alternative_annotator_test(
     epsilon: float = 0.2,
     false_discovery: float = 0.05,
     names: Sequence[str] | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> AltTest:
     """The alternative-annotator test (Calderon, Reichart & Dror 2025, arXiv 2501.10970).
 
@@ -114,7 +117,7 @@ def alternative_annotator_test(
         epsilon: the authors take 0.2 where annotators are experts, 0.15 where they are skilled, 0.1 for crowds.
         false_discovery: the rate that is held.
         names: what the annotators are called; by default their positions from 1.
-        drawing: of the interval of the mean advantage: items are drawn.
+        bootstrap: of the interval of the mean advantage: items are drawn.
 
     Returns:
         The test. Annotators who share no item with another and the judge are left out, and told in `notes`.
@@ -125,7 +128,7 @@ def alternative_annotator_test(
         ConfigError: there is no such kind, or `epsilon` or `false_discovery` is no share.
     """
     _check(kind, epsilon, false_discovery)
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     table, verdicts = _columns(ratings, judge, kind)
     called = [str(k + 1) for k in range(table.shape[1])] if names is None else list(names)
     if len(called) != table.shape[1]:
@@ -139,7 +142,7 @@ def alternative_annotator_test(
     annotators = tuple(
         AnnotatorTest(
             called[k],
-            wilson(int(np.nansum(wins[:, k])), int((~np.isnan(wins[:, k])).sum()), drawing.level),
+            wilson(int(np.nansum(wins[:, k])), int((~np.isnan(wins[:, k])).sum()), bootstrap.level),
             float(np.nanmean(losses[:, k])),
             float(p),
             test,
@@ -150,7 +153,7 @@ def alternative_annotator_test(
     return AltTest(
         annotators,
         float(np.mean([one.judge_wins for one in annotators])) if annotators else math.nan,
-        _mean_advantage(wins[:, compared], drawing),
+        _mean_advantage(wins[:, compared], bootstrap),
         epsilon,
         int(np.isnan(verdicts).sum()),
         tuple(_notes(called, annotators)),
@@ -228,23 +231,21 @@ def _score_test(worse: int, better: int, n: int, epsilon: float) -> float:
     return float(stats.norm.cdf(excess / math.sqrt(variance)))
 
 
-def _mean_advantage(wins: Floats, drawing: BootstrapConfig) -> Interval:
+def _mean_advantage(wins: Floats, bootstrap: BootstrapConfig) -> Interval:
     """The mean over annotators of their shares, in resamples of items."""
     method = "bootstrap: items"
     kept = wins[~np.isnan(wins).all(axis=1)] if wins.size else np.empty((0, 0))
     n = len(kept)
     if not n:
-        return Interval(math.nan, math.nan, math.nan, drawing.level, method, 0)
-    there, won = (~np.isnan(kept)).astype(np.float64), np.nan_to_num(kept)
-    rng = np.random.default_rng(drawing.seed)
-    values = np.empty(drawing.resamples)
-    for draw in range(drawing.resamples):
-        counts = np.bincount(rng.integers(n, size=n), minlength=n)
-        items = counts @ there
-        # An annotator of few items may be missing in a draw.
-        values[draw] = ((counts @ won)[items > 0] / items[items > 0]).mean()
-    estimate = float((won.sum(axis=0) / there.sum(axis=0)).mean())
-    return percentile_interval(values, estimate, drawing.level, method, n)
+        return Interval(math.nan, math.nan, math.nan, bootstrap.level, method, 0)
+    compared, won = (~np.isnan(kept)).astype(np.float64), np.nan_to_num(kept)
+    rng, values = np.random.default_rng(bootstrap.seed), []
+    for positions in resample_positions(n, bootstrap.resamples, rng, CHUNK):
+        counts = position_counts(positions, n)
+        # An annotator of few items may be missing in a resample.
+        values.append(np.nanmean(divided(counts @ won, counts @ compared), axis=1))
+    estimate = float((won.sum(axis=0) / compared.sum(axis=0)).mean())
+    return percentile_interval(np.concatenate(values), estimate, bootstrap.level, method, n)
 
 
 def _notes(called: Sequence[str], annotators: Sequence[AnnotatorTest]) -> list[str]:

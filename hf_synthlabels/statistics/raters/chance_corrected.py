@@ -11,16 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.confusion import confusion_counts
-from hf_synthlabels.statistics.agreement.scale import quadratic_kappa
-from hf_synthlabels.statistics.agreement.scores import kappa
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, rating_table
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts, kappa
+from hf_synthlabels.statistics.agreement.correlation import quadratic_kappa
+from hf_synthlabels.statistics.arrays import Floats, Ints, Labels, label_codes, rating_table
 
 Scale = Literal["nominal", "ordinal", "interval", "ratio"]
+
+
 SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "interval", "ratio")
 
+
 KappaWeights = Literal["linear", "quadratic"]
+
 
 CHUNK = 1000
 """Distinct numbers of a ratio scale that are compared with all others at once."""

@@ -11,14 +11,13 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_bootstrap, cluster_codes
+from hf_synthlabels.statistics.arrays import Floats, Ratings, check_level, cluster_codes, rating_table
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, cluster_bootstrap
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.label_ids import Floats, check_level
-from hf_synthlabels.statistics.raters.ratings import Ratings, rating_table
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
 
 ICCKind = Literal["A,1", "C,1"]
 """Absolute agreement, or consistency: whether a rater who is always one point higher disagrees."""
+
 
 ROUNDING = 1e-12
 """What a mean square may be, as a share of the numbers squared, and still be nothing but rounding."""
@@ -115,7 +114,7 @@ def icc_bootstrap(
     kind: ICCKind = "A,1",
     *,
     clusters: ArrayLike | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> Interval:
     """`icc` with the interval of a cluster bootstrap: whole clusters of items are drawn.
 
@@ -123,7 +122,7 @@ def icc_bootstrap(
         ratings: as in `icc`.
         kind: as in `icc`.
         clusters: which items hang together, shape (items,); by default each is by itself.
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
 
     Raises:
         DataError: as in `icc`, or `clusters` has not one value for each item.
@@ -134,7 +133,7 @@ def icc_bootstrap(
     whole = ~np.isnan(table).any(axis=1)
     groups = np.arange(len(table)) if clusters is None else cluster_codes(clusters, len(table))
     kept = table[whole]
-    return cluster_bootstrap(lambda rows: _icc(_mean_squares(kept[rows]), kind), groups[whole], drawing)
+    return cluster_bootstrap(lambda rows: _icc(_mean_squares(kept[rows]), kind), groups[whole], bootstrap)
 
 
 def variance_components(ratings: Ratings) -> VarianceComponents:

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.scale import icc, quadratic_kappa
-from hf_synthlabels.statistics.agreement.scores import accuracy, kappa
-from hf_synthlabels.statistics.clustered_bootstrap import cluster_codes
-from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
-from hf_synthlabels.statistics.label_ids import Floats, Ints
-from hf_synthlabels.statistics.raters.rank_correlation import (
+from hf_synthlabels.statistics.agreement.confusion import accuracy, kappa
+from hf_synthlabels.statistics.agreement.correlation import (
+    pair_icc,
+    quadratic_kappa,
     weighted_kendall,
     weighted_pearson,
     weighted_ranks,
     weighted_spearman,
 )
-from hf_synthlabels.statistics.raters.ratings import Labels, label_codes, rating_table
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig, divided
+from hf_synthlabels.statistics.arrays import Floats, Ints, Labels, cluster_codes, divided, label_codes, rating_table
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, replicates, resample_counts
+from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
 
 MAX_NUMBERS = 2_000_000
 """Resamples that are scored at once, times distinct pairs."""
+
 
 PairScore = Callable[[Ints, Floats, Floats], Floats]
 """A coefficient of resamples, shape (R,): how often each distinct pair was drawn, (R, C), and its two columns, (C,)."""
@@ -37,7 +37,7 @@ def judge_agreement(
     *,
     scale: Literal["nominal", "ordinal", "interval"] = "interval",
     clusters: ArrayLike | None = None,
-    drawing: BootstrapConfig | None = None,
+    bootstrap: BootstrapConfig | None = None,
 ) -> dict[str, Interval]:
     """How far a judge agrees with people, by several coefficients of the same rows.
 
@@ -53,7 +53,7 @@ def judge_agreement(
         judge: the same; None or nan for unscored.
         scale: what they are on; it decides which coefficients there are.
         clusters: which rows hang together, such as answers to the same question, shape (rows,).
-        drawing: level, resamples and seed.
+        bootstrap: level, resamples and seed.
 
     Returns:
         Intervals by name: coverage first, their `n` in rows.
@@ -64,7 +64,7 @@ def judge_agreement(
     """
     if scale not in ("nominal", "ordinal", "interval"):
         raise ConfigError(f"`scale` is {scale!r}: give 'nominal', 'ordinal' or 'interval'.")
-    drawing = drawing or BootstrapConfig()
+    bootstrap = bootstrap or BootstrapConfig()
     first, second = (np.array(side, dtype=object) for side in (human, judge))
     if first.shape != second.shape or first.ndim != 1:
         raise DataError(f"`human` has shape {first.shape} and `judge` {second.shape}: give one each per row.")
@@ -72,51 +72,46 @@ def judge_agreement(
     pairs: Labels = np.column_stack([first, second])
     table, names = label_codes(pairs) if scale == "nominal" else (rating_table(pairs), [])
     labelled, both = ~np.isnan(table[:, 0]), ~np.isnan(table).any(axis=1)
-    found = {"coverage": wilson(int(both.sum()), int(labelled.sum()), drawing.level)}
+    found = {"coverage": wilson(int(both.sum()), int(labelled.sum()), bootstrap.level)}
     scores = _of_names(len(names)) if scale == "nominal" else _of_numbers(scale)
-    found |= _intervals(table[both], None if groups is None else groups[both], scores, drawing)
+    found |= _intervals(table[both], None if groups is None else groups[both], scores, bootstrap)
     if scale == "nominal" and groups is None:
         right = int((table[both, 0] == table[both, 1]).sum())
-        found["accuracy"] = wilson(right, int(both.sum()), drawing.level)
+        found["accuracy"] = wilson(right, int(both.sum()), bootstrap.level)
     return found
 
 
 def _intervals(
-    pairs: Floats, groups: Ints | None, scores: Mapping[str, PairScore], drawing: BootstrapConfig
+    pairs: Floats, groups: Ints | None, scores: Mapping[str, PairScore], bootstrap: BootstrapConfig
 ) -> dict[str, Interval]:
     n = len(pairs)
     if n == 0:
         nan = float("nan")
-        return {name: Interval(nan, nan, nan, drawing.level, "bootstrap", 0) for name in scores}
+        return {name: Interval(nan, nan, nan, bootstrap.level, "bootstrap", 0) for name in scores}
     cells, place = np.unique(pairs, axis=0, return_inverse=True)
     x, y = cells.T
     units = np.arange(n) if groups is None else np.unique(groups, return_inverse=True)[1]
     method = f"bootstrap: {'rows' if groups is None else f'{units.max() + 1:,} clusters'}"
     whole = np.bincount(place.ravel(), minlength=len(cells))[None]
     estimates = {name: float(score(whole, x, y)[0]) for name, score in scores.items()}
-    drawn: dict[str, list[Floats]] = {name: [] for name in scores}
-    rng = np.random.default_rng(drawing.seed)
-    chunk = max(1, MAX_NUMBERS // max(len(cells), int(units.max()) + 1))
-    for start in range(0, drawing.resamples, chunk):
-        counts = _counts(rng, min(chunk, drawing.resamples - start), units, place.ravel(), len(cells))
-        for name, score in scores.items():
-            drawn[name].append(score(counts, x, y))
+    resamples = ((counts, x, y) for counts in _resamples(units, place.ravel(), len(cells), bootstrap))
     return {
-        name: percentile_interval(np.concatenate(values), estimates[name], drawing.level, method, n)
-        for name, values in drawn.items()
+        name: percentile_interval(values, estimates[name], bootstrap.level, method, n)
+        for name, values in replicates(scores, resamples).items()
     }
 
 
-def _counts(rng: np.random.Generator, resamples: int, units: Ints, place: Ints, cells: int) -> Ints:
-    """How often each distinct pair is drawn when whole units are, shape (resamples, cells)."""
+def _resamples(units: Ints, place: Ints, cells: int, bootstrap: BootstrapConfig) -> Iterator[Ints]:
+    """How often each distinct pair is drawn when whole units are drawn, in chunks of shape (R, cells)."""
     size = int(units.max()) + 1
+    chunk = max(1, MAX_NUMBERS // max(cells, size))
     if size == len(units):
-        shares = np.bincount(place, minlength=cells) / len(place)
-        return rng.multinomial(len(place), shares, size=resamples)
-    held = np.zeros((size, cells))
-    np.add.at(held, (units, place), 1)
-    times = rng.multinomial(size, np.full(size, 1 / size), size=resamples)
-    return np.rint(times @ held).astype(np.int64)
+        yield from resample_counts(np.bincount(place, minlength=cells) / len(place), len(place), bootstrap, chunk)
+        return
+    content = np.zeros((size, cells))
+    np.add.at(content, (units, place), 1)
+    for counts in resample_counts(np.full(size, 1 / size), size, bootstrap, chunk):
+        yield np.rint(counts @ content).astype(np.int64)
 
 
 def _of_names(k: int) -> dict[str, PairScore]:
@@ -151,7 +146,7 @@ def _of_numbers(scale: str) -> dict[str, PairScore]:
         "spearman": weighted_spearman,
         "kendall": weighted_kendall,
         "weighted_kappa": quadratic_kappa,
-        "icc": icc,
+        "icc": pair_icc,
         "alpha": functools.partial(_alpha, ranks=scale == "ordinal"),
     }
 

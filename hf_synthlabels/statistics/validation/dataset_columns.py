@@ -6,7 +6,11 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note
+from hf_synthlabels.statistics.arrays import MISSING
 
 
 class Table(Protocol):
@@ -73,3 +77,67 @@ def feature_kind(feature: Any) -> str:
     if inner is not None:
         return "multi-label"
     return "text-scale" if str(getattr(feature, "dtype", "")).startswith("float") else "text-classification"
+
+
+def read_names(dataset: Table, column: str) -> tuple[list[str | None], Sequence[str] | None]:
+    """The labels of a column that holds one name per row, as names, and the names of its ClassLabel if it is one.
+
+    Raises:
+        DataError: a value is not one label, or the data set lacks the column.
+    """
+    values = column_values(dataset, column)
+    names = class_names(column_feature(dataset, column))
+    # A column has few distinct values: each is read once. The type is part of the key because 1 == 1.0 == True.
+    readings: dict[tuple[type, Any], str | None] = {}
+    labels = []
+    for row, value in enumerate(values):
+        try:
+            key = (type(value), value)
+            if key not in readings:
+                readings[key] = _name(value, names)
+            labels.append(readings[key])
+        except (TypeError, ValueError):
+            raise DataError(
+                f"`{column}` has {value!r} in row {row:,}, which is not one label: "
+                f"give a name{f' or a number below {len(names)}' if names else ''}, or None."
+            ) from None
+    return labels, names
+
+
+def one_spelling(
+    columns: Sequence[list[str | None]], names: Sequence[str] = (), *, normalize: bool
+) -> tuple[list[list[str | None]], tuple[str, ...]]:
+    """Columns of names in one spelling if `normalize`; otherwise as they are, with a note on names that differ so."""
+    labels = [label for column in columns for label in column]
+    if not normalize:
+        note = "" if names else spelling_note(labels)
+        return list(columns), (note,) if note else ()
+    spelled = iter(normalize_spelling(labels, names))
+    return [[next(spelled) for _ in column] for column in columns], ()
+
+
+def _name(value: Any, names: Sequence[str] | None) -> str | None:
+    """The label name that a value stands for, or None.
+
+    Raises:
+        TypeError: the value is neither a text nor a whole number nor missing.
+        ValueError: it is a number that the ClassLabel does not have.
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    # pandas writes a missing value as nan, and makes a column of whole numbers with missing ones a column of floats.
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int):
+        raise TypeError
+    if names is None:
+        return str(value)
+    if value == MISSING:
+        return None
+    if not 0 <= value < len(names):
+        raise ValueError
+    return names[value]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.design.power import (
+from hf_synthlabels.statistics.design.sample_size import (
     POWER,
     rows_to_fail,
     rows_to_pass,
@@ -20,6 +20,7 @@ from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.measures import ERRORS, check_measure, check_threshold
 
 Verdict = Literal["pass", "fail", "too_few_human_labels"]
+
 
 FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 

@@ -17,6 +17,7 @@ CLASSIFICATION = {
     "kappa": "kappa",
 }
 
+
 MEASURES: Mapping[str, Mapping[str, str]] = {
     "text-classification": CLASSIFICATION,
     "text-pair": CLASSIFICATION,
@@ -78,11 +79,17 @@ MEASURES: Mapping[str, Mapping[str, str]] = {
 }
 """For each kind its scores and how a table calls them, in the order of the table."""
 
+
 ERRORS = frozenset({"hamming_loss", "mae", "mae_answered", "rmse", "rmse_answered"})
 """Scores of which less is better."""
 
+
 UNBOUNDED = frozenset({"mae", "mae_answered", "rmse", "rmse_answered"})
+
+
 SIGNED = frozenset({"kappa", "pearson", "spearman", "kendall", "weighted_kappa", "icc"})
+
+
 UNGATED = frozenset({"bias"})
 """No gate: neither more nor less is better."""
 

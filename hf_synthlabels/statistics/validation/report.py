@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement.breakdown import Breakdown
 from hf_synthlabels.statistics.agreement.classification import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.text_tables import align, shorten, wrap
+from hf_synthlabels.statistics.text_tables import Breakdown, align, shorten, wrap
 from hf_synthlabels.statistics.validation.gate import GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES
 
 NAME_WIDTH = 22
+
+
 MISTAKES = 5
+
+
 DEFAULT_KIND = "text-classification"
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import STATUSES, Scale
+from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.labels.values import class_of_number
-from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement
-from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
+from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement, token_f1
+from hf_synthlabels.statistics.agreement.classification import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.arrays import MISSING, Floats, encode
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.validation.dataset_columns import Table, class_names, column_feature, column_values
+from hf_synthlabels.statistics.validation.dataset_columns import (
+    Table,
+    class_names,
+    column_feature,
+    column_values,
+    read_names,
+)
 from hf_synthlabels.statistics.validation.label_columns import (
     LabelColumn,
     bio_tags,
@@ -66,7 +73,7 @@ def label_columns(
 
 
 def kind_agreement(
-    columns: LabelColumns, names: Sequence[str] | None, scale: Scale | None, drawing: BootstrapConfig
+    columns: LabelColumns, names: Sequence[str] | None, scale: Scale | None, bootstrap: BootstrapConfig
 ) -> tuple[KindAgreement, dict[str, Any]]:
     """The agreement of labels of any kind but one name per row, and the rows that were counted.
 
@@ -98,31 +105,31 @@ def kind_agreement(
     }
     match kind:
         case "multi-label":
-            return multilabel_agreement(truth, found, names or (), drawing, design), counts
+            return multilabel_agreement(truth, found, names or (), bootstrap, design), counts
         case "text-scale":
-            return _of_scale(truth, found, scale, drawing, design), counts
+            return _of_scale(truth, found, scale, bootstrap, design), counts
         case "token-classification":
             tags = None if columns.tokens is None else _tags(columns.tokens, human, llm, rows)
-            agreed = entity_agreement(truth, found, names or (), tokens=tags, drawing=drawing, design=design)
+            agreed = entity_agreement(truth, found, names or (), tokens=tags, bootstrap=bootstrap, design=design)
             return agreed, counts
         case "question-answering":
-            return answer_agreement(truth, [_first(each) for each in found], drawing, design), counts
+            return answer_agreement(truth, [_first(each) for each in found], bootstrap, design), counts
         case _:
-            return text_agreement(truth, [_first(each) for each in found], drawing, design), counts
+            return text_agreement(truth, [_first(each) for each in found], bootstrap, design), counts
 
 
 def _of_scale(
     human: Sequence[float],
     llm: Sequence[float | None],
     scale: Scale | None,
-    drawing: BootstrapConfig,
+    bootstrap: BootstrapConfig,
     design: SamplingDesign | None,
 ) -> KindAgreement:
     if scale is not None:
         ends: dict[str, Any] = {"low": scale.low, "high": scale.high, "step": scale.step}
-        return scale_agreement(human, llm, **ends, drawing=drawing, design=design)
+        return scale_agreement(human, llm, **ends, bootstrap=bootstrap, design=design)
     whole = all(float(value).is_integer() for value in (*human, *llm) if value is not None)
-    return scale_agreement(human, llm, step=1.0 if whole else None, drawing=drawing, design=design)
+    return scale_agreement(human, llm, step=1.0 if whole else None, bootstrap=bootstrap, design=design)
 
 
 def _tags(
@@ -178,3 +185,72 @@ def check_numbers(dataset: Table, column: str, names: Sequence[str]) -> None:
                 class_of_number(number, names)
         except DataError as error:
             raise DataError(f"`{column}`: {str(error).removeprefix('`label` ')}") from None
+
+
+ROW_SCORES = {
+    "text-classification": "right or wrong",
+    "text-pair": "right or wrong",
+    "multi-label": "Jaccard",
+    "text-scale": "1 - error / length of the scale",
+    "token-classification": "entity F1 of the row",
+    "question-answering": "token F1",
+    "text-generation": "token F1",
+}
+"""What the credit of a row is, by the kind of label."""
+
+
+def row_scores(dataset: Table, schema: LabelSchema, *, human: str, llm: str, tokens: str | None = None) -> Floats:
+    """How right each predicted label is, from 0 to 1; shape (rows,).
+
+    1 for the human label and 0 for none at all; in between by the kind of label: see `CREDITS`. Of several right
+    answers the best counts. nan where there is no human label.
+
+    Args:
+        dataset: one split.
+        schema: the kind, the names and the scale of the labels.
+        human: the column of human labels.
+        llm: the column of predicted labels.
+        tokens: the column of token lists, where entities stand as tags.
+
+    Raises:
+        DataError: a column is missing, or holds what is not a label of the schema.
+    """
+    kind = schema.kind
+    if kind in ("text-classification", "text-pair"):
+        codes, found = (encode(read_names(dataset, column)[0], schema.names, field=column) for column in (human, llm))
+        return np.where(codes == MISSING, np.nan, codes == found)
+    status = f"{llm}_status" if f"{llm}_status" in dataset.column_names else None
+    columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=status)
+    credit, words = _credit_of(kind, schema.scale), columns.tokens
+    earned = np.full(len(columns.human.values), np.nan)
+    for row in range(len(earned)):
+        said, answer = (
+            read_label(column, row, kind, schema.names, schema.scale, words[row] if words else None)
+            for column in (columns.human, columns.llm)
+        )
+        if said is not None:
+            earned[row] = 0.0 if answer is None or row in columns.unlabelled else credit(said, answer)
+    return earned
+
+
+def _credit_of(kind: str, scale: Scale | None) -> Callable[[Any, Any], float]:
+    match kind:
+        case "multi-label":
+            return lambda truth, found: _shared(set(truth), set(found), jaccard=True)
+        case "text-scale":
+            assert scale is not None
+            return lambda truth, found: 1 - abs(truth - found) / (scale.high - scale.low)
+        case "token-classification":
+            return lambda truth, found: _shared(set(truth), set(found), jaccard=False)
+        case "question-answering":
+            return lambda truth, found: max(token_f1(each[0], found[0][0]) for each in truth)
+        case _:
+            return lambda truth, found: max(token_f1(each, found[0]) for each in truth)
+
+
+def _shared(truth: set[Any], found: set[Any], *, jaccard: bool) -> float:
+    """What two sets have in common: Jaccard's index, or F1; two empty ones are equal."""
+    if not truth and not found:
+        return 1.0
+    shared = len(truth & found)
+    return shared / len(truth | found) if jaccard else 2 * shared / (len(truth) + len(found))

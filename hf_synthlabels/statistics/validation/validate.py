@@ -11,18 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.breakdown import KindAgreement
-from hf_synthlabels.statistics.agreement.classification import agreement
+from hf_synthlabels.statistics.agreement.classification import KindAgreement, agreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
-from hf_synthlabels.statistics.agreement.weighted import weighted_agreement
-from hf_synthlabels.statistics.design.scored_rows import HumanSample
+from hf_synthlabels.statistics.agreement.weighted import share, weighted_agreement
+from hf_synthlabels.statistics.arrays import MISSING, encode
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
+from hf_synthlabels.statistics.design.human_rows import SampleColumns
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.label_ids import MISSING, encode
-from hf_synthlabels.statistics.proportions import share
-from hf_synthlabels.statistics.row_bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.validation.dataset_columns import Table, column_feature, feature_kind
+from hf_synthlabels.statistics.validation.dataset_columns import (
+    Table,
+    column_feature,
+    feature_kind,
+    one_spelling,
+    read_names,
+)
 from hf_synthlabels.statistics.validation.gate import Gate
-from hf_synthlabels.statistics.validation.label_columns import one_spelling, read_names
 from hf_synthlabels.statistics.validation.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.task_agreement import (
@@ -37,8 +40,10 @@ if TYPE_CHECKING:
 
 CHOICES = ("text-classification", "text-pair")
 
+
 MIN_CLASS_ROWS = 5
 """Human-labelled rows of a class below which no interval of a mean over classes keeps its coverage."""
+
 
 SHOWN_CLASSES = 5
 
@@ -101,7 +106,7 @@ def validate(
             that is not a label of that kind, or of which a human-labelled row has no cluster or stratum.
         ConfigError: `names`, `kind`, `gate`, `level` or `resamples` can not be used.
     """
-    drawing = BootstrapConfig(level, resamples, seed)
+    bootstrap = BootstrapConfig(level, resamples, seed)
     kind = _kind(dataset, llm, schema, kind)
     if isinstance(gate, str):
         gate = Gate.parse(gate)
@@ -113,15 +118,15 @@ def validate(
         names = names or schema.names
     facts: dict[str, Any] = {"kind": kind, "human": human, "llm": llm}
     facts |= {"level": level, "resamples": resamples, "seed": seed}
-    sample = HumanSample.read(dataset, clusters, strata, _not_asked(dataset, llm, status))
+    sample = SampleColumns.read(dataset, clusters, strata, _skipped(dataset, llm, status))
     if kind in CHOICES:
         result, counts, matrix, majority = _choices(
-            dataset, human, llm, names, drawing, sample, normalize=normalize_labels
+            dataset, human, llm, names, bootstrap, sample, normalize=normalize_labels
         )
     else:
         columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
         columns, notes = _counted(columns, sample)
-        result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, drawing)
+        result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, bootstrap)
         result, matrix, majority = replace(result, notes=(*notes, *result.notes)), None, None
     return ValidationReport(
         **facts,
@@ -156,8 +161,8 @@ def _choices(
     human: str,
     llm: str,
     names: Sequence[str] | None,
-    drawing: BootstrapConfig,
-    sample: HumanSample,
+    bootstrap: BootstrapConfig,
+    sample: SampleColumns,
     *,
     normalize: bool,
 ) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix, tuple[str, Interval]]:
@@ -180,9 +185,9 @@ def _choices(
     scored, kept = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
     if kept is None:
-        scores = agreement(matrix, level=drawing.level, resamples=drawing.resamples, seed=drawing.seed)
+        scores = agreement(matrix, level=bootstrap.level, resamples=bootstrap.resamples, seed=bootstrap.seed)
     else:
-        scores = weighted_agreement(human_codes[scored], llm_codes[scored], kept, tuple(names), drawing)
+        scores = weighted_agreement(human_codes[scored], llm_codes[scored], kept, tuple(names), bootstrap)
     notes = (*spelling, *rows.notes, *rare_classes(matrix))
     counts = {
         "n_rows": len(human_labels),
@@ -192,11 +197,11 @@ def _choices(
     }
     intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
     top = int(np.argmax(matrix.array.sum(axis=1)))
-    majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, drawing.level))
+    majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, bootstrap.level))
     return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority
 
 
-def _counted(columns: LabelColumns, sample: HumanSample) -> tuple[LabelColumns, tuple[str, ...]]:
+def _counted(columns: LabelColumns, sample: SampleColumns) -> tuple[LabelColumns, tuple[str, ...]]:
     """The columns without the human labels of rows that are not scored, and with the sampling design."""
     values = columns.human.values
     labelled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
@@ -205,7 +210,7 @@ def _counted(columns: LabelColumns, sample: HumanSample) -> tuple[LabelColumns, 
     return replace(columns, human=replace(columns.human, values=kept), design=rows.design), rows.notes
 
 
-def _not_asked(dataset: Table, llm: str, status: str | None) -> NDArray[np.bool_] | None:
+def _skipped(dataset: Table, llm: str, status: str | None) -> NDArray[np.bool_] | None:
     """The rows that were never sent to the annotator; None where no status says so."""
     column = _status_column(dataset, llm, status)
     if column is None:

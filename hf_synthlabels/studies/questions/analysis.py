@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import BootstrapConfig, ConditionBootstrap, PairedScore, RowFeatures, ScoreDraws
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.comparison.condition_bootstrap import (
+    ConditionBootstrap,
+    PairedScore,
+    RowFeatures,
+    ScoreReplicates,
+)
 from hf_synthlabels.studies.questions.scores import MAIN, features_of, found_of, score_name
 from hf_synthlabels.studies.runs import MAX_UNASKED, CellRun, StudyRuns, TaskRuns
 
@@ -51,7 +57,7 @@ class TaskAnalysis:
     """The arms of a task; every score is drawn when it is first asked for."""
 
     runs: TaskRuns
-    drawing: BootstrapConfig
+    bootstrap: BootstrapConfig
     rows: RowFeatures = field(init=False)
     draws: ConditionBootstrap = field(init=False)
     arms: dict[Arm, dict[int, CellRun]] = field(init=False)
@@ -60,7 +66,7 @@ class TaskAnalysis:
 
     def __post_init__(self) -> None:
         self.rows = features_of(self.runs)
-        self.draws = ConditionBootstrap(self.rows, self.drawing)
+        self.draws = ConditionBootstrap(self.rows, self.bootstrap)
         self.arms = {}
         for run in self.runs.select(lambda _: True):
             cell = run.cell
@@ -105,7 +111,7 @@ class TaskAnalysis:
         """What the answers of an arm add, shape (seeds, rows, d)."""
         return np.stack([self._one(arm, seed) for seed in (self.arms[arm] if seeds is None else seeds)])
 
-    def score(self, arm: Arm, score: str | None = None, seeds: Iterable[int] | None = None) -> ScoreDraws:
+    def score(self, arm: Arm, score: str | None = None, seeds: Iterable[int] | None = None) -> ScoreReplicates:
         """A score of an arm over rows and seeds."""
         return self.draws.draw(self.found(arm, seeds), score or self.main)
 
@@ -133,7 +139,7 @@ class TaskAnalysis:
             self._found[key] = found_of(self.runs, self.arms[arm][seed].answers)
         return self._found[key]
 
-    def of_answers(self, answers: Sequence[Sequence[Any]], score: str | None = None) -> ScoreDraws:
+    def of_answers(self, answers: Sequence[Sequence[Any]], score: str | None = None) -> ScoreReplicates:
         """A score of any answers to the test rows, one sequence for each seed."""
         return self.draws.draw(np.stack([found_of(self.runs, each) for each in answers]), score or self.main)
 
@@ -146,14 +152,14 @@ class Analysis:
     tasks: tuple[TaskAnalysis, ...]
 
     @property
-    def drawing(self) -> BootstrapConfig:
+    def bootstrap(self) -> BootstrapConfig:
         """Level and resamples of the study."""
-        return self.tasks[0].drawing if self.tasks else BootstrapConfig(self.runs.level, self.runs.resamples)
+        return self.tasks[0].bootstrap if self.tasks else BootstrapConfig(self.runs.level, self.runs.resamples)
 
 
 def analysed(runs: StudyRuns | Analysis) -> Analysis:
     """The runs by arm; an analysis is given back as it is, so that questions share what was drawn."""
     if isinstance(runs, Analysis):
         return runs
-    drawing = BootstrapConfig(runs.level, runs.resamples)
-    return Analysis(runs, tuple(TaskAnalysis(task, drawing) for task in runs.tasks if task.truth and task.cells))
+    bootstrap = BootstrapConfig(runs.level, runs.resamples)
+    return Analysis(runs, tuple(TaskAnalysis(task, bootstrap) for task in runs.tasks if task.truth and task.cells))

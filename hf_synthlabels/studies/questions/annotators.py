@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hf_synthlabels.statistics import wilson
 from hf_synthlabels.statistics.exhibits import Section, Table, Value
+from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 PARTS = {"train": "training rows", "test": "test rows"}

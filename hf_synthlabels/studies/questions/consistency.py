@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import MIN_TASKS, Interval, PairedScore, bounded_mean, pool_tasks, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
+from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, pool_tasks
 from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
+from hf_synthlabels.statistics.intervals import bounded_mean, wilson
 from hf_synthlabels.studies.questions.analysis import Analysis, Arm, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.pooled import TOO_FEW_TASKS
 from hf_synthlabels.studies.questions.scores import credits_of
@@ -194,7 +197,7 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
         if len(members) > 1:
             scores = [each.score for each in members.values()]
             pooled = pool_tasks(
-                [score.difference.estimate for score in scores], [score.values for score in scores], analysis.drawing
+                [score.difference.estimate for score in scores], [score.values for score in scores], analysis.bootstrap
             )
             rows.append((f"{student}, {labels}", threshold, pooled.tasks, pooled.these, pooled.such))
     heads = ("student, labels", "agreement at least", "tasks", "mean difference, these tasks", "such tasks")

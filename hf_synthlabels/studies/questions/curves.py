@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import LabelWorth, PowerLaw, ScoreDraws, fit_power_law, label_worth
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ScoreReplicates
+from hf_synthlabels.statistics.comparison.learning_curves import (
+    LabelEquivalent,
+    PowerLaw,
+    fit_power_law,
+    label_equivalent,
+)
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import HUMAN, RANDOM, Analysis, Arm, TaskAnalysis, analysed
@@ -31,7 +37,7 @@ class Line:
     seeds: tuple[int, ...]
     sizes: tuple[int, ...]
     """Labels, the mean over seeds."""
-    scores: tuple[ScoreDraws, ...]
+    scores: tuple[ScoreReplicates, ...]
 
     @property
     def name(self) -> str:
@@ -70,7 +76,7 @@ def lines_of(task: TaskAnalysis) -> list[Line]:
     return lines
 
 
-def label_values(task: TaskAnalysis) -> list[tuple[Arm, LabelWorth]]:
+def label_values(task: TaskAnalysis) -> list[tuple[Arm, LabelEquivalent]]:
     """For each annotator's arm the human labels that its labels are worth, where the human curve has three sizes."""
     lines = {line.arms[0].student: line for line in lines_of(task) if line.arms[0].source == HUMAN}
     found = []
@@ -84,14 +90,14 @@ def label_values(task: TaskAnalysis) -> list[tuple[Arm, LabelWorth]]:
             against = task.score(arm, seeds=shared)
             draws = np.column_stack([each.values for each in curve])
             points = np.array([each.estimate for each in curve])
-            worth = label_worth(
+            worth = label_equivalent(
                 line.sizes,
                 points,
                 draws,
                 task.labelled(arm),
                 against.estimate,
                 against.values,
-                level=task.drawing.level,
+                level=task.bootstrap.level,
                 n=against.n,
             )
             found.append((arm, worth))
@@ -149,7 +155,7 @@ def _curve(line: Line) -> Curve:
 
 
 def _fit(line: Line) -> tuple[Value, ...]:
-    law, level = line.law, line.task.drawing.level
+    law, level = line.law, line.task.bootstrap.level
     drawn = fit_power_law(line.sizes, line.draws)
     method = "bootstrap: rows and seeds"
     parts = [
@@ -161,7 +167,7 @@ def _fit(line: Line) -> tuple[Value, ...]:
     return (f"{line.task.runs.name}, {line.name}", len(line.seeds), sizes, *parts, worst)
 
 
-def _worth_table(worths: list[tuple[TaskAnalysis, Arm, LabelWorth]], level: float) -> Table:
+def _worth_table(worths: list[tuple[TaskAnalysis, Arm, LabelEquivalent]], level: float) -> Table:
     rows: list[tuple[Value, ...]] = [
         (f"{task.runs.name}, {arm.student}, {arm.labels}", worth.labels, str(worth)) for task, arm, worth in worths
     ]
@@ -173,7 +179,9 @@ def _worth_table(worths: list[tuple[TaskAnalysis, Arm, LabelWorth]], level: floa
     return Table("worth", "What LLM labels are worth in human ones", heads, tuple(rows), note)
 
 
-def _answer(tasks: list[tuple[TaskAnalysis, list[Line]]], worths: list[tuple[TaskAnalysis, Arm, LabelWorth]]) -> str:
+def _answer(
+    tasks: list[tuple[TaskAnalysis, list[Line]]], worths: list[tuple[TaskAnalysis, Arm, LabelEquivalent]]
+) -> str:
     lines = tasks[0][1]
     # The student that most human labels train best; no name in the alphabet decides what is read first.
     line = max(lines, key=lambda each: (each.arms[0].source == HUMAN, each.scores[-1].estimate))
@@ -228,7 +236,7 @@ def _largest(task: TaskAnalysis) -> list[Arm]:
     return list(found.values())
 
 
-def _epoch_scores(task: TaskAnalysis, arm: Arm) -> list[tuple[float, ScoreDraws]]:
+def _epoch_scores(task: TaskAnalysis, arm: Arm) -> list[tuple[float, ScoreReplicates]]:
     """Scores after the epochs that all seeds have."""
     answers: dict[float, list[Floats]] = {}
     runs = task.arms[arm].values()

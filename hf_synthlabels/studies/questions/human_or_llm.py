@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hf_synthlabels.statistics import mcnemar, non_inferiority, resolution
+from hf_synthlabels.statistics.comparison.paired import detectable_margin, mcnemar, non_inferiority
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, pairs_of
@@ -66,7 +66,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 
 def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
     found, task = pair.score(), pair.task
-    can = resolution(found, margin)
+    can = detectable_margin(found, margin)
     return (
         pair.name,
         found.a.n,
@@ -112,7 +112,7 @@ def _extremes(pairs: list[Pair]) -> str:
 
 def _limit(pairs: list[Pair], margin: float) -> str:
     """What the rows can not show, with how many could."""
-    found = [(pair, resolution(pair.score(), margin)) for pair in pairs]
+    found = [(pair, detectable_margin(pair.score(), margin)) for pair in pairs]
     blind = [(pair, can) for pair, can in found if can.margin > margin]
     if not blind:
         return ""

@@ -18,7 +18,8 @@ from hf_synthlabels.judging import (
     audit_metric,
     score_table,
 )
-from hf_synthlabels.statistics import BootstrapConfig, Interval, normalise_answer, token_f1
+from hf_synthlabels.statistics import BootstrapConfig, Interval
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.words import counted, joined
@@ -120,10 +121,10 @@ def _rows(task: TaskAnalysis) -> list[_Row]:
 
 def _in_formats(runs: TaskRuns, row: int, answer: Any, system: str) -> list[_Row]:
     said = _text(answer)
-    if not normalise_answer(said):
+    if not normalize_answer(said):
         return []
     golds = tuple(_text(gold) for gold in runs.truth[row])
-    right = float(any(normalise_answer(gold) == normalise_answer(said) for gold in golds))
+    right = float(any(normalize_answer(gold) == normalize_answer(said) for gold in golds))
     sentence, key = SENTENCES[runs.kind]
     bare = said.strip()
     formats = {
@@ -138,7 +139,7 @@ def _in_formats(runs: TaskRuns, row: int, answer: Any, system: str) -> list[_Row
 def _audits(rows: Sequence[_Row], level: float) -> Mapping[str, Audit]:
     scores = _scores(rows)
     baselines = {name: values for name, values in scores.items() if name == "rouge1"}
-    options = AuditOptions(drawing=BootstrapConfig(level, RESAMPLES), house=REFERENCE_FORMAT)
+    options = AuditOptions(bootstrap=BootstrapConfig(level, RESAMPLES), house=REFERENCE_FORMAT)
     return {
         name: audit_metric(
             values,

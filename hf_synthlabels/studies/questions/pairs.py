@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hf_synthlabels.statistics import PairedScore
+from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, Arm, TaskAnalysis
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import Interval, PhaseTest, ScoreDraws, gain_p_value, phase_test
-from hf_synthlabels.statistics.comparison.condition_bootstrap import ConditionBootstrap, RowFeatures
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ConditionBootstrap, RowFeatures, ScoreReplicates
+from hf_synthlabels.statistics.comparison.learning_curves import PhaseTest, gain_p_value, phase_test
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.questions.analysis import RANDOM, Analysis, Arm, TaskAnalysis, analysed
@@ -30,8 +31,8 @@ class Phases:
     task: TaskAnalysis
     arms: tuple[Arm, ...]
     sizes: tuple[int, ...]
-    form: tuple[ScoreDraws, ...]
-    ability: tuple[ScoreDraws, ...]
+    form: tuple[ScoreReplicates, ...]
+    ability: tuple[ScoreReplicates, ...]
     """Scores of the well-formed answers alone."""
     gains: tuple[Interval, ...] | None
     """These scores minus those with random labels, where the control has every size; then the test is of them."""
@@ -121,7 +122,7 @@ def phases_of(task: TaskAnalysis) -> list[Phases]:
 
 
 def _phases(
-    task: TaskAnalysis, arms: list[Arm], form: list[ScoreDraws], seeds: list[int], controls: list[Arm]
+    task: TaskAnalysis, arms: list[Arm], form: list[ScoreReplicates], seeds: list[int], controls: list[Arm]
 ) -> Phases | None:
     ability = [_ability(task, arm, seeds) for arm in arms]
     kept = [at for at, arm in enumerate(arms) if _all_wrote(task, arm, seeds)]
@@ -130,7 +131,7 @@ def _phases(
     arms, form, ability = [arms[at] for at in kept], [form[at] for at in kept], [ability[at] for at in kept]
     sizes = [task.labelled(arm) if arm.size is None else arm.size for arm in arms]
     shares, scores = (np.array([each.estimate for each in part]) for part in (form, ability))
-    drawn, level, n = _filled(ability), task.drawing.level, len(task.runs.truth)
+    drawn, level, n = _filled(ability), task.bootstrap.level, len(task.runs.truth)
     control = _control(task, arms, ability, controls, seeds)
     gains = None
     if control is not None:
@@ -147,8 +148,8 @@ def _interval(drawn: Floats, point: float, level: float, n: int) -> Interval:
 
 
 def _control(
-    task: TaskAnalysis, arms: list[Arm], ability: list[ScoreDraws], controls: list[Arm], seeds: list[int]
-) -> list[ScoreDraws] | None:
+    task: TaskAnalysis, arms: list[Arm], ability: list[ScoreReplicates], controls: list[Arm], seeds: list[int]
+) -> list[ScoreReplicates] | None:
     """The same seeds with random labels; None where a size has no such student. Without any row it is the same one."""
     found = []
     for arm, own in zip(arms, ability, strict=True):
@@ -230,15 +231,15 @@ def _form_draws(task: TaskAnalysis) -> ConditionBootstrap:
         shares: Floats = sums[..., 0] / len(ones)
         return shares
 
-    return ConditionBootstrap(RowFeatures(ones, 0 * ones, {"form": share}), task.drawing)
+    return ConditionBootstrap(RowFeatures(ones, 0 * ones, {"form": share}), task.bootstrap)
 
 
-def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ConditionBootstrap) -> ScoreDraws:
+def _form(task: TaskAnalysis, arm: Arm, seeds: list[int], draws: ConditionBootstrap) -> ScoreReplicates:
     given = [[answer is not None for answer in task.arms[arm][seed].answers] for seed in seeds]
     return draws.draw(np.array(given, dtype=np.float64)[:, :, None], "form")
 
 
-def _ability(task: TaskAnalysis, arm: Arm, seeds: list[int]) -> ScoreDraws:
+def _ability(task: TaskAnalysis, arm: Arm, seeds: list[int]) -> ScoreReplicates:
     """The score of the well-formed answers: the accuracy where labels are right or wrong, else the main score."""
     return task.draws.draw(_found(task, arm, seeds), _ability_name(task))
 
@@ -251,14 +252,14 @@ def _ability_name(task: TaskAnalysis) -> str:
     return "accuracy" if task.runs.kind in CLASSES else task.main
 
 
-def _filled(scores: list[ScoreDraws]) -> Floats:
+def _filled(scores: list[ScoreReplicates]) -> Floats:
     """Resamples, shape (resamples, sizes); one without any well-formed answer is filled with the estimate."""
     drawn = np.column_stack([each.values for each in scores])
     return np.where(np.isnan(drawn), np.array([each.estimate for each in scores]), drawn)
 
 
 def _against_control(
-    task: TaskAnalysis, arms: list[Arm], ability: list[ScoreDraws], controls: list[Arm], seeds: list[int]
+    task: TaskAnalysis, arms: list[Arm], ability: list[ScoreReplicates], controls: list[Arm], seeds: list[int]
 ) -> float | None:
     """The gain from the first to the last size, by seed, against that of random labels."""
     ends = _control(task, [arms[0], arms[-1]], [ability[0], ability[-1]], controls, seeds)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hf_synthlabels.statistics import MIN_TASKS, PooledTasks, non_inferiority, pool_tasks
+from hf_synthlabels.statistics.comparison.paired import non_inferiority
+from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, PooledTasks, pool_tasks
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
@@ -64,7 +65,9 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 def pooled_pairs(pairs: list[Pair], analysis: Analysis, score: str | None = None) -> PooledTasks:
     """The difference of the pairs' score, over their tasks."""
     scores = [pair.score(score) for pair in pairs]
-    return pool_tasks([each.difference.estimate for each in scores], [each.values for each in scores], analysis.drawing)
+    return pool_tasks(
+        [each.difference.estimate for each in scores], [each.values for each in scores], analysis.bootstrap
+    )
 
 
 def _row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...]:

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from hf_synthlabels.statistics import drawn_p_value, holm
+from hf_synthlabels.statistics.comparison.pooling import bootstrap_p_value, holm
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import Analysis, TaskAnalysis, analysed
 from hf_synthlabels.studies.questions.words import p_words, percent
@@ -69,12 +69,12 @@ def _pairs(task: TaskAnalysis, source: str, prompts: list[str]) -> list[Test]:
         if itself[0] is not None and itself[1] is not None:
             pair = task.draws.compare(itself[0], itself[1], task.main)
             name = f"{task.runs.name}, {source} itself"
-            tests.append((name, first, second, pair.a.n, pair.difference, drawn_p_value(pair.values)))
+            tests.append((name, first, second, pair.a.n, pair.difference, bootstrap_p_value(pair.values)))
         for one, other in itertools.product(task.plain(source), repeat=2):
             if (one.prompt, other.prompt) == (first, second) and one.beside(other) and task.shared(one, other):
                 pair = task.compare(one, other)
                 name = f"{task.runs.name}, {one.student}, {task.labelled(one):,} labels"
-                tests.append((name, first, second, pair.a.n, pair.difference, drawn_p_value(pair.values)))
+                tests.append((name, first, second, pair.a.n, pair.difference, bootstrap_p_value(pair.values)))
     return tests
 
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import StudyError
-from hf_synthlabels.statistics import RowFeatures, normalise_answer, token_f1
-from hf_synthlabels.statistics.agreement.scores import score_margins
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
+from hf_synthlabels.statistics.agreement.confusion import score_margins
+from hf_synthlabels.statistics.comparison.condition_bootstrap import RowFeatures
 from hf_synthlabels.studies.runs import TaskRuns
 
 Floats = NDArray[np.float64]
@@ -198,7 +199,7 @@ def _best(closeness: Callable[[str, str], float], golds: Any, said: Any) -> floa
 
 
 def _same(gold: str, said: str) -> float:
-    return float(normalise_answer(gold) == normalise_answer(said))
+    return float(normalize_answer(gold) == normalize_answer(said))
 
 
 def _text(answer: Any) -> str:

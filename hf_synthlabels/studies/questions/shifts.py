@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.statistics import Interval, PairedScore, ScoreDraws, pool_tasks
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore, ScoreReplicates
+from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
 from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
@@ -102,7 +104,7 @@ def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
     # A median over other tasks than the rest of the row would mislead.
     full_annotators, full_few = (each if len(each) == len(pairs) else [] for each in (annotators, few))
 
-    def scores(parts: list[ScoreDraws]) -> Interval:
+    def scores(parts: list[ScoreReplicates]) -> Interval:
         return _median([part.interval for part in parts], [part.values for part in parts], analysis)
 
     def gap(parts: list[PairedScore]) -> Interval | None:
@@ -129,7 +131,7 @@ def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
 def _median(found: list[Interval], draws: list[Floats], analysis: Analysis) -> Interval:
     if len(found) == 1:
         return found[0]
-    return pool_tasks([each.estimate for each in found], draws, analysis.drawing).median
+    return pool_tasks([each.estimate for each in found], draws, analysis.bootstrap).median
 
 
 def _row(name: str, shift: Shift) -> tuple[Value, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hf_synthlabels.statistics import Interval, NonInferiority
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.comparison.paired import NonInferiority
 
 VERDICTS: Mapping[NonInferiority, str] = {
     "better": "better",

@@ -18,7 +18,7 @@ from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.labels import Scale
 from hf_synthlabels.labels.spelling import normalize_spelling, spelling_note, unknown_labels
-from hf_synthlabels.statistics.validation.label_columns import read_names
+from hf_synthlabels.statistics.validation.dataset_columns import read_names
 from hf_synthlabels.studies.sweep.file import SweepStudy
 from hf_synthlabels.tables import READABLE, ReadOptions, read_table, table_format
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.statistics import MISSING, seed_scores, token_f1
+from hf_synthlabels.statistics.agreement.answers import token_f1
+from hf_synthlabels.statistics.arrays import MISSING
+from hf_synthlabels.statistics.comparison.conditions import seed_scores
 from hf_synthlabels.statistics.exhibits import Section, Table
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.studies.questions.annotators import warnings_of

@@ -9,7 +9,8 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.validation.label_columns import label_column, read_label, read_names, read_tokens
+from hf_synthlabels.statistics.validation.dataset_columns import read_names
+from hf_synthlabels.statistics.validation.label_columns import label_column, read_label, read_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from datasets import Dataset, concatenate_datasets
 from hf_synthlabels.annotation import Task
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, answer_text, decode, encode, parse
-from hf_synthlabels.statistics import token_f1
+from hf_synthlabels.statistics.agreement.answers import token_f1
 from hf_synthlabels.studies.sweep.job import Job, Outcome, Tables
 from hf_synthlabels.studies.sweep.steps import steps_of, student_options
 

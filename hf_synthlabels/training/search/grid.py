@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import ConditionComparison, compare_conditions
+from hf_synthlabels.statistics.comparison.conditions import ConditionComparison, compare_conditions
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.search.config import GridFile

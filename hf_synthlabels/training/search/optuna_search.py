@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, import_extra
-from hf_synthlabels.statistics import seed_scores
+from hf_synthlabels.statistics.comparison.conditions import seed_scores
 from hf_synthlabels.training.search.config import Search
 from hf_synthlabels.training.search.grid import Grid
 from hf_synthlabels.training.search.grid_run import GridRun, Reading, RunResult, grid_runs

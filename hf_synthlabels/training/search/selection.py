@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import TrainingError
-from hf_synthlabels.statistics import ConditionMetric, confusion_counts, macro_f1, seed_scores
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts, macro_f1
+from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, seed_scores
 from hf_synthlabels.training.search.grid_run import Choice, GridRun, RunResult
 
 Codes = NDArray[np.int64]

@@ -13,7 +13,7 @@ from transformers import AutoModelForQuestionAnswering, EvalPrediction, PreTrain
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Span, project
-from hf_synthlabels.statistics import normalise_answer, token_f1
+from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.validation.label_columns import LabelColumn, label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.collators import Collator
@@ -127,7 +127,7 @@ class SpanTask:
             starts, ends = prediction.predictions[:2]
             found = [span.text if span else "" for span in self._spans(windows, contexts, starts, ends).labels]
             pairs = [(text, [gold for gold, _ in golds]) for text, golds in zip(found, rows.labels, strict=True)]
-            exact = [any(normalise_answer(text) == normalise_answer(gold) for gold in golds) for text, golds in pairs]
+            exact = [any(normalize_answer(text) == normalize_answer(gold) for gold in golds) for text, golds in pairs]
             f1 = [max(token_f1(gold, text) for gold in golds) for text, golds in pairs]
             return {"exact_match": float(np.mean(exact)), "token_f1": float(np.mean(f1))}
 

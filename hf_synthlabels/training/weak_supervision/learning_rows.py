@@ -13,7 +13,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics import MISSING
+from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import TrainingRows, column_values, training_rows
 from hf_synthlabels.training.weak_supervision.soft_labels import (

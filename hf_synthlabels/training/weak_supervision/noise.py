@@ -15,7 +15,9 @@ from datasets import Dataset, Value
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError, import_extra
-from hf_synthlabels.statistics import MISSING, Interval, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.arrays import MISSING
+from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import column_values, training_rows
 

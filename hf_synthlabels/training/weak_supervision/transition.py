@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics import MISSING, Interval, confusion_counts, wilson
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts
+from hf_synthlabels.statistics.arrays import MISSING
+from hf_synthlabels.statistics.intervals import wilson
 
 PSEUDO_ROWS = 10.0
 """How many rows per class the symmetric matrix is worth. Of 0, 3, 10 and 30, Laplace's rule and that of James and Stein

@@ -98,8 +98,8 @@ def test_labels_of_better_accuracy_are_worth_more() -> None:
         llm = [cell("llm", noisy(TRUTH, accuracy, seed), seed, size=400, rows=400) for seed in range(3)]
         task = analysed(make_runs(make_task([*cells, *llm], llm_labels={"llm": TRUTH}))).tasks[0]
         ((_, worth),) = label_values(task)
-        assert low <= worth.worth.estimate <= high
-        assert worth.worth.n == 200
+        assert low <= worth.equivalent.estimate <= high
+        assert worth.equivalent.n == 200
 
 
 def test_filtered_sources_stand_beside_the_whole_ones() -> None:

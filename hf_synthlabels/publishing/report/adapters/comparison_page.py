@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from hf_synthlabels.publishing.report.adapters.study_page import record_facts
 from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.statistics import CREDITS, MEASURES, Interval
+from hf_synthlabels.statistics import MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
+from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
 from hf_synthlabels.studies.annotators import HEADLINES
 from hf_synthlabels.studies.questions.words import p_words
@@ -35,7 +36,7 @@ def annotators_page(report: AnnotatorReport) -> Page:
     ]
     heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first.name}", "p, Holm")
     note = (
-        f"Differences are of the mean credit ({CREDITS[report.kind]}) on the same rows. Intervals hold for each "
+        f"Differences are of the mean credit ({ROW_SCORES[report.kind]}) on the same rows. Intervals hold for each "
         "comparison alone; p-values are corrected for all of them by Holm's procedure."
     )
     exhibits: list[Exhibit] = [Intervals("scores", "Scores on the same rows", panels, "score")]

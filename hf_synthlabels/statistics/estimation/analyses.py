@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
+from hf_synthlabels.statistics.arrays import Floats, Numbers, number_column
 from hf_synthlabels.statistics.estimation.estimands import Estimand, Family, Quantity, Ratios, Regression
-from hf_synthlabels.statistics.estimation.estimate_columns import (
+from hf_synthlabels.statistics.estimation.estimates import estimate_all, rare_classes
+from hf_synthlabels.statistics.estimation.label_rows import Inference, label_rows
+from hf_synthlabels.statistics.estimation.report import EstimateReport
+from hf_synthlabels.statistics.estimation.variables import (
+    INTERCEPT,
     Names,
+    Predictors,
     class_list,
     complete_column,
     group_codes,
     numbers_of,
     one_hot,
+    predictor_matrix,
 )
-from hf_synthlabels.statistics.estimation.estimates import EstimateReport
-from hf_synthlabels.statistics.estimation.four_estimates import estimate_all, rare_classes
-from hf_synthlabels.statistics.estimation.inference import Inference
-from hf_synthlabels.statistics.estimation.label_rows import label_rows
-from hf_synthlabels.statistics.estimation.predictors import INTERCEPT, predictor_matrix
-from hf_synthlabels.statistics.label_ids import Floats
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
 
 
-def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> EstimateReport:
+def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> EstimateReport:
     """The mean of a number that humans gave to some rows and an LLM to all.
 
     Args:
@@ -48,7 +48,7 @@ def valid_mean(human: Numbers, llm: Numbers, inference: Inference | None = None)
     return estimate_all("mean of the labels", [_means((Quantity("mean", (1.0,)),), [None])], rows, inference)
 
 
-def valid_prevalence(
+def estimate_prevalence(
     human: Names, llm: Names, *, names: Sequence[Any] | None = None, inference: Inference | None = None
 ) -> EstimateReport:
     """The share of the rows that are of each class.
@@ -73,7 +73,7 @@ def valid_prevalence(
     return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
 
 
-def valid_f1(
+def estimate_f1(
     human: Names,
     llm: Names,
     *,
@@ -114,7 +114,7 @@ def valid_f1(
     return estimate_all("F1 of the predictions on all rows", estimands, rows, inference, notes)
 
 
-def valid_difference(
+def estimate_difference(
     human: Any, llm: Any, groups: Names, *, positive: Any = None, inference: Inference | None = None
 ) -> EstimateReport:
     """The mean, or the share of one class, in each group, and how far each group is from the first.
@@ -153,7 +153,7 @@ def valid_difference(
     return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
 
 
-def valid_regression(
+def estimate_regression(
     human: Any,
     llm: Any,
     predictors: Mapping[str, Numbers],
@@ -167,23 +167,19 @@ def valid_regression(
     """The coefficients of a regression with the label as its outcome, or as a predictor.
 
     Args:
-        human: numbers, or with `positive` names, which count as 1 where they are that one and as 0 elsewhere.
+        human: numbers, or class names with `positive`.
         llm: the same.
-        predictors: columns that are known for all rows, by name; the intercept is added. Text is coded as one
-            indicator for each category but the first, sorted, which is the reference level.
+        predictors: columns by name, known for all rows; the intercept is added. Text is coded as indicators, with the
+            first category, sorted, as the reference level.
         family: "linear" for least squares, "logistic" for log odds of an outcome between 0 and 1.
-        outcome: known for all rows. None: the label is the outcome; else it is one more predictor, called `label`.
-        positive: the class that counts as 1.
-        label: what the label's coefficient is called.
-        inference: how the human labels were drawn, and how estimates are made.
-
-    Returns:
-        Coefficients that are nan, with a note, where there is no such number, as where predictors tell the same.
+        outcome: known for all rows; by default the label is the outcome, otherwise one more predictor.
+        positive: the class that counts as 1; other classes count as 0.
+        label: name of the label's coefficient.
+        inference: sampling design and settings.
 
     Raises:
-        DataError: as in `valid_mean`, or a predictor or the outcome is missing somewhere, or the outcome of a logistic
-            regression is not between 0 and 1.
-        ConfigError: there is no such family, or a predictor has a name that is taken.
+        DataError: as in `estimate_mean`, values are missing, or a logistic outcome is not between 0 and 1.
+        ConfigError: `family` is unknown, or a predictor has a reserved name.
     """
     inference = inference or Inference()
     if family not in ("linear", "logistic"):
@@ -194,24 +190,13 @@ def valid_regression(
         raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is taken: rename it.")
     goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
     if family == "logistic":
-        for values, field in ((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),):
-            known = values[~np.isnan(values)]
-            if ((known < 0) | (known > 1)).any():
-                raise DataError(f"`{field}` is not between 0 and 1 somewhere: logistic regression needs 0 and 1.")
-    back, centre, scale = matrix.back, 0.0, 1.0
-    if goal is not None:
-        # The label is the last predictor, standardised like the others.
-        centre, scale = _centre_and_scale(said)
-        back = np.block([[back, np.zeros((len(back), 1))], [np.zeros((1, len(back))), np.full((1, 1), 1 / scale)]])
-        back[0, -1] = -centre / scale
+        _check_unit_interval(((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),))
     names = [*matrix.names, *([] if goal is None else [label])]
-    groups = [() if each is None else tuple(each.T > 0) for each in matrix.members]
-    groups += [()] * (len(names) - len(groups))
-    quantities = tuple(
-        Quantity(name, tuple(row), parts=parts) for name, row, parts in zip(names, back.tolist(), groups, strict=True)
-    )
+    # A label that is a predictor is standardized like the others.
+    center, scale = (0.0, 1.0) if goal is None else _center_and_scale(said)
+    quantities = _coefficients(matrix, names, center, scale)
     columns = matrix.columns[:, 1:] if goal is None else np.column_stack([matrix.columns[:, 1:], goal])
-    rows = label_rows((truth[:, None] - centre) / scale, (said[:, None] - centre) / scale, inference, columns)
+    rows = label_rows((truth[:, None] - center) / scale, (said[:, None] - center) / scale, inference, columns)
     what = f"{family} regression of {'the label' if goal is None else 'the outcome'} on {', '.join(names[1:])}"
     notes = [
         f"`{name}` is text: each coefficient compares a category with {first!r}." for name, first in matrix.references
@@ -220,7 +205,26 @@ def valid_regression(
     return estimate_all(what, [estimand], rows, inference, notes, matrix.dependent)
 
 
-def _centre_and_scale(values: Floats) -> tuple[float, float]:
+def _coefficients(matrix: Predictors, names: Sequence[str], center: float, scale: float) -> tuple[Quantity, ...]:
+    """Coefficients in the users' units; the last name is the label where it is a predictor."""
+    back, groups = matrix.back, [() if each is None else tuple(each.T > 0) for each in matrix.members]
+    if len(names) > len(back):
+        back = np.block([[back, np.zeros((len(back), 1))], [np.zeros((1, len(back))), np.full((1, 1), 1 / scale)]])
+        back[0, -1] = -center / scale
+        groups.append(())
+    return tuple(
+        Quantity(name, tuple(row), parts=parts) for name, row, parts in zip(names, back.tolist(), groups, strict=True)
+    )
+
+
+def _check_unit_interval(columns: Sequence[tuple[Floats, str]]) -> None:
+    for values, field in columns:
+        known = values[~np.isnan(values)]
+        if ((known < 0) | (known > 1)).any():
+            raise DataError(f"`{field}` has values outside 0 to 1: logistic regression needs an outcome from 0 to 1.")
+
+
+def _center_and_scale(values: Floats) -> tuple[float, float]:
     known = values[~np.isnan(values)]
     spread = float(known.std()) if len(known) else 0.0
     return (float(known.mean()), spread) if spread > 0 else (0.0, 1.0)

@@ -1,23 +1,126 @@
-"""Labels needed: how many human labels give an interval of a wished width, with and without a judge.
+"""Sample sizes: human labels needed for a threshold or for a target interval width.
 
-The answers suppose that what was found so far, a share or a spread, is the true one: they are plans, not promises.
+All take the estimate from the labels so far as the true value: they are plans, not guarantees. A sample of the
+planned size settles the question with the stated power.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.intervals import normal_quantile
-from hf_synthlabels.statistics.raters.ratings import Numbers, number_column
+from hf_synthlabels.statistics.arrays import Numbers, number_column
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile
+
+POWER = 0.8
+"""The probability with which a sample of the planned size settles the question."""
+
+
+def rows_to_pass(share: float, threshold: float, level: float = 0.95, power: float = POWER) -> int | None:
+    """The fewest rows with which the lower Wilson end of a share reaches the threshold, with some power.
+
+    The Wilson interval holds the thresholds t that a score test at its level does not reject. So the rows are those of
+    the one-sample test of a proportion: n = ((z_level sqrt(t (1 - t)) + z_power sqrt(p (1 - p))) / (p - t))^2
+    (Fleiss, Levin & Paik 2003, section 2.2).
+
+    Args:
+        share: the share found, p, from 0 to 1.
+        threshold: what the lower end must reach, t, from 0 to 1.
+        level: confidence level of the interval.
+        power: the probability that a sample of that size settles it; 0.5 where its interval does so on average.
+
+    Returns:
+        The number of rows, at least 1; None when the share is at or below the threshold, so that no number will do.
+
+    Raises:
+        ConfigError: `share`, `threshold` or `level` is no share, or `power` is not between 0 and 1.
+    """
+    needed = _wilson_rows(share, threshold, level, power)
+    return max(1, math.ceil(needed - 1e-9)) if share > threshold else None
+
+
+def rows_to_fail(share: float, threshold: float, level: float = 0.95, power: float = POWER) -> int | None:
+    """The fewest rows with which the upper Wilson end of a share falls below the threshold; see `rows_to_pass`.
+
+    Returns:
+        The number of rows, at least 1; None when the share is at or above the threshold.
+
+    Raises:
+        ConfigError: `share`, `threshold` or `level` is no share, or `power` is not between 0 and 1.
+    """
+    needed = _wilson_rows(share, threshold, level, power)
+    # Strictly below: exactly `needed` rows would still touch the threshold.
+    return math.floor(needed + 1e-9) + 1 if share < threshold else None
+
+
+def scaled_rows_to_pass(
+    interval: Interval, threshold: float, rows: int | None = None, power: float = POWER
+) -> int | None:
+    """About how many rows it takes until the lower end of a bootstrapped score reaches the threshold.
+
+    The distance from the estimate to the lower end is z standard errors, and shrinks with 1 / sqrt(rows); the class
+    shares and the score are taken to stay what they are.
+
+    Args:
+        interval: of the score, from the rows that there are.
+        threshold: what the lower end must reach.
+        rows: how many rows that interval stands for; by default `interval.n`. Give the human-labelled rows for a
+            score that is of the answered ones only, and the answer is in human-labelled rows, too.
+        power: as in `rows_to_pass`.
+
+    Returns:
+        The number of rows, at least 1; None when the estimate is at or below the threshold, or undefined.
+    """
+    return _scaled_rows(interval, interval.estimate - interval.low, interval.estimate - threshold, rows, power)
+
+
+def scaled_rows_to_fail(
+    interval: Interval, threshold: float, rows: int | None = None, power: float = POWER
+) -> int | None:
+    """About how many rows it takes until the upper end falls to the threshold; see `scaled_rows_to_pass`.
+
+    Returns:
+        The number of rows, at least 1; None when the estimate is at or above the threshold, or undefined.
+    """
+    return _scaled_rows(interval, interval.high - interval.estimate, threshold - interval.estimate, rows, power)
+
+
+def _wilson_rows(share: float, threshold: float, level: float, power: float) -> float:
+    """The rows of the test of a proportion; infinite when share and threshold are equal."""
+    for name, value in (("share", share), ("threshold", threshold)):
+        if not 0 <= value <= 1:
+            raise ConfigError(f"`{name}` is {value!r}: give a share from 0 to 1.")
+    if share == threshold:
+        return math.inf
+    z, more = normal_quantile(level), _power_quantile(power)
+    reach = z * math.sqrt(threshold * (1 - threshold)) + more * math.sqrt(share * (1 - share))
+    return (reach / (share - threshold)) ** 2
+
+
+def _power_quantile(power: float) -> float:
+    if not 0 < power < 1:
+        raise ConfigError(f"`power` is {power!r}: give a probability between 0 and 1, such as 0.8.")
+    return NormalDist().inv_cdf(power)
+
+
+def _scaled_rows(interval: Interval, half_width: float, gap: float, rows: int | None, power: float) -> int | None:
+    if math.isnan(half_width) or math.isnan(gap) or gap <= 0:
+        return None
+    errors = 1 + _power_quantile(power) / normal_quantile(interval.level)
+    # The tiny factor keeps rounding errors from asking for one row more.
+    return max(1, math.ceil((rows or interval.n) * (errors * half_width / gap) ** 2 * (1 - 1e-9)))
+
 
 MIN_PAIRS = 3
 """Pilot rows with label and score below which nothing can be said of how the judge follows the labels."""
+
 
 MOST = 2**53
 """Beyond this a number of labels is no plan."""
@@ -110,21 +213,19 @@ def plan_labels(
     """How many labels the mean takes until its interval is no wider than wished, from a pilot.
 
     With n labels of M rows and the tuned lam of `ppi_mean`, the variance is (var(human) - 2 lam cov + lam^2 var(judge))
-    / n + lam^2 var(judge) / (M - n); unclipped it is var(human) ((1 - r^2) / n + r^2 / M) with the correlation r. So
-    more labels always help, and r^2 is the most that a judge saves.
+    / n + lam^2 var(judge) / (M - n); unclipped var(human) ((1 - r^2) / n + r^2 / M) with the correlation r.
 
     Args:
         human: labels of the pilot, shape (pilot rows,); None or nan where there is none.
         judge: scores, None or nan for unscored.
-        width: from end to end, in the labels' units.
-        rows: how many rows the planned sample has in all, with and without a label; by default as many as the pilot.
+        width: full width of the interval, in units of the labels.
+        rows: rows of the planned sample, with and without a label; by default those of the pilot.
         clip: as in `ppi_mean`.
         level: confidence level.
 
     Raises:
-        DataError: the lengths differ, something is no number, or fewer than 3 rows have label and score.
-        ConfigError: `width` is not above 0, `rows` is less than 2, or `level` is not between
-            0 and 1.
+        DataError: the lengths differ, or fewer than 3 rows have label and score.
+        ConfigError: `width` is not above 0, `rows` is less than 2, or `level` is not between 0 and 1.
     """
     _check_width(width)
     normal_quantile(level)
@@ -141,22 +242,24 @@ def plan_labels(
         raise ConfigError(f"`rows` is {rows!r}: give how many rows there are in all, with and without a label.")
     pilot = np.cov(labels[both], scores[both])
     spread, across, score_spread = float(pilot[0, 0]), float(pilot[0, 1]), float(np.nanvar(scores, ddof=1))
-
-    def variance(n: int) -> float:
-        others = total - n
-        if others == 0 or score_spread == 0:
-            return spread / n
-        lam = across / ((1 + n / others) * score_spread)
-        lam = min(1.0, max(0.0, lam)) if clip else lam
-        residual = max(0.0, spread - 2 * lam * across + lam**2 * score_spread)
-        return residual / n + lam**2 * score_spread / others
-
+    variance = functools.partial(_ppi_variance, total, spread, across, score_spread, clip=clip)
     alone = fewest_labels(lambda n: 2 * student_quantile(n - 1, level) * math.sqrt(spread / n), width, 2, total)
     judged = fewest_labels(lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(variance(n)), width, 3, total)
     # A judge that follows nothing costs a degree of freedom: it can be left out.
     with_judge = alone if judged is None or (alone is not None and alone < judged) else judged
     under = math.sqrt(spread * float(pilot[1, 1]))
     return LabelPlan(alone, with_judge, width, total, across / under if under > 0 else math.nan, int(both.sum()))
+
+
+def _ppi_variance(total: int, spread: float, across: float, score_spread: float, n: int, *, clip: bool) -> float:
+    """Variance of the PPI++ mean with n labels of `total` rows, from variances and covariance of labels and scores."""
+    others = total - n
+    if others == 0 or score_spread == 0:
+        return spread / n
+    lam = across / ((1 + n / others) * score_spread)
+    lam = min(1.0, max(0.0, lam)) if clip else lam
+    residual = max(0.0, spread - 2 * lam * across + lam**2 * score_spread)
+    return residual / n + lam**2 * score_spread / others
 
 
 def student_quantile(free: int, level: float) -> float:
