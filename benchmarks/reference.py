@@ -66,7 +66,7 @@ def judges(_: Path) -> Files:
 
     def reply(request: Request) -> str | Completion:
         script = INPUTS["verdicts"] if pairwise else replies
-        return script[(len(request.messages[-1].content) + request.draw) % len(script)]
+        return script[(len(request.messages[-1].content) + request.sample) % len(script)]
 
     for name in sorted(file.stem for file in (ROOT / "configs" / "rubrics").glob("*.toml")):
         rubric = judging.read_rubric(name)

@@ -156,7 +156,7 @@ def kinds(folder: Path) -> Files:
         annotator = {"client": "openai", "model": "tiny", "examples": examples}
         recipe = toy_recipe(task=case["task"], annotator=annotator)
         files |= scripted([{"text": "a film"}, {"text": "a match"}], recipe, case["answers"], f"strategy_{name}")
-    sampled = {"client": "recorded", "column": "samples", "draws": 3}
+    sampled = {"client": "recorded", "column": "samples", "num_samples": 3}
     scored = {"client": "transformers", "model": tiny_model(folder / "llama"), "scoring": True}
     for name, annotator in {"sampled": sampled, "scored": scored}.items():
         files[f"labels/{name}.json"] = table(annotate(Dataset.from_list(toy_rows(12)), toy_recipe(annotator=annotator)))

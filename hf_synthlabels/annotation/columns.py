@@ -32,7 +32,7 @@ def label_features(schema: LabelSchema, output: Output, *, tags: bool = False) -
         f"{output.column}_status": ClassLabel(names=list(STATUSES)),
         f"{output.column}_confidence": Value("float32"),
         f"{output.column}_raw": Value("string"),
-        f"{output.column}_reason": Value("string"),
+        f"{output.column}_note": Value("string"),
     }
     if output.probabilities:
         columns[f"{output.column}_probs"] = List(Value("float32"))
@@ -81,7 +81,7 @@ def label_table(
         f"{output.column}_status": [STATUSES.index(a.status) for a in annotations],
         f"{output.column}_confidence": [a.confidence for a in annotations],
         f"{output.column}_raw": [a.raw for a in annotations],
-        f"{output.column}_reason": [a.reason or None for a in annotations],
+        f"{output.column}_note": [a.reason or None for a in annotations],
     }
     if output.probabilities:
         columns[f"{output.column}_probs"] = [

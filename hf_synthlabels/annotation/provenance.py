@@ -23,15 +23,15 @@ _LOGGER = logging.getLogger(__name__)
 ANNOTATOR_KEYS = {
     "openai": {
         *("client", "model", "base_url", "temperature", "top_p", "max_tokens", "seed"),
-        *("response_format", "draws", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
+        *("response_format", "num_samples", "system", "price", "logprobs", "reasoning_model", "reasoning_effort"),
         *("example_selection", "batch", "extra_body", "headers", "system_role"),
     },
     "transformers": {
-        *("client", "model", "dtype", "scoring", "temperature", "top_p", "max_tokens", "seed", "draws", "system"),
+        *("client", "model", "dtype", "scoring", "temperature", "top_p", "max_tokens", "seed", "num_samples", "system"),
         *("logprobs", "reasoning_model", "example_selection"),
     },
     "embedding": {"client", "model"},
-    "recorded": {"client", "model", "column", "file", "key", "answer", "draws"},
+    "recorded": {"client", "model", "column", "file", "key", "answer", "num_samples"},
 }
 """The keys of each annotator that can change a label or its cost."""
 

@@ -24,7 +24,16 @@ SIGNIFICANT = 0.05
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
 
-SAMPLING = ("temperature", "top_p", "max_tokens", "seed", "draws", "response_format", "logprobs", "reasoning_effort")
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "seed",
+    "num_samples",
+    "response_format",
+    "logprobs",
+    "reasoning_effort",
+)
 
 
 def made_table(record: Mapping[str, Any]) -> Markdown:

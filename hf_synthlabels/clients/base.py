@@ -28,8 +28,8 @@ class Request:
     key: int
     """Comes back on the completion; unique within one call of `complete`."""
     messages: tuple[Message, ...]
-    draw: int = 0
-    """Which of several answers to the same messages this is."""
+    sample: int = 0
+    """Index of this sample among several answers to the same messages."""
     response_schema: Mapping[str, Any] | None = None
     """The JSON schema of the answer, for servers that can be held to one."""
     text: str = ""

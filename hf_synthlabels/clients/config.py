@@ -199,12 +199,12 @@ class ClientConfig(StrictModel):
             )
         if num_samples > 1 and writes and self.temperature == 0 and not reasons:
             raise ValueError(
-                f"has `draws: {num_samples}` at `temperature` 0, where all samples are equal. Raise the temperature."
+                f"has `num_samples: {num_samples}` at `temperature` 0, where all samples are equal. Raise it."
             )
         if scoring and self.kind != "transformers":
             raise ValueError(f"has `scoring: true`, which client {self.kind!r} does not support. Use 'transformers'.")
         if scoring and (num_samples > 1 or self.temperature):
-            raise ValueError("has `scoring: true`, which samples nothing. Remove `draws` and `temperature`.")
+            raise ValueError("has `scoring: true`, which samples nothing. Remove `num_samples` and `temperature`.")
 
     @field_validator("base_url")
     @classmethod

@@ -28,7 +28,7 @@ class EmbeddingClient:
 
     With examples it fits a linear head on their embeddings instead: multinomial logistic regression, the label
     descriptions among the examples, so that a label without one can still be chosen. Confidence is a softmax over the
-    labels either way. Equal inputs give equal answers; further draws repeat the first. By kind:
+    labels either way. Equal inputs give equal answers; further samples repeat the first. By kind:
 
     * text-classification: as above.
     * multi-label: all labels whose description is near, at a cosine of 0.2 or more; with examples a logistic

@@ -27,7 +27,7 @@ class RecordedClient:
     Args:
         column: the column of the row that holds its answer.
         file: a JSON Lines file of `{key: ..., answer: ...}`, instead of a column; several answers to one key are
-            its draws, in the order of the file.
+            its samples, in the order of the file.
         key: the name of the row id, in the file and in the row.
         answer: the field of the file that holds the answer.
         names: label names, when the column holds the codes of a `ClassLabel`.
@@ -101,7 +101,7 @@ class RecordedClient:
         answers = self._answers.get(row_id, [])
         if len(answers) > 0:
             question = hash(request.messages)
-            if self._asked.setdefault((row_id, request.draw), question) != question:
+            if self._asked.setdefault((row_id, request.sample), question) != question:
                 raise DataError(
                     f"`annotator.key` {self._key!r} has {row_id[:40]!r} in two different rows. Name a column that "
                     "identifies each row."
@@ -109,16 +109,17 @@ class RecordedClient:
         return self._drawn(request, answers, f"`annotator.file` for {self._key} {row_id[:40]!r}")
 
     def _drawn(self, request: Request, answers: list[Any], where: str) -> Completion:
-        """The answer to one draw."""
+        """The answer of one sample."""
         if self._needed is not None and len(answers) > self._needed:
             raise DataError(
-                f"{where} has {len(answers)} answers, but each row needs {self._needed}. Set `draws: {len(answers)}`, "
+                f"{where} has {len(answers)} answers, but each row needs {self._needed}. Set "
+                f"`num_samples: {len(answers)}`, "
                 "or record one answer per row."
             )
-        if request.draw < len(answers):
-            if answers[request.draw] is REJECTED:
+        if request.sample < len(answers):
+            if answers[request.sample] is REJECTED:
                 return Completion(request.key, finish_reason="content_filter")
-            value = self._named(answers[request.draw])
+            value = self._named(answers[request.sample])
             if _is_missing(value):
                 return _none(request.key, NOT_RECORDED)
             return Completion(request.key, text=_text({"label": value} if self._verbatim else value))
@@ -126,8 +127,8 @@ class RecordedClient:
             return _none(request.key, NOT_RECORDED)
         several = "" if self._needed is None else f" of {self._needed}"
         message = (
-            f"{where} has no answer number {request.draw + 1}{several}: record a list with one answer per draw, and "
-            "for pairs one per order"
+            f"{where} has no answer number {request.sample + 1}{several}: record a list with one answer per sample, "
+            "and for pairs one per order"
         )
         return Completion(request.key, failure=Failure("missing", message))
 

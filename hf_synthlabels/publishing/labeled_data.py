@@ -127,7 +127,7 @@ def has_labels(*records: Mapping[str, Any]) -> bool:
 
 def missing_reasons(rows: Any, column: str) -> list[str]:
     """The most frequent reasons why rows have no label, a line each; none without a column of reasons."""
-    names = (f"{column}_status", f"{column}_reason")
+    names = (f"{column}_status", f"{column}_note")
     if not set(names) <= set(rows.column_names):
         return []
     tally = RunStats()

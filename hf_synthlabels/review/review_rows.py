@@ -160,7 +160,7 @@ def review_rows(
         chances=chances,
         sampled=not everything,
         queue=np.random.default_rng(seed).permutation(open_rows),
-        reasons=_optional(table, f"{llm}_reason"),
+        reasons=_optional(table, f"{llm}_note"),
     )
 
 

@@ -146,7 +146,7 @@ def asked_facts(recipe: Recipe, record: Mapping[str, Any], models: Sequence[str]
         "model that answered": ", ".join(models or record.get("returned_models") or ()),
         "host": urlsplit(annotator.client.base_url).netloc if served else "",
         "temperature": annotator.client.temperature if annotator.client.kind in STORED_CLIENTS else None,
-        "draws": annotator.draws if annotator.draws > 1 else None,
+        "num_samples": annotator.num_samples if annotator.num_samples > 1 else None,
         "examples": record.get("examples") or None,
         "price": asdict(annotator.client.resolved_price)
         if served and annotator.client.resolved_price is not None

@@ -46,14 +46,14 @@ def test_dataset(client: ScriptedClient) -> None:
     assert found["llm_label"] == EXPECTED_CODES
     assert [STATUSES[code] for code in found["llm_label_status"]] == EXPECTED_STATUSES
     assert found["llm_label_raw"] == ["film", "Sport.", None, "neither", "film"]
-    assert found["llm_label_reason"][2] == "the row has no text"
+    assert found["llm_label_note"][2] == "the row has no text"
     assert found["llm_label_confidence"] == [None] * 5
     assert found.features == data().features | {
         "llm_label": ClassLabel(names=["film", "sport"]),
         "llm_label_status": ClassLabel(names=list(STATUSES)),
         "llm_label_confidence": Value("float32"),
         "llm_label_raw": Value("string"),
-        "llm_label_reason": Value("string"),
+        "llm_label_note": Value("string"),
     }
     assert [request.text for request in client.requests] == list(ANSWERS)
 

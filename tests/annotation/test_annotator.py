@@ -37,8 +37,8 @@ class Windowed:
                 yield self._answer(request)
 
 
-def annotator(client: Any, *, draws: int = 1, columns: tuple[str, ...] = ("text",)) -> Annotator:
-    return Annotator(SCHEMA, Prompt(SCHEMA, "?"), client, columns, draws)
+def annotator(client: Any, *, num_samples: int = 1, columns: tuple[str, ...] = ("text",)) -> Annotator:
+    return Annotator(SCHEMA, Prompt(SCHEMA, "?"), client, columns, num_samples)
 
 
 def rows(*texts: str | None) -> list[dict[str, str | None]]:
@@ -63,7 +63,7 @@ def test_order_is_that_of_the_rows_whatever_finishes_first(width: int) -> None:
 def test_order_with_blank_rows_anywhere_and_several_draws() -> None:
     texts = ["", "film", None, "  ", "match", "film", "\n", ""]
     client = Windowed(by_word, 5)
-    found = list(annotator(client, draws=3).annotate(rows(*texts)))
+    found = list(annotator(client, num_samples=3).annotate(rows(*texts)))
     assert [a.label for a in found] == [None, "film", None, None, "sport", "film", None, None]
     assert client.asked == 9
 
@@ -189,13 +189,13 @@ def test_what_a_client_never_answers_has_failed_and_what_it_answers_twice_counts
 
 def test_draws_vote() -> None:
     client = ScriptedClient(["film", "sport", "film"])
-    (found,) = annotator(client, draws=3).annotate(rows("x"))
+    (found,) = annotator(client, num_samples=3).annotate(rows("x"))
     assert found.label == "film"
     assert found.votes == ("film", "sport", "film")
     assert found.confidence == pytest.approx(2 / 3)
     assert found.probabilities == pytest.approx({"film": 2 / 3, "sport": 1 / 3})
     assert found.raw == '["film", "sport", "film"]'
-    assert [request.draw for request in client.requests] == [0, 1, 2]
+    assert [request.sample for request in client.requests] == [0, 1, 2]
     assert len({request.messages for request in client.requests}) == 1
 
 
@@ -203,16 +203,16 @@ def test_draws_stay_with_their_row_when_they_finish_in_another_order() -> None:
     def answer(request: Request) -> Completion:
         # The first draw of each row differs from the others.
         row_is_film = "film" in request.text
-        return Completion(request.key, text="film" if row_is_film == (request.draw > 0) else "sport")
+        return Completion(request.key, text="film" if row_is_film == (request.sample > 0) else "sport")
 
-    found = list(annotator(Windowed(answer, 7), draws=3).annotate(rows("film", "match", "film", "match")))
+    found = list(annotator(Windowed(answer, 7), num_samples=3).annotate(rows("film", "match", "film", "match")))
     assert [a.label for a in found] == ["film", "sport", "film", "sport"]
     assert found[0].votes == ("sport", "film", "film")
     assert found[1].votes == ("film", "sport", "sport")
 
 
 def test_draws_that_are_no_label_count_for_the_consistency_only() -> None:
-    (found,) = annotator(ScriptedClient(["film", "music", BUSY, "film"]), draws=4).annotate(rows("x"))
+    (found,) = annotator(ScriptedClient(["film", "music", BUSY, "film"]), num_samples=4).annotate(rows("x"))
     assert (found.status, found.label) == ("labelled", "film")
     assert found.votes == ("film", None, None, "film")
     assert found.confidence == pytest.approx(2 / 4)
@@ -221,7 +221,7 @@ def test_draws_that_are_no_label_count_for_the_consistency_only() -> None:
 
 def test_draws_without_any_label_carry_the_trouble_of_the_first() -> None:
     answers: list[str | Completion] = ["film", "film", "music", BUSY]
-    _, found = annotator(ScriptedClient(answers), draws=2).annotate(rows("w", "x"))
+    _, found = annotator(ScriptedClient(answers), num_samples=2).annotate(rows("w", "x"))
     assert (found.status, found.label) == ("unparsed", None)
     assert found.votes == (None, None)
     assert found.raw == '["music", ""]'
@@ -269,7 +269,7 @@ def test_tally() -> None:
 
 def test_tally_counts_each_draw() -> None:
     answer = Completion(0, text="film", usage=Usage(10, 2), model="tiny-1")
-    run = annotator(ScriptedClient([answer] * 6), draws=3)
+    run = annotator(ScriptedClient([answer] * 6), num_samples=3)
     list(run.annotate(rows("a", "b")))
     assert (run.tally.rows, run.tally.requests, run.tally.prompt_tokens) == (2, 6, 60)
 

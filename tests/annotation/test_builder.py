@@ -104,7 +104,7 @@ def test_load_dataset_by_name_gives_the_labelled_rows(case: Case) -> None:
     assert rows.features["llm_label"] == ClassLabel(names=["film", "sport"])
     assert statuses(rows) == ["labelled"] * 12
     assert rows["llm_label_raw"][:2] == ["film", "sport"]
-    assert rows["llm_label_reason"] == [None] * 12
+    assert rows["llm_label_note"] == [None] * 12
     assert case.asked() == sorted(texts(12))
 
 
@@ -174,7 +174,7 @@ def test_failed_row_is_asked_again_until_it_is_answered(case: Case) -> None:
     first = case.load(split="train")
     assert statuses(first) == ["labelled"] * 4 + ["failed"] + ["labelled"] * 7
     assert first[4]["llm_label"] is None
-    assert first[4]["llm_label_reason"] == "too long (HTTP 400)"
+    assert first[4]["llm_label_note"] == "too long (HTTP 400)"
     assert len(case.asked()) == 12
 
     second = case.load(split="train")

@@ -84,7 +84,7 @@ def test_written_answers_get_the_status_that_they_deserve(model: str) -> None:
 
 
 def test_draws_are_drawn(model: str) -> None:
-    found = annotate(Dataset.from_dict({"text": TEXTS[:1]}), recipe(model, draws=3, temperature=1.0))
+    found = annotate(Dataset.from_dict({"text": TEXTS[:1]}), recipe(model, num_samples=3, temperature=1.0))
     first, *others = json.loads(found["llm_raw"][0])
     assert all(other != first for other in others)
 
@@ -138,7 +138,7 @@ def test_rows_beyond_the_context_fail_and_the_others_do_not(tmp_path: Path) -> N
     rows = Dataset.from_dict({"text": ["goal", "goal " * 400]})
     found = annotate(rows, recipe(folder, scoring=True))
     assert statuses(found) == ["labelled", "failed"]
-    assert "context has 400" in found["llm_reason"][1]
+    assert "context has 400" in found["llm_note"][1]
     with pytest.raises(AllFailedError, match="context has 400"):
         annotate(rows.select([1]), recipe(folder, scoring=True))
 
@@ -161,9 +161,9 @@ CLASSES = {"kind": "text-classification", "labels": ["film", "sport"]}
     ("task", "annotator", "words"),
     [
         (CLASSES, {"response_format": "json_schema"}, "`response_format: json_schema`"),
-        (CLASSES, {"draws": 2}, "`draws: 2`"),
+        (CLASSES, {"num_samples": 2}, "`num_samples: 2`"),
         (CLASSES, {"scoring": True, "temperature": 0.5}, "`scoring: true`"),
-        (CLASSES, {"scoring": True, "draws": 2, "temperature": 0.5}, "`scoring: true`"),
+        (CLASSES, {"scoring": True, "num_samples": 2, "temperature": 0.5}, "`scoring: true`"),
         (CLASSES, {"scoring": True, "client": "openai"}, "`scoring: true`"),
         (CLASSES, {"batch": True}, "`batch`, but client 'transformers' sends no requests"),
         (CLASSES, {"dtype": "int8"}, "dtype"),

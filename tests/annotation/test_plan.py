@@ -115,7 +115,7 @@ def test_rows_without_text_are_not_asked(tmp_path: Path) -> None:
 
 
 def test_draws_and_rows_per_call(tmp_path: Path) -> None:
-    assert plan(recipe(tmp_path, URL, draws=3, temperature=0.5)).requests == 300
+    assert plan(recipe(tmp_path, URL, num_samples=3, temperature=0.5)).requests == 300
     together = plan(recipe(tmp_path, URL, task={"rows_per_call": 30}))
     assert together.requests == 4
     # A name, its number and some brackets for each row.

@@ -19,7 +19,7 @@ from tests.annotation.label_server import LabelServer
 from tests.clients.chat_server import ChatServer, Reply
 from tests.tiny_models import tiny_model
 
-COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confidence", "llm_label_reason")
+COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confidence", "llm_label_note")
 
 NUMBERED = re.compile(r"number (\d+)")
 
@@ -40,7 +40,12 @@ def recipe(
 
 def replayed(made: Recipe, file: Path, **annotator: Any) -> Recipe:
     content = made.model_dump(mode="json")
-    content["annotator"] = {"client": "recorded", "file": str(file), "draws": made.annotator.draws, **annotator}
+    content["annotator"] = {
+        "client": "recorded",
+        "file": str(file),
+        "num_samples": made.annotator.num_samples,
+        **annotator,
+    }
     content["task"]["rows_per_call"] = 1
     return Recipe.from_dict(content, folder=made.folder)
 
@@ -59,11 +64,11 @@ def several(text: str) -> str:
     return "\n".join(f"{place}. {answer(f'number {number}')}" for place, number in enumerate(numbers, 1))
 
 
-@pytest.mark.parametrize("draws", [1, 3])
+@pytest.mark.parametrize("num_samples", [1, 3])
 @pytest.mark.parametrize("key", ["id", None])
-def test_an_exported_run_is_repeated_to_the_letter(tmp_path: Path, draws: int, key: str | None) -> None:
+def test_an_exported_run_is_repeated_to_the_letter(tmp_path: Path, num_samples: int, key: str | None) -> None:
     with LabelServer(answer) as server:
-        made = recipe(tmp_path, server.base_url, draws=draws, temperature=0.5)
+        made = recipe(tmp_path, server.base_url, num_samples=num_samples, temperature=0.5)
         labels = load(made)["train"]
         asked = len(server.requests)
         written = export_answers(made, tmp_path / "answers.jsonl", key)
@@ -77,10 +82,10 @@ def test_an_exported_run_is_repeated_to_the_letter(tmp_path: Path, draws: int, k
 
 def test_the_annotator_that_repeats_a_run_is_said(tmp_path: Path) -> None:
     with LabelServer(answer) as server:
-        made = recipe(tmp_path, server.base_url, draws=2, temperature=0.5)
+        made = recipe(tmp_path, server.base_url, num_samples=2, temperature=0.5)
         annotate_to_files(made, tmp_path / "out.jsonl")
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
-    assert written.annotator() == "{client: recorded, file: answers.jsonl, key: id, draws: 2}"
+    assert written.annotator() == "{client: recorded, file: answers.jsonl, key: id, num_samples: 2}"
 
 
 def test_a_line_has_what_the_server_said(tmp_path: Path) -> None:
@@ -89,7 +94,7 @@ def test_a_line_has_what_the_server_said(tmp_path: Path) -> None:
         annotate_to_files(made, tmp_path / "out.jsonl")
     export_answers(made, tmp_path / "answers.jsonl", "id")
     lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_bytes().splitlines()]
-    assert [(line["id"], line["draw"], line["answer"]) for line in lines] == [
+    assert [(line["id"], line["sample"], line["answer"]) for line in lines] == [
         (100, 0, "I do not know\u2028"),
         (101, 0, "film"),
     ]
@@ -103,11 +108,13 @@ def stored_keys_of(made: Recipe) -> list[str]:
         return stored_keys(made, store)
 
 
-@pytest.mark.parametrize("draws", [1, 2])
-def test_rows_that_were_asked_together_are_exported_one_by_one(tmp_path: Path, draws: int) -> None:
+@pytest.mark.parametrize("num_samples", [1, 2])
+def test_rows_that_were_asked_together_are_exported_one_by_one(tmp_path: Path, num_samples: int) -> None:
     with LabelServer(several) as server:
         # Calls of ten come back a row short, and are asked again in halves.
-        made = recipe(tmp_path, server.base_url, count=24, task={"rows_per_call": 10}, draws=draws, temperature=0.5)
+        made = recipe(
+            tmp_path, server.base_url, count=24, task={"rows_per_call": 10}, num_samples=num_samples, temperature=0.5
+        )
         labels = load(made)["train"]
     assert labels["llm_label"].count(None) == 8
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
@@ -116,7 +123,7 @@ def test_rows_that_were_asked_together_are_exported_one_by_one(tmp_path: Path, d
     for column in COLUMNS:
         assert again[column] == labels[column], column
     # Two calls of ten, their four halves and one of four, for each draw.
-    assert len(stored_keys_of(made)) == 7 * draws
+    assert len(stored_keys_of(made)) == 7 * num_samples
 
 
 def test_other_kinds_and_forms_are_repeated_too(tmp_path: Path) -> None:
@@ -161,7 +168,7 @@ def test_what_a_model_in_this_process_answered_is_repeated_too(tmp_path: Path) -
 
 def test_missing_draws_leave_their_place_empty(tmp_path: Path) -> None:
     with LabelServer(answer) as server:
-        made = recipe(tmp_path, server.base_url, count=4, draws=3, temperature=0.5)
+        made = recipe(tmp_path, server.base_url, count=4, num_samples=3, temperature=0.5)
         annotate_to_files(made, tmp_path / "out.jsonl")
     with ResponseStore(store_path()) as store:
         whole = export_answers(made, tmp_path / "whole.jsonl", "id")
@@ -171,7 +178,7 @@ def test_missing_draws_leave_their_place_empty(tmp_path: Path) -> None:
     written = export_answers(made, tmp_path / "answers.jsonl", "id")
     assert (written.rows, written.incomplete) == (1, 3)
     lines = [json.loads(line) for line in written.path.read_bytes().splitlines()]
-    assert [(line["id"], line["draw"], line["answer"]) for line in lines[3:]] == [
+    assert [(line["id"], line["sample"], line["answer"]) for line in lines[3:]] == [
         (101, 0, None),
         (101, 1, "film"),
         (101, 2, "film"),
@@ -227,7 +234,7 @@ def test_answers_of_a_recipe_can_be_asked_again(tmp_path: Path) -> None:
     [
         ("number", r"`key` names the column 'number', which split 'train' has not\. It has: id, same, text\."),
         ("same", r"`key` 'same' has 'x' in two rows with different answers\. Name a column that tells rows apart\."),
-        ("draw", r"`key` 'draw' is the name of a field of the file itself"),
+        ("sample", r"`key` 'sample' is the name of a field of the file itself"),
     ],
 )
 def test_a_key_must_tell_rows_apart(tmp_path: Path, key: str, message: str) -> None:

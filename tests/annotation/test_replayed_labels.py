@@ -87,18 +87,18 @@ def test_a_recorded_list_is_one_answer_where_a_label_is_a_list(kind: str, labels
 
 def test_several_draws_of_lists() -> None:
     rows = Dataset.from_dict({"text": ["a"], "said": [[["film"], ["film", "sport"], ["film"]]]})
-    found = annotate(rows, recipe("multi-label", "said", {"labels": ["film", "sport"]}, draws=3))
+    found = annotate(rows, recipe("multi-label", "said", {"labels": ["film", "sport"]}, num_samples=3))
     assert found["llm_label"][:] == [[0]]
     assert found["llm_label_confidence"][:] == [pytest.approx(2 / 3)]
 
 
 @pytest.mark.parametrize("kind", ["text-classification", "multi-label"])
 def test_more_recorded_answers_than_draws_are_refused(kind: str) -> None:
-    draws = {"text-classification": 1, "multi-label": 2}[kind]
-    values = [["film", "film"], ["film", "sport", "film"]][draws - 1]
+    num_samples = {"text-classification": 1, "multi-label": 2}[kind]
+    values = [["film", "film"], ["film", "sport", "film"]][num_samples - 1]
     rows = Dataset.from_dict({"text": ["a"], "said": [values]})
-    with pytest.raises(DataError, match=rf"column 'said' has {draws + 1} answers, .* needs {draws}\."):
-        annotate(rows, recipe(kind, "said", {"labels": ["film", "sport"]}, draws=draws))
+    with pytest.raises(DataError, match=rf"column 'said' has {num_samples + 1} answers, .* needs {num_samples}\."):
+        annotate(rows, recipe(kind, "said", {"labels": ["film", "sport"]}, num_samples=num_samples))
 
 
 def test_rows_without_a_recorded_answer_were_not_asked() -> None:

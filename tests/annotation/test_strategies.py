@@ -42,14 +42,14 @@ def annotate(
     answer: Callable[[Request], Any] | list[Any],
     rows: list[dict[str, Any]] | int,
     *,
-    draws: int = 1,
+    num_samples: int = 1,
     as_json: bool = False,
     **options: Any,
 ) -> tuple[list[Annotation], ScriptedClient, Annotator]:
     client = ScriptedClient(answer)
     form = options.get("form", RowForm())
     prompt = Prompt(schema, "?", as_json=as_json, strategy=strategy, form=form)
-    annotator = Annotator(schema, prompt, client, draws=draws, **options)
+    annotator = Annotator(schema, prompt, client, num_samples=num_samples, **options)
     given = [{"text": f"row {number}"} for number in range(rows)] if isinstance(rows, int) else rows
     return list(annotator.annotate(given)), client, annotator
 
@@ -206,7 +206,7 @@ def test_a_call_that_fails_fails_its_rows_only() -> None:
 
 def test_several_rows_and_several_draws() -> None:
     answers = {0: "1. film\n2. sport", 1: "1. film\n2. film", 2: "1. sport\n2. sport"}
-    found, _, _ = annotate(FILMS, BATCH, lambda request: answers[request.draw], 2, draws=3)
+    found, _, _ = annotate(FILMS, BATCH, lambda request: answers[request.sample], 2, num_samples=3)
     assert [(annotation.label, annotation.confidence) for annotation in found] == [("film", 2 / 3), ("sport", 2 / 3)]
     assert found[0].raw == '["film", "film", "sport"]'
 
@@ -408,7 +408,7 @@ def test_entities_are_placed_in_the_column_as_it_is() -> None:
 
 def test_draws_of_entities_have_no_share_of_names() -> None:
     answer = '[{"text": "Oslo", "label": "place"}]'
-    (found,), _, _ = annotate(NER, Strategy(), [answer, answer], [{"text": "in Oslo"}], draws=2)
+    (found,), _, _ = annotate(NER, Strategy(), [answer, answer], [{"text": "in Oslo"}], num_samples=2)
     assert (found.confidence, found.probabilities) == (1.0, None)
 
 

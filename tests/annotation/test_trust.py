@@ -285,7 +285,7 @@ def test_judge_files_are_recipes_too(tmp_path: Path) -> None:
         ({"student": {"model": "m"}, "data": {"path": "json", "data_files": "/home/user/private.jsonl"}}, "data_files"),
         ({"student": {"model": "m", "output_dir": "../../elsewhere"}, "data": {"path": "json"}}, "output_dir"),
         ({"recipe": "r.yaml", "annotators": {"a": {"annotator": {"base_url": EVIL, "api_key_env": None}}}}, "base_url"),
-        ({"recipe": "../../r.yaml", "annotators": {"a": {"annotator": {"draws": 3}}}}, "recipe"),
+        ({"recipe": "../../r.yaml", "annotators": {"a": {"annotator": {"num_samples": 3}}}}, "recipe"),
     ],
 )
 def test_other_files_of_a_downloaded_folder_are_checked_alike(

@@ -51,7 +51,7 @@ def record(**more: Any) -> dict[str, Any]:
             "client": "openai",
             "model": "gpt-5-mini",
             "temperature": 0.0,
-            "draws": 3,
+            "num_samples": 3,
             "base_url": "https://me:password@api.example.com/v1",
         },
         "returned_models": ["gpt-5-mini-2025-08-07"],

@@ -93,13 +93,13 @@ def test_annotate_writes_names_in_text_formats(run: Run, recipe: str, tmp_path: 
     rows = read_table(file)["train"]
     assert rows.column_names == [
         *("text", "label", "answer"),
-        *("llm_label", "llm_label_status", "llm_label_confidence", "llm_label_raw", "llm_label_reason"),
+        *("llm_label", "llm_label_status", "llm_label_confidence", "llm_label_raw", "llm_label_note"),
     ]
     assert rows["text"] == [row["text"] for row in ROWS]
     assert rows["llm_label"] == ["film", "sport", "film", None]
     assert rows["llm_label_status"] == ["labelled", "labelled", "labelled", "unparsed"]
     assert rows["llm_label_raw"] == ["Film.", "sport", "film", "music"]
-    assert rows["llm_label_reason"] == [None, None, None, "the answer names no label of the schema"]
+    assert rows["llm_label_note"] == [None, None, None, "the answer names no label of the schema"]
 
 
 def test_annotate_writes_jsonl_that_people_can_read(run: Run, recipe: str, tmp_path: Path) -> None:

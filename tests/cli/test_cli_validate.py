@@ -182,7 +182,7 @@ def test_wrong_input_is_told_in_one_line(run: Run, tmp_path: Path, arguments: st
 
 def test_validate_without_any_label_ends_with_an_error_that_says_why(run: Run, tmp_path: Path) -> None:
     rows = [
-        {"label": "film", "llm_label": None, "llm_label_status": "unparsed", "llm_label_reason": f"{n} is no label"}
+        {"label": "film", "llm_label": None, "llm_label_status": "unparsed", "llm_label_note": f"{n} is no label"}
         for n in range(12)
     ]
     path = tmp_path / "labelled.jsonl"
@@ -194,8 +194,8 @@ def test_validate_without_any_label_ends_with_an_error_that_says_why(run: Run, t
 
 
 def test_validate_prints_the_most_frequent_reasons(run: Run, tmp_path: Path) -> None:
-    rows = [{"label": "film", "llm_label": "film", "llm_label_status": "labelled", "llm_label_reason": None}] * 8
-    rows += [{"label": "film", "llm_label": None, "llm_label_status": "refused", "llm_label_reason": "no"}] * 3
+    rows = [{"label": "film", "llm_label": "film", "llm_label_status": "labelled", "llm_label_note": None}] * 8
+    rows += [{"label": "film", "llm_label": None, "llm_label_status": "refused", "llm_label_note": "no"}] * 3
     path = tmp_path / "labelled.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     code, out, _ = run("validate", str(path))

@@ -140,7 +140,7 @@ def test_identity_and_bodies_are_those_of_single_requests(store: ResponseStore, 
         online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None, sampling=sampling)
         assert batch.identity == online.identity
         for client in (batch, online):
-            list(client.complete([ask(0, draw=2, response_schema=SCHEMA)]))
+            list(client.complete([ask(0, sample=2, response_schema=SCHEMA)]))
     assert bodies[0] == bodies[1]
 
 
@@ -175,7 +175,7 @@ def test_requests_are_read_only_as_far_as_may_wait(store: ResponseStore) -> None
 
 def test_equal_requests_are_sent_once_and_all_answered(store: ResponseStore) -> None:
     with BatchServer() as server:
-        requests = [ask(0), ask(1), replace(ask(0), key=2), replace(ask(0), key=3, draw=1)]
+        requests = [ask(0), ask(1), replace(ask(0), key=2), replace(ask(0), key=3, sample=1)]
         completions = list(make(server, store).complete(requests))
         assert sorted(one.key for one in completions) == [0, 1, 2, 3]
         # The second draw of a text is another request.

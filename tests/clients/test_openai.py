@@ -350,7 +350,7 @@ def body_sent(sampling: Sampling, **fields: Any) -> dict[str, Any]:
 
 def test_the_body_of_a_plain_request() -> None:
     # The row and its text are never sent.
-    body = body_sent(Sampling(), row={"text": "text 1", "label": 1}, draw=2, response_schema=SCHEMA)
+    body = body_sent(Sampling(), row={"text": "text 1", "label": 1}, sample=2, response_schema=SCHEMA)
     assert body == {"model": "tiny", "messages": MESSAGES, "temperature": 0.0, "max_tokens": 256}
 
 
@@ -375,7 +375,7 @@ def test_the_body_of_a_request_for_json() -> None:
 def test_each_draw_has_a_seed_of_its_own() -> None:
     with ChatServer(lambda body: str(body["seed"])) as server:
         client = open_client(server, sampling=Sampling(temperature=1.0, seed=10))
-        completions = list(client.complete(ask(draw, "same", draw=draw) for draw in range(3)))
+        completions = list(client.complete(ask(sample, "same", sample=sample) for sample in range(3)))
     assert {completion.key: completion.text for completion in completions} == {0: "10", 1: "11", 2: "12"}
 
 

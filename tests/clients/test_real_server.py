@@ -177,7 +177,7 @@ def test_every_answer_gets_its_status(server: str, model: str) -> None:
 
 def test_many_rows_at_once(server: str, model: str) -> None:
     numbered = Dataset.from_dict({"text": list(SAID), "copy": [0] * len(SAID)})
-    found = annotate(numbered, recipe(model, server, max_in_flight=8, draws=6, temperature=0.01))
+    found = annotate(numbered, recipe(model, server, max_in_flight=8, num_samples=6, temperature=0.01))
     # The same row, asked six times in any company, at next to no temperature.
     for row in found:
         raw = json.loads(row["llm_raw"])
@@ -189,7 +189,7 @@ def test_a_row_beyond_the_context_fails_and_the_others_do_not(llama_cpp: str) ->
     texts = ["the goal of the match", "goal " * 6000, "an actor in a scene"]
     found = annotate(Dataset.from_dict({"text": texts}), recipe("tiny", llama_cpp))
     assert [STATUSES[code] for code in found["llm_status"]] == ["labelled", "failed", "labelled"]
-    assert "(HTTP 400)" in found["llm_reason"][1]
+    assert "(HTTP 400)" in found["llm_note"][1]
 
 
 def test_a_form_that_the_server_ignores_is_found_out(transformers_serve: str, model: str) -> None:

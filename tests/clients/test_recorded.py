@@ -12,9 +12,11 @@ from hf_synthlabels.errors import ClientError, ConfigError
 NAMES = ["bad", "good"]
 
 
-def replay(client: RecordedClient, *rows: dict[str, Any], draws: int = 1) -> list[Completion]:
+def replay(client: RecordedClient, *rows: dict[str, Any], num_samples: int = 1) -> list[Completion]:
     requests = [
-        Request(number * draws + draw, (), draw, row=row) for number, row in enumerate(rows) for draw in range(draws)
+        Request(number * num_samples + draw, (), draw, row=row)
+        for number, row in enumerate(rows)
+        for draw in range(num_samples)
     ]
     return list(client.complete(requests))
 
@@ -67,18 +69,22 @@ def test_a_code_that_stands_for_no_name_was_not_asked(code: int | None) -> None:
 
 def test_a_column_of_lists_holds_the_draws() -> None:
     client = RecordedClient(column="annotator")
-    completions = replay(client, {"annotator": ["good", None, "bad"]}, draws=3)
+    completions = replay(client, {"annotator": ["good", None, "bad"]}, num_samples=3)
     assert [completion.text for completion in completions] == ["good", "", "bad"]
     assert [not_asked(completion) for completion in completions] == [False, True, False]
 
 
 def test_a_column_of_lists_of_codes() -> None:
     client = RecordedClient(column="annotator", names=NAMES)
-    assert [completion.text for completion in replay(client, {"annotator": [1, 0, -1]}, draws=3)] == ["good", "bad", ""]
+    assert [completion.text for completion in replay(client, {"annotator": [1, 0, -1]}, num_samples=3)] == [
+        "good",
+        "bad",
+        "",
+    ]
 
 
 def test_a_column_with_one_answer_has_no_second_draw() -> None:
-    first, second = replay(RecordedClient(column="annotator"), {"annotator": "good"}, draws=2)
+    first, second = replay(RecordedClient(column="annotator"), {"annotator": "good"}, num_samples=2)
     assert first == Completion(0, text="good")
     assert second.failure is not None
     assert second.failure.kind == "missing"
@@ -106,7 +112,7 @@ def test_a_field_of_another_name_and_an_answer_that_is_an_object(tmp_path: Path)
 
 def test_several_answers_to_a_key_are_its_draws(tmp_path: Path) -> None:
     path = write(tmp_path, *({"id": name, "answer": text} for name, text in [("a", "x"), ("b", "y"), ("a", "z")]))
-    completions = replay(RecordedClient(file=path, key="id"), {"id": "a"}, {"id": "b"}, draws=2)
+    completions = replay(RecordedClient(file=path, key="id"), {"id": "a"}, {"id": "b"}, num_samples=2)
     assert [completion.text for completion in completions] == ["x", "z", "y", ""]
     assert completions[3].failure is not None
     assert completions[3].failure.kind == "missing"

@@ -156,7 +156,7 @@ def labels(**statuses: str) -> pa.Table:
         ROW_ID: list(statuses),
         "llm_label": list(range(len(statuses))),
         "llm_label_status": [STATUSES.index(status) for status in statuses.values()],
-        "llm_label_reason": [f"{status}!" for status in statuses.values()],
+        "llm_label_note": [f"{status}!" for status in statuses.values()],
     }
     return pa.table(columns)
 
@@ -211,9 +211,9 @@ def test_labels_are_joined_in_the_order_of_the_source() -> None:
         labels(a="failed"),
     ]
     found = joined(["a", "b", "c"], parts, "llm_label")
-    assert found.column_names == ["llm_label", "llm_label_status", "llm_label_reason"]
+    assert found.column_names == ["llm_label", "llm_label_status", "llm_label_note"]
     assert found.column("llm_label").to_pylist() == [0, 1, 0]
-    assert found.column("llm_label_reason").to_pylist() == ["labelled!", "failed!", "labelled!"]
+    assert found.column("llm_label_note").to_pylist() == ["labelled!", "failed!", "labelled!"]
     with pytest.raises(StoreError, match="The labels of 1 rows are gone, the first is 'd'"):
         joined(["a", "d"], parts, "llm_label")
 

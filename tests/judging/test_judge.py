@@ -76,7 +76,7 @@ def test_order_is_that_of_the_answers_whatever_finishes_first(width: int, window
 
 
 def test_draws_come_back_in_their_order() -> None:
-    client = Windowed(lambda request: Completion(request.key, text=f"score: {1 + request.draw}"), 7)
+    client = Windowed(lambda request: Completion(request.key, text=f"score: {1 + request.sample}"), 7)
     found = Judge(FIVE, client, Extraction(draws=3)).judge(["a", "b"])
     assert [one.draws for one in found.judgments] == [(1, 2, 3)] * 2
     assert found.summary.mean.estimate == 2
@@ -311,9 +311,9 @@ def test_requests_of_a_plan_are_those_that_are_sent() -> None:
     client = ScriptedClient(lambda _: "score: 2")
     judge = Judge(FIVE, client, Extraction(draws=2))
     items = [Item("a", ("r",), "q"), Item(""), Item("b")]
-    planned = [(request.messages, request.draw) for request in judge.requests(items)]
+    planned = [(request.messages, request.sample) for request in judge.requests(items)]
     list(judge.stream(items))
-    assert planned == [(request.messages, request.draw) for request in client.requests]
+    assert planned == [(request.messages, request.sample) for request in client.requests]
 
 
 def test_the_fingerprint_follows_rubric_ladder_and_form() -> None:

@@ -50,7 +50,7 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"judge": {"client": "embedding"}}, "`judge.client` is 'embedding'"),
         ({"judge": {"client": "openai"}}, "`judge` needs `model`"),
         ({"judge": {"client": "openai", "model": "m", "examples": []}}, "`judge.examples` means nothing to a judge"),
-        ({"judge": {"client": "openai", "model": "m", "draws": 3}}, "`draws: 3` at `temperature` 0"),
+        ({"judge": {"client": "openai", "model": "m", "num_samples": 3}}, "`num_samples: 3` at `temperature` 0"),
         ({"judge": {"client": "transformers", "model": "m", "scoring": True}}, "`judge.scoring` weighs the verdicts"),
         ({"extraction": {"rungs": ["lines"]}}, "`extraction.rungs.0` is 'lines'"),
         ({"extraction": {"rungs": ["logprobs"]}}, "none of them reads a reply"),
@@ -82,7 +82,7 @@ def test_a_rubric_beside_the_file_is_found(tmp_path: Path) -> None:
 def test_the_ladder_and_the_client_follow_from_the_file() -> None:
     judge = JudgeFile.from_dict(
         content(
-            judge={"client": "openai", "model": "m", "draws": 4, "temperature": 1},
+            judge={"client": "openai", "model": "m", "num_samples": 4, "temperature": 1},
             extraction={"rungs": ["line", "logprobs"], "low_mass": "unscored"},
         )
     )

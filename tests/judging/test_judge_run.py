@@ -129,9 +129,9 @@ def test_answer_and_reference_are_scored_together(tmp_path: Path) -> None:
 
 
 def test_draws_stand_in_a_list(tmp_path: Path) -> None:
-    file = judge_file(tmp_path, count=1, judge={"draws": 3, "temperature": 1.0})
+    file = judge_file(tmp_path, count=1, judge={"num_samples": 3, "temperature": 1.0})
     replies = ["score: 1", "nothing", "score: 4"]
-    client = ScriptedClient(lambda request: replies[request.draw])
+    client = ScriptedClient(lambda request: replies[request.sample])
     (part,) = judge_to_files(file, tmp_path / "draws.jsonl", client=client)
     assert part.path is not None
     (row,) = lines(part.path)

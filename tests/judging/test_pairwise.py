@@ -53,14 +53,14 @@ def test_a_judge_that_likes_the_first_place_makes_ties_and_is_told() -> None:
 
 
 def test_one_order_with_a_tie_is_a_disagreement() -> None:
-    client = ScriptedClient(lambda request: "better: tie" if request.draw else "better: A")
+    client = ScriptedClient(lambda request: "better: tie" if request.sample else "better: A")
     (found,) = judge_pairs(Judge(PAIR, client), ["a"], ["b"]).judgments
     assert (found.winner, found.consistent, found.preference) == ("tie", False, 0.75)
 
 
 @pytest.mark.parametrize("broken", [0, 1])
 def test_a_pair_with_one_verdict_only_is_unscored(broken: int) -> None:
-    client = ScriptedClient(lambda request: "who knows" if request.draw == broken else "better: A")
+    client = ScriptedClient(lambda request: "who knows" if request.sample == broken else "better: A")
     found = judge_pairs(Judge(PAIR, client), ["a"], ["b"])
     assert (found.judgments[0].winner, found.judgments[0].status) == (None, "unparsed")
     assert found.judgments[0].consistent is None
@@ -80,7 +80,7 @@ def test_empty_answers_are_not_asked_about() -> None:
 def test_draws_of_each_order_are_folded_first() -> None:
     # In order A, A, B: 2/3 for the first; swapped B, B, B: the second shown, so the first as well.
     replies = ["A", "A", "B", "B", "B", "B"]
-    client = ScriptedClient(lambda request: f"better: {replies[request.draw]}")
+    client = ScriptedClient(lambda request: f"better: {replies[request.sample]}")
     (found,) = judge_pairs(Judge(PAIR, client, Extraction(draws=3)), ["a"], ["b"]).judgments
     assert (found.winner, found.consistent) == ("first", True)
     assert found.preference == pytest.approx((2 / 3 + 1) / 2)

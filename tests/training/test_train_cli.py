@@ -37,7 +37,7 @@ def folder(tmp_path: Path, encoder: str, toy: Callable[..., Dataset], monkeypatc
             llm = None if number % 10 == 9 else ("film", "sport")[code]
             human = ("film", "sport")[1 - code] if number % 3 == 0 else None
             columns = {"llm_label": llm, "llm_label_status": "labelled" if llm else "unparsed"}
-            columns |= {"llm_label_confidence": None, "llm_label_raw": "?", "llm_label_reason": None}
+            columns |= {"llm_label_confidence": None, "llm_label_raw": "?", "llm_label_note": None}
             lines.write(json.dumps({"text": text, "label": human, **columns}) + "\n")
     record = {"column": "llm_label", "kind": "text-classification", "human": "label"}
     (tmp_path / "labelled.jsonl.provenance.json").write_text(json.dumps(record))

@@ -45,14 +45,14 @@ class RequestDryRun:
         """Whether an encoder chooses the examples of each row."""
         return self._nearest is not None
 
-    def annotator(self, client: ChatClient, *, draws: int) -> Annotator:
+    def annotator(self, client: ChatClient, *, num_samples: int) -> Annotator:
         """The recipe's annotator with another client."""
         return Annotator(
             self.prompt.schema,
             self.prompt,
             client,
             tuple(self._recipe.task.columns),
-            draws,
+            num_samples,
             form=self._recipe.task.form(),
             nearest=self._nearest,
         )
@@ -63,7 +63,9 @@ class RequestDryRun:
         Rows that would be asked again in smaller parts, when an answer to several has the wrong length, are not
         among them.
         """
-        for request in self.annotator(ScriptedClient({}), draws=self._recipe.annotator.draws).requests(rows):
+        for request in self.annotator(ScriptedClient({}), num_samples=self._recipe.annotator.num_samples).requests(
+            rows
+        ):
             yield request, self.keys.of(request)
 
 
@@ -73,13 +75,13 @@ class StoredAnswers:
     Args:
         store: where the answers are.
         keys: of the requests.
-        draw: answers are looked up as if this draw were asked.
+        sample: the index of the sample to look up.
     """
 
-    def __init__(self, store: ResponseStore, keys: RequestKeys, draw: int = 0) -> None:
+    def __init__(self, store: ResponseStore, keys: RequestKeys, sample: int = 0) -> None:
         self._store = store
         self._keys = keys
-        self._draw = draw
+        self._sample = sample
         self.looked_up: list[str] = []
         """The keys of all answers that were found."""
 
@@ -92,7 +94,7 @@ class StoredAnswers:
         """The stored answers; a request without one counts as not paid for, which stops no run."""
         pending = iter(requests)
         while batch := list(islice(pending, LOOKUP_ROWS)):
-            named = [(request, self._keys.of(replace(request, draw=self._draw))) for request in batch]
+            named = [(request, self._keys.of(replace(request, sample=self._sample))) for request in batch]
             known = self._store.get(key for _, key in named)
             for request, key in named:
                 if key in known:

@@ -136,7 +136,7 @@ def plan_rows(recipe: Recipe, rows: Any) -> Plan:
 def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
     rows = sum(len(part) for part in splits.values())
     if wanted.annotator.client.kind != "openai":
-        return zero_cost_plan(wanted, rows, rows * wanted.annotator.draws)
+        return zero_cost_plan(wanted, rows, rows * wanted.annotator.num_samples)
     generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
         form = known_format(wanted.annotator.client, wanted.annotator.response_format, store)
@@ -152,7 +152,7 @@ def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
             census.add(rehearsal, asked)
         history = History.read(store, wanted)
     notes = plan_notes(wanted, rows, census, history, exact=exact, probed=form is not None)
-    asked_per_row = wanted.annotator.draws / wanted.task.rows_per_call
+    asked_per_row = wanted.annotator.num_samples / wanted.task.rows_per_call
     return build_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
 
 
@@ -165,7 +165,7 @@ def plan_notes(
         notes.append("The endpoint is first probed for its answer forms, with one or two small requests.")
     if not exact:
         notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
-    elif rows * annotator.draws > census.requests * recipe.task.rows_per_call:
+    elif rows * annotator.num_samples > census.requests * recipe.task.rows_per_call:
         notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
     if history.held_requests and (annotator.client.budget_usd or annotator.client.budget_tokens):
         notes.append(

@@ -25,7 +25,7 @@ LOOKUP_ROWS = 200
 
 STORED_CLIENTS = ("openai", "transformers")
 
-OWN_FIELDS = frozenset({"answer", "draw", "request", "model", "usage", "created_at", *FURTHER_FIELDS})
+OWN_FIELDS = frozenset({"answer", "sample", "request", "model", "usage", "created_at", *FURTHER_FIELDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class Replay:
     """With an answer to every draw."""
     incomplete: int
     """Rows that lack the answer to some draw, or to all."""
-    draws: int
+    num_samples: int
 
     def annotator(self) -> str:
         """The `annotator` that repeats the run, as it stands in a recipe."""
-        draws = f", draws: {self.draws}" if self.draws > 1 else ""
-        return f"{{client: recorded, file: {self.path.name}, key: {self.key}{draws}}}"
+        samples = f", num_samples: {self.num_samples}" if self.num_samples > 1 else ""
+        return f"{{client: recorded, file: {self.path.name}, key: {self.key}{samples}}}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
             # Rows that are asked the same share their answers, which are written once.
             for line in _placed(key, row) if is_new else ():
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    return Replay(Path(output), key, complete, incomplete, recipe.annotator.draws)
+    return Replay(Path(output), key, complete, incomplete, recipe.annotator.num_samples)
 
 
 def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
@@ -104,9 +104,9 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
     rehearsal = _rehearsal(recipe, store)
     found: dict[str, None] = {}
     for rows in load_source(recipe).values():
-        for draw in range(recipe.annotator.draws):
-            answers = StoredAnswers(store, rehearsal.keys, draw)
-            for _ in rehearsal.annotator(answers, draws=1).annotate(rows.select_columns(needed_columns(recipe))):
+        for sample in range(recipe.annotator.num_samples):
+            answers = StoredAnswers(store, rehearsal.keys, sample)
+            for _ in rehearsal.annotator(answers, num_samples=1).annotate(rows.select_columns(needed_columns(recipe))):
                 pass
             found.update(dict.fromkeys(answers.looked_up))
     return list(found)
@@ -146,24 +146,29 @@ def _rows(recipe: Recipe, key: str, store: ResponseStore) -> Iterator[_Row]:
             raise DataError(f"`key` names the column {key!r}, which split {name!r} has not. It has: {has}.")
         wanted = rows.select_columns(list(dict.fromkeys([*needed_columns(recipe), key])))
         read = _asked_singly if single else _asked_together
-        yield from read(rehearsal, wanted, key, store, recipe.annotator.draws)
+        yield from read(rehearsal, wanted, key, store, recipe.annotator.num_samples)
 
 
-def _asked_singly(rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+def _asked_singly(
+    rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
+) -> Iterator[_Row]:
     """Rows whose requests are their own, one for each draw."""
     asked = rehearsal.requests(rows)
-    while batch := list(islice(asked, LOOKUP_ROWS * draws)):
+    while batch := list(islice(asked, LOOKUP_ROWS * num_samples)):
         known = _entries(store, [hash_ for _, hash_ in batch])
-        for start in range(0, len(batch), draws):
-            hashes = [hash_ for _, hash_ in batch[start : start + draws]]
+        for start in range(0, len(batch), num_samples):
+            hashes = [hash_ for _, hash_ in batch[start : start + num_samples]]
             lines = [answer_line(known[hash_]) if hash_ in known else None for hash_ in hashes]
             yield _Row(batch[start][0].row[key], lines, hashes[0])
 
 
-def _asked_together(rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, draws: int) -> Iterator[_Row]:
+def _asked_together(
+    rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
+) -> Iterator[_Row]:
     """Rows that were asked several in one call: their parts of the answers, read as the annotator reads them."""
     drawn = [
-        rehearsal.annotator(StoredAnswers(store, rehearsal.keys, draw), draws=1).annotate(rows) for draw in range(draws)
+        rehearsal.annotator(StoredAnswers(store, rehearsal.keys, sample), num_samples=1).annotate(rows)
+        for sample in range(num_samples)
     ]
     for row, *parts in zip(rows, *drawn, strict=True):
         if parts[0].reason == NO_TEXT:
@@ -174,9 +179,9 @@ def _asked_together(rehearsal: RequestDryRun, rows: Any, key: str, store: Respon
 
 def _placed(key: str, row: _Row) -> Iterator[dict[str, Any]]:
     """The lines of a row: draws are told apart by their order, so one that is missing leaves an empty place."""
-    known = [draw for draw, line in enumerate(row.lines) if line is not None]
-    for draw in range(known[-1] + 1 if known else 0):
-        yield {key: row.value, "draw": draw, **(row.lines[draw] or {"answer": None})}
+    known = [sample for sample, line in enumerate(row.lines) if line is not None]
+    for sample in range(known[-1] + 1 if known else 0):
+        yield {key: row.value, "sample": sample, **(row.lines[sample] or {"answer": None})}
 
 
 def _entries(store: ResponseStore, keys: list[str]) -> dict[str, Entry]:

@@ -18,7 +18,7 @@ class AnnotatorConfig(StrictModel):
     response_format: FormatKey = "text"
     logprobs: bool = False
     """Request log-probabilities and convert them to label probabilities."""
-    draws: int = Field(default=1, ge=1)
+    num_samples: int = Field(default=1, ge=1)
     scoring: bool = False
     """For `transformers`: score every label instead of generating text, so that every answer can be parsed."""
     keep_going: bool = False
@@ -46,7 +46,7 @@ class AnnotatorConfig(StrictModel):
     @model_validator(mode="after")
     def _supported(self) -> Self:
         self.client.check_answers(
-            num_samples=self.draws,
+            num_samples=self.num_samples,
             scoring=self.scoring,
             logprobs=self.logprobs,
             response_format=self.response_format,

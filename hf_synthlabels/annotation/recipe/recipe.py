@@ -174,7 +174,7 @@ class Recipe(StrictModel):
         recipe = validated(cls, {**content, "folder": folder}, origin, RecipeError)
         # Not a validator: a judge makes a recipe too, and reads log-probabilities of numbers by itself.
         if recipe.annotator.logprobs and (why := recipe.task.why_no_logprobs()):
-            raise RecipeError(f"{origin}: `annotator.logprobs` has no effect {why}. Remove it, or use `draws`.")
+            raise RecipeError(f"{origin}: `annotator.logprobs` has no effect {why}. Remove it, or use `num_samples`.")
         return recipe
 
     def schema_of_labels(self) -> LabelSchema:

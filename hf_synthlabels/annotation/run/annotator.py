@@ -43,7 +43,7 @@ class Annotator:
     prompt: Prompt
     client: ChatClient
     columns: tuple[str, ...] = ("text",)
-    draws: int = 1
+    num_samples: int = 1
     tally: RunStats = field(default_factory=RunStats)
     form: RowForm | None = None
     """What of a row is shown; by default its `columns`."""
@@ -93,7 +93,7 @@ class _Call:
     """One request: the rows that it asks for, and which of their draws."""
 
     numbers: tuple[int, ...]
-    draw: int
+    sample: int
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class _Open:
     row: Mapping[str, Any]
     text: RowText | None
     examples: Sequence[Example] | None = None
-    drawn: dict[int, Annotation] = field(default_factory=dict)
+    samples: dict[int, Annotation] = field(default_factory=dict)
     """What each draw came to."""
 
 
@@ -142,13 +142,13 @@ class _Run:
             if not numbers and self._exhausted:
                 return
             if numbers:
-                for draw in range(self._annotator.draws):
-                    yield self._request(_Call(tuple(numbers), draw))
+                for sample in range(self._annotator.num_samples):
+                    yield self._request(_Call(tuple(numbers), sample))
 
     def forget(self, request: Request) -> None:
         """A request will never be answered: nothing is held for it."""
         call = self._calls.pop(request.key)
-        if call.draw == self._annotator.draws - 1:
+        if call.sample == self._annotator.num_samples - 1:
             last = call.numbers[-1]
             for number in [number for number in self._open if number <= last]:
                 del self._open[number]
@@ -163,16 +163,16 @@ class _Run:
         self._annotator.tally.count_call(completion)
         strategy = self._annotator.prompt.strategy
         if strategy.rows_per_call == 1:
-            self._draw(call.numbers[0], call.draw, completion, completion.text)
+            self._add_sample(call.numbers[0], call.sample, completion, completion.text)
             return
         texts = split_row_answers(completion.text, len(call.numbers)) if _is_whole(completion) else None
         if texts is None and len(call.numbers) > 1 and not _ends_all(completion):
             half = len(call.numbers) // 2
-            self._again.extend(_Call(part, call.draw) for part in (call.numbers[:half], call.numbers[half:]))
+            self._again.extend(_Call(part, call.sample) for part in (call.numbers[:half], call.numbers[half:]))
             return
         for place, number in enumerate(call.numbers):
             # A single row's answer may lack its number.
-            self._draw(number, call.draw, completion, completion.text if texts is None else texts[place])
+            self._add_sample(number, call.sample, completion, completion.text if texts is None else texts[place])
 
     def give_up(self) -> None:
         """What a client was asked and ended without an answer to has failed."""
@@ -184,7 +184,7 @@ class _Run:
         while (opened := self._open.get(self._following)) is not None:
             if opened.text is None:
                 annotation = Annotation("skipped", reason=NO_TEXT)
-            elif len(opened.drawn) == self._annotator.draws:
+            elif len(opened.samples) == self._annotator.num_samples:
                 annotation = self._annotation(opened)
             else:
                 return
@@ -228,15 +228,15 @@ class _Run:
         examples = opened[0].examples
         single = prompt.strategy.rows_per_call == 1
         messages = prompt.messages(texts[0], examples) if single else prompt.batch(texts, examples)
-        return Request(key, messages, call.draw, prompt.response_schema, texts[0].text, opened[0].row)
+        return Request(key, messages, call.sample, prompt.response_schema, texts[0].text, opened[0].row)
 
-    def _draw(self, number: int, draw: int, completion: Completion, text: str) -> None:
+    def _add_sample(self, number: int, sample: int, completion: Completion, text: str) -> None:
         opened = self._open[number]
         assert opened.text is not None
-        opened.drawn[draw] = self._read_answer(completion, text, opened.text)
+        opened.samples[sample] = self._read_answer(completion, text, opened.text)
 
     def _read_answer(self, completion: Completion, text: str, row: RowText) -> Annotation:
-        """One answer as an annotation of one draw."""
+        """One answer as an annotation of one sample."""
         if completion.failure is not None:
             failure = completion.failure
             http = f" (HTTP {failure.http_status})" if failure.http_status else ""
@@ -267,17 +267,17 @@ class _Run:
 
     def _annotation(self, opened: _Open) -> Annotation:
         """The draws of one row as its annotation."""
-        if self._annotator.draws == 1:
-            return opened.drawn[0]
-        draws = [opened.drawn[draw] for draw in range(self._annotator.draws)]
-        votes = tuple(draw.label for draw in draws)
-        raw = json.dumps([draw.raw for draw in draws], ensure_ascii=False)
+        if self._annotator.num_samples == 1:
+            return opened.samples[0]
+        samples = [opened.samples[sample] for sample in range(self._annotator.num_samples)]
+        votes = tuple(sample.label for sample in samples)
+        raw = json.dumps([sample.raw for sample in samples], ensure_ascii=False)
         vote = aggregate(self._annotator.schema, votes)
         if vote.label is None:
             # The first recorded draw explains the row; the raw answers keep the others.
-            first = next((draw for draw in draws if draw.status != "skipped"), draws[0])
+            first = next((sample for sample in samples if sample.status != "skipped"), samples[0])
             return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
-        probabilities = _mean_probabilities(draws, self._annotator.schema.names)
+        probabilities = _mean_probabilities(samples, self._annotator.schema.names)
         return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)
 
 
@@ -293,12 +293,12 @@ def _ends_all(completion: Completion) -> bool:
     return not (failure.kind == "http" and failure.http_status in (400, 413, 422))
 
 
-def _mean_probabilities(draws: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
+def _mean_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
     """Label probabilities: the mean of what the client knows, else the shares of several draws, else unknown."""
-    known = [draw.probabilities for draw in draws if draw.probabilities is not None]
+    known = [sample.probabilities for sample in samples if sample.probabilities is not None]
     if known:
         return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}
-    given: list[Label] = [draw.label for draw in draws if draw.label is not None]
+    given: list[Label] = [sample.label for sample in samples if sample.label is not None]
     if given and names and not any(isinstance(item, Entity) for label in given for item in _items(label)):
         return {name: sum(name in _items(label) for label in given) / len(given) for name in names}
     return None

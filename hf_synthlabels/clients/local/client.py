@@ -189,7 +189,7 @@ class TransformersClient:
             [prompt.ids for prompt in batch],
             self._sampling,
             max_new_tokens=batch[0].max_new_tokens,
-            draws=[prompt.request.draw for prompt in batch],
+            samples=[prompt.request.sample for prompt in batch],
         )
         completions = []
         for prompt, generated in zip(batch, texts, strict=True):

@@ -37,19 +37,19 @@ def generate(
     sampling: Sampling,
     *,
     max_new_tokens: int,
-    draws: Sequence[int],
+    samples: Sequence[int],
 ) -> list[GeneratedText]:
     """Generate one answer to each prompt with `transformers`.
 
     At temperature 0 decoding is greedy. Otherwise the random seed depends on `Sampling.seed`, the prompts and their
-    draws: the same batch gives the same answers, and another batch size gives other samples.
+    samples: the same batch gives the same answers, and another batch size gives other samples.
 
     Args:
         model: model and tokenizer.
         prompts: token IDs of each prompt.
         sampling: temperature, top_p, seed and number of log-probabilities.
         max_new_tokens: most tokens of an answer.
-        draws: which of several answers to its prompt each one is.
+        samples: the sample index of each prompt.
     """
     from transformers import GenerationConfig
 
@@ -65,7 +65,7 @@ def generate(
     if renderer.plain:
         config.stop_strings = [PLAIN_STOP]
     recorder = None if sampling.top_logprobs is None else _LogProbRecorder(sampling.top_logprobs)
-    with _seeded(f"{sampling.seed or 0}|{list(draws)}|{[list(prompt) for prompt in prompts]}", ids.device):
+    with _seeded(f"{sampling.seed or 0}|{list(samples)}|{[list(prompt) for prompt in prompts]}", ids.device):
         output = model.network.generate(
             ids,
             attention_mask=mask,

@@ -91,7 +91,7 @@ def chat_body(model: str, base_url: str, sampling: Sampling, request: Request) -
             body[name] = value
     if sampling.seed is not None:
         # Draws with one seed would be copies of each other.
-        body["seed"] = sampling.seed + request.draw
+        body["seed"] = sampling.seed + request.sample
     if sampling.top_logprobs is not None:
         body["logprobs"] = True
         body["top_logprobs"] = sampling.top_logprobs

@@ -41,7 +41,7 @@ class RequestKeys:
     """The addresses of one client's requests in the response store.
 
     A key is the hash of all that can change the answer: the client's identity, the messages, the schema of the
-    answer and the number of the draw; and of nothing else.
+    answer and the sample index; and of nothing else.
     """
 
     def __init__(self, identity: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ class RequestKeys:
         if schema is not self._schema[0]:
             # One schema serves all rows of a task, so it is hashed once.
             self._schema = (schema, None if schema is None else canonical_hash(schema))
-        parts = [self._identity, self._schema[1] or "", str(request.draw)]
+        parts = [self._identity, self._schema[1] or "", str(request.sample)]
         for message in request.messages:
             parts += (message.role, message.content)
         # With their lengths, so that no two lists of parts make the same text.

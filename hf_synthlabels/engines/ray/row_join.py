@@ -66,7 +66,7 @@ def tally_of(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> RunSta
     for part in parts:
         tally.add(json.loads(part.schema.metadata[TALLY]))
     codes = labels.column(f"{column}_status").to_pylist()
-    reasons = labels.column(f"{column}_reason").to_pylist()
+    reasons = labels.column(f"{column}_note").to_pylist()
     failed = STATUSES.index("failed")
     # A row that was asked twice is one row.
     tally.rows = labels.num_rows

@@ -50,7 +50,7 @@ class Columns(StrictModel):
 
 
 class ExtractionKeys(StrictModel):
-    """How a score is read out of a reply; see `Extraction`. Draws are said by `judge.draws`."""
+    """How a score is read out of a reply; see `Extraction`. Draws are said by `judge.num_samples`."""
 
     rungs: tuple[Rung, ...] = ("schema", "line")
     min_probability_mass: float = 0.9
@@ -112,7 +112,7 @@ class JudgeFile(StrictModel):
                 "Set it to false, or give a rubric with `reasoning = false`."
             )
         if self.ladder().draws > 1 and judge.scoring:
-            raise ValueError("`judge.scoring` draws nothing. Remove `judge.draws`.")
+            raise ValueError("`judge.scoring` draws nothing. Remove `judge.num_samples`.")
         return self
 
     @classmethod
@@ -153,7 +153,7 @@ class JudgeFile(StrictModel):
     def ladder(self) -> Extraction:
         """How a score is read out of a reply."""
         keys = self.extraction
-        return Extraction(keys.rungs, self.judge.draws, keys.min_probability_mass, keys.low_mass)
+        return Extraction(keys.rungs, self.judge.num_samples, keys.min_probability_mass, keys.low_mass)
 
     @cached_property
     def recipe(self) -> Recipe:

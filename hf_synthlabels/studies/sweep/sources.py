@@ -69,7 +69,7 @@ def asked(
         usd = spent.usd / len(rows)
     return Labels(
         tuple(labelled[column][:]),
-        confidence if recipe.annotator.draws > 1 else None,
+        confidence if recipe.annotator.num_samples > 1 else None,
         probs,
         usd,
         seconds,
