@@ -34,7 +34,7 @@ DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "results" / "coverage.
 
 Bools = NDArray[np.bool_]
 
-WAYS = ("human", "ppi", "dsl")
+WAYS = ("classical", "ppi", "dsl")
 
 
 def covered(intervals: Sequence[Interval], truth: float | Sequence[float]) -> str:
@@ -161,7 +161,7 @@ def topped_up(worlds: int, seed: int) -> Table:
             chances = np.array(sample.probabilities, dtype=np.float64)
             how = Inference(probabilities=np.nan_to_num(chances, nan=1.0), splits=1, finite=True)
             found.append(_share(truth, said, ~np.isnan(chances), how))
-        bias = np.mean([each.human.estimate for each in found]) - truth.mean()
+        bias = np.mean([each.classical.estimate for each in found]) - truth.mean()
         rows.append([name, *by_way(found, float(truth.mean())), f"{bias:+.3f}"])
     return ("sample", "human labels", "PPI++", "DSL", "bias, human labels"), rows
 
@@ -176,7 +176,7 @@ def pooled_tasks(worlds: int, seed: int) -> Table:
             rng = np.random.default_rng([seed, tasks, int(100 * between), int(100 * within)])
             points = rng.normal(-0.02, between, (4 * worlds, tasks)) + rng.normal(0, within, (4 * worlds, tasks))
             none = [np.zeros(1)] * tasks
-            found = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).such for each in points]
+            found = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).random_tasks for each in points]
             line.append("no interval" if np.isnan(found[0].low) else covered(found, -0.02))
         rows.append(line)
     return ("tasks", "SD .03, within .01", "SD .03, within .03", "SD .17, within .03"), rows

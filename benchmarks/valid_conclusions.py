@@ -45,7 +45,7 @@ Ints = NDArray[np.int64]
 
 LABELS = 250
 SPLITS = 5
-WAYS = ("naive", "human", "ppi", "dsl")
+WAYS = ("naive", "classical", "ppi", "dsl")
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ def _tally(
     question: Question, names: Sequence[str], source: Source, draws: int, *, anew: bool, seed: int = 0
 ) -> dict[str, RunStats]:
     truth = question.ask(source, source.human, Inference(splits=1))
-    found = {name: RunStats(truth[name].human.estimate) for name in names}
+    found = {name: RunStats(truth[name].classical.estimate) for name in names}
     rows = len(source.human)
     rng = np.random.default_rng(seed)
     for draw in range(draws):

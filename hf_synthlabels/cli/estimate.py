@@ -74,7 +74,7 @@ def estimate(
         labeled.rows,
         human=human or labeled.human,
         llm=llm or labeled.llm,
-        ask=estimand,  # type: ignore[arg-type]
+        estimand=estimand,  # type: ignore[arg-type]
         groups=groups,
         regress=[name.strip() for name in regress.split(",")] if regress else (),
         outcome=outcome,

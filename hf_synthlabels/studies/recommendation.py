@@ -50,10 +50,10 @@ FIRST_LOOK = (
 )
 
 MEANINGS: Mapping[NonInferiority, str] = {
-    "better": "the LLM labels train the better student",
-    "not inferior": "any loss by LLM labels is within the margin",
+    "superior": "the LLM labels train the better student",
+    "non-inferior": "any loss by LLM labels is within the margin",
     "inferior": "LLM labels train a student that is worse by more than the margin",
-    "not resolved": "these rows and seeds do not settle whether the loss by LLM labels is within the margin",
+    "inconclusive": "these rows and seeds do not settle whether the loss by LLM labels is within the margin",
 }
 
 
@@ -104,7 +104,7 @@ def decide(
         beside_annotator: LLM-trained minus the annotator itself.
         margin: the loss that counts as none.
     """
-    good = ("better", "not inferior")
+    good = ("superior", "non-inferior")
     found = non_inferiority(student, margin)
     if found in good:
         replaces = beside_annotator is not None and non_inferiority(beside_annotator, margin) in good

@@ -65,10 +65,10 @@ def test_conclude_reports_spellings_and_joins_them_on_request() -> None:
     assert any("'Billing' (10 rows)" in note for note in apart.notes)
     joined = estimate(spelled(), normalize_labels=True)
     assert [each.name for each in joined] == ["billing", "refund"]
-    assert joined["billing"].human.estimate == 0.5
+    assert joined["billing"].classical.estimate == 0.5
     assert not any("normalize_labels" in note for note in joined.notes)
     # Predictions and the class that is named are in other spellings, too.
-    scored = estimate(spelled(), ask="f1", prediction="student", normalize_labels=True)
+    scored = estimate(spelled(), estimand="f1", prediction="student", normalize_labels=True)
     assert scored["macro F1"].ppi.estimate == 1
     grouped = spelled().add_column("side", ["a", "b"] * 20)
     shares = estimate(grouped, groups="side", positive="BILLING", normalize_labels=True)

@@ -29,7 +29,7 @@ def test_human_labels_alone_have_the_textbooks_standard_error() -> None:
     # Cochran 1977, theorem 2.2: (1 - n / N) s^2 / n.
     error = math.sqrt((1 - 100 / 400) * known.var(ddof=1) / 100)
     half = stats.t.ppf(0.975, 99) * error
-    found = estimate_mean(human, llm, FINITE)["mean"].human
+    found = estimate_mean(human, llm, FINITE)["mean"].classical
     assert found.estimate == pytest.approx(known.mean())
     assert (found.low, found.high) == pytest.approx((known.mean() - half, known.mean() + half))
 
@@ -54,7 +54,7 @@ def test_no_number_of_labels_is_worth_more_than_a_label_of_every_row() -> None:
     found = estimate_mean(human, llm, FINITE)["mean"]
     assert 100 < found.effective_ppi < 300
     # As many human labels alone would have had its variance: (1 / n - 1 / N) s^2.
-    one_row = found.human.high - found.human.estimate, found.ppi.high - found.ppi.estimate
+    one_row = found.classical.high - found.classical.estimate, found.ppi.high - found.ppi.estimate
     ratio = (one_row[1] / one_row[0]) ** 2
     expected = 1 / ((1 / 100 - 1 / 300) * ratio + 1 / 300)
     assert found.effective_ppi == pytest.approx(expected, rel=0.03)
@@ -63,13 +63,13 @@ def test_no_number_of_labels_is_worth_more_than_a_label_of_every_row() -> None:
 def test_all_rows_labelled_leave_nothing_open() -> None:
     names = ["a"] * 30 + ["b"] * 20
     found = estimate_prevalence(names, ["a"] * 50, inference=FINITE)
-    assert (found["a"].human.low, found["a"].human.high) == (0.6, 0.6)
+    assert (found["a"].classical.low, found["a"].classical.high) == (0.6, 0.6)
     assert found["a"].dsl.low == pytest.approx(0.6)
     assert found["a"].dsl.high == pytest.approx(0.6)
     # Nor does a class that nobody gave, where every row was looked at.
     assert found["b"].naive.high == found["b"].naive.estimate == 0.0
     usual = estimate_prevalence(names, ["a"] * 50, inference=Inference(splits=2))
-    assert usual["a"].human.high > 0.7
+    assert usual["a"].classical.high > 0.7
 
 
 def test_notes_say_what_the_question_is_of_and_clusters_do_not_go_with_it() -> None:
@@ -91,7 +91,7 @@ def test_intervals_hold_what_is_so_of_these_rows() -> None:
         human, llm, truth = sampled(seed, 300, 150)
         found = estimate_mean(human, llm, FINITE)["mean"]
         usual = estimate_mean(human, llm, Inference(splits=2))["mean"]
-        narrower.append((found.human.high - found.human.low) / (usual.human.high - usual.human.low))
+        narrower.append((found.classical.high - found.classical.low) / (usual.classical.high - usual.classical.low))
         rng = np.random.default_rng(seed)
         chances = np.clip(0.2 + 0.2 * np.abs(truth - 3), 0, 0.9)
         drawn = rng.random(300) < chances

@@ -199,7 +199,7 @@ def test_a_plan_holds_what_it_says() -> None:
     assert alone is not None
     assert judged is not None
     assert judged < 0.7 * alone
-    for n, column in ((alone, "human"), (judged, "ppi")):
+    for n, column in ((alone, "classical"), (judged, "ppi")):
         drawn = draw_sample(llm, n, seed=3)
         human = [
             None if p is None else ("yes" if value else "no")
@@ -270,7 +270,7 @@ def test_validate_counts_rows_with_one_over_their_chance() -> None:
     assert "unequal inclusion probabilities" in report.notes[0]
     assert report.accuracy.method == "wilson, weighted"
     assert ValidationReport.from_json(report.to_json()) == report
-    assert estimate(rows)["a"].human.estimate == pytest.approx(0.8825, abs=0.08)
+    assert estimate(rows)["a"].classical.estimate == pytest.approx(0.8825, abs=0.08)
 
 
 def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
@@ -287,7 +287,7 @@ def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
     assert "10 of 50 rows that were drawn have no human label" in report.notes[1]
     found = estimate(rows)
     assert found.n_human == 40
-    assert found.equal_chances
+    assert found.equal_probabilities
     assert found.notes[:2] == report.notes[:2]
     with pytest.raises(DataError, match="50 rows were drawn, and none of them has a human label"):
         validate(rows.remove_columns("label").add_column("label", [None] * 50 + ["a"] * 150))
@@ -309,7 +309,7 @@ def test_strata_that_answer_unevenly_keep_their_weight() -> None:
             "inclusion_probability": [0.1] * 100 + [None] * 900 + [0.5] * 100 + [None] * 100,
         }
     )
-    assert estimate(rows)["b"].human.estimate == pytest.approx(200 / 1200)
+    assert estimate(rows)["b"].classical.estimate == pytest.approx(200 / 1200)
 
 
 def test_conclude_reads_what_it_is_asked() -> None:
@@ -334,11 +334,11 @@ def test_conclude_reads_what_it_is_asked() -> None:
     assert [each.name for each in estimate(rows, outcome="words")] == ["(intercept)", "llm_label = yes"]
     assert estimate(rows, outcome="words")["llm_label = yes"].dsl.low > 0
     assert estimate(rows, groups="side")["right - left"].ppi.n == 150
-    assert estimate(rows, ask="f1")["macro F1"].ppi.estimate > 0.7
+    assert estimate(rows, estimand="f1")["macro F1"].ppi.estimate > 0.7
     assert estimate(rows, clusters="author").n_clusters == 30
-    with pytest.raises(ConfigError, match="`ask`"):
-        estimate(rows, ask="median")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="two questions"):
+    with pytest.raises(ConfigError, match="`estimand`"):
+        estimate(rows, estimand="median")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="`groups` and `regress`"):
         estimate(rows, groups="side", regress=["words"])
     with pytest.raises(DataError, match="`lenght`"):
         estimate(rows, regress=["lenght"])

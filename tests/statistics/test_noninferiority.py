@@ -32,13 +32,13 @@ def pair(sd: float, n: int, seed_sd: float = 0.0, seeds: int = 1) -> PairedScore
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
     [
-        (0.01, 0.05, "better"),
-        (-0.03, 0.02, "not inferior"),
-        (-0.03, -0.01, "not inferior"),
-        (-0.06, 0.02, "not resolved"),
+        (0.01, 0.05, "superior"),
+        (-0.03, 0.02, "non-inferior"),
+        (-0.03, -0.01, "non-inferior"),
+        (-0.06, 0.02, "inconclusive"),
         (-0.06, -0.05, "inferior"),
-        (-0.04, 0.0, "not resolved"),
-        (math.nan, math.nan, "not resolved"),
+        (-0.04, 0.0, "inconclusive"),
+        (math.nan, math.nan, "inconclusive"),
     ],
 )
 def test_verdict_is_where_the_interval_lies(low: float, high: float, verdict: str) -> None:
@@ -84,7 +84,7 @@ def test_an_arm_as_good_is_found_so_in_eight_of_ten_studies_of_the_size() -> Non
         mean = (only_a - only_b) / n
         error = math.sqrt(((only_a + only_b) / n - mean**2) / n)
         found += non_inferiority(difference(mean - 1.959964 * error, mean + 1.959964 * error), margin) in (
-            "better",
-            "not inferior",
+            "superior",
+            "non-inferior",
         )
     assert found / 4000 == pytest.approx(0.8, abs=0.02)

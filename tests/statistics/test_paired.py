@@ -35,7 +35,7 @@ def test_mcnemar_without_discordant_rows_is_one() -> None:
 
 
 def test_mcnemar_of_several_seeds_or_other_lengths_is_refused() -> None:
-    with pytest.raises(DataError, match="with several seeds, test each by itself"):
+    with pytest.raises(DataError, match="`human`"):
         mcnemar([0, 1], np.array([[0, 1], [0, 1]]), [0, 1])
     with pytest.raises(DataError, match="shapes"):
         mcnemar([0, 1], [0], [0, 1])

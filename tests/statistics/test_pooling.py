@@ -44,20 +44,22 @@ def test_wilcoxon_of_six_losses_is_one_in_thirty_two() -> None:
 def test_these_tasks_have_the_error_of_a_mean_and_such_tasks_students_interval() -> None:
     points = [-0.2, -0.1, 0.0, 0.1, 0.2]
     found = pool_tasks(points, draws(points, 0.02), BootstrapConfig(resamples=8000))
-    assert found.these.high - found.these.low == pytest.approx(2 * 1.96 * 0.02 / np.sqrt(5), rel=0.05)
+    assert found.fixed_tasks.high - found.fixed_tasks.low == pytest.approx(2 * 1.96 * 0.02 / np.sqrt(5), rel=0.05)
     expected = stats.ttest_1samp(points, 0).confidence_interval(0.95)
-    assert (found.such.low, found.such.high) == pytest.approx((expected.low, expected.high))
+    assert (found.random_tasks.low, found.random_tasks.high) == pytest.approx((expected.low, expected.high))
     assert found.median.estimate == 0
-    assert found.mean == found.such
+    assert found.mean == found.random_tasks
 
 
 @pytest.mark.parametrize("tasks", [1, 2, 4])
 def test_few_tasks_say_nothing_of_others(tasks: int) -> None:
     points = [0.1, 0.12, 0.14, 0.16][:tasks]
     found = pool_tasks(points, draws(points, 0.02))
-    assert np.isnan([found.such.estimate, found.such.low, found.such.high, found.median.low]).all()
-    assert found.mean == found.these
-    assert found.these.low == pytest.approx(np.mean(points) - 1.96 * 0.02 / np.sqrt(tasks), abs=0.004)
+    assert np.isnan(
+        [found.random_tasks.estimate, found.random_tasks.low, found.random_tasks.high, found.median.low]
+    ).all()
+    assert found.mean == found.fixed_tasks
+    assert found.fixed_tasks.low == pytest.approx(np.mean(points) - 1.96 * 0.02 / np.sqrt(tasks), abs=0.004)
 
 
 @pytest.mark.parametrize("tasks", [6, 9, 14, 25])
@@ -88,6 +90,6 @@ def test_intervals_for_such_tasks_hold_their_level(tasks: int, between: float, w
     rng, repeats = np.random.default_rng(tasks), 4000
     points = rng.normal(-0.02, between, size=(repeats, tasks)) + rng.normal(0, within, size=(repeats, tasks))
     none = [np.zeros(1)] * tasks
-    covered = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).such for each in points]
+    covered = [pool_tasks(each.tolist(), none, BootstrapConfig(resamples=1)).random_tasks for each in points]
     share = np.mean([each.low <= -0.02 <= each.high for each in covered])
     assert share == pytest.approx(0.95, abs=0.014)

@@ -26,7 +26,7 @@ def hidden(values: Any) -> Any:
 def check(found: Any, names: list[str], fit: Any) -> None:
     """Estimates and HC1 standard errors of the human labels alone."""
     for name, expected, error in zip(names, fit.params, fit.bse, strict=True):
-        interval = found[name].human
+        interval = found[name].classical
         half = (interval.high - interval.low) / 2
         assert interval.estimate == pytest.approx(expected, rel=1e-6, abs=1e-6 * error), name
         assert half / error == pytest.approx(1.972, rel=0.002), name
@@ -39,10 +39,10 @@ def test_means_of_any_magnitude(scale: float) -> None:
     rng = np.random.default_rng(0)
     truth = scale * rng.normal(5, 1, N)
     found = estimate_mean(hidden(truth), truth + scale * rng.normal(0, 0.3, N))["mean"]
-    assert found.human.estimate == pytest.approx(truth[:LABELLED].mean(), rel=1e-12)
+    assert found.classical.estimate == pytest.approx(truth[:LABELLED].mean(), rel=1e-12)
     error = truth[:LABELLED].std(ddof=1) / math.sqrt(LABELLED)
-    assert found.human.high - found.human.estimate == pytest.approx(1.972 * error, rel=1e-3)
-    assert found.ppi.high - found.ppi.low < found.human.high - found.human.low
+    assert found.classical.high - found.classical.estimate == pytest.approx(1.972 * error, rel=1e-3)
+    assert found.ppi.high - found.ppi.low < found.classical.high - found.classical.low
 
 
 @pytest.mark.parametrize("of_x", SCALES)
@@ -55,8 +55,8 @@ def test_least_squares_of_any_magnitude(of_x: float, of_y: float) -> None:
     # In these units statsmodels would call the design singular: fitted in even ones and scaled.
     fit = api.OLS(y[:LABELLED] / of_y, api.add_constant(np.column_stack([x, other])[:LABELLED])).fit(cov_type="HC1")
     for name, expected, unit in zip(("(intercept)", "x", "other"), fit.params, (of_y, of_y / of_x, of_y), strict=True):
-        assert found[name].human.estimate == pytest.approx(expected * unit, rel=1e-8)
-    half = (found["x"].human.high - found["x"].human.low) / 2
+        assert found[name].classical.estimate == pytest.approx(expected * unit, rel=1e-8)
+    half = (found["x"].classical.high - found["x"].classical.low) / 2
     assert half == pytest.approx(1.972 * fit.bse[1] * of_y / of_x, rel=0.002)
 
 
@@ -82,13 +82,13 @@ def test_years_with_their_powers_fit_as_in_statsmodels(family: Any, degree: int)
     x = api.add_constant(np.column_stack([centred**k for k in range(1, degree + 1)])[:LABELLED])
     fit = (api.Logit if family == "logistic" else api.OLS)(y[:LABELLED], x).fit(cov_type="HC1", disp=0)
     # The leading coefficient has the same meaning in both parametrisations, but for units.
-    top = found[f"year{degree}"].human
+    top = found[f"year{degree}"].classical
     assert top.estimate == pytest.approx(fit.params[-1] / 10**degree, rel=1e-5)
     error = fit.bse[-1] / 10**degree * (1 if family == "linear" else math.sqrt(LABELLED / (LABELLED - 1)))
     correction = math.sqrt(LABELLED / (LABELLED - degree - 1)) if family == "logistic" else 1.0
     assert (top.high - top.low) / 2 == pytest.approx(1.972 * error * correction, rel=0.01)
     # And so has the fit: the value at a year.
-    at = [found[name].human.estimate * 2015.0**k for k, name in enumerate(["(intercept)", *powers])]
+    at = [found[name].classical.estimate * 2015.0**k for k, name in enumerate(["(intercept)", *powers])]
     assert sum(at) == pytest.approx(float(fit.params @ [1.0, *(1.0**k for k in range(1, degree + 1))]), abs=1e-4)
 
 
@@ -126,7 +126,7 @@ def test_text_predictors_are_categories(as_classes: bool) -> None:
     terms = ["(intercept)", "year", "outlet = breitbart", "outlet = reuters"]
     assert [each.name for each in found] == terms
     for name, expected in zip(terms, fit.params, strict=True):
-        assert found[name].human.estimate == pytest.approx(expected, rel=1e-4)
+        assert found[name].classical.estimate == pytest.approx(expected, rel=1e-4)
     assert any("'alternet'" in note for note in found.notes)
     # Human labels of the category and of the reference level.
     assert found["outlet = reuters"].n == int(((codes == 2) | (codes == 0))[:LABELLED].sum())

@@ -15,7 +15,7 @@ from hf_synthlabels.statistics.agreement.scale import scale_agreement
 from hf_synthlabels.statistics.estimation.analyses import estimate_difference, estimate_f1, estimate_prevalence
 from hf_synthlabels.statistics.intervals import bounded_mean, score_interval, wilson
 
-FOUR = ("naive", "human", "ppi", "dsl")
+FOUR = ("naive", "classical", "ppi", "dsl")
 CORRECTED = FOUR[1:]
 
 
@@ -40,7 +40,7 @@ def test_each_group_has_the_interval_of_its_own_labels() -> None:
         assert found[name].too_few
         assert all(math.isnan(getattr(found[name], key).high) for key in CORRECTED)
     # 0 of 12, not 0 of 253.
-    assert found["twelve"].human.high == pytest.approx(wilson(0, 12).high)
+    assert found["twelve"].classical.high == pytest.approx(wilson(0, 12).high)
     assert all(getattr(found["twelve"], key).high > 0.15 for key in CORRECTED)
     difference = found["twelve - big"].ppi
     assert difference.high - difference.low > 0.2
@@ -56,7 +56,7 @@ def test_a_small_group_that_was_drawn_whole_is_known_where_no_other_rows_are_ask
     groups = ["small"] * 4 + ["x"] * 200
     how = Inference(finite=True, probabilities=[1.0] * 4 + [0.5] * 200)
     found = estimate_difference(human, llm, groups, positive="a", inference=how)
-    assert (found["small"].human.low, found["small"].human.high) == (0.25, 0.25)
+    assert (found["small"].classical.low, found["small"].classical.high) == (0.25, 0.25)
     assert estimate_difference(human, llm, groups, positive="a")["small"].too_few
 
 
@@ -67,7 +67,7 @@ def test_a_class_of_which_hardly_a_row_was_labelled_has_no_f1() -> None:
     assert not found["a"].too_few
     assert found["a"].n == 60
     # Right in 60 of 60: the Jaccard share may be as low as that of Wilson.
-    assert found["a"].human.low < 0.99
+    assert found["a"].classical.low < 0.99
 
 
 @pytest.mark.parametrize("n", [7.5, 40, 1000])
@@ -81,7 +81,7 @@ def test_the_score_interval_solves_its_equation(share: float, n: float) -> None:
 
 def test_a_share_of_human_labels_is_wilsons_with_students_quantile() -> None:
     human = ["a"] * 3 + ["b"] * 97 + [None] * 400
-    found = estimate_prevalence(human, ["b"] * 500)["a"].human
+    found = estimate_prevalence(human, ["b"] * 500)["a"].classical
     expected = score_interval(0.03, 99, float(stats.t.ppf(0.975, 99)))
     assert (found.low, found.high) == pytest.approx(expected, abs=1e-9)
 

@@ -53,7 +53,7 @@ def test_means_are_those_of_ppi_mean() -> None:
         ours: Any = estimate_mean(hidden(y), f, Inference(**more))["mean"]
         theirs = ppi_mean(hidden(y), f, method="student", **more)
         assert ours.lam == pytest.approx(theirs.lam[0], abs=1e-12)
-        for mine, other in ((ours.ppi, theirs.interval), (ours.human, theirs.classical)):
+        for mine, other in ((ours.ppi, theirs.interval), (ours.classical, theirs.classical)):
             assert (mine.estimate, mine.low, mine.high) == pytest.approx(
                 (other.estimate, other.low, other.high), abs=1e-9
             )
@@ -77,25 +77,25 @@ def test_naive_and_human_regressions_are_those_of_statsmodels() -> None:
 
     found = estimate_regression(hidden(y), f, predictors)
     check(found, "naive", sm.OLS(f, x).fit(cov_type="HC1", use_t=True))
-    check(found, "human", sm.OLS(y[first], x[first]).fit(cov_type="HC1", use_t=True))
+    check(found, "classical", sm.OLS(y[first], x[first]).fit(cov_type="HC1", use_t=True))
 
     # Effective sizes set the degrees of freedom with unequal chances, so that errors are compared.
     weighted = estimate_regression(hidden(y), f, predictors, inference=Inference(probabilities=1 / weights))
     fit = sm.WLS(y[first], x[first], weights=weights[first]).fit(cov_type="HC1")
     free = weights[first].sum() ** 2 / (weights[first] ** 2).sum() - 3
     for place, each in enumerate(weighted):
-        half = (each.human.high - each.human.low) / 2
-        assert each.human.estimate == pytest.approx(fit.params[place], abs=1e-9)
+        half = (each.classical.high - each.classical.low) / 2
+        assert each.classical.estimate == pytest.approx(fit.params[place], abs=1e-9)
         assert half == pytest.approx(stats.t.ppf(0.975, free) * fit.bse[place], abs=1e-9)
 
     grouped = estimate_regression(hidden(y), f, predictors, inference=Inference(clusters=clusters))
-    for column, rows, values in (("naive", slice(0, N), f), ("human", first, y)):
+    for column, rows, values in (("naive", slice(0, N), f), ("classical", first, y)):
         kinds = {"cov_type": "cluster", "cov_kwds": {"groups": clusters[rows]}, "use_t": True}
         check(grouped, column, sm.OLS(values[rows], x[rows]).fit(**kinds))
 
     yes, said = (y > 0.4).astype(float), (f > 0.6).astype(float)
     logistic = estimate_regression(hidden(yes), said, predictors, family="logistic")
-    for column, rows, values in (("naive", slice(0, N), said), ("human", first, yes)):
+    for column, rows, values in (("naive", slice(0, N), said), ("classical", first, yes)):
         fit = sm.Logit(values[rows], x[rows]).fit(disp=0, cov_type="HC0", tol=1e-14, maxiter=200)
         n = len(values[rows])
         for place, each in enumerate(logistic):
@@ -230,7 +230,7 @@ def test_f1_is_the_delta_method_on_the_counts() -> None:
     found = estimate_f1(human, llm)
     right, predicted, truly, n = 20, 30, 30, 60
     f1 = 2 * right / (predicted + truly)
-    assert found["a"].human.estimate == pytest.approx(f1, abs=1e-12)
+    assert found["a"].classical.estimate == pytest.approx(f1, abs=1e-12)
     # Var(2T / S) by the gradient (2 / S, -2 T / S^2) and the covariance of the two sums.
     t = np.array([1, 0, 0, 0, 1, 0] * 10, dtype=float)
     s = np.array([2, 1, 0, 0, 2, 1] * 10, dtype=float)
@@ -238,14 +238,16 @@ def test_f1_is_the_delta_method_on_the_counts() -> None:
     gradient = np.array([2 / total, -2 * right / total**2])
     variance = gradient @ np.cov(np.array([t, s]), ddof=1) @ gradient * n
     half = stats.t.ppf(0.975, n - 1) * math.sqrt(variance)
-    assert found["a"].human.high == pytest.approx(f1 + half, abs=1e-9)
+    assert found["a"].classical.high == pytest.approx(f1 + half, abs=1e-9)
     assert found["a"].naive.estimate == 1
     macro = found["macro F1"]
-    assert macro.human.estimate == pytest.approx((found["a"].human.estimate + found["b"].human.estimate) / 2)
+    assert macro.classical.estimate == pytest.approx(
+        (found["a"].classical.estimate + found["b"].classical.estimate) / 2
+    )
     # With predictions of another model the LLM stands in for humans.
     other = estimate_f1(human, llm, prediction=["a"] * 120)
     assert other["a"].naive.estimate == pytest.approx(2 * 60 / (120 + 60))
-    assert other["b"].human.estimate == 0
+    assert other["b"].classical.estimate == 0
 
 
 def test_differences_of_groups_are_ppi_differences() -> None:
@@ -257,13 +259,13 @@ def test_differences_of_groups_are_ppi_differences() -> None:
     classical = ppi_difference(
         hidden(y)[~left], f[~left], hidden(y)[left], f[left], paired=False, lam=0, method="student"
     ).interval
-    assert found["right - left"].human.estimate == pytest.approx(classical.estimate, abs=1e-12)
-    assert found["right - left"].human.high == pytest.approx(classical.high, rel=0.02)
+    assert found["right - left"].classical.estimate == pytest.approx(classical.estimate, abs=1e-12)
+    assert found["right - left"].classical.high == pytest.approx(classical.high, rel=0.02)
     assert found["right - left"].naive.estimate == pytest.approx(f[~left].mean() - f[left].mean(), abs=1e-12)
 
 
 def coverage(question: Any, truth: float, draws: int = 300) -> dict[str, float]:
-    held = dict.fromkeys(("naive", "human", "ppi", "dsl"), 0)
+    held = dict.fromkeys(("naive", "classical", "ppi", "dsl"), 0)
     for draw in range(draws):
         found = question(np.random.default_rng(draw))
         for name in held:
@@ -285,7 +287,7 @@ def test_intervals_hold_the_truth_where_chances_follow_the_mistakes() -> None:
 
     held = coverage(question, 0.5)
     # 300 draws: two and a half standard errors around .95 are .919 to .981.
-    assert all(0.915 <= held[name] <= 0.985 for name in ("human", "ppi", "dsl")), held
+    assert all(0.915 <= held[name] <= 0.985 for name in ("classical", "ppi", "dsl")), held
     assert held["naive"] < 0.5
 
 
@@ -303,18 +305,18 @@ def test_missing_llm_labels_are_told_and_do_no_harm() -> None:
 def test_what_can_not_be_said_is_nan_with_a_note() -> None:
     x1, _, y, f = formula()
     same = estimate_regression(hidden(y), f, {"x": x1, "again": 2 * x1})
-    assert math.isnan(same["x"].human.estimate)
+    assert math.isnan(same["x"].classical.estimate)
     assert any("There is no number for (intercept), x, again" in note for note in same.notes)
     # A predictor that tells the label for sure has no finite coefficient.
     sure = estimate_regression(hidden((x1 > 0).astype(float)), (f > 0).astype(float), {"x": x1}, family="logistic")
-    assert math.isnan(sure["x"].human.estimate)
+    assert math.isnan(sure["x"].classical.estimate)
     assert math.isnan(sure["x"].ppi.low)
     few = estimate_mean(hidden(y, 5), f)
     assert math.isnan(few["mean"].dsl.estimate)
     assert not math.isnan(few["mean"].ppi.estimate)
     assert len(few.notes) == 2
     one = estimate_mean(hidden(y, 1), f)
-    assert math.isnan(one["mean"].human.low)
+    assert math.isnan(one["mean"].classical.low)
     everyone = estimate_mean(y, f)
     assert everyone["mean"].ppi.estimate == pytest.approx(y.mean())
     assert everyone["mean"].dsl.estimate == pytest.approx(y.mean())
@@ -326,13 +328,13 @@ def test_an_llm_that_was_right_in_all_labelled_rows_is_not_certain() -> None:
     found = estimate_prevalence(human, names)["yes"]
     assert found.ppi.high - found.ppi.low > 0.05
     nothing = estimate_prevalence([None if each is None else "no" for each in human], names)["yes"]
-    assert nothing.human.low == 0
-    assert nothing.human.high == pytest.approx(stats.norm.ppf(0.975) ** 2 / (80 + stats.norm.ppf(0.975) ** 2))
+    assert nothing.classical.low == 0
+    assert nothing.classical.high == pytest.approx(stats.norm.ppf(0.975) ** 2 / (80 + stats.norm.ppf(0.975) ** 2))
 
 
 def test_rows_that_are_all_alike_are_told() -> None:
     found = estimate_mean([3.0] * 60 + [None] * 40, [float(k % 5) for k in range(100)])
-    assert found["mean"].human.high == found["mean"].human.low == 3
+    assert found["mean"].classical.high == found["mean"].classical.low == 3
     assert "all labelled rows are alike" in found.notes[0]
 
 

@@ -32,7 +32,7 @@ def test_corrected_intervals_hold_the_truth_and_llm_labels_alone_do_not(sources:
         for way in ("human", "ppi", "dsl"):
             # 60 draws: three standard errors below .95.
             assert found.held[way] >= 0.866 * DRAWS, (question.what, way)
-        assert found.width["ppi"] < 0.9 * found.width["human"]
+        assert found.width["ppi"] < 0.9 * found.width["classical"]
         assert np.nanmedian(found.worth["ppi"]) > 300
         if question.what.startswith("prevalence"):
             assert found.held["naive"] == 0

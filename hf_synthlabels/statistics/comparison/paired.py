@@ -16,17 +16,23 @@ from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_level
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 
+NonInferiority = Literal["superior", "non-inferior", "inferior", "inconclusive"]
+"""`superior`: the whole interval is above 0; `non-inferior`: above minus the margin; `inferior`: below minus the
+margin; `inconclusive`: it includes minus the margin."""
+
+POWER = 0.8
+
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """How two annotators share out the rows that they get right."""
+    """Rows by which of two annotators is correct."""
 
     both: int
     only_a: int
     only_b: int
     neither: int
     p_value: float
-    """Two-sided and exact; 1 when the two are never discordant."""
+    """Two-sided and exact; 1 without discordant rows."""
 
     @property
     def n(self) -> int:
@@ -35,166 +41,159 @@ class McNemar:
 
     @property
     def difference(self) -> float:
-        """Accuracy of a minus accuracy of b; nan when there is no row."""
+        """Accuracy of a minus accuracy of b; nan without rows."""
         return (self.only_a - self.only_b) / self.n if self.n else float("nan")
 
 
 def mcnemar(human: Sequence[Any] | Ints, a: Sequence[Any] | Ints, b: Sequence[Any] | Ints) -> McNemar:
-    """The exact McNemar test (1947): are the rows that only one of the two gets right shared out as by a coin?
+    """The exact McNemar test (1947): a two-sided binomial test of the discordant rows.
 
-    Two-sided binomial test of the discordant rows at 1/2. A prediction that is missing (None, or `MISSING` among
-    codes) is wrong. The rows are the sample here, so the test is of one run of a against one run of b: with several
-    seeds, make one test per seed pair (they are not independent: the rows are the same), or use `compare_conditions`,
-    which takes seeds as a source of chance, too.
+    A missing prediction (None, or `MISSING` among label ids) is incorrect. The test compares one run of a with one run
+    of b; `compare_conditions` includes the variance between seeds.
 
     Args:
-        human: the label of each row, as names or codes, shape (rows,).
-        a: the first annotator's labels, in the same form.
-        b: the second annotator's.
+        human: label of each row, as names or label ids, shape (rows,).
+        a: labels of the first annotator, in the same form.
+        b: labels of the second annotator.
 
     Raises:
-        DataError: the lengths differ, something has two dimensions, or a human label is missing.
+        DataError: the lengths differ, an input has two dimensions, or a human label is missing.
     """
     columns = [np.asarray(labels, dtype=object) for labels in (human, a, b)]
     shapes = [column.shape for column in columns]
     if any(len(shape) != 1 or shape != shapes[0] for shape in shapes):
         raise DataError(
             f"`human`, `a` and `b` have the shapes {', '.join(map(str, shapes))}: "
-            "give one label per row; with several seeds, test each by itself."
+            "give one label per row, and test each seed separately."
         )
     truth, first, second = columns
     if missing := sum(label is None or label == MISSING for label in truth):
         raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
-    right_a, right_b = (first == truth).astype(bool), (second == truth).astype(bool)
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    p_value = discordant_p(only_a, only_b)
-    return McNemar(int((right_a & right_b).sum()), only_a, only_b, int((~right_a & ~right_b).sum()), p_value)
+    correct_a, correct_b = (first == truth).astype(bool), (second == truth).astype(bool)
+    only_a, only_b = int((correct_a & ~correct_b).sum()), int((correct_b & ~correct_a).sum())
+    both, neither = int((correct_a & correct_b).sum()), int((~correct_a & ~correct_b).sum())
+    return McNemar(both, only_a, only_b, neither, discordant_p(only_a, only_b))
 
 
 def discordant_p(only_a: int, only_b: int) -> float:
-    """The two-sided exact p of McNemar's test from the discordant rows; 1 where there are none."""
+    """The two-sided exact p-value of McNemar's test; 1 without discordant rows."""
     discordant = only_a + only_b
     return float(stats.binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0
 
 
 def mean_difference(a: Floats, b: Floats, *, level: float = 0.95) -> Interval:
-    """The mean of a - b over the same rows, each from 0 to 1, with an interval.
+    """The mean of a - b over the same rows, each from 0 to 1, with a normal interval.
 
-    Half a row that a alone gets right, half a row that b alone does, and a row where they agree are added: without
-    them, rows that never differ would seem to prove that none ever does (Agresti & Min 2005, for pairs of
-    proportions). The ends are z standard errors around the mean of what is then there.
+    Pseudo-rows are added (half a row won by a, half by b, and a tie), so that equal rows do not give an interval of
+    width 0 (Agresti & Min 2005, for pairs of proportions).
 
     Args:
-        a: credits of the first annotator, shape (rows,); rows where either is nan are left out.
-        b: credits of the second.
+        a: scores of the first annotator, shape (rows,); rows where either is nan are left out.
+        b: scores of the second annotator.
         level: confidence level.
 
     Raises:
         DataError: the lengths differ.
     """
     if len(a) != len(b):
-        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give credits of the same rows.")
+        raise DataError(f"`a` has {len(a):,} rows and `b` {len(b):,}: give scores of the same rows.")
     differences = (a - b)[~np.isnan(a - b)]
     n = len(differences)
     method = "normal, with two pseudo-rows"
     if n == 0:
         return Interval(math.nan, math.nan, math.nan, level, method, 0)
     mean = float(differences.mean())
-    centre = float(differences.sum()) / (n + 2)
+    center = float(differences.sum()) / (n + 2)
     square = (float((differences**2).sum()) + 1.0) / (n + 2)
-    reach = normal_quantile(level) * math.sqrt(max(square - centre**2, 0.0) / (n + 2))
-    low, high = max(-1.0, centre - reach), min(1.0, centre + reach)
+    half = normal_quantile(level) * math.sqrt(max(square - center**2, 0.0) / (n + 2))
+    low, high = max(-1.0, center - half), min(1.0, center + half)
     return Interval(mean, min(low, mean), max(high, mean), level, method, n)
-
-
-NonInferiority = Literal["better", "not inferior", "inferior", "not resolved"]
-"""`better`: the whole interval is above 0; `not inferior`: above minus the margin; `inferior`: below minus the margin;
-`not resolved`: it holds minus the margin, so that these rows and seeds can not say."""
-
-
-POWER = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class DetectableMargin:
-    """What a comparison of two arms can resolve."""
+    """Margins of non-inferiority that a comparison of two conditions can detect."""
 
     margin: float
-    """The smallest margin by which an arm that is truly as good would be found not inferior, at that power."""
+    """Minimum detectable margin: an equally good condition is found non-inferior with probability `power`."""
     floor: float
-    """The same with endless test rows: what the seeds alone leave open."""
+    """The same with infinitely many test rows, given the variance between seeds."""
     rows: int | None
-    """Test rows that the stated margin takes with as many seeds; None where no number will do."""
+    """Test rows needed for the stated margin with as many seeds; None if no number suffices."""
     power: float
 
 
 def non_inferiority(difference: Interval, margin: float) -> NonInferiority:
-    """The verdict on a difference, new minus old, of which more is better.
+    """The verdict on a difference, new minus old, where more is better.
 
-    The lower end of a two-sided interval at 95 % against minus the margin is a one-sided test at 2.5 % (Piaggio et
-    al. 2012, the CONSORT extension). The margin is to be stated before the numbers are seen.
+    Comparing the lower limit of a two-sided 95% interval with minus the margin is a one-sided test at 2.5% (Piaggio et
+    al. 2012, the CONSORT extension). State the margin before you see the results.
 
     Args:
-        difference: with its interval; undefined ends are not resolved.
-        margin: the loss that counts as none, at least 0.
+        difference: undefined limits are inconclusive.
+        margin: largest acceptable loss, at least 0.
 
     Raises:
         ConfigError: `margin` is less than 0.
     """
     _check_margin(margin)
     if difference.low > 0:
-        return "better"
+        return "superior"
     if difference.low > -margin:
-        return "not inferior"
-    return "inferior" if difference.high < -margin else "not resolved"
+        return "non-inferior"
+    return "inferior" if difference.high < -margin else "inconclusive"
 
 
 def detectable_margin(pair: PairedScore, margin: float, *, power: float = POWER) -> DetectableMargin:
-    """What the test rows and seeds of a comparison can resolve.
+    """The margins that the test rows and seeds of a comparison can detect.
 
-    An arm that is truly as good is found not inferior with the chance `power` when the margin is (z_level + z_power)
-    standard errors of the difference (Julious 2004, equation 20, for pairs). The error's square is the rows' part,
-    which falls as 1/n, and the seeds'.
+    An equally good condition is found non-inferior with probability `power` if the margin is (z_level + z_power)
+    standard errors of the difference (Julious 2004, equation 20, for pairs). The variance has a component of the rows,
+    which falls as 1/n, and one of the seeds.
 
     Args:
         pair: the comparison.
-        margin: the stated one.
-        power: the chance of the verdict.
+        margin: the stated margin.
+        power: probability of the verdict.
 
     Raises:
-        ConfigError: `margin` or `power` can not be used.
+        ConfigError: `margin` or `power` is out of range.
     """
     _check_margin(margin)
-    reach = _reach(pair.a.level, power)
+    errors = _quantile_sum(pair.a.level, power)
     rows, seeds = pair.row_variance, pair.seed_variance
     return DetectableMargin(
-        reach * math.sqrt(rows + seeds), reach * math.sqrt(seeds), rows_to_detect(pair, margin, power=power), power
+        margin=errors * math.sqrt(rows + seeds),
+        floor=errors * math.sqrt(seeds),
+        rows=rows_to_detect(pair, margin, power=power),
+        power=power,
     )
 
 
 def rows_to_detect(pair: PairedScore, effect: float, *, power: float = POWER) -> int | None:
-    """How many test rows it takes to tell an effect from none, with as many seeds and the same spread.
+    """Test rows needed to detect an effect with as many seeds and the same variances.
 
     Args:
-        pair: the comparison, whose variances are taken to stay.
+        pair: the comparison whose variances are used.
         effect: a difference of the score, or a margin.
-        power: the chance to find it.
+        power: probability of detecting it.
 
     Returns:
-        The number of rows; None for no effect, or where the seeds alone hide it.
+        The number of rows; None for no effect, or if the variance between seeds alone hides it.
 
     Raises:
-        ConfigError: `power` is not between 0.5 and 1.
+        ConfigError: `power` is not from 0.5 to below 1.
     """
-    left = (effect / _reach(pair.a.level, power)) ** 2 - pair.seed_variance
-    # The tiny factor keeps rounding errors from asking for one row more.
-    return max(1, math.ceil(pair.a.n * pair.row_variance / left * (1 - 1e-9))) if effect and left > 0 else None
+    variance = (effect / _quantile_sum(pair.a.level, power)) ** 2 - pair.seed_variance
+    # The factor keeps rounding errors from adding a row.
+    rows = pair.a.n * pair.row_variance * (1 - 1e-9)
+    return max(1, math.ceil(rows / variance)) if effect and variance > 0 else None
 
 
-def _reach(level: float, power: float) -> float:
+def _quantile_sum(level: float, power: float) -> float:
     check_level(level)
     if not 0.5 <= power < 1:
-        raise ConfigError(f"`power` is {power!r}: give a chance from 0.5 to below 1, such as 0.8.")
+        raise ConfigError(f"`power` is {power!r}: give a probability from 0.5 to below 1, such as 0.8.")
     return NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(power)
 
 

@@ -1,4 +1,4 @@
-"""Pooling: differences of several tasks together, and many tests at once."""
+"""Differences pooled over tasks, and p-values corrected for multiple tests."""
 
 from __future__ import annotations
 
@@ -15,72 +15,71 @@ from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
 
 MIN_TASKS = 5
-"""Tasks below which nothing is said of tasks like them."""
+"""Tasks below which there is no estimate for the population of tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class PooledTasks:
-    """The same difference on several tasks."""
+    """One difference on several tasks."""
 
     tasks: int
-    these: Interval
-    """Mean over these tasks; rows and seeds are drawn, the tasks are what they are."""
-    such: Interval
-    """Mean over a population of tasks of which these are a sample: Student's t on T - 1 degrees of freedom. All nan
-    below five tasks, which say too little about others."""
+    fixed_tasks: Interval
+    """Mean over these tasks; rows and seeds are resampled."""
+    random_tasks: Interval
+    """Mean over the population of tasks: Student's t on T - 1 degrees of freedom; nan below five tasks."""
     median: Interval
-    """Median of these tasks, with the interval of such tasks' median by order statistics; its ends are nan where all
-    tasks are too few for the level, as are five at 95 %."""
+    """Median of these tasks, with an interval for the population's median by order statistics; its limits are nan for
+    too few tasks for the level, as for five at 95%."""
+    wilcoxon: float
+    """Two-sided p-value of Wilcoxon's signed-rank test over tasks; 1 if no task differs."""
+    p_values: tuple[float, ...]
+    """Of each task, two-sided from its replicates, with Holm's correction."""
 
     @property
     def mean(self) -> Interval:
-        """The mean that a verdict may rest on: of tasks like these, or of these alone where they are too few."""
-        return self.these if math.isnan(self.such.estimate) else self.such
-
-    wilcoxon: float
-    """Two-sided p-value of Wilcoxon's signed ranks over tasks; 1 where no task differs."""
-    p_values: tuple[float, ...]
-    """Of each task alone, two-sided from its draws, corrected by Holm's steps for their number."""
+        """The mean for a verdict: of the population of tasks, or of these tasks if they are too few."""
+        return self.fixed_tasks if math.isnan(self.random_tasks.estimate) else self.random_tasks
 
 
 def pool_tasks(
-    points: Sequence[float], draws: Sequence[Floats], bootstrap: BootstrapConfig | None = None
+    points: Sequence[float], replicates: Sequence[Floats], bootstrap: BootstrapConfig | None = None
 ) -> PooledTasks:
-    """Pool differences over tasks, for these tasks and for tasks like them.
+    """Pool differences over tasks, for fixed and for random tasks.
 
-    `these` draws each task's rows and seeds. `such` is Student's interval of the task means: their variance over tasks
-    holds the variance between tasks and the noise within them, so that mean +- t(T - 1) sqrt(variance / T) needs
-    neither by itself. A bootstrap of T tasks would lack the factor sqrt(T / (T - 1)) and Student's quantile, and cover
-    .73 with two tasks and .87 with five. `median` has an interval between order statistics (Hettmansperger & Sheather
-    1986).
+    `random_tasks` is Student's interval of the task means, whose variance includes the variance between and within
+    tasks; a bootstrap of few tasks would be too narrow. `median` has an interval between order statistics
+    (Hettmansperger & Sheather 1986).
 
     Args:
-        points: the difference of each task.
-        draws: of each task the differences in its resamples, shape (resamples,).
+        points: difference of each task.
+        replicates: bootstrap replicates of the difference of each task, shape (resamples,).
         bootstrap: level, resamples and seed.
 
     Raises:
         DataError: there is no task, or the lengths differ.
     """
     bootstrap = bootstrap or BootstrapConfig()
-    if not points or len(points) != len(draws):
-        raise DataError(f"`points` has {len(points)} tasks and `draws` {len(draws)}: give one of each for every task.")
-    shortest = min(map(len, draws))
-    values, found = np.array([each[:shortest] for each in draws]), np.array(points, dtype=np.float64)
+    if not points or len(points) != len(replicates):
+        raise DataError(
+            f"`points` has {len(points)} tasks and `replicates` {len(replicates)}: give one of each for every task."
+        )
+    shortest = min(map(len, replicates))
+    values, means = np.array([each[:shortest] for each in replicates]), np.array(points, dtype=np.float64)
     rng = np.random.default_rng(bootstrap.seed)
-    within = values[np.arange(len(found))[:, None], rng.integers(shortest, size=(len(found), bootstrap.resamples))]
-    tasks, mean = len(found), float(found.mean())
+    picks = rng.integers(shortest, size=(len(means), bootstrap.resamples))
+    within = values[np.arange(len(means))[:, None], picks].mean(axis=0)
+    tasks, mean = len(means), float(means.mean())
     return PooledTasks(
-        tasks,
-        percentile_interval(within.mean(axis=0), mean, bootstrap.level, "bootstrap: seeds and rows", tasks),
-        _mean_of_such(found, bootstrap.level),
-        _median_of_such(found, bootstrap.level),
-        float(stats.wilcoxon(found).pvalue) if np.any(found != 0) else 1.0,
-        holm([bootstrap_p_value(each) for each in draws]),
+        tasks=tasks,
+        fixed_tasks=percentile_interval(within, mean, bootstrap.level, "bootstrap: seeds and rows", tasks),
+        random_tasks=_mean_of_population(means, bootstrap.level),
+        median=_median_of_population(means, bootstrap.level),
+        wilcoxon=float(stats.wilcoxon(means).pvalue) if np.any(means != 0) else 1.0,
+        p_values=holm([bootstrap_p_value(each) for each in replicates]),
     )
 
 
-def _mean_of_such(points: Floats, level: float) -> Interval:
+def _mean_of_population(points: Floats, level: float) -> Interval:
     tasks, method = len(points), "student: tasks"
     if tasks < MIN_TASKS:
         return Interval(math.nan, math.nan, math.nan, level, method, tasks)
@@ -89,7 +88,7 @@ def _mean_of_such(points: Floats, level: float) -> Interval:
     return Interval(mean, mean - half, mean + half, level, method, tasks)
 
 
-def _median_of_such(points: Floats, level: float) -> Interval:
+def _median_of_population(points: Floats, level: float) -> Interval:
     """Between order statistics, interpolated to the level."""
     tasks, method = len(points), "order statistics: tasks"
     ordered, middle = np.sort(points), float(np.median(points))
@@ -106,10 +105,10 @@ def _median_of_such(points: Floats, level: float) -> Interval:
 
 
 def bootstrap_p_value(values: Floats, null: float = 0.0) -> float:
-    """Two-sided p-value of a null value from bootstrap draws: twice the smaller tail, the sample counted as a draw.
+    """Two-sided p-value of a null value from bootstrap replicates; 1 if all are nan.
 
-    It is what the percentile interval says: below 1 - level just where the interval leaves the value out (Davison &
-    Hinkley 1997, section 4.4.5). Not below 2 / (draws + 1). Draws that are nan are left out; 1 when all are.
+    It is below 1 - level exactly where the percentile interval excludes the null value, and at least
+    2 / (resamples + 1) (Davison & Hinkley 1997, section 4.4.5).
     """
     kept = values[~np.isnan(values)]
     tail = min(int((kept <= null).sum()), int((kept >= null).sum()))
@@ -117,26 +116,20 @@ def bootstrap_p_value(values: Floats, null: float = 0.0) -> float:
 
 
 def normal_p_value(interval: Interval, null: float = 0.0) -> float:
-    """Two-sided p-value of a null value from a normal interval: below 1 - level just where the interval excludes it.
-
-    It is 1 where the interval is undefined or has no width.
-    """
+    """Two-sided p-value of a null value from a normal interval; 1 if it is undefined or has no width."""
     below = null < interval.estimate
-    reach = interval.estimate - interval.low if below else interval.high - interval.estimate
-    if not reach > 0:
+    half = interval.estimate - interval.low if below else interval.high - interval.estimate
+    if not half > 0:
         return 1.0
-    distance = abs(interval.estimate - null) / reach * normal_quantile(interval.level)
+    distance = abs(interval.estimate - null) / half * normal_quantile(interval.level)
     return float(2 * stats.norm.sf(distance))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """P-values corrected for their number by Holm's steps (1979): the chance of any false alarm stays the level.
-
-    The k-th smallest of m is multiplied by m - k + 1; none is below a smaller one, or above 1.
-    """
-    found = np.array(p_values, dtype=np.float64)
-    order = np.argsort(found, kind="stable")
-    steps = np.minimum(1.0, np.maximum.accumulate(found[order] * np.arange(len(found), 0, -1)))
-    corrected = np.empty_like(steps)
-    corrected[order] = steps
-    return tuple(corrected.tolist())
+    """P-values adjusted by Holm's step-down method (1979), which controls the family-wise error rate."""
+    raw = np.array(p_values, dtype=np.float64)
+    order = np.argsort(raw, kind="stable")
+    steps = np.minimum(1.0, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
+    adjusted = np.empty_like(steps)
+    adjusted[order] = steps
+    return tuple(adjusted.tolist())

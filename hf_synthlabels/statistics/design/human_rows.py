@@ -28,14 +28,14 @@ class SampledRows:
 
     counted: NDArray[np.bool_]
     """Rows with a human label that were drawn for it, shape (N,)."""
-    chances: Floats
+    probabilities: Floats
     """Of counted rows the chance of a human label; nan elsewhere."""
     notes: tuple[str, ...]
 
     @property
     def equal(self) -> bool:
         """Whether all counted rows had the same chance."""
-        mine = self.chances[self.counted]
+        mine = self.probabilities[self.counted]
         return not len(mine) or bool(np.ptp(mine) <= 1e-9 * mine.max())
 
 
@@ -49,7 +49,7 @@ def sampled_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None
     Args:
         dataset: the rows.
         labelled: which have a human label, shape (N,).
-        column: of the chances; by default `inclusion_probability` if there is one.
+        column: of the probabilities; by default `inclusion_probability` if there is one.
 
     Raises:
         DataError: the column that was named is not there, holds no probabilities, or no row that was drawn has a label.
@@ -57,11 +57,11 @@ def sampled_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None
     if column is None and PROBABILITY not in (dataset.column_names or ()):
         return None
     name = column or PROBABILITY
-    chances = number_column(column_values(dataset, name), name)
-    drawn = ~np.isnan(chances)
-    if wrong := int((~((chances[drawn] > 0) & (chances[drawn] <= 1))).sum()):
+    probabilities = number_column(column_values(dataset, name), name)
+    drawn = ~np.isnan(probabilities)
+    if wrong := int((~((probabilities[drawn] > 0) & (probabilities[drawn] <= 1))).sum()):
         raise DataError(
-            f"`{name}` is not above 0 and at most 1 in {wrong:,} rows: give chances, None for rows not drawn."
+            f"`{name}` is not above 0 and at most 1 in {wrong:,} rows: give probabilities, None for rows not drawn."
         )
     counted = drawn & labelled
     if not counted.any():
@@ -78,14 +78,16 @@ def sampled_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None
             f"{missing:,} of {int(drawn.sum()):,} rows that were drawn have no human label: the others stand for them, "
             "which is right if they are missing at random (within strata, where the sample is stratified)."
         )
-    return SampledRows(counted, np.where(counted, chances * _response(chances, drawn, counted), np.nan), tuple(notes))
+    return SampledRows(
+        counted, np.where(counted, probabilities * _response(probabilities, drawn, counted), np.nan), tuple(notes)
+    )
 
 
-def _response(chances: Floats, drawn: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
+def _response(probabilities: Floats, drawn: NDArray[np.bool_], counted: NDArray[np.bool_]) -> Floats:
     """The share of drawn rows with a label among those with the same probability, shape (N,)."""
     overall = counted.sum() / drawn.sum()
-    cells, place = np.unique(np.round(chances[drawn], 9), return_inverse=True)
-    rates = np.full(len(chances), overall)
+    cells, place = np.unique(np.round(probabilities[drawn], 9), return_inverse=True)
+    rates = np.full(len(probabilities), overall)
     if len(cells) > MAX_STRATA:
         return rates
     answered = np.bincount(place, weights=counted[drawn]) / np.bincount(place)
@@ -161,7 +163,7 @@ class SampleColumns:
     def _design(self, counted: Mask, drawn: SampledRows | None) -> SamplingDesign | None:
         weights = None
         if drawn is not None and not drawn.equal:
-            weights = np.where(counted, 1 / drawn.chances, 0.0)
+            weights = np.where(counted, 1 / drawn.probabilities, 0.0)
         design = SamplingDesign(weights, _codes(self.clusters, counted), _codes(self.strata, counted))
         return None if design.is_random else design
 

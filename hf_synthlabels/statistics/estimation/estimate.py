@@ -1,12 +1,13 @@
-"""estimate: a question to the label columns of a data set."""
+"""Estimates from the label columns of a data set."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, number_column
@@ -30,7 +31,7 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
     read_names,
 )
 
-Ask = Literal["prevalence", "mean", "f1"]
+EstimandName = Literal["prevalence", "mean", "f1"]
 
 
 def estimate(
@@ -38,7 +39,7 @@ def estimate(
     *,
     human: str = "label",
     llm: str = "llm_label",
-    ask: Ask | None = None,
+    estimand: EstimandName | None = None,
     groups: str | None = None,
     regress: Sequence[str] = (),
     outcome: str | None = None,
@@ -52,94 +53,124 @@ def estimate(
     inference: Inference | None = None,
     normalize_labels: bool = False,
 ) -> EstimateReport:
-    """Answer one question four ways: from the LLM's labels alone, human labels alone, by PPI++ and by DSL.
+    """Estimate one quantity with the naive, the classical, the PPI++ and the DSL estimator.
 
     Args:
         dataset: one split, for example a `datasets.Dataset`.
-        human: the column of human labels, None where there is none.
-        llm: the column of LLM labels.
-        ask: "prevalence" of each class, the "mean" of numbers, or "f1" of predictions; by default prevalence of names
-            and the mean of numbers.
-        groups: a column to compare groups by, instead.
-        regress: columns to regress on, instead; with `outcome` the label is one more of them. Text and class names
-            are categories, coded as indicators with the first, sorted, as the reference level.
-        outcome: the column of numbers that a regression explains; by default the label.
+        human: column of human labels, None where missing.
+        llm: column of LLM labels.
+        estimand: "prevalence" of each class (default for names), "mean" (default for numbers), or "f1" of predictions.
+        groups: column whose groups are compared.
+        regress: columns to regress on. Text and class names are categories; the first, sorted, is the reference.
+        outcome: column of numbers that a regression explains; by default the label, which is otherwise a predictor.
         family: "linear" or "logistic"; by default logistic where a `positive` class is the outcome.
-        positive: the class that groups and regressions ask for; of two classes by default the last, sorted.
-        prediction: the column of predictions whose F1 is asked for; by default the LLM's labels.
-        names: the classes; by default those that the columns know, or that occur.
-        probabilities: the column of chances of a human label; by default `inclusion_probability` if there is one. Rows
-            without a chance were not drawn, and their human labels do not count.
-        confidence: a column of numbers that may help to guess human labels; by default `<llm>_confidence` if there
-            is one.
-        clusters: a column that says which rows hang together.
-        inference: level, cuts and seed; its chances, clusters and features are those of the columns.
-        normalize_labels: whether names that differ only in case or white space are one class, as in `validate`.
+        positive: class of groups and regressions; by default the second of two classes, sorted.
+        prediction: column of the predictions that F1 scores; by default the LLM labels.
+        names: classes; by default those of the columns.
+        probabilities: column of inclusion probabilities, null for rows not sampled; default `inclusion_probability`.
+        confidence: column of numbers that helps DSL to predict human labels; default `<llm>_confidence`.
+        clusters: column of cluster ids.
+        inference: level, folds and seed; its probabilities, clusters and features are those of the columns.
+        normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
-        DataError: a column is not there or holds what it should not, or no human label counts.
-        ConfigError: the question makes no sense.
+        DataError: a column is missing or holds other values, or no human label counts.
+        ConfigError: the options contradict each other.
     """
-    numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if ask is None else ask == "mean"
-    columns, known, spelling = _labels(
-        dataset, [human, llm, *([prediction] if prediction else [])], names, numeric, normalize_labels
-    )
-    truth, said, other = columns[0], columns[1], columns[2] if prediction else None
-    labelled = np.array([value is not None and value == value for value in truth])
-    if not labelled.any():
-        raise DataError(f"`{human}` has no label in any of {len(truth):,} rows: label some rows by hand first.")
-    drawn = sampled_rows(dataset, labelled, probabilities)
-    if drawn is not None:
-        truth = [value if counts else None for value, counts in zip(truth, drawn.counted, strict=True)]
-    how = _how(dataset, llm, drawn, confidence, clusters, inference or Inference())
-    found: EstimateReport
-    if groups is not None or regress or outcome is not None:
-        if groups is not None and (regress or outcome is not None):
-            raise ConfigError("`groups` and `regress` are two questions: ask one.")
-        positive = None if numeric else _spelled(positive, truth, said, normalize_labels) or _second(truth, said)
-        if groups is not None:
-            found = estimate_difference(truth, said, column_values(dataset, groups), positive=positive, inference=how)
-        else:
-            found = _regressed(dataset, truth, said, regress, outcome, family, positive, llm, how)
-    elif numeric:
-        found = estimate_mean(truth, said, how)
-    elif ask == "f1":
-        found = estimate_f1(truth, said, prediction=other, names=known, inference=how)
-    elif ask in (None, "prevalence"):
-        found = estimate_prevalence(truth, said, names=known, inference=how)
-    else:
-        raise ConfigError(f"`ask` is {ask!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
-    return replace(found, notes=(*spelling, *(() if drawn is None else drawn.notes), *found.notes))
+    numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
+    columns = _read_labels(dataset, (human, llm, prediction), names, numeric=numeric, normalize=normalize_labels)
+    sample = sampled_rows(dataset, columns.labeled(human), probabilities)
+    settings = _with_columns(inference or Inference(), dataset, llm, sample, confidence, clusters)
+    options = _Options(estimand, groups, regress, outcome, family, positive, llm, normalize_labels)
+    report = _analyze(dataset, columns.sampled(sample), options, settings)
+    return replace(report, notes=(*columns.notes, *(() if sample is None else sample.notes), *report.notes))
 
 
-def _labels(
-    dataset: Table, columns: Sequence[str], names: Sequence[str] | None, numeric: bool, normalize: bool
-) -> tuple[list[list[Any]], Sequence[str] | None, tuple[str, ...]]:
-    """The labels of each column, the names of the classes where they are known, and a note on their spelling."""
+@dataclass(frozen=True, slots=True)
+class _Options:
+    estimand: str | None
+    groups: str | None
+    regress: Sequence[str]
+    outcome: str | None
+    family: Family | None
+    positive: str | None
+    llm: str
+    normalize: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Labels of each row, with the classes if they are known."""
+
+    human: Sequence[Any]
+    llm: Sequence[Any]
+    prediction: Sequence[Any] | None
+    names: Sequence[str] | None
+    numeric: bool
+    notes: tuple[str, ...] = ()
+
+    def labeled(self, column: str) -> NDArray[np.bool_]:
+        """Whether each row has a human label.
+
+        Raises:
+            DataError: none has.
+        """
+        labeled = np.array([value is not None and value == value for value in self.human])
+        if not labeled.any():
+            raise DataError(f"`{column}` has no label in any of {len(labeled):,} rows: label some rows by hand first.")
+        return labeled
+
+    def sampled(self, sample: SampledRows | None) -> _Labels:
+        """The labels without the human labels of rows that were not sampled."""
+        if sample is None:
+            return self
+        return replace(
+            self, human=[value if counts else None for value, counts in zip(self.human, sample.counted, strict=True)]
+        )
+
+    def positive(self, name: str | None, *, normalize: bool) -> str | None:
+        """The positive class, spelled as in the labels; by default the second of two classes.
+
+        Raises:
+            ConfigError: no class is named and there are not two.
+        """
+        if self.numeric:
+            return None
+        names = sorted({str(label) for label in (*self.human, *self.llm) if label is not None})
+        if name is not None:
+            return one_spelling([[name]], names, normalize=True)[0][0][0] if normalize else name
+        if len(names) != 2:
+            raise ConfigError(f"`positive` is missing and there are {len(names)} classes: name the positive class.")
+        return names[1]
+
+
+def _read_labels(
+    dataset: Table,
+    columns: tuple[str, str, str | None],
+    names: Sequence[str] | None,
+    *,
+    numeric: bool,
+    normalize: bool,
+) -> _Labels:
+    present = [column for column in columns if column]
     if numeric:
-        return [column_values(dataset, column) for column in columns], None, ()
-    read = [read_names(dataset, column) for column in columns]
+        values: list[Any] = [column_values(dataset, column) for column in present]
+        return _Labels(values[0], values[1], values[2] if columns[2] else None, None, numeric)
+    read = [read_names(dataset, column) for column in present]
     known = names or next((each for _, each in read[:2] if each), None)
-    labels, spelling = one_spelling([labels for labels, _ in read], known or (), normalize=normalize)
-    return labels, known, spelling
+    labels, notes = one_spelling([each for each, _ in read], known or (), normalize=normalize)
+    return _Labels(labels[0], labels[1], labels[2] if columns[2] else None, known, numeric, notes)
 
 
-def _spelled(positive: str | None, truth: Sequence[Any], said: Sequence[Any], normalize: bool) -> str | None:
-    """The positive class as the labels spell it."""
-    if positive is None or not normalize:
-        return positive
-    names = {str(label) for label in (*truth, *said) if label is not None}
-    return one_spelling([[positive]], sorted(names), normalize=True)[0][0][0]
-
-
-def _how(
+def _with_columns(
+    inference: Inference,
     dataset: Table,
     llm: str,
-    drawn: SampledRows | None,
+    sample: SampledRows | None,
     confidence: str | None,
     clusters: str | None,
-    inference: Inference,
 ) -> Inference:
+    """The settings with the probabilities, clusters and features of the data set."""
     column = confidence or f"{llm}_confidence"
     features: Floats | None = None
     if confidence is not None or column in (dataset.column_names or ()):
@@ -149,52 +180,59 @@ def _how(
             features = np.column_stack([np.where(missing, values[~missing].mean(), values), missing])
     return replace(
         inference,
-        probabilities=None if drawn is None else np.nan_to_num(drawn.chances, nan=1.0),
-        clusters=None if clusters is None else _texts(dataset, clusters),
+        probabilities=None if sample is None else np.nan_to_num(sample.probabilities, nan=1.0),
+        clusters=None if clusters is None else _texts(column_values(dataset, clusters)),
         features=features,
     )
 
 
-def _texts(dataset: Table, column: str) -> Any:
-    values = column_values(dataset, column)
+def _texts(values: Sequence[Any]) -> Any:
     return np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
 
 
-def _second(truth: Sequence[Any], said: Sequence[Any]) -> str:
-    names = sorted({str(value) for value in (*truth, *said) if value is not None})
-    if len(names) != 2:
-        raise ConfigError(f"`positive` is missing: there are {len(names)} classes. Name the one that is asked for.")
-    return names[1]
+def _analyze(dataset: Table, labels: _Labels, options: _Options, inference: Inference) -> EstimateReport:
+    regression = bool(options.regress) or options.outcome is not None
+    if options.groups is not None and regression:
+        raise ConfigError("`groups` and `regress` are two analyses: give one of them.")
+    if regression:
+        return _regression(dataset, labels, options, inference)
+    if options.groups is not None:
+        positive = labels.positive(options.positive, normalize=options.normalize)
+        groups = column_values(dataset, options.groups)
+        return estimate_difference(labels.human, labels.llm, groups, positive=positive, inference=inference)
+    if labels.numeric:
+        return estimate_mean(labels.human, labels.llm, inference)
+    if options.estimand == "f1":
+        return estimate_f1(
+            labels.human, labels.llm, prediction=labels.prediction, names=labels.names, inference=inference
+        )
+    if options.estimand in (None, "prevalence"):
+        return estimate_prevalence(labels.human, labels.llm, names=labels.names, inference=inference)
+    raise ConfigError(
+        f"`estimand` is {options.estimand!r}: give prevalence, mean or f1, or name `groups` or `regress`."
+    )
+
+
+def _regression(dataset: Table, labels: _Labels, options: _Options, inference: Inference) -> EstimateReport:
+    positive = labels.positive(options.positive, normalize=options.normalize)
+    column = options.outcome
+    outcome = None if column is None else number_column(column_values(dataset, column), column)
+    family: Family = options.family or ("logistic" if outcome is None and positive is not None else "linear")
+    return estimate_regression(
+        labels.human,
+        labels.llm,
+        {name: _predictor(dataset, name) for name in options.regress},
+        family=family,
+        outcome=outcome,
+        positive=positive,
+        label=options.llm if positive is None else f"{options.llm} = {positive}",
+        inference=inference,
+    )
 
 
 def _predictor(dataset: Table, name: str) -> Any:
-    """A column of numbers, or the names of its categories: codes of a ClassLabel are no numbers to regress on."""
+    """A column of numbers, or the names of its categories: codes of a ClassLabel are not numbers to regress on."""
     values = column_values(dataset, name)
     if hasattr(column_feature(dataset, name), "int2str") or any(isinstance(value, str) for value in values):
         return list(read_names(dataset, name)[0])
     return number_column(values, name)
-
-
-def _regressed(
-    dataset: Table,
-    truth: Sequence[Any],
-    said: Sequence[Any],
-    regress: Sequence[str],
-    outcome: str | None,
-    family: Family | None,
-    positive: str | None,
-    llm: str,
-    how: Inference,
-) -> EstimateReport:
-    goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
-    kind: Family = family or ("logistic" if goal is None and positive is not None else "linear")
-    return estimate_regression(
-        truth,
-        said,
-        {name: _predictor(dataset, name) for name in regress},
-        family=kind,
-        outcome=goal,
-        positive=positive,
-        label=llm if positive is None else f"{llm} = {positive}",
-        inference=how,
-    )

@@ -53,7 +53,7 @@ def estimate_all(
         for quantity, *found in four:
             each = _conclusion(rows, quantity, *found)
             estimates.append(each)
-            if math.isnan(each.human.low) and not each.too_few:
+            if math.isnan(each.classical.low) and not each.too_few:
                 reasons.setdefault(_reason(estimand, rows, dependent), []).append(each.name)
     lost = [f"There is no number for {', '.join(names)}: {reason}." for reason, names in reasons.items()]
     return EstimateReport(
@@ -63,7 +63,7 @@ def estimate_all(
         n_human=rows.n,
         n_labelled=int(rows.scored.sum()),
         n_clusters=None if rows.clusters is None else rows.units,
-        equal_chances=rows.chances is None,
+        equal_probabilities=rows.chances is None,
         estimates=tuple(estimates),
         notes=(*_notes(rows, estimates), *notes, *lost),
     )
@@ -110,7 +110,7 @@ def _conclusion(
     return QuantityEstimate(
         name=quantity.name,
         naive=llm.interval,
-        human=shown(human.interval),
+        classical=shown(human.interval),
         ppi=shown(ppi.interval),
         dsl=shown(by_dsl.interval),
         lam=ppi.lam,
@@ -168,7 +168,7 @@ def _notes(rows: LabelRows, estimates: Sequence[QuantityEstimate]) -> list[str]:
             "for errors that these rows do not show."
         )
     census = rows.finite and rows.labelled.all()
-    if not census and (alike := [each.name for each in estimates if each.human.high == each.human.low]):
+    if not census and (alike := [each.name for each in estimates if each.classical.high == each.classical.low]):
         notes.append(f"{', '.join(alike)}: all labelled rows are alike, so that what else occurs cannot be seen.")
     if few := [each.name for each in estimates if each.too_few]:
         notes.append(

@@ -22,7 +22,7 @@ class QuantityEstimate:
     name: str
     naive: Interval
     """From the LLM's labels as if humans had given them: its interval knows nothing of their mistakes."""
-    human: Interval
+    classical: Interval
     """From the human labels alone, each counted with one over its chance."""
     ppi: Interval
     """PPI++: the LLM's labels, put right by the human ones."""
@@ -40,7 +40,7 @@ class QuantityEstimate:
     @property
     def n(self) -> int:
         """The human labels that it rests on: those of its own group, class or category."""
-        return self.human.n
+        return self.classical.n
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; nan becomes None."""
@@ -49,14 +49,16 @@ class QuantityEstimate:
             "name": self.name,
             "n": self.n,
             "too_few": self.too_few,
-            **{name: getattr(self, name).to_dict() for name in ("naive", "human", "ppi", "dsl")},
+            **{name: getattr(self, name).to_dict() for name in ("naive", "classical", "ppi", "dsl")},
             **{name: None if math.isnan(value) else value for name, value in plain.items()},
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> QuantityEstimate:
         """The one that `to_dict` wrote."""
-        found: dict[str, Any] = {name: Interval.from_dict(values[name]) for name in ("naive", "human", "ppi", "dsl")}
+        found: dict[str, Any] = {
+            name: Interval.from_dict(values[name]) for name in ("naive", "classical", "ppi", "dsl")
+        }
         for name in ("lam", "effective_ppi", "effective_dsl"):
             found[name] = math.nan if values[name] is None else values[name]
         return cls(name=values["name"], too_few=values["too_few"], **found)
@@ -77,7 +79,7 @@ class EstimateReport:
     """Rows with an LLM label."""
     n_clusters: int | None
     """Clusters with a human label, where rows hang together."""
-    equal_chances: bool
+    equal_probabilities: bool
     """Whether all rows had the same chance of a human label."""
     estimates: tuple[QuantityEstimate, ...]
     notes: tuple[str, ...] = ()
@@ -101,7 +103,7 @@ class EstimateReport:
 
     def text(self, width: int | None = None) -> str:
         """The table for a terminal that is `width` characters wide; None for a table of any width."""
-        chances = "equal" if self.equal_chances else "unequal, known"
+        chances = "equal" if self.equal_probabilities else "unequal, known"
         clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
         head = (
             f"rows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
@@ -118,7 +120,7 @@ class EstimateReport:
                 shorten(each.name, NAME_WIDTH),
                 f"{each.n:,}",
                 _shown(each.naive),
-                *("too few" if each.too_few else _shown(getattr(each, key)) for key in ("human", "ppi", "dsl")),
+                *("too few" if each.too_few else _shown(getattr(each, key)) for key in ("classical", "ppi", "dsl")),
                 *(_count(value) for value in (each.effective_ppi, each.effective_dsl)),
             )
             for each in self.estimates
@@ -132,7 +134,7 @@ class EstimateReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON types; an undefined number is None."""
-        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
+        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_probabilities")
         return {
             **{name: getattr(self, name) for name in plain},
             "estimates": [each.to_dict() for each in self.estimates],
@@ -142,7 +144,7 @@ class EstimateReport:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> EstimateReport:
         """The one that `to_dict` wrote."""
-        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_chances")
+        plain = ("what", "level", "n_rows", "n_human", "n_labelled", "n_clusters", "equal_probabilities")
         return cls(
             **{name: values[name] for name in plain},
             estimates=tuple(QuantityEstimate.from_dict(each) for each in values["estimates"]),

@@ -199,7 +199,7 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
             pooled = pool_tasks(
                 [score.difference.estimate for score in scores], [score.values for score in scores], analysis.bootstrap
             )
-            rows.append((f"{student}, {labels}", threshold, pooled.tasks, pooled.these, pooled.such))
+            rows.append((f"{student}, {labels}", threshold, pooled.tasks, pooled.fixed_tasks, pooled.random_tasks))
     heads = ("student, labels", "agreement at least", "tasks", "mean difference, these tasks", "such tasks")
     return Table("pooled_filters", "The filter over all tasks", heads, tuple(rows), f"{KEPT} n counts tasks.")
 

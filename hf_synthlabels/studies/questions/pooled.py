@@ -46,10 +46,10 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     )
     margin = analysis.runs.margin
     panels = {
-        "mean difference, these tasks": tuple((name, pooled.these) for name, _, pooled in found),
+        "mean difference, these tasks": tuple((name, pooled.fixed_tasks) for name, _, pooled in found),
     }
     if any(pooled.tasks >= MIN_TASKS for _, _, pooled in found):
-        panels["mean difference, such tasks"] = tuple((name, pooled.such) for name, _, pooled in found)
+        panels["mean difference, such tasks"] = tuple((name, pooled.random_tasks) for name, _, pooled in found)
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
             "pooled", "LLM-trained minus human-trained, over tasks", panels, "difference of the score (from 0 to 1)",
@@ -74,17 +74,17 @@ def _row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...
     level = analysis.runs.level
     verdict = VERDICTS[non_inferiority(pooled.mean, analysis.runs.margin)]
     differing = sum(p_value < 1 - level for p_value in pooled.p_values)
-    values = (pooled.these, pooled.such, pooled.median)
+    values = (pooled.fixed_tasks, pooled.random_tasks, pooled.median)
     return (name, pooled.tasks, *values, verdict, p_words(pooled.wilcoxon), f"{differing} of {pooled.tasks}")
 
 
 def _answer(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
     margin, rows = analysis.runs.margin, sum(pair.score().a.n for pair in pairs)
     verdict = VERDICTS[non_inferiority(pooled.mean, margin)]
-    such = f"{pooled.such} for tasks like them" if pooled.tasks >= MIN_TASKS else TOO_FEW_TASKS
+    such = f"{pooled.random_tasks} for tasks like them" if pooled.tasks >= MIN_TASKS else TOO_FEW_TASKS
     return (
         f"Over {pooled.tasks} tasks with {rows:,} test rows, {name}: LLM-trained minus human-trained is "
-        f"{pooled.these} on average for these tasks, {such}, the median "
+        f"{pooled.fixed_tasks} on average for these tasks, {such}, the median "
         f"{pooled.median}; Wilcoxon p {p_words(pooled.wilcoxon)}. With the margin {margin:g} that is {verdict}."
     )
 

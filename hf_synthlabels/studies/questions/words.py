@@ -8,10 +8,10 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.comparison.paired import NonInferiority
 
 VERDICTS: Mapping[NonInferiority, str] = {
-    "better": "better",
-    "not inferior": "not inferior (any loss is within the margin)",
-    "inferior": "worse (beyond the margin)",
-    "not resolved": "not resolved",
+    "superior": "superior",
+    "non-inferior": "non-inferior (any loss is within the margin)",
+    "inferior": "inferior (by more than the margin)",
+    "inconclusive": "inconclusive",
 }
 
 
