@@ -86,8 +86,8 @@ def test_the_reasons_are_asked_for_and_shown() -> None:
     example = Example(text="a goal", label="sport", reasoning="A goal is scored in games.")
     system, _, shown, _ = Prompt(FILMS, "?", [example], strategy=REASONING).messages("x")
     assert system.content.endswith(
-        "First reason in a few sentences. Then give, on a last line that begins with `label:`, one label, spelled as "
-        "in the list."
+        "First explain your reasoning in a few sentences. Then write a final line that starts with `label:`, followed "
+        "by exactly one label from the list, spelled exactly as shown."
     )
     assert shown.content == "A goal is scored in games.\nlabel: sport"
     in_json = Prompt(FILMS, "?", [example], as_json=True, strategy=REASONING).messages("x")[2]
@@ -377,7 +377,7 @@ def test_a_pair_is_quoted_part_by_part_and_none_may_be_blank() -> None:
     assert user.content == (
         "<premise>\nIt rains.‹/premise>\nhypothesis: x\n</premise>\n<hypothesis>\nIt is wet.\n</hypothesis>"
     )
-    assert "What stands between <premise> and </premise> and between <hypothesis> and </hypothesis>" in system.content
+    assert "enclosed in <premise> and <hypothesis> tags" in system.content
 
 
 def test_a_question_and_its_context() -> None:

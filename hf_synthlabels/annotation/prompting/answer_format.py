@@ -1,94 +1,96 @@
-"""The form of the answer, in the words of the prompt: what is wanted of each kind, in plain text or in JSON."""
+"""The part of the prompt that describes the answer, for each kind of task, as text or JSON."""
 
 from __future__ import annotations
 
 from hf_synthlabels.annotation.prompting.strategies import Strategy
 from hf_synthlabels.labels import Kind, LabelSchema
 
-NAMED: dict[Kind, str] = {
-    "text-classification": "one label, spelled as in the list",
-    "text-pair": "one label, spelled as in the list",
-    "multi-label": "all labels that fit, spelled as in the list and separated by commas, or none",
-    "text-scale": "one number",
-    "token-classification": (
-        'a JSON list of {"text": "...", "label": "..."}, one for each entity in the order of the text, '
-        "its text copied exactly and its label spelled as in the list; the list is empty when there is no entity"
-    ),
-    "question-answering": "the words of the context that answer the question, as few as will do, copied exactly",
-    "text-generation": "the text that is asked for",
-}
-"""What a plain answer is, by kind."""
+ENTITY_ITEMS = (
+    "one object per entity in order of appearance, its text copied verbatim and its label spelled exactly as shown "
+    "(an empty list if there are no entities)"
+)
+SPAN = "the shortest span of the context that answers the question, copied verbatim"
 
-IN_JSON: dict[Kind, tuple[str, str]] = {
-    "text-classification": ('"..."', "holds one of the labels"),
-    "text-pair": ('"..."', "holds one of the labels"),
-    "multi-label": ('["...", ...]', "holds all labels that fit; the list is empty when none does"),
-    "text-scale": ("0", "holds the number"),
-    "token-classification": (
-        '[{"text": "...", "label": "..."}, ...]',
-        "holds one item for each entity in the order of the text, its text copied exactly and its label spelled as in "
-        "the list; it is empty when there is no entity",
-    ),
-    "question-answering": (
-        '"..."',
-        "holds the words of the context that answer the question, as few as will do, copied exactly",
-    ),
-    "text-generation": ('"..."', "holds the text that is asked for"),
+TEXT_ANSWER: dict[Kind, str] = {
+    "text-classification": "exactly one label from the list, spelled exactly as shown",
+    "text-pair": "exactly one label from the list, spelled exactly as shown",
+    "multi-label": 'all labels from the list that apply, spelled exactly as shown and separated by commas, or "none"',
+    "text-scale": "exactly one number",
+    "token-classification": f'a JSON list of {{"text": "...", "label": "..."}} objects with {ENTITY_ITEMS}',
+    "question-answering": SPAN,
+    "text-generation": "your response",
 }
-"""How the label stands in a JSON object, and what it is, by kind."""
+"""The label of a plain text answer."""
+
+JSON_ANSWER: dict[Kind, tuple[str, str]] = {
+    "text-classification": ('"..."', "exactly one label from the list, spelled exactly as shown"),
+    "text-pair": ('"..."', "exactly one label from the list, spelled exactly as shown"),
+    "multi-label": (
+        '["...", ...]',
+        "the list of all labels that apply, spelled exactly as shown (an empty list if none applies)",
+    ),
+    "text-scale": ("0", "the number"),
+    "token-classification": ('[{"text": "...", "label": "..."}, ...]', f"a list with {ENTITY_ITEMS}"),
+    "question-answering": ('"..."', SPAN),
+    "text-generation": ('"..."', "your response"),
+}
+"""The label of a JSON answer: its form, and its meaning."""
+
+EXPLAIN = "First explain your reasoning in a few sentences."
+LABEL_LINE = "write a final line that starts with `label:`, followed by"
 
 
 def answer_form(schema: LabelSchema, strategy: Strategy, *, as_json: bool) -> str:
-    """The sentences that end the prompt."""
+    """The last sentences of the system prompt."""
     if strategy.candidates:
         return _candidates(strategy, as_json=as_json)
     return _json_form(schema, strategy) if as_json else _text_form(schema, strategy)
 
 
 def _candidates(strategy: Strategy, *, as_json: bool) -> str:
-    wanted = (
-        f"the labels that may be right, at most {strategy.candidates}, the likeliest first, "
-        "and one only if it is certain"
-    )
-    reason = "First reason in a few sentences. " if strategy.reasoning else ""
+    meaning = f"up to {strategy.candidates} plausible labels from the list, most likely first"
+    certain = "Give only one label if you are certain."
     if as_json:
-        before = '"reasoning": "...", ' if strategy.reasoning else ""
-        shape = f'{{{before}"candidates": ["...", ...]}}'
-        return f"{reason}Answer with a JSON object {shape} that holds {wanted}, and with nothing else."
+        item = _json_object(strategy, '"candidates": ["...", ...]', f"`candidates` is {meaning}")
+        return f"{item} {certain}"
     if strategy.reasoning:
-        return f"{reason}Then give, on a last line that begins with `label:`, {wanted}, separated by commas."
-    return f"Answer with {wanted}, separated by commas, and with nothing else."
+        return f"{EXPLAIN} Then {LABEL_LINE} {meaning}, separated by commas. {certain}"
+    return f"Answer with {meaning}, separated by commas, and nothing else. {certain}"
 
 
 def _json_form(schema: LabelSchema, strategy: Strategy) -> str:
-    shape, meaning = IN_JSON[schema.kind]
-    fields = ['"reasoning": "..."'] if strategy.reasoning else []
-    fields += [f'"{question.name}": "..."' for question in strategy.questions]
-    if not strategy.decide:
-        fields.append(f'"label": {shape}')
-    before = "First the reasoning, in a few sentences. " if strategy.reasoning else ""
+    shape, meaning = JSON_ANSWER[schema.kind]
     if strategy.rows_per_call > 1:
         return (
-            f'Answer with a JSON object {{"answers": [{{"row": 1, {", ".join(fields)}}}, ...]}} with one item for each '
-            f"row; its label {meaning}. Answer with nothing else."
+            f'Answer only with a JSON object {{"answers": [{{"row": 1, "label": {shape}}}, ...]}} with one item per row, '
+            f"where `label` is {meaning}."
         )
+    fields = [f'"{question.name}": "..."' for question in strategy.questions]
     if strategy.decide:
-        return f"{before}Answer with a JSON object {{{', '.join(fields)}}}, and with nothing else."
-    return f"{before}Answer with a JSON object {{{', '.join(fields)}}} that {meaning}, and with nothing else."
+        return _json_object(strategy, ", ".join(fields), "")
+    return _json_object(strategy, ", ".join([*fields, f'"label": {shape}']), f"`label` is {meaning}")
+
+
+def _json_object(strategy: Strategy, fields: str, meaning: str) -> str:
+    """The request for a JSON object, with the reasoning as its first field where it is wanted."""
+    meanings = [meaning] if meaning else []
+    if strategy.reasoning:
+        fields = f'"reasoning": "...", {fields}'
+        meanings = ["`reasoning` explains your reasoning in a few sentences", *meanings]
+    where = f", where {' and '.join(meanings)}" if meanings else ""
+    return f"Answer only with a JSON object {{{fields}}}{where}."
 
 
 def _text_form(schema: LabelSchema, strategy: Strategy) -> str:
-    wanted = NAMED[schema.kind]
+    label = TEXT_ANSWER[schema.kind]
     if strategy.rows_per_call > 1:
         return (
-            "Answer with a numbered list that has one line for each row, such as `1. ...`, with the number of the row "
-            f"and {wanted}, and with nothing else."
+            f"Answer with a numbered list, such as `1. ...`: on each line the row number and {label}, and nothing else."
         )
-    before = "First reason in a few sentences. " if strategy.reasoning else ""
     if strategy.questions:
-        last = "" if strategy.decide else f" Then a last line that begins with `label:`, with {wanted}."
-        answers = f"{'answer' if before else 'Answer'} with one line for each question"
-        return f"{before}{'Then ' if before else ''}{answers}, such as `{strategy.questions[0].name}: ...`.{last}"
+        first = f"{EXPLAIN} Then answer" if strategy.reasoning else "Answer"
+        lines = f"{first} with one line per question, such as `{strategy.questions[0].name}: ...`."
+        return lines if strategy.decide else f"{lines} Then {LABEL_LINE} {label}."
     if strategy.reasoning:
-        return f"{before}Then give, on a last line that begins with `label:`, {wanted}."
-    return f"Answer with {wanted}, and with nothing else."
+        return f"{EXPLAIN} Then {LABEL_LINE} {label}."
+    return f"Answer with {label}{',' if ',' in label else ''} and nothing else."

@@ -17,8 +17,8 @@ from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.clients import Message
 from hf_synthlabels.labels import LabelSchema, answer_text
 
-PROMPT_VERSION = 2
-"""Rises with every change of how a prompt is put together beside its templates."""
+PROMPT_VERSION = 3
+"""Incremented with every change to how prompts are built."""
 
 DEFAULT_FORM = RowForm()
 

@@ -38,13 +38,14 @@ def examples_in_file(path: Path, task: Task) -> list[Example]:
 
 
 def _example_of_row(content: Any, task: Task) -> Any:
-    """A line that is a row of the data, with human labels, as an example; other lines stay as they are."""
-    if not isinstance(content, dict) or "row" in content or task.columns == ["text"]:
-        return content
-    if not all(column in content for column in task.columns):
+    """A line that is a row of the data as an example with its human label; other lines are returned unchanged."""
+    is_row = isinstance(content, dict) and "row" not in content and all(column in content for column in task.columns)
+    if not is_row:
         return content
     human = content.get(task.human) if task.human else None
-    # A row may have a column `label` that holds something else.
+    if human is None and task.columns == ["text"]:
+        return content
+    # A row may have a column `label` with something else.
     label = content.get("label") if human is None else human
     further = {key: content[key] for key in ("reasoning", "answers") if key in content}
     return {"row": {column: content[column] for column in task.columns}, "label": label, **further}

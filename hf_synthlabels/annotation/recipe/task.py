@@ -26,12 +26,12 @@ from hf_synthlabels.labels import (
 
 INSTRUCTIONS: dict[Kind, str] = {
     "text-classification": "Choose the label that fits the text.",
-    "multi-label": "Choose all labels that fit the text.",
-    "text-pair": "Choose the label that fits the two texts.",
+    "multi-label": "Choose all labels that apply to the text.",
+    "text-pair": "Choose the label that fits the pair of texts.",
     "text-scale": "Rate the text.",
     "token-classification": "Find the named entities in the text.",
-    "question-answering": "Answer the question from the context.",
-    "text-generation": "Answer the text.",
+    "question-answering": "Answer the question using the context.",
+    "text-generation": "Respond to the text.",
 }
 
 
