@@ -62,8 +62,8 @@ def _json_form(schema: LabelSchema, strategy: Strategy) -> str:
     shape, meaning = JSON_ANSWER[schema.kind]
     if strategy.rows_per_call > 1:
         return (
-            f'Answer only with a JSON object {{"answers": [{{"row": 1, "label": {shape}}}, ...]}} with one item per row, '
-            f"where `label` is {meaning}."
+            f'Answer only with a JSON object {{"answers": [{{"row": 1, "label": {shape}}}, ...]}} with one item per '
+            f"row, where `label` is {meaning}."
         )
     fields = [f'"{question.name}": "..."' for question in strategy.questions]
     if strategy.decide:
