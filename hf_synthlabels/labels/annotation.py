@@ -16,7 +16,7 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True, slots=True)
 class Annotation:
-    """The annotator's result for one row; `label` is None unless `status` is `labelled`.
+    """The annotator's result for one row; `label` is set if and only if `status` is `labelled`.
 
     Raises:
         ValueError: Status and label contradict each other.

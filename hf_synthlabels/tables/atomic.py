@@ -1,4 +1,4 @@
-"""Files that have their name only when they are complete."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A file beside the target to write to, which replaces the target at the end; after an error it is removed.
+    """Yield a temporary file that replaces the target on success and is removed on error.
 
     Raises:
-        OSError: the folder cannot be written to, or the disk is full. The target is as it was before.
+        OSError: The folder is not writable or the disk is full. The target is unchanged.
     """
-    # A link stays a link: the file that it names is replaced.
+    # A symbolic link is kept; the file that it points to is replaced.
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
@@ -42,14 +42,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write a text as UTF-8, whole or not at all."""
+    """Write a text as UTF-8, atomically."""
     with atomic_path(path) as part:
         part.write_bytes(text.encode())
     return Path(path)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a new name survive a crash of the machine, where the system can do that."""
+    """Make a rename survive a system crash, where supported."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,42 +1,56 @@
-"""Column types of tables of text, decided from every row: numbers where nothing is lost by it, else text."""
+"""Column types of text tables, inferred from all rows without loss."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.formats import ReadOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Converter = tuple[Any, Callable[[Any], Any]]
-"""The type of a column, and the function that converts its cells from texts to it."""
+"""The type of a column, and the function that converts its text cells."""
 
 INTEGER = r"^-?(0|[1-9][0-9]{0,17})$"
-"""What is written as an integer of 64 bits; 007 and +1 are codes."""
+"""A 64-bit integer. 007 and +1 are identifiers."""
 DECIMAL = r"^-?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][+-][0-9]+)?$"
-"""An integer of more digits is a code: a float would not hold all of them."""
+"""An integer with more digits is an identifier: a float would lose some of them."""
 DECIMAL_COMMA = r"^-?(0|[1-9][0-9]*)(,[0-9]+)?$"
 FRACTION = r"\.[0-9]*[1-9]"
 WRITTEN_FLOAT = r"^-?[0-9]+\.[0-9]+([eE][+-]?[0-9]+)?$"
 NESTED = r"(?s)^\s*[\[{].*[\]}]\s*$"
 
 NESTED_KINDS = ("multi-label", "token-classification", "question-answering")
-"""A label that is a text may look like a list, too."""
+"""Kinds whose labels may be nested. A text label may look like a list, too."""
 
 PATTERNS = {"int": INTEGER, "float": DECIMAL, "comma": DECIMAL_COMMA, "written": WRITTEN_FLOAT, "nested": NESTED}
 
 
+def header_names(cells: Sequence[str | None], path: Path) -> tuple[str, ...]:
+    """Return the column names of a header row; an empty cell becomes `Unnamed: <position>`.
+
+    Raises:
+        DataError: A name occurs twice.
+    """
+    names = [(cell or "").removeprefix("\ufeff") or f"Unnamed: {position}" for position, cell in enumerate(cells)]
+    if duplicates := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"`data` {path.name!r} has two columns named {duplicates[0]!r}: rename one of them.")
+    return tuple(names)
+
+
 def annotation_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """The label columns that this package wrote into a table: those with a status and a raw answer beside them."""
+    """Return the label columns written by this package: those with a status, raw answer and confidence."""
     known = set(names)
     return tuple(name for name in known if {f"{name}_status", f"{name}_raw", f"{name}_confidence"} <= known)
 
 
 def annotation_types(names: Iterable[str]) -> dict[str, pa.DataType]:
-    """The types of the columns beside each label column, which do not depend on the kind of label."""
+    """Return the types of the companion columns of label columns, which are the same for every kind."""
     import pyarrow as pa
 
     names = list(names)
@@ -49,15 +63,15 @@ def annotation_types(names: Iterable[str]) -> dict[str, pa.DataType]:
 
 
 class TextColumns:
-    """What the cells of each column have in common; `add` sees every batch before `schema` decides."""
+    """Type inference over batches of text cells."""
 
     def __init__(self, names: Sequence[str], options: ReadOptions, kinds: Mapping[str, str]) -> None:
-        """Begin without a row.
+        """Initialize without rows.
 
         Args:
-            names: of the columns.
-            options: which of them are labels.
-            kinds: the kind of label of label columns, where provenance tells it.
+            names: Column names.
+            options: Reading options, which name the label columns.
+            kinds: Kind of each label column with provenance.
         """
         self._names = list(names)
         self._options = options
@@ -69,7 +83,7 @@ class TextColumns:
         self._fractions: set[str] = set()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Look at the cells of a batch, all of them texts."""
+        """Update the candidate types with a batch of text cells."""
         import pyarrow.compute as pc
 
         for name in batch.schema.names:
@@ -89,7 +103,7 @@ class TextColumns:
                 self._fractions.add(name)
 
     def nested(self) -> list[str]:
-        """The columns of lists and structures in JSON, whose types `nested_converters` decides."""
+        """Return the columns of JSON lists and objects, whose types `nested_converters` infers."""
         labels = {*self._options.labels, *self._own}
         types = annotation_types(self._names)
         return [
@@ -100,7 +114,7 @@ class TextColumns:
         ]
 
     def converters(self, separator: str = ",") -> dict[str, Converter]:
-        """The type of each column that is not nested, and what makes it of a column of texts."""
+        """Return the type and converter of each column that is not nested."""
         import pyarrow as pa
 
         types = annotation_types(self._names)
@@ -124,16 +138,16 @@ class TextColumns:
         return converters
 
     def _labels_are_numbers(self, labels: set[str]) -> set[str]:
-        """The label columns that hold numbers: of a scale, as its kind, a fraction or a written float shows."""
-        able = {name for name in labels & set(self._names) if name not in self._seen or "float" in self._fits[name]}
+        """Return the numeric label columns, identified by kind, a fraction or a float written by this package."""
+        numeric = {name for name in labels & set(self._names) if name not in self._seen or "float" in self._fits[name]}
         if self._options.numbers:
-            return able
+            return numeric
         kinds = {self._kinds[name] for name in labels if name in self._kinds}
         scale = "text-scale" in kinds or any(name in self._fractions for name in labels)
         scale |= any(
             name in self._seen and "written" in self._fits[name] and name not in self._kinds for name in self._own
         )
-        return able if scale and not kinds - {"text-scale"} else set()
+        return numeric if scale and not kinds - {"text-scale"} else set()
 
 
 def _converter(kind: Any) -> Converter:
@@ -154,7 +168,7 @@ def _unchanged(cells: Any) -> Any:
 
 
 def _without_empty(cells: Any) -> Any:
-    """Null for a cell with nothing between its quotation marks."""
+    """Replace quoted empty cells by null."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -173,9 +187,9 @@ def _values(cells: Any) -> list[Any]:
 
 
 def nested_converters(batches: Iterable[pa.RecordBatch], names: Sequence[str]) -> dict[str, Converter]:
-    """The types of columns of JSON, decided from all of their cells, and what makes them of texts.
+    """Return types and converters of JSON columns, inferred from all cells.
 
-    A column stays text if a cell is not valid JSON, or if no type holds all of its cells.
+    A column stays text if a cell is not valid JSON or no type fits all cells.
     """
     import pyarrow as pa
 
@@ -201,14 +215,14 @@ def _nested(kind: pa.DataType) -> Converter:
 
 
 def as_type(value: Any, kind: pa.DataType) -> Any:
-    """A JSON value in the form that its column's type needs."""
+    """Convert a JSON value to its column's type."""
     import pyarrow as pa
 
     if value is None:
         return None
     if pa.types.is_string(kind):
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        # Half of a surrogate pair is valid JSON and no text.
+        # A lone surrogate is valid in JSON but not in UTF-8.
         return text.encode("utf-8", "replace").decode()
     if pa.types.is_list(kind):
         return [as_type(item, kind.value_type) for item in value]

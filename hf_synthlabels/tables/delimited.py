@@ -1,4 +1,4 @@
-"""Delimited text: CSV, TSV and what spreadsheets save; every cell is read as it is written."""
+"""Delimited text files, read verbatim."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.encodings import detect_encoding
-from hf_synthlabels.tables.formats import ReadOptions, format_suffix, is_tab_separated, open_binary
+from hf_synthlabels.tables.columns import header_names
+from hf_synthlabels.tables.formats import ReadOptions, detect_encoding, format_suffix, is_tab_separated, open_binary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,27 +25,27 @@ BATCH_ROWS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How the cells of a file are separated, and the names in its first line."""
+    """Encoding, separator and column names of a file."""
 
     encoding: str
     separator: str
     quoted: bool
-    """Whether quotation marks enclose cells; without, they are letters like any other."""
+    """Whether quotation marks enclose cells; otherwise they are ordinary characters."""
     names: tuple[str, ...]
 
 
 def detect_dialect(path: Path, options: ReadOptions) -> Dialect:
-    """The dialect of a file: the separator that gives every record as many cells as the first line has.
+    """Detect the dialect of a file: the separator with which every record has as many cells as the first line.
 
     Raises:
-        DataError: the file is empty, has a column name twice, or its encoding cannot be detected.
+        DataError: The file is empty, repeats a column name, or its encoding cannot be detected.
     """
     if options.separator is not None and len(options.separator) != 1:
-        raise DataError(f"`separator` is {options.separator!r}. Give one character, such as ';'.")
+        raise DataError(f"`separator` must be one character, such as ';', got {options.separator!r}.")
     encoding = detect_encoding(path, options.encoding)
     with open_binary(path) as file:
         head = file.read(SAMPLE)
-    whole = len(head) < SAMPLE
+    is_complete = len(head) < SAMPLE
     text = head.decode(encoding, errors="ignore")
     separators: Sequence[str] = SEPARATORS
     if options.separator is not None:
@@ -54,30 +54,30 @@ def detect_dialect(path: Path, options: ReadOptions) -> Dialect:
         separators = ("\t", *(each for each in SEPARATORS if each != "\t"))
     best: tuple[float, int, int] | None = None
     chosen = (separators[0], True, [""])
-    for place, separator in enumerate(separators):
+    for rank, separator in enumerate(separators):
         for quoted in (True, False) if separator == "\t" else (True,):
-            records = _records(text, separator, quoted=quoted, whole=whole)
+            records = _records(text, separator, quoted=quoted, complete=is_complete)
             if not records:
                 continue
             width = len(records[0])
             fits = sum(len(record) == width for record in records) / len(records)
-            score = (fits if width > 1 else 0.0, width if fits == 1 else 0, -place)
+            score = (fits if width > 1 else 0.0, width if fits == 1 else 0, -rank)
             if best is None or score > best:
                 best, chosen = score, (separator, quoted, records[0])
     if best is None:
-        raise DataError(f"`data` {str(path)!r} has no rows. Give data with rows.")
+        raise DataError(f"`data` {str(path)!r} has no rows.")
     if format_suffix(path) == ".txt" and len(chosen[2]) == 1:
         raise DataError(
-            f"`data` {path.name!r} has one column. Rename it to .csv if its first line is the column's name."
+            f"`data` {path.name!r} has a single column: rename it to .csv if its first line is the column name."
         )
-    return Dialect(encoding, chosen[0], chosen[1], _column_names(path, chosen[2]))
+    return Dialect(encoding, chosen[0], chosen[1], header_names(chosen[2], path))
 
 
 def text_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
-    """The records of a file with all cells as text; a cell that is empty without quotation marks is null.
+    """Yield the records of a file as text cells; an unquoted empty cell is null.
 
     Raises:
-        DataError: a record has more cells than the first line.
+        DataError: A record has more cells than the first line.
     """
     import pyarrow as pa
 
@@ -87,7 +87,7 @@ def text_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
             yield batch
             done += batch.num_rows
     except pa.ArrowInvalid:
-        # Spreadsheets leave trailing empty cells out, and the fast reader wants every record complete.
+        # Spreadsheets omit trailing empty cells, which the fast reader rejects.
         for batch in _padded_batches(path, dialect):
             skipped = min(done, batch.num_rows)
             done -= skipped
@@ -120,13 +120,13 @@ def _fast_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
         )
         first = True
         for batch in reader:
-            # The names were given, so the first record is the line of names.
+            # Arrow got the names, so it returns the header as the first record.
             yield batch.slice(1) if first else batch
             first = False
 
 
 def _padded_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
-    """The slower reader: records may lack cells at their end."""
+    """Yield the records with the slower reader, which accepts missing trailing cells."""
     import pyarrow as pa
 
     width = len(dialect.names)
@@ -146,8 +146,8 @@ def _padded_batches(path: Path, dialect: Dialect) -> Iterator[pa.RecordBatch]:
                 continue
             if any(record[width:]):
                 raise DataError(
-                    f"`data` {path.name!r} has {len(record)} cells in line {reader.line_num:,} and {width} columns. "
-                    "Put quotation marks around cells that hold the separator, or name the `separator`."
+                    f"`data` {path.name!r} has {len(record)} cells in line {reader.line_num:,} but {width} columns: "
+                    "quote cells that contain the separator, or name the `separator`."
                 )
             cells = record[:width] + [""] * (width - len(record))
             rows.append([cell or None for cell in cells])
@@ -165,21 +165,14 @@ def _reader(lines: io.TextIOBase, separator: str, *, quoted: bool, strict: bool 
     )
 
 
-def _records(text: str, separator: str, *, quoted: bool, whole: bool) -> list[list[str]]:
-    """The complete records of a text; none where quotation marks do not enclose cells."""
-    # Many writers of tabs know no quotation marks; those of commas need them.
+def _records(text: str, separator: str, *, quoted: bool, complete: bool) -> list[list[str]]:
+    """Return the complete records of a text; empty if its quotation marks do not enclose cells."""
+    # Many tab-separated files do not use quotation marks for quoting.
     reader = _reader(io.StringIO(text, newline=""), separator, quoted=quoted, strict=separator == "\t")
     records: list[list[str]] = []
     try:
         records += (record for record in reader if record)
     except csv.Error as error:
-        if whole or "end of data" not in str(error):
+        if complete or "end of data" not in str(error):
             return []
-    return records if whole or len(records) < 2 else records[:-1]
-
-
-def _column_names(path: Path, names: Sequence[str]) -> tuple[str, ...]:
-    names = [name.removeprefix("\ufeff") or f"Unnamed: {place}" for place, name in enumerate(names)]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"`data` {path.name!r} has the column {twice[0]!r} twice. Rename one of them.")
-    return tuple(names)
+    return records if complete or len(records) < 2 else records[:-1]

@@ -1,4 +1,4 @@
-"""JSON and JSON Lines: types come from every row, and dates stay the texts that they are."""
+"""JSON and JSON Lines files; types are inferred from all rows, and dates stay text."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.columns import annotation_types, as_type
-from hf_synthlabels.tables.encodings import detect_encoding
-from hf_synthlabels.tables.formats import format_suffix, open_binary
+from hf_synthlabels.tables.formats import detect_encoding, format_suffix, open_binary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,10 +20,10 @@ MAX_EXACT = 2**53
 
 
 def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
-    """The types that hold every row of some files; a column that holds texts and numbers is one of texts.
+    """Infer the schema of all rows of some files; a column with texts and numbers becomes text.
 
     Raises:
-        DataError: a file is not JSON, or a row is not an object.
+        DataError: A file is not JSON, or a row is not an object.
     """
     import pyarrow as pa
 
@@ -34,7 +33,7 @@ def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
             for name, kind in _block_types(file, block).items():
                 types[name] = _merged(types[name], kind) if name in types else kind
     if not types:
-        raise DataError(f"`data` {str(files[0])!r} has no rows. Give data with rows.")
+        raise DataError(f"`data` {str(files[0])!r} has no rows.")
     known = annotation_types(types)
     return pa.schema(
         [(name, known.get(name) if _unknown(kind) and name in known else _filled(kind)) for name, kind in types.items()]
@@ -42,14 +41,14 @@ def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
 
 
 def json_batches(files: Sequence[Path], schema: pa.Schema, encoding: str | None) -> Iterator[pa.RecordBatch]:
-    """The rows of some files with the types of a schema."""
+    """Yield the rows of some files with the types of a schema."""
     for file in files:
         for block in _blocks(file, encoding):
             yield from _table(file, block, schema).to_batches()
 
 
 def _blocks(file: Path, encoding: str | None) -> Iterator[bytes | list[Any]]:
-    """Whole lines as UTF-8, or the list of objects that a file is."""
+    """Yield blocks of complete lines as UTF-8, or the list of objects in a file."""
     name = detect_encoding(file, encoding)
     with open_binary(file) as raw:
         start = raw.read(256).decode(name, errors="ignore").lstrip("\ufeff \t\r\n")
@@ -61,13 +60,13 @@ def _blocks(file: Path, encoding: str | None) -> Iterator[bytes | list[Any]]:
 
 
 def _is_one_object(file: Path, encoding: str, start: str) -> bool:
-    """Whether an object goes over several lines, as a file of lines has none."""
+    """Whether a file is one object, not one object per line."""
     if not start.startswith("{"):
         return False
     with open_binary(file) as raw, io.TextIOWrapper(raw, encoding=encoding) as lines:
         first = next((line for line in lines if line.strip()), "")
     try:
-        # `{"data": [...]}` on one line is a table, too.
+        # `{"data": [...]}` on one line is also a table.
         value = json.loads(first)
     except ValueError:
         return format_suffix(file) == ".json"
@@ -75,7 +74,7 @@ def _is_one_object(file: Path, encoding: str, start: str) -> bool:
 
 
 def _inner_rows(value: Any) -> list[Any] | None:
-    """The rows of an object that only holds a list of objects, under any name."""
+    """Return the list of objects that is an object's only value."""
     lists = [part for part in value.values() if isinstance(part, list) and part and isinstance(part[0], dict)]
     return lists[0] if len(value) == 1 and lists else None
 
@@ -84,10 +83,10 @@ def _objects(file: Path, text: str) -> list[Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise DataError(f"`data` {file.name!r} is not valid JSON: {error}. Correct the file.") from None
+        raise DataError(f"`data` {file.name!r} is not valid JSON: {error}.") from None
     rows = value if isinstance(value, list) else _inner_rows(value) if isinstance(value, dict) else None
     if rows is None:
-        raise DataError(f"`data` {file.name!r} holds no list of objects. Give JSON Lines, one object a line.")
+        raise DataError(f"`data` {file.name!r} is not a list of objects: use JSON Lines, with one object per line.")
     return rows
 
 
@@ -104,23 +103,21 @@ def _line_blocks(raw: IO[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def _rows(file: Path, block: bytes | list[Any]) -> list[dict[str, Any]]:
-    """The objects of a block."""
+    """Return the objects of a block."""
     if isinstance(block, bytes):
         rows = []
-        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        # splitlines() would also split at U+2028, which JSON allows in strings.
         for line in block.split(b"\n"):
             if line.strip():
                 try:
                     rows.append(json.loads(line))
                 except ValueError as error:
                     shown = line.decode(errors="replace")[:60]
-                    raise DataError(
-                        f"`data` {file.name!r} has a line that is not valid JSON: {shown!r} ({error}). Correct it."
-                    ) from None
+                    raise DataError(f"`data` {file.name!r} has an invalid JSON line: {shown!r} ({error}).") from None
     else:
         rows = block
-    if wrong := [row for row in rows if not isinstance(row, dict)]:
-        raise DataError(f"`data` {file.name!r} has {str(wrong[0])[:60]!r} for a row. Give an object for each row.")
+    if invalid := [row for row in rows if not isinstance(row, dict)]:
+        raise DataError(f"`data` {file.name!r} must have an object for each row, got {str(invalid[0])[:60]!r}.")
     return rows
 
 
@@ -147,7 +144,7 @@ def _block_types(file: Path, block: bytes | list[Any]) -> dict[str, pa.DataType]
 
 
 def _has_large_number(column: Any) -> bool:
-    """Whether a column of floats holds integers that a float cannot tell apart."""
+    """Whether a float column has numbers beyond the exact integer range of a float."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -180,7 +177,7 @@ def _type_of(value: Any) -> pa.DataType:
 
 
 def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of both; text where there is none."""
+    """Return a type that fits the values of both, else text."""
     import pyarrow as pa
 
     one, other = (pa.string() if pa.types.is_timestamp(kind) else kind for kind in (one, other))
@@ -202,7 +199,7 @@ def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def _unknown(kind: pa.DataType) -> bool:
-    """Whether no row told the type, or a number may be stored in fewer bits."""
+    """Whether the type is null, or a number that a narrower type may hold."""
     import pyarrow as pa
 
     return bool(pa.types.is_null(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind)) or (
@@ -211,7 +208,7 @@ def _unknown(kind: pa.DataType) -> bool:
 
 
 def _filled(kind: pa.DataType) -> pa.DataType:
-    """A type with texts for what no row told, however deep."""
+    """Replace null and timestamp types by text, at any depth."""
     import pyarrow as pa
 
     if pa.types.is_null(kind) or pa.types.is_timestamp(kind):

@@ -1,4 +1,4 @@
-"""Sources of rows: what `datasets.load_dataset` takes, with files of text read by the reader of all verbs."""
+"""Row sources: the arguments of `datasets.load_dataset`, with text files read by our own reader."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.beside import with_records
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, is_table, table_format
+from hf_synthlabels.tables.provenance import with_records
 from hf_synthlabels.tables.reading import files_state, read_files, read_table
 
 READERS: dict[str, TableFormat] = {"csv": "csv", "json": "json", "excel": "excel", "stata": "stata"}
-"""The values of `path` that name a reader of local files, beside those of `datasets`."""
+"""Values of `path` that name a reader of local files."""
 
 EMPTY_BYTES = 1024
-"""A file of white space is looked at up to this size."""
+"""Maximum size of a file that is checked for being blank."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ DataFiles = str | list[str] | dict[str, str | list[str]] | None
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """Where rows come from: the arguments of `load_dataset`, with local paths that can be opened."""
+    """The arguments of `load_dataset`, with resolved local paths."""
 
     path: str
     name: str | None = None
@@ -37,19 +37,19 @@ class RowSource:
     revision: str | None = None
     data_dir: str | None = None
     options: tuple[tuple[str, Any], ...] = ()
-    """Further options of the reader of `datasets`, which then reads the files."""
+    """Options for the reader of `datasets`, which then reads the files."""
 
 
 def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = None, streaming: bool = False) -> Any:
-    """The splits of a source as a dict, or one split.
+    """Load all splits of a source, or one split.
 
-    Local CSV, JSON, Excel and Stata files have types that hold all of their rows; so have CSV and JSON files of a
-    data set on the Hub, unless it is streamed or declares its types.
+    The types of local CSV, JSON, Excel and Stata files are inferred from all rows. So are those of CSV and JSON files
+    on the Hub, unless the dataset is streamed or declares its types.
 
     Raises:
-        FileNotFoundError: a file does not exist.
-        DataError: a file cannot be read, or `split` does not exist.
-        Exception: whatever `load_dataset` raises for other sources.
+        FileNotFoundError: A file does not exist.
+        DataError: A file cannot be read, or `split` does not exist.
+        Exception: Any error of `load_dataset` for other sources.
     """
     from datasets import DatasetDict, load_dataset
 
@@ -72,8 +72,8 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
         splits = DatasetDict(_read_splits(files, options))
     if streaming:
         if split is not None and split not in splits:
-            raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.")
-        # As many shards as files, which the workers of a loader share.
+            raise DataError(f"`split` must be one of {', '.join(splits)}, got {split!r}.")
+        # One shard per file, for the workers of a data loader.
         counts = {name: min(len(part), max(1, len(splits[name]))) for name, (_, part) in (files or {}).items()}
         streams = {name: rows.to_iterable_dataset(num_shards=counts.get(name, 1)) for name, rows in splits.items()}
         return streams if split is None else streams[split]
@@ -81,10 +81,10 @@ def load_rows(source: RowSource, options: ReadOptions, *, split: str | None = No
 
 
 def _read_splits(files: dict[str, tuple[TableFormat, list[Path]]], options: ReadOptions) -> dict[str, Any]:
-    """The rows of each split; where others have rows, a split of empty files is left out, with a warning."""
+    """Read each split; an empty one is skipped with a warning if others have rows."""
     full = {name: part for name, part in files.items() if not all(map(_is_empty, part[1]))}
     for name in files.keys() - full.keys() if full else ():
-        _LOGGER.warning("The files of split %r have no rows; it is left out.", name)
+        _LOGGER.warning("Skipping split %r: its files have no rows.", name)
     return {name: read_files(part, kind, options) for name, (kind, part) in (full or files).items()}
 
 
@@ -93,11 +93,11 @@ def _is_empty(file: Path) -> bool:
 
 
 def _with_provenance(loaded: Any, source: RowSource, split: str | None) -> Any:
-    """Rows of local Parquet files with the provenance beside them."""
-    given = source.data_files
-    if given is None or source.path not in ("parquet", "arrow"):
+    """Add the provenance of local Parquet files."""
+    data_files = source.data_files
+    if data_files is None or source.path not in ("parquet", "arrow"):
         return loaded
-    for name, part in (given if isinstance(given, dict) else {split or "train": given}).items():
+    for name, part in (data_files if isinstance(data_files, dict) else {split or "train": data_files}).items():
         files = [file for pattern in ([part] if isinstance(part, str) else part) for file in _matches(pattern)]
         if split is None and name in loaded:
             with_records(loaded[name], files)
@@ -107,11 +107,11 @@ def _with_provenance(loaded: Any, source: RowSource, split: str | None) -> Any:
 
 
 def source_state(source: RowSource, options: ReadOptions) -> str:
-    """What changes with the files of a source or its revision, found without reading its rows.
+    """Return a string that changes with the files or the revision of a source, without reading its rows.
 
     Raises:
-        FileNotFoundError: a file does not exist.
-        Exception: whatever `load_dataset_builder` raises.
+        FileNotFoundError: A file does not exist.
+        Exception: Any error of `load_dataset_builder`.
     """
     from datasets import load_dataset_builder
 
@@ -122,31 +122,33 @@ def source_state(source: RowSource, options: ReadOptions) -> str:
     if is_table(place) and place.exists():
         files = sorted(file for file in place.rglob("*") if file.is_file()) if place.is_dir() else [place]
         return files_state(files, options)
-    # The folder in the cache of `datasets` names configuration, files with their state, and revision.
+    # The cache path of `datasets` includes configuration, file state and revision.
     return f"{load_dataset_builder(**_arguments(source)).cache_dir} {options}"
 
 
 def local_files(source: RowSource) -> list[Path]:
-    """The files on this machine that a source names."""
-    given = source.data_files
-    parts = list(given.values()) if isinstance(given, dict) else [source.path if given is None else given]
+    """Return the local files of a source."""
+    data_files = source.data_files
+    if data_files is None:
+        return _matches(source.path)
+    parts = list(data_files.values()) if isinstance(data_files, dict) else [data_files]
     patterns = [pattern for part in parts for pattern in ([part] if isinstance(part, str) else part)]
     return [file for pattern in patterns for file in _matches(pattern)]
 
 
 def _local_files(source: RowSource) -> dict[str, tuple[TableFormat, list[Path]]] | None:
-    """The local files of text of each split, with their format; None for any other source."""
-    given = source.data_files
+    """Return format and files of each split of local text files; None for other sources."""
+    data_files = source.data_files
     kind = READERS.get(source.path)
-    if given is None:
+    if data_files is None:
         place = Path(source.path)
-        found = table_format(place)
-        if kind is not None or found is None or not place.is_file():
+        file_format = table_format(place)
+        if kind is not None or file_format is None or file_format in ("parquet", "arrow") or not place.is_file():
             return None
-        return None if found in ("parquet", "arrow") else {"train": (found, [place])}
+        return {"train": (file_format, [place])}
     if kind is None or source.options:
         return None
-    splits = given if isinstance(given, dict) else {"train": given}
+    splits = data_files if isinstance(data_files, dict) else {"train": data_files}
     patterns = {name: [part] if isinstance(part, str) else part for name, part in splits.items()}
     if any("://" in pattern for part in patterns.values() for pattern in part):
         return None
@@ -154,7 +156,7 @@ def _local_files(source: RowSource) -> dict[str, tuple[TableFormat, list[Path]]]
 
 
 def _expanded(patterns: Sequence[str], kind: TableFormat) -> tuple[TableFormat, list[Path]]:
-    """The files that patterns match; their names say the format where they disagree with the reader."""
+    """Return the files that patterns match, and their format, preferring the suffix to the reader."""
     files: list[Path] = []
     for pattern in patterns:
         matches = _matches(pattern)
@@ -164,14 +166,14 @@ def _expanded(patterns: Sequence[str], kind: TableFormat) -> tuple[TableFormat, 
     formats = {table_format(file) or kind for file in files}
     if len(formats) > 1 or not formats <= set(READERS.values()):
         shown = ", ".join(file.name for file in files[:3])
-        raise DataError(f"`data_files` names {shown}, which are not all of one text format. Give one of: {READABLE}.")
+        raise DataError(f"`data_files` must all have the same text format ({READABLE}), got {shown}.")
     return formats.pop(), files
 
 
 def _matches(pattern: str) -> list[Path]:
     place = Path(pattern)
-    found = [place] if place.is_file() else [Path(each) for each in sorted(glob.glob(pattern, recursive=True))]
-    return [each for each in found if each.is_file()]
+    matches = [place] if place.is_file() else [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    return [path for path in matches if path.is_file()]
 
 
 def _arguments(source: RowSource) -> dict[str, Any]:
@@ -188,7 +190,7 @@ def _arguments(source: RowSource) -> dict[str, Any]:
 def _text_files(
     arguments: dict[str, Any], options: ReadOptions, streaming: bool
 ) -> tuple[dict[str, tuple[TableFormat, list[Path]]], dict[str, Any]]:
-    """Of a folder, of the Hub or of an address: the CSV or JSON files, downloaded; or how `datasets` must read them."""
+    """Download CSV or JSON files of a folder, Hub dataset or URL, or return arguments to let `datasets` read them."""
     from datasets import DownloadManager, load_dataset_builder
     from datasets.packaged_modules.csv.csv import CsvConfig
     from datasets.packaged_modules.json.json import JsonConfig
@@ -198,7 +200,7 @@ def _text_files(
     if not isinstance(config, CsvConfig | JsonConfig) or not config.data_files:
         return {}, {}
     is_csv = isinstance(config, CsvConfig)
-    # Only an empty cell is missing; `datasets` would drop "None" and "NA".
+    # By default `datasets` would treat "None" and "NA" as missing.
     plain = {"keep_default_na": False, "na_values": [""]}
     declared = builder.info.features is not None or getattr(config, "field", None) is not None
     if streaming:
@@ -212,7 +214,7 @@ def _text_files(
 
 
 def _split(splits: Any, split: str) -> Any:
-    """One split, or the rows that a spelling such as `train[:100]` or `train+test` names."""
+    """Return one split, or the rows of an instruction such as `train[:100]` or `train+test`."""
     from datasets import ReadInstruction, concatenate_datasets
 
     if split in splits:
@@ -224,7 +226,7 @@ def _split(splits: Any, split: str) -> Any:
         parts = ReadInstruction.from_spec(split).to_absolute(lengths)
         rows = [splits[part.splitname].select(range(part.from_ or 0, _end(part, lengths))) for part in parts]
     except (AssertionError, KeyError, ValueError):
-        raise DataError(f"`split` is {split!r}. Choose one of: {', '.join(splits)}.") from None
+        raise DataError(f"`split` must be one of {', '.join(splits)}, got {split!r}.") from None
     return rows[0] if len(rows) == 1 else concatenate_datasets(rows)
 
 

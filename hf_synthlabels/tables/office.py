@@ -1,4 +1,4 @@
-"""Excel and Stata: their cells as the texts that people see."""
+"""Excel and Stata files, read as the text that they display."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.tables.columns import header_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,11 +18,11 @@ BATCH_ROWS = 10_000
 
 
 def excel_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of the first sheet with all cells as text, below its first row that is not empty.
+    """Yield the rows of the first sheet as text cells; its first non-empty row is the header.
 
     Raises:
         MissingExtraError: openpyxl is not installed.
-        DataError: the file is no Excel workbook, or has a column name twice.
+        DataError: The file is not an Excel workbook, or repeats a column name.
     """
     import pyarrow as pa
 
@@ -31,35 +32,33 @@ def excel_batches(path: Path) -> Iterator[pa.RecordBatch]:
     except OSError as error:
         raise DataError(f"`data` {str(path)!r} cannot be read: {error.strerror or error}.") from None
     except Exception as error:
-        # A file that is no workbook raises one of many errors of zipfile, xml and openpyxl.
+        # An invalid file raises any of several errors of zipfile, xml and openpyxl.
         raise DataError(f"`data` {path.name!r} is not an Excel workbook: {error}. Save it as .xlsx or CSV.") from None
     try:
         sheet = book.worksheets[0]
-        # Some programs store a wrong size, which would cut rows off.
+        # Some programs store a wrong size, which would truncate the rows.
         sheet.reset_dimensions()
         rows = (row for row in sheet.iter_rows(values_only=True) if any(cell is not None for cell in row))
-        names = [excel_text(cell) for cell in next(rows, ())]
-        while names and names[-1] is None:
-            names.pop()
-        if not names:
-            raise DataError(f"`data` {str(path)!r} has no rows. Give data with rows.")
-        titles = [name or f"Unnamed: {place}" for place, name in enumerate(names)]
-        if twice := [name for name in titles if titles.count(name) > 1]:
-            raise DataError(f"`data` {path.name!r} has the column {twice[0]!r} twice. Rename one of them.")
-        cells: list[list[str | None]] = [[] for _ in titles]
+        header = [excel_text(cell) for cell in next(rows, ())]
+        while header and header[-1] is None:
+            header.pop()
+        if not header:
+            raise DataError(f"`data` {str(path)!r} has no rows.")
+        names = list(header_names(header, path))
+        cells: list[list[str | None]] = [[] for _ in names]
         for row in rows:
-            for place, column in enumerate(cells):
-                column.append(excel_text(row[place]) if place < len(row) else None)
+            for position, column in enumerate(cells):
+                column.append(excel_text(row[position]) if position < len(row) else None)
             if len(cells[0]) == BATCH_ROWS:
-                yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in cells], titles)
-                cells = [[] for _ in titles]
-        yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in cells], titles)
+                yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in cells], names)
+                cells = [[] for _ in names]
+        yield pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in cells], names)
     finally:
         book.close()
 
 
 def excel_text(cell: Any) -> str | None:
-    """A cell as Excel shows it."""
+    """Return a cell as Excel displays it."""
     match cell:
         case None | "":
             return None
@@ -72,17 +71,17 @@ def excel_text(cell: Any) -> str | None:
         case datetime.datetime() | datetime.date() | datetime.time():
             return cell.isoformat(sep=" ") if isinstance(cell, datetime.datetime) else cell.isoformat()
         case str():
-            # Carriage returns and other control characters are stored as _x000D_.
+            # Control characters are stored as in _x000D_.
             return str(import_extra("openpyxl.utils.escape", "excel").unescape(cell)) if "_x" in cell else cell
         case _:
             return str(cell)
 
 
 def stata_table(path: Path) -> pa.Table:
-    """A Stata file: value labels become texts, integers stay integers where some are missing.
+    """Read a Stata file; value labels become text, and integer columns may have missing values.
 
     Raises:
-        DataError: the file is no Stata file.
+        DataError: The file is not a Stata file.
     """
     import pandas as pd
     import pyarrow as pa
@@ -93,7 +92,7 @@ def stata_table(path: Path) -> pa.Table:
         except ValueError as error:
             if "Value labels for column" not in str(error) and "not unique" not in str(error):
                 raise
-            # Two values with one label cannot become categories.
+            # Pandas rejects two values with the same label as categories.
             frame = pd.read_stata(path, convert_categoricals=False)
     except OSError as error:
         raise DataError(f"`data` {str(path)!r} cannot be read: {error.strerror or error}.") from None
@@ -107,13 +106,13 @@ def _stata_column(column: pd.Series[Any]) -> pa.Array:
     import pyarrow as pa
 
     values = [None if pd.isna(value) else value for value in column.tolist()]
-    known = [value for value in values if value is not None]
-    if all(isinstance(value, str) for value in known):
-        # Stata has no missing text: an empty one is it.
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, str) for value in present):
+        # In Stata an empty string is the missing value.
         return pa.array([value or None for value in values], pa.string())
-    if all(isinstance(value, datetime.datetime) for value in known):
+    if all(isinstance(value, datetime.datetime) for value in present):
         return pa.array([excel_text(None if value is None else value) for value in values], pa.string())
-    if all(isinstance(value, int | float) for value in known):
-        whole = all(float(value).is_integer() for value in known)
+    if all(isinstance(value, int | float) for value in present):
+        whole = all(float(value).is_integer() for value in present)
         return pa.array(values, pa.int64()) if whole else pa.array(values, pa.float64())
     return pa.array([excel_text(value) for value in values], pa.string())

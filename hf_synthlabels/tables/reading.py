@@ -1,4 +1,4 @@
-"""The one reader of tables: every verb reads files through it, so a cell means the same to all of them."""
+"""Reader of table files, shared by all commands."""
 
 from __future__ import annotations
 
@@ -11,56 +11,57 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.atomic import atomic_path
-from hf_synthlabels.tables.beside import label_kinds, with_records
 from hf_synthlabels.tables.columns import TextColumns, nested_converters
 from hf_synthlabels.tables.delimited import detect_dialect, text_batches
 from hf_synthlabels.tables.formats import READABLE, ReadOptions, TableFormat, table_format
 from hf_synthlabels.tables.json_rows import json_batches, json_schema
 from hf_synthlabels.tables.office import excel_batches, stata_table
+from hf_synthlabels.tables.provenance import label_kinds, with_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 READER_VERSION = 2
-"""Raised when files are read otherwise: tables in the cache are then read again."""
+"""Raised when files are read differently, so that cached tables are read again."""
 
 IN_MEMORY = 1 << 28
-"""Larger files become an Arrow file in the cache, which is mapped instead of held in memory."""
+"""Larger files are converted to a memory-mapped Arrow file in the cache."""
 
 
 def read_table(path: str | Path, options: ReadOptions | None = None) -> Any:
-    """The splits of a table as a `DatasetDict`: of a file, or of a folder that this package or `datasets` wrote.
+    """Read a table as a `DatasetDict`: a file, or a folder written by this package or `datasets`.
 
-    In files of text only an empty cell is missing. Label columns are texts as they are written; other columns are
-    numbers where all of their cells are.
+    In text files only empty cells are missing. Label columns are read verbatim; another column is numeric if all of its
+    cells are.
 
     Raises:
-        DataError: the path does not exist, is of no known format, or cannot be read.
-        MissingExtraError: the format needs a library that is not installed.
+        DataError: The path does not exist, has an unknown format, or cannot be read.
+        MissingExtraError: The format needs a library that is not installed.
     """
     from datasets import DatasetDict
 
     options = options or ReadOptions()
     place = Path(path)
     if not place.exists():
-        raise DataError(f"`data` {str(path)!r} does not exist. Give a file ({READABLE}) or a folder.")
+        raise DataError(f"`data` {str(path)!r} does not exist: pass a file ({READABLE}) or a folder.")
     if place.is_dir():
         return _folder(place)
     if place.suffix.lower() in (".yaml", ".yml"):
-        raise DataError(f"`data` {str(path)!r} is a YAML file, not a table. Give a file ({READABLE}) or a folder.")
+        raise DataError(f"`data` {str(path)!r} is a YAML file: pass a table ({READABLE}) or a folder.")
     kind = table_format(place)
     if kind is None:
-        raise DataError(f"`data` {place.name!r} is of an unknown format. Give one of: {READABLE}.")
+        raise DataError(f"`data` {place.name!r} has an unknown format: use one of {READABLE}.")
     return DatasetDict({"train": read_files([place], kind, options)})
 
 
 def read_files(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -> Any:
-    """The rows of some files of one format as a `Dataset`.
+    """Read files of one format as a `Dataset`.
 
     Raises:
-        DataError: a file cannot be read, or their columns differ.
+        DataError: A file cannot be read, or the columns differ.
     """
     import pyarrow as pa
+    from datasets import Dataset
 
     if kind in ("parquet", "arrow"):
         return with_records(_loaded(files, kind), files)
@@ -68,20 +69,20 @@ def read_files(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -
         state = files_state(files, options)
         if sum(file.stat().st_size for file in files) <= IN_MEMORY:
             schema, batches = _typed(files, kind, options, memory=True)
-            return with_records(_dataset(pa.Table.from_batches(batches, schema), state), files)
+            return with_records(Dataset(pa.Table.from_batches(batches, schema), fingerprint=state), files)
         return with_records(_mapped(files, kind, options, state), files)
     except OSError as error:
         raise DataError(f"`data` {_shown(files)} cannot be read: {error.strerror or error}.") from None
     except (pa.ArrowException, UnicodeError, EOFError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DataError(f"`data` {_shown(files)} cannot be read: {reason.rstrip('.')}. Correct the file.") from None
+        raise DataError(f"`data` {_shown(files)} cannot be read: {reason.rstrip('.')}.") from None
 
 
 def files_state(files: Sequence[Path], options: ReadOptions | None = None) -> str:
-    """A hash that changes with the files, with what is said of them, and with the reader.
+    """Return a hash of the files' state, the options and the reader version.
 
     Raises:
-        DataError: a file does not exist.
+        DataError: A file does not exist.
     """
     parts = [str(READER_VERSION), repr(options)]
     for file in files:
@@ -96,7 +97,7 @@ def files_state(files: Sequence[Path], options: ReadOptions | None = None) -> st
 def _typed(
     files: Sequence[Path], kind: TableFormat, options: ReadOptions, *, memory: bool
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The schema that all rows fit, and the rows."""
+    """Return the schema that fits all rows, and the rows."""
     if kind == "json":
         schema = json_schema(files, options.encoding)
         return schema, json_batches(files, schema, options.encoding)
@@ -112,11 +113,11 @@ def _typed(
 def _typed_texts(
     files: Sequence[Path], kind: TableFormat, options: ReadOptions, *, memory: bool
 ) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Types decided from all cells; batches are kept, or read once more where they would fill the memory."""
+    """Infer types from all cells; batches are kept if `memory`, else read twice."""
     import pyarrow as pa
 
     kept: list[pa.RecordBatch] = []
-    columns = _seen(files, kind, options, kept if memory else None)
+    columns = _text_columns(files, kind, options, kept if memory else None)
     separator = detect_dialect(files[-1], options).separator if kind == "csv" else ","
     converters = columns.converters(separator)
 
@@ -135,10 +136,10 @@ def _typed_texts(
     return schema, converted()
 
 
-def _seen(
+def _text_columns(
     files: Sequence[Path], kind: TableFormat, options: ReadOptions, kept: list[pa.RecordBatch] | None
 ) -> TextColumns:
-    """What all cells of each column have in common; the batches are added to `kept`."""
+    """Collect the candidate types of each column, and append the batches to `kept`."""
     kinds = {name: label for file in files for name, label in label_kinds(file).items()}
     columns: TextColumns | None = None
     for batch in _texts(files, kind, options):
@@ -151,18 +152,18 @@ def _seen(
 
 
 def _texts(files: Sequence[Path], kind: TableFormat, options: ReadOptions) -> Iterator[pa.RecordBatch]:
-    """The rows of all files, with all cells as text."""
+    """Yield the rows of all files as text cells."""
     names: list[str] | None = None
     for file in files:
         for batch in excel_batches(file) if kind == "excel" else text_batches(file, detect_dialect(file, options)):
             names = names or list(batch.schema.names)
             if batch.schema.names != names:
-                raise DataError(f"`data` {file.name!r} has other columns than {files[0].name!r}. Read them one by one.")
+                raise DataError(f"`data` {file.name!r} has other columns than {files[0].name!r}: read them separately.")
             yield batch
 
 
 def _mapped(files: Sequence[Path], kind: TableFormat, options: ReadOptions, state: str) -> Any:
-    """The rows as a memory-mapped table in the cache of `datasets`."""
+    """Return the rows as a memory-mapped table in the cache of `datasets`."""
     import datasets
     import pyarrow as pa
 
@@ -175,14 +176,8 @@ def _mapped(files: Sequence[Path], kind: TableFormat, options: ReadOptions, stat
     return datasets.Dataset.from_file(str(place))
 
 
-def _dataset(table: pa.Table, state: str) -> Any:
-    from datasets import Dataset
-
-    return Dataset(table, fingerprint=state)
-
-
 def _loaded(files: Sequence[Path], kind: TableFormat) -> Any:
-    """Files that hold their types themselves."""
+    """Load files with typed columns."""
     from datasets import load_dataset
 
     with _reader_errors(_shown(files)):
@@ -198,7 +193,7 @@ def _folder(place: Path) -> Any:
             splits = load_dataset("parquet", data_files=files)
             return DatasetDict({name: with_records(rows, [Path(files[name])]) for name, rows in splits.items()})
         if any((place / "data").glob("*.parquet")):
-            # The layout of data sets on the Hub: file names hold the split and a number.
+            # The layout of Hub datasets: file names contain the split and a number.
             return load_dataset(str(place))
         loaded = load_from_disk(str(place))
         return loaded if isinstance(loaded, DatasetDict) else DatasetDict({"train": loaded})

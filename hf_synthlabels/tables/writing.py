@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: a file has its name only when it is complete."""
+"""Atomic writers of table files."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ import orjson
 
 from hf_synthlabels.errors import DataError, import_extra
 from hf_synthlabels.tables.atomic import atomic_path
-from hf_synthlabels.tables.beside import provenance_path, write_records
 from hf_synthlabels.tables.formats import WRITABLE
-from hf_synthlabels.tables.records import extract_records
+from hf_synthlabels.tables.provenance import extract_records, provenance_path, write_records
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,10 +34,10 @@ NEEDS_QUOTES = re.compile(r'[\r\n"]|^\s|\s$')
 
 
 class TableWriter(Protocol):
-    """What rows are written with."""
+    """Appends rows to a file."""
 
     def write(self, table: pa.Table) -> None:
-        """Append some rows."""
+        """Append rows."""
 
 
 def check_output(
@@ -48,34 +47,34 @@ def check_output(
     suffixes: tuple[str, ...] = WRITABLE,
     folder: bool = True,
 ) -> Path:
-    """The path of an output that can be written, checked before any work is done for it.
+    """Return an output path after checking that it can be written.
 
     Args:
-        path: what a user named.
-        sources: files that must not be overwritten.
-        suffixes: of the formats that can be written.
-        folder: whether a name without a suffix is allowed, as a folder of Parquet files.
+        path: Output path.
+        sources: Files that must not be overwritten.
+        suffixes: Valid suffixes.
+        folder: Whether a path without a suffix is valid, as a folder of Parquet files.
 
     Raises:
-        DataError: the suffix is unknown, a folder has the file's name, the path is one of the sources, or the folder
-            cannot be written to.
+        DataError: The suffix is unknown, a folder has the file's name or vice versa, the path is one of the sources, or
+            the folder is not writable.
     """
     target = Path(path)
     is_folder = target.suffix == ""
     if (is_folder and not folder) or (not is_folder and target.suffix.lower() not in suffixes):
         also = " or a folder" if folder else ""
-        raise DataError(f"`output` {target.name!r} is of an unknown format. Give {', '.join(suffixes)}{also}.")
+        raise DataError(f"`output` {target.name!r} has an unknown format: use {', '.join(suffixes)}{also}.")
     if not is_folder and target.is_dir():
-        raise DataError(f"`output` {str(path)!r} is a folder. Name a file.")
+        raise DataError(f"`output` {str(path)!r} is a folder: choose a file name.")
     if is_folder and target.is_file():
-        raise DataError(f"`output` {str(path)!r} is a file without a suffix. Give {', '.join(suffixes)} or a folder.")
+        raise DataError(f"`output` {str(path)!r} is a file without a suffix: use {', '.join(suffixes)} or a folder.")
     for source in map(Path, sources):
         if target.exists() and source.exists() and target.samefile(source):
-            raise DataError(f"`output` {str(path)!r} is the source itself. Name another file.")
+            raise DataError(f"`output` {str(path)!r} is also the source: choose another file.")
     parent = target if is_folder else target.parent
     existing = next(place for place in (parent, *parent.absolute().parents) if place.exists())
     try:
-        # Permissions alone do not tell: the file system may be mounted read-only.
+        # Permissions are not sufficient: the file system may be read-only.
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
@@ -84,20 +83,20 @@ def check_output(
 
 
 def write_table(splits: Mapping[str, Any], path: str | Path) -> list[Path]:
-    """Write splits to a file, or to a folder with a Parquet file for each.
+    """Write splits to a file, or to a folder with one Parquet file per split.
 
-    In Parquet the label columns keep their types; in the text formats labels and statuses are names, and in CSV and
-    Excel lists and entities are JSON.
+    Parquet keeps the column types. Text formats have label names instead of codes, and CSV and Excel have lists and
+    entities as JSON.
 
     Raises:
-        DataError: there are several splits for one file, or the format cannot be written.
-        OSError: the disk is full, or the folder cannot be written to; an older file is then untouched.
+        DataError: Several splits are given for one file, or the format cannot be written.
+        OSError: The disk is full or the folder is not writable; an existing file is unchanged.
     """
     place = Path(path)
     if place.suffix == "":
         return [_write_rows(rows, place / f"{name}.parquet") for name, rows in splits.items()]
     if len(splits) > 1:
-        raise DataError(f"`output` {place.name!r} is one file for the splits {', '.join(splits)}. Give a folder.")
+        raise DataError(f"`output` {place.name!r} must be a folder for the splits {', '.join(splits)}.")
     return [_write_rows(next(iter(splits.values())), place)]
 
 
@@ -106,13 +105,13 @@ def _write_rows(rows: Any, path: Path) -> Path:
         for table in rows.with_format("arrow").iter(batch_size=READ_ROWS):
             writer.write(table)
     if path.is_file():
-        # A device such as /dev/stdout has nothing beside it.
+        # A device such as /dev/stdout has no provenance file.
         _write_provenance(rows, path)
     return path
 
 
 def _write_provenance(rows: Any, path: Path) -> None:
-    """Write how the label columns were made beside a table; what lies there of an older table is removed."""
+    """Write the provenance file of a table, or remove that of an older table."""
     if records := [
         record for record in extract_records(rows.info.description) if record.get("column") in rows.features
     ]:
@@ -123,15 +122,15 @@ def _write_provenance(rows: Any, path: Path) -> None:
 
 @contextmanager
 def open_writer(path: str | Path, features: Any) -> Iterator[TableWriter]:
-    """A writer to a file that has its name only when it is complete.
+    """Yield a writer to a file, which appears under its name once it is complete.
 
     Raises:
-        DataError: the format cannot be written.
+        DataError: The format cannot be written.
     """
     place = Path(path)
     suffix = place.suffix.lower()
     if suffix not in WRITABLE:
-        raise DataError(f"`output` {place.name!r} is of an unknown format. Give {', '.join(WRITABLE)} or a folder.")
+        raise DataError(f"`output` {place.name!r} has an unknown format: use {', '.join(WRITABLE)} or a folder.")
     with atomic_path(place) as part:
         if suffix == ".parquet":
             import pyarrow.parquet as pq
@@ -151,7 +150,7 @@ def open_writer(path: str | Path, features: Any) -> Iterator[TableWriter]:
 
 
 class _ParquetRows:
-    """Rows in groups of a useful size, with the features in the metadata."""
+    """Parquet with large row groups and the features in its metadata."""
 
     def __init__(self, writer: Any, features: Any) -> None:
         from datasets.features.features import require_storage_embed
@@ -190,7 +189,7 @@ class _JsonRows:
 
 
 class CsvRows:
-    """CSV: an empty text is in quotation marks, a missing value is an empty cell, lists are JSON."""
+    """CSV: an empty text is quoted, a missing value is an empty cell, and lists are JSON."""
 
     def __init__(self, lines: Any, features: Any, separator: str = ",", end: str = "\n") -> None:
         self._lines = lines
@@ -203,7 +202,7 @@ class CsvRows:
         """Append rows."""
         for row in named_rows(table, self._features):
             cells = [self._cell(value) for value in row.values()]
-            # A record of one empty cell would be a blank line, which readers skip.
+            # Readers would skip a record of one empty cell as a blank line.
             self._lines.write(((self._separator.join(cells) if cells != [""] else '""') + self._end).encode())
 
     def _cell(self, value: Any) -> str:
@@ -218,7 +217,7 @@ class CsvRows:
 
 
 class ExcelRows:
-    """A workbook with one sheet; texts stay texts, whatever they begin with."""
+    """A workbook with one sheet, in which texts are never formulas or numbers."""
 
     def __init__(self, features: Any) -> None:
         openpyxl = import_extra("openpyxl", "excel")
@@ -243,25 +242,27 @@ class ExcelRows:
     def _append(self, values: list[Any]) -> None:
         self._rows += 1
         if self._rows > EXCEL_ROWS:
-            raise DataError(f"`output` has more than {EXCEL_ROWS:,} rows, the most of an Excel sheet. Write CSV.")
+            raise DataError(f"`output` has more than {EXCEL_ROWS:,} rows, the limit of an Excel sheet: write CSV.")
         cells = []
         for value in values:
             number = isinstance(value, int | float) and not isinstance(value, bool)
-            # Excel keeps 15 digits; a longer integer is a code, which it would change.
+            # Excel keeps 15 digits and would change a longer integer.
             number = number and not (isinstance(value, int) and abs(value) >= EXCEL_INTEGER)
             text = value if number or value is None else value if isinstance(value, str) else cell_text(value)
             if isinstance(text, str) and len(text) > EXCEL_CELL:
-                raise DataError(f"`output` has a cell of {len(text):,} letters; Excel takes {EXCEL_CELL:,}. Write CSV.")
+                raise DataError(
+                    f"`output` has a cell of {len(text):,} characters, Excel's limit is {EXCEL_CELL:,}: write CSV."
+                )
             cell = self._cell(self._sheet, value=self._escape(text) if isinstance(text, str) else text)
             if isinstance(text, str):
-                # Neither a formula nor a number without its leading zeros.
+                # Text format prevents formulas and keeps leading zeros.
                 cell.data_type, cell.number_format = "s", "@"
             cells.append(cell)
         self._sheet.append(cells)
 
 
 def cell_text(value: Any) -> str:
-    """A value that is no text, as a cell of a text format."""
+    """Return a value other than a text as a text cell."""
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
     if isinstance(value, bool | list | dict):
@@ -270,7 +271,7 @@ def cell_text(value: Any) -> str:
 
 
 def named_rows(table: pa.Table, features: Any) -> Iterator[dict[str, Any]]:
-    """The rows of a table as Python values, with names for label codes, however deep."""
+    """Yield the rows of a table as Python values, with label names instead of codes at any depth."""
     coded = {name: feature for name, feature in features.items() if _has_codes(feature)}
     for row in table.to_pylist():
         for name, feature in coded.items():
@@ -285,7 +286,7 @@ def _has_codes(feature: Any) -> bool:
 
 
 def named_value(feature: Any, value: Any) -> Any:
-    """A value with names instead of codes; -1 is how a `ClassLabel` says that there is no label."""
+    """Return a value with label names instead of codes; -1 is a missing label."""
     if value is None:
         return None
     if isinstance(feature, dict):

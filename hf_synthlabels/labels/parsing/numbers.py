@@ -29,8 +29,8 @@ def parse_number(schema: LabelSchema, text: str) -> Answer:
     """Parse an answer that gives a number on the schema's scale.
 
     The first that applies decides: `label` in JSON; a number alone, or `4/5` and `four out of five` if the second
-    number is the top of the scale; the last verdict, `score: 4`; the only number; the number on a line of its own,
-    first or last. A bound such as `>= 4` or `4 or more` does not count as a number.
+    number is the top of the scale; the last verdict, `score: 4`; the only number; the number alone on
+    the first or last line. A bound such as `>= 4` or `4 or more` does not count as a number.
     """
     cleaned = visible(text)
     if not cleaned:
@@ -67,7 +67,9 @@ def _from_prose(schema: LabelSchema, prose: str) -> Answer:
     if len(numbers) > 1 and (number := _number_on_own_line(prose, schema)) is not None:
         return _on_scale(schema, number)
     if len(numbers) != 1:
-        return unparsed(f"the answer has several numbers: {sorted(numbers)}" if numbers else "the answer has no number")
+        return unparsed(
+            f"the answer has several numbers: {sorted(numbers)}" if numbers else "the answer contains no numbers"
+        )
     return _on_scale(schema, numbers.pop())
 
 

@@ -1,33 +1,34 @@
-"""Replacing an existing file: allowed only if the new table has its columns, its rows and its human labels."""
+"""Check that overwriting a table loses no columns, rows or human labels."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.tables.beside import read_records
 from hf_synthlabels.tables.formats import ReadOptions
+from hf_synthlabels.tables.provenance import read_records
 from hf_synthlabels.tables.reading import read_table
 from hf_synthlabels.tables.writing import named_value
 
-ADVICE = "Name another file, or add `--overwrite` to lose what is in it."
+ADVICE = "Choose another file, or pass `--overwrite` to discard its content."
 
 
 class NewTable:
-    """What is about to be written: its columns, and the labels that people gave."""
+    """A table to be written: its columns and human labels."""
 
     def __init__(self, columns: Sequence[str], rows: Any, human: str | None, *, marks: str | None = None) -> None:
         """Describe a table.
 
         Args:
-            columns: all of its columns.
-            rows: the rows that are there already, such as those of the source.
-            human: the column of human labels, if there is one.
-            marks: a column that only this package's own output has; a file without it is not replaced.
+            columns: All columns to be written.
+            rows: Existing rows, such as those of the source.
+            human: Column of human labels, if any.
+            marks: Column that only an earlier output has; a file without it is not overwritten.
         """
         self.columns = list(columns)
         self.marks = marks
@@ -37,15 +38,15 @@ class NewTable:
 
 
 def check_overwrite(path: str | Path, table: NewTable, *, recipe: str | None = None) -> None:
-    """Refuse to replace a file unless the new table holds all of its columns and human labels.
+    """Check that an existing file may be overwritten.
 
     Args:
-        path: where the table is to be written.
-        table: what is to be written.
-        recipe: the recipe's name, which must be that of the file's provenance, where it has some.
+        path: Output path.
+        table: Table to be written.
+        recipe: Name of the recipe, which must match the file's provenance, if any.
 
     Raises:
-        DataError: the file holds something that would be lost; the message says what, and what to do.
+        DataError: Overwriting would lose data.
     """
     place = Path(path)
     if not place.is_file():
@@ -56,7 +57,7 @@ def check_overwrite(path: str | Path, table: NewTable, *, recipe: str | None = N
     except DataError:
         raise DataError(f"{shown} and is not a table. {ADVICE}") from None
     if table.marks is not None and table.marks not in existing.column_names:
-        raise DataError(f"{shown} and has no column {table.marks!r}, so it is no earlier output. {ADVICE}")
+        raise DataError(f"{shown} without column {table.marks!r}, so it is not an earlier output. {ADVICE}")
     if lost := [name for name in existing.column_names if name not in table.columns]:
         raise DataError(f"{shown} with the column {lost[0]!r}, which would be lost. {ADVICE}")
     if len(existing) > table.n_rows:
@@ -66,23 +67,24 @@ def check_overwrite(path: str | Path, table: NewTable, *, recipe: str | None = N
         raise DataError(f"{shown}, made by {sorted(written)[0]!r} and not by {recipe!r}. {ADVICE}")
     if table.human is None or table.human not in existing.column_names:
         return
-    given = label_texts(existing, table.human)
-    kept: Sequence[Any] = table.labels or [None] * len(given)
-    lost_labels = sum(label is not None and (row >= len(kept) or kept[row] != label) for row, label in enumerate(given))
+    old_labels = label_texts(existing, table.human)
+    new_labels: Sequence[Any] = table.labels or [None] * len(old_labels)
+    pairs = zip_longest(old_labels, new_labels[: len(old_labels)])
+    lost_labels = sum(old is not None and old != new for old, new in pairs)
     if lost_labels:
         raise DataError(f"{shown} with {lost_labels:,} human labels in `{table.human}` that would be lost. {ADVICE}")
 
 
 def label_texts(rows: Any, column: str) -> list[str | None]:
-    """The labels of a column as `label_text` writes them, with names for label codes; None for no label."""
+    """Return the labels of a column as `label_text` writes them, with names instead of codes."""
     feature = rows.features[column]
     return [label_text(named_value(feature, value)) for value in rows.with_format(None)[column][:]]
 
 
 def label_text(value: Any) -> str | None:
-    """A label as one text, whatever format stored it; None for no label.
+    """Return a label as text, independent of the file format; None for a missing label.
 
-    A number is the same label as its digits in a cell of text, and a list the same as its JSON.
+    A number equals its digits in a text cell, and a list equals its JSON.
     """
     if value is None or value != value or value == "":
         return None
@@ -93,15 +95,15 @@ def label_text(value: Any) -> str | None:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
         return text
-    # `null`, `NaN` and a text in quotation marks are names like others.
+    # `null`, `NaN` and a quoted text are ordinary names.
     is_name = parsed is None or isinstance(parsed, str) or (isinstance(parsed, float) and not math.isfinite(parsed))
     return text if is_name else label_text(parsed)
 
 
 def _canonical(value: Any) -> Any:
-    """A JSON value without what formats change: whole floats, nan, and fields of structures without a value.
+    """Normalize what formats change in a JSON value: whole floats, NaN and null fields of objects.
 
-    Numbers have 12 significant digits; Excel keeps 15 of a float's 17.
+    Floats are rounded to 12 significant digits, because Excel keeps 15 of 17.
     """
     if isinstance(value, list):
         return [_canonical(item) for item in value]
