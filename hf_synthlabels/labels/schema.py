@@ -151,7 +151,7 @@ class LabelSchema:
         try:
             return self.names.index(name)
         except ValueError:
-            raise ConfigError(f"`label` must be one of {', '.join(self.names)}, got {name!r}.") from None
+            raise ConfigError(f"`label` {name!r} is not in the schema. Use one of: {', '.join(self.names)}.") from None
 
     def describe(self, name: str) -> str:
         """Return the name with its definition, as in the prompt."""

@@ -97,7 +97,7 @@ def decode(
             return _span(value, text)
         case "text-generation":
             if not isinstance(value, str):
-                raise DataError(f"`label` must be a string, got {value!r}.")
+                raise DataError(f"`label` {value!r} is not a string.")
             return value
 
 
@@ -216,7 +216,7 @@ def _list(value: Any) -> Sequence[Any]:
         keys = list(value)
         return [dict(zip(keys, items, strict=True)) for items in zip(*value.values(), strict=True)]
     if isinstance(value, str) or not isinstance(value, Sequence):
-        raise DataError(f"`label` must be a list, got {value!r}.")
+        raise DataError(f"`label` {value!r} is not a list.")
     return value
 
 

@@ -88,7 +88,7 @@ def test_a_file_for_each_split(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"`output` 'films\.xlsx' is of an unknown format"):
+    with pytest.raises(DataError, match=r"`output` 'films\.xlsx'"):
         annotate_to_files(recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), tmp_path / "films.xlsx")
 
 

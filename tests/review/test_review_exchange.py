@@ -305,7 +305,7 @@ def test_a_label_of_another_schema_is_told_with_its_row(tmp_path: Path) -> None:
     task = {"data": {"text": f"{TEXT} 1", "row": 1}, "annotations": [{"completed_by": 3, "result": result}]}
     (tmp_path / "t.json").write_text(json.dumps([task]), encoding="utf-8")
     done = board(tmp_path)
-    with pytest.raises(DataError, match="label-studio, row 1, label-studio 3: `label` 'weather' is not one of"):
+    with pytest.raises(DataError, match="label-studio, row 1, label-studio 3: `label` 'weather' is not in the schema"):
         import_answers(done, read_label_studio(done.rows, tmp_path / "t.json"), "label-studio")
     assert done.store.since() == []
 

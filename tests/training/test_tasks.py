@@ -272,7 +272,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "several names, one unknown": (
         {"task": "multi-label"},
         {"text": ["a", "b"], "label": [["film"], ["opera"]]},
-        r"`label` in row 1: 'opera' is not one of the schema's: film, sport",
+        r"`label` in row 1: 'opera' is not in the schema: film, sport",
     ),
     "several names, all alike": (
         {"task": "multi-label"},
@@ -312,7 +312,7 @@ BAD: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "entity of an unknown name": (
         {"task": "token-classification"},
         {"text": ["a film"], "label": [[{"start": 2, "end": 6, "label": "opera"}]]},
-        r"`label` in row 0: 'opera' is not one of the schema's",
+        r"`label` in row 0: 'opera' is not in the schema",
     ),
     "no context column": (
         {"task": "question-answering", "text_columns": ["question", "passage"]},
