@@ -1,4 +1,4 @@
-"""What a card is made of: recorded facts, and what only the publisher can know."""
+"""Recorded facts and publisher input that cards are rendered from."""
 
 from __future__ import annotations
 
@@ -15,212 +15,188 @@ if TYPE_CHECKING:
 
 
 def published_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The provenance of a label column without a name and a password in the address of a server."""
+    """Return a provenance record without the credentials in the server URL."""
     annotator = record.get("annotator")
-    address = annotator.get("base_url") if isinstance(annotator, Mapping) else None
-    if not isinstance(address, str) or "@" not in urlsplit(address).netloc:
+    url = annotator.get("base_url") if isinstance(annotator, Mapping) else None
+    if not isinstance(url, str) or "@" not in urlsplit(url).netloc:
         return dict(record)
-    parts = urlsplit(address)
-    clean = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return {**record, "annotator": {**dict(annotator or {}), "base_url": clean}}
+    parts = urlsplit(url)
+    public_url = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return {**record, "annotator": {**dict(annotator or {}), "base_url": public_url}}
 
 
 @dataclass(frozen=True, slots=True)
 class SplitFacts:
-    """One split, counted."""
+    """Size and statuses of one split."""
 
     name: str
     rows: int
     num_bytes: int
-    """In memory, as `datasets` counts them."""
+    """Size in memory, as reported by `datasets`."""
     statuses: Mapping[str, Mapping[str, int]]
-    """For each label column its rows by status."""
+    """Number of rows by status for each label column."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptFacts:
-    """What the annotator was told."""
+    """The annotator's instructions."""
 
     system: str
-    """The system prompt as it was sent: instructions, labels with their definitions, guideline, form of the answer."""
+    """The complete system prompt."""
     guidelines: str
-    """The guideline alone; empty where there was none."""
+    """The guidelines only; may be empty."""
     examples: int
-    """Few-shot examples that were shown."""
+    """Number of few-shot examples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
-    """Of an annotated data set."""
+    """Facts for the card of an annotated dataset."""
 
     repo: str
-    """Its name on the Hub, `user/name`."""
+    """Repository ID on the Hub, `user/name`."""
     features: Features
     splits: tuple[SplitFacts, ...]
     licenses: Licenses
     records: tuple[Mapping[str, Any], ...] = ()
-    """The provenance: how each label column was made."""
+    """Provenance record of each label column."""
     description: str = ""
-    """The data set's own description, with the provenance in it as `datasets` carries it."""
+    """Description of the dataset, which may contain the provenance."""
     validations: tuple[ValidationReport, ...] = ()
-    """Label columns against human ones."""
+    """Validations of label columns against human labels."""
     prompt: PromptFacts | None = None
     human_rows: str | None = None
-    """How the human-labelled rows were drawn and labelled, in the publisher's words."""
+    """How the human-labelled rows were sampled and labelled, as stated by the publisher."""
     samples: tuple[Mapping[str, Any], ...] = ()
-    """The records of how rows were drawn for people to label, as `hf-synthlabels sample` keeps them."""
+    """Records of `hf-synthlabels sample`: how rows were sampled for human annotation."""
     summary: str | None = None
-    """What the data set is, in the publisher's words."""
+    """Summary by the publisher."""
     language: tuple[str, ...] = ()
-    """Codes of ISO 639, where the publisher says them."""
+    """ISO 639 language codes."""
     download_size: int = 0
-    """Bytes of the data files."""
+    """Size of the data files in bytes."""
     recipe_file: str | None = None
-    """Where in the repository the recipe stands."""
+    """Path of the recipe in the repository."""
 
 
 class StudyArm(Protocol):
-    """One source of labels and its students, as a study reports it."""
+    """The students of one label source in a study."""
 
     @property
     def source(self) -> str:
-        """`human`, `llm` or `validation`."""
+        """Label source: `human`, `llm` or `validation`."""
 
     @property
     def description(self) -> str:
-        """In words."""
+        """Description of the label source."""
 
     @property
     def n_rows(self) -> int:
-        """Rows that it was trained on."""
+        """Number of training rows."""
 
     @property
     def steps(self) -> int:
-        """Of the optimizer."""
+        """Number of optimizer steps."""
 
     @property
     def scores(self) -> Mapping[str, Interval]:
-        """By name, over test rows and seeds."""
+        """Scores by name, over test rows and seeds."""
 
     @property
     def classes(self) -> Sequence[Any]:
-        """One label's scores each: name, precision, recall, f1, support."""
-
-    @property
-    def label_usd(self) -> float | None:
-        """What the labels cost."""
-
-    @property
-    def train_s(self) -> float:
-        """Mean seconds of one training."""
+        """Scores per class: name, precision, recall, f1, support."""
 
 
 class StudyResult(Protocol):
-    """Human labels against LLM labels, as a study reports it."""
+    """Result of a study that compares human and LLM labels."""
 
     @property
     def name(self) -> str:
-        """Of the study."""
-
-    @property
-    def names(self) -> Sequence[str]:
-        """Label names."""
+        """Name of the study."""
 
     @property
     def seeds(self) -> Sequence[int]:
-        """Of the students."""
-
-    @property
-    def n_train(self) -> int:
-        """Training rows."""
+        """Seeds of the students."""
 
     @property
     def n_test(self) -> int:
-        """Human-labelled test rows."""
-
-    @property
-    def n_shared_texts(self) -> int:
-        """Test rows whose text occurs among the training rows, too."""
+        """Number of human-labelled test rows."""
 
     @property
     def validation(self) -> ValidationReport:
-        """The LLM labels against the human labels of the validation rows."""
+        """LLM labels against human labels on the validation rows."""
 
     @property
     def train_agreement(self) -> ValidationReport:
-        """The LLM labels against the human labels of the training rows."""
+        """LLM labels against human labels on the training rows."""
 
     @property
     def annotator(self) -> ValidationReport:
-        """The annotator's own labels on the test rows."""
+        """The annotator's labels on the test rows."""
 
     @property
     def arms(self) -> Sequence[StudyArm]:
-        """The sources of labels."""
-
-    @property
-    def ratio(self) -> Mapping[str, Interval]:
-        """LLM-trained over human-trained, by score."""
+        """Label sources with their students."""
 
     @property
     def student(self) -> Mapping[str, Any]:
-        """The options of the students."""
+        """Options of the students."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """How the LLM labels were made."""
+        """Provenance record of the LLM labels."""
 
     @property
     def references(self) -> Sequence[Mapping[str, Any]]:
-        """Numbers from elsewhere."""
+        """Published reference values."""
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Machine, versions, date and minutes."""
+        """Machine, versions and date."""
 
     def summary(self) -> list[str]:
-        """What the numbers say, in sentences."""
+        """Return the conclusions as sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """Of a student."""
+    """Facts for the card of a student."""
 
     repo: str
-    """Its name on the Hub, `user/name`."""
+    """Repository ID on the Hub, `user/name`."""
     names: tuple[str, ...]
-    """Label names in the order of its outputs."""
+    """Class names in the order of the model's outputs."""
     licenses: Licenses
     base_model: str | None = None
-    """A Hub id, a package or a folder's name; None where nobody recorded it."""
+    """Hub ID, package or folder name of the base model; None if not recorded."""
     base_revision: str | None = None
     label_source: str | None = None
-    """Whose labels it was trained on: the label column, or `human`, `llm`, `validation` of a study."""
+    """Label source: a label column, or `human`, `llm` or `validation` of a study."""
     options: Mapping[str, Any] | None = None
-    """The student's configuration, where it differs from the usual."""
+    """Options that differ from the defaults."""
     metrics: Mapping[str, float] | None = None
-    """What the training measured: `train_loss`, `train_steps`, `eval_accuracy`, ..."""
+    """Training metrics: `train_loss`, `train_steps`, `eval_accuracy`, ..."""
     records: tuple[Mapping[str, Any], ...] = ()
-    """How the labels that it was trained on were made."""
+    """Provenance records of the training labels."""
     validation: ValidationReport | None = None
-    """Its labels against human ones, on rows that it was not trained on."""
+    """Validation of the model against human labels on held-out rows."""
     study: StudyResult | None = None
     dataset: str | None = None
-    """The Hub id of the data set of the training rows, if it is published."""
+    """Hub ID of the training dataset, if published."""
     dataset_revision: str | None = None
     energy_kwh: float | None = None
-    """Of the training, where it was measured."""
+    """Energy of the training, if measured."""
     widget: tuple[str, ...] = ()
-    """Texts to try, given by the publisher: rows are not shown unasked."""
+    """Example texts from the publisher."""
     summary: str | None = None
     language: tuple[str, ...] = ()
     kind: str = "text-classification"
-    """Of label: what it says of a text."""
+    """Kind of label."""
     pair: bool = False
-    """Whether it reads two texts."""
+    """Whether the input is a pair of texts."""
     evaluation: tuple[Mapping[str, Any], ...] = ()
-    """Scores on held-out rows with intervals, for each column of labels, as student.json has them."""
+    """Held-out scores with intervals for each label column, as in student.json."""
     scale: tuple[float, ...] = ()
-    """Of a text-scale: the lowest number, the highest and, if it is not 1, the step."""
+    """Lowest and highest number of a text-scale and, unless 1, its step."""
     adapter: bool = False
-    """Whether it is an adapter of its base model, which is loaded with it."""
+    """Whether the model is an adapter of its base model."""

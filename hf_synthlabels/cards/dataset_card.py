@@ -1,87 +1,111 @@
-"""The card of an annotated data set."""
+"""The card of an annotated dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import DatasetCard
 
 from hf_synthlabels.cards import passages
 from hf_synthlabels.cards.card_data import DatasetFacts, SplitFacts
-from hf_synthlabels.cards.markdown import Markdown, rendered
-from hf_synthlabels.cards.metadata import dataset_metadata
-from hf_synthlabels.cards.sampling_passage import sample_text, strata_table
+from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
+from hf_synthlabels.cards.metadata import CARD_TEMPLATE, dataset_metadata
 
 PROMPT_FILE = "annotation/prompt.txt"
-"""Where in the repository the whole system prompt stands."""
+"""Path of the complete system prompt in the repository."""
 
 MAX_PROMPT = 6000
-"""Characters of a prompt that a page shows."""
+"""Maximum number of characters of a prompt on a page."""
+
+DESIGNS = {
+    "random": "by simple random sampling",
+    "stratified": "by stratified random sampling, with the LLM label as stratum",
+    "confidence": "with higher probability where the LLM was less confident",
+}
 
 
 def dataset_card(facts: DatasetFacts) -> str:
-    """The README.md of an annotated data set: metadata and text, of recorded facts alone; equal facts, equal text.
+    """Render the README.md of an annotated dataset from recorded facts.
 
     Raises:
-        ConfigError: a language is no code.
+        ConfigError: A language code is invalid.
     """
     prompt = facts.prompt.system if facts.prompt is not None else ""
+    name = facts.repo.rpartition("/")[2]
     body = rendered(
         "dataset.md",
-        title=facts.repo.rpartition("/")[2],
-        summary=facts.summary,
+        facts=facts,
+        passages=passages,
+        title=name,
         columns=_columns(facts),
-        splits=facts.splits,
         statuses=_statuses,
         load=_load(facts.repo),
-        records=facts.records,
         returned=any(record.get("returned_models") for record in facts.records),
         prompt=prompt,
         prompt_shown=prompt if len(prompt) <= MAX_PROMPT else prompt[:MAX_PROMPT] + "\n[...]",
         prompt_cut=len(prompt) > MAX_PROMPT,
-        prompt_length=len(prompt),
         prompt_file=Markdown(PROMPT_FILE),
-        validations=facts.validations,
-        human_rows=facts.human_rows,
-        samples=[sample_text(sample) for sample in facts.samples],
-        strata=[strata_table(sample) for sample in facts.samples],
-        weak=[line for report in facts.validations for line in passages.limits(report)],
-        licenses=facts.licenses,
-        recipe_file=facts.recipe_file,
-        again=f"hf-synthlabels pull {facts.repo} -o {_name(facts)}\n"
-        f"hf-synthlabels annotate {_name(facts)}/{facts.recipe_file} -o again.parquet",
-        made=passages.made_table,
-        head=passages.score_heads,
-        agreement=passages.agreement_table,
-        classes=passages.class_table,
-        confusion=passages.confusion_table,
-        mistakes=passages.mistakes,
-        breakdowns=passages.breakdowns,
+        samples=[(sample_text(sample), strata_table(sample)) for sample in facts.samples],
+        limitations=[line for report in facts.validations for line in passages.limitations(report)],
+        reproduce=f"hf-synthlabels pull {facts.repo} -o {name}\n"
+        f"hf-synthlabels annotate {name}/{facts.recipe_file} -o again.parquet",
     )
-    return f"---\n{dataset_metadata(facts).to_yaml()}\n---\n\n{body}"
+    return str(DatasetCard.from_template(dataset_metadata(facts), template_str=CARD_TEMPLATE, body=body))
+
+
+def sample_text(sample: Mapping[str, Any]) -> Markdown:
+    """Describe a sample of human-labelled rows: size, design, inclusion probabilities and seed."""
+    design = str(sample.get("design", "not recorded"))
+    method = DESIGNS.get(design) or f"by the design {code(design)}"
+    if sample.get("allocation") == "equal":
+        method += " and equal allocation"
+    sentences = [
+        f"{_count(sample, 'drawn')} of {_count(sample, 'rows')} rows were sampled for human annotation {method}, "
+        f"{_count(sample, 'new')} of them in the last draw (seed {_count(sample, 'seed')}).",
+        f"The human labels are in {code(sample.get('human', 'not recorded'))}.",
+    ]
+    low, high = sample.get("least_probability"), sample.get("greatest_probability")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        column = code(sample.get("column", "inclusion_probability"))
+        probabilities = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+        weights = "" if low == high else " Estimates weight each row by its inverse inclusion probability."
+        sentences.append(f"The inclusion probabilities are {probabilities}, stored in {column}.{weights}")
+    return Markdown(" ".join(sentences))
+
+
+def strata_table(sample: Mapping[str, Any]) -> Markdown | None:
+    """Return the table of strata of a stratified sample; None for other designs."""
+    rows = [
+        (code(stratum.get("label", "?"), passages.MAX_NAME), _count(stratum, "rows"), _count(stratum, "drawn"))
+        for stratum in sample.get("strata") or ()
+        if isinstance(stratum, Mapping)
+    ]
+    return table(("LLM label", "rows", "sampled"), rows, right=(1, 2)) if rows else None
+
+
+def _count(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    return f"{value:,}" if isinstance(value, int) else "(not recorded)"
 
 
 def _columns(facts: DatasetFacts) -> list[tuple[str, str]]:
-    """The label columns with the kind of their labels."""
-    kinds = {
-        str(record["column"]): str(record.get("kind", "of a kind that was not recorded")) for record in facts.records
-    }
+    """Return the label columns with their kinds."""
+    kinds = {str(record["column"]): str(record.get("kind", "kind not recorded")) for record in facts.records}
     for split in facts.splits:
         for column in split.statuses:
-            kinds.setdefault(column, "of a kind that was not recorded")
+            kinds.setdefault(column, "kind not recorded")
     return list(kinds.items())
 
 
-def _statuses(split: SplitFacts, column: str) -> Markdown | str:
+def _statuses(split: SplitFacts, column: str) -> str:
     counts: Mapping[str, int] = split.statuses.get(column, {})
     return ", ".join(f"{status} {count:,}" for status, count in counts.items()) or "–"
-
-
-def _name(facts: DatasetFacts) -> str:
-    return facts.repo.rpartition("/")[2]
 
 
 def _load(repo: str) -> str:
     return (
         "from datasets import load_dataset\n\nimport hf_synthlabels\n\n"
         f'ds = load_dataset("{repo}")\n'
-        "print(hf_synthlabels.provenance(ds))  # how the labels were made"
+        "print(hf_synthlabels.provenance(ds))  # provenance of the labels"
     )

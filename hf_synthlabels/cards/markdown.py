@@ -1,4 +1,4 @@
-"""Markdown that texts from data can not break: everything that is put into a template is escaped, once."""
+"""Markdown templates that escape every value."""
 
 from __future__ import annotations
 
@@ -16,122 +16,108 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import Interval
 
 STRUCTURE = re.compile(r"[&<\\`*\[\]|~$#]|(?<!\w)_|_(?!\w)")
-"""What begins an element anywhere in a line, of CommonMark, its tables, its mathematics and HTML."""
+"""Characters that begin inline markup in CommonMark, tables, math or HTML."""
 
 NUMBERS = re.compile(r"(?<![!\w\]])\[[-+–−]?[\d.,]+(?:e[-+]?\d+)?(?:, ?[-+–−]?[\d.,]+(?:e[-+]?\d+)?)*\](?![(\[:])")
-"""An interval such as [0.911, 1.010]: no link, so its brackets can be read as they are."""
+"""An interval such as [0.911, 1.010], which is not a link and needs no escaping."""
 
-UNSEEN = re.compile(
+INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
-"""Characters that show nothing, or turn what comes after them around."""
+"""Control, zero-width and bidirectional characters."""
 
 SIMPLE = re.compile(r"[^`|\\\s](?:[^`|\\\n\r]*[^`|\\\s])?")
-"""What can stand between two backticks as it is, in a table, too."""
+"""A text that needs no escaping between backticks, even in a table."""
 
 
 class Markdown(str):
-    """A text that is Markdown already, and is put in as it is."""
+    """Markdown that templates insert without escaping."""
 
     __slots__ = ()
 
 
 def plain(text: str, limit: int | None = None) -> Markdown:
-    """A text of one line that is shown as it is and means nothing: neither markup, nor a link, nor a new line.
+    """Escape a text as a single line without markup or links.
 
     Args:
-        text: any.
-        limit: characters that are shown at most; a cut is shown as `…`.
+        text: Any text.
+        limit: Maximum number of characters; a longer text ends in `…`.
     """
-    line = " ".join(UNSEEN.sub("", str(text)).split())
-    if limit is not None and len(line) > limit:
-        line = line[: limit - 1] + "…"
-    # By references, which never are structure (CommonMark 0.31, section 2.5); a backslash before a bar is not enough
-    # in a table.
-    line = "".join(
-        part if place % 2 else STRUCTURE.sub(lambda found: _referred(found[0]), part)
-        for place, part in enumerate(_with_intervals(line))
-    )
-    line = re.sub(r"(?i)(https?|ftp)://|(www)\.", lambda found: f"{found[1] or found[2]}&#{_second(found)};", line)
-    line = line.replace("@", "&#64;")
-    # At the beginning of a line these would begin a list, a heading, a rule or metadata.
-    return Markdown(re.sub(r"^([-+=>]|\d+(?=[.)](?:\s|$)))", lambda found: _referred(found[1]), line))
-
-
-def _with_intervals(line: str) -> list[str]:
-    """A line cut at its intervals, which are at the odd places."""
+    line = _single_line(text, limit)
+    # Character references are never markup (CommonMark 0.31, section 2.5). Backslashes do not escape bars in tables.
     parts, end = [], 0
-    for match in NUMBERS.finditer(line):
-        parts += [line[end : match.start()], match[0]]
-        end = match.end()
-    return [*parts, line[end:]]
+    for interval in NUMBERS.finditer(line):
+        parts += [STRUCTURE.sub(_reference, line[end : interval.start()]), interval[0]]
+        end = interval.end()
+    line = "".join([*parts, STRUCTURE.sub(_reference, line[end:])])
+    line = re.sub(r"(?i)(?<=http)://|(?<=https)://|(?<=ftp)://|(?<=www)\.|@", _reference, line)
+    # At the start of a line, these would begin a list, heading, rule or metadata.
+    return Markdown(re.sub(r"^([-+=>]|\d+(?=[.)](?:\s|$)))", _reference, line))
 
 
-def _second(found: re.Match[str]) -> str:
-    """What follows the word, as a reference: a colon with its slashes, or a dot."""
-    return "58;&#47;&#47" if found[1] else "46"
+def _single_line(text: str, limit: int | None) -> str:
+    line = " ".join(INVISIBLE.sub("", str(text)).split())
+    return line if limit is None or len(line) <= limit else line[: limit - 1] + "…"
 
 
-def _referred(text: str) -> str:
-    return "".join(f"&#{ord(letter)};" for letter in text)
+def _reference(match: re.Match[str]) -> str:
+    return "".join(f"&#{ord(character)};" for character in match[0])
 
 
 def code(text: str, limit: int | None = None) -> Markdown:
-    """A name, set as code; it is one line, and can not end what it stands in."""
-    line = " ".join(UNSEEN.sub("", str(text)).split())
-    if limit is not None and len(line) > limit:
-        line = line[: limit - 1] + "…"
+    """Format a text as a single line of code."""
+    line = _single_line(text, limit)
     if SIMPLE.fullmatch(line):
         return Markdown(f"`{line}`")
     return Markdown(f"<code>{plain(line)}</code>")
 
 
 def fenced(text: str, language: str = "") -> Markdown:
-    """A text of many lines as a code block whose fence is longer than any in the text."""
-    lines = UNSEEN.sub("", str(text)).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+    """Format a text as a code block with a fence longer than any in the text."""
+    lines = INVISIBLE.sub("", str(text)).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
     longest = max((len(run) for run in re.findall(r"`+", lines)), default=0)
     fence = "`" * max(3, longest + 1)
     return Markdown(f"{fence}{language}\n{lines}\n{fence}")
 
 
 def interval(value: Interval | None, digits: int = 3) -> Markdown:
-    """`0.812 [0.760, 0.853]`; a dash where there is nothing to estimate from."""
+    """Format an estimate as `0.812 [0.760, 0.853]`, or a dash if undefined."""
     if value is None or math.isnan(value.estimate):
         return Markdown("–")
     return Markdown(f"{value.estimate:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]")
 
 
 def table(head: Sequence[object], rows: Sequence[Sequence[object]], right: Sequence[int] = ()) -> Markdown:
-    """A table; its cells are escaped unless they are Markdown.
+    """Format a table; cells are escaped unless they are Markdown.
 
     Args:
-        head: of the columns.
-        rows: as wide as the head.
-        right: the places of columns that are flush right.
+        head: Column headings.
+        rows: Rows of cells.
+        right: Positions of right-aligned columns.
     """
-    rule = ["---:" if place in right else "---" for place in range(len(head))]
+    rule = ["---:" if column in right else "---" for column in range(len(head))]
     lines = [[str(_finished(cell)) for cell in row] for row in (head, *rows)]
     lines.insert(1, rule)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def rendered(name: str, **values: object) -> str:
-    """A packaged template with its values put in; what is not Markdown is escaped.
+    """Render a packaged template; values are escaped unless they are Markdown.
 
     Raises:
-        ConfigError: the card would not be UTF-8 text.
+        ConfigError: The text cannot be encoded as UTF-8.
     """
     text = str(_template(name).render(**values))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ConfigError(f"`card` holds a character that is no text: {error.reason}. Remove it.") from None
+        raise ConfigError(f"`card` contains an invalid character: {error.reason}.") from None
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 
 def _finished(value: Any) -> Any:
-    """What an expression of a template comes to: numbers with separators, texts escaped."""
+    """Format the value of a template expression: numbers with separators, texts escaped."""
     if isinstance(value, Markdown):
         return value
     if isinstance(value, bool):
@@ -146,8 +132,8 @@ def _environment() -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
         autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_finished
     )
-    for made in (code, fenced, interval):
-        environment.filters[made.__name__] = made
+    for function in (code, fenced, interval):
+        environment.filters[function.__name__] = function
     environment.globals["table"] = table
     return environment
 

@@ -1,4 +1,4 @@
-"""The metadata of a card: what the Hub filters, loads and shows by, made with `huggingface_hub`'s own classes."""
+"""Card metadata for the Hub, built with the classes of `huggingface_hub`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.statistics import MEASURES, Interval
 
 DATA_PATTERN = "data/{split}-*"
-"""Where the files of a split lie in the repository."""
+"""Path pattern of the files of a split."""
+
+CARD_TEMPLATE = "---\n{{ card_data }}\n---\n\n{{ body }}"
+"""Template of a card whose body is rendered separately, with escaping."""
 
 TASKS = {
     "text-classification": ("text-classification", "multi-class-classification"),
@@ -27,7 +30,7 @@ TASKS = {
     "question-answering": ("question-answering", "extractive-qa"),
     "text-generation": ("text-generation", None),
 }
-"""For each kind of label the Hub's task and sub-task."""
+"""Hub task and subtask of each kind."""
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MORE_SIZES = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
@@ -35,26 +38,25 @@ MORE_SIZES = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_
 LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|code|multilingual")
 FENCE = re.compile(r"```json hf_synthlabels\n.*?\n```", re.S)
 
-# `accuracy` and `f1` are metrics of `evaluate`; the others have no identifier elsewhere.
+# Identifiers of `evaluate` metrics; other scores keep their name.
 METRIC_TYPES = {"macro_f1": "f1", "weighted_f1": "f1", "macro_precision": "precision", "macro_recall": "recall"}
 
 
 def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
-    """The metadata of a data set card: license, task, size, features, splits, files.
+    """Return the metadata of a dataset card.
 
-    `dataset_info.description` carries the provenance, so that `load_dataset` gives it back.
+    `dataset_info.description` contains the provenance, so that `load_dataset` restores it.
 
     Raises:
-        ConfigError: a language is no code.
+        ConfigError: A language code is invalid.
     """
     kinds = dict.fromkeys(str(record.get("kind")) for record in facts.records)
     tasks = [TASKS[kind] for kind in kinds if kind in TASKS]
     rows = sum(split.rows for split in facts.splits)
     return DatasetCardData(
         pretty_name=facts.repo.rpartition("/")[2],
-        **_licence(facts.licenses),
+        **_license(facts.licenses),
         language=_languages(facts.language),
-        # People labelled some rows, too, where there is something to compare with.
         annotations_creators=["machine-generated"],
         task_categories=list(dict.fromkeys(task for task, _ in tasks)) or None,
         task_ids=list(dict.fromkeys(part for _, part in tasks if part)) or None,
@@ -73,14 +75,14 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
 
 
 def model_metadata(facts: ModelFacts) -> ModelCardData:
-    """The metadata of a model card: license, base model, task, results, texts to try.
+    """Return the metadata of a model card.
 
     Raises:
-        ConfigError: a language is no code.
+        ConfigError: A language code is invalid.
     """
     results = list(_results(facts))
     return ModelCardData(
-        **_licence(facts.licenses),
+        **_license(facts.licenses),
         language=_languages(facts.language),
         base_model=facts.base_model if _on_hub(facts.base_model) else None,
         base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.base_model) else None,
@@ -96,11 +98,7 @@ def model_metadata(facts: ModelFacts) -> ModelCardData:
 
 
 def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
-    """The content of `.eval_results/*.yaml`: the model's scores on a data set that is on the Hub.
-
-    The Hub shows them beside the data set, so there are none where it is not published, and none of a validation
-    that has no score.
-    """
+    """Return the content of `.eval_results/*.yaml`, which the Hub shows with a published dataset."""
     if facts.dataset is None:
         return []
     entries = [
@@ -117,31 +115,31 @@ def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
 
 
 def _results(facts: ModelFacts) -> Iterator[EvalResult]:
-    """Each score; its interval stands in its name, since the Hub has no place for intervals."""
+    """Yield each score, with the interval in its name, since the Hub has no field for it."""
     dataset = facts.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
-    for name, said, score in _scores(facts):
+    for name, title, score in _scores(facts):
         yield EvalResult(
             task_type=TASKS[facts.kind][0],
             dataset_type=facts.dataset or "unpublished",
             dataset_name=dataset,
             dataset_revision=facts.dataset_revision,
             metric_type=METRIC_TYPES.get(name, name),
-            metric_name=f"{said} ({_range(score)})",
+            metric_name=f"{title} ({_range(score)})",
             metric_value=round(score.estimate, 6),
         )
 
 
 def _range(score: Interval) -> str:
-    return f"{100 * score.level:g} % interval {score.low:.3f} to {score.high:.3f}, n = {score.n:,}"
+    return f"{100 * score.level:g}% interval {score.low:.3f} to {score.high:.3f}, n = {score.n:,}"
 
 
 def _scores(facts: ModelFacts) -> Iterator[tuple[str, str, Interval]]:
-    """The model's own scores: of its validation, or else of its arm of the study."""
+    """Yield name, title and value of the model's scores, from its validation or else from the study."""
     if facts.validation is not None:
-        named = MEASURES[facts.validation.kind]
+        titles = MEASURES[facts.validation.kind]
         for name, score in facts.validation.scores.items():
             if name != "coverage" and not math.isnan(score.estimate):
-                yield name, named[name], score
+                yield name, titles[name], score
     elif facts.study is not None:
         for arm in facts.study.arms:
             if arm.source == facts.label_source:
@@ -165,33 +163,33 @@ def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:
     )
     carrier = DatasetCardData()
     DatasetInfosDict({"default": info}).to_dataset_card_data(carrier)
-    made: dict[str, Any] = dict(vars(carrier)["dataset_info"])
-    if text := _described(facts.description, facts.records):
-        made["description"] = text
-    return made
+    content: dict[str, Any] = dict(vars(carrier)["dataset_info"])
+    if text := _description(facts.description, facts.records):
+        content["description"] = text
+    return content
 
 
-def _described(description: str, records: tuple[Mapping[str, Any], ...]) -> str:
-    """The description with the provenance in it, on one line, since it stands in YAML."""
-    kept = FENCE.sub("", description).strip()
+def _description(description: str, records: tuple[Mapping[str, Any], ...]) -> str:
+    """Return the description with the provenance on one line, as it is embedded in YAML."""
+    text = FENCE.sub("", description).strip()
     if not records:
-        return kept
+        return text
     block = json.dumps([published_record(record) for record in records], ensure_ascii=False, sort_keys=True)
-    return f"{kept}\n\n```json hf_synthlabels\n{block}\n```".strip()
+    return f"{text}\n\n```json hf_synthlabels\n{block}\n```".strip()
 
 
-def _licence(licenses: Licenses) -> dict[str, Any]:
-    found = {"license": licenses.license, "license_name": licenses.name, "license_link": licenses.link}
-    return {key: value for key, value in found.items() if value is not None}
+def _license(licenses: Licenses) -> dict[str, Any]:
+    fields = {"license": licenses.license, "license_name": licenses.name, "license_link": licenses.link}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _languages(language: tuple[str, ...]) -> list[str] | None:
     for name in language:
         if not LANGUAGE.fullmatch(name):
-            raise ConfigError(f"`language` is {name!r}: give a code of ISO 639, such as en.")
+            raise ConfigError(f"`language` must be an ISO 639 code, such as en, got {name!r}.")
     return list(language) or None
 
 
 def _on_hub(model: str | None) -> bool:
-    """Whether that is the name of a model on the Hub; a folder's or a package's is not."""
+    """Whether a name has the form of a Hub ID, unlike that of a folder or package."""
     return model is not None and re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", model) is not None

@@ -1,30 +1,31 @@
-"""The card of a student, and the card of a study."""
+"""The cards of a student model and of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub import ModelCard
+
 from hf_synthlabels.cards import passages
 from hf_synthlabels.cards.card_data import ModelFacts, StudyResult
 from hf_synthlabels.cards.markdown import Markdown, code, rendered, table
-from hf_synthlabels.cards.metadata import model_metadata
+from hf_synthlabels.cards.metadata import CARD_TEMPLATE, model_metadata
 
 SOURCES = {
     "human": "human labels",
-    "llm": "labels that an LLM made",
-    "validation": "a few human labels alone",
+    "llm": "LLM labels",
+    "validation": "the human labels of the validation rows",
 }
 
-
-SAYS = {
-    "text-classification": "It chooses one of {n} labels",
-    "text-pair": "It chooses one of {n} labels for a pair of texts",
-    "multi-label": "It chooses any number of {n} labels",
-    "text-scale": "It gives a number{scale}",
-    "token-classification": "It finds entities of {n} kinds in a text",
-    "question-answering": "It answers a question with a span of its context",
-    "text-generation": "It writes a text",
+TASK_TEXTS = {
+    "text-classification": "The model assigns one of {n} labels to a text",
+    "text-pair": "The model assigns one of {n} labels to a pair of texts",
+    "multi-label": "The model assigns any number of {n} labels to a text",
+    "text-scale": "The model rates a text with a number{scale}",
+    "token-classification": "The model finds entities of {n} classes in a text",
+    "question-answering": "The model answers a question with a span of its context",
+    "text-generation": "The model generates a text",
 }
 
 MODEL_CLASSES = {"token-classification": "AutoPeftModelForTokenClassification"}
@@ -33,60 +34,46 @@ PIPELINES = {
     "text-pair": "text-classification",
     "token-classification": "token-classification",
 }
-"""Kinds whose labels the pipelines of transformers give as they are."""
+"""Kinds whose labels the pipelines of transformers return unchanged."""
 
 
 def model_card(facts: ModelFacts) -> str:
-    """The README.md of a student: metadata and text, of recorded facts alone; equal facts, equal text.
+    """Render the README.md of a student model from recorded facts.
 
     Raises:
-        ConfigError: a language is no code.
+        ConfigError: A language code is invalid.
     """
-    weak = [] if facts.validation is None else passages.limits(facts.validation)
-    if not weak and facts.study is not None:
-        weak = _weak_arm(facts.study, facts.label_source)
+    limitations = [] if facts.validation is None else passages.limitations(facts.validation)
+    if not limitations and facts.study is not None:
+        limitations = _low_scores(facts.study, facts.label_source)
     body = rendered(
         "model.md",
+        facts=facts,
+        passages=passages,
         title=facts.repo.rpartition("/")[2],
-        summary=facts.summary,
-        names=facts.names,
-        says=SAYS[facts.kind].format(n=f"{_kinds(facts):,}", scale=_scale(facts.scale)),
-        listed=bool(facts.names) and facts.kind not in ("text-scale", "question-answering", "text-generation"),
-        source_words=_source(facts),
+        task=TASK_TEXTS[facts.kind].format(n=f"{_n_classes(facts):,}", scale=_scale(facts.scale)),
+        has_classes=bool(facts.names) and facts.kind not in ("text-scale", "question-answering", "text-generation"),
+        label_source=_label_source(facts),
         use=_use(facts),
-        made_from=_made_from(facts),
-        records=facts.records,
-        validation=facts.validation,
+        training=_training(facts),
         metrics=_metrics(facts.metrics or {}),
         evaluation=[_evaluation(held_out) for held_out in facts.evaluation],
         study=None if facts.study is None else Markdown(_study_passage(facts.study)),
-        weak=weak,
-        licenses=facts.licenses,
-        **_passages(),
+        limitations=limitations,
     )
-    return f"---\n{model_metadata(facts).to_yaml()}\n---\n\n{body}"
+    return str(ModelCard.from_template(model_metadata(facts), template_str=CARD_TEMPLATE, body=body))
 
 
 def study_card(study: StudyResult) -> str:
-    """A study as Markdown, with every number of its summary; equal studies, equal text."""
+    """Render the result of a study as Markdown."""
     return rendered(
         "report.md",
         study=study,
+        passages=passages,
         body=Markdown(_study_passage(study)),
-        made_from=_options(study.student) + _environment(study.environment),
-        weak=[*passages.limits(study.train_agreement), *_weak_arm(study, "llm")],
-        **_passages(),
+        training=_options(study.student) + _environment(study.environment),
+        limitations=[*passages.limitations(study.train_agreement), *_low_scores(study, "llm")],
     )
-
-
-def _passages() -> dict[str, Any]:
-    return {
-        "made": passages.made_table,
-        "head": passages.score_heads,
-        "agreement": passages.agreement_table,
-        "classes": passages.class_table,
-        "confusion": passages.confusion_table,
-    }
 
 
 def _study_passage(study: StudyResult) -> str:
@@ -98,14 +85,14 @@ def _study_passage(study: StudyResult) -> str:
     )
 
 
-def _source(facts: ModelFacts) -> Markdown | str | None:
+def _label_source(facts: ModelFacts) -> Markdown | str | None:
     if facts.label_source is None:
         return None
     return SOURCES.get(facts.label_source) or Markdown(f"the labels in column {code(facts.label_source)}")
 
 
-def _kinds(facts: ModelFacts) -> int:
-    """How many labels there are; of entities the tags B- and I- are one, and O is none."""
+def _n_classes(facts: ModelFacts) -> int:
+    """Return the number of classes; the tags B- and I- of an entity count as one, and O does not count."""
     if facts.kind != "token-classification":
         return len(facts.names)
     return len({name.split("-", 1)[-1] for name in facts.names if name != "O"})
@@ -131,7 +118,7 @@ def _use(facts: ModelFacts) -> str:
             'logits = model(**tokenizer("a text", return_tensors="pt")).logits'
         )
     if task is None:
-        # The pipelines know nothing of thresholds, scales and answers.
+        # Pipelines do not support thresholds, scales and answer spans.
         columns = {
             "question-answering": '"question": ["a question"], "context": ["a text with its answer"]',
             "text-pair": '"text": ["one text"], "other": ["another"]',
@@ -141,19 +128,19 @@ def _use(facts: ModelFacts) -> str:
             "from datasets import Dataset\n"
             "from hf_synthlabels.training import Student\n\n"
             f'student = Student.from_pretrained("{facts.repo}")\n'
-            "# The columns are those of `text_columns` in student.json.\n"
+            "# student.json lists the columns in `text_columns`.\n"
             f"rows = Dataset.from_dict({{{rows}}})\n"
             "print(student.predict(rows).labels)"
         )
-    given = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
+    example = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("{task}", model="{facts.repo}")\n'
-        f"print(classify({given}))"
+        f"print(classify({example}))"
     )
 
 
-def _made_from(facts: ModelFacts) -> list[tuple[object, object]]:
+def _training(facts: ModelFacts) -> list[tuple[object, object]]:
     base: object = "not recorded" if facts.base_model is None else code(facts.base_model)
     if facts.base_revision is not None:
         base = Markdown(f"{base}, revision {code(facts.base_revision)}")
@@ -163,12 +150,11 @@ def _made_from(facts: ModelFacts) -> list[tuple[object, object]]:
         data = Markdown(f"{data}, revision {code(facts.dataset_revision)}")
     rows: list[tuple[object, object]] = [
         ("base model", base),
-        ("label source", _source(facts) or "not recorded"),
-        ("training rows", data),
+        ("label source", _label_source(facts) or "not recorded"),
+        ("training dataset", data),
         *_options(facts.options or {}),
-        ("energy of the training", energy),
+        ("training energy", energy),
     ]
-    # Seconds and machine of the study that it comes from.
     return rows + ([] if facts.study is None else _environment(facts.study.environment))
 
 
@@ -186,14 +172,14 @@ def _environment(environment: Mapping[str, Any]) -> list[tuple[object, object]]:
 
 
 def _evaluation(held_out: Mapping[str, Any]) -> Markdown:
-    """The scores against one column of labels."""
-    of = "Agreement with the LLM labels" if held_out["llm"] else "Against the labels"
+    """Return the held-out scores against one label column."""
+    title = "Agreement with the LLM labels" if held_out["llm"] else "Scores against the labels"
     rows = [
         (code(name), f"{score['estimate']:.3f} [{score['low']:.3f}, {score['high']:.3f}]", f"{score['n']:,}")
         for name, score in held_out["scores"].items()
     ]
-    title = f"{of} in {code(held_out['column'])}, on {held_out['rows']:,} held-out rows, with 95% intervals:"
-    return Markdown(f"{title}\n\n{table(('score', 'estimate', 'n'), rows, right=(1, 2))}")
+    heading = f"{title} in {code(held_out['column'])}, on {held_out['rows']:,} held-out rows, with 95% intervals:"
+    return Markdown(f"{heading}\n\n{table(('score', 'estimate', 'n'), rows, right=(1, 2))}")
 
 
 def _metrics(metrics: Mapping[str, float]) -> Markdown | None:
@@ -201,17 +187,17 @@ def _metrics(metrics: Mapping[str, float]) -> Markdown | None:
     return table(("measure", "value"), rows, right=(1,)) if rows else None
 
 
-def _weak_arm(study: StudyResult, source: str | None) -> list[Markdown]:
-    """The labels that the students of one source find least often."""
-    found = []
+def _low_scores(study: StudyResult, source: str | None) -> list[Markdown]:
+    """Return the classes with the lowest F1 of the students of one label source."""
+    lines = []
     for arm in study.arms:
         if arm.source == source:
-            for each in sorted(arm.classes, key=lambda one: one.f1)[:3]:
-                found.append(
+            for each in sorted(arm.classes, key=lambda scores: scores.f1)[:3]:
+                lines.append(
                     Markdown(
-                        f"The student of {arm.description} reaches F1 {each.f1:.3f} on {code(each.name)} "
+                        f"The student trained on {arm.description} has F1 {each.f1:.3f} on {code(each.name)} "
                         f"({each.support:,} test rows; precision {each.precision:.3f}, recall {each.recall:.3f}; "
                         f"means over {len(study.seeds)} seeds)."
                     )
                 )
-    return found
+    return lines

@@ -1,4 +1,4 @@
-"""Passages that several cards share: how labels were made, and what human labels say of them."""
+"""Passages shared by cards: provenance, validation results and limitations."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hf_synthlabels.statistics.agreement.classification import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.comparison.paired import discordant_p
 
-NAME = 40
-"""Characters of a label name that a table shows."""
+MAX_NAME = 40
+"""Maximum length of a class name in a table."""
 
 MAX_CLASSES = 25
-"""Of a confusion matrix that a page can show."""
+"""Maximum size of a confusion matrix on a page."""
 
-SIGNIFICANT = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 SCORES = ("accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall")
 
@@ -36,134 +36,135 @@ SAMPLING = (
 )
 
 
-def made_table(record: Mapping[str, Any]) -> Markdown:
-    """How one label column was made: a row for each recorded fact."""
+def provenance_table(record: Mapping[str, Any]) -> Markdown:
+    """Return the table of a label column's provenance."""
     annotator, tally = record.get("annotator", {}), record.get("tally", {})
     returned = record.get("returned_models") or []
     sampling = [f"{key} {annotator[key]}" for key in SAMPLING if key in annotator]
     strategy = [f"{key}: {value}" for key, value in record.get("strategy", {}).items()]
     rows: list[tuple[object, object]] = [
         ("annotator", Markdown(f"client {code(annotator.get('client', 'not recorded'))}{_model(annotator)}")),
-        ("model that answered", _codes(returned) or "not told"),
+        ("model returned", _codes(returned) or "not recorded"),
         ("sampling", ", ".join(sampling) or "not recorded"),
-        ("asked", "; ".join(strategy) or "for the label directly"),
+        ("strategy", "; ".join(strategy) or "direct"),
         ("few-shot examples", int(record.get("examples", 0))),
-        ("prompt, hash", code(record.get("prompt_hash", "not recorded"))),
-        ("guideline, hash", code(record["guidelines_hash"]) if record.get("guidelines_hash") else "no guideline"),
-        ("label schema, hash", code(record.get("schema_hash", "not recorded"))),
+        ("prompt hash", code(record.get("prompt_hash", "not recorded"))),
+        ("guidelines hash", code(record["guidelines_hash"]) if record.get("guidelines_hash") else "no guidelines"),
+        ("label schema hash", code(record.get("schema_hash", "not recorded"))),
         ("rows", int(tally.get("rows", 0))),
-        ("answers", f"{tally.get('requests', 0):,} asked for, {tally.get('stored', 0):,} from the store"),
-        ("tokens", f"{tally.get('prompt_tokens', 0):,} in, {tally.get('completion_tokens', 0):,} out"),
+        ("requests", f"{tally.get('requests', 0):,}, of which {tally.get('stored', 0):,} cache hits"),
+        ("tokens", f"{tally.get('prompt_tokens', 0):,} input, {tally.get('completion_tokens', 0):,} output"),
         ("cost", _cost(record)),
         ("finished", str(record.get("finished_at", "not recorded"))),
         (
-            "made with",
+            "software",
             f"hf-synthlabels {record.get('package_version', '?')}, parser {record.get('parser_version', '?')}",
         ),
         ("source", _source(record.get("source") or {})),
     ]
-    return table(("what", "recorded"), rows)
+    return table(("item", "value"), rows)
 
 
-def score_heads(report: ValidationReport) -> str:
-    """Above a table of scores: of what, and how many rows."""
+def row_counts(report: ValidationReport) -> str:
+    """Return the sentence above a table of scores."""
     return (
         f"{report.n_rows:,} rows, {report.n_labelled:,} with a label, {report.n_human:,} with a human label. "
-        f"Intervals at {100 * report.level:g} %."
+        f"{100 * report.level:g}% confidence intervals."
     )
 
 
 def agreement_table(report: ValidationReport) -> Markdown:
-    """Every score with its interval, its denominator and how the interval is made."""
-    named = MEASURES[report.kind]
-    rows = [(named[name], interval(score), score.n, score.method) for name, score in report.scores.items()]
-    return table(("score", "estimate and interval", "n", "interval by"), rows, right=(2,))
+    """Return the table of scores with their intervals, denominators and interval methods."""
+    titles = MEASURES[report.kind]
+    rows = [(titles[name], interval(score), score.n, score.method) for name, score in report.scores.items()]
+    return table(("score", "estimate and interval", "n", "interval method"), rows, right=(2,))
 
 
 def class_table(report: ValidationReport) -> Markdown:
-    """For each label name its precision, recall and F1 with intervals."""
+    """Return the table of precision, recall and F1 of each class."""
     rows = [
-        (code(each.name, NAME), each.support, each.predicted, *_three(each.precision, each.recall, each.f1))
+        (code(each.name, MAX_NAME), each.support, each.predicted, *_three(each.precision, each.recall, each.f1))
         for each in report.classes
     ]
     return table(("label", "human n", "annotator n", "precision", "recall", "F1"), rows, right=(1, 2))
 
 
 def confusion_table(matrix: ConfusionMatrix | None) -> Markdown | None:
-    """Human labels as rows, the annotator's as columns; None where there is none, or too large a one to be read."""
+    """Return the confusion matrix, with human labels as rows; None if missing or too large."""
     if matrix is None or len(matrix.names) > MAX_CLASSES:
         return None
-    names = [code(name, NAME) for name in matrix.names]
+    names = [code(name, MAX_NAME) for name in matrix.names]
     rows = [(name, *counts) for name, counts in zip(names, matrix.counts, strict=True)]
     return table(("human label", *names, "no label"), rows, right=range(1, len(names) + 2))
 
 
-def limits(report: ValidationReport) -> list[Markdown]:
-    """What the human labels show to be weak: coverage, names that are missed, names that are given too often."""
-    found = []
+def limitations(report: ValidationReport) -> list[Markdown]:
+    """Return the weaknesses that a validation shows: missing labels, low recall, over-predicted and absent classes."""
+    lines = []
     missing = report.n_rows - report.n_labelled
     if missing:
-        found.append(
+        lines.append(
             Markdown(f"{missing:,} of {report.n_rows:,} rows have no label ({_percent(missing, report.n_rows)}).")
         )
     seen = [each for each in report.classes if each.support]
-    for each in sorted(seen, key=lambda one: one.recall.estimate)[:3]:
+    for each in sorted(seen, key=lambda scores: scores.recall.estimate)[:3]:
         if each.recall.estimate < 1:
-            found.append(
+            lines.append(
                 Markdown(
-                    f"Of {each.support:,} human-labelled rows of {code(each.name, NAME)}, "
-                    f"{100 * each.recall.estimate:.1f} % were found ({interval(each.recall)})."
+                    f"Recall of {code(each.name, MAX_NAME)} is {interval(each.recall)} on {each.support:,} rows with "
+                    "this human label."
                 )
             )
     overpredicted = [each for each in report.classes if _is_overpredicted(each)]
-    for each in sorted(overpredicted, key=lambda one: one.support - one.predicted)[:2]:
-        found.append(
+    for each in sorted(overpredicted, key=lambda scores: scores.support - scores.predicted)[:2]:
+        lines.append(
             Markdown(
-                f"The annotator gave {code(each.name, NAME)} to {each.predicted:,} of {report.n_human:,} "
-                f"human-labelled rows ({_percent(each.predicted, report.n_human)}), humans gave it to {each.support:,} "
-                f"({_percent(each.support, report.n_human)}). Shares computed from the labels alone are biased."
+                f"The annotator over-predicts {code(each.name, MAX_NAME)}: {each.predicted:,} of {report.n_human:,} "
+                f"human-labelled rows ({_percent(each.predicted, report.n_human)}), against {each.support:,} human "
+                f"labels ({_percent(each.support, report.n_human)}). Proportions computed from the labels alone are "
+                "biased."
             )
         )
     if report.absent:
-        names = ", ".join(code(name, NAME) for name in report.absent[:5])
+        names = ", ".join(code(name, MAX_NAME) for name in report.absent[:5])
         more = f" and {len(report.absent) - 5} more" if len(report.absent) > 5 else ""
-        found.append(Markdown(f"No human-labelled row has {names}{more}: of these nothing was measured."))
-    return found
+        lines.append(Markdown(f"No human-labelled row has {names}{more}, so performance on these is unknown."))
+    return lines
 
 
 def _is_overpredicted(each: ClassAgreement) -> bool:
-    """Whether a class is given significantly too often, by McNemar's exact test."""
+    """Whether a class is predicted significantly too often, by McNemar's exact test."""
     if each.predicted <= each.support:
         return False
-    right = round(each.recall.estimate * each.support) if each.support else 0
-    return discordant_p(each.predicted - right, each.support - right) < SIGNIFICANT
+    correct = round(each.recall.estimate * each.support) if each.support else 0
+    return discordant_p(each.predicted - correct, each.support - correct) < SIGNIFICANCE_LEVEL
 
 
 def study_table(study: StudyResult) -> Markdown:
-    """The students by source of labels and the annotator itself, on the same test rows."""
+    """Return the table of scores of students by label source and of the annotator, on the same test rows."""
     shown = [name for name in SCORES if all(name in arm.scores for arm in study.arms)]
     rows: list[tuple[object, ...]] = [
         (arm.description, arm.n_rows, arm.steps, *(interval(arm.scores[name]) for name in shown)) for arm in study.arms
     ]
-    own = [interval(study.annotator.scores.get(name)) for name in shown]
-    rows.append(("the annotator itself", "–", "–", *own))
+    annotator = [interval(study.annotator.scores.get(name)) for name in shown]
+    rows.append(("the annotator itself", "–", "–", *annotator))
     heads = [name.replace("_", " ").replace("f1", "F1") for name in shown]
     return table(("trained on", "rows", "steps", *heads), rows, right=(1, 2))
 
 
-def mistakes(report: ValidationReport, most: int = 5) -> Markdown | None:
-    """The most frequent mistakes."""
-    found = [] if report.matrix is None else report.matrix.mistakes()[:most]
+def error_table(report: ValidationReport, limit: int = 5) -> Markdown | None:
+    """Return the table of the most frequent errors; None without any."""
+    errors = [] if report.matrix is None else report.matrix.mistakes()[:limit]
     support = {each.name: each.support for each in report.classes}
     rows = [
-        (code(human, NAME), "no label" if given is None else code(given, NAME), count, support[human])
-        for human, given, count in found
+        (code(human, MAX_NAME), "no label" if predicted is None else code(predicted, MAX_NAME), count, support[human])
+        for human, predicted, count in errors
     ]
     return table(("human label", "annotator", "rows", "of"), rows, right=(2, 3)) if rows else None
 
 
 def breakdowns(report: ValidationReport) -> list[Markdown]:
-    """The tables of the kinds whose rows have not one name each."""
+    """Return the further tables of kinds without one class per row."""
     return [fenced(str(each), "text") for each in report.tables if str(each)]
 
 
@@ -176,13 +177,13 @@ def _model(annotator: Mapping[str, Any]) -> str:
     if annotator.get("column"):
         parts.append(f", recorded answers in column {code(annotator['column'])}")
     if host := urlsplit(str(annotator.get("base_url", ""))).hostname:
-        # The host alone: an address may hold a name and a password.
+        # Only the host: a URL may contain credentials.
         parts.append(f", at {code(host)}")
     return "".join(parts)
 
 
 def _base(path: str) -> str:
-    """A Hub id as it is; of a path of some machine its last part."""
+    """Return a Hub ID unchanged, and the last part of a local path."""
     return (
         path if re.fullmatch(r"[\w.-]+(?:/[\w.:-]+)?", path) else path.replace("\\", "/").rstrip("/").rpartition("/")[2]
     )
@@ -201,10 +202,10 @@ def _source(source: Mapping[str, Any]) -> Markdown | str:
     return Markdown(", ".join(parts))
 
 
-def _files(found: Any) -> list[str]:
-    if isinstance(found, str):
-        return [found]
-    parts = found.values() if isinstance(found, Mapping) else found if isinstance(found, Sequence) else ()
+def _files(data_files: Any) -> list[str]:
+    if isinstance(data_files, str):
+        return [data_files]
+    parts = data_files.values() if isinstance(data_files, Mapping) else data_files or ()
     return [name for part in parts for name in _files(part)]
 
 
@@ -214,11 +215,11 @@ def _codes(names: Sequence[str]) -> Markdown | None:
 
 def _cost(record: Mapping[str, Any]) -> str:
     if record.get("cost_usd") is None:
-        return "unknown: no price was recorded"
+        return "unknown, no price was recorded"
     price = record.get("price") or {}
-    seen = f", at the price seen on {price['seen']}" if price.get("seen") else ""
-    return f"{record['cost_usd']:.4f} USD{seen}"
+    as_of = f", at the prices of {price['seen']}" if price.get("seen") else ""
+    return f"{record['cost_usd']:.4f} USD{as_of}"
 
 
 def _percent(part: int, whole: int) -> str:
-    return f"{100 * part / max(1, whole):.1f} %"
+    return f"{100 * part / max(1, whole):.1f}%"

@@ -1,4 +1,4 @@
-"""The key `card` of a student's file: what only the publisher can say, said before anything is trained."""
+"""The `card` key of a student file: publisher input, checked before training."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from hf_synthlabels.errors import ConfigError
 
 
 class CardFields(StrictModel):
-    """The words of a model's card that nobody can guess."""
+    """Publisher input for a model card."""
 
     license: str
-    """Of the model: one of the Hub's identifiers, such as `apache-2.0`, or `other` or `unknown`."""
+    """License of the model, such as `apache-2.0`, or `other` or `unknown`."""
     llm_terms: str
-    """What the annotator's terms say of its answers, in words; or `unknown`."""
+    """What the annotator's terms of use permit for its answers, or `unknown`."""
     license_name: str | None = None
-    """Of a license that is `other`."""
+    """Name of an `other` license."""
     license_link: str | None = None
-    """Where the text of a license that is `other` stands."""
+    """URL of an `other` license."""
     summary: str | None = None
-    """What it is, in a sentence."""
+    """One-sentence summary."""
     language: list[str] = Field(default_factory=list)
-    """Codes of the texts' languages, such as `en`."""
+    """ISO 639 codes of the texts' languages, such as `en`."""
     base_model: str | None = None
-    """The Hub id of what it was trained from, where `student.model` is a folder."""
+    """Hub ID of the base model, if `student.model` is a folder."""
     base_revision: str | None = None
     dataset: str | None = None
-    """The Hub id of the data set of its training rows."""
+    """Hub ID of the training dataset."""
     dataset_revision: str | None = None
     label_source: str | None = None
-    """Whose labels it learned; by default the label column."""
+    """Label source; defaults to the label column."""
     widget: list[str] = Field(default_factory=list)
-    """Texts to try on its page."""
+    """Example texts for the widget."""
 
     @classmethod
     def from_dict(cls, content: Any, where: str) -> CardFields:
-        """The words from plain values.
+        """Validate the value of `card`.
 
         Args:
-            content: what stands under the key `card`; None where there is none.
-            where: what to call the source in errors.
+            content: Value of the key; None if it is missing.
+            where: Name of the source in error messages.
 
         Raises:
-            ConfigError: a license is missing or unknown, or a key is not valid.
+            ConfigError: A license is missing or unknown, or a key is invalid.
         """
         if not isinstance(content, Mapping) or not {"license", "llm_terms"} <= content.keys():
             raise ConfigError(
-                f"{where}: `card` lacks `license` or `llm_terms`, which a published model needs. "
-                "Write `card: {license: apache-2.0, llm_terms: unknown}` beside `student`, with what holds."
+                f"{where}: `card` must have `license` and `llm_terms` to publish a model, for instance "
+                "`card: {license: apache-2.0, llm_terms: unknown}`."
             )
-        words = validated(cls, content, f"{where}, card", ConfigError)
-        words.licenses  # noqa: B018 - an unknown one is told before hours of training
-        return words
+        fields = validated(cls, content, f"{where}, card", ConfigError)
+        fields.licenses  # noqa: B018 - reports an unknown license before hours of training
+        return fields
 
     @property
     def licenses(self) -> Licenses:
-        """Those of the card.
+        """The licenses of the card.
 
         Raises:
-            ConfigError: the Hub knows no such license.
+            ConfigError: The Hub does not know the license.
         """
         return Licenses(self.license, self.llm_terms, self.license_name, self.license_link)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hf_synthlabels.annotation.prompting.quoting import UNSEEN, quoted, rendered
+from hf_synthlabels.annotation.prompting.quoting import INVISIBLE, quoted, rendered
 from hf_synthlabels.clients import Message
 from hf_synthlabels.judging.rubric import Rubric
 
@@ -119,7 +119,7 @@ class JudgePrompt:
     @cached_property
     def _marker(self) -> re.Pattern[str]:
         verdict = self.rubric.verdict
-        unseen = rf"[{UNSEEN}]*+"
+        unseen = rf"[{INVISIBLE}]*+"
         names = "|".join(unseen.join(map(re.escape, name)) for name in (verdict.name, *verdict.aliases))
         # A short way from the beginning of a line, whatever decorates it; `score (1-5):`, `Score**:`, `score -` too.
         line = (

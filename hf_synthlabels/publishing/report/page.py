@@ -16,7 +16,7 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
-from hf_synthlabels.cards.markdown import UNSEEN
+from hf_synthlabels.cards.markdown import INVISIBLE
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, json_text
 from hf_synthlabels.publishing.report.figures import draw
@@ -317,7 +317,7 @@ def _template() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         # What no HTML may hold: control characters and halves of letters.
-        finalize=lambda value: UNSEEN.sub("", value) if type(value) is str else value,
+        finalize=lambda value: INVISIBLE.sub("", value) if type(value) is str else value,
     )
     environment.globals["cell"] = _cell
     return environment.from_string(_packaged("report.html"))
