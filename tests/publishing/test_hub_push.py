@@ -348,7 +348,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
     files = hub.repository("user/tickets").head.files
     assert text.strip().encode() in files["annotation/prompt.txt"]
     assert len(files["README.md"]) < 20_000
-    assert b"all of them stand in `annotation/prompt.txt`" in files["README.md"].replace(b"\n", b" ")
+    assert b"is in `annotation/prompt.txt`" in files["README.md"].replace(b"\n", b" ")
 
 
 def test_gate_stands_in_the_card(tickets: Any, tmp_path: Path) -> None:
