@@ -23,19 +23,13 @@ import numpy as np
 from benchmarks.documents import machine, put_block, table
 from benchmarks.perturbations import FORMATS, REFERENCE_FORMAT, Kind, PerturbedRow, Source, perturbed_rows
 from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
-from hf_synthlabels.judging import (
-    BertScore,
-    Bleu,
-    EmbeddingSimilarity,
-    ExactMatch,
-    Rouge,
-    Scorer,
-    bleu_accuracy,
-)
+from hf_synthlabels.judging import Scorer, bleu_accuracy
 from hf_synthlabels.judging.audit.audit_rows import AuditRows
 from hf_synthlabels.judging.audit.pair_counts import Side, pair_sums
 from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
+from hf_synthlabels.judging.scorers.model_scorers import BertScore, EmbeddingSimilarity
+from hf_synthlabels.judging.scorers.text import Bleu, ExactMatch, Rouge
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
 from hf_synthlabels.publishing.report import draw
 from hf_synthlabels.statistics import BootstrapConfig, Interval

@@ -74,7 +74,7 @@ def judges(_: Path) -> Files:
         references = None if rubric.reference == "never" else [["It rains."]] * len(answers)
         for form in ("text", "json"):
             client = ScriptedClient(reply)
-            judge = judging.Judge(rubric, client, judging.Extraction(draws=2), as_json=form == "json")
+            judge = judging.Judge(rubric, client, judging.Extraction(num_samples=2), as_json=form == "json")
             rows = [answers, answers[::-1], references, inputs] if pairwise else [answers, references, inputs]
             files[f"judging/{name}_{form}.json"] = judging.judge_pairs(judge, *rows) if pairwise else judge.judge(*rows)
             files[f"prompts/rubric_{name}_{form}.txt"] = asked(client.requests[:2])

@@ -46,7 +46,7 @@ def main() -> None:
 
     def judged() -> int:
         with open_client(file.recipe.client(), client_use(file.recipe, {}, checked=False)) as opened:
-            judge = Judge(file.read_rubric(), opened.client, file.ladder(), opened.as_json)
+            judge = Judge(file.read_rubric(), opened.client, file.extraction_options(), opened.as_json)
             found = judge.judge(answers)
         return count_right(None if one.score is None else LABELS[int(one.score)] for one in found.judgments)
 

@@ -1,21 +1,21 @@
-"""Judge: a rubric and a client; answers in, judgments out, in the order of the answers."""
+"""Judge: a rubric and a client that turn answers into judgments."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ChatClient, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
-from hf_synthlabels.judging.judgment import Judgment
-from hf_synthlabels.judging.parsing.reply_parser import Extraction, judged
+from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
+from hf_synthlabels.judging.parsing.reply_parser import Extraction, parse_judgment
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
+from hf_synthlabels.judging.requests import ItemReplies, RequestPlan, check_early_stop, count_item, run_requests
 from hf_synthlabels.judging.rubric import Rubric
-from hf_synthlabels.judging.run.requests import Answered, Question, asked, check_breaker, requests
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 
 DEFAULT_EXTRACTION = Extraction()
@@ -23,34 +23,43 @@ DEFAULT_EXTRACTION = Extraction()
 References = Sequence[str | Sequence[str] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The judgments of some answers, in their order, and what they come to."""
+class _HasStatus(Protocol):
+    @property
+    def status(self) -> JudgmentStatus: ...
+    @property
+    def error(self) -> str: ...
 
-    judgments: list[Judgment]
-    summary: JudgeSummary
-    tally: RunStats
+
+J = TypeVar("J", bound=_HasStatus)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged(Generic[J, S]):
+    """Judgments in the order of the items, and their summary."""
+
+    judgments: list[J]
+    summary: S
+    stats: RunStats
     stopped: str = ""
-    """Why the run ended early; empty when it did not."""
+    """Why the run ended early; empty if it did not."""
 
 
 @dataclass(frozen=True)
 class Judge:
-    """A rubric and a client: scores answers one by one, with or without a reference, or together with it.
-
-    For rubrics that compare two answers see `judge_pairs`.
+    """Scores answers one by one, with or without a reference, or together with it; see `judge_pairs` for comparisons.
 
     Args:
         rubric: what is judged.
-        client: who is asked; with a response store around it (`CachedClient`) a run that broke off goes on.
-        extraction: how a score is read out of a reply.
-        as_json: whether the verdict is asked for in JSON; None goes by the client's own `response_format`.
-        system: a system prompt in place of the packaged one.
-        price: of the client's tokens.
-        window: items that may wait for an earlier one, which are held in memory; None for 16,384.
+        client: the LLM; wrapped in a `CachedClient`, an interrupted run can be resumed.
+        extraction: how a score is read from a reply.
+        as_json: whether to request JSON; None follows the client's own `response_format`.
+        system: replaces the packaged system prompt.
+        price: price of the client's tokens.
+        window: maximum number of items in memory that wait for an earlier one; None for 16,384.
 
     Raises:
-        ConfigError: log-probabilities are to be read that nobody asks for, or several draws that would be alike.
+        ConfigError: the client does not return the log-probabilities to be used, or all samples would be equal.
     """
 
     rubric: Rubric
@@ -66,20 +75,22 @@ class Judge:
         if identity.get("client") not in ("openai", "transformers"):
             return
         sampling = identity.get("sampling", identity)
-        if "logprobs" in self.extraction.rungs and not (sampling.get("top_logprobs") or identity.get("answers")):
+        has_logprobs = sampling.get("top_logprobs") or identity.get("answers")
+        if "logprobs" in self.extraction.parse_methods and not has_logprobs:
             raise ConfigError(
-                "`rungs` has 'logprobs', but the client asks for none. Give it `top_logprobs`, at most 20 at most "
-                "servers, or remove the rung."
+                "`parse_methods` has 'logprobs', but the client requests none. Set the client's `top_logprobs` (most "
+                "servers allow up to 20), or remove 'logprobs'."
             )
-        if self.extraction.draws > 1 and sampling.get("temperature") == 0 and not sampling.get("reasoning"):
+        num_samples = self.extraction.num_samples
+        if num_samples > 1 and sampling.get("temperature") == 0 and not sampling.get("reasoning"):
             raise ConfigError(
-                f"`draws` is {self.extraction.draws}, but the client's `temperature` is 0: all draws would be alike. "
+                f"`num_samples` is {num_samples}, but the client's `temperature` is 0, so all samples would be equal. "
                 "Raise the temperature."
             )
 
     @cached_property
     def prompt(self) -> JudgePrompt:
-        """What is asked."""
+        """Builds the conversations."""
         as_json = self.as_json
         if as_json is None:
             sampling = self.client.identity.get("sampling", {})
@@ -87,64 +98,67 @@ class Judge:
         return JudgePrompt(self.rubric, as_json, self.system)
 
     def fingerprint(self) -> str:
-        """A hash of what can change a score beside the client: rubric, prompt and ladder; 16 hexadecimal digits."""
+        """Hash of everything but the client that affects a score: rubric, prompt and extraction."""
         parts = (self.rubric.fingerprint(), self.prompt.fingerprint(), self.extraction.fingerprint())
         return hashlib.sha256("|".join(parts).encode()).hexdigest()[:16]
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
-        """What would be asked about some items; nobody is asked."""
-        schema = self.prompt.response_schema
-        yield from requests(map(self.question, items), draws=self.extraction.draws, response_schema=schema)
+        """Build the requests without sending them."""
+        for item in items:
+            yield from self.plan(item).requests(0, self.extraction.num_samples, self.prompt.response_schema)
 
-    def question(self, item: Item) -> Question:
-        """The conversations about an item, one for each order of two answers; none where there is nothing to judge."""
-        if self.trouble(item):
-            return Question(item, ())
+    def plan(self, item: Item) -> RequestPlan:
+        """The conversations about an item, one for each order of two answers; none if there is nothing to judge."""
+        if self.skip_reason(item):
+            return RequestPlan(item, ())
         orders = (False, True) if self.rubric.protocol == "pairwise" else (False,)
-        return Question(item, tuple(self.prompt.messages(item, swapped=swapped) for swapped in orders))
+        return RequestPlan(item, tuple(self.prompt.messages(item, swapped=swapped) for swapped in orders))
 
-    def trouble(self, item: Item) -> str:
-        """Why there is nothing to judge; empty where there is."""
+    def skip_reason(self, item: Item) -> str:
+        """Why there is nothing to judge; empty otherwise."""
         if not item.prediction.strip() or (self.rubric.protocol == "pairwise" and not item.other.strip()):
             return "an answer is empty" if self.rubric.protocol == "pairwise" else "the answer is empty"
         if self.rubric.reference == "required" and not any(text.strip() for text in item.references):
             return "there is no reference"
         return ""
 
-    def asked(self, items: Iterable[Item], tally: RunStats) -> Iterator[Answered]:
-        """The items with their replies, in order."""
-        yield from asked(
-            self.client,
-            map(self.question, items),
-            tally,
-            draws=self.extraction.draws,
-            response_schema=self.prompt.response_schema,
-            window=self.window,
-        )
-
-    def stream(self, items: Iterable[Item], tally: RunStats | None = None) -> Iterator[Judgment]:
-        """One judgment for each item, in their order, in bounded memory; items are read only as fast as they are asked.
+    def stream(self, items: Iterable[Item], stats: RunStats | None = None) -> Iterator[Judgment]:
+        """Judge items in their order and in bounded memory.
 
         Args:
-            items: what is judged; `items_of` makes them of columns.
-            tally: counts calls and statuses as they come.
+            items: answers to judge; `items_of` builds them from columns. Read only as fast as requests are sent.
+            stats: counts calls and statuses.
 
         Raises:
             ConfigError: the rubric compares two answers.
-            AllFailedError: the first 20 items, or all when there are fewer, failed, or the server is away for too
-                long. What had been answered stays in the response store.
+            AllFailedError: the first 20 items, or all items if there are fewer, failed, or the server stays
+                unavailable for too long. Replies so far remain in the response store.
         """
         if self.rubric.protocol == "pairwise":
             raise ConfigError(
                 f"`rubric` {self.rubric.name!r} compares two answers. Use `judge_pairs`, or another rubric."
             )
-        tally = RunStats() if tally is None else tally
-        for answered in self.asked(items, tally):
-            judgment = self._judgment(answered)
-            counted(tally, judgment.status, judgment.trouble)
-            check_breaker(tally, at_end=False)
+        yield from self.stream_parsed(items, stats, self._judgment)
+
+    def stream_parsed(
+        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[ItemReplies], J]
+    ) -> Iterator[J]:
+        """Send the requests about items, and parse the replies to each with `parse`."""
+        stats = RunStats() if stats is None else stats
+        answered = run_requests(
+            self.client,
+            map(self.plan, items),
+            stats,
+            num_samples=self.extraction.num_samples,
+            response_schema=self.prompt.response_schema,
+            window=self.window,
+        )
+        for replies in answered:
+            judgment = parse(replies)
+            count_item(stats, judgment.status, judgment.error)
+            check_early_stop(stats, at_end=False)
             yield judgment
-        check_breaker(tally, at_end=True)
+        check_early_stop(stats, at_end=True)
 
     def judge(
         self,
@@ -154,49 +168,62 @@ class Judge:
         *,
         level: float = 0.95,
         keep_on_failure: bool = False,
-    ) -> Judged:
-        """Judge some answers.
+    ) -> Judged[Judgment, JudgeSummary]:
+        """Judge answers.
 
         Args:
-            predictions: the answers. One that is None or empty is not sent to the judge and gets no score.
-            references: one for each, or several for each.
-            inputs: what was asked, for each.
-            level: of the mean's interval.
-            keep_on_failure: when the endpoint is down, return what was scored, the rest as `failed`, rather than raise.
+            predictions: the answers; one that is None or empty is not sent to the judge and has no score.
+            references: one or several per answer.
+            inputs: the prompt of each answer.
+            level: confidence level of the mean.
+            keep_on_failure: if the endpoint fails, return the scores so far instead of raising; the other answers are
+                `failed`.
 
         Raises:
-            ConfigError: there are references that the rubric never shows, or none where it needs them.
-            DataError: the columns differ in length, or hold something other than text.
-            AllFailedError: as `stream`, unless `keep_on_failure`.
+            ConfigError: the rubric never shows the references, or needs them.
+            DataError: the columns differ in length, or hold other values than text.
+            AllFailedError: see `stream`; not raised with `keep_on_failure`.
         """
         items = items_of(self.rubric, predictions, references, inputs)
-        tally, count, judgments, stopped = RunStats(), ScoreCount(self.rubric), [], ""
-        try:
-            for judgment in self.stream(items, tally):
-                judgments.append(judgment)
-        except AllFailedError as error:
-            if not keep_on_failure:
-                raise
-            stopped = str(error)
-        for _ in range(len(items) - len(judgments)):
-            counted(tally, "failed", stopped)
-            judgments.append(Judgment(None, "failed", trouble=stopped))
+        stats, count = RunStats(), ScoreCount(self.rubric)
+        judgments, stopped = collect(
+            self.stream(items, stats),
+            len(items),
+            stats,
+            lambda error: Judgment(None, "failed", error=error),
+            keep_on_failure=keep_on_failure,
+        )
         for judgment in judgments:
             count.add(judgment)
-        return Judged(judgments, count.summary(tally, self.price, level), tally, stopped)
+        return Judged(judgments, count.summary(stats, self.price, level), stats, stopped)
 
-    def _judgment(self, answered: Answered) -> Judgment:
+    def _judgment(self, answered: ItemReplies) -> Judgment:
         if not answered.replies:
-            return Judgment(None, "empty", trouble=self.trouble(answered.item))
-        return judged(self.rubric, self.extraction, answered.replies[0])
+            return Judgment(None, "empty", error=self.skip_reason(answered.item))
+        return parse_judgment(self.rubric, self.extraction, answered.replies[0])
 
 
-def counted(tally: RunStats, status: str, trouble: str) -> None:
-    """Count a finished item."""
-    tally.rows += 1
-    tally.statuses[status] += 1
-    if status == "failed":
-        tally.failures[trouble] += 1
+def collect(
+    stream: Iterator[J], size: int, stats: RunStats, failed: Callable[[str], J], *, keep_on_failure: bool
+) -> tuple[list[J], str]:
+    """The judgments of a stream, and why it ended early; `failed` makes those of the remaining items.
+
+    Raises:
+        AllFailedError: the stream raised it, and `keep_on_failure` is False.
+    """
+    judgments: list[J] = []
+    stopped = ""
+    try:
+        for judgment in stream:
+            judgments.append(judgment)
+    except AllFailedError as error:
+        if not keep_on_failure:
+            raise
+        stopped = str(error)
+    for _ in range(size - len(judgments)):
+        count_item(stats, "failed", stopped)
+        judgments.append(failed(stopped))
+    return judgments, stopped
 
 
 def items_of(
@@ -206,23 +233,23 @@ def items_of(
     inputs: Sequence[str | None] | None = None,
     others: Sequence[str | None] | None = None,
 ) -> list[Item]:
-    """What is to be judged, made of columns.
+    """Items to judge, from columns.
 
     Args:
-        rubric: says whether a reference is shown.
-        predictions: the answers; of two that are compared the first.
-        references: one for each, or several for each.
-        inputs: what was asked.
-        others: the second answers, where two are compared.
+        rubric: determines whether references are shown.
+        predictions: the answers; in a comparison, the first answers.
+        references: one or several per answer.
+        inputs: the prompt of each answer.
+        others: in a comparison, the second answers.
 
     Raises:
-        ConfigError: there are references that the rubric never shows, or none where it needs them.
-        DataError: the columns differ in length, or hold something other than text.
+        ConfigError: the rubric never shows the references, or needs them.
+        DataError: the columns differ in length, or hold other values than text.
     """
     if references is not None and rubric.reference == "never":
-        raise ConfigError(f"`references` is given, but rubric {rubric.name!r} shows no reference. Leave it out.")
+        raise ConfigError(f"`references` does not fit rubric {rubric.name!r}, which shows none. Remove it.")
     if references is None and rubric.reference == "required":
-        raise ConfigError(f"`references` is missing, which rubric {rubric.name!r} needs. Give one for each answer.")
+        raise ConfigError(f"`references` is missing, but rubric {rubric.name!r} needs one for each answer.")
     columns: dict[str, Sequence[Any] | None] = {
         "predictions": predictions,
         "references": references,
@@ -233,31 +260,33 @@ def items_of(
         if isinstance(column, str):
             raise DataError(f"`{name}` is the text {column[:40]!r}. Give a list of texts.")
         if column is not None and len(column) != len(predictions):
-            raise DataError(f"`{name}` has {len(column)} rows, and `predictions` {len(predictions)}. Give as many.")
+            raise DataError(
+                f"`{name}` has {len(column)} rows and `predictions` has {len(predictions)}. Give equally many."
+            )
     return [
         Item(
-            _text(predictions[place], "predictions", place),
-            () if references is None else _references(rubric, references[place], place),
-            "" if inputs is None else _text(inputs[place], "inputs", place),
-            "" if others is None else _text(others[place], "others", place),
+            _text(predictions[row], "predictions", row),
+            () if references is None else _references(rubric, references[row], row),
+            "" if inputs is None else _text(inputs[row], "inputs", row),
+            "" if others is None else _text(others[row], "others", row),
         )
-        for place in range(len(predictions))
+        for row in range(len(predictions))
     ]
 
 
-def _references(rubric: Rubric, value: Any, place: int) -> tuple[str, ...]:
+def _references(rubric: Rubric, value: Any, row: int) -> tuple[str, ...]:
     values = [value] if value is None or isinstance(value, str) else list(value)
-    texts = tuple(text for one in values if (text := _text(one, "references", place)).strip())
+    texts = tuple(text for each in values if (text := _text(each, "references", row)).strip())
     if rubric.protocol == "joint" and len(texts) > 1:
         raise DataError(
-            f"`references` has {len(texts)} texts in row {place}, but rubric {rubric.name!r} scores one. Give one."
+            f"`references` has {len(texts)} texts in row {row}, but rubric {rubric.name!r} scores one. Give one."
         )
     return texts
 
 
-def _text(value: Any, name: str, place: int) -> str:
+def _text(value: Any, name: str, row: int) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise DataError(f"`{name}` has {value!r} in row {place}, a {type(value).__name__}. Give texts.")
+        raise DataError(f"`{name}` has {value!r} in row {row}, a {type(value).__name__}. Give texts.")
     return value

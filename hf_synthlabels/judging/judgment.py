@@ -1,4 +1,4 @@
-"""Judgment: what a judge said of one answer, or why it gave no score."""
+"""Judgment of one answer, or the reason why it has no score."""
 
 from __future__ import annotations
 
@@ -10,63 +10,62 @@ from hf_synthlabels.clients import Completion
 JudgmentStatus = Literal[
     "scored", "unparsed", "refused", "truncated", "filtered", "failed", "over_budget", "empty", "split"
 ]
-"""Why there is a score, or none. `empty` is an answer with nothing in it, which is not sent to a judge; `split` is a
+"""`empty` is an item without an answer or without a required reference, which is not sent to the judge. `split` is a
 jury without a majority."""
 
 JUDGMENT_STATUSES: tuple[JudgmentStatus, ...] = get_args(JudgmentStatus)
 
-Rung = Literal["schema", "line", "logprobs", "draws"]
-"""Where a score was read: in JSON that the whole reply is; in the labelled last line, or in what the whole reply is; as
-the expectation over the tokens of the verdict; as the mean of several draws."""
+ParseMethod = Literal["schema", "line", "logprobs", "samples"]
+"""How a score was read: from a reply that is a JSON object; from the labeled line, or a reply that is only a score; as
+the expectation over the tokens of the verdict; as the mean of several samples."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """One reply, read; without a score where it says none, or not a single one."""
+class ParsedReply:
+    """One reply after parsing."""
 
     score: float | None = None
-    rung: Rung | None = None
+    """None if the reply states no score, or more than one."""
+    parse_method: ParseMethod | None = None
     reason: str = ""
-    """What the judge said before, beside or after its verdict."""
-    trouble: str = ""
+    """The judge's explanation, before or after its verdict."""
+    error: str = ""
     """Why there is no score."""
     reference_score: float | None = None
-    """Of a rubric that scores the reference too."""
-    place: int | None = None
-    """The character at which the verdict begins in the reply; None where it can not be told."""
+    """Score of the reference, if the rubric scores it too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgment:
-    """What a judge said of one answer.
+    """Judgment of one answer.
 
     Raises:
         ValueError: `score` and `status` contradict each other.
     """
 
     score: float | None
-    """On the rubric's own scale; None unless the status is `scored`, and nothing else stands for a missing score."""
+    """On the rubric's own scale; None unless the status is `scored`."""
     status: JudgmentStatus
-    rung: Rung | None = None
+    parse_method: ParseMethod | None = None
     reason: str | None = None
-    """The judge's words."""
+    """The judge's explanation."""
     raw: str = ""
-    """The reply as it came; of several draws a JSON list of them."""
-    draws: tuple[float | None, ...] = ()
-    """The score of each draw, or of each member of a jury; None for one without."""
-    trouble: str = ""
-    """Why there is no score, in words."""
+    """The raw reply; with several samples a JSON list of them."""
+    samples: tuple[float | None, ...] = ()
+    """The score of each sample, or of each member of a jury; None for one without a score."""
+    error: str = ""
+    """Why there is no score."""
     reference_score: float | None = None
     mass: float | None = None
-    """The probability of all score tokens together, where log-probabilities were looked at; of draws their mean."""
+    """Total probability of the score tokens, if log-probabilities were used; with several samples the mean."""
 
     def __post_init__(self) -> None:
         if (self.status == "scored") != (self.score is not None):
             raise ValueError(f"`status` is {self.status!r} and `score` is {self.score!r}: they contradict.")
 
 
-def unanswered(completion: Completion) -> tuple[JudgmentStatus, str] | None:
-    """Why a completion is no reply to be read, as a status and in words; None when it is one."""
+def failed_status(completion: Completion) -> tuple[JudgmentStatus, str] | None:
+    """Status and error of a completion without a usable reply; None if the reply can be parsed."""
     failure = completion.failure
     if failure is not None:
         http = f" (HTTP {failure.http_status})" if failure.http_status else ""

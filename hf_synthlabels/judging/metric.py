@@ -1,4 +1,4 @@
-"""The judge as a metric of columns: options in, plain numbers out. What `metrics/llm_judge` shows to `evaluate`."""
+"""Judge as a metric of columns: options in, plain numbers out; the logic of `metrics/llm_judge`."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ChatClient
-from hf_synthlabels.clients.factory import open_client
 from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
+from hf_synthlabels.judging.config import JudgeFile
 from hf_synthlabels.judging.judge import Judge, Judged
+from hf_synthlabels.judging.judge_tables import open_judge
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.jury import Jury, Reducer
-from hf_synthlabels.judging.pairwise import PairsJudged, judge_pairs
-from hf_synthlabels.judging.rubric import Rubric
-from hf_synthlabels.judging.run.config import JudgeFile
+from hf_synthlabels.judging.pairwise import PairJudgment, PairSummary, judge_pairs
+from hf_synthlabels.judging.summary import JudgeSummary
 
 CONFIGS: Mapping[str, str] = {
     "pointwise": "score_0_5",
@@ -28,32 +28,33 @@ CONFIGS: Mapping[str, str] = {
     "pairwise": "preference",
     "faysse2023": "faysse2023",
 }
-"""The configurations of the metric, and the rubric that each has unless it is given another."""
+"""The metric's configurations, each with its default rubric."""
 
-REFERENCES = ("reference", "faysse2023")
-"""Configurations in which references are given."""
+WITH_REFERENCES = ("reference", "faysse2023")
+
+UNSCORED = tuple(status for status in JUDGMENT_STATUSES if status != "scored")
 
 logger = logging.getLogger(__name__)
 
-UNSCORED = tuple(status for status in JUDGMENT_STATUSES if status != "scored")
+MetricJudged = Judged[Judgment, JudgeSummary] | Judged[PairJudgment, PairSummary]
 
 
 @dataclass(frozen=True)
 class MetricJudge:
-    """One or several judges for columns of answers, with every option checked before anything is asked.
+    """One or several judges for columns of answers; all options are checked before any request is sent.
 
     Args:
         config: one of `CONFIGS`.
-        judges: the keys of a recipe's annotator; of several, each is a member of a jury.
-        rubric: a packaged rubric's name, a path, or what stands in a rubric file; None for the configuration's.
+        judges: settings of each judge, with the keys of a recipe's annotator; several judges are a jury.
+        rubric: name of a packaged rubric, path, or content of a rubric file; None for the configuration's default.
         extraction: how a score is read; the keys of a judge file's `extraction`.
-        reducer: how a jury's scores are folded.
-        weights: of the members of a jury, by model, for the reducer `weighted`.
-        client: asked in place of the judge's own.
+        reducer: how a jury's scores are combined.
+        weights: weights of a jury's members by model, for the reducer `weighted`.
+        client: replaces the client of the judge.
 
     Raises:
-        ConfigError: an option is wrong, or does not fit the others.
-        MissingKeyError: the variable with the key is not set.
+        ConfigError: an option is wrong, or does not fit another one.
+        MissingKeyError: the environment variable with the API key is not set.
     """
 
     config: str
@@ -68,88 +69,91 @@ class MetricJudge:
         if self.config not in CONFIGS:
             raise ConfigError(f"`config_name` is {self.config!r}: give one of {', '.join(CONFIGS)}.")
         if not self.judges and self.client is None:
-            raise ConfigError("`judge` is missing: say who is asked, such as judge={'model': 'gpt-4o-mini'}.")
+            raise ConfigError("`judge` is missing: name the model, such as judge={'model': 'gpt-4o-mini'}.")
         if self.config == "pairwise" and len(self.judges) > 1:
-            raise ConfigError("`judge` has several members, and a jury scores answers one by one. Give one.")
-        for file in self.files():
-            if (file.read_rubric().protocol == "joint") != (self.config == "faysse2023"):
-                raise ConfigError(f"`rubric` {file.read_rubric().name!r} does not fit {self.config!r}. Give another.")
+            raise ConfigError("`judge` has several members, but a jury scores answers one by one. Give one.")
+        for file in self.files:
+            rubric = file.read_rubric()
+            if (rubric.protocol == "joint") != (self.config == "faysse2023"):
+                raise ConfigError(f"`rubric` {rubric.name!r} does not fit {self.config!r}. Give another.")
             if self.client is None and file.judge.client.kind == "openai":
                 read_api_key(file.judge.client.api_key_env)
         if self.weights is not None and self.reducer != "weighted":
-            raise ConfigError("`weights` belong to the reducer 'weighted', and to no other. Give both or neither.")
+            raise ConfigError("`weights` belong to the reducer 'weighted' and to no other. Give both or neither.")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of this configuration; `inputs` may be left out."""
-        middle = {"pairwise": ("others",)}.get(self.config, ("references",) if self.config in REFERENCES else ())
+        """The columns of this configuration; `inputs` is optional."""
+        middle = {"pairwise": ("others",)}.get(self.config, ("references",) if self.config in WITH_REFERENCES else ())
         return ("predictions", *middle, "inputs")
 
-    def files(self) -> list[JudgeFile]:
-        """A judge file for each member, as if the columns were a data set."""
-        named = {"prediction": "predictions", "input": "inputs"}
-        named |= {"other": "others"} if self.config == "pairwise" else {}
-        named |= {"reference": "references"} if self.config in REFERENCES else {}
+    @cached_property
+    def files(self) -> tuple[JudgeFile, ...]:
+        """The settings of each member as a judge file."""
+        columns = {"prediction": "predictions", "input": "inputs"}
+        columns |= {"other": "others"} if self.config == "pairwise" else {}
+        columns |= {"reference": "references"} if self.config in WITH_REFERENCES else {}
         content = {
             "name": f"llm_judge-{self.config}",
             "source": {"path": "memory"},
             "rubric": self.rubric or CONFIGS[self.config],
-            "columns": named,
+            "columns": columns,
             **({} if self.extraction is None else {"extraction": dict(self.extraction)}),
         }
-        # With a client of its own who is asked is said by that; the rest are a judge's usual keys.
+        # A client passed by the caller defines the model; the rest has its defaults.
         members = self.judges or ({"model": "given"},)
-        return [
+        return tuple(
             JudgeFile.from_dict({**content, "judge": {"client": "openai", **member}}, origin="judge")
             for member in members
-        ]
+        )
 
-    def score(self, columns: Mapping[str, Sequence[Any]], *, level: float = 0.95) -> Judged | PairsJudged:
-        """Judge the columns. A run that ends early keeps its scores; the other rows are unscored as `failed`.
+    def score(self, columns: Mapping[str, Sequence[Any]], *, level: float = 0.95) -> MetricJudged:
+        """Judge the columns. A run that ends early keeps its scores; the other rows are `failed`.
 
         Args:
-            columns: those of `self.columns`, of equal length.
+            columns: columns named in `self.columns`, of equal length.
             level: confidence level of the intervals.
 
         Raises:
-            AllFailedError: the run ended before any row was scored, for example because the key was rejected.
-            SynthLabelsError: the judge cannot be opened.
+            AllFailedError: the run ended before any row was scored, for example because the API key was rejected.
+            SynthLabelsError: the client cannot be created.
         """
-        with ExitStack() as opened:
-            judged = self._judged([self._opened(opened, file) for file in self.files()], columns, level)
+        with ExitStack() as stack:
+            judges = [stack.enter_context(open_judge(file, client=self.client)) for file in self.files]
+            judged = self._judge(judges, columns, level)
         if judged.stopped:
             if not any(judgment.status == "scored" for judgment in judged.judgments):
                 raise AllFailedError(judged.stopped)
             logger.warning("Judging ended early, and the other rows have no score: %s", judged.stopped)
         return judged
 
-    def result(self, found: Judged | PairsJudged, *, items: bool = False) -> dict[str, Any]:
-        """What was judged, as plain numbers, in the same keys for the same configuration.
+    def result(self, judged: MetricJudged, *, items: bool = False) -> dict[str, Any]:
+        """Judgments as plain numbers, always under the same keys for a configuration.
 
         Args:
-            found: what `score` returned.
-            items: whether each item's result, and what the judge was, come as well.
+            judged: returned by `score`.
+            items: whether to add the results of each item and a description of the judge.
         """
-        plain = found.summary.as_dict()
-        reasons = plain.pop("n_unscored")
-        rungs = plain.pop("rungs")
-        winners = plain.pop("winners", {})
-        method = plain.pop("interval_method")
-        cost = plain.pop("cost_usd")
-        out: dict[str, Any] = {name: float(value) for name, value in plain.items()}
-        out["n_unscored"] = float(sum(reasons.values()))
-        out |= {f"n_unscored_{status}": float(reasons.get(status, 0)) for status in UNSCORED}
-        out |= {f"n_{name}": float(count) for name, count in winners.items()}
+        values = judged.summary.as_dict()
+        unscored = values.pop("n_unscored")
+        parse_methods = values.pop("parse_methods")
+        winners = values.pop("winners", {})
+        method = values.pop("interval_method")
+        cost = values.pop("cost_usd")
+        result: dict[str, Any] = {name: float(value) for name, value in values.items()}
+        result["n_unscored"] = float(sum(unscored.values()))
+        result |= {f"n_unscored_{status}": float(unscored.get(status, 0)) for status in UNSCORED}
+        result |= {f"n_{name}": float(count) for name, count in winners.items()}
         if self.config == "faysse2023":
-            out = {"reference_mean": math.nan, "ratio": math.nan, **out}
-        out["cost_usd"] = math.nan if cost is None else float(cost)
+            result = {"reference_mean": math.nan, "ratio": math.nan, **result}
+        result["cost_usd"] = math.nan if cost is None else float(cost)
         if items:
-            out |= _items(found)
-            out |= {"interval_method": method, "rungs": rungs, "stopped": found.stopped}
-            out |= {"models": sorted(found.tally.models), "judge": self._described()}
-        return out
+            result |= _items(judged)
+            result |= {"interval_method": method, "parse_methods": parse_methods, "stopped": judged.stopped}
+            result |= {"models": sorted(judged.stats.models), "judge": self._description()}
+        return result
 
-    def _judged(self, judges: list[Judge], columns: Mapping[str, Sequence[Any]], level: float) -> Judged | PairsJudged:
+    def _judge(self, judges: list[Judge], columns: Mapping[str, Sequence[Any]], level: float) -> MetricJudged:
         predictions, inputs = columns["predictions"], columns.get("inputs")
         if self.config == "pairwise":
             others = columns["others"]
@@ -160,78 +164,67 @@ class MetricJudge:
         jury = Jury(dict(zip(self._names(), judges, strict=True)), self.reducer, self.weights)
         return jury.judge(predictions, references, inputs, level=level, keep_on_failure=True).judged
 
-    def _opened(self, stack: ExitStack, file: JudgeFile) -> Judge:
-        recipe = file.recipe
-        opened = stack.enter_context(
-            open_client(recipe.client(), client_use(recipe, {}, checked=False), client=self.client)
-        )
-        price = None if self.client is not None else recipe.annotator.client.resolved_price
-        rubric, ladder = file.read_rubric(), file.ladder()
-        return Judge(rubric, opened.client, ladder, opened.as_json, recipe.annotator.system, price, opened.window_rows)
-
     def _names(self) -> list[str]:
-        """What the members of a jury are called: by their models, numbered where they share one."""
+        """Names of a jury's members: their models, numbered if several members share one."""
         models = [str(member.get("model")) for member in self.judges]
         return [
             model if models.count(model) == 1 else f"{model}-{models[:place].count(model) + 1}"
             for place, model in enumerate(models)
         ]
 
-    def _rubric(self) -> Rubric:
-        return self.files()[0].read_rubric()
-
-    def _described(self) -> dict[str, Any]:
-        files = self.files()
+    def _description(self) -> dict[str, Any]:
         return {
             "config": self.config,
-            "rubric": self._rubric().name,
-            "hashes": [file.fingerprint() for file in files],
+            "rubric": self.files[0].read_rubric().name,
+            "hashes": [file.fingerprint() for file in self.files],
             "members": self._names(),
             "package_version": package_version(),
         }
 
 
 def column_texts(name: str, values: Iterable[Any], *, several: bool = False) -> list[Any]:
-    """A column as the judge wants it: texts, None where there is none; of references a list of texts for each row.
+    """A column as texts, with None for missing ones; with `several`, a list of texts for each row.
 
-    Half a surrogate pair, which no file can hold, becomes a question mark.
+    Unpaired surrogates, which no file can store, become question marks.
 
     Raises:
-        DataError: it is one text, or a row holds something other than text.
+        DataError: the column is one text, or a row holds another value than text.
     """
     if isinstance(values, str):
         raise DataError(f"`{name}` is the text {values[:40]!r}. Give a list with one for each row.")
-    found: list[Any] = []
+    column: list[Any] = []
     for row, value in enumerate(values):
         texts = list(value) if several and isinstance(value, (list, tuple)) else [value]
         for text in texts:
             if text is not None and not isinstance(text, str):
                 raise DataError(f"`{name}` has {text!r} in row {row}, a {type(text).__name__}. Give texts.")
-        whole = [text if text is None else text.encode(errors="replace").decode() for text in texts]
-        found.append([text for text in whole if text is not None] if several else whole[0])
-    return found
+        encodable = [text if text is None else text.encode(errors="replace").decode() for text in texts]
+        column.append([text for text in encodable if text is not None] if several else encodable[0])
+    return column
 
 
-def _items(found: Judged | PairsJudged) -> dict[str, Any]:
-    """Each item's result, as lists in the order of the rows."""
-    if isinstance(found, PairsJudged):
-        return {
-            "scores": [pair.score for pair in found.judgments],
-            "winners": [pair.winner for pair in found.judgments],
-            "consistent": [pair.consistent for pair in found.judgments],
-            "preferences": [pair.preference for pair in found.judgments],
-            "statuses": [pair.status for pair in found.judgments],
-            "reasons": [_reason(pair.in_order) or pair.trouble for pair in found.judgments],
+def _items(judged: MetricJudged) -> dict[str, Any]:
+    """The results of each item as lists in the order of the rows."""
+    pairs = [judgment for judgment in judged.judgments if isinstance(judgment, PairJudgment)]
+    single = [judgment for judgment in judged.judgments if isinstance(judgment, Judgment)]
+    scores: dict[str, Any] = {
+        "scores": [judgment.score for judgment in judged.judgments],
+        "statuses": [judgment.status for judgment in judged.judgments],
+    }
+    if isinstance(judged.summary, PairSummary):
+        return scores | {
+            "winners": [pair.winner for pair in pairs],
+            "consistent": [pair.consistent for pair in pairs],
+            "preferences": [pair.preference for pair in pairs],
+            "reasons": [_reason(pair.in_order) or pair.error for pair in pairs],
         }
-    return {
-        "scores": [one.score for one in found.judgments],
-        "statuses": [one.status for one in found.judgments],
-        "reasons": [_reason(one) or one.trouble for one in found.judgments],
-        "rungs_of_items": [one.rung for one in found.judgments],
-        "draws": [list(one.draws) for one in found.judgments],
-        "reference_scores": [one.reference_score for one in found.judgments],
+    return scores | {
+        "reasons": [_reason(judgment) for judgment in single],
+        "item_parse_methods": [judgment.parse_method for judgment in single],
+        "samples": [list(judgment.samples) for judgment in single],
+        "reference_scores": [judgment.reference_score for judgment in single],
     }
 
 
 def _reason(judgment: Judgment | None) -> str:
-    return "" if judgment is None else judgment.reason or judgment.trouble
+    return "" if judgment is None else judgment.reason or judgment.error

@@ -1,4 +1,4 @@
-"""Pairs: two answers are compared in both orders; where the orders disagree, it is a tie."""
+"""Pairwise comparison of answers in both orders; disagreement of the orders is a tie."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hf_synthlabels.annotation import RunStats
-from hf_synthlabels.errors import AllFailedError, ConfigError
-from hf_synthlabels.judging.judge import Judge, References, counted, items_of
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.judging.judge import Judge, Judged, References, collect, items_of
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
-from hf_synthlabels.judging.parsing.reply_parser import judged
+from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
 from hf_synthlabels.judging.prompt import Item
-from hf_synthlabels.judging.run.requests import Answered, check_breaker
+from hf_synthlabels.judging.requests import ItemReplies
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
 
 Winner = Literal["first", "second", "tie"]
 
+FLIPPED: dict[Winner | None, Winner | None] = {"first": "second", "second": "first", "tie": "tie", None: None}
+
 
 @dataclass(frozen=True, slots=True)
 class PairJudgment:
-    """What a judge said of two answers, asked in both orders."""
+    """Judgment of two answers in both orders."""
 
     winner: Winner | None
-    """None unless both orders have a verdict; a tie where they disagree."""
+    """None unless both orders have a verdict; a tie if they disagree."""
     status: JudgmentStatus
-    """`scored`, or that of the first order that has none."""
+    """`scored`, or the status of the first order without a verdict."""
     in_order: Judgment | None = None
-    """With the first answer shown first; its score is that of the answer that was shown first. None when not asked."""
+    """With the first answer shown first; its score is that of the answer shown first. None if nothing was sent."""
     swapped: Judgment | None = None
-    """With the second answer shown first; here a high score speaks for the second answer."""
-    trouble: str = ""
+    """With the second answer shown first; a high score is a preference for the second answer."""
+    error: str = ""
 
     @property
     def consistent(self) -> bool | None:
-        """Whether both orders say the same; None unless both have a verdict."""
+        """Whether both orders agree; None unless both have a verdict."""
         if self.winner is None or self.in_order is None or self.swapped is None:
             return None
-        return _winner(self.in_order) == _flipped(_winner(self.swapped))
+        return _winner(self.in_order) == FLIPPED[_winner(self.swapped)]
 
     @property
     def preference(self) -> float | None:
-        """How far the judge prefers the first answer, from 0 to 1: the mean of both orders.
+        """Preference for the first answer from 0 to 1, the mean of both orders.
 
-        With expected scores a probability; from verdicts alone one of 0, 0.25, 0.5, 0.75 and 1.
+        A probability with expected scores; with plain verdicts one of 0, 0.25, 0.5, 0.75 and 1.
         """
         if self.winner is None or self.in_order is None or self.swapped is None:
             return None
@@ -57,38 +59,38 @@ class PairJudgment:
 
     @property
     def score(self) -> float | None:
-        """1 when the first answer wins, 0 when the second does, 0.5 for a tie."""
+        """1 if the first answer wins, 0 if the second does, 0.5 for a tie."""
         return {None: None, "first": 1.0, "second": 0.0, "tie": 0.5}[self.winner]
 
 
 @dataclass(frozen=True, slots=True)
 class PairSummary:
-    """What many comparisons come to."""
+    """Summary of comparisons."""
 
     wins: JudgeSummary
-    """Of the scores of the first answers: a win counts 1, a tie 0.5."""
+    """Summary of the scores of the first answers: a win counts 1, a tie 0.5."""
     winners: dict[str, int]
     consistency: Interval
-    """Of the pairs with both verdicts the share on which both orders agree (Wilson)."""
+    """Proportion of the pairs with both verdicts on which both orders agree (Wilson)."""
     shown_first: Interval
-    """Of the single verdicts that are no tie the share that prefers what was shown first (Wilson); a judge without
-    position bias has 0.5. The two verdicts of a pair count as two, which makes the interval a little too narrow."""
+    """Proportion of the verdicts other than ties that prefer the answer shown first (Wilson); 0.5 without position
+    bias. The two verdicts of a pair count separately, so the interval is slightly too narrow."""
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain numbers, texts and dictionaries of numbers; nan stays nan."""
-        found = self.wins.as_dict()
-        found["win_rate"] = found.pop("mean")
-        found |= {"win_rate_low": found.pop("mean_low"), "win_rate_high": found.pop("mean_high")}
-        found.pop("unit_mean")
-        found["winners"] = dict(self.winners)
+        """Plain numbers, texts and dictionaries of numbers; nan stays nan."""
+        values = self.wins.as_dict()
+        values["win_rate"] = values.pop("mean")
+        values |= {"win_rate_low": values.pop("mean_low"), "win_rate_high": values.pop("mean_high")}
+        values.pop("unit_mean")
+        values["winners"] = dict(self.winners)
         for name, interval in (("consistency", self.consistency), ("shown_first", self.shown_first)):
-            found |= {
+            values |= {
                 name: float(interval.estimate),
                 f"{name}_low": float(interval.low),
                 f"{name}_high": float(interval.high),
                 f"{name}_n": interval.n,
             }
-        return found
+        return values
 
     def __str__(self) -> str:
         return (
@@ -96,33 +98,16 @@ class PairSummary:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PairsJudged:
-    """The judgments of some pairs, in their order, and what they come to."""
-
-    judgments: list[PairJudgment]
-    summary: PairSummary
-    tally: RunStats
-    stopped: str = ""
-    """Why the run ended early; empty when it did not."""
-
-
-def stream_pairs(judge: Judge, items: Iterable[Item], tally: RunStats | None = None) -> Iterator[PairJudgment]:
-    """One judgment for each pair, in their order, in bounded memory; both orders are always asked.
+def stream_pairs(judge: Judge, items: Iterable[Item], stats: RunStats | None = None) -> Iterator[PairJudgment]:
+    """Compare pairs in their order and in bounded memory, always in both orders.
 
     Raises:
         ConfigError: the judge's rubric does not compare two answers.
-        AllFailedError: as `Judge.stream`.
+        AllFailedError: see `Judge.stream`.
     """
     if judge.rubric.protocol != "pairwise":
         raise ConfigError(f"`rubric` {judge.rubric.name!r} judges one answer. Use `Judge.judge`, or another rubric.")
-    tally = RunStats() if tally is None else tally
-    for answered in judge.asked(items, tally):
-        judgment = _judgment(judge, answered)
-        counted(tally, judgment.status, judgment.trouble)
-        check_breaker(tally, at_end=False)
-        yield judgment
-    check_breaker(tally, at_end=True)
+    yield from judge.stream_parsed(items, stats, lambda answered: _pair_judgment(judge, answered))
 
 
 def judge_pairs(
@@ -134,42 +119,40 @@ def judge_pairs(
     *,
     level: float = 0.95,
     keep_on_failure: bool = False,
-) -> PairsJudged:
+) -> Judged[PairJudgment, PairSummary]:
     """Compare answers with other answers to the same inputs.
 
     Args:
-        judge: its rubric compares two answers.
+        judge: a judge with a pairwise rubric.
         predictions: the first answers.
-        others: the second ones.
-        references: one for each pair, or several for each.
-        inputs: what was asked, for each.
-        level: of the intervals.
-        keep_on_failure: when the endpoint is down, return what was judged, the rest as `failed`, rather than raise.
+        others: the second answers.
+        references: one or several per pair.
+        inputs: the prompt of each pair.
+        level: confidence level of the intervals.
+        keep_on_failure: if the endpoint fails, return the judgments so far instead of raising; the other pairs are
+            `failed`.
 
     Raises:
-        ConfigError: the rubric judges one answer, never shows the references that are given, or lacks those it needs.
-        DataError: the columns differ in length, or hold something other than text.
-        AllFailedError: as `Judge.stream`, unless `keep_on_failure`.
+        ConfigError: the rubric judges one answer, never shows the references, or needs them.
+        DataError: the columns differ in length, or hold other values than text.
+        AllFailedError: see `Judge.stream`; not raised with `keep_on_failure`.
     """
     items = items_of(judge.rubric, predictions, references, inputs, others)
-    tally, count, judgments, stopped = RunStats(), PairCount(judge), [], ""
-    try:
-        for judgment in stream_pairs(judge, items, tally):
-            judgments.append(judgment)
-    except AllFailedError as error:
-        if not keep_on_failure:
-            raise
-        stopped = str(error)
-    for _ in range(len(items) - len(judgments)):
-        counted(tally, "failed", stopped)
-        judgments.append(PairJudgment(None, "failed", trouble=stopped))
+    stats, count = RunStats(), PairCount(judge)
+    judgments, stopped = collect(
+        stream_pairs(judge, items, stats),
+        len(items),
+        stats,
+        lambda error: PairJudgment(None, "failed", error=error),
+        keep_on_failure=keep_on_failure,
+    )
     for judgment in judgments:
         count.add(judgment)
-    return PairsJudged(judgments, count.summary(tally, level), tally, stopped)
+    return Judged(judgments, count.summary(stats, level), stats, stopped)
 
 
 class PairCount:
-    """Counts comparisons as they come."""
+    """Running counts of comparisons."""
 
     def __init__(self, judge: Judge) -> None:
         self._judge = judge
@@ -178,9 +161,9 @@ class PairCount:
         self._consistent = self._shown_first = self._decided = 0
 
     def add(self, pair: PairJudgment) -> None:
-        """Count one."""
-        rung = None if pair.in_order is None else pair.in_order.rung
-        self._scores.add(Judgment(pair.score, pair.status, rung))
+        """Count one comparison."""
+        method = None if pair.in_order is None else pair.in_order.parse_method
+        self._scores.add(Judgment(pair.score, pair.status, method))
         for judgment in (pair.in_order, pair.swapped):
             winner = None if judgment is None else _winner(judgment)
             self._decided += winner in ("first", "second")
@@ -189,37 +172,31 @@ class PairCount:
             self._winners[pair.winner] += 1
             self._consistent += pair.consistent is True
 
-    def summary(self, tally: RunStats, level: float = 0.95) -> PairSummary:
-        """What was counted so far."""
+    def summary(self, stats: RunStats, level: float = 0.95) -> PairSummary:
+        """Summary of the comparisons so far."""
         return PairSummary(
-            self._scores.summary(tally, self._judge.price, level),
+            self._scores.summary(stats, self._judge.price, level),
             {name: self._winners[name] for name in ("first", "tie", "second")},
             wilson(self._consistent, sum(self._winners.values()), level),
             wilson(self._shown_first, self._decided, level),
         )
 
 
-def _judgment(judge: Judge, answered: Answered) -> PairJudgment:
+def _pair_judgment(judge: Judge, answered: ItemReplies) -> PairJudgment:
     if not answered.replies:
-        return PairJudgment(None, "empty", trouble=judge.trouble(answered.item))
-    in_order, swapped = (judged(judge.rubric, judge.extraction, replies) for replies in answered.replies)
+        return PairJudgment(None, "empty", error=judge.skip_reason(answered.item))
+    in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, replies) for replies in answered.replies)
     for judgment in (in_order, swapped):
         if judgment.score is None:
-            return PairJudgment(None, judgment.status, in_order, swapped, judgment.trouble)
-    first, second = _winner(in_order), _flipped(_winner(swapped))
+            return PairJudgment(None, judgment.status, in_order, swapped, judgment.error)
+    first, second = _winner(in_order), FLIPPED[_winner(swapped)]
     return PairJudgment(first if first is not None and first == second else "tie", "scored", in_order, swapped)
 
 
 def _winner(judgment: Judgment) -> Winner | None:
-    """Who wins by one order: the first or the second that was shown."""
+    """The winner by position in one order."""
     if judgment.score is None:
         return None
     if math.isclose(judgment.score, 0.5, abs_tol=1e-9):
         return "tie"
     return "first" if judgment.score > 0.5 else "second"
-
-
-def _flipped(winner: Winner | None) -> Winner | None:
-    if winner == "first":
-        return "second"
-    return "first" if winner == "second" else winner

@@ -1,4 +1,4 @@
-"""The judge's prompt: a rubric and what is to be judged become messages."""
+"""Prompt of a judge: a rubric and an item as chat messages."""
 
 from __future__ import annotations
 
@@ -15,39 +15,38 @@ from hf_synthlabels.clients import Message
 from hf_synthlabels.judging.rubric import Rubric
 
 JUDGE_PROMPT_VERSION = 1
-"""Rises with every change of how a prompt is put together beside its template."""
+"""Incremented when the construction of the prompt changes, in addition to its template."""
 
 TAGS = ("input", "reference", "answer", "response")
 
-UNIT_MARK = "\ufe55"
-"""A colon that no verdict has: it takes the place of the colon where the judged text states one."""
-
+SMALL_COLON = "\ufe55"
+"""Replaces the colon of a verdict in the judged text; the parser does not accept it."""
 
 LINE_ENDS = "\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029"
-"""Beside the line feed; whatever a reader sees as the end of a line."""
+"""Line ends other than the line feed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is judged: an answer, perhaps with what it answers, with references, with the answer it is compared with."""
+    """An answer to judge, with its input, references and the answer to compare it with, if there are any."""
 
     prediction: str
     references: tuple[str, ...] = ()
     input: str = ""
     other: str = ""
-    """The second answer, where two are compared."""
+    """The second answer of a comparison."""
     row: Mapping[str, Any] = field(default_factory=dict)
-    """The columns, for clients that look a reply up; never sent."""
+    """The columns of the row, for clients that look up recorded replies; never sent."""
 
 
 @dataclass(frozen=True)
 class JudgePrompt:
-    """Everything that a rubric asks, the same for all items.
+    """Builds the conversations for a rubric.
 
     Args:
         rubric: what is judged.
-        as_json: whether the verdict is asked for in JSON.
-        system: a system prompt in place of the packaged template; what the reply looks like is in it then.
+        as_json: whether to request the verdict in JSON.
+        system: replaces the packaged system prompt, including the format of the reply.
     """
 
     rubric: Rubric
@@ -55,14 +54,14 @@ class JudgePrompt:
     system: str | None = None
 
     def messages(self, item: Item, *, swapped: bool = False) -> tuple[Message, ...]:
-        """The conversation that asks for one verdict.
+        """The conversation that requests one verdict.
 
-        What is judged is put in once and never read as a template. Tags in it that look like the prompt's own, and
-        lines that look like a verdict, are defused: it can end no quotation and state no verdict.
+        The judged text is never interpreted as a template. Its tags and verdict lines are neutralized: it cannot close
+        its delimiter or inject a verdict.
 
         Args:
             item: what is judged.
-            swapped: whether the second of two answers is shown first.
+            swapped: whether to show the second answer of a comparison first.
         """
         parts: list[tuple[str, str]] = []
         if item.input:
@@ -76,12 +75,12 @@ class JudgePrompt:
                 parts += [("answer A", first), ("answer B", second)]
             else:
                 parts.append(("answer", item.prediction))
-        content = "\n".join(quoted(tag, self._unmarked(text), TAGS) for tag, text in parts)
+        content = "\n".join(quoted(tag, self._without_verdicts(text), TAGS) for tag, text in parts)
         return (self._system_message(tuple(dict.fromkeys(tag for tag, _ in parts))), Message("user", content))
 
     @cached_property
     def response_schema(self) -> dict[str, Any]:
-        """The JSON schema of the reply; always the same object. The reason comes before the verdict."""
+        """JSON schema of the reply, with the reason before the verdict; always the same object."""
         rubric, properties = self.rubric, {}
         if rubric.reasoning:
             properties["reason"] = {"type": "string"}
@@ -96,7 +95,7 @@ class JudgePrompt:
         }
 
     def fingerprint(self) -> str:
-        """A hash of the rendered prompt and the version of its construction; 16 hexadecimal digits."""
+        """Hash of the rendered prompt and its version, 16 hexadecimal digits."""
         item = Item("", references=("",), input="?", other="")
         content = "\x1e".join(f"{message.role}\x1f{message.content}" for message in self.messages(item))
         return hashlib.sha256(f"{JUDGE_PROMPT_VERSION}\x1e{content}".encode()).hexdigest()[:16]
@@ -112,16 +111,16 @@ class JudgePrompt:
             return {"type": "integer", "enum": [int(score) for score in answers.values()]}
         return {"type": "number", "enum": list(answers.values())}
 
-    def _unmarked(self, text: str) -> str:
-        """A text in which no line and no field of JSON states a verdict."""
-        return self._marker.sub(rf"\g<1>{UNIT_MARK}", text)
+    def _without_verdicts(self, text: str) -> str:
+        """The text with its verdict lines and JSON fields neutralized."""
+        return self._verdict_pattern.sub(rf"\g<1>{SMALL_COLON}", text)
 
     @cached_property
-    def _marker(self) -> re.Pattern[str]:
+    def _verdict_pattern(self) -> re.Pattern[str]:
         verdict = self.rubric.verdict
         unseen = rf"[{INVISIBLE}]*+"
         names = "|".join(unseen.join(map(re.escape, name)) for name in (verdict.name, *verdict.aliases))
-        # A short way from the beginning of a line, whatever decorates it; `score (1-5):`, `Score**:`, `score -` too.
+        # Near the start of a line, with any decoration, such as `score (1-5):`, `Score**:` and `score -`.
         line = (
             rf"(?:^|[{LINE_ENDS}])(?:[^\w\n{LINE_ENDS}]|_)*+(?:(?:final|overall|my|the|your)[\W_]+){{0,3}}(?:{names})"
             rf"(?:[^\w\n:=：–—([-]|_)*+(?:\([^)\n]*+\)|\[[^\]\n]*+\])?(?:[^\w\n:=：–—-]|_)*+"
@@ -130,13 +129,13 @@ class JudgePrompt:
         return re.compile(rf"((?:{line})|(?:{field}))[:=：–—-]", re.I | re.M)
 
     def _system_message(self, parts: tuple[str, ...]) -> Message:
-        known = self._systems.get(parts)
+        known = self._system_messages.get(parts)
         if known is None:
-            known = self._systems[parts] = Message("system", self._system_prompt(parts))
+            known = self._system_messages[parts] = Message("system", self._system_prompt(parts))
         return known
 
     @cached_property
-    def _systems(self) -> dict[tuple[str, ...], Message]:
+    def _system_messages(self) -> dict[tuple[str, ...], Message]:
         return {}
 
     def _system_prompt(self, parts: tuple[str, ...]) -> str:
@@ -154,11 +153,11 @@ class JudgePrompt:
             scale=scale,
             choices=rubric.choices,
             parts=parts,
-            form=self._form(),
+            form=self._reply_format(),
         )
 
-    def _form(self) -> str:
-        """The sentences that end the prompt: what the reply looks like."""
+    def _reply_format(self) -> str:
+        """The last sentences of the prompt, on the format of the reply."""
         rubric, name = self.rubric, self.rubric.verdict.name
         before = "First give your reasons in a few sentences. " if rubric.reasoning else ""
         value = "0" if rubric.scale is not None else '"..."'

@@ -1,4 +1,4 @@
-"""JudgeSummary: what many judgments come to, with an interval, and with what the unscored ones could change."""
+"""Summary of judgments: the mean score with its interval, and bounds for the unscored items."""
 
 from __future__ import annotations
 
@@ -18,41 +18,46 @@ from hf_synthlabels.statistics.intervals import bounded_mean, wilson
 
 @dataclass(frozen=True, slots=True)
 class JudgeSummary:
-    """What many judgments come to. Scores are on the rubric's own scale; nan where nothing was scored."""
+    """Summary of judgments on the rubric's own scale; nan if nothing was scored."""
 
     mean: Interval
-    """Over the scored items; `mean.n` is their number."""
+    """Mean of the scored items; `mean.n` is their number."""
     unit_mean: float
-    """The mean on a scale from 0, the worst, to 1, the best."""
+    """The mean from 0, the worst, to 1, the best."""
     n: int
-    """Items, scored or not."""
+    """Number of items, scored or not."""
     n_unscored: dict[str, int]
-    """By reason."""
+    """Unscored items by status."""
     lowest_mean: float
-    """Over all items, if each unscored one had the worst score."""
+    """Mean of all items if each unscored one had the worst score."""
     highest_mean: float
-    """Over all items, if each unscored one had the best score."""
-    rungs: dict[str, int]
-    """How many scores were read on which rung of the ladder."""
-    tally: RunStats
+    """Mean of all items if each unscored one had the best score."""
+    parse_methods: dict[str, int]
+    """Scores by parse method."""
+    stats: RunStats
     cost_usd: float | None
-    """Of what was asked now; None where no price is known."""
+    """Cost of this run; None without a known price."""
     reference_mean: float = math.nan
-    """Of a rubric that scores the reference too."""
+    """Mean score of the references, if the rubric scores them."""
 
     @property
     def n_scored(self) -> int:
-        """Items with a score."""
+        """Number of items with a score."""
         return self.mean.n
 
     @property
     def coverage(self) -> float:
-        """The share of items with a score; nan without items."""
+        """Proportion of items with a score; nan without items."""
         return self.mean.n / self.n if self.n else math.nan
 
+    @property
+    def ratio(self) -> float:
+        """The mean divided by the mean of the references; nan without references."""
+        return self.mean.estimate / self.reference_mean if self.reference_mean else math.nan
+
     def as_dict(self) -> dict[str, Any]:
-        """As plain numbers, texts and dictionaries of numbers; nan stays nan."""
-        found: dict[str, Any] = {
+        """Plain numbers, texts and dictionaries of numbers; nan stays nan."""
+        values: dict[str, Any] = {
             "mean": float(self.mean.estimate),
             "mean_low": float(self.mean.low),
             "mean_high": float(self.mean.high),
@@ -65,28 +70,23 @@ class JudgeSummary:
             "n_unscored": dict(self.n_unscored),
             "lowest_mean": float(self.lowest_mean),
             "highest_mean": float(self.highest_mean),
-            "rungs": dict(self.rungs),
-            "requests": self.tally.requests,
-            "stored": self.tally.stored,
-            "prompt_tokens": self.tally.prompt_tokens,
-            "completion_tokens": self.tally.completion_tokens,
+            "parse_methods": dict(self.parse_methods),
+            "requests": self.stats.requests,
+            "stored": self.stats.stored,
+            "prompt_tokens": self.stats.prompt_tokens,
+            "completion_tokens": self.stats.completion_tokens,
             "cost_usd": None if self.cost_usd is None else float(self.cost_usd),
         }
         if not math.isnan(self.reference_mean):
-            found |= {"reference_mean": float(self.reference_mean), "ratio": self.ratio}
-        return found
-
-    @property
-    def ratio(self) -> float:
-        """The mean over the reference's mean; nan where there is none."""
-        return self.mean.estimate / self.reference_mean if self.reference_mean else math.nan
+            values |= {"reference_mean": float(self.reference_mean), "ratio": self.ratio}
+        return values
 
     def __str__(self) -> str:
-        low, high = self.lowest_mean, self.highest_mean
         parts = [f"mean {self.mean}" if self.n_scored else "no scores", f"{self.n_scored:,} of {self.n:,} scored"]
         if self.n_unscored:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.n_unscored.items())
-            parts.append(f"{reasons} (with them the mean is from {low:.3f} to {high:.3f})")
+            statuses = ", ".join(f"{count:,} {status}" for status, count in self.n_unscored.items())
+            low, high = self.lowest_mean, self.highest_mean
+            parts.append(f"{statuses} (with them the mean is from {low:.3f} to {high:.3f})")
         if self.cost_usd is not None:
             parts.append(f"${self.cost_usd:.4g}")
         return "; ".join(parts)
@@ -94,66 +94,65 @@ class JudgeSummary:
 
 @dataclass(slots=True)
 class ScoreCount:
-    """Counts judgments as they come; holds eight bytes of each."""
+    """Running counts of judgments; stores eight bytes per score."""
 
     rubric: Rubric
     n: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
-    rungs: Counter[str] = field(default_factory=Counter)
+    unscored: Counter[str] = field(default_factory=Counter)
+    parse_methods: Counter[str] = field(default_factory=Counter)
     scores: array[float] = field(default_factory=lambda: array("d"))
     references: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, judgment: Judgment) -> None:
-        """Count one."""
+        """Count one judgment."""
         self.n += 1
         if judgment.score is None:
-            self.reasons[judgment.status] += 1
+            self.unscored[judgment.status] += 1
             return
         self.scores.append(judgment.score)
-        if judgment.rung is not None:
-            self.rungs[judgment.rung] += 1
+        if judgment.parse_method is not None:
+            self.parse_methods[judgment.parse_method] += 1
         if judgment.reference_score is not None:
             self.references.append(judgment.reference_score)
 
-    def summary(self, tally: RunStats, price: Price | None = None, level: float = 0.95) -> JudgeSummary:
-        """What was counted so far."""
+    def summary(self, stats: RunStats, price: Price | None = None, level: float = 0.95) -> JudgeSummary:
+        """Summary of the judgments so far."""
         rubric, scores = self.rubric, self.scores
         mean = mean_interval(rubric, scores, level)
-        unscored = self.n - len(scores)
+        n_unscored = self.n - len(scores)
         total = math.fsum(scores)
         return JudgeSummary(
             mean=mean,
             unit_mean=rubric.unit(mean.estimate) if scores else math.nan,
             n=self.n,
-            n_unscored=dict(sorted(self.reasons.items())),
-            lowest_mean=(total + unscored * rubric.low) / self.n if self.n else math.nan,
-            highest_mean=(total + unscored * rubric.high) / self.n if self.n else math.nan,
-            rungs=dict(sorted(self.rungs.items())),
-            tally=tally,
-            cost_usd=cost_usd(tally, price),
+            n_unscored=dict(sorted(self.unscored.items())),
+            lowest_mean=(total + n_unscored * rubric.low) / self.n if self.n else math.nan,
+            highest_mean=(total + n_unscored * rubric.high) / self.n if self.n else math.nan,
+            parse_methods=dict(sorted(self.parse_methods.items())),
+            stats=stats,
+            cost_usd=cost_usd(stats, price),
             reference_mean=math.fsum(self.references) / len(self.references) if self.references else math.nan,
         )
 
 
-def cost_usd(tally: RunStats, price: Price | None) -> float | None:
-    """What the calls of a run cost; None where no price is known, but nothing where nothing was asked."""
+def cost_usd(stats: RunStats, price: Price | None) -> float | None:
+    """Cost of the calls of a run; 0 without calls, None without a known price."""
     if price is None:
-        return None if tally.requests else 0.0
-    usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, requests=tally.requests)
+        return None if stats.requests else 0.0
+    usage = Usage(stats.prompt_tokens, stats.completion_tokens, stats.cached_tokens)
+    return price.usd(usage, requests=stats.requests)
 
 
 def mean_interval(rubric: Rubric, scores: array[float], level: float = 0.95) -> Interval:
-    """The mean score and its interval, for items that are drawn independently of each other.
+    """The mean score with an interval for independently sampled items.
 
-    Where all scores are the worst or the best, the mean is a share, and the interval Wilson's. Otherwise it is that of
-    Agresti & Coull (1998), carried over from a share to the mean of bounded scores: z^2 pseudo-scores are added, half
-    of them the worst and half the best, and the interval is z standard errors of the mean of all around it. So scores
-    that are all alike do not make an interval of no width. The ends always enclose the mean.
+    If all scores are the worst or the best one, the mean is a proportion with Wilson's interval. Otherwise,
+    `bounded_mean` extends Agresti & Coull (1998) to bounded scores, so that equal scores do not yield an interval of
+    width 0.
     """
     low, span = rubric.low, rubric.high - rubric.low
     if scores and rubric.is_binary and all(score in (rubric.low, rubric.high) for score in scores):
-        share = wilson(sum(score == rubric.high for score in scores), len(scores), level)
-        at, first, last = (low + span * end for end in (share.estimate, share.low, share.high))
-        return Interval(at, first, last, level, "wilson", len(scores))
+        proportion = wilson(sum(score == rubric.high for score in scores), len(scores), level)
+        estimate, lower, upper = (low + span * end for end in (proportion.estimate, proportion.low, proportion.high))
+        return Interval(estimate, lower, upper, level, "wilson", len(scores))
     return bounded_mean(scores, rubric.low, rubric.high, level)

@@ -19,7 +19,7 @@ EMPTY: list[list[str]] = []
 
 
 def scored(
-    predictions: str, references: str, threshold: float, normalisation: bleu.Normalisation
+    predictions: str, references: str, threshold: float, normalization: bleu.Normalization
 ) -> tuple[str, list[list[str]], list[list[str]]]:
     """The verdict in words, a table of the answers and one of the thresholds."""
     # An empty line is a row without an answer; those at the end are none.
@@ -28,7 +28,7 @@ def scored(
         said += [""] * (len(golds) - len(said))
     right = [[gold.strip() for gold in line.split("|") if gold.strip()] for line in golds]
     try:
-        found = bleu.bleu_accuracy(said, right, threshold=threshold, normalisation=normalisation)
+        found = bleu.bleu_accuracy(said, right, threshold=threshold, normalization=normalization)
     except SynthLabelsError as error:
         return str(error), EMPTY, EMPTY
     if not found.n:
@@ -51,12 +51,12 @@ def page() -> Any:
             predictions = gradio.Textbox(label="Answers", lines=6, value=EXAMPLE[0])
             references = gradio.Textbox(label="Right answers", lines=6, value=EXAMPLE[1])
         threshold = gradio.Slider(0.05, 1.0, value=EXAMPLE[2], step=0.05, label="Right from this BLEU on")
-        normalisation = gradio.Radio(list(bleu.NORMALISATIONS), value=EXAMPLE[3], label="Dots outside numbers")
+        normalization = gradio.Radio(list(bleu.NORMALIZATIONS), value=EXAMPLE[3], label="Dots outside numbers")
         button = gradio.Button("Score", variant="primary")
         verdict = gradio.Markdown()
         answers = gradio.Dataframe(headers=["answer", "right answers", "BLEU", "verdict"], interactive=False)
         sweep = gradio.Dataframe(headers=["threshold", "right"], interactive=False)
-        button.click(scored, [predictions, references, threshold, normalisation], [verdict, answers, sweep])
+        button.click(scored, [predictions, references, threshold, normalization], [verdict, answers, sweep])
     return blocks
 
 

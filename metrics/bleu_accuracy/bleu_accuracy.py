@@ -35,7 +35,7 @@ Options at load:
     config_name: "default", or "verdicts" where a third column says what a human thinks of each answer.
     threshold: from this BLEU on an answer is right, 0.5 by default.
     thresholds: of the sweep, 0.1 to 1.0 in steps of 0.1 by default; [] for none.
-    normalisation: "paper" (the default) drops dots outside numbers from predictions only, as the paper's code does;
+    normalization: "paper" (the default) drops dots outside numbers from predictions only, as the paper's code does;
         "both_sides" drops them from both.
     level: confidence level of the intervals, 0.95 by default.
 
@@ -72,17 +72,17 @@ class BleuAccuracy(evaluate.Metric):
         *args: Any,
         threshold: float = 0.5,
         thresholds: list[float] | tuple[float, ...] = bleu.THRESHOLDS,
-        normalisation: bleu.Normalisation = "paper",
+        normalization: bleu.Normalization = "paper",
         level: float = 0.95,
         **kwargs: Any,
     ) -> None:
         # A wrong option is to fail here: an error in _compute would lose the batch.
         known = inspect.signature(evaluate.Metric.__init__).parameters
         if unknown := sorted(set(kwargs) - set(known)):
-            raise ValueError(f"`{unknown[0]}` is no option: give threshold, thresholds, normalisation or level.")
+            raise ValueError(f"`{unknown[0]}` is no option: give threshold, thresholds, normalization or level.")
         import_extra("nltk", "scores")
         self.accuracy = functools.partial(
-            bleu.bleu_accuracy, threshold=threshold, thresholds=thresholds, normalisation=normalisation, level=level
+            bleu.bleu_accuracy, threshold=threshold, thresholds=thresholds, normalization=normalization, level=level
         )
         self.accuracy([], [])
         super().__init__(*args, **kwargs)

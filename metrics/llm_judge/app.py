@@ -54,7 +54,7 @@ def judged(answers: str, inputs: str, rubric: str, model: str, server: str, key:
     except SynthLabelsError as error:
         return _hidden(str(error), key), EMPTY
     rows = [
-        [answer, "" if one.score is None else f"{one.score:g}", one.status, _hidden(one.reason or one.trouble, key)]
+        [answer, "" if one.score is None else f"{one.score:g}", one.status, _hidden(one.reason or one.error, key)]
         for answer, one in zip(said, found.judgments, strict=True)
     ]
     return _hidden(found.stopped or f"{found.summary}.", key), rows

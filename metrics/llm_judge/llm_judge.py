@@ -35,7 +35,7 @@ Options at load:
         "api_key_env": "OPENAI_API_KEY"}; for a server of one's own with "base_url" and "api_key_env": None. A list of
         them is a jury.
     rubric: a packaged rubric's name, the path of a rubric file, or what stands in one, as a dict.
-    extraction: how a score is read, such as {"rungs": ["schema", "line"]}.
+    extraction: how a score is read, such as {"parse_methods": ["schema", "line"]}.
     reducer, weights: of a jury: "mean", "median", "majority", or "weighted" with a weight for each model.
     client: a chat client of hf_synthlabels, asked in place of the judge's own.
     level: confidence level of the intervals, 0.95 by default.

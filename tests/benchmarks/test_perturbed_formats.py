@@ -23,8 +23,9 @@ from benchmarks.perturbed_formats import (
     measured,
     read_tasks,
 )
-from hf_synthlabels.judging import ExactMatch, Rouge, Scorer
+from hf_synthlabels.judging import Scorer
 from hf_synthlabels.judging.audit.resampling import Resamples
+from hf_synthlabels.judging.scorers.text import ExactMatch, Rouge
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")

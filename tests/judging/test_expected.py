@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import Completion
-from hf_synthlabels.judging import Extraction, Judgment, judged, read_rubric
+from hf_synthlabels.judging import Extraction, Judgment, read_rubric
+from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
 from hf_synthlabels.labels import Token
 
 FIVE = read_rubric("score_1_5")
 TEN = read_rubric({"name": "ten", "instructions": "?", "scale": {"low": 0, "high": 10}})
 YES = read_rubric("correctness")
-LADDER = Extraction(rungs=("schema", "line", "logprobs"))
+LADDER = Extraction(parse_methods=("schema", "line", "logprobs"))
 
 
 def seen(*values: Any) -> tuple[Any, ...]:
@@ -35,7 +36,7 @@ def plain(*texts: str) -> list[Token]:
 
 def judge(rubric: Any, *tokens: Token, ladder: Extraction = LADDER) -> Judgment:
     text = "".join(token.text for token in tokens)
-    return judged(rubric, ladder, [Completion(0, text=text, tokens=tuple(tokens))])
+    return parse_judgment(rubric, ladder, [Completion(0, text=text, tokens=tuple(tokens))])
 
 
 def test_the_expectation_is_over_the_score_tokens_alone() -> None:
@@ -43,7 +44,7 @@ def test_the_expectation_is_over_the_score_tokens_alone() -> None:
     found = judge(FIVE, *plain("Fine.\n", "score", ":"), token(" 4", _4=0.6, _5=0.3, nhigh=0.1))
     assert found.score == pytest.approx(3.9 / 0.9)
     assert found.mass == pytest.approx(0.9)
-    assert seen(found.rung, found.status) == ("logprobs", "scored")
+    assert seen(found.parse_method, found.status) == ("logprobs", "scored")
 
 
 def test_a_space_of_its_own_is_part_of_the_way() -> None:
@@ -87,7 +88,10 @@ def test_ten_is_spelled_out_where_digits_are_tokens() -> None:
 def test_a_piece_that_may_be_two_scores_counts_for_none() -> None:
     # '1' might go on to be 10: nobody knows, so its .3 are not covered.
     found = judge(
-        TEN, *plain("score: "), token("9", n9=0.7, n1=0.3), ladder=Extraction(LADDER.rungs, min_probability_mass=0.6)
+        TEN,
+        *plain("score: "),
+        token("9", n9=0.7, n1=0.3),
+        ladder=Extraction(LADDER.parse_methods, min_probability_mass=0.6),
     )
     assert seen(found.score, found.mass) == (pytest.approx(9.0), pytest.approx(0.7))
 
@@ -100,43 +104,43 @@ def test_words_are_weighed_as_well() -> None:
 def test_too_little_mass_is_not_used_and_what_counts_then_is_said_beforehand() -> None:
     tokens = [*plain("score:"), token(" 4", _4=0.5, _5=0.1, nwell=0.4)]
     written = judge(FIVE, *tokens)
-    assert seen(written.score, written.rung, written.mass) == (4, "line", pytest.approx(0.6))
-    strict = judge(FIVE, *tokens, ladder=Extraction(LADDER.rungs, low_mass="unscored"))
+    assert seen(written.score, written.parse_method, written.mass) == (4, "line", pytest.approx(0.6))
+    strict = judge(FIVE, *tokens, ladder=Extraction(LADDER.parse_methods, low_mass="unscored"))
     assert seen(strict.score, strict.status, strict.mass) == (None, "unparsed", pytest.approx(0.6))
-    assert strict.trouble == "the reply has a mass of 0.600 on the score tokens, below `min_probability_mass` 0.9"
-    low = judge(FIVE, *tokens, ladder=Extraction(LADDER.rungs, min_probability_mass=0.6))
-    assert seen(low.rung, low.score) == ("logprobs", pytest.approx((4 * 0.5 + 5 * 0.1) / 0.6))
+    assert strict.error == "the reply has a mass of 0.600 on the score tokens, below `min_probability_mass` 0.9"
+    low = judge(FIVE, *tokens, ladder=Extraction(LADDER.parse_methods, min_probability_mass=0.6))
+    assert seen(low.parse_method, low.score) == ("logprobs", pytest.approx((4 * 0.5 + 5 * 0.1) / 0.6))
 
 
 def test_without_log_probabilities_what_counts_is_said_beforehand() -> None:
     reply = [Completion(0, text="score: 4")]
-    assert judged(FIVE, LADDER, reply).rung == "line"
-    strict = judged(FIVE, Extraction(LADDER.rungs, low_mass="unscored"), reply)
+    assert parse_judgment(FIVE, LADDER, reply).parse_method == "line"
+    strict = parse_judgment(FIVE, Extraction(LADDER.parse_methods, low_mass="unscored"), reply)
     assert seen(strict.score, strict.status) == (None, "unparsed")
-    assert "no log-probabilities" in strict.trouble
+    assert "no log-probabilities" in strict.error
 
 
 def test_they_are_not_looked_at_where_the_rung_is_not_chosen() -> None:
     found = judge(FIVE, *plain("score:"), token(" 4", _4=0.6, _5=0.4), ladder=Extraction())
-    assert seen(found.score, found.rung, found.mass) == (4, "line", None)
+    assert seen(found.score, found.parse_method, found.mass) == (4, "line", None)
 
 
 def test_tokens_that_spell_another_score_are_not_used() -> None:
     # The reading takes 4.5; its first token is 4, which is another score.
     found = judge(FIVE, *plain("score: "), token("4", n4=1.0), *plain(".", "5"))
-    assert seen(found.score, found.rung) == (4.5, "line")
+    assert seen(found.score, found.parse_method) == (4.5, "line")
 
 
 def test_a_client_that_weighs_the_answers_itself_is_believed() -> None:
     shares = {"1": 0.0, "2": 0.0, "3": 0.1, "4": 0.6, "5": 0.3}
-    found = judged(FIVE, LADDER, [Completion(0, text="4", probabilities=shares)])
-    assert seen(found.score, found.rung, found.mass) == (pytest.approx(4.2), "logprobs", pytest.approx(1.0))
+    found = parse_judgment(FIVE, LADDER, [Completion(0, text="4", probabilities=shares)])
+    assert seen(found.score, found.parse_method, found.mass) == (pytest.approx(4.2), "logprobs", pytest.approx(1.0))
 
 
 def test_draws_of_expected_scores_have_a_mean_and_a_mean_mass() -> None:
     one = (*plain("score:"), token(" 4", _4=0.6, _5=0.4))
     other = (*plain("score:"), token(" 2", _2=0.95, nx=0.05))
     replies = [Completion(0, text="".join(part.text for part in tokens), tokens=tokens) for tokens in (one, other)]
-    found = judged(FIVE, Extraction(LADDER.rungs, draws=2), replies)
-    assert seen(found.score, found.rung) == (pytest.approx((4.4 + 2) / 2), "draws")
+    found = parse_judgment(FIVE, Extraction(LADDER.parse_methods, num_samples=2), replies)
+    assert seen(found.score, found.parse_method) == (pytest.approx((4.4 + 2) / 2), "samples")
     assert found.mass == pytest.approx(0.975)

@@ -10,7 +10,8 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Failure
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging import Extraction, judged, read_reply, read_rubric
+from hf_synthlabels.judging import Extraction, read_reply, read_rubric
+from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
 
 FIVE = read_rubric("score_1_5")
 TEN = read_rubric("faysse2023")
@@ -152,11 +153,11 @@ def test_a_whole_reply_may_be_the_score(text: str, expected: float | None) -> No
 
 def test_words_beside_the_verdict_are_the_reason() -> None:
     reading = read_reply(FIVE, "It is right.\nscore: 4\nSo I say.")
-    assert (reading.reason, reading.rung) == ("It is right.\nSo I say.", "line")
+    assert (reading.reason, reading.parse_method) == ("It is right.\nSo I say.", "line")
 
 
 @pytest.mark.parametrize(
-    ("text", "expected", "rung"),
+    ("text", "expected", "parse_method"),
     [
         ('{"reason": "fine", "score": 4}', 4, "schema"),
         ('```json\n{"reason": "fine", "score": 4}\n```', 4, "schema"),
@@ -173,9 +174,9 @@ def test_words_beside_the_verdict_are_the_reason() -> None:
         ('{"score": 4', None, None),
     ],
 )
-def test_what_json_says(text: str, expected: float | None, rung: str | None) -> None:
+def test_what_json_says(text: str, expected: float | None, parse_method: str | None) -> None:
     reading = read_reply(FIVE, text)
-    assert (reading.score, reading.rung) == (expected, rung)
+    assert (reading.score, reading.parse_method) == (expected, parse_method)
 
 
 def test_only_the_rungs_that_are_named_are_read() -> None:
@@ -328,30 +329,30 @@ def test_a_sentence_says_nothing_where_replies_are_asked_for_here() -> None:
     ],
 )
 def test_what_is_no_reply_has_no_score_and_says_why(completion: Completion, status: str) -> None:
-    judgment = judged(FIVE, Extraction(), [completion])
+    judgment = parse_judgment(FIVE, Extraction(), [completion])
     assert judgment.status == status
     assert judgment.score == (4 if status == "scored" else None)
-    assert (judgment.trouble == "") == (status == "scored")
+    assert (judgment.error == "") == (status == "scored")
     assert judgment.raw == completion.text
 
 
 def test_of_several_draws_the_mean_counts_and_those_without_a_score_are_left_out() -> None:
     replies = [Completion(0, text=text) for text in ("score: 5", "score: 4", "who knows", "score: 3")]
-    judgment = judged(FIVE, Extraction(draws=4), replies)
-    assert (judgment.score, judgment.rung, judgment.draws) == (4, "draws", (5, 4, None, 3))
+    judgment = parse_judgment(FIVE, Extraction(num_samples=4), replies)
+    assert (judgment.score, judgment.parse_method, judgment.samples) == (4, "samples", (5, 4, None, 3))
     assert json.loads(judgment.raw) == ["score: 5", "score: 4", "who knows", "score: 3"]
-    none = judged(FIVE, Extraction(draws=2), [Completion(0, text="?"), Completion(0, text="!")])
-    assert (none.score, none.status, none.draws) == (None, "unparsed", (None, None))
+    none = parse_judgment(FIVE, Extraction(num_samples=2), [Completion(0, text="?"), Completion(0, text="!")])
+    assert (none.score, none.status, none.samples) == (None, "unparsed", (None, None))
 
 
 def test_the_ladder_is_part_of_its_fingerprint() -> None:
     ladders = [
         Extraction(),
-        Extraction(rungs=("line",)),
-        Extraction(rungs=("schema", "line", "logprobs")),
-        Extraction(rungs=("schema", "line", "logprobs"), min_probability_mass=0.5),
-        Extraction(rungs=("schema", "line", "logprobs"), low_mass="unscored"),
-        Extraction(draws=3),
+        Extraction(parse_methods=("line",)),
+        Extraction(parse_methods=("schema", "line", "logprobs")),
+        Extraction(parse_methods=("schema", "line", "logprobs"), min_probability_mass=0.5),
+        Extraction(parse_methods=("schema", "line", "logprobs"), low_mass="unscored"),
+        Extraction(num_samples=3),
     ]
     assert len({ladder.fingerprint() for ladder in ladders}) == len(ladders)
 
@@ -359,10 +360,10 @@ def test_the_ladder_is_part_of_its_fingerprint() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"rungs": ("lines",)}, "`rungs` has 'lines'. Use some of: schema, line, logprobs."),
-        ({"rungs": ("line", "draws")}, "Several draws are said by `draws`"),
-        ({"rungs": ("logprobs",)}, "none of them reads a reply"),
-        ({"draws": 0}, "`draws` is 0"),
+        ({"parse_methods": ("lines",)}, "`parse_methods` has 'lines'. Use some of: schema, line, logprobs."),
+        ({"parse_methods": ("line", "samples")}, "`parse_methods` has 'samples'"),
+        ({"parse_methods": ("logprobs",)}, "`parse_methods` is"),
+        ({"num_samples": 0}, "`num_samples` is 0"),
         ({"min_probability_mass": 0}, "`min_probability_mass` is 0"),
         ({"low_mass": "skip"}, "`low_mass` is 'skip'"),
     ],

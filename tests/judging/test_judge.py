@@ -25,7 +25,8 @@ from hf_synthlabels.clients import (
     ScriptedClient,
 )
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, DataError
-from hf_synthlabels.judging import Extraction, Item, Judge, read_rubric
+from hf_synthlabels.judging import Extraction, Judge, read_rubric
+from hf_synthlabels.judging.prompt import Item
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
 FIVE = read_rubric("score_1_5")
@@ -77,8 +78,8 @@ def test_order_is_that_of_the_answers_whatever_finishes_first(width: int, window
 
 def test_draws_come_back_in_their_order() -> None:
     client = Windowed(lambda request: Completion(request.key, text=f"score: {1 + request.sample}"), 7)
-    found = Judge(FIVE, client, Extraction(draws=3)).judge(["a", "b"])
-    assert [one.draws for one in found.judgments] == [(1, 2, 3)] * 2
+    found = Judge(FIVE, client, Extraction(num_samples=3)).judge(["a", "b"])
+    assert [one.samples for one in found.judgments] == [(1, 2, 3)] * 2
     assert found.summary.mean.estimate == 2
 
 
@@ -89,7 +90,7 @@ def test_empty_answers_and_missing_references_are_never_asked() -> None:
     assert len(client.requests) == 1
     joint = ScriptedClient(lambda _: "8,9")
     paper = Judge(read_rubric("faysse2023"), joint).judge(["a", "b", "c"], ["r", None, " "])
-    assert [one.trouble for one in paper.judgments] == ["", "there is no reference", "there is no reference"]
+    assert [one.error for one in paper.judgments] == ["", "there is no reference", "there is no reference"]
     assert len(joint.requests) == 1
     assert (paper.judgments[0].score, paper.judgments[0].reference_score) == (8, 9)
     assert paper.summary.as_dict()["reference_mean"] == 9
@@ -106,7 +107,7 @@ def test_no_answers_at_all() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error_type", "words"),
     [
-        ((["a"], ["r", "s"]), DataError, "`references` has 2 rows, and `predictions` 1"),
+        ((["a"], ["r", "s"]), DataError, "`references` has 2 rows"),
         ((["a"], None, []), DataError, "`inputs` has 0 rows"),
         (([3],), DataError, "`predictions` has 3 in row 0, a int"),
         ((["a", "b"], ["r", [1.5]]), DataError, "`references` has 1.5 in row 1"),
@@ -123,9 +124,9 @@ def test_wrong_columns_are_told_before_anything_is_asked(arguments: Any, error_t
 
 def test_references_must_fit_the_rubric() -> None:
     client = ScriptedClient({})
-    with pytest.raises(ConfigError, match="'summeval_fluency' shows no reference"):
+    with pytest.raises(ConfigError, match="`references` does not fit"):
         Judge(read_rubric("summeval_fluency"), client).judge(["a"], ["b"])
-    with pytest.raises(ConfigError, match="`references` is missing, which rubric 'faysse2023' needs"):
+    with pytest.raises(ConfigError, match="`references` is missing"):
         Judge(read_rubric("faysse2023"), client).judge(["a"])
     with pytest.raises(DataError, match="`references` has 2 texts in row 0"):
         Judge(read_rubric("faysse2023"), client).judge(["a"], [["b", "c"]])
@@ -148,7 +149,7 @@ def test_judging_through_a_server_counts_usage_and_cost() -> None:
     assert found.judgments[0].reason == "It is so."
     # Two requests of 7 and 2 tokens at 1 and 2 dollars a million.
     assert found.summary.cost_usd == pytest.approx(2 * (7 * 1 + 2 * 2) / 1e6)
-    assert (found.summary.tally.requests, found.summary.tally.prompt_tokens) == (2, 14)
+    assert (found.summary.stats.requests, found.summary.stats.prompt_tokens) == (2, 14)
     assert "response_format" not in server.bodies[0]
 
 
@@ -156,7 +157,7 @@ def test_a_server_that_holds_to_a_schema_is_asked_for_json() -> None:
     with ChatServer(lambda _: '{"reason": "so", "score": 2}') as server:
         client = openai(server, sampling=Sampling(response_format="json_schema"))
         found = Judge(FIVE, client).judge(["a"])
-    assert (found.judgments[0].score, found.judgments[0].rung) == (2, "schema")
+    assert (found.judgments[0].score, found.judgments[0].parse_method) == (2, "schema")
     asked = server.bodies[0]["response_format"]["json_schema"]["schema"]
     assert asked["properties"]["score"]["enum"] == [1, 2, 3, 4, 5]
     assert "Answer with a JSON object" in server.bodies[0]["messages"][0]["content"]
@@ -171,21 +172,21 @@ def test_log_probabilities_are_read_from_a_server() -> None:
         body_of["choices"][0]["logprobs"] = {"content": content}
         return ok(body_of)
 
-    ladder = Extraction(rungs=("schema", "line", "logprobs"))
+    ladder = Extraction(parse_methods=("schema", "line", "logprobs"))
     with ChatServer(reply) as server:
         found = Judge(FIVE, openai(server, sampling=Sampling(top_logprobs=5)), ladder).judge(["a"])
         assert found.judgments[0].score == pytest.approx(4.25)
-        assert found.summary.rungs == {"logprobs": 1}
-        with pytest.raises(ConfigError, match="`rungs` has 'logprobs', but the client asks for none"):
+        assert found.summary.parse_methods == {"logprobs": 1}
+        with pytest.raises(ConfigError, match="`parse_methods` has 'logprobs', but the client requests none"):
             Judge(FIVE, openai(server), ladder)
 
 
 def test_draws_that_would_be_alike_are_refused() -> None:
     with ChatServer(lambda _: "score: 4") as server:
-        with pytest.raises(ConfigError, match="`draws` is 3, but the client's `temperature` is 0"):
-            Judge(FIVE, openai(server), Extraction(draws=3))
-        drawn = Judge(FIVE, openai(server, sampling=Sampling(temperature=0.7)), Extraction(draws=3))
-        assert drawn.judge(["a"]).summary.rungs == {"draws": 1}
+        with pytest.raises(ConfigError, match="`num_samples` is 3, but the client's `temperature` is 0"):
+            Judge(FIVE, openai(server), Extraction(num_samples=3))
+        drawn = Judge(FIVE, openai(server, sampling=Sampling(temperature=0.7)), Extraction(num_samples=3))
+        assert drawn.judge(["a"]).summary.parse_methods == {"samples": 1}
     assert len(server.bodies) == 3
 
 
@@ -194,7 +195,7 @@ def test_recorded_replies_are_read_by_the_same_code() -> None:
     items = [Item("a", row=row) for row in rows]
     judge = Judge(FIVE, RecordedClient(column="raw"))
     assert [one.score for one in judge.stream(items)] == [4, 1]
-    drawn = Judge(FIVE, RecordedClient(column="raw"), Extraction(draws=2))
+    drawn = Judge(FIVE, RecordedClient(column="raw"), Extraction(num_samples=2))
     assert [one.score for one in drawn.stream(items[1:])] == [1.5]
 
 
@@ -235,7 +236,7 @@ def test_what_was_scored_is_kept_when_the_endpoint_goes_down(tmp_path: Path) -> 
         scored = first.summary.n_scored
         assert 20 <= scored <= 30
         assert first.summary.n_unscored == {"failed": 60 - scored}
-        assert first.judgments[-1].trouble
+        assert first.judgments[-1].error
         with pytest.raises(AllFailedError):
             Judge(FIVE, CachedClient(openai(server, **options), store)).judge(answers)
         down.clear()
@@ -253,7 +254,7 @@ def test_what_was_scored_is_kept_when_the_endpoint_goes_down(tmp_path: Path) -> 
             again = Judge(FIVE, CachedClient(client, store)).judge(kept)
             elsewhere = Judge(FIVE, CachedClient(client_elsewhere, store)).judge(answers[:3])
     assert len(server.bodies) == asked
-    assert again.summary.tally.stored == scored
+    assert again.summary.stats.stored == scored
     assert elsewhere.summary.mean.estimate == 5
 
 
@@ -264,7 +265,7 @@ def test_the_store_is_asked_first_and_another_rubric_asks_anew(tmp_path: Path) -
             Judge(FIVE, CachedClient(client, store)).judge(["a", "b"])
         assert len(client.requests) == 2
         # The reading may change for free, the rubric may not.
-        Judge(FIVE, CachedClient(client, store), Extraction(rungs=("line",))).judge(["a", "b"])
+        Judge(FIVE, CachedClient(client, store), Extraction(parse_methods=("line",))).judge(["a", "b"])
         assert len(client.requests) == 2
         Judge(read_rubric("score_0_5"), CachedClient(client, store)).judge(["a", "b"])
         assert len(client.requests) == 4
@@ -290,7 +291,7 @@ def test_a_client_that_ends_early_fails_what_it_left() -> None:
             for request in itertools.islice(requests, 1):
                 del request
 
-    found = Judge(FIVE, Lazy(), Extraction(draws=2)).judge(["a", "b", "c", "d"])
+    found = Judge(FIVE, Lazy(), Extraction(num_samples=2)).judge(["a", "b", "c", "d"])
     assert [one.score for one in found.judgments][:1] == [2]
     assert len(found.judgments) == 4
 
@@ -309,7 +310,7 @@ def test_a_client_that_takes_nothing_is_told_rather_than_asked_for_ever() -> Non
 
 def test_requests_of_a_plan_are_those_that_are_sent() -> None:
     client = ScriptedClient(lambda _: "score: 2")
-    judge = Judge(FIVE, client, Extraction(draws=2))
+    judge = Judge(FIVE, client, Extraction(num_samples=2))
     items = [Item("a", ("r",), "q"), Item(""), Item("b")]
     planned = [(request.messages, request.sample) for request in judge.requests(items)]
     list(judge.stream(items))
@@ -321,7 +322,7 @@ def test_the_fingerprint_follows_rubric_ladder_and_form() -> None:
     judges = [
         Judge(FIVE, client),
         Judge(read_rubric("score_0_5"), client),
-        Judge(FIVE, client, Extraction(draws=2)),
+        Judge(FIVE, client, Extraction(num_samples=2)),
         Judge(FIVE, client, as_json=True),
     ]
     assert len({judge.fingerprint() for judge in judges}) == 4

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging import Extraction, Item, JudgeFile, read_judge
-from hf_synthlabels.judging.run.config import translate_judge_errors
+from hf_synthlabels.judging import Extraction, JudgeFile, read_judge
+from hf_synthlabels.judging.config import translate_judge_errors
+from hf_synthlabels.judging.prompt import Item
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
 
@@ -42,18 +43,18 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
         ({"rubric": {"name": "a"}}, "`instructions` is missing"),
         ({"rubric": "preference"}, "'preference' compares two answers. Name the second in `columns.other`."),
         ({"columns": {"prediction": "a", "other": "b"}}, "'score_1_5' judges one answer. Remove `columns.other`."),
-        ({"rubric": "faysse2023"}, "`columns.reference` is missing, which rubric 'faysse2023' needs"),
+        ({"rubric": "faysse2023"}, "`columns.reference` is missing"),
         (
             {"rubric": "summeval_fluency", "columns": {"prediction": "a", "reference": "b"}},
-            "`columns.reference` is given, but rubric 'summeval_fluency' shows none",
+            "`columns.reference` does not fit",
         ),
         ({"judge": {"client": "embedding"}}, "`judge.client` is 'embedding'"),
         ({"judge": {"client": "openai"}}, "`judge` needs `model`"),
-        ({"judge": {"client": "openai", "model": "m", "examples": []}}, "`judge.examples` means nothing to a judge"),
+        ({"judge": {"client": "openai", "model": "m", "examples": []}}, "`judge.examples`"),
         ({"judge": {"client": "openai", "model": "m", "num_samples": 3}}, "`num_samples: 3` at `temperature` 0"),
-        ({"judge": {"client": "transformers", "model": "m", "scoring": True}}, "`judge.scoring` weighs the verdicts"),
-        ({"extraction": {"rungs": ["lines"]}}, "`extraction.rungs.0` is 'lines'"),
-        ({"extraction": {"rungs": ["logprobs"]}}, "none of them reads a reply"),
+        ({"judge": {"client": "transformers", "model": "m", "scoring": True}}, "`judge.scoring`"),
+        ({"extraction": {"parse_methods": ["lines"]}}, "`extraction.parse_methods.0` is 'lines'"),
+        ({"extraction": {"parse_methods": ["logprobs"]}}, "`parse_methods`"),
         ({"extraction": {"min_probability_mass": 2}}, "`min_probability_mass` is 2"),
         ({"name": "a b"}, "`name` is 'a b'"),
     ],
@@ -83,10 +84,10 @@ def test_the_ladder_and_the_client_follow_from_the_file() -> None:
     judge = JudgeFile.from_dict(
         content(
             judge={"client": "openai", "model": "m", "num_samples": 4, "temperature": 1},
-            extraction={"rungs": ["line", "logprobs"], "low_mass": "unscored"},
+            extraction={"parse_methods": ["line", "logprobs"], "low_mass": "unscored"},
         )
     )
-    assert judge.ladder() == Extraction(("line", "logprobs"), 4, 0.9, "unscored")
+    assert judge.extraction_options() == Extraction(("line", "logprobs"), 4, 0.9, "unscored")
     assert judge.recipe.annotator.logprobs
     # Replies with reasons are long; one that is cut has no verdict.
     assert judge.recipe.annotator.client.max_answer_tokens == 1024

@@ -17,7 +17,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
-from hf_synthlabels.judging import JudgeFile, JudgeSummary, PairSummary, judge_dataset, judge_to_files, plan_judge
+from hf_synthlabels.judging import JudgeFile, JudgeSummary, judge_dataset, judge_to_files, plan_judge
+from hf_synthlabels.judging.pairwise import PairSummary
 from tests.annotation.label_server import LabelServer
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 
@@ -135,7 +136,7 @@ def test_draws_stand_in_a_list(tmp_path: Path) -> None:
     (part,) = judge_to_files(file, tmp_path / "draws.jsonl", client=client)
     assert part.path is not None
     (row,) = lines(part.path)
-    assert (row["judge_score"], row["judge_draws"], row["judge_parse_method"]) == (2.5, [1.0, None, 4.0], "draws")
+    assert (row["judge_score"], row["judge_samples"], row["judge_parse_method"]) == (2.5, [1.0, None, 4.0], "samples")
 
 
 def test_recorded_replies_are_judged_without_anybody(tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_the_endpoint_is_probed_once_and_held_to_its_schema(tmp_path: Path) -> N
         assert any("first probed" in note for note in plan_judge(file).notes)
         (part,) = judge_to_files(file)
         assert plan_judge(file).stored == 3
-    assert part.record["summary"]["rungs"] == {"schema": 3}
+    assert part.record["summary"]["parse_methods"] == {"schema": 3}
     assert len(server.bodies) == 4
     assert server.bodies[1]["response_format"]["type"] == "json_schema"
 
@@ -218,14 +219,14 @@ def test_log_probabilities_are_asked_for_where_the_ladder_has_them(tmp_path: Pat
         return ok(answer)
 
     with ChatServer(reply) as server:
-        file = judge_file(tmp_path, server.base_url, count=2, extraction={"rungs": ["line", "logprobs"]})
+        file = judge_file(tmp_path, server.base_url, count=2, extraction={"parse_methods": ["line", "logprobs"]})
         (part,) = judge_to_files(file, tmp_path / "out.jsonl")
         assert server.bodies[0]["logprobs"] is True
         # The same out of the store.
         (again,) = judge_to_files(file, tmp_path / "again.jsonl")
     assert part.path is not None
     assert [row["judge_score"] for row in lines(part.path)] == [pytest.approx(3)] * 2
-    assert again.record["summary"]["rungs"] == {"logprobs": 2}
+    assert again.record["summary"]["parse_methods"] == {"logprobs": 2}
     assert again.record["tally"]["requests"] == 0
 
 
@@ -343,10 +344,10 @@ def test_a_model_in_this_process_judges(tmp_path: Path) -> None:
     }
     model = tiny_model(tmp_path / "model")
     judge = {"client": "transformers", "model": model, "scoring": True, "price": None, "base_url": DOWN}
-    file = judge_file(tmp_path, count=3, rubric=rubric, judge=judge, extraction={"rungs": ["line", "logprobs"]})
+    file = judge_file(tmp_path, count=3, rubric=rubric, judge=judge, extraction={"parse_methods": ["line", "logprobs"]})
     (part,) = judge_to_files(file, tmp_path / "out.jsonl")
     assert part.path is not None
     scores = [row["judge_score"] for row in lines(part.path)]
     assert all(1 < score < 5 for score in scores)
-    assert part.record["summary"]["rungs"] == {"logprobs": 3}
+    assert part.record["summary"]["parse_methods"] == {"logprobs": 3}
     assert part.record["summary"]["cost_usd"] == 0

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import OpenAIClient, Sampling, TransformersClient
-from hf_synthlabels.judging import Extraction, Item, Judge, JudgePrompt, judge_pairs, read_rubric
+from hf_synthlabels.judging import Extraction, Judge, judge_pairs, read_rubric
+from hf_synthlabels.judging.prompt import Item, JudgePrompt
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -32,7 +33,7 @@ PAIR = read_rubric(
         "choices": [{"answer": "B", "score": 0}, {"answer": "A", "score": 1}],
     }
 )
-LADDER = Extraction(rungs=("line", "logprobs"), min_probability_mass=0.5)
+LADDER = Extraction(parse_methods=("line", "logprobs"), min_probability_mass=0.5)
 
 SAID = {"the goal": "5", "a b c": "2", "news": "score: 4", "nothing": "yes or no"}
 """What the model has learnt to say of each answer."""
@@ -71,7 +72,7 @@ def test_verdicts_are_the_same_there_and_here(llama_cpp: str, model: str) -> Non
         found = Judge(RUBRIC, client).judge(list(SAID))
         assert [one.score for one in found.judgments] == [5, 2, 4, None]
         assert found.summary.n_unscored == {"unparsed": 1}
-        assert found.summary.tally.prompt_tokens > 100
+        assert found.summary.stats.prompt_tokens > 100
 
 
 def test_expected_scores_are_the_same_written_there_and_here_and_weighed(llama_cpp: str, model: str) -> None:
@@ -81,7 +82,7 @@ def test_expected_scores_are_the_same_written_there_and_here_and_weighed(llama_c
     weighed = Judge(RUBRIC, TransformersClient(model, answers=list(RUBRIC.answers)), LADDER)
     for other in (written.judge(answers), weighed.judge(answers)):
         for one, same in zip(told.judgments, other.judgments, strict=True):
-            assert (one.rung, same.rung) == ("logprobs", "logprobs")
+            assert (one.parse_method, same.parse_method) == ("logprobs", "logprobs")
             assert one.score == pytest.approx(same.score, abs=0.05)
             assert one.mass is not None
             assert one.mass > 0.9
@@ -89,9 +90,9 @@ def test_expected_scores_are_the_same_written_there_and_here_and_weighed(llama_c
 
 def test_a_server_that_holds_to_the_schema_leaves_nothing_unread(llama_cpp: str) -> None:
     client = there(llama_cpp, response_format="json_schema", max_tokens=60)
-    found = Judge(RUBRIC, client, Extraction(rungs=("schema",))).judge(["whatever", *SAID])
+    found = Judge(RUBRIC, client, Extraction(parse_methods=("schema",))).judge(["whatever", *SAID])
     assert found.summary.coverage == 1
-    assert found.summary.rungs == {"schema": 5}
+    assert found.summary.parse_methods == {"schema": 5}
 
 
 def test_a_real_judge_with_position_bias_is_told(llama_cpp: str) -> None:

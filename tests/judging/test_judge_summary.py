@@ -33,7 +33,7 @@ def test_mean_coverage_and_bounds() -> None:
     assert (found.n, found.n_scored, found.coverage) == (4, 3, 0.75)
     # The missing one may be a 1 or a 5.
     assert (found.lowest_mean, found.highest_mean) == (12 / 4, 16 / 4)
-    assert (found.n_unscored, found.rungs) == ({"unparsed": 1}, {"line": 3})
+    assert (found.n_unscored, found.parse_methods) == ({"unparsed": 1}, {"line": 3})
 
 
 def test_all_scored_leaves_nothing_open() -> None:

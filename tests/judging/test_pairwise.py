@@ -9,7 +9,9 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Failure, RecordedClient, Request, ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
-from hf_synthlabels.judging import Extraction, Item, Judge, judge_pairs, read_rubric, stream_pairs
+from hf_synthlabels.judging import Extraction, Judge, judge_pairs, read_rubric
+from hf_synthlabels.judging.pairwise import stream_pairs
+from hf_synthlabels.judging.prompt import Item
 from hf_synthlabels.statistics.intervals import wilson
 
 PAIR = read_rubric("preference")
@@ -81,7 +83,7 @@ def test_draws_of_each_order_are_folded_first() -> None:
     # In order A, A, B: 2/3 for the first; swapped B, B, B: the second shown, so the first as well.
     replies = ["A", "A", "B", "B", "B", "B"]
     client = ScriptedClient(lambda request: f"better: {replies[request.sample]}")
-    (found,) = judge_pairs(Judge(PAIR, client, Extraction(draws=3)), ["a"], ["b"]).judgments
+    (found,) = judge_pairs(Judge(PAIR, client, Extraction(num_samples=3)), ["a"], ["b"]).judgments
     assert (found.winner, found.consistent) == ("first", True)
     assert found.preference == pytest.approx((2 / 3 + 1) / 2)
 
@@ -108,7 +110,7 @@ def test_wrong_use_is_told() -> None:
     client = ScriptedClient({})
     with pytest.raises(ConfigError, match="'score_1_5' judges one answer"):
         judge_pairs(Judge(read_rubric("score_1_5"), client), ["a"], ["b"])
-    with pytest.raises(DataError, match="`others` has 1 rows, and `predictions` 2"):
+    with pytest.raises(DataError, match="`others`"):
         judge_pairs(Judge(PAIR, client), ["a", "b"], ["c"])
 
 

@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 from hf_synthlabels.clients import RecordedClient
-from hf_synthlabels.judging import Extraction, Item, Judge, read_rubric
+from hf_synthlabels.judging import Extraction, Judge, read_rubric
+from hf_synthlabels.judging.prompt import Item
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 """Read before any test hides the variable."""
@@ -49,13 +50,13 @@ def test_agreement_with_people_by_the_style_of_the_prompt(
 ) -> None:
     with gzip.open(FOLDER / f"gpt3.5_{file}.json.gz", "rt", encoding="utf-8") as text:
         rows = json.load(text)
-    judge = Judge(rubric(quality, *scale), RecordedClient(column="all_responses"), Extraction(draws=20))
+    judge = Judge(rubric(quality, *scale), RecordedClient(column="all_responses"), Extraction(num_samples=20))
     found = list(judge.stream(Item(row["system_output"], row=row) for row in rows))
     scored = [
         (one.score, row["scores"][quality]) for one, row in zip(found, rows, strict=True) if one.score is not None
     ]
-    draws = [draw for one in found for draw in one.draws]
+    samples = [sample for one in found for sample in one.samples]
     assert len(scored) == len(rows)
-    assert draws.count(None) / len(draws) < 0.01
+    assert samples.count(None) / len(samples) < 0.01
     # Those who recomputed them first read a few replies otherwise.
     assert stats.pearsonr(*zip(*scored, strict=True)).statistic == pytest.approx(r, abs=0.01)

@@ -52,7 +52,7 @@ def test_unread_verdicts_are_bounds_here_and_no_ties() -> None:
     count = ScoreCount(PAIR)
     for reply in replies:
         reading = read_reply(PAIR, reply["gpt_result"])
-        count.add(Judgment(reading.score, "unparsed" if reading.score is None else "scored", reading.rung))
+        count.add(Judgment(reading.score, "unparsed" if reading.score is None else "scored", reading.parse_method))
     found = count.summary(RunStats())
     assert (found.n_scored, found.n_unscored) == (974, {"unparsed": 25})
     assert found.highest_mean - found.lowest_mean == pytest.approx(25 / 999)

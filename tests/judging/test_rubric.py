@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging import Rubric, read_rubric, rubric_path
+from hf_synthlabels.judging import Rubric, read_rubric
+from hf_synthlabels.judging.rubric import rubric_path
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "rubrics"
 SCALE: dict[str, Any] = {"name": "a", "instructions": "Score.", "scale": {"low": 1, "high": 5}}
@@ -101,7 +102,7 @@ def test_a_wrong_rubric_is_told_in_one_line(content: Any, words: str) -> None:
 
 
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"`rubric` 'score_0_6' .*score_0_5"):
+    with pytest.raises(ConfigError, match="`rubric` 'score_0_6'"):
         read_rubric("score_0_6")
     with pytest.raises(ConfigError, match=r"can not be read: No such file"):
         read_rubric(tmp_path / "none.toml")

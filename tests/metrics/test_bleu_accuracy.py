@@ -148,8 +148,8 @@ def test_wrong_options_fail_at_load(load: Any) -> None:
         load(threshold=50)
     with pytest.raises(ConfigError, match="`level` is 95"):
         load(level=95)
-    with pytest.raises(ConfigError, match="`normalisation` is 'squad'"):
-        load(normalisation="squad")
+    with pytest.raises(ConfigError, match="`normalization` is 'squad'"):
+        load(normalization="squad")
     with pytest.raises(ValueError, match="`treshold` is no option"):
         load(treshold=0.4)
 

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from hf_synthlabels.errors import ConfigError, import_extra
 from hf_synthlabels.judging.scorers.base import best_scores
-from hf_synthlabels.judging.scorers.bleu import NORMALISATIONS, Normalisation, answer_bleu
+from hf_synthlabels.judging.scorers.bleu import Normalization, answer_bleu, check_normalization
 from hf_synthlabels.statistics.agreement.answers import normalize_answer
 
 RougeKind = Literal["rouge1", "rouge2", "rougeL"]
@@ -16,18 +16,17 @@ RougeKind = Literal["rouge1", "rouge2", "rougeL"]
 
 @dataclass(frozen=True, slots=True)
 class ExactMatch:
-    """1 where the prediction is a reference, else 0.
+    """1 if the prediction equals a reference, else 0.
 
     Args:
-        as_squad: compare words only, without case, punctuation and articles (Rajpurkar et al. 2016); by default texts
-            are compared as they stand, as `evaluate`'s exact match does.
+        as_squad: compare words only, ignoring case, punctuation and articles (Rajpurkar et al. 2016).
     """
 
     as_squad: bool = False
 
     @property
     def name(self) -> str:
-        """What its column is called."""
+        """Name of the scorer's column."""
         return "exact_match_squad" if self.as_squad else "exact_match"
 
     def score(
@@ -36,26 +35,28 @@ class ExactMatch:
         references: Sequence[Sequence[str]],
         inputs: Sequence[str] | None = None,  # noqa: ARG002  # Scorers have one interface.
     ) -> list[float]:
-        """The score of each prediction; see `Scorer.score`."""
-        same: Callable[[str, str], float]
-        same = _same_words if self.as_squad else lambda prediction, gold: float(prediction == gold)
-        return best_scores(predictions, references, same)
+        """Score each prediction; see `Scorer.score`."""
+        normalized: Callable[[str], str] = normalize_answer if self.as_squad else str
+        return best_scores(
+            predictions,
+            references,
+            lambda prediction, reference: float(normalized(prediction) == normalized(reference)),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Rouge:
-    """The F1 of ROUGE-1, ROUGE-2 or ROUGE-L (Lin 2004), by Google's `rouge-score`.
+    """F1 of ROUGE-1, ROUGE-2 or ROUGE-L (Lin 2004), computed by Google's `rouge-score`.
 
-    Its own words are runs of ASCII letters and digits in lower case: a text in another script has none, and scores 0.
-    Give `words` for such texts.
+    By default words are runs of ASCII letters and digits, so texts in other scripts score 0; set `words` for them.
 
     Args:
         kind: `rouge1`, `rouge2` or `rougeL`.
         stemmer: compare English words by their Porter stems.
-        words: from a text to its words, such as `hf_synthlabels.labels.normalized_words`.
+        words: splits a text into words, such as `hf_synthlabels.labels.normalized_words`.
 
     Raises:
-        ConfigError: there is no such kind, or `stemmer` is asked of own words.
+        ConfigError: the kind is unknown, or both `stemmer` and `words` are set.
     """
 
     kind: RougeKind = "rougeL"
@@ -66,11 +67,11 @@ class Rouge:
         if self.kind not in get_args(RougeKind):
             raise ConfigError(f"`kind` is {self.kind!r}: give one of {', '.join(get_args(RougeKind))}.")
         if self.stemmer and self.words is not None:
-            raise ConfigError("`stemmer` is True and `words` is given: stem the words in that function, if at all.")
+            raise ConfigError("`stemmer` is True and `words` is set: stem the words in that function instead.")
 
     @property
     def name(self) -> str:
-        """What its column is called."""
+        """Name of the scorer's column."""
         return f"{self.kind}_stemmed" if self.stemmer else self.kind
 
     def score(
@@ -79,12 +80,14 @@ class Rouge:
         references: Sequence[Sequence[str]],
         inputs: Sequence[str] | None = None,  # noqa: ARG002  # Scorers have one interface.
     ) -> list[float]:
-        """The score of each prediction; see `Scorer.score`."""
+        """Score each prediction; see `Scorer.score`."""
         library = import_extra("rouge_score.rouge_scorer", "scores")
-        tokenizer = None if self.words is None else _Words(self.words)
+        tokenizer = None if self.words is None else _Tokenizer(self.words)
         scorer = library.RougeScorer([self.kind], use_stemmer=self.stemmer, tokenizer=tokenizer)
         return best_scores(
-            predictions, references, lambda prediction, gold: float(scorer.score(gold, prediction)[self.kind].fmeasure)
+            predictions,
+            references,
+            lambda prediction, reference: float(scorer.score(reference, prediction)[self.kind].fmeasure),
         )
 
 
@@ -93,18 +96,17 @@ class Bleu:
     """The larger of smoothed BLEU-4 and BLEU-1; see `answer_bleu`.
 
     Raises:
-        ConfigError: the normalisation is unknown.
+        ConfigError: the normalization is unknown.
     """
 
-    normalisation: Normalisation = "paper"
+    normalization: Normalization = "paper"
 
     def __post_init__(self) -> None:
-        if self.normalisation not in NORMALISATIONS:
-            raise ConfigError(f"`normalisation` is {self.normalisation!r}: give one of {', '.join(NORMALISATIONS)}.")
+        check_normalization(self.normalization)
 
     @property
     def name(self) -> str:
-        """What its column is called."""
+        """Name of the scorer's column."""
         return "bleu"
 
     def score(
@@ -113,21 +115,19 @@ class Bleu:
         references: Sequence[Sequence[str]],
         inputs: Sequence[str] | None = None,  # noqa: ARG002  # Scorers have one interface.
     ) -> list[float]:
-        """The score of each prediction; see `Scorer.score`."""
+        """Score each prediction; see `Scorer.score`."""
         return best_scores(
-            predictions, references, lambda prediction, gold: answer_bleu(prediction, [gold], self.normalisation)
+            predictions,
+            references,
+            lambda prediction, reference: answer_bleu(prediction, [reference], self.normalization),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Words:
-    """A function as the tokenizer that `rouge-score` wants."""
+class _Tokenizer:
+    """A word function with the interface of `rouge-score`."""
 
     words: Callable[[str], list[str]]
 
     def tokenize(self, text: str) -> list[str]:
         return self.words(text)
-
-
-def _same_words(prediction: str, gold: str) -> float:
-    return float(normalize_answer(prediction) == normalize_answer(gold))

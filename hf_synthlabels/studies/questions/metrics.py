@@ -9,15 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.errors import MissingExtraError
-from hf_synthlabels.judging import (
-    Audit,
-    AuditOptions,
-    Bleu,
-    ExactMatch,
-    Rouge,
-    audit_metric,
-    score_table,
-)
+from hf_synthlabels.judging import Audit, AuditOptions, audit_metric, score_table
+from hf_synthlabels.judging.scorers.text import Bleu, ExactMatch, Rouge
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value

@@ -52,21 +52,21 @@ def judge_page(summary: JudgeSummary) -> Page:
         ("mean, if each unscored item were best", summary.highest_mean),
     ]
     counts = [("scored", summary.n_scored), *summary.n_unscored.items()]
-    tally = summary.tally
+    stats = summary.stats
     cost = (
-        ("requests", tally.requests),
-        ("answers from the store", tally.stored),
-        ("tokens in", tally.prompt_tokens),
-        ("tokens out", tally.completion_tokens),
+        ("requests", stats.requests),
+        ("answers from the store", stats.stored),
+        ("tokens in", stats.prompt_tokens),
+        ("tokens out", stats.completion_tokens),
         ("US dollars", summary.cost_usd),
     )
     exhibits: list[Exhibit] = [
         Table("mean", "Scores", ("what", "value"), tuple(rows)),
         Table("items", "What became of the items", ("status", "items"), tuple(counts)),
     ]
-    if summary.rungs:
-        panel = tuple((name, float(count)) for name, count in summary.rungs.items())
-        exhibits.append(Bars("rungs", "How the scores were read", {"scores": panel}))
+    if summary.parse_methods:
+        panel = tuple((name, float(count)) for name, count in summary.parse_methods.items())
+        exhibits.append(Bars("parse_methods", "How the scores were read", {"scores": panel}))
     sections = (
         Section("scores", "How good are the answers, by this judge?", answer, tuple(exhibits)),
         Section("cost", "What did it take?", "", (Table("cost", "Requests and cost", ("what", "amount"), cost),)),

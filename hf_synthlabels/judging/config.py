@@ -1,4 +1,4 @@
-"""JudgeFile: what is judged, by which rubric, by whom, and where the judgments go. A YAML file, as a recipe is."""
+"""Judge file: the YAML file with the source, rubric, columns and client of a judge."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
 from hf_synthlabels.annotation.recipe.task import ScaleKeys
 from hf_synthlabels.annotation.trust.confirmation import check_trust
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
-from hf_synthlabels.judging.judgment import Rung
+from hf_synthlabels.judging.judgment import ParseMethod
 from hf_synthlabels.judging.parsing.reply_parser import Extraction
 from hf_synthlabels.judging.prompt import Item
 from hf_synthlabels.judging.rubric import Rubric, read_rubric
 from hf_synthlabels.resources import packaged_file
 
 REASON_TOKENS = 1024
-"""The longest reply where the file says none and the rubric asks for reasons: a reply that is cut has no verdict."""
+"""Default of `judge.max_tokens` for rubrics with reasoning: a truncated reply has no verdict."""
 
-UNUSED = ("examples", "example_selection", "keep_going")
-"""Keys of an annotator that mean nothing to a judge."""
+UNUSED_KEYS = ("examples", "example_selection", "keep_going")
+"""Keys of an annotator that a judge does not have."""
 
 
 class Columns(StrictModel):
-    """Which columns are judged."""
+    """The columns to judge."""
 
     prediction: str
-    """The answers; of two that are compared the first."""
+    """The answers; in a comparison, the first answers."""
     other: str | None = None
-    """The second answers, where two are compared."""
+    """In a comparison, the second answers."""
     reference: str | None = None
     """A text, or a list of texts."""
     input: str | None = None
-    """What was asked."""
+    """The prompts of the answers."""
 
-    def named(self) -> dict[str, str]:
-        """The columns that there are, by what they are."""
+    def by_role(self) -> dict[str, str]:
+        """The given columns by role."""
         return {name: column for name, column in self.model_dump().items() if column is not None}
 
 
 class ExtractionKeys(StrictModel):
-    """How a score is read out of a reply; see `Extraction`. Draws are said by `judge.num_samples`."""
+    """How a score is read from a reply; see `Extraction`. `judge.num_samples` sets the number of samples."""
 
-    rungs: tuple[Rung, ...] = ("schema", "line")
+    parse_methods: tuple[ParseMethod, ...] = ("schema", "line")
     min_probability_mass: float = 0.9
     low_mass: Literal["verdict", "unscored"] = "verdict"
 
 
 class JudgeOutput(StrictModel):
-    """Where the judgments go."""
+    """The columns of the judgments."""
 
     column: str = Field(default="judge", min_length=1)
-    """What the names of the added columns begin with."""
+    """Prefix of the added columns."""
 
 
 class JudgeFile(StrictModel):
-    """What is judged, by which rubric, by whom, and where the judgments go."""
+    """Source, rubric, columns and client of a judge."""
 
     name: str
     source: Source
     rubric: str | dict[str, Any]
-    """A packaged rubric's name, the path of a TOML file, or what stands in one."""
+    """Name of a packaged rubric, path of a TOML file, or the content of one."""
     columns: Columns
     judge: AnnotatorConfig
-    """Who is asked, with limits and budget: the keys of a recipe's annotator."""
+    """The client with its limits and budget: the keys of a recipe's annotator."""
     extraction: ExtractionKeys = ExtractionKeys()
     output: JudgeOutput = JudgeOutput()
     folder: Path | None = Field(default=None, exclude=True)
-    """Where the file was read: paths in it are relative to this folder."""
+    """Folder of the file; its paths are relative to this folder."""
 
     @field_validator("name")
     @classmethod
@@ -91,28 +91,28 @@ class JudgeFile(StrictModel):
         judge, columns = self.judge, self.columns
         if judge.client.kind == "embedding":
             raise ValueError(
-                "`judge.client` is 'embedding', which writes nothing. Use openai, transformers or recorded."
+                "`judge.client` is 'embedding', which generates no text. Use openai, transformers or recorded."
             )
-        for key in UNUSED:
+        for key in UNUSED_KEYS:
             if key in judge.model_fields_set:
-                raise ValueError(f"`judge.{key}` means nothing to a judge. Remove it.")
+                raise ValueError(f"`judge.{key}` is not used by a judge. Remove it.")
         rubric = self.read_rubric()
-        self.ladder()
+        self.extraction_options()
         if (rubric.protocol == "pairwise") != (columns.other is not None):
             does = "compares two answers" if rubric.protocol == "pairwise" else "judges one answer"
             repair = "Name the second in" if rubric.protocol == "pairwise" else "Remove"
             raise ValueError(f"`rubric` {rubric.name!r} {does}. {repair} `columns.other`.")
         if rubric.reference == "never" and columns.reference is not None:
-            raise ValueError(f"`columns.reference` is given, but rubric {rubric.name!r} shows none. Remove it.")
+            raise ValueError(f"`columns.reference` does not fit rubric {rubric.name!r}, which shows none. Remove it.")
         if rubric.reference == "required" and columns.reference is None:
-            raise ValueError(f"`columns.reference` is missing, which rubric {rubric.name!r} needs. Add it.")
+            raise ValueError(f"`columns.reference` is missing, but rubric {rubric.name!r} needs it. Add it.")
         if judge.scoring and (rubric.reasoning or rubric.protocol == "joint"):
             raise ValueError(
-                f"`judge.scoring` weighs the verdicts by themselves, but rubric {rubric.name!r} asks for more. "
-                "Set it to false, or give a rubric with `reasoning = false`."
+                f"`judge.scoring` scores the verdicts without generating text, but rubric {rubric.name!r} needs text. "
+                "Set it to false, or use a rubric with `reasoning = false`."
             )
-        if self.ladder().draws > 1 and judge.scoring:
-            raise ValueError("`judge.scoring` draws nothing. Remove `judge.num_samples`.")
+        if judge.num_samples > 1 and judge.scoring:
+            raise ValueError("`judge.scoring` generates no samples. Remove `judge.num_samples`.")
         return self
 
     @classmethod
@@ -120,17 +120,17 @@ class JudgeFile(StrictModel):
         """Read a judge file.
 
         Raises:
-            ConfigError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
+            ConfigError: the file does not exist, is not YAML, or has a missing, unknown or invalid key.
         """
         file = Path(path)
         return cls.from_dict(read_yaml(file, "judge", ConfigError), folder=Path(folder_of(file)), origin=file.name)
 
     @classmethod
     def from_dict(cls, content: Any, *, folder: Path | None = None, origin: str = "judge") -> JudgeFile:
-        """Make a judge file from what YAML holds.
+        """Parse the content of a judge file.
 
         Raises:
-            ConfigError: a key is missing, unknown or wrong.
+            ConfigError: a key is missing, unknown or invalid.
         """
         if not isinstance(content, dict):
             raise ConfigError(
@@ -144,16 +144,20 @@ class JudgeFile(StrictModel):
         """The rubric.
 
         Raises:
-            ConfigError: it can not be read.
+            ConfigError: it cannot be read.
         """
         if isinstance(self.rubric, str) and self.folder is not None and (self.folder / self.rubric).is_file():
             return read_rubric(self.folder / self.rubric)
         return read_rubric(self.rubric)
 
-    def ladder(self) -> Extraction:
-        """How a score is read out of a reply."""
+    def extraction_options(self) -> Extraction:
+        """How a score is read from a reply, with the number of samples."""
         keys = self.extraction
-        return Extraction(keys.rungs, self.judge.num_samples, keys.min_probability_mass, keys.low_mass)
+        return Extraction(keys.parse_methods, self.judge.num_samples, keys.min_probability_mass, keys.low_mass)
+
+    def requests_per_row(self) -> int:
+        """Requests for each row: samples, in both orders for a comparison."""
+        return self.judge.num_samples * (2 if self.read_rubric().protocol == "pairwise" else 1)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -162,7 +166,7 @@ class JudgeFile(StrictModel):
         Its labels are the rubric's verdicts, so that answers are as long as they are taken to be.
         """
         rubric = self.read_rubric()
-        columns = list(dict.fromkeys(self.columns.named().values()))
+        columns = list(dict.fromkeys(self.columns.by_role().values()))
         scale = None if rubric.scale is None else ScaleKeys(low=rubric.low, high=rubric.high, step=rubric.scale.step)
         task = Task(
             kind="text-classification" if scale is None else "text-scale",
@@ -175,21 +179,21 @@ class JudgeFile(StrictModel):
             name=self.name, source=self.source, task=task, annotator=self._annotator(rubric), folder=self.folder
         )
 
-    def item(self, row: Mapping[str, Any], names: Mapping[str, Any]) -> Item:
-        """What of a row is judged.
+    def item(self, row: Mapping[str, Any], class_names: Mapping[str, Any]) -> Item:
+        """The item to judge in a row.
 
         Args:
-            row: with the file's columns.
-            names: of columns of label codes, what each code stands for.
+            row: a row with the file's columns.
+            class_names: class names of the columns that hold class indices.
         """
 
         def text(column: str | None) -> str:
-            return "" if column is None else _text(row.get(column), names.get(column))
+            return "" if column is None else _text(row.get(column), class_names.get(column))
 
         references: Any = () if self.columns.reference is None else row.get(self.columns.reference)
         if not isinstance(references, list | tuple):
             references = [references]
-        shown = [_text(value, names.get(str(self.columns.reference))) for value in references]
+        shown = [_text(value, class_names.get(str(self.columns.reference))) for value in references]
         return Item(
             text(self.columns.prediction),
             tuple(value for value in shown if value.strip()),
@@ -199,7 +203,7 @@ class JudgeFile(StrictModel):
         )
 
     def fingerprint(self) -> str:
-        """A hash of the file's content and of the rubric's; 16 hexadecimal digits."""
+        """Hash of the file and its rubric, 16 hexadecimal digits."""
         content = {**self.model_dump(mode="json"), "rubric": self.read_rubric().fingerprint()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -207,7 +211,7 @@ class JudgeFile(StrictModel):
         judge = self.judge
         changes: dict[str, Any] = {}
         if (
-            "logprobs" in self.extraction.rungs
+            "logprobs" in self.extraction.parse_methods
             and not judge.scoring
             and judge.client.kind in ("openai", "transformers")
         ):
@@ -254,10 +258,10 @@ def in_judge_words(message: str) -> str:
 
 
 def read_judge(judge: JudgeFile | dict[str, Any] | str | Path) -> JudgeFile:
-    """A judge file from itself, from what its YAML holds, from a path, or by a packaged one's name.
+    """Read a judge file from a path, a packaged file's name, or its content.
 
     Raises:
-        ConfigError: it can not be read, or a key is missing, unknown or wrong.
+        ConfigError: it cannot be read, or a key is missing, unknown or invalid.
     """
     if isinstance(judge, JudgeFile):
         return judge
@@ -274,7 +278,7 @@ def _packaged(name: str) -> Path:
 
 
 def _text(value: Any, names: Any) -> str:
-    """What stands in a cell, as it is shown."""
+    """A cell as text."""
     if value is None:
         return ""
     if names is not None and isinstance(value, int):

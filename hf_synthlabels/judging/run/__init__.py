@@ -1,1 +1,0 @@
-"""Judging data sets from a judge file."""
