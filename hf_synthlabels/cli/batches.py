@@ -9,13 +9,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="What waits at a provider to be answered, and how to stop it."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="List and cancel batches pending at a provider.")
 
 
-class _AboveBars(logging.Handler):
-    """Writes lines on standard error without tearing a progress bar."""
+class _TqdmHandler(logging.Handler):
+    """Writes log lines to standard error without breaking a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
@@ -24,48 +22,48 @@ class _AboveBars(logging.Handler):
 
 
 def show_progress() -> None:
-    """Say on standard error what happens to batches, for they may take a day."""
+    """Log the events of batches to standard error."""
     logger = logging.getLogger("hf_synthlabels.batches")
     if not logger.handlers:
-        logger.addHandler(_AboveBars())
+        logger.addHandler(_TqdmHandler())
     logger.setLevel(logging.INFO)
     logger.propagate = False
 
 
 @app.command(name="list")
 def list_command(
-    everything: Annotated[bool, typer.Option("--all", help="Also those that are done with.")] = False,
+    include_final: Annotated[bool, typer.Option("--all", help="Also list batches that have ended.")] = False,
 ) -> None:
-    """List the batches that are not done with: whoever runs their recipe again takes them up.
+    """List the open batches. Running their recipe again resumes them.
 
     Example: hf-synthlabels batches list
     """
     from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import list_batches
 
-    found = list_batches(store_path(), everything=everything)
-    if not found:
-        print("no batches" if everything else "no open batches")
-    for one in found:
-        when = datetime.fromtimestamp(one.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
-        words = [one.batch_id or one.id[:12], when, f"{one.requests:,} requests to {one.model} at {one.base_url}"]
-        words += [part for part in (one.state, one.status, one.note) if part]
-        print(", ".join(words))
+    records = list_batches(store_path(), include_final=include_final)
+    if not records:
+        print("no batches" if include_final else "no open batches")
+    for record in records:
+        created = datetime.fromtimestamp(record.created_at).astimezone().strftime("%Y-%m-%d %H:%M")
+        requests = f"{record.requests:,} requests to {record.model} at {record.base_url}"
+        details = [part for part in (record.state, record.status, record.note) if part]
+        print(", ".join([record.batch_id or record.id[:12], created, requests, *details]))
 
 
 @app.command()
 def cancel(
-    batch: Annotated[str, typer.Argument(help="Its id as in the list, or the beginning of it.")],
-    forget: Annotated[
-        bool, typer.Option("--abandon", help="Give it up without asking the provider; it may be billed all the same.")
+    batch: Annotated[str, typer.Argument(help="ID of the batch as in the list, or its beginning.")],
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Give up the batch without asking the provider; it may still be billed.")
     ] = False,
 ) -> None:
-    """Cancel a batch at its provider. What was answered by then is billed, and stored by the next run of its recipe.
+    """Cancel a batch at its provider. Existing answers are billed; the next run of its recipe stores them.
 
     Example: hf-synthlabels batches cancel batch_abc123
     """
     from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import cancel_batch
 
-    one = cancel_batch(store_path(), batch, forget=forget)
-    print(f"{one.batch_id or one.id}: {one.state}, {one.status}".rstrip(", "))
+    record = cancel_batch(store_path(), batch, abandon=abandon)
+    print(f"{record.batch_id or record.id}: {record.state}, {record.status}".rstrip(", "))

@@ -2,7 +2,7 @@
 
 from hf_synthlabels.clients.base import ChatClient, Completion, Failure, FinishReason, Message, Request, Usage
 from hf_synthlabels.clients.batch.client import BatchClient, cancel_batch, list_batches
-from hf_synthlabels.clients.batch.context import BatchPolling
+from hf_synthlabels.clients.batch.pending_requests import BatchPolling
 from hf_synthlabels.clients.embedding import EmbeddingClient
 from hf_synthlabels.clients.local.client import TransformersClient
 from hf_synthlabels.clients.openai.client import OpenAIClient

@@ -24,7 +24,7 @@ from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import QUOTED
 from tests.clients.batch_server import BatchServer
 
-PACE = BatchPolling(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, outage_timeout_s=5.0)
+PACE = BatchPolling(initial_pause_s=0.01, max_pause_s=0.02, listing_delay_s=0.1, outage_timeout_s=5.0)
 
 PRICE = {"input_usd_per_mtok": 1000.0, "output_usd_per_mtok": 1000.0, "batch_price_factor": 0.5}
 
@@ -38,7 +38,7 @@ def label(body: dict[str, Any]) -> str:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are looked at often."""
-    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, pace=PACE))
+    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, polling=PACE))
 
 
 @pytest.fixture

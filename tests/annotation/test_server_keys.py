@@ -26,8 +26,8 @@ SECRET = "very-secret-0123456789"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches are looked at often."""
-    pace = BatchPolling(first_pause_s=0.01, longest_pause_s=0.02, appear_s=0.1, outage_timeout_s=5.0)
-    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, pace=pace))
+    pace = BatchPolling(initial_pause_s=0.01, max_pause_s=0.02, listing_delay_s=0.1, outage_timeout_s=5.0)
+    monkeypatch.setattr(factory, "BatchClient", partial(BatchClient, polling=pace))
 
 
 def recipe(url: str, *, kind: str = "text-classification", task: dict[str, Any] | None = None, **annotator: Any) -> Any:

@@ -31,7 +31,7 @@ from tests.clients.batch_server import BatchServer
 
 ROWS = 7
 PACE = BatchPolling(
-    max_requests=4, first_pause_s=0.01, longest_pause_s=0.02, timeout_s=10.0, outage_timeout_s=10.0, appear_s=0.1
+    max_requests=4, initial_pause_s=0.01, max_pause_s=0.02, timeout_s=10.0, outage_timeout_s=10.0, listing_delay_s=0.1
 )
 MAX_S = 60.0
 
@@ -113,11 +113,11 @@ def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> Non
     told: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:
-        client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, pace=PACE, tell=told.append)
+        client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, polling=PACE, log=told.append)
         completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
         client.collect()
     texts = {one.key: one.text if one.failure is None else one.failure.message for one in completions}
-    pipe.send(("done", texts, sum("taken up" in line for line in told), steps.done))
+    pipe.send(("done", texts, sum("resumed" in line for line in told), steps.done))
 
 
 def start(path: Path, server: BatchServer, kill_at: int | str = 0) -> tuple[Any, Connection]:

@@ -1,4 +1,4 @@
-"""The journal of batches: what is about to be bought is written down before it is, so that no crash buys it twice."""
+"""Journal of batches: each is recorded before it is created, so that no crash buys an answer twice."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from hf_synthlabels.clients.store.payloads import is_usable
 from hf_synthlabels.clients.store.response_store import checksum
 from hf_synthlabels.errors import StoreError
 
+OPEN = f"state IN {OPEN_STATES}"
+
 BUSY_TIMEOUT_S = 60.0
 
 CREATE_TABLES = (
@@ -33,7 +35,7 @@ CREATE TABLE IF NOT EXISTS batches (
     owner TEXT, pid INTEGER, host TEXT
 )
 """,
-    # A request is in one open intent at most: that is what keeps two processes from buying it twice.
+    # A request is in at most one open batch: this keeps two processes from buying it twice.
     """
 CREATE TABLE IF NOT EXISTS batch_requests (
     key BLOB PRIMARY KEY, batch INTEGER NOT NULL
@@ -42,32 +44,29 @@ CREATE TABLE IF NOT EXISTS batch_requests (
     "CREATE INDEX IF NOT EXISTS batch_requests_of ON batch_requests (batch)",
 )
 
-# An average: what each of them can have cost is known to whoever sent it, who may be gone.
+# An average: only the sender, which may be gone, knows the maximum cost of each request.
 UNCERTAIN_SHARE = """
 UPDATE runs SET uncertain_usd = granted_usd * uncertain_requests / max(1, granted_requests),
     uncertain_tokens = granted_tokens * uncertain_requests / max(1, granted_requests)
 WHERE id = ?
 """
 
-OPEN = f"state IN {OPEN_STATES}"
-
 
 class BatchJournal:
-    """Intents and the requests in them, in the response store's file; safe for several processes.
+    """Batches and the requests in them, in the file of the response store; safe for several processes.
 
-    Each method is one transaction on a connection of its own, and is on disk when it returns.
+    Each method is one transaction on a separate connection, and is on disk when it returns.
 
     Args:
-        path: the response store's file, in which its tables are.
-        owner: who writes; each call of the client has a name of its own.
+        path: file of the response store.
 
     Raises:
-        StoreError: the file can not be read or written.
+        StoreError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, owner: str | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.owner = owner or uuid.uuid4().hex
+        self.owner = uuid.uuid4().hex
         with self._transaction() as connection:
             for statement in CREATE_TABLES:
                 connection.execute(statement)
@@ -79,127 +78,120 @@ class BatchJournal:
         run: Run | None = None,
         most: Callable[[bytes], Reservation] | None = None,
     ) -> Claim:
-        """Begin an intent with those of the requests that nobody else buys, that nobody has, and that can be paid.
+        """Record a batch of the requests that have no answer, are in no other batch, and fit the budget.
 
-        The most that they can cost is reserved in the ledger in the same transaction, in an entry of the intent's own:
-        it stays reserved as long as the batch goes on, whoever dies meanwhile.
+        Their maximum cost is reserved in the same transaction, under a run with the batch's ID: it stays reserved until
+        the batch ends, even if this process dies.
 
         Args:
-            keys: the digests of the requests, each once.
-            endpoint: where the batch is made.
-            run: scope and budget; None for no account at all.
-            most: the most that a request can cost.
+            keys: digests of the requests, each once.
+            endpoint: where the batch is created.
+            run: scope and budget; None for no accounting.
+            most: returns the maximum cost of a request.
         """
-        name, now = uuid.uuid4().hex, time.time()
+        record_id, now = uuid.uuid4().hex, time.time()
         with self._transaction() as connection:
             number = connection.execute(
                 "INSERT INTO batches (id, identity, model, base_url, api_key_env, state, requests, created_at, "
                 "changed_at, owner, pid, host) VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?, ?)",
-                (name, *astuple(endpoint), len(keys), now, now, *self._me()),
+                (record_id, *astuple(endpoint), len(keys), now, now, *self._process()),
             ).lastrowid
             connection.executemany(
                 "INSERT OR IGNORE INTO batch_requests VALUES (?, ?)", ((key, number) for key in keys)
             )
-            mine = _claimed(connection, number)
-            elsewhere = _holders(connection, [key for key in keys if key not in mine])
+            free = _requests(connection, number)
+            elsewhere = _batches_of(connection, [key for key in keys if key not in free])
             stored = _stored(connection, number)
-            wished = [key for key in keys if key in mine and key not in stored]
-            paid, short = wished, list[bytes]()
-            if run is not None and most is not None and wished:
-                paid, short = _reserve(connection, run, name, wished, most)
-            connection.executemany("DELETE FROM batch_requests WHERE key = ?", ((key,) for key in (*stored, *short)))
-            if paid:
-                connection.execute("UPDATE batches SET requests = ? WHERE number = ?", (len(paid), number))
+            claimed, over_budget = [key for key in keys if key in free and key not in stored], list[bytes]()
+            if run is not None and most is not None and claimed:
+                claimed, over_budget = _reserve(connection, run, record_id, claimed, most)
+            connection.executemany(
+                "DELETE FROM batch_requests WHERE key = ?", ((key,) for key in (*stored, *over_budget))
+            )
+            if claimed:
+                connection.execute("UPDATE batches SET requests = ? WHERE number = ?", (len(claimed), number))
             else:
                 connection.execute("DELETE FROM batches WHERE number = ?", (number,))
-        return Claim(self.get(name) if paid else None, paid, elsewhere, list(stored), short)
+        return Claim(self.get(record_id) if claimed else None, claimed, elsewhere, list(stored), over_budget)
 
     def advance(
-        self, intent: BatchRecord, state: State, *, file_id: str | None = None, batch_id: str | None = None
+        self, record: BatchRecord, state: State, *, file_id: str | None = None, batch_id: str | None = None
     ) -> BatchRecord | None:
-        """Note how far an intent has come; None when it has been taken from the caller, who must then leave it."""
+        """Set the state of a batch; None if another call has taken it over, and the caller must leave it alone."""
         with self._transaction() as connection:
             changed = connection.execute(
                 "UPDATE batches SET state = ?, changed_at = ?, file_id = coalesce(?, file_id), "
                 f"batch_id = coalesce(?, batch_id) WHERE number = ? AND owner = ? AND {OPEN}",
-                (state, time.time(), file_id, batch_id, intent.number, self.owner),
+                (state, time.time(), file_id, batch_id, record.number, self.owner),
             ).rowcount
-        return self.get(intent.id) if changed else None
+        return self.get(record.id) if changed else None
 
-    def take_over(self, intent: BatchRecord) -> BatchRecord | None:
-        """Become the owner of an intent whose owner is gone; None when somebody else was faster."""
+    def take_over(self, record: BatchRecord) -> BatchRecord | None:
+        """Own a batch whose owner is gone; None if another call was faster."""
         with self._transaction() as connection:
             changed = connection.execute(
                 f"UPDATE batches SET owner = ?, pid = ?, host = ? WHERE number = ? AND owner IS ? AND {OPEN}",
-                (*self._me(), intent.number, intent.owner),
+                (*self._process(), record.number, record.owner),
             ).rowcount
-        return self.get(intent.id) if changed else None
+        return self.get(record.id) if changed else None
 
-    def observe(self, intent: BatchRecord, status: str) -> None:
-        """Note what the provider says of a batch."""
+    def observe(self, record: BatchRecord, status: str, *, cancelled: bool = False) -> None:
+        """Record the status that the provider reports, and when the batch was cancelled from here."""
         with self._transaction() as connection:
-            connection.execute("UPDATE batches SET status = ? WHERE number = ?", (status, intent.number))
+            connection.execute(
+                "UPDATE batches SET status = ?, cancelled_at = coalesce(?, cancelled_at) WHERE number = ?",
+                (status, time.time() if cancelled else None, record.number),
+            )
 
-    def cancelled(self, intent: BatchRecord) -> None:
-        """Note that a batch was cancelled from here."""
-        with self._transaction() as connection:
-            connection.execute("UPDATE batches SET cancelled_at = ? WHERE number = ?", (time.time(), intent.number))
+    def finish(self, record: BatchRecord, state: State, *, note: str = "", usage: UsageRecord | None = None) -> bool:
+        """End a batch, release its requests and commit its usage; False if another call has done so.
 
-    def finish(
-        self, intent: BatchRecord, state: State, *, note: str = "", settlement: UsageRecord | None = None
-    ) -> bool:
-        """End an intent, free its requests and settle its account; False when somebody else had done it.
-
-        The settlement takes the place of what was reserved; without one, nothing was bought. Of its uncertain requests
-        their share of what was reserved stays counted.
+        The usage replaces the reservation; None means that nothing was bought. For uncertain requests, their share of
+        the reservation stays counted.
         """
         with self._transaction() as connection:
             changed = connection.execute(
                 "UPDATE batches SET state = ?, note = ?, changed_at = ?, owner = NULL, pid = NULL, host = NULL "
                 f"WHERE number = ? AND {OPEN}",
-                (state, note, time.time(), intent.number),
+                (state, note, time.time(), record.number),
             ).rowcount
             if changed:
-                connection.execute("DELETE FROM batch_requests WHERE batch = ?", (intent.number,))
-                run = Run(scope="", id=intent.id)
-                if settlement is not None:
-                    commit_usage(connection, run, settlement)
+                connection.execute("DELETE FROM batch_requests WHERE batch = ?", (record.number,))
+                run = Run(scope="", id=record.id)
+                if usage is not None:
+                    commit_usage(connection, run, usage)
                     connection.execute(UNCERTAIN_SHARE, (run.id,))
                 end_run(connection, run)
         return bool(changed)
 
     def release(self) -> None:
-        """Let go of all intents of this owner: whoever comes next may work on them."""
+        """Give up the ownership of all batches, so that the next call can work on them."""
         with self._transaction() as connection:
             connection.execute(
                 f"UPDATE batches SET owner = NULL, pid = NULL, host = NULL WHERE owner = ? AND {OPEN}", (self.owner,)
             )
 
-    def get(self, name: str) -> BatchRecord | None:
-        """The intent with this id."""
-        found = self._intents("id = ?", name)
-        return found[0] if found else None
+    def get(self, record_id: str) -> BatchRecord | None:
+        """The batch with this ID."""
+        return next(iter(self._records("id = ?", record_id)), None)
 
-    def open(self, identity: str | None = None) -> list[BatchRecord]:
-        """The intents that are not final, of one identity or of all; the oldest first."""
-        return self._intents(f"{OPEN} AND identity = coalesce(?, identity)", identity)
+    def records(self, identity: str | None = None, *, include_final: bool = False) -> list[BatchRecord]:
+        """Open batches of one identity or of all, the oldest first; with `include_final` those that ended, too."""
+        condition = "identity = coalesce(?, identity)"
+        return self._records(condition if include_final else f"{OPEN} AND {condition}", identity)
 
-    def all(self) -> list[BatchRecord]:
-        """Every intent that ever was; the oldest first."""
-        return self._intents("1")
-
-    def requests(self, intent: BatchRecord) -> set[bytes]:
-        """The digests of the requests in an open intent."""
+    def requests(self, record: BatchRecord) -> set[bytes]:
+        """Digests of the requests in an open batch."""
         with self._connection() as connection:
-            return _claimed(connection, intent.number)
+            return _requests(connection, record.number)
 
-    def _intents(self, condition: str, *values: Any) -> list[BatchRecord]:
+    def _records(self, condition: str, *values: Any) -> list[BatchRecord]:
         columns = ", ".join(BatchRecord.__dataclass_fields__)
         with self._connection() as connection:
             rows = connection.execute(f"SELECT {columns} FROM batches WHERE {condition} ORDER BY number", values)
             return [BatchRecord(*row) for row in rows]
 
-    def _me(self) -> tuple[str, int, str]:
+    def _process(self) -> tuple[str, int, str]:
         return self.owner, os.getpid(), socket.gethostname()
 
     @contextmanager
@@ -207,12 +199,12 @@ class BatchJournal:
         try:
             with closing(sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)) as connection:
                 connection.execute("PRAGMA synchronous=FULL")
-                # An answer that is no text any more is one whose checksum does not hold, not an error.
+                # A damaged answer fails its checksum; reading it as text must not fail first.
                 connection.text_factory = lambda content: content.decode(errors="replace")
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(
-                f"The journal of batches in `{self.path}` can not be read or written: {error}. "
+                f"The batch journal in `{self.path}` cannot be read or written: {error}. "
                 "Check the disk and the permissions, or set HF_SYNTHLABELS_HOME to another folder."
             ) from error
 
@@ -229,21 +221,21 @@ class BatchJournal:
                 raise
 
 
-def _claimed(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
+def _requests(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
     return {key for (key,) in connection.execute("SELECT key FROM batch_requests WHERE batch = ?", (number,))}
 
 
-def _holders(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, list[bytes]]:
-    """The ids of the open intents that hold the requests."""
+def _batches_of(connection: sqlite3.Connection, keys: Sequence[bytes]) -> dict[str, list[bytes]]:
+    """IDs of the open batches that contain the requests."""
     query = "SELECT b.id FROM batch_requests r JOIN batches b ON b.number = r.batch WHERE r.key = ?"
-    holders: dict[str, list[bytes]] = {}
+    batches: dict[str, list[bytes]] = {}
     for key in keys:
-        holders.setdefault(connection.execute(query, (key,)).fetchone()[0], []).append(key)
-    return holders
+        batches.setdefault(connection.execute(query, (key,)).fetchone()[0], []).append(key)
+    return batches
 
 
 def _stored(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
-    """Those of an intent's requests whose answers are in the store: somebody got them since they were looked up."""
+    """Requests of a batch whose answers have been stored since they were looked up."""
     rows = connection.execute(
         "SELECT r.key, a.payload, a.checksum FROM batch_requests r "
         "JOIN answers a ON a.key = lower(hex(r.key)) WHERE r.batch = ?",
@@ -253,30 +245,34 @@ def _stored(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
 
 
 def _reserve(
-    connection: sqlite3.Connection, run: Run, name: str, keys: Sequence[bytes], most: Callable[[bytes], Reservation]
+    connection: sqlite3.Connection,
+    run: Run,
+    record_id: str,
+    keys: Sequence[bytes],
+    most: Callable[[bytes], Reservation],
 ) -> tuple[list[bytes], list[bytes]]:
-    """Reserve the most that the requests can cost, as far as the budget goes: those that it holds, and the others."""
-    # No process: what is reserved is on the way at the provider, whoever waits for it.
+    """Reserve the maximum cost of the requests; returns those that fit the budget, and the others."""
+    # Without a process: the money stays reserved while the batch is at the provider.
     connection.execute(
         "INSERT INTO runs (id, scope, model, base_url, started_at) VALUES (?, ?, ?, ?, ?)",
-        (name, run.scope, run.model, run.base_url, time.time()),
+        (record_id, run.scope, run.model, run.base_url, time.time()),
     )
-    own = Run(run.scope, run.model, run.base_url, run.budget_usd, run.budget_tokens, id=name)
-    wishes = [most(key) for key in keys]
-    wish = Allowance(len(keys), sum(each.usd for each in wishes), sum(each.tokens for each in wishes))
-    left = reserve(connection, own, wish)
-    paid, short, usd, tokens = list[bytes](), list[bytes](), 0.0, 0
-    for key, each in zip(keys, wishes, strict=True):
-        if usd + each.usd <= left.usd + 1e-9 and tokens + each.tokens <= left.tokens:
+    batch_run = Run(run.scope, run.model, run.base_url, run.budget_usd, run.budget_tokens, id=record_id)
+    costs = [most(key) for key in keys]
+    requested = Allowance(len(keys), sum(cost.usd for cost in costs), sum(cost.tokens for cost in costs))
+    granted = reserve(connection, batch_run, requested)
+    paid, over_budget, usd, tokens = list[bytes](), list[bytes](), 0.0, 0
+    for key, cost in zip(keys, costs, strict=True):
+        if usd + cost.usd <= granted.usd + 1e-9 and tokens + cost.tokens <= granted.tokens:
             paid.append(key)
-            usd, tokens = usd + each.usd, tokens + each.tokens
+            usd, tokens = usd + cost.usd, tokens + cost.tokens
         else:
-            short.append(key)
+            over_budget.append(key)
     if paid:
         connection.execute(
             "UPDATE runs SET granted_requests = ?, granted_usd = ?, granted_tokens = ? WHERE id = ?",
-            (len(paid), usd, tokens, name),
+            (len(paid), usd, tokens, record_id),
         )
     else:
-        connection.execute("DELETE FROM runs WHERE id = ?", (name,))
-    return paid, short
+        connection.execute("DELETE FROM runs WHERE id = ?", (record_id,))
+    return paid, over_budget

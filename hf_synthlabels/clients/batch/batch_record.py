@@ -1,4 +1,4 @@
-"""BatchRecord: one batch, from the decision to buy it until all that it brought is stored."""
+"""Records of the batch journal."""
 
 from __future__ import annotations
 
@@ -9,66 +9,65 @@ from typing import Literal
 
 from hf_synthlabels.clients.store.processes import is_alive
 
-State = Literal["intended", "submitting", "submitted", "stored", "abandoned", "forgotten"]
-"""How far an intent has come; the last three are final.
+State = Literal["intended", "submitting", "submitted", "stored", "unsent", "abandoned"]
+"""Progress of a batch; the last three states are final.
 
-`intended`: written down, its input file perhaps uploaded. `submitting`: a batch may exist. `submitted`: it does.
-`stored`: all that it brought is in the store. `abandoned`: nothing was bought. `forgotten`: given up by its user.
+`intended`: recorded; the input file may be uploaded. `submitting`: the batch may exist. `submitted`: the batch exists.
+`stored`: all its results are in the store. `unsent`: nothing was bought. `abandoned`: given up by the user.
 """
 
 OPEN_STATES = ("intended", "submitting", "submitted")
 
 LEASE_S = 3600.0
-"""An owner that has said nothing for so long is gone; longer than any one step between two states takes."""
+"""An owner without a sign of life for this long is gone; no step between two states takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Whom a batch is for."""
+    """Model and server of a batch."""
 
     identity: str
-    """The hash of model, address and sampling."""
+    """Hash of model, URL and sampling."""
     model: str
     base_url: str
     api_key_env: str | None
-    """The name of the environment variable with the key."""
+    """Name of the environment variable with the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchRecord:
-    """One batch, from the decision to buy it until all that it brought is stored."""
+    """One batch, from the decision to buy it until all its results are stored. Times are seconds since 1970."""
 
     number: int
     id: str
-    """Stands in the batch's metadata at the provider and in the name of its input file."""
+    """Part of the batch's metadata at the provider, and of the name of its input file."""
     identity: str
     model: str
     base_url: str
     api_key_env: str | None
     state: State
     status: str
-    """What the provider last said of the batch."""
+    """Last status that the provider reported."""
     file_id: str | None
     batch_id: str | None
     requests: int
     note: str
     created_at: float
-    """Seconds since 1970, as all times here."""
     changed_at: float
     cancelled_at: float | None
     owner: str | None
-    """The call that is working on it, while it has no batch yet."""
+    """Call of `BatchClient.complete` that is creating the batch."""
     pid: int | None
     host: str | None
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still bring something."""
+        """Whether results may still come."""
         return self.state in OPEN_STATES
 
     @property
-    def is_held(self) -> bool:
-        """Whether somebody is working on it, as far as can be seen from here."""
+    def has_live_owner(self) -> bool:
+        """Whether another call is creating the batch, as far as this machine can tell."""
         if self.owner is None or time.time() - self.changed_at > LEASE_S:
             return False
         return self.host != socket.gethostname() or is_alive(self.pid)
@@ -76,15 +75,14 @@ class BatchRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What became of the wish to put some requests into a batch."""
+    """Result of claiming requests for a new batch."""
 
-    intent: BatchRecord | None
-    """The new intent; None when there is nothing for it."""
-    mine: list[bytes]
-    """In the new intent, in the order of the wish."""
+    record: BatchRecord | None
+    """The new batch; None if no request is left for it."""
+    claimed: list[bytes]
+    """Requests in the new batch, in the order of the call."""
     elsewhere: dict[str, list[bytes]] = field(default_factory=dict)
-    """In other open intents, by their ids."""
+    """Requests in other open batches, by their IDs."""
     stored: list[bytes] = field(default_factory=list)
-    """Answered meanwhile."""
-    short: list[bytes] = field(default_factory=list)
-    """More than the budget holds."""
+    """Requests that have an answer by now."""
+    over_budget: list[bytes] = field(default_factory=list)

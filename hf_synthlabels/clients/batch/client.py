@@ -1,4 +1,4 @@
-"""BatchClient: many requests at half the price, answered within a day, through the OpenAI Batch API."""
+"""BatchClient: chat completions through the OpenAI Batch API, at half the price and within a day."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 from hf_synthlabels.clients.base import Completion, Keep, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import BatchRecord
-from hf_synthlabels.clients.batch.context import BatchJob, BatchPolling
-from hf_synthlabels.clients.batch.pending_requests import PendingRequests
+from hf_synthlabels.clients.batch.batch_run import BatchRun
+from hf_synthlabels.clients.batch.pending_requests import BatchPolling, BatchSettings, PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError
-from hf_synthlabels.clients.batch.run import BatchRun
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
 from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.base_url import check_base_url
@@ -25,39 +24,36 @@ from hf_synthlabels.clients.store.response_store import ResponseStore, canonical
 from hf_synthlabels.errors import ClientError, DataError
 
 DEFAULT_SAMPLING = Sampling()
-DEFAULT_PACE = BatchPolling()
+DEFAULT_POLLING = BatchPolling()
 
 logger = logging.getLogger("hf_synthlabels.batches")
 
 
 class BatchClient:
-    """Sends chat completions in batches, waits for them, and yields the answers as batches end.
+    """Sends chat completions in batches, waits for them, and yields the answers batch by batch.
 
-    Identity and bodies are those of an `OpenAIClient`, so both share their answers in the store: what one has
-    got, the other does not ask.
+    Identity and request bodies equal those of an `OpenAIClient`, so both share cached answers.
 
-    Every batch is written down before it is bought, with the requests in it. A call first looks for batches that an
-    earlier one left behind, in the journal and in the provider's list, and takes up those that hold what is asked, so
-    that no crash at any moment buys an answer twice; two processes with the same requests share their batches. Answers
-    are put in the store even when nobody asks for them any more.
+    Each batch is recorded with its requests before it is created. A call first resumes matching batches of earlier
+    calls, from the journal and from the provider's list. So no crash buys an answer twice, and concurrent processes
+    share their batches. All results are stored, including those that this call did not request.
 
-    What a batch leaves unanswered, because it expired or for an error that may pass, is asked again in another. When a
-    batch is cancelled while it is waited for, its other requests fail; running the same again asks for them.
-
-    An interrupted call leaves its batches at the provider. Running the same again takes them up.
+    Requests without an answer, for example from an expired batch, are sent again in another batch. If a batch is
+    cancelled during the call, its other requests fail; a rerun sends them again. An interrupted call leaves its batches
+    at the provider; rerunning the same command resumes them.
 
     Args:
-        model: the name that the provider knows.
-        store: where answers are kept; the journal of batches is in its file.
-        base_url: up to and including `/v1`.
-        api_key_env: the environment variable that holds the key. The key itself stands in no attribute, file or
-            error. None for a server without one.
-        sampling: what can change the answer.
-        budget: scope, budget and price, with the discount for batches; the most that a batch can cost is reserved
-            before it is sent. None for no account.
-        pace: sizes and times.
-        tell: is given a line whenever something happens to a batch; by default it is logged.
-        headers: sent with each call; secret ones are read when they are sent.
+        model: model name at the provider.
+        store: response store; the journal of batches is in the same file.
+        base_url: URL up to and including `/v1`.
+        api_key_env: environment variable with the key; None for a server without one. The key itself is in no
+            attribute, file or error.
+        sampling: sampling parameters.
+        budget: scope, budget and price with the batch discount; the maximum cost of a batch is reserved before it is
+            sent. None for no accounting.
+        polling: sizes and timeouts.
+        log: called with a line about each event; by default it is logged.
+        headers: headers of each call; secret ones are read when they are sent.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
@@ -72,144 +68,120 @@ class BatchClient:
         api_key_env: str | None = "OPENAI_API_KEY",
         sampling: Sampling = DEFAULT_SAMPLING,
         budget: BudgetTracker | None = None,
-        pace: BatchPolling = DEFAULT_PACE,
-        tell: Callable[[str], None] = logger.info,
+        polling: BatchPolling = DEFAULT_POLLING,
+        log: Callable[[str], None] = logger.info,
         headers: RequestHeaders = NO_HEADERS,
     ) -> None:
-        self.job = BatchJob(
-            model=model,
-            store=store,
-            base_url=check_base_url(base_url),
-            api_key_env=api_key_env,
-            sampling=sampling,
-            budget=budget,
-            pace=pace,
-            tell=tell,
-            headers=headers,
-        )
+        url = check_base_url(base_url)
+        self._settings = BatchSettings(model, store, url, api_key_env, sampling, budget, polling, headers)
+        self._log = log
         read_api_key(api_key_env)
         headers.read()
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """Model, endpoint and sampling."""
-        return self.job.identity
+        return self._settings.identity
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """One completion for each request, batch after batch; answers are put in the store as they come."""
+        """One completion for each request, batch by batch; answers are stored as they arrive."""
         return self._complete(requests, None)
 
     def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
-        """As `complete`; a batch is done with only when all its answers are kept.
+        """As `complete`; a batch is finished only when `keep` has stored all its answers.
 
         Raises:
-            ClientError: the provider refuses the key, or batches as such.
-            AllFailedError: the provider is away for too long, or says that the account is used up.
-            StoreError: an answer can not be kept, or requests can not be spooled.
+            ClientError: the provider rejects the key, or does not support batches.
+            AllFailedError: the provider is unavailable for too long, or the account has no credit.
+            StoreError: an answer cannot be stored, or requests cannot be written to disk.
         """
         return self._complete(requests, keep)
 
     def collect(self) -> None:
-        """Settle batches that earlier calls left behind and that are over; to be called when nothing more is asked.
+        """Store the results of batches that earlier calls left behind, and release their reserved money.
 
-        What they brought is stored. When all that a run asks is in the store, nothing else would look at them, and the
-        money that was reserved for them would stay reserved.
+        Call it after the last request: if all answers of a run are cached, nothing else would check these batches.
         """
-        if BatchJournal(self.job.store.path).open(canonical_hash(self.identity)):
+        if BatchJournal(self._settings.store.path).records(canonical_hash(self.identity)):
             for _ in self.complete(()):
                 pass
 
     def _complete(self, requests: Iterable[Request], keep: Keep | None) -> Iterator[Completion]:
-        journal = BatchJournal(self.job.store.path)
-        provider = open_provider(self.job.base_url, self.job.api_key_env, self.job.pace, self.job.headers)
-        unanswered = PendingRequests(self.job, iter(requests), keep)
-        run = BatchRun(self.job, journal, provider, unanswered)
+        settings = self._settings
+        journal = BatchJournal(settings.store.path)
+        provider = BatchProvider(settings.base_url, settings.api_key_env, settings.polling, settings.headers)
+        pending = PendingRequests(settings, iter(requests), keep)
+        run = BatchRun(settings, journal, provider, pending, self._log)
         try:
             yield from run.completions()
         except (KeyboardInterrupt, GeneratorExit):
-            if going := run.going():
+            if active := run.active_batches():
                 logger.warning(
-                    "%d batches go on at the provider (%s). Run the same again: it takes them up and pays for "
-                    "nothing twice. To stop them: hf-synthlabels batches cancel ID",
-                    len(going),
-                    ", ".join(going),
+                    "%d batches continue at the provider (%s). Run the same command again to resume them; nothing is "
+                    "paid twice. To stop one: hf-synthlabels batches cancel ID",
+                    len(active),
+                    ", ".join(active),
                 )
             raise
         finally:
-            unanswered.close()
+            pending.close()
             journal.release()
             provider.close()
 
 
-def open_provider(
-    base_url: str, api_key_env: str | None, pace: BatchPolling = DEFAULT_PACE, headers: RequestHeaders = NO_HEADERS
-) -> BatchProvider:
-    """The provider at an address."""
-    return BatchProvider(
-        base_url=base_url,
-        api_key_env=api_key_env,
-        timeout_s=pace.timeout_s,
-        outage_timeout_s=pace.outage_timeout_s,
-        appear_s=pace.appear_s,
-        headers=headers,
-    )
-
-
-def list_batches(store: Path, *, everything: bool = False) -> list[BatchRecord]:
-    """The batches that still can bring something, or all that there ever were; the oldest first.
+def list_batches(store: Path, *, include_final: bool = False) -> list[BatchRecord]:
+    """List the open batches, the oldest first.
 
     Args:
-        store: the response store's file.
-        everything: also those that are done with.
+        store: file of the response store.
+        include_final: also list batches that have ended.
     """
-    if not store.exists():
-        return []
-    journal = BatchJournal(store)
-    return journal.all() if everything else journal.open()
+    return BatchJournal(store).records(include_final=include_final) if store.exists() else []
 
 
-def cancel_batch(store: Path, name: str, *, forget: bool = False, pace: BatchPolling = DEFAULT_PACE) -> BatchRecord:
-    """Cancel a batch at the provider; the next run stores what was answered by then, for that is billed.
+def cancel_batch(
+    store: Path, name: str, *, abandon: bool = False, polling: BatchPolling = DEFAULT_POLLING
+) -> BatchRecord:
+    """Cancel a batch at the provider; the next run stores the answers that exist by then, which are billed.
 
     Args:
-        store: the response store's file.
-        name: the id of the batch at the provider or in the journal, or the beginning of either.
-        forget: give the batch up without asking the provider, with all that it may have cost: its requests can be
-            bought again.
-        pace: how long the provider is waited for.
+        store: file of the response store.
+        name: ID of the batch at the provider or in the journal, or the beginning of either.
+        abandon: give the batch up without asking the provider. Its maximum cost stays charged to the budget, and its
+            requests can be bought again.
+        polling: timeouts.
 
     Returns:
-        The batch as it is afterwards.
+        The record of the batch after the cancellation.
 
     Raises:
-        DataError: there is no such batch, or more than one.
-        ClientError: the provider can not be reached, or does not know it.
+        DataError: no open batch has this ID, or several have.
+        ClientError: the provider cannot be reached, or does not know the batch.
     """
-    found = [
-        intent
-        for intent in list_batches(store)
-        if name and (intent.id.startswith(name) or (intent.batch_id or "").startswith(name))
+    matches = [
+        record
+        for record in list_batches(store)
+        if name and (record.id.startswith(name) or (record.batch_id or "").startswith(name))
     ]
-    if len(found) != 1:
-        how_many = f"{len(found)} open batches" if found else "no open batch"
-        raise DataError(f"`batch` {name!r} names {how_many}. Run: hf-synthlabels batches list")
-    intent, journal = found[0], BatchJournal(store)
-    if forget:
-        lost = UsageRecord(uncertain_requests=intent.requests)
-        journal.finish(intent, "forgotten", note="given up by hand", settlement=lost)
-    elif intent.batch_id is None:
+    if len(matches) != 1:
+        how_many = f"{len(matches)} open batches" if matches else "no open batch"
+        raise DataError(f"`batch` {name!r} matches {how_many}; list them with: hf-synthlabels batches list")
+    record, journal = matches[0], BatchJournal(store)
+    if abandon:
+        usage = UsageRecord(uncertain_requests=record.requests)
+        journal.finish(record, "abandoned", note="abandoned by the user", usage=usage)
+    elif record.batch_id is None:
         raise ClientError(
-            f"`batch` {name!r} is {intent.state} and has no id at the provider yet. Run its recipe again, which finds "
-            "out whether it was made; or give it up with --abandon."
+            f"`batch` {name!r} has no ID at the provider yet. Run its recipe again to find out whether it exists, or "
+            "give it up with --abandon."
         )
     else:
-        provider = open_provider(intent.base_url, intent.api_key_env, pace)
+        provider = BatchProvider(record.base_url, record.api_key_env, polling)
         try:
-            status = provider.cancel(intent.batch_id)
+            status = provider.cancel(record.batch_id)
         except RefusedError as error:
-            raise ClientError(f"The provider does not cancel {intent.batch_id}: {error}.") from None
+            raise ClientError(f"The provider does not cancel {record.batch_id}: {error}.") from None
         finally:
             provider.close()
-        journal.cancelled(intent)
-        journal.observe(intent, status.status)
-    return journal.get(intent.id) or intent
+        journal.observe(record, status.status, cancelled=True)
+    return journal.get(record.id) or record

@@ -1,72 +1,129 @@
-"""PendingRequests: the requests of a call that have no answer yet, each with its line in the spool."""
+"""Requests of a batch run that have no answer yet."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import IO
 
 from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
-from hf_synthlabels.clients.batch.context import BatchJob
-from hf_synthlabels.clients.batch.request_file import RequestFile
-from hf_synthlabels.clients.protocol.chat import chat_body
-from hf_synthlabels.clients.store.budget import Reservation
+from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
+from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
+from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import answer_payload, is_answer, stored_completion
+from hf_synthlabels.clients.store.response_store import ResponseStore
+from hf_synthlabels.errors import StoreError
 
-STORED_PER_LOOK = 500
+STORED_PER_LOOKUP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolling:
+    """Sizes of batches, and how long to wait for them."""
+
+    max_requests: int = 50_000
+    """Requests in a batch; the provider's limit."""
+    max_bytes: int = 200_000_000
+    """Size of an input file; the provider's limit."""
+    max_pending: int = 250_000
+    """Requests without an answer; no more are read. Each takes about half a kilobyte of memory."""
+    max_rounds: int = 3
+    """Batches that a request may be part of before it fails."""
+    initial_pause_s: float = 5.0
+    """First pause between two status checks of a batch; it grows up to `max_pause_s`."""
+    max_pause_s: float = 120.0
+    queue_timeout_s: float = 86_400.0
+    """How long the provider's queue may be full."""
+    timeout_s: float = 600.0
+    """Timeout of one attempt of a call, including uploads."""
+    outage_timeout_s: float = 1800.0
+    """How long to wait for a provider that does not answer."""
+    listing_delay_s: float = 60.0
+    """How long a new batch may be missing in the provider's list."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """Settings that all calls of a `BatchClient` share."""
+
+    model: str
+    store: ResponseStore
+    base_url: str
+    api_key_env: str | None
+    sampling: Sampling
+    budget: BudgetTracker | None
+    polling: BatchPolling
+    headers: RequestHeaders = NO_HEADERS
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """All that can change an answer, besides the request."""
+        return chat_identity(self.model, self.base_url, self.sampling)
 
 
 @dataclass(slots=True)
-class _Asked:
-    """A request that has no answer yet."""
+class _Pending:
+    """A request without an answer; its line is in the request file."""
 
     keys: list[int]
-    """Of equal requests only one is sent."""
+    """Keys of equal requests, of which one is sent."""
     most: Reservation
+    offset: int
+    size: int
     rounds: int = 0
 
 
 class PendingRequests:
-    """Pulls requests, knows them by the digests that are their addresses in the store, and hands completions out.
+    """Pulls requests, identifies them by their keys in the response store, and delivers completions.
+
+    The lines of the requests are in a temporary file instead of in memory.
 
     Args:
-        job: whose requests they are.
-        requests: pulled until there are as many as may wait.
-        keep: is handed each completion; None to put answers in the store from here.
+        settings: settings of the client.
+        requests: pulled until `max_pending` have no answer.
+        keep: receives each completion; None stores the answers here.
+
+    Raises:
+        StoreError: the file cannot be written.
     """
 
-    def __init__(self, job: BatchJob, requests: Iterator[Request], keep: Keep | None) -> None:
-        self._job = job
+    def __init__(self, settings: BatchSettings, requests: Iterator[Request], keep: Keep | None) -> None:
+        self._settings = settings
         self._requests = requests
         self._keep = keep
-        self._names = RequestKeys(job.identity)
-        self._spool = RequestFile(job.store.path.parent)
-        self._asked: dict[bytes, _Asked] = {}
-        self._pending: deque[bytes] = deque()
+        self._request_keys = RequestKeys(settings.identity)
+        self._folder = settings.store.path.parent
+        self._file = _temporary_file(self._folder)
+        self._end = 0
+        self._pending: dict[bytes, _Pending] = {}
+        self._unsent: deque[bytes] = deque()
         self._commits: set[Commit] = set()
         self._exhausted = False
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self._asked
+        return key in self._pending
 
     def __len__(self) -> int:
-        return len(self._asked)
+        return len(self._pending)
 
     @property
     def is_full(self) -> bool:
-        """Whether there is no more to pull for now."""
-        return self._exhausted or len(self._asked) >= self._job.pace.max_waiting
+        """Whether no more requests can be pulled for now."""
+        return self._exhausted or len(self._pending) >= self._settings.polling.max_pending
 
     def close(self) -> None:
-        """Give the spool's room back."""
-        self._spool.close()
+        """Delete the request file."""
+        self._file.close()
 
     def pull(self, count: int) -> None:
-        """RequestFile requests until so many are pending, or as many wait as may."""
-        while not self.is_full and len(self._pending) < count:
+        """Read requests until `count` are unsent, or no more may be read."""
+        while not self.is_full and len(self._unsent) < count:
             request = next(self._requests, None)
             if request is None:
                 self._exhausted = True
@@ -74,106 +131,137 @@ class PendingRequests:
                 self._add(request)
 
     def next_part(self, count: int) -> list[bytes]:
-        """The pending requests that fill a batch of at most so many; none while more can be pulled to fill it."""
+        """Unsent requests for a batch of at most `count`; none as long as more can be pulled to fill it."""
         part, size = list[bytes](), 0
-        while self._pending and len(part) < count:
-            key = self._pending[0]
-            if key in self._asked:
-                size += self._spool.length(key)
-                if part and size > self._job.pace.max_bytes:
+        while self._unsent and len(part) < count:
+            key = self._unsent[0]
+            if key in self._pending:
+                size += self._pending[key].size
+                if part and size > self._settings.polling.max_bytes:
                     return part
                 part.append(key)
-            self._pending.popleft()
+            self._unsent.popleft()
         if len(part) < count and not self.is_full:
             self.put_back(part, first=True)
             return []
         return part
 
     def put_back(self, keys: Sequence[bytes], *, first: bool = False) -> None:
-        """Make requests pending again, before all others or after them."""
-        still = [key for key in keys if key in self._asked]
+        """Send requests again, before all others or after them."""
+        pending = [key for key in keys if key in self._pending]
         if first:
-            self._pending.extendleft(reversed(still))
+            self._unsent.extendleft(reversed(pending))
         else:
-            self._pending.extend(still)
+            self._unsent.extend(pending)
 
     def lines(self, keys: Sequence[bytes]) -> tuple[IO[bytes], int]:
-        """A file with the lines of some requests, in their order, and its size in bytes."""
-        return self._spool.copy(keys), sum(self._spool.length(key) for key in keys)
+        """A temporary file with the lines of some requests, and its size in bytes."""
+        file, size = _temporary_file(self._folder), 0
+        with _space_errors(self._folder):
+            for key in keys:
+                request = self._pending[key]
+                self._file.seek(request.offset)
+                size += file.write(self._file.read(request.size))
+            file.flush()
+        file.seek(0)
+        return file, size
 
     def most(self, key: bytes) -> Reservation:
-        """The most that a request can cost."""
-        return self._asked[key].most
+        """The maximum cost of a request."""
+        return self._pending[key].most
 
     def deliver(self, key: bytes, completion: Completion) -> Iterator[Completion]:
-        """Hand a completion out for every request that it answers, and over to be kept."""
-        asked = self._asked.pop(key)
-        self._spool.discard(key)
-        for number in asked.keys:
-            one = replace(completion, key=number)
+        """Yield a completion for each request that it answers, and store it."""
+        request = self._pending.pop(key)
+        if not self._pending:
+            self._file.truncate(0)
+            self._end = 0
+        for number in request.keys:
+            numbered = replace(completion, key=number)
             commit = None
             if self._keep is not None:
-                commit = self._keep(one)
-            elif is_answer(one) and not one.stored:
-                commit = self._job.store.put(key.hex(), answer_payload(one))
+                commit = self._keep(numbered)
+            elif not numbered.stored:
+                self.store(key, numbered)
             if commit is not None:
                 self._commits.add(commit)
-            yield one
+            yield numbered
 
     def deliver_stored(self, keys: Sequence[bytes]) -> Iterator[Completion]:
-        """Hand out what is in the store; a damaged answer is asked for after all."""
-        for start in range(0, len(keys), STORED_PER_LOOK):
-            part = keys[start : start + STORED_PER_LOOK]
-            for name, payload in self._job.store.get(key.hex() for key in part).items():
+        """Yield answers from the store; a request with a damaged answer becomes unsent."""
+        for start in range(0, len(keys), STORED_PER_LOOKUP):
+            part = keys[start : start + STORED_PER_LOOKUP]
+            for name, payload in self._settings.store.get(key.hex() for key in part).items():
                 yield from self.deliver(bytes.fromhex(name), stored_completion(0, payload))
             self.put_back(part)
 
     def store(self, key: bytes, completion: Completion) -> None:
-        """Keep an answer that is paid for, though nobody asks for it any more, or not yet."""
+        """Store an answer, also one that this run has not requested."""
         if is_answer(completion):
-            self._commits.add(self._job.store.put(key.hex(), answer_payload(completion)))
+            self._commits.add(self._settings.store.put(key.hex(), answer_payload(completion)))
 
     def fail(self, keys: Iterable[bytes], failure: Failure) -> Iterator[Completion]:
-        """Give requests up."""
+        """Yield a failure for requests."""
         for key in keys:
-            if key in self._asked:
+            if key in self._pending:
                 yield from self.deliver(key, Completion(0, failure=failure))
 
-    def again(self, key: bytes, failure: Failure, *, counts: bool = True) -> Iterator[Completion]:
-        """Ask a request again, unless it was in as many batches as it may be.
+    def retry(self, key: bytes, failure: Failure, *, counts: bool = True) -> Iterator[Completion]:
+        """Send a request again, or fail it after `max_rounds` batches.
 
         Args:
             key: the request.
-            failure: why it has no answer.
-            counts: whether the last batch was one of those that it may be in.
+            failure: the reason why it has no answer.
+            counts: whether the last batch counts as a round.
         """
-        asked = self._asked[key]
-        asked.rounds += counts
-        if asked.rounds < self._job.pace.max_rounds:
-            self._pending.append(key)
+        request = self._pending[key]
+        request.rounds += counts
+        if request.rounds < self._settings.polling.max_rounds:
+            self._unsent.append(key)
             return
-        words = f"{failure.message} (in each of {asked.rounds} batches)" if asked.rounds > 1 else failure.message
-        yield from self.fail([key], replace(failure, message=words))
+        rounds = f" (in each of {request.rounds} batches)" if request.rounds > 1 else ""
+        yield from self.fail([key], replace(failure, message=failure.message + rounds))
 
     def flush(self) -> None:
-        """Wait until all that was handed over to be kept is on disk.
+        """Wait until all delivered answers are on disk.
 
         Raises:
-            StoreError: it can not be kept.
+            StoreError: an answer cannot be stored.
         """
         for commit in self._commits:
             commit.result()
         self._commits.clear()
 
     def _add(self, request: Request) -> None:
-        name = self._names.of(request)
+        name = self._request_keys.of(request)
         key = bytes.fromhex(name)
-        if key in self._asked:
-            self._asked[key].keys.append(request.key)
+        if key in self._pending:
+            self._pending[key].keys.append(request.key)
             return
-        body = chat_body(self._job.model, self._job.base_url, self._job.sampling, request)
+        settings = self._settings
+        body = chat_body(settings.model, settings.base_url, settings.sampling, request)
         line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
-        self._spool.add(key, json.dumps(line).encode() + b"\n")
-        budget = self._job.budget
-        self._asked[key] = _Asked([request.key], Reservation(0.0, 0) if budget is None else budget.max_cost(request))
-        self._pending.append(key)
+        with _space_errors(self._folder):
+            self._file.seek(self._end)
+            size = self._file.write(json.dumps(line).encode() + b"\n")
+        most = Reservation(0.0, 0) if settings.budget is None else settings.budget.max_cost(request)
+        self._pending[key] = _Pending([request.key], most, self._end, size)
+        self._end += size
+        self._unsent.append(key)
+
+
+def _temporary_file(folder: Path) -> IO[bytes]:
+    """A file without a name: it disappears with the process."""
+    with _space_errors(folder):
+        return tempfile.TemporaryFile(dir=folder)
+
+
+@contextmanager
+def _space_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"Requests cannot be written to `{folder}`: {error.strerror}. "
+            "Free some space, or set HF_SYNTHLABELS_HOME to another folder."
+        ) from error

@@ -1,16 +1,16 @@
-"""The provider's files and batches, through the `openai` package; what may pass on the way is waited out."""
+"""Files and batches of a provider, through the `openai` package, with retries that never buy twice."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
-from hf_synthlabels.clients.batch.results import is_torn
-from hf_synthlabels.clients.batch.status import BatchStatus, MalformedError, id_of, items_of, status_of
+from hf_synthlabels.clients.batch.batch_results import BatchStatus, MalformedError, id_of, is_truncated
+from hf_synthlabels.clients.batch.pending_requests import BatchPolling
 from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.base_url import is_loopback, split_query
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES, error_message
@@ -18,27 +18,23 @@ from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestH
 from hf_synthlabels.clients.retry import backoff_s, retry_after_s
 from hf_synthlabels.errors import AllFailedError, ClientError
 
-INTENT = "hf_synthlabels_intent"
-"""The metadata that names the intent of a batch."""
+METADATA_KEY = "hf_synthlabels_intent"
+"""Key of the batch metadata that holds the record's ID. Do not rename: existing batches are found by it."""
 
 RETRIED_STATUSES = frozenset({408, 409, 429})
-"""Beside 5xx."""
+"""Retried in addition to 5xx."""
 
 PAGE_BATCHES = 100
+MAX_DOWNLOADS = 3
 
-OLDER_S = 86_400.0
-"""Where batches are listed from the newest on, one so much older than what is looked for ends the search."""
-
-TORN_TRIES = 3
-
-TIDY_PATIENCE_S = 10.0
-"""For deleting, which no answer depends on."""
+CLEANUP_TIMEOUT_S = 10.0
+"""For deleting files, which no answer depends on."""
 
 Result = TypeVar("Result")
 
 
 class RefusedError(Exception):
-    """The provider will not do what was asked, now or later."""
+    """The provider refuses a call permanently."""
 
     def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
         super().__init__(message)
@@ -54,120 +50,109 @@ class UnknownError(RefusedError):
 class BatchProvider:
     """Files and batches of one endpoint.
 
-    What may pass is tried again with growing, jittered pauses: time-outs, broken connections, torn replies, 429 and
-    5xx. A reply that never came leaves open whether a batch was made, so the provider's list is asked before another
-    one is.
+    Timeouts, broken connections, malformed replies, 429 and 5xx are retried with exponential backoff and jitter. If the
+    reply to a creating call is lost, the provider's list is searched before the call is repeated.
 
     Args:
-        base_url: up to and including `/v1`.
-        api_key_env: the environment variable with the key; None for a server without one.
-        timeout_s: of one try.
-        outage_timeout_s: how long a provider that answers nothing is waited for.
-        appear_s: how long it may take until a batch that was made stands in the provider's list.
-        headers: sent with each call.
+        base_url: URL up to and including `/v1`.
+        api_key_env: environment variable with the key; None for a server without one.
+        polling: timeouts.
+        headers: headers of each call.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
     """
 
     def __init__(
-        self,
-        *,
-        base_url: str,
-        api_key_env: str | None,
-        timeout_s: float,
-        outage_timeout_s: float,
-        appear_s: float,
-        headers: RequestHeaders = NO_HEADERS,
+        self, base_url: str, api_key_env: str | None, polling: BatchPolling, headers: RequestHeaders = NO_HEADERS
     ) -> None:
-        # Three seconds of importing that only batches need.
+        # Takes three seconds, and only batches need it.
         import openai
 
         self.base_url = base_url
         self._api_key_env = api_key_env
         self._headers = headers
-        self._patience_s = outage_timeout_s
-        self._appear_s = appear_s
-        address, query = split_query(base_url)
+        self._polling = polling
+        url, query = split_query(base_url)
         # httpx would send requests to this machine through a proxy of the environment.
         local = is_loopback(urlsplit(base_url).hostname or "")
         self._sdk = openai.OpenAI(
             api_key=read_api_key(api_key_env) or "none",
-            base_url=address,
+            base_url=url,
             default_query=query,
-            timeout=timeout_s,
+            timeout=polling.timeout_s,
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False) if local else None,
             default_headers=headers.read(),
         )
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._sdk.close()
 
-    def upload(self, intent: str, file: IO[bytes], size: int) -> str:
-        """Upload an input file, or find it when an earlier try got through unheard. Returns the file's id."""
-        name = file_name(intent)
+    def upload(self, record_id: str, file: IO[bytes], size: int) -> str:
+        """Upload an input file, or find it if an earlier attempt succeeded without a reply. Returns the file's ID."""
+        name = _file_name(record_id)
 
-        def send() -> str:
+        def create() -> str:
             file.seek(0)
             return id_of(self._sdk.files.create(file=(name, file, "application/jsonl"), purpose="batch"))
 
-        def look() -> str | None:
-            return next((one for one, length in self._files(name) if length == size), None)
+        def find() -> str | None:
+            return next((file_id for file_id, length in self._files(name) if length == size), None)
 
-        return self._call("upload the requests", send, look)
+        return self._call("upload the requests", create, find)
 
-    def create(self, intent: str, file_id: str, began_at: float) -> BatchStatus:
-        """Make a batch, or find it when an earlier try got through unheard."""
+    def create(self, record_id: str, file_id: str) -> BatchStatus:
+        """Create a batch, or find it if an earlier attempt succeeded without a reply."""
 
-        def make() -> BatchStatus:
-            made = self._sdk.batches.create(
-                input_file_id=file_id,
-                endpoint="/v1/chat/completions",
-                completion_window="24h",
-                metadata={INTENT: intent},
+        def create() -> BatchStatus:
+            return BatchStatus.of(
+                self._sdk.batches.create(
+                    input_file_id=file_id,
+                    endpoint="/v1/chat/completions",
+                    completion_window="24h",
+                    metadata={METADATA_KEY: record_id},
+                )
             )
-            return status_of(made)
 
-        return self._call("make the batch", make, lambda: self.find(intent, file_id, began_at))
+        return self._call("create the batch", create, lambda: self.find(record_id, file_id))
 
-    def find(self, intent: str, file_id: str | None, began_at: float) -> BatchStatus | None:
-        """The batch of an intent; waited for until it must stand in the list, if it was made.
+    def find(self, record_id: str, file_id: str | None) -> BatchStatus | None:
+        """Find the batch of a record; searches until the batch must be in the list, if it exists.
 
         Args:
-            intent: its id, which is in the batch's metadata.
-            file_id: of its input file, which no other batch has; for servers that keep no metadata.
-            began_at: when the intent began, in seconds since 1970.
+            record_id: ID in the batch's metadata.
+            file_id: ID of its input file, for servers that drop the metadata.
         """
-        deadline = time.monotonic() + self._appear_s
+        deadline = time.monotonic() + self._polling.listing_delay_s
         attempts = 0
         while True:
-            found = self._search(intent, file_id, began_at)
-            left_s = deadline - time.monotonic()
-            if found is not None or left_s <= 0:
-                return found
+            status = self._search(record_id, file_id)
+            remaining_s = deadline - time.monotonic()
+            if status is not None or remaining_s <= 0:
+                return status
             attempts += 1
-            time.sleep(min(backoff_s(attempts), left_s))
+            time.sleep(min(backoff_s(attempts), remaining_s))
 
     def get(self, batch_id: str) -> BatchStatus:
-        """What has become of a batch."""
-        return self._call("ask for the batch", lambda: status_of(self._sdk.batches.retrieve(batch_id)))
+        """The status of a batch."""
+        return self._call("read the batch", lambda: BatchStatus.of(self._sdk.batches.retrieve(batch_id)))
 
     def cancel(self, batch_id: str) -> BatchStatus:
-        """Cancel a batch; what is answered already is still billed, and comes."""
-        return self._call("cancel the batch", lambda: status_of(self._sdk.batches.cancel(batch_id)))
+        """Cancel a batch; requests that are already answered are billed, and their answers can be downloaded."""
+        return self._call("cancel the batch", lambda: BatchStatus.of(self._sdk.batches.cancel(batch_id)))
 
-    def knows_file(self, file_id: str) -> bool:
-        """Whether the account that the key belongs to has a file."""
+    def has_file(self, file_id: str) -> bool:
+        """Whether a file belongs to the account of the key."""
         try:
-            self._call("ask for the input file", lambda: id_of(self._sdk.files.retrieve(file_id)))
+            self._call("read the input file", lambda: id_of(self._sdk.files.retrieve(file_id)))
         except UnknownError:
             return False
         return True
 
     def download(self, file_id: str, file: IO[bytes]) -> None:
-        """Write a result file into a file; one that breaks off is fetched again, and then taken as it is."""
+        """Write a result file into a local file; a truncated one is downloaded again, and then used as it is."""
 
         def fetch() -> None:
             file.seek(0)
@@ -177,141 +162,133 @@ class BatchProvider:
                     file.write(part)
             file.flush()
 
-        for _ in range(TORN_TRIES):
-            self._call("fetch the answers", fetch)
-            if not is_torn(file):
+        for _ in range(MAX_DOWNLOADS):
+            self._call("download the results", fetch)
+            if not is_truncated(file):
                 return
 
-    def delete_input(self, intent: str, file_id: str | None) -> None:
-        """Delete what was uploaded for an intent; a file that stays after all costs nothing and expires."""
-        outage_timeout_s = min(self._patience_s, TIDY_PATIENCE_S)
+    def delete_input(self, record_id: str, file_id: str | None) -> None:
+        """Delete the input file of a batch; if this fails, the file costs nothing and expires."""
+        timeout_s = min(self._polling.outage_timeout_s, CLEANUP_TIMEOUT_S)
         try:
-            known = [file_id] if file_id is not None else [one for one, _ in self._files(file_name(intent))]
-            for one in known:
-                self._call(
-                    "delete the input file", partial(self._sdk.files.delete, one), outage_timeout_s=outage_timeout_s
-                )
+            names = [file_id] if file_id is not None else [name for name, _ in self._files(_file_name(record_id))]
+            for name in names:
+                self._call("delete the input file", partial(self._sdk.files.delete, name), outage_timeout_s=timeout_s)
         except (RefusedError, ClientError):
             return
 
     def _files(self, name: str) -> list[tuple[str, int]]:
-        """Ids and sizes of the input files with a name."""
+        """IDs and sizes of the input files with a name."""
+        pages = self._pages("list the input files", partial(self._sdk.files.list, purpose="batch"))
+        return [(file.id, file.bytes) for files in pages for file in files if file.filename == name]
+
+    def _search(self, record_id: str, file_id: str | None) -> BatchStatus | None:
+        for batches in self._pages("list the batches", partial(self._sdk.batches.list, limit=PAGE_BATCHES)):
+            for batch in batches:
+                is_same_file = file_id is not None and batch.input_file_id == file_id
+                if is_same_file or (batch.metadata or {}).get(METADATA_KEY) == record_id:
+                    return BatchStatus.of(batch)
+        return None
+
+    def _pages(self, action: str, listing: Callable[..., Any]) -> Iterator[list[Any]]:
         import openai
 
-        def page(after: str | None) -> tuple[list[Any], bool]:
-            files = self._sdk.files.list(purpose="batch", after=openai.omit if after is None else after)
-            return items_of(files), files.has_next_page()
+        def page(after: Any) -> tuple[list[Any], bool]:
+            reply = listing(after=after)
+            items = getattr(reply, "data", None)
+            if not isinstance(items, list):
+                raise MalformedError(f"the reply is not a list: {str(reply)[:80]}")
+            return items, reply.has_next_page()
 
-        found, after = [], None
+        after: Any = openai.omit
         while True:
-            items, more = self._call("look for the input file", partial(page, after))
-            found += [(item.id, item.bytes) for item in items if item.filename == name]
+            items, more = self._call(action, partial(page, after))
+            yield items
             if not more or not items:
-                return found
-            after = items[-1].id
-
-    def _search(self, intent: str, file_id: str | None, began_at: float) -> BatchStatus | None:
-        import openai
-
-        def page(after: str | None) -> tuple[list[Any], bool]:
-            batches = self._sdk.batches.list(limit=PAGE_BATCHES, after=openai.omit if after is None else after)
-            return items_of(batches), batches.has_next_page()
-
-        after = None
-        while True:
-            items, more = self._call("list the batches", partial(page, after))
-            for item in items:
-                if (item.metadata or {}).get(INTENT) == intent or (file_id and item.input_file_id == file_id):
-                    return status_of(item)
-            if not more or not items or _is_past(items, began_at - OLDER_S):
-                return None
+                return
             after = items[-1].id
 
     def _call(
         self,
-        what: str,
+        action: str,
         call: Callable[[], Result],
-        look: Callable[[], Result | None] | None = None,
+        find: Callable[[], Result | None] | None = None,
         *,
         outage_timeout_s: float | None = None,
     ) -> Result:
-        """Call until it goes through; `look` finds what a try has done whose reply never came.
+        """Repeat a call until it succeeds; `find` looks for the effect of an attempt whose reply was lost.
 
         Raises:
-            RefusedError: it never will.
-            ClientError: the key is not good.
-            AllFailedError: the provider is away for too long, or the account is used up.
+            RefusedError: the call can never succeed.
+            ClientError: the key is rejected.
+            AllFailedError: the provider is unavailable for too long, or the account has no credit.
         """
-        began, tries = time.monotonic(), 0
-        longest_s = self._patience_s if outage_timeout_s is None else outage_timeout_s
+        start, attempts = time.monotonic(), 0
+        limit_s = self._polling.outage_timeout_s if outage_timeout_s is None else outage_timeout_s
         while True:
-            pause_s, maybe_done, words = None, True, ""
+            pause_s, may_have_succeeded, reason = None, True, ""
             try:
                 return call()
             except _transport_errors() as error:
                 status = getattr(error, "status_code", None)
-                words = _words(error, self._hide)
+                reason = _reason(error, self._redact)
                 if isinstance(status, int):
-                    self._sort(what, status, error, words)
-                    maybe_done = status >= 500 or status == 408
+                    self._raise_if_final(action, status, str(getattr(error, "code", "") or ""), reason)
+                    may_have_succeeded = status >= 500 or status == 408
                     pause_s = retry_after_s(error.response.headers)  # type: ignore[attr-defined]  # it has a status
-            if maybe_done and look is not None and (found := look()) is not None:
-                return found
-            if time.monotonic() - began > longest_s:
+            if may_have_succeeded and find is not None and (result := find()) is not None:
+                return result
+            if time.monotonic() - start > limit_s:
                 raise AllFailedError(
-                    f"{self.base_url} does not let us {what}: {words}. Batches that were made go on there, and what "
-                    "was answered is kept: run the same again, and they are taken up."
+                    f"{self.base_url} failed to {action} for {limit_s:.0f} s: {reason}. Existing batches continue and "
+                    "answers are kept; run the same command again to resume."
                 )
-            tries += 1
-            time.sleep(min(backoff_s(tries, pause_s), longest_s))
+            attempts += 1
+            time.sleep(min(backoff_s(attempts, pause_s), limit_s))
 
-    def _sort(self, what: str, status: int, error: Exception, words: str) -> None:
-        """Raise what it is no use to wait out."""
-        code = str(getattr(error, "code", "") or "")
+    def _raise_if_final(self, action: str, status: int, code: str, reason: str) -> None:
+        """Raise an error for a reply that a retry would not change."""
         if status in (401, 403):
             raise ClientError(
-                f"`annotator.base_url` {self.base_url!r} refuses the key in `{self._api_key_env}`: {words} "
-                f"(HTTP {status}). Give a key that may use files and batches there."
+                f"`annotator.base_url` {self.base_url!r} rejects the key in `{self._api_key_env}`: {reason} "
+                f"(HTTP {status}). Use a key with access to files and batches."
             )
-        if status == 402 or (status == 429 and (code in QUOTA_CODES or any(known in words for known in QUOTA_CODES))):
-            raise AllFailedError(
-                f"The provider says that the account is used up: {words} "
-                "Every answer so far is kept: add money or give another key, and run the same again."
-            )
+        quota = code in QUOTA_CODES or any(quota_code in reason for quota_code in QUOTA_CODES)
+        if status == 402 or (status == 429 and quota):
+            raise AllFailedError(no_credit(reason))
         if status == 404:
-            raise UnknownError(f"can not {what}: {words}", code=code, status=status)
+            raise UnknownError(f"cannot {action}: {reason}", code=code, status=status)
         if code == "token_limit_exceeded" or not (status >= 500 or status in RETRIED_STATUSES):
-            raise RefusedError(f"can not {what}: {words}", code=code, status=status)
+            raise RefusedError(f"cannot {action}: {reason}", code=code, status=status)
 
-    def _hide(self, text: str) -> str:
+    def _redact(self, text: str) -> str:
         key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
         return self._headers.hide(text.replace(key, "***") if key else text)
 
 
-def file_name(intent: str) -> str:
-    """The name of an intent's input file."""
-    return f"hf-synthlabels-{intent}.jsonl"
+def no_credit(reason: str) -> str:
+    """The message for an account without credit."""
+    return (
+        f"The provider reports that the account has no credit: {reason} "
+        "All answers so far are kept: add credit or use another key, and run the same command again."
+    )
+
+
+def _file_name(record_id: str) -> str:
+    return f"hf-synthlabels-{record_id}.jsonl"
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
-    """All that a call can raise for reasons outside of this package."""
     import httpx2
     import openai
 
     return openai.APIError, httpx2.HTTPError, MalformedError
 
 
-def _is_past(items: list[Any], time_s: float) -> bool:
-    """Whether a page of a list that begins with the newest ends before a time."""
-    first, last = items[0].created_at, items[-1].created_at
-    return isinstance(first, int) and isinstance(last, int) and last < min(first, time_s)
-
-
-def _words(error: Exception, hide: Callable[[str], str]) -> str:
+def _reason(error: Exception, redact: Callable[[str], str]) -> str:
     body = getattr(error, "body", None)
     if isinstance(body, Mapping) and body.get("message"):
-        return error_message(str(body["message"]), hide)
-    response = getattr(error, "response", None)
-    if response is not None and getattr(response, "is_closed", False) and hasattr(response, "_content"):
-        return error_message(response.text, hide)
-    return error_message(f"{type(error).__name__}: {error}", hide)
+        return error_message(str(body["message"]), redact)
+    if hasattr(error, "status_code"):
+        return error_message(str(error), redact)
+    return error_message(f"{type(error).__name__}: {error}", redact)

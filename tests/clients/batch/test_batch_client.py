@@ -1,4 +1,4 @@
-"""Batches: what is sent, bought, kept and told, on a good day and on bad ones."""
+"""BatchClient against a batch server on loopback: requests, results, faults, resumed runs and budgets."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ from tests.clients.chat_server import chat_completion, error
 
 PACE = BatchPolling(
     max_requests=10,
-    first_pause_s=0.01,
-    longest_pause_s=0.02,
-    queue_patience_s=5.0,
+    initial_pause_s=0.01,
+    max_pause_s=0.02,
+    queue_timeout_s=5.0,
     timeout_s=5.0,
     outage_timeout_s=5.0,
-    appear_s=0.1,
+    listing_delay_s=0.1,
 )
 SCHEMA = {"type": "object", "properties": {"label": {"type": "string"}}}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come soon."""
+    """Retry without long pauses."""
     monkeypatch.setattr(retry, "INITIAL_BACKOFF_S", 0.01)
 
 
@@ -73,12 +73,12 @@ def asked(keys: Iterable[int]) -> Iterator[Request]:
 
 
 def make(server: BatchServer, store: ResponseStore, pace: BatchPolling = PACE, **changes: Any) -> BatchClient:
-    given = {"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None, "pace": pace} | changes
+    given = {"model": "m", "store": store, "base_url": server.base_url, "api_key_env": None, "polling": pace} | changes
     return BatchClient(**cast(dict[str, Any], given))
 
 
 def run(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> dict[int, Completion]:
-    """What each request came to, with the response store around the client."""
+    """The completion of each request, through a `CachedClient`."""
     completions = list(CachedClient(make(server, store, **changes), store).complete(asked(keys)))
     by_key = {completion.key: completion for completion in completions}
     assert len(by_key) == len(completions)
@@ -98,14 +98,14 @@ def echo(body: dict[str, Any]) -> str:
 
 
 def once(server: BatchServer) -> bool:
-    """Whether nothing was billed twice."""
+    """Whether no request was billed twice."""
     return set(server.billed.values()) == {1}
 
 
-# What is sent
+# Requests
 
 
-def test_a_batch_is_answered_like_single_requests_and_shares_their_answers(store: ResponseStore) -> None:
+def test_batches_and_single_requests_share_their_answers(store: ResponseStore) -> None:
     with BatchServer(echo) as server:
         in_batch = run(server, store, range(5))
         online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None)
@@ -150,12 +150,12 @@ def test_batches_are_split_by_requests_and_by_bytes(store: ResponseStore) -> Non
         assert [len(batch.lines) for batch in server.batches.values()] == [10, 10, 5]
         line = len(json.dumps(server.batches["batch_1"].lines[0])) + 1
         # Three lines and a half.
-        run(server, store, range(100, 108), pace=replace(PACE, max_bytes=line * 7 // 2))
+        run(server, store, range(100, 108), polling=replace(PACE, max_bytes=line * 7 // 2))
         assert [len(batch.lines) for batch in list(server.batches.values())[3:]] == [3, 3, 2]
         assert once(server)
 
 
-def test_requests_are_read_only_as_far_as_may_wait(store: ResponseStore) -> None:
+def test_at_most_max_pending_requests_are_read(store: ResponseStore) -> None:
     read = []
 
     def requests() -> Iterator[Request]:
@@ -164,7 +164,7 @@ def test_requests_are_read_only_as_far_as_may_wait(store: ResponseStore) -> None
             yield ask(key)
 
     with BatchServer() as server:
-        client = make(server, store, pace=replace(PACE, max_waiting=25))
+        client = make(server, store, polling=replace(PACE, max_pending=25))
         completions = client.complete(requests())
         next(completions)
         # Two full batches, and what was left up to the limit.
@@ -182,24 +182,24 @@ def test_equal_requests_are_sent_once_and_all_answered(store: ResponseStore) -> 
         assert server.billed == {"text 0000": 2, "text 0001": 1}
 
 
-def test_nothing_asked_makes_no_batch(store: ResponseStore) -> None:
+def test_no_requests_make_no_batch(store: ResponseStore) -> None:
     with BatchServer() as server:
         assert run(server, store, []) == {}
         assert list(make(server, store).complete([])) == []
         assert not server.batches
 
 
-def test_half_a_surrogate_pair_and_other_scripts_arrive_as_they_are(store: ResponseStore) -> None:
+def test_lone_surrogates_and_other_scripts(store: ResponseStore) -> None:
     with BatchServer(lambda body: body["messages"][0]["content"]) as server:
         text = "naïve \u2028 日本 \ud800"
         (completion,) = make(server, store).complete([Request(0, (Message("user", text),))])
     assert completion.text == "naïve \u2028 日本 ?"
 
 
-# What comes back
+# Results
 
 
-def test_answers_that_are_none_are_told_and_not_stored(store: ResponseStore) -> None:
+def test_incomplete_answers_are_reported_and_not_stored(store: ResponseStore) -> None:
     def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         ending = {"0": "length", "1": "content_filter"}.get(body["messages"][-1]["content"][-1], "stop")
         message = {"refusal": "no"} if body["messages"][-1]["content"].endswith("2") else {}
@@ -212,7 +212,7 @@ def test_answers_that_are_none_are_told_and_not_stored(store: ResponseStore) -> 
         assert len(store) == 1
 
 
-def test_an_error_of_one_line_is_that_row_s_alone(store: ResponseStore) -> None:
+def test_an_error_of_one_line_fails_its_row_alone(store: ResponseStore) -> None:
     def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
         if body["messages"][-1]["content"] == "text 0003":
             return 400, {"error": {"message": "the text is too long"}}
@@ -227,7 +227,7 @@ def test_an_error_of_one_line_is_that_row_s_alone(store: ResponseStore) -> None:
     assert failure.http_status == 400
 
 
-def test_an_error_that_passes_is_asked_again(store: ResponseStore) -> None:
+def test_a_transient_error_is_retried_in_another_batch(store: ResponseStore) -> None:
     tried: list[str] = []
 
     def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
@@ -244,7 +244,7 @@ def test_an_error_that_passes_is_asked_again(store: ResponseStore) -> None:
     assert texts(completions) == ["good"] * 4
 
 
-def test_an_error_that_stays_fails_the_row_after_so_many_batches(store: ResponseStore) -> None:
+def test_a_persistent_error_fails_the_row_after_max_rounds(store: ResponseStore) -> None:
     def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
         return "good" if "0000" not in body["messages"][-1]["content"] else (500, {"error": {"message": "oh"}})
 
@@ -254,27 +254,27 @@ def test_an_error_that_stays_fails_the_row_after_so_many_batches(store: Response
     assert reasons(completions) == {0: "oh (in each of 3 batches)"}
 
 
-def test_an_answer_that_can_not_be_read_is_asked_again(store: ResponseStore) -> None:
+def test_an_unreadable_answer_is_retried(store: ResponseStore) -> None:
     replies: list[str | tuple[int, dict[str, Any]]] = ["good", (200, {"choices": []})]
     with BatchServer(lambda _: replies.pop()) as server:
         assert texts(run(server, store, [0])) == ["good"]
 
 
 @pytest.mark.parametrize("ending", ["expired", "cancelled"])
-def test_what_a_batch_had_answered_is_kept_and_the_rest_asked_again(store: ResponseStore, ending: str) -> None:
+def test_answers_of_an_unfinished_batch_are_kept_and_the_rest_is_retried(store: ResponseStore, ending: str) -> None:
     first = {"batch_1": ending}
     with BatchServer(echo, ending=lambda batch: first.get(batch.id, "completed"), served=4) as server:
         if ending == "cancelled":
             # Before the run that waits for it: an earlier one made it, and somebody stopped it.
             interrupted(server, store, range(6))
-            cancel_batch(store.path, "batch_1", pace=PACE)
+            cancel_batch(store.path, "batch_1", polling=PACE)
         completions = run(server, store, range(6))
         assert [len(batch.lines) for batch in server.batches.values()] == [6, 2]
         assert once(server)
     assert texts(completions) == [f"echo text {key:04d}" for key in range(6)]
 
 
-def test_a_batch_that_always_expires_fails_its_rows_with_the_reason(store: ResponseStore) -> None:
+def test_a_batch_that_always_expires_fails_its_rows(store: ResponseStore) -> None:
     with BatchServer(ending=lambda _: "expired", served=1) as server:
         completions = run(server, store, range(5))
         assert [len(batch.lines) for batch in server.batches.values()] == [5, 4, 3]
@@ -283,7 +283,7 @@ def test_a_batch_that_always_expires_fails_its_rows_with_the_reason(store: Respo
     assert reasons(completions) == {3: words, 4: words}
 
 
-def test_a_batch_cancelled_while_it_is_waited_for_fails_its_rows_until_it_is_run_again(store: ResponseStore) -> None:
+def test_a_batch_cancelled_during_the_run_fails_its_rows_until_the_next_run(store: ResponseStore) -> None:
     with BatchServer(looks=10_000, served=2) as server:
         stopper = threading.Thread(target=cancel_when_going, args=(server, store.path))
         stopper.start()
@@ -302,10 +302,10 @@ def cancel_when_going(server: BatchServer, path: Path) -> None:
     while time.monotonic() < deadline and not any(one.status == "in_progress" for one in server.batches.values()):
         time.sleep(0.01)
     time.sleep(0.1)
-    cancel_batch(path, "batch_1", pace=PACE)
+    cancel_batch(path, "batch_1", polling=PACE)
 
 
-def test_lines_of_others_lines_twice_and_no_line_at_all(store: ResponseStore) -> None:
+def test_unknown_duplicate_and_missing_lines(store: ResponseStore) -> None:
     def change(lines: list[Line]) -> list[Line]:
         if len(lines) < 4:
             return lines
@@ -315,16 +315,16 @@ def test_lines_of_others_lines_twice_and_no_line_at_all(store: ResponseStore) ->
         other["response"]["body"]["choices"][0]["message"]["content"] = "second"
         return [stranger, nameless, *lines[:3], other, lines[2]]
 
-    told: list[str] = []
+    lines: list[str] = []
     with BatchServer(change_output=change) as server:
-        completions = run(server, store, range(4), tell=told.append)
+        completions = run(server, store, range(4), log=lines.append)
         assert texts(completions) == ["good"] * 4
         assert [len(batch.lines) for batch in server.batches.values()] == [4, 1]
-    words = "3 answers, 1 without an answer, 2 lines that nobody asked for, 2 lines twice"
-    assert any(words in line for line in told)
+    words = "3 answers, 1 without an answer, 2 unknown lines, 2 duplicate lines"
+    assert any(words in line for line in lines)
 
 
-def test_a_result_file_that_is_torn_is_fetched_again(store: ResponseStore) -> None:
+def test_a_truncated_result_file_is_downloaded_again(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("GET .*output/content", "torn")]
         assert texts(run(server, store, range(4))) == ["good"] * 4
@@ -332,17 +332,17 @@ def test_a_result_file_that_is_torn_is_fetched_again(store: ResponseStore) -> No
         assert server.count("GET .*output/content") == 2
 
 
-def test_a_result_file_that_stays_torn_costs_its_last_line_only(store: ResponseStore) -> None:
+def test_a_result_file_that_stays_truncated_costs_only_its_last_line(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("GET .*output/content", "torn", times=3)]
         assert texts(run(server, store, range(4))) == ["good"] * 4
         assert [len(batch.lines) for batch in server.batches.values()] == [4, 1]
 
 
-# What the provider does not begin
+# Rejected batches
 
 
-def test_a_bad_line_fails_its_row_and_the_others_go_without_it(store: ResponseStore) -> None:
+def test_an_invalid_line_fails_its_row_and_the_batch_is_sent_without_it(store: ResponseStore) -> None:
     def invalid(batch: Batch) -> list[dict[str, Any]]:
         texts = [line["body"]["messages"][-1]["content"] for line in batch.lines]
         bad = [number for number, text in enumerate(texts, 1) if text in ("text 0001", "text 0004")]
@@ -356,7 +356,7 @@ def test_a_bad_line_fails_its_row_and_the_others_go_without_it(store: ResponseSt
         assert server.inputs() == []
 
 
-def test_a_batch_that_is_never_begun_fails_with_the_reason(store: ResponseStore) -> None:
+def test_a_rejected_batch_fails_its_rows_with_the_reason(store: ResponseStore) -> None:
     trouble = {"code": "model_not_found", "message": "no batches for m", "line": None, "param": None}
     with BatchServer(invalid=lambda _: [trouble]) as server:
         completions = run(server, store, range(3))
@@ -374,14 +374,14 @@ def test_a_full_queue_makes_batches_smaller_and_later(store: ResponseStore) -> N
         assert sum(begun) == 24
 
 
-def test_a_queue_that_stays_full_fails_the_rows_in_the_end(store: ResponseStore) -> None:
+def test_a_queue_that_stays_full_fails_the_rows_after_the_timeout(store: ResponseStore) -> None:
     with BatchServer(queue_lines=-1) as server:
-        completions = run(server, store, range(3), pace=replace(PACE, queue_patience_s=0.2))
+        completions = run(server, store, range(3), polling=replace(PACE, queue_timeout_s=0.2))
         assert not server.billed
-    assert set(reasons(completions).values()) == {"the provider's queue had no room for it"}
+    assert set(reasons(completions).values()) == {"the provider's queue is full"}
 
 
-def test_a_full_queue_may_also_be_told_at_once(store: ResponseStore) -> None:
+def test_a_full_queue_may_also_be_reported_at_creation(store: ResponseStore) -> None:
     body = {"error": {"message": "Enqueued token limit reached", "code": "token_limit_exceeded"}}
     with BatchServer() as server:
         server.faults = [Fault("POST /v1/batches$", (400, {}, json.dumps(body).encode()), times=2)]
@@ -389,14 +389,14 @@ def test_a_full_queue_may_also_be_told_at_once(store: ResponseStore) -> None:
         assert once(server)
 
 
-def test_a_file_that_is_too_large_is_halved(store: ResponseStore) -> None:
+def test_a_batch_that_is_too_large_is_halved(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("POST /v1/files$", error(413, "File is too large."))]
         assert texts(run(server, store, range(8))) == ["good"] * 8
         assert [len(batch.lines) for batch in server.batches.values()] == [4, 4]
 
 
-def test_a_provider_without_batches_is_told_at_once(store: ResponseStore) -> None:
+def test_a_provider_without_batches_is_an_error(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("POST /v1/batches$", error(400, "batches are not supported"))]
         with pytest.raises(ClientError, match="batches are not supported"):
@@ -405,7 +405,7 @@ def test_a_provider_without_batches_is_told_at_once(store: ResponseStore) -> Non
         assert server.inputs() == []
 
 
-# Trouble on the way
+# Network faults
 
 ENDPOINTS = {
     "upload": "POST /v1/files$",
@@ -415,7 +415,7 @@ ENDPOINTS = {
     "fetch errors": "GET .*error/content",
     "delete": "DELETE /v1/files/",
 }
-TROUBLES: dict[str, Any] = {
+FAULTS: dict[str, Any] = {
     "500": error(500, "oh"),
     "503": error(503, "busy", Retry_After="0.01"),
     "429": error(429, "slow down", Retry_After="0.01"),
@@ -427,27 +427,26 @@ TROUBLES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_trouble_on_the_way_loses_nothing_and_buys_nothing_twice(
-    store: ResponseStore, endpoint: str, trouble: str
-) -> None:
+def test_network_faults_lose_nothing_and_buy_nothing_twice(store: ResponseStore, endpoint: str) -> None:
     def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
         text = body["messages"][-1]["content"]
-        return (400, {"error": {"message": "no"}}) if text == "text 0005" else f"echo {text}"
+        return (400, {"error": {"message": "no"}}) if text.endswith("5") else f"echo {text}"
 
     with BatchServer(answer) as server:
-        server.faults = [Fault(ENDPOINTS[endpoint], TROUBLES[trouble], times=2)]
-        completions = run(server, store, range(6))
-        assert [one.text for _, one in sorted(completions.items())][:5] == [f"echo text {key:04d}" for key in range(5)]
-        assert reasons(completions) == {5: "no"}
-        assert len(server.batches) == 1
-        assert once(server)
-        assert server.inputs() == []
-        assert list_batches(store.path) == []
+        for number, fault in enumerate(FAULTS):
+            keys = range(10 * number, 10 * number + 6)
+            server.faults = [Fault(ENDPOINTS[endpoint], FAULTS[fault], times=2)]
+            completions = run(server, store, keys)
+            assert texts(completions)[:5] == [f"echo text {key:04d}" for key in keys[:5]], fault
+            assert reasons(completions) == {keys[5]: "no"}, fault
+            assert len(server.batches) == number + 1, fault
+            assert once(server), fault
+            assert server.inputs() == [], fault
+            assert list_batches(store.path) == [], fault
 
 
-def test_a_batch_that_was_made_unheard_is_found_on_any_page_of_the_list(store: ResponseStore) -> None:
+def test_a_batch_whose_creation_got_no_reply_is_found_on_any_page(store: ResponseStore) -> None:
     with BatchServer(page=2, hidden_s=0.05) as server:
         server.faults = [Fault("POST /v1/batches$", "unheard", times=3)]
         assert texts(run(server, store, range(40))) == ["good"] * 40
@@ -473,116 +472,116 @@ def test_the_list_is_searched_whatever_its_order_and_without_metadata(store: Res
         assert len(server.batches) == 7
 
 
-def test_a_result_file_that_comes_later_than_the_end_is_waited_for(store: ResponseStore) -> None:
+def test_a_late_result_file_is_awaited(store: ResponseStore) -> None:
     with BatchServer(late_looks=3) as server:
         assert texts(run(server, store, range(4))) == ["good"] * 4
         assert len(server.batches) == 1
 
 
-def test_a_result_file_that_never_comes_is_told_and_nothing_is_bought_again(store: ResponseStore) -> None:
+def test_a_result_file_that_never_comes_is_an_error_and_nothing_is_bought_again(store: ResponseStore) -> None:
     with BatchServer(late_looks=10_000) as server:
-        with pytest.raises(ClientError, match="has no result file"):
-            run(server, store, range(4), pace=replace(PACE, outage_timeout_s=0.1))
+        with pytest.raises(ClientError, match="no result file"):
+            run(server, store, range(4), polling=replace(PACE, outage_timeout_s=0.1))
         assert len(server.batches) == 1
         assert [one.state for one in list_batches(store.path)] == ["submitted"]
 
 
-def test_an_old_batch_that_is_gone_does_not_spoil_a_run_that_needs_it_not(store: ResponseStore) -> None:
-    told: list[str] = []
+def test_an_old_batch_that_is_gone_does_not_affect_other_requests(store: ResponseStore) -> None:
+    lines: list[str] = []
     with BatchServer() as server:
         interrupted(server, store, range(3))
         server.batches.clear()
-        assert texts(run(server, store, range(10, 13), tell=told.append)) == ["good"] * 3
-    assert any("does not know batch batch_1" in line for line in told)
+        assert texts(run(server, store, range(10, 13), log=lines.append)) == ["good"] * 3
+    assert any("does not know batch batch_1" in line for line in lines)
 
 
-def test_a_hung_provider_is_waited_for_and_given_up(store: ResponseStore) -> None:
+def test_an_unavailable_provider_ends_the_run_and_the_next_run_resumes(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("GET /v1/batches/", "drop", times=10_000)]
-        with pytest.raises(AllFailedError, match="Batches that were made go on there"):
-            run(server, store, range(3), pace=replace(PACE, outage_timeout_s=0.2))
+        with pytest.raises(AllFailedError, match="Existing batches continue"):
+            run(server, store, range(3), polling=replace(PACE, outage_timeout_s=0.2))
         server.faults = []
         assert texts(run(server, store, range(3))) == ["good"] * 3
         assert len(server.batches) == 1
 
 
 @pytest.mark.parametrize("endpoint", ["upload", "make", "look", "fetch"])
-def test_a_refused_key_ends_the_run_without_telling_the_key(
+def test_a_rejected_key_ends_the_run_and_is_in_no_message(
     store: ResponseStore, endpoint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_KEY", "secret-7")
     with BatchServer() as server:
         server.faults = [Fault(ENDPOINTS[endpoint], error(401, "Incorrect API key provided: secret-7"))]
-        with pytest.raises(ClientError, match="refuses the key in `A_KEY`") as told:
+        with pytest.raises(ClientError, match="rejects the key in `A_KEY`") as caught:
             run(server, store, range(3), api_key_env="A_KEY")
-        assert "secret-7" not in str(told.value)
+        assert "secret-7" not in str(caught.value)
         # With a good key the same run finds what there is.
         assert texts(run(server, store, range(3), api_key_env="A_KEY")) == ["good"] * 3
         assert once(server)
     assert b"secret-7" not in b"".join(file.read_bytes() for file in store.path.parent.iterdir())
 
 
-def test_a_file_that_can_not_be_deleted_is_left(store: ResponseStore) -> None:
+def test_a_file_that_cannot_be_deleted_remains(store: ResponseStore) -> None:
     with BatchServer() as server:
         server.faults = [Fault("DELETE", error(403, "not yours"))]
         assert texts(run(server, store, range(3))) == ["good"] * 3
         assert len(server.inputs()) == 1
 
 
-def test_a_used_up_account_ends_the_run_and_keeps_what_came(store: ResponseStore) -> None:
+def test_an_account_without_credit_ends_the_run_and_answers_are_kept(store: ResponseStore) -> None:
     def answer(body: dict[str, Any]) -> str | tuple[int, dict[str, Any]]:
         if body["messages"][-1]["content"] in ("text 0000", "text 0001"):
             return "good"
         return 429, {"error": {"message": "You exceeded your quota.", "code": "insufficient_quota"}}
 
     with BatchServer(answer) as server:
-        with pytest.raises(AllFailedError, match="account is used up"):
+        with pytest.raises(AllFailedError, match="no credit"):
             run(server, store, range(4))
         assert len(store) == 2
         assert list_batches(store.path) == []
         server.faults = [Fault("POST /v1/batches", error(429, "You exceeded your quota: insufficient_quota"))]
-        with pytest.raises(AllFailedError, match="account is used up"):
+        with pytest.raises(AllFailedError, match="no credit"):
             run(server, store, range(4))
 
 
-def test_a_key_that_is_not_set_is_told_first(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_is_an_error_at_once(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
     with pytest.raises(MissingKeyError, match="A_KEY"):
         BatchClient(model="m", store=store, api_key_env="A_KEY")
 
 
-# Interrupted, and taken up
+# Interrupted and resumed
 
 
 def interrupted(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> None:
-    """A run that ends when its first batch is made."""
+    """A run that is interrupted when its first batch exists."""
 
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         if "validating" in line:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(server, store, keys, tell=tell, **changes)
+        run(server, store, keys, log=log, **changes)
 
 
-def test_an_interrupted_run_says_that_its_batch_goes_on_and_the_next_takes_it_up(
+def test_an_interrupted_run_warns_and_the_next_run_resumes_its_batch(
     store: ResponseStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def tell(line: str) -> None:
+    def log(line: str) -> None:
         if "in_progress" in line:
             raise KeyboardInterrupt
 
     with BatchServer(echo, looks=4) as server:
         with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
-            run(server, store, range(5), tell=tell)
-        assert "1 batches go on at the provider (batch_1)" in caplog.text
+            run(server, store, range(5), log=log)
+        assert "1 batches continue at the provider (batch_1)" in caplog.text
         assert [(one.state, one.batch_id) for one in list_batches(store.path)] == [("submitted", "batch_1")]
         assert texts(run(server, store, range(5))) == [f"echo text {key:04d}" for key in range(5)]
         assert len(server.batches) == 1
         assert list_batches(store.path) == []
 
 
-def test_a_run_with_more_and_fewer_rows_takes_up_what_it_can(store: ResponseStore) -> None:
+def test_a_run_with_other_rows_resumes_what_it_can(store: ResponseStore) -> None:
     with BatchServer(echo) as server:
         interrupted(server, store, range(8))
         completions = run(server, store, range(4, 12))
@@ -593,7 +592,7 @@ def test_a_run_with_more_and_fewer_rows_takes_up_what_it_can(store: ResponseStor
         assert once(server)
 
 
-def test_refusals_of_a_batch_that_is_taken_up_are_not_bought_again(store: ResponseStore) -> None:
+def test_incomplete_answers_of_a_resumed_batch_are_not_bought_again(store: ResponseStore) -> None:
     def answer(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         return 200, chat_completion("x", finish_reason="length")
 
@@ -603,7 +602,7 @@ def test_refusals_of_a_batch_that_is_taken_up_are_not_bought_again(store: Respon
         assert once(server)
 
 
-def test_a_batch_that_nobody_asks_for_any_more_is_stored_in_passing(store: ResponseStore) -> None:
+def test_results_that_no_run_requests_any_more_are_stored(store: ResponseStore) -> None:
     with BatchServer() as server:
         interrupted(server, store, range(3))
         server.batches["batch_1"].status = "in_progress"
@@ -618,26 +617,26 @@ def journal_of(store: ResponseStore, server: BatchServer) -> tuple[BatchJournal,
     return BatchJournal(store.path), Endpoint(canonical_hash(client.identity), "m", server.base_url, None)
 
 
-def test_what_was_never_sent_is_given_up_with_its_file(store: ResponseStore) -> None:
+def test_a_batch_that_was_never_sent_is_discarded_with_its_file(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         claim = journal.claim([b"\1" * 32], endpoint)
-        assert claim.intent is not None
-        server.files["file-1"] = (f"hf-synthlabels-{claim.intent.id}.jsonl", "batch", b"{}")
+        assert claim.record is not None
+        server.files["file-1"] = (f"hf-synthlabels-{claim.record.id}.jsonl", "batch", b"{}")
         journal.release()
         run(server, store, range(2))
         assert server.inputs() == []
-        given_up = journal.get(claim.intent.id)
+        given_up = journal.get(claim.record.id)
         assert given_up is not None
-        assert given_up.state == "abandoned"
+        assert given_up.state == "unsent"
 
 
-def test_what_a_living_process_is_sending_is_waited_for(store: ResponseStore) -> None:
+def test_a_batch_that_a_live_process_is_sending_is_awaited(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         names = key_of(server, store, 0)
         claim = journal.claim([names], endpoint)
-        assert claim.intent is not None
+        assert claim.record is not None
         freed = threading.Timer(0.4, journal.release)
         freed.start()
         began = time.monotonic()
@@ -650,46 +649,46 @@ def key_of(server: BatchServer, store: ResponseStore, key: int) -> bytes:
     return bytes.fromhex(RequestKeys(make(server, store).identity).of(ask(key)))
 
 
-def test_an_owner_that_is_gone_or_long_silent_holds_nothing(store: ResponseStore) -> None:
+def test_an_owner_that_is_dead_or_silent_for_an_hour_owns_nothing(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         claim = journal.claim([b"\1" * 32], endpoint)
-        intent = claim.intent
-        assert intent is not None
-        assert intent.is_held
-        assert not replace(intent, owner=None).is_held
-        assert not replace(intent, pid=2**22 + 1).is_held
-        assert not replace(intent, changed_at=time.time() - 7200).is_held
+        record = claim.record
+        assert record is not None
+        assert record.has_live_owner
+        assert not replace(record, owner=None).has_live_owner
+        assert not replace(record, pid=2**22 + 1).has_live_owner
+        assert not replace(record, changed_at=time.time() - 7200).has_live_owner
         # Another machine's processes can not be seen, so its word counts for an hour.
-        assert replace(intent, host="elsewhere", pid=2**22 + 1).is_held
+        assert replace(record, host="elsewhere", pid=2**22 + 1).has_live_owner
 
 
-def test_a_batch_that_the_provider_does_not_know_is_never_bought_again_unasked(store: ResponseStore) -> None:
+def test_a_batch_that_the_provider_does_not_know_is_not_bought_again(store: ResponseStore) -> None:
     with BatchServer() as server:
         interrupted(server, store, range(3))
         lost = server.batches.pop("batch_1")
-        with pytest.raises(ClientError, match="does not know batch batch_1 of 3 requests") as told:
+        with pytest.raises(ClientError, match="does not know batch batch_1 of 3 requests") as caught:
             run(server, store, range(3))
-        assert "--abandon" in str(told.value)
+        assert "--abandon" in str(caught.value)
         assert not server.batches
-        forgotten = cancel_batch(store.path, lost.intent[:12], forget=True)
-        assert forgotten.state == "forgotten"
+        forgotten = cancel_batch(store.path, lost.intent[:12], abandon=True)
+        assert forgotten.state == "abandoned"
         assert texts(run(server, store, range(3))) == ["good"] * 3
 
 
-def test_an_unheard_batch_of_another_account_is_never_bought_again_unasked(store: ResponseStore) -> None:
+def test_a_batch_of_another_account_is_not_bought_again(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         claim = journal.claim([key_of(server, store, 0)], endpoint)
-        assert claim.intent is not None
-        journal.advance(claim.intent, "submitting", file_id="file-of-others")
+        assert claim.record is not None
+        journal.advance(claim.record, "submitting", file_id="file-of-others")
         journal.release()
-        with pytest.raises(ClientError, match="its input file is not there"):
+        with pytest.raises(ClientError, match="input file"):
             run(server, store, range(1))
         assert not server.batches
 
 
-def test_answers_that_came_meanwhile_are_not_bought(store: ResponseStore) -> None:
+def test_answers_stored_meanwhile_are_not_bought(store: ResponseStore) -> None:
     with BatchServer(echo) as server:
         online = OpenAIClient(model="m", base_url=server.base_url, api_key_env=None)
         client = make(server, store)
@@ -724,7 +723,7 @@ def test_two_runs_at_once_share_their_batches(store: ResponseStore) -> None:
         assert texts(results[number]) == [f"echo text {key:04d}" for key in range(30)]
 
 
-# Money
+# Budget
 
 PRICE_USD = 0.001
 
@@ -743,7 +742,7 @@ def ledger(store: ResponseStore) -> list[tuple[Any, ...]]:
     return store.select(f"SELECT {columns} FROM runs ORDER BY started_at")
 
 
-def test_a_batch_is_reserved_before_it_is_sent_and_settled_when_it_is_over(store: ResponseStore) -> None:
+def test_the_maximum_cost_is_reserved_before_sending_and_replaced_by_the_usage(store: ResponseStore) -> None:
     most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
         interrupted(server, store, range(4), budget=account(store, budget_usd=1.0))
@@ -755,7 +754,7 @@ def test_a_batch_is_reserved_before_it_is_sent_and_settled_when_it_is_over(store
         assert budget.spent_usd == pytest.approx(0.044)
 
 
-def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: ResponseStore) -> None:
+def test_the_budget_is_never_exceeded_and_cheaper_answers_make_room(store: ResponseStore) -> None:
     most = account(store).max_cost(ask(0)).usd
     budget = 3.5 * most
     reserved = []
@@ -779,7 +778,7 @@ def test_the_budget_is_never_exceeded_and_what_comes_cheaper_makes_room(store: R
     assert failures == {"over_budget"}
 
 
-def test_what_a_run_killed_before_the_end_left_is_settled_though_all_is_stored(store: ResponseStore) -> None:
+def test_collect_settles_a_batch_whose_answers_are_all_stored(store: ResponseStore) -> None:
     with BatchServer() as server:
         budget = account(store, budget_usd=1.0)
         # Every answer is taken and stored, and the reader goes away before the batch is done with.
@@ -798,7 +797,7 @@ def test_what_a_run_killed_before_the_end_left_is_settled_though_all_is_stored(s
         assert len(server.calls) == calls
 
 
-def test_a_batch_of_a_dead_run_holds_its_money_until_it_is_taken_up(store: ResponseStore) -> None:
+def test_the_batch_of_a_dead_run_keeps_its_reservation_until_it_is_resumed(store: ResponseStore) -> None:
     most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
         interrupted(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
@@ -810,97 +809,97 @@ def test_a_batch_of_a_dead_run_holds_its_money_until_it_is_taken_up(store: Respo
         assert once(server)
 
 
-def test_what_was_given_up_stays_counted(store: ResponseStore) -> None:
+def test_an_abandoned_batch_stays_charged(store: ResponseStore) -> None:
     most = account(store).max_cost(ask(0)).usd
     with BatchServer() as server:
         interrupted(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         server.batches.clear()
-        (intent,) = list_batches(store.path)
-        cancel_batch(store.path, intent.id, forget=True)
+        (record,) = list_batches(store.path)
+        cancel_batch(store.path, record.id, abandon=True)
         completions = run(server, store, range(3), budget=account(store, budget_usd=3.5 * most))
         assert {one.failure.kind for one in completions.values() if one.failure is not None} == {"over_budget"}
     rows = store.select("SELECT uncertain_requests, uncertain_usd FROM runs WHERE ended_at IS NOT NULL")
     assert rows == [(3, pytest.approx(3 * most))]
 
 
-def test_a_batch_that_was_not_begun_gives_its_money_back(store: ResponseStore) -> None:
+def test_a_rejected_batch_releases_its_reservation(store: ResponseStore) -> None:
     trouble = {"code": "model_not_found", "message": "no", "line": None, "param": None}
     with BatchServer(invalid=lambda _: [trouble]) as server:
         run(server, store, range(3), budget=account(store, budget_usd=1.0))
         assert ledger(store) == []
 
 
-# By hand
+# List, cancel and journal
 
 
-def test_batches_are_listed_and_cancelled_by_name(store: ResponseStore) -> None:
+def test_batches_are_listed_and_cancelled_by_id(store: ResponseStore) -> None:
     with BatchServer(looks=10_000) as server:
         assert list_batches(store.path.parent / "none.sqlite") == []
         assert not (store.path.parent / "none.sqlite").exists()
         interrupted(server, store, range(3))
-        (intent,) = list_batches(store.path)
-        assert (intent.requests, intent.model, intent.base_url) == (3, "m", server.base_url)
+        (record,) = list_batches(store.path)
+        assert (record.requests, record.model, record.base_url) == (3, "m", server.base_url)
         for name in ("batch_9", "", "zz"):
             with pytest.raises(DataError, match="no open batch"):
                 cancel_batch(store.path, name)
-        cancelled = cancel_batch(store.path, "batch_1", pace=PACE)
+        cancelled = cancel_batch(store.path, "batch_1", polling=PACE)
         assert cancelled.status == "cancelling"
         assert cancelled.cancelled_at is not None
-        assert [one.state for one in list_batches(store.path, everything=True)] == ["submitted"]
+        assert [one.state for one in list_batches(store.path, include_final=True)] == ["submitted"]
 
 
-def test_cancelling_what_has_no_batch_yet_says_what_to_do(store: ResponseStore) -> None:
+def test_cancelling_a_batch_without_an_id_names_the_alternatives(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         claim = journal.claim([b"\1" * 32], endpoint)
-        assert claim.intent is not None
-        with pytest.raises(ClientError, match="Run its recipe again"):
-            cancel_batch(store.path, claim.intent.id)
+        assert claim.record is not None
+        with pytest.raises(ClientError, match="--abandon"):
+            cancel_batch(store.path, claim.record.id)
 
 
-def test_a_full_disk_is_told_in_a_line(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_store_error(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any, **keywords: Any) -> Any:
         raise OSError(28, "No space left on device")
 
     with BatchServer() as server:
-        monkeypatch.setattr("hf_synthlabels.clients.batch.request_file.tempfile.TemporaryFile", full)
-        with pytest.raises(StoreError, match=r"No space left on device\. Make room"):
+        monkeypatch.setattr("hf_synthlabels.clients.batch.pending_requests.tempfile.TemporaryFile", full)
+        with pytest.raises(StoreError, match=r"No space left on device"):
             run(server, store, range(3))
         assert not server.batches
 
 
-def test_keys_are_claimed_once_whoever_asks(store: ResponseStore) -> None:
+def test_a_request_is_claimed_by_one_call_only(store: ResponseStore) -> None:
     endpoint = Endpoint("i", "m", "u", None)
     first, second = BatchJournal(store.path), BatchJournal(store.path)
     keys = [bytes([number]) * 32 for number in range(6)]
     mine = first.claim(keys[:4], endpoint)
     theirs = second.claim(keys[2:], endpoint)
-    assert mine.intent is not None
-    assert theirs.intent is not None
-    assert (mine.mine, theirs.mine) == (keys[:4], keys[4:])
-    assert theirs.elsewhere == {mine.intent.id: keys[2:4]}
-    assert second.claim(keys[:2], endpoint).intent is None
+    assert mine.record is not None
+    assert theirs.record is not None
+    assert (mine.claimed, theirs.claimed) == (keys[:4], keys[4:])
+    assert theirs.elsewhere == {mine.record.id: keys[2:4]}
+    assert second.claim(keys[:2], endpoint).record is None
     # Who does not own it changes nothing; who ends it frees the requests.
-    assert second.advance(mine.intent, "submitted", batch_id="b") is None
-    assert second.finish(mine.intent, "stored")
-    assert not first.finish(mine.intent, "stored")
-    assert first.advance(mine.intent, "submitted", batch_id="b") is None
-    assert second.claim(keys, endpoint).mine == keys[:4]
+    assert second.advance(mine.record, "submitted", batch_id="b") is None
+    assert second.finish(mine.record, "stored")
+    assert not first.finish(mine.record, "stored")
+    assert first.advance(mine.record, "submitted", batch_id="b") is None
+    assert second.claim(keys, endpoint).claimed == keys[:4]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_an_owner_that_is_gone_is_followed_by_one(store: ResponseStore, count: int) -> None:
+def test_only_one_call_takes_over_a_batch(store: ResponseStore, count: int) -> None:
     journal = BatchJournal(store.path)
     claim = journal.claim([b"\1" * 32], Endpoint("i", "m", "u", None))
-    assert claim.intent is not None
+    assert claim.record is not None
     journal.release()
-    seen = journal.get(claim.intent.id)
+    seen = journal.get(claim.record.id)
     assert seen is not None
     takers = [BatchJournal(store.path) for _ in range(count)]
     assert sum(taker.take_over(seen) is not None for taker in takers) == 1
 
 
-def test_a_reader_that_goes_away_leaves_everything_in_order(store: ResponseStore) -> None:
+def test_a_consumer_that_stops_early_loses_nothing(store: ResponseStore) -> None:
     with BatchServer() as server:
         completions = make(server, store).complete(asked(range(10)))
         for _ in itertools.islice(completions, 3):
@@ -912,7 +911,7 @@ def test_a_reader_that_goes_away_leaves_everything_in_order(store: ResponseStore
         assert len(server.batches) == 1
 
 
-def test_an_error_while_requests_are_read_is_that_error(store: ResponseStore) -> None:
+def test_an_error_in_the_request_iterator_is_raised(store: ResponseStore) -> None:
     def requests() -> Iterator[Request]:
         yield from asked(range(12))
         raise DataError("the rows end badly")

@@ -104,7 +104,7 @@ def test_ctrl_c_while_waiting_leaves_the_batch_to_the_next_run(tmp_path: Path) -
         going = list_batches(path)
         assert [one.state for one in going] == ["submitted"] * 2
         # Nobody holds them, so the next run does not wait for the dead one.
-        assert not any(one.is_held for one in going)
+        assert not any(one.has_live_owner for one in going)
         server.looks = 1
         assert set(outcome(*start(path, server))[1].values()) == {"good"}
         assert set(server.billed.values()) == {1}
