@@ -18,10 +18,10 @@ import pytest
 from hf_synthlabels.clients import BudgetTracker, OpenAIClient, ResponseStore, Run
 from hf_synthlabels.clients.base import Completion
 from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
+from tests.clients.batch.test_batch_client import make
 from tests.clients.batch_server import BatchServer
 from tests.clients.chat_server import ChatServer
 from tests.clients.test_address import PROXY_NAMES
-from tests.clients.batch.test_batch_client import make
 from tests.clients.test_openai import ask
 
 ELSEWHERE = "llm.invalid"
