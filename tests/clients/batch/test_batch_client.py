@@ -781,11 +781,12 @@ def test_the_budget_is_never_exceeded_and_cheaper_answers_make_room(store: Respo
 def test_collect_settles_a_batch_whose_answers_are_all_stored(store: ResponseStore) -> None:
     with BatchServer() as server:
         budget = account(store, budget_usd=1.0)
-        # Every answer is taken and stored, and the reader goes away before the batch is done with.
+        # The consumer takes all answers and stops before the batch is finished.
         completions = CachedClient(make(server, store, budget=budget), store).complete(asked(range(3)))
         for _ in range(3):
             next(completions)
         completions.close()  # type: ignore[attr-defined]  # it is a generator
+        store.flush()
         assert [one.state for one in list_batches(store.path)] == ["submitted"]
         client = make(server, store, budget=account(store, budget_usd=1.0))
         assert all(one.stored for one in CachedClient(client, store).complete(asked(range(3))))
