@@ -75,14 +75,14 @@ def test_all_rows_labelled_leave_nothing_open() -> None:
 def test_notes_say_what_the_question_is_of_and_clusters_do_not_go_with_it() -> None:
     human, llm, _ = sampled(0, 60, 20)
     notes = estimate_mean(human, llm, FINITE).notes
-    assert any(note.startswith("Of these 60 rows alone") for note in notes)
-    with pytest.raises(ConfigError, match="`clusters` is given with `finite`"):
+    assert any(note.startswith("Estimates are for these 60 rows") for note in notes)
+    with pytest.raises(ConfigError, match="`clusters`"):
         Inference(finite=True, clusters=[1, 2])
 
 
 @pytest.mark.slow
 def test_intervals_hold_what_is_so_of_these_rows() -> None:
-    held = dict.fromkeys(("human", "ppi", "dsl"), 0)
+    held = dict.fromkeys(("classical", "ppi", "dsl"), 0)
     weighted = dict(held)
     regressed = dict(held)
     narrower = []

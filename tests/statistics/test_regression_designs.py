@@ -170,6 +170,6 @@ def test_notes_give_the_reason() -> None:
     few = np.where(np.arange(N) < 3, y, np.nan)
     assert "3 human labels are too few for 4 parameters" in reason(few, y, {"a": x, "b": x**2, "c": x**3})
     unlabelled = (np.arange(N) >= LABELLED).astype(float)
-    assert "among the human-labelled rows" in reason(hidden(y), y, {"a": unlabelled})
+    assert "in the human-labeled rows" in reason(hidden(y), y, {"a": unlabelled})
     apart = (x > 0).astype(float)
     assert "separate the classes" in reason(hidden(apart), apart, {"x": 1e6 * x}, family="logistic")

@@ -105,7 +105,7 @@ def test_no_observed_error_is_no_proof_of_none(labelled: int) -> None:
     # The upper end of 0 errors in n rows is 3.84 / (n + 3.84); no plain interval of n labels is as wide.
     assert each.ppi.high - each.ppi.estimate >= 0.75 * wilson(0, labelled).high
     assert each.effective_ppi < 12 * labelled
-    assert any("equals the human one" in note for note in found.notes)
+    assert any("labels are equal in all" in note for note in found.notes)
 
 
 def test_ppi_mean_does_the_same_as_estimate_prevalence() -> None:

@@ -1,8 +1,7 @@
-"""Valid conclusions: questions to the labels of a data set of which humans have labelled some rows.
+"""Analyses of label columns: means, prevalence, F1, group differences and regressions.
 
-Each function answers its question four ways: from the LLM's labels alone, from the human labels alone, by PPI++ and by
-DSL; see `estimators`. The last three are right however wrong the LLM is, as long as the chances with which rows were
-chosen for a human label are the ones that are said. `docs/valid_conclusions.md` is for users.
+Each function estimates its quantities with every estimator; see `estimators` and `dsl`. All but the naive estimator
+are unbiased for any LLM, as long as the inclusion probabilities are correct.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from hf_synthlabels.statistics.estimation.variables import (
 
 
 def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = None) -> EstimateReport:
-    """The mean of a number that humans gave to some rows and an LLM to all.
+    """The mean of a numeric label.
 
     Args:
-        human: shape (rows,); None or nan where there is none.
+        human: shape (rows,); None or nan where missing.
         llm: the same, on the same scale.
-        inference: how the human labels were drawn, and how estimates are made.
+        inference: sampling design and settings.
 
     Raises:
-        DataError: the lengths differ, something is no number or no probability, or one side has no label at all.
+        DataError: the lengths differ, a value is not a number or a probability, or one side has no label at all.
     """
     inference = inference or Inference()
     rows = label_rows(number_column(human, "human")[:, None], number_column(llm, "llm")[:, None], inference)
@@ -51,13 +50,13 @@ def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = No
 def estimate_prevalence(
     human: Names, llm: Names, *, names: Sequence[Any] | None = None, inference: Inference | None = None
 ) -> EstimateReport:
-    """The share of the rows that are of each class.
+    """The prevalence of each class.
 
     Args:
-        human: the name of each row, None where there is none.
+        human: class of each row, None where missing.
         llm: the same.
         names: the classes; by default all that occur, sorted.
-        inference: how the human labels were drawn, and how estimates are made.
+        inference: sampling design and settings.
 
     Raises:
         DataError: as in `valid_mean`, or a label is not one of `names`.
@@ -69,7 +68,7 @@ def estimate_prevalence(
     estimands: list[Estimand] = [
         Ratios((Quantity(name, (1.0,), 0, 1, share=True),), *_class_sums(place), 1) for place, name in enumerate(known)
     ]
-    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    notes = rare_classes(known, rows.human[rows.labeled].sum(axis=0).tolist())
     return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
 
 
@@ -81,17 +80,15 @@ def estimate_f1(
     names: Sequence[Any] | None = None,
     inference: Inference | None = None,
 ) -> EstimateReport:
-    """The F1 of predictions on all rows, for each class and their mean, by the delta method on the counts.
-
-    F1 is 2 x right / (predicted + human). Predictions are known for all rows; what humans would have said is known
-    for some, and the LLM's labels help for the rest.
+    """The F1 of predictions on all rows, per class and macro-averaged, by the delta method on the counts.
 
     Args:
-        human: the name of each row, None where there is none.
-        llm: the same. Without `prediction`, these are what is scored, and the naive estimate is 1 of itself.
-        prediction: what is scored, such as a student's; None in a row is no prediction and so a miss.
+        human: class of each row, None where missing.
+        llm: the same.
+        prediction: scored predictions, such as a student's; None counts as incorrect. By default the LLM labels, whose
+            naive F1 is 1.
         names: the classes; by default all that occur, sorted.
-        inference: how the human labels were drawn, and how estimates are made.
+        inference: sampling design and settings.
 
     Raises:
         DataError: as in `valid_prevalence`.
@@ -110,24 +107,24 @@ def estimate_f1(
     occurring = np.flatnonzero((said.sum(axis=0) > 0) | (np.nansum(truth, axis=0) > 0)).tolist()
     if len(occurring) > 1:
         estimands.append(_f1(said, occurring, "macro F1"))
-    notes = rare_classes(known, rows.human[rows.labelled].sum(axis=0).tolist())
+    notes = rare_classes(known, rows.human[rows.labeled].sum(axis=0).tolist())
     return estimate_all("F1 of the predictions on all rows", estimands, rows, inference, notes)
 
 
 def estimate_difference(
     human: Any, llm: Any, groups: Names, *, positive: Any = None, inference: Inference | None = None
 ) -> EstimateReport:
-    """The mean, or the share of one class, in each group, and how far each group is from the first.
+    """The mean, or the prevalence of one class, in each group, and the differences from the first group.
 
     Args:
-        human: numbers, or with `positive` names; None where there is none.
+        human: numbers, or class names with `positive`; None where missing.
         llm: the same.
-        groups: the group of each row; none missing. The first one, sorted, is what the others are compared with.
-        positive: the class whose share is asked for.
-        inference: how the human labels were drawn, and how estimates are made.
+        groups: group of each row, none missing; the first, sorted, is the reference.
+        positive: the class whose prevalence is compared.
+        inference: sampling design and settings.
 
     Raises:
-        DataError: as in `valid_mean`, a row has no group, or there is only one.
+        DataError: as in `estimate_mean`, a row has no group, or there is only one group.
     """
     inference = inference or Inference()
     codes, known = group_codes(groups)
@@ -136,7 +133,7 @@ def estimate_difference(
     truth, said = (numbers_of(values, positive, field)[:, None] for values, field in ((human, "human"), (llm, "llm")))
     if len(codes) != len(truth):
         raise DataError(f"`groups` has {len(codes):,} rows and `human` {len(truth):,}: give one each per row.")
-    # That the LLM errs differently in each group is what naive differences are wrong by: guesses must see it.
+    # LLM errors that differ between groups bias naive differences, so DSL needs the interactions.
     seen = member[:, 1:] * np.nan_to_num(said)
     rows = label_rows(truth, said, inference, np.column_stack([member[:, 1:], seen]).astype(np.float64))
     parts = [member[:, place] for place in range(len(known))]
@@ -187,7 +184,7 @@ def estimate_regression(
     truth, said = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
     matrix = predictor_matrix(predictors, len(truth))
     if taken := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
-        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is taken: rename it.")
+        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is reserved: rename it.")
     goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
     if family == "logistic":
         _check_unit_interval(((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),))
@@ -245,7 +242,7 @@ def _class_sums(place: int) -> tuple[Any, Any]:
 
 
 def _f1(said: Floats, places: list[int], name: str, *parts: Any) -> Ratios:
-    """The mean F1 of some classes; `parts` are the rows that it rests on."""
+    """The mean F1 of some classes; `parts` are its groups of rows."""
     mine = said[:, places]
     quantity = Quantity(name, (1 / len(places),) * len(places), 0, 1, parts)
     return Ratios(

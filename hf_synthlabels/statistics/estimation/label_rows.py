@@ -6,42 +6,48 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, Ints, Numbers, check_level, cluster_codes, number_column
+from hf_synthlabels.statistics.arrays import Floats, Ints, Mask, Numbers, check_level, cluster_codes, number_column
+
+Learner = Callable[[Floats, Floats, Floats], Floats]
+"""Predictions, (m, q), from training features and labels, (n, p) and (n, q), and features to predict for, (m, p)."""
+
+FEW_LABELS = 50
+"""Human labels, or clusters of them, below which intervals may be too narrow."""
+
+MIN_TO_LEARN = 10
+"""Labeled rows, or clusters of them, below which DSL does not predict human labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inference:
-    """How the human labels were drawn, and how estimates are to be made of them.
+    """Sampling design of the human labels, and settings of the estimators.
 
     Raises:
-        ConfigError: `level` is not between 0 and 1, there are fewer than 2 folds or no split, or `finite` and
-            `clusters` are both given.
+        ConfigError: `level` is not between 0 and 1, `folds` is less than 2, `splits` is less than 1, or both `finite`
+            and `clusters` are given.
     """
 
     probabilities: Numbers | None = None
-    """With what chance each row was chosen to get a human label, shape (rows,); only those of rows with one are read.
-    None: all had the same chance."""
+    """Inclusion probabilities, shape (rows,); read for rows with a human label only. None if all are equal."""
     clusters: ArrayLike | None = None
-    """Which rows hang together, such as sentences of one article, shape (rows,); None if none do."""
+    """Cluster of each row, such as its article, shape (rows,)."""
     features: ArrayLike | None = None
-    """More to guess a human label from than the LLM's and the predictors, such as its confidence: shape (rows,) or
-    (rows, p), nothing missing. DSL alone uses them."""
+    """Additional features of DSL, such as the LLM's confidence, shape (rows,) or (rows, p), without missing values."""
     learner: Learner | None = None
-    """Model of DSL: a function of features and labels to learn from, and features to predict for; default `ridge`."""
+    """Model of DSL; by default `ridge`."""
     folds: int = 5
-    """Parts into which rows are cut for DSL, so that no guess has seen its own row's label."""
+    """Folds of the cross-fitting in DSL."""
     splits: int = 10
-    """How often they are cut anew; the median counts, so that the chance in one cut does not."""
+    """Random splits into folds; DSL takes the median over them."""
     seed: int = 0
-    """Of the cuts."""
+    """Of the splits."""
     level: float = 0.95
     finite: bool = False
-    """Whether the question is of these rows alone, and not of all that are like them: then only the drawing is by
-    chance, a human label of every row leaves nothing open, and variances shrink by 1 - chance (Cochran 1977, 2.6;
-    Hajek 1964 for unequal chances)."""
+    """Whether the estimand is of these rows only, not of a population that they represent. The variance then has the
+    finite-population correction (Cochran 1977, 2.6; Hajek 1964 for unequal probabilities)."""
 
     def __post_init__(self) -> None:
         check_level(self.level)
@@ -50,149 +56,135 @@ class Inference:
         if self.splits < 1:
             raise ConfigError(f"`splits` is {self.splits!r}: give 1 or more; 10 is usual.")
         if self.finite and self.clusters is not None:
-            raise ConfigError(
-                "`clusters` is given with `finite`: of these rows alone only the drawing is by chance, and rows were "
-                "drawn one by one. Leave one of them out."
-            )
-
-
-Learner = Callable[[Floats, Floats, Floats], Floats]
-"""Features and labels to learn from, (n, p) and (n, q), and features to guess for, (m, p): guesses, (m, q)."""
-
-
-FEW_LABELS = 50
-"""Human labels, or clusters of them, below which intervals may be too narrow."""
-
-MIN_TO_LEARN = 10
-"""Labelled rows, or clusters of them, below which no human label is guessed."""
+            raise ConfigError("`clusters` cannot be combined with `finite`, which assumes that rows were drawn singly.")
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRows:
-    """Rows as estimators want them; N rows, q numbers to a label."""
+    """Labels as the estimators need them; N rows with q numbers per label."""
 
     human: Floats
-    """Shape (N, q); where there is no human label, the LLM's, which never counts as one."""
+    """Shape (N, q); the LLM label where there is no human label, which never counts as one."""
     llm: Floats
-    """Shape (N, q); where there is none, the mean of the others."""
-    labelled: NDArray[np.bool_]
+    """Shape (N, q); the mean of the others where there is none."""
+    labeled: Mask
     """Whether a row has a human label, shape (N,)."""
-    scored: NDArray[np.bool_]
-    """Whether it has an LLM label, shape (N,)."""
-    chances: Floats | None
-    """Of labelled rows, shape (N,) with 1 elsewhere; None where all are the same."""
+    scored: Mask
+    """Whether a row has an LLM label, shape (N,)."""
+    probabilities: Floats | None
+    """Inclusion probabilities of labeled rows, shape (N,) with 1 elsewhere; None if all are equal."""
     clusters: Ints | None
     features: Floats
-    """What human labels are guessed from, shape (N, p)."""
+    """Features of DSL, shape (N, p)."""
     finite: bool = False
-    """Whether the question is of these rows alone."""
-
-    @property
-    def undrawn(self) -> Floats:
-        """1 - chance of labelled rows, 1 elsewhere: how much of a row's error is open. Shape (N,)."""
-        chance = np.full(len(self.labelled), self.n / len(self.labelled)) if self.chances is None else self.chances
-        left: Floats = np.where(self.labelled, np.clip(1 - chance, 0, 1), 1.0)
-        return left
+    """Whether the estimand is of these rows only."""
 
     @property
     def n(self) -> int:
         """Rows with a human label."""
-        return int(self.labelled.sum())
+        return int(self.labeled.sum())
 
     @property
     def units(self) -> int:
         """Rows with a human label, or clusters that have some."""
-        return self.n if self.clusters is None else len(np.unique(self.clusters[self.labelled]))
+        return self.n if self.clusters is None else len(np.unique(self.clusters[self.labeled]))
+
+    @property
+    def population_correction(self) -> Floats:
+        """1 - inclusion probability of labeled rows, 1 elsewhere, shape (N,)."""
+        equal = self.n / len(self.labeled)
+        probabilities = np.full(len(self.labeled), equal) if self.probabilities is None else self.probabilities
+        correction: Floats = np.where(self.labeled, np.clip(1 - probabilities, 0, 1), 1.0)
+        return correction
 
     @property
     def weights(self) -> Floats:
-        """Of labelled rows 1 / chance, the sum being 1; 0 elsewhere. Shape (N,)."""
-        raw = self.labelled / (1.0 if self.chances is None else self.chances)
+        """Inverse-probability weights of labeled rows with the sum 1, 0 elsewhere; shape (N,)."""
+        raw = self.labeled / (1.0 if self.probabilities is None else self.probabilities)
         total = raw.sum()
-        shares: Floats = raw / total if total else raw
-        return shares
+        weights: Floats = raw / total if total else raw
+        return weights
 
     @property
-    def inverse_chances(self) -> Floats:
-        """1 / chance of labelled rows, by which they stand for all N; 0 elsewhere. Shape (N,)."""
-        chance = self.n / len(self.labelled) if self.chances is None else self.chances
-        stands: Floats = self.labelled / chance
-        return stands
+    def inverse_probabilities(self) -> Floats:
+        """Inverse inclusion probabilities of labeled rows, 0 elsewhere; shape (N,)."""
+        inverse: Floats = self.labeled / (
+            self.n / len(self.labeled) if self.probabilities is None else self.probabilities
+        )
+        return inverse
 
     @property
     def kish(self) -> float:
-        """How many labelled rows of equal weight are worth as much as these (Kish 1965)."""
+        """Effective number of labeled rows given their weights (Kish 1965)."""
         return float(1 / (self.weights**2).sum()) if self.n else 0.0
 
 
 def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats | None = None) -> LabelRows:
-    """Put labels and the drawing together.
+    """Combine labels with their sampling design.
 
     Args:
         human: shape (N, q), nan in rows without a human label.
         llm: shape (N, q), nan in rows without an LLM label.
-        inference: chances, clusters, features.
-        known: columns that are known for all rows and may help to guess, shape (N, p).
+        inference: probabilities, clusters and features.
+        known: further features of DSL, known for all rows, shape (N, p).
 
     Raises:
-        DataError: lengths differ, no row has a human or none an LLM label, or something is missing that may not be.
+        DataError: lengths differ, one side has no label at all, or values are missing where they may not be.
     """
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
-    labelled, scored = _complete_lines(human), _complete_lines(llm)
-    if not labelled.any():
+    labeled: Mask = np.asarray(~np.isnan(human).any(axis=1))
+    scored: Mask = np.asarray(~np.isnan(llm).any(axis=1))
+    if not labeled.any():
         raise DataError(f"`human` has no label in any of {len(human):,} rows: label some rows by hand first.")
     if not scored.any():
-        raise DataError(f"`llm` has no label in any of {len(llm):,} rows: there is nothing to draw conclusions from.")
+        raise DataError(f"`llm` has no label in any of {len(llm):,} rows: annotate some rows first.")
     filled = np.where(scored[:, None], llm, llm[scored].mean(axis=0))
     columns = [filled, (~scored)[:, None].astype(np.float64)]
     columns += [known] if known is not None else []
-    columns += [_table(inference.features, len(llm))] if inference.features is not None else []
-    chances = None if inference.probabilities is None else labeled_probabilities(inference.probabilities, labelled)
-    if chances is not None and np.ptp(chances[labelled]) <= 1e-9 * chances[labelled].max():
-        chances = None
+    columns += [_feature_table(inference.features, len(llm))] if inference.features is not None else []
+    probabilities = None
+    if inference.probabilities is not None:
+        probabilities = labeled_probabilities(inference.probabilities, labeled)
+        if np.ptp(probabilities[labeled]) <= 1e-9 * probabilities[labeled].max():
+            probabilities = None
     return LabelRows(
-        human=np.where(labelled[:, None], human, filled),
+        human=np.where(labeled[:, None], human, filled),
         llm=filled,
-        labelled=labelled,
+        labeled=labeled,
         scored=scored,
-        chances=chances,
+        probabilities=probabilities,
         clusters=None if inference.clusters is None else cluster_codes(inference.clusters, len(llm)),
         features=np.column_stack(columns),
         finite=inference.finite,
     )
 
 
-def labeled_probabilities(probabilities: Numbers, labelled: NDArray[np.bool_]) -> Floats:
-    """The chance of each labelled row, and 1 for the others.
+def labeled_probabilities(probabilities: Numbers, labeled: Mask) -> Floats:
+    """Inclusion probabilities of the labeled rows, and 1 for the others.
 
     Raises:
-        DataError: there is not one for each row, or one of a labelled row is missing or no probability.
+        DataError: there is not one per row, or one of a labeled row is missing or not a probability.
     """
-    chances = number_column(probabilities, "probabilities")
-    if len(chances) != len(labelled):
+    column = number_column(probabilities, "probabilities")
+    if len(column) != len(labeled):
         raise DataError(
-            f"`probabilities` has {len(chances):,} rows and `human` {len(labelled):,}: give one each per row."
+            f"`probabilities` has {len(column):,} rows and `human` {len(labeled):,}: give one each per row."
         )
-    mine = chances[labelled]
-    if wrong := int((~((mine > 0) & (mine <= 1))).sum()):
+    values = column[labeled]
+    if wrong := int((~((values > 0) & (values <= 1))).sum()):
         raise DataError(
             f"`probabilities` is not above 0 and at most 1 in {wrong:,} rows with a human label: "
-            "give the chance with which each was chosen."
+            "give the inclusion probability of each."
         )
-    return np.where(labelled, chances, 1.0)
+    return np.where(labeled, column, 1.0)
 
 
-def _complete_lines(labels: Floats) -> NDArray[np.bool_]:
-    found: NDArray[np.bool_] = np.asarray(~np.isnan(labels).any(axis=1))
-    return found
-
-
-def _table(features: ArrayLike, rows: int) -> Floats:
+def _feature_table(features: ArrayLike, rows: int) -> Floats:
     table: Floats = np.asarray(features, dtype=np.float64)
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2 or len(table) != rows:
-        raise DataError(f"`features` has shape {table.shape} and there are {rows:,} rows: give one line for each.")
+        raise DataError(f"`features` has shape {table.shape} and there are {rows:,} rows: give one line per row.")
     if missing := int((~np.isfinite(table)).any(axis=1).sum()):
-        raise DataError(f"`features` is missing or infinite in {missing:,} rows: fill them, such as with their mean.")
+        raise DataError(f"`features` is missing or infinite in {missing:,} rows: fill them, for example with the mean.")
     return table
