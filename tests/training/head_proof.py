@@ -206,8 +206,8 @@ def evaluation(folder: Path, head: str) -> dict[str, Any]:
         for row in data:
             batch = batched([dict(row)])
             found = network(**{name: value for name, value in batch.items() if name not in objective.columns})
-            total += float(objective.loss(found, batch))
-            items += float(objective.items(batch))
+            total += float(objective.row_losses(found, batch).sum())
+            items += float(objective.row_weights(batch).sum())
             outputs.append((found["start_logits"] if "start_logits" in found else found["logits"])[0].numpy())
     args = StudentConfig(**options(folder, per_device_eval_batch_size=4))
     run = StudentTrainer(network, args, data_collator=batched, eval_dataset=data, objective=objective)

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from datasets import Dataset
 
 from hf_synthlabels.training import StudentConfig, train_student
-from tests.training.test_tasks import entity_rows, question_rows
+from tests.training.tasks.test_tasks import entity_rows, question_rows
 
 
 def trained(folder: str, rows: Dataset, **options: Any) -> dict[str, Any]:

@@ -56,26 +56,96 @@ def test_from_yaml_takes_the_part_named_student(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "named"),
     [
-        pytest.param(
-            {"learning_rat": 1}, r"student: `learning_rat` is not an option. Did you mean `learning_rate`", id="near"
-        ),
-        pytest.param({"zzz": 1}, r"`zzz` is not an option. Valid are model, max_length, .*TrainingArguments", id="far"),
-        pytest.param({"learning_rate": "fast"}, r"`learning_rate` is 'fast'. It must be float", id="not a number"),
-        pytest.param({"max_steps": 1.5}, r"`max_steps` is 1.5. It must be int", id="not whole"),
-        pytest.param({"max_steps": True}, r"`max_steps` is True. It must be int", id="yes is no number"),
-        pytest.param({"bucket": "yes please"}, r"`bucket` is 'yes please'. It must be bool", id="not a bool"),
-        pytest.param({"max_length": None}, r"`max_length` is empty", id="empty"),
-        pytest.param({"max_length": 0}, r"`max_length` is 0. Give", id="no tokens"),
-        pytest.param({"text_columns": ["a", "b", "c"]}, r"`text_columns` is \['a', 'b', 'c'\]. Name", id="three texts"),
-        pytest.param({"eval_strategy": "often"}, r"student: often is not a valid IntervalStrategy", id="upstream"),
+        pytest.param({"learning_rat": 1}, ("`learning_rat`", "`learning_rate`"), id="typo"),
+        pytest.param({"zzz": 1}, ("`zzz`", "model, max_length", "TrainingArguments"), id="unknown"),
+        pytest.param({"humen_column": "human"}, ("`human_column`",), id="typo of our option"),
+        pytest.param({"learning_rate": "fast"}, ("`learning_rate`", "float"), id="not a number"),
+        pytest.param({"max_steps": 1.5}, ("`max_steps`", "int"), id="not an integer"),
+        pytest.param({"max_steps": True}, ("`max_steps`", "int"), id="bool for an integer"),
+        pytest.param({"bucket": "yes please"}, ("`bucket`", "bool"), id="not a bool"),
+        pytest.param({"max_length": None}, ("`max_length`",), id="empty"),
+        pytest.param({"eval_strategy": "often"}, ("IntervalStrategy",), id="upstream"),
     ],
 )
-def test_from_dict_with_a_bad_value_says_it_in_one_line(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
+def test_from_dict_rejects_unknown_options_and_wrong_types(values: dict[str, Any], named: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="student") as caught:
         StudentConfig.from_dict(values)
+    assert all(name in str(caught.value) for name in named)
     assert "\n" not in str(caught.value)
+
+
+HUMAN: dict[str, Any] = {"label_column": "llm", "human_column": "human"}
+SOFT: dict[str, Any] = {"probs_column": "p"}
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        # One row per rule; see option_checks.
+        ({"task": "poetry"}, "task"),
+        ({**HUMAN, "human_strategy": "first"}, "human_strategy"),
+        ({**HUMAN, "correction": "backward"}, "correction"),
+        ({"max_length": 0}, "max_length"),
+        ({"early_stopping": 0}, "early_stopping"),
+        ({"early_stopping": True}, "early_stopping"),
+        ({**HUMAN, "human_weight": 0.0}, "human_weight"),
+        ({**HUMAN, "human_weight": float("nan")}, "human_weight"),
+        ({"usd_per_hour": -1.0}, "usd_per_hour"),
+        ({"confidence_column": "c", "confidence_power": -1.0}, "confidence_power"),
+        ({**SOFT, "probs_draws": 0}, "probs_draws"),
+        ({**SOFT, "probs_alpha": -0.5}, "probs_alpha"),
+        ({**SOFT, "probs_temperature": "warm"}, "probs_temperature"),
+        ({**SOFT, "probs_temperature": 0}, "probs_temperature"),
+        ({"threshold": 1.0}, "threshold"),
+        ({"lora_dropout": 1.0}, "lora_dropout"),
+        ({"text_columns": ["a", "b", "c"]}, "text_columns"),
+        ({"task": "text-pair"}, "text_columns"),
+        ({"task": "token-classification", "text_columns": ["a", "b"]}, "text_columns"),
+        ({"task": "multi-label", "probs_column": "p"}, "probs_column"),
+        ({"task": "text-scale"}, "scale"),
+        ({"scale": [1, 5]}, "scale"),
+        ({"task": "text-scale", "scale": [5, 1]}, "scale"),
+        ({"task": "text-scale", "scale": [1]}, "scale"),
+        ({"task": "text-scale", "scale": [1, 5], "scale_loss": "huber"}, "scale_loss"),
+        ({"token_budget": 0}, "token_budget"),
+        ({"doc_stride": -1}, "doc_stride"),
+        ({"lora_r": 1.5}, "lora_r"),
+        ({"lora_alpha": 8.0}, "lora_alpha"),
+        ({"lora_r": 2, "load_in_4bit": True, "save": "merged"}, "save"),
+        ({"lora_r": 2, "lora_targets": []}, "lora_targets"),
+        ({"pad_lengths": [8.5]}, "pad_lengths"),
+        ({"pad_lengths": "8"}, "pad_lengths"),
+        ({"padding_free": True, "pad_lengths": [8]}, "padding_free"),
+        ({"padding_free": True, "torch_compile": True}, "padding_free"),
+        ({"token_budget": 64, "auto_find_batch_size": True}, "auto_find_batch_size"),
+        ({"hub_token": "hf_secret"}, "hub_token"),
+        ({"push_to_hub": True, "hub_strategy": "checkpoint"}, "hub_strategy"),
+        ({"push_to_hub": True, "hub_revision": "dev"}, "hub_revision"),
+        ({"human_strategy": "finetune"}, "human_column"),
+        ({"correction": "forward"}, "human_column"),
+        ({"human_epochs": 2}, "human_column"),
+        ({**SOFT, "probs_temperature": "fit"}, "human_column"),
+        ({"probs_draws": 3}, "probs_column"),
+        ({"probs_temperature": 2.0}, "probs_column"),
+        ({"confidence_power": 1.0}, "confidence_column"),
+        ({"label_column": "human", "human_column": "human"}, "human_column"),
+        ({**HUMAN, "human_strategy": "finetune", "human_weight": 2.0}, "human_weight"),
+        ({**HUMAN, "human_epochs": 2.0}, "human_epochs"),
+        ({**HUMAN, "human_learning_rate": 1e-5}, "human_learning_rate"),
+    ],
+)
+def test_invalid_and_contradictory_options_are_rejected(options: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError, match=f"`{field}`") as caught:
+        StudentConfig(**options)
+    assert "hf_secret" not in str(caught.value)
+
+
+def test_human_options_are_read_from_yaml_values() -> None:
+    options = {"human_strategy": "finetune", "human_learning_rate": "1e-5", "human_epochs": 2, "correction": "forward"}
+    config = StudentConfig.from_dict({**HUMAN, **SOFT, **options, "probs_draws": 3, "probs_temperature": "fit"})
+    assert (config.human_learning_rate, config.human_epochs, config.probs_temperature) == (1e-5, 2, "fit")
 
 
 @pytest.mark.parametrize("content", ["- a list\n", "a: b: c\n", "", "seed: 1\nseed: 2\n"])
@@ -89,12 +159,6 @@ def test_from_yaml_with_another_file_raises(tmp_path: Path, content: str) -> Non
 def test_from_yaml_without_the_file_raises(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nosuch.yaml"):
         StudentConfig.from_yaml(tmp_path / "nosuch.yaml")
-
-
-def test_a_hub_token_is_refused_and_not_said() -> None:
-    with pytest.raises(ConfigError, match="`hub_token` is given") as caught:
-        StudentConfig(hub_token="hf_secret")
-    assert "hf_secret" not in str(caught.value)
 
 
 def test_bfloat16_without_an_accelerator_means_the_cpu() -> None:

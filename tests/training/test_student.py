@@ -177,11 +177,9 @@ def test_nothing_is_written_but_what_is_saved(config: Config, toy: Toy) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        pytest.param(lambda data: data.rename_column("text", "body"), r"`text_columns` is 'text'", id="no text"),
-        pytest.param(lambda data: data.rename_column("label", "gold"), r"`label_column` is 'label'", id="no label"),
-        pytest.param(
-            lambda data: data.select(range(0, 20, 2)), r"`label` is 'film' in all 10 labelled", id="one class"
-        ),
+        pytest.param(lambda data: data.rename_column("text", "body"), "`text_columns`", id="no text"),
+        pytest.param(lambda data: data.rename_column("label", "gold"), "`label_column`", id="no label"),
+        pytest.param(lambda data: data.select(range(0, 20, 2)), "`label`", id="one class"),
     ],
 )
 def test_rows_that_can_not_train_are_refused(
@@ -212,7 +210,7 @@ def test_configs_that_can_not_train_are_refused_in_one_line(
 
 
 def test_evaluation_during_training_without_rows_is_refused(config: Config, toy: Toy) -> None:
-    with pytest.raises(ConfigError, match=r"`eval_strategy` is 'epoch', but there are no rows"):
+    with pytest.raises(ConfigError, match="`eval_strategy`"):
         train_student(config(eval_strategy="epoch"), toy(20), names=NAMES)
 
 
@@ -298,5 +296,5 @@ def test_max_length_is_what_the_model_has_positions_for(
     ids = torch.full((1, longest), 3)
     assert base.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.shape == (1, 2)
     if kind != "no limit" or limit:
-        with pytest.raises(ConfigError, match=f"`max_length` is {longest + 1}, but .* reads {longest} tokens"):
+        with pytest.raises(ConfigError, match="`max_length`"):
             load_base(config(model=str(tmp_path), max_length=longest + 1), NAMES)

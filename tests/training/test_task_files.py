@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.training import StudentFile
-from tests.training.test_tasks import entity_rows, question_rows
+from tests.training.tasks.test_tasks import entity_rows, question_rows
 
 ROOT = Path(__file__).parents[2]
 

@@ -20,7 +20,7 @@ from hf_synthlabels.cli.main import app, main
 from hf_synthlabels.cli.train import Stopped
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import Student, StudentConfig, train_student
-from hf_synthlabels.training.callbacks.terminal_progress import StopOnInterrupt
+from hf_synthlabels.training.callbacks import StopOnInterrupt
 
 
 def call(*words: str) -> Result:
@@ -198,7 +198,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_the_same_command_resumes(
         main()
     assert stopped.value.code == 130
     assert signal.getsignal(signal.SIGINT) is before
-    assert "stopped. checkpoint-1 is kept in student" in capsys.readouterr().err
+    assert "stopped. student has checkpoint-1" in capsys.readouterr().err
     assert not (folder / "student" / "model.safetensors").exists()
     with pytest.raises(SystemExit) as ended:
         main()

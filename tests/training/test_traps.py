@@ -34,7 +34,8 @@ from transformers import (
 )
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
-from hf_synthlabels.training import LengthBucketedSampler, StudentConfig, StudentTrainer, train_student
+from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
+from hf_synthlabels.training.data.samplers import LengthBucketedSampler
 
 SHAPE: dict[str, Any] = {
     "vocab_size": 40,

@@ -13,16 +13,16 @@ from hf_synthlabels.engines.ray.cluster import connected, load_ray
 from hf_synthlabels.errors import TrainingError, import_extra
 
 if TYPE_CHECKING:
-    from hf_synthlabels.training.search import RunResult, Task
+    from hf_synthlabels.training.search import RunResult, RunTask
 
 TRIES = 3
 """Of a run whose machine or process is lost."""
 
-_shelves: dict[tuple[str, ...], Any] = {}
+_models: dict[tuple[str, ...], Any] = {}
 """Encoders that this process of the cluster has loaded."""
 
 
-def tuner_on(engine: Engine) -> Callable[[Sequence[Task], int], Iterable[RunResult]]:
+def tuner_on(engine: Engine) -> Callable[[Sequence[RunTask], int], Iterable[RunResult]]:
     """What trains the runs of a grid with Ray Tune; give it to `run_grid` as its `engine`.
 
     Tokenised rows go into Ray's object store, where all runs of a machine read the same pages; models must be
@@ -38,7 +38,7 @@ def tuner_on(engine: Engine) -> Callable[[Sequence[Task], int], Iterable[RunResu
     ray = load_ray(engine)
     tune = import_extra("ray.tune", "ray")
 
-    def train(tasks: Sequence[Task], workers: int) -> Iterable[RunResult]:
+    def train(tasks: Sequence[RunTask], workers: int) -> Iterable[RunResult]:
         from hf_synthlabels.training.search import run_tasks
 
         remote = [task for task in tasks if task.save is None]
@@ -51,7 +51,7 @@ def tuner_on(engine: Engine) -> Callable[[Sequence[Task], int], Iterable[RunResu
     return train
 
 
-def _tuned(ray: Any, tune: Any, engine: Engine, tasks: Sequence[Task]) -> list[RunResult]:
+def _tuned(ray: Any, tune: Any, engine: Engine, tasks: Sequence[RunTask]) -> list[RunResult]:
     """All tasks as trials of one grid search.
 
     Raises:
@@ -116,9 +116,9 @@ def _trainable(tune: Any) -> Any:
     return OneRun
 
 
-def _keeper(tune: Any, tasks: Sequence[Task], found: dict[str, RunResult]) -> Any:
+def _keeper(tune: Any, tasks: Sequence[RunTask], found: dict[str, RunResult]) -> Any:
     """Writes each result into the journal as it comes."""
-    from hf_synthlabels.training.search.search_journal import RunJournal, read_result
+    from hf_synthlabels.training.search.runs import RunJournal, read_result
 
     class Keeper(tune.Callback):  # type: ignore[misc]
         def on_trial_result(self, *_: Any, result: Mapping[str, Any], **__: Any) -> None:
@@ -130,7 +130,7 @@ def _keeper(tune: Any, tasks: Sequence[Task], found: dict[str, RunResult]) -> An
     return Keeper()
 
 
-def _train(task: Task, tables: Sequence[Any]) -> str:
+def _train(task: RunTask, tables: Sequence[Any]) -> str:
     from datasets import Dataset
 
     from hf_synthlabels.training.search.run_training import ModelCache, train_run
@@ -140,8 +140,8 @@ def _train(task: Task, tables: Sequence[Any]) -> str:
     if pool is None or validation is None:
         raise ValueError("a grid has rows to train on and rows to choose on")
     rows = SharedRows(pool, validation, test, task.names, task.place.name)
-    shelf = _shelves.setdefault(task.names, ModelCache(task.names))
-    return json.dumps(asdict(train_run(task.run, rows, shelf, task.key)))
+    models = _models.setdefault(task.names, ModelCache(task.names))
+    return json.dumps(asdict(train_run(task.run, rows, models, task.key)))
 
 
 def _table(dataset: Any) -> Any:

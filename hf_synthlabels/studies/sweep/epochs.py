@@ -9,8 +9,8 @@ from typing import Any
 from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
-from hf_synthlabels.training import student_task
-from hf_synthlabels.training.distributed.rng_state import preserve_rng_state
+from hf_synthlabels.training.evaluation.metrics import preserve_rng_state
+from hf_synthlabels.training.tasks import student_task
 
 
 class EpochAnswers(TrainerCallback):  # type: ignore[misc, unused-ignore]

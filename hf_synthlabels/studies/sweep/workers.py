@@ -20,12 +20,11 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     Raises:
         TrainingError: a worker died; what had finished is kept.
     """
-    if workers == 1 or len(jobs) < 2:
-        yield from map(_Worker().work, jobs)
+    if not jobs:
         return
-    from hf_synthlabels.training.process_pool import map_in_processes
+    from hf_synthlabels.training.process_pool import run_tasks
 
-    yield from map_in_processes(_work, jobs, workers, threads=max(job.threads for job in jobs))
+    yield from run_tasks(_Worker, jobs, workers, threads=max(job.threads for job in jobs))
 
 
 class _Worker:
@@ -34,7 +33,7 @@ class _Worker:
     def __init__(self) -> None:
         self._tables: dict[Path, Tables] = {}
 
-    def work(self, job: Job) -> Outcome:
+    def __call__(self, job: Job) -> Outcome:
         journal = CellFiles(job.folder)
         # Another study on the same folder may have done it meanwhile.
         if (known := known_outcome(journal, job)) is not None:
@@ -44,14 +43,3 @@ class _Worker:
         outcome = run_job(job, self._tables[job.place])
         journal.write(job.key, outcome.to_dict())
         return outcome
-
-
-_worker: _Worker | None = None
-
-
-def _work(job: Job) -> Outcome:
-    """In a process of its own, which stays for the next job."""
-    global _worker
-    if _worker is None:
-        _worker = _Worker()
-    return _worker.work(job)

@@ -1,34 +1,39 @@
-"""Collator: rows of several lengths as one batch."""
+"""Collators: rows of different lengths padded to one batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from hf_synthlabels.training.data.features import LABELS, WEIGHT
-from hf_synthlabels.training.tasks.losses import IGNORED
+from hf_synthlabels.training.data.features import IGNORED, LABELS, PROBS, WEIGHT
+
+MAX_BUCKETS = 6
+BUCKET_MULTIPLE = 8
+
+Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Collator:
-    """Pads on the right whatever has a value for each token; the rest becomes one tensor as it is.
+    """Pads every feature with one value per token on the right; other features become one tensor each.
 
-    Padding has the label -100, the weight 0 and the position 0, with which it sees nothing but itself where examples
-    are told apart by their positions.
+    Padding tokens have the label -100, the weight 0 and the position 0. The position makes each of them a sequence of
+    its own where packed examples are separated by their positions.
     """
 
     tokenizer: PreTrainedTokenizerBase
-    multiple: int | None = None
-    """Pad to a multiple of so many tokens."""
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        """The rows as tensors of the length of the longest."""
-        fillers = {
+        """Collate rows to the length of the longest."""
+        fill = {
             "input_ids": self.tokenizer.pad_token_id,
             "attention_mask": 0,
             "token_type_ids": self.tokenizer.pad_token_type_id,
@@ -37,12 +42,50 @@ class Collator:
             WEIGHT: 0.0,
         }
         longest = max(len(row["input_ids"]) for row in rows)
-        if self.multiple:
-            longest = -(-longest // self.multiple) * self.multiple
         batch = {}
         for name, first in rows[0].items():
             values = [row[name] for row in rows]
             if isinstance(first, list | tuple):
-                values = [[*value, *[fillers[name]] * (longest - len(value))] for value in values]
+                values = [[*value, *[fill[name]] * (longest - len(value))] for value in values]
             batch[name] = torch.tensor(values, dtype=torch.float32 if name == WEIGHT else None)
         return batch
+
+
+def padding_buckets(lengths: NDArray[np.int64], longest: int, count: int = MAX_BUCKETS) -> list[int]:
+    """Choose up to `count` lengths to pad to: quantiles of the row lengths, rounded up to multiples of eight.
+
+    Args:
+        lengths: tokens of each row.
+        longest: maximum length of any row, always the last bucket.
+        count: maximum number of buckets.
+    """
+    quantiles = np.quantile(lengths, np.arange(1, count) / (count - 1), method="inverted_cdf")
+    rounded = {min(longest, int(-(-length // BUCKET_MULTIPLE) * BUCKET_MULTIPLE)) for length in quantiles}
+    return sorted(rounded | {longest})
+
+
+@dataclass(frozen=True, slots=True)
+class BucketedPadding:
+    """Wraps a collator and pads its batches to the next of a few lengths."""
+
+    collate: Collate
+    lengths: tuple[int, ...]
+    """Ascending; a longer batch keeps its length."""
+    pad_token: int
+    labels_per_token: bool
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collate and pad."""
+        batch = self.collate(rows)
+        shape = batch["input_ids"].shape
+        missing = next((length for length in self.lengths if length >= shape[1]), shape[1]) - shape[1]
+        if not missing:
+            return batch
+        return {name: self._padded(name, value, shape, missing) for name, value in batch.items()}
+
+    def _padded(self, name: str, value: Any, shape: Sequence[int], missing: int) -> Any:
+        per_token = isinstance(value, Tensor) and value.shape[:2] == shape
+        if not per_token or (name.startswith("label") and not self.labels_per_token) or name == PROBS:
+            return value
+        fill = {"input_ids": self.pad_token, LABELS: IGNORED, WEIGHT: 0}.get(name, 0)
+        return functional.pad(value, (*(0, 0) * (value.ndim - 2), 0, missing), value=fill)

@@ -79,7 +79,7 @@ def training_rows(
     if probs_column is not None:
         probs = _probs(column_values(dataset, probs_column, "probs_column"), kept, codes, order, names, probs_column)
     if weight_column is not None:
-        weights = row_weights_of(dataset, weight_column, kept)
+        weights = read_weights(dataset, weight_column, kept)
     return TrainingRows(kept, codes, names, len(raw) - len(kept), probs, weights)
 
 
@@ -142,7 +142,7 @@ def _probs(
     return probs
 
 
-def row_weights_of(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
+def read_weights(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
     """The weights of some rows.
 
     Raises:

@@ -17,7 +17,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import LabelSchema, parse
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
-from hf_synthlabels.training.distributed.rng_state import preserve_rng_state
+from hf_synthlabels.training.evaluation.metrics import preserve_rng_state
 from hf_synthlabels.training.tasks import student_task
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: a save that is interrupted leaves the one before it usable."""
+"""Atomic checkpoints: an interrupted save leaves the previous checkpoint usable."""
 
 from __future__ import annotations
 
@@ -23,21 +23,17 @@ from hf_synthlabels.errors import ConfigError, TrainingError
 logger = getLogger(__name__)
 
 UNFINISHED = "unfinished"
-"""File in a checkpoint that is being written. Who finds it later knows that nobody came to the end."""
+"""Marker file in a checkpoint that is being written, or whose writing was interrupted."""
 STATE = "trainer_state.json"
 ROWS = "training_rows.json"
 
 
 @contextmanager
-def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
-    """Around the writing of the checkpoint of this step: older ones are deleted only when it is complete.
-
-    Args:
-        trainer: whose processes all come here.
-        folder: where its checkpoints are.
+def atomic_checkpoint(trainer: Any, folder: str | Path) -> Iterator[None]:
+    """Wrap the writing of the current step's checkpoint on all processes; older ones are deleted once it is complete.
 
     Raises:
-        TrainingError: it could not be written.
+        TrainingError: the checkpoint could not be written.
     """
     args = trainer.args
     shown = logging.is_progress_bar_enabled()
@@ -50,7 +46,7 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
             checkpoint.mkdir(parents=True, exist_ok=True)
             marker.touch()
         trainer.accelerator.wait_for_everyone()
-        # Trainer deletes older checkpoints before the processes know that this one is whole.
+        # Trainer would delete older checkpoints before all processes have finished this one.
         args.save_total_limit = None
         yield
         trainer.accelerator.wait_for_everyone()
@@ -63,7 +59,7 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
         reason = " ".join(str(error).split())
         raise TrainingError(
             f"`output_dir` is {str(folder)!r}, where checkpoint-{trainer.state.global_step} could not be written "
-            f"({reason}). Make room, and go on from the one before it with `resume_from_checkpoint: true`."
+            f"({reason}). Free disk space, and resume from the previous one with `resume_from_checkpoint: true`."
         ) from error
     finally:
         args.save_total_limit = limit
@@ -71,79 +67,81 @@ def saved_whole(trainer: Any, folder: str | Path) -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def checkpoint_to_resume(args: Any, given: str | bool | None, dataset: Any) -> str | None:
-    """The checkpoint to go on from; None begins anew. What an interrupted save left behind is deleted.
+def checkpoint_to_resume(args: Any, requested: str | bool | None, dataset: Any) -> str | None:
+    """The checkpoint to resume from; None starts from the beginning. Incomplete checkpoints are deleted.
 
     Args:
-        args: with `output_dir`.
-        given: True for the last whole one in `output_dir`, if there is one; or the folder of one.
-        dataset: the rows to train on, which must be those of the checkpoint.
+        args: training arguments with `output_dir`.
+        requested: a checkpoint folder, or True for the last complete one in `output_dir`, if any.
+        dataset: the training rows, which must be those of the checkpoint.
 
     Raises:
-        ConfigError: the folder is no checkpoint, is not whole, or was made of other rows.
+        ConfigError: the folder is not a complete checkpoint, or belongs to other rows.
     """
-    if given is None or given is False:
+    if requested is None or requested is False:
         return None
-    if given is True:
+    if requested is True:
         if args.should_save:
-            _sweep(Path(args.output_dir))
-        found = [Path(path) for path in sort_checkpoints(output_dir=args.output_dir, use_mtime=False) if _whole(path)]
-        if not found:
+            _delete_incomplete(Path(args.output_dir))
+        checkpoints = [
+            Path(path) for path in sort_checkpoints(output_dir=args.output_dir, use_mtime=False) if _is_complete(path)
+        ]
+        if not checkpoints:
             return None
-        folder = found[-1]
+        folder = checkpoints[-1]
     else:
-        folder = Path(given)
-        if not _whole(folder):
-            what = "was not written to its end" if (folder / UNFINISHED).exists() else "is no checkpoint"
+        folder = Path(requested)
+        if not _is_complete(folder):
+            problem = "is incomplete" if (folder / UNFINISHED).exists() else "is not a checkpoint"
             raise ConfigError(
-                f"`resume_from_checkpoint` is {str(given)!r}, which {what}. Give true for the last whole one in "
-                "`output_dir`, or leave it out."
+                f"`resume_from_checkpoint` is {str(requested)!r}, which {problem}. Set it to true for the last "
+                "complete one in `output_dir`, or leave it out."
             )
     _check_rows(folder, dataset)
     return str(folder)
 
 
 def rows_digest(dataset: Any) -> str | None:
-    """What tells rows apart: a hash of their tokens and labels in order; None for rows that are not a Dataset."""
+    """A hash of the tokens and labels of all rows in order; None for rows that are not a Dataset."""
     if not isinstance(dataset, Dataset):
         return None
-    found = hashlib.sha256(str(len(dataset)).encode())
+    digest = hashlib.sha256(str(len(dataset)).encode())
     for column in sorted({"input_ids", "labels"} & set(dataset.column_names)):
         values = dataset.select_columns([column]).with_format("arrow")[column][:]
         for chunk in values.chunks if isinstance(values, pa.ChunkedArray) else [values]:
             while isinstance(chunk.type, pa.ListType | pa.LargeListType):
-                found.update(pc.list_value_length(chunk).to_numpy(zero_copy_only=False).tobytes())
+                digest.update(pc.list_value_length(chunk).to_numpy(zero_copy_only=False).tobytes())
                 chunk = chunk.flatten()
-            found.update(chunk.to_numpy(zero_copy_only=False).tobytes())
-    return found.hexdigest()
+            digest.update(chunk.to_numpy(zero_copy_only=False).tobytes())
+    return digest.hexdigest()
 
 
-def _whole(folder: str | Path) -> bool:
+def _is_complete(folder: str | Path) -> bool:
     folder = Path(folder)
     return (folder / STATE).is_file() and not (folder / UNFINISHED).exists()
 
 
-def _sweep(output: Path) -> None:
+def _delete_incomplete(output: Path) -> None:
     for marker in output.glob(f"checkpoint-*/{UNFINISHED}"):
-        logger.warning("%s was not written to its end, and is deleted", marker.parent.name)
+        logger.warning("deleting %s, which is incomplete", marker.parent.name)
         shutil.rmtree(marker.parent, ignore_errors=True)
 
 
 def _delete_older(output: Path, limit: int | None, best: str | None) -> None:
-    """Keep the newest checkpoints up to the limit, and the best one among them.
+    """Keep the newest checkpoints up to the limit, the best one included.
 
-    By time, for an earlier run may have left higher steps behind.
+    They are sorted by time, because an earlier run may have left checkpoints of later steps.
     """
     if limit is None or limit <= 0:
         return
-    found = [folder for folder in output.glob("checkpoint-*") if (folder / STATE).is_file()]
-    found.sort(key=lambda folder: (folder / STATE).stat().st_mtime_ns)
-    kept = [] if best is None else [folder for folder in found if folder.name == Path(best).name]
-    newest = found[-1:]
-    for folder in reversed(found):
+    checkpoints = [folder for folder in output.glob("checkpoint-*") if (folder / STATE).is_file()]
+    checkpoints.sort(key=lambda folder: (folder / STATE).stat().st_mtime_ns)
+    kept = [] if best is None else [folder for folder in checkpoints if folder.name == Path(best).name]
+    newest = checkpoints[-1:]
+    for folder in reversed(checkpoints):
         if len({*kept, *newest}) < limit:
             kept.append(folder)
-    for folder in found:
+    for folder in checkpoints:
         if folder not in (*kept, *newest):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -155,6 +153,6 @@ def _check_rows(folder: Path, dataset: Any) -> None:
         return
     if json.loads(path.read_text(encoding="utf-8")).get("digest") != digest:
         raise ConfigError(
-            f"`resume_from_checkpoint`: {str(folder)!r} was made of other rows than these. Train on the same rows, or "
-            "leave `resume_from_checkpoint` out to begin anew."
+            f"`resume_from_checkpoint`: {str(folder)!r} belongs to other rows. Train on the same rows, or leave the "
+            "option out to start again."
         )

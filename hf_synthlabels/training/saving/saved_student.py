@@ -1,23 +1,31 @@
-"""A saved student: weights, tokenizer, and student.json, which says how to use them and what they were made from."""
+"""Saved students: weights, tokenizer, and student.json with the settings and metrics; and their atomic writing."""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from torch import Tensor
+from transformers import Trainer
 
 from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER, model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.tables import write_text
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.lora import adapted_base, save_adapted
-from hf_synthlabels.training.saving.atomic_replace import exchanged
+from hf_synthlabels.training.lora import adapter_base, save_adapted
+
+UNFINISHED = ".unfinished"
+WEIGHT_FILES = ("adapter_config.json", "adapter_model.*", "model*.safetensors", "model.safetensors.index.json")
+"""Files that define the weights of a folder; none of an earlier student may remain."""
 
 STUDENT_FILE = "student.json"
 
@@ -25,7 +33,7 @@ SETTINGS = (
     *("task", "text_columns", "max_length", "label_column", "scale", "scale_loss", "threshold", "doc_stride"),
     *("max_answer_length", "n_best", "null_answers", "max_new_tokens"),
 )
-"""Options that decide how texts become predictions."""
+"""Options that determine the predictions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +53,103 @@ def save_student(
     config: StudentConfig,
     weights: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a student and its tokenizer into a folder, all weights or with LoRA what `save` says.
-
-    What an earlier student left there is exchanged only when all is written.
+    """Write a student and its tokenizer into a folder; an earlier student there is replaced only at the end.
 
     Args:
         model: the student's model.
         tokenizer: the student's tokenizer.
-        folder: where to.
-        config: which model adapters belong to, and what of them is saved.
-        weights: all of a model without adapters that holds only a part of them.
+        folder: the output folder.
+        config: names the base model of adapters, and says whether they are merged.
+        weights: the gathered weights of a sharded model without adapters.
 
     Raises:
-        TrainingError: the head did not reach the file, the folder cannot be written, or it is that of the model which
-            the adapters need.
+        TrainingError: the head is missing in the file, the folder cannot be written, or it is the folder of the base
+            model of the adapters.
     """
     adapters = hasattr(model, "peft_config") and config.save != "merged"
     name = config.model or ""
     if hasattr(model, "peft_config"):
-        name = adapted_base(model_path(name)) or name or model.get_base_model().config.name_or_path
-        # peft looks names up on the Hub, where the packaged encoder has another one.
+        name = adapter_base(model_path(name)) or name or model.get_base_model().config.name_or_path
+        # peft looks names up on the Hub, where the packaged encoder has a different name.
         name = HUB_ENCODER if name == PACKAGED_ENCODER else name
-        # A folder is found from anywhere, a Hub id and the packaged encoder are names already.
+        # An absolute path works from any folder; Hub ids and the packaged encoder are names already.
         name = str(Path(name).resolve()) if Path(name).is_dir() else name
     if adapters and Path(name) == Path(folder).resolve():
         raise TrainingError(
-            f"the student cannot be saved as an adapter to {str(folder)!r}, which holds the model that it adapts. "
-            "Give another folder, or `save: merged`."
+            f"the adapter cannot be saved to {str(folder)!r}, which contains its base model. Give another folder, or "
+            "set `save: merged`."
         )
-    with exchanged(folder) as new:
+    with atomic_folder(folder) as new:
         if hasattr(model, "peft_config"):
             save_adapted(model, new, base=name, merged=not adapters)
         else:
             model.save_pretrained(new, state_dict=weights)
-        _limited(tokenizer, config).save_pretrained(new)
+        _with_max_length(tokenizer, config).save_pretrained(new)
 
 
-def _limited(tokenizer: Any, config: StudentConfig) -> Any:
-    """The tokenizer with the length that the student was trained on, which pipelines cut texts at."""
+@contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files then replace those in `folder`, the weights last.
+
+    Other files in `folder`, such as checkpoints, stay. An interruption before the replacement changes nothing.
+
+    Raises:
+        TrainingError: the files could not be written.
+    """
+    folder = Path(folder)
+    new = folder / UNFINISHED
+    try:
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        yield new
+        files = [path.relative_to(new) for path in new.rglob("*") if path.is_file()]
+        weights = {path for pattern in WEIGHT_FILES for path in files if path.match(pattern) and len(path.parts) == 1}
+        for path in (*(path for path in files if path not in weights), *sorted(weights)):
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(new / path, folder / path)
+        for pattern in WEIGHT_FILES:
+            for path in folder.glob(pattern):
+                if path.relative_to(folder) not in weights:
+                    path.unlink()
+        shutil.rmtree(new, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        reason = " ".join(str(error).split())
+        raise TrainingError(
+            f"the student could not be written to {str(folder)!r} ({reason}). Free disk space, or give another folder; "
+            "its earlier content is unchanged."
+        ) from error
+
+
+def gather_weights(trainer: Trainer) -> dict[str, Any] | None:
+    """All weights of a sharded model (FSDP, DeepSpeed ZeRO-3) on the main process; None for an unsharded model.
+
+    Every process must call it at the same time.
+
+    Raises:
+        TrainingError: the model has adapters, which cannot be gathered.
+    """
+    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
+        return None
+    if hasattr(trainer.model, "peft_config"):
+        raise TrainingError(
+            "`lora_r` with sharded weights cannot be saved. Launch with configs/accelerate/ddp.yaml: with adapters "
+            "every GPU has the frozen weights anyway."
+        )
+    if not trainer.accelerator.is_fsdp2:
+        gathered: dict[str, Any] = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+        return gathered
+    weights = {}
+    for name, part in trainer.model.state_dict().items():
+        # One weight at a time: only the main process has memory for all.
+        full = (part.full_tensor() if hasattr(part, "full_tensor") else part).detach()
+        if trainer.is_world_process_zero():
+            weights[name] = full.cpu().clone()
+    return weights
+
+
+def _with_max_length(tokenizer: Any, config: StudentConfig) -> Any:
+    """The tokenizer with the maximum length of the student, at which pipelines truncate texts."""
     if config.task == "text-generation":
         return tokenizer
     limited = copy.copy(tokenizer)
@@ -90,15 +157,15 @@ def _limited(tokenizer: Any, config: StudentConfig) -> Any:
     return limited
 
 
-def update_student(folder: str | Path, **facts: Any) -> Path:
-    """Write facts into the student.json of a folder; others that are there stay. An interruption changes nothing."""
+def update_student(folder: str | Path, **entries: Any) -> Path:
+    """Add entries to the student.json of a folder atomically; other entries stay."""
     file = Path(folder) / STUDENT_FILE
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    return write_text(file, json.dumps(known | facts, indent=1, ensure_ascii=False) + "\n")
+    return write_text(file, json.dumps(known | entries, indent=1, ensure_ascii=False) + "\n")
 
 
 def settings_of(config: StudentConfig, names: Sequence[str], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """What `read_student` reads; a metric that is undefined is left out, for JSON has no NaN."""
+    """The entries that `read_student` reads; undefined metrics are left out, because JSON has no NaN."""
     known = {key: value for key, value in metrics.items() if math.isfinite(value)}
     return {**{key: getattr(config, key) for key in SETTINGS}, "names": list(names), "metrics": known}
 
@@ -107,7 +174,7 @@ def read_student(folder: str | Path) -> SavedStudent:
     """The student.json of a folder.
 
     Raises:
-        TrainingError: there is none, or it does not say what kind of student it is.
+        TrainingError: the file is missing or invalid.
     """
     file = Path(folder) / STUDENT_FILE
     try:
@@ -129,11 +196,11 @@ def read_student(folder: str | Path) -> SavedStudent:
 
 
 def student_folder(name: str | Path) -> Path:
-    """The folder of a student: a folder of this machine, or a Hub repository, which is downloaded.
+    """The folder of a student: a local folder, or a Hub repository, which is downloaded.
 
     Raises:
-        ConfigError: it is neither.
-        TrainingError: the Hub cannot be reached, or has no such student.
+        ConfigError: the name is neither.
+        TrainingError: the download failed.
     """
     folder = Path(name)
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""GridReport: what was chosen for each model, label source and size, and what that is worth on the test rows."""
+"""GridReport: the selected combination of each cell, with its scores on the test rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.training.search.grid_run import Choice
+from hf_synthlabels.training.search.runs import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,56 +20,51 @@ class CellReport:
     source: str
     size: int | None
     rows: int
-    """Training rows."""
+    """Number of training rows."""
     choice: Choice
     validation: float
-    """Score of the choice on the rows that chose it, mean over seeds."""
+    """Score of the selection on the validation rows, mean over seeds."""
     corrected: float
-    """The same for rows that did not choose (BBC-CV); lower, because the best of many looks better than it is."""
+    """The same corrected for selection bias (BBC-CV), usually lower."""
     n_candidates: int
     n_diverged: int
     test: Interval | None
-    """Score on the test rows over rows and seeds; None without test rows."""
+    """Score on the test rows, with an interval over rows and seeds; None without test rows."""
     gain: Interval | None
-    """Against the first combination that the file lists, which nobody chose: what searching brought."""
+    """Difference from the first combination listed in the file: the gain of the search."""
     against_first_source: Interval | None
-    """Against the first label source, each with its own choice; None for the first."""
+    """Difference from the first label source, each with its own selection; None for the first."""
     refit: Interval | None
-    """Trained again with linear decay: score on the test rows, on the validation rows where there are none."""
+    """Score after training with linear decay, on the test rows or, without any, the validation rows."""
     refit_difference: Interval | None
-    """The refit minus the reading that was chosen."""
-
-    @property
-    def optimism(self) -> float:
-        """How much the validation score promises too much."""
-        return self.validation - self.corrected
+    """The refit minus the selected evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
 class GridCost:
-    """What a grid took, and what a run for every combination would have taken."""
+    """Cost of a grid, next to that of one run per combination."""
 
     runs: int
     cells: int
-    """Combinations with all their seeds: what the runs stand for."""
+    """Number of combinations times seeds."""
     steps: int
     steps_separately: int
-    """Optimiser steps of one run for each epoch count."""
+    """Optimizer steps of one run per epoch count."""
     wall_s: float
-    """Seconds of all runs one after another."""
+    """Total seconds of all runs."""
     cpu_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class GridReport:
-    """The outcome of a grid; printed it is a table."""
+    """The result of a grid; `str` is a table."""
 
     metric: str
     schedule: str
     n_validation: int
     n_test: int
     n_left_out: int
-    """Training rows that some source has no label for; no source trains on them."""
+    """Number of training rows without a label of some source; they are left out for all."""
     seeds: tuple[int, ...]
     cells: tuple[CellReport, ...]
     cost: GridCost
@@ -77,7 +72,7 @@ class GridReport:
     """The folder of the best refitted student."""
 
     def to_json(self) -> str:
-        """Every number; nan and infinity become null, because JSON has neither."""
+        """All numbers as JSON; NaN and infinity become null."""
         return json.dumps(_plain(asdict(self)), indent=2)
 
     @classmethod
@@ -88,7 +83,7 @@ class GridReport:
         return cls(**{**content, "seeds": tuple(content["seeds"]), "cells": cells, "cost": GridCost(**content["cost"])})
 
     def __str__(self) -> str:
-        head = ("model", "labels", "rows", "rate", "batch", "epochs", "chosen at", "unbiased", "test", "searching")
+        head = ("model", "labels", "rows", "rate", "batch", "epochs", "validation", "corrected", "test", "gain")
         table = [head, *(_line(cell) for cell in self.cells)]
         widths = [max(len(line[k]) for line in table) for k in range(len(head))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in table]
@@ -97,28 +92,28 @@ class GridReport:
     def _notes(self) -> list[str]:
         cost = self.cost
         notes = [
-            f"Scores are {self.metric}, means over {len(self.seeds)} seeds. `chosen at` is on the {self.n_validation} "
-            "human-labelled rows that chose, so it promises too much; `unbiased` is what choosing gives on rows that "
-            "did not (BBC-CV).",
+            f"Scores are {self.metric}, means over {len(self.seeds)} seeds. `validation` is on the {self.n_validation} "
+            "human-labeled rows used for selection, so it is optimistic; `corrected` removes the selection bias "
+            "(BBC-CV).",
         ]
         if self.n_test:
             notes.append(
-                f"`test` is on {self.n_test:,} other human-labelled rows; `searching` is against the first "
+                f"`test` is on {self.n_test:,} other human-labeled rows; `gain` is the difference from the first "
                 "combination of the file."
             )
         for cell in self.cells:
             where = f"{_short(cell.model)}, {cell.source}, {cell.rows:,} rows"
             if cell.against_first_source is not None:
-                notes.append(f"{where}: {cell.against_first_source} against {self.cells[0].source}.")
+                notes.append(f"{where}: difference from {self.cells[0].source}: {cell.against_first_source}.")
             if cell.refit is not None:
                 notes.append(f"{where}: with linear decay {cell.refit}, difference {cell.refit_difference}.")
             if cell.n_diverged:
-                notes.append(f"{where}: {cell.n_diverged} combinations diverged or were given up.")
+                notes.append(f"{where}: {cell.n_diverged} combinations diverged or were pruned.")
         if self.n_left_out:
-            notes.append(f"{self.n_left_out:,} training rows lack a label of some source and were left out for all.")
+            notes.append(f"{self.n_left_out:,} training rows without a label of some source were left out for all.")
         notes.append(
-            f"{cost.runs} runs stand for {cost.cells} combinations and seeds: {cost.steps:,} optimiser steps in place "
-            f"of {cost.steps_separately:,}; {cost.cpu_s:,.0f} s of processor time."
+            f"{cost.runs} runs cover {cost.cells} combinations and seeds: {cost.steps:,} optimizer steps instead of "
+            f"{cost.steps_separately:,}; {cost.cpu_s:,.0f} s of CPU time."
         )
         return notes
 
@@ -152,7 +147,7 @@ def _short(model: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,11 +1,11 @@
-"""One run of a grid: a student from weights that are held in memory, trained on shared rows, read after epochs."""
+"""Training of one run of a grid: from cached weights, on shared rows, evaluated after given epochs."""
 
 from __future__ import annotations
 
 import math
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,23 @@ from datasets import Dataset
 from transformers import PreTrainedModel, PrinterCallback, set_seed
 
 from hf_synthlabels.errors import ConfigError, DivergedError
+from hf_synthlabels.training import process_pool
 from hf_synthlabels.training.base_model import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.search.epoch_evaluations import EpochReadings, decay_steps
-from hf_synthlabels.training.search.grid_run import GridRun, Reading, RunResult
-from hf_synthlabels.training.search.shared_rows import SharedRows
+from hf_synthlabels.training.evaluation.epoch_evaluations import EpochEvaluations, decay_steps
+from hf_synthlabels.training.search.runs import EpochEvaluation, GridRun, RunJournal, RunResult
+from hf_synthlabels.training.search.shared_rows import SharedRows, open_rows
 from hf_synthlabels.training.trainer import StudentTrainer
 
 CPU_EVAL_ROWS = 16
 
-Report = Callable[[Reading], bool]
-"""Told each reading as it comes; False ends the run early."""
+Report = Callable[[EpochEvaluation], bool]
+"""Called with each evaluation; False ends the run early."""
 
 
 @dataclass(slots=True)
 class ModelCache:
-    """Encoders that have been loaded once; a run gets its own copy with a head drawn by its seed."""
+    """Pretrained models in memory; each run gets a copy with a head initialized from its seed."""
 
     names: tuple[str, ...]
     _bases: dict[str, tuple[BaseModel, dict[str, torch.Tensor]]] = field(default_factory=dict)
@@ -41,41 +42,89 @@ class ModelCache:
         """The tokenizer of a model."""
         return self._base(config)[0].tokenizer
 
-    def take(self, config: StudentConfig) -> BaseModel:
-        """What `load_base` would load, without reading the disk again.
+    def load(self, config: StudentConfig) -> BaseModel:
+        """The same model as `load_base` returns, without reading the disk again.
 
         Raises:
-            TrainingError: the model can not be loaded.
+            TrainingError: the model cannot be loaded.
         """
         base, weights = self._base(config)
         with quiet(active=True):
             set_seed(config.seed)
             kind: type[PreTrainedModel] = type(base.model)
-            # Copies: transformers takes the tensors as they are, and training would change those on the shelf.
-            own = {name: value.clone() for name, value in weights.items()}
-            model = kind.from_pretrained(None, config=base.model.config, state_dict=own, dtype=torch.float32)
+            # Copies, because transformers uses the tensors themselves and training would change the cache.
+            copies = {name: value.clone() for name, value in weights.items()}
+            model = kind.from_pretrained(None, config=base.model.config, state_dict=copies, dtype=torch.float32)
         return BaseModel(model, base.tokenizer)
 
     def _base(self, config: StudentConfig) -> tuple[BaseModel, dict[str, torch.Tensor]]:
         name = str(config.model)
         if name not in self._bases:
             base = load_base(config, self.names)
-            # What another seed draws otherwise is the head, which is not of the file.
+            # Weights that differ between seeds are those of the new head, which the file does not have.
             seed = config.seed
             config.seed = seed + 1
             other = load_base(config, self.names).model.state_dict()
             config.seed = seed
             weights = base.model.state_dict()
-            same = {key: value for key, value in weights.items() if torch.equal(value, other[key])}
-            self._bases[name] = base, same
+            pretrained = {key: value for key, value in weights.items() if torch.equal(value, other[key])}
+            self._bases[name] = base, pretrained
         return self._bases[name]
+
+
+@dataclass(frozen=True, slots=True)
+class RunTask:
+    """A run that is missing in the journal."""
+
+    key: str
+    run: GridRun
+    place: Path
+    """Folder of its tokenized rows."""
+    names: tuple[str, ...]
+    folder: Path
+    """Folder of the grid, with the journal."""
+    save: Path | None = None
+    """Folder for model and tokenizer after training, if they are needed."""
+
+
+class GridWorker:
+    """Runs tasks in one process; keeps models and tokenized rows between them."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, ...], ModelCache] = {}
+        self._rows: dict[Path, SharedRows] = {}
+
+    def __call__(self, task: RunTask) -> RunResult:
+        """Train a run and add its result to the journal."""
+        models = self._models.setdefault(task.names, ModelCache(task.names))
+        if task.place not in self._rows:
+            self._rows[task.place] = open_rows(task.place, task.names)
+        journal = RunJournal(task.folder)
+        known = journal.get(task.key)
+        # Another grid on the same folder may have trained it meanwhile.
+        if known is not None and task.save is None:
+            return known
+        result = train_run(task.run, self._rows[task.place], models, task.key, save=task.save)
+        journal.put(result)
+        return result
+
+
+def run_tasks(tasks: Sequence[RunTask], workers: int) -> Iterator[RunResult]:
+    """Train the missing runs in parallel processes; each result is in the journal when it is yielded.
+
+    Raises:
+        TrainingError: a worker died; finished results are kept.
+        SynthLabelsError: a run cannot be trained; running ones finish first.
+    """
+    threads = max((task.run.threads for task in tasks), default=1)
+    yield from process_pool.run_tasks(GridWorker, tasks, workers, threads=threads)
 
 
 def run_config(run: GridRun, output_dir: str) -> StudentConfig:
     """The student's configuration for a run.
 
     Raises:
-        ConfigError: an option is not valid.
+        ConfigError: an option is invalid.
     """
     schedule = "linear" if run.schedule == "linear" else "constant_with_warmup"
     values = {
@@ -92,7 +141,7 @@ def run_config(run: GridRun, output_dir: str) -> StudentConfig:
     }
     config = StudentConfig.from_dict(values, where="grid")
     if config.device.type == "cpu" and "per_device_eval_batch_size" not in values:
-        # Some hundred rows in batches of 64 are padded a lot, and a CPU gains nothing from large batches.
+        # A few hundred rows in batches of 64 have much padding, and a CPU gains nothing from large batches.
         config.per_device_eval_batch_size = CPU_EVAL_ROWS
     return config
 
@@ -100,26 +149,26 @@ def run_config(run: GridRun, output_dir: str) -> StudentConfig:
 def train_run(
     run: GridRun,
     rows: SharedRows,
-    shelf: ModelCache,
+    models: ModelCache,
     key: str,
     *,
     report: Report | None = None,
     save: Path | None = None,
 ) -> RunResult:
-    """Train a student and read it after each of its epochs; the same run gives the same readings.
+    """Train a student and evaluate it after each of its epochs; the result is reproducible.
 
     Args:
-        run: what to train.
-        rows: tokenised by the run's model.
-        shelf: where its weights are.
-        key: of the result.
-        report: told each reading.
-        save: a folder for model and tokenizer as they are at the end.
+        run: the run.
+        rows: rows tokenized for the run's model.
+        models: pretrained models.
+        key: key of the result.
+        report: called with each evaluation.
+        save: folder for model and tokenizer after training.
 
     Raises:
-        ConfigError: an option is not valid, or there are several processes.
-        DataError: there are fewer rows than the size says, or all have one label.
-        TrainingError: the model can not be loaded.
+        ConfigError: an option is invalid, or there are several processes.
+        DataError: there are fewer rows than the size, or all have the same label.
+        TrainingError: the model cannot be loaded.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(run.threads)
@@ -127,8 +176,8 @@ def train_run(
         with tempfile.TemporaryDirectory(prefix="synthlabels-run-") as scratch:
             config = run_config(run, scratch)
             if config.world_size > 1:
-                raise ConfigError("`grid` was started on several processes. Start it alone: it has `workers` itself.")
-            return _Run(run, config, rows, shelf, key, report).train(save)
+                raise ConfigError("`grid` was launched on several processes. Start one process and use `workers`.")
+            return _Run(run, config, rows, models, key, report).train(save)
     finally:
         torch.set_num_threads(before)
 
@@ -138,38 +187,37 @@ class _Run:
     run: GridRun
     config: StudentConfig
     rows: SharedRows
-    shelf: ModelCache
+    models: ModelCache
     key: str
     report: Report | None
-    readings: list[Reading] = field(default_factory=list)
+    evaluations: list[EpochEvaluation] = field(default_factory=list)
     diverged: str | None = None
     trainer: StudentTrainer | None = None
 
     def train(self, save: Path | None) -> RunResult:
-        wall, processor = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         part = self.rows.training_part(self.run)
         self._check_steps(len(part))
         decay = self.run.decay if self.run.schedule == "warmup_stable_decay" else None
-        callback = EpochReadings(self.run.epochs, self._read, decay=decay)
+        callback = EpochEvaluations(self.run.epochs, self._evaluate, decay=decay)
         trainer = self.trainer = callback.trainer = self._trainer(part, callback)
         try:
             trainer.train()
         except DivergedError as error:
-            # A rate that is too high for its cell is a finding, not the end of the grid.
+            # A learning rate that diverges is a result of the grid.
             self.diverged = str(error)
         if save is not None:
             with quiet(active=True):
                 trainer.model.save_pretrained(save)
-                self.shelf.tokenizer(self.config).save_pretrained(save)
+                self.models.tokenizer(self.config).save_pretrained(save)
         steps = int(trainer.state.global_step) + callback.extra_steps
-        # What is left is collected when the next run begins.
         trainer.optimizer = trainer.lr_scheduler = None
         return RunResult(
             key=self.key,
-            readings=tuple(self.readings),
+            evaluations=tuple(self.evaluations),
             rows=len(part),
             wall_s=time.perf_counter() - wall,
-            cpu_s=time.process_time() - processor,
+            cpu_s=time.process_time() - cpu,
             steps=steps,
             diverged=self.diverged,
         )
@@ -182,12 +230,12 @@ class _Run:
             if steps < 2 or first < self.run.warmup_steps:
                 raise ConfigError(
                     f"`warmup_steps` is {self.run.warmup_steps}, but with {n_rows} rows in batches of {per_update} the "
-                    f"rate falls after {first} steps already. Give smaller batches or fewer warm-up steps."
+                    f"decay starts after {first} steps. Lower the batch size or the warm-up steps."
                 )
 
-    def _trainer(self, part: Dataset, callback: EpochReadings) -> StudentTrainer:
-        base = self.shelf.take(self.config)
-        # The precision of the process's first run sticks in accelerate's shared state.
+    def _trainer(self, part: Dataset, callback: EpochEvaluations) -> StudentTrainer:
+        base = self.models.load(self.config)
+        # accelerate keeps the precision of the first run of a process.
         AcceleratorState._reset_state()
         trainer = StudentTrainer(
             base.model, self.config, train_dataset=part, processing_class=base.tokenizer, callbacks=[callback]
@@ -196,17 +244,17 @@ class _Run:
             trainer.remove_callback(PrinterCallback)
         return trainer
 
-    def _read(self, epochs: int, steps: int) -> bool:
-        validation, test = (self._codes(part) for part in (self.rows.validation, self.rows.test))
+    def _evaluate(self, epochs: int, steps: int) -> bool:
+        validation, test = (self._predicted_codes(part) for part in (self.rows.validation, self.rows.test))
         if validation is None or test is None:
-            self.diverged = f"the loss was no number any more after {steps} steps"
+            self.diverged = f"the loss became NaN or infinite after {steps} steps"
             return False
-        reading = Reading(epochs, steps, validation, test)
-        self.readings.append(reading)
-        return self.report is None or self.report(reading)
+        evaluation = EpochEvaluation(epochs, steps, validation, test)
+        self.evaluations.append(evaluation)
+        return self.report is None or self.report(evaluation)
 
-    def _codes(self, part: Dataset | None) -> tuple[int, ...] | None:
-        """What the student says of each row; None when it says nothing that is a number."""
+    def _predicted_codes(self, part: Dataset | None) -> tuple[int, ...] | None:
+        """The predicted code of each row; None if a logit is not finite."""
         if part is None or self.trainer is None:
             return ()
         logits = self.trainer.predict(part).predictions

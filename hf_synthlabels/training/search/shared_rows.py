@@ -1,4 +1,4 @@
-"""SharedRows: what all runs of a grid read, tokenised once, on disk, where every process maps the same pages."""
+"""Rows of a grid: split and tokenized once, and memory-mapped by all runs."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from transformers import PreTrainedTokenizerBase
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT, tokenise
+from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT, tokenize
 from hf_synthlabels.training.data.training_rows import TrainingRows, training_rows
 from hf_synthlabels.training.search.config import GridFile
-from hf_synthlabels.training.search.grid_run import GridRun
+from hf_synthlabels.training.search.runs import GridRun
 from hf_synthlabels.training.student_file import TrainingData
 
-DRAW_SEED = 0
-"""Decides which human-labelled rows choose."""
+VALIDATION_SEED = 0
+"""Seed for the sample of validation rows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class GridRows:
-    """The rows of a grid before tokenisation, and the labels of each source."""
+    """The rows of a grid before tokenization, and the labels of each source."""
 
     pool: Dataset
-    """Rows to train on: those that every source has a label for, without the validation rows."""
+    """Training rows: those with a label of every source, without the validation rows."""
     sources: dict[str, TrainingRows]
-    """Of the pool, by label source; every row is kept."""
+    """Labels of the pool by label source; every row is kept."""
     validation: Dataset
     validation_codes: NDArray[np.int64]
-    """Human labels of the rows that choose."""
+    """Human labels of the validation rows."""
     test: Dataset | None
     test_codes: NDArray[np.int64]
-    """Human labels of the test rows; empty without them."""
+    """Human labels of the test rows; empty without test rows."""
     names: tuple[str, ...]
     n_left_out: int
-    """Training rows that some source has no label for."""
+    """Number of training rows without a label of some source."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedRows:
-    """Tokenised rows, memory-mapped; the labels of a source stand in columns of its own."""
+    """Tokenized rows, memory-mapped, with separate label columns per source."""
 
     pool: Dataset
     validation: Dataset
@@ -57,54 +57,54 @@ class SharedRows:
     fingerprint: str
 
     def training_part(self, run: GridRun) -> Dataset:
-        """The rows of a run: as many as its size says, drawn by its seed, so that smaller sizes are part of larger.
+        """The rows of a run: a sample by its seed, in which smaller sizes are subsets of larger ones.
 
         Raises:
-            DataError: there are fewer rows, or all have one label.
+            DataError: there are fewer rows than the size, or all have the same label.
         """
         size = len(self.pool) if run.size is None else run.size
         if size > len(self.pool):
-            raise DataError(f"`size` is {size}, but there are {len(self.pool)} rows to train on. Give that or less.")
-        drawn = np.sort(np.random.default_rng(run.seed).permutation(len(self.pool))[:size])
+            raise DataError(f"`size` is {size}, but there are only {len(self.pool)} training rows. Lower it.")
+        sample = np.sort(np.random.default_rng(run.seed).permutation(len(self.pool))[:size])
         tokens = [name for name in self.pool.column_names if ":" not in name]
-        own = {f"{column}:{run.source}": column for column in (LABELS, PROBS, WEIGHT)}
-        own = {name: column for name, column in own.items() if name in self.pool.column_names}
-        part = self.pool.select_columns([*tokens, *own]).rename_columns(own)
-        part = part if size == len(self.pool) else part.select(drawn)
+        labels = {f"{column}:{run.source}": column for column in (LABELS, PROBS, WEIGHT)}
+        labels = {name: column for name, column in labels.items() if name in self.pool.column_names}
+        part = self.pool.select_columns([*tokens, *labels]).rename_columns(labels)
+        part = part if size == len(self.pool) else part.select(sample)
         if len(set(part[LABELS][:])) < 2 and PROBS not in part.column_names:
-            raise DataError(f"`size` {size} draws rows of one label only with seed {run.seed}. Give a larger size.")
+            raise DataError(f"`size` {size} with seed {run.seed} samples rows of a single label. Increase it.")
         return part
 
 
 def grid_rows(file: GridFile, data: TrainingData) -> GridRows:
-    """Split off the rows that choose, and read every source's labels of the rest.
+    """Split off the validation rows, and read the labels of every source for the rest.
 
     Raises:
-        DataError: a column is missing or holds what it should not, or there are too few rows.
+        DataError: a column is missing or invalid, or there are too few rows.
     """
     grid, names = file.grid, data.names
     human = training_rows(data.train, names=names, label_column=grid.human)
     if len(human) <= grid.validation_rows:
         raise DataError(
             f"`validation_rows` is {grid.validation_rows}, but only {len(human)} rows have a human label in "
-            f"`{grid.human}`, and some must be left to train on. Give less."
+            f"`{grid.human}`, and some must remain for training. Lower it."
         )
-    drawn = np.random.default_rng(DRAW_SEED).permutation(len(human))[: grid.validation_rows]
-    chosen = np.sort(human.kept[drawn])
-    rest = np.setdiff1d(np.arange(len(data.train)), chosen)
+    sample = np.random.default_rng(VALIDATION_SEED).permutation(len(human))[: grid.validation_rows]
+    validation = np.sort(human.kept[sample])
+    rest = np.setdiff1d(np.arange(len(data.train)), validation)
     common = rest
     for source in grid.label_source:
-        common = np.intersect1d(common, _labelled(data.train, file, source, names))
+        common = np.intersect1d(common, _source_rows(data.train, file, source, names).kept)
     if len(common) < 2:
-        raise DataError(f"{len(common)} rows have a label of every source in `label_source`. Label more of them.")
+        raise DataError(f"{len(common)} rows have a label of every source in `label_source`. Label more rows.")
     pool = data.train.select(common)
     test = None if data.test is None else training_rows(data.test, names=names, label_column=grid.human)
     code_of = dict(zip(human.kept.tolist(), human.codes.tolist(), strict=True))
     return GridRows(
         pool=pool,
         sources={source: _source_rows(pool, file, source, names) for source in grid.label_source},
-        validation=data.train.select(chosen),
-        validation_codes=np.array([code_of[row] for row in chosen.tolist()], dtype=np.int64),
+        validation=data.train.select(validation),
+        validation_codes=np.array([code_of[row] for row in validation.tolist()], dtype=np.int64),
         test=None if data.test is None or test is None else data.test.select(test.kept),
         test_codes=np.empty(0, dtype=np.int64) if test is None else test.codes,
         names=names,
@@ -115,14 +115,7 @@ def grid_rows(file: GridFile, data: TrainingData) -> GridRows:
 def tokenize_shared_rows(
     rows: GridRows, config: StudentConfig, tokenizer: PreTrainedTokenizerBase, folder: Path
 ) -> SharedRows:
-    """Tokenise the rows into a folder, unless they are there already, and map them from there.
-
-    Args:
-        rows: of the grid.
-        config: names the text columns, the longest text and the model.
-        tokenizer: the model's.
-        folder: of the grid; tokens of several models stand side by side.
-    """
+    """Tokenize the rows into a subfolder of the grid's folder, unless it exists, and map them from there."""
     fingerprint = _fingerprint(rows, config)
     place = folder / "tokens" / fingerprint
     if not place.exists():
@@ -132,27 +125,23 @@ def tokenize_shared_rows(
         for name, part in parts.items():
             if part is None:
                 continue
-            tokens = tokenise(part, tokenizer, text_columns=config.text_columns, max_length=config.max_length)
+            tokens = tokenize(part, tokenizer, text_columns=config.text_columns, max_length=config.max_length)
             if name == "pool":
                 tokens = concatenate_datasets([tokens, _label_columns(rows)], axis=1)
             tokens.save_to_disk(scratch / name)
         try:
             scratch.replace(place)
         except OSError:
-            # Another process was first.
+            # Another process wrote the folder meanwhile.
             shutil.rmtree(scratch, ignore_errors=True)
     return open_rows(place, rows.names)
 
 
 def open_rows(place: Path, names: Sequence[str]) -> SharedRows:
-    """Map rows that have been shared."""
+    """Map tokenized rows from their folder."""
     test = load_from_disk(str(place / "test")) if (place / "test").exists() else None
     pool, validation = load_from_disk(str(place / "pool")), load_from_disk(str(place / "validation"))
     return SharedRows(pool, validation, test, tuple(names), place.name)
-
-
-def _labelled(train: Dataset, file: GridFile, source: str, names: Sequence[str]) -> NDArray[np.int64]:
-    return _source_rows(train, file, source, names).kept
 
 
 def _source_rows(dataset: Dataset, file: GridFile, source: str, names: Sequence[str]) -> TrainingRows:
@@ -178,7 +167,7 @@ def _label_columns(rows: GridRows) -> Dataset:
 
 
 def _fingerprint(rows: GridRows, config: StudentConfig) -> str:
-    """A hash of the texts, the labels and what makes tokens of them."""
+    """A hash of the texts, the labels and the tokenizer settings."""
     digest = hashlib.sha256()
     settings = [config.model, config.max_length, list(config.text_columns), list(rows.names)]
     digest.update(json.dumps(settings).encode())

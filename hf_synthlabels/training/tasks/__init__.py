@@ -1,4 +1,4 @@
-"""Tasks: what a student of each kind of label needs, from its rows to its predictions."""
+"""Tasks: the task-specific parts of a student, from its rows to its predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.prediction import Prediction
 from hf_synthlabels.training.tasks.base import Head, LabelledRows, Rows, StudentTask
 from hf_synthlabels.training.tasks.generation import GenerationTask
-from hf_synthlabels.training.tasks.sequence import MultiLabelTask, NamedTask, ScaleTask
+from hf_synthlabels.training.tasks.sequence import MultiLabelTask, ScaleTask, SingleLabelTask
 from hf_synthlabels.training.tasks.spans import SpanTask
 from hf_synthlabels.training.tasks.tokens import TokenTask
 
@@ -18,9 +18,9 @@ __all__ = [
     "WITHOUT_NAMES",
     "Head",
     "LabelledRows",
-    "NamedTask",
     "Prediction",
     "Rows",
+    "SingleLabelTask",
     "StudentTask",
     "student_task",
 ]
@@ -57,6 +57,6 @@ def student_task(config: StudentConfig, names: Sequence[str] = ()) -> StudentTas
         case "text-generation":
             return GenerationTask(config, LabelSchema(kind="text-generation"))
         case "text-pair":
-            return NamedTask(config, LabelSchema(kind="text-pair", names=tuple(names)))
+            return SingleLabelTask(config, LabelSchema(kind="text-pair", names=tuple(names)))
         case _:
-            return NamedTask(config, LabelSchema(kind="text-classification", names=tuple(names)))
+            return SingleLabelTask(config, LabelSchema(kind="text-classification", names=tuple(names)))

@@ -1,4 +1,4 @@
-"""Objective: what a student learns, as a sum over what counts, and the ways to learn a class or a number per row."""
+"""Training objectives: the weighted loss of each row, summed over an update and divided by the total weight."""
 
 from __future__ import annotations
 
@@ -10,170 +10,248 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT
-from hf_synthlabels.training.tasks.losses import IGNORED, cross_entropies, row_weights
+from hf_synthlabels.training.data.features import IGNORED, LABELS, PROBS, WEIGHT
+
+START = "start_positions"
+"""Feature with the first token of an answer."""
+END = "end_positions"
+"""Feature with the last token of an answer, inclusive."""
+
+Batch = Mapping[str, Tensor]
+Outputs = Mapping[str, Any]
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """What a student learns: which features a row has, what the loss sums, what it is divided by.
+    """The loss of a student, row by row.
 
-    The loss of an update is Σ `loss` / Σ `items` over all its batches, whatever accumulation step and process they
-    are in, so that it is that of one big batch.
+    The loss of an update is Σ `row_losses` / Σ `row_weights` over all its batches. It is the same for any number of
+    accumulation steps and processes.
     """
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Features beside the tokens that reach the loss; the model does not see them."""
+        """Features that the loss reads and the model does not."""
         ...
 
-    def items(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """What the batch counts in the loss (rows, tokens, their weights), a scalar in float32."""
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each row in the denominator, shape (rows,), in float32."""
         ...
 
-    def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """The sum over all items, a scalar in float32: not the mean.
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """The weighted loss of each row, shape (rows,), in float32.
 
         Args:
-            outputs: of the model, `logits` among them.
-            batch: everything that the collator made, with the model's inputs.
-            label_smoothing: share of a target that is spread evenly over the classes, 0 to 1.
+            outputs: of the model, with `logits`.
+            batch: the output of the collator, model inputs included.
+            label_smoothing: share of the target that is spread evenly over the classes, 0 to 1.
         """
         ...
 
 
-@runtime_checkable
-class RowObjective(Objective, Protocol):
-    """An objective that tells what each row gives, which makes evaluation faster."""
+def label_weights(labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The weight of each row, as float32: 1 without a weight column, 0 without a label.
 
-    def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """The loss and the items of each row, shape (rows, 2), in float32; their sums are `loss` and `items`."""
-        ...
-
-
-def row_terms(
-    objective: Objective, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0
-) -> Tensor:
-    """The loss and the items of each row, shape (rows, 2), whether or not the objective tells them itself."""
-    if isinstance(objective, RowObjective):
-        return objective.terms(outputs, batch, label_smoothing=label_smoothing)
-    rows = []
-    for row in range(len(outputs["logits"])):
-        one = {name: value[row : row + 1] for name, value in batch.items()}
-        said = {name: value[row : row + 1] for name, value in outputs.items() if isinstance(value, Tensor)}
-        rows.append(torch.stack([objective.loss(said, one, label_smoothing=label_smoothing), objective.items(one)]))
-    return torch.stack(rows)
+    Args:
+        labels: label codes, shape (rows,); `IGNORED` marks a row without a label.
+        weight: non-negative weights, shape (rows,).
+    """
+    counted = labels.ne(IGNORED).float()
+    return counted if weight is None else counted * weight.to(counted)
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One class per row: weighted cross-entropy with the label, or with its probabilities where the row has them."""
+    """One class per row: cross-entropy with the label, or with its probabilities where the batch has them."""
 
     columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT)
 
-    def items(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The total weight of the rows that have a label."""
-        return row_weights(_column(batch[LABELS]), batch.get(WEIGHT)).sum()
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each labeled row."""
+        return label_weights(_flat_labels(batch[LABELS]), batch.get(WEIGHT))
 
-    def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Weight times cross-entropy, and weight, of each row."""
-        target = batch[PROBS] if PROBS in batch else _column(batch[LABELS])
-        weight = row_weights(_column(batch[LABELS]), batch.get(WEIGHT))
-        losses = cross_entropies(outputs["logits"], target, label_smoothing=label_smoothing)
-        return torch.stack([losses * weight, weight], dim=-1)
-
-    def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Σ weight · cross-entropy."""
-        return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weight times cross-entropy."""
+        logits = outputs["logits"].float()
+        target = batch[PROBS].to(logits) if PROBS in batch else _flat_labels(batch[LABELS])
+        losses = functional.cross_entropy(
+            logits, target, reduction="none", ignore_index=IGNORED, label_smoothing=label_smoothing
+        )
+        return losses * self.row_weights(batch)
 
 
 @dataclass(frozen=True, slots=True)
 class MultiLabel:
-    """Any number of classes per row: the mean over the classes of the binary cross-entropy, times the row's weight.
+    """Any number of classes per row: the binary cross-entropy averaged over the classes, times the row's weight.
 
-    `labels` are whole numbers, shape (rows, classes): 1 where a row has the class, 0 where not. `label_probs` may
-    stand beside them, with the probability of each class.
+    `labels` are integers of shape (rows, classes), 1 where a row has the class. `label_probs`, if present, has the
+    probability of each class.
     """
 
     columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT)
     class_weights: tuple[float, ...] | None = None
-    """How much more a row that has the class counts in it (`pos_weight` of BCE); None counts all alike."""
+    """Weight of the positive rows of each class (`pos_weight` of the BCE loss); None weights all equally."""
 
-    def items(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The total weight of the rows, however many classes there are."""
-        return self._weight(batch).sum()
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each row, independent of the number of classes."""
+        return label_weights(batch[LABELS][:, 0], batch.get(WEIGHT))
 
-    def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Weight times mean binary cross-entropy, and weight, of each row."""
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weight times mean binary cross-entropy."""
         logits = outputs["logits"].float()
         target = (batch[PROBS] if PROBS in batch else batch[LABELS]).to(logits)
         target = target * (1 - label_smoothing) + label_smoothing / 2
         positive = None if self.class_weights is None else logits.new_tensor(self.class_weights)
         losses = functional.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=positive)
-        weight = self._weight(batch)
-        return torch.stack([losses.mean(dim=-1) * weight, weight], dim=-1)
-
-    def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Σ weight · mean binary cross-entropy."""
-        return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
-
-    def _weight(self, batch: Mapping[str, Tensor]) -> Tensor:
-        return row_weights(batch[LABELS][:, 0], batch.get(WEIGHT))
+        mean: Tensor = losses.mean(dim=-1)
+        return mean * self.row_weights(batch)
 
 
 @dataclass(frozen=True, slots=True)
 class ScaleRegression:
-    """A number per row: squared error on a scale from 0 to 1. `labels` are such numbers; NaN is none."""
+    """One number per row: squared error on a scale from 0 to 1. NaN marks a row without a label."""
 
     columns: tuple[str, ...] = (LABELS, WEIGHT)
 
-    def items(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The total weight of the rows that have a number."""
-        return self._weight(batch).sum()
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each row with a number."""
+        return label_weights(torch.where(_flat_labels(batch[LABELS]).isnan(), IGNORED, 0), batch.get(WEIGHT))
 
-    def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
-        """Weight times squared error, and weight, of each row; there is no class to smooth."""
-        weight = self._weight(batch)
-        errors = outputs["logits"].float().squeeze(-1) - _column(batch[LABELS]).float().nan_to_num()
-        return torch.stack([errors.square() * weight, weight], dim=-1)
-
-    def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Σ weight · squared error."""
-        return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
-
-    def _weight(self, batch: Mapping[str, Tensor]) -> Tensor:
-        return row_weights(torch.where(_column(batch[LABELS]).isnan(), IGNORED, 0), batch.get(WEIGHT))
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:  # noqa: ARG002
+        """Weight times squared error; label smoothing does not apply."""
+        errors = outputs["logits"].float().squeeze(-1) - _flat_labels(batch[LABELS]).float().nan_to_num()
+        losses: Tensor = errors.square()
+        return losses * self.row_weights(batch)
 
 
 @dataclass(frozen=True, slots=True)
 class OrdinalScale:
-    """A step of a scale per row, by one question for each step but the first: is it at least this one?
+    """One step of a scale per row: a binary question "at least this step?" for each step but the first.
 
-    The loss of a row is the mean binary cross-entropy of the questions (Frank and Hall 2001, as one network); `labels`
-    are the numbers of the steps, from 0. A mistake costs the more the more steps it is off.
+    The loss of a row is the binary cross-entropy averaged over the questions (Frank and Hall 2001, as one network).
+    `labels` are step numbers from 0. Errors cost more the more steps they are off.
     """
 
     columns: tuple[str, ...] = (LABELS, WEIGHT)
 
-    def items(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The total weight of the rows that have a label."""
-        return row_weights(batch[LABELS], batch.get(WEIGHT)).sum()
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each labeled row."""
+        return label_weights(batch[LABELS], batch.get(WEIGHT))
 
-    def terms(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Weight times mean binary cross-entropy, and weight, of each row."""
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weight times mean binary cross-entropy."""
         logits = outputs["logits"].float()
         steps = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
         reached = batch[LABELS][:, None].ge(steps).to(logits)
         reached = reached * (1 - label_smoothing) + label_smoothing / 2
         losses = functional.binary_cross_entropy_with_logits(logits, reached, reduction="none").mean(dim=-1)
-        weight = row_weights(batch[LABELS], batch.get(WEIGHT))
-        return torch.stack([losses * weight, weight], dim=-1)
-
-    def loss(self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0) -> Tensor:
-        """Σ weight · mean binary cross-entropy."""
-        return self.terms(outputs, batch, label_smoothing=label_smoothing)[:, 0].sum()
+        return losses * self.row_weights(batch)
 
 
-def _column(labels: Tensor) -> Tensor:
-    """One label per row; some collators give them the shape (rows, 1)."""
+@dataclass(frozen=True, slots=True)
+class TokenTags:
+    """One class per labeled token: cross-entropy, summed over tokens. `labels` has shape (rows, tokens).
+
+    Each token has its row's weight. Special tokens, and all but the first token of a word, have the label -100 and
+    do not count.
+    """
+
+    columns: tuple[str, ...] = (LABELS, WEIGHT)
+
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The total weight of each row's labeled tokens."""
+        return _token_weights(batch[LABELS], batch.get(WEIGHT)).sum(dim=-1)
+
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weighted cross-entropy, summed over each row's tokens."""
+        losses = _token_losses(outputs["logits"], batch[LABELS], label_smoothing)
+        return (losses * _token_weights(batch[LABELS], batch.get(WEIGHT))).sum(dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Next-token prediction of the labeled tokens: cross-entropy, summed over tokens.
+
+    `labels` has shape (rows, tokens) and is not shifted. Prompt tokens have the label -100, as does the first token of
+    each example of a packed row. Weights may be given per token, in the same shape.
+    """
+
+    columns: tuple[str, ...] = (LABELS, WEIGHT)
+
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The total weight of each row's target tokens."""
+        return _token_weights(*_shifted(batch)).sum(dim=-1)
+
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weighted cross-entropy, summed over each row's target tokens."""
+        labels, weight = _shifted(batch)
+        losses = _token_losses(outputs["logits"][:, :-1], labels, label_smoothing)
+        return (losses * _token_weights(labels, weight)).sum(dim=-1)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSpan:
+    """First and last token of an answer: the mean of both cross-entropies, for each window of a text.
+
+    Padding tokens are no candidates, so the loss of a window does not depend on the batch.
+    """
+
+    columns: tuple[str, ...] = (START, END, WEIGHT)
+
+    def row_weights(self, batch: Batch) -> Tensor:
+        """The weight of each window."""
+        ones = torch.ones_like(batch[START], dtype=torch.float32)
+        return ones * batch[WEIGHT].to(ones) if WEIGHT in batch else ones
+
+    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
+        """Weight times the mean of both cross-entropies."""
+        mask = batch.get("attention_mask")
+        losses = []
+        for logits, target in ((outputs["start_logits"], batch[START]), (outputs["end_logits"], batch[END])):
+            logits = logits.float()
+            if mask is not None:
+                logits = logits.masked_fill(mask.eq(0), float("-inf"))
+            losses.append(_masked_cross_entropy(logits, target, label_smoothing))
+        return (losses[0] + losses[1]) / 2 * self.row_weights(batch)
+
+
+def _flat_labels(labels: Tensor) -> Tensor:
+    """One label per row; some collators return the shape (rows, 1)."""
     return labels.squeeze(-1) if labels.dim() == 2 and labels.shape[-1] == 1 else labels
+
+
+def _shifted(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """Labels and weights of all positions but the first."""
+    weight = batch.get(WEIGHT)
+    return batch[LABELS][:, 1:], weight[:, 1:] if weight is not None and weight.dim() == 2 else weight
+
+
+def _token_weights(labels: Tensor, weight: Tensor | None) -> Tensor:
+    """The weight of each token, shape (rows, tokens), in float32."""
+    counted = labels.ne(IGNORED).float()
+    if weight is None:
+        return counted
+    return counted * (weight if weight.dim() == 2 else weight[:, None]).to(counted)
+
+
+def _token_losses(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """The cross-entropy of each token, shape (rows, tokens), 0 for an ignored token."""
+    flat = functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        labels.flatten(),
+        reduction="none",
+        ignore_index=IGNORED,
+        label_smoothing=label_smoothing,
+    )
+    return flat.view(labels.shape)
+
+
+def _masked_cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy over the unmasked positions; label smoothing is spread over these only."""
+    log_probs = logits.log_softmax(dim=-1)
+    losses = -log_probs.gather(-1, target[:, None]).squeeze(-1)
+    if not label_smoothing:
+        return losses
+    possible = log_probs.isfinite()
+    uniform = -log_probs.masked_fill(~possible, 0).sum(dim=-1) / possible.sum(dim=-1)
+    return (1 - label_smoothing) * losses + label_smoothing * uniform

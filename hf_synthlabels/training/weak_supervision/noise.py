@@ -79,7 +79,7 @@ def out_of_fold(
         ConfigError: `folds` is below 2, or as `train_student` says.
         DataError: fewer labelled rows of different texts than folds, or as `train_student` says.
     """
-    from hf_synthlabels.training.student import train_student
+    from hf_synthlabels.training.student_training import train_student
 
     rows = training_rows(dataset, names=names, label_column=config.label_column)
     parts = _dealt(dataset, config, rows.kept, rows.codes, folds, seed)

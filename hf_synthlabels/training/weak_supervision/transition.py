@@ -1,55 +1,64 @@
-"""Transition: how an annotator's labels come out of the human ones, estimated from a few rows that have both."""
+"""Noise transition matrix of an annotator, and the forward loss correction that uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.agreement.confusion import confusion_counts
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT
+from hf_synthlabels.training.tasks.objectives import label_weights
+
+SOURCE = "label_source"
+"""Feature with the source of a row's label; without it all labels count as human."""
+LLM, HUMAN = 0, 1
 
 PSEUDO_ROWS = 10.0
-"""How many rows per class the symmetric matrix is worth. Of 0, 3, 10 and 30, Laplace's rule and that of James and Stein
-this came nearest, all in all, to the matrices of all rows of two tasks (docs/results/label_sources.md)."""
+"""Pseudo-counts per class of the symmetric matrix. Among 0, 3, 10, 30, Laplace smoothing and James-Stein shrinkage,
+this value came closest to the full matrices of two tasks (docs/results/label_sources.md)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transition:
-    """T[i, j] = P(LLM says j | a human says i): the estimate, and what is known of each entry."""
+    """T[i, j] = P(LLM label j | human label i), with the counts behind each entry."""
 
     names: tuple[str, ...]
     matrix: NDArray[np.float64]
     """Shape (names, names); each row sums to 1 and every entry is above 0."""
     counts: NDArray[np.int64]
-    """Rows that a human gave name i and the LLM name j."""
+    """Number of rows with human label i and LLM label j."""
     shares: tuple[tuple[Interval, ...], ...]
-    """`shares[i][j]`: the share that was counted, without smoothing, with its Wilson interval; nan without a row."""
+    """`shares[i][j]`: the unsmoothed share with its Wilson interval; NaN without rows."""
     n_unanswered: int
-    """Human-labelled rows without an LLM label, which are left out."""
+    """Human-labeled rows without an LLM label, which are left out."""
     pseudo_rows: float
 
     @property
     def n(self) -> int:
-        """The rows that the estimate rests on."""
+        """Number of rows behind the estimate."""
         return int(self.counts.sum())
 
     @property
     def shrinkage(self) -> NDArray[np.float64]:
-        """How much of each row of the matrix is the symmetric one, from 0 to 1, shape (names,)."""
+        """Weight of the symmetric matrix in each row, from 0 to 1, shape (names,)."""
         total = self.counts.sum(axis=1) + self.pseudo_rows
         weight: NDArray[np.float64] = self.pseudo_rows / total
         return weight
 
     @property
     def separation(self) -> float:
-        """The smallest singular value: 1 for perfect labels, near 0 where two classes get the same LLM labels."""
+        """The smallest singular value: 1 for perfect labels, near 0 if two classes get the same LLM labels."""
         return float(np.linalg.svd(self.matrix, compute_uv=False)[-1])
 
     def to_dict(self) -> dict[str, Any]:
@@ -67,7 +76,7 @@ class Transition:
 
     def __str__(self) -> str:
         width = max(map(len, self.names))
-        head = f"P(LLM label | human label), {self.n} rows, intervals of the counted shares"
+        head = f"P(LLM label | human label), {self.n} rows, intervals of the unsmoothed shares"
         lines = [
             f"{name:<{width}}  {row.sum():>5} rows  " + "  ".join(f"{p:.3f} {_ends(share)}" for p, share in pairs)
             for name, row, pairs in zip(
@@ -88,32 +97,31 @@ def estimate_transition(
     pseudo_rows: float = PSEUDO_ROWS,
     level: float = 0.95,
 ) -> Transition:
-    """Estimate the matrix from rows that both have labelled.
+    """Estimate the matrix from rows with both labels.
 
-    T[i] = (counts[i] + m·S[i]) / (n[i] + m): m pseudo-rows for each class, shared out as the symmetric matrix S has
-    it, whose diagonal is the share of rows on which both agree, (agreeing + 1) / (n + 2), and whose other entries are
-    all alike. So m / (n[i] + m) of a row is S: all of it for a class that no human-labelled row has. The estimate is
-    that of a random sample of human-labelled rows; one that was chosen by the LLM's labels gives another matrix.
+    T[i] = (counts[i] + m·S[i]) / (n[i] + m), with m pseudo-counts per class. The diagonal of the symmetric matrix S is
+    the smoothed agreement, (agreeing + 1) / (n + 2), and its other entries are equal. A class without human-labeled
+    rows gets the row of S. The estimate assumes a random sample of rows; selection by the LLM label biases it.
 
     Args:
-        human: label codes, shape (rows,); `MISSING` for a row without one.
-        llm: those of the LLM.
-        names: label names, two at least.
+        human: label codes, shape (rows,); `MISSING` for an unlabeled row.
+        llm: LLM label codes in the same form.
+        names: at least two label names.
         pseudo_rows: m, above 0.
-        level: of the intervals.
+        level: confidence level of the intervals.
 
     Raises:
-        ConfigError: `pseudo_rows` is not above 0, or `level` not between 0 and 1.
+        ConfigError: `pseudo_rows` or `level` is out of range.
         DataError: the lengths differ, a code is out of range, or no row has both labels.
     """
     if not (np.isfinite(pseudo_rows) and pseudo_rows > 0):
         raise ConfigError(f"`pseudo_rows` is {pseudo_rows!r}. Give a number above 0; 10 is the default.")
-    truth, said = np.asarray(human, dtype=np.int64), np.asarray(llm, dtype=np.int64)
-    if truth.shape != said.shape or truth.ndim != 1:
-        raise DataError(f"`human` has shape {truth.shape} and `llm` {said.shape}. Give one code per row.")
+    human_codes, llm_codes = np.asarray(human, dtype=np.int64), np.asarray(llm, dtype=np.int64)
+    if human_codes.shape != llm_codes.shape or human_codes.ndim != 1:
+        raise DataError(f"`human` has shape {human_codes.shape} and `llm` {llm_codes.shape}. Give one code per row.")
     classes = len(names)
-    labelled = truth != MISSING
-    table = confusion_counts(truth[labelled], said[labelled], classes)
+    labelled = human_codes != MISSING
+    table = confusion_counts(human_codes[labelled], llm_codes[labelled], classes)
     counts = table[:, :classes]
     n = int(counts.sum())
     if classes < 2 or n == 0:
@@ -135,3 +143,52 @@ def estimate_transition(
 
 def _ends(share: Interval) -> str:
     return "[no rows]" if share.n == 0 else f"[{share.low:.3f}, {share.high:.3f}]"
+
+
+def corrected_log_probabilities(logits: Tensor, transition: Tensor) -> Tensor:
+    """log(softmax(logits)·T), the log-probabilities of the annotator's labels, shape (rows, classes), in float32.
+
+    Args:
+        logits: of the human label, shape (rows, classes).
+        transition: T[i, j] = P(LLM label j | human label i), shape (classes, classes); zeros are allowed.
+    """
+    log_probs = functional.log_softmax(logits.float(), dim=-1)
+    return torch.logsumexp(log_probs[:, :, None] + transition.to(log_probs).log(), dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardCorrection:
+    """One class per row: −log((softmax(f)·T)[label]) for LLM labels (Patrini et al. 2017), T = I for human labels.
+
+    The model's own probabilities therefore refer to the human label. A soft label is the target distribution of the
+    cross-entropy; label smoothing applies to the target.
+    """
+
+    transition: tuple[tuple[float, ...], ...]
+    """Rows are human labels, columns LLM labels."""
+    columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT, SOURCE)
+
+    def row_weights(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The weight of each labeled row."""
+        return label_weights(batch[LABELS], batch.get(WEIGHT))
+
+    def row_losses(
+        self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0
+    ) -> Tensor:
+        """Weight times corrected cross-entropy."""
+        logits = outputs["logits"].float()
+        log_probs = functional.log_softmax(logits, dim=-1)
+        if SOURCE in batch:
+            matrix = torch.tensor(self.transition, dtype=torch.float32, device=logits.device)
+            corrected = corrected_log_probabilities(logits, matrix)
+            log_probs = torch.where(batch[SOURCE].eq(LLM)[:, None], corrected, log_probs)
+        classes = logits.shape[-1]
+        if PROBS in batch:
+            target = batch[PROBS].to(log_probs)
+        else:
+            # An unlabeled row has weight 0, so its class does not matter.
+            target = functional.one_hot(batch[LABELS].clamp(min=0), classes).to(log_probs)
+        target = target * (1 - label_smoothing) + label_smoothing / classes
+        # Avoids 0 · ∞ for a label with probability 0 in both the target and the matrix.
+        losses = -torch.where(target > 0, target * log_probs, 0.0).sum(dim=-1)
+        return losses * self.row_weights(batch)

@@ -81,13 +81,13 @@ def test_weights_on_the_shelf_are_those_of_the_file_also_after_a_run(
     rows = grid_rows(grid_file(), grid_data)
     run = next(grid_runs(grid_file()))
     config = run_config(run, str(tmp_path))
-    shelf = ModelCache(rows.names)
-    shared = tokenize_shared_rows(rows, config, shelf.tokenizer(config), tmp_path)
-    results = [train_run(run, shared, shelf, "key") for _ in range(2)]
-    assert results[0].readings == results[1].readings
+    models = ModelCache(rows.names)
+    shared = tokenize_shared_rows(rows, config, models.tokenizer(config), tmp_path)
+    results = [train_run(run, shared, models, "key") for _ in range(2)]
+    assert results[0].evaluations == results[1].evaluations
     for seed in (0, 5):
         config.seed = seed
-        loaded, taken = load_base(config, rows.names).model.state_dict(), shelf.take(config).model.state_dict()
+        loaded, taken = load_base(config, rows.names).model.state_dict(), models.load(config).model.state_dict()
         assert all(torch.equal(value, taken[name]) for name, value in loaded.items())
 
 
@@ -114,7 +114,7 @@ def test_grid_learns_chooses_and_does_nothing_twice(grid_file: Make, grid_data: 
     assert (Path(report.student) / "model.safetensors").is_file()
     told: list[str] = []
     assert run_grid(file, tmp_path, data=grid_data, progress=told.append) == report
-    assert told == ["8 of 8 runs were done before", "4 of 4 runs were done before"]
+    assert told == ["8 of 8 runs are in the journal", "4 of 4 runs are in the journal"]
 
 
 def test_only_what_is_missing_is_trained(grid_file: Make, grid_data: TrainingData, tmp_path: Path) -> None:
@@ -126,13 +126,13 @@ def test_only_what_is_missing_is_trained(grid_file: Make, grid_data: TrainingDat
     lost.unlink()
     told: list[str] = []
     again = run_grid(file, tmp_path, data=grid_data, progress=told.append)
-    assert told[0] == "2 of 4 runs were done before"
+    assert told[0] == "2 of 4 runs are in the journal"
     assert len(told) == 3
     assert again.cells == report.cells
     told.clear()
     # Another rate is new, the others are not.
     run_grid(grid_file(**little, learning_rate=[1e-3, 1e-4]), tmp_path, data=grid_data, progress=told.append)
-    assert told[0] == "2 of 4 runs were done before"
+    assert told[0] == "2 of 4 runs are in the journal"
     assert len(told) == 3
 
 
@@ -164,21 +164,21 @@ def test_soft_labels_and_weights_are_a_label_source(grid_file: Make, grid_data: 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"size": [150]}, DataError, "`size` is 150, but 100 rows are left to train on"),
+        ({"size": [150]}, DataError, "`size` is 150, but only 100 rows"),
         ({"validation_rows": 160}, DataError, "`validation_rows` is 160, but only 160 rows have a human label"),
         ({"human": "nosuch"}, DataError, "'nosuch', which is not a column"),
         ({"label_source": {"llm": "nosuch"}}, DataError, "'nosuch', which is not a column"),
-        ({"seed": [1, 1]}, ConfigError, "each once"),
-        ({"learning_rate": [0.0]}, ConfigError, "rates above 0"),
+        ({"seed": [1, 1]}, ConfigError, "without duplicates"),
+        ({"learning_rate": [0.0]}, ConfigError, "`learning_rate`|must be above 0"),
         ({"warmup_steps": 0.1}, ConfigError, "warmup_steps"),
         ({"label_source": {}}, ConfigError, "`label_source` is empty"),
         ({"label_source": {"llm": {"weight_column": "w"}}}, ConfigError, "has no `label_column`"),
         (
             {"schedule": "warmup_stable_decay", "warmup_steps": 9},
             ConfigError,
-            "`warmup_steps` is 9, but with 40 rows in batches of 16 the rate falls after 2 steps",
+            "`warmup_steps` is 9, but with 40 rows in batches of 16 the decay starts after 2 steps",
         ),
-        ({"search": {"trials": 2}, "engine": "ray"}, ConfigError, "take the engine 'local'"),
+        ({"search": {"trials": 2}, "engine": "ray"}, ConfigError, "requires the engine 'local'"),
     ],
 )
 def test_wrong_input_is_told(
@@ -190,7 +190,7 @@ def test_wrong_input_is_told(
 
 @pytest.mark.parametrize("option", ["learning_rate", "seed", "num_train_epochs", "label_column", "output_dir"])
 def test_what_the_grid_decides_is_no_option_of_the_student(grid_file: Make, option: str) -> None:
-    with pytest.raises(ConfigError, match=f"`student.{option}` is decided by the grid"):
+    with pytest.raises(ConfigError, match=f"`student.{option}` is set by the grid"):
         grid_file(student={option: "1"})
 
 
@@ -213,8 +213,8 @@ def test_search_tries_what_it_did_before_from_the_journal(
     chosen = report.cells[0].choice
     assert 1e-4 <= chosen.learning_rate <= 1e-2
     assert 4 <= report.cost.runs <= 6
-    given_up = list((tmp_path / "runs").glob("*-given-up.json"))
-    assert report.cost.runs + len(given_up) == 6
+    pruned = list((tmp_path / "runs").glob("*-pruned.json"))
+    assert report.cost.runs + len(pruned) == 6
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "runs").iterdir()}
     told: list[str] = []
     assert run_grid(file, tmp_path, data=grid_data, progress=told.append) == report
@@ -226,7 +226,7 @@ def test_wilcoxon_with_few_seeds_is_refused(grid_file: Make, grid_data: Training
     pytest.importorskip("optuna", reason="needs the extra `search`")
     file = grid_file(search={"trials": 2, "pruner": "wilcoxon"}, seed=[0, 1, 2])
     # 2⁻³ = 0.125 is above the level of 0.1, 2⁻⁴ below it.
-    with pytest.raises(ConfigError, match="needs 4 seeds or more"):
+    with pytest.raises(ConfigError, match="at least 4 seeds"):
         run_grid(file, tmp_path, data=grid_data)
 
 
@@ -266,14 +266,14 @@ def test_a_killed_grid_goes_on_where_it_was(grid_file: Make, toy: Callable[..., 
         [*command, str(tmp_path / "cut")], env=environment, capture_output=True, text=True, timeout=200, check=False
     )
     assert again.returncode == 0, again.stderr[-2000:]
-    assert done == 4 or f"{done} of 4 runs were done before" in again.stdout
+    assert done == 4 or f"{done} of 4 runs are in the journal" in again.stdout
     one, other = (json.loads((tmp_path / place / "grid.json").read_text()) for place in ("whole", "cut"))
     assert one["cells"] == other["cells"]
     assert len(list(runs.glob("*.json"))) == 4
 
 
 def test_a_run_that_can_not_be_trained_is_one_line(grid_file: Make, grid_data: TrainingData, tmp_path: Path) -> None:
-    with pytest.raises(SynthLabelsError, match="`model` is 'nosuch'"):
+    with pytest.raises(SynthLabelsError, match="`model`"):
         run_grid(grid_file(student={"model": "nosuch"}), tmp_path, data=grid_data)
 
 

@@ -14,7 +14,7 @@ from hf_synthlabels.annotation import Engine
 from hf_synthlabels.engines import tuner_on
 from hf_synthlabels.training import TrainingData
 from hf_synthlabels.training.search import GridFile, run_grid
-from hf_synthlabels.training.search.search_journal import RunJournal
+from hf_synthlabels.training.search.runs import RunJournal
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +49,8 @@ def test_a_cluster_has_the_results_of_one_machine(
         a, b = (RunJournal(tmp_path / place).get(result.stem) for place in ("here", "there"))
         assert a is not None
         assert b is not None
-        assert a.readings == b.readings
+        assert a.evaluations == b.evaluations
     again: list[str] = []
     run_grid(file, tmp_path / "there", data=grid_data, engine=engine, progress=again.append)
     # Four runs, then four refits: two sources with two seeds.
-    assert again == ["4 of 4 runs were done before"] * 2
+    assert again == ["4 of 4 runs are in the journal"] * 2

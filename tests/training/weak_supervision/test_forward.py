@@ -20,9 +20,9 @@ from transformers import (
     set_seed,
 )
 
-from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
+from hf_synthlabels.training import Objective, StudentConfig, StudentTrainer, train_student
 from hf_synthlabels.training.tasks.objectives import Classification
-from hf_synthlabels.training.weak_supervision.forward_correction import (
+from hf_synthlabels.training.weak_supervision.transition import (
     HUMAN,
     LLM,
     ForwardCorrection,
@@ -39,16 +39,20 @@ def batch(**columns: list) -> dict[str, Tensor]:
     return {name: torch.tensor(values) for name, values in columns.items()}
 
 
+def loss_of(objective: Objective, logits: Tensor, rows: dict[str, Tensor], smoothing: float = 0.0) -> Tensor:
+    return torch.sum(objective.row_losses({"logits": logits}, rows, label_smoothing=smoothing))
+
+
 def test_llm_rows_are_corrected_and_human_rows_are_not() -> None:
     rows = batch(labels=[1, 1], label_source=[LLM, HUMAN])
-    terms = ForwardCorrection(NOISE).terms({"logits": torch.tensor([P, P])}, rows)
+    losses = ForwardCorrection(NOISE).row_losses({"logits": torch.tensor([P, P])}, rows)
     # The LLM says 1 with .7 · .1 + .3 · .8 = .31; the human label is 1 with .3.
-    torch.testing.assert_close(terms, torch.tensor([[-math.log(0.31), 1], [-math.log(0.3), 1]]))
+    torch.testing.assert_close(losses, torch.tensor([-math.log(0.31), -math.log(0.3)]))
 
 
 def test_rows_of_unknown_source_are_not_corrected() -> None:
-    terms = ForwardCorrection(NOISE).terms({"logits": torch.tensor([P])}, batch(labels=[1]))
-    torch.testing.assert_close(terms[:, 0], torch.tensor([-math.log(0.3)]))
+    losses = ForwardCorrection(NOISE).row_losses({"logits": torch.tensor([P])}, batch(labels=[1]))
+    torch.testing.assert_close(losses, torch.tensor([-math.log(0.3)]))
 
 
 def test_weights_soft_labels_and_smoothing_count() -> None:
@@ -56,10 +60,10 @@ def test_weights_soft_labels_and_smoothing_count() -> None:
     objective = ForwardCorrection(NOISE)
     # log probabilities of what the LLM says: .69 and .31.
     expected = -2 * (0.25 * math.log(0.69) + 0.75 * math.log(0.31))
-    assert objective.loss({"logits": torch.tensor([P])}, rows).item() == pytest.approx(expected, rel=1e-5)
-    assert objective.items(rows).item() == 2
+    assert loss_of(objective, torch.tensor([P]), rows).item() == pytest.approx(expected, rel=1e-5)
+    assert objective.row_weights(rows).item() == 2
     # Smoothing by .2: (.3, .7) becomes .8 · (.25, .75) + .1.
-    smoothed = objective.loss({"logits": torch.tensor([P])}, rows, label_smoothing=0.2).item()
+    smoothed = loss_of(objective, torch.tensor([P]), rows, 0.2).item()
     assert smoothed == pytest.approx(-2 * (0.3 * math.log(0.69) + 0.7 * math.log(0.31)), rel=1e-5)
 
 
@@ -69,26 +73,10 @@ def test_identity_matrix_is_plain_cross_entropy(smoothing: float) -> None:
     outputs = {"logits": torch.randn(6, 3)}
     rows = batch(labels=[0, 1, 2, 0, -100, 1], label_weight=[1.0, 2, 0, 1, 1, 3], label_source=[LLM] * 6)
     identity = ForwardCorrection(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
-    ours = identity.terms(outputs, rows, label_smoothing=smoothing)
-    torch.testing.assert_close(ours, Classification().terms(outputs, rows, label_smoothing=smoothing))
-
-
-def test_sums_over_parts_are_those_of_the_whole() -> None:
-    torch.manual_seed(1)
-    logits = torch.randn(8, 2)
-    rows = batch(labels=[0, 1] * 4, label_source=[LLM, LLM, HUMAN, LLM] * 2, label_weight=[1.0, 2, 3, 4, 5, 6, 7, 8])
-    objective = ForwardCorrection(NOISE)
-    parts = [
-        (
-            objective.loss(
-                {"logits": logits[at : at + 2]}, {name: column[at : at + 2] for name, column in rows.items()}
-            ),
-            objective.items({name: column[at : at + 2] for name, column in rows.items()}),
-        )
-        for at in range(0, 8, 2)
-    ]
-    torch.testing.assert_close(torch.stack([part[0] for part in parts]).sum(), objective.loss({"logits": logits}, rows))
-    assert sum(part[1].item() for part in parts) == objective.items(rows).item() == 36
+    plain = Classification()
+    losses = identity.row_losses(outputs, rows, label_smoothing=smoothing)
+    torch.testing.assert_close(losses, plain.row_losses(outputs, rows, label_smoothing=smoothing))
+    assert identity.row_weights(rows).tolist() == plain.row_weights(rows).tolist()
 
 
 def test_gradient_is_that_of_finite_differences() -> None:
@@ -96,18 +84,18 @@ def test_gradient_is_that_of_finite_differences() -> None:
     logits = torch.randn(3, 2, requires_grad=True)
     rows = batch(labels=[0, 1, 1], label_source=[LLM, LLM, HUMAN])
     objective = ForwardCorrection(NOISE)
-    objective.loss({"logits": logits}, rows).backward()
+    loss_of(objective, logits, rows).backward()
     assert logits.grad is not None
     for row, label in np.ndindex(3, 2):
         step = torch.zeros(3, 2)
         step[row, label] = 1e-2
-        change = objective.loss({"logits": logits + step}, rows) - objective.loss({"logits": logits - step}, rows)
+        change = loss_of(objective, logits + step, rows) - loss_of(objective, logits - step, rows)
         assert logits.grad[row, label].item() == pytest.approx(change.item() / 2e-2, abs=1e-3)
 
 
 def test_extreme_logits_and_half_precision_stay_finite() -> None:
     logits = torch.tensor([[80.0, -80.0], [-80.0, 80.0]], dtype=torch.bfloat16, requires_grad=True)
-    loss = ForwardCorrection(NOISE).loss({"logits": logits}, batch(labels=[1, 0], label_source=[LLM, LLM]))
+    loss = loss_of(ForwardCorrection(NOISE), logits, batch(labels=[1, 0], label_source=[LLM, LLM]))
     loss.backward()
     # A sure student is told no more than the noise: -log .1 and -log .2.
     assert loss.item() == pytest.approx(-math.log(0.1) - math.log(0.2), rel=1e-4)
@@ -124,7 +112,7 @@ def test_least_loss_on_noisy_labels_is_at_the_human_probabilities() -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = ForwardCorrection(NOISE).loss({"logits": logits}, rows)
+        loss = loss_of(ForwardCorrection(NOISE), logits, rows)
         loss.backward()
         return loss
 
@@ -180,7 +168,8 @@ def test_an_update_is_that_of_one_big_batch(steps: int, tmp_path: Path) -> None:
         "attention_mask": torch.tensor([ones + [0] * (6 - len(ones)) for ones in rows["attention_mask"]]),
     }
     targets = {name: torch.tensor(rows[name][:]) for name in ("labels", "label_source", "label_weight")}
-    (objective.loss(expected(**batch), targets) / objective.items(targets)).backward()
+    losses = objective.row_losses(expected(**batch), targets)
+    (losses.sum() / objective.row_weights(targets).sum()).backward()
     norm = torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in expected.parameters() if p.grad is not None]))
     config = StudentConfig(
         output_dir=str(tmp_path),

@@ -109,5 +109,5 @@ def test_labels_that_can_not_be_counted_are_refused(human: list[int], llm: list[
 
 @pytest.mark.parametrize("rows", [0, -1, math.nan, math.inf])
 def test_pseudo_rows_must_be_above_zero(rows: float) -> None:
-    with pytest.raises(ConfigError, match="`pseudo_rows` is"):
+    with pytest.raises(ConfigError, match="`pseudo_rows`"):
         estimate_transition([0, 1], [0, 1], NAMES, pseudo_rows=rows)

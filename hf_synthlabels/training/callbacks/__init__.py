@@ -1,1 +1,0 @@
-"""Trainer callbacks: cost, progress, interruption and losses that are not finite."""

@@ -1,1 +1,0 @@
-"""What several processes have to agree on."""
