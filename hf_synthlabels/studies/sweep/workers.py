@@ -22,7 +22,7 @@ def run_jobs(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:
     """
     if not jobs:
         return
-    from hf_synthlabels.training.process_pool import run_tasks
+    from hf_synthlabels.training.search.process_pool import run_tasks
 
     yield from run_tasks(_Worker, jobs, workers, threads=max(job.threads for job in jobs))
 

@@ -11,8 +11,8 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.comparison.conditions import ConditionComparison, compare_conditions
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.process_pool import default_workers
 from hf_synthlabels.training.search.config import GridFile
+from hf_synthlabels.training.search.process_pool import default_workers
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
 from hf_synthlabels.training.search.run_training import RunTask, run_tasks
 from hf_synthlabels.training.search.runs import Choice, GridRun, RunJournal, RunResult, refit_run, run_key

@@ -64,9 +64,7 @@ def test_resumed_run_remembers_how_long_it_waited(config: Config, toy: Toy) -> N
 
 def test_unknown_metric_is_told_with_those_there_are(config: Config, toy: Toy) -> None:
     chosen = config(load_best_model_at_end=True, metric_for_best_model="f1")
-    with pytest.raises(
-        ConfigError, match=r"is 'f1', which evaluation does not report. Give one of \['accuracy', 'f1_macro'"
-    ):
+    with pytest.raises(ConfigError, match=r"'f1'.*\['accuracy', 'f1_macro'"):
         train_student(chosen, toy(32), names=NAMES, eval=toy(20))
 
 
