@@ -129,7 +129,7 @@ def test_wrong_confidence_is_told(config: Config, confidence: object) -> None:
 
 def test_confidence_of_zero_everywhere_is_told(config: Config) -> None:
     chosen = config(label_column="llm", confidence_column="c", confidence_power=1.0)
-    with pytest.raises(DataError, match="none would count"):
+    with pytest.raises(DataError, match="`c` is 0"):
         learning_rows(rows(c=[0.0] * 5), chosen, NAMES)
 
 
