@@ -123,7 +123,7 @@ LONG_FUNCTIONS: dict[str, int] = {
     "judging/scorers/bleu.py::bleu_accuracy": 53,
     "publishing/hub/dataset.py::dataset_upload": 72,
     "publishing/hub/model.py::model_upload": 65,
-    "publishing/label_import.py::merge_labels": 66,
+    "publishing/label_import.py::import_labels": 66,
     "publishing/sampled_data.py::sample_rows": 63,
     "review/review_rows.py::review_rows": 63,
     "statistics/agreement/entities.py::entity_agreement": 60,

@@ -61,7 +61,7 @@ def estimate(
 
     Example: hf-synthlabels estimate sampled.parquet --regress words,year --positive biased
     """
-    from hf_synthlabels.publishing import label_options, open_labelled
+    from hf_synthlabels.publishing import label_options, open_labeled
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import estimate as compute_estimates
     from hf_synthlabels.tables import check_output, write_text
@@ -69,7 +69,7 @@ def estimate(
     if output is not None:
         check_output(output, sources=[data], suffixes=(".json",), folder=False)
     options = label_options(human, llm, prediction, numbers=estimand == "mean", encoding=encoding, separator=separator)
-    labeled = open_labelled(data, split, options)
+    labeled = open_labeled(data, split, options)
     report = compute_estimates(
         labeled.rows,
         human=human or labeled.human,

@@ -79,7 +79,7 @@ def dataset(
     )
     splits, own, text, records = _annotated(data, recipe)
     with TemporaryDirectory() as folder:
-        parcel = dataset_upload(
+        upload = dataset_upload(
             splits,
             repo,
             Path(folder),
@@ -91,7 +91,7 @@ def dataset(
             llm=llm,
             gate=wanted,
         )
-        _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json, keep_card=keep_card)
+        _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json, keep_card=keep_card)
 
 
 @app.command()
@@ -127,9 +127,9 @@ def model(
 
     Example: hf-synthlabels push model student me/tickets-student --license mit --llm-terms unknown --dry-run
     """
-    from hf_synthlabels.publishing import ModelWords, model_upload
+    from hf_synthlabels.publishing import ModelCardFields, model_upload
 
-    words = ModelWords(
+    words = ModelCardFields(
         licenses=_licences(license, license_name, license_link, llm_terms),
         summary=summary,
         base_model=base_model,
@@ -140,14 +140,14 @@ def model(
         widget=tuple(widget or ()),
         label_source=label_source,
     )
-    parcel = model_upload(
+    upload = model_upload(
         folder,
         repo,
         words=words,
         validation=None if validation is None else _validation(validation),
         study=None if study is None else _study(study),
     )
-    _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
+    _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
 @app.command()
@@ -164,10 +164,10 @@ def metric(
     Example: hf-synthlabels push metric llm_judge me/llm_judge --public --dry-run
     """
     from hf_synthlabels import metric_path
-    from hf_synthlabels.publishing import metric_parcel
+    from hf_synthlabels.publishing import metric_upload
 
     folder = Path(name) if Path(name).is_dir() else Path(metric_path(name))
-    _send(metric_parcel(folder, repo), public=public, dry_run=dry_run, replace=replace, as_json=as_json)
+    _send(metric_upload(folder, repo), public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
 @app.command()
@@ -186,11 +186,11 @@ def report(
     """
     from hf_synthlabels.cards import Licenses
     from hf_synthlabels.cli.report import load_report
-    from hf_synthlabels.publishing import report_parcel
+    from hf_synthlabels.publishing import report_upload
 
     said = Licenses(_asked("license", license, "Licence of the report"), "unknown")
-    parcel = report_parcel(load_report(results), repo, license=said.license)
-    _send(parcel, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
+    upload = report_upload(load_report(results), repo, license=said.license)
+    _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
 def pull(
@@ -213,27 +213,27 @@ def pull(
 
 
 def _send(
-    parcel: HubUpload, *, public: bool, dry_run: bool, replace: bool, as_json: bool, keep_card: bool = False
+    upload: HubUpload, *, public: bool, dry_run: bool, replace: bool, as_json: bool, keep_card: bool = False
 ) -> None:
     from hf_synthlabels.publishing import push
 
     if dry_run:
-        card = next((file.content for file in parcel.files if file.path == "README.md"), None)
+        card = next((file.content for file in upload.files if file.path == "README.md"), None)
         text = card.decode() if isinstance(card, bytes) else None
         if as_json:
-            files = {file.path: file.size for file in parcel.with_manifest().files}
-            content = {"repo": parcel.repo, "repo_type": parcel.repo_type, "files": files, "card": text}
+            files = {file.path: file.size for file in upload.with_manifest().files}
+            content = {"repo": upload.repo, "repo_type": upload.repo_type, "files": files, "card": text}
             print(json.dumps(content, indent=1, ensure_ascii=False))
         else:
-            print(parcel.listing(private=not public))
+            print(upload.listing(private=not public))
             if text is not None:
                 print(f"\nREADME.md:\n\n{text}")
             print("Nothing was sent.")
         return
-    done = push(parcel, private=not public, replace=replace, keep_card=keep_card)
+    done = push(upload, private=not public, replace=replace, keep_card=keep_card)
     print(json.dumps({**asdict(done), "url": done.url}, indent=1) if as_json else done)
     if public and done.private:
-        raise HubError(f"`{parcel.repo}` is private, as it was before. Open it in its settings on the Hub.")
+        raise HubError(f"`{upload.repo}` is private, as it was before. Open it in its settings on the Hub.")
 
 
 def _licences(license: str | None, name: str | None, link: str | None, outputs: str | None) -> Licenses:

@@ -63,22 +63,22 @@ def sample(
     Example: hf-synthlabels sample labelled.jsonl -n 250 --design stratified -o sampled.parquet --to-label sheet.csv
     """
     from hf_synthlabels.publishing import (
-        EARLIER,
+        EXISTING_LABELS,
+        annotation_sheet,
         check_sheet,
         label_options,
-        labelling_sheet,
-        open_labelled,
+        open_labeled,
         sample_rows,
         spelling_warning,
         write_sampled,
     )
     from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, check_output, write_sheet
 
-    if existing_labels not in (None, *EARLIER):
-        raise ConfigError(f"`--existing-labels` is {existing_labels!r}: give one of {', '.join(EARLIER)}.")
+    if existing_labels not in (None, *EXISTING_LABELS):
+        raise ConfigError(f"`--existing-labels` is {existing_labels!r}: give one of {', '.join(EXISTING_LABELS)}.")
     check_output(output, suffixes=WRITABLE, folder=False)
     check_output(sheet, sources=[data, output], suffixes=SHEET_SUFFIXES, folder=False)
-    labeled = open_labelled(data, split, label_options(human, llm, encoding=encoding, separator=separator))
+    labeled = open_labeled(data, split, label_options(human, llm, encoding=encoding, separator=separator))
     human, llm = human or labeled.human, llm or labeled.llm
     check_sheet(labeled.rows, sheet, human)
     _check_sampled(labeled.rows, output, data, human, overwrite=overwrite)
@@ -90,14 +90,14 @@ def sample(
         design=cast("Design", design),
         confidence=confidence,
         allocation=cast("Allocation", allocation),
-        earlier=existing_labels,
+        existing_labels=existing_labels,
         seed=seed,
         normalize_labels=normalize_labels,
     )
     _print_sample(drawn, design, seed)
     if not normalize_labels and (note := spelling_warning(labeled.rows, human, llm)):
         print(note)
-    lines = labelling_sheet(table, drawn, human=human, llm=llm)
+    lines = annotation_sheet(table, drawn, human=human, llm=llm)
     for file in [*write_sampled(table, output), write_sheet(lines, sheet)]:
         print(f"written: {file}")
     paths = " ".join(shlex.quote(str(path)) for path in (output, sheet))
@@ -133,14 +133,14 @@ def import_labels(
 
     Example: hf-synthlabels import-labels sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import label_options, merge_labels, open_labelled, spelling_warning, write_sampled
+    from hf_synthlabels.publishing import import_labels, label_options, open_labeled, spelling_warning, write_sampled
     from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
     check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)
-    labeled = open_labelled(data, options=label_options(human, llm))
+    labeled = open_labeled(data, options=label_options(human, llm))
     human, llm = human or labeled.human, llm or labeled.llm
     lines = read_sheet(sheet, [human, *labeled.rows.column_names], ReadOptions((), False, encoding, separator))
-    merged = merge_labels(
+    merged = import_labels(
         labeled.rows, lines, human=human, llm=llm, new_labels=new_labels, normalize_labels=normalize_labels
     )
     _check_sampled(merged.rows, output, data, human, overwrite=overwrite)

@@ -59,7 +59,7 @@ def validate(
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import label_options, missing_reasons, open_labelled, scale_schema, write_report
+    from hf_synthlabels.publishing import label_options, missing_reasons, open_labeled, scale_schema, write_report
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.tables import check_output, write_text
@@ -70,7 +70,7 @@ def validate(
         check_output(output, sources=[data], suffixes=(".json",), folder=False)
     numbers = scale is not None or kind == "text-scale"
     options = label_options(human, llm, strata, numbers=numbers, encoding=encoding, separator=separator)
-    labeled = open_labelled(data, split, options)
+    labeled = open_labeled(data, split, options)
     report = compute_report(
         labeled.rows,
         human=human or labeled.human,
@@ -117,7 +117,7 @@ def sample_size(
 
     Example: hf-synthlabels sample-size labelled.jsonl --gate 'accuracy>=0.8' --accuracy 0.88
     """
-    from hf_synthlabels.publishing import label_options, open_labelled, scale_schema
+    from hf_synthlabels.publishing import label_options, open_labeled, scale_schema
     from hf_synthlabels.statistics import Gate, plan_score
     from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.statistics.validation.dataset_columns import column_feature, feature_kind
@@ -126,7 +126,7 @@ def sample_size(
         raise ConfigError("`sample-size` needs one goal: give --width, e.g. 0.1, or --gate, e.g. 'accuracy>=0.8'.")
     threshold = Gate.parse(gate) if gate else None
     numbers = scale is not None or kind == "text-scale"
-    labeled = open_labelled(
+    labeled = open_labeled(
         data, split, label_options(human, llm, numbers=numbers, encoding=encoding, separator=separator)
     )
     human, llm = human or labeled.human, llm or labeled.llm

@@ -2,18 +2,18 @@
 
 from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, PushResult, push
 from hf_synthlabels.publishing.hub.dataset import DatasetCardFields, dataset_upload
-from hf_synthlabels.publishing.hub.model import ModelWords, model_upload, push_student, save_student_facts
+from hf_synthlabels.publishing.hub.model import ModelCardFields, model_upload, push_student, save_student_facts
 from hf_synthlabels.publishing.hub.pull import PullResult, pull
-from hf_synthlabels.publishing.hub.space import metric_parcel, report_parcel
+from hf_synthlabels.publishing.hub.space import metric_upload, report_upload
 from hf_synthlabels.publishing.hub.student_push import StudentPublisher
-from hf_synthlabels.publishing.label_import import Merged, check_sheet, merge_labels
+from hf_synthlabels.publishing.label_import import ImportedLabels, check_sheet, import_labels
 from hf_synthlabels.publishing.labeled_data import (
-    Labelled,
+    LabeledData,
     annotation_summary,
     has_labels,
     label_options,
     missing_reasons,
-    open_labelled,
+    open_labeled,
     record_summary,
     scale_schema,
 )
@@ -28,39 +28,39 @@ from hf_synthlabels.publishing.report import (
     write_report,
 )
 from hf_synthlabels.publishing.sampled_data import (
-    EARLIER,
-    Earlier,
-    labelling_sheet,
+    EXISTING_LABELS,
+    ExistingLabels,
+    annotation_sheet,
     sample_rows,
     spelling_warning,
     write_sampled,
 )
 
 __all__ = [
-    "EARLIER",
+    "EXISTING_LABELS",
     "DatasetCardFields",
-    "Earlier",
+    "ExistingLabels",
     "HubFile",
     "HubUpload",
-    "Labelled",
-    "Merged",
-    "ModelWords",
+    "ImportedLabels",
+    "LabeledData",
+    "ModelCardFields",
     "Page",
     "PullResult",
     "PushResult",
     "Report",
     "StudentPublisher",
+    "annotation_sheet",
     "annotation_summary",
     "check_sheet",
     "dataset_upload",
     "has_labels",
+    "import_labels",
     "label_options",
-    "labelling_sheet",
-    "merge_labels",
-    "metric_parcel",
+    "metric_upload",
     "missing_reasons",
     "model_upload",
-    "open_labelled",
+    "open_labeled",
     "page_of",
     "pull",
     "push",
@@ -69,7 +69,7 @@ __all__ = [
     "record_summary",
     "render_markdown",
     "render_page",
-    "report_parcel",
+    "report_upload",
     "sample_rows",
     "save_student_facts",
     "scale_schema",

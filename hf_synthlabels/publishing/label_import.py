@@ -1,4 +1,4 @@
-"""Merging: the labels of a filled sheet back into the table whose rows it shows, each to its own text."""
+"""Import of labels from a filled-in annotation sheet, matched to rows by number, digest and text."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """A table with the labels of a sheet in it, and what was done."""
+class ImportedLabels:
+    """A table with imported labels, and counts of changes."""
 
     rows: Any
     new: int
-    """Rows that had no human label before."""
+    """Rows without a previous human label."""
     changed: int
-    """Rows that had another."""
+    """Rows whose previous label differs."""
     open: int
-    """Rows that were drawn and have no label yet."""
+    """Sampled rows without a label."""
     unknown: tuple[tuple[str, int], ...]
-    """Names that neither the LLM gave nor the table had, and how many rows have them."""
+    """New class names with their row counts."""
 
 
-def merge_labels(
+def import_labels(
     rows: Any,
     sheet: Any,
     *,
@@ -43,24 +43,23 @@ def merge_labels(
     llm: str = "llm_label",
     new_labels: bool = False,
     normalize_labels: bool = False,
-) -> Merged:
-    """Put the labels of a filled sheet into the table whose rows they are of; cells that are empty are left out.
+) -> ImportedLabels:
+    """Import the labels of a filled-in sheet into the sampled table; empty cells are skipped.
 
-    Lines may be in any order and columns may be missing: a line belongs to the row that it numbers, and its digest or
-    its texts show that the row is the one that was labelled.
+    Lines may be in any order and columns may be missing. A line is matched by its row number, and its digest or texts
+    must be those of that row.
 
     Args:
-        rows: the table that `sample_rows` returned.
-        sheet: the sheet.
-        human: the column of human labels, in both.
-        llm: the column of LLM labels.
-        new_labels: whether names are allowed that neither the LLM gave nor the table has.
-        normalize_labels: whether names of the sheet that differ only in case or white space from one that the LLM gave
-            or the table has are changed to it.
+        rows: table returned by `sample_rows`.
+        sheet: filled-in sheet.
+        human: column of human labels, in both.
+        llm: column of LLM labels.
+        new_labels: allow class names that occur neither in the table nor among LLM labels.
+        normalize_labels: map names that differ only in case or white space to the spelling in the table.
 
     Raises:
-        DataError: the table was not sampled, or the sheet lacks a column, has a row that was not drawn, a row twice, a
-            row with another text, or an unknown label.
+        DataError: the table was not sampled, or the sheet lacks a column, or has a row outside the sample, a
+            duplicate row, a row with another text, or an unknown label.
     """
     number = f"_{ROW}" if f"_{ROW}" in sheet.column_names else ROW
     for name in (number, human):
@@ -82,7 +81,7 @@ def merge_labels(
         if value is None or (isinstance(value, str) and not value.strip()):
             continue
         if place is None or not 0 <= place < len(new) or chances[place] is None:
-            raise DataError(f"`{number}` is {content[number]!r} in line {line} of the sheet, a row that was not drawn.")
+            raise DataError(f"`{number}` is {content[number]!r} in line {line} of the sheet, a row outside the sample.")
         if place in seen:
             raise DataError(f"`{number}` is {place!r} in two lines of the sheet: keep one.")
         seen.add(place)
@@ -94,7 +93,7 @@ def merge_labels(
     merged = _with_column(rows, human, llm, new)
     if unknown and not new_labels:
         _refuse(unknown, human, {*_names(said), *_names(old)})
-    return Merged(
+    return ImportedLabels(
         rows=merged,
         new=sum(a is None and b is not None for a, b in zip(old, new, strict=True)),
         changed=sum(a is not None and a != b for a, b in zip(old, new, strict=True)),
@@ -104,22 +103,24 @@ def merge_labels(
 
 
 def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
-    """Refuse to replace a sheet with labels that are not in the table yet: nothing that people wrote is lost.
+    """Refuse to overwrite a sheet whose labels are not in the table yet.
 
     Raises:
-        DataError: the sheet has such labels, or is no sheet.
+        DataError: the sheet has such labels, or is not an annotation sheet.
     """
     place = Path(sheet)
     if not place.exists():
         return
-    advice = "Merge them first with `hf-synthlabels import-labels`, or name another file with `--to-label`."
+    advice = "Import them first with `hf-synthlabels import-labels`, or name another file with `--to-label`."
     try:
         lines = read_sheet(place, [human, *rows.column_names])
     except DataError:
         lines = None
     number = next((name for name in (f"_{ROW}", ROW) if lines is not None and name in lines.column_names), None)
     if lines is None or number is None or human not in lines.column_names:
-        raise DataError(f"`sheet` {str(sheet)!r} exists and is no sheet for `{human}`. Name another file.")
+        raise DataError(
+            f"`sheet` {str(sheet)!r} exists and is not an annotation sheet for `{human}`. Name another file."
+        )
     merged = label_texts(rows, human) if human in rows.column_names else []
     filled = 0
     for place_in_table, value in zip(lines[number], lines[human], strict=True):
@@ -128,7 +129,7 @@ def check_sheet(rows: Any, sheet: str | Path, human: str) -> None:
         if value is not None and str(value).strip() and label_text(known) != label_text(_stripped(value)):
             filled += 1
     if filled:
-        raise DataError(f"`sheet` {str(sheet)!r} exists, and {filled:,} of its labels are in no table. {advice}")
+        raise DataError(f"`sheet` {str(sheet)!r} exists, and {filled:,} of its labels are not in the table. {advice}")
 
 
 def _stripped(value: Any) -> Any:
@@ -136,7 +137,7 @@ def _stripped(value: Any) -> Any:
 
 
 class _RowCheck:
-    """Whether a line of the sheet shows the row that it numbers."""
+    """Check that a line of the sheet belongs to the row with its number."""
 
     def __init__(self, rows: Any, sheet: Any, human: str, llm: str) -> None:
         self._rows = rows
@@ -145,13 +146,13 @@ class _RowCheck:
         self._shared = [name for name in self._texts if name in sheet.column_names]
 
     def __call__(self, place: int, line: Mapping[str, Any], where: str) -> None:
-        """Raise unless the digest fits, or the texts where the digest is gone or columns were added since."""
+        """Raise unless the digest matches, or the texts if the digest is missing or columns were added."""
         row = self._rows[place]
         if self._digests and line[DIGEST_COLUMN] == row_digest(row, self._texts):
             return
         if (self._digests or self._shared) and not (self._shared and same_texts(row, line, self._shared)):
             raise DataError(
-                f"{where}, but that row has another text. Use the table that the sheet was drawn from, and sort whole "
+                f"{where}, but that row has another text. Use the table of the sheet, and sort whole "
                 "lines of the sheet, not single columns."
             )
 
@@ -161,7 +162,7 @@ def _lines(sheet: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _number(value: Any) -> int | None:
-    """A row number, which spreadsheets may have made a text or a float."""
+    """Read a row number, which spreadsheets may store as text or float."""
     try:
         return int(value) if not isinstance(value, bool) and float(value).is_integer() else None
     except (TypeError, ValueError, OverflowError):
@@ -169,7 +170,7 @@ def _number(value: Any) -> int | None:
 
 
 def _names(values: Iterable[Any]) -> Iterator[str]:
-    """The names in some labels: the labels themselves, or those of lists and entities."""
+    """Iterate over the class names in labels, lists and entities."""
     for value in values:
         if isinstance(value, str):
             yield value
@@ -178,16 +179,16 @@ def _names(values: Iterable[Any]) -> Iterator[str]:
 
 
 def _unknown(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> Counter[str]:
-    """The names of merged labels that stood in no row before, where labels are names."""
+    """Count imported class names that occur neither in the table nor among LLM labels."""
     known = {*_names(said), *_names(old)}
     if not 2 <= len(known) <= MAX_NAMES:
-        # No list of classes: free texts, or a single name, which says nothing of the others.
+        # Free texts or a single name: there is no list of classes.
         return Counter()
     return Counter(name for name in _names(new) if name not in known)
 
 
 def _respelled(new: Sequence[Any], said: Sequence[Any], old: Sequence[Any]) -> list[Any]:
-    """The merged labels in the spelling of the table, where labels are names; the most frequent one of several."""
+    """Map class names to the most frequent spelling in the table."""
     names = {name for name in normalize_spelling([*_names(said), *_names(old)]) if name is not None}
     spelled = {folded_name(name): name for name in sorted(names)}
 
@@ -212,13 +213,13 @@ def _refuse(unknown: Counter[str], human: str, known: set[str]) -> None:
     spelling = any(near is not None and folded_name(near) == folded_name(name) for name, (_, near) in meant.items())
     more = " `--normalize-labels` ignores case and white space." if spelling else ""
     raise DataError(
-        f"`{human}` of the sheet has labels that the LLM never gave: {', '.join(parts)}. Correct them, or add "
+        f"`{human}` of the sheet has labels that are no LLM labels: {', '.join(parts)}. Correct them, or add "
         f"`--new-labels` if they are meant.{more}"
     )
 
 
 def _label(value: Any, said: Sequence[Any]) -> Any:
-    """A cell of the sheet as the LLM's labels are: a text, a number, or what JSON says."""
+    """Convert a cell of the sheet to the type of the LLM labels."""
     example = next((each for each in said if each is not None), None)
     if isinstance(example, str) or example is None:
         return str(value).strip() if isinstance(value, str | int | float) else value
@@ -228,13 +229,13 @@ def _label(value: Any, said: Sequence[Any]) -> Any:
         number = float(value)
         return int(number) if isinstance(example, int) and number.is_integer() else number
     except (TypeError, ValueError):
-        raise DataError(f"`label` is {value!r} in the sheet, and the LLM's are such as {example!r}.") from None
+        raise DataError(f"`label` is {value!r} in the sheet, but LLM labels look like {example!r}.") from None
 
 
 def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
-    """The table with its human labels replaced, in the column's own type, or in the LLM's if that type is too narrow.
+    """Replace the human labels, in the column's type, or in the LLM column's type if that is too narrow.
 
-    A column without a label has no type that says anything: JSON Lines reads it as text.
+    The type of an empty column is meaningless: JSON Lines reads it as text.
     """
     import pyarrow as pa
 
@@ -253,11 +254,11 @@ def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
                 continue
             break
         except (TypeError, ValueError, OverflowError, pa.ArrowException):
-            # Labels of no common type fit no column.
+            # Labels without a common type fit into no column.
             if candidate is None:
                 raise DataError(
-                    f"`{human}` has labels of several types, in the table and in the sheet. Give all of them as the "
-                    f"LLM's are in `{llm}`."
+                    f"`{human}` has labels of several types, in the table and in the sheet. Give all of them in "
+                    f"the type of `{llm}`."
                 ) from None
     merged = merged.select_columns(order if human in order else [*order, human])
     merged.info.description = rows.info.description
@@ -265,7 +266,7 @@ def _with_column(rows: Any, human: str, llm: str, values: list[Any]) -> Any:
 
 
 def _is_kept(value: Any, stored: Any) -> bool:
-    """Whether a column stored the fractions of its labels: one of integers cuts 3.5 to 3 without an error."""
+    """Whether a column keeps fractions: an integer column truncates 3.5 to 3 without an error."""
     if isinstance(value, list):
         return all(map(_is_kept, value, stored))
     if isinstance(value, Mapping):

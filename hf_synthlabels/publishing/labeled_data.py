@@ -1,4 +1,4 @@
-"""Labelled data, wherever it is: a recipe's data set, or a file that was written before."""
+"""Opening labeled data from files or recipes, and summaries of annotation runs."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ SHOWN_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """Rows with label columns, and how these are called."""
+class LabeledData:
+    """Rows with the names of their label columns."""
 
     rows: Any
     human: str = "label"
     llm: str = "llm_label"
     schema: LabelSchema | None = None
-    """Kind, names and scale where a recipe gives them; else they are read off the columns."""
+    """Schema of the recipe; None if it is inferred from the columns."""
     tokens: str | None = None
-    """The column of token lists, where a recipe names one."""
+    """Column of token lists named in the recipe."""
 
 
-def open_labelled(data: str, split: str | None = None, options: ReadOptions | None = None) -> Labelled:
-    """Open a recipe's data set, or a labelled file or folder, and take one split of it.
+def open_labeled(data: str, split: str | None = None, options: ReadOptions | None = None) -> LabeledData:
+    """Open one split of a recipe's data set, or of a labeled file or folder.
 
     Args:
-        data: a labelled file or folder, a recipe file, or a packaged recipe's name.
-        split: the split, where there are several.
-        options: how a file of text is read; by default its columns `label` and `llm_label` are labels.
+        data: labeled file or folder, recipe file, or name of a packaged recipe.
+        split: split to read, if there are several.
+        options: options for reading text files (default: label columns `label` and `llm_label`).
 
     Raises:
-        SynthLabelsError: it can not be read, or has several splits and none is chosen.
+        SynthLabelsError: the data cannot be read, or have several splits and `split` is missing.
     """
     path = Path(data)
     if path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix):
         recipe = read_recipe(data)
         if split is None:
-            # Before anything is asked, and paid for.
+            # Checked before any request is sent.
             _one_split(load_source(recipe), split)
         rows = load(data, split=split) if split is not None else _one_split(load(data), split)
-        return Labelled(
+        return LabeledData(
             rows, recipe.task.human or "label", recipe.output.column, recipe.schema_of_labels(), recipe.task.tokens
         )
-    return Labelled(_one_split(read_table(path, options or label_options()), split))
+    return LabeledData(_one_split(read_table(path, options or label_options()), split))
 
 
 def label_options(
@@ -64,25 +64,25 @@ def label_options(
     encoding: str | None = None,
     separator: str | None = None,
 ) -> ReadOptions:
-    """How a labelled file is read: the columns of labels and texts stay as they are written.
+    """Build options for reading a labeled file: label and text columns are read verbatim.
 
     Args:
-        human: the column of human labels; `label`, unless given.
-        llm: the column of LLM labels; `llm_label`, unless given.
-        *more: further columns of labels or texts.
-        numbers: whether labels are numbers, as those of a scale are.
-        encoding: of the file; detected, unless given.
-        separator: between its cells; detected, unless given.
+        human: column of human labels (default: `label`).
+        llm: column of LLM labels (default: `llm_label`).
+        *more: further label or text columns.
+        numbers: whether labels are numbers.
+        encoding: file encoding (default: detected).
+        separator: cell separator (default: detected).
     """
     columns = (human or "label", llm or "llm_label", *(column for column in more if column))
     return ReadOptions(columns, numbers=numbers, encoding=encoding, separator=separator)
 
 
 def scale_schema(text: str) -> LabelSchema:
-    """The schema of numbers from a low to a high end: `1:5` in steps of 1, `0:1:0.1`, or `0:100:any` for any number.
+    """Parse a scale: `1:5` has steps of 1, `0:1:0.1` steps of 0.1, `0:100:any` no steps.
 
     Raises:
-        ConfigError: the text has another form, or the scale can not be used.
+        ConfigError: the text is not a valid scale.
     """
     parts = text.split(":")
     try:
@@ -94,17 +94,17 @@ def scale_schema(text: str) -> LabelSchema:
         scale = None
     if scale is None:
         raise ConfigError(
-            f"`scale` is {text!r}: give the low and the high end, and a step if it is not 1, as '0:1:0.1'."
+            f"`scale` is {text!r}: give the lower and upper bound, and a step other than 1, e.g. '0:1:0.1'."
         )
     return LabelSchema(kind="text-scale", scale=scale)
 
 
 def annotation_summary(splits: Any, *, began: datetime | None = None) -> str:
-    """What annotation has come to: rows by status for each split, requests, tokens and cost.
+    """Summarize a run: rows by status per split, requests, tokens and cost.
 
     Args:
-        splits: the labelled rows, by split.
-        began: when this run began; labels that were made before it cost nothing now.
+        splits: labeled rows by split.
+        began: start of this run; labels made before it cost nothing now.
     """
     record = provenance(splits)[-1]
     column = f"{record['column']}_status"
@@ -114,19 +114,19 @@ def annotation_summary(splits: Any, *, began: datetime | None = None) -> str:
         parts = [f"{STATUSES[code]} {count:,}" for code, count in sorted(counts.items())]
         lines.append(f"{name}: {len(rows):,} rows, {', '.join(parts)}")
     if began is not None and datetime.fromisoformat(record["finished_at"]) < began.replace(microsecond=0):
-        lines.append(f"nothing was asked now; the labels were made by a run that ended at {record['finished_at']}:")
+        lines.append(f"no request was sent; the labels are from a run that ended at {record['finished_at']}:")
     lines += _costs(record)
     return "\n".join(lines)
 
 
 def has_labels(*records: Mapping[str, Any]) -> bool:
-    """Whether some row has a label or the annotator abstained; without either, nothing was labelled."""
+    """Whether any row has a label or an abstention."""
     statuses = [record["tally"]["statuses"] for record in records]
     return any(counts.get(status) for counts in statuses for status in ("labelled", "abstained"))
 
 
 def missing_reasons(rows: Any, column: str) -> list[str]:
-    """The most frequent reasons why rows have no label, a line each; none without a column of reasons."""
+    """List the most frequent reasons for missing labels; empty if no reasons are recorded."""
     names = (f"{column}_status", f"{column}_note")
     if not set(names) <= set(rows.column_names):
         return []
@@ -134,12 +134,12 @@ def missing_reasons(rows: Any, column: str) -> list[str]:
     for status, reason in zip(*(rows[name][:] for name in names), strict=True):
         named = STATUSES[status] if isinstance(status, int) and 0 <= status < len(STATUSES) else status
         if named not in ("labelled", None):
-            tally.count_reason(str(named), reason or "no reason is recorded")
+            tally.count_reason(str(named), reason or "no reason recorded")
     return [f"{count:,} rows {reason}" for reason, count in tally.reasons.most_common(SHOWN_REASONS)]
 
 
 def record_summary(record: Mapping[str, Any]) -> str:
-    """What one split's annotation has come to, from its provenance alone."""
+    """Summarize one split from its provenance record."""
     statuses = record["tally"]["statuses"]
     counts = ", ".join(f"{status} {statuses[status]:,}" for status in STATUSES if status in statuses)
     return "\n".join([f"{record['tally']['rows']:,} rows, {counts}", *_costs(record)])
@@ -148,7 +148,7 @@ def record_summary(record: Mapping[str, Any]) -> str:
 def _costs(record: Mapping[str, Any]) -> list[str]:
     tally, cost = record["tally"], record["cost_usd"]
     spent = (
-        f"answers: {tally['requests']:,} asked for, {tally['stored']:,} from the store; "
+        f"answers: {tally['requests']:,} requests, {tally['stored']:,} cache hits; "
         f"tokens: {tally['prompt_tokens']:,} in, {tally['completion_tokens']:,} out; "
         f"cost: {'unknown (no list price of the model; give `annotator.price`)' if cost is None else f'{cost:.4f} USD'}"
     )
@@ -158,7 +158,7 @@ def _costs(record: Mapping[str, Any]) -> list[str]:
 
 
 def _reasons(tally: Mapping[str, Any]) -> list[str]:
-    """How many rows have no label, and the most frequent reasons."""
+    """Count rows without a label, with the most frequent reasons."""
     reasons = sorted(tally.get("reasons", {}).items(), key=lambda item: (-item[1], item[0]))
     missing = tally["rows"] - tally["statuses"].get("labelled", 0)
     if not reasons or not missing:

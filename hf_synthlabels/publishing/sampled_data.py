@@ -1,4 +1,4 @@
-"""Sampled data: rows drawn for people to label, the sheet that they fill in, and its labels back in their places."""
+"""Sampling of rows for human annotation, and the annotation sheet."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from hf_synthlabels.statistics.design.human_sample import Allocation, Design
 from hf_synthlabels.tables import embed_records, provenance_path, write_table
 from hf_synthlabels.tables.sheets import DIGEST_COLUMN, row_digest, text_columns
 
-Earlier = Literal["random", "stratified", "ignore"]
-EARLIER: tuple[Earlier, ...] = get_args(Earlier)
+ExistingLabels = Literal["random", "stratified", "ignore"]
+EXISTING_LABELS: tuple[ExistingLabels, ...] = get_args(ExistingLabels)
 
 SAMPLE_KIND = "human-sample"
-"""What a record of a sample has where that of a label column has the kind of label."""
+"""`kind` of a sample's provenance record."""
 
 MAX_NAMES = 200
-"""Different texts beyond which they are hardly names of classes."""
+"""Maximum number of distinct values that are treated as class names."""
 
 ROW = "row"
-"""The column of a sheet that says which row of the table each line is."""
+"""Sheet column with the row number in the table."""
 
 
 def sample_rows(
@@ -41,32 +41,32 @@ def sample_rows(
     design: Design = "random",
     confidence: str | None = None,
     allocation: Allocation = "proportional",
-    earlier: Earlier | None = None,
+    existing_labels: ExistingLabels | None = None,
     seed: int = 0,
     normalize_labels: bool = False,
 ) -> tuple[Any, HumanSample]:
-    """Draw rows for people to label and store the chances, in the column `inclusion_probability`.
+    """Sample rows for human annotation and store their inclusion probabilities in `inclusion_probability`.
 
-    Design and seed go into the table's provenance. A table that was sampled before gets `n` rows more.
+    Design and seed are recorded in the provenance. Sampling again adds `n` rows to the sample.
 
     Args:
         rows: a `datasets.Dataset` with LLM labels.
-        n: how many rows are to be drawn.
-        human: the column of human labels; it need not be there yet.
-        llm: the column of LLM labels.
+        n: number of rows to sample.
+        human: column of human labels; need not exist yet.
+        llm: column of LLM labels.
         design: as in `draw_sample`.
-        confidence: the column of the LLM's confidence; by default `<llm>_confidence`, for the design of that name.
+        confidence: column of the LLM's confidence, for the design `confidence` (default: `<llm>_confidence`).
         allocation: as in `draw_sample`.
-        earlier: where rows have human labels that no sample drew: how these rows were drawn, "random" among all rows
-            or "stratified", at random within each LLM label; "ignore" to leave out those that are not drawn now.
-        seed: of the drawing.
-        normalize_labels: whether LLM labels that differ only in case or white space are one stratum.
+        existing_labels: how rows with existing human labels were sampled: "random", "stratified" (at random within
+            each LLM label), or "ignore" to leave them out of the sample.
+        seed: random seed.
+        normalize_labels: merge strata whose LLM labels differ only in case or white space.
 
     Returns:
-        The table with the column, and what was drawn.
+        The table with the column, and the sample.
 
     Raises:
-        DataError: a column is not there, or human labels are of unknown origin, or there are too few rows.
+        DataError: a column is missing, it is unknown how human labels were sampled, or there are too few rows.
         ConfigError: as in `draw_sample`.
     """
     if llm not in rows.column_names:
@@ -74,12 +74,12 @@ def sample_rows(
     said = [_stratum(value) for value in label_texts(rows, llm)]
     if normalize_labels:
         said = normalize_spelling(said)
-    mine = _earlier_sample(rows, human, earlier)
+    existing = _existing_probabilities(rows, human, existing_labels)
     column = confidence or f"{llm}_confidence"
     if confidence is not None and confidence not in rows.column_names:
         raise DataError(f"`confidence` {confidence!r} is not a column. There is {', '.join(rows.column_names)}.")
-    sure = list(rows[column]) if column in rows.column_names and _needs_confidence(design, mine) else None
-    sample = draw_sample(said, n, design=design, confidence=sure, allocation=allocation, earlier=mine, seed=seed)
+    sure = list(rows[column]) if column in rows.column_names and _needs_confidence(design, existing) else None
+    sample = draw_sample(said, n, design=design, confidence=sure, allocation=allocation, earlier=existing, seed=seed)
     kept = rows.remove_columns([PROBABILITY]) if PROBABILITY in rows.column_names else rows
     drawn = kept.add_column(PROBABILITY, list(sample.probabilities), feature=_float_type())
     record = {
@@ -89,7 +89,7 @@ def sample_rows(
         "llm": llm,
         **sample.record(),
         "allocation": allocation if design == "stratified" else None,
-        "earlier": earlier if PROBABILITY not in rows.column_names and mine is not None else None,
+        "existing_labels": existing_labels if PROBABILITY not in rows.column_names and existing is not None else None,
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "package_version": package_version(),
     }
@@ -97,8 +97,8 @@ def sample_rows(
     return drawn, sample
 
 
-def labelling_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
-    """The new rows for people to fill in: number, digest, texts, an empty label; nothing that the LLM said."""
+def annotation_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm: str = "llm_label") -> Any:
+    """Build the annotation sheet: row number, digest, texts and an empty label; without the LLM's columns."""
     drawn = rows.select(list(sample.rows))
     hidden = _hidden(drawn, llm)
     texts = sheet_texts(drawn, human, llm)
@@ -112,53 +112,53 @@ def labelling_sheet(rows: Any, sample: HumanSample, *, human: str = "label", llm
         drawn = drawn.add_column(DIGEST_COLUMN, digests, feature=_text_type())
     labels = [None if value is None else value if isinstance(value, str) else json.dumps(value) for value in given]
     drawn = drawn.add_column(human, labels, feature=_text_type())
-    # The digest first: programs that do not know a byte order mark take it for a part of the first name.
+    # The digest comes first: programs that do not know byte order marks read it as part of the first name.
     return drawn.select_columns([DIGEST_COLUMN, number, *(name for name in order if name != DIGEST_COLUMN), human])
 
 
 def sheet_texts(rows: Any, human: str, llm: str) -> list[str]:
-    """The columns of texts that a sheet shows; they tell one row from another."""
+    """Text columns of the sheet, which identify a row."""
     hidden = {*_hidden(rows, llm), human, DIGEST_COLUMN}
     return [name for name in text_columns(rows.features) if name not in hidden]
 
 
 def _hidden(rows: Any, llm: str) -> list[str]:
-    """What people must not see: the LLM's columns, and how rows were drawn."""
+    """Columns hidden from annotators: the LLM's, and the sampling design."""
     return [name for name in rows.column_names if name in (llm, PROBABILITY) or name.startswith(f"{llm}_")]
 
 
 def write_sampled(rows: Any, output: str | Path) -> list[Path]:
-    """Write a sampled table, with its provenance beside it as `<file>.provenance.json`."""
+    """Write a sampled table and its provenance file `<file>.provenance.json`."""
     files = write_table({"train": rows}, output)
     return [*files, *(beside for beside in map(provenance_path, files) if beside.is_file())]
 
 
 def _needs_confidence(design: Design, earlier: Any) -> bool:
-    """Whether this sample or an earlier one may depend on the LLM's confidence."""
+    """Whether this sample or an existing one may depend on the LLM's confidence."""
     if design == "confidence":
         return True
     return earlier is not None and earlier.dtype != np.bool_ and len(np.unique(earlier[~np.isnan(earlier)])) > 1
 
 
-def _earlier_sample(rows: Any, human: str, earlier: Earlier | None) -> Any:
-    """The stored inclusion probabilities, nan in rows that were not drawn; None where no row was."""
+def _existing_probabilities(rows: Any, human: str, existing_labels: ExistingLabels | None) -> Any:
+    """Inclusion probabilities of existing human labels, NaN outside the sample; None without any."""
     if PROBABILITY in rows.column_names:
         return np.array(rows[PROBABILITY], dtype=np.float64)
     labelled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
-    if not any(labelled) or earlier == "ignore":
+    if not any(labelled) or existing_labels == "ignore":
         return None
-    if earlier is None:
+    if existing_labels is None:
         raise DataError(
             f"`{human}` has labels in {sum(labelled):,} rows outside any sample: give `--existing-labels random` if "
             "these rows were sampled at random, `stratified` if at random within each LLM label, or `ignore` to "
             "leave them out."
         )
     drawn = np.array(labelled)
-    return drawn if earlier == "stratified" else np.where(drawn, drawn.mean(), np.nan)
+    return drawn if existing_labels == "stratified" else np.where(drawn, drawn.mean(), np.nan)
 
 
 def label_texts(rows: Any, column: str) -> list[Any]:
-    """Values with names for codes; None for no label."""
+    """Labels of a column as names; None if missing."""
     feature = rows.features[column]
     values = [None if value is None or value != value or value == "" else value for value in rows[column]]
     if not hasattr(feature, "int2str"):
@@ -167,10 +167,10 @@ def label_texts(rows: Any, column: str) -> list[Any]:
 
 
 def spelling_warning(rows: Any, human: str, llm: str) -> str:
-    """A sentence about names of the two columns that differ only in case or white space; empty without any."""
+    """Warn about labels of the two columns that differ only in case or white space; empty if there are none."""
     columns = [label_texts(rows, name) for name in (human, llm) if name in rows.column_names]
     labels = [label for column in columns for label in column if isinstance(label, str)]
-    # More are texts, not names of classes.
+    # Columns with more distinct values hold texts, not class names.
     return "" if len(set(labels)) > MAX_NAMES else spelling_note(labels)
 
 

@@ -1,4 +1,4 @@
-"""The review page: people label the rows that were drawn, decide where labels differ, and read what came of it."""
+"""Review page: human annotation of sampled rows, adjudication, and the agreement report."""
 
 from __future__ import annotations
 

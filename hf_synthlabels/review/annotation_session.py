@@ -97,7 +97,7 @@ class AnnotationSession:
 
         Raises:
             DataError: the row is another one by now, or the label is not in the schema.
-            StoreError: it can not be stored; nothing was.
+            StoreError: it cannot be stored; nothing was.
         """
         board, name = self.board, decision.annotator
         row = board.rows.row(decision.row)
@@ -148,7 +148,7 @@ class AnnotationSession:
             }
 
     def show(self, annotator: str, number: int) -> dict[str, Any]:
-        """What the LLM said of a row; that it was shown is stored before it is told.
+        """Return the LLM's label of a row, after recording that it was shown.
 
         Raises:
             DataError: there is no such row, or the LLM's labels are not to be shown.

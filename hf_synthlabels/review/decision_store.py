@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, get_args
 from hf_synthlabels.errors import StoreError
 
 Action = Literal["label", "skip", "undo", "seen", "adjudicate", "example", "no-example"]
-"""What somebody did: gave a label, skipped the row, took back what they did last with it, was shown the LLM's label,
+"""Event types: labeled, skipped, undid the last action, was shown the LLM's label,
 decided between others, chose the row as an example, or chose it no longer."""
 
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -47,7 +47,7 @@ COLUMNS = "id, key, at, annotator, row, digest, action, human_label, llm_label, 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that somebody did with one row."""
+    """One action of an annotator on a row."""
 
     key: str
     """Given by the page, so that what is sent twice is stored once."""
@@ -76,7 +76,7 @@ class DecisionStore:
     """A log of events on disk: each is there, whole, before `add` returns; safe for several threads and processes.
 
     Raises:
-        StoreError: the file can not be opened, is of another kind, or can not be written.
+        StoreError: the file cannot be opened, is of another kind, or cannot be written.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -102,7 +102,7 @@ class DecisionStore:
         """Keep an event and give it back with its place; one whose key is there already is the one that is there.
 
         Raises:
-            StoreError: it can not be written.
+            StoreError: it cannot be written.
         """
         return self.add_all([event])[0]
 
@@ -110,7 +110,7 @@ class DecisionStore:
         """Keep several events, all or none.
 
         Raises:
-            StoreError: they can not be written.
+            StoreError: they cannot be written.
         """
         with self._transaction():
             return [self._insert(event) for event in events]
@@ -119,7 +119,7 @@ class DecisionStore:
         """All events after a place, in their order.
 
         Raises:
-            StoreError: they can not be read.
+            StoreError: they cannot be read.
         """
         lines = self._read(f"SELECT {COLUMNS} FROM events WHERE id > ? ORDER BY id", (last,))
         return [_event(line) for line in lines]
@@ -132,14 +132,14 @@ class DecisionStore:
         """Keep facts of the work as a whole, instead of any of their names.
 
         Raises:
-            StoreError: they can not be written.
+            StoreError: they cannot be written.
         """
         lines = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()]
         with self._transaction():
             self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", lines)
 
     def close(self) -> None:
-        """Put what stands in the write-ahead log into the file, and let go of it."""
+        """Checkpoint the write-ahead log and close the file."""
         with self._lock:
             self._connection.close()
 
@@ -192,7 +192,7 @@ class DecisionStore:
                 raise self._error("read", error) from error
 
     def _error(self, done: str, error: Exception) -> StoreError:
-        return StoreError(f"`store` {str(self.path)!r} can not be {done}: {error}. Give another file with `--store`.")
+        return StoreError(f"`store` {str(self.path)!r} cannot be {done}: {error}. Give another file with `--store`.")
 
 
 def _json(value: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Disagreements: the rows that somebody should look at again, those that teach most first, and how they are settled."""
+"""Disagreements: rows to adjudicate, most informative first, and how they are settled."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.decision_store import Action, Event
-from hf_synthlabels.review.informativeness import worth
+from hf_synthlabels.review.informativeness import informativeness
 from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.review_values import read_value, shown
 
@@ -64,7 +64,7 @@ class Disagreements:
         return {view: len(self._rows(view)[0]) for view in VIEWS}
 
     def decide(self, annotator: str, number: int, value: Any, note: Any = "", key: str = "") -> dict[str, Any]:
-        """Store what a row's label shall be, whoever said what of it.
+        """Store the adjudicated label of a row.
 
         Raises:
             DataError: there is no such row, or the label is not in the schema.
@@ -145,7 +145,7 @@ class Disagreements:
             kept = self.board.adjudications if view == "settled" else self.board.examples
             return np.array([kept[int(row)].id for row in rows], dtype=np.float64)
         bits = -np.log2(np.clip(rows_of.confidence[rows], 0.01, 1)) if view == "draws" else self.board.bits[rows]
-        return worth(bits, codes, rows_of.chances[rows])
+        return informativeness(bits, codes, rows_of.chances[rows])
 
     def _undecided_draws(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
         if self._draws is None:

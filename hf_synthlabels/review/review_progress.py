@@ -17,10 +17,10 @@ from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.intervals import wilson
 
 RECENT = 50
-"""Decisions of which the time is told."""
+"""Number of decisions that the time estimate uses."""
 
 MAX_S = 600.0
-"""Longer than this nobody looks at one row: they were away."""
+"""Longest time on one row; longer pauses are breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Given:
 
     names: tuple[str, ...]
     table: np.ndarray[Any, np.dtype[np.float64]]
-    """Shape (rows, annotators); nan where somebody gave no label."""
+    """Shape (rows, annotators); NaN without a label."""
     scale: str
 
 
@@ -69,7 +69,7 @@ def agreement_so_far(board: ReviewState, level: float = 0.95) -> Interval:
     if board.rows.schema.kind == "text-generation":
         return weighted_mean(credits, weights, level)
     if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
-        # As `validate` has it where all chances are the same.
+        # As in `validate` with equal inclusion probabilities.
         return wilson(int((credits == 1).sum()), len(credits), level)
     return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), SamplingDesign(weights), level)
 

@@ -63,7 +63,7 @@ class Reading:
     def report(self) -> dict[str, Any]:
         """Scores with intervals and who was taken for what: at once what can be counted, the scores when they are made.
 
-        `state` is `none` where nobody has labelled anything, `working` where `scores` and `agreement` are of an earlier
+        `state` is `none` before the first label, `working` where `scores` and `agreement` are of an earlier
         state or missing, `done` where they are of now, `failed` with `error`.
         """
         board = self.board

@@ -62,7 +62,7 @@ class ReviewRows:
     llm_labels: tuple[Any, ...]
     """Plain JSON for each row, None where the LLM gave none."""
     human_labels: Mapping[int, Any]
-    """By row: what stands in the table already."""
+    """By row: labels that are already in the table."""
     statuses: tuple[str | None, ...]
     confidence: NDArray[np.float64]
     """Of the LLM for each row, nan where it is not known."""
@@ -115,13 +115,13 @@ def review_rows(
     """Read all that a review needs of a table.
 
     Args:
-        table: a `datasets.Dataset` with LLM labels and, unless `everything`, with the chances of a sample.
+        table: a `datasets.Dataset` with LLM labels and, unless `everything`, with inclusion probabilities.
         schema: what the labels are.
         form: the columns that are shown.
-        instructions: what people are asked.
+        instructions: question for the annotators.
         human: the column of human labels; it need not be there yet.
         llm: the column of LLM labels.
-        beside: further columns to show.
+        beside: additional columns to show.
         everything: whether all rows are to be labelled, sampled or not.
         again: whether rows with a human label in the table are to be labelled once more.
         seed: of the order of the rows.
@@ -177,7 +177,7 @@ def _chances(table: Any, everything: bool) -> NDArray[np.float64]:
     if not len(known):
         raise DataError(f"`{PROBABILITY}` has no chance in any row: draw rows with `hf-synthlabels sample` first.")
     if not ((known > 0) & (known <= 1)).all():
-        raise DataError(f"`{PROBABILITY}` is not above 0 and at most 1 in some rows: draw them anew.")
+        raise DataError(f"`{PROBABILITY}` is outside (0, 1] in some rows: sample them again.")
     return chances
 
 

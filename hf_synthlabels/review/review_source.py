@@ -12,7 +12,7 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.recipe.task import INSTRUCTIONS
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import KINDS, Kind, LabelSchema
-from hf_synthlabels.publishing.labeled_data import label_options, open_labelled, scale_schema
+from hf_synthlabels.publishing.labeled_data import label_options, open_labeled, scale_schema
 from hf_synthlabels.review.review_rows import ReviewRows, review_rows
 from hf_synthlabels.statistics.validation.dataset_columns import column_feature, feature_kind, read_names
 from hf_synthlabels.statistics.validation.label_columns import label_column, label_names
@@ -26,7 +26,7 @@ SPAN_KINDS = ("token-classification", "question-answering")
 
 @dataclass(frozen=True, slots=True)
 class ReviewOptions:
-    """What somebody said of the data; what is None is read off the recipe or the columns."""
+    """Options of a review; None means taken from the recipe or the columns."""
 
     recipe: str | None = None
     split: str | None = None
@@ -55,7 +55,7 @@ class ReviewOptions:
 
 
 def default_store(data: str) -> Path:
-    """The file of the decisions: beside the data, or in the current folder for a packaged recipe."""
+    """File of the decisions: next to the data, or in the current folder for a packaged recipe."""
     path = Path(data)
     return path.with_name(f"{path.name}.review.sqlite")
 
@@ -68,13 +68,13 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
         options: what the data do not tell.
 
     Raises:
-        SynthLabelsError: it can not be read, or is not clear enough; the message says what to add.
+        SynthLabelsError: it cannot be read, or is not clear enough; the message says what to add.
     """
     said = options or ReviewOptions()
     path = Path(data)
     of_recipe = path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix)
     recipe = said.recipe or (data if of_recipe else None)
-    labelled = open_labelled(data, said.split, _read_options(said, recipe))
+    labelled = open_labeled(data, said.split, _read_options(said, recipe))
     human, llm = said.human or labelled.human, said.llm or labelled.llm
     table = labelled.rows
     instructions = ""

@@ -19,7 +19,7 @@ NAMED_KINDS = ("text-classification", "text-pair")
 """Kinds whose label is one name, so that there is a matrix of who was taken for what."""
 
 TABLE = "(table)"
-"""Who labels are of that stood in the table before."""
+"""Annotator name of labels that were already in the table."""
 
 CHECKED = 200
 """Rows of a store whose texts are compared with the table when it is opened; the others when they are shown."""
@@ -32,9 +32,9 @@ class Resolution:
     """What the labels that people gave to a row come to."""
 
     value: Any
-    """Plain JSON; None where people disagree and nobody has decided."""
+    """Plain JSON; None if annotators disagree and the row is not adjudicated."""
     how: How
-    """By whom: one person, several who agree, more than half of them, or somebody who decided between them."""
+    """Source of the label: one annotator, agreement, majority, or adjudication."""
     votes: tuple[tuple[str, Any], ...]
     """Of each annotator, the table's own label among them."""
 
@@ -75,7 +75,7 @@ class ReviewState:
         self.credits = np.full(len(rows), np.nan)
         """How right the LLM is in each row, nan where there is no human label."""
         self.bits = np.zeros(len(rows))
-        """How much people's labels of a row would surprise the LLM."""
+        """How much human labels of a row would surprise the LLM."""
         self.patterns = np.full(len(rows), -1, dtype=np.int64)
         """What differs in a row, as a place in `pattern_names`; -1 where nothing does."""
         self.pattern_names: list[str] = []
@@ -93,10 +93,10 @@ class ReviewState:
         self._check_rows()
 
     def sync(self) -> None:
-        """Take in what was stored since the last time, by whomever.
+        """Read events stored since the last call, of all annotators.
 
         Raises:
-            StoreError: it can not be read.
+            StoreError: it cannot be read.
         """
         with self.lock:
             for event in self.store.since(self.last):
@@ -106,7 +106,7 @@ class ReviewState:
         """Store an event, and take it in.
 
         Raises:
-            StoreError: it can not be written.
+            StoreError: it cannot be written.
         """
         return self.add_all([event])[0]
 

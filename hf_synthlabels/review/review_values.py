@@ -11,7 +11,7 @@ from hf_synthlabels.labels.text import normalized_words
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 
 MAX_CHARACTERS = 1_000_000
-"""The longest text that somebody may write as a label."""
+"""Maximum length of a text label."""
 
 
 def plain(label: Label) -> Any:

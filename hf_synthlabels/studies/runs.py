@@ -48,7 +48,7 @@ class CellRun:
     """Answers after earlier epochs, where they were read; the last one is `answers`."""
     steps: int = 0
     rows: int = 0
-    """Labelled rows that it was trained on."""
+    """LabeledData rows that it was trained on."""
     train_s: float = 0.0
     predict_s: float = 0.0
     """For all test rows."""

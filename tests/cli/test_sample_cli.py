@@ -171,7 +171,7 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
         ("sample labelled.jsonl -n 50 --design confidence --confidence no", "`confidence` 'no' is not a column"),
         ("import-labels labelled.jsonl sheet.csv -o x.jsonl", "`inclusion_probability` is not a column"),
         ("import-labels s.jsonl labelled.jsonl -o x.jsonl", "`row` is not a column of the sheet"),
-        ("import-labels s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row that was not drawn"),
+        ("import-labels s.jsonl sheet.csv -o x.jsonl", "`row` is 399 in line 3 of the sheet, a row outside the sample"),
         ("import-labels s.jsonl twice.csv -o x.jsonl", "in two lines of the sheet"),
         ("estimate labelled.jsonl", "`label` is not a column"),
         ("estimate s.jsonl", "is not a column"),

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.spelling import normalize_spelling, spelling_variants, unknown_labels
-from hf_synthlabels.publishing import labelling_sheet, merge_labels, sample_rows, spelling_warning
+from hf_synthlabels.publishing import annotation_sheet, import_labels, sample_rows, spelling_warning
 from hf_synthlabels.statistics import estimate, validate
 
 LABELS = ["billing", "Billing", "billing ", "billing", "refund", None, "new\u00a0york", "new york"]
@@ -84,11 +84,11 @@ def test_sample_and_merge_report_spellings_and_join_them_on_request() -> None:
     assert [stratum[0] for stratum in apart.strata] == ["Billing", "billing", "refund"]
     assert [stratum[:2] for stratum in joined.strata] == [("billing", 40), ("refund", 20)]
     drawn, made = sample_rows(rows, 6)
-    sheet = labelling_sheet(drawn, made)
+    sheet = annotation_sheet(drawn, made)
     sheet = sheet.remove_columns("label").add_column("label", ["REFUND", "billing "] * 3)
     with pytest.raises(DataError, match="normalize-labels"):
-        merge_labels(drawn, sheet)
-    done = merge_labels(drawn, sheet, normalize_labels=True)
+        import_labels(drawn, sheet)
+    done = import_labels(drawn, sheet, normalize_labels=True)
     assert sorted(value for value in done.rows["label"] if value) == ["billing"] * 3 + ["refund"] * 3
     assert done.unknown == ()
 

@@ -24,7 +24,7 @@ RECIPE = {
         "kind": "text-classification",
         "text": "text",
         "instructions": "What does the customer write about?",
-        "labels": {"billing": "payments and invoices", "delivery": "parcels", "account": "login and password"},
+        "labels": {"billing": "payments and invoices", "delivery": "uploads", "account": "login and password"},
         "human": "label",
         "guidelines": "A refund is billing.",
     },

@@ -156,7 +156,7 @@ def test_no_token_and_no_permission_are_one_line(run: Run, hub: HubServer, monke
     code, _, err = run("push", "metric", "llm_judge", "user/llm_judge")
     assert (code, err.count("\n")) == (2, 1)
     assert "there is no token for the Hub" in err
-    assert run("pull", "user/none")[2].startswith("hf-synthlabels: `user/none` can not be fetched: there is no")
+    assert run("pull", "user/none")[2].startswith("hf-synthlabels: `user/none` cannot be fetched: there is no")
 
 
 def test_public_into_what_is_private_is_told(run: Run, hub: HubServer) -> None:

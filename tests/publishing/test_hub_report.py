@@ -16,7 +16,7 @@ from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
-from hf_synthlabels.publishing import Page, Report, page_of, pull, push, read_report, report_parcel, write_report
+from hf_synthlabels.publishing import Page, Report, page_of, pull, push, read_report, report_upload, write_report
 from hf_synthlabels.publishing.report import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
@@ -121,7 +121,7 @@ MADE: dict[str, Callable[[], Report]] = {
 @pytest.mark.parametrize("kind", MADE)
 def test_parcel_of_every_kind_carries_what_is_written_beside_a_page(kind: str, tmp_path: Path) -> None:
     report = MADE[kind]()
-    files = {file.path: file.content for file in report_parcel(report, "user/r", license="mit").files}
+    files = {file.path: file.content for file in report_upload(report, "user/r", license="mit").files}
     write_report(report, tmp_path)
     beside = {f"report/{path.name}": path.read_bytes() for path in (tmp_path / "report").iterdir()}
     assert {path: content for path, content in files.items() if path.startswith("report/")} == beside
@@ -136,34 +136,34 @@ def test_parcel_of_every_kind_carries_what_is_written_beside_a_page(kind: str, t
 
 
 def test_texts_of_single_rows_stay_at_home() -> None:
-    files = report_parcel(tasks(), "user/r", license="mit").files
+    files = report_upload(tasks(), "user/r", license="mit").files
     assert not [file.path for file in files if SECRET_TEXT.encode() in bytes(file.content)]
 
 
 def test_space_of_a_report_is_pushed_and_pulled_and_not_made_twice(hub: HubServer, tmp_path: Path) -> None:
-    parcel = report_parcel(validation(), "user/agreement", license="mit")
-    assert push(parcel).changed
+    upload = report_upload(validation(), "user/agreement", license="mit")
+    assert push(upload).changed
     there = hub.repository("user/agreement", "space")
     assert there.sdk == "static"
     assert there.head.files["report/scores.png"].startswith(b"\x89PNG")
     assert there.head.files["report/scores.svg"].lstrip().startswith(b"<")
-    assert not push(report_parcel(validation(), "user/agreement", license="mit")).changed
+    assert not push(report_upload(validation(), "user/agreement", license="mit")).changed
     pull("user/agreement", tmp_path / "got")
     assert (tmp_path / "got" / "report" / "scores.png").read_bytes() == there.head.files["report/scores.png"]
     # A report of other exhibits leaves none of the earlier ones there.
-    push(report_parcel(page(), "user/agreement", license="mit"))
+    push(report_upload(page(), "user/agreement", license="mit"))
     names = {path for path in hub.repository("user/agreement", "space").head.files if path.startswith("report/")}
     assert names == {"report/README.md", "report/page.json", "report/numbers.csv", "report/numbers.json"}
 
 
 def test_card_of_a_report_has_its_numbers_and_no_markup(hub: HubServer) -> None:
-    push(report_parcel(page(), "user/r", license="mit"))
+    push(report_upload(page(), "user/r", license="mit"))
     card = RepoCard(hub.repository("user/r", "space").head.files["README.md"].decode(), ignore_metadata_errors=False)
     assert (card.data.to_dict()["license"], card.data.to_dict()["sdk"]) == ("mit", "static")
     assert card.data.to_dict()["title"] == MARKUP[:60]
     assert "<script>" not in card.text
     assert "](http" not in card.text
-    titled = {file.path: file.content for file in report_parcel(Page(" ", ()), "user/r", license="mit").files}
+    titled = {file.path: file.content for file in report_upload(Page(" ", ()), "user/r", license="mit").files}
     readme = titled["README.md"]
     assert isinstance(readme, bytes)
     assert RepoCard(readme.decode()).data.to_dict()["title"] == "r"

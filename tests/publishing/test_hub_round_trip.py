@@ -25,9 +25,9 @@ from hf_synthlabels.publishing import (
     DatasetCardFields,
     HubFile,
     HubUpload,
-    ModelWords,
+    ModelCardFields,
     dataset_upload,
-    metric_parcel,
+    metric_upload,
     model_upload,
     pull,
     push,
@@ -162,7 +162,7 @@ def test_file_that_is_missing_in_a_pulled_set_is_told(hub: HubServer, tickets: D
 def test_pull_goes_on_where_it_was_cut(hub: HubServer, no_waiting: list[float], tmp_path: Path) -> None:
     push(HubUpload("user/a", "dataset", tuple(HubFile(name, name.encode() * 9) for name in ("a", "b", "c"))))
     hub.fail("GET", "/resolve/.*/c$", cut="before", times=99)
-    with pytest.raises(HubError, match=r"`user/a` can not be fetched: .*Run it again"):
+    with pytest.raises(HubError, match=r"`user/a` cannot be fetched: .*Run it again"):
         pull("user/a", tmp_path / "got")
     hub.faults.clear()
     hub.requests.clear()
@@ -227,7 +227,7 @@ def test_student_is_one_commit_with_card_and_scores(
     rows = toy(40, seed=2)
     predicted = rows.add_column("own", [student.names[code] for code in student.predict(rows).codes])
     report = hf_synthlabels.validate(predicted, human="label", llm="own", resamples=200)
-    words = ModelWords(
+    words = ModelCardFields(
         licenses=LICENCES, base_model="user/base", dataset="user/tickets", language=("en",), widget=("a <b> match",)
     )
     done = push_student(student, "user/student", words=words, folder=tmp_path / "saved", validation=report)
@@ -259,11 +259,11 @@ def test_full_model_and_adapters_load_back_and_say_the_same(
     )
     adapted = train_student(config, toy(24), names=["film", "sport"])
     folder = tmp_path / "saved"
-    with pytest.raises(DataError, match=r"is an adapter of a folder of this machine.*--base-model"):
-        push_student(adapted, "user/lora", words=ModelWords(licenses=LICENCES), folder=folder)
+    with pytest.raises(DataError, match=r"is an adapter of a local folder.*--base-model"):
+        push_student(adapted, "user/lora", words=ModelCardFields(licenses=LICENCES), folder=folder)
     base = hub.create("user/encoder", "model")
     base.commit({path.name: path.read_bytes() for path in Path(encoder).iterdir()}, "base")
-    words = ModelWords(licenses=LICENCES, base_model="user/encoder")
+    words = ModelCardFields(licenses=LICENCES, base_model="user/encoder")
     push_student(adapted, "user/lora", words=words, folder=folder)
     push_student(student, "user/student", words=words, folder=tmp_path / "full")
     files = hub.repository("user/lora", "model").head.files
@@ -282,7 +282,7 @@ def test_full_model_and_adapters_load_back_and_say_the_same(
 
 
 def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    words = ModelWords(licenses=LICENCES)
+    words = ModelCardFields(licenses=LICENCES)
     with pytest.raises(DataError, match="is no folder"):
         model_upload(tmp_path / "none", "user/m", words=words)
     with pytest.raises(DataError, match=r"has no config\.json"):
@@ -292,7 +292,7 @@ def test_folder_without_a_model_is_told(tmp_path: Path) -> None:
         model_upload(tmp_path, "user/m", words=words)
     (tmp_path / "model.safetensors").write_bytes(b"")
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(DataError, match=r"config\.json that can not be read"):
+    with pytest.raises(DataError, match=r"config\.json that cannot be read"):
         model_upload(tmp_path, "user/m", words=words)
 
 
@@ -316,8 +316,8 @@ def test_kind_of_a_student_is_read_of_its_configuration(tmp_path: Path, config: 
     (tmp_path / "model.safetensors").write_bytes(b"0")
     if task := config.get("task"):
         (tmp_path / "student.json").write_text(json.dumps({"task": task, "names": [], "scale": [1, 5]}))
-    parcel = model_upload(tmp_path, "user/m", words=ModelWords(licenses=LICENCES))
-    (card,) = (file.content for file in parcel.files if file.path == "README.md")
+    upload = model_upload(tmp_path, "user/m", words=ModelCardFields(licenses=LICENCES))
+    (card,) = (file.content for file in upload.files if file.path == "README.md")
     assert isinstance(card, bytes)
     own = ("token-classification", "question-answering", "text-generation")
     wanted = kind if kind in own else "text-classification"
@@ -337,9 +337,9 @@ print(json.dumps({"accuracy": scores["accuracy"], "coverage": scores["coverage"]
 
 
 def test_metric_loads_back_as_a_gradio_space(hub: HubServer, tmp_path: Path) -> None:
-    parcel = metric_parcel(Path(hf_synthlabels.metric_path("label_agreement")), "user/label_agreement")
+    upload = metric_upload(Path(hf_synthlabels.metric_path("label_agreement")), "user/label_agreement")
     # A private one is found, too, since `evaluate` sends the token.
-    push(parcel)
+    push(upload)
     assert hub.repository("user/label_agreement", "space").sdk == "gradio"
     # Three of four are right, and one has no label.
     assert loaded(LOAD_METRIC, hub, tmp_path) == {"accuracy": 0.75, "coverage": 0.75}
@@ -349,7 +349,7 @@ def test_metric_loads_back_as_a_gradio_space(hub: HubServer, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["bleu_accuracy", "label_agreement", "llm_judge", "metric_audit"])
 def test_every_metric_of_the_package_can_be_published(hub: HubServer, name: str) -> None:
-    done = push(metric_parcel(Path(hf_synthlabels.metric_path(name)), f"user/{name}"))
+    done = push(metric_upload(Path(hf_synthlabels.metric_path(name)), f"user/{name}"))
     assert {f"{name}.py", "app.py", "README.md"} <= set(hub.repository(f"user/{name}", "space").head.files)
     assert done.private
 
@@ -357,10 +357,10 @@ def test_every_metric_of_the_package_can_be_published(hub: HubServer, name: str)
 def test_metric_whose_space_has_another_name_is_told(tmp_path: Path) -> None:
     folder = Path(hf_synthlabels.metric_path("llm_judge"))
     with pytest.raises(DataError, match="looks in a Space for the module of its name: end it in /llm_judge"):
-        metric_parcel(folder, "user/judge")
+        metric_upload(folder, "user/judge")
     (tmp_path / "mine").mkdir()
     with pytest.raises(DataError, match=r"has no mine\.py"):
-        metric_parcel(tmp_path / "mine", "user/mine")
+        metric_upload(tmp_path / "mine", "user/mine")
 
 
 def test_plain_load_dataset_of_a_pulled_folder_restores_the_provenance(

@@ -335,13 +335,13 @@ def test_what_is_no_report_is_refused_in_one_line(text: str, said: str, tmp_path
 def test_folder_that_is_a_file_is_refused_in_one_line(report: StudyReport, tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("mine")
     for each in (report, Page("x", ())):
-        with pytest.raises(DataError, match=r"`output` .*taken' can not be written"):
+        with pytest.raises(DataError, match=r"`output` .*taken' cannot be written"):
             write_report(each, tmp_path / "taken")
     assert (tmp_path / "taken").read_text() == "mine"
 
 
 def test_report_of_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="can not be read"):
+    with pytest.raises(DataError, match="cannot be read"):
         CliRunner().invoke(app, ["report", str(tmp_path / "none.json")], catch_exceptions=False)
 
 

@@ -37,7 +37,7 @@ from tests.publishing.exhibits import COUNTS, CURVES, INTERVALS, MARKUP, SECTION
 PAGE = Page(
     f"Titles {MARKUP}",
     SECTIONS,
-    ("Use the LLM labels: 96.0 % [91.1 %, 101.0 %] on 377 rows.", f"These rows can not tell {MARKUP}."),
+    ("Use the LLM labels: 96.0 % [91.1 %, 101.0 %] on 377 rows.", f"These rows cannot tell {MARKUP}."),
     {"data": f"a <b>file</b> of {MARKUP}", "seeds": "0, 1"},
 )
 
@@ -224,7 +224,7 @@ def test_names_that_are_no_words_are_refused(name: str) -> None:
 
 
 def test_names_that_stand_twice_and_rows_with_holes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="stands twice"):
+    with pytest.raises(ConfigError, match="occurs twice"):
         Page("x", (Section("s", "S", "", (TABLE, dataclasses.replace(TABLE, name="TABLE"))),))
     with pytest.raises(ConfigError, match="row of 1 values under 5 columns"):
         Page("x", (Section("s", "S", "", (dataclasses.replace(TABLE, rows=(("x",),)),)),))

@@ -11,7 +11,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from hf_synthlabels import provenance
 from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing import DatasetCardFields, dataset_upload, labelling_sheet, merge_labels, sample_rows
+from hf_synthlabels.publishing import DatasetCardFields, annotation_sheet, dataset_upload, import_labels, sample_rows
 from hf_synthlabels.publishing.label_import import check_sheet
 from hf_synthlabels.statistics import estimate
 from hf_synthlabels.tables import read_table, write_sheet, write_table
@@ -35,10 +35,10 @@ def labelled() -> Dataset:
 
 def test_labels_come_back_in_the_type_of_the_llms() -> None:
     drawn, sample = sample_rows(labelled(), 20, design="stratified", seed=4)
-    sheet = labelling_sheet(drawn, sample)
+    sheet = annotation_sheet(drawn, sample)
     assert sheet.column_names == ["row_digest", "row", "text", "label"]
     filled = sheet.remove_columns("label").add_column("label", ["a"] * 19 + [" "])
-    merged = merge_labels(drawn, filled)
+    merged = import_labels(drawn, filled)
     assert (merged.new, merged.changed, merged.open) == (19, 0, 1)
     assert merged.rows.features["label"].names == ["a", "b"]
     assert merged.rows["text"][:] == labelled()["text"][:]
@@ -46,7 +46,7 @@ def test_labels_come_back_in_the_type_of_the_llms() -> None:
     assert estimate(merged.rows).n_human == 19
     wrong = sheet.remove_columns("label").add_column("label", ["a"] * 19 + ["zz"])
     with pytest.raises(DataError, match="`label` is 'zz' in the sheet: give one of a, b"):
-        merge_labels(drawn, wrong)
+        import_labels(drawn, wrong)
 
 
 MERGES: dict[str, tuple[list[Any], list[str], list[Any]]] = {
@@ -70,9 +70,9 @@ def test_the_first_human_labels_are_merged_into_an_empty_column(tmp_path: Path, 
     drawn, sample = sample_rows(rows, 2)
     write_table({"train": drawn}, tmp_path / f"sampled.{suffix}")
     sampled = read_table(tmp_path / f"sampled.{suffix}")["train"]
-    filled = labelling_sheet(drawn, sample).remove_columns("label").add_column("label", cells)
+    filled = annotation_sheet(drawn, sample).remove_columns("label").add_column("label", cells)
     assert filled["row"][:] == [0, 1]
-    merged = merge_labels(sampled, filled)
+    merged = import_labels(sampled, filled)
     assert (merged.new, merged.rows["label"][:]) == (2, expected)
     # A sheet with these labels may be replaced, for the table has them.
     write_sheet(filled, tmp_path / "sheet.csv")
@@ -90,22 +90,22 @@ def test_labels_of_several_types_are_refused_in_one_line() -> None:
     }
     filled = Dataset.from_dict({"row": [1], "text": ["two"], "label": ["3"]})
     with pytest.raises(DataError, match="`label`"):
-        merge_labels(Dataset.from_dict(columns), filled)
+        import_labels(Dataset.from_dict(columns), filled)
 
 
 def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> None:
     drawn, _ = sample_rows(labelled(), 20)
     words = DatasetCardFields(licenses=Licenses("mit", "unknown"))
-    parcel = dataset_upload(
+    upload = dataset_upload(
         DatasetDict({"train": drawn}),
         "someone/posts",
         tmp_path,
         words=words,
     )
-    files = {file.path: file for file in parcel.files}
+    files = {file.path: file for file in upload.files}
     card = bytes(files["README.md"].content).decode()
     assert f"20 of {len(drawn)} rows were drawn for people to label, at random, all with the same chance" in card
     assert "stored in `inclusion_probability`" in card
     assert "### `inclusion_probability`" not in card
     # The card is of the label columns; the record of the sample lies beside it.
-    assert any(b"human-sample" in file.content for file in parcel.files if isinstance(file.content, bytes))
+    assert any(b"human-sample" in file.content for file in upload.files if isinstance(file.content, bytes))

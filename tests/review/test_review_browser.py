@@ -98,7 +98,7 @@ def test_twenty_rows_by_keys_a_reload_and_a_killed_server(
         given[row_number(page)] = "account"
         press_and_wait(page, "3")
     page.wait_for_selector("#banner:not([hidden])")
-    assert "can not be reached" in page.locator("#banner").inner_text()
+    assert "cannot be reached" in page.locator("#banner").inner_text()
     assert len(events(tmp_path, "label")) == 12
     again = start(data, port=server.port)
     page.wait_for_selector("#banner", state="hidden")

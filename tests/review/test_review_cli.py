@@ -80,7 +80,7 @@ def test_labels_are_exported_and_validated(run: Run, tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size > 100
     assert run("export", "data.parquet", "-o", "rg", "--as", "argilla")[0] == 0
     code, out, _ = run("import", "data.parquet", "tasks.json", "--from", "label-studio", "--store", "new.sqlite")
-    assert (code, out) == (0, "3 labels and 0 skips added, of ann; 0 were there already\n")
+    assert (code, out) == (0, "3 labels and 0 skips added from ann; 0 known\n")
 
 
 def test_a_recipe_says_labels_texts_and_columns(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_data_that_do_not_fit_are_told_in_one_line(run: Run, tmp_path: Path, nam
     assert code == 2
     assert err.count("\n") == 1, err
     assert said in err
-    # Data that can not be read leave no store behind.
+    # Data that cannot be read leave no store behind.
     assert not list(tmp_path.glob("*.sqlite"))
 
 

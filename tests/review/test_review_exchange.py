@@ -13,7 +13,7 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, decode
-from hf_synthlabels.publishing import merge_labels
+from hf_synthlabels.publishing import import_labels
 from hf_synthlabels.review import (
     AnnotationSession,
     DecisionStore,
@@ -159,7 +159,7 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sheet_is_merged(tmp_path: Path, kind: str) -> None:
     done = worked(tmp_path, kind)
-    merged = merge_labels(table(kind), sheet(done))
+    merged = import_labels(table(kind), sheet(done))
     assert (merged.new, merged.changed, merged.open) == (2, 0, 8)
     assert merged.rows["label"][:] == labelled_table(done).table["label"][:]
 

@@ -186,7 +186,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         number = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"`--port` {number} is in use on 127.0.0.1"):
             bind_socket(port=number)
-    with pytest.raises(ConfigError, match=r"`--host` '203\.0\.113\.9' can not be listened at"):
+    with pytest.raises(ConfigError, match=r"`--host` '203\.0\.113\.9' cannot be listened at"):
         bind_socket("203.0.113.9")
     with pytest.raises(ConfigError, match="`--port` is 70000"):
         bind_socket(port=70000)

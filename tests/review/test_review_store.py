@@ -40,7 +40,7 @@ def test_what_is_sent_twice_is_stored_once(tmp_path: Path) -> None:
 def test_several_events_are_stored_all_or_none(tmp_path: Path) -> None:
     with DecisionStore(tmp_path / "store.sqlite") as store:
         wrong = Event("two", "ann", 0, "d", "guess")  # type: ignore[arg-type]
-        with pytest.raises(StoreError, match="can not be written"):
+        with pytest.raises(StoreError, match="cannot be written"):
             store.add_all([event("one"), wrong])
         assert store.since() == []
 
@@ -102,7 +102,7 @@ def test_facts_are_kept_and_the_name_stays(tmp_path: Path) -> None:
 
 def test_what_is_no_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "store.sqlite").write_text("not a database " * 100)
-    with pytest.raises(StoreError, match="can not be opened: file is not a database"):
+    with pytest.raises(StoreError, match="cannot be opened: file is not a database"):
         DecisionStore(tmp_path / "store.sqlite")
     with DecisionStore(tmp_path / "newer.sqlite") as store:
         store.remember({"format": 99})

@@ -102,7 +102,7 @@ class HubUpload:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What came of publishing."""
+    """Result of a push."""
 
     repo: str
     repo_type: str
@@ -126,35 +126,35 @@ class PushResult:
         return f"{what}: {self.url} ({seen})\nrevision {self.revision}"
 
 
-def push(parcel: HubUpload, *, private: bool = True, replace: bool = False, keep_card: bool = False) -> PushResult:
-    """Publish a parcel in one commit; the repository is made where there is none.
+def push(upload: HubUpload, *, private: bool = True, replace: bool = False, keep_card: bool = False) -> PushResult:
+    """Publish a upload in one commit; the repository is made where there is none.
 
-    Files that an earlier parcel brought and this one has not are removed in the same commit. Where nothing differs
+    Files that an earlier upload brought and this one has not are removed in the same commit. Where nothing differs
     there is no commit. After a failure the repository is as it was before, or new and empty; run again, what was
     uploaded is not sent twice. A README.md that a human wrote or edited on the Hub is never overwritten unasked.
 
     Args:
-        parcel: what to publish.
+        upload: what to publish.
         private: whether a repository that is made now is seen by its owner only.
         replace: whether to write into a repository that this package did not fill, and over an edited card.
-        keep_card: whether a README.md on the Hub stays, with the generated card as `annotation/README.md` beside it.
+        keep_card: keep a README.md on the Hub, and write the generated card to `annotation/README.md`.
 
     Raises:
         HubError: there is no token or permission, the name is taken by something else, the card on the Hub was edited,
             the Hub cannot be reached or refuses, or a file holds a secret of this environment.
-        ConfigError: the name is none.
+        ConfigError: the name is not a repository name.
     """
-    checked_repo(parcel.repo)
-    whole = parcel.with_manifest()
+    checked_repo(upload.repo)
+    whole = upload.with_manifest()
     _check_secrets(whole)
     if get_token() is None:
-        raise HubError(f"`{parcel.repo}` can not be published: {NO_TOKEN}")
-    with told(parcel.repo, "can not be published"):
+        raise HubError(f"`{upload.repo}` cannot be published: {NO_TOKEN}")
+    with told(upload.repo, "cannot be published"):
         api = hub_api()
         created = _made(api, whole, private=private)
         for attempt in range(ATTEMPTS):
             try:
-                return _commit(api, parcel, created=created, replace=replace, keep_card=keep_card)
+                return _commit(api, upload, created=created, replace=replace, keep_card=keep_card)
             except (HfHubHTTPError, httpx2.TransportError) as error:
                 wait = backoff_s(attempt + 1, retry_after(error))
                 # The client has tried the other requests several times; the commit it tries once.
@@ -164,14 +164,14 @@ def push(parcel: HubUpload, *, private: bool = True, replace: bool = False, keep
     raise AssertionError("the last attempt returns or raises")
 
 
-def _made(api: HfApi, parcel: HubUpload, *, private: bool) -> bool:
+def _made(api: HfApi, upload: HubUpload, *, private: bool) -> bool:
     """See to it that the repository is there; whether it was made now."""
     try:
-        api.repo_info(parcel.repo, repo_type=parcel.repo_type)
+        api.repo_info(upload.repo, repo_type=upload.repo_type)
     except RepositoryNotFoundError:
-        sdk = SDKS.get(parcel.kind)
+        sdk = SDKS.get(upload.kind)
         more: dict[str, Any] = {} if sdk is None else {"space_sdk": sdk}
-        api.create_repo(parcel.repo, repo_type=parcel.repo_type, private=private, exist_ok=True, **more)
+        api.create_repo(upload.repo, repo_type=upload.repo_type, private=private, exist_ok=True, **more)
         return True
     return False
 
@@ -188,29 +188,29 @@ def _commit(api: HfApi, content: HubUpload, *, created: bool, replace: bool, kee
             f"`{content.repo}` is taken: there is {held}. Choose another name, write into it with `--replace`, or with "
             "`--keep-card` if its README.md is to stay."
         )
-    parcel = _beside_card(api, content, info, there, before, replace=replace, keep_card=keep_card).with_manifest()
+    upload = _beside_card(api, content, info, there, before, replace=replace, keep_card=keep_card).with_manifest()
     _check_data(content, there, before)
-    new = {file.path for file in parcel.files}
+    new = {file.path for file in upload.files}
     kept = {CARD} if KEPT_CARD in new else set()
     gone = () if before is None else sorted((before["files"].keys() & there) - new - kept)
     done = api.create_commit(
-        parcel.repo,
-        repo_type=parcel.repo_type,
+        upload.repo,
+        repo_type=upload.repo_type,
         operations=[
-            *(CommitOperationAdd(file.path, _content(file)) for file in parcel.files),
+            *(CommitOperationAdd(file.path, _content(file)) for file in upload.files),
             *(CommitOperationDelete(path, is_folder=False) for path in gone),
         ],
-        commit_message=f"Publish a {parcel.kind} with hf-synthlabels {package_version()}",
+        commit_message=f"Publish a {upload.kind} with hf-synthlabels {package_version()}",
         parent_commit=info.sha,
     )
     return PushResult(
-        parcel.repo, parcel.repo_type, done.oid, created, created or done.oid != info.sha, bool(info.private)
+        upload.repo, upload.repo_type, done.oid, created, created or done.oid != info.sha, bool(info.private)
     )
 
 
 def _beside_card(
     api: HfApi,
-    parcel: HubUpload,
+    upload: HubUpload,
     info: Any,
     there: set[str],
     before: dict[str, Any] | None,
@@ -218,47 +218,47 @@ def _beside_card(
     replace: bool,
     keep_card: bool,
 ) -> HubUpload:
-    """The parcel with its card at another place where the one on the Hub is to stay.
+    """The upload with its card at another place where the one on the Hub is to stay.
 
     Raises:
         HubError: the card on the Hub was edited, and nothing says what to do with it.
     """
     if CARD not in there or replace:
-        return parcel
+        return upload
     ours = {} if before is None else before["files"].get(CARD)
     if not keep_card and ours:
-        path = api.hf_hub_download(parcel.repo, CARD, repo_type=parcel.repo_type, revision=info.sha)
+        path = api.hf_hub_download(upload.repo, CARD, repo_type=upload.repo_type, revision=info.sha)
         if hashlib.sha256(Path(path).read_bytes()).hexdigest() != ours["sha256"]:
             raise HubError(
-                f"`{parcel.repo}` has a `{CARD}` that was edited on the Hub: keep it with `--keep-card`, or overwrite "
+                f"`{upload.repo}` has a `{CARD}` that was edited on the Hub: keep it with `--keep-card`, or overwrite "
                 "it with `--replace`."
             )
     if not keep_card and (ours or before is None):
-        return parcel
+        return upload
     # Once kept, a card that is not ours stays without being asked for again.
-    files = (HubFile(KEPT_CARD, file.content) if file.path == CARD else file for file in parcel.files)
-    return HubUpload(parcel.repo, parcel.kind, tuple(files))
+    files = (HubFile(KEPT_CARD, file.content) if file.path == CARD else file for file in upload.files)
+    return HubUpload(upload.repo, upload.kind, tuple(files))
 
 
-def _check_data(parcel: HubUpload, there: set[str], before: dict[str, Any] | None) -> None:
+def _check_data(upload: HubUpload, there: set[str], before: dict[str, Any] | None) -> None:
     """Refuse to add data files to others of the same split, which would be loaded together with them.
 
     Raises:
         HubError: there are such files.
     """
-    new = {file.path for file in parcel.files}
+    new = {file.path for file in upload.files}
     splits = {match[1] for path in new if (match := SHARD.fullmatch(path))}
     known = set() if before is None else set(before["files"])
     others = sorted(path for path in there - new - known if (match := SHARD.fullmatch(path)) and match[1] in splits)
     if others:
         raise HubError(
-            f"`{parcel.repo}` has {len(others)} other data files of the same splits, such as `{others[0]}`, whose rows "
+            f"`{upload.repo}` has {len(others)} other data files of the same splits, such as `{others[0]}`, whose rows "
             "would be loaded twice. Delete them there first, or choose another name."
         )
 
 
 def read_manifest(api: HfApi, repo: str, repo_type: str, revision: str) -> dict[str, Any]:
-    """The list of files that stands in a repository.
+    """Read the manifest of a repository.
 
     Raises:
         HubError: it is damaged.
@@ -269,7 +269,7 @@ def read_manifest(api: HfApi, repo: str, repo_type: str, revision: str) -> dict[
         if set(map(type, (content["kind"], content["files"]))) != {str, dict}:
             raise TypeError("no such list")
     except (ValueError, KeyError, TypeError):
-        raise HubError(f"`{repo}` has a `{MANIFEST}` that can not be read. Publish it again with `replace`.") from None
+        raise HubError(f"`{repo}` has a `{MANIFEST}` that cannot be read. Publish it again with `replace`.") from None
     return cast(dict[str, Any], content)
 
 
@@ -277,7 +277,7 @@ def checked_repo(repo: str) -> str:
     """The name of a repository with its owner.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not a repository name.
     """
     try:
         validate_repo_id(repo)
@@ -313,12 +313,12 @@ def _at_commit(error: HfHubHTTPError | httpx2.TransportError) -> bool:
     return "/commit/" in str(request.url)
 
 
-def _check_secrets(parcel: HubUpload) -> None:
-    """Publish no secret that this environment knows: not in a card, nor in what lies beside it."""
+def _check_secrets(upload: HubUpload) -> None:
+    """Refuse to publish secrets of this environment, in the card or in other files."""
     secrets = {name: value for name, value in os.environ.items() if name.endswith(SECRET_NAMES)}
     secrets["the Hub's token"] = get_token() or ""
     known = {name: value.encode() for name, value in secrets.items() if len(value) >= MIN_SECRET}
-    for file in parcel.files:
+    for file in upload.files:
         for name in _found(file, known.items()):
             raise HubError(f"`{file.path}` holds the value of {name}. Remove it there: nothing was published.")
 

@@ -1,4 +1,4 @@
-"""An annotated data set as it lies on the Hub: Parquet files, a card, the records and the reports beside it."""
+"""Annotated data sets on the Hub: Parquet files, card, provenance records and reports."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hf_synthlabels.publishing.sampled_data import SAMPLE_KIND
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
 
 RECORDS_FILE = "annotation/provenance.json"
-"""Where the provenance of every split stands in the repository."""
+"""Path of the provenance in the repository."""
 
 RECIPE_FILE = "annotation/recipe.yaml"
 SHARD_BYTES = 500_000_000
@@ -62,7 +62,7 @@ def dataset_upload(
 ) -> HubUpload:
     """All that is published of an annotated data set.
 
-    Label columns are compared with human ones where both are there; the report stands in the card and as JSON.
+    Label columns are compared with human labels if both exist; the report is in the card and as JSON.
 
     Args:
         splits: by name, as a `DatasetDict` has them.
@@ -70,7 +70,7 @@ def dataset_upload(
         folder: where its Parquet files are written; they must be there until it is published.
         words: what only the publisher can say.
         recipe: that made the labels, if it is to be published.
-        recipe_text: the recipe's file as it is; by default it is written anew.
+        recipe_text: text of the recipe file (default: serialized from the recipe).
         records: the provenance by split, where the data set does not carry it.
         human: the column of human labels; by default the one that the provenance names.
         llm: the label column that is compared; by default every one that the provenance names.
@@ -78,7 +78,7 @@ def dataset_upload(
 
     Raises:
         DataError: there is no label column, no row, or not a column that is named.
-        ConfigError: the name of the repository is none, or a word can not stand in a card.
+        ConfigError: the repository name or a card field is invalid.
     """
     checked_repo(repo)
     records = records or {name: provenance(rows) for name, rows in splits.items()}
@@ -150,7 +150,7 @@ def _label_columns(
         raise DataError(f"`data` was labelled with the column {missing[0]!r}, which is not there. Publish it whole.")
     if not found:
         raise DataError(
-            "`data` has no label column: none that a recipe made, with its `_status` beside it. Annotate it first, or "
+            "`data` has no label column written by a recipe, with its `_status` column. Annotate it first, or "
             "publish it with `datasets.push_to_hub`."
         )
     return found
@@ -233,7 +233,7 @@ def _prompt(recipe: Recipe | None) -> PromptFacts | None:
 
 
 def _recipe_files(recipe: Recipe | None, text: str | None) -> list[HubFile]:
-    """The recipe, with the guideline and the examples that lie beside it."""
+    """The recipe, with its guidelines and examples files."""
     if recipe is None:
         return []
     if text is None:

@@ -38,7 +38,7 @@ STATUSES = {
     403: "the token may not do that. Take one that may write there, or another name",
     404: "it is not there, or the token may not see it. Look at the name",
     409: f"another change is under way. {AGAIN[:-1]}",
-    412: f"somebody has changed it meanwhile. {AGAIN[:-1]}",
+    412: f"it was changed in the meantime. {AGAIN[:-1]}",
     413: "it is too large",
     429: f"too many requests. Wait a while, and run it again{AGAIN.removeprefix('Run it again')[:-1]}",
 }
@@ -50,10 +50,10 @@ def told(repo: str, doing: str) -> Iterator[None]:
 
     Args:
         repo: the name of the repository.
-        doing: what is tried, such as `can not be published`.
+        doing: what is tried, such as `cannot be published`.
 
     Raises:
-        HubError: the Hub can not be reached, or refuses.
+        HubError: the Hub cannot be reached, or refuses.
     """
     try:
         yield
@@ -84,7 +84,7 @@ def retry_after(error: BaseException) -> float | None:
 def _words(error: BaseException) -> str | None:
     """What went wrong and what to do; None for what is not the Hub's."""
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so nothing is asked of the Hub. Unset it."
+        return "HF_HUB_OFFLINE is set, so no request is sent to the Hub. Unset it."
     if isinstance(error, LocalTokenNotFoundError):
         return NO_TOKEN
     if isinstance(error, HFValidationError):
@@ -94,7 +94,7 @@ def _words(error: BaseException) -> str | None:
     if isinstance(error, httpx2.TimeoutException):
         return f"the Hub did not answer in time. {AGAIN}"
     if isinstance(error, httpx2.ConnectError):
-        return "the Hub can not be reached. Look at the connection, and at HF_ENDPOINT if it is set."
+        return "the Hub cannot be reached. Look at the connection, and at HF_ENDPOINT if it is set."
     if isinstance(error, httpx2.TransportError):
         return f"the connection was cut. {AGAIN}"
     if isinstance(error, ValueError) and "metadata in README.md" in str(error):

@@ -29,7 +29,7 @@ TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelWords:
+class ModelCardFields:
     """What only the publisher can say of a model."""
 
     licenses: Licenses
@@ -50,7 +50,7 @@ def model_upload(
     folder: Path,
     repo: str,
     *,
-    words: ModelWords,
+    words: ModelCardFields,
     validation: ValidationReport | None = None,
     study: StudyResult | None = None,
 ) -> HubUpload:
@@ -65,7 +65,7 @@ def model_upload(
 
     Raises:
         DataError: there is no model in the folder.
-        ConfigError: the name of the repository is none, or a word can not stand in a card.
+        ConfigError: the repository name or a card field is invalid.
     """
     checked_repo(repo)
     config, adapter = _configs(folder)
@@ -114,7 +114,7 @@ def model_upload(
 
 
 def save_student_facts(student: Student, folder: Path, records: list[dict[str, Any]]) -> Path:
-    """Write down beside a saved student what its card will need.
+    """Write the facts for the card into a student's folder.
 
     Args:
         student: as it came from training.
@@ -137,7 +137,7 @@ def push_student(
     student: Student,
     repo: str,
     *,
-    words: ModelWords,
+    words: ModelCardFields,
     folder: Path,
     records: list[dict[str, Any]] | None = None,
     validation: ValidationReport | None = None,
@@ -164,15 +164,15 @@ def push_student(
     if not student.trainer.is_world_process_zero():
         return None
     save_student_facts(student, folder, records or [])
-    parcel = model_upload(folder, repo, words=words, validation=validation)
-    return push(parcel, private=private, replace=replace)
+    upload = model_upload(folder, repo, words=words, validation=validation)
+    return push(upload, private=private, replace=replace)
 
 
 def _configs(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The configuration of the model, and that of the adapters that it is, if it is.
 
     Raises:
-        DataError: there is neither, or no weights beside it.
+        DataError: both are missing, or there are no weights.
     """
     where = f"`model` {str(folder)!r}"
     if not folder.is_dir():
@@ -189,7 +189,7 @@ def _read(file: Path) -> dict[str, Any]:
     """What a JSON file holds; nothing where there is no file.
 
     Raises:
-        DataError: it can not be read.
+        DataError: it cannot be read.
     """
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
@@ -197,15 +197,15 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     except (OSError, TypeError, ValueError) as error:
         raise DataError(
-            f"`model` {str(file.parent)!r} has a {file.name} that can not be read: {error}. Save the student again."
+            f"`model` {str(file.parent)!r} has a {file.name} that cannot be read: {error}. Save the student again."
         ) from None
 
 
 def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | None) -> HubFile:
-    """A file of the model; that of an adapter names a base that others can load.
+    """Build one file of the model; an adapter's configuration names a base model on the Hub.
 
     Raises:
-        DataError: the base is a folder of this machine, and its name elsewhere is not given.
+        DataError: the base model is a local folder, and its name on the Hub is missing.
     """
     known = adapter.get("base_model_name_or_path")
     if name != ADAPTER or not isinstance(known, str):
@@ -213,8 +213,8 @@ def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | No
     if base is None:
         if Path(known).is_dir():
             raise DataError(
-                f"`model` {str(path.parent)!r} is an adapter of a folder of this machine, {Path(known).name!r}, which "
-                "nobody else has. Say its name on the Hub with `--base-model`, or save the student merged."
+                f"`model` {str(path.parent)!r} is an adapter of a local folder, {Path(known).name!r}, which "
+                "others cannot load. Give its name on the Hub with `--base-model`, or save the student merged."
             )
         return HubFile(name, path)
     text = json.dumps({**adapter, "base_model_name_or_path": base}, indent=2, sort_keys=True) + "\n"

@@ -56,13 +56,13 @@ def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str
         revision: a commit, a branch or a tag; by default the newest.
 
     Raises:
-        HubError: it is not there, a file of it is missing or damaged, or the Hub can not be reached.
-        ConfigError: the name is none, or stands for several repositories.
+        HubError: it is not there, a file of it is missing or damaged, or the Hub cannot be reached.
+        ConfigError: the name is not a repository name, or matches several repositories.
     """
     checked_repo(repo)
     if repo_type is not None and repo_type not in REPO_TYPES:
         raise ConfigError(f"`type` is {repo_type!r}: give one of {', '.join(REPO_TYPES)}.")
-    with told(repo, "can not be fetched"):
+    with told(repo, "cannot be fetched"):
         api = hub_api()
         kind, info = _found(api, repo, repo_type, revision)
         listed = any(sibling.rfilename == MANIFEST for sibling in info.siblings or ())
@@ -80,7 +80,7 @@ def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str
 
 
 def _found(api: HfApi, repo: str, repo_type: str | None, revision: str | None) -> tuple[str, Any]:
-    """The repository of that name, of the wished type or of the only one."""
+    """Find the repository with this name and type; the type may be omitted if only one exists."""
     found = []
     for kind in REPO_TYPES if repo_type is None else (repo_type,):
         try:
@@ -92,7 +92,7 @@ def _found(api: HfApi, repo: str, repo_type: str | None, revision: str | None) -
                 raise
     if not found:
         raise HubError(
-            f"`{repo}` can not be fetched: there is no data set, model or space of that name, or the token may not see "
+            f"`{repo}` cannot be fetched: there is no data set, model or space of that name, or the token may not see "
             "it. Look at the name; for what is private run `hf auth login` or set HF_TOKEN."
         )
     if len(found) > 1:
@@ -137,7 +137,7 @@ def _clear(folder: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[s
     for name in before.keys() - now.keys():
         path = folder / name
         inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-        # What was changed since is somebody's own.
+        # Files that were changed locally are kept.
         if inside and path.is_file() and _sha256(path) == before[name].get("sha256"):
             path.unlink()
 

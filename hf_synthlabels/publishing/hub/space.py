@@ -18,7 +18,7 @@ from hf_synthlabels.studies import StudyReport, StudyRuns
 SKIPPED = ("__pycache__", ".")
 
 
-def metric_parcel(folder: Path, repo: str) -> HubUpload:
+def metric_upload(folder: Path, repo: str) -> HubUpload:
     """All that is published of a metric: its module, its page, its card, what it needs.
 
     Args:
@@ -27,7 +27,7 @@ def metric_parcel(folder: Path, repo: str) -> HubUpload:
 
     Raises:
         DataError: a file is missing, or the names differ.
-        ConfigError: the name of the repository is none.
+        ConfigError: the repository name is invalid.
     """
     checked_repo(repo)
     if not folder.is_dir():
@@ -48,7 +48,7 @@ def metric_parcel(folder: Path, repo: str) -> HubUpload:
     return HubUpload(repo, "metric", tuple(files))
 
 
-def report_parcel(report: Report, repo: str, *, license: str) -> HubUpload:
+def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
     """All that is published of a report: its page, its card, its numbers, and the folder of its tables and figures.
 
     `report.json` is what `read_report` reads again. A study of tasks has none: its runs hold texts and labels of single
@@ -56,7 +56,7 @@ def report_parcel(report: Report, repo: str, *, license: str) -> HubUpload:
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
-        ConfigError: the name of the repository is none.
+        ConfigError: the repository name is invalid.
     """
     checked_repo(repo)
     page = page_of(report)

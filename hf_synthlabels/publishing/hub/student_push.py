@@ -13,7 +13,7 @@ from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub.commit import PushResult, checked_repo, hub_api
 from hf_synthlabels.publishing.hub.hub_errors import NO_TOKEN, told
-from hf_synthlabels.publishing.hub.model import ModelWords, push_student
+from hf_synthlabels.publishing.hub.model import ModelCardFields, push_student
 
 if TYPE_CHECKING:
     from hf_synthlabels.training import Student, StudentConfig, StudentFile
@@ -29,7 +29,7 @@ class StudentPublisher:
 
     repo: str
     """`user/name`."""
-    words: ModelWords
+    words: ModelCardFields
     folder: Path
     """Where the student is saved."""
     private: bool = True
@@ -37,7 +37,7 @@ class StudentPublisher:
     records: tuple[dict[str, Any], ...] = ()
     """The provenance of the training rows."""
     pushed: PushResult | None = None
-    """What came of it; None before, and in other processes than the first."""
+    """Result of the push; None before it, and in other processes than the first."""
 
     @classmethod
     def of(cls, config: StudentConfig, words: CardFields, records: list[dict[str, Any]] | None = None) -> Self:
@@ -52,13 +52,13 @@ class StudentPublisher:
             records: the provenance of the training rows.
 
         Raises:
-            HubError: there is no token, it may not write, or the Hub can not be reached.
-            ConfigError: the name is none, or adapters have a base that nobody else can load.
+            HubError: there is no token, it may not write, or the Hub cannot be reached.
+            ConfigError: the repository name is invalid, or the base model of an adapter is a local folder.
         """
         if config.lora_r and config.save == "adapter" and words.base_model is None and _of_this_machine(config.model):
             raise ConfigError(
                 f"`card.base_model` is missing: the student is an adapter of {Path(str(config.model)).name!r}, a "
-                "folder of this machine, which nobody else has. Say its name on the Hub, or write `save: merged`."
+                "local folder that others cannot load. Give its name on the Hub, or set `save: merged`."
             )
         folder = Path(config.output_dir or "student")
         name = config.hub_model_id or folder.absolute().name
@@ -108,23 +108,23 @@ def _own(name: str) -> str:
     """The name with its owner, if the token may write.
 
     Raises:
-        HubError: there is no token, it may only read, or the Hub can not be reached.
-        ConfigError: the name is none.
+        HubError: there is no token, it may only read, or the Hub cannot be reached.
+        ConfigError: the name is not a repository name.
     """
     if get_token() is None:
-        raise HubError(f"`{name}` can not be published: {NO_TOKEN}")
+        raise HubError(f"`{name}` cannot be published: {NO_TOKEN}")
     if "/" in name:
         checked_repo(name)
-    with told(name, "can not be published"):
+    with told(name, "cannot be published"):
         user = hub_api().whoami()
     role = user.get("auth", {}).get("accessToken", {}).get("role")
     if role == "read":
-        raise HubError(f"`{name}` can not be published: the token may only read. Take one that may write.")
+        raise HubError(f"`{name}` cannot be published: the token may only read. Take one that may write.")
     return checked_repo(name if "/" in name else f"{user['name']}/{name}")
 
 
-def _words(card: CardFields) -> ModelWords:
-    return ModelWords(
+def _words(card: CardFields) -> ModelCardFields:
+    return ModelCardFields(
         licenses=card.licenses,
         summary=card.summary,
         base_model=card.base_model,

@@ -31,7 +31,7 @@ class Limits(NamedTuple):
 
 
 class NWords(NamedTuple):
-    """What is said of the rows behind several numbers."""
+    """Text with the number of rows behind several estimates."""
 
     shared: str
     """For a title, where all rest on as many rows."""

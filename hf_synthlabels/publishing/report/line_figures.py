@@ -18,7 +18,7 @@ SIDES = (
     *(("left", 0.016, 0.0), ("right", -0.016, 0.0), ("center", 0.0, 0.034), ("center", 0.0, -0.034)),
     *((side, right, up) for up in (0.026, -0.026) for side, right in (("left", 0.012), ("right", -0.012))),
 )
-"""Where a name may stand beside its point, in shares of the panel."""
+"""Candidate offsets of a point's label, as fractions of the panel."""
 MAX_TICKS = 8
 TOGETHER = 5
 """Lines that one panel holds; more stand each in its own."""
@@ -88,7 +88,7 @@ class Spread:
             place.set_xlim(*limits(self.xs))
 
     def apart(self) -> list[float]:
-        """The places of the points that have room beside each other."""
+        """Positions of points with enough distance to each other."""
         logs = self.scale == "log"
         # Zero stands apart on an axis whose beginning is linear.
         kept = [x for x in self.ticks if x <= 0] if logs else []
@@ -203,7 +203,7 @@ def draw_scatter(figure: Scatter) -> SvgFigure:
 
 
 def _names(place: Any, points: Sequence[tuple[str, float, float]]) -> None:
-    """Write names beside their points, each at the side where it meets the fewest points and names."""
+    """Label points, each on the side with the fewest overlaps."""
     if len(points) > 40:
         return
     wide, high = 0.0165, 0.032

@@ -1,4 +1,4 @@
-"""The page of a report: one file that loads nothing and runs nothing, and the files beside it."""
+"""HTML page of a report, without scripts or external resources, and its data files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from hf_synthlabels.statistics.exhibits import Section, Table, Value
 from hf_synthlabels.tables import atomic_path
 
 FOLDER = "report"
-"""Of the tables and figures, beside the page."""
+"""Folder of tables and figures, next to the page."""
 SHEET_MM = 180
 """Between the margins of an upright sheet of A4; what is wider is printed across."""
 LETTER_MM, SMALL_MM, GAP_MM = 1.6, 1.3, 2.2
@@ -107,7 +107,7 @@ def write_page(
 
     Raises:
         ConfigError: a name is no word, or stands twice; a table's row is not as wide as its head.
-        DataError: the folder can not be written.
+        DataError: the folder cannot be written.
         MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
     """
     page = Page(title, tuple(sections), _lines(summary), dict(facts or {}))
@@ -115,7 +115,7 @@ def write_page(
     with writing(folder):
         beside.mkdir(parents=True, exist_ok=True)
         _remove_earlier(beside, page)
-    # The numbers first: they are not to be lost because a figure can not be drawn.
+    # The numbers first: they are not to be lost because a figure cannot be drawn.
     written = [_write(beside / name, content) for name, content in _numbers(page).items()]
     words = render_markdown(page.sections, title=title, summary=page.summary, facts=page.facts, figures=FOLDER)
     written.insert(0, _write(folder / "report.md", words))
@@ -125,7 +125,7 @@ def write_page(
 
 
 def page_files(page: Page) -> tuple[str, dict[str, bytes]]:
-    """What `write_page` writes, written nowhere: the HTML, and by name the files of the folder beside it.
+    """Render a page in memory: the HTML, and the other files by name.
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
@@ -136,7 +136,7 @@ def page_files(page: Page) -> tuple[str, dict[str, bytes]]:
 
 
 def render_page(page: Page) -> str:
-    """The page alone: it is whole without the files beside it, but for the figures as PNG.
+    """Render the HTML page; it is self-contained except for the figures as PNG.
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
@@ -206,7 +206,7 @@ def _width_mm(column: Column, values: Sequence[Value]) -> float:
 
 
 def _cell(value: Value, column: Column) -> Markup | str:
-    """What stands in a cell: of an interval the estimate, the ends below it, and its n unless the column says it."""
+    """Format a cell: an interval as estimate, limits, and n unless the column states it."""
     if value is None:
         return Markup('<span class="none">{}</span>').format(UNKNOWN)
     if not isinstance(value, Interval):
@@ -265,7 +265,7 @@ def _listing(page: Page) -> str:
 
 
 def _remove_earlier(folder: Path, page: Page) -> None:
-    """Remove the files of exhibits that an earlier report had and this one has not."""
+    """Remove files of exhibits that are not in this report anymore."""
     try:
         earlier = page_from_json((folder / "page.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, DataError):
@@ -278,16 +278,16 @@ def _remove_earlier(folder: Path, page: Page) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Say which folder can not be written, and why, in one line.
+    """Say which folder cannot be written, and why, in one line.
 
     Raises:
-        DataError: something in it can not be written.
+        DataError: something in it cannot be written.
     """
     try:
         yield
     except OSError as error:
         raise DataError(
-            f"`output` {str(folder)!r} can not be written ({error.strerror}: {error.filename}). Give another folder."
+            f"`output` {str(folder)!r} cannot be written ({error.strerror}: {error.filename}). Give another folder."
         ) from None
 
 

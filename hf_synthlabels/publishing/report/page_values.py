@@ -153,7 +153,7 @@ def _value(cell: Any) -> Value:
 
 
 def _number(values: dict[str, Any]) -> Any:
-    """What stands for a number that JSON has not, as that number; any other object as it is."""
+    """Decode numbers that JSON does not have (NaN, infinity); other objects are unchanged."""
     return float(values["number"]) if values.keys() == {"number"} else values
 
 
@@ -168,7 +168,7 @@ def _check_names(names: Iterable[str]) -> None:
             raise ConfigError(f"`name` is {name!r}: files and anchors need letters, digits and `_` alone.")
         # Files of some systems do not tell capitals from small letters.
         if name.lower() in seen:
-            raise ConfigError(f"`name` {name!r} stands twice in the report. Give each part a name of its own.")
+            raise ConfigError(f"`name` {name!r} occurs twice in the report. Give each part a unique name.")
         seen.add(name.lower())
 
 

@@ -84,18 +84,18 @@ def read_report(text: str) -> Report:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page of any report and its files into a folder; see `write_page`. A study's numbers are kept beside it.
+    """Write the page of any report and its files into a folder; see `write_page`. A study's data are written too.
 
     Returns:
         What was written, `report.html` first.
 
     Raises:
-        DataError: the folder can not be written.
+        DataError: the folder cannot be written.
         MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
     """
     kept: list[Path] = []
     if isinstance(report, StudyReport | ValidationReport):
-        # The numbers first: they are not to be lost because a figure can not be drawn.
+        # The numbers first: they are not to be lost because a figure cannot be drawn.
         kept = [folder / "report.json"]
         with writing(folder):
             write_text(kept[0], report.to_json())

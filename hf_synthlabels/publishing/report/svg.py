@@ -98,7 +98,7 @@ def finished(figure: Any, name: str) -> SvgFigure:
 
 
 def _inline(svg: str, name: str, width: int) -> str:
-    """The element without styles of its own: colours become classes, so that a page needs no inline style."""
+    """Replace inline styles of an element by classes, so that a page needs no inline style."""
     ElementTree.register_namespace("", SVG)
     root = ElementTree.fromstring(svg)
     for parent in list(root.iter()):

@@ -1,4 +1,4 @@
-"""The colours of a report, light and dark: told apart by colour-blind readers, with contrast enough to read.
+"""Colors of a report, light and dark, distinguishable with color blindness and with sufficient contrast.
 
 Text has a contrast of at least 4.5 on its ground and every line and point at least 3 (WCAG 2.2, 1.4.3 and 1.4.11);
 series differ by their marks and dashes, too. The hues follow Okabe and Ito (2008), darker or lighter by theme.

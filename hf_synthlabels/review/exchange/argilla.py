@@ -1,7 +1,7 @@
 """Argilla: a review as a data set of Argilla 2 on disk, as `rg.Dataset.to_disk` writes it, and its answers back.
 
 The folder has `.argilla/dataset.json`, `.argilla/settings.json` and `records.json`: records with fields, metadata, the
-LLM's label as a suggestion and people's labels as responses. `annotators.json` is ours: Argilla knows people by UUID.
+LLM's label as a suggestion and human labels as responses. `annotators.json` is ours: Argilla knows people by UUID.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | No
     Args:
         rows: the rows that they are of.
         path: of the folder or the file.
-        who: names by UUID; for others `annotators.json` is asked, or they are called by the UUID's beginning.
+        who: names by UUID; others are looked up in `annotators.json`, or named by the start of the UUID.
 
     Raises:
         DataError: it is no such data set, or a response does not fit the rows.
@@ -217,7 +217,7 @@ def _answer(rows: ReviewRows, value: Any) -> Any:
 
 
 def _from_answer(rows: ReviewRows, value: Any, context: str) -> Any:
-    """An answer as a label, which is checked by whoever stores it."""
+    """Convert a response to a label; the decision store validates it."""
     try:
         if rows.schema.kind == "question-answering":
             return {"text": context[value[0]["start"] : value[0]["end"]], "start": value[0]["start"]}

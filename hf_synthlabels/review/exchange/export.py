@@ -24,7 +24,7 @@ from hf_synthlabels.tables import embed_records
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A table with people's labels in it, and what they come to."""
+    """A table with human labels in it, and what they come to."""
 
     table: Any
     how: Mapping[str, int]
@@ -34,9 +34,9 @@ class Exported:
 
 
 def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
-    """The table with what people's labels come to in its column of human labels, and with the sampling probabilities.
+    """The table with what human labels come to in its column of human labels, and with the sampling probabilities.
 
-    One person's label stands; of several, the one that more than half gave; where somebody has decided, theirs. Rows
+    A single label is taken as is; of several, the majority label; an adjudicated label takes precedence. Rows
     without a majority have none. A label that an LLM gave never gets there by itself.
 
     Args:
@@ -44,7 +44,7 @@ def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
         each: whether every annotator gets a column `<human>_<name>`, too; names that would collide are numbered.
 
     Raises:
-        DataError: nobody has decided anything.
+        DataError: there are no decisions.
     """
     rows = board.rows
     if not any(who.labels for who in board.annotators.values()) and not board.adjudications:
@@ -85,7 +85,7 @@ def sheet(board: ReviewState) -> Any:
 
 
 def decisions(board: ReviewState) -> list[dict[str, Any]]:
-    """Every event as it was stored, also what was taken back; human and LLM labels in columns of their own."""
+    """All stored events, including undone ones; human and LLM labels in separate columns."""
     return [
         {
             "row": event.row,
@@ -126,7 +126,7 @@ def examples(board: ReviewState) -> list[dict[str, Any]]:
 
 
 def _by_people(board: ReviewState, row: int) -> bool:
-    """Whether somebody decided a row here, and not only before, in the table."""
+    """Whether a row was decided in this review, not only in the table."""
     return row in board.adjudications or any(name != TABLE for name, _ in board.resolutions[row].votes)
 
 

@@ -47,7 +47,7 @@ def import_answers(board: ReviewState, answers: Iterable[Answer], tool: str) -> 
     """Store answers as decisions of their annotators, all or none. Repeated answers are stored once.
 
     Raises:
-        DataError: a label is not in the schema, or a name is none.
+        DataError: a label is not in the schema, or a name is empty.
     """
     events, rows = [], board.rows
     for answer in answers:
@@ -87,12 +87,12 @@ def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
-        DataError: it is not there, or is none.
+        DataError: the file does not exist, or has another format.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DataError(f"`{path}` can not be read: {error.strerror}.") from None
+        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise DataError(f"`{path}` is no JSON: {error}.") from None
 

@@ -1,4 +1,4 @@
-"""Label Studio: a review as tasks in its JSON format with the labelling interface beside them, and annotations back.
+"""Label Studio: export of tasks with the labeling interface, and import of annotations.
 
 The LLM's label is a prediction, human labels are annotations. Offsets of spans are checked against the span's own text.
 Label Studio knows annotators by their accounts, so each task's `meta` has their names in the order of its annotations.
@@ -21,7 +21,7 @@ from hf_synthlabels.tables import write_text
 CONTROL = "label"
 ANSWER = "answer"
 RESERVED = ("row", "digest", "inclusion_probability")
-"""What a task's data hold beside the texts."""
+"""Keys of a task's data besides the texts."""
 
 
 def write_label_studio(board: ReviewState, path: str | Path, *, blind: bool = False) -> list[Path]:

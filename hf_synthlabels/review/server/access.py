@@ -60,7 +60,7 @@ def is_loopback(host: str) -> bool:
 class AccessMiddleware:
     """Middleware that refuses what other pages and other names ask, websockets included; it adds safe headers.
 
-    Requests must name this machine in `Host`, which a page that points its own name here (DNS rebinding) can not.
+    Requests must name this machine in `Host`, which a page that points its own name here (DNS rebinding) cannot.
     `Origin`, where there is one, must be the page's own, and `Sec-Fetch-Site` must not be another site, except to
     open the page from a link. What changes something must be JSON, which no form of another page can send unasked.
     """

@@ -58,7 +58,7 @@ def _label_calls(desk: AnnotationSession, title: str) -> dict[str, Call]:
 
 
 def _look_calls(desk: AnnotationSession) -> dict[str, Call]:
-    """Of the pages that show what the LLM said: that somebody sees it is stored."""
+    """Calls that show LLM labels; each view is recorded."""
     board = desk.board
     disagreements, reading = Disagreements(board), Reading(board)
 

@@ -51,7 +51,7 @@ def bind_socket(host: str = "127.0.0.1", port: int = 7862, names: Sequence[str] 
             raise ConfigError(
                 f"`--port` {port} is in use on {host}, by another review perhaps: give another one, or 0 for any."
             ) from None
-        raise ConfigError(f"`--host` {host!r} can not be listened at: {error.strerror or error}.") from None
+        raise ConfigError(f"`--host` {host!r} cannot be listened at: {error.strerror or error}.") from None
     taken = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     if is_loopback(host):
@@ -77,7 +77,7 @@ def serve_review(
         desk: what is reviewed.
         door: the port that it is served on.
         title: the name of the data.
-        ready: is told the address once the page can be opened.
+        ready: called with the URL once the page can be opened.
 
     Raises:
         MissingExtraError: the extra `app` is not installed.

@@ -7,11 +7,11 @@ import { plainKey } from "./keys.js";
 import { Passage } from "./passage.js";
 
 const VIEWS = [
-  ["open", "Open", "Rows on which people differ, or the LLM from them, and nobody has decided."],
+  ["open", "Open", "Rows on which annotators, or annotators and the LLM, disagree, and that are not adjudicated yet."],
   ["people", "People differ", "Several people labelled these rows, and not alike."],
   ["llm", "LLM differs", "People agree, and the LLM says something else."],
-  ["draws", "Unsure LLM", "Drawn rows that nobody has labelled, where the LLM was not certain: its draws or probabilities are spread."],
-  ["settled", "Settled", "Rows that somebody has decided here, the last one first."],
+  ["draws", "Unsure LLM", "Sampled rows without a label for which the LLM was uncertain: its samples or probabilities are spread."],
+  ["settled", "Settled", "Adjudicated rows, most recent first."],
   ["examples", "Examples", "Rows that were chosen as few-shot examples, the last one first."],
 ];
 
@@ -19,7 +19,7 @@ const EMPTY = {
   open: "Nothing to decide: wherever a row has labels, they agree.",
   people: "No two people have given a row different labels.",
   llm: "The LLM agrees with people in every row that they labelled.",
-  draws: "The LLM was certain of every row that nobody has labelled, or its confidence is not in the data.",
+  draws: "The LLM was certain of every unlabeled row, or the data have no confidence.",
   settled: "Nothing has been decided here yet.",
   examples: "No row has been chosen as an example. Key e chooses the one that is open.",
 };
@@ -167,7 +167,7 @@ export class AdjudicatePage {
         button("Next", "j", () => this.step(1)),
         button("Previous", "k", () => this.step(-1)),
       ),
-      found.votes.length ? h("p", { class: "faint why" }, `Surprise ${found.bits.toFixed(1)} bits${found.chance ? `, stands for ${(1 / found.chance).toFixed(1)} rows` : ""}.`) : "",
+      found.votes.length ? h("p", { class: "faint why" }, `Surprise ${found.bits.toFixed(1)} bits${found.chance ? `, represents ${(1 / found.chance).toFixed(1)} rows` : ""}.`) : "",
     );
     markTall(this.detail);
     announce(`Row ${found.row} ${found.pattern}`);

@@ -12,7 +12,7 @@ export async function call(name, said = {}) {
       body: JSON.stringify(said),
     });
   } catch {
-    throw new Unreachable("The server can not be reached.");
+    throw new Unreachable("The server cannot be reached.");
   }
   const content = await answer.json().catch(() => ({}));
   if (answer.ok) return content;

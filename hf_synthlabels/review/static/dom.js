@@ -58,7 +58,7 @@ export function markTall(within) {
   for (const text of within.querySelectorAll(".text")) text.classList.toggle("tall", text.scrollHeight > text.clientHeight + 2);
 }
 
-// Whether keys belong to what has the focus: somebody is writing.
+// Whether keys belong to the focused element: the user is typing.
 export function writes(target) {
   return target instanceof HTMLElement && (target.matches("textarea, input:not([type=checkbox]), select") || target.isContentEditable);
 }

@@ -64,7 +64,7 @@ export class ReadPage {
     );
     this.matrix.replaceChildren(
       h("h1", {}, "Who was taken for what"),
-      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people, as they are (not weighted). Choose a number to see its rows.${left ? ` ${count(left, "label")} that nobody gave ${left === 1 ? "is" : "are"} left out.` : ""}`),
+      h("p", { class: "faint" }, `${count(labelled, "row")} with human labels, unweighted. Choose a number to see its rows.${left ? ` ${count(left, "label")} without any row ${left === 1 ? "is" : "are"} left out.` : ""}`),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" }, h("thead", {}, head), h("tbody", {}, body))),
     );
   }
@@ -118,12 +118,12 @@ export class ReadPage {
     this.people.hidden = !found;
     if (!found) return;
     if (!found.n) {
-      this.people.replaceChildren(h("h2", {}, "Agreement of people"), h("p", { class: "faint" }, "No row has labels of two people yet. Let somebody else label under their own name."));
+      this.people.replaceChildren(h("h2", {}, "Inter-annotator agreement"), h("p", { class: "faint" }, "No row has labels from two annotators yet. A second annotator can label under another name."));
       return;
     }
     const lines = found.pairs.map((pair) => h("tr", {}, h("th", { scope: "row" }, `${pair.first} and ${pair.second}`), h("td", { class: "figure" }, pair.n.toLocaleString("en")), h("td", { class: "figure" }, pair.same.toFixed(3)), h("td", { class: "figure" }, pair.kappa === null ? "–" : pair.kappa.toFixed(3))));
     this.people.replaceChildren(
-      h("h2", {}, "Agreement of people"),
+      h("h2", {}, "Inter-annotator agreement"),
       h("p", {}, "Krippendorff's alpha ", h("b", {}, found.alpha === null ? "undefined" : found.alpha.toFixed(3)), h("span", { class: "faint" }, ` (${found.scale}, ${count(found.n, "row")} with two labels or more)`)),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Pairs" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, ["pair", "rows", "same label", "Cohen's kappa"].map((title, at) => h("th", { scope: "col", class: at ? "figure" : "" }, title)))), h("tbody", {}, lines))),
     );

@@ -99,7 +99,7 @@ def strategies_page(report: StrategyReport) -> Page:
                 Intervals(
                     f"above_{_word(base)}", f"Macro F1 minus that of {base}, paired", {f"minus {base}": gaps},
                     "difference in macro F1", (("none", 0.0),),
-                    "Each interval is of its own: among many strategies some differ from a baseline by chance.",
+                    "Intervals are not corrected for multiple comparisons: some of many strategies differ by chance.",
                 )
             )  # fmt: skip
     rows: list[tuple[Value, ...]] = [
@@ -148,7 +148,7 @@ def grid_page(report: GridReport) -> Page:
     cost = report.cost
     costs = (
         ("runs", cost.runs),
-        ("combinations and seeds that they stand for", cost.cells),
+        ("combinations and seeds covered", cost.cells),
         ("optimiser steps", cost.steps),
         ("steps of one run for each epoch count", cost.steps_separately),
         ("seconds of all runs", cost.wall_s),
@@ -156,7 +156,7 @@ def grid_page(report: GridReport) -> Page:
     )
     answer = _best_cell(report, names)
     drawn = f"Scores are {report.metric}, means over {len(report.seeds)} seeds; {report.n_test:,} test rows."
-    took = f"{cost.runs:,} runs stand for {cost.cells:,} combinations and seeds."
+    took = f"{cost.runs:,} runs cover {cost.cells:,} combinations and seeds."
     sections = (
         Section("choice", "Which student does best?", drawn, tuple(exhibits), tuple(_left_out(report))),
         Section("cost", "What did it take?", took, (Table("cost", "Cost of the grid", ("what", "amount"), costs),)),
@@ -229,7 +229,9 @@ def _spread(seeds: tuple[float, ...]) -> tuple[float, float]:
 
 
 def _said(value: Interval) -> str:
-    return ", above it" if value.low > 0 else ", below it" if value.high < 0 else ", not told apart from it"
+    return (
+        ", above it" if value.low > 0 else ", below it" if value.high < 0 else ", not significantly different from it"
+    )
 
 
 def _word(name: str) -> str:

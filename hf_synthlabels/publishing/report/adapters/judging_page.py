@@ -20,14 +20,14 @@ QUESTIONS = {
 VERDICTS = {
     "pass": "better than every baseline in every statistic, beyond chance",
     "fail": "in some statistic worse than some baseline, beyond chance",
-    "open": "not told apart from a baseline in some statistic",
+    "open": "not significantly different from a baseline in some statistic",
     "no_baseline": "there is no baseline to compare with",
     "not_computed": "it could not be computed",
 }
 
 
 def audit_page(audit: Audit) -> Page:
-    """What was found about a metric, beside baselines; one section for each property."""
+    """Audit of a metric with baselines; one section per property."""
     verdicts = [
         f"{name.upper()}: {verdict.replace('_', ' ')} ({VERDICTS[verdict]})."
         for name, verdict in audit.verdicts.items()
@@ -62,7 +62,7 @@ def judge_page(summary: JudgeSummary) -> Page:
     )
     exhibits: list[Exhibit] = [
         Table("mean", "Scores", ("what", "value"), tuple(rows)),
-        Table("items", "What became of the items", ("status", "items"), tuple(counts)),
+        Table("items", "Item status", ("status", "items"), tuple(counts)),
     ]
     if summary.parse_methods:
         panel = tuple((name, float(count)) for name, count in summary.parse_methods.items())
@@ -92,7 +92,7 @@ def _property(audit: Audit, name: str, verdict: str) -> Section:
     parts: dict[str, MetricAudit] = {"the metric": audit.metric, **audit.baselines}
     statistics = [each for each in audit.metric.scores if each.startswith(f"{name}_")]
     rows = [(each, *(part.scores.get(each) for part in parts.values())) for each in statistics]
-    table = Table(f"{name}_scores", "The metric beside the baselines", ("statistic", *parts), tuple(rows))
+    table = Table(f"{name}_scores", "Metric and baselines", ("statistic", *parts), tuple(rows))
     exhibits: list[Exhibit] = [table]
     panels: dict[str, tuple[tuple[str, Interval], ...]] = {}
     for each in PROPERTIES[name]:

@@ -1,4 +1,4 @@
-"""The report of a validation as a page: how far the labels agree with people's, by label, and where they differ."""
+"""The report of a validation as a page: how far the labels agree with human, by label, and where they differ."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def confusion(name: str, report: ValidationReport, title: str, across: str) -> C
 
 
 def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
-    """What became of the rows, by status, all rows of each part."""
+    """Row status of each part."""
     counts = {
         part: dict(report.statuses or {"labelled": report.n_labelled, MISSING: report.n_rows - report.n_labelled})
         for part, report in parts.items()
@@ -70,7 +70,7 @@ def status_table(name: str, parts: Mapping[str, ValidationReport]) -> Table:
         (part, report.n_rows, *(counts[part].get(kind, 0) for kind in kinds), report.n_human)
         for part, report in parts.items()
     ]
-    return Table(name, "What became of the rows", ("rows", "all", *kinds, "with a human label"), tuple(rows))
+    return Table(name, "Row status", ("rows", "all", *kinds, "with a human label"), tuple(rows))
 
 
 def _summary(report: ValidationReport) -> list[str]:
@@ -155,4 +155,4 @@ def _rows(report: ValidationReport) -> Section:
     answer = (
         f"Of {report.n_rows:,} rows {report.n_labelled:,} have a predicted label and {report.n_human:,} a human one."
     )
-    return Section("rows", "What became of the rows?", answer, (status_table("statuses", {"all rows": report}),))
+    return Section("rows", "Row status", answer, (status_table("statuses", {"all rows": report}),))
