@@ -1,4 +1,4 @@
-"""ChatClient: many requests in, completions out as they finish."""
+"""Client protocol: requests in, completions out as they finish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from hf_synthlabels.labels import Token
 
 FinishReason = Literal["stop", "length", "content_filter"]
-"""Why an answer ended: by itself, at the token limit, or stopped by a content filter of the server."""
+"""Why an answer ended: complete, truncated at the token limit, or stopped by the provider's content filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,29 +23,29 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question to a client."""
+    """One prompt for a client."""
 
     key: int
-    """Comes back on the completion; unique within one call of `complete`."""
+    """Returned with the completion; unique within one call of `complete`."""
     messages: tuple[Message, ...]
     sample: int = 0
     """Index of this sample among several answers to the same messages."""
     response_schema: Mapping[str, Any] | None = None
-    """The JSON schema of the answer, for servers that can be held to one."""
+    """JSON schema of the answer, for servers that support structured output."""
     text: str = ""
-    """What is to be labelled, alone; for clients that read no prompt. It is never sent or hashed."""
+    """The text to label alone, for clients that read no prompt; never sent or hashed."""
     row: Mapping[str, Any] = field(default_factory=dict)
-    """The row's columns, for clients that look an answer up. They are never sent or hashed."""
+    """The row's columns, for clients that look answers up; never sent or hashed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one answer."""
+    """Token counts of one answer."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
-    """Of the prompt tokens, those that the server had cached; it asks less for them."""
+    """Prompt tokens that the server had cached; they cost less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,19 @@ class Failure:
     """Why there is no answer."""
 
     kind: Literal["http", "timeout", "connection", "malformed", "missing", "over_budget", "too_long", "skipped"]
-    """`too_long` is a prompt that is longer than the model's context, or too large for the memory by itself.
-    `skipped` is a recorded answer that does not exist: the annotator never saw the row."""
+    """`too_long`: the prompt exceeds the model's context or the memory. `skipped`: the answer is not recorded, and
+    the annotator never saw the row."""
     message: str
     http_status: int | None = None
 
     def __post_init__(self) -> None:
-        # Messages go into tables, logs and one-line errors, and libraries raise errors of several lines.
+        # Messages appear in tables, logs and one-line errors, and libraries raise errors of several lines.
         object.__setattr__(self, "message", " ".join(self.message.split()))
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer, or the failure to get one."""
+    """One answer, or the reason why it is missing."""
 
     key: int
     text: str = ""
@@ -73,56 +73,42 @@ class Completion:
     finish_reason: FinishReason = "stop"
     failure: Failure | None = None
     refusal: bool = False
-    """The server said in its own field that the model refused."""
+    """The server marked the answer as a refusal."""
     usage: Usage = Usage()
     model: str | None = None
-    """The model version that the server says it used."""
+    """The model version that the server reports."""
     probabilities: Mapping[str, float] | None = None
-    """Probability of each label name, from clients that know it."""
+    """Probability of each label name, from clients that compute it."""
     tokens: tuple[Token, ...] = ()
-    """The tokens of the answer with their log-probabilities, from servers that give them."""
+    """Tokens of the answer with log-probabilities, if the server returns them."""
     reasoning: str = ""
-    """What the model wrote before its answer; it is never read as the answer."""
+    """What the model wrote before its answer; never parsed as the answer."""
     stored: bool = False
-    """The answer was in the response store; nothing was asked or paid."""
+    """Found in the response store: not sent, not billed."""
 
 
-Commit = Future[None]
-"""A group of writes: done when it is on disk, or with the error that kept it from getting there.
-
-Callbacks run in the thread that writes. An exception in one is logged and does not keep the others from running.
-"""
-
-
-def new_commit() -> Commit:
-    """A commit that cannot be cancelled: others wait for the same group."""
-    commit: Commit = Future()
-    commit.set_running_or_notify_cancel()
-    return commit
-
-
-Keep = Callable[[Completion], Commit | None]
-"""Hands an answer over to be kept; None for what is no answer."""
+Persist = Callable[[Completion], Future[None] | None]
+"""Hands a completion over for storage. The future is done when it is on disk; None if it is not stored."""
 
 
 class ChatClient(Protocol):
-    """Whoever answers: a server, a model in this process, answers already made, or a test double.
+    """A source of answers: a server, a local model, recorded answers or a test double.
 
-    One bad request is a completion with a `failure`, never an exception. Requests are pulled from the iterable
-    only as fast as they are sent, so it may be longer than memory.
+    A failed request is a completion with a `failure`, never an exception. Requests are pulled from the iterable only as
+    fast as they are sent, so it may be larger than memory.
     """
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """All that can change an answer beside the request: model, endpoint, sampling; no secret, no time-out."""
+        """Everything except the request that can change an answer: model, endpoint, sampling; no secret, no timeout."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """One completion for each request, in the order in which they finish."""
+        """One completion per request, in the order in which they finish."""
 
 
 @runtime_checkable
 class PersistingClient(ChatClient, Protocol):
-    """A client that waits until an answer is kept before it sends another request in its place."""
+    """A client that sends the next request of a worker only when its last answer is on disk."""
 
-    def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
-        """As `complete`; `keep` is called with each completion as soon as it is there, from any thread."""
+    def complete_with_persist(self, requests: Iterable[Request], persist: Persist) -> Iterator[Completion]:
+        """As `complete`; `persist` is called with each completion as soon as it arrives, from any thread."""

@@ -1,8 +1,9 @@
-"""ScriptedClient: the public test double."""
+"""ScriptedClient: test double with scripted answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Failure, Request
@@ -11,11 +12,11 @@ Script = Sequence[str | Completion] | Mapping[str, str | Completion] | Callable[
 
 
 class ScriptedClient:
-    """Answers from a script instead of a model, and remembers what it was asked.
+    """Answers from a script instead of a model, and records the requests.
 
     Args:
-        script: a sequence of answers in the order of the requests; a mapping from the text to be labelled to its
-            answer; or a function of the request. An answer is a string, or a whole `Completion` (its key is set).
+        script: a sequence of answers in request order, a mapping from the text to label to its answer, or a function of
+            the request. An answer is a string or a `Completion`, whose key is replaced.
     """
 
     def __init__(self, script: Script) -> None:
@@ -25,11 +26,11 @@ class ScriptedClient:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """A scripted client is only ever itself."""
+        """The same for every script."""
         return {"client": "scripted"}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """One completion for each request, in order; a request beyond the script is a failure."""
+        """One completion per request, in order; a request beyond the script is a failure."""
         for request in requests:
             self.requests.append(request)
             yield _completion(request, self._answer(request))
@@ -49,5 +50,4 @@ def _completion(request: Request, answer: str | Completion | None) -> Completion
         return Completion(request.key, failure=failure)
     if isinstance(answer, str):
         return Completion(request.key, text=answer)
-    fields = {name: getattr(answer, name) for name in Completion.__dataclass_fields__}
-    return Completion(**{**fields, "key": request.key})
+    return replace(answer, key=request.key)

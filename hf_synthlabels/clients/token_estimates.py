@@ -1,4 +1,4 @@
-"""How many tokens a text is, without a tokenizer: an estimate to plan with."""
+"""Token count estimates without a tokenizer, for planning."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PIECE = re.compile(
     r"|(?P<lines>\n+)|(?P<indent> {2,})|(?P<other>[^\x00-\x7f\u00c0-\u024f\u1e00-\u1eff]+)"
 )
 
-# Fitted to the counts of cl100k_base (GPT-4) and of Claude's published tokenizer together, on 13,000 texts: news,
-# tweets, titles, instructions, Python, JSON and the messages of programs in 23 languages. On these same texts English
-# came out within 10 %, most other languages within 25 %; it was not tried on others. Tokenizers differ by as much.
+# Fitted to cl100k_base (GPT-4) and Claude's published tokenizer on 13,000 texts: news, tweets, titles, instructions,
+# Python, JSON and program messages in 23 languages. On the same texts English is within 10%, most other languages
+# within 25%, which is about as much as tokenizers differ. It was not tested on other texts.
 TOKENS_PER_WORD = 0.95
 LETTERS_PER_WORD = 6
 TOKENS_PER_FURTHER_LETTER = 0.25
@@ -43,14 +43,13 @@ TOKENS_PER_OTHER_CHARACTER = 1.1
 
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_CONVERSATION = 3
-"""What the chat templates of common models add."""
+"""Tokens that the chat templates of common models add."""
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens a text is: common words are one, long words, numbers and other scripts several.
+    """Estimated tokens of a text: one for a common word, several for long words, numbers and other scripts.
 
-    Meant for planning only; a budget is kept by what is certain, the number of bytes. Once a server has counted
-    real prompts, their ratio to this estimate is better than any rule.
+    For planning only; budgets use the number of bytes, a strict upper bound.
     """
     count = 0.0
     for match in PIECE.finditer(text):
@@ -68,36 +67,36 @@ def estimate_tokens(text: str) -> int:
                 count += TOKENS_PER_INDENT
             case _:
                 count += sum(map(_character, match[0]))
-    # No tokenizer makes more tokens than there are bytes.
+    # A token has at least one byte.
     return min(round(count), len(text) if text.isascii() else len(text.encode(errors="replace")))
 
 
 def estimate_message_tokens(messages: Sequence[Message]) -> int:
-    """About how many tokens a conversation is, with what a chat template adds."""
+    """Estimated tokens of a conversation, including the chat template."""
     return TOKENS_PER_CONVERSATION + sum(estimate_tokens(message.content) + TOKENS_PER_MESSAGE for message in messages)
 
 
 @dataclass(slots=True)
 class TokenRatio:
-    """What a server counted, set against the estimate: learnt from answers that are stored."""
+    """Ratio of the server's token counts to the estimates, from stored answers."""
 
     estimated: int = 0
     counted: int = 0
 
     def add(self, estimated: int, counted: int) -> None:
-        """A prompt's estimate, and what the server counted; a server that counts nothing teaches nothing."""
+        """Add a prompt's estimate and the server's count; zero counts are ignored."""
         if counted > 0:
             self.estimated += estimated
             self.counted += counted
 
     @property
     def value(self) -> float:
-        """Counted tokens for an estimated one; 1 as long as nothing is known."""
+        """Counted tokens per estimated token; 1 if unknown."""
         return self.counted / self.estimated if self.estimated else 1.0
 
     @property
     def is_known(self) -> bool:
-        """Whether anything was learnt."""
+        """Whether any count was added."""
         return self.estimated > 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Message, Request
-from hf_synthlabels.clients.protocol.reasoning_parts import separated
+from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.clients.protocol.truncation import checked_prompts
 from hf_synthlabels.errors import AllFailedError, ClientError
 from hf_synthlabels.judging.prompt import Item
@@ -162,7 +162,7 @@ class _Run:
             return False
         number, place = call
         item = self._open[number]
-        item.replies[place] = separated(completion)
+        item.replies[place] = separate_reasoning(completion)
         item.missing -= 1
         return True
 

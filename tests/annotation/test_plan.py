@@ -277,7 +277,7 @@ def test_what_killed_runs_hold_is_told(tmp_path: Path) -> None:
         store.execute("UPDATE runs SET pid = ?", (process.pid,))
     assert plan(recipe(tmp_path, URL, budget_usd=1)).notes == (
         "Killed runs hold 0.3000 USD for 9 requests that may have been billed: "
-        "`hf-synthlabels cache prune --unsettled` gives it back.",
+        "`hf-synthlabels cache prune --release-reservations` returns it.",
     )
     assert plan(recipe(tmp_path, URL)).notes == ()
 

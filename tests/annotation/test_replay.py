@@ -12,7 +12,7 @@ import pytest
 from hf_synthlabels.annotation import Recipe, annotate_to_files, export_answers, load, store_path, stored_keys
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.store.administration import remove_answers
-from hf_synthlabels.clients.store.export_import import Imported, import_answers
+from hf_synthlabels.clients.store.export_import import ImportResult, import_answers
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import LabelServer
@@ -193,7 +193,7 @@ def test_missing_draws_leave_their_place_empty(tmp_path: Path) -> None:
     assert again["llm_label_confidence"][1:3] == [pytest.approx(2 / 3)] * 2
     # Places without an answer are no answers to import.
     with ResponseStore(tmp_path / "new.sqlite") as store:
-        assert import_answers(store, written.path) == Imported(7, 0, 0, 0)
+        assert import_answers(store, written.path) == ImportResult(7, 0, 0, 0)
 
 
 def test_an_export_can_be_imported_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,8 +203,8 @@ def test_an_export_can_be_imported_elsewhere(tmp_path: Path, monkeypatch: pytest
         export_answers(made, tmp_path / "answers.jsonl", "id")
         monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "elsewhere"))
         with ResponseStore(store_path()) as store:
-            assert import_answers(store, tmp_path / "answers.jsonl") == Imported(20, 0, 0, 0)
-            assert import_answers(store, tmp_path / "answers.jsonl") == Imported(0, 20, 0, 0)
+            assert import_answers(store, tmp_path / "answers.jsonl") == ImportResult(20, 0, 0, 0)
+            assert import_answers(store, tmp_path / "answers.jsonl") == ImportResult(0, 20, 0, 0)
         asked = len(server.requests)
         annotate_to_files(made, tmp_path / "again.jsonl")
         assert len(server.requests) == asked

@@ -16,7 +16,7 @@ from hf_synthlabels.judging.prompt import Item, JudgePrompt
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from tests.clients.test_real_server import ROOT, free_port, needs, serving
+from tests.clients.openai.test_real_server import ROOT, free_port, needs, serving
 from tests.tiny_models import chat_text, taught_model
 
 pytestmark = pytest.mark.slow

@@ -76,8 +76,8 @@ class History:
             answers,
             answer_tokens,
             paces[0][0] if paces else None,
-            sum(line.unsettled_usd for line in held),
-            sum(line.unsettled_requests for line in held),
+            sum(line.reserved_usd for line in held),
+            sum(line.reserved_requests for line in held),
         )
 
 

@@ -170,7 +170,7 @@ def plan_notes(
     if history.held_requests and (annotator.client.budget_usd or annotator.client.budget_tokens):
         notes.append(
             f"Killed runs hold {history.held_usd:,.4f} USD for {history.held_requests:,} requests that may have been "
-            "billed: `hf-synthlabels cache prune --unsettled` gives it back."
+            "billed: `hf-synthlabels cache prune --release-reservations` returns it."
         )
     price = annotator.client.resolved_price
     if (

@@ -16,8 +16,7 @@ from hf_synthlabels.annotation.run.annotator import NO_TEXT
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import known_format
 from hf_synthlabels.clients.store.export_import import answer_line, atomic_writer
-from hf_synthlabels.clients.store.payloads import FURTHER_FIELDS
-from hf_synthlabels.clients.store.salvage import Entry
+from hf_synthlabels.clients.store.payloads import OPTIONAL_FIELDS, StoredAnswer
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.resources import store_path
 
@@ -25,7 +24,7 @@ LOOKUP_ROWS = 200
 
 STORED_CLIENTS = ("openai", "transformers")
 
-OWN_FIELDS = frozenset({"answer", "sample", "request", "model", "usage", "created_at", *FURTHER_FIELDS})
+OWN_FIELDS = frozenset({"answer", "sample", "request", "model", "usage", "created_at", *OPTIONAL_FIELDS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +183,8 @@ def _placed(key: str, row: _Row) -> Iterator[dict[str, Any]]:
         yield {key: row.value, "sample": sample, **(row.lines[sample] or {"answer": None})}
 
 
-def _entries(store: ResponseStore, keys: list[str]) -> dict[str, Entry]:
+def _entries(store: ResponseStore, keys: list[str]) -> dict[str, StoredAnswer]:
     marks = ",".join("?" * len(keys))
     query = f"SELECT key, payload, checksum, created_at FROM answers WHERE key IN ({marks})"
-    entries = [Entry(*row) for row in store.select(query, keys)]
-    return {entry.key: entry for entry in entries if entry.is_whole}
+    entries = [StoredAnswer(*row) for row in store.select(query, keys)]
+    return {entry.key: entry for entry in entries if entry.is_valid}

@@ -17,7 +17,7 @@ from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.annotation.run.early_stop import EarlyStop
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ChatClient, Completion, Failure, Request
-from hf_synthlabels.clients.protocol.reasoning_parts import separated
+from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.clients.protocol.truncation import checked_prompts
 from hf_synthlabels.labels import Annotation, Answer, Entity, Label, LabelSchema, Status, aggregate, label_probabilities
 from hf_synthlabels.labels.row_answers import split_row_answers
@@ -159,7 +159,7 @@ class _Run:
         if call is None:
             # Answered twice: the first answer stands.
             return
-        completion = separated(completion)
+        completion = separate_reasoning(completion)
         self._annotator.tally.count_call(completion)
         strategy = self._annotator.prompt.strategy
         if strategy.rows_per_call == 1:

@@ -17,8 +17,7 @@ from typing import Any
 from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, Claim, Endpoint, State
 from hf_synthlabels.clients.store.budget import Reservation
 from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
-from hf_synthlabels.clients.store.payloads import is_usable
-from hf_synthlabels.clients.store.response_store import checksum
+from hf_synthlabels.clients.store.payloads import checksum, is_usable
 from hf_synthlabels.errors import StoreError
 
 OPEN = f"state IN {OPEN_STATES}"

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hf_synthlabels.clients.store.processes import is_alive
+from hf_synthlabels.clients.store.ledger import is_alive
 
 State = Literal["intended", "submitting", "submitted", "stored", "unsent", "abandoned"]
 """Progress of a batch; the last three states are final.

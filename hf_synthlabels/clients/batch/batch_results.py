@@ -231,9 +231,9 @@ def read_result(line: bytes) -> BatchResult | None:
     return BatchResult(
         key,
         failure=reply.failure if status else Failure("http", reply.message),
-        retry=reply.retry != "no",
+        retry=reply.retry != "never",
         usage=reply.usage,
-        uncertain=reply.billed == "perhaps",
+        uncertain=reply.billed == "unknown",
         exhausted=reply.is_quota,
     )
 

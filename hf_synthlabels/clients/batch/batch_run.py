@@ -13,7 +13,7 @@ from hf_synthlabels.clients.batch.batch_results import BatchResults, BatchStatus
 from hf_synthlabels.clients.batch.pending_requests import BatchSettings, PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError, UnknownError, no_credit
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES
-from hf_synthlabels.clients.store.response_store import canonical_hash
+from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError
 
 QUEUE_FULL = "token_limit_exceeded"

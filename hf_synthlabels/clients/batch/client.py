@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.clients.base import Completion, Keep, Request
+from hf_synthlabels.clients.base import Completion, Persist, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import BatchRecord
 from hf_synthlabels.clients.batch.batch_run import BatchRun
@@ -20,7 +20,8 @@ from hf_synthlabels.clients.protocol.chat import Sampling
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.store.budget import BudgetTracker
 from hf_synthlabels.clients.store.ledger import UsageRecord
-from hf_synthlabels.clients.store.response_store import ResponseStore, canonical_hash
+from hf_synthlabels.clients.store.payloads import canonical_hash
+from hf_synthlabels.clients.store.response_store import ResponseStore
 from hf_synthlabels.errors import ClientError, DataError
 
 DEFAULT_SAMPLING = Sampling()
@@ -87,15 +88,15 @@ class BatchClient:
         """One completion for each request, batch by batch; answers are stored as they arrive."""
         return self._complete(requests, None)
 
-    def complete_with_persist(self, requests: Iterable[Request], keep: Keep) -> Iterator[Completion]:
-        """As `complete`; a batch is finished only when `keep` has stored all its answers.
+    def complete_with_persist(self, requests: Iterable[Request], persist: Persist) -> Iterator[Completion]:
+        """As `complete`; a batch is finished only when `persist` has stored all its answers.
 
         Raises:
             ClientError: the provider rejects the key, or does not support batches.
             AllFailedError: the provider is unavailable for too long, or the account has no credit.
             StoreError: an answer cannot be stored, or requests cannot be written to disk.
         """
-        return self._complete(requests, keep)
+        return self._complete(requests, persist)
 
     def collect(self) -> None:
         """Store the results of batches that earlier calls left behind, and release their reserved money.
@@ -106,11 +107,11 @@ class BatchClient:
             for _ in self.complete(()):
                 pass
 
-    def _complete(self, requests: Iterable[Request], keep: Keep | None) -> Iterator[Completion]:
+    def _complete(self, requests: Iterable[Request], persist: Persist | None) -> Iterator[Completion]:
         settings = self._settings
         journal = BatchJournal(settings.store.path)
         provider = BatchProvider(settings.base_url, settings.api_key_env, settings.polling, settings.headers)
-        pending = PendingRequests(settings, iter(requests), keep)
+        pending = PendingRequests(settings, iter(requests), persist)
         run = BatchRun(settings, journal, provider, pending, self._log)
         try:
             yield from run.completions()

@@ -6,12 +6,13 @@ import json
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from hf_synthlabels.clients.base import Commit, Completion, Failure, Keep, Request
+from hf_synthlabels.clients.base import Completion, Failure, Persist, Request
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
 from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
@@ -87,23 +88,23 @@ class PendingRequests:
     Args:
         settings: settings of the client.
         requests: pulled until `max_pending` have no answer.
-        keep: receives each completion; None stores the answers here.
+        persist: receives each completion; None stores the answers here.
 
     Raises:
         StoreError: the file cannot be written.
     """
 
-    def __init__(self, settings: BatchSettings, requests: Iterator[Request], keep: Keep | None) -> None:
+    def __init__(self, settings: BatchSettings, requests: Iterator[Request], persist: Persist | None) -> None:
         self._settings = settings
         self._requests = requests
-        self._keep = keep
+        self._persist = persist
         self._request_keys = RequestKeys(settings.identity)
         self._folder = settings.store.path.parent
         self._file = _temporary_file(self._folder)
         self._end = 0
         self._pending: dict[bytes, _Pending] = {}
         self._unsent: deque[bytes] = deque()
-        self._commits: set[Commit] = set()
+        self._commits: set[Future[None]] = set()
         self._exhausted = False
 
     def __contains__(self, key: bytes) -> bool:
@@ -179,8 +180,8 @@ class PendingRequests:
         for number in request.keys:
             numbered = replace(completion, key=number)
             commit = None
-            if self._keep is not None:
-                commit = self._keep(numbered)
+            if self._persist is not None:
+                commit = self._persist(numbered)
             elif not numbered.stored:
                 self.store(key, numbered)
             if commit is not None:

@@ -263,7 +263,7 @@ class BatchProvider:
 
     def _redact(self, text: str) -> str:
         key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-        return self._headers.hide(text.replace(key, "***") if key else text)
+        return self._headers.redact(text.replace(key, "***") if key else text)
 
 
 def no_credit(reason: str) -> str:

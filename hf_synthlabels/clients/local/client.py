@@ -13,7 +13,7 @@ from hf_synthlabels.clients.local.causal_model import CausalModel, Dtype
 from hf_synthlabels.clients.local.generation import generate
 from hf_synthlabels.clients.local.scoring import end_prefixes, log_likelihoods
 from hf_synthlabels.clients.protocol.chat import Sampling
-from hf_synthlabels.clients.protocol.reasoning_parts import separated
+from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema
 
@@ -202,7 +202,7 @@ class TransformersClient:
                 model=self._version,
                 tokens=generated.tokens,
             )
-            completions.append(separated(completion))
+            completions.append(separate_reasoning(completion))
         return completions
 
     @property

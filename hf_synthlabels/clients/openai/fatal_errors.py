@@ -1,4 +1,4 @@
-"""Errors that end a run before its rows do, and the rule by which a rejected key is recognized."""
+"""Errors that end a run early: a rejected key, an exhausted account, a long wait."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ REJECTIONS = {
     404: (20, "check `model` and `base_url`"),
     410: (20, "check `model` and `base_url`"),
 }
-"""By HTTP status: rejections in a row that end a run, and what to do. Those below 20 never depend on a single row."""
+"""By HTTP status: consecutive rejections that end a run, and what to do. Statuses with 5 never concern one row."""
 
 
-class Access:
-    """Recognizes that the key, the account or the model is gone: only rejections, and no answer in between."""
+class RejectionCounter:
+    """Detects that the key, the account or the model is not accepted: only rejections, and no answer in between."""
 
     def __init__(self) -> None:
         self._rejections = 0
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """A request was answered."""
         self._rejections = 0
 
-    def rejected(self, failure: Failure) -> None:
+    def record_rejection(self, failure: Failure) -> None:
         """A request was rejected for good.
 
         Raises:
-            AllFailedError: the next one would be, too.
+            AllFailedError: the next one would be rejected, too.
         """
         limit, advice = REJECTIONS.get(failure.http_status or 0, (0, ""))
         if not limit:
@@ -47,24 +47,24 @@ class Access:
             )
 
 
-def used_up(cause: str) -> AllFailedError:
+def quota_error(cause: str) -> AllFailedError:
     """The account has no money left."""
     return AllFailedError(
-        f"The account is used up: {cause.rstrip('.')}. {RESUME}: add credit or use another key, and run the same "
+        f"The account is exhausted: {cause.rstrip('.')}. {RESUME}: add credit or use another key, and run the same "
         "command again."
     )
 
 
-def waits_too_long(wait_s: float, cause: str) -> AllFailedError:
+def wait_error(wait_s: float, cause: str) -> AllFailedError:
     """The server asks to wait for longer than a run should."""
     until = (datetime.now().astimezone() + timedelta(seconds=wait_s)).strftime("%Y-%m-%d %H:%M")
     return AllFailedError(
-        f"The server asks to wait {in_words(wait_s)}, until {until}: {cause.rstrip('.')}. {RESUME}: run the same "
-        "command again then."
+        f"The server asks to wait {format_duration(wait_s)}, until {until}: {cause.rstrip('.')}. {RESUME}: run the "
+        "same command again then."
     )
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration in its two largest units."""
     whole = round(seconds)
     if whole < 60:

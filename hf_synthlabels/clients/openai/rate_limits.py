@@ -1,4 +1,4 @@
-"""Limiter: how fast and how many at once a server is asked."""
+"""Limiter: requests per minute, tokens per minute, and an adaptive number of concurrent requests."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError
 
-FIRST_IN_FLIGHT = 16
-"""Requests that are sent at once before anything is known of the server."""
+INITIAL_CONCURRENCY = 16
 
 USED_SHARE = 0.8
-"""The limit is raised only when so much of it was in use: otherwise nothing shows that more would be borne."""
+"""The limit grows only when this share of it was in use; otherwise nothing shows that the server can handle more."""
 
 GROWTH = 1.05
 CUT = 0.8
 EPISODE_S = 5.0
-"""Refusals within so long of a cut belong to the same episode: they were sent before the cut could show."""
+"""Refusals this soon after a cut belong to the same episode: those requests were sent before the cut took effect."""
 
 
 @dataclass(slots=True)
 class _Bucket:
-    """Allows `per_minute` units in a minute, spread evenly, with a second's worth in advance.
+    """Token bucket: `per_minute` units a minute, spread evenly, with bursts of one second.
 
-    What is taken may exceed what is there; the debt is then waited off by whoever comes next.
+    A request may take more than the bucket holds; the next ones then wait until the debt is paid.
     """
 
     per_minute: float
@@ -33,7 +32,7 @@ class _Bucket:
     filled_at: float
 
     def wait_s(self, now: float) -> float:
-        """How long until something may be taken."""
+        """Seconds until the bucket is above zero."""
         rate = self.per_minute / 60
         self.level = min(max(1.0, rate), self.level + (now - self.filled_at) * rate)
         self.filled_at = now
@@ -41,18 +40,18 @@ class _Bucket:
 
 
 class Limiter:
-    """One limiter for requests per minute, tokens per minute, and the number of requests at once.
+    """Limits requests per minute, tokens per minute, and concurrent requests.
 
-    The first two are limits that the user knows, and are kept exactly. The third is found out: it begins low,
-    doubles with every round of answers until the server first refuses, is then cut once for each episode of
-    refusals and grows by a twentieth for each clean round in which it was used. `Retry-After` stops all sending.
+    The first two are set by the user and kept exactly. The third adapts to the server: it starts low, doubles after
+    each round of answers until the first refusal, is then cut once per episode of refusals, and grows by 5% after each
+    clean round that used it. `Retry-After` stops all sending.
 
     Args:
-        max_in_flight: most requests at once.
-        requests_per_minute: None for no limit.
-        tokens_per_minute: of prompt and answer together; None for no limit.
+        max_in_flight: maximum concurrent requests.
+        requests_per_minute: None disables the limit.
+        tokens_per_minute: prompt and answer together; None disables the limit.
         clock: monotonic seconds.
-        sleep: waits for so many seconds of that clock.
+        sleep: waits for some seconds of that clock.
 
     Raises:
         ConfigError: a limit is not positive.
@@ -76,8 +75,8 @@ class Limiter:
                 raise ConfigError(f"`annotator.{name}` is {value!r}. Give a positive number.")
         self._clock = clock
         self._sleep = sleep
-        self._most = max_in_flight
-        self._limit = float(min(max_in_flight, FIRST_IN_FLIGHT))
+        self._max_in_flight = max_in_flight
+        self._limit = float(min(max_in_flight, INITIAL_CONCURRENCY))
         self._slow_start = True
         self._peak = 0
         self._clean = 0
@@ -85,73 +84,73 @@ class Limiter:
         self._requests = _bucket(requests_per_minute, clock())
         self._tokens = _bucket(tokens_per_minute, clock())
         self.throttled = 0
-        """Times that the server refused for too many requests."""
+        """How often the server refused because of too many requests."""
         self.attach()
 
     def attach(self) -> None:
-        """Serve the event loop that runs next; what was learnt of the server stays."""
+        """Serve the event loop that runs next; what was learned about the server stays."""
         self._active = 0
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
 
     @property
     def limit(self) -> int:
-        """Requests that may be on the way at once, as far as is known now."""
+        """Current limit of concurrent requests."""
         return int(self._limit)
 
     @property
     def paused_s(self) -> float:
-        """How long nothing will be sent because the server said so."""
+        """Seconds until sending resumes after a pause that the server requested."""
         return max(0.0, self._paused_until - self._clock())
 
     async def acquire(self, tokens: int) -> None:
-        """Wait for a turn, in the order of asking, and reserve the tokens that a request may use."""
-        if not self._turn.locked() and self._taken(tokens):
+        """Wait for a slot, first come first served, and reserve the tokens that a request may use."""
+        if not self._turn.locked() and self._try_acquire(tokens):
             return
         async with self._turn:
-            while not self._taken(tokens):
+            while not self._try_acquire(tokens):
                 await self._wait()
 
     def release(self) -> None:
-        """A request is no longer on the way."""
+        """A request is no longer in flight."""
         self._active -= 1
         self._freed.set()
 
     def refund(self, tokens: int) -> None:
-        """Give back tokens that were reserved and not used; a negative number takes more."""
+        """Return tokens that were reserved and not used; a negative number takes more."""
         if self._tokens is not None:
             self._tokens.level += tokens
 
-    def answered(self, *, first_try: bool) -> None:
-        """The server answered; an answer to a repeated request says nothing of the room that is left."""
-        if not first_try or self._limit >= self._most:
+    def record_success(self, *, first_try: bool) -> None:
+        """The server answered; an answer to a retry does not show that there is room for more."""
+        if not first_try or self._limit >= self._max_in_flight:
             return
         self._clean += 1
         if self._clean >= int(self._limit):
             if self._peak >= USED_SHARE * int(self._limit):
                 grown = self._limit * 2 if self._slow_start else max(self._limit * GROWTH, self._limit + 1)
-                self._limit = min(float(self._most), grown)
+                self._limit = min(float(self._max_in_flight), grown)
                 self._freed.set()
             self._clean, self._peak = 0, self._active
 
-    def refused(self, retry_after_s: float | None) -> None:
-        """The server refused for too many requests: wait as long as it says, and send fewer at once."""
+    def record_throttled(self, retry_after_s: float | None) -> None:
+        """The server refused because of too many requests: wait as long as it says, and send fewer at once."""
         now = self._clock()
         self.throttled += 1
         if retry_after_s is not None:
             self.pause(retry_after_s)
         if now >= self._episode_until:
-            # What was on the way when it refused is what it could not bear, whatever had been allowed.
+            # The requests in flight at the refusal are what the server could not handle, whatever the limit was.
             self._limit = max(1.0, min(self._limit, max(self._active, 1)) * (0.5 if self._slow_start else CUT))
             self._slow_start = False
             self._episode_until = now + max(EPISODE_S, retry_after_s or 0.0)
         self._clean, self._peak = 0, 0
 
     def pause(self, seconds: float) -> None:
-        """Send nothing for so long."""
+        """Send nothing for some seconds."""
         self._paused_until = max(self._paused_until, self._clock() + seconds)
 
-    def _taken(self, tokens: int) -> bool:
+    def _try_acquire(self, tokens: int) -> bool:
         if self._active >= int(self._limit):
             return False
         if self._wait_s() > 0:
@@ -174,7 +173,7 @@ class Limiter:
         return wait_s
 
     async def _wait(self) -> None:
-        """Until a request comes back, or a pause or a shortage is over."""
+        """Wait until a request returns, or a pause or a shortage is over."""
         wait_s = self._wait_s()
         if self._active < int(self._limit) and wait_s > 0:
             await self._sleep(wait_s)

@@ -1,4 +1,4 @@
-"""ThreadQueue: how completions come from the event loop's thread to the reader's, many at a time."""
+"""Bounded queue of completions from an event loop to the reader's thread."""
 
 from __future__ import annotations
 
@@ -12,51 +12,50 @@ from hf_synthlabels.clients.base import Completion
 
 
 class ThreadQueue:
-    """A bounded queue from an event loop to another thread that takes all there is at once.
+    """A bounded queue whose reader, in another thread, takes all waiting items at once.
 
-    Handing over one by one would make two threads wait for each other at each item.
+    Handing items over one by one would make two threads wait for each other at each item.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._items: deque[Completion] = deque()
-        self._there = threading.Event()
+        self._filled = threading.Event()
         self._room: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._error: BaseException | None = None
         self._ended = self._abandoned = False
 
     async def put(self, completion: Completion) -> None:
-        """Hand a completion over; waits while the reader is too far behind."""
+        """Add a completion; waits while the reader is too far behind."""
         while len(self._items) >= self._size and not self._abandoned:
             if self._room is None:
                 self._loop, self._room = asyncio.get_running_loop(), asyncio.Event()
             self._room.clear()
             if len(self._items) < self._size:
-                # The reader made room between the two looks, and will not say so again.
+                # The reader made room between the two checks and will not signal it again.
                 break
             await self._room.wait()
         if not self._abandoned:
             self._items.append(completion)
-            self._there.set()
+            self._filled.set()
 
     def end(self, error: BaseException | None = None) -> None:
-        """Nothing more comes; an error is raised by `take` after all that came before it."""
+        """Mark the end; the reader gets the error after all items before it."""
         self._error = error
         self._ended = True
-        self._there.set()
+        self._filled.set()
 
     def abandon(self) -> None:
-        """Nobody reads any more: what comes is dropped."""
+        """Stop reading: later items are dropped."""
         self._abandoned = True
         self._items.clear()
         self._make_room()
 
-    def take(self) -> Iterator[Completion]:
-        """All completions, as they come, until the end."""
+    def __iter__(self) -> Iterator[Completion]:
         while True:
-            self._there.wait()
-            self._there.clear()
+            self._filled.wait()
+            self._filled.clear()
             while self._items:
                 yield self._items.popleft()
                 if len(self._items) <= self._size // 2 and self._room is not None and not self._room.is_set():
@@ -68,6 +67,6 @@ class ThreadQueue:
 
     def _make_room(self) -> None:
         if self._loop is not None and self._room is not None:
-            # A run that is over has closed its loop, and nobody waits.
+            # The loop is closed when the run is over, and then no worker waits.
             with suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._room.set)

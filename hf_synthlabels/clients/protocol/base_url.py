@@ -1,4 +1,4 @@
-"""Addresses of servers: validated, joined with a path, and the proxy through which they are reached."""
+"""Server URLs: validation, endpoint paths and proxies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ COMPLETIONS = "/chat/completions"
 
 HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+(%\w+)?", re.IGNORECASE)
 SECRET = re.compile(r"key|token|secret|password|credential|^sig$", re.IGNORECASE)
-"""Names of query parameters that hold secrets. A recipe and the response store keep the address in clear text."""
+"""Query parameters that hold secrets. Recipes and the response store keep the URL in clear text."""
 
 
 def check_base_url(base_url: str) -> str:
-    """Return the address of an API without a closing slash.
+    """Validate the base URL of an API; returns it without a trailing slash.
 
     Raises:
-        ConfigError: it is not an HTTP address, holds a secret, or names the endpoint and not its parent.
+        ConfigError: it is not an HTTP URL, contains a secret, or includes the endpoint.
     """
-    # A password may hold any character, and a query a key.
+    # A password may contain any character, and a query a key.
     shown = repr(re.sub(r"^(\w+://)?.*@", r"\1***@", re.split(r"[?#]", base_url)[0], flags=re.DOTALL))
     advice = "Give an address such as 'https://api.openai.com/v1' or 'http://localhost:8000/v1'."
     try:
@@ -50,13 +50,13 @@ def check_base_url(base_url: str) -> str:
 
 
 def endpoint_url(base_url: str, path: str = COMPLETIONS) -> str:
-    """The address of an endpoint; a query such as `?api-version=1` stays behind the path."""
+    """URL of an endpoint; a query such as `?api-version=1` stays after the path."""
     parts = urlsplit(base_url)
     return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
 
 def split_query(base_url: str) -> tuple[str, dict[str, str]]:
-    """The address without its query, and the query's parameters."""
+    """The URL without its query, and the query parameters."""
     parts = urlsplit(base_url)
     return urlunsplit(parts._replace(query="")), dict(parse_qsl(parts.query, keep_blank_values=True))
 
@@ -71,7 +71,7 @@ class Proxy:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers by which the proxy knows the user."""
+        """Headers that authenticate the user."""
         if self.user is None:
             return {}
         pair = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -79,9 +79,9 @@ class Proxy:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy that `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY` names for an address; None for a direct connection.
+    """The proxy for a URL from `HTTP_PROXY`, `HTTPS_PROXY` or `ALL_PROXY`; None for a direct connection.
 
-    `NO_PROXY` is respected, with host names and networks. A server on this machine never needs a proxy.
+    `NO_PROXY` may list host names and networks. Servers on this machine never use a proxy.
 
     Raises:
         ConfigError: the proxy is not an HTTP proxy.
@@ -104,7 +104,7 @@ def proxy_for(url: str) -> Proxy | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a connection to this host ends on this machine."""
+    """Whether a host is this machine."""
     name = host.lower().rstrip(".")
     address = ip_address(name)
     if address is None:
@@ -113,7 +113,7 @@ def is_loopback(host: str) -> bool:
 
 
 def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that a host is, an IPv4 address that is written as an IPv6 one as such; None for a name."""
+    """A host as an IP address, with IPv4-mapped IPv6 addresses as IPv4; None for a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -122,7 +122,7 @@ def ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 
 
 def _in_networks(host: str, no_proxy: str) -> bool:
-    """Whether an IP address is in a network that `NO_PROXY` lists, which the standard library does not read."""
+    """Whether an IP address is in a network listed in `NO_PROXY`, which the standard library does not support."""
     address = ip_address(host)
     if address is None:
         return False

@@ -1,4 +1,4 @@
-"""Errors that a server sends: its own message, whether to retry, and whether they may be billed."""
+"""Error replies: the server's message, whether to retry, and whether the request may be billed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from hf_synthlabels.clients.base import Completion, Failure, Usage
 
-Retry = Literal["no", "yes", "later"]
-Billed = Literal["yes", "no", "perhaps"]
+RetryDecision = Literal["never", "backoff", "throttled"]
+BillingState = Literal["billed", "not_billed", "unknown"]
 
 BAD_BODY = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
-"""What reading a body that is no completion can raise."""
+"""Errors that reading a malformed body can raise."""
 
 QUOTA_CODES = (
     *("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "account_deactivated"),
@@ -34,7 +34,7 @@ FILTER_MESSAGES = re.compile(
     r"^content exists risk|flagged as potentially violating|content management policy|requires moderation",
     re.IGNORECASE,
 )
-"""The same where only the message says it: DeepSeek, OpenAI's reasoning models, Azure, OpenRouter."""
+"""The same for providers that report it only in the message: DeepSeek, OpenAI reasoning models, Azure, OpenRouter."""
 
 NAMED_STATUSES = {
     **dict.fromkeys(("ratelimit", "ratelimitexceeded", "toomanyrequests", "resourceexhausted", "throttling"), 429),
@@ -48,33 +48,33 @@ NAMED_STATUSES = {
     **dict.fromkeys(("permission", "permissiondenied", "forbidden"), 403),
     **dict.fromkeys(("notfound", "modelnotfound"), 404),
 }
-"""The status that an error's name stands for, in lower case without `error` and punctuation."""
+"""Statuses by error name, in lower case without `error` and punctuation."""
 
 MESSAGE_KEYS = ("message", "Message", "detail", "details", "msg", "error_message", "status_msg", "faultstring", "title")
 NESTED_KEYS = ("error", "errors", "fault", "base_resp")
 MAX_MESSAGE = 200
 
 FILTER_STATUSES = (400, 403, 422, 451)
-"""With which providers reject a prompt for its content."""
+"""Statuses with which providers reject a prompt for its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReply:
-    """A reply that holds no completion, and what is known about it."""
+    """A reply without a completion, and what is known about it."""
 
     message: str
     """The server's own message in one line."""
     status: int | None = None
-    """The HTTP status, or the one that a body sent with status 200 stands for; None if it names none."""
+    """The HTTP status, or for an error body sent with status 200 the status that it names; None if it names none."""
     code: str = ""
     """The server's codes and types of the error, separated by spaces."""
-    retry: Retry = "no"
-    """`yes` after a fault that may pass, `later` if the server asks to slow down, `no` if it would come again."""
+    retry: RetryDecision = "never"
+    """`backoff` after a transient error, `throttled` if the server asks to slow down, `never` if it would recur."""
     usage: Usage | None = None
     """Tokens that the server counted; it bills them."""
-    billed: Billed = "no"
+    billed: BillingState = "not_billed"
     malformed: bool = False
-    """The body is neither a completion nor an error that names itself."""
+    """The body is neither a completion nor a recognizable error."""
 
     @classmethod
     def of(
@@ -83,15 +83,21 @@ class ErrorReply:
         status: int | None = None,
         *,
         code: str = "",
-        retry: Retry = "no",
+        retry: RetryDecision = "never",
         usage: Usage | None = None,
         malformed: bool = False,
     ) -> ErrorReply:
-        """An error whose bill is known: what the server counted, or nothing."""
+        """An error that is billed with the tokens that the server counted, or not at all."""
         counted = usage is not None and usage.prompt_tokens + usage.completion_tokens > 0
         message = _one_line(message)
         return cls(
-            message, status, code, retry, usage if counted else None, "yes" if counted else "no", malformed=malformed
+            message,
+            status,
+            code,
+            retry,
+            usage if counted else None,
+            "billed" if counted else "not_billed",
+            malformed=malformed,
         )
 
     @property
@@ -101,26 +107,21 @@ class ErrorReply:
 
     @property
     def failure(self) -> Failure:
-        """The same as the failure of a request."""
+        """The failure of the request."""
         return Failure("malformed" if self.malformed else "http", self.message, self.status)
 
 
-def is_retried(status: int) -> bool:
-    """Whether a request with this HTTP status may succeed later."""
-    return status in (408, 409, 425, 429) or status >= 500
-
-
-def error_message(text: str, hide: Callable[[str], str] = str) -> str:
+def error_message(text: str, redact: Callable[[str], str] = str) -> str:
     """The server's own message in a body, in one line."""
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        return _plain(text, hide)
-    return _one_line(hide(_message(body))) or "no message"
+        return _plain(text, redact)
+    return _one_line(redact(_message(body))) or "no message"
 
 
 def names_error(body: Any) -> bool:
-    """Whether a body that was sent as a success says that it is an error."""
+    """Whether a body that was sent with a success status is an error."""
     if isinstance(body, list):
         # Google's endpoint wraps its errors in a list.
         return any(map(names_error, body[:1]))
@@ -132,7 +133,7 @@ def names_error(body: Any) -> bool:
 
 
 def read_error(
-    key: int, body: Any, status: int | None, usage: Usage | None, hide: Callable[[str], str]
+    key: int, body: Any, status: int | None, usage: Usage | None, redact: Callable[[str], str]
 ) -> Completion | ErrorReply:
     """Read an error; if a filter rejected the prompt, it is a completion with the finish reason `content_filter`.
 
@@ -141,49 +142,53 @@ def read_error(
         body: the parsed JSON.
         status: the HTTP status; None for an error that was sent as a success.
         usage: what the server counted.
-        hide: removes secrets from the server's message.
+        redact: removes secrets from the server's message.
     """
     codes = [str(code) for code in _codes(body)]
-    message = hide(_message(body))
+    message = redact(_message(body))
     if status in (None, *FILTER_STATUSES) and _is_filter(codes, message):
         return Completion(key, finish_reason="content_filter", usage=usage or Usage())
     known = status if status is not None else next(filter(None, map(_status_of, codes)), None)
     return ErrorReply.of(
         message or "no message",
         known,
-        code=hide(" ".join(dict.fromkeys(codes))),
-        retry="yes" if known is None else _retry(known),
+        code=redact(" ".join(dict.fromkeys(codes))),
+        retry="backoff" if known is None else _retry(known),
         usage=usage,
     )
 
 
-def text_error(text: str, status: int, error: Exception, hide: Callable[[str], str]) -> ErrorReply:
-    """The error in a body that is no JSON: a page, a plain text, or a torn completion."""
+def text_error(text: str, status: int, error: Exception, redact: Callable[[str], str]) -> ErrorReply:
+    """The error in a body that is not JSON: a page, plain text, or an incomplete completion."""
     if not 200 <= status < 300:
-        return ErrorReply.of(_plain(text, hide), status, retry=_retry(status))
+        return ErrorReply.of(_plain(text, redact), status, retry=_retry(status))
     if re.match(r"\s*<", text):
-        page = f"the answer is not a chat completion: a page, {_plain(text, hide)!r}"
-        return ErrorReply.of(page, retry="yes", malformed=True)
-    # A torn completion was generated, so it may be billed.
-    return malformed(error, hide, "perhaps" if text.lstrip().startswith("{") else "no")
+        page = f"the answer is not a chat completion: a page, {_plain(text, redact)!r}"
+        return ErrorReply.of(page, retry="backoff", malformed=True)
+    # An incomplete completion was generated, so it may be billed.
+    return malformed(error, redact, "unknown" if text.lstrip().startswith("{") else "not_billed")
 
 
-def malformed(error: Exception, hide: Callable[[str], str], billed: Billed, usage: Usage | None = None) -> ErrorReply:
-    """A body that is neither a completion nor an error that names itself.
+def malformed(
+    error: Exception, redact: Callable[[str], str], billed: BillingState, usage: Usage | None = None
+) -> ErrorReply:
+    """A body that is neither a completion nor a recognizable error.
 
     Args:
         error: what reading it raised.
-        hide: removes secrets from the message.
+        redact: removes secrets from the message.
         billed: whether it may be billed, unless the server counted tokens.
         usage: the tokens that the server counted.
     """
-    words = hide(f"the answer is not a chat completion: {type(error).__name__}: {error}")
-    counted = ErrorReply.of(words, retry="yes", usage=usage, malformed=True)
+    words = redact(f"the answer is not a chat completion: {type(error).__name__}: {error}")
+    counted = ErrorReply.of(words, retry="backoff", usage=usage, malformed=True)
     return counted if counted.usage else replace(counted, billed=billed)
 
 
-def _retry(status: int) -> Retry:
-    return "later" if status == 429 else "yes" if is_retried(status) else "no"
+def _retry(status: int) -> RetryDecision:
+    if status == 429:
+        return "throttled"
+    return "backoff" if status in (408, 409, 425) or status >= 500 else "never"
 
 
 def _is_filter(codes: list[str], message: str) -> bool:
@@ -215,7 +220,7 @@ def _codes(body: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _message(body: Any) -> str:
-    """The message in an error; servers put it in different places."""
+    """The message of an error; its place depends on the server."""
     if isinstance(body, str):
         return body
     if isinstance(body, list):
@@ -237,15 +242,15 @@ def _message_of(body: Mapping[str, Any]) -> str:
     return ""
 
 
-def _plain(text: str, hide: Callable[[str], str]) -> str:
-    """A page or a plain text as one line without its markup."""
+def _plain(text: str, redact: Callable[[str], str]) -> str:
+    """A page or plain text as one line without markup."""
     page = re.search(r"<title>(.*?)</title>|<h1>(.*?)</h1>", text, re.IGNORECASE | re.DOTALL)
     words = (page[1] or page[2] or "") if page else text
-    return _one_line(hide(re.sub(r"<[^<>]*>", " ", words) if page else words)) or "no message"
+    return _one_line(redact(re.sub(r"<[^<>]*>", " ", words) if page else words)) or "no message"
 
 
 def encodable(text: str) -> str:
-    """A text without half surrogate pairs, which JSON can hold and no file or table can."""
+    """A text without lone surrogates, which are valid in JSON but not in files and tables."""
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""The answer and the reasoning in what servers and models send."""
+"""Separation of answers and reasoning in server messages and model output."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hf_synthlabels.labels import Token
 from hf_synthlabels.labels.parsing.reasoning import SplitText, joined_reasoning, split_reasoning
 
 CONTROL = re.compile(r"(?:<\|[^|<>]*\|>|</s>|<eos>|<end_of_turn>|\s)*\Z")
-"""What may follow an answer among its tokens."""
+"""Control tokens that may follow an answer."""
 
 TEXT_PARTS = ("text", "output_text", "input_text")
 REASONING_PARTS = ("thinking", "reasoning", "reasoning_content", "redacted_thinking")
 
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details", "thinking_blocks")
-"""Of a message; gateways send the same reasoning in several of them, so the first one with a text counts."""
+"""Message fields; gateways repeat the same reasoning in several of them, so only the first with text is used."""
 
 
 def message_text(message: Mapping[str, Any]) -> SplitText:
-    """The answer and the reasoning in a message of a chat completion, wherever the server puts them.
+    """The answer and the reasoning in a chat completion message, wherever the server puts them.
 
     Raises:
         TypeError: the content is neither text nor a list of parts.
@@ -35,8 +35,8 @@ def message_text(message: Mapping[str, Any]) -> SplitText:
     return SplitText(split.answer, joined_reasoning([field, *thoughts, split.reasoning]), split.complete)
 
 
-def separated(completion: Completion) -> Completion:
-    """A completion whose text is the answer alone, whatever client it comes from; a second call changes nothing."""
+def separate_reasoning(completion: Completion) -> Completion:
+    """Move reasoning out of a completion's text, whatever client it comes from; idempotent."""
     split = split_reasoning(completion.text)
     if split.complete and split.answer == completion.text:
         return completion
@@ -50,11 +50,11 @@ def separated(completion: Completion) -> Completion:
 
 
 def answer_tokens(tokens: Sequence[Token], answer: str, reasoning: str) -> tuple[Token, ...]:
-    """The tokens that spell the answer; none of the reasoning's. Empty if they cannot be distinguished."""
+    """The tokens of the answer without those of the reasoning; empty if they cannot be separated."""
     spelled = "".join(token.text for token in tokens)
-    wanted = answer.strip()
-    start = spelled.rfind(wanted)
-    if not wanted or start < 0 or not CONTROL.match(spelled, start + len(wanted)):
+    stripped = answer.strip()
+    start = spelled.rfind(stripped)
+    if not stripped or start < 0 or not CONTROL.match(spelled, start + len(stripped)):
         return () if reasoning else tuple(tokens)
     place = 0
     for number, token in enumerate(tokens):
@@ -66,7 +66,7 @@ def answer_tokens(tokens: Sequence[Token], answer: str, reasoning: str) -> tuple
 
 
 def _parts(content: Any) -> Iterator[tuple[bool, str]]:
-    """The texts in the content of a message, and whether each is reasoning."""
+    """The texts of a message's content, and whether each is reasoning."""
     match content:
         case None:
             return
@@ -87,15 +87,15 @@ def _parts(content: Any) -> Iterator[tuple[bool, str]]:
                 elif kind in TEXT_PARTS:
                     yield False, _part_text(part.get("text"))
         case _:
-            raise TypeError(f"`content` is a {type(content).__name__}, not a text")
+            raise TypeError(f"`content` is a {type(content).__name__}, not text")
 
 
 def _part_text(text: Any) -> str:
     if isinstance(text, dict):
-        # As the assistants protocol writes it.
+        # Format of the assistants API.
         text = text.get("value")
     if text is not None and not isinstance(text, str):
-        raise TypeError(f"a part of `content` is a {type(text).__name__}, not a text")
+        raise TypeError(f"a part of `content` is a {type(text).__name__}, not text")
     return text or ""
 
 

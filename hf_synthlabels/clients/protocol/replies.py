@@ -1,15 +1,18 @@
-"""Reads what a server sends: a completion, or an error with the server's own message."""
+"""Replies of a chat completions server: a completion, or an error with the server's message."""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from hf_synthlabels.clients.base import Completion, FinishReason, Usage
 from hf_synthlabels.clients.protocol.error_replies import (
     BAD_BODY,
-    Billed,
+    BillingState,
     ErrorReply,
     encodable,
     malformed,
@@ -18,7 +21,6 @@ from hf_synthlabels.clients.protocol.error_replies import (
     text_error,
 )
 from hf_synthlabels.clients.protocol.reasoning_parts import answer_tokens, message_text
-from hf_synthlabels.clients.store.fast_json import loads
 from hf_synthlabels.labels import Token
 
 COMPLETE = frozenset(
@@ -34,38 +36,53 @@ REFUSED = (
     *("content_filter", "content-filter", "contentfilter", "guardrail", "safety", "image_safety", "recitation"),
     *("refusal", "prohibited_content", "blocklist", "spii", "error_toxic", "sensitive", "moderation", "blocked"),
 )
-"""How the reasons of answers that a filter stopped begin; some servers add the category behind it."""
+"""Prefixes of the reasons of filtered answers; some servers append the category."""
 
-PASSING = frozenset({"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"})
-"""Finish reasons of a server's fault, which may pass. Other unknown reasons would come again, such as `tool_calls`."""
+TRANSIENT = frozenset({"error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource"})
+"""Finish reasons of transient server errors. Other unknown reasons, such as `tool_calls`, would recur."""
 
 ROUNDING = 1e-3
 
 
 def parse_reply(
-    key: int, content: bytes, *, status: int = 200, hide: Callable[[str], str] = str
+    key: int, content: bytes, *, status: int = 200, redact: Callable[[str], str] = str
 ) -> Completion | ErrorReply:
     """Read the body of an HTTP reply; see `read_reply`."""
     try:
-        body = loads(content)
+        body = decode_json(content)
     except (ValueError, RecursionError) as error:
-        return text_error(content.decode(errors="replace"), status, error, hide)
-    return read_reply(key, body, status=status, hide=hide)
+        return text_error(content.decode(errors="replace"), status, error, redact)
+    return read_reply(key, body, status=status, redact=redact)
 
 
-def read_reply(key: int, body: Any, *, status: int = 200, hide: Callable[[str], str] = str) -> Completion | ErrorReply:
+def decode_json(content: bytes | str) -> Any:
+    """Parse JSON, including lone surrogates, `NaN`, byte order marks and other encodings, which orjson rejects.
+
+    Raises:
+        ValueError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        return json.loads(content)
+
+
+def read_reply(
+    key: int, body: Any, *, status: int = 200, redact: Callable[[str], str] = str
+) -> Completion | ErrorReply:
     """Read the JSON body of a reply: a completion, or an error, whatever its HTTP status.
 
-    Only the message and its finish reason decide whether an answer counts. An odd optional part is left out: the
-    answer is paid for, so it is not thrown away for odd log-probabilities or an odd token count.
+    Only the message and its finish reason decide whether an answer is usable. The answer is paid for, so malformed
+    log-probabilities or token counts are left out instead of failing it.
 
-    A provider's filter that rejects the prompt makes a completion with the finish reason `content_filter`.
+    A prompt that the provider's filter rejects is a completion with the finish reason `content_filter`.
 
     Args:
         key: of the request.
         body: the parsed JSON.
         status: the HTTP status.
-        hide: removes secrets from the server's message.
+        redact: removes secrets from the server's message.
     """
     is_ok = 200 <= status < 300
     usage = None
@@ -75,27 +92,27 @@ def read_reply(key: int, body: Any, *, status: int = 200, hide: Callable[[str], 
         if is_ok and not names_error(body):
             choice = body["choices"][0]
             if choice.get("error"):
-                return read_error(key, choice, None, usage, hide)
+                return read_error(key, choice, None, usage, redact)
             return _completion(key, body, choice, usage or Usage())
     except BAD_BODY as error:
         if is_ok:
-            billed: Billed = (
-                "perhaps" if isinstance(body, dict) and (body.get("choices") or body.get("usage")) else "no"
+            billed: BillingState = (
+                "unknown" if isinstance(body, dict) and (body.get("choices") or body.get("usage")) else "not_billed"
             )
-            return malformed(error, hide, billed, usage)
-    return read_error(key, body, None if is_ok else status, usage, hide)
+            return malformed(error, redact, billed, usage)
+    return read_error(key, body, None if is_ok else status, usage, redact)
 
 
 def _completion(key: int, body: Mapping[str, Any], choice: Mapping[str, Any], usage: Usage) -> Completion | ErrorReply:
     message = choice["message"]
     split = message_text(message)
     refusal = message.get("refusal")
-    said = choice.get("finish_reason")
+    reported = choice.get("finish_reason")
     text = encodable(refusal if isinstance(refusal, str) and refusal else split.answer)
     reasoning = encodable(split.reasoning)
-    reason = _finish_reason(said, has_text=bool(text or reasoning))
+    reason = _finish_reason(reported, has_text=bool(text or reasoning))
     if reason is None:
-        return _unfinished(said, usage)
+        return _unfinished(reported, usage)
     if not split.complete and reason == "stop":
         reason = "length"
     model = body.get("model")
@@ -111,12 +128,12 @@ def _completion(key: int, body: Mapping[str, Any], choice: Mapping[str, Any], us
     )
 
 
-def _finish_reason(said: Any, *, has_text: bool) -> FinishReason | None:
-    """A server's finish reason as one of ours; None for an answer that is not to be used."""
-    if said is None or said == "":
-        # Servers that never give a reason exist (and OpenAI's own left it out for days), so a text counts.
+def _finish_reason(reported: Any, *, has_text: bool) -> FinishReason | None:
+    """Map a server's finish reason; None for an unusable answer."""
+    if reported is None or reported == "":
+        # Some servers never give a reason, and OpenAI left it out for days, so text is enough.
         return "stop" if has_text else None
-    name = str(said).strip().lower()
+    name = str(reported).strip().lower()
     if name in COMPLETE:
         return "stop"
     if name in TRUNCATED:
@@ -124,19 +141,19 @@ def _finish_reason(said: Any, *, has_text: bool) -> FinishReason | None:
     return "content_filter" if name.startswith(REFUSED) else None
 
 
-def _unfinished(said: Any, usage: Usage) -> ErrorReply:
-    words = f"ended with `finish_reason` {str(said)!r}" if said else "is empty and has no `finish_reason`"
+def _unfinished(reported: Any, usage: Usage) -> ErrorReply:
+    problem = f"ended with `finish_reason` {str(reported)!r}" if reported else "is empty and has no `finish_reason`"
     return ErrorReply.of(
-        f"the answer {words}",
-        code=str(said or ""),
-        retry="yes" if not said or str(said).lower() in PASSING else "no",
+        f"the answer {problem}",
+        code=str(reported or ""),
+        retry="backoff" if not reported or str(reported).lower() in TRANSIENT else "never",
         usage=usage,
         malformed=True,
     )
 
 
 def _usage(usage: Any) -> Usage:
-    """The tokens that a server counted; none if a main count is odd, so that a budget charges the most possible."""
+    """Token counts of a server; zero if a main count is malformed, so that a budget charges the maximum."""
     if not isinstance(usage, Mapping):
         return Usage()
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
@@ -146,14 +163,14 @@ def _usage(usage: Any) -> Usage:
     cached = _count(details.get("cached_tokens")) if isinstance(details, Mapping) else None
     return Usage(
         prompt,
-        # Some servers count thoughts in the total alone; they are billed as part of the answer.
+        # Some servers count reasoning tokens only in the total; they are billed as part of the answer.
         max(completion, (_count(usage.get("total_tokens")) or 0) - prompt),
         cached or _count(usage.get("prompt_cache_hit_tokens")) or 0,
     )
 
 
 def _count(value: Any) -> int | None:
-    """A number of tokens: 0 if it is missing, None if it is odd."""
+    """A number of tokens: 0 if missing, None if malformed."""
     try:
         count = int(value or 0)
     except (TypeError, ValueError, OverflowError):
@@ -162,7 +179,7 @@ def _count(value: Any) -> int | None:
 
 
 def _tokens(logprobs: Any) -> tuple[Token, ...]:
-    """The tokens with their log-probabilities; empty if any is odd, because the answer counts without them."""
+    """Tokens with log-probabilities; empty if any is malformed, because the answer is usable without them."""
     try:
         return tuple(
             Token(
@@ -184,5 +201,5 @@ def _logprob(token: Mapping[str, Any]) -> float:
     value = float(token["logprob"])
     # Rounding can push the logarithm of a certain token slightly above 0.
     if not -math.inf < value <= ROUNDING:
-        raise ValueError(f"{value} is no log-probability")
+        raise ValueError(f"{value} is not a log-probability")
     return min(value, 0.0)

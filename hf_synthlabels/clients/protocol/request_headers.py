@@ -1,4 +1,4 @@
-"""Headers that a user adds to each request: plain ones, and ones whose values are in environment variables."""
+"""User-defined request headers: plain values, and secret values from environment variables."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ SECRET_NAME = re.compile(
 SECRET_VALUE = re.compile(r"^(?:Bearer|Basic|Token) |^(?:sk|pk|hf|ghp|gsk|xai|AKIA|AIza)[-_]?[A-Za-z0-9_-]{12,}")
 
 ATTRIBUTION = frozenset({"http-referer", "referer", "x-title", "user-agent", "x-request-id", "x-client-request-id"})
-"""Plain headers that only say who asks, so that they cannot change an answer."""
+"""Headers that identify the caller and cannot change an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestHeaders:
-    """Headers that are sent with each request.
+    """Headers sent with each request.
 
-    Secret values are read when they are sent: they are in no attribute, file, key or error.
+    Secret values are read when they are sent: they are in no attribute, file, cache key or error.
     """
 
     plain: Mapping[str, str] = field(default_factory=dict)
     secret: Mapping[str, str] = field(default_factory=dict)
-    """Names of headers, and the environment variables that hold their values."""
+    """Header names and the environment variables that hold their values."""
 
     def read(self) -> dict[str, str]:
         """All headers with their values.
 
         Raises:
-            MissingKeyError: a variable is not set, or holds what no header can.
+            MissingKeyError: a variable is not set, or its value is not valid in a header.
         """
         return {**self.plain, **{name: _value(name, variable) for name, variable in self.secret.items()}}
 
-    def hide(self, text: str) -> str:
-        """A text without the secret values."""
+    def redact(self, text: str) -> str:
+        """Replace the secret values in a text."""
         for variable in self.secret.values():
             if value := os.environ.get(variable, "").strip():
                 text = text.replace(value, "***")
@@ -63,7 +63,7 @@ NO_HEADERS = RequestHeaders()
 
 
 def header_problem(name: str, value: str | None) -> str | None:
-    """Why a header cannot be sent, or must not be in a file; None if it is fine.
+    """Why a header cannot be sent or must not be in a file; None if it is valid.
 
     Args:
         name: of the header.
@@ -78,7 +78,7 @@ def header_problem(name: str, value: str | None) -> str | None:
     if SECRET_NAME.search(name) or SECRET_VALUE.search(value):
         return "looks like a secret. Name the environment variable that holds it: `{env: NAME}`."
     if not value.isascii() or not value.isprintable():
-        return "has a value that no header can hold. Use printable ASCII characters."
+        return "has a value that is not valid in a header. Use printable ASCII characters."
     return None
 
 
@@ -90,6 +90,7 @@ def _value(name: str, variable: str) -> str:
         )
     if not value.isascii() or not value.isprintable():
         raise MissingKeyError(
-            f"`annotator.headers.{name}` names {variable!r}, whose value no header can hold. Correct the variable."
+            f"`annotator.headers.{name}` names {variable!r}, whose value is not valid in a header. "
+            "Use printable ASCII characters."
         )
     return value

@@ -1,4 +1,4 @@
-"""The probe: which form of answers an endpoint can hold a model to, found out once and written down."""
+"""Response format detection: which structured output an endpoint supports, probed once and recorded."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hf_synthlabels.clients.protocol.chat import ResponseFormat
 from hf_synthlabels.clients.store.response_store import ResponseStore
 from hf_synthlabels.errors import ClientError
 
-LADDER: tuple[ResponseFormat, ...] = ("json_schema", "json_object")
-"""From the strictest form down; a plain text needs no probe."""
+CANDIDATES: tuple[ResponseFormat, ...] = ("json_schema", "json_object")
+"""Strictest format first; plain text needs no probe."""
 
 UNSUPPORTED_STATUSES = frozenset({400, 404, 405, 415, 422, 501})
-"""How servers say that they do not know a form."""
+"""Statuses with which servers reject an unsupported format."""
 
 WORD = "good"
 SCHEMA: dict[str, Any] = {
@@ -37,7 +37,7 @@ QUESTION = Request(
 
 
 def recorded_response_format(store: ResponseStore, *, base_url: str, model: str) -> ResponseFormat | None:
-    """What an earlier probe of the endpoint found; None when there was none."""
+    """Result of an earlier probe of the endpoint; None if there was none."""
     rows = store.select("SELECT response_format FROM probes WHERE base_url = ? AND model = ?", (base_url, model))
     return rows[0][0] if rows else None
 
@@ -45,54 +45,53 @@ def recorded_response_format(store: ResponseStore, *, base_url: str, model: str)
 def detect_response_format(
     store: ResponseStore, create_client: Callable[[ResponseFormat], OpenAIClient]
 ) -> ResponseFormat:
-    """The strictest form that the endpoint holds a model to; probed with one or two small requests, then recorded.
+    """The strictest format that the endpoint enforces; probed with one or two small requests, then recorded.
 
-    The record is never changed by itself: when an endpoint learns more, `hf-synthlabels cache probes --forget`
-    makes it be asked again, or the recipe says the form.
+    A record never expires. A recipe's `response_format` overrides it.
 
     Raises:
-        ClientError: the endpoint can not be reached, or refuses for a reason that has nothing to do with the form.
+        ClientError: the endpoint cannot be reached, or rejects the request for an unrelated reason.
     """
     notes = []
-    for form in LADDER:
-        client = create_client(form)
+    for format_ in CANDIDATES:
+        client = create_client(format_)
         if known := recorded_response_format(store, base_url=client.base_url, model=client.model):
             return known
         (completion,) = client.complete([QUESTION])
-        trouble = _trouble(form, completion, client)
-        notes.append(f"{form}: {trouble or 'works'}")
-        if trouble is None:
-            return _recorded(store, client, form, notes)
+        problem = _problem(format_, completion, client)
+        notes.append(f"{format_}: {problem or 'works'}")
+        if problem is None:
+            return _record(store, client, format_, notes)
         if completion.failure is not None and completion.failure.kind == "over_budget":
             return "text"
-    return _recorded(store, client, "text", notes)
+    return _record(store, client, "text", notes)
 
 
-def _trouble(form: ResponseFormat, completion: Completion, client: OpenAIClient) -> str | None:
-    """Why a form does not work; None when it does."""
+def _problem(format_: ResponseFormat, completion: Completion, client: OpenAIClient) -> str | None:
+    """Why a format does not work; None if it does."""
     failure = completion.failure
     if failure is not None:
         if failure.kind == "over_budget" or failure.http_status in UNSUPPORTED_STATUSES:
             return f"HTTP {failure.http_status}, {failure.message}"
         status = f" (HTTP {failure.http_status})" if failure.http_status else ""
         raise ClientError(
-            f"`annotator.base_url` {client.base_url!r} does not answer for model {client.model!r}: "
-            f"{failure.message}{status}. Check address, model and key; `response_format: text` leaves the probe out."
+            f"`annotator.base_url` {client.base_url!r} does not serve model {client.model!r}: "
+            f"{failure.message}{status}. Check the URL, the model and the key; `response_format: text` skips the probe."
         )
     try:
         answer = json.loads(completion.text)
     except ValueError:
-        return f"answered {completion.text[:40]!r}, which is no JSON"
+        return f"answered {completion.text[:40]!r}, which is not JSON"
     if not isinstance(answer, dict):
-        return f"answered {completion.text[:40]!r}, which is no object"
-    if form == "json_schema" and answer.get("label") not in (WORD, "bad"):
-        return f"answered {completion.text[:40]!r}, which is not in the schema"
+        return f"answered {completion.text[:40]!r}, which is not an object"
+    if format_ == "json_schema" and answer.get("label") not in (WORD, "bad"):
+        return f"answered {completion.text[:40]!r}, which does not match the schema"
     return None
 
 
-def _recorded(store: ResponseStore, client: OpenAIClient, form: ResponseFormat, notes: list[str]) -> ResponseFormat:
+def _record(store: ResponseStore, client: OpenAIClient, format_: ResponseFormat, notes: list[str]) -> ResponseFormat:
     store.execute(
         "INSERT OR REPLACE INTO probes (base_url, model, response_format, probed_at, note) VALUES (?, ?, ?, ?, ?)",
-        (client.base_url, client.model, form, time.time(), "; ".join(notes)),
+        (client.base_url, client.model, format_, time.time(), "; ".join(notes)),
     )
-    return form
+    return format_

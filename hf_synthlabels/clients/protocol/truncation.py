@@ -1,4 +1,4 @@
-"""Notices prompts that a server truncated without an error: it counted fewer tokens than they can have."""
+"""Detection of silently truncated prompts: the server counted fewer tokens than the prompt can have."""
 
 from __future__ import annotations
 
@@ -10,85 +10,87 @@ from hf_synthlabels.clients.base import ChatClient, Completion, Request
 
 WORD = re.compile(r"([\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+)|[^\W_\u0e00-\u0fff\u3040-\u30ff\u3400-\u9fff]+")
 MAX_TOKEN = 4
-"""Characters of a token in a script that puts no spaces between words; other tokens end where a word ends."""
+"""Maximum characters per token in scripts without spaces; other tokens end at word boundaries."""
 
 MIN_CHARACTERS = 1000
-"""Shorter prompts fit into any context."""
+"""Shorter prompts fit any context."""
 
 MIN_COUNTED = 256
-"""Smaller counts are those of servers that leave out what they had cached."""
+"""Smaller counts come from servers that leave out cached tokens."""
 
 MARGIN = 0.9
 SAME_COUNT_PROMPTS = 5
 SAME_COUNT_RATIO = 1.3
-"""So many prompts with the same count, the longest longer by this factor: the count is the server's limit."""
+"""If this many prompts have the same count, and the longest is longer by this factor, the count is the limit."""
 
 MAX_CASES = 20
 
 
 def min_tokens(text: str) -> int:
-    """The fewest tokens that a text can be: one for each word, or for four characters of Chinese, Thai and the like."""
+    """Lower bound of a text's tokens: one per word, or per four characters of Chinese, Thai and similar scripts."""
     return sum(-(-len(unspaced) // MAX_TOKEN) if unspaced else 1 for unspaced in WORD.findall(text))
 
 
-def checked_prompts(client: ChatClient, requests: Iterable[Request], found: Counter[str]) -> Iterator[Completion]:
-    """The client's completions; prompts that the server probably truncated are counted.
+def checked_prompts(client: ChatClient, requests: Iterable[Request], truncated: Counter[str]) -> Iterator[Completion]:
+    """The client's completions; counts prompts that the server probably truncated.
 
     Args:
-        client: whose usage is checked, also that of stored answers.
-        requests: sent to it.
-        found: is counted up, by what the server counted and what the prompt has at least.
+        client: its usage counts are checked, also those of stored answers.
+        requests: to complete.
+        truncated: updated; keys are the counted tokens and the lower bound, as `counted/least`.
     """
-    check = _Check(found)
-    for completion in client.complete(check.noted(requests)):
-        check.answered(completion)
+    check = _Check(truncated)
+    for completion in client.complete(check.record_lengths(requests)):
+        check.compare(completion)
         yield completion
 
 
-def truncation_warning(found: Mapping[str, int]) -> str | None:
-    """The warning for a summary; None if no prompt was truncated."""
-    if not found:
+def truncation_warning(truncated: Mapping[str, int]) -> str | None:
+    """Warning for a summary; None if no prompt was truncated."""
+    if not truncated:
         return None
-    case, _ = Counter(found).most_common(1)[0]
+    case, _ = Counter(truncated).most_common(1)[0]
     counted, least = map(int, case.split("/"))
     why = f"a prompt has at least {least:,}" if least > counted else "prompts have very different lengths"
     return (
-        f"warning: the server probably truncated {sum(found.values()):,} prompts: it counted {counted:,} tokens where "
-        f"{why}. Raise its context length (Ollama: num_ctx), or shorten the texts."
+        f"warning: the server probably truncated {sum(truncated.values()):,} prompts: it counted {counted:,} tokens "
+        f"where {why}. Raise its context length (Ollama: num_ctx), or shorten the texts."
     )
 
 
 class _Check:
-    """What one call of a client showed so far."""
+    """State of the check during one call of a client."""
 
-    def __init__(self, found: Counter[str]) -> None:
-        self._found = found
+    def __init__(self, truncated: Counter[str]) -> None:
+        self._truncated = truncated
         self._least: dict[int, int] = {}
         self._known: dict[str, int] = {}
         self._highest = 0
         self._same: list[int] = []
-        """The least tokens of the prompts with the highest count."""
+        """Lower bounds of the prompts with the highest count."""
         self._is_limit = False
 
-    def noted(self, requests: Iterable[Request]) -> Iterator[Request]:
-        """The requests, whose lengths are remembered until they are answered."""
+    def record_lengths(self, requests: Iterable[Request]) -> Iterator[Request]:
+        """Pass requests through and remember their lengths until they are answered."""
         for request in requests:
             if sum(len(message.content) for message in request.messages) >= MIN_CHARACTERS:
                 *before, last = request.messages
-                self._least[request.key] = sum(self._cached(one.content) for one in before) + min_tokens(last.content)
+                self._least[request.key] = sum(self._cached(message.content) for message in before) + min_tokens(
+                    last.content
+                )
             yield request
 
-    def answered(self, completion: Completion) -> None:
-        """Compare what the server counted with what the prompt has at least."""
+    def compare(self, completion: Completion) -> None:
+        """Compare the server's count with the lower bound of the prompt."""
         least = self._least.pop(completion.key, None)
-        # Some servers leave cached tokens out of the prompt's, so both are added: the check is on the safe side.
+        # Some servers leave cached tokens out of the prompt tokens, so both are added: the check is conservative.
         counted = completion.usage.prompt_tokens + completion.usage.cached_tokens
         if least is None or completion.failure is not None or counted < MIN_COUNTED:
             return
         if counted > self._highest:
             self._highest, self._same, self._is_limit = counted, [], False
         if counted < MARGIN * least:
-            # A truncated prompt fills the context; a much smaller count leaves out what the server had cached.
+            # A truncated prompt fills the context; a much smaller count leaves out cached tokens.
             if 2 * counted >= self._highest:
                 self._add(counted, least, 1)
         elif counted == self._highest:
@@ -101,12 +103,12 @@ class _Check:
 
     def _add(self, counted: int, least: int, prompts: int) -> None:
         case = f"{counted}/{least}"
-        if case not in self._found and len(self._found) >= MAX_CASES:
-            case = next(iter(self._found))
-        self._found[case] += prompts
+        if case not in self._truncated and len(self._truncated) >= MAX_CASES:
+            case = next(iter(self._truncated))
+        self._truncated[case] += prompts
 
     def _cached(self, text: str) -> int:
-        """The length of a part that all prompts share, such as the system prompt."""
+        """Lower bound of a part that all prompts share, such as the system prompt."""
         if text not in self._known:
             if len(self._known) >= 64:
                 self._known.clear()

@@ -1,4 +1,4 @@
-"""Exchange: stored answers as JSON Lines, out of one store, even a torn one, and into another."""
+"""Export and import of stored answers and the ledger as JSON Lines."""
 
 from __future__ import annotations
 
@@ -12,60 +12,61 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from hf_synthlabels.clients.store.payloads import FURTHER_FIELDS
+from hf_synthlabels.clients.store.payloads import OPTIONAL_FIELDS, StoredAnswer
 from hf_synthlabels.clients.store.response_store import ResponseStore
-from hf_synthlabels.clients.store.salvage import Entry, StoreReader
+from hf_synthlabels.clients.store.sqlite_file import StoreReader
 from hf_synthlabels.errors import DataError
 
 BATCH = 1000
 ROWS_PER_STATEMENT = 200
 
 LEDGER_TABLES = ("runs", "probes")
-"""They go along with the answers, so that a store that is moved keeps its account. Batches do not: two stores that
-both know a batch would both fetch it."""
+"""Exported with the answers, so that budgets continue in the new store. Batches are not: two stores that know the same
+batch would both download it."""
+
+LedgerRow = tuple[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """What of a store was written to a file."""
+class ExportResult:
+    """What was written to a file."""
 
     answers: int
     damaged: int
-    """Entries whose checksum does not hold; they are left out."""
+    """Entries with a wrong checksum, which are left out."""
     ledger: int
     """Runs and probes."""
     faults: tuple[str, ...]
-    """What was wrong with the file; more may be missing then."""
+    """Errors of the file; entries after them may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What of a file went into a store."""
+class ImportResult:
+    """What was added to a store."""
 
     new: int
     known: int
-    """Answers that were there already."""
+    """Answers that were already stored."""
     kept: int
-    """Requests that have another answer in the store, which was kept."""
+    """Requests with a different answer in the store, which was kept."""
     ledger: int
-    """Runs and probes that were new."""
+    """New runs and probes."""
 
 
-def export_store(path: str | Path, output: str | Path) -> Exported:
-    """Write all that a store knows as JSON Lines; of a torn file as much as can be read.
+def export_store(path: str | Path, output: str | Path) -> ExportResult:
+    """Write the answers and the ledger of a store as JSON Lines; `import_answers` reads them.
 
-    Each answer has its request's key, its checksum and the time when it was made; `import_answers` reads it back. The
-    output has its name only when it is complete.
+    Each answer has its request key, its checksum and its time. A damaged file is exported as far as it is readable.
 
     Raises:
         StoreError: there is no such store.
-        DataError: the output can not be written.
+        DataError: the output cannot be written.
     """
     answers = damaged = ledger = 0
     with StoreReader(path) as reader, atomic_writer(output) as lines:
-        for entry in reader.answers():
-            if entry.is_whole:
-                lines.write(json.dumps(answer_line(entry), ensure_ascii=False) + "\n")
+        for answer in reader.answers():
+            if answer.is_valid:
+                lines.write(json.dumps(answer_line(answer), ensure_ascii=False) + "\n")
                 answers += 1
             else:
                 damaged += 1
@@ -73,124 +74,123 @@ def export_store(path: str | Path, output: str | Path) -> Exported:
             for row in reader.rows(table):
                 lines.write(json.dumps({"table": table, "row": row}, ensure_ascii=False) + "\n")
                 ledger += 1
-        return Exported(answers, damaged, ledger, tuple(reader.faults))
+        return ExportResult(answers, damaged, ledger, tuple(reader.faults))
 
 
-def answer_line(entry: Entry) -> dict[str, Any]:
-    """A stored answer as a line of a file, from which its entry can be made again to the letter."""
-    payload = json.loads(entry.payload)
+def answer_line(answer: StoredAnswer) -> dict[str, Any]:
+    """A stored answer as a line of a file, from which it can be restored byte for byte."""
+    payload = json.loads(answer.payload)
     text = payload.pop("text")
-    return {"answer": text, "request": entry.key, **payload, "created_at": entry.created_at, "checksum": entry.mark}
+    return {
+        "answer": text,
+        "request": answer.key,
+        **payload,
+        "created_at": answer.created_at,
+        "checksum": answer.checksum,
+    }
 
 
-def import_answers(store: ResponseStore, source: str | Path, *, keep: bool = False) -> Imported:
-    """Put the lines of an exported file, of a whole store or of a recipe, into a store; a second time does nothing.
+def import_answers(store: ResponseStore, source: str | Path, *, keep: bool = False) -> ImportResult:
+    """Add the lines of an exported store or recipe to a store; idempotent.
 
-    The whole file is checked before anything is written. Entries of the store that are damaged are replaced.
+    The whole file is validated before anything is written. Damaged entries of the store are replaced.
 
     Args:
         store: the store.
         source: the file.
-        keep: where a request has another answer in the store, keep that one.
+        keep: keep the store's answer where it differs.
 
     Raises:
-        DataError: the file can not be read, a line is no exported one or does not fit its checksum, or a request has
-            another answer in the store and `keep` is not said.
-        StoreError: the store can not be read or written.
+        DataError: the file cannot be read, a line is invalid, or an answer differs and `keep` is false.
+        StoreError: the store cannot be read or written.
     """
     path = Path(source)
-    columns = {table: _columns(store, table) for table in LEDGER_TABLES}
-    contradicted: list[int] = []
+    columns = {
+        table: frozenset(str(row[1]) for row in store.select(f"PRAGMA table_info({table})")) for table in LEDGER_TABLES
+    }
+    conflicts: list[int] = []
     for batch in _batches(_read(path, columns)):
-        there = store.get(entry.key for _, entry in batch if isinstance(entry, Entry))
-        contradicted += [number for number, entry in batch if isinstance(entry, Entry) and _contradicts(entry, there)]
-    if contradicted and not keep:
+        answers = [(number, entry) for number, entry in batch if isinstance(entry, StoredAnswer)]
+        stored = store.get(answer.key for _, answer in answers)
+        conflicts += [number for number, answer in answers if _differs(answer, stored)]
+    if conflicts and not keep:
         raise DataError(
-            f"`{path.name}`: {len(contradicted):,} requests have another answer in the store, the first on line "
-            f"{contradicted[0]}. Nothing was imported. Say `--keep` to keep those of the store."
+            f"`{path.name}`: {len(conflicts):,} requests have a different answer in the store, the first on line "
+            f"{conflicts[0]}; nothing was imported. Use `--keep` to keep the store's answers."
         )
     return _write(store, _batches(_read(path, columns)))
 
 
 @contextmanager
 def atomic_writer(output: str | Path) -> Iterator[IO[str]]:
-    """A text file that has its name only when it is complete and on disk; nothing is left of one that is not.
+    """Open a text file that appears under its name only when it is complete and on disk.
 
     Raises:
-        DataError: it can not be written.
+        DataError: it cannot be written.
     """
     target = Path(output)
     part = target.parent / f"{target.name}.{os.getpid()}.part"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Half a surrogate pair is written as JSON writes it.
+        # Lone surrogates are escaped as in JSON.
         with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
             yield lines
             lines.flush()
             os.fsync(lines.fileno())
         part.replace(target)
     except OSError as error:
-        raise DataError(f"`output` {str(target)!r} can not be written: {error.strerror}. Name another file.") from error
+        raise DataError(
+            f"`output` {str(target)!r} cannot be written: {error.strerror}. Choose another file."
+        ) from error
     finally:
-        # Where the folder is a file, or is not ours, nothing was written.
+        # If the folder is a file or not writable, there is no partial file.
         with suppress(OSError):
             part.unlink()
 
 
-LedgerRow = tuple[str, dict[str, Any]]
-
-
-def _write(store: ResponseStore, batches: Iterator[list[tuple[int, Entry | LedgerRow]]]) -> Imported:
+def _write(store: ResponseStore, batches: Iterator[list[tuple[int, StoredAnswer | LedgerRow]]]) -> ImportResult:
     new = known = kept = ledger = 0
     for batch in batches:
-        entries = {entry.key: entry for _, entry in reversed(batch) if isinstance(entry, Entry)}
-        there = store.get(entries)
-        missing = [entry for key, entry in entries.items() if key not in there]
+        # The first of several lines with the same key counts.
+        answers = {entry.key: entry for _, entry in reversed(batch) if isinstance(entry, StoredAnswer)}
+        stored = store.get(answers)
+        missing = [answer for key, answer in answers.items() if key not in stored]
         for start in range(0, len(missing), ROWS_PER_STATEMENT):
             part = missing[start : start + ROWS_PER_STATEMENT]
             marks = ",".join(["(?,?,?,?)"] * len(part))
             store.execute(f"INSERT OR REPLACE INTO answers VALUES {marks}", [value for row in part for value in row])
-        contradicted = sum(_contradicts(entry, there) for entry in entries.values())
-        new, kept = new + len(missing), kept + contradicted
-        known += len(entries) - len(missing) - contradicted
-        for _, row in batch:
-            if not isinstance(row, Entry):
-                ledger += _insert(store, *row)
-    return Imported(new, known, kept, ledger)
+        different = sum(_differs(answer, stored) for answer in answers.values())
+        new, kept = new + len(missing), kept + different
+        known += len(answers) - len(missing) - different
+        for _, entry in batch:
+            if not isinstance(entry, StoredAnswer):
+                table, row = entry
+                marks = ",".join("?" * len(row))
+                statement = f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})"
+                ledger += store.execute(statement, row.values())
+    return ImportResult(new, known, kept, ledger)
 
 
-def _insert(store: ResponseStore, table: str, row: dict[str, Any]) -> int:
-    """Add a row of the ledger unless it is there; returns how many were added."""
-    before = int(store.select(f"SELECT count(*) FROM {table}")[0][0])
-    marks = ",".join("?" * len(row))
-    store.execute(f"INSERT OR IGNORE INTO {table} ({', '.join(row)}) VALUES ({marks})", row.values())
-    return int(store.select(f"SELECT count(*) FROM {table}")[0][0]) - before
+def _differs(answer: StoredAnswer, stored: Mapping[str, Mapping[str, Any]]) -> bool:
+    payload = stored.get(answer.key)
+    return payload is not None and payload.get("text") != json.loads(answer.payload)["text"]
 
 
-def _contradicts(entry: Entry, there: Mapping[str, Mapping[str, Any]]) -> bool:
-    stored = there.get(entry.key)
-    return stored is not None and stored.get("text") != json.loads(entry.payload)["text"]
-
-
-def _columns(store: ResponseStore, table: str) -> frozenset[str]:
-    return frozenset(str(row[1]) for row in store.select(f"PRAGMA table_info({table})"))
-
-
-def _read(path: Path, columns: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, Entry | LedgerRow]]:
+def _read(path: Path, columns: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, StoredAnswer | LedgerRow]]:
     try:
-        # Not by text lines: a JSON text may hold line separators such as U+2028 as they are.
+        # Bytes, because JSON strings may contain line separators such as U+2028.
         with path.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                if line.strip():
-                    entry = _parsed(path, number, line, columns)
-                    if entry is not None:
-                        yield number, entry
+                if line.strip() and (entry := _parse(path, number, line, columns)) is not None:
+                    yield number, entry
     except OSError as error:
-        raise DataError(f"`{path}` can not be read: {error.strerror}.") from None
+        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from None
 
 
-def _parsed(path: Path, number: int, line: bytes, columns: Mapping[str, frozenset[str]]) -> Entry | LedgerRow | None:
-    """A line as what it stands for; None for the place of an answer that is missing."""
+def _parse(
+    path: Path, number: int, line: bytes, columns: Mapping[str, frozenset[str]]
+) -> StoredAnswer | LedgerRow | None:
+    """The entry on a line; None for the line of a missing answer."""
     where = f"`{path.name}`, line {number}"
     try:
         content = json.loads(line.decode("utf-8-sig"))
@@ -203,22 +203,23 @@ def _parsed(path: Path, number: int, line: bytes, columns: Mapping[str, frozense
             return None
         payload = json.dumps(
             {"text": content["answer"], "model": content["model"], "usage": content["usage"]}
-            | {name: content[name] for name in FURTHER_FIELDS if name in content}
+            | {name: content[name] for name in OPTIONAL_FIELDS if name in content}
         )
-        entry = Entry(content["request"], payload, content["checksum"], float(content.get("created_at") or time.time()))
+        created_at = float(content.get("created_at") or time.time())
+        answer = StoredAnswer(content["request"], payload, content["checksum"], created_at)
     except (ValueError, TypeError, KeyError, AttributeError):
-        shown = line.decode(errors="replace").strip()[:60]
+        excerpt = line.decode(errors="replace").strip()[:60]
         raise DataError(
-            f"{where}: expected a line of `cache export` with `request`, `answer` and `checksum`, got {shown!r}."
+            f"{where}: expected a line of `cache export` with `request`, `answer` and `checksum`, got {excerpt!r}."
         ) from None
-    if not entry.is_whole or not isinstance(entry.key, str):
-        raise DataError(f"{where}: its checksum does not hold. The line was changed or damaged; export it again.")
-    return entry
+    if not answer.is_valid or not isinstance(answer.key, str):
+        raise DataError(f"{where}: `checksum` does not match. The line was changed or damaged; export it again.")
+    return answer
 
 
 def _batches(
-    items: Iterable[tuple[int, Entry | LedgerRow]],
-) -> Iterator[list[tuple[int, Entry | LedgerRow]]]:
-    pending = iter(items)
+    entries: Iterable[tuple[int, StoredAnswer | LedgerRow]],
+) -> Iterator[list[tuple[int, StoredAnswer | LedgerRow]]]:
+    pending = iter(entries)
     while batch := list(islice(pending, BATCH)):
         yield batch

@@ -1,12 +1,13 @@
-"""The ledger of the response store: what each run reserved, spent, and may have lost."""
+"""Ledger of the response store: what each run reserved, spent and may have been billed for."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ class Run:
     """One process that spends on one recipe."""
 
     scope: str
-    """What the budget is for: the name of the recipe."""
+    """What the budget covers: the name of the recipe."""
     model: str | None = None
     base_url: str | None = None
     budget_usd: float | None = None
@@ -37,22 +38,22 @@ class Allowance:
 
 @dataclass(slots=True)
 class UsageRecord:
-    """What requests came to: those that were answered, and those whose answer never came; grows until it is written."""
+    """Usage of some requests, answered or not; grows until it is written."""
 
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cached_tokens: int = 0
     usd: float | None = None
-    """None where the price is not known."""
+    """None if the price is unknown."""
     uncertain_requests: int = 0
-    """Sent, and given up without an answer: the server may have billed them."""
+    """Sent and given up without an answer: the server may have billed them."""
     uncertain_usd: float = 0.0
     """The most that they can have cost."""
     uncertain_tokens: int = 0
 
     def add(self, other: UsageRecord) -> None:
-        """Count another's requests with these."""
+        """Add the usage of other requests."""
         self.requests += other.requests
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
@@ -64,7 +65,7 @@ class UsageRecord:
         self.uncertain_tokens += other.uncertain_tokens
 
 
-# Of a run that has ended, what it spent is gone; of one that goes on or was killed, all that it reserved.
+# A run that has ended counts with what it spent; one that continues or was killed, with all that it reserved.
 TAKEN = """
 SELECT coalesce(sum(max(granted_usd, coalesce(usd, 0) + uncertain_usd)), 0),
        coalesce(sum(max(granted_tokens, prompt_tokens + completion_tokens + uncertain_tokens)), 0)
@@ -72,12 +73,12 @@ FROM runs WHERE scope = ?
 """
 
 
-def reserve(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowance:
-    """Reserve as much of a wish as the budget of the run's scope still holds; all runs of the scope count.
+def reserve(connection: sqlite3.Connection, run: Run, requested: Allowance) -> Allowance:
+    """Reserve as much of a request as the budget of the run's scope still covers, over all runs of the scope.
 
     The caller has begun a transaction, so that no other process can reserve the same money.
     """
-    usd, tokens = wish.usd, wish.tokens
+    usd, tokens = requested.usd, requested.tokens
     if run.budget_usd is not None or run.budget_tokens is not None:
         taken_usd, taken_tokens = connection.execute(TAKEN, (run.scope,)).fetchone()
         if run.budget_usd is not None:
@@ -87,36 +88,25 @@ def reserve(connection: sqlite3.Connection, run: Run, wish: Allowance) -> Allowa
     connection.execute(
         "UPDATE runs SET granted_requests = granted_requests + ?, granted_usd = granted_usd + ?, "
         "granted_tokens = granted_tokens + ? WHERE id = ?",
-        (wish.requests, usd, tokens, run.id),
+        (requested.requests, usd, tokens, run.id),
     )
-    return Allowance(wish.requests, usd, tokens)
+    return Allowance(requested.requests, usd, tokens)
 
 
-def commit_usage(connection: sqlite3.Connection, run: Run, settlement: UsageRecord) -> None:
-    """Enter what requests came to."""
+def commit_usage(connection: sqlite3.Connection, run: Run, usage: UsageRecord) -> None:
+    """Add the usage of completed requests to a run."""
     connection.execute(
-        "UPDATE runs SET requests = requests + ?, prompt_tokens = prompt_tokens + ?, "
-        "completion_tokens = completion_tokens + ?, cached_tokens = cached_tokens + ?, "
-        "usd = CASE WHEN ? IS NULL THEN usd ELSE coalesce(usd, 0) + ? END, "
-        "uncertain_requests = uncertain_requests + ?, uncertain_usd = uncertain_usd + ?, "
-        "uncertain_tokens = uncertain_tokens + ? WHERE id = ?",
-        (
-            settlement.requests,
-            settlement.prompt_tokens,
-            settlement.completion_tokens,
-            settlement.cached_tokens,
-            settlement.usd,
-            settlement.usd,
-            settlement.uncertain_requests,
-            settlement.uncertain_usd,
-            settlement.uncertain_tokens,
-            run.id,
-        ),
+        "UPDATE runs SET requests = requests + ?1, prompt_tokens = prompt_tokens + ?2, "
+        "completion_tokens = completion_tokens + ?3, cached_tokens = cached_tokens + ?4, "
+        "usd = CASE WHEN ?5 IS NULL THEN usd ELSE coalesce(usd, 0) + ?5 END, "
+        "uncertain_requests = uncertain_requests + ?6, uncertain_usd = uncertain_usd + ?7, "
+        "uncertain_tokens = uncertain_tokens + ?8 WHERE id = ?9",
+        (*astuple(usage), run.id),
     )
 
 
 def end_run(connection: sqlite3.Connection, run: Run) -> None:
-    """Give back what was reserved and not spent, and warn if the budget is exceeded.
+    """Release what was reserved and not spent, and warn if the budget is exceeded.
 
     A run that sent nothing leaves no entry.
     """
@@ -132,3 +122,21 @@ def end_run(connection: sqlite3.Connection, run: Run) -> None:
         _LOGGER.warning("`budget_usd` of %r is exceeded by %.4f. %s", run.scope, usd - run.budget_usd, EXCEEDED)
     if run.budget_tokens is not None and tokens > run.budget_tokens:
         _LOGGER.warning("`budget_tokens` of %r is exceeded by %d. %s", run.scope, tokens - run.budget_tokens, EXCEEDED)
+
+
+def is_alive(pid: int | None) -> bool:
+    """Whether a process with this ID is running; the ID may have been reused, and then the result is still safe.
+
+    True where the system offers no harmless check (Windows).
+    """
+    if pid is None:
+        return False
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

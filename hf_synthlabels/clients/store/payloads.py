@@ -1,35 +1,65 @@
-"""Answers as the response store keeps them."""
+"""Stored form of an answer: key, payload and checksum."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from hf_synthlabels.clients.base import Completion, Usage
-from hf_synthlabels.clients.protocol.reasoning_parts import separated
+from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.labels import Token
 from hf_synthlabels.labels.parsing.reasoning import split_reasoning
 
-FURTHER_FIELDS = ("finish_reason", "reasoning", "probabilities", "tokens")
-"""Of a payload, behind `text`, `model` and `usage`, in their order; those without a value are left out."""
+OPTIONAL_FIELDS = ("finish_reason", "reasoning", "probabilities", "tokens")
+"""Fields of a payload after `text`, `model` and `usage`, in their order; empty ones are left out."""
+
+
+class StoredAnswer(NamedTuple):
+    """A row of the store's table of answers."""
+
+    key: str
+    payload: str
+    checksum: str
+    created_at: float
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the checksum matches."""
+        return checksum(self.payload) == self.checksum
+
+
+def canonical_hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 of `content` as canonical JSON; the order of keys does not matter."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    # Lone surrogates cannot be encoded otherwise.
+    return hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest()
+
+
+def checksum(payload: object) -> str:
+    """Checksum of a payload (16 hex digits); a payload that is not text has none."""
+    if not isinstance(payload, str):
+        return "not text"
+    return hashlib.sha256(payload.encode()).hexdigest()[:16]
 
 
 def is_answer(completion: Completion) -> bool:
-    """Whether a completion is stored: a whole answer, or a prompt that the server's filter rejected.
+    """Whether a completion is stored: a complete answer, or a prompt that the provider's filter rejected.
 
-    A filter would reject the same prompt again, so asking again brings nothing. An answer that was cut, or a model
-    that refused, may end otherwise the next time.
+    The filter would reject the same prompt again. A truncated answer or a refusal may end differently the next time.
     """
     if completion.failure is not None or completion.refusal:
         return False
-    return completion.finish_reason == "stop" or _is_rejected(completion)
+    # A rejected prompt generates nothing.
+    generated = completion.text or completion.usage.completion_tokens
+    return completion.finish_reason == "stop" or (completion.finish_reason == "content_filter" and not generated)
 
 
 def is_usable(payload: Mapping[str, Any]) -> bool:
-    """Whether a stored payload is a good answer.
+    """Whether a stored payload is a complete answer.
 
-    Payloads without a finish reason come from before it was checked. Those without an answer, or with nothing but
-    reasoning, were broken off or failed on the server.
+    Payloads without a finish reason were stored before it was checked; some of those are empty or only reasoning.
     """
     text = payload.get("text")
     if "finish_reason" in payload or "probabilities" in payload or not isinstance(text, str):
@@ -39,7 +69,7 @@ def is_usable(payload: Mapping[str, Any]) -> bool:
 
 
 def answer_payload(completion: Completion) -> dict[str, Any]:
-    """An answer as it is kept in the store; its reasoning is kept too."""
+    """The payload of an answer, with its reasoning."""
     usage = completion.usage
     payload: dict[str, Any] = {
         "text": completion.text,
@@ -61,9 +91,9 @@ def answer_payload(completion: Completion) -> dict[str, Any]:
 
 
 def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
-    """An answer as it comes out of the store, for the request with this key."""
+    """The completion of a stored payload, for the request with this key."""
     tokens = tuple(
-        Token(text, logprob, tuple((other, likely) for other, likely in alternatives))
+        Token(text, logprob, tuple((other, other_logprob) for other, other_logprob in alternatives))
         for text, logprob, alternatives in payload.get("tokens", ())
     )
     completion = Completion(
@@ -77,12 +107,7 @@ def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
         reasoning=payload.get("reasoning", ""),
         stored=True,
     )
-    # Without a finish reason it was stored before reasoning was separated; weighed answers have none.
-    return completion if "finish_reason" in payload or completion.probabilities is not None else separated(completion)
-
-
-def _is_rejected(completion: Completion) -> bool:
-    """Whether a filter rejected the prompt itself, so that nothing was generated."""
-    return (
-        completion.finish_reason == "content_filter" and not completion.text and not completion.usage.completion_tokens
-    )
+    if "finish_reason" in payload or completion.probabilities is not None:
+        return completion
+    # Stored before reasoning was separated.
+    return separate_reasoning(completion)

@@ -9,8 +9,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from hf_synthlabels.clients import Run
-from hf_synthlabels.clients.base import Commit, new_commit
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
+from hf_synthlabels.clients.store.response_store import uncancellable
 from hf_synthlabels.engines.ray.store_entries import Answered, Began, Ended, Entry, Settled, StoreActor, Wished
 from hf_synthlabels.errors import StoreError
 
@@ -21,8 +21,8 @@ HEARTBEAT_S = 0.5
 class SharedStore:
     """What `CachedClient` and `BudgetTracker` need of a `ResponseStore`, written by the bookkeeper.
 
-    As there, writing is grouped: what comes while one group is on its way is the next group, and the `Commit` that
-    is handed back tells when it is on disk.
+    As there, writing is grouped: what comes while one group is on its way is the next group, and the future
+    that is returned is done when it is on disk.
 
     Args:
         desk: where the bookkeeper is spoken to.
@@ -34,7 +34,7 @@ class SharedStore:
         self._pending: list[Entry | None] = []
         self._settlements: dict[str, Settled] = {}
         self._granted: list[Future[Allowance]] = []
-        self._commit = new_commit()
+        self._commit: Future[None] = uncancellable()
         self._tally: Mapping[str, Any] | None = None
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -55,8 +55,8 @@ class SharedStore:
         """The stored answers among the given keys."""
         return self._desk.find(list(keys))
 
-    def put(self, key: str, answer: Mapping[str, Any]) -> Commit:
-        """Keep an answer; it is on disk when the commit is done, at the latest after `flush`."""
+    def put(self, key: str, answer: Mapping[str, Any]) -> Future[None]:
+        """Keep an answer; the future is done when it is on disk."""
         return self._hand_over(Answered(key, answer))
 
     def acquire(self, keys: Iterable[str]) -> list[str]:
@@ -78,7 +78,7 @@ class SharedStore:
             self._granted.append(granted)
         return granted
 
-    def commit_usage(self, run: Run, settlement: UsageRecord) -> Commit:
+    def commit_usage(self, run: Run, settlement: UsageRecord) -> None:
         """Enter what requests came to."""
         with self._changed:
             self._check()
@@ -87,7 +87,6 @@ class SharedStore:
             if known is not settlement:
                 known.add(settlement)
             self._changed.notify()
-            return self._commit
 
     def end_run(self, run: Run) -> None:
         """Give back what was reserved for a run and not spent; it is done when this returns."""
@@ -111,7 +110,7 @@ class SharedStore:
             self._changed.notify()
         self._writer.join()
 
-    def _hand_over(self, entry: Entry | None) -> Commit:
+    def _hand_over(self, entry: Entry | None) -> Future[None]:
         with self._changed:
             self._check()
             self._pending.append(entry)
@@ -135,7 +134,7 @@ class SharedStore:
                 ends = self._closing and not self._has_entries()
                 self._pending, self._settlements, self._granted = [], {}, []
                 # From here on, what is handed over belongs to the next group.
-                commit, self._commit = self._commit, new_commit()
+                commit, self._commit = self._commit, uncancellable()
             if ends:
                 return
             try:
@@ -155,7 +154,7 @@ class SharedStore:
     def _has_entries(self) -> bool:
         return bool(self._pending or self._settlements)
 
-    def _end(self, error: BaseException, commit: Commit, granted: list[Future[Allowance]]) -> None:
+    def _end(self, error: BaseException, commit: Future[None], granted: list[Future[Allowance]]) -> None:
         """Nothing can be written any more: all who wait get the error, and so does all that is handed over later."""
         with self._changed:
             self._error = error

@@ -35,7 +35,7 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import Endpoint
 from hf_synthlabels.clients.store.cached_client import RequestKeys
-from hf_synthlabels.clients.store.response_store import canonical_hash
+from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
 from tests.clients.batch_server import Batch, BatchServer, Fault, Line
 from tests.clients.chat_server import chat_completion, error

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_synthlabels.clients import ResponseStore, Run
-from hf_synthlabels.clients.store import response_store as store_module
+from hf_synthlabels.clients.store import sqlite_file
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
-from hf_synthlabels.clients.store.response_store import canonical_hash
+from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import StoreError
 
 
@@ -81,7 +81,7 @@ def test_closing_writes_what_is_pending(path: Path) -> None:
 
 def test_answers_outlast_the_lock_of_another_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may hold the lock longer than SQLite waits for it, as when it compacts a large file."""
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_TIMEOUT_S", 0.05)
     with ResponseStore(path) as store:
         store.flush()
         other = sqlite3.connect(path, isolation_level=None)
@@ -99,11 +99,11 @@ def test_answers_outlast_the_lock_of_another_process(path: Path, monkeypatch: py
 def test_a_closed_store_takes_nothing(path: Path) -> None:
     store = ResponseStore(path)
     store.close()
-    with pytest.raises(StoreError, match="can not be written: it is closed"):
+    with pytest.raises(StoreError, match="cannot be written: it is closed"):
         store.put("a", {"text": "good"})
-    with pytest.raises(StoreError, match="can not be written: it is closed"):
+    with pytest.raises(StoreError, match="cannot be written: it is closed"):
         store.flush()
-    with pytest.raises(StoreError, match="can not be read"):
+    with pytest.raises(StoreError, match="cannot be read"):
         store.get(["a"])
 
 
@@ -221,22 +221,50 @@ def test_a_damaged_answer_counts_as_absent(path: Path, change: str) -> None:
 
 def test_a_file_in_place_of_the_folder_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StoreError, match=r"can not be opened: .*HF_SYNTHLABELS_HOME") as caught:
+    with pytest.raises(StoreError, match=r"cannot be opened: .*HF_SYNTHLABELS_HOME") as caught:
         ResponseStore(tmp_path / "file" / "answers.sqlite")
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_folder_in_place_of_the_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="can not be opened") as caught:
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
         ResponseStore(tmp_path)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "answers.sqlite").write_text("not a database, " * 100)
-    with pytest.raises(StoreError, match="can not be opened: file is not a database") as caught:
-        ResponseStore(tmp_path / "answers.sqlite")
+@pytest.mark.parametrize("when", ["opened", "read", "written"])
+def test_a_damaged_file_is_moved_aside_and_the_message_names_it(path: Path, when: str) -> None:
+    with ResponseStore(path) as store:
+        for number in range(500):
+            store.put(f"{number:064x}", {"text": "paid", "filler": "x" * 100})
+    content = path.read_bytes()
+    # The first page holds the schema, so that the store still opens.
+    path.write_bytes(b"no database, " * 500 if when == "opened" else content[:4096] + b"\xff" * (len(content) - 4096))
+
+    def use() -> None:
+        with ResponseStore(path) as store:
+            if when == "read":
+                store.get([f"{7:064x}"])
+            store.put("a" * 64, {"text": "new"}).result(10)
+
+    with pytest.raises(StoreError, match="moved to") as caught:
+        use()
     assert len(str(caught.value).splitlines()) == 1
+    (moved,) = (file for file in path.parent.glob("*.damaged-*") if not file.name.endswith(("-wal", "-shm")))
+    assert str(moved) in str(caught.value)
+    assert moved.stat().st_size
+    with ResponseStore(path) as store:
+        assert len(store) == 0
+
+
+def test_a_new_store_is_not_moved_for_the_damage_of_the_old_one(path: Path) -> None:
+    with ResponseStore(path) as old:
+        path.rename(path.with_name("moved"))
+        path.touch()
+        error = sqlite3.DatabaseError("malformed")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        assert "moved to" not in str(old._error("read", error))
+        assert path.exists()
 
 
 def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
@@ -244,14 +272,14 @@ def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("DROP TABLE answers")
     connection.close()
-    with pytest.raises(StoreError, match="can not be read: no such table"):
+    with pytest.raises(StoreError, match="cannot be read: no such table"):
         store.get(["a"])
     store.put("a", {"text": "good"})
-    with pytest.raises(StoreError, match="can not be written: no such table"):
+    with pytest.raises(StoreError, match="cannot be written: no such table"):
         store.flush()
-    with pytest.raises(StoreError, match="can not be written: no such table"):
+    with pytest.raises(StoreError, match="cannot be written: no such table"):
         store.put("b", {"text": "good"})
-    with pytest.raises(StoreError, match="can not be written: no such table"):
+    with pytest.raises(StoreError, match="cannot be written: no such table"):
         store.close()
 
 
@@ -270,21 +298,21 @@ def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(path
         writing.set()
         assert full.wait(10)
 
-    store._hand_over(busy)
+    store._submit(busy)
     assert writing.wait(10)
     # The writer is busy, so all of these are one group.
     if fails == "before the grant":
-        store._hand_over(fail)
+        store._submit(fail)
     granted = store.reserve(run, Allowance(1, 0.1, 10))
     answer = store.put("a", {"text": "good"})
-    settled = store.commit_usage(run, UsageRecord(1, 2, 3))
+    store.commit_usage(run, UsageRecord(1, 2, 3))
     if fails == "after the grant":
-        store._hand_over(fail)
+        store._submit(fail)
     answer.add_done_callback(lambda _: 1 // 0)
     told = threading.Event()
     answer.add_done_callback(lambda _: told.set())
     full.set()
-    for waiting in (granted, answer, settled):
+    for waiting in (granted, answer):
         with pytest.raises(StoreError, match="no such table"):
             waiting.result(10)
     # A callback that raises keeps no other from running.
@@ -307,11 +335,11 @@ def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(pat
         writing.set()
         assert go.wait(10)
 
-    store._hand_over(busy)
+    store._submit(busy)
     assert writing.wait(10)
     closer = threading.Thread(target=store.close)
     closer.start()
-    while not store._closing:
+    while not store._closed:
         time.sleep(0.001)
     for use in (store.flush, lambda: store.put("a", {}), lambda: store.reserve(run, Allowance(1))):
         with pytest.raises(StoreError, match="it is closed"):

@@ -115,7 +115,7 @@ async def rounds(limiter: Limiter, count: int, at_once: int) -> None:
             await limiter.acquire(0)
         for _ in range(sent):
             limiter.release()
-            limiter.answered(first_try=True)
+            limiter.record_success(first_try=True)
 
 
 def test_it_begins_low_and_doubles_with_each_round_until_the_most(clock: Clock) -> None:
@@ -141,7 +141,7 @@ def test_answers_to_repeated_requests_do_not_let_it_grow(clock: Clock) -> None:
         for _ in range(16):
             await limiter.acquire(0)
         for _ in range(100):
-            limiter.answered(first_try=False)
+            limiter.record_success(first_try=False)
 
     run(work())
     assert limiter.limit == 16
@@ -156,12 +156,12 @@ def test_one_cut_for_an_episode_of_refusals_then_slow_growth(clock: Clock) -> No
         for _ in range(64):
             await limiter.acquire(0)
         for _ in range(64):
-            limiter.refused(None)
+            limiter.record_throttled(None)
             limiter.release()
         # In the slow start one cut goes back to the half, which was borne before.
         assert limiter.limit == 32
         clock.now += 60
-        limiter.refused(None)
+        limiter.record_throttled(None)
 
     run(work())
     # At the second episode nothing was on the way but the refused request: that was too much.
@@ -176,7 +176,7 @@ def test_growth_after_a_cut_is_a_twentieth_or_one(clock: Clock) -> None:
         await rounds(limiter, 3, at_once=1000)
         for _ in range(100):
             await limiter.acquire(0)
-        limiter.refused(None)
+        limiter.record_throttled(None)
         for _ in range(100):
             limiter.release()
         seen = [limiter.limit]
@@ -193,7 +193,7 @@ def test_retry_after_stops_all_sending(clock: Clock) -> None:
 
     async def work() -> float:
         await limiter.acquire(0)
-        limiter.refused(7.0)
+        limiter.record_throttled(7.0)
         limiter.release()
         began = clock.now
         await limiter.acquire(0)

@@ -245,7 +245,7 @@ def test_an_odd_part_of_the_content_leaves_the_others(part: Any) -> None:
 
 def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_counted() -> None:
     error = failed({"choices": [{"message": None}], "usage": {"prompt_tokens": 7, "completion_tokens": 2}})
-    assert (error.retry, error.billed, error.usage) == ("yes", "yes", Usage(7, 2))
+    assert (error.retry, error.billed, error.usage) == ("backoff", "billed", Usage(7, 2))
 
 
 # Finish reasons
@@ -281,17 +281,24 @@ def test_why_a_completion_ended(said: str | None, reason: str) -> None:
 
 @pytest.mark.parametrize(
     ("said", "retry"),
-    [("error", "yes"), ("abort", "yes"), ("tool_calls", "no"), ("function_call", "no"), ("OTHER", "no"), (7, "no")],
+    [
+        ("error", "backoff"),
+        ("abort", "backoff"),
+        ("tool_calls", "never"),
+        ("function_call", "never"),
+        ("OTHER", "never"),
+        (7, "never"),
+    ],
 )
 def test_other_endings_are_failures_that_are_billed(said: Any, retry: str) -> None:
     error = failed(chat_completion("positive", finish_reason=said))
-    assert (error.retry, error.billed, error.usage) == (retry, "yes", Usage(7, 2))
+    assert (error.retry, error.billed, error.usage) == (retry, "billed", Usage(7, 2))
     assert str(said) in error.message
 
 
 def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
     error = failed({"choices": [{"message": {"content": ""}}]})
-    assert (error.retry, error.billed) == ("yes", "no")
+    assert (error.retry, error.billed) == ("backoff", "not_billed")
 
 
 # Errors
@@ -300,20 +307,20 @@ def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
 @pytest.mark.parametrize(
     ("error", "status", "retry"),
     [
-        ({"message": "limit", "code": 429}, 429, "later"),
-        ({"message": "limit", "code": "429"}, 429, "later"),
-        ({"message": "limit", "type": "rate_limit_error"}, 429, "later"),
-        ({"message": "limit", "status": "RESOURCE_EXHAUSTED"}, 429, "later"),
-        ({"message": "limit", "code": 503}, 503, "yes"),
-        ({"message": "limit", "type": "overloaded_error"}, 503, "yes"),
-        ({"message": "limit", "code": 400}, 400, "no"),
-        ({"message": "limit", "code": 401}, 401, "no"),
-        ({"message": "limit", "code": 402}, 402, "no"),
-        ({"message": "limit", "code": 403}, 403, "no"),
-        ({"message": "limit", "code": 404}, 404, "no"),
-        ({"message": "limit", "type": "invalid_request_error"}, 400, "no"),
-        ({"message": "limit"}, None, "yes"),
-        ("limit", None, "yes"),
+        ({"message": "limit", "code": 429}, 429, "throttled"),
+        ({"message": "limit", "code": "429"}, 429, "throttled"),
+        ({"message": "limit", "type": "rate_limit_error"}, 429, "throttled"),
+        ({"message": "limit", "status": "RESOURCE_EXHAUSTED"}, 429, "throttled"),
+        ({"message": "limit", "code": 503}, 503, "backoff"),
+        ({"message": "limit", "type": "overloaded_error"}, 503, "backoff"),
+        ({"message": "limit", "code": 400}, 400, "never"),
+        ({"message": "limit", "code": 401}, 401, "never"),
+        ({"message": "limit", "code": 402}, 402, "never"),
+        ({"message": "limit", "code": 403}, 403, "never"),
+        ({"message": "limit", "code": 404}, 404, "never"),
+        ({"message": "limit", "type": "invalid_request_error"}, 400, "never"),
+        ({"message": "limit"}, None, "backoff"),
+        ("limit", None, "backoff"),
     ],
 )
 @pytest.mark.parametrize("place", ["body", "with null choices", "choice"])
@@ -326,7 +333,7 @@ def test_an_error_in_a_success_is_read_as_the_error(error: Any, status: int | No
             "choices": [{"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}]
         }
     reply = failed(body)
-    assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "no")
+    assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "not_billed")
     assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
 
 
@@ -334,20 +341,20 @@ def test_an_error_with_usage_is_billed() -> None:
     reply = failed(
         {"error": {"message": "broke off", "code": 502}, "usage": {"prompt_tokens": 5, "completion_tokens": 1}}
     )
-    assert (reply.billed, reply.usage) == ("yes", Usage(5, 1))
+    assert (reply.billed, reply.usage) == ("billed", Usage(5, 1))
 
 
 @pytest.mark.parametrize(
     ("content", "words", "billed"),
     [
-        (b"<!DOCTYPE html><html><head><title>502\n Bad Gateway</title></head></html>", "502 Bad Gateway", "no"),
-        (b"", "not a chat completion", "no"),
-        (b'{"choices": [{"mess', "not a chat completion", "perhaps"),
-        (b'{"choices": []}', "not a chat completion", "no"),
-        (b'{"choices": null}', "not a chat completion", "no"),
-        (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "yes"),
-        (b'{"choices": [], "usage": {"prompt_tokens": "many"}}', "not a chat completion", "perhaps"),
-        (b'{"choices": [{"message": null}]}', "not a chat completion", "perhaps"),
+        (b"<!DOCTYPE html><html><head><title>502\n Bad Gateway</title></head></html>", "502 Bad Gateway", "not_billed"),
+        (b"", "not a chat completion", "not_billed"),
+        (b'{"choices": [{"mess', "not a chat completion", "unknown"),
+        (b'{"choices": []}', "not a chat completion", "not_billed"),
+        (b'{"choices": null}', "not a chat completion", "not_billed"),
+        (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "billed"),
+        (b'{"choices": [], "usage": {"prompt_tokens": "many"}}', "not a chat completion", "unknown"),
+        (b'{"choices": [{"message": null}]}', "not a chat completion", "unknown"),
     ],
 )
 def test_what_is_no_completion_is_tried_again_and_billed_only_if_it_may_be(
@@ -356,7 +363,7 @@ def test_what_is_no_completion_is_tried_again_and_billed_only_if_it_may_be(
     reply = parse_reply(0, content)
     assert isinstance(reply, ErrorReply)
     assert words in reply.message
-    assert (reply.retry, reply.billed, reply.failure.kind) == ("yes", billed, "malformed")
+    assert (reply.retry, reply.billed, reply.failure.kind) == ("backoff", billed, "malformed")
 
 
 AZURE = {
@@ -394,7 +401,7 @@ def test_a_filter_of_another_status_is_an_error(status: int) -> None:
 def test_messages_are_one_line_without_halves_of_characters_and_without_secrets() -> None:
     key = "sk-" + "x" * 40
     content = json.dumps({"error": {"message": "no\n " + "a" * 180 + key + " \ud83d", "code": key}}).encode()
-    reply = parse_reply(0, content, status=400, hide=lambda text: text.replace(key, "***"))
+    reply = parse_reply(0, content, status=400, redact=lambda text: text.replace(key, "***"))
     assert isinstance(reply, ErrorReply)
     assert "sk-" not in repr(reply)
     assert "\n" not in reply.message

@@ -69,9 +69,7 @@ def test_a_server_that_stays_away_ends_the_run_and_what_was_answered_is_kept(tmp
         ResponseStore(tmp_path / "responses.sqlite") as store,
     ):
         client = CachedClient(open_client(server, max_in_flight=16, outage_timeout_s=1.0), store)
-        with pytest.raises(
-            AllFailedError, match=r"answered nothing for \d+ s; the last error: HTTP 502: bad gateway\."
-        ):
+        with pytest.raises(AllFailedError, match="HTTP 502: bad gateway"):
             list(client.complete(map(ask, range(1000))))
         store.flush()
         assert len(store) == 99
@@ -83,7 +81,7 @@ def test_a_used_up_account_ends_the_run_at_once(status: int, code: str) -> None:
     body = json.dumps({"error": {"message": "You exceeded your current quota.", "code": code}})
     with (
         ChatServer(lambda _: (status, {}, body.encode())) as server,
-        pytest.raises(AllFailedError, match=r"The account is used up: .*You exceeded your current quota\."),
+        pytest.raises(AllFailedError, match=r"The account is exhausted: .*You exceeded your current quota\."),
     ):
         list(open_client(server, max_in_flight=4).complete(map(ask, range(1000))))
     assert len(server.bodies) <= 4
@@ -178,7 +176,7 @@ def test_a_good_answer_with_a_far_reset_does_not_stop_the_run() -> None:
         assert answered(list(open_client(server).complete(map(ask, range(20)))), 20)
 
 
-@pytest.mark.parametrize("reason", ["HTTP 429: slow down", "the rate limit is used up", "HTTP 502: bad gateway"])
+@pytest.mark.parametrize("reason", ["HTTP 429: slow down", "the rate limit is exhausted", "HTTP 502: bad gateway"])
 def test_a_run_that_waits_says_why(reason: str, caplog: pytest.LogCaptureFixture) -> None:
     count = itertools.count()
 
@@ -270,7 +268,7 @@ def test_answers_that_can_not_be_kept_end_the_run(tmp_path: Path) -> None:
         completions = CachedClient(open_client(server, max_in_flight=4), store).complete(map(ask, range(5000)))
         next(completions)
         store.execute("ALTER TABLE answers RENAME TO elsewhere")
-        with pytest.raises(StoreError, match="can not be"):
+        with pytest.raises(StoreError, match="cannot be written"):
             list(completions)
         assert len(server.bodies) < 5000
 
@@ -296,7 +294,7 @@ def test_through_a_client_that_the_caller_has_configured() -> None:
 INTERRUPTED = """
 import sys
 from hf_synthlabels.clients import CachedClient, OpenAIClient, ResponseStore
-from tests.clients.test_engine import ask
+from tests.clients.openai.test_worker_loop import ask
 with ResponseStore(sys.argv[1]) as store:
     client = OpenAIClient(model="tiny", base_url=sys.argv[2], api_key_env=None, max_in_flight=8)
     for completion in CachedClient(client, store).complete(map(ask, range(100000))):

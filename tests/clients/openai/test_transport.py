@@ -21,8 +21,8 @@ from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
 from tests.clients.batch.test_batch_client import make
 from tests.clients.batch_server import BatchServer
 from tests.clients.chat_server import ChatServer
-from tests.clients.test_address import PROXY_NAMES
-from tests.clients.test_openai import ask
+from tests.clients.openai.test_openai_client import ask
+from tests.clients.protocol.test_base_url import PROXY_NAMES
 
 ELSEWHERE = "llm.invalid"
 """No resolver knows this name, so only the proxy can lead there."""

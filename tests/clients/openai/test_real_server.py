@@ -36,7 +36,7 @@ from tests.tiny_models import chat_text, taught_model
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 SAID = {
     "the goal of the match": "sport<|im_end|>",

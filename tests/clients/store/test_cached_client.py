@@ -176,7 +176,7 @@ SCHEMA = {"type": "object", "properties": {"label": {"enum": ["good", "bad"]}}}
         {"messages": (Message("system", "Label it."), Message("user", "text 0"))},
         {"response_schema": None},
         {"response_schema": {"type": "object", "properties": {"label": {"enum": ["bad", "good"]}}}},
-        {"draw": 1},
+        {"sample": 1},
     ],
 )
 def test_another_question_is_asked(changes: dict[str, Any], store: ResponseStore) -> None:
@@ -233,7 +233,7 @@ def test_an_error_of_the_store_comes_up_through_a_client_with_threads(tmp_path: 
     closed.close()
     with ChatServer(lambda _: "good") as server:
         client = OpenAIClient(model="tiny", base_url=server.base_url, api_key_env=None)
-        with pytest.raises(StoreError, match="can not be read"):
+        with pytest.raises(StoreError, match="cannot be read"):
             list(CachedClient(client, closed).complete([ask(0)]))
         assert server.bodies == []
 
@@ -323,7 +323,7 @@ def test_a_process_that_is_halted_is_not_waited_for_forever(
         began = time.monotonic()
         assert {one.key for one in kept.complete(map(ask, range(3)))} == {0, 1, 2}
         assert time.monotonic() - began >= 0.3
-    assert "Nothing came of them for 0 s; they are asked for here too." in caplog.text
+    assert "No result from the other process for 0 s" in caplog.text
     assert len(store) == 3
 
 
