@@ -50,7 +50,8 @@ from benchmarks.reference_outputs import (
 from hf_synthlabels import annotate, cards, judging, studies, validate
 from hf_synthlabels.annotation import read_recipe
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
-from hf_synthlabels.publishing import page_of, read_report, render_page
+from hf_synthlabels.publishing import read_report, render_page
+from hf_synthlabels.publishing.report import page_of
 from hf_synthlabels.training import StudentConfig, train_student
 from tests.tiny_models import tiny_model
 

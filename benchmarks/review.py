@@ -165,7 +165,8 @@ def _write(path: Path, rows: int) -> None:
 
 def _label(data: Path, share: float) -> None:
     """Two people have labelled the first rows, nine in ten as the LLM did."""
-    from hf_synthlabels.review import DecisionStore, Event, default_store, open_review
+    from hf_synthlabels.review import DecisionStore, default_store, open_review
+    from hf_synthlabels.review.decision_store import Event
 
     rows, draw = open_review(str(data)), random.Random(2)
     count = round(share * len(rows))

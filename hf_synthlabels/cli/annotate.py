@@ -38,7 +38,7 @@ def annotate(
     """
     from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_recipe
     from hf_synthlabels.annotation.output import check_annotation_output
-    from hf_synthlabels.publishing import annotation_summary, record_summary
+    from hf_synthlabels.publishing.labeled_data import annotation_summary, record_summary
     from hf_synthlabels.tables import write_table
 
     began, options = datetime.now(UTC), {"keep_going": True} if keep_going else {}
@@ -69,7 +69,7 @@ def annotate(
 
 def _check_labels(*records: Mapping[str, Any]) -> None:
     """Raise an error if no row got a label."""
-    from hf_synthlabels.publishing import has_labels
+    from hf_synthlabels.publishing.labeled_data import has_labels
 
     if not has_labels(*records):
         raise NothingLabelledError(
@@ -79,7 +79,7 @@ def _check_labels(*records: Mapping[str, Any]) -> None:
 
 def _annotate_with_ray(recipe: str, output: str | None) -> None:
     from hf_synthlabels.engines import annotate_with_ray
-    from hf_synthlabels.publishing import record_summary
+    from hf_synthlabels.publishing.labeled_data import record_summary
 
     if output is None:
         raise DataError("`engine: ray` writes Parquet files to a folder: name it with `-o`, as a path or as s3://...")

@@ -12,7 +12,8 @@ import yaml
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Example, load
-from hf_synthlabels.publishing import annotation_summary, write_report
+from hf_synthlabels.publishing import write_report
+from hf_synthlabels.publishing.labeled_data import annotation_summary
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
 from hf_synthlabels.studies import RowSelection, Study, StudyReport, run_study, validation_sample
 from hf_synthlabels.studies.standard_library import AREAS, load_corpus

@@ -61,7 +61,8 @@ def estimate(
 
     Example: hf-synthlabels estimate sampled.parquet --regress words,year --positive biased
     """
-    from hf_synthlabels.publishing import label_options, open_labeled
+    from hf_synthlabels.publishing import open_labeled
+    from hf_synthlabels.publishing.labeled_data import label_options
     from hf_synthlabels.statistics import Inference
     from hf_synthlabels.statistics import estimate as compute_estimates
     from hf_synthlabels.tables import check_output, write_text

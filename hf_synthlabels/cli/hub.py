@@ -280,7 +280,7 @@ def _annotated(
 
 def _read_options(recipe: Recipe | None) -> ReadOptions:
     """Labels and texts stay as they are written, unless the labels are of a scale."""
-    from hf_synthlabels.publishing import label_options
+    from hf_synthlabels.publishing.labeled_data import label_options
 
     if recipe is None:
         return label_options()

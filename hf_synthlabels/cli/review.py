@@ -184,7 +184,7 @@ def export(
     hidden = board.rows.sampled if blind is None else blind
     match form:
         case "labels":
-            exported = review.labelled_table(board, each=per_annotator)
+            exported = review.labeled_table(board, each=per_annotator)
             counts = ", ".join(f"{how} {count:,}" for how, count in exported.how.items())
             print(f"rows with human labels: {counts}; {exported.open:,} sampled rows without a label")
             files = write_sampled(exported.table, output)
@@ -270,7 +270,7 @@ def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
 def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: bool) -> None:
     """Refuse an output in another format, and one that would lose existing labels or columns."""
     from hf_synthlabels import review
-    from hf_synthlabels.publishing import check_sheet
+    from hf_synthlabels.publishing.label_import import check_sheet
     from hf_synthlabels.statistics.design.human_rows import PROBABILITY
     from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, NewTable, check_output, check_overwrite
 
@@ -282,10 +282,10 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
         # Decisions stay in their store, but additions to the file by a tool or a person would be lost.
         raise ConfigError(f"`--output` {str(output)!r} exists. Name another file, or add `--overwrite` to replace it.")
     if form == "sheet":
-        check_sheet(review.labelled_table(board).table, output, board.rows.human)
+        check_sheet(review.labeled_table(board).table, output, board.rows.human)
     same = output.exists() and Path(data).exists() and output.samefile(data)
     if form == "labels" and not same and not overwrite:
-        table = review.labelled_table(board).table
+        table = review.labeled_table(board).table
         check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, board.rows.human))
 
 

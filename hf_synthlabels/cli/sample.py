@@ -62,16 +62,10 @@ def sample(
 
     Example: hf-synthlabels sample labelled.jsonl -n 250 --design stratified -o sampled.parquet --to-label sheet.csv
     """
-    from hf_synthlabels.publishing import (
-        EXISTING_LABELS,
-        annotation_sheet,
-        check_sheet,
-        label_options,
-        open_labeled,
-        sample_rows,
-        spelling_warning,
-        write_sampled,
-    )
+    from hf_synthlabels.publishing import annotation_sheet, open_labeled, sample_rows, write_sampled
+    from hf_synthlabels.publishing.label_import import check_sheet
+    from hf_synthlabels.publishing.labeled_data import label_options
+    from hf_synthlabels.publishing.sampled_data import EXISTING_LABELS, spelling_warning
     from hf_synthlabels.tables import SHEET_SUFFIXES, WRITABLE, check_output, write_sheet
 
     if existing_labels not in (None, *EXISTING_LABELS):
@@ -133,7 +127,9 @@ def import_labels(
 
     Example: hf-synthlabels import-labels sampled.parquet to_label.csv -o sampled.parquet
     """
-    from hf_synthlabels.publishing import import_labels, label_options, open_labeled, spelling_warning, write_sampled
+    from hf_synthlabels.publishing import import_labels, open_labeled, write_sampled
+    from hf_synthlabels.publishing.labeled_data import label_options
+    from hf_synthlabels.publishing.sampled_data import spelling_warning
     from hf_synthlabels.tables import WRITABLE, ReadOptions, check_output, read_sheet
 
     check_output(output, sources=[sheet], suffixes=WRITABLE, folder=False)

@@ -159,7 +159,8 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
 
 
 def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
-    from hf_synthlabels.publishing import page_of, write_report
+    from hf_synthlabels.publishing import write_report
+    from hf_synthlabels.publishing.report import page_of
     from hf_synthlabels.studies import run_sweep, summary_table
     from hf_synthlabels.studies.next_steps import next_steps
 

@@ -77,7 +77,8 @@ def run_student(file: StudentFile) -> None:
     Raises:
         SynthLabelsError: as its subclasses say.
     """
-    from hf_synthlabels.publishing import StudentPublisher, save_student_facts
+    from hf_synthlabels.publishing import StudentPublisher
+    from hf_synthlabels.publishing.hub.model import save_student_facts
     from hf_synthlabels.training import held_out_scores, train_student, update_student
     from hf_synthlabels.training.callbacks import StopOnInterrupt, TrainingProgress
 

@@ -59,7 +59,8 @@ def validate(
 
     Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
     """
-    from hf_synthlabels.publishing import label_options, missing_reasons, open_labeled, scale_schema, write_report
+    from hf_synthlabels.publishing import open_labeled, write_report
+    from hf_synthlabels.publishing.labeled_data import label_options, missing_reasons, scale_schema
     from hf_synthlabels.statistics import Gate
     from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.tables import check_output, write_text
@@ -117,7 +118,8 @@ def sample_size(
 
     Example: hf-synthlabels sample-size labelled.jsonl --gate 'accuracy>=0.8' --accuracy 0.88
     """
-    from hf_synthlabels.publishing import label_options, open_labeled, scale_schema
+    from hf_synthlabels.publishing import open_labeled
+    from hf_synthlabels.publishing.labeled_data import label_options, scale_schema
     from hf_synthlabels.statistics import Gate, plan_score
     from hf_synthlabels.statistics import validate as compute_report
     from hf_synthlabels.statistics.validation.dataset_columns import column_feature, feature_kind

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.spelling import normalize_spelling, spelling_variants, unknown_labels
-from hf_synthlabels.publishing import annotation_sheet, import_labels, sample_rows, spelling_warning
+from hf_synthlabels.publishing import annotation_sheet, import_labels, sample_rows
+from hf_synthlabels.publishing.sampled_data import spelling_warning
 from hf_synthlabels.statistics import estimate, validate
 
 LABELS = ["billing", "Billing", "billing ", "billing", "refund", None, "new\u00a0york", "new york"]

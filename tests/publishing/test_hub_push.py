@@ -13,7 +13,8 @@ from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST
 from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import ConfigError, DataError, HubError
-from hf_synthlabels.publishing import DatasetCardFields, HubFile, HubUpload, dataset_upload, push
+from hf_synthlabels.publishing import DatasetCardFields, HubUpload, dataset_upload, push
+from hf_synthlabels.publishing.hub.commit import HubFile
 from hf_synthlabels.statistics import Gate
 from tests.publishing.conftest import READER, RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer

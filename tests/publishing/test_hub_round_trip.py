@@ -23,7 +23,6 @@ from hf_synthlabels.cards import Licenses
 from hf_synthlabels.errors import ConfigError, DataError, HubError, UntrustedRecipeError
 from hf_synthlabels.publishing import (
     DatasetCardFields,
-    HubFile,
     HubUpload,
     ModelCardFields,
     dataset_upload,
@@ -33,6 +32,7 @@ from hf_synthlabels.publishing import (
     push,
     push_student,
 )
+from hf_synthlabels.publishing.hub.commit import HubFile
 from hf_synthlabels.tables import read_table
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from tests.publishing.conftest import RECIPE, TOKEN

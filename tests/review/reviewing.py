@@ -18,14 +18,14 @@ from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.review import (
     AnnotationSession,
-    Decision,
     DecisionStore,
-    ReviewRows,
     ReviewState,
     bind_socket,
     review_app,
     review_rows,
 )
+from hf_synthlabels.review.annotation_session import Decision
+from hf_synthlabels.review.review_rows import ReviewRows
 
 NAMES = ("billing", "delivery", "account")
 

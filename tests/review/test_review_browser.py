@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.review import DecisionStore, Event
+from hf_synthlabels.review import DecisionStore
+from hf_synthlabels.review.decision_store import Event
 from tests.review.browsing import faults, press_and_wait, row_number, until, until_labelled
 from tests.review.reviewing import HUMAN, NAMES, table
 

@@ -21,7 +21,7 @@ from hf_synthlabels.review import (
     decisions,
     examples,
     import_answers,
-    labelled_table,
+    labeled_table,
     read_argilla,
     read_label_studio,
     review_rows,
@@ -52,7 +52,7 @@ def worked(folder: Path, kind: str = "text-classification") -> ReviewState:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> None:
-    made = labelled_table(worked(tmp_path, kind), each=True)
+    made = labeled_table(worked(tmp_path, kind), each=True)
     schema = SCHEMAS[kind]
     assert made.table.features["label"] == made.table.features["llm_label"]
     values = [
@@ -74,7 +74,7 @@ def test_labels_feed_conclusions(tmp_path: Path) -> None:
     desk = AnnotationSession(board(tmp_path), blind=False)
     for row in range(10):
         label(desk, "ann", row, NAMES[row % 2])
-    made = labelled_table(desk.board).table
+    made = labeled_table(desk.board).table
     assert estimate(made).n_human == 10
 
 
@@ -82,7 +82,7 @@ def test_what_an_llm_said_never_becomes_a_human_label(tmp_path: Path) -> None:
     desk = AnnotationSession(board(tmp_path), blind=False)
     label(desk, "ann", 0, "delivery")
     desk.show("ann", 1)
-    made = labelled_table(desk.board).table
+    made = labeled_table(desk.board).table
     assert made["label"][:] == [1, *[None] * 11]
     assert made["llm_label"][:] == [0] * 12
 
@@ -98,7 +98,7 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
     row = int(rows.queue[0])
     desk.show("ann", row)
     label(desk, "ann", row, "billing")
-    review = provenance(labelled_table(desk.board).table)[-1]["review"]
+    review = provenance(labeled_table(desk.board).table)[-1]["review"]
     assert {key: review[key] for key in ("annotators", "labels", "llm_shown", "alpha")} == {
         "annotators": 1,
         "labels": 1,
@@ -112,7 +112,7 @@ def test_a_review_of_all_rows_gives_each_the_chance_one(tmp_path: Path) -> None:
     rows = opened(made=made, everything=True)
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 11, "billing")
-    assert labelled_table(desk.board).table["inclusion_probability"][:] == [1.0] * 12
+    assert labeled_table(desk.board).table["inclusion_probability"][:] == [1.0] * 12
 
 
 def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) ->
     rows = review_rows(made, schema=SCHEMAS["question-answering"], form=FORMS["question-answering"], human="answers")
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 2, {"text": "Acme", "start": 9})
-    values = labelled_table(desk.board).table["answers"][:3]
+    values = labeled_table(desk.board).table["answers"][:3]
     assert values[0] == {"text": ["Bob"], "answer_start": [20]}
     assert values[2] == {"text": ["Acme"], "answer_start": [9]}
 
@@ -153,7 +153,7 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
     assert rows.row(0).context == "Ann Lee asked Acme"
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 0, [{"start": 0, "end": 7, "label": "PER"}, {"start": 14, "end": 18, "label": "ORG"}])
-    assert labelled_table(desk.board).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
+    assert labeled_table(desk.board).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -161,7 +161,7 @@ def test_a_sheet_is_merged(tmp_path: Path, kind: str) -> None:
     done = worked(tmp_path, kind)
     merged = import_labels(table(kind), sheet(done))
     assert (merged.new, merged.changed, merged.open) == (2, 0, 8)
-    assert merged.rows["label"][:] == labelled_table(done).table["label"][:]
+    assert merged.rows["label"][:] == labeled_table(done).table["label"][:]
 
 
 def test_every_event_is_listed_with_human_and_llm_labels_apart(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_argilla_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
 def test_nothing_is_exported_before_something_is_labelled(tmp_path: Path) -> None:
     done = board(tmp_path)
     with pytest.raises(DataError, match="has no label yet"):
-        labelled_table(done)
+        labeled_table(done)
     with pytest.raises(DataError, match="has no label yet"):
         sheet(done)
 
@@ -336,7 +336,7 @@ def test_human_labels_are_kept_where_the_llm_gave_none_in_any_row(tmp_path: Path
     rows = opened(kind, made=made)
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 1, HUMAN[kind])
-    exported = labelled_table(desk.board, each=True).table
+    exported = labeled_table(desk.board, each=True).table
     exported.to_parquet(str(data))
     again = Dataset.from_parquet(str(data))
     for column in ("label", "label_ann"):
@@ -350,7 +350,7 @@ def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> No
     desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
     for name, value in (("ann b", "billing"), ("ann_b", "account")):
         label(desk, name, 0, value)
-    exported = labelled_table(desk.board, each=True).table
+    exported = labeled_table(desk.board, each=True).table
     assert exported["label_ann_b"][0] == "mine"
     assert [exported[name][0] for name in ("label_ann_b_2", "label_ann_b_3")] == [0, 2]
 
@@ -360,5 +360,5 @@ def test_a_class_that_the_llm_column_lacks_can_be_exported(tmp_path: Path) -> No
     made = made.add_column("llm_label", [0] * 12, feature=ClassLabel(names=["billing"]))
     desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 0, "account")
-    exported = labelled_table(desk.board).table
+    exported = labeled_table(desk.board).table
     assert exported.features["label"].int2str(exported["label"][0]) == "account"

@@ -15,7 +15,6 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.review import (
     AnnotationSession,
     DecisionStore,
-    ReviewRows,
     ReviewState,
     read_argilla,
     read_label_studio,
@@ -24,6 +23,7 @@ from hf_synthlabels.review import (
     write_label_studio,
 )
 from hf_synthlabels.review.exchange.matching import locate_span
+from hf_synthlabels.review.review_rows import ReviewRows
 from tests.review.reviewing import SCHEMAS, TEXT, board, label, opened, table
 
 TOOLS = ("argilla", "label-studio")

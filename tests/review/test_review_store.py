@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.errors import StoreError
-from hf_synthlabels.review import DecisionStore, Event
+from hf_synthlabels.review import DecisionStore
+from hf_synthlabels.review.decision_store import Event
 
 
 def event(key: str, row: int = 0, **more: object) -> Event:

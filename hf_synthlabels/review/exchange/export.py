@@ -33,7 +33,7 @@ class Exported:
     """Rows that were drawn and have no label yet."""
 
 
-def labelled_table(board: ReviewState, *, each: bool = False) -> Exported:
+def labeled_table(board: ReviewState, *, each: bool = False) -> Exported:
     """The table with what human labels come to in its column of human labels, and with the sampling probabilities.
 
     A single label is taken as is; of several, the majority label; an adjudicated label takes precedence. Rows

@@ -63,7 +63,7 @@ def check_options(jobs: Sequence[Job]) -> None:
         StudentConfig.from_dict(options, where=f"`students.{job.cell.student}`")
 
 
-def labelled_table(texts: Dataset, schema: LabelSchema, columns: Mapping[str, Sequence[Any]]) -> Dataset:
+def labeled_table(texts: Dataset, schema: LabelSchema, columns: Mapping[str, Sequence[Any]]) -> Dataset:
     """Rows with columns of labels, in the schema's own feature."""
     features = Features({name: schema.feature() for name in columns})
     added = Dataset.from_dict({name: list(values) for name, values in columns.items()}, features=features)
@@ -84,7 +84,7 @@ def _learn_with_head(job: Job, tables: Tables) -> Outcome:
     from hf_synthlabels.studies.sweep.epochs import EpochAnswers
     from hf_synthlabels.training import StudentConfig, train_student
 
-    train = labelled_table(tables.pool.select(job.rows), job.schema, {LABEL: job.labels, **_few(job)})
+    train = labeled_table(tables.pool.select(job.rows), job.schema, {LABEL: job.labels, **_few(job)})
     train = _with_extras(train, job)
     steps = steps_of(job, job.nominal, sum(label is not None for label in job.few or ()))[0]
     names = () if job.schema.kind in WITHOUT_NAMES else job.schema.names
