@@ -1,4 +1,4 @@
-"""Cards: what is published beside data and models, from recorded facts alone."""
+"""Dataset and model cards, rendered from recorded facts."""
 
 from hf_synthlabels.cards.card_data import (
     DatasetFacts,
