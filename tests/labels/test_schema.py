@@ -117,9 +117,8 @@ def test_an_answer_that_is_no_name_may_abstain_as_well(kind: Kind) -> None:
 STRICT_KEYWORDS = {"type", "enum", "properties", "required", "additionalProperties", "items", "anyOf"}
 
 
-@pytest.mark.parametrize("abstain", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_response_schemas_keep_to_what_strict_servers_have_in_common(kind: Kind, abstain: bool) -> None:
+def test_response_schemas_use_the_subset_of_strict_servers(kind: Kind) -> None:
     def check(part: Any) -> None:
         if isinstance(part, list):
             for each in part:
@@ -135,7 +134,8 @@ def test_response_schemas_keep_to_what_strict_servers_have_in_common(kind: Kind,
         if "items" in part:
             check(part["items"])
 
-    check(dataclasses.replace(schema_of(kind), abstain=abstain).response_schema())
+    for abstain in (False, True):
+        check(dataclasses.replace(schema_of(kind), abstain=abstain).response_schema())
 
 
 def test_from_labels_reads_a_mapping_with_definitions() -> None:

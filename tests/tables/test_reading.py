@@ -54,15 +54,13 @@ def csv(path: Path, labels: list[str], *, texts: list[str] | None = None) -> Pat
     return path
 
 
-@pytest.mark.parametrize("blanks", [False, True])
-@pytest.mark.parametrize(
-    "words", [WORDS, *([word] for word in WORDS)], ids=lambda words: words[0] if len(words) == 1 else "all"
-)
-def test_a_label_stays_as_it_was_written(tmp_path: Path, words: list[str], blanks: bool) -> None:
-    labels = [*words, *([""] if blanks else [])]
-    read = read_table(csv(tmp_path / "t.csv", labels), LABELS)["train"]
-    assert read["label"][:] == [label or None for label in labels]
-    assert read.features["label"] == Value("string")
+@pytest.mark.parametrize("word", [*WORDS, None])
+def test_label_is_read_verbatim(tmp_path: Path, word: str | None) -> None:
+    words = WORDS if word is None else [word]
+    for labels in (words, [*words, ""]):
+        read = read_table(csv(tmp_path / f"{len(labels)}.csv", labels), LABELS)["train"]
+        assert read["label"][:] == [label or None for label in labels]
+        assert read.features["label"] == Value("string")
 
 
 def test_a_text_stays_as_it_was_written(tmp_path: Path) -> None:
@@ -103,10 +101,10 @@ def test_every_verb_reads_the_same_cells(tmp_path: Path, read: Any) -> None:
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_separator_and_encoding_are_detected(
-    tmp_path: Path, separator: str, encoding: str, end: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, separator: str, encoding: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    end = "\r\n" if separator == ";" else "\n"
     lines = ["text,label,note", f'"a{separator} ""b""{end}c",café,1', "it’s; a, text,1,2", ",naïve,"]
     content = end.join(line.replace(",", separator) for line in lines[:2]) + end
     content += separator.join(['"it’s; a, text|\tb"', "1", "2"]) + end + separator.join(["", "naïve", ""]) + end

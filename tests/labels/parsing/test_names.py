@@ -1,3 +1,5 @@
+"""Class names: exact answers, verdicts, names with reasons, and negations."""
+
 from __future__ import annotations
 
 import json
@@ -7,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.labels import PARSER_VERSION, Answer, LabelSchema, Scale, parse
+from hf_synthlabels.labels import Answer, LabelSchema, Scale, parse
 
 VENUES = LabelSchema(names=("VLDB", "ICML", "ACL"))
 GRADES = LabelSchema(names=("good", "very good", "bad"))
@@ -23,39 +25,39 @@ def label(schema: LabelSchema, text: str) -> str | None:
     return answer.label
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "VLDB",
-        "vldb",
-        " VLDB\n",
-        "VLDB.",
-        '"VLDB"',
-        "'vldb'",
-        "**VLDB**",
-        "`VLDB`",
-        "__VLDB__",
-        "# VLDB",
-        "- VLDB",
-        "> VLDB",
-        "[VLDB]",
-        "<VLDB>",
-        "```\nVLDB\n```",
-        "“VLDB”",
-        "«VLDB»",
-        "« VLDB »",
-        "„VLDB“",
-        "‚VLDB‘",
-        "‹VLDB›",
-        "「VLDB」",
-        "『VLDB』。",
-        "\ufeffVLDB",
-        "V\u200bLD\u2060B",
-        "VL\u00adDB\u200f",
-    ],
-)
-def test_the_name_alone_in_any_wrapping(text: str) -> None:
-    assert parse(VENUES, text) == Answer("labelled", label="VLDB")
+WRAPPED = [
+    "VLDB",
+    "vldb",
+    " VLDB\n",
+    "VLDB.",
+    '"VLDB"',
+    "'vldb'",
+    "**VLDB**",
+    "`VLDB`",
+    "__VLDB__",
+    "# VLDB",
+    "- VLDB",
+    "> VLDB",
+    "[VLDB]",
+    "<VLDB>",
+    "```\nVLDB\n```",
+    "“VLDB”",
+    "«VLDB»",
+    "« VLDB »",
+    "„VLDB“",
+    "‚VLDB‘",
+    "‹VLDB›",
+    "「VLDB」",
+    "『VLDB』。",
+    "\ufeffVLDB",
+    "V\u200bLD\u2060B",
+    "VL\u00adDB\u200f",
+]
+
+
+def test_name_alone_in_any_wrapping() -> None:
+    for text in WRAPPED:
+        assert parse(VENUES, text) == Answer("labelled", label="VLDB"), text
 
 
 @pytest.mark.parametrize(
@@ -171,13 +173,10 @@ def test_a_longer_name_is_no_mention_of_the_shorter_one_in_it(text: str, expecte
     assert label(GRADES, text) == expected
 
 
-@pytest.mark.parametrize("text", ["abstain", "ABSTAIN.", '{"label": "abstain"}', "Answer: abstain", "I abstain here."])
-def test_abstention_only_where_it_is_allowed(text: str) -> None:
-    assert parse(OPEN, text) == Answer("abstained", reason="the annotator abstained")
-    assert label(GRADES, text) is None
-
-
-def test_abstention_beside_a_label_is_no_label() -> None:
+def test_abstention_counts_if_the_schema_allows_it() -> None:
+    for text in ("abstain", "ABSTAIN.", '{"label": "abstain"}', "Answer: abstain", "I abstain here."):
+        assert parse(OPEN, text) == Answer("abstained", reason="the annotator abstained")
+        assert label(GRADES, text) is None
     assert label(OPEN, "I abstain, though it may be good.") is None
 
 
@@ -225,10 +224,6 @@ def test_names_with_punctuation_and_of_other_scripts(names: tuple[str, ...], tex
 def test_a_deep_answer_is_read_without_running_out_of_stack() -> None:
     assert label(VENUES, '{"label":' * 3000) is None
     assert label(VENUES, "[" * 5000 + " VLDB") == "VLDB"
-
-
-def test_the_version_of_the_parser_is_a_number() -> None:
-    assert PARSER_VERSION >= 1
 
 
 PIECES = [
@@ -306,3 +301,81 @@ def test_reasoning_is_no_part_of_an_answer(schema: LabelSchema, said: str, label
     for thoughts in ("<think>positive, film, 2?</think>\n", "<think></think>", "Perhaps positive, film, 2.</think>\n"):
         assert parse(schema, thoughts + said).label == label
     assert parse(schema, "<think>positive, film, 2").status == "unparsed"
+
+
+STANCE = LabelSchema(names=("HAWKISH", "DOVISH", "NEUTRAL"))
+TONE = LabelSchema(names=("positive", "negative", "neutral"))
+STARS = LabelSchema(names=("1", "2", "3", "4", "5"))
+YES = LabelSchema(names=("yes", "no"))
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("{}\nThe sentence does not mention rates, rather than easing.", True),
+        ("{}\nIt speaks of cuts, but no {other} stance follows from them.", True),
+        ("**{}**\n\nReason: there is no sign of a {other} view.", True),
+        ("1. {}\nIt isn't {other}.", True),
+        ("The text doesn't sound {other}.\n\n{}", True),
+        ("Here is the classification:\n\n{}\n\nNothing in it is {other}.", True),
+        ("{}. It does not take a {other} stance.", True),
+        ("It does not take a {other} stance. {}.", False),
+        ("{} because no {other} words are used.", True),
+        ("{} - the sentence does not express a {other} view", True),
+        ("Label: {}. Because it does not ease.", True),
+        ("Label: {} because it does not ease", True),
+        ("It does not mention rates, so it is {}.", True),
+        ("The sentence is {}, without any doubt.", True),
+        ("The sentence is {}. It does not say anything else.", True),
+        ("It is not {}.", False),
+        ("I would not call it {}", False),
+        ("Not what I would describe, in my view, as {}.", False),
+        ("I do not think\nit is {}", False),
+        ("I don't think, that it is {}.", False),
+        ("{}, it is not", False),
+        ("{}? No.", False),
+        ("{}\nis not the label that I would choose.", False),
+        ("It might be {}. But I cannot say.", False),
+        ("{}. Or maybe {other}.", False),
+        ("{}\nWait, no, {other}.", False),
+        ("{}\n{other}", False),
+        ("{}\nFinal label: {other}", False),
+        ("{} - calm\n{other} - loud", False),
+        ("{}: 0.2\n{other}: 0.8", False),
+        ("Label: {} or {other}", False),
+        ("The label is {} - {other}", False),
+    ],
+)
+def test_name_with_a_reason_counts_unless_negated_or_contradicted(text: str, label: bool) -> None:
+    for schema in (STANCE, TONE):
+        name, other, _ = schema.names
+        answer = parse(schema, text.replace("{other}", other).replace("{}", name))
+        assert answer.label == (name if label else None)
+        assert label or answer.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [("No.\nIt does not.", "no"), ("Yes, because it cannot be denied.", "yes"), ("Yes. No.", None), ("Not yes.", None)],
+)
+def test_names_that_prose_uses_too(text: str, label: str | None) -> None:
+    assert parse(YES, text).label == label
+
+
+def test_bound_does_not_name_a_digit() -> None:
+    for text in ("label: >= 5", ">= 5", ">5", "5 or more", "5+", "at least 5", "The label is not 5"):
+        assert parse(STARS, text).label is None, text
+
+
+@pytest.mark.parametrize("text", ["label: 5", "<5>", "5\nIt has 2 slips, not 1", "5/", '{"label": "5"}'])
+def test_a_digit_in_markup_or_with_a_reason_is_read(text: str) -> None:
+    assert parse(STARS, text).label == "5"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["label: " * 60_000, "answer is " * 30_000, "Not. " * 50_000, "positive because " * 20_000, "{" * 100_000],
+)
+def test_answers_are_read_in_time_that_grows_with_their_length(text: str) -> None:
+    # A quadratic reader would need minutes.
+    assert parse(TONE, text).label in (None, "positive")

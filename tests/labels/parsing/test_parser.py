@@ -1,24 +1,31 @@
+"""Parsing of answers, for every kind of label."""
+
 from __future__ import annotations
 
 import json
 from typing import Any
 
-import numpy as np
 import pytest
-from datasets import Dataset, Features
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import Entity, LabelSchema, Scale, Span, answer_text, decode, encode, parse
-
-MANY = LabelSchema(kind="multi-label", names=("film", "sport", "very good", "good", "C++"), abstain=True)
-STARS = LabelSchema(kind="text-scale", scale=Scale(1, 5), abstain=True)
-HALVES = LabelSchema(kind="text-scale", scale=Scale(0, 1, 0.5))
-ANY = LabelSchema(kind="text-scale", scale=Scale(-1, 1, None))
-NER = LabelSchema(kind="token-classification", names=("person", "place"), abstain=True)
-QA = LabelSchema(kind="question-answering", abstain=True)
-FREE = LabelSchema(kind="text-generation")
+from hf_synthlabels.labels import Entity, LabelSchema, Scale, Span, answer_text, parse
+from tests.labels.label_examples import (
+    ANN,
+    ANY,
+    CONTEXT,
+    FREE,
+    HALVES,
+    LABELS,
+    MANY,
+    NER,
+    PARIS,
+    PARIS_2,
+    QA,
+    STARS,
+    TEXT,
+    entity,
+)
 
 
 @pytest.mark.parametrize(
@@ -118,16 +125,6 @@ def test_scales_with_other_steps() -> None:
     assert parse(LabelSchema(kind="text-scale", scale=Scale(0, 5000)), "Score: 3,000").label == 3000.0
 
 
-TEXT = "Paris met Ann Lee in Paris; “Lee’s” home is New  York."
-
-
-def entity(start: int, text: str, label: str) -> Entity:
-    return Entity(start, start + len(text), text, label)
-
-
-PARIS, ANN, PARIS_2 = entity(0, "Paris", "person"), entity(10, "Ann Lee", "person"), entity(21, "Paris", "place")
-
-
 @pytest.mark.parametrize(
     ("text", "label"),
     [
@@ -201,9 +198,6 @@ def test_an_entity_is_not_looked_for_within_a_longer_one_where_there_is_a_choice
     assert inner == (entity(0, "New York", "place"), entity(4, "York", "place"))
 
 
-CONTEXT = "In 1858 Bernadette saw the Virgin Mary at Lourdes, in the U.S. style; it’s “fine”. Mary left."
-
-
 @pytest.mark.parametrize(
     ("text", "span", "rung"),
     [
@@ -255,95 +249,11 @@ def test_a_text_is_taken_out_of_its_wrapping() -> None:
     assert parse(FREE, "\u200b").status == "unparsed"
 
 
-LABELS: list[tuple[LabelSchema, Any]] = [
-    (LabelSchema(names=("film", "sport")), "sport"),
-    (MANY, ("film", "good")),
-    (MANY, ()),
-    (STARS, 4.0),
-    (NER, (PARIS, ANN)),
-    (NER, ()),
-    (QA, Span(3, 7, "1858")),
-    (FREE, "Say yes."),
-]
-
-
 @pytest.mark.parametrize(("schema", "label"), LABELS)
-@pytest.mark.parametrize("as_json", [True, False])
-def test_an_answer_with_a_label_is_read_as_that_label(schema: LabelSchema, label: Any, as_json: bool) -> None:
+def test_answer_of_a_label_is_parsed_as_that_label(schema: LabelSchema, label: Any) -> None:
     context = TEXT if schema is NER else CONTEXT
-    assert parse(schema, answer_text(label, as_json=as_json), context).label == label
-
-
-@pytest.mark.parametrize(("schema", "label"), LABELS)
-def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> None:
-    features = Features({"label": schema.feature()})
-    table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
-    context = TEXT if schema is NER else CONTEXT
-    assert decode(schema, table[0]["label"], context) == label
-    if schema.kind not in ("multi-label", "token-classification", "question-answering"):
-        assert decode(schema, table[1]["label"]) is None
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "label"),
-    [
-        (MANY, ["good", "film"], ("film", "good")),
-        (MANY, [0, 1], ("film", "sport")),
-        (MANY, np.array([0, 1]), ("film", "sport")),
-        (LabelSchema(names=("film", "sport")), np.int64(1), "sport"),
-        (LabelSchema(names=("film", "sport")), 1.0, "sport"),
-        (LabelSchema(names=("film", "sport")), float("nan"), None),
-        (STARS, np.float32(3), 3.0),
-        (STARS, 3, 3.0),
-        (STARS, float("nan"), None),
-        (NER, [{"start": 10, "end": 17, "label": "person"}], (ANN,)),
-        (NER, {"start": [10], "end": [17], "text": ["Ann Lee"], "label": [0]}, (ANN,)),
-        (QA, {"text": ["1858", "In 1858"], "answer_start": [3, 0]}, Span(3, 7, "1858")),
-        (QA, {"text": [], "answer_start": []}, None),
-        (QA, "1858", Span(3, 7, "1858")),
-    ],
-)
-def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, label: Any) -> None:
-    assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
-
-
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [
-        (LabelSchema(names=("film", "sport")), "cars"),
-        # Without the certainty of a ClassLabel, -1 is an unknown number.
-        (LabelSchema(names=("film", "sport")), -1),
-        (LabelSchema(names=("film", "sport")), 2),
-        (LabelSchema(names=("film", "sport")), 0.5),
-        (LabelSchema(names=("film", "sport")), True),
-        (MANY, "film"),
-        (MANY, ["cars"]),
-        (STARS, 4.5),
-        (STARS, True),
-        (NER, [{"start": 1}]),
-        (QA, 3),
-        (QA, {"answer": "x"}),
-        (FREE, 3),
-    ],
-)
-def test_value_outside_the_schema_is_an_error(schema: LabelSchema, value: Any) -> None:
-    with pytest.raises(DataError, match="`label` "):
-        decode(schema, value, CONTEXT)
-
-
-@pytest.mark.parametrize(
-    ("schema", "value", "label"),
-    [
-        (LabelSchema(names=("film", "sport")), -1, None),
-        (LabelSchema(names=("film", "sport")), -1.0, None),
-        (LabelSchema(kind="text-pair", names=("film", "sport")), np.int64(-1), None),
-        (MANY, [-1], None),
-        (MANY, [0, -1], ("film",)),
-        (MANY, [], ()),
-    ],
-)
-def test_code_of_minus_one_is_a_missing_label(schema: LabelSchema, value: Any, label: Any) -> None:
-    assert decode(schema, value, codes=True) == label
+    for as_json in (True, False):
+        assert parse(schema, answer_text(label, as_json=as_json), context).label == label
 
 
 @given(st.text(max_size=60), st.sampled_from([MANY, STARS, NER, QA, FREE]))

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, List, Value
 
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.recipe.task import Example
 from hf_synthlabels.errors import DataError, SynthLabelsError
-from hf_synthlabels.labels import LabelSchema, decode
+from hf_synthlabels.labels import LabelSchema, Span, decode, encode
 from hf_synthlabels.statistics import validate
 from hf_synthlabels.training.data.training_rows import training_rows
+from tests.labels.label_examples import ANN, CONTEXT, FREE, LABELS, MANY, NER, QA, STARS, TEXT
 
-STARS = ["1", "2", "3", "4", "5"]
+DIGITS = ["1", "2", "3", "4", "5"]
 TOPICS = ["film", "sport", "place"]
 
 
 @pytest.mark.parametrize(
     ("names", "value", "label"),
     [
-        (STARS, "3", "3"),
-        (STARS, 5, "5"),
-        (STARS, 0, "1"),
-        (STARS, 5.0, "5"),
+        (DIGITS, "3", "3"),
+        (DIGITS, 5, "5"),
+        (DIGITS, 0, "1"),
+        (DIGITS, 5.0, "5"),
         (["0", "1"], 1, "1"),
         (["0", "1"], 0.0, "0"),
         (["bad", "good"], 1, "good"),
         (["bad", "good"], 1.0, "good"),
         (["bad", "good"], float("nan"), None),
-        (STARS, 3, DataError),
-        (STARS, 1.0, DataError),
+        (DIGITS, 3, DataError),
+        (DIGITS, 1.0, DataError),
         (["1", "0"], 1, DataError),
         (["bad", "good"], 2, DataError),
         (["bad", "good"], 0.5, DataError),
@@ -56,25 +58,25 @@ def test_a_number_is_a_name_or_a_code_but_never_a_guess(names: list[str], value:
 
 def test_the_error_names_both_readings() -> None:
     with pytest.raises(DataError) as caught:
-        decode(LabelSchema(names=tuple(STARS)), 3)
+        decode(LabelSchema(names=tuple(DIGITS)), 3)
     assert "'3'" in str(caught.value)
     assert "'4'" in str(caught.value)
 
 
 def test_the_codes_of_a_class_label_are_certain() -> None:
     features = Features(
-        {"text": Value("string"), "label": ClassLabel(names=STARS), "llm_label": ClassLabel(names=STARS)}
+        {"text": Value("string"), "label": ClassLabel(names=DIGITS), "llm_label": ClassLabel(names=DIGITS)}
     )
     rows = Dataset.from_dict({"text": ["a", "b"], "label": [0, 2], "llm_label": [0, 2]}, features=features)
-    assert training_rows(rows, names=STARS, label_column="label").codes.tolist() == [0, 2]
+    assert training_rows(rows, names=DIGITS, label_column="label").codes.tolist() == [0, 2]
     assert validate(rows, resamples=50).accuracy.estimate == 1
-    assert decode(LabelSchema(names=tuple(STARS)), 2, codes=True) == "3"
+    assert decode(LabelSchema(names=tuple(DIGITS)), 2, codes=True) == "3"
 
 
 @pytest.mark.parametrize(("human", "fits"), [([1, 2, 3], False), ([1, 3, 5], True), (["1", "2", "3"], True)])
 def test_validate_refuses_numbers_with_two_readings(human: list[Any], fits: bool) -> None:
     rows = Dataset.from_dict({"label": human, "llm_label": [str(value) for value in human]})
-    schema = LabelSchema(names=tuple(STARS))
+    schema = LabelSchema(names=tuple(DIGITS))
     if fits:
         assert validate(rows, schema=schema, resamples=50).accuracy.estimate == 1
     else:
@@ -130,3 +132,75 @@ def test_lists_of_codes_stay_codes() -> None:
     rows = Dataset.from_dict({"label": certain, "llm_label": [["film", "sport"], ["sport"]]})
     rows = rows.cast_column("label", List(ClassLabel(names=TOPICS[:2])))
     assert validate(rows, kind="multi-label", resamples=50).score("accuracy").estimate == 1
+
+
+@pytest.mark.parametrize(("schema", "label"), LABELS)
+def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> None:
+    features = Features({"label": schema.feature()})
+    table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
+    context = TEXT if schema is NER else CONTEXT
+    assert decode(schema, table[0]["label"], context) == label
+    if schema.kind not in ("multi-label", "token-classification", "question-answering"):
+        assert decode(schema, table[1]["label"]) is None
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "label"),
+    [
+        (MANY, ["good", "film"], ("film", "good")),
+        (MANY, [0, 1], ("film", "sport")),
+        (MANY, np.array([0, 1]), ("film", "sport")),
+        (LabelSchema(names=("film", "sport")), np.int64(1), "sport"),
+        (LabelSchema(names=("film", "sport")), 1.0, "sport"),
+        (LabelSchema(names=("film", "sport")), float("nan"), None),
+        (STARS, np.float32(3), 3.0),
+        (STARS, 3, 3.0),
+        (STARS, float("nan"), None),
+        (NER, [{"start": 10, "end": 17, "label": "person"}], (ANN,)),
+        (NER, {"start": [10], "end": [17], "text": ["Ann Lee"], "label": [0]}, (ANN,)),
+        (QA, {"text": ["1858", "In 1858"], "answer_start": [3, 0]}, Span(3, 7, "1858")),
+        (QA, {"text": [], "answer_start": []}, None),
+        (QA, "1858", Span(3, 7, "1858")),
+    ],
+)
+def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, label: Any) -> None:
+    assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        (LabelSchema(names=("film", "sport")), "cars"),
+        # Without the certainty of a ClassLabel, -1 is an unknown number.
+        (LabelSchema(names=("film", "sport")), -1),
+        (LabelSchema(names=("film", "sport")), 2),
+        (LabelSchema(names=("film", "sport")), 0.5),
+        (LabelSchema(names=("film", "sport")), True),
+        (MANY, "film"),
+        (MANY, ["cars"]),
+        (STARS, 4.5),
+        (STARS, True),
+        (NER, [{"start": 1}]),
+        (QA, 3),
+        (QA, {"answer": "x"}),
+        (FREE, 3),
+    ],
+)
+def test_value_outside_the_schema_is_an_error(schema: LabelSchema, value: Any) -> None:
+    with pytest.raises(DataError, match="`label` "):
+        decode(schema, value, CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "label"),
+    [
+        (LabelSchema(names=("film", "sport")), -1, None),
+        (LabelSchema(names=("film", "sport")), -1.0, None),
+        (LabelSchema(kind="text-pair", names=("film", "sport")), np.int64(-1), None),
+        (MANY, [-1], None),
+        (MANY, [0, -1], ("film",)),
+        (MANY, [], ()),
+    ],
+)
+def test_code_of_minus_one_is_a_missing_label(schema: LabelSchema, value: Any, label: Any) -> None:
+    assert decode(schema, value, codes=True) == label

@@ -35,27 +35,25 @@ CASES: dict[str, tuple[Any, list[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "xlsx"])
 @pytest.mark.parametrize("case", CASES)
-def test_an_output_is_replaced_unless_a_human_label_would_be_lost(tmp_path: Path, case: str, suffix: str) -> None:
+def test_output_is_overwritten_unless_a_human_label_would_be_lost(tmp_path: Path, case: str) -> None:
     feature, labels, other = CASES[case]
     features = Features({"text": Value("string"), "label": feature, "llm_label_status": Value("string")})
     columns = {"text": ["a", "b", "c", "d"], "llm_label_status": ["labelled"] * 4}
     rows = Dataset.from_dict({**columns, "label": labels}, features=features)
     changed = Dataset.from_dict({**columns, "label": [other, *labels[1:]]}, features=features)
-    output = tmp_path / f"labelled.{suffix}"
-    write_table({"train": rows}, output)
-    check_overwrite(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
-    # The same table read back from the output, as a later source.
-    again = read_table(output)["train"]
-    check_overwrite(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
-    with pytest.raises(DataError, match="`label`"):
-        check_overwrite(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
+    for suffix in ("csv", "tsv", "jsonl", "parquet", "xlsx"):
+        output = tmp_path / f"labelled.{suffix}"
+        write_table({"train": rows}, output)
+        check_overwrite(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
+        # The same table read back from the output, as a later source.
+        again = read_table(output)["train"]
+        check_overwrite(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
+        with pytest.raises(DataError, match="`label`"):
+            check_overwrite(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [("007", 7), ("7", "007"), ("null", None), ("NaN", None), ("true", "True"), ('"a"', "a"), ([], None), (["a"], "a")],
-)
-def test_labels_that_differ_have_other_texts(one: Any, other: Any) -> None:
-    assert label_text(one) != label_text(other)
+def test_different_labels_have_different_texts() -> None:
+    pairs = [("007", 7), ("null", None), ("NaN", None), ("true", "True"), ('"a"', "a"), ([], None), (["a"], "a")]
+    for label, other in pairs:
+        assert label_text(label) != label_text(other)
