@@ -163,6 +163,15 @@ def test_names_that_are_modules_too_have_a_line_of_their_own(room: str) -> None:
         assert f"::: hf_synthlabels.{room}.{name}.{name}\n" in page, name
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "CONTRIBUTING.md", *sorted((DOCS / "design").glob("*.md"))], ids=lambda p: p.name
+)
+def test_modules_that_the_design_names_exist(page: Path) -> None:
+    paths = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.(?:py|yaml))?)`", page.read_text(encoding="utf-8"))
+    missing = [path for path in paths if not any((root / path).exists() for root in (PACKAGE, ROOT, DOCS))]
+    assert missing == []
+
+
 INNER_BENCHMARKS = ("training_arms",)
 """Programs that another benchmark starts."""
 

@@ -8,7 +8,6 @@ from hf_synthlabels.review.exchange.argilla import read_argilla, write_argilla
 from hf_synthlabels.review.exchange.export import decisions, examples, labeled_table, sheet
 from hf_synthlabels.review.exchange.imports import import_answers
 from hf_synthlabels.review.exchange.label_studio import read_label_studio, write_label_studio
-from hf_synthlabels.review.review_rows import review_rows
 from hf_synthlabels.review.review_source import ReviewOptions, default_store, open_review
 from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.server.app import review_app
@@ -29,7 +28,6 @@ __all__ = [
     "read_argilla",
     "read_label_studio",
     "review_app",
-    "review_rows",
     "serve_review",
     "sheet",
     "write_argilla",

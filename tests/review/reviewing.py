@@ -22,10 +22,9 @@ from hf_synthlabels.review import (
     ReviewState,
     bind_socket,
     review_app,
-    review_rows,
 )
 from hf_synthlabels.review.annotation_session import Decision
-from hf_synthlabels.review.review_rows import ReviewRows
+from hf_synthlabels.review.review_rows import ReviewRows, review_rows
 
 NAMES = ("billing", "delivery", "account")
 

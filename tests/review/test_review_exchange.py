@@ -24,12 +24,12 @@ from hf_synthlabels.review import (
     labeled_table,
     read_argilla,
     read_label_studio,
-    review_rows,
     sheet,
     write_argilla,
     write_label_studio,
 )
 from hf_synthlabels.review.disagreements import Disagreements
+from hf_synthlabels.review.review_rows import review_rows
 from hf_synthlabels.review.review_values import plain
 from hf_synthlabels.statistics import estimate, validate
 from tests.oracles import oracle

@@ -18,12 +18,11 @@ from hf_synthlabels.review import (
     ReviewState,
     read_argilla,
     read_label_studio,
-    review_rows,
     write_argilla,
     write_label_studio,
 )
 from hf_synthlabels.review.exchange.matching import locate_span
-from hf_synthlabels.review.review_rows import ReviewRows
+from hf_synthlabels.review.review_rows import ReviewRows, review_rows
 from tests.review.reviewing import SCHEMAS, TEXT, board, label, opened, table
 
 TOOLS = ("argilla", "label-studio")
