@@ -1,4 +1,4 @@
-"""The command line of the Hub: `hf-synthlabels push ...` and `hf-synthlabels pull ...`."""
+"""`hf-synthlabels push` and `pull`: publish on the Hugging Face Hub, and download."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hf_synthlabels.cli.options import HumanOption, LLMOption
 from hf_synthlabels.errors import ConfigError, DataError, HubError
 
 if TYPE_CHECKING:
@@ -20,31 +21,33 @@ if TYPE_CHECKING:
     from hf_synthlabels.tables import ReadOptions
 
 app = typer.Typer(
-    no_args_is_help=True, help="Publish on the Hub: one commit, private unless you say otherwise; --dry-run shows it."
+    no_args_is_help=True, help="Publish on the Hub in one commit, private by default; --dry-run previews it."
 )
 
-Repo = Annotated[str, typer.Argument(help="user/name on the Hub.")]
-Public = Annotated[bool, typer.Option("--public", help="Make a new repository that everybody sees.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show each file with its size; send nothing.")]
-Replace = Annotated[bool, typer.Option("--replace", help="Write into a repository that holds something else.")]
+Repo = Annotated[str, typer.Argument(help="Repository on the Hub: user/name.")]
+Public = Annotated[bool, typer.Option("--public", help="Create a public repository (default: private).")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="List the files and their sizes; upload nothing.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite a repository with other contents.")]
 KeepCard = Annotated[
-    bool, typer.Option("--keep-card", help="Keep the README.md on the Hub; the new card goes to annotation/README.md.")
+    bool, typer.Option("--keep-card", help="Keep the README.md on the Hub; write the new card to annotation/README.md.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-License = Annotated[str | None, typer.Option("--license", help="Licence: cc-by-4.0, mit, ..., other or unknown.")]
-LicenseName = Annotated[str | None, typer.Option(help="The name of a license that is `other`.")]
-LicenseLink = Annotated[str | None, typer.Option(help="Where a license that is `other` stands.")]
+License = Annotated[
+    str | None, typer.Option("--license", help="License identifier, e.g. cc-by-4.0 or mit; or other, unknown.")
+]
+LicenseName = Annotated[str | None, typer.Option(help="Name of the license, if `other`.")]
+LicenseLink = Annotated[str | None, typer.Option(help="URL of the license, if `other`.")]
 Outputs = Annotated[
     str | None,
-    typer.Option("--llm-terms", help="What the annotator's terms say of its answers, in words; or unknown."),
+    typer.Option("--llm-terms", help="Terms of the LLM provider for its outputs, in words; or unknown."),
 ]
-Summary = Annotated[str | None, typer.Option(help="What it is, in a sentence for the card.")]
-Language = Annotated[list[str] | None, typer.Option(help="Language of the texts, such as en; may be repeated.")]
+Summary = Annotated[str | None, typer.Option(help="One-sentence summary for the card.")]
+Language = Annotated[list[str] | None, typer.Option(help="Language of the texts, e.g. en; may be repeated.")]
 
 
 @app.command()
 def dataset(
-    data: Annotated[str, typer.Argument(help="A recipe, or an annotated file or folder.")],
+    data: Annotated[str, typer.Argument(help="Recipe, or annotated file or folder.")],
     repo: Repo,
     license: License = None,
     license_name: LicenseName = None,
@@ -52,27 +55,27 @@ def dataset(
     llm_terms: Outputs = None,
     summary: Summary = None,
     language: Language = None,
-    human_rows: Annotated[str | None, typer.Option(help="How the human-labelled rows were drawn, in words.")] = None,
-    human: Annotated[str | None, typer.Option(help="Column with human labels; the recipe's.")] = None,
-    llm: Annotated[str | None, typer.Option(help="Column with LLM labels; the recipe's.")] = None,
-    gate: Annotated[str | None, typer.Option(help="A score that was to be reached: 'macro_f1>=0.7'.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="The recipe of a file that was annotated before.")] = None,
+    human_rows: Annotated[str | None, typer.Option(help="How the human-labeled rows were sampled, in words.")] = None,
+    human: HumanOption = None,
+    llm: LLMOption = None,
+    gate: Annotated[str | None, typer.Option(help="Required score, e.g. 'macro_f1>=0.7'.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Recipe of an annotated file.")] = None,
     public: Public = False,
     dry_run: DryRunOption = False,
     replace: Replace = False,
     keep_card: KeepCard = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish an annotated data set with its card, its records and how far people agree with it.
+    """Publish an annotated data set with its card, provenance and agreement with human labels.
 
     Example: hf-synthlabels push dataset tickets.yaml me/tickets --license cc-by-4.0 --llm-terms unknown --dry-run
     """
     from hf_synthlabels.publishing import DatasetCardFields, dataset_upload
     from hf_synthlabels.statistics import Gate
 
-    wanted = Gate.parse(gate) if gate else None
-    words = DatasetCardFields(
-        licenses=_licences(license, license_name, license_link, llm_terms),
+    threshold = Gate.parse(gate) if gate else None
+    fields = DatasetCardFields(
+        licenses=_licenses(license, license_name, license_link, llm_terms),
         summary=summary,
         human_rows=human_rows,
         language=tuple(language or ()),
@@ -83,20 +86,20 @@ def dataset(
             splits,
             repo,
             Path(folder),
-            words=words,
+            words=fields,
             recipe=own,
             recipe_text=text,
             records=records,
             human=human,
             llm=llm,
-            gate=wanted,
+            gate=threshold,
         )
         _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json, keep_card=keep_card)
 
 
 @app.command()
 def model(
-    folder: Annotated[Path, typer.Argument(help="The folder where the student was saved.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the saved student.")],
     repo: Repo,
     license: License = None,
     license_name: LicenseName = None,
@@ -104,33 +107,31 @@ def model(
     llm_terms: Outputs = None,
     summary: Summary = None,
     language: Language = None,
-    base_model: Annotated[
-        str | None, typer.Option(help="What it was trained from, if its folder does not say.")
-    ] = None,
-    base_revision: Annotated[str | None, typer.Option(help="The revision of that.")] = None,
-    trained_on: Annotated[str | None, typer.Option(help="The Hub id of the data set of its training rows.")] = None,
-    trained_on_revision: Annotated[str | None, typer.Option(help="The revision of that.")] = None,
+    base_model: Annotated[str | None, typer.Option(help="Base model, if not recorded in the folder.")] = None,
+    base_revision: Annotated[str | None, typer.Option(help="Revision of the base model.")] = None,
+    trained_on: Annotated[str | None, typer.Option(help="Hub ID of the training data set.")] = None,
+    trained_on_revision: Annotated[str | None, typer.Option(help="Revision of the training data set.")] = None,
     label_source: Annotated[
-        str | None, typer.Option(help="Whose labels it learned: a label column, or human, llm, validation of a study.")
+        str | None, typer.Option(help="Label source: a label column, or human, llm or validation of a study.")
     ] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="The report of `hf-synthlabels validate` of its own labels, as JSON.")
+        Path | None, typer.Option(help="JSON report of `hf-synthlabels validate` on the student's labels.")
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="The report.json of the study that it comes from.")] = None,
-    widget: Annotated[list[str] | None, typer.Option(help="A text to try on its page; may be repeated.")] = None,
+    study: Annotated[Path | None, typer.Option(help="report.json of the study that trained it.")] = None,
+    widget: Annotated[list[str] | None, typer.Option(help="Example text for the model page; may be repeated.")] = None,
     public: Public = False,
     dry_run: DryRunOption = False,
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a student with its card and its scores.
+    """Publish a student with its card and scores.
 
     Example: hf-synthlabels push model student me/tickets-student --license mit --llm-terms unknown --dry-run
     """
     from hf_synthlabels.publishing import ModelCardFields, model_upload
 
-    words = ModelCardFields(
-        licenses=_licences(license, license_name, license_link, llm_terms),
+    fields = ModelCardFields(
+        licenses=_licenses(license, license_name, license_link, llm_terms),
         summary=summary,
         base_model=base_model,
         base_revision=base_revision,
@@ -143,7 +144,7 @@ def model(
     upload = model_upload(
         folder,
         repo,
-        words=words,
+        words=fields,
         validation=None if validation is None else _validation(validation),
         study=None if study is None else _study(study),
     )
@@ -152,7 +153,7 @@ def model(
 
 @app.command()
 def metric(
-    name: Annotated[str, typer.Argument(help="A metric of this package, or the folder of another one.")],
+    name: Annotated[str, typer.Argument(help="Packaged metric, or folder of another metric.")],
     repo: Repo,
     public: Public = False,
     dry_run: DryRunOption = False,
@@ -172,7 +173,7 @@ def metric(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="The JSON of a study, a validation, a grid, an audit, or page.json.")],
+    results: Annotated[Path, typer.Argument(help="JSON of a study, validation, grid or audit, or page.json.")],
     repo: Repo,
     license: License = None,
     public: Public = False,
@@ -180,7 +181,7 @@ def report(
     replace: Replace = False,
     as_json: AsJson = False,
 ) -> None:
-    """Publish the page of any report as a static Space, with its numbers and every table and figure as files.
+    """Publish a report page as a static Space, with its data, tables and figures as files.
 
     Example: hf-synthlabels push report results/report.json me/tickets-report --license cc-by-4.0 --dry-run
     """
@@ -188,28 +189,30 @@ def report(
     from hf_synthlabels.cli.report import load_report
     from hf_synthlabels.publishing import report_upload
 
-    said = Licenses(_asked("license", license, "Licence of the report"), "unknown")
-    upload = report_upload(load_report(results), repo, license=said.license)
+    licenses = Licenses(_require("license", license, "License of the report"), "unknown")
+    upload = report_upload(load_report(results), repo, license=licenses.license)
     _send(upload, public=public, dry_run=dry_run, replace=replace, as_json=as_json)
 
 
 def pull(
     repo: Repo,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The folder; the name's last part.")] = None,
-    kind: Annotated[
-        str | None, typer.Option("--type", help="dataset, model or space, where there are several.")
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Output folder (default: last part of the name).")
     ] = None,
-    revision: Annotated[str | None, typer.Option(help="A commit, a branch or a tag; the newest.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", help="dataset, model or space, if the name is ambiguous.")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Commit, branch or tag (default: latest).")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch from the Hub what was pushed, all from one revision, and check every file.
+    """Download one revision from the Hub, and verify every file.
 
     Example: hf-synthlabels pull me/tickets -o tickets
     """
     from hf_synthlabels.publishing import pull as fetch
 
-    found = fetch(repo, output or Path(repo.rpartition("/")[2]), repo_type=kind, revision=revision)
-    print(json.dumps({**asdict(found), "folder": str(found.folder)}, indent=1) if as_json else found)
+    pulled = fetch(repo, output or Path(repo.rpartition("/")[2]), repo_type=kind, revision=revision)
+    print(json.dumps({**asdict(pulled), "folder": str(pulled.folder)}, indent=1) if as_json else pulled)
 
 
 def _send(
@@ -228,38 +231,40 @@ def _send(
             print(upload.listing(private=not public))
             if text is not None:
                 print(f"\nREADME.md:\n\n{text}")
-            print("Nothing was sent.")
+            print("Nothing was uploaded.")
         return
     done = push(upload, private=not public, replace=replace, keep_card=keep_card)
     print(json.dumps({**asdict(done), "url": done.url}, indent=1) if as_json else done)
     if public and done.private:
-        raise HubError(f"`{upload.repo}` is private, as it was before. Open it in its settings on the Hub.")
+        raise HubError(
+            f"`{upload.repo}` already exists and is private. Change its visibility in its settings on the Hub."
+        )
 
 
-def _licences(license: str | None, name: str | None, link: str | None, outputs: str | None) -> Licenses:
+def _licenses(license: str | None, name: str | None, link: str | None, outputs: str | None) -> Licenses:
     from hf_synthlabels.cards import Licenses
 
     return Licenses(
-        _asked("license", license, "Licence (cc-by-4.0, mit, ..., other or unknown)"),
-        _asked("llm-terms", outputs, "What do the annotator's terms say of its answers? (or unknown)"),
+        _require("license", license, "License (cc-by-4.0, mit, ..., other or unknown)"),
+        _require("llm-terms", outputs, "Terms of the LLM provider for its outputs (or unknown)"),
         name,
         link,
     )
 
 
-def _asked(option: str, value: str | None, question: str) -> str:
-    """What was given, or what a person at the terminal says: nothing is guessed."""
+def _require(option: str, value: str | None, question: str) -> str:
+    """Return the value of a required option, or prompt for it on a terminal."""
     if value is not None:
         return value
     if sys.stdin.isatty():
         return str(typer.prompt(question))
-    raise ConfigError(f"`--{option}` is not given. Say it, or 'unknown': it is not guessed.")
+    raise ConfigError(f"`--{option}` is required: give a value, or 'unknown' if you do not know it.")
 
 
 def _annotated(
     data: str, recipe: str | None
 ) -> tuple[dict[str, Any], Recipe | None, str | None, dict[str, list[dict[str, Any]]] | None]:
-    """The splits of a recipe or of a file, the recipe with its text, and the records that lie beside a file."""
+    """Load the splits of a recipe or file, the recipe with its text, and the provenance records of a file."""
     from hf_synthlabels.annotation import load, read_recipe, recipe_path
     from hf_synthlabels.tables import read_records, read_table
 
@@ -279,7 +284,7 @@ def _annotated(
 
 
 def _read_options(recipe: Recipe | None) -> ReadOptions:
-    """Labels and texts stay as they are written, unless the labels are of a scale."""
+    """Options for reading a file: labels and texts are read verbatim, except ratings."""
     from hf_synthlabels.publishing.labeled_data import label_options
 
     if recipe is None:
@@ -294,7 +299,9 @@ def _validation(path: Path) -> Any:
     try:
         return ValidationReport.from_json(path.read_text(encoding="utf-8"))
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"`validation` {str(path)!r} is no report of `hf-synthlabels validate -o`: {error}.") from None
+        raise DataError(
+            f"`validation` {str(path)!r} is not a report of `hf-synthlabels validate -o`: {error}."
+        ) from None
 
 
 def _study(path: Path) -> Any:
@@ -303,5 +310,5 @@ def _study(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"`study` {str(path)!r} can not be read: {error}. Give the report.json of a study.") from None
+        raise DataError(f"`study` {str(path)!r} cannot be read: {error}. Give the report.json of a study.") from None
     return StudyReport.from_json(text)

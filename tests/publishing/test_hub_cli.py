@@ -94,7 +94,7 @@ def test_dry_run_shows_files_and_asks_nothing_of_the_hub(
     assert "  data/train-00000-of-00001.parquet\n" in out
     assert out.startswith("dataset user/films, private if it is made now: ")
     assert "\nREADME.md:\n\n---\n" in out
-    assert out.endswith("Nothing was sent.\n")
+    assert out.endswith("Nothing was uploaded.\n")
     code, out, _ = run("push", "dataset", "films.yaml", "user/films", *SAID, "--dry-run", "--public", "--json")
     assert "README.md" in json.loads(out)["files"]
     assert json.loads(out)["card"].startswith("---\n")
@@ -121,8 +121,8 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("dataset", "films.yaml", "user/films"), "`--license` is not given"),
-        (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--llm-terms` is not given"),
+        (("dataset", "films.yaml", "user/films"), "`--license` is required"),
+        (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--llm-terms` is required"),
         (("dataset", "films.yaml", "user/films", "--license", "MIT", "--llm-terms", "x"), "Did you mean mit"),
         (("dataset", "films.yaml", "films", *SAID), "`repo` is 'films': give `user/name`"),
         (("dataset", "films.yaml", "user/films", *SAID, "--human", "gold"), "`human` names the column 'gold'"),
@@ -164,7 +164,7 @@ def test_public_into_what_is_private_is_told(run: Run, hub: HubServer) -> None:
     code, out, err = run("push", "metric", "llm_judge", "user/llm_judge", "--public")
     assert code == 2
     assert "revision" in out
-    assert "`user/llm_judge` is private, as it was before" in err
+    assert "`user/llm_judge` already exists and is private" in err
 
 
 def test_report_of_a_study_becomes_a_static_space(run: Run, hub: HubServer) -> None:
