@@ -293,4 +293,10 @@ def named_value(feature: Any, value: Any) -> Any:
         return {key: named_value(part, value.get(key)) for key, part in feature.items()}
     if hasattr(feature, "int2str"):
         return feature.names[value] if value >= 0 else None
-    return [named_value(feature.feature, item) for item in value] if hasattr(feature, "feature") else value
+    if not hasattr(feature, "feature"):
+        return value
+    items = [named_value(feature.feature, item) for item in value]
+    if hasattr(feature.feature, "int2str"):
+        names = [name for name in items if name is not None]
+        return names if names or not items else None
+    return items

@@ -84,6 +84,18 @@ def test_validate_refuses_numbers_with_two_readings(human: list[Any], fits: bool
             validate(rows, schema=schema, resamples=50)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_validate_and_training_leave_out_rows_with_code_minus_one(several: bool) -> None:
+    codes: list[Any] = [[code] if several else code for code in (0, 1, -1)]
+    names = ClassLabel(names=TOPICS)
+    features = Features({name: List(names) if several else names for name in ("label", "llm_label")})
+    rows = Dataset.from_dict({"label": [*codes, codes[2]], "llm_label": [*codes, codes[0]]}, features=features)
+    report = validate(rows, human="label", llm="llm_label", resamples=10)
+    assert (report.n_rows, report.n_human, report.n_labelled) == (4, 2, 3)
+    if not several:
+        assert training_rows(rows, names=TOPICS, label_column="label").kept.tolist() == [0, 1]
+
+
 def test_validate_reads_the_floats_of_a_data_frame() -> None:
     rows = Dataset.from_dict({"label": [0.0, 1.0, None, 1.0], "llm_label": ["0", "1", "1", "0"]})
     assert validate(rows, kind="text-classification", resamples=50).accuracy.estimate == pytest.approx(2 / 3)

@@ -56,6 +56,12 @@ def test_csv_holds_lists_as_json(tmp_path: Path) -> None:
         assert [None if cell is None else json.loads(cell) for cell in found[1:4]] == spelt[1:4]
 
 
+def test_missing_codes_in_lists_are_left_out(tmp_path: Path) -> None:
+    rows = Dataset.from_dict({"label": [[0, -1], [-1], []]}, features=Features({"label": List(NAMES)}))
+    write_table({"train": rows}, tmp_path / "t.jsonl")
+    assert read_table(tmp_path / "t.jsonl")["train"]["label"][:] == [["film"], None, []]
+
+
 def test_dates_are_the_same_text_in_csv_and_json_lines(tmp_path: Path) -> None:
     times = [np.datetime64("2024-05-01", "s"), np.datetime64("2024-05-01T10:30", "s"), None]
     rows = Dataset.from_dict({"label": times}, features=Features({"label": Value("timestamp[us]")}))

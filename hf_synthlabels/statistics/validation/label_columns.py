@@ -116,9 +116,8 @@ def read_label(
                 if isinstance(value, list) and column.is_multi_hot(names):
                     return tuple(name for name, item in zip(names, value, strict=True) if item)
                 codes = column.names is not None
-                found = decode(_schema("multi-label", tuple(column.names or names)), value, codes=codes, vectors=False)
-                assert isinstance(found, tuple)
-                return _checked(tuple(map(str, found)), names)
+                label = decode(_schema("multi-label", tuple(column.names or names)), value, codes=codes, vectors=False)
+                return _checked(tuple(map(str, label)), names) if isinstance(label, tuple) else None
             case "text-scale":
                 return _number(value, column, scale)
             case "token-classification":
