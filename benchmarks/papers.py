@@ -32,7 +32,7 @@ from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, com
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies import StudyRuns, read_runs, recommend, sections_of
-from hf_synthlabels.studies.questions.analysis import analysed
+from hf_synthlabels.studies.analysis.base import analysed
 from hf_synthlabels.training.search import GridReport
 
 __all__ = ["BLOCKS", "Block", "block_text", "main"]

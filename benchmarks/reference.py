@@ -133,12 +133,12 @@ def compared(folder: Path) -> Files:
     recipe, common = read_recipe(folder / "toy.yaml"), {"name": "toy", "recipe": "toy.yaml", "resamples": 200}
     labelled = annotate(Dataset.from_list(rows), recipe)
     parts = labelled.select(range(80)), labelled.select(range(80, 120))
-    study = studies.Study(**common, **INPUTS["study"], student=student)
+    study = studies.ComparisonStudy(**common, **INPUTS["study"], student=student)
     ways = studies.AnnotatorStudy(**common, folder=folder, annotators=INPUTS["annotators"], human_rows=60)
     columns = studies.StrategyRows(("film", "sport"), "label", "good", probs="p", confidence="c", n_human=20)
     tables = [Dataset.from_list(part) for part in (rows[:80], rows[80:])]
     sweep = {"name": "toys", "resamples": 100, **INPUTS["sweep"]}
-    runs = studies.run_sweep(studies.SweepStudy.from_dict(sweep, folder=folder), folder / "sweep")
+    runs = studies.run_study(studies.Study.from_dict(sweep, folder=folder), folder / "sweep")
     studies.write_runs(runs, folder / "runs.json")
     done = {
         "study": studies.compare(study, recipe, *parts).to_json(),

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation import Example, load
 from hf_synthlabels.publishing import write_report
 from hf_synthlabels.publishing.labeled_data import annotation_summary
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
-from hf_synthlabels.studies import RowSelection, Study, StudyReport, run_study, validation_sample
+from hf_synthlabels.studies import ComparisonStudy, RowSelection, StudyReport, run_comparison, validation_sample
 from hf_synthlabels.studies.standard_library import AREAS, load_corpus
 
 GATE = "macro_f1>=0.6"
@@ -64,7 +64,9 @@ def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
     tell(
         "\n4/5  Students: the same encoder, fine-tuned on human labels and on the annotator's; same rows, seeds, steps."
     )
-    result = run_study(_write_study(folder / "study.yaml", chosen), folder, progress=lambda line: tell(f"     {line}"))
+    result = run_comparison(
+        _write_study(folder / "study.yaml", chosen), folder, progress=lambda line: tell(f"     {line}")
+    )
     tell("\n5/5  Human labels against the annotator's")
     tell(str(result))
     if result.validation.gate is not None:
@@ -139,8 +141,8 @@ def _labelled_and_checked(recipe: Path, tell: Tell) -> ValidationReport:
     return report
 
 
-def _write_study(path: Path, recipe: Path) -> Study:
-    study = Study(
+def _write_study(path: Path, recipe: Path) -> ComparisonStudy:
+    study = ComparisonStudy(
         name="standard_library",
         recipe=recipe.name,
         train=RowSelection(split="train"),

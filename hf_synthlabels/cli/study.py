@@ -14,7 +14,7 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study, SweepStudy
+    from hf_synthlabels.studies import AnnotatorStudy, ComparisonStudy, StrategyStudy, Study
 from hf_synthlabels.cli.options import TrustOption
 
 SHOWN_CELLS = 200
@@ -88,27 +88,28 @@ def study(
     """
     from datasets import disable_progress_bars
 
-    from hf_synthlabels.studies import SweepStudy, read_study
-    from hf_synthlabels.studies.sweep.starting import Asked, begin_study
+    from hf_synthlabels.studies import Study, read_study
+    from hf_synthlabels.studies.quickstart.study_files import bootstrap_study
+    from hf_synthlabels.studies.quickstart.table_labels import TableOptions
     from hf_synthlabels.tables import table_format
 
     # A study tells its own progress; a bar for each small table of it would bury that.
     disable_progress_bars()
     if table_format(config) is not None:
-        options = Asked(
+        options = TableOptions(
             text, human, ask, model, base_url, budget_usd, quick, encoding, separator, normalize_labels, scale
         )
-        config = begin_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
+        config = bootstrap_study(config, _folder(output), options, overwrite=overwrite, tell=_tell)
     else:
         _refuse_table_options(context, config)
     asked = read_study(config)
-    if (plan or so_far) and not isinstance(asked, SweepStudy):
+    if (plan or so_far) and not isinstance(asked, Study):
         option = "--plan" if plan else "--so-far"
         raise ConfigError(f"`{option}` is for the cells of a study with `tasks`, and this file has none. Leave it out.")
-    if plan and isinstance(asked, SweepStudy):
+    if plan and isinstance(asked, Study):
         _print_plan(asked, output)
         return
-    if isinstance(asked, SweepStudy):
+    if isinstance(asked, Study):
         _sweep(asked, _folder(output), so_far=so_far, yes=yes)
     else:
         _compare(asked, _folder(output))
@@ -131,14 +132,14 @@ def _folder(output: Path | None) -> Path:
     return output
 
 
-def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> None:
+def _compare(asked: ComparisonStudy | AnnotatorStudy | StrategyStudy, output: Path) -> None:
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.studies import (
         AnnotatorStudy,
         StrategyStudy,
         compare_annotators,
+        run_comparison,
         run_strategies,
-        run_study,
     )
 
     if isinstance(asked, StrategyStudy):
@@ -153,25 +154,25 @@ def _compare(asked: Study | AnnotatorStudy | StrategyStudy, output: Path) -> Non
         _write(output / "annotators.json", compared.to_json())
         print_written(write_report(compared, output), output)
     else:
-        result = run_study(asked, output, progress=_tell)
+        result = run_comparison(asked, output, progress=_tell)
         print(result)
         print_written(write_report(result, output), output)
 
 
-def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
+def _sweep(asked: Study, output: Path, *, so_far: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.publishing.report import page_of
-    from hf_synthlabels.studies import run_sweep, summary_table
-    from hf_synthlabels.studies.next_steps import next_steps
+    from hf_synthlabels.studies import run_study, summary_table
+    from hf_synthlabels.studies.quickstart.next_steps import next_steps
 
     if not so_far:
         _confirm_spending(asked, yes=yes)
     if asked.engine.name == "ray" and not so_far:
         from hf_synthlabels.engines import jobs_on
 
-        runs = run_sweep(asked, output, progress=_tell, engine=jobs_on(asked.engine))
+        runs = run_study(asked, output, progress=_tell, engine=jobs_on(asked.engine))
     else:
-        runs = run_sweep(asked, output, progress=_tell, so_far=so_far)
+        runs = run_study(asked, output, progress=_tell, so_far=so_far)
     print(summary_table(runs))
     print(f"written: {output / 'runs.json'}")
     page = page_of(runs)
@@ -181,11 +182,11 @@ def _sweep(asked: SweepStudy, output: Path, *, so_far: bool, yes: bool) -> None:
         print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
 
 
-def _confirm_spending(asked: SweepStudy, *, yes: bool) -> None:
+def _confirm_spending(asked: Study, *, yes: bool) -> None:
     """Print what the annotators will be asked; on a terminal, spend nothing before the user agrees."""
-    from hf_synthlabels.studies.sweep.run import plan_asking
+    from hf_synthlabels.studies.plan import plan_requests
 
-    planned = [each for each in plan_asking(asked) if each.plan.requests > each.plan.stored]
+    planned = [each for each in plan_requests(asked) if each.plan.requests > each.plan.stored]
     for each in planned:
         print(each)
     paid = any(each.plan.likely_usd is None or each.plan.likely_usd > 0 for each in planned)
@@ -193,12 +194,11 @@ def _confirm_spending(asked: SweepStudy, *, yes: bool) -> None:
         raise typer.Exit(1)
 
 
-def _print_plan(asked: SweepStudy, output: Path | None) -> None:
-    from hf_synthlabels.studies import plan_sweep
-    from hf_synthlabels.studies.sweep.progress import named
-    from hf_synthlabels.studies.sweep.run import plan_asking
+def _print_plan(asked: Study, output: Path | None) -> None:
+    from hf_synthlabels.studies import plan_study
+    from hf_synthlabels.studies.plan import named, plan_requests
 
-    cells = plan_sweep(asked, output)
+    cells = plan_study(asked, output)
     done = sum(planned.done for planned in cells)
     for planned in cells[:SHOWN_CELLS]:
         print(f"{'done   ' if planned.done else 'to ask ' if planned.asks else 'missing'}  {named(planned.cell)}")
@@ -207,7 +207,7 @@ def _print_plan(asked: SweepStudy, output: Path | None) -> None:
     for task, count in Counter(planned.cell.task for planned in cells).items():
         print(f"{task}: {count:,} cells")
     print(f"{len(cells):,} cells, of which {done:,} are there and {len(cells) - done:,} are missing.")
-    print("\n".join(map(str, plan_asking(asked))))
+    print("\n".join(map(str, plan_requests(asked))))
 
 
 def _write(path: Path, text: str) -> None:

@@ -218,7 +218,7 @@ def predict(
     """
     from datasets import Dataset, Features
 
-    from hf_synthlabels.studies.saved_regression import SavedRegression, is_regression
+    from hf_synthlabels.studies.students.saved_regression import SavedRegression, is_regression
     from hf_synthlabels.tables import ReadOptions, check_output, open_writer, provenance_path
     from hf_synthlabels.training import Student
     from hf_synthlabels.training.prediction import check_columns, check_free, label_features

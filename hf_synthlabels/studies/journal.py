@@ -1,4 +1,4 @@
-"""The journal of a study: what every trained student answered, kept as soon as it is known."""
+"""The journal of a study: predictions of every trained student, stored as soon as they are known."""
 
 from __future__ import annotations
 

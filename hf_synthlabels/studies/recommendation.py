@@ -12,11 +12,9 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
 from hf_synthlabels.statistics.comparison.paired import NonInferiority, non_inferiority, rows_to_detect
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
-from hf_synthlabels.studies.questions.analysis import HUMAN, Analysis, analysed
-from hf_synthlabels.studies.questions.pairs import Pair, student_pairs
-from hf_synthlabels.studies.questions.pooled import population
-from hf_synthlabels.studies.questions.wording import maker_of, reworded
-from hf_synthlabels.studies.questions.words import VERDICTS, counted, joined
+from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analysed, student_pairs
+from hf_synthlabels.studies.analysis.human_or_llm import population
+from hf_synthlabels.studies.analysis.wording import VERDICTS, counted, joined, maker_of, reworded
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 Verdict = Literal[
@@ -225,17 +223,17 @@ def _cases(analysis: Analysis) -> list[_Case]:
 def _case(student: str, labels: str, pairs: Sequence[Pair], analysis: Analysis) -> _Case:
     trained = [pair.score() for pair in pairs]
     own: list[PairedScore] = []
-    beside: list[PairedScore] = []
+    matching: list[PairedScore] = []
     for pair in pairs:
         itself = pair.task.annotator(pair.llm.source, pair.llm.prompt)
         if itself is not None:
             seeds = pair.task.shared(pair.llm, pair.human)
             own.append(pair.task.draws.compare(itself, pair.task.found(pair.human, seeds), pair.task.main))
-            beside.append(pair.task.draws.compare(pair.task.found(pair.llm, seeds), itself, pair.task.main))
+            matching.append(pair.task.draws.compare(pair.task.found(pair.llm, seeds), itself, pair.task.main))
     whole = len(own) == len(pairs)
     difference = _together(trained, analysis)
     annotator = _together(own, analysis) if whole else None
-    against = _together(beside, analysis) if whole else None
+    against = _together(matching, analysis) if whole else None
     verdict, by = decide(difference, annotator, against, analysis.runs.margin)
     return _Case(f"{student}, {labels}", pairs, difference, annotator, against, verdict, by)
 
@@ -293,9 +291,12 @@ def _few(case: _Case) -> str | None:
         return None
     pair, task = case.pairs[0], case.pairs[0].task
     fewer = [
-        arm
-        for arm in task.plain(HUMAN)
-        if arm.student == pair.human.student and arm.size and arm.rank < pair.human.rank and task.shared(pair.llm, arm)
+        condition
+        for condition in task.plain(HUMAN)
+        if condition.student == pair.human.student
+        and condition.size
+        and condition.rank < pair.human.rank
+        and task.shared(pair.llm, condition)
     ]
     if not fewer:
         return None

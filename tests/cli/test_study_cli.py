@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, RecipeError, StudyError, SynthLabelsError
 from tests.annotation.label_server import LabelServer
-from tests.studies.sweep.conftest import WORDS, toy_rows
+from tests.studies.conftest import WORDS, toy_rows
 
 
 def run(*words: str) -> str:

@@ -11,8 +11,8 @@ import yaml
 
 from hf_synthlabels.annotation import Engine
 from hf_synthlabels.engines import jobs_on
-from hf_synthlabels.studies import SweepStudy, run_sweep
-from tests.studies.sweep.conftest import RECIPE, toy_rows
+from hf_synthlabels.studies import Study, run_study
+from tests.studies.conftest import RECIPE, toy_rows
 
 pytestmark = pytest.mark.slow
 
@@ -39,10 +39,10 @@ def test_a_cluster_gives_the_answers_of_one_machine(
         "students": {"counts": "tfidf", "small": small},
         "seeds": [0],
     }
-    study = SweepStudy.from_dict(content, folder=tmp_path)
-    here = run_sweep(study, tmp_path / "here")
+    study = Study.from_dict(content, folder=tmp_path)
+    here = run_study(study, tmp_path / "here")
     told: list[str] = []
-    there = run_sweep(
+    there = run_study(
         study,
         tmp_path / "there",
         engine=jobs_on(Engine(name="ray", cpus_per_actor=0.5, actors=2)),
@@ -57,5 +57,5 @@ def test_a_cluster_gives_the_answers_of_one_machine(
     # Of one row both sources have the same labels: one training for two cells.
     assert told[-1].startswith("8 of 8 cells")
     told.clear()
-    run_sweep(study, tmp_path / "there", progress=told.append)
+    run_study(study, tmp_path / "there", progress=told.append)
     assert told == ["8 of 8 cells were there before"]

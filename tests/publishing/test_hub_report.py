@@ -30,7 +30,7 @@ from hf_synthlabels.studies import (
     TaskRuns,
     write_runs,
 )
-from hf_synthlabels.studies.strategy_report import strategy_report
+from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 from tests.publishing.hub_server import HubServer
 

@@ -29,17 +29,17 @@ from hf_synthlabels.studies import (
     AnnotatorResult,
     CellName,
     CellRun,
-    Study,
+    ComparisonStudy,
     StudyReport,
     StudyRuns,
     TaskRuns,
     recommend,
     write_runs,
 )
-from hf_synthlabels.studies.asking import AnswerCost
+from hf_synthlabels.studies.comparisons.scoring import ArmRows, compared, margin, scored_arm
+from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.journal import Cell
-from hf_synthlabels.studies.scoring import ArmRows, compared, margin, scored_arm
-from hf_synthlabels.studies.strategy_report import strategy_report
+from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 
 NAMES = ("<script>alert(1)</script>", "b & c", "a label with a very long name that goes on and on")
@@ -66,7 +66,7 @@ def report() -> StudyReport:
     human = [NAMES[code] for code in truth]
     llm = [None if row % 10 == 0 else NAMES[code] for row, code in enumerate(answers[1][0])]
     checked = validate(Table({"label": human, "llm_label": llm}), names=NAMES, gate="accuracy>=0.5", resamples=200)
-    study = Study.model_validate({"name": "x", "recipe": "r", "train": {}, "test": {}, "resamples": 200})
+    study = ComparisonStudy.model_validate({"name": "x", "recipe": "r", "train": {}, "test": {}, "resamples": 200})
     arms = []
     for source, codes in zip(("human", "llm", "validation"), answers, strict=True):
         rows = ArmRows(source, f"{source} labels", truth.tolist(), "label")

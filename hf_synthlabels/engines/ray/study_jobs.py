@@ -12,7 +12,7 @@ from hf_synthlabels.engines.ray.cluster import connected, load_ray
 from hf_synthlabels.errors import TrainingError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies.sweep import Job, Outcome
+    from hf_synthlabels.studies.students.job import Job, Outcome
 
 TRIES = 3
 """Of a cell whose machine or process is lost."""
@@ -22,7 +22,7 @@ AHEAD = 2
 
 
 def jobs_on(engine: Engine) -> Callable[[Sequence[Job], int], Iterable[Outcome]]:
-    """What trains the cells of a study with Ray; give it to `run_sweep` as its `engine`.
+    """What trains the cells of a study with Ray; give it to `run_study` as its `engine`.
 
     Texts go into Ray's object store once; models must be loadable on every machine. Outcomes come back to this process,
     which writes the journal, so machines need no folder in common and a study that is started again does what is
@@ -51,8 +51,8 @@ def _spread(ray: Any, engine: Engine, jobs: Sequence[Job]) -> Iterable[Outcome]:
         TrainingError: a cell failed on the cluster for another reason than its rows; what had finished is kept.
     """
     from hf_synthlabels.studies.journal import CellFiles
-    from hf_synthlabels.studies.sweep import Outcome
-    from hf_synthlabels.studies.sweep.job import open_tables
+    from hf_synthlabels.studies.students.job import Outcome
+    from hf_synthlabels.studies.tasks.training_tables import open_tables
 
     tables: dict[Any, Any] = {}
     for job in jobs:
@@ -89,8 +89,8 @@ def _work(job: Job, tables: dict[str, Any]) -> str:
     """On a machine of the cluster; plain values travel back."""
     from datasets import Dataset
 
-    from hf_synthlabels.studies.sweep.job import Tables
-    from hf_synthlabels.studies.sweep.learning import run_job
+    from hf_synthlabels.studies.students.learning import run_job
+    from hf_synthlabels.studies.tasks.training_tables import Tables
 
     parts = {name: None if table is None else Dataset(table) for name, table in tables.items()}
     return json.dumps(run_job(job, Tables(**parts)).to_dict())

@@ -18,7 +18,7 @@ from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport, StudyRuns
-from hf_synthlabels.studies.runs_file import runs_of
+from hf_synthlabels.studies.runs import runs_of
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport

@@ -11,8 +11,8 @@ from hf_synthlabels.statistics import MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
-from hf_synthlabels.studies.annotators import HEADLINES
-from hf_synthlabels.studies.questions.words import p_words
+from hf_synthlabels.studies.analysis.wording import p_words
+from hf_synthlabels.studies.comparisons.annotators import HEADLINES
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import CellReport, GridReport

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.studies import StudyRuns, arms_section, recommend, sections_of
-from hf_synthlabels.studies.questions import annotators
-from hf_synthlabels.studies.questions.analysis import analysed
+from hf_synthlabels.studies import StudyRuns, conditions_section, recommend, sections_of
+from hf_synthlabels.studies.analysis import annotators
+from hf_synthlabels.studies.analysis.base import analysed
 
 FACTS = ("machine", "processors", "python", "finished_at")
 
@@ -13,7 +13,7 @@ FACTS = ("machine", "processors", "python", "finished_at")
 def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
     analysis = analysed(runs)
-    sections = (*sections_of(analysis), arms_section(runs), *annotators.sections_of(runs))
+    sections = (*sections_of(analysis), conditions_section(runs), *annotators.sections_of(runs))
     return Page(runs.name, sections, (recommend(analysis).text, *annotators.warnings_of(runs)), _facts(runs))
 
 

@@ -10,7 +10,7 @@ from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics.exhibits import Bars, Counts, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.studies import SCORES, Arm, StudyReport
-from hf_synthlabels.studies.questions.wording import reworded
+from hf_synthlabels.studies.analysis.wording import reworded
 
 SCORE_NAMES = {
     "accuracy": "accuracy",

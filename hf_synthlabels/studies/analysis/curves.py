@@ -1,0 +1,258 @@
+"""Learning curves: what more labels and more epochs bring, and how many human labels LLM labels are worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_synthlabels.statistics.comparison.condition_bootstrap import ScoreReplicates
+from hf_synthlabels.statistics.comparison.learning_curves import (
+    LabelEquivalent,
+    PowerLaw,
+    fit_power_law,
+    label_equivalent,
+)
+from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
+from hf_synthlabels.statistics.intervals import percentile_interval
+from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.scores import found_of
+from hf_synthlabels.studies.analysis.synthetic_first import switch_of
+from hf_synthlabels.studies.analysis.wording import counted, percent
+from hf_synthlabels.studies.runs import StudyRuns
+
+Floats = NDArray[np.float64]
+
+LEAST = 3
+SMOOTH = 40
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """One student on growing sets of one source's labels, with the seeds that all sizes have."""
+
+    task: TaskAnalysis
+    conditions: tuple[Condition, ...]
+    seeds: tuple[int, ...]
+    sizes: tuple[int, ...]
+    """Labels, the mean over seeds."""
+    scores: tuple[ScoreReplicates, ...]
+
+    @property
+    def name(self) -> str:
+        """The student and the source."""
+        return f"{self.conditions[0].student}, {self.conditions[0].labels}"
+
+    @property
+    def points(self) -> Floats:
+        """Scores, shape (sizes,)."""
+        return np.array([score.estimate for score in self.scores])
+
+    @property
+    def draws(self) -> Floats:
+        """Scores in every resample, shape (resamples, sizes)."""
+        return np.column_stack([score.values for score in self.scores])
+
+    @property
+    def law(self) -> PowerLaw:
+        """The fitted power law."""
+        return fit_power_law(self.sizes, self.points)
+
+
+def lines_of(task: TaskAnalysis) -> list[Line]:
+    """The curves with at least three sizes, by student and source."""
+    grouped: dict[tuple[str, str], list[Condition]] = {}
+    for condition in task.plain():
+        if (
+            task.labelled(condition) > 0
+            and condition.size != 0
+            and condition.source != RANDOM
+            and not switch_of(condition.source)
+        ):
+            grouped.setdefault((condition.student, condition.labels), []).append(condition)
+    lines = []
+    for conditions in grouped.values():
+        seeds = task.shared(*conditions)
+        sizes = [task.labelled(condition) for condition in conditions]
+        if seeds and len(set(sizes)) >= LEAST:
+            scores = tuple(task.score(condition, seeds=seeds) for condition in conditions)
+            lines.append(Line(task, tuple(conditions), tuple(seeds), tuple(sizes), scores))
+    return lines
+
+
+def label_values(task: TaskAnalysis) -> list[tuple[Condition, LabelEquivalent]]:
+    """Human-label equivalents of each annotator's labels, where the human curve has three sizes."""
+    lines = {line.conditions[0].student: line for line in lines_of(task) if line.conditions[0].source == HUMAN}
+    found = []
+    for source in task.annotators:
+        for condition in task.plain(source):
+            line = lines.get(condition.student)
+            shared = [] if line is None else task.shared(condition, *line.conditions)
+            if line is None or not shared or not task.labelled(condition):
+                continue
+            curve = [task.score(each, seeds=shared) for each in line.conditions]
+            against = task.score(condition, seeds=shared)
+            draws = np.column_stack([each.values for each in curve])
+            points = np.array([each.estimate for each in curve])
+            worth = label_equivalent(
+                line.sizes,
+                points,
+                draws,
+                task.labelled(condition),
+                against.estimate,
+                against.values,
+                level=task.bootstrap.level,
+                n=against.n,
+            )
+            found.append((condition, worth))
+    return found
+
+
+def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+    """Curves over sizes, the worth of labels, and curves over epochs; each where its cells are."""
+    analysis = analysed(runs)
+    return (*_sizes(analysis), *_epochs(analysis))
+
+
+def _sizes(analysis: Analysis) -> tuple[Section, ...]:
+    tasks = [(task, lines) for task in analysis.tasks if (lines := lines_of(task))]
+    if not tasks:
+        return ()
+    note = (
+        f"{percent(analysis.runs.level)} intervals over test rows and seeds. Lines: score = a - b n^-c by bounded "
+        "least squares. What it says beyond the largest size is a guess."
+    )
+    figures: list[Exhibit] = [
+        Curves(
+            f"learning_{at}",
+            f"{task.runs.name}: {task.main_name} by labels",
+            tuple(_curve(line) for line in lines),
+            "training labels",
+            task.main_name,
+            "log",
+            note=note,
+        )
+        for at, (task, lines) in enumerate(tasks, 1)
+    ]
+    fits = tuple(_fit(line) for _, lines in tasks for line in lines)
+    heads = (
+        "task, student, labels",
+        "seeds",
+        "sizes",
+        "a: endless labels",
+        "b",
+        "c: how fast",
+        "largest error of the fit",
+    )
+    figures.append(Table("power_laws", "Fitted power laws", heads, fits, note))
+    worths = [(task, condition, worth) for task, _ in tasks for condition, worth in label_values(task)]
+    if worths:
+        figures.append(_worth_table(worths, analysis.runs.level))
+    return (Section("curves", "What do more labels bring?", _answer(tasks, worths), tuple(figures)),)
+
+
+def _curve(line: Line) -> Curve:
+    points = tuple(Point(float(size), score.interval) for size, score in zip(line.sizes, line.scores, strict=True))
+    law = line.law
+    grid = np.geomspace(min(line.sizes), max(line.sizes), SMOOTH)
+    return Curve(line.name, points, tuple((float(n), float(law.score(float(n))[0])) for n in grid))
+
+
+def _fit(line: Line) -> tuple[Value, ...]:
+    law, level = line.law, line.task.bootstrap.level
+    drawn = fit_power_law(line.sizes, line.draws)
+    method = "bootstrap: rows and seeds"
+    parts = [
+        percentile_interval(draws, float(point[0]), level, method, line.scores[0].n)
+        for point, draws in ((law.a, drawn.a), (law.b, drawn.b), (law.c, drawn.c))
+    ]
+    worst = max(abs(float(law.score(n)[0]) - point) for n, point in zip(line.sizes, line.points.tolist(), strict=True))
+    sizes = ", ".join(f"{size:,}" for size in line.sizes)
+    return (f"{line.task.runs.name}, {line.name}", len(line.seeds), sizes, *parts, worst)
+
+
+def _worth_table(worths: list[tuple[TaskAnalysis, Condition, LabelEquivalent]], level: float) -> Table:
+    rows: list[tuple[Value, ...]] = [
+        (f"{task.runs.name}, {condition.student}, {condition.labels}", worth.labels, str(worth))
+        for task, condition, worth in worths
+    ]
+    note = (
+        f"Human labels at which the human-trained curve reaches the same score, with {percent(level)} intervals over "
+        "test rows and seeds. Beyond the sizes that were tried only that is said."
+    )
+    heads = ("task, student, labels", "LLM labels", "human labels")
+    return Table("worth", "What LLM labels are worth in human ones", heads, tuple(rows), note)
+
+
+def _answer(
+    tasks: list[tuple[TaskAnalysis, list[Line]]], worths: list[tuple[TaskAnalysis, Condition, LabelEquivalent]]
+) -> str:
+    lines = tasks[0][1]
+    # The student that most human labels train best; no name in the alphabet decides what is read first.
+    line = max(lines, key=lambda each: (each.conditions[0].source == HUMAN, each.scores[-1].estimate))
+    first, last = line.scores[0], line.scores[-1]
+    said = (
+        f"{line.task.runs.name}, {line.name}: from {line.sizes[0]:,} to {line.sizes[-1]:,} labels "
+        f"{line.task.main_name} goes from {first.interval} to {last.interval} ({first.n:,} test rows, "
+        f"{counted(len(line.seeds), 'seed')})."
+    )
+    if worths:
+        task, condition, worth = max(
+            worths, key=lambda each: (each[1].student == line.conditions[0].student, each[2].labels)
+        )
+        said += (
+            f" {worth.labels:,} labels of {condition.labels} are worth {worth} human labels for {condition.student} on "
+            f"{task.runs.name}."
+        )
+    return said
+
+
+def _epochs(analysis: Analysis) -> tuple[Section, ...]:
+    figures: list[Exhibit] = []
+    said = []
+    for task in analysis.tasks:
+        curves = []
+        for condition in _largest(task):
+            lines = _epoch_scores(task, condition)
+            if len(lines) > 1:
+                points = tuple(Point(epoch, score.interval) for epoch, score in lines)
+                curves.append(Curve(f"{condition.student}, {condition.labels}", points))
+                best = max(lines, key=lambda each: each[1].estimate)
+                said.append(
+                    f"{task.runs.name}, {condition.student}, {condition.labels}: best after {best[0]:g} of "
+                    f"{lines[-1][0]:g} epochs, {best[1].interval} against {lines[-1][1].interval} at the end"
+                )
+        if curves:
+            name, title = f"epochs_{len(figures) + 1}", f"{task.runs.name}: {task.main_name} by epoch"
+            note = "Answers on the test rows after each epoch of one run, over its seeds."
+            figures.append(Curves(name, title, tuple(curves), "epochs", task.main_name, note=note))
+    if not figures:
+        return ()
+    rows = sum(len(task.runs.truth) for task in analysis.tasks)
+    answer = "; ".join(said[:2]) + f" ({rows:,} test rows in all)."
+    notes = (
+        "The best epoch is looked up on the test rows: it flatters by choice, and only the last epoch is the study's.",
+        "An earlier epoch of a run whose learning rate falls to its end is not the student of a shorter run.",
+    )
+    return (Section("epochs", "What do more epochs bring?", answer, tuple(figures), notes),)
+
+
+def _largest(task: TaskAnalysis) -> list[Condition]:
+    """The condition with the most rows of each student and source."""
+    found = {(condition.student, condition.labels): condition for condition in task.plain()}
+    return list(found.values())
+
+
+def _epoch_scores(task: TaskAnalysis, condition: Condition) -> list[tuple[float, ScoreReplicates]]:
+    """Scores after the epochs that all seeds have."""
+    answers: dict[float, list[Floats]] = {}
+    runs = task.conditions[condition].values()
+    for run in runs:
+        for epoch, said in run.epochs:
+            answers.setdefault(round(epoch, 3), []).append(found_of(task.runs, said))
+    return [
+        (epoch, task.draws.draw(np.stack(found), task.main))
+        for epoch, found in sorted(answers.items())
+        if len(found) == len(runs)
+    ]

@@ -1,0 +1,280 @@
+"""Models trained on LLM labels vs. human labels, by task and pooled over tasks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hf_synthlabels.statistics.comparison.paired import detectable_margin, mcnemar, non_inferiority
+from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, PooledTasks, pool_tasks
+from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
+from hf_synthlabels.studies.analysis.base import Analysis, Pair, analysed, pairs_of, student_pairs
+from hf_synthlabels.studies.analysis.scores import CLASSES
+from hf_synthlabels.studies.analysis.wording import VERDICTS, counted, joined, p_words, percent
+from hf_synthlabels.studies.runs import StudyRuns
+
+HEADS = (
+    "task, student, labels",
+    "test rows",
+    "human labels",
+    "LLM labels",
+    "score",
+    "human-trained",
+    "LLM-trained",
+    "difference",
+    "ratio",
+    "verdict",
+    "smallest margin these rows resolve",
+    "rows for the stated margin",
+)
+
+
+def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+    """LLM-trained against human-trained students, at the most rows that both have; none without such a pair."""
+    analysis = analysed(runs)
+    pairs = [pair for task in analysis.tasks for pair in pairs_of(task)]
+    if not pairs:
+        return ()
+    margin = analysis.runs.margin
+    rows = tuple(_row(pair, margin) for pair in pairs)
+    panels = {
+        "difference, LLM-trained minus human-trained": tuple((pair.name, pair.score().difference) for pair in pairs)
+    }
+    note = (
+        f"{percent(analysis.runs.level)} intervals over test rows and seeds, which both conditions share. The margin, "
+        f"{margin:g}, was stated in the study file. The smallest margin is that by which labels which are truly as "
+        "good would be found so in 80 of 100 studies of this size."
+    )
+    exhibits: tuple[Exhibit, ...] = (
+        Intervals(
+            "human_llm",
+            "What LLM labels cost or gain",
+            panels,
+            "difference of the score (from 0 to 1)",
+            (("as good", 0.0), ("margin", -margin)),
+            note,
+        ),
+        Table("human_llm_table", "LLM-trained against human-trained, pair by pair", HEADS, rows, note),
+        *_exact(pairs),
+        *_references(analysis.runs),
+    )
+    return (
+        Section(
+            "human_or_llm", "Are LLM labels as good as human ones?", _answer(pairs, margin), exhibits, _notes(pairs)
+        ),
+    )
+
+
+def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
+    found, task = pair.score(), pair.task
+    can = detectable_margin(found, margin)
+    return (
+        pair.name,
+        found.a.n,
+        task.labelled(pair.human),
+        task.labelled(pair.llm),
+        task.main_name,
+        found.b.interval,
+        found.a.interval,
+        found.difference,
+        found.ratio,
+        VERDICTS[non_inferiority(found.difference, margin)],
+        can.margin,
+        "more seeds first" if can.rows is None else can.rows,
+    )
+
+
+def _answer(pairs: list[Pair], margin: float) -> str:
+    verdicts = Counter(non_inferiority(pair.score().difference, margin) for pair in pairs)
+    if len(pairs) == 1:
+        pair, found = pairs[0], pairs[0].score()
+        said = (
+            f"Trained on LLM labels, {pair.llm.student} has a {pair.task.main_name} of {found.a.interval} on "
+            f"{found.a.n:,} test rows and {counted(pair.seeds, 'seed')}, on human labels {found.b.interval}: the "
+            f"difference is {found.difference}, the ratio {found.ratio}. With the margin {margin:g} this is "
+            f"{VERDICTS[next(iter(verdicts))]}."
+        )
+    else:
+        said = f"Of {len(pairs)} pairs, with the margin {margin:g}: " + joined(
+            f"{count} {VERDICTS[name]}" for name, count in verdicts.most_common()
+        )
+        said += "." + _extremes(pairs)
+    return said + _limit(pairs, margin)
+
+
+def _extremes(pairs: list[Pair]) -> str:
+    ranked = sorted(pairs, key=lambda pair: pair.score().difference.estimate)
+    low, high = ranked[0], ranked[-1]
+    return (
+        f" The difference goes from {low.score().difference} ({low.name}; {low.score().a.n:,} rows) to "
+        f"{high.score().difference} ({high.name}; {high.score().a.n:,} rows)."
+    )
+
+
+def _limit(pairs: list[Pair], margin: float) -> str:
+    """What the rows can not show, with how many could."""
+    found = [(pair, detectable_margin(pair.score(), margin)) for pair in pairs]
+    blind = [(pair, can) for pair, can in found if can.margin > margin]
+    if not blind:
+        return ""
+    if len(pairs) == 1:
+        pair, can = blind[0]
+        needed = f"about {can.rows:,} rows would" if can.rows else "no number of rows would do with these seeds"
+        rows = f"{pair.score().a.n:,} rows and {counted(pair.seeds, 'seed')}"
+        return f" {rows} resolve a margin of {can.margin:.3f}, not of {margin:g}; {needed}."
+    return (
+        f" In {len(blind)} of them the rows and seeds are too few for this margin: they resolve "
+        f"{min(can.margin for _, can in blind):.3f} to {max(can.margin for _, can in blind):.3f}."
+    )
+
+
+def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
+    """McNemar's exact tests, seed by seed; for labels that are right or wrong."""
+    rows: list[tuple[Value, ...]] = []
+    for pair in pairs:
+        task = pair.task
+        if task.runs.kind not in CLASSES:
+            continue
+        tests = [
+            mcnemar(task.runs.truth, task.conditions[pair.llm][seed].answers, task.conditions[pair.human][seed].answers)
+            for seed in task.shared(pair.llm, pair.human)[: 1 if pair.alike else None]
+        ]
+        only = [f"{test.only_a} against {test.only_b}" for test in tests]
+        accuracy = pair.score("accuracy")
+        scores = (accuracy.b.interval, accuracy.a.interval, accuracy.difference)
+        p_values = ", ".join(p_words(test.p_value) for test in tests)
+        rows.append((pair.name, tests[0].n, *scores, "; ".join(only), p_values))
+    heads = (
+        "task, student, labels",
+        "test rows",
+        "accuracy, human-trained",
+        "accuracy, LLM-trained",
+        "difference in accuracy",
+        "right only by LLM labels, only by human ones",
+        "p by seed",
+    )
+    note = (
+        "Exact McNemar tests of accuracy, one for each seed; they share their test rows, so they are not independent. "
+        "Accuracy counts every row alike and macro F1 every class: a difference may be clear in one and not in the "
+        "other. The verdict is about macro F1."
+    )
+    return (Table("exact_tests", "Accuracy, with exact tests by seed", heads, tuple(rows), note),) if rows else ()
+
+
+def _references(runs: StudyRuns) -> tuple[Table, ...]:
+    rows = tuple((str(each["what"]), each["value"], str(each.get("source", ""))) for each in runs.references)
+    note = "Not of this study: other data, students or prompts."
+    return (Table("references", "Numbers from elsewhere", ("what", "value", "source"), rows, note),) if rows else ()
+
+
+def _notes(pairs: list[Pair]) -> tuple[str, ...]:
+    notes = []
+    few = min(pair.seeds for pair in pairs)
+    if few == 1:
+        notes.append("With one seed the spread between trainings is unknown: intervals are of the test rows alone.")
+    elif few < 5:
+        notes.append(f"{few} seeds show about {few - 1}/{few} of the variance between seeds.")
+    if same := sum(pair.alike for pair in pairs):
+        notes.append(
+            f"In {same} of {len(pairs)} pairs all seeds gave the same students: their intervals are of the test rows, "
+            "and only one exact test is shown."
+        )
+    return tuple(notes)
+
+
+POOLED_HEADS = (
+    "student, labels",
+    "tasks",
+    "mean difference, these tasks",
+    "mean difference, such tasks",
+    "median difference, such tasks",
+    "verdict",
+    "Wilcoxon p",
+    "tasks that differ, Holm",
+)
+
+
+TOO_FEW_TASKS = f"too few tasks (below {MIN_TASKS}) for an interval of tasks like them"
+
+
+def population(tasks: int) -> str:
+    """Of which tasks a pooled interval is, in words."""
+    return "tasks like these" if tasks >= MIN_TASKS else f"these {tasks} tasks alone"
+
+
+def pooled_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+    """Differences pooled over tasks; none for a single task."""
+    analysis = analysed(runs)
+    groups = [(student, labels, pairs) for student, labels, pairs in student_pairs(analysis) if len(pairs) > 1]
+    if not groups:
+        return ()
+    found = [(f"{student}, {labels}", pairs, pooled_pairs(pairs, analysis)) for student, labels, pairs in groups]
+    rows = tuple(_pooled_row(name, pooled, analysis) for name, _, pooled in found)
+    note = (
+        "“These tasks”: seeds and rows are drawn again. “Such tasks”: the population of tasks of which these are a "
+        f"sample (Student's t on tasks - 1 degrees of freedom); nothing is said of it below {MIN_TASKS} tasks. The "
+        "verdict is then on these tasks alone. n counts tasks. Wilcoxon: signed ranks over tasks. Holm: "
+        "tasks whose own difference stays significant when as many are tested at once."
+    )
+    margin = analysis.runs.margin
+    panels = {
+        "mean difference, these tasks": tuple((name, pooled.fixed_tasks) for name, _, pooled in found),
+    }
+    if any(pooled.tasks >= MIN_TASKS for _, _, pooled in found):
+        panels["mean difference, such tasks"] = tuple((name, pooled.random_tasks) for name, _, pooled in found)
+    exhibits: tuple[Exhibit, ...] = (
+        Intervals(
+            "pooled", "LLM-trained minus human-trained, over tasks", panels, "difference of the score (from 0 to 1)",
+            (("as good", 0.0), ("margin", -margin)), note,
+        ),
+        Table("pooled_table", "The difference over tasks", POOLED_HEADS, rows, note),
+        _scatter(found),
+        _holm(found),
+    )  # fmt: skip
+    return (Section("pooled", "And over all tasks?", _pooled_answer(*found[0], analysis), exhibits),)
+
+
+def pooled_pairs(pairs: list[Pair], analysis: Analysis, score: str | None = None) -> PooledTasks:
+    """The difference of the pairs' score, over their tasks."""
+    scores = [pair.score(score) for pair in pairs]
+    return pool_tasks(
+        [each.difference.estimate for each in scores], [each.values for each in scores], analysis.bootstrap
+    )
+
+
+def _pooled_row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Value, ...]:
+    level = analysis.runs.level
+    verdict = VERDICTS[non_inferiority(pooled.mean, analysis.runs.margin)]
+    differing = sum(p_value < 1 - level for p_value in pooled.p_values)
+    values = (pooled.fixed_tasks, pooled.random_tasks, pooled.median)
+    return (name, pooled.tasks, *values, verdict, p_words(pooled.wilcoxon), f"{differing} of {pooled.tasks}")
+
+
+def _pooled_answer(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
+    margin, rows = analysis.runs.margin, sum(pair.score().a.n for pair in pairs)
+    verdict = VERDICTS[non_inferiority(pooled.mean, margin)]
+    such = f"{pooled.random_tasks} for tasks like them" if pooled.tasks >= MIN_TASKS else TOO_FEW_TASKS
+    return (
+        f"Over {pooled.tasks} tasks with {rows:,} test rows, {name}: LLM-trained minus human-trained is "
+        f"{pooled.fixed_tasks} on average for these tasks, {such}, the median "
+        f"{pooled.median}; Wilcoxon p {p_words(pooled.wilcoxon)}. With the margin {margin:g} that is {verdict}."
+    )
+
+
+def _scatter(found: list[tuple[str, list[Pair], PooledTasks]]) -> Scatter:
+    groups = {
+        name: tuple((pair.task.runs.name, pair.score().b.estimate, pair.score().a.estimate) for pair in pairs)
+        for name, pairs, _ in found
+    }
+    note = "A point is a task; below the line LLM labels train the worse student."
+    return Scatter("by_task", "Each task", groups, "score, human-trained", "score, LLM-trained", True, note)
+
+
+def _holm(found: list[tuple[str, list[Pair], PooledTasks]]) -> Table:
+    rows = tuple(
+        (pair.name, pair.score().a.n, pair.score().difference, p_words(p_value))
+        for _, pairs, pooled in found
+        for pair, p_value in zip(pairs, pooled.p_values, strict=True)
+    )
+    heads = ("task, student, labels", "test rows", "difference", "p, Holm")
+    note = "Two-sided p-values from the draws of rows and seeds, corrected for the number of tasks by Holm's steps."
+    return Table("single_tasks", "Which tasks differ", heads, rows, note)

@@ -1,0 +1,1 @@
+"""Comparisons on one task, each with its own report."""

@@ -1,0 +1,1 @@
+"""A study from a table alone, and what to do after it."""

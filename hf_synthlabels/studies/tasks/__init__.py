@@ -1,0 +1,1 @@
+"""Tasks of a study: rows, recipes and label sources."""

@@ -1,0 +1,152 @@
+"""Training, test and validation rows of a task, and the training order of each seed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset
+from numpy.typing import NDArray
+
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.errors import DataError, StudyError
+from hf_synthlabels.studies.config_sections import Part, TaskKeys
+from hf_synthlabels.studies.tasks.rows import human_values, select_rows, shared_texts
+
+Places = NDArray[np.int64]
+TRAIN, TEST, VALIDATION = "train", "test", "validation"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """The rows of a task in three parts that share none."""
+
+    train: Dataset
+    test: Dataset
+    validation: Dataset | None
+    n_unlabelled: int
+    """Rows that were to be tested on and have no human label; they are left out."""
+    n_shared: int
+    """Training rows whose text is also among the test or validation rows; left out unless the study keeps them."""
+
+
+def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, Dataset], seed: int) -> Parts:
+    """The three parts, drawn with a seed where numbers of rows are given.
+
+    Test rows are chosen first, validation rows among what is left, and training rows are the rest of their selection.
+
+    Raises:
+        DataError: a selection fits no row, or too few rows are left.
+    """
+    where = f"tasks.{task}"
+    known = _Known(recipe, splits)
+    test, n_unlabelled = known.drawn(keys.test, f"{where}.test", {}, seed)
+    taken = {keys.test.split: test}
+    validation = None
+    if keys.validation is not None:
+        validation, missing = known.drawn(keys.validation, f"{where}.validation", taken, seed + 1)
+        taken[keys.validation.split] = np.union1d(taken.get(keys.validation.split, np.empty(0, np.int64)), validation)
+        n_unlabelled += missing
+    train = known.rest(keys.train, f"{where}.train", taken, seed + 2)
+    held = [splits[keys.test.split].select(test)]
+    if keys.validation is not None and validation is not None:
+        held.append(splits[keys.validation.split].select(validation))
+    rows = splits[keys.train.split].select(train)
+    shared = shared_texts(rows, held, recipe.task.columns)
+    if keys.drop_shared and shared.any():
+        rows = rows.select(np.flatnonzero(~shared))
+    if len(rows) < 2:
+        raise DataError(
+            f"`{where}` leaves {len(rows)} rows to train on, beside {len(test)} to test on. Give `test` or "
+            "`validation` fewer rows, or other splits."
+        )
+    return Parts(rows, held[0], held[1] if len(held) > 1 else None, n_unlabelled, int(shared.sum()))
+
+
+def training_order(known: Sequence[bool], seed: int) -> Places:
+    """The order in which a seed takes training rows: its first n are those of size n, so sizes are nested.
+
+    Rows with a human label come first, so that a small LLM-labelled set has the rows of the human-labelled one.
+
+    Args:
+        known: for each row whether it has a human label.
+        seed: of the cell.
+    """
+    order = np.random.default_rng(seed).permutation(len(known))
+    human = np.array(known, dtype=bool)[order]
+    return np.concatenate([order[human], order[~human]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    recipe: Recipe
+    splits: Mapping[str, Dataset]
+
+    def drawn(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> tuple[Places, int]:
+        """Positions of human-labelled rows, and how many of the selection have no label."""
+        free = self._free(part, field, taken)
+        labels = human_values(self.splits[part.split].select(free), self.recipe).labels
+        labelled = free[[label is not None for label in labels]]
+        if not len(labelled):
+            raise DataError(
+                f"`{field}` has no row with a human label in {self.recipe.task.human!r}, of {len(free)}. Label some by "
+                "hand."
+            )
+        return _draw(part, labelled, field, seed), len(free) - len(labelled)
+
+    def rest(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> Places:
+        """Positions of the rows that are left to train on, with or without a human label."""
+        return _draw(part, self._free(part, field, taken), field, seed)
+
+    def _free(self, part: Part, field: str, taken: Mapping[str, Places]) -> Places:
+        # By position, so that what is chosen twice is seen.
+        numbered = {
+            name: rows.add_column("__row", np.arange(len(rows)))
+            for name, rows in self.splits.items()
+            if name == part.split
+        }
+        if not numbered:
+            raise DataError(f"`{field}.split` is {part.split!r}. The data set has: {', '.join(self.splits)}.")
+        found: Places = np.array(select_rows(numbered, part, field)["__row"][:], dtype=np.int64)
+        return np.setdiff1d(found, taken.get(part.split, np.empty(0, np.int64)))
+
+
+def _draw(part: Part, places: Places, field: str, seed: int) -> Places:
+    count = part.rows if part.share is None else round(part.share * len(places))
+    if count is None:
+        return places
+    if count > len(places):
+        raise DataError(f"`{field}` asks for {count} rows, and {len(places)} are there. Give that or less.")
+    return np.sort(np.random.default_rng(seed).permutation(places)[:count])
+
+
+def check_sums(task: str, sums: Mapping[str, str], recipe: Recipe) -> None:
+    """Compare the recipe's files with their checksums.
+
+    Args:
+        task: names the study's task in errors.
+        sums: by split the SHA-256 of the one file that it is read from, in hexadecimal digits.
+        recipe: names the files.
+
+    Raises:
+        StudyError: a split is not read from one local file.
+        DataError: a file is another one.
+    """
+    files = recipe.source.data_files
+    for split, expected in sums.items():
+        file = files.get(split) if isinstance(files, dict) else files
+        if not isinstance(file, str) or "://" in file or not Path(recipe.resolve(file)).is_file():
+            raise StudyError(
+                f"`tasks.{task}.sha256` names the split {split!r}, which is not read from one local file. Remove it."
+            )
+        with Path(recipe.resolve(file)).open("rb") as content:
+            found = hashlib.file_digest(content, "sha256").hexdigest()
+        if found != expected.lower():
+            where = f" Get it anew from {recipe.source.homepage}." if recipe.source.homepage else ""
+            raise DataError(
+                f"`tasks.{task}.sha256` of {split!r} is {expected[:12]}…, and {Path(file).name!r} has {found[:12]}…: "
+                f"another file.{where}"
+            )
