@@ -166,10 +166,7 @@ def measured_weights(
     if folds < 2:
         raise ConfigError(f"`folds` is {folds}. Give a number from 2.")
     if unequal := [name for name, column in scores.items() if len(column) != len(human)]:
-        raise DataError(
-            f"`scores` of {unequal[0]!r} has {len(scores[unequal[0]])} rows and `human` has {len(human)}. Give equally "
-            "many."
-        )
+        raise DataError(f"`scores` of {unequal[0]!r} and `human` differ in length. Give one value for each row.")
     table = np.array(
         [[math.nan if value is None else value for value in column] for column in scores.values()], dtype=float
     ).T

@@ -14,7 +14,7 @@ from hf_synthlabels.annotation.prompting.quoting import INVISIBLE, quoted, rende
 from hf_synthlabels.clients import Message
 from hf_synthlabels.judging.rubric import Rubric
 
-JUDGE_PROMPT_VERSION = 1
+JUDGE_PROMPT_VERSION = 2
 """Incremented when the construction of the prompt changes, in addition to its template."""
 
 TAGS = ("input", "reference", "answer", "response")
@@ -159,7 +159,7 @@ class JudgePrompt:
     def _reply_format(self) -> str:
         """The last sentences of the prompt, on the format of the reply."""
         rubric, name = self.rubric, self.rubric.verdict.name
-        before = "First give your reasons in a few sentences. " if rubric.reasoning else ""
+        before = "First explain your reasoning in a few sentences. " if rubric.reasoning else ""
         value = "0" if rubric.scale is not None else '"..."'
         what = "one number" if rubric.scale is not None else "one of: " + ", ".join(rubric.answers)
         if self.as_json:
@@ -167,12 +167,12 @@ class JudgePrompt:
             fields[name] = value
             if rubric.protocol == "joint":
                 fields[f"reference_{name}"] = value
-                what = "the number for response 1, then the number for response 2"
+                what = "the score of response 1, then the score of response 2"
             shape = ", ".join(f"{json.dumps(key)}: {content}" for key, content in fields.items())
-            reason = "the reason in a few sentences, then " if rubric.reasoning else ""
-            return f"Answer with a JSON object {{{shape}}} that holds {reason}{what}, and with nothing else."
+            reason = "your reasoning in a few sentences, then " if rubric.reasoning else ""
+            return f"Answer with a JSON object {{{shape}}} that contains {reason}{what}, and nothing else."
         if rubric.protocol == "joint":
-            what = "two numbers with a comma between them, first that of response 1, then that of response 2"
+            what = "the scores of response 1 and response 2, separated by a comma"
         if not rubric.reasoning:
-            return f"Answer with {what}, and with nothing else."
-        return f"{before}Then end with a last line that begins with `{name}:` and has {what}, and nothing else."
+            return f"Answer with {what}, and nothing else."
+        return f"{before}Then write a last line that starts with `{name}:` and contains {what}, and nothing else."

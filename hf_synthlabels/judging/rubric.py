@@ -1,4 +1,4 @@
-"""Rubric: what is judged, by which criteria, and which verdicts there are from the worst to the best. A TOML file."""
+"""Rubric: instructions, criteria and possible verdicts of a judge, read from a TOML file."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import packaged_file
 
 Protocol = Literal["pointwise", "joint", "pairwise"]
-"""One answer by itself; an answer and the reference, each with a score of its own; two answers, compared."""
+"""Score one answer; score an answer and the reference; compare two answers."""
 
-TEXTS = ("input", "reference", "answer", "response")
-"""What is quoted in a judge's prompt; a rubric's verdict can not be named so."""
+RESERVED_NAMES = ("input", "reference", "answer", "response")
+"""Tags of the prompt, which a verdict cannot have as its name."""
 
 MAX_GRID_SCORES = 101
 
 
 class Criterion(StrictModel):
-    """One thing that the judge looks at."""
+    """One criterion of the judge."""
 
     name: str = Field(min_length=1)
     text: str = ""
 
 
 class Choice(StrictModel):
-    """One verdict: what the judge writes, what it counts, and what it means."""
+    """One verdict: the answer that the judge writes, its score and its meaning."""
 
     answer: str
     score: float
     meaning: str = ""
     pattern: str | None = None
-    """A regular expression that says this choice in replies that were recorded elsewhere."""
+    """Regular expression for this choice in replies recorded with another prompt."""
 
     @field_validator("pattern")
     @classmethod
@@ -49,54 +49,54 @@ class Choice(StrictModel):
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"is {pattern!r}, which is no regular expression: {error}. Correct it.") from None
+                raise ValueError(f"is {pattern!r}, which is not a regular expression: {error}. Correct it.") from None
         return pattern
 
 
 class Range(StrictModel):
-    """The numbers that a score may be, both ends included."""
+    """Range of the scores, including both ends."""
 
     low: float
     high: float
     step: float = Field(default=1.0, gt=0)
-    """Between two scores that the judge is asked for."""
+    """Difference between two requested scores."""
     fractions: bool = True
-    """Whether a score between two steps counts when the judge gives one all the same, as in 4.5."""
+    """Whether a score between two steps, such as 4.5, is accepted."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.low < self.high:
-            raise ValueError(f"runs from {self.low:g} to {self.high:g}. Give a low end below the high end.")
+            raise ValueError(f"has `low` {self.low:g} and `high` {self.high:g}. `low` must be less than `high`.")
         if (self.high - self.low) / self.step > MAX_GRID_SCORES:
             raise ValueError(f"has more than {MAX_GRID_SCORES} scores. Give a larger `step`.")
         return self
 
 
 class Verdict(StrictModel):
-    """How the verdict stands in a reply."""
+    """Format of the verdict in a reply."""
 
     name: str = "score"
-    """Of the labelled line and of the field in JSON."""
+    """Label of the line, and name of the JSON field."""
     aliases: tuple[str, ...] = ()
-    """Further names that the line may have."""
+    """Other accepted labels of the line."""
     anywhere: bool = False
-    """Whether it may stand in a sentence; for replies that were recorded elsewhere, never for replies asked for here,
-    where what stands before the last line may quote the judged text."""
+    """Whether a sentence may contain it, for replies recorded with another prompt. In replies to the packaged prompt,
+    the text before the last line may quote the judged text."""
     take: Literal["first", "last", "best", "worst"] = "last"
-    """Which of several counts, where choices have patterns: the one that stands first or last, or the best or worst."""
+    """Which of several pattern matches counts."""
 
     @model_validator(mode="after")
     def _named(self) -> Self:
         for name in (self.name, *self.aliases):
             if not re.fullmatch(r"[^\W\d_](?:[\w -]*\w)?", name):
-                raise ValueError(f"has the name {name!r}. Use words that begin with a letter.")
-            if name.casefold() in TEXTS:
-                raise ValueError(f"has the name {name!r}, which a part of the prompt has. Use another.")
+                raise ValueError(f"has the name {name!r}. Use words that start with a letter.")
+            if name.casefold() in RESERVED_NAMES:
+                raise ValueError(f"has the name {name!r}, which is a tag of the prompt. Use another.")
         return self
 
 
 class Rubric(StrictModel):
-    """What is judged, by which criteria, and which verdicts there are from the worst to the best."""
+    """Instructions, criteria and possible verdicts of a judge."""
 
     name: str
     protocol: Protocol = "pointwise"
@@ -104,11 +104,11 @@ class Rubric(StrictModel):
     criteria: tuple[Criterion, ...] = ()
     scale: Range | None = None
     choices: tuple[Choice, ...] = ()
-    """From the worst to the best. With a scale some of its numbers and what they mean, else all verdicts there are."""
+    """From the worst to the best: the anchors of a scale, or without a scale all verdicts."""
     reference: Literal["never", "optional", "required"] = "optional"
-    """Whether a reference is shown; where it is optional, when there is one."""
+    """Whether references are shown; if optional, when there is one."""
     reasoning: bool = True
-    """Whether the judge gives its reasons before the verdict."""
+    """Whether the judge explains its reasoning before the verdict."""
     verdict: Verdict = Verdict()
 
     @field_validator("name")
@@ -124,10 +124,10 @@ class Rubric(StrictModel):
             raise ValueError("`choices` needs at least two verdicts, from the worst to the best, or give a `scale`.")
         answers = [choice.answer.strip().casefold() for choice in self.choices]
         if not all(answers) or len(set(answers)) < len(answers):
-            raise ValueError(f"`choices` has the answers {answers}. Each needs an answer of its own.")
+            raise ValueError(f"`choices` has the answers {answers}. Give each choice a different answer.")
         scores = [choice.score for choice in self.choices]
         if scores != sorted(set(scores)):
-            raise ValueError(f"`choices` has the scores {scores}. Put them from the worst to the best, no two alike.")
+            raise ValueError(f"`choices` has the scores {scores}. Sort them from worst to best, without duplicates.")
         if self.scale is not None:
             for choice in self.choices:
                 self._check_anchor(choice, self.scale)
@@ -137,7 +137,7 @@ class Rubric(StrictModel):
     def _protocols(self) -> Self:
         if self.protocol == "joint" and (self.scale is None or self.reference != "required"):
             raise ValueError(
-                "`protocol` is 'joint', which scores the reference too. Give a `scale`, and set "
+                "`protocol` is 'joint', which also scores the reference. Give a `scale`, and set "
                 "`reference` to 'required'."
             )
         if self.protocol == "pairwise":
@@ -154,14 +154,14 @@ class Rubric(StrictModel):
         """Read a rubric file.
 
         Raises:
-            ConfigError: the file is not there, is not TOML, or a key is missing, unknown or wrong.
+            ConfigError: the file does not exist, is not TOML, or has a missing, unknown or invalid key.
         """
         file = Path(path)
         try:
             content = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(
-                f"`rubric` {str(file)!r} can not be read: {error.strerror}. Give the path of a TOML file."
+                f"`rubric` {str(file)!r} cannot be read: {error.strerror}. Give the path of a TOML file."
             ) from None
         except UnicodeDecodeError:
             raise ConfigError(f"`rubric` {file.name!r} is not UTF-8 text. Give the path of a TOML file.") from None
@@ -171,10 +171,10 @@ class Rubric(StrictModel):
 
     @classmethod
     def from_dict(cls, content: Any, *, origin: str = "rubric") -> Rubric:
-        """Make a rubric from what a TOML file holds.
+        """Parse the content of a rubric file.
 
         Raises:
-            ConfigError: a key is missing, unknown or wrong.
+            ConfigError: a key is missing, unknown or invalid.
         """
         if not isinstance(content, Mapping):
             raise ConfigError(f"{origin}: a rubric is a table with `name`, `instructions` and `choices` or `scale`.")
@@ -192,12 +192,12 @@ class Rubric(StrictModel):
 
     @property
     def is_binary(self) -> bool:
-        """Whether there are two verdicts only."""
+        """Whether there are exactly two verdicts."""
         return self.scale is None and len(self.choices) == 2
 
     @cached_property
     def answers(self) -> Mapping[str, float]:
-        """What the judge is asked to write, with the score of each, from the worst to the best."""
+        """The requested answers with their scores, from the worst to the best."""
         if self.scale is None:
             return {choice.answer: choice.score for choice in self.choices}
         count = int((self.scale.high - self.scale.low) / self.scale.step + 1e-9) + 1
@@ -205,11 +205,11 @@ class Rubric(StrictModel):
         return {f"{score:.10g}": score for score in scores}
 
     def unit(self, score: float) -> float:
-        """A score between 0, the worst, and 1, the best."""
+        """A score rescaled from 0, the worst, to 1, the best."""
         return (score - self.low) / (self.high - self.low)
 
     def holds(self, score: float) -> bool:
-        """Whether a number is a score of this rubric."""
+        """Whether a number is a valid score."""
         if not self.low <= score <= self.high:
             return False
         if self.scale is not None and self.scale.fractions:
@@ -217,7 +217,7 @@ class Rubric(StrictModel):
         return any(abs(score - known) < 1e-9 for known in self.answers.values())
 
     def fingerprint(self) -> str:
-        """A hash of all that the rubric says; 16 hexadecimal digits."""
+        """Hash of the rubric, 16 hexadecimal digits."""
         content = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
@@ -243,10 +243,10 @@ def rubric_path(name: str) -> Path:
 
 
 def read_rubric(rubric: Rubric | Mapping[str, Any] | str | Path) -> Rubric:
-    """A rubric from itself, from what its TOML holds, from a file, or by a packaged rubric's name.
+    """Read a rubric from a path, a packaged rubric's name, or its content.
 
     Raises:
-        ConfigError: it can not be read, or a key is missing, unknown or wrong.
+        ConfigError: it cannot be read, or a key is missing, unknown or invalid.
     """
     if isinstance(rubric, Rubric):
         return rubric

