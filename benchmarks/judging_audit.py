@@ -30,8 +30,7 @@ from benchmarks.recorded_judgments import (
 )
 from hf_synthlabels.judging import Audit, AuditOptions, Scorer, judge_bias
 from hf_synthlabels.judging.audit.audit import LENGTH, audit_rows
-from hf_synthlabels.judging.audit.audit_rows import AuditRows, Codes
-from hf_synthlabels.judging.audit.resampling import draw_clusters
+from hf_synthlabels.judging.audit.rows import AuditRows, Codes, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.judging.scorers.model_scorers import EmbeddingSimilarity
 from hf_synthlabels.judging.scorers.text import Rouge

@@ -24,9 +24,8 @@ from benchmarks.documents import machine, put_block, table
 from benchmarks.perturbations import FORMATS, REFERENCE_FORMAT, Kind, PerturbedRow, Source, perturbed_rows
 from hf_synthlabels.clients.local.model_files import PACKAGED_ENCODER
 from hf_synthlabels.judging import Scorer, bleu_accuracy
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.pair_counts import Side, pair_sums
-from hf_synthlabels.judging.audit.resampling import Draws, Resamples, cluster_sums, draw_clusters
+from hf_synthlabels.judging.audit.pairs import Side, pair_sums
+from hf_synthlabels.judging.audit.rows import AuditRows, Replicates, Resamples, cluster_sums, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.judging.scorers.model_scorers import BertScore, EmbeddingSimilarity
 from hf_synthlabels.judging.scorers.text import Bleu, ExactMatch, Rouge
@@ -102,7 +101,7 @@ class Found:
 
     scores: Mapping[str, Interval]
     threshold: float
-    """What parts right from wrong answers best where both stand in the house format."""
+    """What parts right from wrong answers best where both stand in the reference format."""
     means: Mapping[str, tuple[float, float]]
     """By format, of right and of wrong answers."""
 
@@ -173,7 +172,7 @@ def measured(task: Task, scores: Sequence[float]) -> Found:
         [score for row, score in zip(task.rows, scores, strict=True) if row.form == REFERENCE_FORMAT],
         [row.right for row in task.rows if row.form == REFERENCE_FORMAT],
     )
-    own = tfa(rows, resamples, house=REFERENCE_FORMAT).tasks[task.name]
+    own = tfa(rows, resamples, reference_format=REFERENCE_FORMAT).tasks[task.name]
     at_home = np.array([form == REFERENCE_FORMAT for form in forms])
     draws = {
         "right house, wrong house": order(rows, resamples, at_home),
@@ -190,7 +189,7 @@ def measured(task: Task, scores: Sequence[float]) -> Found:
     return Found({name: resamples.interval(each, len(rows)) for name, each in draws.items()}, threshold, means)
 
 
-def order(rows: AuditRows, resamples: Resamples, chosen: Any) -> Draws:
+def order(rows: AuditRows, resamples: Resamples, chosen: Any) -> Replicates:
     """P(score of a right answer > score of a wrong one), ties one half, among the chosen rows."""
     right, wrong = (
         Side(rows.scores[each], rows.human[each], resamples.groups[each])
@@ -199,12 +198,12 @@ def order(rows: AuditRows, resamples: Resamples, chosen: Any) -> Draws:
     return pair_sums(resamples.weights, right, wrong).concordance
 
 
-def flips(verdicts: Any, resamples: Resamples) -> Draws:
+def flips(verdicts: Any, resamples: Resamples) -> Replicates:
     """How often the verdicts of two formats of the same answer differ; shape (answers, formats)."""
     k, yes = verdicts.shape[1], verdicts.sum(axis=1)
     columns = np.column_stack([np.ones(len(yes)), 2 * yes * (k - yes) / (k * (k - 1))])
     sums = resamples.weights @ cluster_sums(columns, resamples.groups[::k], resamples.weights.shape[1])
-    out: Draws = sums[:, 1] / sums[:, 0]
+    out: Replicates = sums[:, 1] / sums[:, 0]
     return out
 
 

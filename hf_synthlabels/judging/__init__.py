@@ -1,8 +1,8 @@
 """LLM judges: rubrics, judges and juries, their audit, and scorers to compare them with."""
 
 from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
-from hf_synthlabels.judging.audit.audit_report import Audit
 from hf_synthlabels.judging.audit.bias import judge_bias, self_preference
+from hf_synthlabels.judging.audit.report import Audit
 from hf_synthlabels.judging.config import JudgeFile, read_judge
 from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judge_run import judge_to_files, plan_judge

@@ -24,7 +24,7 @@ from benchmarks.perturbed_formats import (
     read_tasks,
 )
 from hf_synthlabels.judging import Scorer
-from hf_synthlabels.judging.audit.resampling import Resamples
+from hf_synthlabels.judging.audit.rows import Resamples
 from hf_synthlabels.judging.scorers.text import ExactMatch, Rouge
 
 ROOT = Path(__file__).resolve().parents[2]

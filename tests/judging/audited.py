@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
+from hf_synthlabels.judging.audit.rows import AuditRows, Resamples, draw_clusters
 from hf_synthlabels.statistics import BootstrapConfig
 
 Floats = NDArray[np.float64]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hf_synthlabels.judging.audit.audit_rows import AuditRows, Codes
-from hf_synthlabels.judging.audit.cat import cat
-from hf_synthlabels.judging.audit.cit import cit
-from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
+from hf_synthlabels.judging.audit.comparability import cat, cit
+from hf_synthlabels.judging.audit.rows import AuditRows, Codes, Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.statistics import BootstrapConfig
 

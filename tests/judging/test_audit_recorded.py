@@ -10,10 +10,8 @@ import pytest
 
 from benchmarks.judging_audit import GPT4, GPT35, Set, add, dialogue_set, only, summary_set
 from benchmarks.recorded_judgments import FORMATS, QUALITIES, Summary, summaries, summary_replies
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.cat import cat
-from hf_synthlabels.judging.audit.cit import cit
-from hf_synthlabels.judging.audit.resampling import draw_clusters
+from hf_synthlabels.judging.audit.comparability import cat, cit
+from hf_synthlabels.judging.audit.rows import AuditRows, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.statistics import BootstrapConfig
 

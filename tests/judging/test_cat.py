@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.cat import cat
-from hf_synthlabels.judging.audit.resampling import draw_clusters
+from hf_synthlabels.judging.audit.comparability import cat
+from hf_synthlabels.judging.audit.rows import AuditRows, draw_clusters
 from hf_synthlabels.statistics import BootstrapConfig
 from tests.judging.audited import Columns, concordance, drawn, made, of_task, read
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.cit import MAX_ROWS, cit, task_sides
-from hf_synthlabels.judging.audit.pair_counts import MAX_PAIRS, Side, pair_sums, tie_width
-from hf_synthlabels.judging.audit.resampling import MAX_CLUSTERS, draw_clusters
+from hf_synthlabels.judging.audit.comparability import MAX_ROWS, cit, task_sides
+from hf_synthlabels.judging.audit.pairs import MAX_PAIRS, Side, pair_sums, tie_width
+from hf_synthlabels.judging.audit.rows import MAX_CLUSTERS, AuditRows, draw_clusters
 from hf_synthlabels.statistics import BootstrapConfig
 from tests.judging.audited import drawn, made, of_task, read
 

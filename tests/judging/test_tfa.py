@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.audit.audit_rows import AuditRows
-from hf_synthlabels.judging.audit.resampling import Resamples, draw_clusters
+from hf_synthlabels.judging.audit.rows import AuditRows, Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import TFA, tfa
 from hf_synthlabels.statistics import BootstrapConfig
 from hf_synthlabels.statistics.raters.icc import icc, variance_components
@@ -59,7 +58,7 @@ def test_flips_by_hand() -> None:
 
 
 def test_auc_holds_right_answers_in_any_format_against_wrong_ones_in_the_house_format() -> None:
-    # Right: .9 .5 | .8 .2; wrong, in the house format f0: .5 and .1.
+    # Right: .9 .5 | .8 .2; wrong, in the reference format f0: .5 and .1.
     # Against .5: .9 wins, .5 ties, .8 wins, .2 loses; against .1 all four win: (1 + .5 + 1 + 0 + 4) / 8.
     table: Table = [[0.9, 0.5], [0.8, 0.2], [0.5, 1.0], [0.1, 1.0]]
     out = found(table, [1, 1, 0, 0])
@@ -71,7 +70,7 @@ def test_auc_holds_right_answers_in_any_format_against_wrong_ones_in_the_house_f
     assert out.formats["f1"].mean_right[0] == pytest.approx(0.35)
     assert out.formats["f1"].mean_wrong[0] == 1
     # With f1 as the house all wrong answers have 1.0.
-    assert found(table, [1, 1, 0, 0], house="f1").overall["tfa_auc"][0] == 0
+    assert found(table, [1, 1, 0, 0], reference_format="f1").overall["tfa_auc"][0] == 0
 
 
 def test_exact_match_fails_by_construction() -> None:
@@ -109,8 +108,8 @@ def test_scores_of_one_cell_are_averaged_and_counted() -> None:
 
 def test_what_is_wrong_is_named() -> None:
     rows, resamples = read([[0.1, 0.2]], [1])
-    with pytest.raises(ConfigError, match="`house` is 'json': give one of the formats, f0, f1"):
-        tfa(rows, resamples, house="json")
+    with pytest.raises(ConfigError, match="`reference_format` is 'json': give one of the formats, f0, f1"):
+        tfa(rows, resamples, reference_format="json")
     bare = AuditRows.from_columns([0.1], [1], ["t"])
     with pytest.raises(DataError, match="`formats` is missing"):
         tfa(bare, resamples)

@@ -15,7 +15,7 @@ from huggingface_hub import RepoCard
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, Report, pull, push, read_report, report_upload, write_report
 from hf_synthlabels.publishing.report import page_of, page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate

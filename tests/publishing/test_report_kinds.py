@@ -16,7 +16,7 @@ from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.judging.audit.audit_report import Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, read_report, write_report
 from hf_synthlabels.publishing.report import page_of, page_to_json
 from hf_synthlabels.statistics import Interval, validate

@@ -1,4 +1,4 @@
-"""Bias: what moves a judge's scores beside how good humans find an answer: length, its own model, format."""
+"""Bias of a judge: effects of length, own model and format on its scores, given the human scores."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.judging.audit.audit_rows import Codes, Floats, Ints, numbers
+from hf_synthlabels.judging.audit.rows import Codes, Floats, Ints, check_lengths, numbers
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.arrays import check_level
 from hf_synthlabels.statistics.bootstrap import cluster_bootstrap
 
 RANK = 1e-8
-"""A column of which less than this share is left beside the others can not be told apart from them."""
+"""Minimum relative norm of a column's residual on the other columns; below it, the columns are collinear."""
 
 
 @dataclass(frozen=True, slots=True)
 class BiasReport:
-    """How much each property of an answer moves the judge's error, all else equal."""
+    """Effect of each property of an answer on the judge's error, other properties being equal."""
 
     effects: Mapping[str, Interval]
-    """By name: `length` (per doubling), `own`, `format:<name>` (against the first format), in units of the score."""
+    """By name: `length` (per doubling), `own`, `format:<name>` (relative to the first format), in score units."""
     n: int
     clusters: int
     dropped: int
-    """Rows that lack a score, a human score or a property."""
+    """Incomplete rows, which are excluded."""
     reasons: Mapping[str, str]
     """Why an effect is nan."""
 
@@ -56,34 +56,30 @@ def judge_bias(
     given_human: bool = True,
     level: float = 0.95,
 ) -> BiasReport:
-    """Least squares of score - human score on properties of the answers, with intervals that allow unequal variances.
+    """Least-squares regression of score - human score on properties of the answers, with robust intervals.
 
-    The covariance is HC3 (MacKinnon & White 1985): (X'X)^-1 X' diag(e^2 / (1 - h)^2) X (X'X)^-1. With `items` it is its
-    form for clusters, CR3 (Bell & McCaffrey 2002), which is the jackknife that leaves out one item at a time; the
-    quantile is Student's with n - k degrees of freedom, or clusters - 1.
+    The covariance is HC3 (MacKinnon & White 1985). With `items` it is the cluster-robust CR3 (Bell & McCaffrey 2002),
+    the jackknife over items. The quantile is Student's with n - k degrees of freedom, or clusters - 1.
 
     Args:
-        scores: the judge's, from 0 to 1; None where it gave none.
-        human: on the same scale.
-        lengths: of the answers, above 0; they enter as log2, so the effect is that of twice the length.
+        scores: scores of the judge from 0 to 1; None for a missing one.
+        human: human scores on the same scale.
+        lengths: positive lengths of the answers; the regressor is log2, so the effect is per doubling.
         own: whether the judge's own model wrote the answer.
-        formats: of the answers.
-        tasks: each has a level of its own.
-        items: which rows hang together.
-        given_human: also hold the human score fixed. Judges who use less of the scale than humans have errors that fall
-            with the human score, and longer answers are often better: without it that would count as bias.
+        formats: format of each answer.
+        tasks: task of each row, as fixed effects.
+        items: cluster of each row.
+        given_human: also condition on the human score. The errors of a judge that uses less of the scale decrease with
+            the human score, and longer answers are often better; without conditioning, that would count as bias.
         level: confidence level.
 
     Raises:
-        DataError: columns differ in length, a score is not from 0 to 1 or a length not above 0.
+        DataError: the columns differ in length, a score is not in [0, 1], or a length is not positive.
         ConfigError: `level` is not between 0 and 1.
     """
     check_level(level)
     score, truth = numbers("scores", scores), numbers("human", human)
-    given = {"human": human, "lengths": lengths, "own": own, "formats": formats, "tasks": tasks, "items": items}
-    for name, column in given.items():
-        if column is not None and len(column) != len(score):
-            raise DataError(f"`{name}` has {len(column)} rows and `scores` {len(score)}: give one for each.")
+    check_lengths(len(score), human=human, lengths=lengths, own=own, formats=formats, tasks=tasks, items=items)
     effects = _effects(lengths, own, formats)
     others = [truth] if given_human else []
     level_of = np.zeros(len(score), dtype=np.int64) if tasks is None else Codes.of(tasks).values
@@ -106,7 +102,7 @@ def _effects(
     if lengths is not None:
         length = numbers("lengths", lengths, unit=False)
         if (short := np.flatnonzero(length <= 0)).size:
-            raise DataError(f"`lengths` has {length[short[0]]:g} in row {short[0]}: give lengths above 0.")
+            raise DataError(f"`lengths` has {length[short[0]]:g} in row {short[0]}: give positive lengths.")
         out["length"] = np.log2(length)
     if own is not None:
         out["own"] = np.array([bool(each) for each in own], dtype=np.float64)
@@ -120,24 +116,22 @@ def _effects(
 def _fit(
     table: Floats, error: Floats, groups: Ints, names: Sequence[str], clustered: bool, level: float
 ) -> tuple[dict[str, tuple[float, float, float]], dict[str, str]]:
-    """Estimate and ends of each named effect, which are the first columns; nan with the reason where there is none."""
-    nothing = (math.nan, math.nan, math.nan)
-    found, reasons = dict.fromkeys(names, nothing), {}
-    # The others first: what an effect shares with them is theirs.
+    """Estimate and confidence limits of each named effect, the first columns; nan with a reason if undefined."""
+    undefined = (math.nan, math.nan, math.nan)
+    effects, reasons = dict.fromkeys(names, undefined), {}
+    # The other columns come first: what an effect shares with them is attributed to them.
     order = [*range(len(names), table.shape[1]), *range(len(names))]
     chosen: list[int] = []
     for column in order:
         if _adds(table[:, chosen], table[:, column]):
             chosen.append(column)
         elif column < len(names):
-            reasons[names[column]] = (
-                "it is constant, or can not be told apart from tasks, human scores or other effects"
-            )
+            reasons[names[column]] = "it is constant, or collinear with tasks, human scores or other effects"
     design = table[:, chosen]
     n, k = design.shape
     degrees = len(np.unique(groups)) - 1 if clustered else n - k
     if n <= k or degrees < 1:
-        return found, reasons | {name: f"{n} rows are too few for {k} coefficients" for name in names}
+        return effects, reasons | {name: f"{n} rows are too few for {k} coefficients" for name in names}
     inverse: Floats = np.linalg.inv(design.T @ design).astype(np.float64)
     coefficients = inverse @ design.T @ error
     spread = np.sqrt(np.diag(_covariance(design, error - design @ coefficients, groups, inverse)))
@@ -145,14 +139,14 @@ def _fit(
     for place, column in enumerate(chosen):
         if column < len(names):
             middle, half = float(coefficients[place]), reach * float(spread[place])
-            found[names[column]] = (middle, middle - half, middle + half)
+            effects[names[column]] = (middle, middle - half, middle + half)
             if math.isnan(half):
-                reasons[names[column]] = "one row or item alone decides a coefficient: there is no interval"
-    return found, reasons
+                reasons[names[column]] = "a single row or item determines a coefficient: there is no interval"
+    return effects, reasons
 
 
 def _adds(others: Floats, column: Floats) -> bool:
-    """Whether a column holds something that the others do not."""
+    """Whether a column is linearly independent of the others."""
     size = float(np.linalg.norm(column))
     if size == 0 or others.shape[1] == 0:
         return size > 0
@@ -176,15 +170,15 @@ def _covariance(design: Floats, residual: Floats, groups: Ints, inverse: Floats)
 
 @dataclass(frozen=True, slots=True)
 class SelfPreference:
-    """How often a judge prefers its own model's answers, beside how often humans do on the same pairs."""
+    """Preference of a judge for its own model's answers, compared with human preference on the same pairs."""
 
     judge: Interval
-    """The mean of: 1 the own answer wins, 0.5 a tie, 0 the other wins."""
+    """Mean of 1 for a win of the own answer, 0.5 for a tie and 0 for a loss."""
     human: Interval
     difference: Interval
     """judge - human; above 0 is self-preference."""
     dropped: int
-    """Pairs without a verdict of either."""
+    """Pairs without both verdicts, which are excluded."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, intervals as dictionaries."""
@@ -199,30 +193,28 @@ def self_preference(
     items: Sequence[Hashable] | None = None,
     bootstrap: BootstrapConfig | None = None,
 ) -> SelfPreference:
-    """Compare a judge's win rate of its own model's answers with that of humans (Panickssery et al. 2024).
+    """Compare the win rate of the judge's own model by the judge and by humans (Panickssery et al. 2024).
 
-    That a judge prefers its own model's answers is no bias where humans do so too; hence the paired difference.
+    A preference that humans share is not a bias, hence the paired difference.
 
     Args:
-        judge: for each pair of an own and another answer 1 when the own wins, 0.5 for a tie, 0 when the other wins;
-            None where there is no verdict. `PairJudgment.score` is that when own answers are the first ones.
-        human: the same by humans.
-        items: which pairs hang together.
-        bootstrap: level, resamples and seed.
+        judge: for each pair of an own and another answer, 1 if the own wins, 0.5 for a tie, 0 if it loses; None without
+            a verdict. Equals `PairJudgment.score` if own answers come first.
+        human: the same for the human verdicts.
+        items: cluster of each pair.
+        bootstrap: confidence level, number of resamples and seed.
 
     Raises:
-        DataError: columns differ in length, or a value is not from 0 to 1.
+        DataError: the columns differ in length, or a value is not in [0, 1].
     """
-    ours, theirs = numbers("judge", judge), numbers("human", human)
-    groups = np.arange(len(ours)) if items is None else Codes.of(items).values
-    if len(theirs) != len(ours) or len(groups) != len(ours):
-        raise DataError(
-            f"`judge` has {len(ours)} rows, `human` {len(theirs)}, `items` {len(groups)}: give one for each."
-        )
-    both = ~np.isnan(ours) & ~np.isnan(theirs)
-    ours, theirs, groups = ours[both], theirs[both], groups[both]
+    check_lengths(len(judge), human=human, items=items)
+    by_judge, by_human = numbers("judge", judge), numbers("human", human)
+    groups = np.arange(len(by_judge)) if items is None else Codes.of(items).values
+    both = ~np.isnan(by_judge) & ~np.isnan(by_human)
+    by_judge, by_human, groups = by_judge[both], by_human[both], groups[both]
 
     def interval(values: Floats) -> Interval:
         return cluster_bootstrap(lambda rows: float(values[rows].mean()), groups, bootstrap)
 
-    return SelfPreference(interval(ours), interval(theirs), interval(ours - theirs), int((~both).sum()))
+    difference = interval(by_judge - by_human)
+    return SelfPreference(interval(by_judge), interval(by_human), difference, int((~both).sum()))

@@ -132,7 +132,7 @@ def _in_formats(runs: TaskRuns, row: int, answer: Any, system: str) -> list[_Row
 def _audits(rows: Sequence[_Row], level: float) -> Mapping[str, Audit]:
     scores = _scores(rows)
     baselines = {name: values for name, values in scores.items() if name == "rouge1"}
-    options = AuditOptions(bootstrap=BootstrapConfig(level, RESAMPLES), house=REFERENCE_FORMAT)
+    options = AuditOptions(bootstrap=BootstrapConfig(level, RESAMPLES), reference_format=REFERENCE_FORMAT)
     return {
         name: audit_metric(
             values,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.judging.audit.audit_report import PROPERTIES, Comparison, FormatAudit, MetricAudit, TaskAudit
+from hf_synthlabels.judging.audit.report import PROPERTIES, Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value

@@ -1,4 +1,4 @@
-"""Audit: what was found about a metric, beside baselines, and the verdict on each property."""
+"""Results of an audit: statistics of a metric and of its baselines, and the verdict on each property."""
 
 from __future__ import annotations
 
@@ -10,25 +10,24 @@ from typing import Any, Literal
 from hf_synthlabels.statistics import Interval
 
 PropertyVerdict = Literal["pass", "fail", "open", "no_baseline", "not_computed"]
-"""`pass`: better than every baseline in every statistic of the property, beyond chance. `fail`: in some statistic worse
-than some baseline, beyond chance. `open`: neither. `no_baseline`: nothing to compare with. `not_computed`: see
-`reasons`."""
+"""`pass`: significantly better than every baseline in every statistic of the property. `fail`: significantly worse than
+a baseline in some statistic. `open`: neither. `no_baseline`: there is no baseline. `not_computed`: see `reasons`."""
 
 PROPERTIES: Mapping[str, Mapping[str, int]] = {
     "cit": {"cit_kendall": 1},
     "cat": {"cat_offset": -1, "cat_transfer": 1, "cat_dr2": -1, "cat_cross_excess": 1},
     "tfa": {"tfa_icc": 1, "tfa_auc": 1, "tfa_auc_all": 1},
 }
-"""The statistics that decide a property, with -1 where less is better."""
+"""The statistics that decide a property, with -1 if lower values are better."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskAudit:
-    """One task."""
+    """Results of one task."""
 
     name: str
     coverage: Interval
-    """Scored rows of all rows with a human score, Wilson."""
+    """Proportion of the rows with a human score that have a score (Wilson)."""
     scores: Mapping[str, Interval]
     """spearman, kendall, accuracy, system_spearman, system_kendall, offset; with formats icc, icc_consistency, flip,
     auc and auc_all."""
@@ -41,13 +40,13 @@ class TaskAudit:
 
 @dataclass(frozen=True, slots=True)
 class FormatAudit:
-    """One format: means over tasks."""
+    """Results of one format: means over tasks."""
 
     mean: Interval
     mean_right: Interval
     mean_wrong: Interval
     auc: Interval
-    """P(score of a right answer in this format > score of a wrong answer in the house format)."""
+    """P(score of a right answer in this format > score of a wrong answer in the reference format)."""
     spearman: Interval
     system_kendall: Interval
 
@@ -58,16 +57,16 @@ class FormatAudit:
 
 @dataclass(frozen=True, slots=True)
 class MetricAudit:
-    """All statistics of one metric; see `cit.CIT`, `cat.CAT` and `tfa.TFA` for what each means."""
+    """Statistics of one metric, defined in `CIT`, `CAT` and `TFA`."""
 
     scores: Mapping[str, Interval]
     coverage: Interval
     task_share: float
-    """The share of tasks of which nearly all rows have a score."""
+    """Proportion of tasks in which nearly all rows have a score."""
     tasks: tuple[TaskAudit, ...]
     formats: Mapping[str, FormatAudit]
     reasons: Mapping[str, str]
-    """Why a statistic is nan, by its name or that of its group."""
+    """Why a statistic is nan, by the name of the statistic or of its group."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field, intervals as dictionaries; nan is None."""
@@ -83,16 +82,16 @@ class MetricAudit:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """By how much the metric is better than a baseline in one statistic, on the rows that both have scored."""
+    """Advantage of the metric over a baseline in one statistic, on the rows that both scored."""
 
     statistic: str
     baseline: str
     difference: Interval
-    """More is better, also where less of the statistic is."""
+    """Positive if the metric is better, even for statistics of which lower values are better."""
 
     @property
     def verdict(self) -> PropertyVerdict:
-        """Whether the interval is above 0, below it, or holds it."""
+        """Whether the interval is above 0, below 0, or includes 0."""
         if math.isnan(self.difference.estimate) or math.isnan(self.difference.low):
             return "not_computed"
         return "pass" if self.difference.low > 0 else "fail" if self.difference.high < 0 else "open"
@@ -109,24 +108,24 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """A metric's audit."""
+    """Audit of a metric."""
 
     metric: MetricAudit
     baselines: Mapping[str, MetricAudit]
     comparisons: tuple[Comparison, ...]
     verdicts: Mapping[str, PropertyVerdict]
-    """For `cit`, `cat` and `tfa`."""
+    """Verdicts on `cit`, `cat` and `tfa`."""
     n_unreferenced: int
-    """Rows without a human score, which were left out."""
+    """Rows without a human score, which are excluded."""
 
     @property
     def scores(self) -> Mapping[str, Interval]:
-        """The metric's statistics."""
+        """Statistics of the metric."""
         return self.metric.scores
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Why what is nan is nan."""
+        """Why statistics are nan."""
         return self.metric.reasons
 
     def to_dict(self) -> dict[str, Any]:
@@ -143,10 +142,9 @@ class Audit:
 def decide(scores: Mapping[str, Interval], comparisons: Sequence[Comparison]) -> dict[str, PropertyVerdict]:
     """The verdict on each property.
 
-    A pass asks that every comparison of the property passes, each at the level of its interval: that all of many true
-    differences are claimed at once makes a false pass rarer, not more frequent (intersection-union test, Berger 1982),
-    so the level needs no correction. A statistic that is defined for the metric and not for a baseline, or the other
-    way round, is no comparison; a property without any is not computed.
+    A property passes if every comparison passes at the level of its interval. Requiring all comparisons makes a false
+    pass less likely (intersection-union test, Berger 1982), so the level needs no correction. A statistic that is
+    undefined for the metric or a baseline is not compared; a property without comparisons is not computed.
     """
     out: dict[str, PropertyVerdict] = {}
     for name, statistics in PROPERTIES.items():
