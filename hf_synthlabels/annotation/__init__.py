@@ -1,6 +1,7 @@
 """A task and a client become label columns: recipe, prompt, annotator, and the `datasets` builder."""
 
-from hf_synthlabels.annotation.api import annotate, load, read_recipe, recipe_path
+from hf_synthlabels.annotation.api import annotate, load
+from hf_synthlabels.annotation.job import AnnotationJob, compile_recipe, read_recipe, recipe_path
 from hf_synthlabels.annotation.output import Written, annotate_to_files
 from hf_synthlabels.annotation.planning.plan import Plan, plan
 from hf_synthlabels.annotation.planning.replay import Replay, export_answers, stored_keys
@@ -22,6 +23,7 @@ from hf_synthlabels.resources import home, store_path
 
 __all__ = [
     "DATA_VARIABLE",
+    "AnnotationJob",
     "Annotator",
     "AnnotatorConfig",
     "Engine",
@@ -41,6 +43,7 @@ __all__ = [
     "Written",
     "annotate",
     "annotate_to_files",
+    "compile_recipe",
     "export_answers",
     "home",
     "load",

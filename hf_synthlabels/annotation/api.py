@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -13,16 +12,12 @@ from typing import Any
 
 import datasets
 import pyarrow as pa
-import yaml
 from datasets.utils.py_utils import map_nested
 
-from hf_synthlabels.annotation.client_factory import open_annotator
-from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
+from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import carry_over, provenance, record
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
-from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.annotation.recipe.remote import is_address
-from hf_synthlabels.annotation.recipe.source import check_columns, load_source, needed_columns
+from hf_synthlabels.annotation.recipe.source import check_columns, load_source
 from hf_synthlabels.annotation.recipe.splits import base_names
 from hf_synthlabels.annotation.recipe.tabular import as_dataset
 from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
@@ -33,43 +28,19 @@ from hf_synthlabels.annotation.run.stream import TABLE_ROWS, first_rows, labelle
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
-from hf_synthlabels.errors import DataError, RecipeError
-from hf_synthlabels.resources import home, packaged_file
-from hf_synthlabels.tables import embed_records, write_text
+from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables import embed_records
 
 _LOGGER = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 
-
-def recipe_path(name: str) -> Path:
-    """Path of a packaged recipe, by its name without `.yaml`.
-
-    Raises:
-        RecipeError: no packaged recipe has this name.
-    """
-    return packaged_file("recipe", "recipes", name, ".yaml", error=RecipeError)
-
-
-def read_recipe(recipe: Recipe | dict[str, Any] | str | Path) -> Recipe:
-    """A recipe from itself, from what its YAML holds, from a file, or by a packaged recipe's name."""
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, dict):
-        return Recipe.from_dict(recipe, folder=Path.cwd())
-    return Recipe.from_yaml(_file_of(recipe))
-
-
-def _file_of(recipe: str | Path) -> str | Path:
-    """The file or the address of a recipe that is named."""
-    path = Path(recipe)
-    if is_address(recipe) or path.is_file() or path.suffix in (".yaml", ".yml"):
-        return recipe
-    return recipe_path(str(recipe))
+PLACEHOLDER = str(Path(__file__).parent / "templates" / "system.txt")
+"""`load_dataset` requires the path of an existing file; the builder reads the compiled recipe that it is given."""
 
 
 def load(
-    recipe: Recipe | dict[str, Any] | str | Path,
+    recipe: RecipeLike,
     *,
     split: Any = None,
     rows: int | None = None,
@@ -97,15 +68,13 @@ def load(
     """
     register_builder()
     with confirmed(trust_recipe):
-        # Read it here first: a wrong recipe is told before `datasets` looks for its file.
-        read = read_recipe(recipe)
-        path = _file_of(recipe) if isinstance(recipe, str | Path) else _kept(read)
+        job = compile_recipe(recipe)
         if isinstance(split, list | tuple | dict):
             # A wrong split is an error before the rows of another one are paid for.
             streaming = bool(arguments.get("streaming"))
-            checked = partial(load_source, read, streaming=streaming, rows=rows)
+            checked = partial(load_source, job.recipe, streaming=streaming, rows=rows)
             map_nested(lambda part: checked(take=_spelling(part)), split, map_tuple=True)
-        loaded = map_nested(lambda part: _loaded(path, _spelling(part), rows, arguments), split, map_tuple=True)
+        loaded = map_nested(lambda part: _loaded(job, _spelling(part), rows, arguments), split, map_tuple=True)
     if not isinstance(split, dict):
         return loaded
     return datasets.IterableDatasetDict(loaded) if arguments.get("streaming") else datasets.DatasetDict(loaded)
@@ -116,10 +85,10 @@ def _spelling(split: Any) -> str | None:
     return None if split is None else split.to_spec() if hasattr(split, "to_spec") else str(split)
 
 
-def _loaded(path: str | Path, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
+def _loaded(job: AnnotationJob, spelling: str | None, rows: int | None, arguments: dict[str, Any]) -> Any:
     """The labelled rows of one spelling, or a `DatasetDict` of all splits."""
     limits = {key: value for key, value in (("take", spelling), ("rows", rows)) if value is not None}
-    splits = datasets.load_dataset(BUILDER_NAME, data_files=str(path), **limits, **arguments)
+    splits = datasets.load_dataset(BUILDER_NAME, data_files=PLACEHOLDER, job=job, **limits, **arguments)
     if spelling is None:
         return splits
     parts = [splits[name] for name in base_names(spelling) if name in splits] or list(splits.values())
@@ -128,7 +97,7 @@ def _loaded(path: str | Path, spelling: str | None, rows: int | None, arguments:
 
 def annotate(
     dataset: Any,
-    recipe: Recipe | dict[str, Any] | str | Path,
+    recipe: RecipeLike,
     *,
     client: ChatClient | None = None,
     progress: Progress | str | None = None,
@@ -155,64 +124,63 @@ def annotate(
         ClientError: the annotator cannot be reached, or fails on every row.
     """
     with confirmed(trust_recipe):
-        plan = read_recipe(recipe)
+        job = compile_recipe(recipe)
     rows = as_dataset(dataset)
     if isinstance(rows, dict):
         if all(isinstance(part, datasets.Dataset) and len(part) == 0 for part in rows.values()):
             raise DataError("`dataset` has no rows. Give data with rows.")
-        parts = {name: _annotated(part, plan, client, progress) for name, part in rows.items()}
+        parts = {name: _annotated(part, job, client, progress) for name, part in rows.items()}
         return type(rows)(parts)
     if isinstance(rows, datasets.Dataset) and len(rows) == 0:
         raise DataError("`dataset` has no rows. Give data with rows.")
-    return _annotated(rows, plan, client, progress)
+    return _annotated(rows, job, client, progress)
 
 
-def _annotated(rows: Any, plan: Recipe, client: ChatClient | None, progress: Progress | str | None) -> Any:
+def _annotated(rows: Any, job: AnnotationJob, client: ChatClient | None, progress: Progress | str | None) -> Any:
     if isinstance(rows, datasets.IterableDataset) and rows.features is None:
         rows = rows._resolve_features()  # no public way to have the features of a stream
-    check_columns(plan, rows.features or [], "the data set")
+    check_columns(job.recipe, rows.features or [], "the data set")
     if isinstance(rows, datasets.IterableDataset):
-        return _annotated_stream(rows, plan, client)
-    check_human_labels(plan, rows, "the data set")
-    return _annotated_table(rows, plan, client, progress)
+        return _annotated_stream(rows, job, client)
+    check_human_labels(job.recipe, rows, "the data set")
+    return _annotated_table(rows, job, client, progress)
 
 
 def _annotated_table(
-    dataset: datasets.Dataset, plan: Recipe, client: ChatClient | None, progress: Progress | str | None
+    dataset: datasets.Dataset, job: AnnotationJob, client: ChatClient | None, progress: Progress | str | None
 ) -> datasets.Dataset:
-    tags = plan.task.tokens is not None
-    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    features = job.features(dataset.features)
     if len(dataset) == 0:
         # One of several splits, which stays as it is: nothing is asked of it.
         _LOGGER.warning("A split has no rows; it gets empty label columns.")
         return _as_before(datasets.Dataset(features.arrow_schema.empty_table()), dataset)
     began = time.monotonic()
     with (
-        open_annotator(plan, dataset.features, client=client) as annotator,
-        _reported(progress, plan, annotator, len(dataset)) as report,
+        open_annotator(job, dataset.features, client=client) as annotator,
+        _reported(progress, job, annotator, len(dataset)) as report,
     ):
         # By tables: rows of a data set one by one cost as much as asking for their labels.
         tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        labelled = labelled_tables(annotator, tables, needed_columns(plan, dataset.features), plan.output, report)
+        labelled = labelled_tables(annotator, tables, job.columns(dataset.features), job.recipe.output, report)
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
     joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
     if warning := truncation_warning(annotator.tally.truncated_prompts):
         _LOGGER.warning(warning)
-    entry = record(plan, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
+    entry = record(job, annotator.tally, seconds=time.monotonic() - began)
     joined.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
     return _as_before(joined, dataset)
 
 
 @contextmanager
 def _reported(
-    progress: Progress | str | None, plan: Recipe, annotator: Annotator, total: int
+    progress: Progress | str | None, job: AnnotationJob, annotator: Annotator, total: int
 ) -> Iterator[Progress | None]:
     """What is called with each labelled row: the caller's function, or a bar."""
     if not isinstance(progress, str):
         yield progress
         return
-    with shown_progress(plan, annotator, total=total, what=progress) as bar:
+    with shown_progress(job.client, annotator, total=total, what=progress) as bar:
         yield bar
 
 
@@ -229,17 +197,16 @@ def _as_before(joined: datasets.Dataset, dataset: datasets.Dataset) -> datasets.
 
 
 def _annotated_stream(
-    dataset: datasets.IterableDataset, plan: Recipe, client: ChatClient | None
+    dataset: datasets.IterableDataset, job: AnnotationJob, client: ChatClient | None
 ) -> datasets.IterableDataset:
-    tags = plan.task.tokens is not None
-    features = with_label_features(dataset.features, plan.schema_of_labels(), plan.output, tags=tags)
+    features = job.features(dataset.features)
     shards = dataset.num_shards
 
     def tables(places: list[int]) -> Iterator[pa.Table]:
-        with open_annotator(plan, dataset.features, client=client) as annotator:
+        with open_annotator(job, dataset.features, client=client) as annotator:
             part = shards_of(dataset, places)
             yield from looked_at_tables(
-                annotator, part, needed_columns(plan, dataset.features), plan.output, first=first_rows(plan, client)
+                annotator, part, job.columns(dataset.features), job.recipe.output, first=first_rows(job, client)
             )
 
     def rows(places: list[int]) -> Iterator[dict[str, Any]]:
@@ -250,29 +217,8 @@ def _annotated_stream(
         rows, features=features, gen_kwargs={"places": list(range(shards))}
     )
     stream._split = dataset.split  # there is no public way to set it
-    entry = record(plan, RunStats(), version=package_version(), seconds=0.0)
+    entry = record(job, RunStats(), seconds=0.0)
     carry_over(dataset.info, stream.info)
     stream.info.description = embed_records([*provenance(dataset), entry], dataset.info.description)
     kind = dataset._formatting.format_type if dataset._formatting is not None else None
     return stream if kind is None else stream.with_format(kind)
-
-
-def _kept(recipe: Recipe) -> Path:
-    """A file with a recipe that was in none; it stays, since a stream reads it whenever it is read."""
-    content = yaml.safe_dump(_absolute(recipe), sort_keys=False)
-    path = home() / "recipes" / f"{recipe.name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.yaml"
-    # Another process may do the same: it must never see half a file.
-    return path if path.is_file() else write_text(path, content)
-
-
-def _absolute(recipe: Recipe) -> dict[str, Any]:
-    """A recipe as YAML content whose relative paths are made absolute, so that it can be stored elsewhere."""
-    # With every null in it: one stands for no key, no temperature, no definition, where the default is another.
-    content = recipe.model_dump(mode="json")
-    content["source"] = recipe.located_source().model_dump(mode="json")
-    if (path := recipe.task.guidelines_file) is not None:
-        content["task"]["guidelines_file"] = recipe.local_path(path)
-    content["annotator"] |= recipe.client().model_dump(mode="json")
-    if isinstance(examples := recipe.annotator.examples, str):
-        content["annotator"]["examples"] = recipe.local_path(examples)
-    return content

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,20 +19,16 @@ from datasets.builder import Key
 from datasets.exceptions import DatasetGenerationError
 from datasets.table import table_cast
 
-from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
-from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION
-from hf_synthlabels.annotation.provenance import carry_over, package_version, provenance, record
-from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_fingerprint
+from hf_synthlabels.annotation.job import AnnotationJob, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import carry_over, provenance, record
+from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.registration import BUILDER_NAME
 from hf_synthlabels.annotation.run.progress_bars import own_bars
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
-from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
-from hf_synthlabels.labels import PARSER_VERSION
 from hf_synthlabels.resources import home
 from hf_synthlabels.tables import embed_records
 
@@ -56,7 +52,9 @@ class SynthLabelsConfig(datasets.BuilderConfig):
     rows: int | None = None
     """The first so many rows of each split; None for all of them."""
     keep_going: bool = False
-    """Whether to go on when most of the first rows get no label; it changes no label."""
+    """Whether to continue when most of the first rows get no label; it changes no label."""
+    job: AnnotationJob | None = None
+    """A compiled recipe, instead of the file."""
 
     def create_config_id(
         self,
@@ -68,34 +66,28 @@ class SynthLabelsConfig(datasets.BuilderConfig):
         That is the recipe's content, its prompt, examples and guidelines, the state of the source, the versions
         of prompt construction and parser; and it counts the builds that left rows unfinished.
         """
-        recipe = self.recipe()
-        parts = [
-            recipe.fingerprint(),
-            make_prompt(recipe).fingerprint(),
-            source_fingerprint(recipe),
-            f"{PROMPT_VERSION}.{PARSER_VERSION}",
-            repr(custom_features),
-        ]
+        more = [repr(custom_features)]
         if self.take is not None or self.rows is not None or self.split is not None:
-            parts.append(f"{self.take}|{self.rows}|{self.split}")
-        base = f"{recipe.name}-{hashlib.sha256(chr(30).join(parts).encode()).hexdigest()[:16]}"
+            more.append(f"{self.take}|{self.rows}|{self.split}")
+        base = self.compiled.cache_key(*more)
         builds = _unfinished_builds(base)
         return f"{base}-again{builds}" if builds else base
 
-    def recipe(self) -> Recipe:
-        """The recipe that `data_files` names.
+    @cached_property
+    def compiled(self) -> AnnotationJob:
+        """The compiled recipe: the one given, else that of `data_files`.
 
         Raises:
-            RecipeError: there is none, or more than one.
+            RecipeError: `data_files` is not one recipe.
         """
         files = [str(file) for split in (self.data_files or {}).values() for file in split]
-        if len(files) != 1:
+        if self.job is None and len(files) != 1:
             raise RecipeError(
                 f"`data_files` names {len(files)} files. Give one recipe: "
                 'load_dataset("hf_synthlabels", data_files="recipe.yaml").'
             )
-        recipe = Recipe.from_yaml(files[0])
-        return recipe.kept_going() if self.keep_going else recipe
+        job = self.job or compile_recipe(files[0])
+        return replace(job, recipe=job.recipe.kept_going()) if self.keep_going else job
 
     @property
     def split(self) -> str | None:
@@ -117,26 +109,23 @@ class SynthLabels(datasets.ArrowBasedBuilder):
         self._carried: list[dict[str, Any]] = []
 
     def _info(self) -> datasets.DatasetInfo:
-        recipe = self.config.recipe()
-        homepage = recipe.source.homepage or ""
-        return datasets.DatasetInfo(homepage=homepage, description=embed_records([], f"Recipe {recipe.name}."))
+        job = self.config.compiled
+        homepage = job.recipe.source.homepage or ""
+        return datasets.DatasetInfo(homepage=homepage, description=embed_records([], f"Recipe {job.recipe.name}."))
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        recipe = self.config.recipe()
+        job = self.config.compiled
         streaming = dl_manager.is_streaming
-        splits = load_source(recipe, streaming=streaming, take=self.config.take, rows=self.config.rows)
+        splits = load_source(job.recipe, streaming=streaming, take=self.config.take, rows=self.config.rows)
         splits = _as_named(splits, self.config.split)
         first = next(iter(splits.values()))
-        features = with_label_features(
-            first.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
-        )
-        self.info.features = _wanted_features(self.info.features, features)
+        self.info.features = _wanted_features(self.info.features, job.features(first.features))
         carry_over(first.info, self.info)
         self._carried = provenance(first)
         if streaming:
             # What it will come to is not known yet.
-            entry = record(recipe, RunStats(), version=package_version(), seconds=0.0)
-            self.info.description = embed_records([*self._carried, entry], f"Recipe {recipe.name}.")
+            entry = record(job, RunStats(), seconds=0.0)
+            self.info.description = embed_records([*self._carried, entry], f"Recipe {job.recipe.name}.")
         return [
             datasets.SplitGenerator(
                 name=name,
@@ -155,23 +144,23 @@ class SynthLabels(datasets.ArrowBasedBuilder):
     ) -> Iterator[tuple[Key, pa.Table]]:
         # The shards of one call follow each other, so they are one range.
         start, stop = shards[0][0], shards[-1][1]
-        recipe = self.config.recipe()
+        job = self.config.compiled
         # The smallest part, so that all processes together stay within the recipe's limits.
-        recipe = recipe.model_copy(update={"annotator": share(recipe.annotator, processes)[-1]})
+        config = split_rate_limits(job.client, processes)[-1]
         began = time.monotonic()
-        needed, total = needed_columns(recipe, rows.features), None if stop is None else stop - start
+        needed, total = job.columns(rows.features), None if stop is None else stop - start
         with (
-            open_annotator(recipe, rows.features, alone=processes == 1) as annotator,
-            shown_progress(recipe, annotator, total=total, what=split) as progress,
+            open_annotator(job, rows.features, config=config, alone=processes == 1) as annotator,
+            shown_progress(job.client, annotator, total=total, what=split) as progress,
         ):
             if stop is None:
                 part = shards_of(rows, [place for place, _ in shards])
                 annotated = looked_at_tables(
-                    annotator, part, needed, recipe.output, first=first_rows(recipe), progress=progress
+                    annotator, part, needed, job.recipe.output, first=first_rows(config), progress=progress
                 )
             else:
                 tables = rows.select(range(start, stop)).with_format("arrow").iter(batch_size=TABLE_ROWS)
-                annotated = annotated_tables(annotator, tables, needed, recipe.output, progress)
+                annotated = annotated_tables(annotator, tables, needed, job.recipe.output, progress)
             for number, table in enumerate(annotated):
                 yield Key(start, number), table_cast(table, self.info.features.arrow_schema)
         if self._journal_folder is not None:
@@ -180,9 +169,9 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             (self._journal_folder / f"{split}-{start:09d}.json").write_text(content, encoding="utf-8")
 
     def _download_and_prepare(self, dl_manager: Any, verification_mode: Any, **prepare_split_kwargs: Any) -> None:
-        recipe = self.config.recipe()
+        job = self.config.compiled
         if (wanted := prepare_split_kwargs.get("num_proc")) is not None:
-            self._processes = len(share(recipe.annotator, wanted))
+            self._processes = len(split_rate_limits(job.client, wanted))
             prepare_split_kwargs["num_proc"] = self._processes if self._processes > 1 else None
         # Other processes build the parts, so each part's tally comes back by a file.
         with tempfile.TemporaryDirectory(prefix="hf_synthlabels-") as folder:
@@ -195,8 +184,8 @@ class SynthLabels(datasets.ArrowBasedBuilder):
                 tally.add(part["tally"])
                 seconds += part["seconds"]
         self._journal_folder = None
-        entry = record(recipe, tally, version=package_version(), seconds=seconds)
-        self.info.description = embed_records([*self._carried, entry], f"Recipe {recipe.name}.")
+        entry = record(job, tally, seconds=seconds)
+        self.info.description = embed_records([*self._carried, entry], f"Recipe {job.recipe.name}.")
         if any(tally.statuses[status] for status in UNFINISHED):
             base = re.sub(r"-again\d+$", "", str(self.config_id))
             builds = _unfinished_builds(base)

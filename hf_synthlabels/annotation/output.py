@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation.client_factory import open_annotator
-from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.provenance import package_version, record
-from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
+from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.provenance import record
+from hf_synthlabels.annotation.recipe.source import load_source, source_files
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables
 from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_overwrite, open_writer, write_records
@@ -34,7 +32,7 @@ class Written:
     """How the labels were made: the provenance, which also stands beside the file."""
 
 
-def annotate_to_files(recipe: Recipe, output: str | Path, *, rows: int | None = None) -> list[Written]:
+def annotate_to_files(recipe: RecipeLike, output: str | Path, *, rows: int | None = None) -> list[Written]:
     """Annotate a recipe's source without ever holding it: memory is the same for a thousand rows and a million.
 
     Rows are written as they are labelled, to a file beside the wished one, which takes its name when it is complete.
@@ -50,17 +48,23 @@ def annotate_to_files(recipe: Recipe, output: str | Path, *, rows: int | None = 
         DataError: the file is of another format, is the source itself, or cannot be written.
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
-    target = check_output(output, sources=source_files(recipe), suffixes=STREAMED, folder=False)
-    splits = load_source(recipe, streaming=True, rows=rows)
+    job = compile_recipe(recipe)
+    target = check_output(output, sources=source_files(job.recipe), suffixes=STREAMED, folder=False)
+    splits = load_source(job.recipe, streaming=True, rows=rows)
     written = []
     for name, part in splits.items():
         path = split_path(target, str(name), len(splits))
-        written.append(Written(str(name), path, _annotate_split(recipe, part, str(name), path)))
+        written.append(Written(str(name), path, _annotate_split(job, part, str(name), path)))
     return written
 
 
 def check_annotation_output(
-    recipe: Recipe, output: str | Path, *, stream: bool = False, overwrite: bool = False, n_rows: int | None = None
+    recipe: RecipeLike,
+    output: str | Path,
+    *,
+    stream: bool = False,
+    overwrite: bool = False,
+    n_rows: int | None = None,
 ) -> None:
     """Check where labels are to be written, before anything is asked.
 
@@ -70,19 +74,18 @@ def check_annotation_output(
         DataError: the output is of another format, is one of the recipe's own files, cannot be written, or exists and
             holds something that would be lost.
     """
-    sources = source_files(recipe)
+    job = compile_recipe(recipe)
+    sources = source_files(job.recipe)
     target = check_output(output, sources=sources, suffixes=STREAMED if stream else WRITABLE, folder=not stream)
     folder = target.suffix == ""
     if overwrite or not (any(target.glob("*.parquet")) if folder else _existing(target)):
         return
-    for name, rows in load_source(recipe, rows=n_rows).items():
+    for name, rows in load_source(job.recipe, rows=n_rows).items():
         path = target / f"{name}.parquet" if folder else target
         for each in {path, split_path(path, str(name), 2)} if stream else {path}:
-            features = with_label_features(
-                rows.features, recipe.schema_of_labels(), recipe.output, tags=recipe.task.tokens is not None
-            )
-            table = NewTable(list(features), rows, recipe.task.human, marks=f"{recipe.output.column}_status")
-            check_overwrite(each, table, recipe=recipe.name)
+            marks = f"{job.recipe.output.column}_status"
+            table = NewTable(list(job.features(rows.features)), rows, job.recipe.task.human, marks=marks)
+            check_overwrite(each, table, recipe=job.recipe.name)
 
 
 def _existing(target: Path) -> bool:
@@ -95,19 +98,18 @@ def split_path(target: Path, split: str, splits: int) -> Path:
     return target if splits == 1 else target.with_name(f"{target.stem}-{split}{target.suffix}")
 
 
-def _annotate_split(recipe: Recipe, rows: datasets.IterableDataset, name: str, path: Path) -> dict[str, Any]:
-    tags = recipe.task.tokens is not None
-    features = with_label_features(rows.features, recipe.schema_of_labels(), recipe.output, tags=tags)
+def _annotate_split(job: AnnotationJob, rows: datasets.IterableDataset, name: str, path: Path) -> dict[str, Any]:
+    features = job.features(rows.features)
     began = time.monotonic()
     with (
-        open_annotator(recipe, rows.features) as annotator,
-        shown_progress(recipe, annotator, total=None, what=name) as progress,
+        open_annotator(job, rows.features) as annotator,
+        shown_progress(job.client, annotator, total=None, what=name) as progress,
         open_writer(path, features) as writer,
     ):
         tables = rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        needed = needed_columns(recipe, rows.features)
-        for table in annotated_tables(annotator, tables, needed, recipe.output, progress):
+        needed = job.columns(rows.features)
+        for table in annotated_tables(annotator, tables, needed, job.recipe.output, progress):
             writer.write(table.cast(features.arrow_schema))
-    made = record(recipe, annotator.tally, version=package_version(), seconds=time.monotonic() - began)
+    made = record(job, annotator.tally, seconds=time.monotonic() - began)
     write_records(path, made)
     return made

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.job import AnnotationJob
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import Usage
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.labels import PARSER_VERSION
 from hf_synthlabels.tables import extract_records
 
@@ -36,12 +37,12 @@ ANNOTATOR_KEYS = {
 """The keys of each annotator that can change a label or its cost."""
 
 
-def record(recipe: Recipe, tally: RunStats, *, version: str, seconds: float) -> dict[str, Any]:
-    """What is known of how one label column was made; plain values, no secret among them.
+def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, Any]:
+    """The provenance of one label column as plain values, without secrets.
 
-    The cost is None, not zero, where requests were paid for and the recipe gives no price.
+    The cost is None if requests were paid for and no price is known.
     """
-    prompt = make_prompt(recipe)
+    recipe, prompt = job.recipe, job.prompt()
     return {
         "column": recipe.output.column,
         "recipe": recipe.name,
@@ -58,11 +59,11 @@ def record(recipe: Recipe, tally: RunStats, *, version: str, seconds: float) -> 
         "guidelines_hash": _hash(prompt.schema.guidelines) if prompt.schema.guidelines else None,
         "parser_version": PARSER_VERSION,
         "tally": tally.to_dict(),
-        "cost_usd": cost_usd(recipe, tally),
-        "price": _price(recipe),
+        "cost_usd": cost_usd(job.client, tally),
+        "price": _price(job.client),
         "annotation_s": round(seconds, 3),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "package_version": version,
+        "package_version": package_version(),
     }
 
 
@@ -94,21 +95,21 @@ def _strategy(recipe: Recipe) -> dict[str, Any]:
     return {key: content[key] for key in keys if content[key] != usual[key]}
 
 
-def _price(recipe: Recipe) -> dict[str, Any] | None:
+def _price(config: ClientConfig) -> dict[str, Any] | None:
     """What the cost was computed with, and where the price was seen."""
-    price = recipe.annotator.client.resolved_price
+    price = config.resolved_price
     return None if price is None else {key: value for key, value in asdict(price).items() if value not in (None, "")}
 
 
-def cost_usd(recipe: Recipe, tally: RunStats) -> float | None:
-    """What the requests of a run cost; None when nobody knows the price of the model."""
-    if recipe.annotator.client.kind in ("embedding", "transformers"):
+def cost_usd(config: ClientConfig, tally: RunStats) -> float | None:
+    """Cost of the requests of a run; None if the price is unknown."""
+    if config.kind in ("embedding", "transformers"):
         return 0.0
-    price = recipe.annotator.client.resolved_price
+    price = config.resolved_price
     if price is None:
         return None
     usage = Usage(tally.prompt_tokens, tally.completion_tokens, tally.cached_tokens)
-    return price.usd(usage, batch=recipe.annotator.client.batch, requests=tally.requests)
+    return price.usd(usage, batch=config.batch, requests=tally.requests)
 
 
 def provenance(dataset: Any) -> list[dict[str, Any]]:

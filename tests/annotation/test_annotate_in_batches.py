@@ -16,7 +16,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe, store_path
-from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.job import compile_recipe
 from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, factory, list_batches
 from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError
@@ -95,7 +95,7 @@ def test_the_plan_of_batches_costs_their_share(server: BatchServer, tmp_path: Pa
 
 def test_a_budget_holds_for_whole_batches(server: BatchServer) -> None:
     plain = read_recipe(recipe(server, price=PRICE))
-    prompt = make_prompt(plain)
+    prompt = compile_recipe(plain).prompt()
     with ResponseStore(store_path()) as store, tracked_budget(plain.client(), plain.name, store) as budget:
         most = budget.max_cost(Request(0, prompt.messages("match 29"), response_schema=prompt.response_schema)).usd
     # Each comes to 0.0045, so the budget holds one at a time, ten times over.

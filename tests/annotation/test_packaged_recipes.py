@@ -17,7 +17,7 @@ import datasets
 import pytest
 
 from hf_synthlabels.annotation import load, read_recipe
-from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.job import compile_recipe
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.labels.parsing.parser import plain_answer
 
@@ -36,7 +36,9 @@ def test_recipe_is_named_as_its_file_and_makes_a_prompt(file: Path) -> None:
     assert recipe.name == file.stem
     assert recipe.source.homepage
     assert re.search(r"/tree/[0-9a-f]{40}$", recipe.source.homepage)
-    assert make_prompt(recipe).messages("a row")[0].content.startswith(recipe.task.instructions_or_default())
+    assert (
+        compile_recipe(recipe).prompt().messages("a row")[0].content.startswith(recipe.task.instructions_or_default())
+    )
 
 
 def test_recipes_of_several_kinds_are_there() -> None:
@@ -45,7 +47,7 @@ def test_recipes_of_several_kinds_are_there() -> None:
 
 
 def test_examples_that_people_tagged_are_shown_as_entities() -> None:
-    messages = make_prompt(read_recipe("wnut17")).messages("a row")
+    messages = compile_recipe(read_recipe("wnut17")).prompt().messages("a row")
     assert [json.loads(message.content) for message in messages if message.role == "assistant"] == [
         {"label": [{"text": "Empire State Building", "label": "location"}, {"text": "Ann", "label": "person"}]},
         {"label": []},

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe, annotate, load, provenance
-from hf_synthlabels.annotation.client_factory import open_annotator
+from hf_synthlabels.annotation.job import compile_recipe, open_annotator
 from hf_synthlabels.clients import Completion, Failure, ScriptedClient
 from hf_synthlabels.errors import NothingLabelledError
 
@@ -70,7 +70,7 @@ def test_a_budget_that_others_share_does_not_end_a_run(answers: list[Completion]
     rows = [{"text": f"row {number}"} for number in range(len(answers))]
     parsed = Recipe.from_dict(recipe())
     with (
-        open_annotator(parsed, {}, client=ScriptedClient(answers), alone=False) as annotator,
+        open_annotator(compile_recipe(parsed), {}, client=ScriptedClient(answers), alone=False) as annotator,
         pytest.raises(NothingLabelledError) if ends else nullcontext(),
     ):
         assert len(list(annotator.annotate(rows))) == len(rows)

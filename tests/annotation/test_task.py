@@ -12,7 +12,7 @@ from datasets.data_files import DataFilesDict, DataFilesList
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.builder import SynthLabelsConfig
-from hf_synthlabels.annotation.client_factory import make_prompt, open_annotator
+from hf_synthlabels.annotation.job import compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.errors import RecipeError
@@ -169,7 +169,7 @@ def test_examples_stand_as_human_labels_do(
 ) -> None:
     (tmp_path / "shown.jsonl").write_text(json.dumps(example) + "\n", encoding="utf-8")
     made = recipe(tmp_path, task, examples="shown.jsonl" if in_file else [example])
-    messages = make_prompt(made).messages("a row")
+    messages = compile_recipe(made).prompt().messages("a row")
     assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
     assert messages[2].content == shown
 
@@ -179,14 +179,17 @@ def test_human_labels_of_example_rows_are_read_whatever_the_text_column(tmp_path
     line = {column: "a scene", "label": "sport", "gold": "film", "id": 7}
     (tmp_path / "shown.jsonl").write_text(json.dumps(line), encoding="utf-8")
     made = recipe(tmp_path, {**CHOICE, "text": column, "human": "gold"}, examples="shown.jsonl")
-    assert [message.content for message in make_prompt(made).messages("x")[1:3]] == ["<text>\na scene\n</text>", "film"]
+    assert [message.content for message in compile_recipe(made).prompt().messages("x")[1:3]] == [
+        "<text>\na scene\n</text>",
+        "film",
+    ]
 
 
 def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> None:
     lines = [{"id": 7, "one": "x", "two": "y", "label": "same"}, {"id": 8, "one": "x", "two": "z", "gold": "other"}]
     (tmp_path / "shown.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     made = recipe(tmp_path, {**PAIR, "human": "gold"}, examples="shown.jsonl")
-    assert [message.content for message in make_prompt(made).messages("a row")[1:5]] == [
+    assert [message.content for message in compile_recipe(made).prompt().messages("a row")[1:5]] == [
         "<one>\nx\n</one>\n<two>\ny\n</two>",
         "same",
         "<one>\nx\n</one>\n<two>\nz\n</two>",
@@ -225,7 +228,7 @@ def test_examples_that_can_not_be_shown(
 ) -> None:
     made = recipe(tmp_path, task, examples=[example])
     with pytest.raises(RecipeError) as caught:
-        make_prompt(made)
+        compile_recipe(made).prompt()
     assert message in str(caught.value)
     assert str(caught.value).startswith("`annotator.examples` ")
     assert "\n" not in str(caught.value)
@@ -245,7 +248,7 @@ def test_examples_of_every_strategy_are_in_the_form_of_the_answer(tmp_path: Path
     for name, keys in strategies.items():
         for form in ("text", "json_schema"):
             made = recipe(tmp_path, {**CHOICE, **keys}, examples=[example], response_format=form)
-            shown[name, form] = make_prompt(made).messages("a row")[2].content
+            shown[name, form] = compile_recipe(made).prompt().messages("a row")[2].content
     assert shown == {
         ("reasoning", "text"): "It moves.\nlabel: film",
         ("reasoning", "json_schema"): '{"reasoning": "It moves.", "label": "film"}',
@@ -278,11 +281,11 @@ def test_an_edit_of_the_codebook_is_another_table_and_another_prompt(tmp_path: P
         encoding="utf-8",
     )
     made = Recipe.from_yaml(tmp_path / "recipe.yaml")
-    system = make_prompt(made).messages("x")[0].content
+    system = compile_recipe(made).prompt().messages("x")[0].content
     assert "Guidelines:\nIn short.\n\nA film of a match is film.\n" in system
-    before = (make_prompt(made).fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    before = (compile_recipe(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
     (tmp_path / "book.md").write_text("A film of a match is sport.\n", encoding="utf-8")
-    after = (make_prompt(made).fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
+    after = (compile_recipe(made).prompt().fingerprint(), made.schema_of_labels().fingerprint(), config_id(tmp_path))
     assert not set(before) & set(after)
 
 
@@ -291,12 +294,12 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
     task = {**CHOICE, "questions": QUESTIONS, "guidelines": "Films move."}
     selection = {"method": "random", "count": 4, "seed": 3}
     made = recipe(tmp_path, task, examples=examples, example_selection=selection)
-    entry = record(made, RunStats(), version="1", seconds=0.5)
+    entry = record(compile_recipe(made), RunStats(), seconds=0.5)
     assert entry["strategy"] == {"questions": {"moving": {"ask": "Do pictures move?", "answers": ["yes", "no"]}}}
     assert entry["annotator"]["example_selection"] == {**selection, "encoder": None}
     assert entry["examples"] == 4
     assert entry["guidelines_hash"] == hashlib.sha256(b"Films move.").hexdigest()[:16]
-    plain = record(recipe(tmp_path, CHOICE), RunStats(), version="1", seconds=0.5)
+    plain = record(compile_recipe(recipe(tmp_path, CHOICE)), RunStats(), seconds=0.5)
     assert (plain["strategy"], plain["examples"], plain["guidelines_hash"]) == ({}, 0, None)
 
 
@@ -324,7 +327,7 @@ def test_where_labels_come_from_names_strategy_selection_examples_and_codebook(t
 )
 def test_what_is_asked_for_is_what_is_read(tmp_path: Path, strategy: dict[str, Any], form: str, words: str) -> None:
     made = recipe(tmp_path, {**CHOICE, **strategy}, response_format=form)
-    assert words in make_prompt(made).messages("x")[0].content
+    assert words in compile_recipe(made).prompt().messages("x")[0].content
 
 
 @pytest.mark.parametrize(
@@ -335,7 +338,7 @@ def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, 
         (tmp_path / "book.md").write_bytes(content)
     made = recipe(tmp_path, {**CHOICE, "guidelines_file": "book.md"})
     with pytest.raises(RecipeError) as caught:
-        make_prompt(made)
+        compile_recipe(made).prompt()
     assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} can not be read: {reason}.")
 
 
@@ -346,7 +349,7 @@ def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:
         {"row": {"one": "It rains.", "two": "He sings."}, "label": "other"},
     ]
     made = recipe(tmp_path, PAIR, client="embedding", model=None, examples=examples)
-    with open_annotator(made, {}) as annotator:
+    with open_annotator(compile_recipe(made), {}) as annotator:
         found = list(annotator.annotate(example["row"] for example in examples))
     assert [annotation.label for annotation in found] == ["same", "other"]
 

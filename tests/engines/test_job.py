@@ -14,7 +14,7 @@ import pytest
 from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
-from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.job import compile_recipe
 from hf_synthlabels.engines.ray.engine import portable
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
 from hf_synthlabels.engines.ray.job_files import Folder
@@ -252,11 +252,11 @@ def test_a_recipe_for_other_machines_asks_the_same(
         task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
         annotator={"examples": "shown.jsonl", "example_selection": selection},
     )
-    here = make_prompt(plan)
+    here = compile_recipe(plan).prompt()
     shipped = pickle.loads(pickle.dumps(portable(plan)))
     guide.unlink()
     examples.unlink()
-    there = make_prompt(shipped)
+    there = compile_recipe(shipped).prompt()
     assert there.fingerprint() == here.fingerprint()
     assert len(there.examples) == shown
     assert shipped.annotator.client.max_answer_tokens == plan.annotator.client.max_answer_tokens

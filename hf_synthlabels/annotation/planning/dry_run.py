@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.client_factory import client_use, make_prompt, nearest_examples
-from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.job import AnnotationJob
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.clients import (
     ChatClient,
@@ -27,45 +26,28 @@ LOOKUP_ROWS = 500
 
 
 class RequestDryRun:
-    """Asks as a recipe does, without asking.
+    """Builds the requests of a job without sending them.
 
     Args:
-        recipe: whose annotator is a server, or a causal model in this process.
-        form: of the answers.
+        job: its annotator is a server, or a local model.
+        response_format: of the answers.
     """
 
-    def __init__(self, recipe: Recipe, form: ResponseFormat) -> None:
-        self.prompt = make_prompt(recipe, as_json=form != "text")
-        self.keys = RequestKeys(client_identity(recipe.client(), client_use(recipe, {}), form))
-        self._recipe = recipe
-        self._nearest = nearest_examples(recipe)
+    def __init__(self, job: AnnotationJob, response_format: ResponseFormat) -> None:
+        self.prompt = job.prompt(as_json=response_format != "text")
+        self.keys = RequestKeys(client_identity(job.client, job.client_use({}), response_format))
+        self._job = job
 
-    @property
-    def chooses_examples(self) -> bool:
-        """Whether an encoder chooses the examples of each row."""
-        return self._nearest is not None
-
-    def annotator(self, client: ChatClient, *, num_samples: int) -> Annotator:
-        """The recipe's annotator with another client."""
-        return Annotator(
-            self.prompt.schema,
-            self.prompt,
-            client,
-            tuple(self._recipe.task.columns),
-            num_samples,
-            form=self._recipe.task.form(),
-            nearest=self._nearest,
-        )
+    def annotator(self, client: ChatClient, *, num_samples: int | None = None) -> Annotator:
+        """The job's annotator with another client."""
+        return self._job.annotator(self.prompt, client, num_samples)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
-        """What would be asked for some rows, row by row and draw by draw, with the keys of the answers.
+        """The requests for some rows, in order, with the cache keys of their answers.
 
-        Rows that would be asked again in smaller parts, when an answer to several has the wrong length, are not
-        among them.
+        Requests for parts of a call, sent when an answer to several rows has the wrong length, are not included.
         """
-        for request in self.annotator(ScriptedClient({}), num_samples=self._recipe.annotator.num_samples).requests(
-            rows
-        ):
+        for request in self.annotator(ScriptedClient({})).requests(rows):
             yield request, self.keys.of(request)
 
 

@@ -31,7 +31,7 @@ def check_human_labels(recipe: Recipe, rows: Any, where: str) -> None:
     Raises:
         DataError: most human labels are not in the list, even without regard to case and white space.
     """
-    schema, column = recipe.schema_of_labels(), recipe.task.human
+    schema, column = recipe.task.schema_of_labels(), recipe.task.human
     if not schema.names or column is None:
         return
     counts = Counter(_names(schema, rows.features[column], rows[column]))

@@ -201,7 +201,7 @@ class Recipe(StrictModel):
         """The same recipe with other few-shot examples."""
         return self.model_copy(update={"annotator": self.annotator.model_copy(update={"examples": examples})})
 
-    def read_examples(self) -> list[Example]:
+    def read_examples(self, schema: LabelSchema | None = None) -> list[Example]:
         """The few-shot examples, from their file where they stand in one.
 
         Raises:
@@ -211,7 +211,8 @@ class Recipe(StrictModel):
         examples = self.annotator.examples
         if isinstance(examples, str):
             examples = examples_in_file(Path(self.local_path(examples)), self.task)
-        schema, form, strategy = self.schema_of_labels(), self.task.form(), self.task.strategy()
+        schema = schema or self.schema_of_labels()
+        form, strategy = self.task.form(), self.task.strategy()
         for example in examples:
             try:
                 example.check(schema, form, strategy)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from hf_synthlabels.annotation.provenance import cost_usd
-from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_stats import RunStats
+from hf_synthlabels.clients.config import ClientConfig
 
 REFRESH_S = 0.2
 TICK_S = 1.0
@@ -26,15 +26,17 @@ class Progress:
 
     Args:
         bar: of tqdm.
-        recipe: whose prices and budget count.
+        config: with the prices and the budget.
         tally: what is shown.
         total: rows to come; None if unknown.
         client: may have a property `waiting`, the reason why it sends nothing.
     """
 
-    def __init__(self, bar: Any, recipe: Recipe, tally: RunStats, total: int | None, client: object = None) -> None:
+    def __init__(
+        self, bar: Any, config: ClientConfig, tally: RunStats, total: int | None, client: object = None
+    ) -> None:
         self._bar = bar
-        self._recipe = recipe
+        self._config = config
         self._tally = tally
         self._total = total
         self._client = client
@@ -53,7 +55,7 @@ class Progress:
     def show(self) -> None:
         """Bring the bar up to date."""
         with self._showing:
-            line = standing(self._recipe, self._tally, self._total)
+            line = status_line(self._config, self._tally, self._total)
             if (reason := getattr(self._client, "waiting", None)) is not None:
                 # First, since a narrow terminal cuts the end.
                 line = f"{reason}; {line}"
@@ -83,36 +85,36 @@ class Progress:
 
 
 @contextmanager
-def shown_progress(recipe: Recipe, annotator: Annotator, *, total: int | None, what: str) -> Iterator[Progress]:
+def shown_progress(config: ClientConfig, annotator: Annotator, *, total: int | None, what: str) -> Iterator[Progress]:
     """A bar on standard error while rows are labelled, where somebody sees it.
 
     Args:
-        recipe: whose prices and budget count.
+        config: with the prices and the budget.
         annotator: whose tally is shown.
         total: rows to come; None when nobody knows.
         what: stands before the bar.
     """
     with (
         progress_bar(total=total, desc=what, unit=" rows", mininterval=REFRESH_S) as bar,
-        Progress(bar, recipe, annotator.tally, total, annotator.client).kept_current() as progress,
+        Progress(bar, config, annotator.tally, total, annotator.client).kept_current() as progress,
     ):
         yield progress
 
 
-def standing(recipe: Recipe, tally: RunStats, total: int | None) -> str:
-    """What a run has come to, in one line: rows without a label, tokens, money and its projection."""
+def status_line(config: ClientConfig, tally: RunStats, total: int | None) -> str:
+    """The state of a run in one line: rows without a label, tokens, cost and projected cost."""
     parts = [f"{count} {status}" for status in UNLABELLED if (count := tally.statuses[status])]
     if tally.stored:
         parts.append(f"{tally.stored} from store")
     parts.append(f"{_short(tally.prompt_tokens + tally.completion_tokens)} tokens")
-    cost = cost_usd(recipe, tally)
-    if cost is not None and recipe.annotator.client.kind == "openai":
+    cost = cost_usd(config, tally)
+    if cost is not None and config.kind == "openai":
         money = f"${cost:.4g}"
         if total and tally.rows:
             # Rows out of the store cost nothing, and the rest is taken to hold as many of them.
             money += f" of about ${cost * total / tally.rows:.4g}"
-        if recipe.annotator.client.budget_usd is not None:
-            money += f" (budget ${recipe.annotator.client.budget_usd:g})"
+        if config.budget_usd is not None:
+            money += f" (budget ${config.budget_usd:g})"
         parts.append(money)
     return ", ".join(parts)
 

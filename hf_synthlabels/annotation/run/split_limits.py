@@ -1,43 +1,33 @@
-"""Sharing: the limits of one recipe, divided among the processes or actors that work on it."""
+"""Divides rate limits among processes."""
 
 from __future__ import annotations
 
-from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
+from hf_synthlabels.clients.config import ClientConfig
 
 MIN_REQUESTS_PER_MINUTE = 60
 MIN_TOKENS_PER_MINUTE = 60_000
-"""The smallest parts. Each limiter lets a second's worth or one request go in advance, so that many small parts would
-together let more go than the whole."""
+"""The smallest parts. Each limiter allows bursts of a second, so that many small parts together exceed the limit."""
 
 
-def share(annotator: AnnotatorConfig, actors: int) -> list[AnnotatorConfig]:
-    """Split an annotator's limits among actors; indivisible limits go to the first actor.
+def split_rate_limits(config: ClientConfig, processes: int) -> list[ClientConfig]:
+    """Divide a client's limits among processes; indivisible remainders go to the first ones.
 
-    Of money and of the tokens of a budget nothing is divided: all actors reserve from one account, so that no part
-    is left over with one while another goes without.
+    Budgets are not divided: all processes reserve from one account.
 
     Args:
-        annotator: the limits of all together.
-        actors: wished; there are fewer where parts would be too small: one request on the way, 60 requests or
-            60,000 tokens a minute.
+        config: the limits of all processes together.
+        processes: desired number; fewer if parts would be smaller than one request in flight, 60 requests or 60,000
+            tokens per minute.
     """
-    client = annotator.client
-    count = min(actors, client.max_in_flight)
-    if client.requests_per_minute is not None:
-        count = min(count, int(client.requests_per_minute // MIN_REQUESTS_PER_MINUTE))
-    if client.tokens_per_minute is not None:
-        count = min(count, int(client.tokens_per_minute // MIN_TOKENS_PER_MINUTE))
+    count = min(processes, config.max_in_flight)
+    if config.requests_per_minute is not None:
+        count = min(count, int(config.requests_per_minute // MIN_REQUESTS_PER_MINUTE))
+    if config.tokens_per_minute is not None:
+        count = min(count, int(config.tokens_per_minute // MIN_TOKENS_PER_MINUTE))
     count = max(1, count)
-    each, more = divmod(client.max_in_flight, count)
-    return [
-        annotator.with_client(
-            max_in_flight=each + (number < more),
-            requests_per_minute=_part(client.requests_per_minute, count),
-            tokens_per_minute=_part(client.tokens_per_minute, count),
-        )
-        for number in range(count)
-    ]
-
-
-def _part(limit: float | None, count: int) -> float | None:
-    return None if limit is None else limit / count
+    each, more = divmod(config.max_in_flight, count)
+    shared = {
+        key: None if (limit := getattr(config, key)) is None else limit / count
+        for key in ("requests_per_minute", "tokens_per_minute")
+    }
+    return [config.model_copy(update={**shared, "max_in_flight": each + (number < more)}) for number in range(count)]

@@ -8,10 +8,11 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hf_synthlabels.annotation.columns import label_table
-from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
+from hf_synthlabels.annotation.recipe.recipe import Output
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.early_stop import BREAKER_ROWS
 from hf_synthlabels.clients import ChatClient
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.labels import Annotation
 
 if TYPE_CHECKING:
@@ -38,11 +39,10 @@ def annotated_tables(
         yield table
 
 
-def first_rows(recipe: Recipe, client: ChatClient | None = None) -> int:
+def first_rows(config: ClientConfig, client: ChatClient | None = None) -> int:
     """Rows of the first table of a stream: as few as keep a paid annotator busy; others are free, or answer late."""
-    annotator = recipe.annotator
-    paid = client is not None or (annotator.client.kind in ("openai", "transformers") and not annotator.client.batch)
-    return min(TABLE_ROWS, annotator.client.max_in_flight) if paid else TABLE_ROWS
+    paid = client is not None or (config.kind in ("openai", "transformers") and not config.batch)
+    return min(TABLE_ROWS, config.max_in_flight) if paid else TABLE_ROWS
 
 
 def shards_of(rows: datasets.IterableDataset, places: list[int]) -> datasets.IterableDataset:

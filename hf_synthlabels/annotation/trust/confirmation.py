@@ -51,8 +51,7 @@ def check_trust(content: Any, folder: Path | str | None, origin: str) -> None:
         UntrustedRecipeError: the user has to confirm it first.
         RecipeError: the same, but the address of a server is wrong, so there is nothing to confirm yet.
     """
-    if not isinstance(content, Mapping) or folder == home() / "recipes":
-        # That folder has recipes that were checked before this package stored them.
+    if not isinstance(content, Mapping):
         return
     root = None if folder is None else pulled_root(folder)
     if root is not None:

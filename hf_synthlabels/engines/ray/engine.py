@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels import errors
-from hf_synthlabels.annotation import Recipe, RunStats, read_recipe, store_path
+from hf_synthlabels.annotation import AnnotationJob, Recipe, RunStats, compile_recipe, store_path
 from hf_synthlabels.annotation.builder import UNFINISHED
-from hf_synthlabels.annotation.client_factory import client_use, shown_examples
-from hf_synthlabels.annotation.provenance import package_version, record
+from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
-from hf_synthlabels.annotation.run.run_progress import standing
-from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.annotation.run.run_progress import status_line
+from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import open_server, tracked_budget
 from hf_synthlabels.clients.openai.transport import read_api_key
@@ -69,8 +68,8 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         ClientError: the cluster or the annotator can not be reached, or all first rows failed.
         StoreError: answers or results can not be written.
     """
-    plan = read_recipe(recipe)
-    ray = load_ray(plan.engine)
+    plan = compile_recipe(recipe)
+    ray = load_ray(plan.recipe.engine)
     if Path(str(output)).suffix in FILE_SUFFIXES:
         raise errors.ConfigError(f"`output` {str(output)!r} is a file; many machines write many. Name a folder.")
     folder = Folder.at(str(output))
@@ -78,54 +77,35 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
     done = read_result(folder, fingerprint)
     if done is not None:
         return done
-    if plan.annotator.client.kind == "openai":
+    if plan.client.kind == "openai":
         # Told before anything is cut or started.
-        read_api_key(plan.annotator.client.api_key_env)
+        read_api_key(plan.client.api_key_env)
     began = time.monotonic()
-    with connected(ray, plan.engine):
-        actors = plan.engine.actors or machines(ray)
+    with connected(ray, plan.recipe.engine):
+        actors = plan.recipe.engine.actors or machines(ray)
         job = prepare(plan, folder, actors=actors)
-        shipped = portable(_with_known_form(plan, folder))
-        annotators = tuple(share(shipped.annotator, actors))
-        assignment = Assignment(replace(job, shards=()), shipped, annotators)
-        with _bookkeeper(ray, folder, len(annotators)) as desk:
+        shipped = _with_known_format(plan, folder)
+        # Examples are selected once, here.
+        shipped.prompt()
+        clients = tuple(split_rate_limits(shipped.client, actors))
+        assignment = Assignment(replace(job, shards=()), shipped, clients)
+        with _bookkeeper(ray, folder, len(clients)) as desk:
             _label(ray, desk, job, assignment, plan)
         return _write(ray, job, assignment, plan, seconds=time.monotonic() - began)
 
 
-def portable(recipe: Recipe) -> Recipe:
-    """The same recipe with everything in it that stands in files beside it, as far as another machine needs them.
-
-    Raises:
-        RecipeError: a file can not be read.
-    """
-    task, annotator = recipe.task, recipe.annotator
-    selection = annotator.example_selection
-    if selection is not None and selection.method != "nearest" and annotator.client.kind != "embedding":
-        # Chosen once, here.
-        changes: dict[str, Any] = {"examples": shown_examples(recipe), "example_selection": None}
-    else:
-        changes = {"examples": recipe.read_examples()}
-    if task.guidelines_file is not None:
-        text = recipe.schema_of_labels().guidelines
-        task = task.model_copy(update={"guidelines": text, "guidelines_file": None})
-    annotator = annotator.model_copy(update={**changes, "client": recipe.client()})
-    return recipe.model_copy(update={"task": task, "annotator": annotator, "folder": None})
-
-
-def _with_known_form(recipe: Recipe, output: Folder) -> Recipe:
-    """Bring known answers to this machine, and find out once for all actors which form of answers is to be asked."""
-    if recipe.annotator.client.kind not in ("openai", "transformers"):
-        # Nothing is kept of these.
-        return recipe
+def _with_known_format(job: AnnotationJob, output: Folder) -> AnnotationJob:
+    """Gather known answers on this machine, and detect the response format once for all actors."""
+    if job.client.kind not in ("openai", "transformers"):
+        # Answers of other clients are not stored.
+        return job
     with ResponseStore(store_path()) as store:
         gather_answers(output.folder("_work", "answers"), store)
-        if recipe.annotator.response_format != "auto":
-            return recipe
-        config = recipe.client()
-        with tracked_budget(config, recipe.name, store) as budget:
-            form = open_server(config, client_use(recipe, {}), store, budget).sampling.response_format
-    return recipe.model_copy(update={"annotator": recipe.annotator.model_copy(update={"response_format": form})})
+        if job.response_format != "auto":
+            return job
+        with tracked_budget(job.client, job.recipe.name, store) as budget:
+            server = open_server(job.client, job.client_use({}), store, budget)
+    return replace(job, response_format=server.sampling.response_format)
 
 
 @contextmanager
@@ -146,7 +126,7 @@ def _bookkeeper(ray: Any, output: Folder, actors: int) -> Iterator[RemoteDesk]:
         ray.kill(handle)
 
 
-def _label(ray: Any, desk: RemoteDesk, job: Job, assignment: Assignment, plan: Recipe) -> None:
+def _label(ray: Any, desk: RemoteDesk, job: Job, assignment: Assignment, plan: AnnotationJob) -> None:
     """The first phase: every row that is not finished is asked."""
     parts = job.parts()
     shards = [shard for shard in job.shards if not is_complete(parts[shard.name])]
@@ -155,7 +135,7 @@ def _label(ray: Any, desk: RemoteDesk, job: Job, assignment: Assignment, plan: R
         workers = (assignment, desk.bookkeeper)
 
         def outcomes(items: list[dict[str, Any]] = items, workers: tuple[Any, ...] = workers) -> Iterator[Any]:
-            return run_shards(ray, LabelShards, workers, items, plan.engine, actors=len(assignment.annotators))
+            return run_shards(ray, LabelShards, workers, items, plan.recipe.engine, actors=len(assignment.clients))
 
         with _shown(plan, sum(shard.rows for shard in shards), desk) as show:
             found = _collected(outcomes, desk, show)
@@ -167,7 +147,7 @@ def _label(ray: Any, desk: RemoteDesk, job: Job, assignment: Assignment, plan: R
         shards = [shard for shard in shards if shard.name in wanting] if gained else []
 
 
-def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds: float) -> list[Sharded]:
+def _write(ray: Any, job: Job, assignment: Assignment, plan: AnnotationJob, *, seconds: float) -> list[Sharded]:
     """The second phase: the rows of the source with their labels."""
     parts = job.parts()
     files = _file_names(job.shards)
@@ -184,7 +164,7 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
         for name in names:
             tally.add(tallies[name])
         unfinished += sum(tally.statuses[status] for status in UNFINISHED)
-        made = record(plan, tally, version=package_version(), seconds=seconds)
+        made = record(plan, tally, seconds=seconds)
         splits[split] = ([files[name] for name in names], made)
     result = finish_result(job.output, job.fingerprint, splits, unfinished)
     if not unfinished:
@@ -194,11 +174,13 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: Recipe, *, seconds:
     return result
 
 
-def _written(ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: Recipe) -> Iterator[dict[str, Any]]:
+def _written(
+    ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: AnnotationJob
+) -> Iterator[dict[str, Any]]:
     if len(items) <= WRITTEN_HERE:
         return map(WriteShards(assignment), items)
-    actors = len(assignment.annotators)
-    return run_shards(ray, WriteShards, (assignment,), items, plan.engine, actors=actors)
+    actors = len(assignment.clients)
+    return run_shards(ray, WriteShards, (assignment,), items, plan.recipe.engine, actors=actors)
 
 
 def _file_names(shards: Sequence[Shard]) -> dict[str, str]:
@@ -270,7 +252,7 @@ def _shown(recipe: Recipe, total: int, desk: RemoteDesk) -> Iterator[Callable[[]
             tally = RunStats()
             tally.add(desk.ask("standing"))
             # Ray waits without a word until the cluster has processors to spare.
-            words = standing(recipe, tally, total) if desk.ask("seated") else "waiting for free processors"
+            words = status_line(recipe.client, tally, total) if desk.ask("seated") else "waiting for free processors"
             bar.set_postfix_str(words, refresh=False)
             # A row that was asked again after the death of an actor is one row.
             bar.update(min(tally.rows, total) - bar.n)

@@ -11,7 +11,6 @@ Under the output folder:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
@@ -21,16 +20,13 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import AnnotatorConfig, Recipe
+from hf_synthlabels.annotation import AnnotationJob, AnnotatorConfig, Recipe
 from hf_synthlabels.annotation.builder import UNFINISHED
-from hf_synthlabels.annotation.client_factory import make_prompt
-from hf_synthlabels.annotation.columns import with_label_features
-from hf_synthlabels.annotation.prompting.prompt import PROMPT_VERSION
-from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_fingerprint
+from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.labels import PARSER_VERSION, STATUSES
+from hf_synthlabels.labels import STATUSES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,7 +126,7 @@ def is_complete(parts: Sequence[str]) -> bool:
     return any(int(name.rsplit(".", 4)[2]) == 0 for name in parts)
 
 
-def job_fingerprint(recipe: Recipe) -> str:
+def job_fingerprint(job: AnnotationJob) -> str:
     """A name that changes with all that can change a label: the recipe, its files, the source, prompt and parser."""
     defaults = {
         model: {
@@ -140,30 +136,24 @@ def job_fingerprint(recipe: Recipe) -> str:
         }
         for model in (AnnotatorConfig, ClientConfig)
     }
+    recipe = job.recipe
     annotator = recipe.annotator.with_client(**defaults[ClientConfig])
     neutral = recipe.model_copy(update={"annotator": annotator.model_copy(update=defaults[AnnotatorConfig])})
-    parts = [
-        neutral.fingerprint(),
-        make_prompt(recipe).fingerprint(),
-        source_fingerprint(recipe),
-        f"{PROMPT_VERSION}.{PARSER_VERSION}",
-        repr(recipe.engine.id),
-    ]
-    return f"{recipe.name}-{hashlib.sha256(chr(30).join(parts).encode()).hexdigest()[:16]}"
+    return replace(job, recipe=neutral).cache_key(repr(recipe.engine.id))
 
 
-def prepare(recipe: Recipe, output: Folder, *, actors: int) -> Job:
+def prepare(job: AnnotationJob, output: Folder, *, actors: int) -> Job:
     """The job of a recipe at an output folder; the first time the source is cut into shards there.
 
     Raises:
         RecipeError: the source can not be loaded.
         DataError: the source lacks a column or rows, or two rows have the same id.
     """
-    fingerprint = job_fingerprint(recipe)
+    recipe, fingerprint = job.recipe, job_fingerprint(job)
     empty = Job(output, fingerprint, (), recipe.output.column, recipe.engine.id)
     manifest = empty.folder.read_json("manifest.json")
     if manifest is None:
-        shards = _cut(recipe, empty.folder.folder("source"), actors)
+        shards = _cut(job, empty.folder.folder("source"), actors)
         # Last, so that a job with a list of shards has them all.
         empty.folder.write_json("manifest.json", {"shards": [asdict(shard) for shard in shards]})
     else:
@@ -178,12 +168,12 @@ def row_ids(rows: pa.Table, shard: Shard, column: str | None) -> list[str]:
     return [str(value) for value in rows.column(column).to_pylist()]
 
 
-def _cut(recipe: Recipe, folder: Folder, actors: int) -> list[Shard]:
+def _cut(job: AnnotationJob, folder: Folder, actors: int) -> list[Shard]:
+    recipe = job.recipe
     splits = load_source(recipe)
-    tags = recipe.task.tokens is not None
     for name, rows in splits.items():
         # Told before anything is asked.
-        with_label_features(rows.features, recipe.schema_of_labels(), recipe.output, tags=tags)
+        job.features(rows.features)
         _check_ids(rows, recipe.engine.id, name)
     size = _shard_rows(recipe, sum(len(rows) for rows in splits.values()), actors)
     shards = []

@@ -11,12 +11,11 @@ from dataclasses import asdict, dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
-from hf_synthlabels.annotation import Annotator, AnnotatorConfig, Recipe, RunStats
-from hf_synthlabels.annotation.client_factory import open_annotator
-from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation import AnnotationJob, Annotator, RunStats
+from hf_synthlabels.annotation.job import open_annotator
 from hf_synthlabels.annotation.provenance import package_version
-from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.engines.ray.cluster import RemoteDesk
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, row_ids, texts_in
 from hf_synthlabels.engines.ray.row_join import finished_rows, joined, tally_of
@@ -36,10 +35,9 @@ class Assignment:
     """What the actors of a run work on."""
 
     job: Job
-    recipe: Recipe
-    """With everything in it that stands in files beside it."""
-    annotators: tuple[AnnotatorConfig, ...] = ()
-    """The parts of the recipe's annotator, one for each actor."""
+    annotation: AnnotationJob
+    clients: tuple[ClientConfig, ...] = ()
+    """The client with its part of the rate limits, one for each actor."""
     version: str = field(default_factory=package_version)
     """Of this package where the run was started."""
 
@@ -58,8 +56,8 @@ class LabelShards:
 
     def __init__(self, assignment: Assignment, bookkeeper: Any) -> None:
         self._job = assignment.job
-        self._recipe = assignment.recipe
-        self._annotators = assignment.annotators
+        self._annotation = assignment.annotation
+        self._clients = assignment.clients
         self._version = assignment.version
         self._desk = RemoteDesk(bookkeeper)
         self._opening = threading.Lock()
@@ -87,8 +85,8 @@ class LabelShards:
         rows = job.source(shard)
         ids = row_ids(rows, shard, job.id_column)
         known = finished_rows(job.labels(parts), job.column)
-        at_once = self._recipe.task.rows_per_call
-        asked = [True] * len(ids) if at_once == 1 else texts_in(rows, self._recipe)
+        at_once = self._annotation.recipe.task.rows_per_call
+        asked = [True] * len(ids) if at_once == 1 else texts_in(rows, self._annotation.recipe)
         places = open_places(ids, known, asked, at_once)
         labels, tally = self._opened(rows).label(rows.take(places), shard.split)
         labels = labels.add_column(0, ROW_ID, [[ids[place] for place in places]])
@@ -111,12 +109,14 @@ class LabelShards:
         import ray
 
         seat = self._desk.ask("seat", ray.get_runtime_context().get_actor_id())
-        recipe = self._recipe.model_copy(update={"annotator": self._annotators[seat]})
+        annotation = self._annotation
         store = self._store = SharedStore(self._desk)
 
         def opened() -> AbstractContextManager[Annotator]:
             # It has all that is asked of a store here; what it has not is for other verbs.
-            return open_annotator(recipe, features, store=cast(ResponseStore, store), alone=False)
+            return open_annotator(
+                annotation, features, config=self._clients[seat], store=cast(ResponseStore, store), alone=False
+            )
 
         def on_progress(tally: RunStats) -> None:
             if store.is_stopped:
@@ -125,9 +125,9 @@ class LabelShards:
                 self._reported_at = time.monotonic()
                 store.report(tally.to_dict())
 
-        mixed = recipe.task.rows_per_call == 1
+        mixed = annotation.recipe.task.rows_per_call == 1
         return StreamingWorker(
-            opened, needed_columns(recipe, features), recipe.output, mixed=mixed, on_progress=on_progress
+            opened, annotation.columns(features), annotation.recipe.output, mixed=mixed, on_progress=on_progress
         )
 
 
@@ -140,7 +140,7 @@ class WriteShards:
 
     def __init__(self, assignment: Assignment) -> None:
         self._job = assignment.job
-        self._recipe = assignment.recipe
+        self._annotation = assignment.annotation
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
         """Write a shard."""
@@ -154,16 +154,11 @@ class WriteShards:
     def _write(self, shard: Shard, names: Sequence[str], file: str) -> RunStats:
         from datasets import Features
 
-        job, recipe = self._job, self._recipe
+        job = self._job
         rows = job.source(shard)
         parts = job.labels(names)
         labels = joined(row_ids(rows, shard, job.id_column), parts, job.column)
-        features = with_label_features(
-            Features.from_arrow_schema(rows.schema),
-            recipe.schema_of_labels(),
-            recipe.output,
-            tags=recipe.task.tokens is not None,
-        )
+        features = self._annotation.features(Features.from_arrow_schema(rows.schema))
         for name in labels.column_names:
             rows = rows.append_column(labels.schema.field(name), labels.column(name))
         job.output.folder("data").write_table(file, rows.cast(features.arrow_schema))

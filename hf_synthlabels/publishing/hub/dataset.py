@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation import Recipe, provenance
-from hf_synthlabels.annotation.client_factory import make_prompt
+from hf_synthlabels.annotation.job import compile_recipe
 from hf_synthlabels.cards import (
     PROMPT_FILE,
     DatasetFacts,
@@ -228,7 +228,7 @@ def _prompt(recipe: Recipe | None) -> PromptFacts | None:
     """What the annotator was told; None where no prompt is sent or none is to be published."""
     if recipe is None or recipe.annotator.client.kind not in PROMPTED:
         return None
-    made = make_prompt(recipe)
+    made = compile_recipe(recipe).prompt()
     return PromptFacts(made.messages("")[0].content, made.schema.guidelines, len(made.examples))
 
 
