@@ -37,7 +37,6 @@ def main() -> None:
     told = arguments()
     os.environ["HF_SYNTHLABELS_HOME"] = str(told.folder)
 
-    from hf_synthlabels.annotation.client_factory import client_use
     from hf_synthlabels.clients.factory import open_client
     from hf_synthlabels.judging import Judge, read_judge
 
@@ -45,7 +44,7 @@ def main() -> None:
     answers = [text_of(number) for number in range(told.rows)]
 
     def judged() -> int:
-        with open_client(file.recipe.client(), client_use(file.recipe, {}, checked=False)) as opened:
+        with open_client(file.recipe.client(), file.client_use({})) as opened:
             judge = Judge(file.read_rubric(), opened.client, file.extraction_options(), opened.as_json)
             found = judge.judge(answers)
         return count_right(None if one.score is None else LABELS[int(one.score)] for one in found.judgments)

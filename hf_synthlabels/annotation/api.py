@@ -206,7 +206,7 @@ def _annotated_stream(
         with open_annotator(job, dataset.features, client=client) as annotator:
             part = shards_of(dataset, places)
             yield from looked_at_tables(
-                annotator, part, job.columns(dataset.features), job.recipe.output, first=first_rows(job, client)
+                annotator, part, job.columns(dataset.features), job.recipe.output, first=first_rows(job.client, client)
             )
 
     def rows(places: list[int]) -> Iterator[dict[str, Any]]:

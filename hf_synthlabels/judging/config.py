@@ -18,6 +18,8 @@ from hf_synthlabels.annotation.prompting.row_inputs import cell_text
 from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
 from hf_synthlabels.annotation.recipe.task import ScaleKeys
 from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.clients.factory import ClientUse
+from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
 from hf_synthlabels.judging.judgment import ParseMethod
 from hf_synthlabels.judging.parsing.reply_parser import Extraction
@@ -177,6 +179,18 @@ class JudgeFile(StrictModel):
         )
         return Recipe(
             name=self.name, source=self.source, task=task, annotator=self._annotator(rubric), folder=self.folder
+        )
+
+    def client_use(self, features: Mapping[str, Any]) -> ClientUse:
+        """What judging needs from its client."""
+        annotator = self.recipe.annotator
+        return ClientUse(
+            self.name,
+            annotator.response_format,
+            annotator.logprobs,
+            answers_per_row=self.requests_per_row(),
+            scored_answers=scored_answers(self.recipe.schema_of_labels()) if annotator.scoring else None,
+            features=features,
         )
 
     def item(self, row: Mapping[str, Any], class_names: Mapping[str, Any]) -> Item:

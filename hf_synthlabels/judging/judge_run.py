@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan, store_path
-from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.output import STREAMED, split_path
 from hf_synthlabels.annotation.planning.forecast import History
 from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, build_plan, drawn_rows, plan_notes, zero_cost_plan
@@ -166,7 +165,7 @@ class _DryRun:
             as_json=form != "text",
             system=annotator.system,
         )
-        self._keys = RequestKeys(client_identity(file.recipe.client(), client_use(file.recipe, {}), form))
+        self._keys = RequestKeys(client_identity(file.recipe.client(), file.client_use({}), form))
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
         """The requests with their cache keys."""
@@ -176,9 +175,10 @@ class _DryRun:
 
 @contextmanager
 def _progress(file: JudgeFile, judging: JudgeTables, split: str) -> Iterator[Progress]:
+    config = file.recipe.annotator.client
     with (
         progress_bar(desc=split, unit=" rows") as bar,
-        Progress(bar, file.recipe, judging.stats, None, judging.judge.client).kept_current() as progress,
+        Progress(bar, config, judging.stats, None, judging.judge.client).kept_current() as progress,
     ):
         yield progress
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats, provenance
-from hf_synthlabels.annotation.client_factory import client_use
 from hf_synthlabels.annotation.provenance import cost_usd, described_annotator, package_version
 from hf_synthlabels.annotation.recipe.source import check_columns, needed_columns
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, map_rows
@@ -94,7 +93,7 @@ class JudgeTables:
 
     def summary(self) -> JudgeSummary | PairSummary:
         """Summary so far, with the cost by the judge file's price."""
-        cost = cost_usd(self.file.recipe, self.stats)
+        cost = cost_usd(self.file.recipe.annotator.client, self.stats)
         summary = self.count.summary(self.stats)
         if isinstance(summary, PairSummary):
             return replace(summary, wins=replace(summary.wins, cost_usd=cost))
@@ -189,8 +188,7 @@ def open_judge(
     """
     annotator = file.recipe.annotator
     price = None if client is not None else annotator.client.resolved_price
-    use = replace(client_use(file.recipe, features or {}), answers_per_row=file.requests_per_row())
-    with open_client(file.recipe.client(), use, client=client) as opened:
+    with open_client(file.recipe.client(), file.client_use(features or {}), client=client) as opened:
         yield Judge(
             file.read_rubric(),
             opened.client,

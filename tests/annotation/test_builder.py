@@ -18,7 +18,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, load_dataset
 
-from hf_synthlabels.annotation import load, provenance, read_recipe, register_builder
+from hf_synthlabels.annotation import Recipe, load, provenance, read_recipe, register_builder
 from hf_synthlabels.errors import AllFailedError, DataError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import LabelServer
@@ -91,6 +91,29 @@ def case(tmp_path: Path) -> Iterator[Case]:
 
 def statuses(rows: Any) -> list[str]:
     return [STATUSES[code] for code in rows["llm_label_status"]]
+
+
+@pytest.mark.parametrize("spelling", ["load_dataset", "path", "mapping", "splits"])
+def test_a_recipe_is_parsed_once(case: Case, monkeypatch: pytest.MonkeyPatch, spelling: str) -> None:
+    parsed: list[Any] = []
+    parse = Recipe.from_dict.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[Recipe], content: Any, **options: Any) -> Recipe:
+        parsed.append(content)
+        return parse(cls, content, **options)  # type: ignore[no-any-return]
+
+    path = case.write()
+    monkeypatch.chdir(case.folder)
+    monkeypatch.setattr(Recipe, "from_dict", classmethod(counted))
+    match spelling:
+        case "load_dataset":
+            found = load_dataset("hf_synthlabels", data_files=path, cache_dir=case.cache)["train"]
+        case "splits":
+            found = load(path, split=["train[:6]", "train[6:]"], cache_dir=case.cache)[1]
+        case _:
+            found = load(path if spelling == "path" else case.content, cache_dir=case.cache)["train"]
+    assert len(found) in (6, 12)
+    assert len(parsed) == 1
 
 
 def test_load_dataset_by_name_gives_the_labelled_rows(case: Case) -> None:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files
 from hf_synthlabels.annotation.run import progress_bars as bars
 from hf_synthlabels.annotation.run import run_progress as progress_module
-from hf_synthlabels.annotation.run.run_progress import Progress, standing
+from hf_synthlabels.annotation.run.run_progress import Progress, status_line
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError
@@ -126,10 +126,10 @@ def test_what_a_run_has_come_to_in_one_line(tmp_path: Path) -> None:
     tally = RunStats(rows=500, prompt_tokens=400_000, completion_tokens=50_000, stored=7)
     tally.statuses.update({"labelled": 497, "failed": 2, "refused": 1})
     # 400,000 at 1 and 50,000 at 2 a million: half a dollar for half of the rows.
-    assert standing(plan, tally, 1000) == (
+    assert status_line(plan.annotator.client, tally, 1000) == (
         "1 refused, 2 failed, 7 from store, 450k tokens, $0.5 of about $1 (budget $3)"
     )
-    assert standing(plan, RunStats(), None) == "0 tokens, $0 (budget $3)"
+    assert status_line(plan.annotator.client, RunStats(), None) == "0 tokens, $0 (budget $3)"
 
 
 REASON = "waiting 59 s: HTTP 429: slow down"
@@ -143,10 +143,10 @@ def test_the_bar_says_why_nothing_is_sent(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(progress_module, "TICK_S", 0.01)
     shown = io.StringIO()
-    client = Client()
+    client, config = Client(), recipe(tmp_path, 1, "http://127.0.0.1:9/v1").annotator.client
     with (
         tqdm(total=5, file=shown, mininterval=0.0, ncols=200) as bar,
-        Progress(bar, recipe(tmp_path, 1, "http://127.0.0.1:9/v1"), RunStats(), 5, client).kept_current(),
+        Progress(bar, config, RunStats(), 5, client).kept_current(),
     ):
         deadline = time.monotonic() + 10
         while REASON not in shown.getvalue() and time.monotonic() < deadline:

@@ -6,25 +6,27 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import AnnotatorConfig
-from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.annotation.run.split_limits import split_rate_limits
+from hf_synthlabels.clients.config import ClientConfig
 
 
-def annotator(**keys: Any) -> AnnotatorConfig:
-    return AnnotatorConfig.model_validate({"client": "openai", "model": "tiny", **keys})
+def annotator(**keys: Any) -> ClientConfig:
+    return ClientConfig.model_validate({"client": "openai", "model": "tiny", **keys})
 
 
 def test_what_can_not_be_divided_goes_to_the_first() -> None:
-    assert [part.client.max_in_flight for part in share(annotator(max_in_flight=11), 4)] == [3, 3, 3, 2]
+    assert [part.max_in_flight for part in split_rate_limits(annotator(max_in_flight=11), 4)] == [3, 3, 3, 2]
 
 
 @pytest.mark.parametrize("actors", [1, 2, 3, 7, 64])
 def test_the_parts_are_the_whole(actors: int) -> None:
-    parts = share(annotator(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors)
+    parts = split_rate_limits(
+        annotator(max_in_flight=65, requests_per_minute=10_000, tokens_per_minute=50_000_000), actors
+    )
     assert len(parts) == actors
-    assert sum(part.client.max_in_flight for part in parts) == 65
-    assert sum(part.client.requests_per_minute or 0 for part in parts) == pytest.approx(10_000, rel=1e-12)
-    assert sum(part.client.tokens_per_minute or 0 for part in parts) == pytest.approx(50_000_000, rel=1e-12)
+    assert sum(part.max_in_flight for part in parts) == 65
+    assert sum(part.requests_per_minute or 0 for part in parts) == pytest.approx(10_000, rel=1e-12)
+    assert sum(part.tokens_per_minute or 0 for part in parts) == pytest.approx(50_000_000, rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -39,10 +41,10 @@ def test_the_parts_are_the_whole(actors: int) -> None:
     ],
 )
 def test_small_limits_are_for_few(keys: dict[str, Any], count: int) -> None:
-    assert len(share(annotator(**keys), 8)) == count
+    assert len(split_rate_limits(annotator(**keys), 8)) == count
 
 
 def test_money_is_one_account_and_nothing_else_changes() -> None:
     whole = annotator(max_in_flight=8, budget_usd=3.0, budget_tokens=1000, temperature=0.5)
-    for part in share(whole, 2):
-        assert part.with_client(max_in_flight=8) == whole
+    for part in split_rate_limits(whole, 2):
+        assert part.model_copy(update={"max_in_flight": 8}) == whole

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 
 import hf_synthlabels
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
-from hf_synthlabels.annotation.run.split_limits import share
+from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.cli.main import app
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
 
@@ -358,10 +358,10 @@ def test_unfinished_tables_of_similar_names_are_kept_apart(
 
 
 def test_limits_are_divided_among_processes(recipe: dict[str, Any], server: LabelServer, tmp_path: Path) -> None:
-    annotator = AnnotatorConfig.model_validate(recipe["annotator"] | {"max_in_flight": 7, "requests_per_minute": 240})
-    parts = share(annotator, 3)
-    assert sum(part.client.max_in_flight for part in parts) == 7
-    assert sum(part.client.requests_per_minute or 0 for part in parts) == 240
+    annotator = ClientConfig.model_validate(recipe["annotator"] | {"max_in_flight": 7, "requests_per_minute": 240})
+    parts = split_rate_limits(annotator, 3)
+    assert sum(part.max_in_flight for part in parts) == 7
+    assert sum(part.requests_per_minute or 0 for part in parts) == 240
     # Two requests at once in all: so many processes, however many were wanted.
     recipe["annotator"]["max_in_flight"] = 2
     made = load(with_split(recipe, "train"), cache_dir=str(tmp_path), num_proc=3)["train"]

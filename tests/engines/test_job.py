@@ -15,7 +15,6 @@ from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
 from hf_synthlabels.annotation.job import compile_recipe
-from hf_synthlabels.engines.ray.engine import portable
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.job_result import begin_result, finish_result, read_result
@@ -41,6 +40,10 @@ def recipe(folder: Path, count: int = 10, **parts: dict[str, Any]) -> Recipe:
     return Recipe.from_dict(content, folder=folder)
 
 
+def fingerprint(recipe: Recipe) -> str:
+    return job_fingerprint(compile_recipe(recipe))
+
+
 @pytest.fixture
 def output(tmp_path: Path) -> Folder:
     return Folder.at(str(tmp_path / "out"))
@@ -56,7 +59,7 @@ def output(tmp_path: Path) -> Folder:
     ],
 )
 def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
-    assert job_fingerprint(recipe(tmp_path, 10, **{part: keys})) == job_fingerprint(recipe(tmp_path))
+    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) == job_fingerprint(compile_recipe(recipe(tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -70,17 +73,17 @@ def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: s
     ],
 )
 def test_what_can_change_a_label_is_another_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
-    assert job_fingerprint(recipe(tmp_path, 10, **{part: keys})) != job_fingerprint(recipe(tmp_path))
+    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) != job_fingerprint(compile_recipe(recipe(tmp_path)))
 
 
 def test_another_source_is_another_job(tmp_path: Path) -> None:
-    first = job_fingerprint(recipe(tmp_path))
-    assert job_fingerprint(recipe(tmp_path, count=11)) != first
+    first = fingerprint(recipe(tmp_path))
+    assert fingerprint(recipe(tmp_path, count=11)) != first
 
 
 def test_the_source_is_cut_once_and_loses_nothing(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path, count=10, engine={"rows_per_shard": 4})
-    job = prepare(plan, output, actors=2)
+    job = prepare(compile_recipe(plan), output, actors=2)
     assert [(shard.name, shard.first, shard.rows) for shard in job.shards] == [
         ("train-00000", 0, 4),
         ("train-00001", 4, 4),
@@ -91,7 +94,7 @@ def test_the_source_is_cut_once_and_loses_nothing(tmp_path: Path, output: Folder
     assert list(Features.from_arrow_schema(job.source(job.shards[0]).schema)) == ["id", "text"]
     # With the files gone the shards are still those that were cut.
     job.folder.remove("source")
-    assert prepare(recipe(tmp_path, count=10, engine={"rows_per_shard": 3}), output, actors=5) == job
+    assert prepare(compile_recipe(recipe(tmp_path, count=10, engine={"rows_per_shard": 3})), output, actors=5) == job
 
 
 @pytest.mark.parametrize(
@@ -106,13 +109,13 @@ def test_the_source_is_cut_once_and_loses_nothing(tmp_path: Path, output: Folder
     ],
 )
 def test_the_size_of_a_shard(tmp_path: Path, output: Folder, rows: int, actors: int, at_once: int, size: int) -> None:
-    job = prepare(recipe(tmp_path, count=rows, task={"rows_per_call": at_once}), output, actors=actors)
+    job = prepare(compile_recipe(recipe(tmp_path, count=rows, task={"rows_per_call": at_once})), output, actors=actors)
     assert job.shards[0].rows == size
     assert sum(shard.rows for shard in job.shards) == rows
 
 
 def test_row_ids_are_places_or_the_values_of_a_column(tmp_path: Path, output: Folder) -> None:
-    job = prepare(recipe(tmp_path, engine={"rows_per_shard": 4, "id": "id"}), output, actors=1)
+    job = prepare(compile_recipe(recipe(tmp_path, engine={"rows_per_shard": 4, "id": "id"})), output, actors=1)
     rows, shard = job.source(job.shards[1]), job.shards[1]
     assert row_ids(rows, shard, None) == ["4", "5", "6", "7"]
     assert row_ids(rows, shard, job.id_column) == ["r4", "r5", "r6", "r7"]
@@ -138,16 +141,16 @@ def test_ids_that_do_not_tell_rows_apart_are_refused(
     plan = recipe(tmp_path, engine={"id": "id"})
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
-        prepare(plan, output, actors=1)
+        prepare(compile_recipe(plan), output, actors=1)
     # Nothing is left that a later call could take for a job.
-    assert output.read_json(f"_work/{job_fingerprint(plan)}/manifest.json") is None
+    assert output.read_json(f"_work/{fingerprint(plan)}/manifest.json") is None
 
 
 def test_a_label_column_that_is_taken_is_told_before_anything_is_asked(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "llm_label": "b"}\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="would overwrite the source's column 'llm_label'"):
-        prepare(plan, output, actors=1)
+        prepare(compile_recipe(plan), output, actors=1)
 
 
 def labels(**statuses: str) -> pa.Table:
@@ -197,7 +200,7 @@ def test_shards_end_between_two_calls(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path, task={"rows_per_call": 2}, engine={"rows_per_shard": 3})
     texts = ["", "a", "b", "", "c", "d", "", "e", "f", "g"]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    job = prepare(plan, output, actors=1)
+    job = prepare(compile_recipe(plan), output, actors=1)
     # Two calls of two each are the next above three rows: abcd, and what is left.
     assert [job.source(shard).column("text").to_pylist() for shard in job.shards] == [texts[:6], texts[6:]]
     assert [(shard.first, shard.rows) for shard in job.shards] == [(0, 6), (6, 4)]
@@ -252,22 +255,23 @@ def test_a_recipe_for_other_machines_asks_the_same(
         task={"guidelines": "Be brief.", "guidelines_file": "guide.md"},
         annotator={"examples": "shown.jsonl", "example_selection": selection},
     )
-    here = compile_recipe(plan).prompt()
-    shipped = pickle.loads(pickle.dumps(portable(plan)))
+    job = compile_recipe(plan)
+    here = job.prompt()
+    shipped = pickle.loads(pickle.dumps(job))
     guide.unlink()
     examples.unlink()
-    there = compile_recipe(shipped).prompt()
+    there = shipped.prompt()
     assert there.fingerprint() == here.fingerprint()
     assert len(there.examples) == shown
-    assert shipped.annotator.client.max_answer_tokens == plan.annotator.client.max_answer_tokens
+    assert shipped.client.max_answer_tokens == plan.annotator.client.max_answer_tokens
 
 
 def test_files_that_can_not_be_sent_are_named_in_full(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     local = recipe(tmp_path, annotator={"client": "embedding", "model": "model"})
-    assert portable(local).annotator.client.model == str(tmp_path / "model")
+    assert compile_recipe(local).client.model == str(tmp_path / "model")
     recorded = recipe(tmp_path, annotator={"client": "recorded", "model": None, "file": "said.jsonl", "key": "id"})
-    assert portable(recorded).annotator.client.file == str(tmp_path / "said.jsonl")
+    assert compile_recipe(recorded).client.file == str(tmp_path / "said.jsonl")
 
 
 def test_batches_are_for_one_machine(tmp_path: Path) -> None:
@@ -289,7 +293,8 @@ def test_what_an_actor_raises_is_told_with_its_machine(output: Folder) -> None:
 
 
 def test_a_machine_with_another_version_does_nothing(output: Folder, tmp_path: Path) -> None:
-    work = LabelShards(Assignment(Job(output, "films-1", ()), recipe(tmp_path), version="0.0.7"), None)
+    job = compile_recipe(recipe(tmp_path))
+    work = LabelShards(Assignment(Job(output, "films-1", ()), job, version="0.0.7"), None)
     outcome = work(item_of(Shard("train", 0, 0, 1), []))
     assert outcome["error"] == "ClientError"
     assert "the run was started with 0.0.7. Install the same version on all machines." in outcome["message"]

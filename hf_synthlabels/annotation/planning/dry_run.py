@@ -38,6 +38,12 @@ class RequestDryRun:
         self.keys = RequestKeys(client_identity(job.client, job.client_use({}), response_format))
         self._job = job
 
+    @property
+    def chooses_examples(self) -> bool:
+        """Whether an encoder selects the examples of each row."""
+        selection = self._job.recipe.annotator.example_selection
+        return selection is not None and selection.method == "nearest"
+
     def annotator(self, client: ChatClient, *, num_samples: int | None = None) -> Annotator:
         """The job's annotator with another client."""
         return self._job.annotator(self.prompt, client, num_samples)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation.api import read_recipe
+from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
 from hf_synthlabels.annotation.planning.forecast import Forecast, History
 from hf_synthlabels.annotation.planning.request_counts import RequestCounter
@@ -95,7 +94,7 @@ class Plan:
 
 
 def plan(
-    recipe: Recipe | dict[str, Any] | str | Path,
+    recipe: RecipeLike,
     *,
     rows: int | None = None,
     sample: int = 100,
@@ -123,24 +122,25 @@ def plan(
     if sample < 1:
         raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
     with confirmed(trust_recipe):
-        wanted = read_recipe(recipe)
-    splits = load_source(wanted, rows=rows)
-    return _planned(wanted, splits, sample, seed)
+        job = compile_recipe(recipe)
+    splits = load_source(job.recipe, rows=rows)
+    return _planned(job, splits, sample, seed)
 
 
-def plan_rows(recipe: Recipe, rows: Any) -> Plan:
+def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
     """The same for the rows of a data set instead of the recipe's source."""
-    return _planned(recipe, {"rows": rows}, 100, 0)
+    return _planned(compile_recipe(recipe), {"rows": rows}, 100, 0)
 
 
-def _planned(wanted: Recipe, splits: Any, sample: int, seed: int) -> Plan:
+def _planned(job: AnnotationJob, splits: Any, sample: int, seed: int) -> Plan:
+    wanted = job.recipe
     rows = sum(len(part) for part in splits.values())
     if wanted.annotator.client.kind != "openai":
         return zero_cost_plan(wanted, rows, rows * wanted.annotator.num_samples)
     generator = random.Random(seed)
     with ResponseStore(store_path()) as store:
         form = known_format(wanted.annotator.client, wanted.annotator.response_format, store)
-        rehearsal = RequestDryRun(wanted, form or "json_schema")
+        rehearsal = RequestDryRun(job, form or "json_schema")
         exact = rows <= max(sample, EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS)
         census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
         for part in splits.values():

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, StoredAnswers
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
@@ -56,7 +57,7 @@ class _Row:
     """What was asked and answered; rows that share their key must share it."""
 
 
-def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -> Replay:
+def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = None) -> Replay:
     """Write the stored answer of each row and draw of a recipe as JSON Lines.
 
     A line has the row's key, the number of the draw and the answer, as the `recorded` client reads them; and, where a
@@ -72,11 +73,12 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
         RecipeError: the annotator's answers are not stored, or `key` is needed.
         DataError: a split lacks the column, or rows of the same key have different answers.
     """
-    key = key or _text_key(recipe)
+    job = compile_recipe(recipe)
+    key = key or _text_key(job.recipe)
     seen: dict[str, str] = {}
     complete = incomplete = 0
     with ResponseStore(store_path()) as store, atomic_writer(output) as lines:
-        for row in _rows(recipe, key, store):
+        for row in _rows(job, key, store):
             written = str(row.value)
             is_new = written not in seen
             if seen.setdefault(written, row.identity) != row.identity:
@@ -91,16 +93,17 @@ def export_answers(recipe: Recipe, output: str | Path, key: str | None = None) -
             # Rows that are asked the same share their answers, which are written once.
             for line in _placed(key, row) if is_new else ():
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-    return Replay(Path(output), key, complete, incomplete, recipe.annotator.num_samples)
+    return Replay(Path(output), key, complete, incomplete, job.recipe.annotator.num_samples)
 
 
-def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
+def stored_keys(recipe: RecipeLike, store: ResponseStore) -> list[str]:
     """The keys of all stored answers that a recipe's rows use.
 
     Raises:
         RecipeError: the annotator's answers are not stored.
     """
-    rehearsal = _rehearsal(recipe, store)
+    job = compile_recipe(recipe)
+    rehearsal, recipe = _rehearsal(job, store), job.recipe
     found: dict[str, None] = {}
     for rows in load_source(recipe).values():
         for sample in range(recipe.annotator.num_samples):
@@ -111,7 +114,8 @@ def stored_keys(recipe: Recipe, store: ResponseStore) -> list[str]:
     return list(found)
 
 
-def _rehearsal(recipe: Recipe, store: ResponseStore) -> RequestDryRun:
+def _rehearsal(job: AnnotationJob, store: ResponseStore) -> RequestDryRun:
+    recipe = job.recipe
     client = recipe.annotator.client
     if client.kind not in STORED_CLIENTS:
         raise RecipeError(
@@ -124,7 +128,7 @@ def _rehearsal(recipe: Recipe, store: ResponseStore) -> RequestDryRun:
             f"`annotator.response_format` is 'auto', and no probe of {client.base_url} is recorded for model "
             f"{client.model!r}, so nothing can be stored. Run the recipe first, or say the form."
         )
-    return RequestDryRun(recipe, form)
+    return RequestDryRun(job, form)
 
 
 def _text_key(recipe: Recipe) -> str:
@@ -134,10 +138,10 @@ def _text_key(recipe: Recipe) -> str:
     return columns[0]
 
 
-def _rows(recipe: Recipe, key: str, store: ResponseStore) -> Iterator[_Row]:
+def _rows(job: AnnotationJob, key: str, store: ResponseStore) -> Iterator[_Row]:
     if key in OWN_FIELDS:
         raise DataError(f"`key` {key!r} is the name of a field of the file itself. Name the column otherwise.")
-    rehearsal = _rehearsal(recipe, store)
+    rehearsal, recipe = _rehearsal(job, store), job.recipe
     single = recipe.task.rows_per_call == 1
     for name, rows in load_source(recipe).items():
         if key not in rows.features:

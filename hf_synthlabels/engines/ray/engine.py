@@ -244,15 +244,15 @@ def _raise_first(outcomes: Sequence[dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _shown(recipe: Recipe, total: int, desk: RemoteDesk) -> Iterator[Callable[[], None]]:
+def _shown(job: AnnotationJob, total: int, desk: RemoteDesk) -> Iterator[Callable[[], None]]:
     """A bar on standard error where somebody sees it, brought up to date by calling what is yielded."""
-    with progress_bar(total=total, desc=recipe.name, unit=" rows") as bar:
+    with progress_bar(total=total, desc=job.recipe.name, unit=" rows") as bar:
 
         def show() -> None:
             tally = RunStats()
             tally.add(desk.ask("standing"))
             # Ray waits without a word until the cluster has processors to spare.
-            words = status_line(recipe.client, tally, total) if desk.ask("seated") else "waiting for free processors"
+            words = status_line(job.client, tally, total) if desk.ask("seated") else "waiting for free processors"
             bar.set_postfix_str(words, refresh=False)
             # A row that was asked again after the death of an actor is one row.
             bar.update(min(tally.rows, total) - bar.n)
