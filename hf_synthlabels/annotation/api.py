@@ -14,7 +14,7 @@ import datasets
 import pyarrow as pa
 from datasets.utils.py_utils import map_nested
 
-from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import carry_over, provenance, record
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.source import check_columns, load_source

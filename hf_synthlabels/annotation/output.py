@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe, open_annotator
+from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.recipe.source import load_source, source_files
 from hf_synthlabels.annotation.run.run_progress import shown_progress

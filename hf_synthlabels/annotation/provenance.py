@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
-from hf_synthlabels.annotation.job import AnnotationJob
+from hf_synthlabels.annotation.compiled import AnnotationJob
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.run.run_stats import RunStats

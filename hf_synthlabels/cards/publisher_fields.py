@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
-from hf_synthlabels.annotation import StrictModel, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import validated
 from hf_synthlabels.cards.licenses import Licenses
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError
 
 

@@ -38,8 +38,8 @@ def list_command(
 
     Example: hf-synthlabels batches list
     """
-    from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import list_batches
+    from hf_synthlabels.resources import store_path
 
     records = list_batches(store_path(), include_final=include_final)
     if not records:
@@ -62,8 +62,8 @@ def cancel(
 
     Example: hf-synthlabels batches cancel batch_abc123
     """
-    from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import cancel_batch
+    from hf_synthlabels.resources import store_path
 
     record = cancel_batch(store_path(), batch, abandon=abandon)
     print(f"{record.batch_id or record.id}: {record.state}, {record.status}".rstrip(", "))

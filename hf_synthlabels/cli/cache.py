@@ -54,8 +54,8 @@ def verify() -> None:
 
     Example: hf-synthlabels cache verify
     """
-    from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients.store.administration import verify as check_store
+    from hf_synthlabels.resources import store_path
 
     path = store_path()
     check = check_store(path)
@@ -81,8 +81,9 @@ def export(
 
     Example: hf-synthlabels cache export recipe.yaml --key id -o answers.jsonl
     """
-    from hf_synthlabels.annotation import export_answers, read_recipe, store_path
+    from hf_synthlabels.annotation import export_answers, read_recipe
     from hf_synthlabels.clients.store.export_import import export_store
+    from hf_synthlabels.resources import store_path
 
     if recipe is not None:
         loaded = read_recipe(recipe)
@@ -114,9 +115,9 @@ def import_(
 
     Example: hf-synthlabels cache import answers.jsonl
     """
-    from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients import ResponseStore
     from hf_synthlabels.clients.store.export_import import import_answers
+    from hf_synthlabels.resources import store_path
 
     with ResponseStore(store_path()) as store:
         result = import_answers(store, file, keep=keep)
@@ -165,8 +166,8 @@ def prune(
 
 
 def _existing_path() -> Path:
-    from hf_synthlabels.annotation import store_path
     from hf_synthlabels.clients.store.sqlite_file import missing_store
+    from hf_synthlabels.resources import store_path
 
     path = store_path()
     if not path.is_file():
@@ -228,7 +229,8 @@ def _seconds(age: str) -> float:
 
 
 def _remove(recipe: str | None, older_than_s: float | None, model: str | None, *, damaged: bool, yes: bool) -> None:
-    from hf_synthlabels.annotation import read_recipe, stored_keys
+    from hf_synthlabels.annotation import read_recipe
+    from hf_synthlabels.annotation.planning.replay import stored_keys
     from hf_synthlabels.clients.store.administration import answer_keys, compact, remove_answers
 
     with _open_store() as store:

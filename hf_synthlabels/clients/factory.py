@@ -29,6 +29,10 @@ BATCH_WINDOW_ROWS = 100_000
 BATCH_TIMEOUT_S = 25 * 3600.0
 """A batch is answered or expires within a day; another process's batch is awaited that long."""
 
+MIN_REQUESTS_PER_MINUTE = 60
+MIN_TOKENS_PER_MINUTE = 60_000
+"""The smallest parts. Each limiter allows bursts of a second, so that many small parts together exceed the limit."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClientUse:
@@ -208,6 +212,30 @@ def status_column(config: ClientConfig, columns: Iterable[str]) -> str | None:
     if column is None or not {f"{column}_status", f"{column}_raw"} <= present:
         return None
     return f"{column}_status"
+
+
+def split_rate_limits(config: ClientConfig, processes: int) -> list[ClientConfig]:
+    """Divide a client's limits among processes; indivisible remainders go to the first ones.
+
+    Budgets are not divided: all processes reserve from one account.
+
+    Args:
+        config: the limits of all processes together.
+        processes: desired number; fewer if parts would be smaller than one request in flight, 60 requests or 60,000
+            tokens per minute.
+    """
+    count = min(processes, config.max_in_flight)
+    if config.requests_per_minute is not None:
+        count = min(count, int(config.requests_per_minute // MIN_REQUESTS_PER_MINUTE))
+    if config.tokens_per_minute is not None:
+        count = min(count, int(config.tokens_per_minute // MIN_TOKENS_PER_MINUTE))
+    count = max(1, count)
+    each, more = divmod(config.max_in_flight, count)
+    shared = {
+        key: None if (limit := getattr(config, key)) is None else limit / count
+        for key in ("requests_per_minute", "tokens_per_minute")
+    }
+    return [config.model_copy(update={**shared, "max_in_flight": each + (number < more)}) for number in range(count)]
 
 
 def _batch_client(server: OpenAIClient, store: ResponseStore, config: ClientConfig) -> BatchClient:

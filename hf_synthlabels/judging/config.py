@@ -13,11 +13,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Source, StrictModel, Task, read_yaml, validated
+from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Source, Task
 from hf_synthlabels.annotation.prompting.row_inputs import cell_text
-from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
+from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
 from hf_synthlabels.annotation.recipe.task import ScaleKeys
 from hf_synthlabels.annotation.trust.confirmation import check_trust
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.clients.factory import ClientUse
 from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, SynthLabelsError
@@ -183,15 +184,9 @@ class JudgeFile(StrictModel):
 
     def client_use(self, features: Mapping[str, Any]) -> ClientUse:
         """What judging needs from its client."""
-        annotator = self.recipe.annotator
-        return ClientUse(
-            self.name,
-            annotator.response_format,
-            annotator.logprobs,
-            answers_per_row=self.requests_per_row(),
-            scored_answers=scored_answers(self.recipe.schema_of_labels()) if annotator.scoring else None,
-            features=features,
-        )
+        keys, n_answers = self.recipe.annotator, self.requests_per_row()
+        scored = scored_answers(self.recipe.schema_of_labels()) if keys.scoring else None
+        return ClientUse(self.name, keys.response_format, keys.logprobs, n_answers, scored, features)
 
     def item(self, row: Mapping[str, Any], class_names: Mapping[str, Any]) -> Item:
         """The item to judge in a row.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Plan, store_path
+from hf_synthlabels.annotation import Plan
 from hf_synthlabels.annotation.output import STREAMED, split_path
 from hf_synthlabels.annotation.planning.forecast import History
 from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, build_plan, drawn_rows, plan_notes, zero_cost_plan
@@ -28,6 +28,7 @@ from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judge_tables import JudgeTables, class_names, open_judge_tables, with_judge_features
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
+from hf_synthlabels.resources import store_path
 from hf_synthlabels.tables import NewTable, check_output, check_overwrite, open_writer, write_records
 
 if TYPE_CHECKING:

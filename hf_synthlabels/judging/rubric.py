@@ -13,7 +13,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hf_synthlabels.annotation import StrictModel, validated
+from hf_synthlabels.annotation.recipe.strict_yaml import validated
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import packaged_file
 

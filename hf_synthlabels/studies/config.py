@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from hf_synthlabels.annotation import Engine
+from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.studies.config_sections import (
     AXES,
     BaseMix,

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from hf_synthlabels.annotation import StrictModel, read_yaml, validated
-from hf_synthlabels.annotation.recipe.strict_yaml import folder_of
+from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import StudyError
 
 

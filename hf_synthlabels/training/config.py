@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from transformers.trainer_utils import SaveStrategy
 from transformers.utils import is_torch_xla_available
 
-from hf_synthlabels.annotation import read_yaml
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.option_checks import check_options, checked_values
 

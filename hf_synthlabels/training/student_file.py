@@ -9,8 +9,10 @@ from typing import Any, Self
 from datasets import ClassLabel, Dataset, concatenate_datasets
 from datasets.exceptions import DatasetsError
 
-from hf_synthlabels.annotation import StrictModel, provenance, read_yaml, validated
+from hf_synthlabels.annotation import provenance
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml, validated
 from hf_synthlabels.cards import CardFields
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError, DataError, SynthLabelsError
 from hf_synthlabels.resources import packaged_file
 from hf_synthlabels.statistics.validation.label_columns import label_column

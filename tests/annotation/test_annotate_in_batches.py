@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe, store_path
-from hf_synthlabels.annotation.job import compile_recipe
+from hf_synthlabels.annotation import annotate, plan, provenance, read_recipe
+from hf_synthlabels.annotation.compiled import compile_recipe
 from hf_synthlabels.clients import BatchClient, BatchPolling, Request, ResponseStore, factory, list_batches
 from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.resources import store_path
 from tests.annotation.label_server import QUOTED
 from tests.clients.batch_server import BatchServer
 

@@ -98,7 +98,7 @@ def test_a_recipe_is_parsed_once(case: Case, monkeypatch: pytest.MonkeyPatch, sp
     parsed: list[Any] = []
     parse = Recipe.from_dict.__func__  # type: ignore[attr-defined]
 
-    def counted(cls: type[Recipe], content: Any, **options: Any) -> Recipe:
+    def counted(cls: type[Recipe], /, content: Any, **options: Any) -> Recipe:
         parsed.append(content)
         return parse(cls, content, **options)  # type: ignore[no-any-return]
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import hf_synthlabels
-from hf_synthlabels.annotation import Recipe, annotate_to_files, plan, store_path
+from hf_synthlabels.annotation import Recipe, annotate_to_files, plan
 from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.resources import store_path
 from tests.annotation.label_server import LabelServer
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import Recipe, annotate_to_files, export_answers, load, store_path, stored_keys
+from hf_synthlabels.annotation import Recipe, annotate_to_files, export_answers, load
+from hf_synthlabels.annotation.planning.replay import stored_keys
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.store.administration import remove_answers
 from hf_synthlabels.clients.store.export_import import ImportResult, import_answers
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.resources import store_path
 from tests.annotation.label_server import LabelServer
 from tests.clients.chat_server import ChatServer, Reply
 from tests.tiny_models import tiny_model

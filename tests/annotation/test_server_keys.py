@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.annotation import annotate, provenance, read_recipe, store_path
+from hf_synthlabels.annotation import annotate, provenance, read_recipe
 from hf_synthlabels.clients import BatchClient, BatchPolling, Request, factory
 from hf_synthlabels.clients.base import Message
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_parameter
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.resources import store_path
 from tests.clients.batch_server import BatchServer
 from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.clients.config import ClientConfig
+from hf_synthlabels.clients.factory import split_rate_limits
 
 
 def annotator(**keys: Any) -> ClientConfig:

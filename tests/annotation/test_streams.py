@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 
 import hf_synthlabels
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.clients.config import ClientConfig
+from hf_synthlabels.clients.factory import split_rate_limits
 from hf_synthlabels.errors import DataError
 from tests.annotation.label_server import LabelServer
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.annotation import store_path
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
+from hf_synthlabels.resources import store_path
 from tests.annotation.label_server import LabelServer
 
 Call = Callable[..., tuple[int, str, str]]

@@ -14,7 +14,7 @@ import pytest
 from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
-from hf_synthlabels.annotation.job import compile_recipe
+from hf_synthlabels.annotation.compiled import compile_recipe
 from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.job_result import begin_result, finish_result, read_result

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hf_synthlabels.annotation import Engine
+from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.engines import jobs_on
 from hf_synthlabels.studies import Study, run_study
 from tests.studies.conftest import RECIPE, toy_rows

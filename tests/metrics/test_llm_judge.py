@@ -268,7 +268,7 @@ def test_a_client_of_ones_own_is_asked_through_the_store(load: Any, tmp_path: Pa
     client = ScriptedClient(lambda _: "score: 1")
     assert load("pointwise", client=client).compute(predictions=["a", "a"])["mean"] == 1
     assert len(client.requests) == 1
-    with ResponseStore(Path(hf_synthlabels.annotation.store_path())) as store:
+    with ResponseStore(Path(hf_synthlabels.resources.store_path())) as store:
         assert len(store) == 1
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.annotation.job import AnnotationJob
+from hf_synthlabels.annotation.compiled import AnnotationJob
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.clients import (
     ChatClient,

@@ -7,7 +7,7 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_synthlabels.annotation.job import AnnotationJob, RecipeLike, compile_recipe
+from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
 from hf_synthlabels.annotation.planning.forecast import Forecast, History
 from hf_synthlabels.annotation.planning.request_counts import RequestCounter

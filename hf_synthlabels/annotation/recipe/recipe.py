@@ -27,7 +27,7 @@ from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
 
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
-"""The environment variable with the folder of local copies of data; the only one that a recipe may refer to."""
+"""The only environment variable that a recipe may refer to: the folder of local copies of data."""
 
 OWN_OPTIONS = frozenset(
     {"path", "name", "data_files", "data_dir", "split", "revision", "columns", "features", "token", "streaming"}
@@ -127,12 +127,11 @@ class Recipe(StrictModel):
 
     @model_validator(mode="after")
     def _strategy_of_the_annotator(self) -> Self:
-        task, client = self.task, self.annotator.client.kind
+        task, client, selection = self.task, self.annotator.client.kind, self.annotator.example_selection
         unread = {"recorded": ("rows_per_call",), "embedding": UNREAD_BY_ENCODERS}.get(client, ())
         for key in unread:
             if getattr(task, key) != Task.model_fields[key].get_default(call_default_factory=True):
                 raise ValueError(f"`task.{key}` is given, but client {client!r} reads no prompt. Remove it.")
-        selection = self.annotator.example_selection
         if selection is None:
             return self
         if not self.annotator.examples:
@@ -270,12 +269,12 @@ class Recipe(StrictModel):
         return self.resolve(file) if anchored else str(Path(folder) / file)
 
     def model(self) -> str | None:
-        """The annotator's model: a folder beside the recipe where there is one of that name, else as it is named."""
-        name = self.annotator.client.model
-        if name is None or self.annotator.client.kind not in ("transformers", "embedding"):
+        """The annotator's model: a folder next to the recipe if there is one of that name, else the name itself."""
+        client = self.annotator.client
+        name = client.model
+        if name is None or client.kind not in ("transformers", "embedding"):
             return name
-        folder = self.resolve(name)
-        return folder if Path(folder).is_dir() else name
+        return folder if Path(folder := self.resolve(name)).is_dir() else name
 
     def client(self) -> ClientConfig:
         """The annotator's client, with located paths."""

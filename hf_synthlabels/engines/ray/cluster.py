@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from hf_synthlabels.annotation import Engine
+from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.engines.ray.store_entries import Entry, Reply
 from hf_synthlabels.errors import ClientError, StoreError, SynthLabelsError, import_extra
 

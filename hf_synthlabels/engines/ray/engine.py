@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels import errors
-from hf_synthlabels.annotation import AnnotationJob, Recipe, RunStats, compile_recipe, store_path
+from hf_synthlabels.annotation import AnnotationJob, Recipe, RunStats, compile_recipe
 from hf_synthlabels.annotation.builder import UNFINISHED
 from hf_synthlabels.annotation.provenance import record
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import status_line
-from hf_synthlabels.annotation.run.split_limits import split_rate_limits
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.factory import open_server, tracked_budget
+from hf_synthlabels.clients.factory import open_server, split_rate_limits, tracked_budget
 from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
@@ -34,6 +33,7 @@ from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerpr
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.job_result import Sharded, begin_result, finish_result, read_result
 from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, WriteShards, item_of
+from hf_synthlabels.resources import store_path
 
 FILE_SUFFIXES = (".parquet", ".jsonl", ".csv")
 

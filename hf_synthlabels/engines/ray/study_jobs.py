@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Engine
+from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.engines.ray.cluster import connected, load_ray
 from hf_synthlabels.errors import TrainingError
 

@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, cast
 
 from hf_synthlabels.annotation import AnnotationJob, Annotator, RunStats
-from hf_synthlabels.annotation.job import open_annotator
+from hf_synthlabels.annotation.compiled import open_annotator
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.config import ClientConfig

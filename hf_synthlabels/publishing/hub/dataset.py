@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation import Recipe, provenance
-from hf_synthlabels.annotation.job import compile_recipe
+from hf_synthlabels.annotation.compiled import compile_recipe
 from hf_synthlabels.cards import (
     PROMPT_FILE,
     DatasetFacts,

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
-from hf_synthlabels.annotation import Recipe, load, read_yaml
+from hf_synthlabels.annotation import Recipe, load
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
 from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.studies.comparisons.strategy_comparison import Progress, StrategyRows, compare_strategies
 from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport

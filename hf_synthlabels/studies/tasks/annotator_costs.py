@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 from datasets import Dataset
 
-from hf_synthlabels.annotation import Recipe, store_path
-from hf_synthlabels.annotation.job import compile_recipe
+from hf_synthlabels.annotation import Recipe
+from hf_synthlabels.annotation.compiled import compile_recipe
 from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
 from hf_synthlabels.clients.factory import known_format
+from hf_synthlabels.resources import store_path
 
 STORED_CLIENTS = ("openai", "transformers")
 LOOKUP_REQUESTS = 500

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.annotation import Recipe, read_yaml, recipe_path
+from hf_synthlabels.annotation import Recipe, recipe_path
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT, SourceKeys

@@ -8,7 +8,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from hf_synthlabels.annotation import Engine, StrictModel, read_yaml, validated
+from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml, validated
+from hf_synthlabels.clients.config import StrictModel
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.student_file import DataSource
 

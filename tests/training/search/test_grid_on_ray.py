@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_synthlabels.annotation import Engine
+from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.engines import tuner_on
 from hf_synthlabels.training import TrainingData
 from hf_synthlabels.training.search import GridFile, run_grid
