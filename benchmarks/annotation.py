@@ -1,7 +1,7 @@
-"""How fast annotation is, what it costs the machine, and how near it is to the limit, beside its peers.
+"""How fast annotation is, what it costs the machine, and how near it is to the limit, alongside its peers.
 
     python -m benchmarks.annotation                            # all parts, with the peers that are installed
-    python -m benchmarks.annotation --parts throughput cached  # this package beside the bare loop
+    python -m benchmarks.annotation --parts throughput cached  # this package alongside the bare loop
     python -m benchmarks.annotation --write                    # into docs/benchmarks.md
 
 Everything runs against a server on loopback with a fixed latency, in one go, and in turns, so that what the machine
@@ -73,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tail", type=float, help="the share of answers that take 2 s")
     parser.add_argument("--peers", help=f"of {','.join(PEERS)}; by default those that are installed")
     parser.add_argument("--setup-peers", action="store_true", help="install them first")
-    parser.add_argument("--full", action="store_true", help="stream a million rows in place of 200,000")
+    parser.add_argument("--full", action="store_true", help="stream a million rows instead of 200,000")
     parser.add_argument("--write", action="store_true", help="put the result into docs/benchmarks.md")
     return parser.parse_args()
 
@@ -89,7 +89,7 @@ def _server(options: Options) -> str:
 
 
 def _throughput(options: Options, in_flights: Sequence[int], rows: int | None, repeats: int) -> str:
-    """This package beside the bare loop, in turns."""
+    """This package alongside the bare loop, in turns."""
     lines = []
     for in_flight in in_flights:
         count = rows or ROWS.get(in_flight) or int(3 * in_flight / options.latency_s)
@@ -104,7 +104,7 @@ def _throughput(options: Options, in_flights: Sequence[int], rows: int | None, r
         lines.append([f"{in_flight}", BARE_LOOP.name, *_cells(loop), "1"])
         lines.append([f"{in_flight}", THIS_PACKAGE.name, *_cells(here), share])
     head = ("in flight", "", "rows", *CELLS, "of the bare loop")
-    return f"**Beside the bare loop**, medians of {repeats} runs in turns, with the range:\n\n{table(head, lines)}"
+    return f"**Alongside the bare loop**, medians of {repeats} runs in turns, with the range:\n\n{table(head, lines)}"
 
 
 CELLS = ("rows/s", "CPU ms/row", "peak MB", "disk B/row", "billed for needed", "peak in flight")
@@ -151,7 +151,7 @@ def _beside_peers(options: Options, in_flights: Sequence[int], names: Sequence[s
     head = ("in flight", "", "rows/s", "with start-up", *CELLS[1:])
     versions = ", ".join(f"{name} {version_of(name)}" for name in names)
     title = (
-        f"**Beside peers** ({versions}), with their limits lifted, {PEER_ROWS[1]:,} rows; the first speed is that of "
+        f"**Alongside peers** ({versions}), with their limits lifted, {PEER_ROWS[1]:,} rows; the first speed is of "
         f"the rows beyond the first {PEER_ROWS[0]:,}, which hides the start-up:"
     )
     return "\n\n".join([title, table(head, lines), *notes])

@@ -139,7 +139,7 @@ CONTENTS = {
 def _faulty(fault: str, right: str) -> Said:
     """A faulty answer, made of the right label and another one."""
     if fault == "refusal":
-        return Said({"role": "assistant", "content": None, "refusal": "I can not help with that."})
+        return Said({"role": "assistant", "content": None, "refusal": "I cannot help with that."})
     wrong = LABELS[(LABELS.index(right) + 1) % len(LABELS)]
     # Characters of no width between the letters, as copied texts have them.
     words = {"right": right, "wrong": wrong, "torn": right[:3], "hidden": "\u200b".join(right) + "\ufeff"}

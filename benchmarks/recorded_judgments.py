@@ -1,7 +1,7 @@
-"""Recorded judgments of others with the human scores beside them: SummEval and Topical-Chat.
+"""Recorded judgments of others with the human scores next to them: SummEval and Topical-Chat.
 
 The folder is `$HF_SYNTHLABELS_DATA/judge`. Replies are read by the package's own ladder, as replies that were recorded
-elsewhere: the score may stand in a sentence. Nothing is written beside the data.
+elsewhere: the score may stand in a sentence. Nothing is written alongside the data.
 
 * SummEval (Fabbri et al. 2021): 100 articles x 12 systems, four qualities, three experts each; GPT-4-0314 in one answer
   format, gpt-3.5-turbo-0301 in five (recorded by Shen et al. 2023, arXiv:2305.13091).

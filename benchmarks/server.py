@@ -27,7 +27,7 @@ from benchmarks.service import Options, Service
 __all__ = ["main"]
 
 ERRORS = {
-    "http400": (400, "this content can not be processed"),
+    "http400": (400, "this content cannot be processed"),
     "http401": (401, "Incorrect API key provided."),
     "http429": (429, "Rate limit reached for requests."),
     "http500": (500, "The server had an error while processing your request."),
@@ -219,7 +219,7 @@ async def _serve(options: Options, port: int, until_closed: bool) -> None:
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", port, backlog=2048)
     print(json.dumps({"base_url": f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"}), flush=True)
     if until_closed:
-        # Whoever started it holds the other end: when that process is gone, so is this one.
+        # Anyone who started it holds the other end: when that process is gone, so is this one.
         await loop.run_in_executor(None, sys.stdin.read)
         os._exit(0)
     await server.serve_forever()

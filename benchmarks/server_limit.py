@@ -1,6 +1,6 @@
 """How many requests the benchmark's own server can answer: it must not be what limits a measurement.
 
-The asking is done with prepared bytes, so it costs next to nothing beside the server.
+The asking is done with prepared bytes, so it costs next to nothing alongside the server.
 """
 
 from __future__ import annotations

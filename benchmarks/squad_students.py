@@ -1,7 +1,7 @@
 """Question answering students from human and from gpt-3.5-turbo's answers, by one metric on the same validation rows.
 
 The answers are those that the authors of "Efficacy of Machine-Generated Instructions" (arXiv 2312.14423) recorded.
-All arms learn the same questions with the same encoder, steps and seeds, and are tested against people's answers:
+All arms learn the same questions with the same encoder, steps and seeds, and are tested against human answers:
 
 - `human`: SQuAD's own answers;
 - `llm`: gpt-3.5-turbo's, projected onto the passage; those that are nowhere are left out and counted;
@@ -11,7 +11,7 @@ All arms learn the same questions with the same encoder, steps and seeds, and ar
     python -m benchmarks.squad_students $HF_SYNTHLABELS_DATA/squad_gpt35 -o runs.jsonl
     python -m benchmarks.squad_students $HF_SYNTHLABELS_DATA/squad_gpt35 -o runs.jsonl --report
 
-A run that stands in the file is not made again.
+A run that is in the file is not made again.
 """
 
 from __future__ import annotations

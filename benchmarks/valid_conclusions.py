@@ -1,10 +1,10 @@
-"""Do conclusions from LLM labels hold what their intervals promise? A few human labels of recorded data, drawn anew.
+"""Do conclusions from LLM labels hold what their intervals promise? A few human labels of recorded data, drawn again.
 
     HF_SYNTHLABELS_DATA=... python -m benchmarks.valid_conclusions           # three minutes on one thread, no network
     HF_SYNTHLABELS_DATA=... python -m benchmarks.valid_conclusions --write   # into docs/results/valid_conclusions.md
 
 The data is `uiuc_llm_annotations/global_warming.jsonl` and `media_bias_babe/babe_train_dev.jsonl`: each row has a human
-label, so the truth is known, and each draw hides all human labels but some. Rows are drawn anew too, with replacement,
+label, so the truth is known, and each draw hides all human labels but some. Rows are drawn again too, with replacement,
 as many as there are: what is asked for is the population that rows like these come from.
 """
 
@@ -169,7 +169,7 @@ def main() -> None:
         print(" | ".join(map(str, lines[-1])), flush=True)
     seconds = time.process_time() - began
     fixed = [
-        _held(question, tally(question, sources[question.data], told.draws, anew=False)) for question in QUESTIONS[:5]
+        _held(question, tally(question, sources[question.data], told.draws, again=False)) for question in QUESTIONS[:5]
     ]
     cost = f"{told.draws:,} draws of each question; the first table took {seconds:.0f} s of processor time."
     parts = {
@@ -218,7 +218,7 @@ def _verdict(lines: Sequence[Sequence[str]]) -> str:
     inside = [sum(0.93 <= share <= 0.97 for share in column) for column in shares]
     named = zip(("human labels alone", "PPI++", "DSL"), inside, shares, strict=True)
     told = "; ".join(f"{name} {count} (from {min(c):.3f} to {max(c):.3f})" for name, count, c in named)
-    return f"Lines of {len(lines)} in which 93 to 97 % of the intervals hold the truth: {told}."
+    return f"Lines of {len(lines)} in which 93 to 97 % of the intervals cover the true value: {told}."
 
 
 def _rate(count: int, draws: int) -> str:
@@ -227,7 +227,7 @@ def _rate(count: int, draws: int) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Count how often intervals hold the truth.")
+    parser = argparse.ArgumentParser(description="Count how often intervals cover the true value.")
     parser.add_argument("--draws", type=int, default=1000, help="of rows and human labels, for each question")
     parser.add_argument("--write", action="store_true", help="put the result into docs/results/valid_conclusions.md")
     return parser.parse_args()
@@ -240,32 +240,32 @@ def tallies(questions: Sequence[Question], sources: dict[str, Source], draws: in
         key = (question.data, question.ask, question.design, question.allocation)
         if key not in found:
             names = [q.name for q in questions if (q.data, q.ask, q.design, q.allocation) == key]
-            found[key] = _tally(question, names, sources[question.data], draws, anew=True)
+            found[key] = _tally(question, names, sources[question.data], draws, again=True)
     return [found[q.data, q.ask, q.design, q.allocation][q.name] for q in questions]
 
 
-def tally(question: Question, source: Source, draws: int, *, anew: bool = True, seed: int = 0) -> RunStats:
-    """How often intervals hold the truth.
+def tally(question: Question, source: Source, draws: int, *, again: bool = True, seed: int = 0) -> RunStats:
+    """How often intervals cover the true value.
 
     Args:
         question: what is asked.
         source: of which data.
         draws: how often.
-        anew: whether rows are drawn anew, too, or only which of them have a human label.
+        again: whether rows are drawn again, too, or only which of them have a human label.
         seed: of the drawing.
     """
-    return _tally(question, [question.name], source, draws, anew=anew, seed=seed)[question.name]
+    return _tally(question, [question.name], source, draws, again=again, seed=seed)[question.name]
 
 
 def _tally(
-    question: Question, names: Sequence[str], source: Source, draws: int, *, anew: bool, seed: int = 0
+    question: Question, names: Sequence[str], source: Source, draws: int, *, again: bool, seed: int = 0
 ) -> dict[str, RunStats]:
     truth = question.ask(source, source.human, Inference(splits=1))
     found = {name: RunStats(truth[name].classical.estimate) for name in names}
     rows = len(source.human)
     rng = np.random.default_rng(seed)
     for draw in range(draws):
-        data = source.of(rng.integers(rows, size=rows)) if anew else source
+        data = source.of(rng.integers(rows, size=rows)) if again else source
         sample = draw_sample(
             data.llm.tolist(),
             LABELS,

@@ -40,7 +40,7 @@ def main() -> None:
     try:
         weights = convert(options.file, options.output)
     except (OSError, ValueError) as error:
-        parser.error(f"`file` {str(options.file)!r} can not be read: {error} Name a GGUF file of a language model.")
+        parser.error(f"`file` {str(options.file)!r} cannot be read: {error} Name a GGUF file of a language model.")
     print(f"{weights:,} weights: {options.output}")
 
 

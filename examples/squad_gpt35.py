@@ -49,7 +49,7 @@ def read(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    """Write `questions_<split>.jsonl`, by default beside the lists."""
+    """Write `questions_<split>.jsonl`, by default alongside the lists."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the folder with <split>.jsonl and <split>_contexts.jsonl")
     parser.add_argument("split", nargs="?", default="train")

@@ -59,7 +59,7 @@ def _cpu_s() -> float:
 def _peak_bytes() -> int:
     """Largest resident memory of this process, or of a child where that is larger."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    # `ru_maxrss` of a new process begins at that of whoever started it; the high-water mark does not.
+    # `ru_maxrss` of a new process begins at that of anyone who started it; the high-water mark does not.
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))

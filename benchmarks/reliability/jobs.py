@@ -1,4 +1,4 @@
-"""A recipe in a folder, run by the command line in a process of its own, with the store and caches beside it."""
+"""A recipe in a folder, run by the command line in a process of its own, with the store and caches next to it."""
 
 from __future__ import annotations
 
