@@ -34,7 +34,7 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
         field: what an error calls the labels, for example the name of their column.
 
     Returns:
-        Codes of shape (rows,), `MISSING` where the label is None.
+        Codes of shape (rows,), `MISSING` for None.
 
     Raises:
         ConfigError: `names` is empty or has a duplicate.
@@ -101,7 +101,7 @@ def rating_table(ratings: Ratings) -> Floats:
     """The ratings as numbers, nan where one is missing.
 
     Raises:
-        DataError: `ratings` has not two dimensions, holds what is no number, or is infinite somewhere.
+        DataError: `ratings` does not have two dimensions, or has values that are not finite numbers.
     """
     table = _numbers(ratings, "ratings", "a table of items x raters")
     if table.ndim != 2:
@@ -117,7 +117,7 @@ def label_codes(ratings: Labels, categories: Iterable[Any] | None = None) -> tup
         categories: the names; by default those that occur, in the order in which they do.
 
     Raises:
-        DataError: `ratings` has not two dimensions.
+        DataError: `ratings` does not have two dimensions.
         ConfigError: a rating is not among `categories`.
     """
     cells = np.array(ratings, dtype=object)
@@ -140,7 +140,7 @@ def number_column(values: Numbers, field: str) -> Floats:
         field: what an error calls them.
 
     Raises:
-        DataError: they have not one dimension, are no numbers, or are infinite somewhere.
+        DataError: they do not have one dimension, or are not finite numbers.
     """
     column = _numbers(values, field, "one number per row")
     if column.ndim != 1:
@@ -152,11 +152,11 @@ def _numbers(values: Numbers | Ratings, field: str, shape: str) -> Floats:
     try:
         numbers: Floats = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"`{field}` holds what is no number: give {shape}, None for a missing one.") from error
+        raise DataError(f"`{field}` has values that are not numbers: give {shape}, None for a missing one.") from error
     if _holds_text(values):
-        raise DataError(f"`{field}` holds text: give {shape}, None for a missing one.")
+        raise DataError(f"`{field}` has text: give {shape}, None for a missing one.")
     if np.isinf(numbers).any():
-        raise DataError(f"`{field}` holds an infinite number: give None or nan for a missing one.")
+        raise DataError(f"`{field}` has an infinite number: give None or nan for a missing one.")
     return numbers
 
 
@@ -189,7 +189,7 @@ def cluster_codes(clusters: ArrayLike, rows: int | None = None) -> Ints:
         return np.unique(values, return_inverse=True)[1].astype(np.int64)
     except TypeError as error:
         raise DataError(
-            "`clusters` mixes values that can not be compared: give numbers only or strings only."
+            "`clusters` mixes values that cannot be compared: give numbers only or strings only."
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from hf_synthlabels.statistics.intervals import Interval
 
 Value = Interval | float | int | str | None
-"""What stands in a cell; None is unknown and is shown as such, never as nothing or as zero."""
+"""Value of a cell; None is shown as unknown, never as empty or as zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Amounts by name, one panel for each unit; None is said to be unknown."""
+    """Amounts by name, one panel for each unit; None is shown as unknown."""
 
     name: str
     title: str

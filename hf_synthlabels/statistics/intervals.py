@@ -84,7 +84,7 @@ def wilson_f1(right: int, predicted: int, human: int, level: float = 0.95) -> In
     Args:
         right: rows that both sides give the class.
         predicted: rows that are predicted to be of the class.
-        human: human-labelled rows of the class.
+        human: human-labeled rows of the class.
         level: confidence level.
 
     Returns:

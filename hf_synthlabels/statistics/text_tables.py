@@ -12,7 +12,7 @@ from typing import Any
 def shorten(text: str, width: int) -> str:
     """The text on one line, cut to at most `width` characters when it is longer.
 
-    The ellipsis stands in the middle: names that share their beginning often differ at their end.
+    The ellipsis is in the middle, because names often differ at their end.
     """
     line = " ".join(text.split())
     if len(line) <= width:
@@ -82,7 +82,7 @@ class Breakdown:
 
     head: tuple[str, ...]
     rows: tuple[tuple[str | int | float | None, ...], ...]
-    """Texts are flush left and numbers flush right, those that are not whole with two decimals; None is no number."""
+    """Text is flush left, numbers are flush right, fractions with two decimals; None is shown as "-"."""
 
     def __str__(self) -> str:
         return self.text()

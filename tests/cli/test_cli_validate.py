@@ -147,7 +147,7 @@ def test_a_gate_on_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(lines, encoding="utf-8")
     code, out, _ = run("validate", "d.jsonl", "--scale", "1:5", "--gate", "mae<=0.5")
     assert code == 0
-    assert "gate mae <= 0.5: pass (upper end" in out
+    assert "gate mae <= 0.5: pass (upper limit" in out
     code, out, _ = run("validate", "d.jsonl", "--scale", "1:5", "--gate", "rmse<=0.01")
     assert code == 1
     assert "too few human labels" in out
@@ -163,7 +163,7 @@ def test_a_gate_on_an_error(run: Run, tmp_path: Path) -> None:
         ("--scale 1:5:0", "`scale.step` "),
         ("--scale 1:5 --kind text-pair", "`kind` is 'text-pair' and the schema's 'text-scale'"),
         ("--scale 2:5", "`label` in row 0: 1 is not on the scale 2 to 5 in steps of 1."),
-        ("--scale 1:5 --gate kappa>=0.5", "`metric` is 'kappa', which labels of kind 'text-scale' have not"),
+        ("--scale 1:5 --gate kappa>=0.5", "`metric` is 'kappa'"),
         ("--scale 1:5 --gate mae>=0.5", "of mae less is better, so write 'mae<=0.5'"),
         ("--scale 1:5 --tokens label", "`tokens` is 'label', and labels of kind 'text-scale' have no tokens."),
         ("--kind multi-label", "`label` and `llm_label` hold no label name in any row"),

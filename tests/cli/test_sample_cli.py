@@ -143,11 +143,11 @@ def test_plans(run: Run, tmp_path: Path) -> None:
     write(tmp_path / "labelled.jsonl")
     code, out, _ = run("sample-size", "labelled.jsonl", "--width", "0.15")
     assert code == 0
-    assert "LLM right in 80.0 % (supposed: no human label yet)" in out
+    assert "LLM accuracy 80.0% (assumed, without human labels)" in out
     assert "to draw them: hf-synthlabels sample ... -n" in out
     assert "accuracy >= 0.7 decided" in run("sample-size", "labelled.jsonl", "--gate", "accuracy>=0.7")[1]
     supposed = run("sample-size", "labelled.jsonl", "--width", "0.15", "--accuracy", "0.95")[1]
-    assert "LLM right in 95.0 %" in supposed
+    assert "LLM accuracy 95.0%" in supposed
     assert "`sample-size` needs one goal" in run("sample-size", "labelled.jsonl")[2]
 
 
@@ -164,7 +164,7 @@ def test_conclusions_of_groups_and_regressions(run: Run, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("sample labelled.jsonl -n 500", "`n` is 500 and there are 400 rows"),
+        ("sample labelled.jsonl -n 500", "`n` is 500"),
         ("sample labelled.jsonl -n 50 --llm nothing", "`llm` 'nothing' is not a column"),
         ("sample labelled.jsonl -n 50 --existing-labels some", "`--existing-labels` is 'some'"),
         ("sample labelled.jsonl -n 50 --design best", "`design` is 'best'"),

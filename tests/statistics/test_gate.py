@@ -93,8 +93,8 @@ def test_an_error_passes_below_its_threshold() -> None:
     assert gate.judge(interval(0.7, 0.8, 0.9), 100).verdict == "too_few_human_labels"
     failed = gate.judge(interval(0.71, 0.8, 0.9), 100)
     assert failed.verdict == "fail"
-    assert str(failed) == "mae <= 0.7: fail (lower end 0.710, n = 100)"
-    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "mae <= 0.7: pass (upper end 0.650, n = 100)"
+    assert str(failed) == "mae <= 0.7: fail (lower limit 0.710, n = 100)"
+    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "mae <= 0.7: pass (upper limit 0.650, n = 100)"
 
 
 def test_an_error_that_few_labels_leave_open_tells_the_rows() -> None:
@@ -117,7 +117,7 @@ def test_kappa_of_answered_rows_is_reckoned_in_human_labelled_rows() -> None:
 def test_an_undefined_score_never_passes_or_fails() -> None:
     verdict = Gate("kappa", 0.7).judge(interval(math.nan, math.nan, math.nan, 0), 10)
     assert (verdict.verdict, verdict.rows_needed, verdict.rows_to_fail) == ("too_few_human_labels", None, None)
-    assert "no number of rows like these would decide" in str(verdict)
+    assert "more rows like these would not decide" in str(verdict)
 
 
 @pytest.mark.parametrize("low", [0.72, 0.6, math.nan], ids=["pass", "open", "undefined"])
@@ -130,5 +130,5 @@ def test_verdict_json_round_trip(low: float) -> None:
 
 def test_str_of_a_settled_verdict_shows_the_end_that_settled_it() -> None:
     gate = Gate("macro_f1", 0.7)
-    assert str(gate.judge(interval(0.72, 0.8, 0.9), 100)) == "macro_f1 >= 0.7: pass (lower end 0.720, n = 100)"
-    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "macro_f1 >= 0.7: fail (upper end 0.650, n = 100)"
+    assert str(gate.judge(interval(0.72, 0.8, 0.9), 100)) == "macro_f1 >= 0.7: pass (lower limit 0.720, n = 100)"
+    assert str(gate.judge(interval(0.5, 0.6, 0.65), 100)) == "macro_f1 >= 0.7: fail (upper limit 0.650, n = 100)"

@@ -124,5 +124,5 @@ def test_wrong_input_is_told() -> None:
         judge_agreement(HUMAN, [1])
     with pytest.raises(DataError, match="`clusters`"):
         judge_agreement(HUMAN, JUDGE, clusters=[1])
-    with pytest.raises(DataError, match="holds what is no number"):
+    with pytest.raises(DataError, match="not numbers"):
         judge_agreement(["a"], ["b"])

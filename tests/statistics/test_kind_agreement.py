@@ -324,4 +324,4 @@ def test_gates_on_errors_pass_below() -> None:
     report = validate(columns, kind="text-scale", gate="mae<=0.5", **FAST)
     assert report.gate is not None
     assert report.gate.verdict == "pass"
-    assert str(report.gate).startswith("mae <= 0.5: pass (upper end 0.")
+    assert str(report.gate).startswith("mae <= 0.5: pass (upper limit 0.")

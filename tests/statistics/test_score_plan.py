@@ -25,7 +25,7 @@ def test_width_shrinks_with_the_root_of_the_rows() -> None:
     plan = plan_score(report, width=width)
     assert plan.designs[0].human_only == plan.designs[0].with_llm == 450
     assert plan.pilot == 50
-    assert plan.goal == f"mae within an interval {width:g} wide (95 %)"
+    assert plan.goal == f"mae in an interval {width:g} wide (95%)"
     # As narrow as it is already: no plan is for fewer than thirty.
     assert plan_score(report, width=10).designs[0].human_only == 30
     assert "as the pilot" in str(plan)
@@ -47,8 +47,8 @@ def test_gate_of_an_error_is_decided_by_its_upper_end() -> None:
 def test_more_rows_than_there_are_is_said() -> None:
     plan = plan_score(reported(50, 60), width=0.01)
     assert plan.best is None
-    assert plan.notes[-1] == "No number of these rows does it, if the score stays what it is."
-    assert "more than there are" in str(plan)
+    assert plan.notes[-1] == "These rows do not suffice if the score stays that of the pilot."
+    assert "more than available" in str(plan)
 
 
 @pytest.mark.parametrize(

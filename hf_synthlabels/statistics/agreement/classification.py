@@ -22,9 +22,9 @@ class ClassAgreement:
 
     name: str
     support: int
-    """Human-labelled rows of the class."""
+    """Human-labeled rows of the class."""
     predicted: int
-    """Of the human-labelled rows, those that are predicted to be of the class."""
+    """Of the human-labeled rows, those that are predicted to be of the class."""
     precision: Interval
     """Right predictions among `predicted` (Wilson)."""
     recall: Interval
@@ -49,15 +49,15 @@ class Agreement:
     """How far predicted labels agree with human ones."""
 
     coverage: Interval
-    """Human-labelled rows that have a prediction (Wilson)."""
+    """Human-labeled rows that have a prediction (Wilson)."""
     accuracy: Interval
-    """Right predictions among all human-labelled rows, a missing one being wrong (Wilson)."""
+    """Right predictions among all human-labeled rows, a missing one being wrong (Wilson)."""
     accuracy_answered: Interval
     """Right predictions among the rows that have one (Wilson)."""
     macro_f1: Interval
     """Mean F1 over the classes that occur, a missing prediction being a miss (bootstrap)."""
     weighted_f1: Interval
-    """Mean F1 weighted by human-labelled rows (bootstrap)."""
+    """Mean F1 weighted by human-labeled rows (bootstrap)."""
     kappa: Interval
     """Cohen's kappa of the answered rows (bootstrap); read it with `coverage`."""
     classes: tuple[ClassAgreement, ...]
@@ -97,7 +97,7 @@ def agreement(matrix: ConfusionMatrix, *, level: float = 0.95, resamples: int = 
 
 
 def class_agreement(name: str, right: int, predicted: int, support: int, *, level: float) -> ClassAgreement:
-    """The agreement on one class, from rows that are right, predicted and human-labelled (Wilson)."""
+    """The agreement on one class, from rows that are right, predicted and human-labeled (Wilson)."""
     return ClassAgreement(
         name=name,
         support=support,
@@ -146,7 +146,7 @@ def confusion_bootstrap(
         seed: of the random numbers; the same seed gives the same interval.
 
     Returns:
-        An interval whose `n` is the number of human-labelled rows, of answered rows for kappa; nan where the score is
+        An interval whose `n` is the number of human-labeled rows, of answered rows for kappa; nan where the score is
         undefined.
 
     Raises:
@@ -169,7 +169,7 @@ def confusion_bootstrap(
 
 
 def pseudo_counts(counts: Ints, level: float) -> Floats:
-    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labelled rows.
+    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labeled rows.
 
     Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
 

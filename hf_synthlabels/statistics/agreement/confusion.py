@@ -25,7 +25,7 @@ from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, encode
 
 
 def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
-    """Count the pairs of a human and a predicted code.
+    """Count the pairs of human and predicted label ids.
 
     Args:
         human: codes of shape (rows,), each from 0 to `n_classes` - 1.
@@ -81,7 +81,7 @@ class ConfusionMatrix:
             names: all label names in the order wanted; by default those that occur, sorted.
 
         Raises:
-            DataError: the lengths differ, a human label is None or a label is not in `names`.
+            DataError: the lengths differ, a human label is missing, or a label is not in `names`.
         """
         if len(human) != len(predicted):
             raise DataError(
@@ -93,7 +93,7 @@ class ConfusionMatrix:
             return cls((), ())
         human_codes = encode(human, names, field="human")
         if missing := int((human_codes == MISSING).sum()):
-            raise DataError(f"`human` is None in {missing:,} rows: leave those rows out.")
+            raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
         return cls.from_codes(human_codes, encode(predicted, names, field="predicted"), names)
 
     @classmethod
@@ -156,13 +156,13 @@ METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1", "weighted_f1", "kappa")
 
 
 def margins(counts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Per class the rows that are right, predicted and human-labelled, each of shape (..., K)."""
+    """Per class the rows that are right, predicted and human-labeled, each of shape (..., K)."""
     answered = counts[..., :-1]
     return np.diagonal(answered, axis1=-2, axis2=-1), answered.sum(axis=-2), counts.sum(axis=-1)
 
 
 def support(counts: Ints) -> Ints:
-    """Human-labelled rows per class, shape (..., K)."""
+    """Human-labeled rows per class, shape (..., K)."""
     return margins(counts)[2]
 
 
@@ -173,12 +173,12 @@ def occurring(counts: Ints) -> NDArray[np.bool_]:
 
 
 def coverage(counts: Ints) -> Floats:
-    """The share of human-labelled rows that have a prediction."""
+    """The share of human-labeled rows that have a prediction."""
     return _divide(counts[..., :-1].sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
 
 
 def accuracy(counts: Ints) -> Floats:
-    """The share of all human-labelled rows whose prediction is right; a missing one is wrong."""
+    """The share of all human-labeled rows whose prediction is right; a missing one is wrong."""
     return _divide(margins(counts)[0].sum(axis=-1), counts.sum(axis=(-2, -1)))
 
 
@@ -194,7 +194,7 @@ def precision(counts: Ints) -> Floats:
 
 
 def recall(counts: Ints) -> Floats:
-    """Per class the share of its human-labelled rows that are predicted so, shape (..., K)."""
+    """Per class the share of its human-labeled rows that are predicted so, shape (..., K)."""
     right, _, human = margins(counts)
     return _divide(right, human)
 
@@ -217,7 +217,7 @@ def macro_f1(counts: Ints, classes: NDArray[np.bool_] | None = None) -> Floats:
 
 
 def weighted_f1(counts: Ints) -> Floats:
-    """The mean F1 weighted by the human-labelled rows of each class."""
+    """The mean F1 weighted by the human-labeled rows of each class."""
     return score_margins("weighted_f1", *margins(counts))
 
 
@@ -234,7 +234,7 @@ def kappa(counts: Ints) -> Floats:
 
 
 def score(metric: Metric, counts: Ints, classes: NDArray[np.bool_] | None = None) -> Floats:
-    """The score of that name; `classes` as in `macro_f1`, which alone heeds it."""
+    """The score of that name; `classes` as in `macro_f1`, which is the only score that uses it."""
     if metric == "macro_f1":
         return macro_f1(counts, classes)
     plain: dict[str, Callable[[Ints], Floats]] = {"accuracy": accuracy, "weighted_f1": weighted_f1, "kappa": kappa}
@@ -254,7 +254,7 @@ def score_margins(
         metric: the score.
         right: rows per class that are predicted right, shape (..., K).
         predicted: rows per class that are predicted so.
-        human: human-labelled rows per class.
+        human: human-labeled rows per class.
         classes: as in `macro_f1`.
     """
     if metric == "accuracy":

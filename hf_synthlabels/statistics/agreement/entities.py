@@ -173,21 +173,25 @@ def _of_labels(rows: Sequence[frozenset[Place]], codes: Mapping[str, int]) -> Fl
 def _mistakes(
     truth: Sequence[frozenset[Place]], found: Sequence[frozenset[Place]], answered: NDArray[np.bool_]
 ) -> tuple[Breakdown, ...]:
-    """What became of the human entities, what the predicted ones are, and which labels are confused."""
-    fates: Counter[str] = Counter()
+    """Error types of human and predicted entities, and confused labels."""
+    error_types: Counter[str] = Counter()
     confused: Counter[tuple[str, str]] = Counter()
     for human, llm, has in zip(truth, found, answered, strict=True):
         places = {place[:2]: place[2] for place in llm}
         for place in human:
-            fates[fate := _fate(place, llm) if has else "in a row without an LLM label"] += 1
-            if fate == "right place, another label":
+            error_types[error_type := _error_type(place, llm) if has else "in a row without an LLM label"] += 1
+            if error_type == "right place, another label":
                 confused[place[2], places[place[:2]]] += 1
-        fates["llm"] += len(llm)
-        fates["invented"] += sum(not any(_overlap(place, other) for other in human) for place in llm)
-    total, predicted = sum(map(len, truth)), fates["llm"]
-    lines = [(fate, fates[fate], total) for fate in FATES if fates[fate]]
-    lines += [("found by the LLM where no human one is", fates["invented"], predicted)] if fates["invented"] else []
-    tables = [Breakdown(("what became of the human entities", "entities", "of"), tuple(lines))] if lines else []
+        error_types["llm"] += len(llm)
+        error_types["invented"] += sum(not any(_overlap(place, other) for other in human) for place in llm)
+    total, predicted = sum(map(len, truth)), error_types["llm"]
+    lines = [(fate, error_types[fate], total) for fate in ERROR_TYPES if error_types[fate]]
+    lines += (
+        [("found by the LLM where no human one is", error_types["invented"], predicted)]
+        if error_types["invented"]
+        else []
+    )
+    tables = [Breakdown(("outcome of human entities", "entities", "of"), tuple(lines))] if lines else []
     if confused:
         rows = tuple(
             (shorten(a, NAME_WIDTH), shorten(b, NAME_WIDTH), count)
@@ -197,7 +201,7 @@ def _mistakes(
     return tuple(tables)
 
 
-FATES = (
+ERROR_TYPES = (
     "right",
     "right place, another label",
     "another place that overlaps, right label",
@@ -207,16 +211,16 @@ FATES = (
 )
 
 
-def _fate(place: Place, llm: frozenset[Place]) -> str:
-    """What became of one human entity."""
+def _error_type(place: Place, llm: frozenset[Place]) -> str:
+    """Error type of one human entity."""
     if place in llm:
-        return FATES[0]
+        return ERROR_TYPES[0]
     if any(other[:2] == place[:2] for other in llm):
-        return FATES[1]
+        return ERROR_TYPES[1]
     near = [other for other in llm if _overlap(place, other)]
     if not near:
-        return FATES[4]
-    return FATES[2] if any(other[2] == place[2] for other in near) else FATES[3]
+        return ERROR_TYPES[4]
+    return ERROR_TYPES[2] if any(other[2] == place[2] for other in near) else ERROR_TYPES[3]
 
 
 def _overlap(a: Place, b: Place) -> bool:

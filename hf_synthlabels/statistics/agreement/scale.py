@@ -36,7 +36,7 @@ EQUAL = 1e-9
 
 
 FEWEST = 3
-"""Answered rows below which nothing is said of correlation."""
+"""Answered rows that a correlation needs."""
 
 
 MAX_LEVELS = 10
@@ -69,15 +69,15 @@ def scale_agreement(
     human number, so `mae` and `rmse` are the most that they could have been had all rows been answered; `mae_answered`
     and `rmse_answered` are of the answered rows. The least that `mae` could have been is mae_answered x coverage. Bias,
     the correlations, quadratic weighted kappa and ICC(A,1) are of answered rows, as kappa is for names. With 30 rows
-    the intervals of correlations are a little narrow: 95 % ones held the truth in 85 to 95 % of simulated samples, with
-    100 rows in 93 to 97 %.
+    the intervals of correlations are a little narrow: 95% intervals covered the true value in 85% to 95% of simulated
+    samples, with 100 rows in 93% to 97%.
 
     Args:
         human: numbers, shape (rows,); means of several people may lie between the steps.
         llm: the same, None for no prediction.
         low: the low end of the scale; by default the least number that occurs.
         high: the high end.
-        step: the distance of neighbouring values; without it nothing is said of "within one step".
+        step: distance of neighboring values; without it there is no score "within one step".
         bootstrap: level, resamples and seed of the intervals.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 

@@ -1,4 +1,4 @@
-"""ConditionBootstrap: many arms on the same test rows, all drawn anew together, so that any two of them are paired."""
+"""Bootstrap of several conditions on the same test rows, so that any two of them are paired."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ConditionScore = Callable[[Floats, Floats], Floats]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowFeatures:
-    """What a test row adds to the scores, whoever answers it: if it is answered right, and if it is not."""
+    """What a test row adds to the scores if it is answered correctly, and if it is not."""
 
     right: Floats
     """Shape (rows, d)."""
@@ -38,16 +38,16 @@ class RowFeatures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreReplicates:
-    """A score of one arm: by seed, and in every resample."""
+    """A score of one condition: by seed, and in every resample."""
 
     n: int
     """Test rows."""
     seeds: Floats
     """Shape (seeds,)."""
     values: Floats
-    """Rows and seeds drawn, the mean over seeds, shape (resamples,)."""
+    """Rows and seeds resampled, mean over seeds, shape (resamples,)."""
     by_rows: Floats
-    """Rows drawn alone: the score of each seed, shape (resamples, seeds)."""
+    """Only rows resampled: the score of each seed, shape (resamples, seeds)."""
     level: float
 
     @property
@@ -63,7 +63,7 @@ class ScoreReplicates:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairedScore:
-    """A score of arm a against arm b on the same rows and, where both have them, the same seeds."""
+    """A score of condition a against condition b on the same rows and, if both have them, the same seeds."""
 
     a: ScoreReplicates
     b: ScoreReplicates
@@ -87,15 +87,15 @@ class PairedScore:
 
     @property
     def row_variance(self) -> float:
-        """Of the difference, by the draw of test rows, the seeds being these; falls as one over the rows."""
+        """Variance of the difference over samples of test rows, given the seeds; it falls as 1/n."""
         return float(np.nanvar(self.a.by_rows.mean(axis=1) - self.b.by_rows.mean(axis=1)))
 
     @property
     def seed_variance(self) -> float:
-        """Of the difference, by the seeds alone: what endless test rows would leave, 0 where each arm has one seed.
+        """Variance of the difference between seeds, with infinitely many test rows; 0 with one seed each.
 
-        Seeds differ on few rows by these rows' chance, too. Resampling the rows adds that part once more to the
-        variance between seeds, so that twice the variance found less that of the draws is free of it; at least 0.
+        Seeds also differ by chance on few rows. Resampling the rows adds that part once more, so twice the observed
+        variance less that of the replicates is free of it; at least 0.
         """
         a, b = self.a, self.b
         if len(a.seeds) == len(b.seeds):
@@ -108,16 +108,15 @@ class PairedScore:
 
 @dataclass(slots=True, eq=False)
 class ConditionBootstrap:
-    """Resamples of the test rows, the same for every arm.
+    """Resamples of the test rows, the same for every condition.
 
-    A resample draws rows with replacement, and as many seeds as an arm has: the pigeonhole bootstrap (Owen 2007) as in
-    `compare_conditions`, seeds that share their number being drawn together. Rows are not drawn within human
-    classes, whose sizes vary between samples of test rows as well. Few seeds understate their part: n seeds show
-    (n - 1) / n of the variance between them.
+    A resample draws rows with replacement, and as many seeds as a condition has: the pigeonhole bootstrap (Owen 2007)
+    as in `compare_conditions`, with seeds paired by number. Rows are not resampled within human classes. Few seeds
+    understate their variance: n seeds show (n - 1) / n of it.
 
-    Two arms that answer every row alike would have the difference 0 [0, 0], however few the rows. So half a row
-    that a alone gets right and half a row that b alone does, spread over all rows, are added to the distribution that
-    is drawn from (the discordant half of Agresti & Min 2005); their weight fades as 1/n.
+    If two conditions give identical predictions, the interval of their difference would collapse to [0, 0]. So half a
+    row that only a gets right and half a row that only b does, spread over all rows, are mixed in (the discordant half
+    of Agresti & Min 2005); their weight fades as 1/n.
 
     Args:
         rows: what rows add.
@@ -149,12 +148,12 @@ class ConditionBootstrap:
         )
 
     def draw(self, found: Floats, score: str, *, second: bool = False) -> ScoreReplicates:
-        """A score of one arm.
+        """Replicates of a score of one condition.
 
         Args:
             found: what its answers add, shape (seeds, rows, d).
             score: one of `rows.scores`.
-            second: whether it is the arm that another is compared with.
+            second: whether it is condition b of a comparison.
 
         Raises:
             DataError: `found` does not fit the rows.
@@ -169,7 +168,7 @@ class ConditionBootstrap:
         sums += self._pseudo[int(second)][:, None, :]
         scores = self.rows.scores[score](sums, whole)
         size = found.shape[0]
-        # By their number: arms with as many seeds draw the same ones.
+        # Conditions with equally many seeds draw the same ones.
         picks = np.random.default_rng([self.bootstrap.seed, size]).integers(size, size=scores.shape)
         return ScoreReplicates(
             n=found.shape[1],
@@ -180,7 +179,7 @@ class ConditionBootstrap:
         )
 
     def compare(self, a: Floats, b: Floats, score: str) -> PairedScore:
-        """A score of arm a against that of arm b; both as in `draw`."""
+        """A score of condition a against that of condition b; both as in `draw`."""
         return PairedScore(self.draw(a, score), self.draw(b, score, second=True))
 
 

@@ -1,4 +1,4 @@
-"""ConditionComparison: two ways to a model, each run with several seeds, on the same human-labelled rows."""
+"""ConditionComparison: two ways to a model, each run with several seeds, on the same human-labeled rows."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ class DetectableMargin:
     floor: float
     """The same with infinitely many test rows, given the variance between seeds."""
     rows: int | None
-    """Test rows needed for the stated margin with as many seeds; None if no number suffices."""
+    """Test rows needed for the stated margin with as many seeds; None if more rows do not suffice."""
     power: float
 
 

@@ -80,7 +80,7 @@ def fit_affine(scores: Numbers, labels: Numbers) -> Affine:
         labels: human ones. Rows without either are left out.
 
     Raises:
-        DataError: the lengths differ, something is no number, or no row has both.
+        DataError: the lengths differ, a value is not a number, or no row has both.
     """
     return _affine(*_pairs(scores, labels))
 

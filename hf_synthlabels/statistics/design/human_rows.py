@@ -75,8 +75,8 @@ def sampled_rows(dataset: Table, labelled: NDArray[np.bool_], column: str | None
         )
     if missing := int(drawn.sum() - counted.sum()):
         notes.append(
-            f"{missing:,} of {int(drawn.sum()):,} rows that were drawn have no human label: the others stand for them, "
-            "which is right if they are missing at random (within strata, where the sample is stratified)."
+            f"{missing:,} of {int(drawn.sum()):,} sampled rows have no human label. They are assumed "
+            "missing at random (within strata, if the sample is stratified)."
         )
     return SampledRows(
         counted, np.where(counted, probabilities * _response(probabilities, drawn, counted), np.nan), tuple(notes)
@@ -115,7 +115,7 @@ class ScoredRows:
 
 @dataclass(frozen=True, slots=True)
 class SampleColumns:
-    """What a table says of the sampling of its human-labelled rows."""
+    """What a table says of the sampling of its human-labeled rows."""
 
     table: Table
     clusters: tuple[str, Sequence[Any]] | None
@@ -140,7 +140,7 @@ class SampleColumns:
             labelled: the rows with a human label, shape (rows,).
 
         Raises:
-            DataError: no human-labelled row was sent to the annotator, or a scored row has no cluster or stratum.
+            DataError: no human-labeled row was sent to the annotator, or a scored row has no cluster or stratum.
         """
         drawn = sampled_rows(self.table, labelled)
         counted = labelled if drawn is None else drawn.counted
@@ -149,9 +149,7 @@ class SampleColumns:
             lost = int((counted & self.skipped).sum())
             counted = counted & ~self.skipped
             if lost and not counted.any():
-                raise DataError(
-                    f"`status` is 'skipped' in all {lost:,} human-labelled rows: annotate these rows first."
-                )
+                raise DataError(f"`status` is 'skipped' in all {lost:,} human-labeled rows: annotate these rows first.")
             notes += (
                 f"{int(self.skipped.sum()):,} rows were never sent to the annotator (status `skipped`), "
                 f"{lost:,} of them with a human label. They are left out of every score.",
@@ -179,7 +177,7 @@ def _codes(column: tuple[str, Sequence[Any]] | None, counted: Mask) -> Ints | No
     missing = [row for row in np.flatnonzero(counted).tolist() if values[row] is None or values[row] != values[row]]
     if missing:
         raise DataError(
-            f"`{name}` is missing in {len(missing):,} human-labelled rows, first in row {missing[0]:,}: "
+            f"`{name}` is missing in {len(missing):,} human-labeled rows, first in row {missing[0]:,}: "
             "give each row its value, or leave the option out."
         )
     codes: dict[str, int] = {}

@@ -1,6 +1,6 @@
-"""SamplePlan: how many human labels a wished interval takes, by how they are drawn and what is made of them.
+"""Sample plans: human labels needed for a target interval width or a gate, by sampling design.
 
-The answers suppose that the LLM is right as often as a pilot says, or as is supposed: they are plans, not promises.
+They take the accuracy of a pilot, or an assumed one, as the true accuracy: they are plans, not guarantees.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.classification import confusion_bootstrap
 from hf_synthlabels.statistics.agreement.confusion import METRICS
 from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Numbers, encode
-from hf_synthlabels.statistics.design.human_sample import FOCUS, uncertainty
+from hf_synthlabels.statistics.design.human_sample import uncertainty_sizes
 from hf_synthlabels.statistics.design.sample_size import (
     fewest_labels,
     rows_to_fail,
@@ -30,55 +30,55 @@ from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import ERRORS
 
-SUPPOSED_ACCURACY = 0.8
-"""Of an LLM of which nothing is known."""
+ASSUMED_ACCURACY = 0.8
+"""Accuracy of an LLM without a pilot."""
 
+PILOT = 10
+"""Human labels from which on the accuracy is taken from them."""
 
 MIN_PLAN = 30
-"""No plan is for fewer labels: intervals of fewer hold less than they promise."""
-
+"""The smallest plan: intervals of fewer labels have less than their nominal coverage."""
 
 PSEUDO_ROWS = 1000
-"""Rows of the confusion matrix that is made from what is supposed."""
+"""Rows of an assumed confusion matrix."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedDesign:
-    """One way to draw rows, and how many it takes."""
+    """Labels needed with one sampling design."""
 
     design: str
     human_only: int | None
-    """With the human labels alone; None where all rows would not do, or the plan is of a gate that fails."""
+    """With the classical estimator; None if all rows do not suffice."""
     with_llm: int | None
-    """With PPI++ or DSL; for a gate the same, because scores are of human-labelled rows."""
+    """With PPI++ or DSL; for a gate the same, because scores use human-labeled rows only."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePlan:
-    """How many human labels, drawn how. Print it for a table."""
+    """Human labels needed, by sampling design. Print it for a table."""
 
     goal: str
-    """What is wished, in words."""
     level: float
     rows: int
     accuracy: float
-    """How often the LLM is taken to be right."""
+    """Accuracy of the LLM on which the plan is based."""
     pilot: int
-    """Human labels behind that; 0 where it is supposed."""
+    """Human labels behind the accuracy; 0 if it is assumed."""
     designs: tuple[PlannedDesign, ...]
     notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> PlannedDesign | None:
-        """The design that takes the fewest labels; None where none does."""
+        """The design that needs the fewest labels; None if none suffices."""
         able = [each for each in self.designs if each.with_llm is not None]
         return min(able, key=lambda each: each.with_llm or 0) if able else None
 
     def __str__(self) -> str:
-        whence = f"as {self.pilot:,} human labels say" if self.pilot else "supposed: no human label yet"
-        lines: list[tuple[str, ...]] = [("drawn", "human labels alone", "with the LLM's")]
-        lines += [(each.design, _shown(each.human_only), _shown(each.with_llm)) for each in self.designs]
-        head = f"{self.goal}\n{self.rows:,} rows; LLM right in {100 * self.accuracy:.1f} % ({whence})"
+        source = f"from {self.pilot:,} human labels" if self.pilot else "assumed, without human labels"
+        lines: list[tuple[str, ...]] = [("design", "classical", "PPI++ or DSL")]
+        lines += [(each.design, _count(each.human_only), _count(each.with_llm)) for each in self.designs]
+        head = f"{self.goal}\n{self.rows:,} rows; LLM accuracy {100 * self.accuracy:.1f}% ({source})"
         return "\n\n".join([head, align(lines, right={1, 2}), *self.notes])
 
     def to_json(self) -> str:
@@ -96,60 +96,48 @@ def plan_sample(
     confidence: Numbers | None = None,
     level: float = 0.95,
 ) -> SamplePlan:
-    """How many human labels the share of the class that takes most takes, until its interval is as narrow as wished.
+    """Human labels needed for the target interval width of every class's prevalence.
 
-    With q the chance that a row is of a class given the LLM's label, human labels alone have the variance
-    p (1 - p) / n, and with the LLM's labels mean(q (1 - q)) / n + var(q) / N: what the LLM does not explain, and what
-    rows like these differ in. Rows drawn by confidence have mean(s) mean(q (1 - q) / s) / n instead, with s in
-    proportion to their chances. BootstrapConfig the LLM's labels in proportion does what PPI++ does already.
+    With the probability q of a class given the LLM label, the classical variance is p (1 - p) / n and the corrected one
+    mean(q (1 - q)) / n + var(q) / N. Sampling by confidence has mean(s) mean(q (1 - q) / s) / n, with s proportional to
+    the inclusion probabilities. Proportional stratification by LLM label gains nothing beyond PPI++.
 
     Args:
-        llm: the LLM's label of each row, None where there is none.
-        width: from end to end, as a share of all rows.
+        llm: LLM label of each row, None where missing.
+        width: full width of the interval, as a proportion.
         names: the classes; by default those that occur.
-        human: labels of a pilot, drawn at random; None where there is none. With 10 or more, they say how often the
-            LLM is right of each label.
-        accuracy: how often the LLM is supposed to be right, where there is no such pilot.
+        human: labels of a random pilot, None where missing; used from 10 labels on.
+        accuracy: assumed accuracy of the LLM; by default that of the pilot, or 0.8.
         confidence: of the LLM, for the design of that name.
         level: confidence level.
 
     Raises:
-        ConfigError: `width` or `accuracy` can not be.
+        ConfigError: `width` or `accuracy` is out of range.
         DataError: no row has an LLM label, or a label is not one of `names`.
     """
     if not 0 < width < 1:
-        raise ConfigError(f"`width` is {width!r}: give the width from end to end as a share, such as 0.1.")
-    known = list(names or sorted({label for column in (llm, human or ()) for label in column if label is not None}))
-    codes, truth, right, pilot = _known(llm, human, known, accuracy)
-    chances = _chances(codes, truth, right, len(known))
-    shares = chances.mean(axis=0)
-    worst = int(np.argmax(shares * (1 - shares)))
-    q, total = chances[:, worst], float(shares[worst] * (1 - shares[worst]))
-    error = (confidence is not None) and _errors(confidence, right)
-    spread, rows = float((q * (1 - q)).mean()), len(llm)
+        raise ConfigError(f"`width` is {width!r}: give the full width as a proportion, such as 0.1.")
+    pilot = _Pilot.read(llm, human, names, accuracy)
+    probabilities, rows = pilot.class_probabilities(), len(llm)
+    prevalence = probabilities.mean(axis=0)
+    worst = int(np.argmax(prevalence * (1 - prevalence)))
+    q, total = probabilities[:, worst], float(prevalence[worst] * (1 - prevalence[worst]))
+    spread = float((q * (1 - q)).mean())
     between = max(0.0, total - spread)
 
-    def labels(part: float, rest: float) -> int | None:
-        found = fewest_labels(
-            lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(part / n + rest / rows), width, 3, rows
+    def planned(design: str, human_only: float, with_llm: float) -> PlannedDesign:
+        return PlannedDesign(
+            design, _labels(human_only, 0.0, width, rows, level), _labels(with_llm, between, width, rows, level)
         )
-        return None if found is None else min(rows, max(MIN_PLAN, found))
 
-    designs = [
-        PlannedDesign("random", labels(total, 0.0), labels(spread, between)),
-        PlannedDesign("stratified", labels(total, 0.0), labels(spread, between)),
-    ]
-    if error is not False:
-        doubt = uncertainty(confidence, rows)
-        size = FOCUS * doubt / doubt.mean() + 1 - FOCUS
-        left = error * (1 - error)
-        left = left * spread / left.mean() if left.mean() > 0 else np.full(rows, spread)
-        weighted = float(size.mean() * (left / size).mean())
-        alone = float(size.mean() * ((q * (1 - q) + (q - shares[worst]) ** 2) / size).mean())
-        designs.append(PlannedDesign("confidence", labels(alone, 0.0), labels(weighted, between)))
-    goal = f"share of {known[worst]}, the class that takes most, within an interval {width:g} wide ({100 * level:g} %)"
-    notes = () if any(each.with_llm for each in designs) else ("No number of these rows does: wish for more width.",)
-    return SamplePlan(goal, level, rows, right, pilot, tuple(designs), notes)
+    designs = [planned("random", total, spread), planned("stratified", total, spread)]
+    if confidence is not None:
+        size, left = uncertainty_sizes(confidence, rows), _llm_variances(confidence, pilot.accuracy, spread)
+        alone = float(size.mean() * ((q * (1 - q) + (q - prevalence[worst]) ** 2) / size).mean())
+        designs.append(planned("confidence", alone, float(size.mean() * (left / size).mean())))
+    goal = f"prevalence of {pilot.names[worst]}, the hardest class, in an interval {width:g} wide ({100 * level:g}%)"
+    notes = () if any(each.with_llm for each in designs) else ("These rows do not suffice: allow a larger width.",)
+    return SamplePlan(goal, level, rows, pilot.accuracy, pilot.size, tuple(designs), notes)
 
 
 def plan_gate(
@@ -161,137 +149,149 @@ def plan_gate(
     accuracy: float | None = None,
     level: float = 0.95,
 ) -> SamplePlan:
-    """How many human labels, drawn at random, a gate takes until it says pass or fail.
-
-    Scores of one name per row; from a pilot of 10 labels or more, or from an LLM that is supposed to be right equally
-    often of each label.
+    """Human labels, drawn at random, with which a gate on single-label classification decides.
 
     Args:
         llm: as in `plan_sample`.
         gate: as in `validate`.
         names: as in `plan_sample`.
         human: as in `plan_sample`.
-        accuracy: as in `plan_sample`.
+        accuracy: as in `plan_sample`; the same for every label.
         level: confidence level.
 
     Raises:
-        ConfigError: the gate's score is none of one name per row, or `accuracy` can not be.
+        ConfigError: the gate's score is not one of single-label classification, or `accuracy` is out of range.
         DataError: as in `plan_sample`.
     """
     if gate.metric in ERRORS or gate.metric not in (*METRICS, "accuracy_answered", "coverage"):
         raise ConfigError(
-            f"`gate` asks for {gate.metric}: without human labels a plan is for {', '.join(METRICS)}, "
-            "accuracy_answered or coverage. Label some rows first; `validate` then says how many would do."
+            f"`gate` uses {gate.metric}; without human labels give {', '.join(METRICS)}, accuracy_answered or "
+            "coverage, or label some rows first: `validate` then reports the sample size."
         )
-    known = list(names or sorted({label for column in (llm, human or ()) for label in column if label is not None}))
-    codes, truth, right, pilot = _known(llm, human, known, accuracy)
-    scored = codes if truth is None else codes[truth != MISSING]
-    found, needed, failing = _needed(gate, _counts(scored, truth, right, len(known)), scored, right, level)
-    rows = needed if found > gate.threshold else failing
-    within = rows if rows is not None and rows <= len(llm) else None
-    goal = f"{gate} decided, where the score is {found:.3f} as expected ({100 * level:g} %)"
-    notes = [f"At {found:.3f} the labels {'pass' if found > gate.threshold else 'fail'}."]
-    if within is None:
-        notes.append("No number of these rows would decide: the expected score is too near to the threshold.")
-    design = PlannedDesign("random", within, within)
-    return SamplePlan(goal, level, len(llm), right, pilot, (design,), tuple(notes))
+    pilot = _Pilot.read(llm, human, names, accuracy)
+    expected, to_pass, to_fail = pilot.rows_needed(gate, level)
+    passes = expected > gate.threshold
+    rows = to_pass if passes else to_fail
+    enough = rows if rows is not None and rows <= len(llm) else None
+    goal = f"{gate} decided if the score is {expected:.3f}, as expected ({100 * level:g}%)"
+    notes = [f"With a score of {expected:.3f} the labels {'pass' if passes else 'fail'}."]
+    if enough is None:
+        notes.append("These rows do not suffice: the expected score is too close to the threshold.")
+    design = PlannedDesign("random", enough, enough)
+    return SamplePlan(goal, level, len(llm), pilot.accuracy, pilot.size, (design,), tuple(notes))
 
 
-PILOT = 10
-"""Human labels from which on the LLM's accuracy is taken from them."""
+@dataclass(frozen=True, slots=True)
+class _Pilot:
+    """LLM labels, with the human labels of a pilot or an assumed accuracy."""
+
+    names: Sequence[str]
+    codes: Ints
+    truth: Ints | None
+    """None where the accuracy is assumed."""
+    accuracy: float
+    size: int
+
+    @classmethod
+    def read(
+        cls,
+        llm: Sequence[str | None],
+        human: Sequence[str | None] | None,
+        names: Sequence[str] | None,
+        accuracy: float | None,
+    ) -> _Pilot:
+        names = list(names or sorted({label for column in (llm, human or ()) for label in column if label is not None}))
+        codes = encode(llm, names, field="llm")
+        if not (codes != MISSING).any():
+            raise DataError(f"`llm` has no label in any of {len(llm):,} rows: annotate first.")
+        if accuracy is not None and not 0 < accuracy <= 1:
+            raise ConfigError(f"`accuracy` is {accuracy!r}: give the accuracy of the LLM, such as 0.8.")
+        truth = None if human is None else encode(human, names, field="human")
+        size = 0 if truth is None else int((truth != MISSING).sum())
+        if truth is None or size < PILOT or accuracy is not None:
+            return cls(names, codes, None, ASSUMED_ACCURACY if accuracy is None else accuracy, 0)
+        both = (truth != MISSING) & (codes != MISSING)
+        # A pilot without an error does not show that the LLM makes none.
+        return cls(names, codes, truth, float(((truth == codes)[both].sum() + 1) / (both.sum() + 2)), size)
+
+    def class_probabilities(self) -> Floats:
+        """The probability of each class for each row given its LLM label, shape (N, K)."""
+        labels = self.codes[self.codes != MISSING]
+        shares = np.bincount(labels, minlength=len(self.names)) / len(labels)
+        table = np.vstack([_assumed(shares, self.accuracy), shares])
+        if self.truth is not None:
+            known = self.truth != MISSING
+            counts = np.zeros((len(self.names) + 1, len(self.names)))
+            np.add.at(counts, (self.codes[known], self.truth[known]), 1)
+            # Two pseudo-rows keep a rare label from being certain.
+            table = (counts + 2 * table) / (counts.sum(axis=1, keepdims=True) + 2)
+        probabilities: Floats = table[self.codes]
+        return probabilities
+
+    def confusion_counts(self) -> tuple[Ints, Ints]:
+        """Confusion counts of the pilot, or expected ones, shape (K, K + 1), and the LLM labels behind them."""
+        classes = len(self.names)
+        if self.truth is not None:
+            known = self.truth != MISSING
+            table = np.zeros((classes, classes + 1))
+            np.add.at(table, (self.truth[known], self.codes[known]), 1)
+            return table.astype(np.int64), self.codes[known]
+        columns = np.where(self.codes == MISSING, classes, self.codes)
+        shares = np.bincount(columns, minlength=classes + 1) / len(self.codes)
+        labeled = shares[:-1] / max(1e-12, shares[:-1].sum())
+        table = np.vstack([_assumed(labeled, self.accuracy), labeled])
+        return np.rint(PSEUDO_ROWS * (shares[:, None] * table).T).astype(np.int64), self.codes
+
+    def rows_needed(self, gate: Gate, level: float) -> tuple[float, int | None, int | None]:
+        """The expected score, and the rows to pass and to fail with it."""
+        counts, scored = self.confusion_counts()
+        proportions: dict[str, Any] = {
+            "accuracy": float(np.trace(counts[:, :-1]) / counts.sum()),
+            "accuracy_answered": self.accuracy,
+            "coverage": float((scored != MISSING).mean()),
+        }
+        if gate.metric in proportions:
+            share = proportions[gate.metric]
+            return share, rows_to_pass(share, gate.threshold, level), rows_to_fail(share, gate.threshold, level)
+        interval = confusion_bootstrap(counts, gate.metric, level=level)  # type: ignore[arg-type]
+        rows = int(counts.sum())
+        to_pass = scaled_rows_to_pass(interval, gate.threshold, rows)
+        return interval.estimate, to_pass, scaled_rows_to_fail(interval, gate.threshold, rows)
 
 
-def _known(
-    llm: Sequence[str | None], human: Sequence[str | None] | None, names: Sequence[str], accuracy: float | None
-) -> tuple[Ints, Ints | None, float, int]:
-    """Codes of the LLM's labels and of a pilot's, how often the LLM is right, and the pilot's size."""
-    codes = encode(llm, names, field="llm")
-    if not (codes != MISSING).any():
-        raise DataError(f"`llm` has no label in any of {len(llm):,} rows: annotate first.")
-    if accuracy is not None and not 0 < accuracy <= 1:
-        raise ConfigError(f"`accuracy` is {accuracy!r}: give how often the LLM is right, such as 0.8.")
-    truth = None if human is None else encode(human, names, field="human")
-    pilot = 0 if truth is None else int((truth != MISSING).sum())
-    if truth is None or pilot < PILOT or accuracy is not None:
-        return codes, None, SUPPOSED_ACCURACY if accuracy is None else accuracy, 0
-    both = (truth != MISSING) & (codes != MISSING)
-    # A pilot that is all right does not say that the LLM is never wrong.
-    return codes, truth, float(((truth == codes)[both].sum() + 1) / (both.sum() + 2)), pilot
+def _labels(part: float, rest: float, width: float, rows: int, level: float) -> int | None:
+    """The fewest labels with which the variance part / n + rest / rows gives the target width."""
+    labels = fewest_labels(
+        lambda n: 2 * student_quantile(n - 2, level) * math.sqrt(part / n + rest / rows), width, 3, rows
+    )
+    return None if labels is None else min(rows, max(MIN_PLAN, labels))
 
 
-def _chances(codes: Ints, truth: Ints | None, right: float, classes: int) -> Floats:
-    """The chance of each row to be of each class, (N, K), given the LLM's label of it."""
-    given = codes[codes != MISSING]
-    shares = np.bincount(given, minlength=classes) / len(given)
-    table = np.vstack([_supposed(shares, right), shares])
-    if truth is not None:
-        known = truth != MISSING
-        counts = np.zeros((classes + 1, classes))
-        np.add.at(counts, (codes[known], truth[known]), 1)
-        # Two rows' worth of what holds of all labels together keep a rare label from being certain.
-        table = (counts + 2 * table) / (counts.sum(axis=1, keepdims=True) + 2)
-    found: Floats = table[codes]
-    return found
+def _assumed(shares: Floats, accuracy: float) -> Floats:
+    """The probability of each class given the LLM label, shape (K, K), where only the accuracy is known.
 
-
-def _supposed(shares: Floats, right: float) -> Floats:
-    """The probability of each class given the LLM's label, shape (K, K), where only the LLM's accuracy is known.
-
-    A part of the rows is labelled rightly and the others at random with the LLM's own shares. So a class is as frequent
-    as the LLM says, and a rare label is right less often than a frequent one; equally precise labels would make every
-    rare class far too frequent.
+    A part of the rows is labeled correctly and the others at random with the LLM's own shares. So a class is as
+    frequent as the LLM says, and rare labels are less precise than frequent ones.
     """
     by_chance = float(shares @ shares)
-    if right <= by_chance or by_chance >= 1:
-        # No such mixture is as often wrong: errors go to all other classes alike.
-        table = np.full((len(shares), len(shares)), (1 - right) / max(1, len(shares) - 1))
-        np.fill_diagonal(table, right)
+    if accuracy <= by_chance or by_chance >= 1:
+        # No such mixture has this accuracy: errors are spread evenly over the other classes.
+        table = np.full((len(shares), len(shares)), (1 - accuracy) / max(1, len(shares) - 1))
+        np.fill_diagonal(table, accuracy)
         return table
-    known = (right - by_chance) / (1 - by_chance)
+    known = (accuracy - by_chance) / (1 - by_chance)
     mixed: Floats = known * np.eye(len(shares)) + (1 - known) * shares[None, :]
     return mixed
 
 
-def _errors(confidence: Numbers, right: float) -> Floats:
-    """How likely the LLM is wrong in each row: as doubtful as it says, as often as it is."""
+def _llm_variances(confidence: Numbers, accuracy: float, spread: float) -> Floats:
+    """The variance that the LLM leaves in each row, by its confidence, scaled to the mean `spread`."""
     wrong = 1 - np.nan_to_num(np.array(confidence, dtype=np.float64), nan=0.5)
     mean = float(wrong.mean())
-    found: Floats = np.clip(wrong * (1 - right) / mean if mean > 0 else np.full(len(wrong), 1 - right), 0.01, 0.99)
-    return found
+    error = np.clip(wrong * (1 - accuracy) / mean if mean > 0 else np.full(len(wrong), 1 - accuracy), 0.01, 0.99)
+    left: Floats = error * (1 - error)
+    return left * spread / left.mean() if left.mean() > 0 else np.full(len(wrong), spread)
 
 
-def _counts(codes: Ints, truth: Ints | None, right: float, classes: int) -> Ints:
-    """Confusion counts of the pilot, or of the rows that are supposed, shape (K, K + 1)."""
-    if truth is not None:
-        table = np.zeros((classes, classes + 1))
-        np.add.at(table, (truth[truth != MISSING], codes), 1)
-        return table.astype(np.int64)
-    shares = np.bincount(np.where(codes == MISSING, classes, codes), minlength=classes + 1) / len(codes)
-    labelled = shares[:-1] / max(1e-12, shares[:-1].sum())
-    given = np.vstack([_supposed(labelled, right), labelled])
-    expected: Ints = np.rint(PSEUDO_ROWS * (shares[:, None] * given).T).astype(np.int64)
-    return expected
-
-
-def _needed(gate: Gate, counts: Ints, codes: Ints, right: float, level: float) -> tuple[float, int | None, int | None]:
-    """The expected score, and the rows to pass or to fail with it."""
-    answered = float((codes != MISSING).mean())
-    shares: dict[str, Any] = {
-        "accuracy": float(np.trace(counts[:, :-1]) / counts.sum()),
-        "accuracy_answered": right,
-        "coverage": answered,
-    }
-    if gate.metric in shares:
-        share = shares[gate.metric]
-        return share, rows_to_pass(share, gate.threshold, level), rows_to_fail(share, gate.threshold, level)
-    interval = confusion_bootstrap(counts, gate.metric, level=level)  # type: ignore[arg-type]
-    rows = int(counts.sum())
-    return (
-        interval.estimate,
-        scaled_rows_to_pass(interval, gate.threshold, rows),
-        scaled_rows_to_fail(interval, gate.threshold, rows),
-    )
-
-
-def _shown(count: int | None) -> str:
-    return "more than there are" if count is None else f"{count:,}"
+def _count(count: int | None) -> str:
+    return "more than available" if count is None else f"{count:,}"

@@ -1,4 +1,4 @@
-"""SamplingDesign: weights, clusters and strata of the human-labelled rows, and what they do to a variance."""
+"""SamplingDesign: weights, clusters and strata of the human-labeled rows, and what they do to a variance."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SamplingDesign:
     def units(self, rows: int) -> tuple[Ints, Ints]:
         """The unit of each row, and the stratum of each unit.
 
-        A stratum with a single unit has no variance of its own. All such strata are taken together.
+        A stratum with a single unit has no variance, so all such strata are merged.
 
         Args:
             rows: the number of rows.

@@ -136,7 +136,7 @@ class EstimateReport:
         return lines
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON types; an undefined number is None."""
+        """Everything as JSON types; None where undefined."""
         return {
             **{name: getattr(self, name) for name in FIELDS},
             "estimates": [each.to_dict() for each in self.estimates],

@@ -82,7 +82,7 @@ MAX_CATEGORIES = 100
 
 
 RANK_TOLERANCE = 1e-10
-"""Of a standardised column's length: what may remain of it beside the others where it depends on them."""
+"""Residual length, relative to a standardized column's, up to which a column counts as dependent on others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The alternative-annotator test: may the judge take the place of one of the people who label?"""
+"""The alternative-annotator test: can the judge replace a human annotator?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorTest:
-    """The judge beside one annotator: which of the two is nearer to all the others."""
+    """The judge against one annotator: which of the two is closer to all the others."""
 
     name: str
     advantage: Interval
@@ -52,7 +52,7 @@ class AltTest:
 
     annotators: tuple[AnnotatorTest, ...]
     winning_rate: float
-    """The share of annotators than whom the judge is not worse by epsilon; nan without any."""
+    """Proportion of annotators that the judge wins against; nan without any."""
     advantage: Interval
     """The mean of the annotators' advantages, by which judges are compared; its `n` is the number of items."""
     epsilon: float
@@ -124,7 +124,7 @@ def alternative_annotator_test(
 
     Raises:
         DataError: `ratings` has not two dimensions or less than two annotators, `judge` or `names` does not fit, or
-            something graded is no number.
+            a graded rating is not a number.
         ConfigError: there is no such kind, or `epsilon` or `false_discovery` is no share.
     """
     _check(kind, epsilon, false_discovery)
@@ -169,7 +169,7 @@ def _check(kind: str, epsilon: float, false_discovery: float) -> None:
 
 
 def _columns(ratings: Labels, judge: ArrayLike | Sequence[Any], kind: str) -> tuple[Floats, Floats]:
-    """Ratings and verdicts as numbers; names as codes of their own."""
+    """Ratings and verdicts as numbers; names as codes."""
     people = np.array(ratings, dtype=object)
     verdicts = np.array(judge, dtype=object)
     if people.ndim != 2 or people.shape[1] < 2:

@@ -1,4 +1,4 @@
-"""Agreement beyond chance: how much of the agreement of raters is more than their habits would give."""
+"""Chance-corrected agreement: kappa, pi, AC1, AC2 and Krippendorff's alpha."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
         At most 1; nan when no item has two ratings or all ratings are the same.
 
     Raises:
-        DataError: `ratings` has not two dimensions, or holds what is no number, or less than 0 on a ratio scale.
+        DataError: `ratings` does not have two dimensions, or has values that are not numbers, or below 0 (ratio).
         ConfigError: there is no such scale.
     """
     if scale not in SCALES:
@@ -79,7 +79,7 @@ def scott_pi(ratings: Labels) -> float:
         At most 1; nan when no item has two ratings or all ratings are the same.
 
     Raises:
-        DataError: `ratings` has not two dimensions.
+        DataError: `ratings` does not have two dimensions.
     """
     counts = _counts(ratings)[0]
     shares = _shares(counts)
@@ -99,7 +99,7 @@ def gwet_ac1(ratings: Labels, categories: Iterable[Any] | None = None) -> float:
         At most 1; nan when no item has two ratings or there is only one name.
 
     Raises:
-        DataError: `ratings` has not two dimensions.
+        DataError: `ratings` does not have two dimensions.
         ConfigError: a rating is not among `categories`.
     """
     counts, names = _counts(ratings, categories)
@@ -118,7 +118,7 @@ def gwet_ac2(ratings: Labels, weights: KappaWeights = "quadratic", categories: I
         As in `gwet_ac1`.
 
     Raises:
-        DataError: `ratings` has not two dimensions, or holds what is no number.
+        DataError: `ratings` does not have two dimensions, or has values that are not numbers.
         ConfigError: there are no such weights, or a rating is not among `categories`.
     """
     power = _power(weights)
@@ -145,7 +145,7 @@ def cohen_kappa(
         At most 1; nan when no item has both, or both know one and the same name only.
 
     Raises:
-        DataError: the lengths differ, or, with weights, something is no number.
+        DataError: the lengths differ, or, with weights, a value is not a number.
         ConfigError: there are no such weights.
     """
     first, second = (np.array(side, dtype=object) for side in (a, b))

@@ -1,4 +1,4 @@
-"""Intraclass correlation: how far the numbers that several raters gave to the same items are the same numbers."""
+"""Intraclass correlation and variance components of numeric ratings."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class VarianceComponents:
     rater: float
     """What differs from rater to rater on all items alike: offsets."""
     residual: float
-    """The rest: raters who order the items differently, and noise, which one rating per cell can not tell apart."""
+    """Interaction of raters and items, and noise, which one rating per cell cannot separate."""
     n: int
     """Items that every rater has rated."""
 
@@ -74,7 +74,7 @@ def icc(ratings: Ratings, kind: ICCKind = "A,1") -> float:
         At most 1; nan for fewer than two whole items or two raters, or when all ratings are the same.
 
     Raises:
-        DataError: `ratings` has not two dimensions, holds what is no number, or is infinite somewhere.
+        DataError: `ratings` does not have two dimensions, or has values that are not finite numbers.
         ConfigError: there is no such kind.
     """
     _check_kind(kind)
@@ -84,8 +84,8 @@ def icc(ratings: Ratings, kind: ICCKind = "A,1") -> float:
 def icc_interval(ratings: Ratings, kind: ICCKind = "A,1", level: float = 0.95) -> Interval:
     """`icc` with the interval from the F distribution (McGraw & Wong 1996, table 7).
 
-    It takes items as drawn at random and by themselves, and ratings as normal. Where items hang together, such as
-    several summaries of one text, or where ratings pile up at an end of the scale, ask `icc_bootstrap`. Raters who
+    It assumes independent items and normal ratings. For clustered items, such as several summaries of one text, or for
+    ratings at an end of the scale, use `icc_bootstrap`. Raters who
     agree exactly leave the F distribution nothing to work with: both ends are then 1. They are nan where all items are
     rated alike and only the raters differ.
 
@@ -121,7 +121,7 @@ def icc_bootstrap(
     Args:
         ratings: as in `icc`.
         kind: as in `icc`.
-        clusters: which items hang together, shape (items,); by default each is by itself.
+        clusters: cluster of each item, shape (items,).
         bootstrap: level, resamples and seed.
 
     Raises:

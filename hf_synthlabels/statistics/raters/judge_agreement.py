@@ -1,4 +1,4 @@
-"""Agreement of a judge with people: the usual coefficients, with intervals that know which rows hang together."""
+"""Agreement of a judge with humans: the usual coefficients, with cluster-robust intervals."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def judge_agreement(
         human: names, or numbers on a scale, shape (rows,); None or nan where there is none.
         judge: the same; None or nan for unscored.
         scale: what they are on; it decides which coefficients there are.
-        clusters: which rows hang together, such as answers to the same question, shape (rows,).
+        clusters: cluster of each row, such as its question, shape (rows,).
         bootstrap: level, resamples and seed.
 
     Returns:
         Intervals by name: coverage first, their `n` in rows.
 
     Raises:
-        DataError: the lengths differ, or something on a scale is no number.
+        DataError: the lengths differ, or a value on a scale is not a number.
         ConfigError: there is no such scale.
     """
     if scale not in ("nominal", "ordinal", "interval"):

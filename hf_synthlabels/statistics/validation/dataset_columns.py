@@ -1,4 +1,4 @@
-"""Columns: what is read of a data set, as Python values."""
+"""Columns of a data set as Python values."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def one_spelling(
 
 
 def _name(value: Any, names: Sequence[str] | None) -> str | None:
-    """The label name that a value stands for, or None.
+    """The label name of a value, or None.
 
     Raises:
         TypeError: the value is neither a text nor a whole number nor missing.

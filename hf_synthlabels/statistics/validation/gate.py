@@ -27,7 +27,7 @@ FORM = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A threshold for the lower end of a score's interval; of an error, for the upper end.
+    """A threshold for the lower limit of a score's interval, or for the upper limit of an error's.
 
     Raises:
         ConfigError: `metric` is not one of `MEASURES`, or `threshold` is not a number that the score can take.
@@ -76,13 +76,13 @@ class Gate:
 
         Args:
             interval: of the score; its ends decide.
-            n_human: the human-labelled rows behind it, from which the rows needed are computed.
+            n_human: the human-labeled rows behind it, from which the rows needed are computed.
             n_rows: the rows that there are to label in all, if that is known.
 
         Returns:
-            `pass` if the lower end reaches the threshold, `fail` if the upper end is below it, and otherwise
-            `too_few_human_labels` with the rows that would decide. Of an error, `pass` if the upper end does not exceed
-            the threshold, and `fail` if the lower end does.
+            `pass` if the lower limit reaches the threshold, `fail` if the upper limit is below it, and otherwise
+            `too_few_human_labels` with the rows that would decide. An error passes if its upper limit does not exceed
+            the threshold, and fails if its lower limit does.
         """
         error = self.metric in ERRORS
         if interval.high <= self.threshold if error else interval.low >= self.threshold:
@@ -110,7 +110,7 @@ class GateVerdict:
     verdict: Verdict
     interval: Interval
     rows_needed: int | None = None
-    """Human-labelled rows, in all, with which the labels pass with 80% power if the estimate stays; None unless it is
+    """Human-labeled rows, in all, with which the labels pass with 80% power if the estimate stays; None unless it is
     on the good side of the threshold and the verdict open."""
     rows_to_fail: int | None = None
     """The same, to show that the labels fail; None unless the estimate is on the bad side and the verdict open."""
@@ -120,11 +120,11 @@ class GateVerdict:
     def __str__(self) -> str:
         if self.verdict != "too_few_human_labels":
             lower = (self.verdict == "pass") == (self.gate.sign == ">=")
-            end = f"lower end {self.interval.low:.3f}" if lower else f"upper end {self.interval.high:.3f}"
+            end = f"lower limit {self.interval.low:.3f}" if lower else f"upper limit {self.interval.high:.3f}"
             return f"{self.gate}: {self.verdict} ({end}, n = {self.interval.n:,})"
         rows = self.rows_to_fail if self.rows_needed is None else self.rows_needed
         if rows is None:
-            return f"{self.gate}: too few human labels; no number of rows like these would decide"
+            return f"{self.gate}: too few human labels; more rows like these would not decide"
         what = "show that it fails" if self.rows_needed is None else "pass"
         text = f"{self.gate}: too few human labels; about {rows:,} in all would {what} with {POWER:.0%} power"
         if self.n_rows is not None and rows > self.n_rows:

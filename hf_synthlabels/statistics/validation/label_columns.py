@@ -1,4 +1,4 @@
-"""Reading: the labels of two columns as plain values, whatever their kind and the form that they stand in."""
+"""Labels of a column as plain values, for every task type and form."""
 
 from __future__ import annotations
 
@@ -173,7 +173,9 @@ def _number(value: Any, column: LabelColumn, scale: Scale | None) -> float | Non
         try:
             value = float(column.names[value])
         except (ValueError, IndexError):
-            raise DataError(f"{value!r} is the code of a name that is no number. Give a column of numbers.") from None
+            raise DataError(
+                f"{value!r} is the code of a name that is not a number. Give a column of numbers."
+            ) from None
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isinf(value):
         raise DataError(f"{_short(value)} is not a number. Give a column of numbers, and None for no label.")
     if scale is not None and not scale.low <= value <= scale.high:

@@ -110,12 +110,12 @@ def check_measure(metric: str, kind: str | None = None) -> None:
         raise ConfigError(f"`metric` is {metric!r}, of which neither more nor less is better: ask for mae or rmse.")
     close = difflib.get_close_matches(str(metric), known, n=1, cutoff=0.5)
     meant = f" Did you mean {close[0]!r}?" if close else ""
-    of_kind = "" if kind is None else f", which labels of kind {kind!r} have not"
+    of_kind = "" if kind is None else f", which {kind!r} does not have"
     raise ConfigError(f"`metric` is {metric!r}{of_kind}: give one of {', '.join(known)}.{meant}")
 
 
 def check_threshold(metric: str, threshold: float) -> None:
-    """Refuse a threshold that the score can not take.
+    """Reject a threshold outside the range of the score.
 
     Raises:
         ConfigError: it is out of the score's range, or nan.

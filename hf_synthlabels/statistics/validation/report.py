@@ -55,7 +55,7 @@ class ValidationReport:
     classes: tuple[ClassAgreement, ...] = ()
     """For each label name, where the kind has names."""
     matrix: ConfusionMatrix | None = None
-    """Of the human-labelled rows, where each has one name."""
+    """Of the human-labeled rows, where each has one name."""
     tables: tuple[Breakdown, ...] = ()
     """Where the labels differ, for the other kinds."""
     notes: tuple[str, ...] = ()
@@ -66,12 +66,12 @@ class ValidationReport:
 
     @property
     def coverage(self) -> Interval:
-        """Human-labelled rows that have a prediction."""
+        """Human-labeled rows that have a prediction."""
         return self.score("coverage")
 
     @property
     def accuracy(self) -> Interval:
-        """Right predictions among all human-labelled rows, a missing one being wrong."""
+        """Right predictions among all human-labeled rows, a missing one being wrong."""
         return self.score("accuracy")
 
     @property
@@ -106,7 +106,7 @@ class ValidationReport:
 
     @property
     def confusion(self) -> ConfusionMatrix:
-        """Human against predicted names, of the human-labelled rows.
+        """Human against predicted names, of the human-labeled rows.
 
         Raises:
             DataError: rows have not one name each.
@@ -122,11 +122,11 @@ class ValidationReport:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Names that occur in neither column of the human-labelled rows; macro F1 leaves them out."""
+        """Names that occur in neither column of the human-labeled rows; macro F1 leaves them out."""
         return tuple(each.name for each in self.classes if each.support + each.predicted == 0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON types; an undefined number is None, and without `kind` it is text-classification."""
+        """Everything as JSON types; None where undefined. Without `kind` it is text-classification."""
         plain = ("human", "llm", "level", "resamples", "seed", "n_rows", "n_labelled", "n_human", "n_answered")
         if self.matrix is None:
             more = {"tables": [each.to_dict() for each in self.tables], "notes": list(self.notes)}
@@ -181,7 +181,7 @@ class ValidationReport:
         if self.absent:
             shown = ", ".join(shorten(name, NAME_WIDTH) for name in self.absent[:3])
             more = f" and {len(self.absent) - 3} more" if len(self.absent) > 3 else ""
-            parts.append(f"no human-labelled row has: {shown}{more}")
+            parts.append(f"no human-labeled row has: {shown}{more}")
         parts += [wrap(note, width) for note in self.notes]
         if self.majority is not None:
             name, share = self.majority

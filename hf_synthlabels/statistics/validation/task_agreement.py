@@ -48,7 +48,7 @@ class LabelColumns:
     tokens: list[list[str]] | None
     """Of each row, where they are known."""
     unlabelled: frozenset[int]
-    """Rows whose status says that they have no predicted label, whatever stands in the column."""
+    """Rows without a predicted label by their status, whatever the column holds."""
     design: SamplingDesign | None = None
     """Weights, clusters and strata of all rows; only those of rows with a human label are read."""
 
@@ -79,7 +79,7 @@ def kind_agreement(
 
     Raises:
         DataError: a value is not a label of that kind, or no row has a human label.
-        ConfigError: `names` can not be used.
+        ConfigError: `names` is invalid.
     """
     kind = columns.kind
     if kind in NAMED:
@@ -196,7 +196,7 @@ ROW_SCORES = {
     "question-answering": "token F1",
     "text-generation": "token F1",
 }
-"""What the credit of a row is, by the kind of label."""
+"""Score of a row, by task type."""
 
 
 def row_scores(dataset: Table, schema: LabelSchema, *, human: str, llm: str, tokens: str | None = None) -> Floats:

@@ -1,20 +1,19 @@
-"""validate: the predicted labels of a data set against its human ones."""
+"""Validation of the LLM labels of a data set against its human labels."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.classification import KindAgreement, agreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.agreement.weighted import share, weighted_agreement
-from hf_synthlabels.statistics.arrays import MISSING, encode
+from hf_synthlabels.statistics.arrays import MISSING, Mask, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.human_rows import SampleColumns
 from hf_synthlabels.statistics.intervals import Interval
@@ -29,20 +28,19 @@ from hf_synthlabels.statistics.validation.gate import Gate
 from hf_synthlabels.statistics.validation.measures import MEASURES, check_measure, check_validated_kind
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.task_agreement import (
-    LabelColumns,
     check_numbers,
     kind_agreement,
     label_columns,
 )
 
 if TYPE_CHECKING:
-    from hf_synthlabels.labels import LabelSchema
+    from hf_synthlabels.labels import LabelSchema, Scale
 
 CHOICES = ("text-classification", "text-pair")
 
 
 MIN_CLASS_ROWS = 5
-"""Human-labelled rows of a class below which no interval of a mean over classes keeps its coverage."""
+"""Human-labeled rows of a class below which no interval of a mean over classes keeps its coverage."""
 
 
 SHOWN_CLASSES = 5
@@ -66,79 +64,110 @@ def validate(
     strata: str | None = None,
     normalize_labels: bool = False,
 ) -> ValidationReport:
-    """Compare predicted labels with human ones, with an interval on every number.
+    """Compare LLM labels with human labels, with an interval on every score.
 
-    Rows without a human label are counted but not scored. Of the others, those without a predicted label are mistakes;
-    the report shows them apart as coverage. The intervals suppose that the human-labelled rows are a random sample of
-    the rows that the labels will be used for; or, where there is a column `inclusion_probability`, that they were drawn
-    with these inclusion probabilities: rows without one are not scored, and unequal ones give inverse weights.
+    Rows with a human label are scored; a missing LLM label is an error. They must be a random sample, or have unequal
+    inclusion probabilities in the column `inclusion_probability`, which gives inverse-probability weights.
 
     Args:
-        dataset: one split, for example a `datasets.Dataset`. A label is a name or a number of a ClassLabel, and by its
-            kind a list of these, a number, a list of entities (`start`, `end`, `label`; or a tag for each token, with
-            `tokens`), an answer (`text` and `start`, or as SQuAD has it, with one or several answers) or a text (for
-            humans also a list of texts, of which the best counts).
-        human: the column of human labels; None (in a ClassLabel also -1) where there is none. An empty list of names or
-            of entities is a label; an empty list of answers or of texts is none.
-        llm: the column of predicted labels; the same.
-        names: all label names; by default those of the schema, of the ClassLabel of `human`, or else of `llm`, or else
-            all values that occur, sorted.
-        status: the column that says why a row has a predicted label or none; by default `<llm>_status` if there is one.
-        gate: a score that the labels must reach, as a Gate or as text such as "macro_f1>=0.7" or "mae<=0.5".
-        level: confidence level of each interval.
+        dataset: one split, for example a `datasets.Dataset`; docs/columns.md lists the forms of labels.
+        human: column of human labels; None (or -1 in a ClassLabel) where missing.
+        llm: column of LLM labels.
+        names: label names; by default those of the schema, of the columns, or all that occur, sorted.
+        status: column with the status of the LLM label; default `<llm>_status`.
+        gate: a score and its threshold, such as "macro_f1>=0.7" or "mae<=0.5".
+        level: confidence level.
         resamples: of the bootstrap.
-        seed: of the bootstrap; the same seed gives the same report.
-        schema: the kind, the names and the scale of the labels.
-        kind: of label, where there is no schema; by default what the type of the column `llm` tells. Texts and whole
-            numbers are taken for names: say "text-generation" or "text-scale" where they are not, and "text-pair"
-            for pairs. Without a schema, a scale goes from the least to the greatest number that occurs, in steps of 1
-            if all are whole.
-        tokens: the column of token lists, for token-classification: entities may then stand as tags, and token accuracy
-            is told. The texts are the tokens with a space between each two.
-        clusters: the column of cluster ids, such as articles or authors: rows of one cluster are not independent, so
-            every interval is computed from whole clusters.
-        strata: the column of the strata that rows, or clusters, were drawn from separately.
-        normalize_labels: whether names that differ only in case or white space are one class. Without it a note reports
-            such names with their counts. For kinds with one name per row.
+        seed: of the bootstrap.
+        schema: task type, names and scale of the labels.
+        kind: task type without a schema; by default that of the type of the column `llm`.
+        tokens: column of token lists, for token-classification with tags.
+        clusters: column of cluster ids, such as articles or authors, for cluster-robust intervals.
+        strata: column of the strata within which rows, or clusters, were sampled.
+        normalize_labels: whether names that differ only in case or white space are one class.
 
     Raises:
-        DataError: `dataset` is not one split, is empty, lacks a column, has no human label at all, or has a value
-            that is not a label of that kind, or of which a human-labelled row has no cluster or stratum.
-        ConfigError: `names`, `kind`, `gate`, `level` or `resamples` can not be used.
+        DataError: a column is missing or holds other values, or there is no human label.
+        ConfigError: an option is invalid, or the task type does not have the gate's score.
     """
     bootstrap = BootstrapConfig(level, resamples, seed)
-    kind = _kind(dataset, llm, schema, kind)
-    if isinstance(gate, str):
-        gate = Gate.parse(gate)
+    columns = _Columns(dataset, human, llm, _status_column(dataset, llm, status), tokens, normalize_labels)
+    sample = SampleColumns.read(dataset, clusters, strata, columns.skipped())
+    return _validate(columns, _kind(dataset, llm, schema, kind), names, schema, sample, gate, bootstrap)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The columns to validate."""
+
+    dataset: Table
+    human: str
+    llm: str
+    status: str | None
+    tokens: str | None
+    normalize: bool
+
+    def skipped(self) -> Mask | None:
+        """Rows that were never sent to the annotator; None without a status column."""
+        if self.status is None:
+            return None
+        labels, _ = read_names(self.dataset, self.status)
+        return np.array([label == "skipped" for label in labels], dtype=np.bool_)
+
+    def statuses(self) -> dict[str, int] | None:
+        """Rows by status, the most frequent first; None without a status column."""
+        if self.status is None:
+            return None
+        labels, _ = read_names(self.dataset, self.status)
+        counts = Counter("(none)" if label is None else label for label in labels)
+        return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+class _Scored(NamedTuple):
+    """Scores with the counts of rows, and for single-label classification the confusion matrix and the baseline."""
+
+    result: KindAgreement
+    counts: dict[str, Any]
+    matrix: ConfusionMatrix | None = None
+    majority: tuple[str, Interval] | None = None
+
+
+def _validate(
+    columns: _Columns,
+    kind: str,
+    names: Sequence[str] | None,
+    schema: LabelSchema | None,
+    sample: SampleColumns,
+    gate: Gate | str | None,
+    bootstrap: BootstrapConfig,
+) -> ValidationReport:
+    gate = Gate.parse(gate) if isinstance(gate, str) else gate
     if gate is not None:
         check_measure(gate.metric, kind)
     if isinstance(names, str):
         raise ConfigError(f"`names` is {names!r}: give a list of names.")
-    if schema is not None and schema.names:
-        names = names or schema.names
-    facts: dict[str, Any] = {"kind": kind, "human": human, "llm": llm}
-    facts |= {"level": level, "resamples": resamples, "seed": seed}
-    sample = SampleColumns.read(dataset, clusters, strata, _skipped(dataset, llm, status))
+    names = names or (schema.names if schema is not None and schema.names else None)
     if kind in CHOICES:
-        result, counts, matrix, majority = _choices(
-            dataset, human, llm, names, bootstrap, sample, normalize=normalize_labels
-        )
+        scored = _classification(columns, names, bootstrap, sample)
     else:
-        columns = label_columns(dataset, kind, human, llm, tokens=tokens, status=_status_column(dataset, llm, status))
-        columns, notes = _counted(columns, sample)
-        result, counts = kind_agreement(columns, names, None if schema is None else schema.scale, bootstrap)
-        result, matrix, majority = replace(result, notes=(*notes, *result.notes)), None, None
+        scored = _other_kind(columns, kind, names, None if schema is None else schema.scale, bootstrap, sample)
+    result, counts = scored.result, scored.counts
     return ValidationReport(
-        **facts,
+        kind=kind,
+        human=columns.human,
+        llm=columns.llm,
+        level=bootstrap.level,
+        resamples=bootstrap.resamples,
+        seed=bootstrap.seed,
         **counts,
-        statuses=_statuses(dataset, llm, status),
+        statuses=columns.statuses(),
         scores=result.scores,
         classes=result.classes,
-        matrix=matrix,
+        matrix=scored.matrix,
         tables=result.breakdowns,
         notes=result.notes,
         gate=None if gate is None else gate.judge(result.scores[gate.metric], counts["n_human"], counts["n_rows"]),
-        majority=majority,
+        majority=scored.majority,
     )
 
 
@@ -156,19 +185,13 @@ def _kind(dataset: Table, llm: str, schema: LabelSchema | None, kind: str | None
     return schema.kind if schema is not None else feature_kind(column_feature(dataset, llm))
 
 
-def _choices(
-    dataset: Table,
-    human: str,
-    llm: str,
-    names: Sequence[str] | None,
-    bootstrap: BootstrapConfig,
-    sample: SampleColumns,
-    *,
-    normalize: bool,
-) -> tuple[KindAgreement, dict[str, Any], ConfusionMatrix, tuple[str, Interval]]:
-    """Agreement of one name per row: its scores, the rows that were counted, the confusion matrix, the baseline."""
-    human_labels, human_names = read_names(dataset, human)
-    llm_labels, llm_names = read_names(dataset, llm)
+def _classification(
+    columns: _Columns, names: Sequence[str] | None, bootstrap: BootstrapConfig, sample: SampleColumns
+) -> _Scored:
+    """Scores of single-label classification."""
+    human, llm = columns.human, columns.llm
+    human_labels, human_names = read_names(columns.dataset, human)
+    llm_labels, llm_names = read_names(columns.dataset, llm)
     if len(human_labels) != len(llm_labels):
         raise DataError(
             f"`{human}` has {len(human_labels):,} rows and `{llm}` {len(llm_labels):,}: give one each per row."
@@ -177,18 +200,17 @@ def _choices(
         raise DataError(f"`{human}` has no label in any of {len(human_labels):,} rows: label some rows by hand first.")
     if known := names or human_names or llm_names:
         for column in (human, llm):
-            check_numbers(dataset, column, known)
-    (human_labels, llm_labels), spelling = one_spelling([human_labels, llm_labels], known or (), normalize=normalize)
-    names = known or _occurring(human_labels, llm_labels)
-    human_codes, llm_codes = encode(human_labels, names, field=human), encode(llm_labels, names, field=llm)
+            check_numbers(columns.dataset, column, known)
+    labels, spelling = one_spelling([human_labels, llm_labels], known or (), normalize=columns.normalize)
+    names = known or sorted({label for column in labels for label in column if label is not None})
+    human_codes, llm_codes = encode(labels[0], names, field=human), encode(labels[1], names, field=llm)
     rows = sample.scored(human_codes != MISSING)
-    scored, kept = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
+    scored, design = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    if kept is None:
+    if design is None:
         scores = agreement(matrix, level=bootstrap.level, resamples=bootstrap.resamples, seed=bootstrap.seed)
     else:
-        scores = weighted_agreement(human_codes[scored], llm_codes[scored], kept, tuple(names), bootstrap)
-    notes = (*spelling, *rows.notes, *rare_classes(matrix))
+        scores = weighted_agreement(human_codes[scored], llm_codes[scored], design, tuple(names), bootstrap)
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != MISSING).sum()),
@@ -197,30 +219,34 @@ def _choices(
     }
     intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
     top = int(np.argmax(matrix.array.sum(axis=1)))
-    majority = (matrix.names[top], share(human_codes[scored] == top, None, kept, bootstrap.level))
-    return KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority
+    majority = (matrix.names[top], share(human_codes[scored] == top, None, design, bootstrap.level))
+    notes = (*spelling, *rows.notes, *rare_classes(matrix))
+    return _Scored(KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority)
 
 
-def _counted(columns: LabelColumns, sample: SampleColumns) -> tuple[LabelColumns, tuple[str, ...]]:
-    """The columns without the human labels of rows that are not scored, and with the sampling design."""
-    values = columns.human.values
-    labelled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
-    rows = sample.scored(labelled)
+def _other_kind(
+    columns: _Columns,
+    kind: str,
+    names: Sequence[str] | None,
+    scale: Scale | None,
+    bootstrap: BootstrapConfig,
+    sample: SampleColumns,
+) -> _Scored:
+    """Scores of every other task type."""
+    labels = label_columns(
+        columns.dataset, kind, columns.human, columns.llm, tokens=columns.tokens, status=columns.status
+    )
+    values = labels.human.values
+    labeled = np.array([value is not None and value != "" and value == value for value in values], dtype=np.bool_)
+    rows = sample.scored(labeled)
     kept = [value if scored else None for value, scored in zip(values, rows.counted, strict=True)]
-    return replace(columns, human=replace(columns.human, values=kept), design=rows.design), rows.notes
-
-
-def _skipped(dataset: Table, llm: str, status: str | None) -> NDArray[np.bool_] | None:
-    """The rows that were never sent to the annotator; None where no status says so."""
-    column = _status_column(dataset, llm, status)
-    if column is None:
-        return None
-    labels, _ = read_names(dataset, column)
-    return np.array([label == "skipped" for label in labels], dtype=np.bool_)
+    labels = replace(labels, human=replace(labels.human, values=kept), design=rows.design)
+    result, counts = kind_agreement(labels, names, scale, bootstrap)
+    return _Scored(replace(result, notes=(*rows.notes, *result.notes)), counts)
 
 
 def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
-    """A note on classes that are too rare for an interval of macro F1 or kappa to be trusted."""
+    """A note on classes that are too rare for reliable intervals of macro F1 and kappa."""
     absent = set(matrix.absent)
     support = [(name, sum(row)) for name, row in zip(matrix.names, matrix.counts, strict=True) if name not in absent]
     rare = [f"{name} ({count})" for name, count in support if count < MIN_CLASS_ROWS]
@@ -228,23 +254,9 @@ def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
         return ()
     shown = ", ".join(rare[:SHOWN_CLASSES]) + (f" and {len(rare) - SHOWN_CLASSES} more" if len(rare) > 5 else "")
     return (
-        f"Classes with fewer than {MIN_CLASS_ROWS} human-labelled rows: {shown}. The intervals of macro F1 and kappa "
+        f"Classes with fewer than {MIN_CLASS_ROWS} human-labeled rows: {shown}. The intervals of macro F1 and kappa "
         "are not reliable for them; label more rows of these classes.",
     )
-
-
-def _occurring(*columns: list[str | None]) -> list[str]:
-    return sorted({label for labels in columns for label in labels if label is not None})
-
-
-def _statuses(dataset: Table, llm: str, status: str | None) -> dict[str, int] | None:
-    """Rows by status, the most frequent first; None when there is no such column and none was asked for."""
-    column = _status_column(dataset, llm, status)
-    if column is None:
-        return None
-    labels, _ = read_names(dataset, column)
-    counts = Counter("(none)" if label is None else label for label in labels)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _status_column(dataset: Table, llm: str, status: str | None) -> str | None:
