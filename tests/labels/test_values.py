@@ -40,7 +40,7 @@ TOPICS = ["film", "sport", "place"]
         (["bad", "good"], True, DataError),
     ],
 )
-def test_a_number_is_a_name_or_a_code_but_never_a_guess(names: list[str], value: Any, label: Any) -> None:
+def test_number_is_a_name_or_a_code_or_ambiguous(names: list[str], value: Any, label: Any) -> None:
     schema = LabelSchema(names=tuple(names))
     rows = Dataset.from_dict({"text": ["a", "b"], "label": [value, None]}) if label is not None else None
     if label is DataError:
@@ -147,7 +147,7 @@ def test_lists_of_codes_stay_codes() -> None:
 
 
 @pytest.mark.parametrize(("schema", "label"), LABELS)
-def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> None:
+def test_label_round_trips_through_its_column(schema: LabelSchema, label: Any) -> None:
     features = Features({"label": schema.feature()})
     table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
     context = TEXT if schema is NER else CONTEXT
@@ -175,7 +175,7 @@ def test_a_label_comes_back_from_its_column(schema: LabelSchema, label: Any) -> 
         (QA, "1858", Span(3, 7, "1858")),
     ],
 )
-def test_labels_as_other_data_sets_write_them(schema: LabelSchema, value: Any, label: Any) -> None:
+def test_labels_in_formats_of_other_datasets(schema: LabelSchema, value: Any, label: Any) -> None:
     assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
 
 

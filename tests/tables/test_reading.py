@@ -63,7 +63,7 @@ def test_label_is_read_verbatim(tmp_path: Path, word: str | None) -> None:
         assert read.features["label"] == Value("string")
 
 
-def test_a_text_stays_as_it_was_written(tmp_path: Path) -> None:
+def test_text_is_read_verbatim(tmp_path: Path) -> None:
     path = csv(tmp_path / "t.csv", ["a"] * len(WORDS), texts=WORDS)
     assert [row["text"] for row in rows(path)] == WORDS
 
@@ -94,7 +94,7 @@ def by_training(path: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("read", [by_annotation, by_stream, by_training])
-def test_every_verb_reads_the_same_cells(tmp_path: Path, read: Any) -> None:
+def test_all_commands_read_the_same_cells(tmp_path: Path, read: Any) -> None:
     labels = ["None", "0110", "", "None"]
     assert read(csv(tmp_path / "t.csv", labels)) == ["None", "0110", None, "None"]
 
@@ -196,7 +196,7 @@ NESTED_CELLS = {
 
 @pytest.mark.parametrize("memory", [True, False], ids=["in memory", "in the cache"])
 @pytest.mark.parametrize("column", NESTED_CELLS)
-def test_lists_and_structures_are_read_alike_whatever_the_size_of_the_file(
+def test_nested_columns_do_not_depend_on_the_file_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, column: str, memory: bool
 ) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
@@ -325,7 +325,7 @@ def test_records_that_lack_trailing_cells_are_padded(tmp_path: Path) -> None:
         ("t.yaml", b"name: x\n"),
     ],
 )
-def test_what_is_no_table_is_an_error_in_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+def test_unreadable_table_is_a_one_line_error(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"^`data` ") as caught:
         read_table(tmp_path / name)

@@ -40,7 +40,7 @@ def splits() -> DatasetDict:
     return DatasetDict({"train": Dataset.from_dict(ROWS, features=FEATURES)})
 
 
-def test_json_lines_spell_labels_out_however_deep_they_stand(tmp_path: Path) -> None:
+def test_json_lines_have_label_names_at_any_depth(tmp_path: Path) -> None:
     write_table(splits(), tmp_path / "t.jsonl")
     lines = [json.loads(line) for line in (tmp_path / "t.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [list(line.values()) for line in lines] == SPELT

@@ -23,7 +23,7 @@ def test_the_tags_of_a_schema() -> None:
     assert bio_tags(SCHEMA) == ["O", "B-person", "I-person", "B-place", "I-place"]
 
 
-def test_tokens_stand_where_the_joined_text_has_them() -> None:
+def test_token_offsets_match_the_joined_text() -> None:
     assert [TEXT[start:end] for start, end in OFFSETS] == TOKENS
 
 
@@ -46,7 +46,7 @@ def test_entities_become_tags_and_come_back() -> None:
         ([], "O O O O O O O"),
     ],
 )
-def test_awkward_entities(entities: list[Entity], tags: str) -> None:
+def test_overlapping_and_partial_entities(entities: list[Entity], tags: str) -> None:
     assert to_bio(OFFSETS, entities) == tags.split()
 
 

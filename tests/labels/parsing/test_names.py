@@ -90,7 +90,7 @@ def test_name_alone_in_any_wrapping() -> None:
         ('{"label": "VLDB", "label": "ICML", "label": "VLDB"}', None),
     ],
 )
-def test_a_json_verdict_decides(text: str, expected: str | None) -> None:
+def test_json_verdict_decides(text: str, expected: str | None) -> None:
     assert label(VENUES, text) == expected
 
 
@@ -117,7 +117,7 @@ def test_a_json_verdict_decides(text: str, expected: str | None) -> None:
         ("Answer:", None),
     ],
 )
-def test_the_last_verdict_decides(text: str, expected: str | None) -> None:
+def test_last_verdict_decides(text: str, expected: str | None) -> None:
     assert label(VENUES, text) == expected
 
 
@@ -143,11 +143,11 @@ def test_the_last_verdict_decides(text: str, expected: str | None) -> None:
         ("?!", None),
     ],
 )
-def test_one_mention_decides_unless_something_is_negated(text: str, expected: str | None) -> None:
+def test_only_mention_decides_unless_negated(text: str, expected: str | None) -> None:
     assert label(VENUES, text) == expected
 
 
-def test_the_reason_says_what_was_wrong() -> None:
+def test_reason_states_the_problem() -> None:
     assert parse(VENUES, "  ").reason == "the answer is empty"
     assert parse(VENUES, '{"label": "SIGMOD"}').reason == "`label` is 'SIGMOD', not in the schema"
     assert parse(VENUES, "SIGMOD").reason == "the answer names no label of the schema"
@@ -169,7 +169,7 @@ def test_the_reason_says_what_was_wrong() -> None:
         ("goodness", None),
     ],
 )
-def test_a_longer_name_is_no_mention_of_the_shorter_one_in_it(text: str, expected: str | None) -> None:
+def test_longer_name_is_not_a_mention_of_a_shorter_one(text: str, expected: str | None) -> None:
     assert label(GRADES, text) == expected
 
 
@@ -221,7 +221,7 @@ def test_names_with_punctuation_and_of_other_scripts(names: tuple[str, ...], tex
     assert label(LabelSchema(names=names), text) == expected
 
 
-def test_a_deep_answer_is_read_without_running_out_of_stack() -> None:
+def test_deep_nesting_does_not_overflow_the_stack() -> None:
     assert label(VENUES, '{"label":' * 3000) is None
     assert label(VENUES, "[" * 5000 + " VLDB") == "VLDB"
 
@@ -267,7 +267,7 @@ SCHEMAS = st.lists(NAME, min_size=2, max_size=4).map(make_schema).filter(lambda 
 
 @settings(deadline=None)
 @given(schema=SCHEMAS, pick=st.integers(0, 3))
-def test_each_name_reads_as_itself(schema: LabelSchema, pick: int) -> None:
+def test_each_name_is_parsed_as_itself(schema: LabelSchema, pick: int) -> None:
     name = schema.names[pick % len(schema.names)]
     wrapped = json.dumps({"label": name})
     for text in (name, f'"{name}"', f"`{name}`", wrapped, json.dumps({"label": name}, ensure_ascii=False)):
@@ -284,7 +284,7 @@ def test_each_name_reads_as_itself(schema: LabelSchema, pick: int) -> None:
         ("No doubt here. The answer is good.", "good"),
     ],
 )
-def test_a_verdict_that_its_clause_negates_is_none(text: str, expected: str | None) -> None:
+def test_negated_verdict_does_not_count(text: str, expected: str | None) -> None:
     assert parse(LabelSchema.from_labels(["good", "bad"]), text).label == expected
 
 
@@ -297,7 +297,7 @@ def test_a_verdict_that_its_clause_negates_is_none(text: str, expected: str | No
         (LabelSchema(kind="text-generation"), "A dog <think> barks </think>.", "A dog <think> barks </think>."),
     ],
 )
-def test_reasoning_is_no_part_of_an_answer(schema: LabelSchema, said: str, label: object) -> None:
+def test_reasoning_is_removed_before_parsing(schema: LabelSchema, said: str, label: object) -> None:
     for thoughts in ("<think>positive, film, 2?</think>\n", "<think></think>", "Perhaps positive, film, 2.</think>\n"):
         assert parse(schema, thoughts + said).label == label
     assert parse(schema, "<think>positive, film, 2").status == "unparsed"

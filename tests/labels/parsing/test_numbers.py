@@ -43,7 +43,7 @@ def test_a_judge_reads_the_same_notation() -> None:
 @pytest.mark.parametrize(
     "text", ["x2e-05", "v2e-5", "1e999", "-1e999", '{"label": 1e999}', '{"label": ' + "9" * 600 + "}"]
 )
-def test_what_only_looks_like_a_number_on_the_scale_is_none(text: str) -> None:
+def test_lookalikes_of_numbers_are_unparsed(text: str) -> None:
     assert label(ANY, text) is None
 
 

@@ -57,7 +57,7 @@ from tests.labels.label_examples import (
         ("", None),
     ],
 )
-def test_several_names_all_or_none(text: str, label: tuple[str, ...] | None) -> None:
+def test_one_unknown_name_makes_the_whole_answer_unparsed(text: str, label: tuple[str, ...] | None) -> None:
     answer = parse(MANY, text)
     assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
     assert bool(answer.reason) == (label is None)
@@ -110,7 +110,7 @@ def test_every_kind_may_abstain(schema: LabelSchema) -> None:
         ("", None),
     ],
 )
-def test_a_number_on_the_scale(text: str, label: float | None) -> None:
+def test_number_on_the_scale(text: str, label: float | None) -> None:
     answer = parse(STARS, text)
     assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
 
@@ -181,7 +181,7 @@ def test_scales_with_other_steps() -> None:
         ("", None),
     ],
 )
-def test_entities_stand_in_the_text_or_there_is_no_answer(text: str, label: tuple[Entity, ...] | None) -> None:
+def test_entities_are_located_or_the_answer_is_unparsed(text: str, label: tuple[Entity, ...] | None) -> None:
     answer = parse(NER, text, TEXT)
     assert answer.label == label, answer.reason
     assert answer.status == ("unparsed" if label is None else "labelled")
@@ -189,7 +189,7 @@ def test_entities_stand_in_the_text_or_there_is_no_answer(text: str, label: tupl
         assert TEXT[found.start : found.end] == found.text
 
 
-def test_an_entity_is_not_looked_for_within_a_longer_one_where_there_is_a_choice() -> None:
+def test_entity_outside_a_longer_one_is_preferred() -> None:
     text = "New York is older than York."
     said = '[{"text": "York", "label": "place"}, {"text": "New York", "label": "place"}]'
     assert parse(NER, said, text).label == (entity(0, "New York", "place"), entity(23, "York", "place"))
@@ -199,7 +199,7 @@ def test_an_entity_is_not_looked_for_within_a_longer_one_where_there_is_a_choice
 
 
 @pytest.mark.parametrize(
-    ("text", "span", "rung"),
+    ("text", "span", "match_type"),
     [
         ("Bernadette", "Bernadette", "exact"),
         ("Answer: Bernadette", "Bernadette", "exact"),
@@ -216,9 +216,9 @@ def test_an_entity_is_not_looked_for_within_a_longer_one_where_there_is_a_choice
         ("", None, ""),
     ],
 )
-def test_an_answer_is_a_span_of_its_context_or_none(text: str, span: str | None, rung: str) -> None:
+def test_answer_is_a_span_of_its_context_or_unparsed(text: str, span: str | None, match_type: str) -> None:
     answer = parse(QA, text, CONTEXT)
-    assert answer.match_type == rung
+    assert answer.match_type == match_type
     if span is None:
         assert answer.label is None
         assert answer.status in ("unparsed", "abstained")
@@ -227,22 +227,22 @@ def test_an_answer_is_a_span_of_its_context_or_none(text: str, span: str | None,
         assert answer.label.text == span == CONTEXT[answer.label.start : answer.label.end]
 
 
-def test_words_of_the_question_are_not_the_answer() -> None:
+def test_words_of_the_question_are_not_part_of_the_span() -> None:
     context = "Chopin was born in the village of Zelazowa Wola and grew up in Warsaw."
     said = "In his youth Chopin was raised in Warsaw."
     asked = parse(QA, said, context, "In what city was Chopin raised in his youth?").label
     assert asked == Span(context.index("Warsaw"), context.index("Warsaw") + 6, "Warsaw")
 
 
-def test_of_several_places_the_first_as_a_whole_word() -> None:
+def test_first_whole_word_match_is_returned() -> None:
     assert parse(QA, "art", "start of art, art").label == Span(9, 12, "art")
 
 
-def test_two_windows_that_come_as_close_are_none() -> None:
+def test_two_equally_close_windows_are_unparsed() -> None:
     assert parse(QA, "old red bus", "the red bus and a red bus").status == "unparsed"
 
 
-def test_a_text_is_taken_out_of_its_wrapping() -> None:
+def test_generated_text_is_unwrapped() -> None:
     assert parse(FREE, '{"label": "Say yes."}').label == "Say yes."
     assert parse(FREE, "  Say yes.\n").label == "Say yes."
     assert parse(FREE, "« Oui »").label == "Oui"

@@ -15,23 +15,23 @@ def token(text: str, **shares: float) -> Token:
     return Token(text, named[text], tuple(named.items()))
 
 
-def test_one_token_that_tells() -> None:
+def test_single_token_label() -> None:
     probabilities = label_probabilities(SCHEMA, [token("positive", positive=0.7, negative=0.2, neutral=0.1)])
     assert probabilities == pytest.approx({"positive": 0.7, "negative": 0.2, "neutral": 0.1})
 
 
-def test_shares_are_of_what_was_seen() -> None:
+def test_probabilities_are_normalized_over_the_mass_seen() -> None:
     probabilities = label_probabilities(SCHEMA, [token("positive", positive=0.6, negative=0.2, cars=0.1)])
     assert probabilities == pytest.approx({"positive": 0.75, "negative": 0.25, "neutral": 0.0})
 
 
-def test_names_that_begin_alike_are_told_apart_by_a_later_token() -> None:
+def test_common_prefix_of_names_is_resolved_by_a_later_token() -> None:
     tokens = [token(" ne", _ne=0.8, _pos=0.2), token("g", g=0.75, u=0.25), token("ative", ative=1.0)]
     probabilities = label_probabilities(SCHEMA, tokens)
     assert probabilities == pytest.approx({"positive": 0.2, "negative": 0.6, "neutral": 0.2})
 
 
-def test_the_rest_of_a_name_that_is_certain_does_not_count() -> None:
+def test_rest_of_an_identified_name_is_ignored() -> None:
     """The alternatives are known by their first tokens only, so the answer must be as well."""
     tokens = [token("pos", pos=0.5, neg=0.5), token("itive", itive=0.1, sible=0.9)]
     assert label_probabilities(SCHEMA, tokens) == pytest.approx({"positive": 0.5, "negative": 0.5, "neutral": 0.0})
@@ -55,11 +55,11 @@ def test_a_quote_in_one_token_with_the_name() -> None:
 @pytest.mark.parametrize(
     "tokens", [[], [Token("positive", -0.1)], [token("cars", cars=1.0)], [token(" ", **{" ": 1.0})]]
 )
-def test_what_can_not_be_told_is_none(tokens: list[Token]) -> None:
+def test_undetermined_probabilities_are_none(tokens: list[Token]) -> None:
     assert label_probabilities(SCHEMA, tokens) is None
 
 
-def test_a_name_that_begins_another() -> None:
+def test_name_that_is_a_prefix_of_another() -> None:
     schema = LabelSchema(names=("good", "goodish"))
     tokens = [token("good", good=0.9, bad=0.1), token('"', **{'"': 0.7, "ish": 0.3})]
     assert label_probabilities(schema, tokens) == pytest.approx({"good": 0.7, "goodish": 0.3})

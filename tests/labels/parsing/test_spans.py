@@ -17,7 +17,7 @@ MAY_ABSTAIN = LabelSchema(kind="question-answering", abstain=True)
 
 
 def found(context: str, answer: str, question: str = "") -> tuple[str, str] | None:
-    """The span's text and the rung; fails where the span is not what stands there."""
+    """The span's text and the match_type; fails where the span is not what stands there."""
     projection = project(context, answer, question)
     if projection is None:
         return None
@@ -49,7 +49,7 @@ def found(context: str, answer: str, question: str = "") -> tuple[str, str] | No
         ("It was founded in Milan.", "Milan (the work was produced there)", ("Milan", "normalized")),
     ],
 )
-def test_rungs_that_compare_words(context: str, answer: str, expected: tuple[str, str]) -> None:
+def test_normalized_match(context: str, answer: str, expected: tuple[str, str]) -> None:
     assert found(context, answer) == expected
 
 
@@ -75,7 +75,7 @@ def test_rungs_that_compare_words(context: str, answer: str, expected: tuple[str
         ("The bus is red", "?!"),
     ],
 )
-def test_what_does_not_stand_there_is_no_span(context: str, answer: str) -> None:
+def test_answer_that_does_not_occur_has_no_span(context: str, answer: str) -> None:
     assert project(context, answer) is None
 
 
@@ -105,20 +105,20 @@ def test_what_does_not_stand_there_is_no_span(context: str, answer: str) -> None
         ("UK, Norway, and Belgium", "UK, Norway, Belgium", "Where?", "UK, Norway, and Belgium"),
     ],
 )
-def test_the_closest_rung(context: str, answer: str, question: str, expected: str) -> None:
+def test_closest_match(context: str, answer: str, question: str, expected: str) -> None:
     projection = project(context, answer, question)
     assert projection is not None
     assert projection.span.text == expected
     assert projection.match_type == ("exact" if answer in context else "closest")
 
 
-def test_an_answer_that_only_repeats_the_question_is_none() -> None:
+def test_answer_that_only_repeats_the_question_has_no_span() -> None:
     assert (
         project("Antibiotics are chemical things.", "Antibiotics are chemicals", "Are antibiotics chemicals?") is None
     )
 
 
-def test_of_several_places_the_one_in_the_sentence_that_is_asked_for() -> None:
+def test_match_in_the_sentence_of_the_question_is_preferred() -> None:
     context = "Ann won in 1990. Bob lost in 1990. Cid left."
     projection = project(context, "1990", "When did Bob lose?")
     assert projection is not None
@@ -128,12 +128,12 @@ def test_of_several_places_the_one_in_the_sentence_that_is_asked_for() -> None:
     assert (first.span.start, first.match_type) == (11, "exact-ambiguous")
 
 
-def test_one_place_is_not_ambiguous_and_normalized_places_are_told_as_well() -> None:
+def test_ambiguity_is_part_of_the_match_type() -> None:
     assert found("Ann won. Bob lost.", "Bob") == ("Bob", "exact")
     assert found("BOB won. BOB lost.", "bob") == ("BOB", "normalized-ambiguous")
 
 
-def test_windows_with_other_words_that_come_as_close_are_none() -> None:
+def test_equally_close_windows_with_different_words_have_no_span() -> None:
     assert project("the red bus and a red car", "old red", "") is None
 
 
@@ -164,7 +164,7 @@ def test_words_of_scripts_without_spaces_are_their_characters() -> None:
     ("text", "place", "inside"),
     [("ab", 1, True), ("a b", 1, False), ("1.5", 1, True), ("1. 5", 2, False), ("a.b", 2, False), ("ab", 0, False)],
 )
-def test_where_a_cut_goes_through_a_word(text: str, place: int, inside: bool) -> None:
+def test_splits_word(text: str, place: int, inside: bool) -> None:
     assert splits_word(text, place) is inside
 
 
@@ -179,13 +179,13 @@ def test_where_a_cut_goes_through_a_word(text: str, place: int, inside: bool) ->
         "The amount is not mentioned in the passage.",
     ],
 )
-def test_answers_that_say_there_is_none(text: str) -> None:
+def test_answers_that_state_unanswerability_abstain(text: str) -> None:
     context = "The year is 1990, as the text says."
     assert parse(MAY_ABSTAIN, text, context, "Which year?").status == "abstained"
     assert parse(QA, text, context, "Which year?").status == "unparsed"
 
 
-def test_such_words_are_an_answer_where_the_context_has_them() -> None:
+def test_same_words_are_an_answer_if_the_context_contains_them() -> None:
     context = "It was not mentioned in the text of the treaty."
     assert parse(MAY_ABSTAIN, "not mentioned in the text", context).status == "labelled"
 
@@ -196,7 +196,7 @@ WORDS = st.lists(
 
 
 @given(context=WORDS.map(" ".join), answer=WORDS.map(" ".join), question=WORDS.map(" ".join))
-def test_a_span_is_always_a_stretch_of_whole_words(context: str, answer: str, question: str) -> None:
+def test_span_consists_of_whole_words(context: str, answer: str, question: str) -> None:
     projection = project(context, answer, question)
     if projection is None:
         # What stands there as it is said is always found.
@@ -216,7 +216,7 @@ def test_no_text_breaks_the_projection(context: str, answer: str, question: str)
 
 
 @given(st.text(max_size=80))
-def test_words_stand_where_they_say(text: str) -> None:
+def test_word_offsets_match_the_text(text: str) -> None:
     last = 0
     for word in words_of(text):
         assert last <= word.start < word.end <= len(text)
@@ -239,7 +239,7 @@ MILLION = 1_000_000
     "sentence", ["Oslo is in the north. Bo went there. ", "Oslo is in the north and Bo went there "]
 )
 @pytest.mark.parametrize("answer", ["Oslo", "Oslo went somewhere north"])
-def test_an_answer_that_stands_often_in_a_megabyte(sentence: str, answer: str) -> None:
+def test_frequent_answer_in_a_long_context(sentence: str, answer: str) -> None:
     passage = sentence * (MILLION // len(sentence))
     # One look at the whole passage for each place would need hours.
     projection = project(passage, answer, "Where did Bo go in the north?")
@@ -254,7 +254,7 @@ def test_thousands_of_mentions_of_one_entity() -> None:
     assert [getattr(entity, "start", None) for entity in answer.label] == [40 * place for place in range(4000)]
 
 
-def test_of_several_places_the_one_in_the_sentence_with_most_words_of_the_question() -> None:
+def test_match_in_the_sentence_closest_to_the_question_in_a_long_context() -> None:
     generator = random.Random(0)
     words = ["Oslo", "Bo", "film", "north", "went", "and", "city"]
     for _ in range(300):
