@@ -164,7 +164,7 @@ class JudgeFile(StrictModel):
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The same as a recipe: whose source is read, whose annotator is asked, and whose name the ledger knows.
+        """The same as a recipe: whose source is read, whose annotator is used, and whose name the ledger records.
 
         Its labels are the rubric's verdicts, so that answers are as long as they are taken to be.
         """

@@ -175,7 +175,7 @@ def test_wrong_options_fail_at_load(load: Any) -> None:
         load(resamples=0)
     with pytest.raises(ConfigError, match="`threshold` is 6"):
         load(threshold=6)
-    with pytest.raises(ValueError, match="`resample` is no option"):
+    with pytest.raises(ValueError, match="`resample` is not an option"):
         load(resample=5)
 
 

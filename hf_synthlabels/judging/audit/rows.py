@@ -115,14 +115,14 @@ class AuditRows:
 
 
 def check_lengths(n: int, /, **columns: Sequence[Any] | None) -> None:
-    """Reject columns with another number of rows than the scores.
+    """Reject columns that do not have `n` rows.
 
     Raises:
         DataError: a column has another length.
     """
     for name, column in columns.items():
         if column is not None and len(column) != n:
-            raise DataError(f"`{name}` has {len(column)} rows and `scores` has {n}: give one for each.")
+            raise DataError(f"`{name}` has {len(column)} rows instead of {n}: give one value for each row.")
 
 
 def numbers(name: str, column: Sequence[Any], *, unit: bool = True) -> Floats:

@@ -97,7 +97,7 @@ def _read_number(rubric: Rubric, text: str, whole: bool) -> ParsedScore:
         return ParsedScore(error=f"{value_range[0].strip()!r} is a range")
     numbers = _numbers(bare)
     if not numbers:
-        return ParsedScore(error=f"{shown} has no number")
+        return ParsedScore(error=f"{shown} contains no numbers")
     around = bare[: numbers[0].start()] + re.sub(f"^{UNITS}", "", bare[numbers[-1].end() :], flags=re.I)
     if whole and around.strip(WRAPPERS + "|"):
         return ParsedScore(error=f"{shown} is more than a number")
