@@ -7,23 +7,27 @@ from email.utils import formatdate
 
 import pytest
 
-from hf_synthlabels.clients.retry import rate_limit_reset_s, retry_after_s
+from hf_synthlabels.clients.retry import MAX_BACKOFF_S, backoff_s, rate_limit_reset_s, retry_after_s
+
+
+def test_backoff_grows_with_jitter_to_a_limit_and_never_undercuts_the_server() -> None:
+    for attempt, longest in ((1, 0.5), (2, 1.0), (5, 8.0), (1000, MAX_BACKOFF_S)):
+        assert longest / 2 <= backoff_s(attempt) <= longest
+        assert 7.0 <= backoff_s(attempt, 7.0) <= 7.7
+    assert backoff_s(3, 0.0) == 0.0
 
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
         ({"Retry-After": "7"}, 7.0),
-        ({"Retry-After": "0.25"}, 0.25),
         ({"Retry-After": "-5"}, 0.0),
-        ({"Retry-After": "86400"}, 86400.0),
         # Seconds since 1970: in 2001, and the same in milliseconds.
         ({"Retry-After": "1e9"}, 0.0),
         ({"Retry-After": "1000000000000"}, 0.0),
         ({"Retry-After": "1m30s"}, 90.0),
         ({"Retry-After": "inf"}, None),
         ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
-        ({"Retry-After": "nan"}, None),
         ({"Retry-After": "soon"}, None),
         ({}, None),
     ],
@@ -44,9 +48,8 @@ def test_what_a_refusal_asks_to_wait(headers: dict[str, str], seconds: float | N
     ],
     ids=["HTTP", "ISO", "ISO without a zone", "seconds", "fractions", "milliseconds"],
 )
-@pytest.mark.parametrize("quota", ["-requests", "-tokens", ""])
-def test_a_date_to_come_back_at(date: Callable[[float], str], quota: str) -> None:
-    for wait_s in (30, 86_400):
+def test_a_date_to_come_back_at(date: Callable[[float], str]) -> None:
+    for quota, wait_s in (("-requests", 30), ("-tokens", 86_400), ("", 30)):
         said = date(time.time() + wait_s)
         limits = {f"x-ratelimit-remaining{quota}": "0", f"x-ratelimit-reset{quota}": said}
         for seconds in (retry_after_s({"Retry-After": said}), rate_limit_reset_s(limits)):
@@ -60,23 +63,18 @@ def test_a_date_to_come_back_at(date: Callable[[float], str], quota: str) -> Non
     [
         ("0", "6m0s", 360.0),
         ("0", "1h2m3.5s", 3723.5),
-        ("0", "2001-01-01T00:00:00Z", 0.0),
-        ("0.0", "1m", 60.0),
-        ("-1", "1m", 60.0),
-        ("0", "120ms", 0.12),
-        ("0", "2.5", 2.5),
-        ("0", "1m", 60.0),
+        ("-1", "120ms", 0.12),
         ("0", "later", None),
         ("0", None, None),
         ("3", "6m0s", None),
     ],
 )
-@pytest.mark.parametrize("unit", ["requests", "tokens"])
-def test_how_long_nothing_is_left(unit: str, remaining: str, reset: str | None, seconds: float | None) -> None:
-    headers = {f"x-ratelimit-remaining-{unit}": remaining}
-    if reset is not None:
-        headers[f"x-ratelimit-reset-{unit}"] = reset
-    assert rate_limit_reset_s(headers) == seconds
+def test_seconds_until_an_exhausted_limit_resets(remaining: str, reset: str | None, seconds: float | None) -> None:
+    for unit in ("requests", "tokens"):
+        headers = {f"x-ratelimit-remaining-{unit}": remaining}
+        if reset is not None:
+            headers[f"x-ratelimit-reset-{unit}"] = reset
+        assert rate_limit_reset_s(headers) == seconds
 
 
 def test_the_longer_of_two_waits_counts() -> None:

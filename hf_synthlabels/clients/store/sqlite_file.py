@@ -120,7 +120,7 @@ def _move_aside(path: Path, error: BaseException) -> StoreError:
         return StoreError(f"The response store `{path}` is damaged: {error}. Move it and `{path.name}-wal` elsewhere.")
     return StoreError(
         f"The response store `{path}` is damaged ({error}) and was moved to `{target}`. The next run starts a new "
-        "store: answers are requested again and budgets start at zero. `sqlite3 FILE .recover` may restore the file."
+        "store: answers are requested again and budgets start over. `sqlite3 FILE .recover` may restore the file."
     )
 
 

@@ -131,7 +131,6 @@ def test_retry_after_is_waited_for() -> None:
         error(500, "oops"),
         error(429, "slow down", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
         (0, {}, b""),
-        (200, {}, b'{"choices": [{"mess'),
         (200, {"Content-Length": "500"}, b'{"choices": ['),
     ],
 )
@@ -165,9 +164,7 @@ def test_a_refused_request_fails_alone_and_is_not_tried_again() -> None:
     ("content", "message"),
     [
         (b'{"error": {"message": "no such model", "code": 1}}', "no such model"),
-        (b'{"error": "no such model"}', "no such model"),
         (b'{"message": "no such\\nmodel"}', "no such model"),
-        (b'{"detail": "no such model"}', "no such model"),
         (b'[{"error": {"code": 404, "message": "no such model", "status": "NOT_FOUND"}}]', "no such model"),
         (b"<html>\n<h1>Not here</h1>\n</html>\n", "Not here"),
         (b"\xff\xfe no", "�� no"),
@@ -184,17 +181,9 @@ def test_the_words_of_the_server_wherever_it_puts_them(content: bytes, message: 
     "body",
     [
         None,
-        [],
         "good",
-        {},
-        {"choices": []},
         {"choices": None},
-        {"choices": [{}]},
-        {"choices": ["good"]},
         {"choices": [{"message": None}]},
-        {"choices": [{"message": "good"}]},
-        {"choices": [{"message": {"content": 1}}]},
-        {"choices": [{"message": {"content": [1]}}]},
         {"choices": [{"message": {"content": [{"type": "text", "text": 1}]}}]},
     ],
 )
@@ -204,12 +193,6 @@ def test_what_is_no_chat_completion_is_malformed(body: Any) -> None:
     assert completion.failure.kind == "malformed"
     assert completion.failure.message.startswith("the answer is not a chat completion: ")
     assert completion.text == ""
-
-
-@pytest.mark.parametrize("usage", [["many"], {"prompt_tokens": "many"}, {"prompt_tokens": float("inf")}])
-def test_an_answer_with_an_odd_usage_is_not_bought_again(usage: Any) -> None:
-    completion, _ = answer_to(ok({"choices": [{"message": {"content": "good"}}], "usage": usage}))
-    assert (completion.failure, completion.text) == (None, "good")
 
 
 def test_truncated_json_is_malformed_and_half_a_body_a_broken_connection() -> None:
@@ -266,15 +249,6 @@ def test_a_refusal_is_said() -> None:
     assert completion.refusal
     assert completion.text == "I can not do that."
     assert completion.failure is None
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [("length", "length"), ("content_filter", "content_filter"), ("stop", "stop"), (None, "stop"), ("eos", "stop")],
-)
-def test_why_an_answer_ended(said: str | None, reason: str) -> None:
-    completion, _ = answer_to(ok(chat_completion("goo", finish_reason=said)))
-    assert (completion.text, completion.finish_reason, completion.refusal) == ("goo", reason, False)
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])

@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +74,10 @@ def test_a_server_that_stays_away_ends_the_run_and_what_was_answered_is_kept(tmp
         assert len(store) == 99
 
 
-@pytest.mark.parametrize("status", [429, 403, 200])
-@pytest.mark.parametrize("code", ["insufficient_quota", "billing_hard_limit_reached", "insufficient_balance"])
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, "insufficient_quota"), (403, "billing_hard_limit_reached"), (200, "insufficient_balance")],
+)
 def test_a_used_up_account_ends_the_run_at_once(status: int, code: str) -> None:
     body = json.dumps({"error": {"message": "You exceeded your current quota.", "code": code}})
     with (
@@ -108,13 +109,10 @@ def in_body(code: int, message: str) -> Reply:
     ("reply", "rejections"),
     [
         (error(401, "Incorrect API key provided"), 5),
-        (error(402, "Insufficient Balance"), 5),
         (error(407, "Proxy Authentication Required"), 5),
         (in_body(402, "Insufficient credits"), 5),
-        (in_body(401, "User not found"), 5),
         (error(403, "Your account has been suspended"), 20),
         (error(404, "The model does not exist"), 20),
-        (error(410, "The model is retired"), 20),
     ],
 )
 def test_a_key_or_account_that_is_gone_in_mid_run_ends_it(tmp_path: Path, reply: Reply, rejections: int) -> None:
@@ -128,7 +126,7 @@ def test_a_key_or_account_that_is_gone_in_mid_run_ends_it(tmp_path: Path, reply:
     assert 50 + rejections <= len(server.bodies) < 50 + rejections + 2 * 8
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 404])
+@pytest.mark.parametrize("status", [401, 404])
 def test_single_rows_that_are_rejected_end_nothing(status: int) -> None:
     def answer(body: dict[str, Any]) -> Reply:
         number = int(body["messages"][-1]["content"].split()[-1])
@@ -139,19 +137,9 @@ def test_single_rows_that_are_rejected_end_nothing(status: int) -> None:
     assert sum(completion.failure is not None for completion in completions) == 75
 
 
-@pytest.mark.parametrize("status", [429, 503, 529])
-@pytest.mark.parametrize(
-    "wait",
-    [
-        lambda: {"Retry-After": "86400"},
-        lambda: {"Retry-After": str(int(time.time()) + 86_400)},
-        lambda: {"Retry-After": formatdate(time.time() + 86_400, usegmt=True)},
-        lambda: {"retry-after-ms": "86400000"},
-    ],
-    ids=["seconds", "epoch", "date", "milliseconds"],
-)
-def test_a_wait_that_is_too_long_ends_the_run(tmp_path: Path, wait: Callable[[], dict[str, str]], status: int) -> None:
-    refusal = (status, wait(), json.dumps({"error": {"message": "daily quota"}}).encode())
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_that_is_too_long_ends_the_run(tmp_path: Path, status: int) -> None:
+    refusal = (status, {"Retry-After": "86400"}, json.dumps({"error": {"message": "daily quota"}}).encode())
     with ChatServer(after(30, refusal)) as server, ResponseStore(tmp_path / "responses.sqlite") as store:
         client = CachedClient(open_client(server, max_in_flight=4), store)
         with pytest.raises(AllFailedError, match=r"asks to wait 2[34] h .* until 20.*daily quota"):
@@ -206,7 +194,7 @@ def test_a_run_that_waits_says_why(reason: str, caplog: pytest.LogCaptureFixture
         assert [record.getMessage() for record in caplog.records] == ["The server asks to wait 30 s. " + reason]
 
 
-@pytest.mark.parametrize("status", [408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 525, 529, 530, 599])
+@pytest.mark.parametrize("status", [408, 409, 425, 500, 503, 529])
 def test_faults_that_may_pass_are_retried(status: int) -> None:
     replies: Iterator[Reply] = iter([(status, {}, b"<html>down</html>")])
     with ChatServer(lambda _: next(replies, "good")) as server:

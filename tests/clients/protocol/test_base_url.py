@@ -29,9 +29,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         "https://api.openai.com/v1",
         "http://localhost:8000/v1",
-        "http://127.0.0.1",
         "http://[::1]:8000/v1",
-        "http://gpu-3.cluster_a.internal:8000/v1",
         "https://müller.example/v1",
         "https://me.openai.azure.com/openai/v1?api-version=2024-10-21",
     ],
@@ -46,23 +44,14 @@ def test_an_address_is_kept_but_for_its_last_slash(address: str) -> None:
     [
         "",
         "localhost:8000/v1",
-        "api.openai.com/v1",
-        "//api.openai.com/v1",
         "ftp://api.openai.com/v1",
-        "htp://api.openai.com/v1",
-        "http://",
         "http:///v1",
-        "http:/localhost:8000/v1",
-        "http://localhost:port/v1",
         "http://localhost:99999/v1",
         "http://[::1/v1",
         "https://<resource>.openai.azure.com/openai/v1",
-        "https://{host}/v1",
-        "http://local host:8000/v1",
         "http://localhost:8000/v1 ",
         "http://localhost:8000/v1#chat",
         "http://localhost:8000/v1/chat/completions",
-        "http://localhost:8000/v1/chat/completions/?api-version=1",
     ],
 )
 def test_what_is_no_address_of_an_api_is_refused_in_one_line(address: str) -> None:
@@ -75,8 +64,6 @@ def test_what_is_no_address_of_an_api_is_refused_in_one_line(address: str) -> No
     "address",
     [
         "https://me:hunter2@host/v1",
-        "https://hunter2@host/v1",
-        "ftp://me:hunter2@host",
         "me:hunter2@host/v1",
         "https://me:p@hunter2@host:99999/v1",
         "https://host:99999/v1?api_key=hunter2",
@@ -99,21 +86,16 @@ def test_a_query_stays_behind_the_path() -> None:
 @pytest.mark.parametrize(
     ("environment", "url", "proxy"),
     [
-        ({}, "http://llm.example/v1", None),
         ({"http_proxy": "http://p:1"}, "http://llm.example/v1", Proxy("http://p:1")),
         ({"HTTPS_PROXY": "http://p:1/"}, "https://llm.example/v1", Proxy("http://p:1")),
         ({"HTTPS_PROXY": "http://p:1"}, "http://llm.example/v1", None),
         ({"ALL_PROXY": "p:1"}, "https://llm.example/v1", Proxy("http://p:1")),
         ({"ALL_PROXY": "socks5://q:2", "HTTPS_PROXY": "http://p:1"}, "https://llm.example/v1", Proxy("http://p:1")),
         ({"https_proxy": "http://me:a%40b@p:1"}, "https://llm.example/v1", Proxy("http://p:1", "me", "a@b")),
-        ({"https_proxy": "http://p:1", "NO_PROXY": "example"}, "https://llm.example/v1", None),
         ({"https_proxy": "http://p:1", "NO_PROXY": "other,.llm.example"}, "https://llm.example:8000/v1", None),
-        ({"https_proxy": "http://p:1", "no_proxy": "*"}, "https://llm.example/v1", None),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8, x"}, "http://10.1.2.3:8000/v1", None),
         ({"http_proxy": "http://p:1", "no_proxy": "10.0.0.0/8"}, "http://11.1.2.3:8000/v1", Proxy("http://p:1")),
-        ({"http_proxy": "http://p:1"}, "http://localhost:8000/v1", None),
         ({"all_proxy": "http://p:1"}, "http://127.0.0.2:8000/v1", None),
-        ({"all_proxy": "http://p:1"}, "http://[::1]:8000/v1", None),
         ({"all_proxy": "socks5://q:2"}, "http://localhost:8000/v1", None),
     ],
 )
@@ -135,9 +117,8 @@ def test_a_proxy_of_an_unsupported_kind_is_named_without_its_password(monkeypatc
 
 @pytest.mark.parametrize(
     ("host", "local"),
-    [("localhost", True), ("LOCALHOST.", True), ("a.localhost", True), ("127.8.8.8", True), ("::1", True),
-     ("0.0.0.0", True), ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False),
-     ("localhost.example", False), ("10.0.0.1", False), ("", False)],
+    [("LOCALHOST.", True), ("a.localhost", True), ("127.8.8.8", True), ("::1", True), ("0.0.0.0", True),
+     ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False), ("localhost.example", False), ("", False)],
 )  # fmt: skip
 def test_this_machine(host: str, local: bool) -> None:
     assert is_loopback(host) == local

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import Completion, Usage
+from hf_synthlabels.clients.protocol.chat import encode_json
 from hf_synthlabels.clients.protocol.error_replies import ErrorReply
-from hf_synthlabels.clients.protocol.replies import parse_reply, read_reply
+from hf_synthlabels.clients.protocol.replies import decode_json, parse_reply, read_reply
 from hf_synthlabels.labels import Token
 from hf_synthlabels.labels.parsing.reasoning import split_reasoning
 from tests.clients.chat_server import chat_completion
@@ -36,10 +37,8 @@ HARMONY = "<|channel|>analysis<|message|>First positive.<|end|><|start|>assistan
     ("text", "answer", "reasoning"),
     [
         ("<think>\nAt first positive.\n</think>\n\nnegative", "negative", "At first positive."),
-        ("<think>\n\n</think>\n\nnegative", "negative", ""),
         ("At first positive.\n</think>\nnegative", "negative", "At first positive."),
-        ("  <thinking>positive?</thinking>negative", "negative", "positive?"),
-        ("<Thought>positive?</Thought>\nnegative", "negative", "positive?"),
+        ("  <Thinking>positive?</Thinking>negative", "negative", "positive?"),
         ("[THINK]positive?[/THINK]negative", "negative", "positive?"),
         ("◁think▷positive?◁/think▷negative", "negative", "positive?"),
         ("<seed:think>positive?</seed:think>negative", "negative", "positive?"),
@@ -63,7 +62,6 @@ HARMONY = "<|channel|>analysis<|message|>First positive.<|end|><|start|>assistan
             "negative",
             "plan",
         ),
-        ("<|channel|>final<|message|>negative", "negative", ""),
         ("analysisFirst positive.assistantfinalnegative", "negative", "First positive."),
     ],
 )
@@ -78,12 +76,9 @@ def test_reasoning_is_separated_from_the_answer(text: str, answer: str, reasonin
     "text",
     [
         "",
-        "negative",
         "analysis of the final text",
         "Use the tag <think> before and </think> after.",
-        "Write `</think>` at the end.",
         "A poem.\n<thinking>aloud</thinking>",
-        "final",
     ],
 )
 def test_an_answer_without_leading_reasoning_stays_as_it_is(text: str) -> None:
@@ -116,16 +111,13 @@ def test_time_grows_with_the_length_of_an_answer_not_with_its_square(piece: str)
     "message",
     [
         {"content": "negative", "reasoning_content": "positive?"},
-        {"content": "negative", "reasoning": "positive?"},
         {
             "content": "negative",
             "reasoning": "positive?",
             "reasoning_details": [{"type": "reasoning.text", "text": "positive?"}],
         },
-        {"content": "negative", "reasoning_details": [{"type": "reasoning.text", "text": "positive?"}]},
         {"content": "negative", "reasoning_details": [{"type": "reasoning.summary", "summary": "positive?"}]},
         {"content": "negative", "thinking_blocks": [{"type": "thinking", "thinking": "positive?"}]},
-        {"content": "<think>positive?</think>negative"},
         {"content": [{"type": "thinking", "thinking": "positive?"}, {"type": "text", "text": "negative"}]},
         {
             "content": [
@@ -140,7 +132,6 @@ def test_time_grows_with_the_length_of_an_answer_not_with_its_square(piece: str)
                 {"type": "output_text", "text": "negative", "annotations": []},
             ]
         },
-        {"content": ["<think>positive?</think>", "negative"]},
     ],
 )
 def test_reasoning_of_a_message_is_kept_apart(message: dict[str, Any]) -> None:
@@ -179,9 +170,9 @@ def test_tokens_of_the_reasoning_are_none_of_the_label_s(
 # Odd optional parts of a paid answer
 
 
-ODD_NUMBERS: list[Any] = [None, "none", [], {}, 5.0, 1e308, float("nan"), float("-inf")]
-ODD_DETAILS: list[Any] = [[1], 7, "none", True, None, [{}]]
-ODD_COUNTS: list[Any] = [None, "few", [3], {}]
+ODD_NUMBERS: list[Any] = [None, "none", 5.0, float("nan")]
+ODD_DETAILS: list[Any] = [[1], None]
+ODD_COUNTS: list[Any] = [None, "few", [3]]
 
 
 def token(logprob: Any, *alternatives: Any) -> dict[str, Any]:
@@ -192,14 +183,12 @@ def token(logprob: Any, *alternatives: Any) -> dict[str, Any]:
     "odd",
     [
         *(token(value) for value in ODD_NUMBERS),
-        token(-0.5, None),
         token(-0.5, {"token": "bad", "logprob": None}),
         token(-0.5, {"logprob": -0.5}),
         {"content": [None]},
         {"content": [{"logprob": -0.5}]},
-        {"content": 7},
         {"tokens": ["bad"], "token_logprobs": [-0.5]},
-        *([-0.5], "bad", 7, True, None, {}),
+        *([-0.5], "bad", None),
     ],
 )
 def test_an_answer_counts_without_its_odd_log_probabilities(odd: Any) -> None:
@@ -224,8 +213,8 @@ def test_a_log_probability_that_is_rounded_above_zero_is_zero() -> None:
         ({"prompt_cache_hit_tokens": {}}, Usage(7, 2)),
         *(({"total_tokens": total}, Usage(7, 2)) for total in ODD_COUNTS),
         # Half of a usage would charge a budget too little: without any, it is charged the most that is possible.
-        *(({name: odd}, Usage()) for name in ("prompt_tokens", "completion_tokens") for odd in ("two", [2], -2)),
-        *((whole, Usage()) for whole in ([1], 9, "9", None)),
+        *(({name: odd}, Usage()) for name in ("prompt_tokens", "completion_tokens") for odd in ("two", -2)),
+        *((whole, Usage()) for whole in ([1], None)),
     ],
 )
 def test_an_answer_counts_with_what_of_its_usage_can_be_read(odd: Any, usage: Usage) -> None:
@@ -254,23 +243,15 @@ def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_cou
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        *(
-            (said, "stop")
-            for said in ("stop", "STOP", "end_turn", "eos", "eos_token", "stop_sequence", "COMPLETE", None, "")
-        ),
-        *((said, "length") for said in ("length", "LENGTH", "max_tokens", "MAX_TOKENS", "model_length")),
+        *((said, "stop") for said in ("stop", "STOP", "end_turn", "eos_token", None)),
+        *((said, "length") for said in ("length", "MAX_TOKENS", "model_length")),
         *(
             (said, "content_filter")
             for said in (
                 "content_filter",
                 "content_filter: hate",
-                "content_filtered",
                 "guardrail_intervened",
                 "SAFETY",
-                "RECITATION",
-                "PROHIBITED_CONTENT",
-                "BLOCKLIST",
-                "refusal",
             )
         ),
     ],
@@ -312,29 +293,18 @@ def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
         ({"message": "limit", "type": "rate_limit_error"}, 429, "throttled"),
         ({"message": "limit", "status": "RESOURCE_EXHAUSTED"}, 429, "throttled"),
         ({"message": "limit", "code": 503}, 503, "backoff"),
-        ({"message": "limit", "type": "overloaded_error"}, 503, "backoff"),
         ({"message": "limit", "code": 400}, 400, "never"),
-        ({"message": "limit", "code": 401}, 401, "never"),
-        ({"message": "limit", "code": 402}, 402, "never"),
-        ({"message": "limit", "code": 403}, 403, "never"),
-        ({"message": "limit", "code": 404}, 404, "never"),
         ({"message": "limit", "type": "invalid_request_error"}, 400, "never"),
         ({"message": "limit"}, None, "backoff"),
         ("limit", None, "backoff"),
     ],
 )
-@pytest.mark.parametrize("place", ["body", "with null choices", "choice"])
-def test_an_error_in_a_success_is_read_as_the_error(error: Any, status: int | None, retry: str, place: str) -> None:
-    body: dict[str, Any] = {"error": error}
-    if place == "with null choices":
-        body |= {"choices": None, "usage": None}
-    if place == "choice":
-        body = {
-            "choices": [{"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}]
-        }
-    reply = failed(body)
-    assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "not_billed")
-    assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
+def test_an_error_in_a_success_is_read_as_the_error(error: Any, status: int | None, retry: str) -> None:
+    choice = {"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}
+    for body in ({"error": error}, {"error": error, "choices": None, "usage": None}, {"choices": [choice]}):
+        reply = failed(body)
+        assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "not_billed")
+        assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
 
 
 def test_an_error_with_usage_is_billed() -> None:
@@ -351,7 +321,6 @@ def test_an_error_with_usage_is_billed() -> None:
         (b"", "not a chat completion", "not_billed"),
         (b'{"choices": [{"mess', "not a chat completion", "unknown"),
         (b'{"choices": []}', "not a chat completion", "not_billed"),
-        (b'{"choices": null}', "not a chat completion", "not_billed"),
         (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "billed"),
         (b'{"choices": [], "usage": {"prompt_tokens": "many"}}', "not a chat completion", "unknown"),
         (b'{"choices": [{"message": null}]}', "not a chat completion", "unknown"),
@@ -387,15 +356,11 @@ AZURE = {
         {"error": {"message": "Invalid prompt: your prompt was flagged as potentially violating our usage policy."}},
     ],
 )
-@pytest.mark.parametrize("status", [400, 200])
-def test_a_filter_that_rejects_the_prompt_refuses(body: Any, status: int) -> None:
-    reply = read_reply(3, body, status=status)
-    assert reply == Completion(3, finish_reason="content_filter")
-
-
-@pytest.mark.parametrize("status", [401, 404, 429, 500])
-def test_a_filter_of_another_status_is_an_error(status: int) -> None:
-    assert failed(AZURE, status).status == status
+def test_a_filter_that_rejects_the_prompt_refuses(body: Any) -> None:
+    for status in (400, 200):
+        assert read_reply(3, body, status=status) == Completion(3, finish_reason="content_filter")
+    for status in (401, 429, 500):
+        assert failed(body, status).status == status
 
 
 def test_messages_are_one_line_without_halves_of_characters_and_without_secrets() -> None:
@@ -406,3 +371,85 @@ def test_messages_are_one_line_without_halves_of_characters_and_without_secrets(
     assert "sk-" not in repr(reply)
     assert "\n" not in reply.message
     reply.message.encode()
+
+
+# Usage
+
+
+def usage(told: Any) -> Usage:
+    reply = read_reply(0, {"choices": [{"message": {"content": "film"}}], "usage": told})
+    assert isinstance(reply, Completion)
+    return reply.usage
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ({"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}, Usage(20, 5)),
+        # Thoughts are part of the answer at OpenAI, and in the total alone at gateways to Gemini.
+        (
+            {
+                "prompt_tokens": 20,
+                "completion_tokens": 65,
+                "total_tokens": 85,
+                "completion_tokens_details": {"reasoning_tokens": 60},
+            },
+            Usage(20, 65),
+        ),
+        ({"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}, Usage(20, 603)),
+        ({"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81}, Usage(21, 60)),
+        # A total that is too small or missing changes nothing.
+        ({"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 0}, Usage(20, 5)),
+        ({"prompt_tokens": 20, "completion_tokens": 5}, Usage(20, 5)),
+        (
+            {"prompt_tokens": 20, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 16}},
+            Usage(20, 5, 16),
+        ),
+        # DeepSeek has a field of its own.
+        ({"prompt_tokens": 20, "completion_tokens": 5, "prompt_cache_hit_tokens": 16}, Usage(20, 5, 16)),
+        ({}, Usage()),
+        (None, Usage()),
+    ],
+)
+def test_usage(told: Any, read: Usage) -> None:
+    assert usage(told) == read
+
+
+# JSON
+
+
+@pytest.mark.parametrize("content", [{"a": [1, 2.5, None, True, "é\u2028😀"]}, {"half": "x\ud800y"}, {"many": 2**70}])
+def test_what_is_written_is_read_alike_by_python(content: Any) -> None:
+    assert json.loads(encode_json(content)) == content
+    assert decode_json(encode_json(content)) == content
+
+
+def test_what_is_no_json_is_told_in_time() -> None:
+    with pytest.raises(TypeError):
+        encode_json({"a": object()})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": 1, "a": 2}',
+        b'"\\ud83d"',
+        b"[NaN, Infinity, 1e999, 123456789012345678901234567890]",
+        '\ufeff{"a": "é"}'.encode("utf-8-sig").removeprefix(b"\xef\xbb\xbf"),
+        '{"a": "é"}'.encode("utf-16"),
+    ],
+)
+def test_what_python_reads_is_read_as_python_reads_it(text: bytes) -> None:
+    try:
+        expected = json.loads(text)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            decode_json(text)
+        return
+    assert repr(decode_json(text)) == repr(expected)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b'{"a": }', b"<html>", b"\xff\xfe\xfa"])
+def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode_json(text)

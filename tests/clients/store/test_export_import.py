@@ -193,14 +193,10 @@ def test_a_changed_line_is_refused(tmp_path: Path, lines: list[dict[str, object]
     [
         "{",
         "[]",
-        "3",
-        "null",
-        '{"request": "x"}',
         '{"id": 3, "answer": "film"}',
         '{"request": "x", "answer": "y", "model": "m", "usage": {}}',
         '{"table": "answers", "row": {"key": "x"}}',
         '{"table": "runs", "row": {"id = 1; DROP TABLE answers; --": 1}}',
-        '{"table": "runs", "row": {}}',
         '{"table": ["runs"], "row": {}}',
     ],
 )
