@@ -104,7 +104,7 @@ def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> Non
     )
     files = {file.path: file for file in upload.files}
     card = bytes(files["README.md"].content).decode()
-    assert f"20 of {len(drawn)} rows were drawn for people to label, at random, all with the same chance" in card
+    assert f"20 of {len(drawn)} rows were sampled for human annotation by simple random sampling" in card
     assert "stored in `inclusion_probability`" in card
     assert "### `inclusion_probability`" not in card
     # The card is of the label columns; the record of the sample lies beside it.
