@@ -169,5 +169,5 @@ def test_paired_seeds_are_drawn_together() -> None:
 
 def test_paired_seeds_must_be_as_many() -> None:
     human = np.array([0, 1, 0, 1])
-    with pytest.raises(DataError, match=r"`a` has 2 seeds and `b` 1: pairs need as many"):
+    with pytest.raises(DataError, match=r"`a` has 2 seeds and `b` 1: pairs need equally many"):
         compare_conditions(human, np.stack([human, human]), human, 2, paired_seeds=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.agreement.classification import ClassAgreement, KindAgreement
 from hf_synthlabels.statistics.agreement.multilabel import mean_f1, micro_f1, name_counts
-from hf_synthlabels.statistics.agreement.weighted import share
+from hf_synthlabels.statistics.agreement.weighted import answer_scores
 from hf_synthlabels.statistics.arrays import Floats, divided
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, RowScore, of_sums, prior_weights, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, taken
@@ -44,21 +44,17 @@ def entity_agreement(
     bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
-    """How far predicted entities agree with human ones: strictly, as in the CoNLL-2003 evaluation.
+    """Strict agreement of predicted entities with human entities, as in the CoNLL-2003 evaluation.
 
-    An entity is right when start, end and label all are. Precision, recall and F1 are of all entities of all rows
-    together, macro F1 is the mean over the labels that occur; `boundary_f1` asks for start and end only. A row without
-    a prediction counts as one in which nothing was found: its human entities are missed. The same entity twice in a row
-    counts once.
+    An entity is correct if start, end and label are; `boundary_f1` ignores the label. Scores are micro-averaged, macro
+    F1 is the mean over the labels that occur. A row without a prediction has no entities. Duplicates count once.
 
     Args:
-        human: the entities of each row; may be none.
-        llm: the predicted ones; none is "there is none", None is no prediction.
+        human: entities of each row, possibly none.
+        llm: predicted entities; None is no prediction.
         names: all labels.
-        tokens: the tags of each row's tokens, human and predicted, for `token_accuracy`: tokens that have the same tag,
-            of all tokens, those of rows without a prediction being wrong. Most tokens of most texts are no entity, so
-            it is high for an annotator that finds nothing.
-        bootstrap: level, resamples and seed of the intervals.
+        tokens: human and predicted tags of each row's tokens, for `token_accuracy`.
+        bootstrap: level, resamples and seed.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
@@ -68,10 +64,7 @@ def entity_agreement(
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = [frozenset(map(_place, row)) for row in human], [frozenset(map(_place, row or ())) for row in llm]
-    for field, rows in (("human", truth), ("llm", found)):
-        for number, row in enumerate(rows):
-            if unknown := {place[2] for place in row} - set(names):
-                raise DataError(f"`{field}` has {min(unknown)!r} in row {number:,}, which is not in `names`. Add it.")
+    _check_labels((("human", truth), ("llm", found)), names)
     answered = np.array([row is not None for row in llm], dtype=bool)
     exact = answered & np.array([a == b for a, b in zip(truth, found, strict=True)], dtype=bool)
     codes = {name: code for code, name in enumerate(names)}
@@ -79,12 +72,9 @@ def entity_agreement(
     counts = np.stack([_of_labels(rows, codes) for rows in (both, found, truth)])
     bare = [[frozenset(place[:2] for place in row) for row in rows] for rows in (truth, found)]
     bare_counts = np.array([(len(a & b), len(b), len(a)) for a, b in zip(*bare, strict=True)], dtype=np.float64)
-    strict = _strict(counts, bootstrap, design)
     scores = {
-        "coverage": share(answered, None, design, bootstrap.level),
-        "accuracy": share(exact, None, design, bootstrap.level),
-        "accuracy_answered": share(exact, answered, design, bootstrap.level),
-        **strict,
+        **answer_scores(answered, exact, design, bootstrap.level),
+        **_strict(counts, bootstrap, design),
         "entity_f1_answered": _strict(counts[:, answered], bootstrap, taken(design, answered))["entity_f1"],
         "boundary_f1": _strict(bare_counts.reshape(-1, 3).T[:, :, None], bootstrap, design)["entity_f1"],
         **({} if tokens is None else _token_accuracy(*tokens, bootstrap, design)),
@@ -95,6 +85,13 @@ def entity_agreement(
         _mistakes(truth, found, answered),
         (NOTE,),
     )
+
+
+def _check_labels(columns: Sequence[tuple[str, Sequence[frozenset[Place]]]], names: Sequence[str]) -> None:
+    for field, rows in columns:
+        for number, row in enumerate(rows):
+            if unknown := {place[2] for place in row} - set(names):
+                raise DataError(f"`{field}` has {min(unknown)!r} in row {number:,}, which is not in `names`. Add it.")
 
 
 def _strict(counts: Floats, bootstrap: BootstrapConfig, design: SamplingDesign | None) -> dict[str, Interval]:

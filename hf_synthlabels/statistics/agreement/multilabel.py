@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.agreement.classification import KindAgreement
-from hf_synthlabels.statistics.agreement.weighted import name_agreement, share
+from hf_synthlabels.statistics.agreement.weighted import answer_scores, name_agreement
 from hf_synthlabels.statistics.arrays import Floats, divided
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, of_sums, prior_weights, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
@@ -35,33 +35,30 @@ def multilabel_agreement(
     bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
-    """How far predicted sets of names agree with human ones.
+    """Agreement of predicted label sets with human label sets.
 
-    A row without a prediction is wrong as a set; its human names are missed, which is no false alarm for any name. Its
-    Jaccard index is 0, and all of its names count in the Hamming loss. Of two empty sets the Jaccard index is 1. Macro
-    F1 is the mean over the names that occur on either side; in a resample, over those that occur in it.
+    A row without a prediction is incorrect: its human labels are missed, its Jaccard index is 0, and all names count in
+    the Hamming loss. The Jaccard index of two empty sets is 1.
 
     Args:
-        human: the names that a human gave each row; may be empty.
-        llm: the predicted ones; empty is "none of them", None is no prediction.
-        names: all names.
-        bootstrap: level, resamples and seed of the intervals.
-        design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
+        human: human labels of each row, possibly none.
+        llm: predicted labels; None is no prediction.
+        names: all labels.
+        bootstrap: level, resamples and seed.
+        design: weights (with the mean 1), clusters and strata; None for a simple random sample.
 
     Raises:
-        DataError: the lengths differ, or a name is not in `names`.
+        DataError: the lengths differ, or a label is not in `names`.
     """
     bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
         raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
     truth, found = _indicators(human, names, "human"), _indicators([each or () for each in llm], names, "llm")
     answered = np.array([each is not None for each in llm], dtype=bool)
-    n = len(truth)
     exact = (truth == found).all(axis=1) & answered
-    rows = replace(_rows(truth, found, answered), design=design)
     wide = len(names)
     scores = row_intervals(
-        rows,
+        replace(_rows(truth, found, answered), design=design),
         {
             "micro_f1": of_sums(lambda sums: micro_f1(sums[:, : 3 * wide])),
             "macro_f1": of_sums(lambda sums: mean_f1(sums[:, : 3 * wide])),
@@ -70,15 +67,10 @@ def multilabel_agreement(
             "hamming_loss": of_sums(lambda sums: divided(sums[:, -1], wide * sums[:, -3])),
         },
         bootstrap,
-        n,
+        len(truth),
     )
     return KindAgreement(
-        {
-            "coverage": share(answered, None, design, bootstrap.level),
-            "accuracy": share(exact, None, design, bootstrap.level),
-            "accuracy_answered": share(exact, answered, design, bootstrap.level),
-            **scores,
-        },
+        {**answer_scores(answered, exact, design, bootstrap.level), **scores},
         tuple(
             name_agreement(name, truth[:, k] > 0, found[:, k] > 0, design, bootstrap.level)
             for k, name in enumerate(names)

@@ -22,7 +22,7 @@ from hf_synthlabels.statistics.agreement.correlation import (
     weighted_pearson,
     weighted_spearman,
 )
-from hf_synthlabels.statistics.agreement.weighted import share
+from hf_synthlabels.statistics.agreement.weighted import answer_scores, share
 from hf_synthlabels.statistics.arrays import Floats, Ints, divided
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, RowScore, row_intervals
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
@@ -63,27 +63,25 @@ def scale_agreement(
     bootstrap: BootstrapConfig | None = None,
     design: SamplingDesign | None = None,
 ) -> KindAgreement:
-    """How far predicted numbers agree with human ones.
+    """Agreement of predicted numbers with human numbers.
 
-    A row without a prediction is never exact nor within one step. Its error is the worst that the scale allows with its
-    human number, so `mae` and `rmse` are the most that they could have been had all rows been answered; `mae_answered`
-    and `rmse_answered` are of the answered rows. The least that `mae` could have been is mae_answered x coverage. Bias,
-    the correlations, quadratic weighted kappa and ICC(A,1) are of answered rows, as kappa is for names. With 30 rows
-    the intervals of correlations are a little narrow: 95% intervals covered the true value in 85% to 95% of simulated
+    A row without a prediction is never exact, and its error is the worst that the scale allows. So `mae` and `rmse` are
+    upper bounds; `mae_answered` and `rmse_answered`, bias, correlations, quadratic weighted kappa and ICC(A,1) are over
+    answered rows. With 30 rows, 95% intervals of correlations covered the true value in 85% to 95% of simulated
     samples, with 100 rows in 93% to 97%.
 
     Args:
-        human: numbers, shape (rows,); means of several people may lie between the steps.
+        human: numbers, shape (rows,); means of several annotators may lie between the steps.
         llm: the same, None for no prediction.
-        low: the low end of the scale; by default the least number that occurs.
-        high: the high end.
+        low: lower end of the scale; by default the smallest number that occurs.
+        high: upper end.
         step: distance of neighboring values; without it there is no score "within one step".
-        bootstrap: level, resamples and seed of the intervals.
+        bootstrap: level, resamples and seed.
         design: weights (with the mean 1), clusters and strata of the rows; None for a simple random sample.
 
     Raises:
         DataError: the lengths differ, or a number is not on the scale.
-        ConfigError: the ends are not given and all numbers are the same.
+        ConfigError: the scale is not given and all numbers are equal.
     """
     bootstrap = bootstrap or BootstrapConfig()
     if len(human) != len(llm):
@@ -91,36 +89,39 @@ def scale_agreement(
     x = np.array(human, dtype=np.float64)
     y = np.array([np.nan if value is None else value for value in llm], dtype=np.float64)
     low, high = _ends(x, y, low, high)
+    scores = _scores(x, y, (low, high, step), bootstrap, design)
+    notes = [NOTE.format(f"{low:g} to {high:g}")]
+    if step is not None and _between_steps(x, low, step):
+        notes.append("Human numbers between the steps of the scale, such as means, are never matched exactly.")
+    return KindAgreement(
+        {name: scores[name] for name in MEASURES["text-scale"] if name in scores},
+        breakdowns=(_by_human_value(x, y, low, high, step),) if len(x) else (),
+        notes=tuple(notes),
+    )
+
+
+def _scores(
+    x: Floats,
+    y: Floats,
+    scale: tuple[float, float, float | None],
+    bootstrap: BootstrapConfig,
+    design: SamplingDesign | None,
+) -> dict[str, Interval]:
+    low, high, step = scale
     answered = ~np.isnan(y)
     n, n_answered = len(x), int(answered.sum())
     error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, bootstrap.seed), design=design)
     exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
-    found = {
-        "coverage": share(answered, None, design, bootstrap.level),
-        "accuracy": share(exact, None, design, bootstrap.level),
-        "accuracy_answered": share(exact, answered, design, bootstrap.level),
+    denominators = {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered}
+    scores = {
+        **answer_scores(answered, exact, design, bootstrap.level),
         "bias": _bias(x, y, bootstrap.level, design, answered, (low, high)),
-        **row_intervals(
-            rows,
-            ERROR_SCORES,
-            bootstrap,
-            {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered},
-            highest=high - low,
-        ),
+        **row_intervals(rows, ERROR_SCORES, bootstrap, denominators, highest=high - low),
         **row_intervals(rows, _correlations(rows), bootstrap, n_answered, percentiles=True),
     }
     if step is not None:
-        found["within_one"] = share(near, None, design, bootstrap.level)
-    notes = [NOTE.format(f"{low:g} to {high:g}")]
-    if step is not None and _between_steps(x, low, step):
-        notes.append(
-            "Human numbers between the steps of the scale, such as means of several people, are never met exactly."
-        )
-    return KindAgreement(
-        {name: found[name] for name in MEASURES["text-scale"] if name in found},
-        breakdowns=(_by_human_value(x, y, low, high, step),) if n else (),
-        notes=tuple(notes),
-    )
+        scores["within_one"] = share(near, None, design, bootstrap.level)
+    return scores
 
 
 def _of_answered(score: PairScore, weight: float) -> RowScore:

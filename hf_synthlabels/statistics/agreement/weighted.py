@@ -204,3 +204,12 @@ def name_agreement(name: str, truly: Mask, said: Mask, design: SamplingDesign | 
         counts = [int(each.sum()) for each in (truly & said, said, truly)]
         return class_agreement(name, counts[0], counts[1], counts[2], level=level)
     return weighted_class(name, truly, said, design, level)
+
+
+def answer_scores(answered: Mask, exact: Mask, design: SamplingDesign | None, level: float) -> dict[str, Interval]:
+    """Coverage, and accuracy over all rows and over the answered rows, as proportions of rows."""
+    return {
+        "coverage": share(answered, None, design, level),
+        "accuracy": share(exact, None, design, level),
+        "accuracy_answered": share(exact, answered, design, level),
+    }

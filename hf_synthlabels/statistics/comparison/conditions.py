@@ -1,4 +1,4 @@
-"""ConditionComparison: two ways to a model, each run with several seeds, on the same human-labeled rows."""
+"""Comparison of two conditions, each with several seeds, on the same human-labeled rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.confusion import score_margins
-from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_resamples
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, check_resamples, divided
 from hf_synthlabels.statistics.bootstrap import position_counts, resample_positions
 from hf_synthlabels.statistics.intervals import Interval, percentile_interval
 
 ConditionMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
-"""The scores that arms can be compared by."""
+"""Scores by which conditions can be compared."""
 
 
 Weights = NDArray[np.float32]
@@ -32,7 +32,7 @@ CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class ConditionComparison:
-    """The mean score of each arm over its seeds, their difference and their ratio."""
+    """Mean score of each condition over its seeds, their difference and their ratio."""
 
     metric: ConditionMetric
     a: Interval
@@ -62,82 +62,92 @@ def compare_conditions(
     seed: int = 0,
     paired_seeds: bool = False,
 ) -> ConditionComparison:
-    """Percentile intervals over rows and seeds at once: a two-way bootstrap.
+    """Percentile intervals over rows and seeds: a two-way bootstrap.
 
-    An arm's score is the mean over its seeds of the score on all rows. A resample draws rows (the same for both arms
-    and all seeds, so the comparison is paired) and, for each arm by itself, as many seeds as it has, with replacement
-    (the pigeonhole bootstrap, Owen 2007). With one seed an arm has rows as its only source of chance, and few seeds
-    understate theirs: five seeds show 4/5 of the variance between seeds. A paired interval of two single predictions
-    is the case of one seed each. The rows are not smoothed as in `bootstrap`: an arm that is right on every row has
-    the interval [1, 1].
+    The score of a condition is the mean over its seeds. A resample draws rows (the same for both conditions and all
+    seeds) and, for each condition, as many seeds as it has (the pigeonhole bootstrap, Owen 2007). Few seeds understate
+    their variance: five seeds show 4/5 of it. Rows are not smoothed as in `confusion_bootstrap`: a condition that is
+    correct on every row has the interval [1, 1].
 
     Args:
-        human: codes of shape (rows,).
-        a: predicted codes of the first arm, shape (seeds, rows) or (rows,); `MISSING` for none, which is wrong.
-        b: those of the second arm; the number of seeds may differ.
-        n_classes: the number of classes, K.
-        metric: the score; macro F1 is over the classes that occur among a seed's predictions or the human labels.
+        human: label ids, shape (rows,).
+        a: predicted label ids of the first condition, shape (seeds, rows) or (rows,); `MISSING` counts as incorrect.
+        b: those of the second condition; the number of seeds may differ.
+        n_classes: number of classes K.
+        metric: the score; macro F1 is over the classes that occur in a seed's predictions or the human labels.
         level: confidence level.
-        resamples: how many resamples to draw.
-        seed: of the random numbers.
-        paired_seeds: whether the arms share what each of their seeds decides (starting weights, the rows that were
-            drawn for training), so that both draw the same seeds.
+        resamples: number of resamples.
+        seed: random seed.
+        paired_seeds: whether equal seeds share initial weights and training rows, so that both draw the same seeds.
 
     Raises:
-        DataError: shapes do not fit, a code is out of range, there is no row, or seeds are paired that differ in
-            number.
-        ConfigError: `metric`, `level` or `resamples` is not one that can be used.
+        DataError: shapes do not match, a label id is out of range, there is no row, or paired seeds differ in number.
+        ConfigError: `metric`, `level` or `resamples` is invalid.
     """
     check_resamples(resamples)
     if metric not in CONDITION_METRICS:
         raise ConfigError(f"`metric` is {metric!r}: give one of {', '.join(CONDITION_METRICS)}.")
     human = np.asarray(human, dtype=np.int64)
-    arms = [_checked(name, codes, human, n_classes) for name, codes in (("a", a), ("b", b))]
-    if paired_seeds and len(arms[0]) != len(arms[1]):
-        raise DataError(f"`a` has {len(arms[0])} seeds and `b` {len(arms[1])}: pairs need as many.")
-    support = np.bincount(human, minlength=n_classes)
-    truth = (human[:, None] == np.arange(n_classes)).astype(np.float32)
-    right_and_predicted = [_indicators(arm, human, n_classes) for arm in arms]
-    classes = [features[1].sum(axis=0) + support > 0 for features in right_and_predicted]
+    conditions = [_checked(name, codes, human, n_classes) for name, codes in (("a", a), ("b", b))]
+    if paired_seeds and len(conditions[0]) != len(conditions[1]):
+        raise DataError(f"`a` has {len(conditions[0])} seeds and `b` {len(conditions[1])}: pairs need equally many.")
+    scores = _Scores(metric, human, conditions, n_classes)
+    return _comparison(scores, level, resamples, np.random.default_rng(seed), paired_seeds=paired_seeds)
 
-    def scores(weights: Weights, arm: int) -> Floats:
-        right, predicted = (_weighted_sums(weights, feature) for feature in right_and_predicted[arm])
-        drawn_support = (weights @ truth).astype(np.float64)[:, None, :]
-        return score_margins(metric, right, predicted, drawn_support, classes[arm])
 
-    whole = np.ones((1, human.size), dtype=np.float32)
-    point_a, point_b = (float(scores(whole, arm).mean()) for arm in (0, 1))
-    rng = np.random.default_rng(seed)
-    drawn: list[list[Floats]] = [[], []]
-    for weights in _row_weights(human.size, resamples, rng):
-        for arm in (0, 1):
-            per_seed = scores(weights, arm)
-            if not (paired_seeds and arm):
+class _Scores:
+    """Scores of both conditions from weights of the rows."""
+
+    def __init__(self, metric: ConditionMetric, human: Ints, conditions: list[Ints], n_classes: int) -> None:
+        self.metric, self.rows = metric, human.size
+        self.seeds = tuple(map(len, conditions))
+        self._truth = (human[:, None] == np.arange(n_classes)).astype(np.float32)
+        self._features = [_indicators(each, human, n_classes) for each in conditions]
+        support = np.bincount(human, minlength=n_classes)
+        self._classes = [features[1].sum(axis=0) + support > 0 for features in self._features]
+
+    def __call__(self, weights: Weights, condition: int) -> Floats:
+        """The score of each seed, shape (resamples, seeds)."""
+        correct, predicted = (_weighted_sums(weights, feature) for feature in self._features[condition])
+        support = (weights @ self._truth).astype(np.float64)[:, None, :]
+        return score_margins(self.metric, correct, predicted, support, self._classes[condition])
+
+
+def _comparison(
+    scores: _Scores, level: float, resamples: int, rng: np.random.Generator, *, paired_seeds: bool
+) -> ConditionComparison:
+    whole = np.ones((1, scores.rows), dtype=np.float32)
+    point_a, point_b = (float(scores(whole, condition).mean()) for condition in (0, 1))
+    replicates: list[list[Floats]] = [[], []]
+    for weights in _row_weights(scores.rows, resamples, rng):
+        for condition in (0, 1):
+            per_seed = scores(weights, condition)
+            if not (paired_seeds and condition):
                 seeds = rng.integers(per_seed.shape[1], size=per_seed.shape)
-            drawn[arm].append(np.take_along_axis(per_seed, seeds, axis=1).mean(axis=1))
-    values_a, values_b = (np.concatenate(values) for values in drawn)
+            replicates[condition].append(np.take_along_axis(per_seed, seeds, axis=1).mean(axis=1))
+    values_a, values_b = (np.concatenate(values) for values in replicates)
     method = f"bootstrap: rows and {'paired ' if paired_seeds else ''}seeds"
 
     def interval(values: Floats, point: float) -> Interval:
-        return percentile_interval(values, point, level, method, human.size)
+        return percentile_interval(values, point, level, method, scores.rows)
 
     return ConditionComparison(
-        metric,
-        interval(values_a, point_a),
-        interval(values_b, point_b),
-        interval(values_a - values_b, point_a - point_b),
-        interval(_ratio(values_a, values_b), float(_ratio(np.array(point_a), np.array(point_b)))),
-        len(arms[0]),
-        len(arms[1]),
+        metric=scores.metric,
+        a=interval(values_a, point_a),
+        b=interval(values_b, point_b),
+        difference=interval(values_a - values_b, point_a - point_b),
+        ratio=interval(divided(values_a, values_b), float(divided(np.array(point_a), np.array(point_b)))),
+        seeds_a=scores.seeds[0],
+        seeds_b=scores.seeds[1],
     )
 
 
-def seed_scores(human: Ints, arm: Ints, n_classes: int, metric: ConditionMetric = "macro_f1") -> Floats:
-    """The score of each seed of an arm on all rows, shape (seeds,); their mean is its score in `compare_conditions`.
+def seed_scores(human: Ints, condition: Ints, n_classes: int, metric: ConditionMetric = "macro_f1") -> Floats:
+    """The score of each seed of a condition on all rows, shape (seeds,).
 
     Args:
         human: codes of shape (rows,).
-        arm: predicted codes, shape (seeds, rows) or (rows,).
+        condition: predicted codes, shape (seeds, rows) or (rows,).
         n_classes: the number of classes.
         metric: the score.
 
@@ -146,36 +156,44 @@ def seed_scores(human: Ints, arm: Ints, n_classes: int, metric: ConditionMetric 
     """
     human = np.asarray(human, dtype=np.int64)
     right, predicted = (
-        feature.sum(axis=0) for feature in _indicators(_checked("arm", arm, human, n_classes), human, n_classes)
+        feature.sum(axis=0)
+        for feature in _indicators(_checked("condition", condition, human, n_classes), human, n_classes)
     )
     support = np.bincount(human, minlength=n_classes)
     return score_margins(metric, right, predicted, support, predicted + support > 0)
 
 
 def _checked(name: str, codes: Ints, human: Ints, n_classes: int) -> Ints:
-    """The codes of an arm with shape (seeds, rows).
+    """The label ids of a condition with shape (seeds, rows).
 
     Raises:
         DataError: they do not fit the human codes.
     """
-    arm = np.atleast_2d(np.asarray(codes, dtype=np.int64))
-    if human.ndim != 1 or human.size == 0 or arm.ndim != 2 or arm.shape[0] == 0 or arm.shape[1] != human.size:
+    condition = np.atleast_2d(np.asarray(codes, dtype=np.int64))
+    if (
+        human.ndim != 1
+        or human.size == 0
+        or condition.ndim != 2
+        or condition.shape[0] == 0
+        or condition.shape[1] != human.size
+    ):
         raise DataError(
             f"`human` has shape {human.shape} and `{name}` {np.shape(codes)}: "
             "give (rows,) and (seeds, rows), and at least one of each."
         )
-    if human.min() < 0 or human.max() >= n_classes or arm.min() < MISSING or arm.max() >= n_classes:
+    if human.min() < 0 or human.max() >= n_classes or condition.min() < MISSING or condition.max() >= n_classes:
         raise DataError(
-            f"`human` has codes from {human.min()} to {human.max()} and `{name}` from {arm.min()} to {arm.max()}: "
+            f"`human` has label ids from {human.min()} to {human.max()} and `{name}` from {condition.min()} to "
+            f"{condition.max()}: "
             f"give 0 to {n_classes - 1}, and {MISSING} for no prediction."
         )
-    return arm
+    return condition
 
 
-def _indicators(arm: Ints, human: Ints, n_classes: int) -> tuple[Weights, Weights]:
+def _indicators(condition: Ints, human: Ints, n_classes: int) -> tuple[Weights, Weights]:
     """Whether each row is right, and predicted, as each class: two arrays of shape (rows, seeds, K)."""
-    predicted = (arm.T[:, :, None] == np.arange(n_classes)).astype(np.float32)
-    return predicted * (human[:, None] == arm.T)[:, :, None], predicted
+    predicted = (condition.T[:, :, None] == np.arange(n_classes)).astype(np.float32)
+    return predicted * (human[:, None] == condition.T)[:, :, None], predicted
 
 
 def _weighted_sums(weights: Weights, feature: Weights) -> Floats:
@@ -188,8 +206,3 @@ def _row_weights(n: int, resamples: int, rng: np.random.Generator) -> Iterator[W
     """How often each row is drawn in each resample, in chunks of shape (at most CHUNK, rows)."""
     for positions in resample_positions(n, resamples, rng, CHUNK):
         yield position_counts(positions, n).astype(np.float32)
-
-
-def _ratio(over: Floats, under: Floats) -> Floats:
-    quotients: Floats = np.full(np.shape(over), np.nan)
-    return np.divide(over, under, out=quotients, where=under != 0)

@@ -99,11 +99,7 @@ def ppi_difference(
         lam: as in `ppi_mean`.
         clip: as in `ppi_mean`.
         method: as in `ppi_mean`.
-        bootstrap: level, resamples and seed.
-
-    Raises:
-        DataError: as in `ppi_mean`, or paired samples differ in length.
-        ConfigError: as in `ppi_mean`.
+        bootstrap: as in `ppi_mean`.
     """
     _check_method(method, lam)
     if paired:

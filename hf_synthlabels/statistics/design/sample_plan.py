@@ -99,8 +99,7 @@ def plan_sample(
     """Human labels needed for the target interval width of every class's prevalence.
 
     With the probability q of a class given the LLM label, the classical variance is p (1 - p) / n and the corrected one
-    mean(q (1 - q)) / n + var(q) / N. Sampling by confidence has mean(s) mean(q (1 - q) / s) / n, with s proportional to
-    the inclusion probabilities. Proportional stratification by LLM label gains nothing beyond PPI++.
+    mean(q (1 - q)) / n + var(q) / N; by confidence mean(s) mean(q (1 - q) / s) / n with inclusion probabilities ~ s.
 
     Args:
         llm: LLM label of each row, None where missing.
@@ -113,7 +112,7 @@ def plan_sample(
 
     Raises:
         ConfigError: `width` or `accuracy` is out of range.
-        DataError: no row has an LLM label, or a label is not one of `names`.
+        DataError: no row has an LLM label, or a label is unknown.
     """
     if not 0 < width < 1:
         raise ConfigError(f"`width` is {width!r}: give the full width as a proportion, such as 0.1.")
@@ -123,12 +122,10 @@ def plan_sample(
     worst = int(np.argmax(prevalence * (1 - prevalence)))
     q, total = probabilities[:, worst], float(prevalence[worst] * (1 - prevalence[worst]))
     spread = float((q * (1 - q)).mean())
-    between = max(0.0, total - spread)
 
     def planned(design: str, human_only: float, with_llm: float) -> PlannedDesign:
-        return PlannedDesign(
-            design, _labels(human_only, 0.0, width, rows, level), _labels(with_llm, between, width, rows, level)
-        )
+        corrected = _labels(with_llm, max(0.0, total - spread), width, rows, level)
+        return PlannedDesign(design, _labels(human_only, 0.0, width, rows, level), corrected)
 
     designs = [planned("random", total, spread), planned("stratified", total, spread)]
     if confidence is not None:

@@ -101,62 +101,62 @@ def alternative_annotator_test(
 ) -> AltTest:
     """The alternative-annotator test (Calderon, Reichart & Dror 2025, arXiv 2501.10970).
 
-    Each annotator in turn is left out, and on each item the judge and the one who was left out are compared by how
-    near they are to the others: by the share of others with the same label (categorical), or by - root mean square
-    error (graded). The judge wins against an annotator when the share of items on which the annotator is at least as
-    near, less the judge's, is significantly below epsilon, which is what the judge's lower price is worth. The authors'
-    t test is used from 30 items on, if the two differ on 20 of them or more. With fewer it is too liberal, and the
-    score test of a paired difference of proportions is used (Tango 1998, Statistics in Medicine 17:891-908). Over the
-    annotators the false discovery rate is held (Benjamini & Yekutieli 2001). The judge may take an annotator's place
-    when it wins against at least half of them.
+    Each annotator is left out in turn, and judge and annotator are compared on each item by their distance to the
+    others: the proportion of others with the same label (categorical), or - root mean square error (graded). The judge
+    wins if the proportion of items on which the annotator is at least as close, less the judge's, is significantly
+    below epsilon. The authors' t test is used for 30 items or more, if the two differ on 20 or more; otherwise, where
+    it is too liberal, the score test of a paired difference of proportions (Tango 1998). The false discovery rate over
+    annotators is controlled (Benjamini & Yekutieli 2001). The judge passes if it wins against half of the annotators.
 
     Args:
-        ratings: names or numbers, shape (items, annotators), numbers where graded; None or nan for a missing one.
-        judge: its labels, shape (items,); None or nan for unscored.
-        kind: how nearness is measured.
-        epsilon: the authors take 0.2 where annotators are experts, 0.15 where they are skilled, 0.1 for crowds.
-        false_discovery: the rate that is held.
-        names: what the annotators are called; by default their positions from 1.
-        bootstrap: of the interval of the mean advantage: items are drawn.
-
-    Returns:
-        The test. Annotators who share no item with another and the judge are left out, and told in `notes`.
+        ratings: classes or numbers, shape (items, annotators), numbers if graded; None or nan where missing.
+        judge: its labels, shape (items,); None or nan where missing.
+        kind: how distance is measured.
+        epsilon: the authors use 0.2 for experts, 0.15 for skilled annotators and 0.1 for crowds.
+        false_discovery: false discovery rate.
+        names: names of the annotators; by default their positions from 1.
+        bootstrap: of the interval of the mean advantage, over items.
 
     Raises:
-        DataError: `ratings` has not two dimensions or less than two annotators, `judge` or `names` does not fit, or
-            a graded rating is not a number.
-        ConfigError: there is no such kind, or `epsilon` or `false_discovery` is no share.
+        DataError: `ratings` does not have two dimensions and two annotators, `judge` or `names` does not match, or a
+            graded rating is not a number.
+        ConfigError: `kind` is unknown, or `epsilon` or `false_discovery` is not from 0 to 1.
     """
     _check(kind, epsilon, false_discovery)
     bootstrap = bootstrap or BootstrapConfig()
     table, verdicts = _columns(ratings, judge, kind)
-    called = [str(k + 1) for k in range(table.shape[1])] if names is None else list(names)
-    if len(called) != table.shape[1]:
-        raise DataError(
-            f"`names` has {len(called)} names and `ratings` {table.shape[1]} annotators: give one for each."
-        )
+    labels = [str(k + 1) for k in range(table.shape[1])] if names is None else list(names)
+    if len(labels) != table.shape[1]:
+        raise DataError(f"`names` has {len(labels)} names and `ratings` {table.shape[1]} annotators: give one each.")
     wins, losses = _indicators(table, verdicts, kind)
-    compared = [k for k in range(len(called)) if not np.isnan(wins[:, k]).all()]
+    compared = [k for k in range(len(labels)) if not np.isnan(wins[:, k]).all()]
+    annotators = _tests(labels, wins, losses, compared, (epsilon, false_discovery, bootstrap.level))
+    return AltTest(
+        annotators=annotators,
+        winning_rate=float(np.mean([each.judge_wins for each in annotators])) if annotators else math.nan,
+        advantage=_mean_advantage(wins[:, compared], bootstrap),
+        epsilon=epsilon,
+        n_unscored=int(np.isnan(verdicts).sum()),
+        notes=tuple(_notes(labels, annotators)),
+    )
+
+
+def _tests(
+    labels: Sequence[str], wins: Floats, losses: Floats, compared: Sequence[int], options: tuple[float, float, float]
+) -> tuple[AnnotatorTest, ...]:
+    epsilon, false_discovery, level = options
     tested = [_p_value((losses - wins)[:, k], epsilon) for k in compared]
     adjusted = stats.false_discovery_control([p for p, _ in tested], method="by") if tested else np.empty(0)
-    annotators = tuple(
+    return tuple(
         AnnotatorTest(
-            called[k],
-            wilson(int(np.nansum(wins[:, k])), int((~np.isnan(wins[:, k])).sum()), bootstrap.level),
-            float(np.nanmean(losses[:, k])),
-            float(p),
-            test,
-            bool(p <= false_discovery),
+            name=labels[k],
+            advantage=wilson(int(np.nansum(wins[:, k])), int((~np.isnan(wins[:, k])).sum()), level),
+            human_advantage=float(np.nanmean(losses[:, k])),
+            p_value=float(p),
+            test=test,
+            judge_wins=bool(p <= false_discovery),
         )
         for k, (_, test), p in zip(compared, tested, adjusted, strict=True)
-    )
-    return AltTest(
-        annotators,
-        float(np.mean([one.judge_wins for one in annotators])) if annotators else math.nan,
-        _mean_advantage(wins[:, compared], bootstrap),
-        epsilon,
-        int(np.isnan(verdicts).sum()),
-        tuple(_notes(called, annotators)),
     )
 
 
