@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -12,23 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan
 from hf_synthlabels.annotation.output import STREAMED, split_path
-from hf_synthlabels.annotation.planning.forecast import History
-from hf_synthlabels.annotation.planning.plan import EXACT_ROWS, build_plan, drawn_rows, plan_notes, zero_cost_plan
-from hf_synthlabels.annotation.planning.request_counts import RequestCounter
+from hf_synthlabels.annotation.planning.forecast import usual_answer_tokens
+from hf_synthlabels.annotation.planning.plan import Workload, plan_requests
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
-from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ResponseStore, ScriptedClient
-from hf_synthlabels.clients.factory import client_identity, known_format
+from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ScriptedClient
+from hf_synthlabels.clients.factory import client_identity
 from hf_synthlabels.clients.store.cached_client import RequestKeys
-from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.config import JudgeFile, in_judge_words, read_judge, translate_judge_errors
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judge_tables import JudgeTables, class_names, open_judge_tables, with_judge_features
 from hf_synthlabels.judging.pairwise import PairSummary
 from hf_synthlabels.judging.summary import JudgeSummary
-from hf_synthlabels.resources import store_path
 from hf_synthlabels.tables import NewTable, check_output, check_overwrite, open_writer, write_records
 
 if TYPE_CHECKING:
@@ -59,28 +55,19 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
         ConfigError: `sample` is not positive.
         SynthLabelsError: the judge file, its source or the response store cannot be read.
     """
-    if sample < 1:
-        raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
     file = read_judge(judge)
-    recipe, requests_per_row = file.recipe, file.requests_per_row()
+    recipe = file.recipe
     with translate_judge_errors():
-        splits = load_source(recipe)
-        n_rows = sum(len(part) for part in splits.values())
-        if recipe.annotator.client.kind != "openai":
-            return _in_judge_words(zero_cost_plan(recipe, n_rows, n_rows * requests_per_row))
-        generator = random.Random(seed)
-        with ResponseStore(store_path()) as store:
-            form = known_format(recipe.annotator.client, recipe.annotator.response_format, store)
-            exact = n_rows <= max(sample, EXACT_ROWS)
-            counter = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
-            for part in splits.values():
-                rows = part.select_columns(needed_columns(recipe))
-                if not exact:
-                    rows = rows.select(drawn_rows(len(part), sample * len(part) // n_rows, 1, generator))
-                counter.add(_DryRun(file, form or "json_schema", part.features), rows)
-            history = History.read(store, recipe)
-        notes = plan_notes(recipe, n_rows, counter, history, exact=exact, probed=form is not None)
-        return _in_judge_words(build_plan(recipe, n_rows, counter, history, notes, asked_per_row=requests_per_row))
+        work = Workload(
+            file.name,
+            recipe.client(),
+            recipe.annotator.response_format,
+            needed_columns(recipe),
+            usual_answer_tokens(recipe, recipe.schema_of_labels()),
+            lambda response_format, features: _DryRun(file, response_format, features),
+            file.requests_per_row(),
+        )
+        return _in_judge_words(plan_requests(work, load_source(recipe), sample=sample, seed=seed))
 
 
 def judge_to_files(

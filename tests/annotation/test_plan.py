@@ -71,7 +71,7 @@ def test_equal_arguments_make_equal_plans_and_the_seed_chooses(tmp_path: Path) -
     # Half of 90 words a row; 90 different texts are 90 requests.
     assert plan(made, sample=20).requests == 90
     assert plan(made, sample=20).notes == (
-        "Rows without text are not asked, and rows that ask the same are asked once.",
+        "Rows without text are skipped, and equal rows are sent once.",
     )
 
 
@@ -163,7 +163,7 @@ def test_a_large_source_is_sampled(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(PLANNING, "EXACT_ROWS", 1000)
     made = plan(recipe(tmp_path, URL, count=3000), sample=200)
     assert (made.rows, made.requests, made.sampled) == (3000, 3000, 200)
-    assert made.notes == ("Requests and stored answers are those of 200 sampled rows, scaled up.",)
+    assert made.notes == ("Requests and stored answers are extrapolated from 200 sampled rows.",)
     whole = plan(recipe(tmp_path, URL, count=1000))
     assert made.prompt_tokens == pytest.approx(3 * whole.prompt_tokens, rel=0.02)
     # Whole calls are drawn: 6 of 30 rows each are as near to 200 rows as it gets.
@@ -328,7 +328,7 @@ def test_a_list_price_says_its_day(tmp_path: Path) -> None:
 
 def test_a_probe_to_come_is_said(tmp_path: Path) -> None:
     made = plan(recipe(tmp_path, URL, response_format="auto"))
-    assert made.notes == ("The endpoint is first probed for its answer forms, with one or two small requests.",)
+    assert made.notes == ("The endpoint is first probed for its response formats, with one or two small requests.",)
 
 
 def test_a_schema_that_is_sent_is_part_of_the_prompt(tmp_path: Path) -> None:
@@ -355,5 +355,5 @@ def test_a_annotator_without_a_server_is_free(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sample", [0, -1])
 def test_a_sample_of_nothing_is_refused(tmp_path: Path, sample: int) -> None:
-    with pytest.raises(ConfigError, match=f"`sample` is {sample}"):
+    with pytest.raises(ConfigError, match="`sample`"):
         plan(recipe(tmp_path, URL), sample=sample)

@@ -9,11 +9,12 @@ from typing import Self
 
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.clients import ResponseStore, Usage
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.prices import is_local
 from hf_synthlabels.clients.store.administration import ledger
 from hf_synthlabels.clients.store.ledger import TAKEN
 from hf_synthlabels.clients.token_estimates import estimate_tokens
-from hf_synthlabels.labels import answer_text
+from hf_synthlabels.labels import LabelSchema, answer_text
 
 LATENCY_S = 1.0
 THINKING_LATENCY_S = 10.0
@@ -55,10 +56,10 @@ class History:
     """Reserved by killed runs, so long as nobody says that it was not billed."""
 
     @classmethod
-    def read(cls, store: ResponseStore, recipe: Recipe) -> Self:
+    def read(cls, store: ResponseStore, name: str, model: str | None) -> Self:
         """Out of the ledger."""
-        ((usd, tokens),) = store.select(TAKEN, (recipe.name,))
-        same = (recipe.name, recipe.annotator.client.model)
+        ((usd, tokens),) = store.select(TAKEN, (name,))
+        same = (name, model)
         ((answers, answer_tokens),) = store.select(
             "SELECT coalesce(sum(requests), 0), coalesce(sum(completion_tokens), 0) FROM runs "
             "WHERE scope = ? AND model = ?",
@@ -69,7 +70,7 @@ class History:
             "AND ended_at > started_at ORDER BY ended_at DESC LIMIT 1",
             (*same, MIN_RUN_REQUESTS),
         )
-        held = [line for line in ledger(store) if line.scope == recipe.name]
+        held = [line for line in ledger(store) if line.scope == name]
         return cls(
             usd,
             tokens,
@@ -81,9 +82,9 @@ class History:
         )
 
 
-def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
+def usual_answer_tokens(recipe: Recipe, schema: LabelSchema) -> tuple[float, float]:
     """How many tokens an answer has, at least and usually, by what the recipe asks for."""
-    task, annotator, schema = recipe.task, recipe.annotator, recipe.schema_of_labels()
+    task, annotator = recipe.task, recipe.annotator
     as_json = annotator.response_format != "text"
     if schema.names:
         lengths = [float(estimate_tokens(answer_text(name, as_json=as_json))) for name in schema.names]
@@ -105,7 +106,9 @@ def usual_answer_tokens(recipe: Recipe) -> tuple[float, float]:
 class Forecast:
     """Tokens, money and time of the requests that are still to be sent."""
 
-    recipe: Recipe
+    config: ClientConfig
+    usual_tokens: tuple[float, float]
+    """Low and likely length of an answer, where none is known."""
     history: History
     requests: int
     prompt_tokens: int
@@ -120,12 +123,12 @@ class Forecast:
     @property
     def answer_tokens(self) -> tuple[int, int, int | None]:
         """Low, likely and high; no high one where answers have no limit."""
-        low, likely = usual_answer_tokens(self.recipe)
+        low, likely = self.usual_tokens
         if self.seen_answer_tokens is not None:
             likely = self.seen_answer_tokens
         elif self.history.answers:
             likely = self.history.answer_tokens / self.history.answers
-        longest = self.recipe.annotator.client.max_answer_tokens
+        longest = self.config.max_answer_tokens
         likely = likely if longest is None else min(likely, longest)
         high = None if longest is None else longest * self.requests
         return round(min(low, likely) * self.requests), round(likely * self.requests), high
@@ -153,7 +156,7 @@ class Forecast:
     @property
     def price(self) -> str:
         """Where the price comes from, or why there is none."""
-        client = self.recipe.annotator.client
+        client = self.config
         price = client.resolved_price
         if client.price is not None:
             return "the recipe's"
@@ -174,15 +177,15 @@ class Forecast:
         return min((fitting for _, fitting in self._budgets()), default=None)
 
     def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
-        price = self.recipe.annotator.client.resolved_price
+        price = self.config.resolved_price
         if price is None or answer_tokens is None:
             return None
         usage = Usage(round(prompt_tokens), answer_tokens)
-        return price.usd(usage, batch=self.recipe.annotator.client.batch, requests=requests)
+        return price.usd(usage, batch=self.config.batch, requests=requests)
 
     def _times(self) -> list[tuple[float, str]]:
         """Seconds that each limit makes it take, and the limit's name."""
-        client, history = self.recipe.annotator.client, self.history
+        client, history = self.config, self.history
         if client.batch:
             return [(BATCH_S * (self.requests > 0), "at most, in batches")]
         if history.requests_per_s is not None:
@@ -201,7 +204,7 @@ class Forecast:
 
     def _budgets(self) -> list[tuple[str, int]]:
         """What is to be said of each budget, and how many requests it is likely enough for."""
-        client, history = self.recipe.annotator.client, self.history
+        client, history = self.config, self.history
         budgets = []
         if client.budget_usd is not None:
             most = self._usd(self.max_prompt_tokens, client.max_answer_tokens, 1)
@@ -225,7 +228,7 @@ class Forecast:
         if self.requests == 0:
             return f"{spent}: nothing is left to ask", 0
         if most is None or likely is None or high is None:
-            missing = "a price" if self.recipe.annotator.client.max_answer_tokens is not None else "`max_tokens`"
+            missing = "a price" if self.config.max_answer_tokens is not None else "`max_tokens`"
             return f"{spent}: can not be kept without {missing}, so nothing will be asked", 0
         if left < most:
             return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0

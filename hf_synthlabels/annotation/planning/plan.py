@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
-from hf_synthlabels.annotation.planning.forecast import Forecast, History
-from hf_synthlabels.annotation.planning.request_counts import RequestCounter
-from hf_synthlabels.annotation.recipe.recipe import Recipe
-from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
+from hf_synthlabels.annotation.planning.forecast import Forecast, History, usual_answer_tokens
+from hf_synthlabels.annotation.planning.requests import RequestCounter, RequestDryRun, SupportsDryRun
+from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.trust.confirmation import confirmed
-from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients import ResponseFormat, ResponseStore
+from hf_synthlabels.clients.config import ClientConfig, FormatKey
 from hf_synthlabels.clients.factory import known_format
 from hf_synthlabels.clients.prices import supports_batches
 from hf_synthlabels.errors import ConfigError
@@ -119,105 +119,128 @@ def plan(
         ConfigError: `sample` is not positive.
         SynthLabelsError: the recipe, its source or the response store can not be read.
     """
-    if sample < 1:
-        raise ConfigError(f"`sample` is {sample}. Give a number of rows, at least 1.")
     with confirmed(trust_recipe):
         job = compile_recipe(recipe)
-    splits = load_source(job.recipe, rows=rows)
-    return _planned(job, splits, sample, seed)
+    return plan_requests(_workload(job), load_source(job.recipe, rows=rows), sample=sample, seed=seed)
 
 
 def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
-    """The same for the rows of a data set instead of the recipe's source."""
-    return _planned(compile_recipe(recipe), {"rows": rows}, 100, 0)
+    """The plan for the rows of a data set instead of the recipe's source."""
+    return plan_requests(_workload(compile_recipe(recipe)), {"rows": rows})
 
 
-def _planned(job: AnnotationJob, splits: Any, sample: int, seed: int) -> Plan:
-    wanted = job.recipe
-    rows = sum(len(part) for part in splits.values())
-    if wanted.annotator.client.kind != "openai":
-        return zero_cost_plan(wanted, rows, rows * wanted.annotator.num_samples)
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests to be planned: those of a recipe, or of a judge file."""
+
+    name: str
+    """The name of the budget."""
+    config: ClientConfig
+    response_format: FormatKey
+    columns: Sequence[str]
+    """The columns that are read."""
+    usual_tokens: tuple[float, float]
+    """Low and likely length of an answer, where none is known."""
+    dry_run: Callable[[ResponseFormat, Any], SupportsDryRun]
+    """From the response format and the features of the rows."""
+    num_samples: int = 1
+    """Requests for each row, or for the rows of one call."""
+    rows_per_call: int = 1
+    exact_rows: int | None = None
+    """Up to this many rows every request is looked up; None for the default."""
+
+
+def plan_requests(work: Workload, splits: Mapping[str, Any], *, sample: int = 100, seed: int = 0) -> Plan:
+    """Estimate the requests and the cost of a workload without sending anything.
+
+    Raises:
+        ConfigError: `sample` is not positive.
+        StoreError: the response store cannot be read.
+    """
+    if sample < 1:
+        raise ConfigError(f"`sample` must be at least 1, got {sample}.")
+    config, rows = work.config, sum(len(part) for part in splits.values())
+    if config.kind != "openai":
+        price, requests = f"client {config.kind!r} asks no server", rows * work.num_samples
+        return Plan(work.name, config.model, rows, requests, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, price, 0.0)
     generator = random.Random(seed)
+    exact = rows <= max(sample, EXACT_ROWS if work.exact_rows is None else work.exact_rows)
     with ResponseStore(store_path()) as store:
-        form = known_format(wanted.annotator.client, wanted.annotator.response_format, store)
-        rehearsal = RequestDryRun(job, form or "json_schema")
-        exact = rows <= max(sample, EXACT_ROWS_WITH_ENCODER if rehearsal.chooses_examples else EXACT_ROWS)
-        census = RequestCounter(store, sample, generator, sends_schema=form in (None, "json_schema"))
+        known = known_format(config, work.response_format, store)
+        counter = RequestCounter(store, sample, generator, sends_schema=known in (None, "json_schema"))
         for part in splits.values():
-            asked = part.select_columns(needed_columns(wanted))
+            read = part.select_columns(list(work.columns))
             if not exact:
-                asked = asked.select(
-                    drawn_rows(len(part), sample * len(part) // rows, wanted.task.rows_per_call, generator)
-                )
-            census.add(rehearsal, asked)
-        history = History.read(store, wanted)
-    notes = plan_notes(wanted, rows, census, history, exact=exact, probed=form is not None)
-    asked_per_row = wanted.annotator.num_samples / wanted.task.rows_per_call
-    return build_plan(wanted, rows, census, history, notes, asked_per_row=asked_per_row)
+                share = sample * len(part) // rows
+                read = read.select(sampled_rows(len(part), share, work.rows_per_call, generator))
+            counter.add(work.dry_run(known or "json_schema", part.features), read)
+        history = History.read(store, work.name, config.model)
+    notes = _notes(work, rows, counter, history, exact=exact, probed=known is not None)
+    return _estimate(work, rows, counter, history, notes)
 
 
-def plan_notes(
-    recipe: Recipe, rows: int, census: RequestCounter, history: History, *, exact: bool, probed: bool
+def _workload(job: AnnotationJob) -> Workload:
+    selection = job.recipe.annotator.example_selection
+    is_encoded = selection is not None and selection.method == "nearest"
+    return Workload(
+        job.recipe.name,
+        job.client,
+        job.response_format,
+        job.columns(),
+        usual_answer_tokens(job.recipe, job.schema),
+        lambda response_format, _: RequestDryRun(job, response_format),
+        job.recipe.annotator.num_samples,
+        job.recipe.task.rows_per_call,
+        EXACT_ROWS_WITH_ENCODER if is_encoded else None,
+    )
+
+
+def _notes(
+    work: Workload, rows: int, counter: RequestCounter, history: History, *, exact: bool, probed: bool
 ) -> tuple[str, ...]:
-    """What the numbers do not tell."""
-    annotator, notes = recipe.annotator, []
+    config, notes = work.config, []
     if not probed:
-        notes.append("The endpoint is first probed for its answer forms, with one or two small requests.")
+        notes.append("The endpoint is first probed for its response formats, with one or two small requests.")
     if not exact:
-        notes.append(f"Requests and stored answers are those of {census.rows:,} sampled rows, scaled up.")
-    elif rows * annotator.num_samples > census.requests * recipe.task.rows_per_call:
-        notes.append("Rows without text are not asked, and rows that ask the same are asked once.")
-    if history.held_requests and (annotator.client.budget_usd or annotator.client.budget_tokens):
+        notes.append(f"Requests and stored answers are extrapolated from {counter.rows:,} sampled rows.")
+    elif rows * work.num_samples > counter.requests * work.rows_per_call:
+        notes.append("Rows without text are skipped, and equal rows are sent once.")
+    if history.held_requests and (config.budget_usd or config.budget_tokens):
         notes.append(
             f"Killed runs hold {history.held_usd:,.4f} USD for {history.held_requests:,} requests that may have been "
             "billed: `hf-synthlabels cache prune --release-reservations` returns it."
         )
-    price = annotator.client.resolved_price
-    if (
-        price is not None
-        and price.batch_price_factor < 1
-        and not annotator.client.batch
-        and supports_batches(annotator.client.base_url)
-    ):
+    price = config.resolved_price
+    has_discount = price is not None and price.batch_price_factor < 1
+    if price is not None and has_discount and not config.batch and supports_batches(config.base_url):
         notes.append(f"With `batch: true` it costs {price.batch_price_factor:.0%} of this, answered within a day.")
     return tuple(notes)
 
 
-def build_plan(
-    recipe: Recipe, rows: int, census: RequestCounter, history: History, notes: tuple[str, ...], *, asked_per_row: float
-) -> Plan:
-    """A plan from what was counted and from what earlier runs came to.
-
-    Args:
-        recipe: whose model, limits, prices and budget count.
-        rows: of the source.
-        census: of their requests, or of a sample of them.
-        history: of the recipe's name.
-        notes: what the numbers do not tell.
-        asked_per_row: requests that a row makes.
-    """
-    scale = rows / census.rows
-    requests, stored = round(census.requests * scale), round(census.stored * scale)
-    ratio = census.ratio()
+def _estimate(work: Workload, rows: int, counter: RequestCounter, history: History, notes: tuple[str, ...]) -> Plan:
+    scale = rows / counter.rows
+    requests, stored = round(counter.requests * scale), round(counter.stored * scale)
+    ratio = counter.ratio()
     forecast = Forecast(
-        recipe,
+        work.config,
+        work.usual_tokens,
         history,
         requests=requests - stored,
-        prompt_tokens=round(census.prompt_tokens() * ratio.value * (requests - stored)),
+        prompt_tokens=round(counter.prompt_tokens() * ratio.value * (requests - stored)),
         is_learnt=ratio.is_known,
-        max_prompt_tokens=census.max_prompt_tokens(),
-        seen_answer_tokens=census.answer_tokens(),
+        max_prompt_tokens=counter.max_prompt_tokens(),
+        seen_answer_tokens=counter.answer_tokens(),
     )
-    affordable = forecast.affordable_requests
+    affordable, per_row = forecast.affordable_requests, work.num_samples / work.rows_per_call
     low_tokens, likely_tokens, high_tokens = forecast.answer_tokens
     low_usd, likely_usd, high_usd = forecast.costs
     return Plan(
-        recipe=recipe.name,
-        model=recipe.annotator.client.model,
+        recipe=work.name,
+        model=work.config.model,
         rows=rows,
         requests=requests,
         stored=stored,
-        sampled=census.rows,
+        sampled=counter.rows,
         prompt_tokens=forecast.prompt_tokens,
         low_answer_tokens=low_tokens,
         likely_answer_tokens=likely_tokens,
@@ -229,37 +252,16 @@ def build_plan(
         seconds=forecast.seconds,
         pace=forecast.pace,
         budget=forecast.budget,
-        affordable_rows=None if affordable is None else min(rows, int(affordable / asked_per_row)),
+        affordable_rows=None if affordable is None else min(rows, int(affordable / per_row)),
         notes=notes,
     )
 
 
-def zero_cost_plan(recipe: Recipe, rows: int, requests: int) -> Plan:
-    """The plan of a recipe that asks no server."""
-    return Plan(
-        recipe=recipe.name,
-        model=recipe.annotator.client.model,
-        rows=rows,
-        requests=requests,
-        stored=0,
-        sampled=0,
-        prompt_tokens=0,
-        low_answer_tokens=0,
-        likely_answer_tokens=0,
-        high_answer_tokens=0,
-        low_usd=0.0,
-        likely_usd=0.0,
-        high_usd=0.0,
-        price=f"client {recipe.annotator.client.kind!r} asks no server",
-        seconds=0.0,
-    )
-
-
-def drawn_rows(rows: int, wanted: int, together: int, generator: random.Random) -> list[int]:
-    """Rows of a sample, in order: whole calls where several are asked together, so that they stay the same calls."""
-    calls = -(-rows // together)
-    chosen = sorted(generator.sample(range(calls), min(calls, max(1, wanted // together))))
-    return [row for call in chosen for row in range(call * together, min(rows, (call + 1) * together))]
+def sampled_rows(rows: int, count: int, rows_per_call: int, generator: random.Random) -> list[int]:
+    """A random sample of rows, in order; of rows that share a call all or none, so that the calls stay the same."""
+    calls = -(-rows // rows_per_call)
+    chosen = sorted(generator.sample(range(calls), min(calls, max(1, count // rows_per_call))))
+    return [row for call in chosen for row in range(call * rows_per_call, min(rows, (call + 1) * rows_per_call))]
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun, StoredAnswers
+from hf_synthlabels.annotation.planning.requests import RequestDryRun, StoredAnswers
 from hf_synthlabels.annotation.recipe.recipe import Recipe
 from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.run.annotator import NO_TEXT

@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.compiled import compile_recipe
-from hf_synthlabels.annotation.planning.dry_run import RequestDryRun
+from hf_synthlabels.annotation.planning.requests import RequestDryRun
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
 from hf_synthlabels.clients.factory import known_format
