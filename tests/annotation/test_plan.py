@@ -70,9 +70,7 @@ def test_equal_arguments_make_equal_plans_and_the_seed_chooses(tmp_path: Path) -
     assert plan(made, sample=20).prompt_tokens != plan(made, sample=20, seed=2).prompt_tokens
     # Half of 90 words a row; 90 different texts are 90 requests.
     assert plan(made, sample=20).requests == 90
-    assert plan(made, sample=20).notes == (
-        "Rows without text are skipped, and equal rows are sent once.",
-    )
+    assert plan(made, sample=20).notes == ("Rows without text are skipped, and equal rows are sent once.",)
 
 
 def test_what_is_stored_is_not_paid_again_and_teaches_the_lengths(tmp_path: Path) -> None:
