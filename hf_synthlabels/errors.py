@@ -1,23 +1,23 @@
-"""Every error that this package raises on purpose.
+"""Exceptions of this package.
 
 * SynthLabelsError
-  * ConfigError (also a ValueError)      a recipe, a study or an argument is wrong; nothing was run
+  * ConfigError (also a ValueError)      an argument or configuration file is invalid; nothing was run
     * RecipeError                        the recipe file
-      * UntrustedRecipeError             it sends a secret or a local file where the user has not agreed to send it
+      * UntrustedRecipeError             it would send a secret or a local file without the user's consent
     * StudyError                         the study file
-  * DataError (also a ValueError)        the rows do not fit what was asked of them
-  * ClientError                          the annotator can not be reached or set up
-    * MissingKeyError                    no key in the environment variable that the recipe names
+  * DataError (also a ValueError)        the rows do not match the task
+  * ClientError                          the model cannot be reached or loaded
+    * MissingKeyError                    the environment variable of the API key is not set
     * AllFailedError                     every request failed, so the run stopped early
-    * NothingLabelledError               most of the first answers give no label, so the run stopped early
-  * StoreError                           the response store can not be read or written
-  * HubError                             the Hub can not be reached, or refuses; what is on it is whole
+    * NothingLabelledError               most of the first rows got no label, so the run stopped early
+  * StoreError                           the response store cannot be read or written
+  * HubError                             the Hub cannot be reached or rejects a request; its contents are intact
   * MissingExtraError (also an ImportError)   an optional dependency is not installed
-  * TrainingError                        a student can not be trained as asked
-    * DivergedError                      its loss became no number
+  * TrainingError                        a student cannot be trained with these options
+    * DivergedError                      the training loss became NaN or infinite
 
-A message is one line. It names the field in backticks, shows the value that was seen and says the repair.
-One bad row is never an exception: it is a status in the label columns.
+A message is one line: it names the field in backticks, shows its value and says how to fix it.
+A bad row never raises an exception: it has a status in the label columns.
 """
 
 from __future__ import annotations
@@ -28,59 +28,59 @@ from types import ModuleType
 
 
 class SynthLabelsError(Exception):
-    """Anything that this package raises on purpose."""
+    """Base class of the exceptions of this package."""
 
 
 class ConfigError(SynthLabelsError, ValueError):
-    """An argument or a configuration file is wrong; nothing was run."""
+    """An argument or configuration file is invalid; nothing was run."""
 
 
 class RecipeError(ConfigError):
-    """A recipe file is wrong."""
+    """A recipe file is invalid."""
 
 
 class UntrustedRecipeError(RecipeError):
-    """A configuration file would send a secret or a local file where the user has not agreed to send it."""
+    """A configuration file would send a secret or a local file without the user's consent."""
 
 
 class StudyError(ConfigError):
-    """A study file is wrong."""
+    """A study file is invalid."""
 
 
 class DataError(SynthLabelsError, ValueError):
-    """The rows do not fit what was asked of them."""
+    """The rows do not match the task."""
 
 
 class ClientError(SynthLabelsError):
-    """The annotator can not be reached or set up."""
+    """The model cannot be reached or loaded."""
 
 
 class MissingKeyError(ClientError):
-    """The environment variable that should hold the key is empty."""
+    """The environment variable of the API key is not set or empty."""
 
 
 class AllFailedError(ClientError):
-    """Every request failed, so the run stopped early; what had been answered is kept."""
+    """Every request failed, so the run stopped early; answers so far are kept."""
 
 
 class NothingLabelledError(ClientError):
-    """Most of the first rows got no label, so the run stopped early; the answers so far are kept."""
+    """Most of the first rows got no label, so the run stopped early; answers so far are kept."""
 
 
 class StoreError(SynthLabelsError):
-    """The response store can not be read or written."""
+    """The response store cannot be read or written."""
 
 
 class TrainingError(SynthLabelsError):
-    """A student can not be trained as asked."""
+    """A student cannot be trained with these options."""
 
 
 class HubError(SynthLabelsError):
-    """The Hub can not be reached, or refuses; what is on it is whole."""
+    """The Hub cannot be reached or rejects a request; its contents are intact."""
 
 
 class DivergedError(TrainingError):
-    """The loss of a student became no number."""
+    """The training loss became NaN or infinite."""
 
 
 class MissingExtraError(SynthLabelsError, ImportError):
@@ -88,7 +88,7 @@ class MissingExtraError(SynthLabelsError, ImportError):
 
 
 def import_extra(module: str, extra: str) -> ModuleType:
-    """Import an optional dependency, or say which extra brings it.
+    """Import an optional dependency, or name the extra that installs it.
 
     Raises:
         MissingExtraError: the module is not installed.
@@ -102,17 +102,17 @@ def import_extra(module: str, extra: str) -> ModuleType:
 
 
 def os_error_line(error: OSError) -> str:
-    """An error of the operating system in one line: the file, what is wrong, and what to do."""
+    """Format an OSError as one line: the file, the problem, and how to fix it."""
     reason = error.strerror or " ".join(str(error).split()) or type(error).__name__
     where = f"`{error.filename}`: " if error.filename else ""
     advice = {
-        errno.ENOSPC: "Free some space and run it again; files that were there are as before.",
-        errno.EDQUOT: "Free some space and run it again; files that were there are as before.",
-        errno.EFBIG: "Write to another disk, or raise the limit; files that were there are as before.",
-        errno.EACCES: "Name a path that you may write to.",
-        errno.EPERM: "Name a path that you may write to.",
-        errno.EROFS: "Name a path that you may write to.",
+        errno.ENOSPC: "Free some space and run the command again; existing files are unchanged.",
+        errno.EDQUOT: "Free some space and run the command again; existing files are unchanged.",
+        errno.EFBIG: "Write to another disk, or raise the limit; existing files are unchanged.",
+        errno.EACCES: "Name a writable path.",
+        errno.EPERM: "Name a writable path.",
+        errno.EROFS: "Name a writable path.",
         errno.EISDIR: "Name a file.",
-        errno.ENOTDIR: "A part of the path is a file: name another path.",
+        errno.ENOTDIR: "Part of the path is a file: name another path.",
     }.get(error.errno or 0, "")
     return f"{where}{reason}. {advice}".rstrip()

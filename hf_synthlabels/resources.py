@@ -23,7 +23,7 @@ def packaged_file(kind: str, folder: str, name: str, suffix: str, *, error: type
     Raises:
         ConfigError: no packaged file has this name.
     """
-    # In a wheel the configurations are inside the package, in a checkout beside it.
+    # In a wheel the configurations are inside the package, in a checkout next to it.
     folders = [PACKAGE / "configs" / folder, PACKAGE.parent / "configs" / folder]
     for candidate in folders:
         if (candidate / f"{name}{suffix}").is_file():

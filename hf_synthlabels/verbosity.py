@@ -1,4 +1,4 @@
-"""How much this package logs, as in the other libraries of Hugging Face."""
+"""Logging verbosity, as in the other Hugging Face libraries."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
 
 def get_verbosity() -> int:
-    """The level from which on messages are shown, as in `logging`; by default warnings."""
+    """Return the logging level (default: warnings)."""
     return logging.getLogger(LOGGER).getEffectiveLevel()
 
 
 def set_verbosity(level: int | str) -> None:
-    """Show messages from a level on, such as `"info"` or `logging.ERROR`.
+    """Set the logging level, e.g. `"info"` or `logging.ERROR`.
 
-    Warnings come on standard error without any set-up. Where the program has no handler for lower levels, one is added.
+    A handler is added for lower levels than warnings if the program has none.
 
     Raises:
-        ConfigError: there is no such level.
+        ConfigError: the level is unknown.
     """
     number = LEVELS.get(level.lower()) if isinstance(level, str) else level
     if number is None:
@@ -34,5 +34,5 @@ def set_verbosity(level: int | str) -> None:
         logger.addHandler(logging.StreamHandler())
 
 
-if wanted := os.environ.get(VARIABLE):
-    set_verbosity(wanted)
+if level := os.environ.get(VARIABLE):
+    set_verbosity(level)
