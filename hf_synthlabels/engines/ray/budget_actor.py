@@ -1,4 +1,4 @@
-"""BudgetActor: the one who writes the answers and accounts of all actors, on the machine where the run was started."""
+"""BudgetActor: the Ray actor that stores all answers and accounts for one budget, on the machine of the command."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.store.ledger import Allowance
 from hf_synthlabels.engines.ray.job_files import Folder
-from hf_synthlabels.engines.ray.store_entries import Answered, Began, Ended, Entry, Reply, Settled, Wished
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,163 +24,184 @@ COPY_S = 5.0
 
 ROWS_PER_FILE = 50_000
 
+StoreCall = tuple[str, tuple[Any, ...]]
+"""Name and arguments of a method of `ResponseStore`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Reply to a worker whose calls are on disk."""
+
+    reserved: tuple[Allowance, ...] = ()
+    """One for each call of `reserve`, in their order."""
+    stopped: bool = False
+    """Whether the run is ending, so that nothing more may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """The worker that has a rank."""
+
+    name: str
+    since: float
+
 
 class BudgetActor:
-    """Keeps what all actors buy in the response store of one machine, which is also the one that single runs use.
+    """Writes the answers and the usage of all workers to the response store of this machine.
 
-    So an answer that any of them bought is every other's, and a budget is one account. An actor sends its next
-    request only when its last answer is written here; so its death costs at most what it had on the way. Every
-    few seconds new answers are copied to the output folder as well, so that the death of this machine costs no more
-    than these seconds.
+    So all workers and later single-machine runs share the answers, and the budget is one account. A worker sends its
+    next request only when its last answer is on disk here, so its death costs at most the requests in flight. New
+    answers are also copied to the output folder every few seconds, in case this machine is lost.
 
-    It is called from several threads.
+    The methods may be called from several threads.
 
     Args:
-        store: the file of the response store.
-        answers: the folder for copies of answers; None for none.
-        seats: how many actors there are.
+        store: file of the response store.
+        answers: folder for copies of answers; None makes no copies.
+        num_workers: number of workers.
 
     Raises:
-        StoreError: the store can not be opened.
+        StoreError: the store cannot be opened.
     """
 
-    def __init__(self, store: str, answers: Folder | None, seats: int = 1) -> None:
+    def __init__(self, store: str, answers: Folder | None, num_workers: int = 1) -> None:
         self._store = ResponseStore(store)
         self._answers = answers
-        self._fresh: list[Answered] = []
-        self._tallies: dict[str, Mapping[str, Any]] = {}
-        self._seats: dict[int, tuple[str, float]] = {}
-        self._seat_count = seats
+        self._uncopied: list[tuple[str, str]] = []
+        self._stats: dict[str, Mapping[str, Any]] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._num_workers = num_workers
         self._stopped = False
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._copier = threading.Thread(target=self._copy_on, name="answer-copies", daemon=True)
+        self._copier = threading.Thread(target=self._copy_regularly, name="answer-copies", daemon=True)
         self._copier.start()
 
-    def seat(self, actor: str) -> int:
-        """Which part of the limits an actor has; one that takes the place of a dead one has that one's."""
+    def worker_rank(self, name: str) -> int:
+        """The rank of a worker, which decides its part of the rate limits; a new worker replaces the oldest one."""
         with self._lock:
-            for number, (name, _) in self._seats.items():
-                if name == actor:
-                    return number
-            free = [number for number in range(self._seat_count) if number not in self._seats]
-            number = free[0] if free else min(self._seats, key=lambda one: self._seats[one][1])
-            self._seats[number] = (actor, time.monotonic())
-            return number
+            for rank, worker in self._workers.items():
+                if worker.name == name:
+                    return rank
+            free = [rank for rank in range(self._num_workers) if rank not in self._workers]
+            rank = free[0] if free else min(self._workers, key=lambda taken: self._workers[taken].since)
+            self._workers[rank] = _Worker(name, time.monotonic())
+            return rank
 
-    def seated(self) -> int:
-        """How many actors have begun."""
+    def num_started(self) -> int:
+        """Number of workers that have started."""
         with self._lock:
-            return len(self._seats)
+            return len(self._workers)
 
-    def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The stored answers among the given keys."""
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
         return self._store.get(keys)
 
-    def write(self, writer: str, entries: Sequence[Entry], tally: Mapping[str, Any] | None) -> Reply:
-        """Write entries; they are on disk when this returns. `tally` is all that the writer has come to.
+    def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
+        """Call methods of the response store; their effects are on disk when this returns.
+
+        Args:
+            worker: name of the caller.
+            calls: in the order in which the worker made them.
+            stats: statistics of the worker's whole run.
 
         Raises:
-            StoreError: they can not be written.
+            StoreError: the store cannot be written.
         """
-        grants: list[Future[Allowance]] = []
-        for entry in entries:
-            match entry:
-                case Answered(key, payload):
-                    self._store.put(key, payload)
-                case Began(run):
-                    self._store.begin_run(run)
-                case Wished(run, wish):
-                    grants.append(self._store.reserve(run, wish))
-                case Settled(run, settlement):
-                    self._store.commit_usage(run, settlement)
-                case Ended(run):
-                    self._store.end_run(run)
-        if entries:
+        results = [getattr(self._store, name)(*arguments) for name, arguments in calls]
+        if calls:
             self._store.flush()
+        reserved: list[Future[Allowance]] = [
+            result for (name, _), result in zip(calls, results, strict=True) if name == "reserve"
+        ]
         with self._lock:
-            self._fresh += [entry for entry in entries if isinstance(entry, Answered)]
-            if tally is not None:
-                self._tallies[writer] = tally
-            return Reply(tuple(grant.result() for grant in grants), self._stopped)
+            self._uncopied += [(key, json.dumps(payload)) for key, payload in _answers(calls)]
+            if stats is not None:
+                self._stats[worker] = stats
+            return Reply(tuple(future.result() for future in reserved), self._stopped)
 
-    def standing(self) -> dict[str, Any]:
-        """What all writers together have come to, as a tally's plain values."""
-        tally = RunStats()
+    def total_stats(self) -> dict[str, Any]:
+        """Statistics of all workers together, as plain values."""
+        total = RunStats()
         with self._lock:
-            for part in self._tallies.values():
-                tally.add(part)
-        return tally.to_dict()
+            for stats in self._stats.values():
+                total.add(stats)
+        return total.to_dict()
 
     def stop(self) -> None:
-        """Have all actors send nothing more; each is told with the reply to what it writes next."""
+        """Make all workers send nothing more; the reply to their next write tells them."""
         with self._lock:
             self._stopped = True
 
     def close(self) -> None:
-        """Copy what is not copied yet, and let go of the store.
+        """Copy the remaining answers and close the store.
 
         Raises:
-            OSError: the output folder can not be written.
+            OSError: the output folder cannot be written.
         """
         self._closing.set()
         self._copier.join()
         self._copy()
         self._store.close()
 
-    def _copy_on(self) -> None:
+    def _copy_regularly(self) -> None:
         while not self._closing.wait(COPY_S):
             try:
                 self._copy()
             except Exception:
-                # The output may be out of reach for a while. The answers are kept here, and `close` tells it.
+                # The output may be unavailable for a while. The answers are kept here, and `close` raises the error.
                 continue
 
     def _copy(self) -> None:
         if self._answers is None:
             return
         with self._lock:
-            fresh, self._fresh = self._fresh, []
+            answers, self._uncopied = self._uncopied, []
         try:
-            _write_answers(self._answers, [(one.key, json.dumps(one.payload)) for one in fresh])
+            _write_answers(self._answers, answers)
         except BaseException:
             with self._lock:
-                self._fresh = fresh + self._fresh
+                self._uncopied = answers + self._uncopied
             raise
 
 
 def gather_answers(folder: Folder, store: ResponseStore) -> int:
-    """Bring the answers of an output folder into a response store that lacks them; returns how many.
+    """Copy missing answers from an output folder into a response store; returns their number.
 
     Raises:
-        StoreError: they can not be written.
+        StoreError: they cannot be written.
     """
     count = 0
     for name in folder.names():
-        for keys, payloads in _batches(folder.read_table(name)):
-            known = store.get(keys)
-            for key, payload in zip(keys, payloads, strict=True):
-                if key not in known:
-                    store.put(key, json.loads(payload))
-                    count += 1
+        for answers in _batches(folder.read_table(name)):
+            known = store.get(answers)
+            for key in answers.keys() - known.keys():
+                store.put(key, json.loads(answers[key]))
+                count += 1
     store.flush()
     return count
 
 
 def merge_answers(folder: Folder) -> None:
-    """Make few files of many; an answer is at any time in one of them."""
+    """Merge the files of copied answers into few; at any time, each answer is in at least one file."""
     names = folder.names()
     if len(names) < 2:
         return
-    found: dict[str, str] = {}
+    answers: dict[str, str] = {}
     for name in names:
-        for keys, payloads in _batches(folder.read_table(name)):
-            found.update(zip(keys, payloads, strict=True))
-    answers = list(found.items())
-    for start in range(0, len(answers), ROWS_PER_FILE):
-        _write_answers(folder, answers[start : start + ROWS_PER_FILE])
+        for batch in _batches(folder.read_table(name)):
+            answers.update(batch)
+    items = list(answers.items())
+    for start in range(0, len(items), ROWS_PER_FILE):
+        _write_answers(folder, items[start : start + ROWS_PER_FILE])
     for name in names:
         folder.remove(name)
+
+
+def _answers(calls: Sequence[StoreCall]) -> Iterator[tuple[str, Any]]:
+    for name, arguments in calls:
+        if name == "put":
+            yield arguments[0], arguments[1]
 
 
 def _write_answers(folder: Folder, answers: Sequence[tuple[str, str]]) -> None:
@@ -192,8 +213,7 @@ def _write_answers(folder: Folder, answers: Sequence[tuple[str, str]]) -> None:
     folder.write_table(f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.parquet", pa.table({"key": keys, "payload": payloads}))
 
 
-def _batches(table: pa.Table) -> list[tuple[list[str], list[str]]]:
-    return [
-        (batch.column("key").to_pylist(), batch.column("payload").to_pylist())
-        for batch in table.to_batches(max_chunksize=500)
-    ]
+def _batches(table: pa.Table) -> Iterator[dict[str, str]]:
+    """Payloads by key, some hundred at a time."""
+    for batch in table.to_batches(max_chunksize=500):
+        yield dict(zip(batch.column("key").to_pylist(), batch.column("payload").to_pylist(), strict=True))

@@ -1,119 +1,168 @@
-"""SharedStore: the response store of another machine, as an actor uses it in place of one of its own."""
+"""SharedStore: the response store of the command's machine, as a worker uses it through the budget actor."""
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from hf_synthlabels.clients import Run
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.clients.store.response_store import uncancellable
-from hf_synthlabels.engines.ray.store_entries import Answered, Began, Ended, Entry, Settled, StoreActor, Wished
-from hf_synthlabels.errors import StoreError
+from hf_synthlabels.engines.ray.budget_actor import Reply, StoreCall
+from hf_synthlabels.errors import StoreError, SynthLabelsError
 
 HEARTBEAT_S = 0.5
-"""How often the desk hears of an actor that has nothing to write, and the actor whether it is to stop."""
+"""How often a worker without writes reports its statistics, and learns whether the run is ending."""
+
+
+class BudgetActorProtocol(Protocol):
+    """The methods of `BudgetActor` that a worker calls, locally or through Ray."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
+
+    def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
+        """Call methods of the response store; their effects are on disk when this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBudgetActor:
+    """A `BudgetActor` in another process."""
+
+    handle: Any
+    """Handle of the Ray actor."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
+        answers: dict[str, dict[str, Any]] = self.call("get", keys)
+        return answers
+
+    def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
+        """Call methods of the response store; their effects are on disk when this returns."""
+        reply: Reply = self.call("write", worker, calls, stats)
+        return reply
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the actor and return its result.
+
+        Raises:
+            SynthLabelsError: raised by the method.
+            StoreError: the actor has died.
+        """
+        import ray
+
+        try:
+            return ray.get(getattr(self.handle, method).remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise cause if isinstance(cause, SynthLabelsError) else error from None
+        except ray.exceptions.RayError as error:
+            raise StoreError(
+                f"The process that stores the answers has died ({type(error).__name__}). The answers are kept; run the "
+                "same command again."
+            ) from None
 
 
 class SharedStore:
-    """What `CachedClient` and `BudgetTracker` need of a `ResponseStore`, written by the bookkeeper.
+    """The part of `ResponseStore` that `CachedClient` and `BudgetTracker` use, written by the budget actor.
 
-    As there, writing is grouped: what comes while one group is on its way is the next group, and the future
-    that is returned is done when it is on disk.
+    Writes are grouped as in `ResponseStore`: calls during one write form the next group, and the returned future is
+    done when its group is on disk.
 
     Args:
-        desk: where the bookkeeper is spoken to.
+        actor: the budget actor.
     """
 
-    def __init__(self, desk: StoreActor) -> None:
-        self._desk = desk
+    def __init__(self, actor: BudgetActorProtocol) -> None:
+        self._actor = actor
         self._name = uuid.uuid4().hex
-        self._pending: list[Entry | None] = []
-        self._settlements: dict[str, Settled] = {}
-        self._granted: list[Future[Allowance]] = []
+        self._calls: list[StoreCall] = []
+        self._usage: dict[str, tuple[Run, UsageRecord]] = {}
+        self._reserved: list[Future[Allowance]] = []
         self._commit: Future[None] = uncancellable()
-        self._tally: Mapping[str, Any] | None = None
+        self._stats: Mapping[str, Any] | None = None
         self._error: BaseException | None = None
         self._changed = threading.Condition()
-        self._stopped = self._closing = False
+        self._is_awaited = self._closing = False
+        self.is_stopped = False
+        """Whether the run is ending."""
         self._writer = threading.Thread(target=self._write, name="shared-store", daemon=True)
         self._writer.start()
 
-    @property
-    def is_stopped(self) -> bool:
-        """Whether the run is to end."""
-        return self._stopped
-
-    def report(self, tally: Mapping[str, Any]) -> None:
-        """Say what this actor has come to so far; it is passed on in time."""
-        self._tally = tally
+    def report(self, stats: Mapping[str, Any]) -> None:
+        """Set the statistics of this worker, which the next write reports."""
+        self._stats = stats
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The stored answers among the given keys."""
-        return self._desk.find(list(keys))
+        """Stored answers among the given keys."""
+        return self._actor.get(list(keys))
 
     def put(self, key: str, answer: Mapping[str, Any]) -> Future[None]:
-        """Keep an answer; the future is done when it is on disk."""
-        return self._hand_over(Answered(key, answer))
+        """Store an answer."""
+        return self._enqueue(("put", (key, answer)))
 
     def acquire(self, keys: Iterable[str]) -> list[str]:
-        """All of the keys: of the rows of a run, each is given to one actor only."""
+        """All of the keys: each row of a run belongs to one worker only."""
         return list(keys)
 
     def release(self, keys: Iterable[str]) -> None:
-        """Nothing is held."""
+        """Do nothing, as no key is locked."""
 
     def begin_run(self, run: Run) -> None:
-        """Enter a run into the ledger."""
-        self._hand_over(Began(run))
+        """Add a run to the ledger."""
+        self._enqueue(("begin_run", (run,)))
 
     def reserve(self, run: Run, wish: Allowance) -> Future[Allowance]:
-        """Reserve requests and money for a run; the result is set from the thread that writes."""
-        granted: Future[Allowance] = Future()
+        """Reserve requests and money for a run."""
+        reserved: Future[Allowance] = Future()
         with self._changed:
-            self._hand_over(Wished(run, wish))
-            self._granted.append(granted)
-        return granted
+            self._enqueue(("reserve", (run, wish)))
+            self._reserved.append(reserved)
+        return reserved
 
-    def commit_usage(self, run: Run, settlement: UsageRecord) -> None:
-        """Enter what requests came to."""
+    def commit_usage(self, run: Run, usage: UsageRecord) -> None:
+        """Record the usage of completed requests."""
         with self._changed:
-            self._check()
-            # Of one run there is one entry in a group, however many answers it is for.
-            known = self._settlements.setdefault(run.id, Settled(run, settlement)).settlement
-            if known is not settlement:
-                known.add(settlement)
-            self._changed.notify()
+            self._enqueue(None)
+            # Each group has one record per run.
+            if run.id in self._usage:
+                self._usage[run.id][1].add(usage)
+            else:
+                self._usage[run.id] = (run, usage)
 
     def end_run(self, run: Run) -> None:
-        """Give back what was reserved for a run and not spent; it is done when this returns."""
-        # What its requests came to is written at the end of a group: before this one.
+        """Release the unspent reservations of a run; they are released when this returns."""
+        # The usage of a group is written last, so it has to be on disk before the run ends.
         self.flush()
-        self._hand_over(Ended(run))
+        self._enqueue(("end_run", (run,)))
         self.flush()
 
     def flush(self) -> None:
-        """Wait until everything that was handed over is on disk.
+        """Wait until all earlier calls are on disk.
 
         Raises:
-            StoreError: it could not be written, or the bookkeeper is gone.
+            StoreError: they cannot be written, or the budget actor has died.
         """
-        self._hand_over(None).result()
+        self._enqueue(None).result()
 
     def close(self) -> None:
-        """Write what is pending; a second time does nothing."""
+        """Write what is pending, and stop; a second call does nothing."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._writer.join()
 
-    def _hand_over(self, entry: Entry | None) -> Future[None]:
+    def _enqueue(self, call: StoreCall | None) -> Future[None]:
+        """Add a call to the next group; without a call, the group is written all the same."""
         with self._changed:
             self._check()
-            self._pending.append(entry)
+            if call is not None:
+                self._calls.append(call)
+            self._is_awaited = True
             self._changed.notify()
             return self._commit
 
@@ -121,46 +170,35 @@ class SharedStore:
         if self._error is not None:
             raise self._error
         if self._closing:
-            # Nothing would write it any more.
-            raise StoreError("The response store of this actor is closed: nothing more can be written.")
+            raise StoreError("The response store of this worker is closed.")
 
     def _write(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._has_work, timeout=HEARTBEAT_S)
-                entries = [entry for entry in self._pending if entry is not None]
-                entries += self._settlements.values()
-                granted = self._granted
-                ends = self._closing and not self._has_entries()
-                self._pending, self._settlements, self._granted = [], {}, []
-                # From here on, what is handed over belongs to the next group.
+                self._changed.wait_for(lambda: self._closing or self._is_awaited, timeout=HEARTBEAT_S)
+                calls = [*self._calls, *(("commit_usage", usage) for usage in self._usage.values())]
+                reserved = self._reserved
+                ends = self._closing and not self._is_awaited
+                self._calls, self._usage, self._reserved, self._is_awaited = [], {}, [], False
+                # From here on, calls belong to the next group.
                 commit, self._commit = self._commit, uncancellable()
             if ends:
                 return
             try:
-                reply = self._desk.write(self._name, entries, self._tally)
-                grants = list(zip(granted, reply.grants, strict=True))
+                reply = self._actor.write(self._name, calls, self._stats)
+                pairs = list(zip(reserved, reply.reserved, strict=True))
             except BaseException as error:
-                self._end(error, commit, granted)
+                self._fail(error, commit, reserved)
                 return
-            self._stopped = reply.stopped
-            for future, grant in grants:
-                future.set_result(grant)
+            self.is_stopped = reply.stopped
+            for future, allowance in pairs:
+                future.set_result(allowance)
             commit.set_result(None)
 
-    def _has_work(self) -> bool:
-        return self._closing or self._has_entries()
-
-    def _has_entries(self) -> bool:
-        return bool(self._pending or self._settlements)
-
-    def _end(self, error: BaseException, commit: Future[None], granted: list[Future[Allowance]]) -> None:
-        """Nothing can be written any more: all who wait get the error, and so does all that is handed over later."""
+    def _fail(self, error: BaseException, commit: Future[None], reserved: list[Future[Allowance]]) -> None:
+        """Raise an error in all pending and later calls."""
         with self._changed:
             self._error = error
-            granted = granted + self._granted
-            last = self._commit
-        for future in granted:
+            futures: list[Future[Any]] = [*reserved, *self._reserved, commit, self._commit]
+        for future in futures:
             future.set_exception(error)
-        commit.set_exception(error)
-        last.set_exception(error)

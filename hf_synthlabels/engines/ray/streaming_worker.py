@@ -1,4 +1,4 @@
-"""StreamingWorker: a stream of tables through one annotator, so that no table waits for a slow row of another."""
+"""StreamingWorker: labels a stream of tables through one annotator, without pauses between tables."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class StoppedError(SynthLabelsError):
-    """The run was asked to end before its rows did."""
+    """The run was stopped before its rows were finished."""
 
 
 @dataclass(slots=True, eq=False)
-class _Load:
-    """A table on the conveyor."""
+class _QueuedTable:
+    """A table of a `StreamingWorker`."""
 
     table: pa.Table
     group: str
     labels: pa.Table | None = None
-    tally: dict[str, Any] | None = None
+    stats: dict[str, Any] | None = None
     error: BaseException | None = None
 
     @property
@@ -37,18 +37,18 @@ class _Load:
 
 
 class StreamingWorker:
-    """Labels tables that several threads bring, with one annotator for all, in the order in which they come.
+    """Labels tables of several threads through one annotator, in the order in which they arrive.
 
-    While the last rows of a table are on the way, the first of the next are sent: as long as there is another table,
-    as many requests are on the way as may be. The annotator is opened when the first table comes, and closed when
-    there is none left, before the last is handed back: nothing is then on the way or reserved.
+    While the last rows of a table are in flight, the first rows of the next one are sent, so that the number of
+    requests in flight stays at its limit. The annotator is opened with the first table and closed before the last one
+    is returned: nothing is then in flight or reserved.
 
     Args:
-        open_annotator: makes the annotator.
-        needed: the columns that it reads.
-        output: the names of the label columns.
-        mixed: whether rows of two tables may be on the way at once; not, where several rows are asked for in one call.
-        on_progress: told the tally so far after each row; what it raises ends the run.
+        open_annotator: opens the annotator.
+        needed: columns that it reads.
+        output: names of the label columns.
+        mixed: whether rows of two tables may be in flight together; False if a request contains several rows.
+        on_progress: receives the statistics so far after each row; its exceptions end the run.
     """
 
     def __init__(
@@ -65,55 +65,56 @@ class StreamingWorker:
         self._output = output
         self._mixed = mixed
         self._on_progress = on_progress
-        self._tally = RunStats()
-        self._told: Mapping[str, Any] = self._tally.to_dict()
-        self._waiting: deque[_Load] = deque()
-        self._sent: deque[_Load] = deque()
+        self._stats = RunStats()
+        self._reported: Mapping[str, Any] = self._stats.to_dict()
+        self._waiting: deque[_QueuedTable] = deque()
+        self._sent: deque[_QueuedTable] = deque()
         self._running = False
         self._changed = threading.Condition()
 
     def label(self, table: pa.Table, group: str = "") -> tuple[pa.Table, dict[str, Any]]:
-        """The label columns of a table that has rows, and what was asked since the last table was finished.
+        """Label a table; returns the label columns, and the statistics since the last table was finished.
 
         Args:
-            table: the rows.
-            group: rows of two groups are never on the way at once, so that the tallies of a group's tables count what
-                was asked for it and nothing else.
+            table: at least one row.
+            group: rows of two groups are never in flight together, so that statistics belong to one group.
 
         Raises:
-            StoppedError: `on_progress` said so.
-            SynthLabelsError: as `Annotator.annotate`; all tables that are on the conveyor end with it.
+            StoppedError: raised by `on_progress`.
+            SynthLabelsError: as `Annotator.annotate`; it ends all queued tables.
         """
-        load = _Load(table, group)
+        queued = _QueuedTable(table, group)
         with self._changed:
-            self._waiting.append(load)
+            self._waiting.append(queued)
             if not self._running:
                 self._running = True
-                threading.Thread(target=self._run, name="conveyor", daemon=True).start()
-            self._changed.wait_for(lambda: load.is_done)
-            # The last one waits until the annotator is closed: its process may be ended at once.
+                threading.Thread(target=self._run, name="streaming-worker", daemon=True).start()
+            self._changed.wait_for(lambda: queued.is_done)
+            # The last table waits until the annotator is closed, because its process may end at once.
             self._changed.wait_for(lambda: not self._running or self._sent or self._waiting)
-        if load.error is not None:
-            raise load.error
-        assert load.labels is not None
-        assert load.tally is not None
-        return load.labels, load.tally
+        if queued.error is not None:
+            raise queued.error
+        assert queued.labels is not None
+        assert queued.stats is not None
+        return queued.labels, queued.stats
 
     def _run(self) -> None:
-        """Label all tables there are, and those that come meanwhile."""
+        """Label all queued tables, including those that arrive meanwhile."""
         while True:
             error: BaseException | None = None
             try:
                 with self._open_annotator() as annotator:
-                    # One tally for as long as the conveyor lives.
-                    self._serve(replace(annotator, tally=self._tally))
+                    self._serve(replace(annotator, tally=self._stats))
                 if self._sent:
-                    error = ClientError("The annotator stopped before all rows had an answer. Run it again.")
-            except BaseException as problem:
-                error = problem
+                    error = ClientError("The annotator stopped before all rows had an answer; run it again.")
+            except BaseException as raised:
+                error = raised
             with self._changed:
                 if error is not None:
-                    self._fail(error)
+                    for queued in (*self._sent, *self._waiting):
+                        queued.error = error
+                    self._sent.clear()
+                    self._waiting.clear()
                 self._running = bool(self._waiting)
                 self._changed.notify_all()
                 if not self._running:
@@ -122,43 +123,37 @@ class StreamingWorker:
     def _serve(self, annotator: Annotator) -> None:
         while self._waiting:
             tables = labelled_tables(
-                annotator, self._tables(), self._needed, self._output, lambda _: self._on_progress(self._tally)
+                annotator, self._tables(), self._needed, self._output, lambda _: self._on_progress(self._stats)
             )
             for _, labels in tables:
                 with self._changed:
-                    # Until it is done it is in the queue, where an error finds it.
-                    load = self._sent[0]
-                    load.tally = self._difference()
-                    load.labels = labels
+                    # It stays queued until it is done, so that an error reaches it.
+                    queued = self._sent[0]
+                    queued.stats = self._new_stats()
+                    queued.labels = labels
                     self._sent.popleft()
                     self._changed.notify_all()
 
     def _tables(self) -> Iterator[pa.Table]:
-        """The tables that are waiting; it never waits for one itself, since answers are received where it is read."""
+        """Waiting tables. It never blocks, because its consumer also receives the answers."""
         while True:
             with self._changed:
                 if not self._waiting or (self._sent and self._waiting[0].group != self._sent[-1].group):
                     return
-                load = self._waiting.popleft()
-                self._sent.append(load)
-            yield load.table
+                queued = self._waiting.popleft()
+                self._sent.append(queued)
+            yield queued.table
             if not self._mixed:
                 return
 
-    def _difference(self) -> dict[str, Any]:
-        """What the tally has grown by since it was last asked."""
-        now = self._tally.to_dict()
-        before, self._told = self._told, now
-        return {name: _minus(value, before[name]) for name, value in now.items()}
-
-    def _fail(self, error: BaseException) -> None:
-        for load in (*self._sent, *self._waiting):
-            load.error = error
-        self._sent.clear()
-        self._waiting.clear()
+    def _new_stats(self) -> dict[str, Any]:
+        """Statistics since the last call."""
+        now = self._stats.to_dict()
+        before, self._reported = self._reported, now
+        return {name: _difference(value, before[name]) for name, value in now.items()}
 
 
-def _minus(now: Any, before: Any) -> Any:
+def _difference(now: Any, before: Any) -> Any:
     if isinstance(now, dict):
         return {key: count - before.get(key, 0) for key, count in now.items() if count != before.get(key, 0)}
     return now - before

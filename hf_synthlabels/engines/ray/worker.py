@@ -1,4 +1,4 @@
-"""Workers: what an actor does with a shard in each of the two phases."""
+"""Workers of the two phases: one labels the rows of a shard, the other writes the shard of the result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from hf_synthlabels.annotation.compiled import open_annotator
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.config import ClientConfig
-from hf_synthlabels.engines.ray.cluster import RemoteDesk
-from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, row_ids, texts_in
-from hf_synthlabels.engines.ray.row_join import finished_rows, joined, tally_of
-from hf_synthlabels.engines.ray.shared_store import HEARTBEAT_S, SharedStore
+from hf_synthlabels.engines.ray.job import Job, Shard, row_ids, texts_in
+from hf_synthlabels.engines.ray.job_files import ROW_ID, finished_rows, join_labels, label_stats
+from hf_synthlabels.engines.ray.shared_store import HEARTBEAT_S, RemoteBudgetActor, SharedStore
 from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
 from hf_synthlabels.errors import ClientError, MissingKeyError, SynthLabelsError
 from hf_synthlabels.labels import STATUSES
@@ -27,41 +26,41 @@ from hf_synthlabels.labels import STATUSES
 if TYPE_CHECKING:
     import pyarrow as pa
 
-STOPPED = "The run was stopped. What was answered is kept: run it again."
+STOPPED = "The run was stopped. Answers so far are kept; run the same command again to resume."
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the actors of a run work on."""
+    """Job, recipe and limits of the workers of a run."""
 
     job: Job
     annotation: AnnotationJob
     clients: tuple[ClientConfig, ...] = ()
-    """The client with its part of the rate limits, one for each actor."""
+    """The client with its part of the rate limits, for each worker rank."""
     version: str = field(default_factory=package_version)
-    """Of this package where the run was started."""
+    """Version of this package on the machine of the command."""
 
 
 def item_of(shard: Shard, parts: Sequence[str], file: str = "") -> dict[str, Any]:
-    """A shard with the files of labels that it has, and the file that it is to become, as plain values."""
+    """A shard, the names of its label files and of its file in the result, as plain values."""
     return {"shard": asdict(shard), "parts": list(parts), "file": file}
 
 
 class LabelShards:
-    """The first phase: labels the rows of shards that have no labels yet, and adds a file with them to the job.
+    """First phase: labels the unfinished rows of shards, and adds label files to the job.
 
-    An item comes back with the shard's name, the name of the new file, and how many rows it `finished` and how many
-    are `over_budget`; or with the class of an `error` and its `message`.
+    A call returns the shard's name, the name of the label file, and the numbers of `finished` and `over_budget` rows;
+    or the class of an `error` and its `message`.
     """
 
-    def __init__(self, assignment: Assignment, bookkeeper: Any) -> None:
+    def __init__(self, assignment: Assignment, actor: RemoteBudgetActor) -> None:
         self._job = assignment.job
         self._annotation = assignment.annotation
         self._clients = assignment.clients
         self._version = assignment.version
-        self._desk = RemoteDesk(bookkeeper)
+        self._actor = actor
         self._opening = threading.Lock()
-        self._conveyor: StreamingWorker | None = None
+        self._worker: StreamingWorker | None = None
         self._store: SharedStore | None = None
         self._reported_at = 0.0
 
@@ -78,52 +77,52 @@ class LabelShards:
             raise StoppedError(STOPPED)
         if package_version() != self._version:
             raise ClientError(
-                f"The machine {socket.gethostname()!r} has version {package_version()} of hf-synthlabels, but the run "
-                f"was started with {self._version}. Install the same version on all machines."
+                f"Machine {socket.gethostname()!r} has hf-synthlabels {package_version()}, but the run started with "
+                f"{self._version}; install the same version on all machines."
             )
         job = self._job
         rows = job.source(shard)
         ids = row_ids(rows, shard, job.id_column)
-        known = finished_rows(job.labels(parts), job.column)
-        at_once = self._annotation.recipe.task.rows_per_call
-        asked = [True] * len(ids) if at_once == 1 else texts_in(rows, self._annotation.recipe)
-        places = open_places(ids, known, asked, at_once)
-        labels, tally = self._opened(rows).label(rows.take(places), shard.split)
+        finished_ids = finished_rows(job.labels(parts), job.column)
+        rows_per_call = self._annotation.recipe.task.rows_per_call
+        has_text = [True] * len(ids) if rows_per_call == 1 else texts_in(rows, self._annotation.recipe)
+        places = unfinished_places(ids, finished_ids, has_text, rows_per_call)
+        labels, stats = self._opened(rows).label(rows.take(places), shard.split)
         labels = labels.add_column(0, ROW_ID, [[ids[place] for place in places]])
-        part = job.write_labels(shard, labels, tally, earlier=len(parts))
+        part = job.write_labels(shard, labels, stats, earlier=len(parts))
         statuses = [STATUSES[code] for code in labels.column(f"{job.column}_status").to_pylist()]
         over_budget = statuses.count("over_budget")
         finished = len(statuses) - over_budget - statuses.count("failed")
         return {"shard": shard.name, "part": part, "finished": finished, "over_budget": over_budget}
 
     def _opened(self, rows: pa.Table) -> StreamingWorker:
-        """The conveyor of this actor, which all its shards share."""
+        """The streaming worker that all shards of this actor share."""
         with self._opening:
-            if self._conveyor is None:
+            if self._worker is None:
                 from datasets import Features
 
-                self._conveyor = self._open(Features.from_arrow_schema(rows.schema))
-            return self._conveyor
+                self._worker = self._open(Features.from_arrow_schema(rows.schema))
+            return self._worker
 
     def _open(self, features: Mapping[str, Any]) -> StreamingWorker:
         import ray
 
-        seat = self._desk.ask("seat", ray.get_runtime_context().get_actor_id())
+        rank = self._actor.call("worker_rank", ray.get_runtime_context().get_actor_id())
         annotation = self._annotation
-        store = self._store = SharedStore(self._desk)
+        store = self._store = SharedStore(self._actor)
 
         def opened() -> AbstractContextManager[Annotator]:
-            # It has all that is asked of a store here; what it has not is for other verbs.
+            # It has all methods that an annotator calls.
             return open_annotator(
-                annotation, features, config=self._clients[seat], store=cast(ResponseStore, store), alone=False
+                annotation, features, config=self._clients[rank], store=cast(ResponseStore, store), alone=False
             )
 
-        def on_progress(tally: RunStats) -> None:
+        def on_progress(stats: RunStats) -> None:
             if store.is_stopped:
                 raise StoppedError(STOPPED)
             if time.monotonic() - self._reported_at >= HEARTBEAT_S:
                 self._reported_at = time.monotonic()
-                store.report(tally.to_dict())
+                store.report(stats.to_dict())
 
         mixed = annotation.recipe.task.rows_per_call == 1
         return StreamingWorker(
@@ -132,10 +131,9 @@ class LabelShards:
 
 
 class WriteShards:
-    """The second phase: writes a shard's rows with their labels as a file of the result.
+    """Second phase: writes the rows of a shard with their labels.
 
-    An item comes back with the shard's name and the tally of its labels; or with the class of an `error` and its
-    `message`.
+    A call returns the shard's name and the statistics of its labels; or the class of an `error` and its `message`.
     """
 
     def __init__(self, assignment: Assignment) -> None:
@@ -146,10 +144,10 @@ class WriteShards:
         """Write a shard."""
         shard = Shard(**item["shard"])
         try:
-            tally = self._write(shard, item["parts"], item["file"])
+            stats = self._write(shard, item["parts"], item["file"])
         except (SynthLabelsError, OSError) as error:
             return failure(error, self._job)
-        return {"shard": shard.name, "tally": tally.to_dict()}
+        return {"shard": shard.name, "stats": stats.to_dict()}
 
     def _write(self, shard: Shard, names: Sequence[str], file: str) -> RunStats:
         from datasets import Features
@@ -157,42 +155,44 @@ class WriteShards:
         job = self._job
         rows = job.source(shard)
         parts = job.labels(names)
-        labels = joined(row_ids(rows, shard, job.id_column), parts, job.column)
+        labels = join_labels(row_ids(rows, shard, job.id_column), parts, job.column)
         features = self._annotation.features(Features.from_arrow_schema(rows.schema))
         for name in labels.column_names:
             rows = rows.append_column(labels.schema.field(name), labels.column(name))
         job.output.folder("data").write_table(file, rows.cast(features.arrow_schema))
-        return tally_of(labels, parts, job.column)
+        return label_stats(labels, parts, job.column)
 
 
-def open_places(ids: Sequence[str], finished: Collection[str], asked: Sequence[bool], at_once: int) -> list[int]:
-    """The places of the rows that are not finished, and of all that are asked in one call with one of them.
+def unfinished_places(
+    ids: Sequence[str], finished: Collection[str], has_text: Sequence[bool], rows_per_call: int
+) -> list[int]:
+    """Indices of the unfinished rows, and of the rows that share a request with one of them.
 
     Args:
-        ids: of the rows.
-        finished: the ids of those that are.
-        asked: which rows are part of calls; the others have no text.
-        at_once: how many are asked in one call.
+        ids: IDs of the rows.
+        finished: IDs of the finished rows.
+        has_text: which rows are part of requests.
+        rows_per_call: rows in a request.
     """
-    # The number of each row's call; of one that is in none, that of the call before.
-    calls = [(count - 1) // at_once for count in accumulate(asked)]
-    wanted = {call for call, row, part in zip(calls, ids, asked, strict=True) if part and row not in finished}
+    # Number of each row's request; a row without a text gets that of the request before.
+    calls = [(count - 1) // rows_per_call for count in accumulate(has_text)]
+    open_calls = {call for call, row, text in zip(calls, ids, has_text, strict=True) if text and row not in finished}
     return [
         place
-        for place, (call, row, part) in enumerate(zip(calls, ids, asked, strict=True))
-        if (call in wanted if part else row not in finished)
+        for place, (call, row, text) in enumerate(zip(calls, ids, has_text, strict=True))
+        if (call in open_calls if text else row not in finished)
     ]
 
 
 def failure(error: SynthLabelsError | OSError, job: Job) -> dict[str, Any]:
-    """An error as plain values: what an actor raises comes back as a trace of Ray's, and ends the others."""
+    """An error as plain values: an exception would reach the caller as a Ray traceback, and end the other actors."""
     if isinstance(error, OSError) and not isinstance(error, SynthLabelsError):
         message = (
-            f"`output` {str(job.output)!r} can not be read or written on the machine {socket.gethostname()!r}: "
-            f"{error}. All machines must see it. What was answered is kept."
+            f"`output` {str(job.output)!r} cannot be read or written on machine {socket.gethostname()!r}: {error}. All "
+            "machines need access to it. Answers so far are kept."
         )
         return {"error": "StoreError", "message": message}
     message = str(error)
     if isinstance(error, MissingKeyError):
-        message += f" It is missing on the machine {socket.gethostname()!r}: set it on each machine of the cluster."
+        message += f" It is missing on machine {socket.gethostname()!r}; set it on each machine of the cluster."
     return {"error": type(error).__name__, "message": message}

@@ -1,4 +1,4 @@
-"""Without Ray everything but many machines works, and that says what is missing."""
+"""Without Ray, the engine names the missing extra."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 
 from hf_synthlabels.engines import annotate_with_ray
 from hf_synthlabels.errors import ConfigError, MissingExtraError
-from tests.engines.test_job import recipe
+from tests.engines.ray.test_shards import recipe
 
 
-def test_the_missing_package_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r"`ray` is not installed. Run: pip install 'hf-synthlabels\[ray\]'"):
         annotate_with_ray(recipe(tmp_path), str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_is_no_folder(tmp_path: Path) -> None:
+def test_the_output_must_be_a_folder(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs the extra `ray`")
-    with pytest.raises(ConfigError, match=r"is a file; many machines write many\. Name a folder"):
+    with pytest.raises(ConfigError, match="`output`"):
         annotate_with_ray(recipe(tmp_path), str(tmp_path / "out.parquet"))
 
 

@@ -22,7 +22,7 @@ def test_a_cluster_gives_the_answers_of_one_machine(
 ) -> None:
     pytest.importorskip("ray", reason="needs the extra `ray`")
     # Processes of the cluster import the tests' package from where this one does.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[2]))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).resolve().parents[3]))
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in toy_rows(100)))
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(RECIPE))
     small: dict[str, Any] = {

@@ -1,6 +1,6 @@
-"""What actors buy is in one store, on disk, before they go on; and their budget is one account."""
+"""SharedStore and BudgetActor: one store on disk and one budget for all workers."""
 
-# ruff: noqa: ARG002  desks and clients of the tests need not all that they are given
+# ruff: noqa: ARG002  test doubles do not use all arguments
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ from hf_synthlabels.clients import (
     Usage,
 )
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
-from hf_synthlabels.engines.ray import budget_actor as bookkeeping
-from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
+from hf_synthlabels.engines.ray import budget_actor
+from hf_synthlabels.engines.ray.budget_actor import BudgetActor, Reply, StoreCall, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.job_files import Folder
 from hf_synthlabels.engines.ray.shared_store import SharedStore
-from hf_synthlabels.engines.ray.store_entries import Entry, Reply
 from hf_synthlabels.errors import StoreError
 
 PAYLOAD = {"text": "film", "model": "tiny", "usage": {"prompt_tokens": 1}}
@@ -42,7 +41,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture
 def keeper(tmp_path: Path, folder: Folder) -> Iterator[BudgetActor]:
-    kept = BudgetActor(str(tmp_path / "responses.sqlite"), folder, seats=2)
+    kept = BudgetActor(str(tmp_path / "responses.sqlite"), folder, num_workers=2)
     yield kept
     kept.close()
 
@@ -74,35 +73,35 @@ def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: BudgetActor, tmp_p
         assert other.get(["k"]) == {"k": PAYLOAD}
 
 
-def test_many_answers_are_one_message() -> None:
+def test_answers_are_grouped_into_few_messages() -> None:
     class Slow:
         def __init__(self) -> None:
             self.sizes: list[int] = []
             self.go = threading.Event()
 
-        def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
             return {}
 
-        def write(self, writer: str, entries: Sequence[Entry], tally: Mapping[str, Any] | None) -> Reply:
+        def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
             assert self.go.wait(10)
-            self.sizes.append(len(entries))
+            self.sizes.append(len(calls))
             return Reply()
 
-    desk = Slow()
-    store = SharedStore(desk)
+    actor = Slow()
+    store = SharedStore(actor)
     run = Run("films")
     for number in range(100):
         store.put(str(number), PAYLOAD)
         store.commit_usage(run, UsageRecord(1, 2, 3))
-    desk.go.set()
+    actor.go.set()
     store.flush()
-    # All settlements of a run are one entry of each message.
-    assert sum(desk.sizes) <= 100 + len(desk.sizes)
-    assert len([size for size in desk.sizes if size]) <= 3
+    # All usage of a run is one call of each message.
+    assert sum(actor.sizes) <= 100 + len(actor.sizes)
+    assert len([size for size in actor.sizes if size]) <= 3
     store.close()
 
 
-def test_a_budget_is_one_account_for_all(keeper: BudgetActor, tmp_path: Path) -> None:
+def test_workers_share_one_budget(keeper: BudgetActor, tmp_path: Path) -> None:
     # A request can cost at most 10 tokens in and 10 out; each comes to 2 in the end. The prompt's bound is 33.
     budget = 3000
 
@@ -144,12 +143,12 @@ def test_a_budget_is_one_account_for_all(keeper: BudgetActor, tmp_path: Path) ->
     assert (tokens, open_runs) == (spent + 20 * more, 0)
 
 
-def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
+def test_an_error_of_the_store_reaches_all_callers() -> None:
     class Full:
-        def find(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
             return {}
 
-        def write(self, writer: str, entries: Sequence[Entry], tally: Mapping[str, Any] | None) -> Reply:
+        def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
             raise StoreError("the disk is full")
 
     store = SharedStore(Full())
@@ -161,7 +160,7 @@ def test_an_error_of_the_store_is_told_to_all_who_wait() -> None:
             use()
 
 
-def test_a_closed_store_takes_nothing(keeper: BudgetActor) -> None:
+def test_a_closed_store_rejects_calls(keeper: BudgetActor) -> None:
     store = SharedStore(keeper)
     store.close()
     for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.reserve(Run("films"), Allowance(1))):
@@ -169,7 +168,7 @@ def test_a_closed_store_takes_nothing(keeper: BudgetActor) -> None:
             use()
 
 
-def test_a_stop_reaches_those_who_write_nothing(keeper: BudgetActor) -> None:
+def test_a_stop_reaches_workers_without_writes(keeper: BudgetActor) -> None:
     store = SharedStore(keeper)
     keeper.stop()
     deadline = time.monotonic() + 10
@@ -179,25 +178,25 @@ def test_a_stop_reaches_those_who_write_nothing(keeper: BudgetActor) -> None:
     store.close()
 
 
-def test_the_standing_is_the_sum_of_all(keeper: BudgetActor) -> None:
+def test_total_stats_are_the_sum_over_workers(keeper: BudgetActor) -> None:
     for number in (3, 4):
         store = SharedStore(keeper)
         store.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
         store.flush()
         store.close()
-    standing = keeper.standing()
-    assert (standing["rows"], standing["statuses"]) == (7, {"labelled": 7})
+    total = keeper.total_stats()
+    assert (total["rows"], total["statuses"]) == (7, {"labelled": 7})
 
 
-def test_seats_stay_with_their_actors_and_are_handed_on(keeper: BudgetActor) -> None:
-    assert keeper.seated() == 0
-    assert [keeper.seat(name) for name in ("a", "b", "a", "b")] == [0, 1, 0, 1]
-    assert keeper.seated() == 2
-    # Two that are new have the seats of the two that were there before, never both the same.
-    assert sorted(keeper.seat(name) for name in ("c", "d")) == [0, 1]
+def test_ranks_belong_to_workers_and_pass_to_their_successors(keeper: BudgetActor) -> None:
+    assert keeper.num_started() == 0
+    assert [keeper.worker_rank(name) for name in ("a", "b", "a", "b")] == [0, 1, 0, 1]
+    assert keeper.num_started() == 2
+    # Two new workers replace the two old ones.
+    assert sorted(keeper.worker_rank(name) for name in ("c", "d")) == [0, 1]
 
 
-def test_answers_are_copied_and_brought_to_another_machine(tmp_path: Path, folder: Folder) -> None:
+def test_answers_are_copied_to_another_machine(tmp_path: Path, folder: Folder) -> None:
     first = BudgetActor(str(tmp_path / "first.sqlite"), folder)
     store = SharedStore(first)
     for number in range(1200):
@@ -212,8 +211,8 @@ def test_answers_are_copied_and_brought_to_another_machine(tmp_path: Path, folde
         assert second.get(["k7", "k8"]) == {"k7": {**PAYLOAD, "text": "own"}, "k8": {**PAYLOAD, "text": "t8"}}
 
 
-def test_copies_are_made_while_it_goes_on(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookkeeping, "COPY_S", 0.02)
+def test_answers_are_copied_regularly(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_actor, "COPY_S", 0.02)
     keeper = BudgetActor(str(tmp_path / "responses.sqlite"), folder)
     store = SharedStore(keeper)
     store.put("k", PAYLOAD)
@@ -228,8 +227,8 @@ def test_copies_are_made_while_it_goes_on(tmp_path: Path, folder: Folder, monkey
     keeper.close()
 
 
-def test_copies_that_fail_are_made_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookkeeping, "COPY_S", 0.02)
+def test_failed_copies_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_actor, "COPY_S", 0.02)
     place = tmp_path / "out"
     place.write_text("a file where the folder should be")
     folder = Folder.at(str(place))
@@ -245,10 +244,10 @@ def test_copies_that_fail_are_made_later(tmp_path: Path, monkeypatch: pytest.Mon
     assert folder.read_table(name).num_rows == 1
 
 
-def test_many_copies_become_few(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bookkeeping, "ROWS_PER_FILE", 4)
+def test_files_of_copies_are_merged(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget_actor, "ROWS_PER_FILE", 4)
     for number in range(6):
-        bookkeeping._write_answers(folder, [(f"k{number}", "{}"), ("same", "{}")])
+        budget_actor._write_answers(folder, [(f"k{number}", "{}"), ("same", "{}")])
     merge_answers(folder)
     assert len(folder.names()) == 2
     keys = [row["key"] for name in folder.names() for row in folder.read_table(name).to_pylist()]

@@ -1,4 +1,4 @@
-"""A job is the same one as long as no label can differ, and its labels are found again by row id."""
+"""Jobs and their shards: fingerprints, row IDs, label files and results."""
 
 from __future__ import annotations
 
@@ -15,11 +15,19 @@ from datasets import Features
 
 from hf_synthlabels.annotation import Recipe, RunStats
 from hf_synthlabels.annotation.compiled import compile_recipe
-from hf_synthlabels.engines.ray.job import ROW_ID, Job, Shard, is_complete, job_fingerprint, prepare, row_ids
-from hf_synthlabels.engines.ray.job_files import Folder
-from hf_synthlabels.engines.ray.job_result import begin_result, finish_result, read_result
-from hf_synthlabels.engines.ray.row_join import finished_rows, joined, tally_of
-from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, item_of, open_places
+from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerprint, prepare, row_ids
+from hf_synthlabels.engines.ray.job_files import (
+    ROW_ID,
+    Folder,
+    begin_result,
+    finish_result,
+    finished_rows,
+    join_labels,
+    label_stats,
+    read_result,
+)
+from hf_synthlabels.engines.ray.shared_store import RemoteBudgetActor
+from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, item_of, unfinished_places
 from hf_synthlabels.errors import DataError, MissingKeyError, RecipeError, StoreError
 from hf_synthlabels.labels import STATUSES
 
@@ -58,8 +66,8 @@ def output(tmp_path: Path) -> Folder:
         pytest.param("engine", {"actors": 7, "rows_per_shard": 2, "address": "auto"}, id="machines"),
     ],
 )
-def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
-    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) == job_fingerprint(compile_recipe(recipe(tmp_path)))
+def test_keys_that_change_no_label_keep_the_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
+    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) == fingerprint(recipe(tmp_path))
 
 
 @pytest.mark.parametrize(
@@ -72,8 +80,8 @@ def test_what_changes_no_label_goes_on_with_the_same_job(tmp_path: Path, part: s
         pytest.param("engine", {"id": "id"}, id="row ids"),
     ],
 )
-def test_what_can_change_a_label_is_another_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
-    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) != job_fingerprint(compile_recipe(recipe(tmp_path)))
+def test_keys_that_can_change_a_label_start_another_job(tmp_path: Path, part: str, keys: dict[str, Any]) -> None:
+    assert fingerprint(recipe(tmp_path, 10, **{part: keys})) != fingerprint(recipe(tmp_path))
 
 
 def test_another_source_is_another_job(tmp_path: Path) -> None:
@@ -81,7 +89,7 @@ def test_another_source_is_another_job(tmp_path: Path) -> None:
     assert fingerprint(recipe(tmp_path, count=11)) != first
 
 
-def test_the_source_is_cut_once_and_loses_nothing(tmp_path: Path, output: Folder) -> None:
+def test_the_source_is_split_into_shards_once(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path, count=10, engine={"rows_per_shard": 4})
     job = prepare(compile_recipe(plan), output, actors=2)
     assert [(shard.name, shard.first, shard.rows) for shard in job.shards] == [
@@ -124,20 +132,16 @@ def test_row_ids_are_places_or_the_values_of_a_column(tmp_path: Path, output: Fo
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        pytest.param(
-            [{"text": "a"}], "`engine.id` names the column 'id', which split 'train' has not: text", id="none"
-        ),
+        pytest.param([{"text": "a"}], "no column 'id'", id="none"),
         pytest.param(
             [{"text": "a", "id": 1}, {"text": "b", "id": 1}, {"text": "c", "id": None}],
-            "`engine.id` names the column 'id', in which 3 rows of split 'train' have only 1 different values",
+            "1 distinct values for 3 rows",
             id="twice",
         ),
-        pytest.param([{"text": "a", "id": [1]}], "`engine.id` names the column 'id', which holds lists", id="lists"),
+        pytest.param([{"text": "a", "id": [1]}], "lists", id="lists"),
     ],
 )
-def test_ids_that_do_not_tell_rows_apart_are_refused(
-    tmp_path: Path, output: Folder, rows: list[dict[str, Any]], message: str
-) -> None:
+def test_row_ids_must_be_unique(tmp_path: Path, output: Folder, rows: list[dict[str, Any]], message: str) -> None:
     plan = recipe(tmp_path, engine={"id": "id"})
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match=message):
@@ -146,7 +150,7 @@ def test_ids_that_do_not_tell_rows_apart_are_refused(
     assert output.read_json(f"_work/{fingerprint(plan)}/manifest.json") is None
 
 
-def test_a_label_column_that_is_taken_is_told_before_anything_is_asked(tmp_path: Path, output: Folder) -> None:
+def test_an_existing_label_column_is_an_error_before_any_request(tmp_path: Path, output: Folder) -> None:
     plan = recipe(tmp_path)
     (tmp_path / "rows.jsonl").write_text('{"text": "a", "llm_label": "b"}\n', encoding="utf-8")
     with pytest.raises(RecipeError, match="would overwrite the source's column 'llm_label'"):
@@ -175,25 +179,25 @@ def test_parts_are_found_by_shard_in_their_order(output: Folder) -> None:
     assert [part.column(ROW_ID).to_pylist() for part in job.labels([first, second])] == [["a", "b", "c"], ["b", "c"]]
 
 
-def test_rows_that_are_asked_again() -> None:
+def test_unfinished_rows_are_sent_again() -> None:
     first = labels(a="labelled", b="failed", c="over_budget", d="unparsed")
     assert finished_rows([first], "llm_label") == {"a", "d"}
     assert finished_rows([first, labels(c="refused")], "llm_label") == {"a", "c", "d"}
 
 
-def test_rows_that_are_asked_with_others_are_asked_with_the_same_again() -> None:
+def test_rows_that_share_a_request_are_sent_together_again() -> None:
     rows = ["a", "b", "c", "d", "e"]
     every = [True] * 5
-    assert open_places(rows, {"a", "d", "e"}, every, 1) == [1, 2]
+    assert unfinished_places(rows, {"a", "d", "e"}, every, 1) == [1, 2]
     # Calls of two: ab, cd, e.
-    assert open_places(rows, {"a", "c", "d", "e"}, every, 2) == [0, 1]
-    assert open_places(rows, {"a", "b", "c", "d"}, every, 2) == [4]
-    assert open_places(rows, set(), every, 2) == [0, 1, 2, 3, 4]
+    assert unfinished_places(rows, {"a", "c", "d", "e"}, every, 2) == [0, 1]
+    assert unfinished_places(rows, {"a", "b", "c", "d"}, every, 2) == [4]
+    assert unfinished_places(rows, set(), every, 2) == [0, 1, 2, 3, 4]
     # Without a text in b: ac, de. It is finished when it was looked at once.
     without = [True, False, True, True, True]
-    assert open_places(rows, {"b", "c", "d", "e"}, without, 2) == [0, 2]
-    assert open_places(rows, {"a", "c", "d", "e"}, without, 2) == [1]
-    assert open_places(rows, set(rows), without, 2) == []
+    assert unfinished_places(rows, {"b", "c", "d", "e"}, without, 2) == [0, 2]
+    assert unfinished_places(rows, {"a", "c", "d", "e"}, without, 2) == [1]
+    assert unfinished_places(rows, set(rows), without, 2) == []
 
 
 def test_shards_end_between_two_calls(tmp_path: Path, output: Folder) -> None:
@@ -213,15 +217,15 @@ def test_labels_are_joined_in_the_order_of_the_source() -> None:
         # Two actors labelled the same row; the finished one counts.
         labels(a="failed"),
     ]
-    found = joined(["a", "b", "c"], parts, "llm_label")
+    found = join_labels(["a", "b", "c"], parts, "llm_label")
     assert found.column_names == ["llm_label", "llm_label_status", "llm_label_note"]
     assert found.column("llm_label").to_pylist() == [0, 1, 0]
     assert found.column("llm_label_note").to_pylist() == ["labelled!", "failed!", "labelled!"]
-    with pytest.raises(StoreError, match="The labels of 1 rows are gone, the first is 'd'"):
-        joined(["a", "d"], parts, "llm_label")
+    with pytest.raises(StoreError, match="'d'"):
+        join_labels(["a", "d"], parts, "llm_label")
 
 
-def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -> None:
+def test_a_row_with_two_attempts_counts_once(output: Folder) -> None:
     shard = Shard("train", 0, 0, 2)
     job = Job(output, "films-1", (shard,))
     took = RunStats(rows=2, statuses=Counter(labelled=1, failed=1), requests=2, prompt_tokens=20, failures=Counter(x=1))
@@ -230,7 +234,7 @@ def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -
         job.write_labels(shard, labels(b="failed"), RunStats(rows=1, requests=1, prompt_tokens=9).to_dict(), earlier=1),
     ]
     parts = job.labels(names)
-    tally = tally_of(joined(["a", "b"], parts, "llm_label"), parts, "llm_label")
+    tally = label_stats(join_labels(["a", "b"], parts, "llm_label"), parts, "llm_label")
     assert (tally.rows, tally.requests, tally.prompt_tokens) == (2, 3, 29)
     assert tally.statuses == {"labelled": 1, "failed": 1}
     assert tally.failures == {"failed!": 1}
@@ -243,9 +247,7 @@ def test_a_row_that_was_asked_twice_is_one_row_of_two_requests(output: Folder) -
         pytest.param({"method": "random", "count": 2, "seed": 5}, 2, id="some of them"),
     ],
 )
-def test_a_recipe_for_other_machines_asks_the_same(
-    tmp_path: Path, selection: dict[str, Any] | None, shown: int
-) -> None:
+def test_a_portable_recipe_has_the_same_prompt(tmp_path: Path, selection: dict[str, Any] | None, shown: int) -> None:
     guide, examples = tmp_path / "guide.md", tmp_path / "shown.jsonl"
     guide.write_text("Games are sport.\n", encoding="utf-8")
     lines = [json.dumps({"text": f"goal {number}", "label": "sport"}) for number in range(3)]
@@ -266,7 +268,7 @@ def test_a_recipe_for_other_machines_asks_the_same(
     assert shipped.client.max_answer_tokens == plan.annotator.client.max_answer_tokens
 
 
-def test_files_that_can_not_be_sent_are_named_in_full(tmp_path: Path) -> None:
+def test_paths_of_a_portable_recipe_are_absolute(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     local = recipe(tmp_path, annotator={"client": "embedding", "model": "model"})
     assert compile_recipe(local).client.model == str(tmp_path / "model")
@@ -281,26 +283,27 @@ def test_batches_are_for_one_machine(tmp_path: Path) -> None:
         recipe(tmp_path, annotator={"batch": True})
 
 
-def test_what_an_actor_raises_is_told_with_its_machine(output: Folder) -> None:
+def test_errors_of_a_worker_name_its_machine(output: Folder) -> None:
     job, host = Job(output, "films-1", ()), socket.gethostname()
     missing = failure(MissingKeyError("`KEY` is not set."), job)
     assert missing["error"] == "MissingKeyError"
-    assert missing["message"].startswith("`KEY` is not set. It is missing on the machine " + repr(host))
+    assert missing["message"].startswith("`KEY` is not set. It is missing on machine " + repr(host))
     unseen = failure(FileNotFoundError(2, "No such file", "/x"), job)
     assert unseen["error"] == "StoreError"
-    assert f"`output` {str(output)!r} can not be read or written on the machine {host!r}: " in unseen["message"]
+    assert unseen["message"].startswith(f"`output` {str(output)!r} cannot be read or written on machine {host!r}")
     assert failure(DataError("no rows"), job) == {"error": "DataError", "message": "no rows"}
 
 
-def test_a_machine_with_another_version_does_nothing(output: Folder, tmp_path: Path) -> None:
-    job = compile_recipe(recipe(tmp_path))
-    work = LabelShards(Assignment(Job(output, "films-1", ()), job, version="0.0.7"), None)
+def test_a_machine_with_another_version_is_an_error(output: Folder, tmp_path: Path) -> None:
+    work = LabelShards(
+        Assignment(Job(output, "films-1", ()), compile_recipe(recipe(tmp_path)), version="0.0.7"), RemoteBudgetActor(None)
+    )
     outcome = work(item_of(Shard("train", 0, 0, 1), []))
     assert outcome["error"] == "ClientError"
-    assert "the run was started with 0.0.7. Install the same version on all machines." in outcome["message"]
+    assert "0.0.7" in outcome["message"]
 
 
-def test_a_result_is_whole_or_not_there(output: Folder) -> None:
+def test_a_result_is_complete_or_missing(output: Folder) -> None:
     data = output.folder("data")
     begin_result(output, "films-1", ["train-00000-of-00001.parquet"])
     assert read_result(output, "films-1") is None
@@ -320,7 +323,7 @@ def test_a_result_with_unfinished_rows_is_not_final(output: Folder) -> None:
     assert read_result(output, "films-1") is None
 
 
-def test_the_files_of_an_earlier_job_go_and_those_of_others_stay(output: Folder) -> None:
+def test_files_of_an_earlier_job_are_deleted_and_foreign_files_are_kept(output: Folder) -> None:
     data = output.folder("data")
     begin_result(output, "films-1", ["a.parquet", "b.parquet"])
     data.write("a.parquet", b"1")
@@ -331,6 +334,6 @@ def test_the_files_of_an_earlier_job_go_and_those_of_others_stay(output: Folder)
     finish_result(output, "films-2", {"train": (["a.parquet"], {})}, 0)
     assert data.names() == ["a.parquet"]
     data.write("mine.parquet", b"3")
-    with pytest.raises(DataError, match=r"has the file 'data/mine\.parquet', which is of something else"):
+    with pytest.raises(DataError, match=r"data/mine\.parquet"):
         begin_result(output, "films-3", ["a.parquet"])
     assert data.read("mine.parquet") == b"3"

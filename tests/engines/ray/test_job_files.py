@@ -1,4 +1,4 @@
-"""Files are whole or not there, on a disk and in an object store."""
+"""Folder: atomic files on a disk and in an object store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Folder]:
                 yield Folder.at(f"objects://{server.host}/bucket/out")
 
 
-def test_what_is_written_is_read_again(folder: Folder) -> None:
+def test_files_are_written_and_read(folder: Folder) -> None:
     assert folder.names() == []
     assert folder.read("a") is None
     folder.write("a", b"1")
@@ -63,7 +63,7 @@ def test_a_table_keeps_its_features(folder: Folder) -> None:
     assert Features.from_arrow_schema(found.schema) == features
 
 
-def test_it_can_be_used_on_another_machine(folder: Folder) -> None:
+def test_a_folder_can_be_pickled(folder: Folder) -> None:
     folder.write("a", b"1")
     other = pickle.loads(pickle.dumps(folder))
     assert (other.read("a"), str(other)) == (b"1", str(folder))
@@ -89,7 +89,7 @@ def test_a_file_that_is_being_written_is_not_seen(tmp_path: Path) -> None:
     assert all(found == content for found in seen)
 
 
-def test_what_was_left_half_written_is_not_there(tmp_path: Path) -> None:
+def test_partial_files_are_not_listed(tmp_path: Path) -> None:
     folder = Folder.at(str(tmp_path))
     (tmp_path / "a.0123abcd.part").write_bytes(b"half")
     assert folder.names() == []
@@ -98,11 +98,11 @@ def test_what_was_left_half_written_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        pytest.param("nosuch://user:secret@host/x", "`output` is an address of kind 'nosuch'", id="unknown"),
-        pytest.param("adl://user:secret@host/x", "`output` is an address of kind 'adl'", id="package missing"),
+        pytest.param("nosuch://user:secret@host/x", "`output`.*'nosuch'", id="unknown"),
+        pytest.param("adl://user:secret@host/x", "`output`.*'adl'", id="package missing"),
     ],
 )
-def test_an_address_that_nobody_can_open_is_told_without_its_password(address: str, message: str) -> None:
+def test_an_unavailable_protocol_is_an_error_without_the_password(address: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         Folder.at(address)
     assert "secret" not in str(caught.value)

@@ -1,6 +1,6 @@
-"""Tables of several callers go through one annotator, and each caller gets its own back."""
+"""StreamingWorker: tables of several threads share one annotator, and each thread gets its own labels."""
 
-# ruff: noqa: ARG005  desks and clients of the tests need not all that they are given
+# ruff: noqa: ARG005  test doubles do not use all arguments
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 from hf_synthlabels.annotation import Annotator, Output, Prompt, RunStats, Strategy
 from hf_synthlabels.clients import Completion, Request, Usage
-from hf_synthlabels.engines.ray import streaming_worker as conveyor_module
+from hf_synthlabels.engines.ray import streaming_worker as worker_module
 from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
 from hf_synthlabels.errors import AllFailedError, ClientError, StoreError
 from hf_synthlabels.labels import LabelSchema
@@ -82,16 +82,16 @@ def codes(count: int) -> list[int]:
     return [0 if number % 3 else 1 for number in range(count)]
 
 
-def conveyor(opener: Opener, *, mixed: bool = True, **more: Any) -> StreamingWorker:
+def make_worker(opener: Opener, *, mixed: bool = True, **more: Any) -> StreamingWorker:
     return StreamingWorker(opener, ["text"], Output(), mixed=mixed, **({"on_progress": lambda _: None} | more))
 
 
-def test_each_gets_its_own_labels() -> None:
+def test_each_thread_gets_its_own_labels() -> None:
     opener = Opener(Client())
-    belt = conveyor(opener)
+    worker = make_worker(opener)
     counts = [5, 1, 17, 8, 3, 40]
     with ThreadPoolExecutor(3) as threads:
-        found = list(threads.map(lambda count: belt.label(table(f"t{count}", count)), counts))
+        found = list(threads.map(lambda count: worker.label(table(f"t{count}", count)), counts))
     for count, (labels, tally) in zip(counts, found, strict=True):
         assert labels.column("llm_label").to_pylist() == codes(count)
         assert tally["rows"] == count
@@ -102,23 +102,23 @@ def test_each_gets_its_own_labels() -> None:
     assert opener.open == 0
 
 
-def test_the_next_table_is_begun_while_the_last_is_finished() -> None:
+def test_the_next_table_starts_while_the_last_one_finishes() -> None:
     opener = Opener(Client(width=4, latency_s=0.02))
-    belt = conveyor(opener)
+    worker = make_worker(opener)
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda name: belt.label(table(name, 6)), ["ta", "tb", "tc", "td"]))
+        list(threads.map(lambda name: worker.label(table(name, 6)), ["ta", "tb", "tc", "td"]))
     assert any(len(names) == 2 for names in opener.client.together)
     # 24 rows, 4 at once: every round was full but perhaps the last of each call.
     assert len(opener.client.together) <= 6 + opener.client.calls
 
 
-def test_what_is_asked_for_one_group_is_never_counted_for_another() -> None:
+def test_requests_of_one_group_are_never_counted_for_another() -> None:
     opener = Opener(Client(width=4, latency_s=0.02))
-    belt = conveyor(opener)
+    worker = make_worker(opener)
     # Of six and of seven rows, so that neither fills its rounds.
     asked = [("ta", 6, "train"), ("tb", 7, "test"), ("tc", 6, "train"), ("td", 7, "test")]
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(lambda one: belt.label(table(one[0], one[1]), one[2])[1], asked))
+        found = list(threads.map(lambda one: worker.label(table(one[0], one[1]), one[2])[1], asked))
     of_group = {
         group: sum(tally["requests"] for tally, one in zip(found, asked, strict=True) if one[2] == group)
         for group in ("train", "test")
@@ -130,43 +130,43 @@ def test_what_is_asked_for_one_group_is_never_counted_for_another() -> None:
 def test_rows_of_two_tables_are_never_in_one_call() -> None:
     opener = Opener(Client(width=2, latency_s=0.01), Strategy(rows_per_call=4))
     opener.client.answer = lambda text: '["film", "film", "film", "film"]'  # type: ignore[method-assign]
-    belt = conveyor(opener, mixed=False)
+    worker = make_worker(opener, mixed=False)
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(lambda name: belt.label(table(name, 8)), ["ta", "tb", "tc"]))
+        list(threads.map(lambda name: worker.label(table(name, 8)), ["ta", "tb", "tc"]))
     assert all(len(names) == 1 for names in opener.client.together)
 
 
-def test_nothing_is_open_when_the_last_table_is_handed_back() -> None:
+def test_nothing_is_open_when_the_last_table_is_returned() -> None:
     opener = Opener(Client())
-    belt = conveyor(opener)
+    worker = make_worker(opener)
     for number in range(3):
-        belt.label(table("ta", 3))
+        worker.label(table("ta", 3))
         assert (opener.open, opener.opened) == (0, number + 1)
 
 
-def test_an_error_ends_all_tables_and_the_conveyor_can_be_used_again() -> None:
+def test_an_error_ends_all_tables_and_the_worker_can_be_used_again() -> None:
     class Broken(Client):
         def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
             next(iter(requests))
             raise StoreError("the disk is full")
 
     opener = Opener(Broken())
-    belt = conveyor(opener)
+    worker = make_worker(opener)
     with ThreadPoolExecutor(3) as threads:
-        for future in [threads.submit(belt.label, table("ta", 9)) for _ in range(3)]:
+        for future in [threads.submit(worker.label, table("ta", 9)) for _ in range(3)]:
             with pytest.raises(StoreError, match="the disk is full"):
                 future.result(timeout=10)
     opener.client = Client()
-    assert belt.label(table("ta", 2))[0].num_rows == 2
+    assert worker.label(table("ta", 2))[0].num_rows == 2
 
 
-def test_an_annotator_that_can_not_be_opened_is_told() -> None:
+def test_an_annotator_that_cannot_be_opened_is_an_error() -> None:
     def opener() -> Any:
         raise AllFailedError("no server")
 
-    belt = StreamingWorker(opener, ["text"], Output(), on_progress=lambda _: None)
+    worker = StreamingWorker(opener, ["text"], Output(), on_progress=lambda _: None)
     with pytest.raises(AllFailedError, match="no server"):
-        belt.label(table("ta", 2))
+        worker.label(table("ta", 2))
 
 
 def test_progress_may_stop_it() -> None:
@@ -181,19 +181,17 @@ def test_progress_may_stop_it() -> None:
 
     opener = Opener(Client(width=1))
     with pytest.raises(StoppedError):
-        conveyor(opener, on_progress=on_progress).label(table("ta", 50))
+        make_worker(opener, on_progress=on_progress).label(table("ta", 50))
     assert seen == [1, 2, 3, 4, 5]
     assert opener.open == 0
 
 
 @pytest.mark.parametrize("fault", ["the annotator stops early", "the tally cannot be read"])
-def test_a_table_that_is_lost_on_the_way_is_an_error_and_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    belt = conveyor(Opener(Client()))
+def test_a_lost_table_is_an_error_and_is_not_awaited(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    worker = make_worker(Opener(Client()))
     if fault == "the annotator stops early":
-        monkeypatch.setattr(conveyor_module, "labelled_tables", lambda _, tables, *_more: iter(list(tables)[:0]))
+        monkeypatch.setattr(worker_module, "labelled_tables", lambda _, tables, *_more: iter(list(tables)[:0]))
     else:
-        monkeypatch.setattr(belt, "_difference", dict[str, Any]().__getitem__)
+        monkeypatch.setattr(worker, "_new_stats", dict[str, Any]().__getitem__)
     with ThreadPoolExecutor(1) as threads, pytest.raises((ClientError, TypeError)):
-        threads.submit(belt.label, table("t", 5)).result(20)
+        threads.submit(worker.label, table("t", 5)).result(20)
