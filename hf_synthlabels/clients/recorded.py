@@ -1,4 +1,4 @@
-"""RecordedClient: answers that were made before, in a column or in a file."""
+"""RecordedClient: replays answers from a column or a file."""
 
 from __future__ import annotations
 
@@ -15,31 +15,29 @@ from hf_synthlabels.labels import STATUSES
 NOT_RECORDED = "no answer is recorded for the row"
 
 REJECTED = object()
-"""The place of an answer to a prompt that the server's filter rejected."""
+"""Marks an answer to a prompt that the server's content filter rejected."""
 
 
 class RecordedClient:
     """Replays recorded answers, raw or parsed, through the same parser as live ones.
 
-    A null, or a row that the file does not contain, was never answered: it becomes `skipped`, which is neither an
-    error of the annotator nor an unreadable answer.
+    A row with a null, or without a line in the file, was never answered: its status is `skipped`.
 
     Args:
-        column: the column of the row that holds its answer.
-        file: a JSON Lines file of `{key: ..., answer: ...}`, instead of a column; several answers to one key are
-            its samples, in the order of the file.
-        key: the name of the row id, in the file and in the row.
-        answer: the field of the file that holds the answer.
-        names: label names, when the column holds the codes of a `ClassLabel`.
-        answers: how many answers each row needs; more than these are an error. None checks nothing.
+        column: column with the answers.
+        file: JSON Lines file of `{key: ..., answer: ...}`, instead of a column; several answers with one key are its
+            samples, in the order of the file.
+        key: name of the row ID, in the file and in the rows.
+        answer: field of the file with the answers.
+        names: label names, if the column has the codes of a `ClassLabel`.
+        answers: answers that each row needs; more are an error. None does not check.
         list_labels: whether a label is itself a list, so that a recorded list is one answer unless several are needed.
-        status: the status column, when `column` is a label column of this package: the status explains each missing
-            label.
-        text_labels: whether labels are free texts, so that those of a label column are replayed word for word.
+        status: status column, if `column` is a label column of this package; it explains missing labels.
+        text_labels: whether labels are free text, so that a label column is replayed verbatim.
 
     Raises:
         ConfigError: neither or both of `column` and `file`, or `file` without `key`.
-        ClientError: the file is not there, or a line of it is not a JSON object with both fields.
+        ClientError: the file does not exist, or a line is not a JSON object with both fields.
     """
 
     def __init__(
@@ -57,10 +55,10 @@ class RecordedClient:
     ) -> None:
         if (column is None) == (file is None):
             raise ConfigError(
-                f"`annotator` of client 'recorded' needs `column` or `file`, not both; they are {column!r}, {file!r}."
+                f"`annotator`: client 'recorded' needs either `column` or `file`; got {column!r} and {file!r}."
             )
         if file is not None and key is None:
-            raise ConfigError("`annotator.key` is missing. Name the column that identifies a row in `annotator.file`.")
+            raise ConfigError("`annotator.key` is missing; name the column that identifies a row in `annotator.file`.")
         self._column = column
         self._key = key
         self._names = names
@@ -74,7 +72,7 @@ class RecordedClient:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """Where the answers come from."""
+        """Source of the answers."""
         if self._file is None:
             return {"client": "recorded", "column": self._column}
         return {"client": "recorded", "file": self._file.name, "key": self._key}
@@ -83,7 +81,7 @@ class RecordedClient:
         """The recorded answer of each request's row, in order.
 
         Raises:
-            DataError: a row has more answers than it needs, or two different rows share a key.
+            DataError: a row has too many answers, or two different rows share a key.
         """
         for request in requests:
             yield self._from_column(request) if self._column else self._from_file(request)
@@ -103,8 +101,8 @@ class RecordedClient:
             question = hash(request.messages)
             if self._asked.setdefault((row_id, request.sample), question) != question:
                 raise DataError(
-                    f"`annotator.key` {self._key!r} has {row_id[:40]!r} in two different rows. Name a column that "
-                    "identifies each row."
+                    f"`annotator.key`: two different rows have {self._key} {row_id[:40]!r}; name a column with unique "
+                    "values."
                 )
         return self._drawn(request, answers, f"`annotator.file` for {self._key} {row_id[:40]!r}")
 
@@ -133,7 +131,7 @@ class RecordedClient:
         return Completion(request.key, failure=Failure("missing", message))
 
     def _named(self, value: Any) -> Any:
-        """A value with names for the codes of a `ClassLabel`, however deep; None for the code -1."""
+        """Replace codes of a `ClassLabel` with label names, at any depth; -1 becomes None."""
         if self._names is None:
             return value
         if isinstance(value, int) and not isinstance(value, bool):
@@ -150,14 +148,14 @@ def _none(key: int, message: str) -> Completion:
 
 
 def _status(value: Any) -> str:
-    """The status of a row by its name or code; `labelled` where there is none, so that the label decides."""
+    """The status of a row, from its name or code; without one, `labelled`, so that the label decides."""
     if isinstance(value, int) and 0 <= value < len(STATUSES):
         return STATUSES[value]
     return value if value in STATUSES else "labelled"
 
 
 def _unlabelled(key: int, status: str) -> Completion:
-    """What a row without a label came to in the run that is replayed."""
+    """The completion of a row without a label, from its recorded status."""
     message = f"the recorded row is `{status}`"
     match status:
         case "abstained":
@@ -178,14 +176,14 @@ def _unlabelled(key: int, status: str) -> Completion:
 
 def _is_missing(value: Any) -> bool:
     if isinstance(value, Mapping):
-        # A table without null structures writes one whose fields are all null.
+        # Formats without null structures have a structure of nulls instead.
         return bool(value) and all(item is None for item in value.values())
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
-        # A data frame turns a column of whole numbers into floats as soon as one is missing.
+        # pandas converts a column of integers with a missing value to floats.
         value = int(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -193,7 +191,7 @@ def _text(value: Any) -> str:
 def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
     answers: dict[str, list[Any]] = {}
     try:
-        # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
+        # `splitlines` would also split at U+2028, which JSON strings may contain.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise ClientError(f"`annotator.file` {str(path)!r} cannot be read: {error.strerror}.") from error

@@ -56,7 +56,7 @@ def annotation_types(names: Iterable[str]) -> dict[str, pa.DataType]:
     names = list(names)
     types: dict[str, pa.DataType] = {"inclusion_probability": pa.float64()}
     for column in annotation_columns(names):
-        types |= {f"{column}_{part}": pa.string() for part in ("status", "raw", "reason")}
+        types |= {f"{column}_{part}": pa.string() for part in ("status", "raw", "note")}
         types |= {f"{column}_confidence": pa.float32(), f"{column}_probs": pa.list_(pa.float32())}
         types[f"{column}_tags"] = pa.list_(pa.string())
     return {name: kind for name, kind in types.items() if name in names}

