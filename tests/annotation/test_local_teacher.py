@@ -10,7 +10,6 @@ import pytest
 from datasets import Dataset
 
 from hf_synthlabels.annotation import annotate, load, plan, provenance
-from hf_synthlabels.clients import TransformersClient
 from hf_synthlabels.clients.local.causal_model import CausalModel
 from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, RecipeError
@@ -55,7 +54,7 @@ def test_weighed_labels_can_always_be_read(model: str) -> None:
     assert record["cost_usd"] == 0
     assert record["annotator"]["client"] == "transformers"
     assert record["annotator"]["scoring"] is True
-    assert record["returned_models"] == [TransformersClient(model)._version]
+    assert record["returned_models"] == [CausalModel(model).version]
 
 
 def test_numbers_and_abstention_are_weighed_too(model: str) -> None:

@@ -48,6 +48,11 @@ class CausalModel:
         self.renderer = Renderer(self.tokenizer, ends=self._end_tokens(), thinking=thinking)
 
     @property
+    def version(self) -> str:
+        """Name of the model with the beginning of its fingerprint."""
+        return f"{self.checkpoint.name}@{self.checkpoint.fingerprint[:12]}"
+
+    @property
     def context(self) -> int | None:
         """Context length in tokens; None if neither the model nor the tokenizer states it."""
         limit = getattr(self._config.get_text_config(), "max_position_embeddings", None)

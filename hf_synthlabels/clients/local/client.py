@@ -8,12 +8,11 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from hf_synthlabels.clients.base import Completion, Failure, FinishReason, Request, Usage
+from hf_synthlabels.clients.base import Completion, Failure, Request, Usage
 from hf_synthlabels.clients.local.causal_model import CausalModel, Dtype
 from hf_synthlabels.clients.local.generation import generate
 from hf_synthlabels.clients.local.scoring import end_prefixes, log_likelihoods
 from hf_synthlabels.clients.protocol.chat import Sampling
-from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.errors import ClientError, ConfigError
 from hf_synthlabels.labels import LabelSchema
 
@@ -155,7 +154,10 @@ class TransformersClient:
 
         try:
             with torch.inference_mode():
-                return self._generate(batch) if self._answers is None else self._score(batch, self._answers)
+                requests, prompts = [prompt.request for prompt in batch], [prompt.ids for prompt in batch]
+                if self._answers is None:
+                    return generate(self._causal, requests, prompts, self._sampling, batch[0].max_new_tokens)
+                return self._score(requests, prompts, self._answers)
         except (RuntimeError, MemoryError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -164,51 +166,22 @@ class TransformersClient:
             torch.cuda.empty_cache()
         return None
 
-    def _score(self, batch: Sequence[_Prompt], answers: Sequence[str]) -> list[Completion]:
-        scores = log_likelihoods(
-            self._causal.network, [prompt.ids for prompt in batch], self._answer_tokens, self._causal.renderer.pad
-        )
-        completions = []
-        for prompt, best, probabilities in zip(
-            batch, scores.argmax(-1).tolist(), scores.double().softmax(-1).tolist(), strict=True
-        ):
-            completions.append(
-                Completion(
-                    prompt.request.key,
-                    answers[best],
-                    usage=Usage(len(prompt.ids), len(self._answer_tokens[best])),
-                    model=self._version,
-                    probabilities=dict(zip(answers, probabilities, strict=True)),
-                )
+    def _score(
+        self, requests: Sequence[Request], prompts: Sequence[list[int]], answers: Sequence[str]
+    ) -> list[Completion]:
+        scores = log_likelihoods(self._causal.network, prompts, self._answer_tokens, self._causal.renderer.pad)
+        best = scores.argmax(-1).tolist()
+        probabilities = scores.double().softmax(-1).tolist()
+        return [
+            Completion(
+                request.key,
+                answers[best[row]],
+                usage=Usage(len(prompts[row]), len(self._answer_tokens[best[row]])),
+                model=self._causal.version,
+                probabilities=dict(zip(answers, probabilities[row], strict=True)),
             )
-        return completions
-
-    def _generate(self, batch: Sequence[_Prompt]) -> list[Completion]:
-        texts = generate(
-            self._causal,
-            [prompt.ids for prompt in batch],
-            self._sampling,
-            max_new_tokens=batch[0].max_new_tokens,
-            samples=[prompt.request.sample for prompt in batch],
-        )
-        completions = []
-        for prompt, generated in zip(batch, texts, strict=True):
-            reason: FinishReason = "stop" if generated.complete else "length"
-            completion = Completion(
-                prompt.request.key,
-                generated.text,
-                reason,
-                usage=Usage(len(prompt.ids), generated.num_tokens),
-                model=self._version,
-                tokens=generated.tokens,
-            )
-            completions.append(separate_reasoning(completion))
-        return completions
-
-    @property
-    def _version(self) -> str:
-        checkpoint = self._causal.checkpoint
-        return f"{checkpoint.name}@{checkpoint.fingerprint[:12]}"
+            for row, request in enumerate(requests)
+        ]
 
 
 def scored_answers(schema: LabelSchema) -> tuple[str, ...]:

@@ -5,51 +5,38 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hf_synthlabels.clients.base import Completion, FinishReason, Request, Usage
 from hf_synthlabels.clients.local.causal_model import CausalModel
 from hf_synthlabels.clients.local.chat_template import PLAIN_STOP
 from hf_synthlabels.clients.local.scoring import pad_left
 from hf_synthlabels.clients.protocol.chat import Sampling
+from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.labels import Token
 
 if TYPE_CHECKING:
     import torch
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratedText:
-    """One generated answer."""
-
-    text: str
-    complete: bool
-    """Whether the model ended the answer; False if it reached the token limit."""
-    num_tokens: int
-    """Generated tokens, including the token that ends the answer."""
-    tokens: tuple[Token, ...] = ()
-    """Tokens of the answer with their log-probabilities, if `Sampling.top_logprobs` is set."""
-
-
 def generate(
     model: CausalModel,
-    prompts: Sequence[Sequence[int]],
+    requests: Sequence[Request],
+    prompts: Sequence[list[int]],
     sampling: Sampling,
-    *,
     max_new_tokens: int,
-    samples: Sequence[int],
-) -> list[GeneratedText]:
-    """Generate one answer to each prompt with `transformers`.
+) -> list[Completion]:
+    """Generate one answer to each request with `transformers`.
 
     At temperature 0 decoding is greedy. Otherwise the random seed depends on `Sampling.seed`, the prompts and their
-    samples: the same batch gives the same answers, and another batch size gives other samples.
+    sample numbers: the same batch gives the same answers, and another batch size gives other samples.
 
     Args:
         model: model and tokenizer.
-        prompts: token IDs of each prompt.
+        requests: the requests.
+        prompts: token IDs of each request.
         sampling: temperature, top_p, seed and number of log-probabilities.
         max_new_tokens: most tokens of an answer.
-        samples: the sample index of each prompt.
     """
     from transformers import GenerationConfig
 
@@ -65,7 +52,7 @@ def generate(
     if renderer.plain:
         config.stop_strings = [PLAIN_STOP]
     recorder = None if sampling.top_logprobs is None else _LogProbRecorder(sampling.top_logprobs)
-    with _seeded(f"{sampling.seed or 0}|{list(samples)}|{[list(prompt) for prompt in prompts]}", ids.device):
+    with _seeded(f"{sampling.seed or 0}|{[request.sample for request in requests]}|{prompts}", ids.device):
         output = model.network.generate(
             ids,
             attention_mask=mask,
@@ -74,11 +61,16 @@ def generate(
             tokenizer=model.tokenizer if renderer.plain else None,
         )
     steps = [] if recorder is None else recorder.finish(output)
-    rows = output[:, ids.shape[1] :].tolist()
-    return [_read(model, row, [[values[index] for values in step] for step in steps]) for index, row in enumerate(rows)]
+    completions = []
+    for index, row in enumerate(output[:, ids.shape[1] :].tolist()):
+        row_steps = [[values[index] for values in step] for step in steps]
+        completions.append(_completion(model, requests[index], len(prompts[index]), row, row_steps))
+    return completions
 
 
-def _read(model: CausalModel, ids: list[int], steps: Sequence[Sequence[Any]]) -> GeneratedText:
+def _completion(
+    model: CausalModel, request: Request, prompt_tokens: int, ids: list[int], steps: Sequence[Sequence[Any]]
+) -> Completion:
     """Cut the generated tokens of one row at the end of the answer, and decode them."""
     renderer = model.renderer
     end = next((place for place, token in enumerate(ids) if token in renderer.ends), None)
@@ -92,7 +84,10 @@ def _read(model: CausalModel, ids: list[int], steps: Sequence[Sequence[Any]]) ->
         Token(text, logprob, tuple(zip(renderer.pieces(best), best_logprobs, strict=True)))
         for text, (logprob, best, best_logprobs) in zip(renderer.pieces(answer) if steps else (), steps, strict=False)
     )
-    return GeneratedText(renderer.text(answer), stopped or end is not None, num_tokens, tokens)
+    reason: FinishReason = "stop" if stopped or end is not None else "length"
+    usage = Usage(prompt_tokens, num_tokens)
+    completion = Completion(request.key, renderer.text(answer), reason, usage=usage, model=model.version, tokens=tokens)
+    return separate_reasoning(completion)
 
 
 class _LogProbRecorder:

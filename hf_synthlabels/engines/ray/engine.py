@@ -173,7 +173,9 @@ def _write(ray: Any, job: Job, assignment: Assignment, plan: AnnotationJob, *, s
     return result
 
 
-def _join(ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: AnnotationJob) -> Iterator[dict[str, Any]]:
+def _join(
+    ray: Any, items: list[dict[str, Any]], assignment: Assignment, plan: AnnotationJob
+) -> Iterator[dict[str, Any]]:
     if len(items) <= MAX_LOCAL_SHARDS:
         return map(WriteShards(assignment), items)
     actors = len(assignment.clients)

@@ -162,7 +162,7 @@ def test_the_labels_are_those_of_one_machine(
     case.content["source"]["data_files"]["test"] = "test.jsonl"
     case.content["output"] = {"column": "llm_label", "probabilities": True}
     # The second phase too is for the actors, however few the shards are.
-    monkeypatch.setattr(ray_engine, "WRITTEN_HERE", 0)
+    monkeypatch.setattr(ray_engine, "MAX_LOCAL_SHARDS", 0)
     train, test = case.annotate()
     assert (train.split, len(train.files), test.split, len(test.files)) == ("train", 4, "test", 1)
     assert len(case.server.requests) == 330 + 40

@@ -296,7 +296,8 @@ def test_errors_of_a_worker_name_its_machine(output: Folder) -> None:
 
 def test_a_machine_with_another_version_is_an_error(output: Folder, tmp_path: Path) -> None:
     work = LabelShards(
-        Assignment(Job(output, "films-1", ()), compile_recipe(recipe(tmp_path)), version="0.0.7"), RemoteBudgetActor(None)
+        Assignment(Job(output, "films-1", ()), compile_recipe(recipe(tmp_path)), version="0.0.7"),
+        RemoteBudgetActor(None),
     )
     outcome = work(item_of(Shard("train", 0, 0, 1), []))
     assert outcome["error"] == "ClientError"
