@@ -100,13 +100,7 @@ def on_this_machine(ray: Any) -> Any:
 
 
 def run_shards(
-    ray: Any,
-    worker: Any,
-    arguments: tuple[Any, ...],
-    items: Sequence[Mapping[str, Any]],
-    engine: Engine,
-    *,
-    actors: int,
+    ray: Any, worker: Any, args: tuple[Any, ...], items: Sequence[Mapping[str, Any]], engine: Engine, *, actors: int
 ) -> Iterator[dict[str, Any]]:
     """Call a worker with each item on a pool of Ray Data actors, and yield the results.
 
@@ -115,7 +109,7 @@ def run_shards(
     Args:
         ray: the module.
         worker: class whose instances are called with an item and return plain values.
-        arguments: arguments of the class.
+        args: arguments of the class.
         items: plain values.
         engine: resources of each actor.
         actors: number of actors.
@@ -133,7 +127,7 @@ def run_shards(
         rows = data.from_items([{"item": json.dumps(item)} for item in items], override_num_blocks=len(items))
         outcomes = rows.map(
             _Caller,
-            fn_constructor_args=(worker, arguments),
+            fn_constructor_args=(worker, args),
             compute=data.ActorPoolStrategy(
                 size=size,
                 max_tasks_in_flight_per_actor=SHARDS_PER_WORKER,
