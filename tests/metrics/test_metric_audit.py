@@ -16,7 +16,7 @@ import hf_synthlabels
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging import AuditOptions, audit_metric
 from hf_synthlabels.statistics import BootstrapConfig
-from tests.judging.audited import made
+from tests.judging.audit.audit_data import made
 
 FOLDER = Path(__file__).resolve().parents[2] / "metrics" / "metric_audit"
 

@@ -10,7 +10,7 @@ import pytest
 from hf_synthlabels.judging.audit.comparability import cat
 from hf_synthlabels.judging.audit.rows import AuditRows, draw_clusters
 from hf_synthlabels.statistics import BootstrapConfig
-from tests.judging.audited import Columns, concordance, drawn, made, of_task, read
+from tests.judging.audit.audit_data import Columns, concordance, drawn, made, of_task, read
 
 NAMES = ("task 0", "task 1", "task 2")
 

@@ -12,7 +12,7 @@ from hf_synthlabels.judging.audit.comparability import MAX_ROWS, cit, task_sides
 from hf_synthlabels.judging.audit.pairs import MAX_PAIRS, Side, pair_sums, tie_width
 from hf_synthlabels.judging.audit.rows import MAX_CLUSTERS, AuditRows, draw_clusters
 from hf_synthlabels.statistics import BootstrapConfig
-from tests.judging.audited import drawn, made, of_task, read
+from tests.judging.audit.audit_data import drawn, made, of_task, read
 
 NAMES = ("task 0", "task 1", "task 2")
 

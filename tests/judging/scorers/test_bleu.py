@@ -18,7 +18,7 @@ from hf_synthlabels.statistics.intervals import wilson
 
 pytest.importorskip("nltk")
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data") / "squad_gpt35"
 """Read before any test hides the variable."""
 

@@ -15,7 +15,7 @@ from hf_synthlabels.judging.audit.rows import AuditRows, draw_clusters
 from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.statistics import BootstrapConfig
 
-HERE = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+HERE = Path(__file__).resolve().parents[3].parent / "shared" / "data"
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or HERE) / "judge"
 
 pytestmark = pytest.mark.skipif(

@@ -15,7 +15,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.audit import AuditOptions, audit_metric
 from hf_synthlabels.judging.audit.report import Comparison, decide
 from hf_synthlabels.statistics import BootstrapConfig, Interval
-from tests.judging.audited import made, of_task
+from tests.judging.audit.audit_data import made, of_task
 
 FEW = AuditOptions(BootstrapConfig(resamples=200))
 
