@@ -22,7 +22,7 @@ def scored(
     predictions: str, references: str, threshold: float, normalization: bleu.Normalization
 ) -> tuple[str, list[list[str]], list[list[str]]]:
     """The verdict in words, a table of the answers and one of the thresholds."""
-    # An empty line is a row without an answer; those at the end are none.
+    # An empty line is a row without an answer; empty lines at the end are ignored.
     said, golds = (text.rstrip("\n").split("\n") if text.strip() else [] for text in (predictions, references))
     if len(said) < len(golds):
         said += [""] * (len(golds) - len(said))

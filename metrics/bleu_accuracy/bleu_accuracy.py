@@ -43,7 +43,7 @@ Args:
     predictions: the answer of each row; None or a blank one is wrong.
     references: a right answer for each row, or a list of several, of which the best counts; a row without any is left
         out.
-    verdicts: in config "verdicts" whether a human called the answer right; None where nobody looked.
+    verdicts: in config "verdicts" whether a human accepted the answer; None for an unjudged row.
     return_items: also give each row's score under "scores"; nan for a row without a reference.
 
 Returns:
@@ -79,7 +79,7 @@ class BleuAccuracy(evaluate.Metric):
         # A wrong option is to fail here: an error in _compute would lose the batch.
         known = inspect.signature(evaluate.Metric.__init__).parameters
         if unknown := sorted(set(kwargs) - set(known)):
-            raise ValueError(f"`{unknown[0]}` is no option: give threshold, thresholds, normalization or level.")
+            raise ValueError(f"`{unknown[0]}` is not an option: give threshold, thresholds, normalization or level.")
         import_extra("nltk", "scores")
         self.accuracy = functools.partial(
             bleu.bleu_accuracy, threshold=threshold, thresholds=thresholds, normalization=normalization, level=level
@@ -109,8 +109,8 @@ class BleuAccuracy(evaluate.Metric):
         known = {*self.features, "return_items"}
         if unknown := sorted(set(columns) - known):
             raise ValueError(
-                f"`{unknown[0]}` is no column of config {self.config_name!r}: give {', '.join(sorted(known))}. Options "
-                "belong into `evaluate.load`, verdicts into config 'verdicts'."
+                f"`{unknown[0]}` is not a column of config {self.config_name!r}: give {', '.join(sorted(known))}. "
+                "Options belong into `evaluate.load`, verdicts into config 'verdicts'."
             )
         found: dict[str, Any] | None = super().compute(**columns)
         return found

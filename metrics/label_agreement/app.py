@@ -10,7 +10,7 @@ from hf_synthlabels.statistics import MEASURES, validate
 TITLE = "Label agreement"
 ABOUT = (
     "How far the labels of an LLM agree with those of people, with an interval on every score. One label in each line; "
-    "an empty line of the LLM is a row without a label, one of the people a row that nobody labelled."
+    "an empty line of the LLM is a row without a label, an empty human line is an unlabeled row."
 )
 EXAMPLE = ("billing\ndelivery\n\nbilling", "billing\ndelivery\nbilling\naccount")
 HEADERS = ["score", "estimate and interval", "n"]
@@ -68,7 +68,7 @@ def page() -> Any:
 
 
 def _labels(text: str) -> list[str | None]:
-    """A label for each line, None for an empty one; empty lines at the end are none."""
+    """A label for each line, None for an empty one; empty lines at the end are ignored."""
     return [line.strip() or None for line in text.rstrip("\n").split("\n")] if text.strip() else []
 
 

@@ -36,7 +36,7 @@ Options at load:
     config_name: "strings" (the default) for label names, "integers" for class numbers.
     kind: of label: "text-classification" (the default), "text-pair", "multi-label", "text-scale",
         "token-classification", "question-answering" or "text-generation".
-    low, high, step: of a text-scale; without a step nothing is said of "within one step".
+    low, high, step: of a text-scale; without a step, "within one step" is undefined.
     level: confidence level of the intervals, 0.95 by default.
     resamples: of the bootstrap, 2000 by default.
     bootstrap_seed: 0 by default; the same seed gives the same intervals.
@@ -50,7 +50,7 @@ Args:
         text-generation a list of right texts, of which the best counts. A number off the scale is no label.
 
 Returns:
-    For one name per row accuracy, macro_f1, weighted_f1, kappa, coverage, and for other kinds the scores of their own:
+    For one name per row accuracy, macro_f1, weighted_f1, kappa, coverage, and for other kinds their specific scores:
     each a float, with its ends under <name>_low and <name>_high. Of kappa, bias and correlations, only rows with a
     prediction count. nan where a score is undefined.
     n, n_unlabelled, n_unreferenced: rows scored, of these rows without a prediction, rows left out.

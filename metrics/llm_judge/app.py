@@ -11,8 +11,8 @@ from hf_synthlabels.judging import Judge, read_rubric
 
 TITLE = "LLM judge"
 ABOUT = (
-    "Answers scored by a model of your choice with a rubric: one answer in each line, and in each line beside it what "
-    "was asked. Your key goes from this page to the server that you choose; it is kept nowhere, nor are the answers."
+    "Scores answers with a rubric and a model of your choice. Enter one answer per line, and its prompt on the same "
+    "line of the other box. Your key is sent only to the server that you choose. Neither key nor answers are stored."
 )
 RUBRICS = ("score_0_5", "score_1_5", "correctness")
 EXAMPLE = ("Paris\nRome", "What is the capital of France?\nWhat is the capital of Spain?")
@@ -36,14 +36,14 @@ def any_server() -> bool:
 
 def judged(answers: str, inputs: str, rubric: str, model: str, server: str, key: str) -> tuple[str, list[list[str]]]:
     """The verdict in words, and a table of the answers."""
-    # An empty line is a row without an answer; those at the end are none.
+    # An empty line is a row without an answer; empty lines at the end are ignored.
     said, asked = (text.rstrip("\n").split("\n") if text.strip() else [] for text in (answers, inputs))
     if not said:
         return "Give at least one answer.", EMPTY
     if len(said) > LARGEST:
         return f"The page takes {LARGEST} answers; install hf-synthlabels for more.", EMPTY
     if not model.strip() or not key.strip():
-        return "Name the model, and give your key: the page has none of its own.", EMPTY
+        return "Name the model, and give your key: the page has no key.", EMPTY
     if server not in SERVERS and not any_server():
         return f"The page speaks to {', '.join(SERVERS)} only.", EMPTY
     asked = (asked + [""] * len(said))[: len(said)]
@@ -63,7 +63,7 @@ def judged(answers: str, inputs: str, rubric: str, model: str, server: str, key:
 def _judge(rubric: str, model: str, server: str, key: str) -> Judge:
     import openai
 
-    # The key stands in this object alone: no variable that another visitor's request could read, no store.
+    # Only this object holds the key: no variable that another visitor's request could read, no store.
     sdk = openai.AsyncOpenAI(api_key=key, base_url=server)
     return Judge(read_rubric(rubric), OpenAIClient(model=model, sdk=sdk, max_in_flight=8, max_retries=2, timeout_s=60))
 

@@ -13,10 +13,9 @@ from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.judging import metric as judging
 
 _DESCRIPTION = """
-Answers scored by a large language model with a rubric: one by one, beside a reference, in pairs in both orders, or
-answer and reference together. What the judge does not score is counted by its reason and never becomes a number; the
-result says how low and how high the mean could be with it. Judged answers are kept, so that the same ones are never
-paid for twice.
+Scores answers with a large language model and a rubric: one by one, with a reference, in pairs in both orders, or
+answer and reference together. Unscored answers are counted by reason, and the result bounds the mean that they allow.
+Replies are stored, so that the same answers are never paid for twice.
 """
 
 _CITATION = """
@@ -31,26 +30,26 @@ _CITATION = """
 _KWARGS_DESCRIPTION = """
 Options at load:
     config_name: "pointwise" (the default), "reference", "pairwise" or "faysse2023".
-    judge: who is asked: the keys of a recipe's annotator, such as {"model": "gpt-4o-mini", "budget_usd": 2,
-        "api_key_env": "OPENAI_API_KEY"}; for a server of one's own with "base_url" and "api_key_env": None. A list of
-        them is a jury.
-    rubric: a packaged rubric's name, the path of a rubric file, or what stands in one, as a dict.
+    judge: the client, with the keys of a recipe's annotator, such as {"model": "gpt-4o-mini", "budget_usd": 2,
+        "api_key_env": "OPENAI_API_KEY"}; for your own server also "base_url" and "api_key_env": None. A list of them
+        is a jury.
+    rubric: name of a packaged rubric, path of a rubric file, or the content of one as a dict.
     extraction: how a score is read, such as {"parse_methods": ["schema", "line"]}.
     reducer, weights: of a jury: "mean", "median", "majority", or "weighted" with a weight for each model.
-    client: a chat client of hf_synthlabels, asked in place of the judge's own.
+    client: a chat client of hf_synthlabels that replaces the configured one.
     level: confidence level of the intervals, 0.95 by default.
 
 Args:
-    predictions: the answers; of one that is None or empty nothing is asked.
+    predictions: the answers; None and empty ones are not sent to the judge.
     references: with "reference" and "faysse2023": a text for each row, with "reference" also a list of them.
     others: with "pairwise": the answers that the predictions are compared with.
-    inputs: what was asked, for each row; may be left out. `evaluate.combine(...).add_batch` needs `inputs=None` then.
-    return_items: whether the score, status and reason of each row come as well.
+    inputs: the prompt of each row; optional. `evaluate.combine(...).add_batch` needs `inputs=None` then.
+    return_items: whether to add the score, status and reason of each row.
 
 Returns:
     mean with mean_low and mean_high, on the rubric's scale, and unit_mean from 0 to 1; for "pairwise" win_rate instead,
-    n_first, n_tie and n_second, consistency (both orders agree) and shown_first (the share of single verdicts for what
-    was shown first). lowest_mean and highest_mean, over all rows, if the unscored ones were the worst or the best.
+    n_first, n_tie and n_second, consistency (both orders agree) and shown_first (the proportion of verdicts for the
+    answer shown first). lowest_mean and highest_mean, over all rows, if the unscored ones were the worst or the best.
     n, n_scored, coverage, n_unscored and n_unscored_<reason>; requests, stored, tokens, cost_usd (nan if no price is
     known). For "faysse2023" also reference_mean and ratio.
 
@@ -82,11 +81,11 @@ class LlmJudge(evaluate.Metric):
         level: float = 0.95,
         **kwargs: Any,
     ) -> None:
-        # A wrong option is to fail here, before anything is asked: an error in _compute would lose the batch.
+        # Options are checked here, because an error in _compute would lose the batch.
         known = inspect.signature(evaluate.Metric.__init__).parameters
         if unknown := sorted(set(kwargs) - set(known)):
             raise ValueError(
-                f"`{unknown[0]}` is no option: give judge, rubric, extraction, reducer, weights, client or level."
+                f"`{unknown[0]}` is not an option: give judge, rubric, extraction, reducer, weights, client or level."
             )
         if not 0 < level < 1:
             raise ValueError(f"`level` is {level!r}: give a number between 0 and 1, such as 0.95.")
@@ -119,7 +118,7 @@ class LlmJudge(evaluate.Metric):
     # evaluate writes the description above to the end of these three docstrings.
     def compute(self, *, return_items: bool = False, **columns: Any) -> dict[str, Any] | None:
         """The judge's verdict on all rows given; None in processes other than the first."""
-        # evaluate leaves columns out that the metric has not, and hands on what it does not know.
+        # evaluate drops columns that the metric does not have, and passes on unknown ones.
         given = {name: column for name, column in columns.items() if column is not None}
         if given:
             given = self._read(given)
@@ -145,11 +144,11 @@ class LlmJudge(evaluate.Metric):
         names = self.judge.columns
         if unknown := sorted(set(columns) - set(names)):
             raise ValueError(
-                f"`{unknown[0]}` is given, which {self.judge.config!r} has not: give {', '.join(names)}, or load "
+                f"`{unknown[0]}` is not a column of {self.judge.config!r}: give {', '.join(names)}, or load "
                 "another configuration."
             )
         if missing := [name for name in names if name not in columns and name != "inputs"]:
-            raise ValueError(f"`{missing[0]}` is missing, which {self.judge.config!r} needs. Give one for each row.")
+            raise ValueError(f"`{missing[0]}` is missing, but {self.judge.config!r} needs it. Give one for each row.")
         try:
             read = {
                 name: judging.column_texts(name, column, several=name == "references")

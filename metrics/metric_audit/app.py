@@ -13,7 +13,7 @@ from hf_synthlabels.statistics import BootstrapConfig
 
 TITLE = "Metric audit"
 ABOUT = (
-    "Is a metric comparable within tasks (CIT), across tasks (CAT) and blind to format (TFA), more than a baseline? "
+    "Is a metric more comparable within tasks (CIT), across tasks (CAT) and across formats (TFA) than a baseline? "
     "Give a table as CSV with the columns `score`, `human` and `task`, and, as you have them, `item`, `format`, "
     "`system` and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); empty is none."
 )
@@ -61,7 +61,7 @@ def audited(table: str, resamples: int) -> tuple[str, list[list[str]], list[list
     except SynthLabelsError as error:
         return str(error), EMPTY, EMPTY
     except ValueError as error:
-        return f"A cell that should be a number is none: {error}.", EMPTY, EMPTY
+        return f"A cell is not a number: {error}.", EMPTY, EMPTY
     names = list(found.baselines)
     statistics = [
         [name, str(interval), *(str(found.baselines[other].scores[name]) for other in names)]

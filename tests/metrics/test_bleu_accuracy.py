@@ -150,7 +150,7 @@ def test_wrong_options_fail_at_load(load: Any) -> None:
         load(level=95)
     with pytest.raises(ConfigError, match="`normalization` is 'squad'"):
         load(normalization="squad")
-    with pytest.raises(ValueError, match="`treshold` is no option"):
+    with pytest.raises(ValueError, match="`treshold` is not an option"):
         load(treshold=0.4)
 
 
@@ -158,9 +158,9 @@ def test_wrong_columns_fail_before_the_batch_and_the_metric_goes_on(load: Any) -
     metric = load()
     with pytest.raises(ValueError, match="`references` is missing: config 'default' needs predictions, references"):
         metric.compute(predictions=["a"])
-    with pytest.raises(ValueError, match="`verdicts` is no column of config 'default'"):
+    with pytest.raises(ValueError, match="`verdicts` is not a column of config 'default'"):
         metric.compute(predictions=["a"], references=["a"], verdicts=[True])
-    with pytest.raises(ValueError, match="`threshold` is no column"):
+    with pytest.raises(ValueError, match="`threshold` is not a column"):
         metric.compute(predictions=["a"], references=["a"], threshold=0.4)
     assert metric.compute(predictions=["a"], references=["a"])["accuracy"] == 1
 

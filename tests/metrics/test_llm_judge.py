@@ -129,10 +129,10 @@ def test_a_jury_is_a_list_of_judges(load: Any, server: LabelServer) -> None:
 @pytest.mark.parametrize(
     ("config", "columns", "message"),
     [
-        ("pointwise", {"predictions": ["a"], "references": ["b"]}, "`references` is given, which 'pointwise' has not"),
-        ("pointwise", {"inputs": ["a"]}, "`predictions` is missing, which 'pointwise' needs"),
-        ("reference", {"predictions": ["a"]}, "`references` is missing, which 'reference' needs"),
-        ("pairwise", {"predictions": ["a"], "answers": ["a"]}, "`answers` is given"),
+        ("pointwise", {"predictions": ["a"], "references": ["b"]}, "`references` is not a column"),
+        ("pointwise", {"inputs": ["a"]}, "`predictions` is missing"),
+        ("reference", {"predictions": ["a"]}, "`references` is missing"),
+        ("pairwise", {"predictions": ["a"], "answers": ["a"]}, "`answers` is not a column"),
         ("pointwise", {"predictions": ["a", 7]}, "`predictions` has 7 in row 1, a int. Give texts."),
         ("reference", {"predictions": ["a"], "references": [["x", 3.5]]}, "`references` has 3.5 in row 0"),
         ("pointwise", {"predictions": "abc"}, "`predictions` is the text 'abc'"),
@@ -158,7 +158,7 @@ def test_wrong_columns_are_told_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"jugde": {}}, ValueError, "`jugde` is no option: give judge, rubric"),
+        ({"jugde": {}}, ValueError, "`jugde` is not an option"),
         ({"rubric": "score_1_7"}, ConfigError, "score_1_7"),
         ({"rubric": "preference"}, ConfigError, "`rubric` 'preference' compares two answers"),
         ({"rubric": "faysse2023"}, ConfigError, "faysse2023"),
@@ -329,7 +329,7 @@ def test_the_page_asks_with_the_visitors_key_and_keeps_it_nowhere(
     [
         ({"answers": " "}, "Give at least one answer."),
         ({"answers": "a\n" * 51}, "The page takes 50 answers"),
-        ({"key": ""}, "give your key: the page has none of its own"),
+        ({"key": ""}, "give your key"),
         ({"server": "http://169.254.169.254/v1"}, "The page speaks to https://api.openai.com/v1"),
     ],
 )
