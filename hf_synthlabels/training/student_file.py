@@ -1,4 +1,4 @@
-"""The file of a student: where its rows come from, and its options."""
+"""StudentFile: the YAML file with the options and the data of a student."""
 
 from __future__ import annotations
 
@@ -26,66 +26,66 @@ from hf_synthlabels.training.tasks import WITHOUT_NAMES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Rows to train on, rows to test on, and the label names of both."""
+    """Training rows, test rows, and the label names."""
 
     train: Dataset
     test: Dataset | None
     names: tuple[str, ...]
     records: list[dict[str, Any]] = field(default_factory=list)
-    """The provenance of the label columns, where it is known."""
+    """Provenance of the label columns, if known."""
 
     def is_llm(self, column: str) -> bool:
-        """Whether an LLM wrote a label column."""
+        """Whether a label column is from an LLM."""
         return column in annotation_columns(self.train.column_names) or any(
             record.get("column") == column for record in self.records
         )
 
     @property
     def human_columns(self) -> list[str]:
-        """Columns with human labels that annotation knew of."""
+        """Columns with human labels that the recipe named."""
         known = (record.get("human") for record in self.records)
         return [str(name) for name in dict.fromkeys(known) if name in self.train.column_names]
 
 
 class DataSource(StrictModel):
-    """The key `data`: what `datasets.load_dataset` takes, and how to split it."""
+    """The key `data`: arguments of `datasets.load_dataset`, and the split."""
 
     path: str
     name: str | None = None
     data_files: str | list[str] | dict[str, str | list[str]] | None = None
     revision: str | None = None
     encoding: str | None = None
-    """Of files of text; detected, unless given."""
+    """Encoding of text files; detected by default."""
     separator: str | None = None
-    """Between the cells of CSV files; detected, unless given."""
+    """Separator of CSV files; detected by default."""
     train_split: str = "train"
     test_split: str | None = None
-    """The rows to test on; without it a share of the training rows is held out."""
+    """Split of the test rows; without it a share of the training rows is held out."""
     test_size: float = 0.2
-    """The share that is held out when there is no `test_split`; 0 tests on nothing."""
+    """Share of the training rows that is held out without a `test_split`; 0 holds out none."""
     names: list[str] | None = None
-    """Label names in the order of the outputs; without them those that the column has."""
+    """Label names in the order of the outputs; default: those of the label column."""
 
     @classmethod
     def of_file(cls, path: str | Path) -> Self:
-        """The rows of one file or folder, split by the defaults.
+        """The rows of one file or folder, with the default split.
 
         Raises:
-            ConfigError: the path is of no known format.
+            ConfigError: the format is unknown.
         """
         reader = table_format(path)
         if reader is not None:
             return cls(path=reader, data_files=str(path))
         if not Path(path).is_dir():
-            raise ConfigError(f"`data` is {str(path)!r}, which is of no known format. Give one of: {READABLE}.")
+            raise ConfigError(f"`data` is {str(path)!r}, whose format is unknown. Supported: {READABLE}.")
         return cls(path=str(path))
 
     def load(self, config: StudentConfig) -> TrainingData:
-        """Read and split the rows; the same seed holds out the same ones.
+        """Read and split the rows; the same seed holds out the same rows.
 
         Raises:
-            ConfigError: `data_files` has a split that nothing reads.
-            DataError: the data or a split can not be read, or the label column has no names or a single one.
+            ConfigError: `data_files` has an unused split.
+            DataError: the data or a split cannot be read, or the label column has fewer than two classes.
         """
         self._check_splits()
         train = self._read(self.train_split, config)
@@ -101,13 +101,13 @@ class DataSource(StrictModel):
         return TrainingData(train, test, names, self.records(train))
 
     def records(self, rows: Dataset) -> list[dict[str, Any]]:
-        """The provenance of the rows: in them, or beside their file."""
+        """The provenance of the rows, from the data set or from the file next to it."""
         known = provenance(rows)
         files = self.data_files if isinstance(self.data_files, str) else None
         return known or (read_records(files) if files is not None else [])
 
     def llm_column(self, config: StudentConfig) -> str | None:
-        """The label column that an LLM wrote; None where there is none.
+        """The LLM label column; None if there is none.
 
         Raises:
             ConfigError: there are several.
@@ -118,8 +118,8 @@ class DataSource(StrictModel):
         columns = [name for name in dict.fromkeys([*written, *recorded]) if name in rows.column_names]
         if len(columns) > 1:
             raise ConfigError(
-                f"`label_column` is missing, and an LLM wrote {', '.join(map(repr, columns))}. Name one: --label, or "
-                "`label_column` in the student's options."
+                f"`label_column` is missing, and there are several LLM label columns: {', '.join(map(repr, columns))}. "
+                "Choose one with --label, or with `label_column` in the student's options."
             )
         return columns[0] if columns else None
 
@@ -128,9 +128,9 @@ class DataSource(StrictModel):
             read = [split for split in (self.train_split, self.test_split) if split is not None]
             for split in self.data_files:
                 # A split may be a slice: train[:80%].
-                if not any(one.split("[")[0] == split for one in read):
+                if not any(name.split("[")[0] == split for name in read):
                     raise ConfigError(
-                        f"`data_files` has {split!r}, which nothing reads: `train_split` is {self.train_split!r} and "
+                        f"`data_files` has the unused split {split!r}: `train_split` is {self.train_split!r} and "
                         f"`test_split` {self.test_split!r}. Name it there, or leave it out."
                     )
 
@@ -156,14 +156,14 @@ class DataSource(StrictModel):
 
 @dataclass(frozen=True, slots=True)
 class StudentFile:
-    """A YAML file with the keys `data` and `student`, and `card` where the student is published."""
+    """A YAML file with the keys `student` and `data`, and `card` for publishing."""
 
     student: StudentConfig
     data: DataSource
     card: CardFields | None = None
-    """What only the publisher can say; needed for `student.push_to_hub`."""
+    """Card fields from the publisher, required for `student.push_to_hub`."""
     given: frozenset[str] = frozenset()
-    """The options that the file, or the command line, names."""
+    """Options set in the file or on the command line."""
 
     @classmethod
     def read(
@@ -180,14 +180,14 @@ class StudentFile:
 
         Args:
             name: a path, or a name such as 'minilm'.
-            data: a file or folder of rows to train on instead of the key `data`.
-            label: the label column, instead of the option `label_column`.
-            output: the folder of the student, instead of the option `output_dir`.
-            encoding: of the rows, instead of the key `data.encoding`.
-            separator: between the cells of CSV rows, instead of the key `data.separator`.
+            data: overrides the key `data` with a file or folder.
+            label: overrides `label_column`.
+            output: overrides `output_dir`.
+            encoding: overrides `data.encoding`.
+            separator: overrides `data.separator`.
 
         Raises:
-            ConfigError: the file cannot be read, or has a key or value that is not valid.
+            ConfigError: the file cannot be read, or has an unknown key or an invalid value.
         """
         path = Path(name)
         if not path.is_file() and path.suffix not in (".yaml", ".yml"):
@@ -214,10 +214,10 @@ class StudentFile:
         return cls(student, validated(DataSource, content["data"] | reading, f"{path}, data", ConfigError), card, given)
 
     def load(self) -> TrainingData:
-        """The rows. Without a `label_column` the LLM's is learned, if there is one, as the kind of label that it holds.
+        """Load the rows; without a `label_column`, the LLM label column is learned, if there is one.
 
         Raises:
-            ConfigError: see `DataSource.load`, or the column's kind of label needs options that are missing.
+            ConfigError: see `DataSource.load`, or the labels of the column belong to another task.
             DataError: see `DataSource.load`.
         """
         if "label_column" not in self.given:
@@ -228,8 +228,8 @@ class StudentFile:
         alike = {"text-classification", "text-pair"}
         if kind is not None and kind != task and not {kind, task} <= alike:
             raise ConfigError(
-                f"`task` is {task!r}, but `{self.student.label_column}` holds labels of the kind {kind!r}. Give "
-                f"`task: {kind}` in the student's options, or name another column: --label."
+                f"`task` is {task!r}, but `{self.student.label_column}` has {kind} labels. Set `task: {kind}` in the "
+                "student's options, or choose another column with --label."
             )
         return rows
 
@@ -244,29 +244,29 @@ def packaged_student(name: str) -> Path:
 
 
 def _check_names(names: tuple[str, ...], dataset: Dataset, column: str) -> None:
-    """Refuse what can not be told apart, in the words of the rows."""
+    """Require at least two classes."""
     if not names:
         raise DataError(
             f"`{column}` has no label in any of {len(dataset)} rows. Label some, or name another `label_column`."
         )
     if len(names) == 1:
         raise DataError(
-            f"`{column}` is {names[0]!r} in all rows that have it, of {len(dataset)}. A student needs rows of two "
-            "labels or more."
+            f"`{column}` is {names[0]!r} in all labeled rows of {len(dataset)}. A student needs rows with at least two "
+            "different labels."
         )
 
 
 def _all_labels_train(train: Dataset, test: Dataset, column: str) -> tuple[Dataset, Dataset]:
-    """Of a label that went to the test rows alone one row is trained on: nobody can learn what was never shown."""
+    """Move one row of each label that occurs in the test rows only to the training rows."""
     seen = {value for value in train[column][:] if value is not None}
     moved: list[int] = []
-    for place, value in enumerate(test[column][:]):
+    for row, value in enumerate(test[column][:]):
         if value is not None and value not in seen:
             seen.add(value)
-            moved.append(place)
+            moved.append(row)
     if not moved or len(moved) == len(test):
         return train, test
-    others = [place for place in range(len(test)) if place not in set(moved)]
+    others = [row for row in range(len(test)) if row not in moved]
     return concatenate_datasets([train, test.select(moved)]), test.select(others)
 
 
@@ -275,11 +275,11 @@ def label_names(dataset: Dataset, column: str, task: str = "text-classification"
 
     Args:
         dataset: rows.
-        column: of labels; of several names or of entities, which may be tags, those within.
-        task: the kind of label; kinds without names have none.
+        column: label column; for multi-label and entities, the names inside the lists.
+        task: the task type; some have no names.
 
     Raises:
-        DataError: there is no such column, or its labels are neither.
+        DataError: there is no such column, or it has neither type.
     """
     values = column_values(dataset, column, "label_column")
     if task in WITHOUT_NAMES:
@@ -292,5 +292,7 @@ def label_names(dataset: Dataset, column: str, task: str = "text-classification"
     labels = {value for value in values if value is not None}
     for label in labels:
         if not isinstance(label, str):
-            raise DataError(f"`{column}` holds {label!r}, which says no name. Give `names`, in the order of the codes.")
+            raise DataError(
+                f"`{column}` has the label {label!r}, which is not a name. Give `names`, in the order of the codes."
+            )
     return tuple(sorted(labels))

@@ -199,7 +199,7 @@ def test_all_linear_is_the_encoder_without_the_head(config: Config) -> None:
         ({"lora_head": ["clasifier"]}, r"names 'clasifier', which BertFor.* not have. Its head is \['bert.pooler'"),
         ({"lora_head": ["classifier"]}, r"leaves out 'bert.pooler' of BertForSequenceClassification"),
         ({"lora_head": "bert.pooler"}, r"leaves out 'classifier'"),
-        ({"lora_targets": ["q_proj"]}, r"`lora_targets` names 'q_proj', .* Give 'all-linear' or some of \['dense'"),
+        ({"lora_targets": ["q_proj"]}, r"`lora_targets` names 'q_proj', .* Use 'all-linear' or some of \['dense'"),
     ],
 )
 def test_wrong_modules_are_told(config: Config, changes: dict[str, Any], message: str) -> None:

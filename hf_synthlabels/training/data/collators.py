@@ -25,8 +25,8 @@ Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 class Collator:
     """Pads every feature with one value per token on the right; other features become one tensor each.
 
-    Padding tokens have the label -100, the weight 0 and the position 0. The position makes each of them a sequence of
-    its own where packed examples are separated by their positions.
+    Padding tokens have the label -100, the weight 0 and the position 0. With packed examples, which their
+    positions separate, each padding token is thus a separate sequence.
     """
 
     tokenizer: PreTrainedTokenizerBase

@@ -1,4 +1,4 @@
-"""Packing: several short examples in one row, which do not see each other."""
+"""Packing of several short examples into one row, and the check that they cannot attend to each other."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ from transformers import PreTrainedModel
 
 from hf_synthlabels.errors import TrainingError
 
-# How far outputs of float32 may differ by another order of sums, relative to their size.
+# Relative tolerance for float32 outputs, which depend on the order of summation.
 TOLERANCE = 1e-3
 
 
 def packed_rows(lengths: Sequence[int] | NDArray[np.int64], room: int) -> list[list[int]]:
-    """Which examples share a row: each goes to the fullest row that it fits into, longest first (best-fit decreasing).
-
-    Args:
-        lengths: tokens of each example, none above `room`.
-        room: tokens of a row.
+    """Assign examples to rows of `room` tokens: longest first, each to the fullest row with room (best-fit decreasing).
 
     Returns:
-        The examples of each row; every example once.
+        The examples of each row.
     """
     free: dict[int, list[int]] = {}
     rows: list[list[int]] = []
     for example in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         length = int(lengths[example])
-        # There are at most `room` different gaps, and so few to look at.
+        # There are at most `room` different gaps.
         gap = min((gap for gap in free if gap >= length), default=None)
         if gap is None:
             rows.append([])
@@ -47,57 +43,56 @@ def packed_rows(lengths: Sequence[int] | NDArray[np.int64], room: int) -> list[l
 
 
 def check_causal(model: PreTrainedModel) -> None:
-    """Refuse a model that sees what it shall write, such as an encoder: it would learn to copy.
+    """Reject non-causal models, such as encoders, which would learn to copy their input.
 
     Raises:
-        TrainingError: what the model says of some tokens depends on those that follow.
+        TrainingError: the outputs for some tokens depend on later tokens.
     """
-    ids = _probe(model)
-    off = _apart(_said(model, ids[None, :6])[0], _said(model, ids[None])[0, :6])
-    if off > 1:
+    ids = _probe_ids(model)
+    difference = _relative_difference(_logits(model, ids[None, :6])[0], _logits(model, ids[None])[0, :6])
+    if difference > 1:
         raise TrainingError(
-            f"`model` sees the tokens that it shall write: {type(model).__name__} is no causal language model as it is "
-            "configured. Choose one such as Qwen or Llama."
+            f"`model` is a {type(model).__name__}, whose attention is not causal as configured. Use a causal language "
+            "model such as Qwen or Llama."
         )
 
 
 def check_isolation(model: PreTrainedModel) -> None:
-    """Refuse a model that lets examples of one row see each other, whatever the attention that it runs on.
+    """Reject models in which packed examples attend to each other, with the configured attention implementation.
 
-    Two short texts are read apart, and together in one row with positions that begin anew, beside another such row.
+    Compares the outputs for a text alone with those for the same text as second example of a packed row.
 
     Raises:
-        TrainingError: what the model says of the second text depends on the first.
+        TrainingError: the outputs for the second example depend on the first.
     """
-    ids, places = _probe(model), torch.arange(6, device=model.device)
-    apart = _said(model, ids[None, 6:], position_ids=places[None])[0]
-    together = _said(model, ids.expand(2, -1), position_ids=places.repeat(2).expand(2, -1))[1, 6:]
-    off = _apart(apart, together)
-    if off > 1:
+    ids, positions = _probe_ids(model), torch.arange(6, device=model.device)
+    alone = _logits(model, ids[None, 6:], position_ids=positions[None])[0]
+    packed = _logits(model, ids.expand(2, -1), position_ids=positions.repeat(2).expand(2, -1))[1, 6:]
+    if _relative_difference(alone, packed) > 1:
         raise TrainingError(
-            f"`packing` is true, but examples in one row see each other with {type(model).__name__} and attention "
-            f"{model.config._attn_implementation!r}. Write `packing: false`."
+            f"`packing` is true, but packed examples attend to each other with {type(model).__name__} and attention "
+            f"{model.config._attn_implementation!r}. Set `packing: false`."
         )
 
 
-def _probe(model: PreTrainedModel) -> Tensor:
-    """Twelve tokens, in even steps through the vocabulary: no two are the same, and no random state is used."""
+def _probe_ids(model: PreTrainedModel) -> Tensor:
+    """Twelve distinct tokens, evenly spaced in the vocabulary, without using a random state."""
     vocabulary = int(model.config.get_text_config().vocab_size)
     return torch.arange(1, 13, device=model.device) * (vocabulary - 1) // 13
 
 
-def _said(model: PreTrainedModel, ids: Tensor, **places: Tensor) -> Tensor:
+def _logits(model: PreTrainedModel, ids: Tensor, **positions: Tensor) -> Tensor:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        outputs: Any = model(input_ids=ids, **places)
+        outputs: Any = model(input_ids=ids, **positions)
     model.train(was_training)
     logits: Tensor = outputs.logits
     return logits
 
 
-def _apart(one: Tensor, other: Tensor) -> float:
-    """How far two outputs are apart, as a multiple of what the order of sums may do."""
-    tolerance = TOLERANCE if one.dtype == torch.float32 else 30 * TOLERANCE
-    scale = float(one.float().abs().max().clamp(min=1e-6))
-    return float((one.float() - other.float()).abs().max()) / scale / tolerance
+def _relative_difference(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two outputs, as a multiple of the tolerance."""
+    tolerance = TOLERANCE if a.dtype == torch.float32 else 30 * TOLERANCE
+    scale = float(a.float().abs().max().clamp(min=1e-6))
+    return float((a.float() - b.float()).abs().max()) / scale / tolerance

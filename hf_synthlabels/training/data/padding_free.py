@@ -1,9 +1,11 @@
-"""Encoders without padding: their layers run on the tokens of a batch alone, one row behind the other.
+"""Encoders without padding: their layers run on the concatenated tokens of a batch.
 
-Rows are taken apart in front of the layers and put back behind them, so that embeddings, poolers and heads of any task
-see the padded shape that they know. Inside, attention keeps to each row: by PyTorch's varlen kernel (Flash Attention,
-`torch.nn.attention.varlen`) for half precision on a GPU that has it, elsewhere by one attention after the other, which
-gives the same numbers and is there to check against.
+Padding is removed before the layers and restored after them, so embeddings, poolers and heads see padded batches.
+Attention is limited to each row by PyTorch's varlen kernel (Flash Attention, `torch.nn.attention.varlen`) in half
+precision on a GPU, elsewhere by one attention per row, which gives the same numbers.
+
+transformers' `DataCollatorWithFlattening` is no replacement: it flattens a batch into one row, of which a sequence
+classification head returns a single output, and it requires Flash Attention.
 """
 
 from __future__ import annotations
@@ -26,54 +28,52 @@ logger = logging.getLogger(__name__)
 NAME = "synthlabels_varlen"
 LAYERS = {"bert": "encoder", "roberta": "encoder", "xlm-roberta": "encoder", "camembert": "encoder"}
 LAYERS |= {"electra": "encoder", "distilbert": "transformer", "modernbert": ""}
-"""Where the layers of an architecture are in its encoder; of ModernBERT the encoder itself, which turns positions."""
+"""Attribute with the layers in each architecture's encoder; for ModernBERT the encoder itself, for rotary positions."""
 
 FLASH = (8, 0)
-"""CUDA capability from which Flash Attention runs."""
+"""Minimum CUDA capability for Flash Attention."""
 
 
 def run_without_padding(model: Any, *, half: bool) -> bool:
-    """Make an encoder run without padding, where that is faster or nothing else is there to try it on.
-
-    Attention dropout is not applied any more: the kernel has none (torch 2.13).
+    """Make an encoder with any head run without padding; attention dropout is no longer applied (torch 2.13).
 
     Args:
-        model: with a head for any task, also with adapters.
+        model: an encoder with a head, possibly with adapters.
         half: whether it computes in bfloat16 or float16.
 
     Returns:
-        False where the GPU has no kernel for it, which is said, and rows stay padded.
+        False, with a warning, if the GPU has no kernel for it; rows then stay padded.
 
     Raises:
-        ConfigError: layers of this architecture do not run without padding.
+        ConfigError: the architecture is not supported.
     """
     inner: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     kind = inner.config.model_type
     if kind not in LAYERS or getattr(inner.config, "is_decoder", False):
         raise ConfigError(
-            f"`padding_free` is true, but `model` is of type {kind!r}. Leave it out, or take one of {sorted(LAYERS)}."
+            f"`padding_free` does not support `model` type {kind!r}. Leave it out, or use one of {sorted(LAYERS)}."
         )
-    reason = why_not(inner.device, half=half)
+    reason = unsupported_reason(inner.device, half=half)
     if reason is not None:
-        logger.warning("padding_free: %s, so rows are padded", reason)
+        logger.warning("padding_free: rows are padded, because %s", reason)
         return False
     AttentionInterface.register(NAME, varlen_attention)
     AttentionMaskInterface.register(NAME, _plain_mask)
     inner.set_attn_implementation(NAME)
     encoder = inner.base_model
-    place = LAYERS[kind]
-    layers = getattr(encoder, place) if place else encoder
-    apart = _Apart(whole=not place)
-    layers.register_forward_pre_hook(apart.take, with_kwargs=True)
-    layers.register_forward_hook(apart.put_back)
+    attribute = LAYERS[kind]
+    layers = getattr(encoder, attribute) if attribute else encoder
+    padding = _PaddingHooks(on_encoder=not attribute)
+    layers.register_forward_pre_hook(padding.remove, with_kwargs=True)
+    layers.register_forward_hook(padding.restore)
     dropout = max(getattr(inner.config, name, 0.0) for name in ("attention_probs_dropout_prob", "attention_dropout"))
     if dropout:
-        logger.warning("padding_free: the attention dropout of %s is not applied", dropout)
+        logger.warning("padding_free: attention dropout of %s is not applied", dropout)
     return True
 
 
-def why_not(device: torch.device, *, half: bool) -> str | None:
-    """Why a device runs no attention over rows of different length; None where it does, and on the CPU."""
+def unsupported_reason(device: torch.device, *, half: bool) -> str | None:
+    """The reason why a device does not support varlen attention; None if it does, and on the CPU."""
     if device.type == "cpu":
         return None
     if device.type != "cuda":
@@ -100,29 +100,29 @@ def varlen_attention(
     sliding_window: int | None = None,
     **kwargs: Any,  # noqa: ARG001
 ) -> tuple[Tensor, None]:
-    """Attention of each token to those of its own row, both ways.
+    """Bidirectional attention within each row.
 
     Args:
-        module: that asks.
-        query: shape (1, heads, tokens, width), the rows one behind the other; so are key and value.
+        module: the attention layer.
+        query: concatenated rows, shape (1, heads, tokens, width).
         key: see `query`.
         value: see `query`.
-        attention_mask: none, for nothing is padded.
-        scaling: of the products; the root of the width where none is given.
+        attention_mask: None.
+        scaling: of the products; default: 1 / sqrt(width).
         dropout: not applied.
-        cu_seq_lens_q: where rows begin and the last ends, shape (rows + 1,), int32.
+        cu_seq_lens_q: cumulative row lengths, shape (rows + 1,), int32.
         max_length_q: tokens of the longest row.
-        sliding_window: each token sees those that are nearer than this.
-        kwargs: of other attention functions.
+        sliding_window: tokens attend to those closer than this.
+        kwargs: options of other attention functions.
 
     Returns:
-        Shape (1, tokens, heads, width), and no weights.
+        Output of shape (1, tokens, heads, width), and no weights.
 
     Raises:
         ValueError: rows are padded.
     """
     if cu_seq_lens_q is None or attention_mask is not None:
-        raise ValueError("rows are padded: this attention runs behind `run_without_padding` alone")
+        raise ValueError("rows are padded; use this attention through `run_without_padding`")
     query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))
     reach = -1 if sliding_window is None else sliding_window - 1
     kernel = _kernel()
@@ -137,47 +137,47 @@ def varlen_attention(
 
 
 def _one_by_one(query: Tensor, key: Tensor, value: Tensor, ends: Tensor, scaling: float | None, reach: int) -> Tensor:
-    """What the kernel computes, one row after the other; each shape (tokens, heads, width)."""
+    """The same result as the kernel, row by row; each shape (tokens, heads, width)."""
     rows = []
     for start, end in pairwise(ends.tolist()):
-        asked, found, given = (part[start:end].transpose(0, 1) for part in (query, key, value))
+        q, k, v = (part[start:end].transpose(0, 1) for part in (query, key, value))
         near = None
         if 0 <= reach < end - start - 1:
-            places = torch.arange(end - start, device=query.device)
-            near = (places[:, None] - places).abs() <= reach
-        rows.append(functional.scaled_dot_product_attention(asked, found, given, attn_mask=near, scale=scaling))
+            positions = torch.arange(end - start, device=query.device)
+            near = (positions[:, None] - positions).abs() <= reach
+        rows.append(functional.scaled_dot_product_attention(q, k, v, attn_mask=near, scale=scaling))
     return torch.cat(rows, dim=1).transpose(0, 1)
 
 
 @dataclass
-class _Apart:
-    """Takes the rows of a batch out of their padding, and puts what comes of them back."""
+class _PaddingHooks:
+    """Hooks that remove the padding before the layers and restore it after them."""
 
-    whole: bool
-    """True for an encoder that gets token ids, False for layers that get their vectors."""
+    on_encoder: bool
+    """True for an encoder that receives token ids, False for layers that receive vectors."""
     tokens: Tensor | None = None
     shape: tuple[int, int] = (0, 0)
 
-    def take(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: ARG002
-        """The arguments of the layers, without padding."""
-        name = "input_ids" if self.whole else "hidden_states"
-        given = args[0] if args else kwargs.pop(name)
-        self.shape = (given.shape[0], given.shape[1])
+    def remove(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:  # noqa: ARG002
+        """The arguments of the layers without padding."""
+        name = "input_ids" if self.on_encoder else "hidden_states"
+        inputs = args[0] if args else kwargs.pop(name)
+        self.shape = (inputs.shape[0], inputs.shape[1])
         mask = kwargs.get("attention_mask")
-        real = torch.ones(self.shape, dtype=torch.bool, device=given.device) if mask is None else mask.bool()
+        real = torch.ones(self.shape, dtype=torch.bool, device=inputs.device) if mask is None else mask.bool()
         self.tokens = real.flatten().nonzero().flatten()
         lengths = real.sum(dim=1, dtype=torch.int32)
         kwargs["attention_mask"] = None
         kwargs["cu_seq_lens_q"] = functional.pad(lengths.cumsum(0, dtype=torch.int32), (1, 0))
         kwargs["max_length_q"] = self.shape[1]
-        flat = given.flatten(0, 1)[self.tokens][None]
-        if self.whole:
-            places = torch.arange(self.shape[1], device=given.device).expand(self.shape)
-            kwargs["position_ids"] = places.flatten()[self.tokens][None]
+        flat = inputs.flatten(0, 1)[self.tokens][None]
+        if self.on_encoder:
+            positions = torch.arange(self.shape[1], device=inputs.device).expand(self.shape)
+            kwargs["position_ids"] = positions.flatten()[self.tokens][None]
         return (flat,), kwargs
 
-    def put_back(self, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG002
-        """The output of the layers in the shape of the batch, with 0 where padding was."""
+    def restore(self, module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG002
+        """The output of the layers in the shape of the batch, 0 at padding tokens."""
         vectors = output.last_hidden_state[0]
         padded = vectors.new_zeros(self.shape[0] * self.shape[1], vectors.shape[-1])
         output.last_hidden_state = padded.index_copy(0, self.tokens, vectors).view(*self.shape, -1)
@@ -185,7 +185,7 @@ class _Apart:
 
 
 def _plain_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:  # noqa: ARG001
-    """The mask of tokens as it is: where rows are taken apart it says which are real."""
+    """The unchanged attention mask, from which the hooks find the tokens."""
     return attention_mask
 
 

@@ -1,4 +1,4 @@
-"""Which rows train a student, with what label, probabilities and weight."""
+"""Training rows of single-label tasks: labels, soft labels and weights, checked."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels.values import class_of_number, is_missing_code
 
-# How far the probabilities of a row may be from 1 in sum; what is nearer is scaled to 1.
+# Probabilities whose sum differs from 1 by less are normalized.
 TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingRows:
-    """The rows of a data set that have a label; all arrays have one entry per kept row."""
+    """The labeled rows of a data set; all arrays have one entry per kept row."""
 
     kept: NDArray[np.int64]
-    """Row numbers in the data set, ascending."""
+    """Row indices in the data set, ascending."""
     codes: NDArray[np.int64]
     """The label of each row, an index into `names`."""
     names: tuple[str, ...]
     """Label names in the order of the codes."""
     n_unlabelled: int
-    """Rows that were left out because they have no label."""
+    """Number of rows left out because they have no label."""
     probs: NDArray[np.float64] | None = None
-    """Soft labels, shape (rows, names), each row summing to 1; None when there are none."""
+    """Soft labels, shape (rows, names), each row summing to 1; None if there are none."""
     weights: NDArray[np.float64] | None = None
-    """What each row counts; None when all count the same."""
+    """Row weights; None if all are equal."""
 
     def __len__(self) -> int:
         return len(self.kept)
@@ -46,23 +46,23 @@ def training_rows(
     probs_column: str | None = None,
     weight_column: str | None = None,
 ) -> TrainingRows:
-    """The rows with a label, checked; rows without one are left out and counted.
+    """The labeled rows; rows without a label are left out and counted.
 
     Args:
         dataset: rows; labels are ClassLabel codes, names, or integer codes into `names`.
-        names: every label name, in the order that the student's outputs shall have.
-        label_column: the label; None is no label.
-        probs_column: for each row a list of probabilities, in the order of the column's own ClassLabel names or else
-            of `names`; None counts as certain of the label.
-        weight_column: for each row a number of at least 0.
+        names: all label names, in the order of the student's outputs.
+        label_column: the label; None marks an unlabeled row.
+        probs_column: list of probabilities, in the order of the label column's ClassLabel names, or else of `names`;
+            None means certain.
+        weight_column: a number of at least 0.
 
     Raises:
-        DataError: a column is missing, no row has a label, a label is not in `names`, a soft label is no
+        DataError: a column is missing, no row has a label, a label is not in `names`, a soft label is not a
             distribution, or a weight is not a finite number of at least 0.
     """
     names = tuple(names)
     if len(names) < 2 or len(set(names)) != len(names):
-        raise DataError(f"`names` is {list(names)!r}. Give two label names or more, each once.")
+        raise DataError(f"`names` is {list(names)!r}. Give at least two label names, without duplicates.")
     raw = column_values(dataset, label_column, "label_column")
     feature = dataset.features[label_column]
     certain = isinstance(feature, ClassLabel)
@@ -84,12 +84,7 @@ def training_rows(
 
 
 def column_values(dataset: Dataset, column: str, option: str) -> list[Any]:
-    """A column as a list of plain Python values.
-
-    Args:
-        dataset: rows.
-        column: the column's name.
-        option: which option named it, for the error.
+    """A column as a list of Python values; `option` is the option that named it, for the error.
 
     Raises:
         DataError: there is no such column.
@@ -126,7 +121,7 @@ def _probs(
         raise DataError(
             f"`{column}` follows the labels {list(order)!r}, but `names` is {list(names)!r}. Give the same labels."
         )
-    # One-hot first: a labelled row without probabilities, such as a human one, is certain.
+    # A labeled row without probabilities, such as a human-labeled one, is certain.
     probs = np.eye(len(names))[codes]
     target = [names.index(name) for name in order]
     for position, row in enumerate(kept):
@@ -135,15 +130,15 @@ def _probs(
             continue
         if not isinstance(values, list) or len(values) != len(names):
             raise DataError(f"`{column}` of row {row} is {values!r}. It must list {len(names)} probabilities.")
-        given = np.array(values, dtype=np.float64)
-        if not (np.all(given >= 0) and abs(given.sum() - 1) <= TOLERANCE):
+        row_probs = np.array(values, dtype=np.float64)
+        if not (np.all(row_probs >= 0) and abs(row_probs.sum() - 1) <= TOLERANCE):
             raise DataError(f"`{column}` of row {row} is {values!r}. It must be numbers of at least 0 that sum to 1.")
-        probs[position, target] = given / given.sum()
+        probs[position, target] = row_probs / row_probs.sum()
     return probs
 
 
 def read_weights(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The weights of some rows.
+    """The weights of the kept rows.
 
     Raises:
         DataError: there is no such column, or a weight is not a finite number of at least 0, or all are 0.
@@ -156,5 +151,5 @@ def read_weights(dataset: Dataset, column: str, kept: NDArray[np.int64]) -> NDAr
             raise DataError(f"`{column}` of row {row} is {value!r}. A weight is a finite number of at least 0.")
     weights = np.array(values, dtype=np.float64)
     if not weights.sum() > 0:
-        raise DataError(f"`{column}` is 0 in every labelled row. Give some rows a weight above 0.")
+        raise DataError(f"`{column}` is 0 in every labeled row. Give some rows a weight above 0.")
     return weights

@@ -1,4 +1,4 @@
-"""Windows: long texts cut into pieces that a model can read, which share some tokens with their neighbours."""
+"""Windows: long texts cut into overlapping parts of `max_length` tokens."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from transformers import PreTrainedTokenizerBase
 from hf_synthlabels.errors import DataError, TrainingError
 
 CHUNK = 2_000
-"""Rows that are cut at once: the places of tokens take much more memory as Python numbers than as arrays."""
+"""Rows per chunk; token offsets take much more memory as Python numbers than as arrays."""
 
 MAX_STRIDE = 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """The windows of all rows, one after the other."""
+    """The windows of all rows, in row order."""
 
     features: Dataset
-    """What the model reads of each window, not padded."""
+    """Model inputs of each window, without padding."""
     rows: NDArray[np.int64]
-    """The row that each window is cut from, ascending."""
+    """The row of each window, ascending."""
     offsets: tuple[NDArray[np.int32], ...]
-    """Of each window: first character of each token in the row's text and the one after its last, shape (tokens, 2);
-    -1 for tokens that are none of the text."""
+    """Character span of each token in the row's text, shape (tokens, 2) per window; -1 for tokens outside the text."""
     nulls: NDArray[np.int64]
-    """The token of each window that stands for no answer."""
+    """The token of each window that represents "no answer"."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 def default_stride(max_length: int) -> int:
-    """Tokens that neighbouring windows share where nobody says."""
+    """Default overlap of neighboring windows in tokens."""
     return min(MAX_STRIDE, max_length // 4)
 
 
@@ -50,33 +49,33 @@ def cut_windows(
     stride: int | None = None,
     questions: Sequence[str] | None = None,
 ) -> Windows:
-    """Cut texts into windows of at most `max_length` tokens, each with its row's question before it, if there is one.
+    """Cut texts into windows of at most `max_length` tokens, each preceded by its row's question, if any.
 
     Args:
-        texts: one for each row; each has one window at least.
-        tokenizer: a fast one.
-        max_length: of a window, with the question and special tokens.
-        stride: tokens that neighbouring windows share; by default a quarter of `max_length`, at most 128.
-        questions: one for each row.
+        texts: one per row; each has at least one window.
+        tokenizer: a fast tokenizer.
+        max_length: maximum length of a window, including question and special tokens.
+        stride: overlap of neighboring windows in tokens; default: a quarter of `max_length`, at most 128.
+        questions: one per row.
 
     Raises:
-        TrainingError: the tokenizer can not say which characters a token stands for.
+        TrainingError: the tokenizer has no character offsets.
         DataError: a question leaves no room for its text.
     """
     if not tokenizer.is_fast:
         raise TrainingError(
-            f"`model` has the tokenizer {type(tokenizer).__name__}, which does not tell where its tokens stand in the "
-            "text. Choose a model with a fast tokenizer."
+            f"`model` has the tokenizer {type(tokenizer).__name__}, which has no character offsets. Use a model with a "
+            "fast tokenizer."
         )
     stride = default_stride(max_length) if stride is None else stride
     if questions is not None:
         _check_questions(questions, tokenizer, max_length, stride)
     elif max_length - tokenizer.num_special_tokens_to_add() <= stride:
-        raise DataError(f"`max_length` is {max_length}, and windows share {stride} tokens. Give a greater one.")
+        raise DataError(f"`max_length` is {max_length}, and windows overlap by {stride} tokens. Increase it.")
     parts: list[Windows] = []
     for start in range(0, len(texts), CHUNK):
-        asked = None if questions is None else questions[start : start + CHUNK]
-        parts.append(_windows(texts[start : start + CHUNK], asked, tokenizer, max_length, stride))
+        part = None if questions is None else questions[start : start + CHUNK]
+        parts.append(_windows(texts[start : start + CHUNK], part, tokenizer, max_length, stride))
     starts = range(0, len(texts), CHUNK)
     return Windows(
         concatenate_datasets([part.features for part in parts]),
@@ -95,7 +94,7 @@ def _check_questions(
     if lengths[row] >= room:
         raise DataError(
             f"`max_length` is {max_length}, but the question of row {row} alone has {lengths[row]} tokens, and windows "
-            f"share {stride}. Give at least {lengths[row] + max_length - room + 1}, or drop the row."
+            f"overlap by {stride}. Give at least {lengths[row] + max_length - room + 1}, or drop the row."
         )
 
 
@@ -106,28 +105,28 @@ def _windows(
     max_length: int,
     stride: int,
 ) -> Windows:
-    given: tuple[list[str], ...] = (list(texts),) if questions is None else (list(questions), list(texts))
-    # Where there is a question it comes first, whatever side the tokenizer would cut.
-    made: Any = tokenizer(
-        *given,
+    inputs: tuple[list[str], ...] = (list(texts),) if questions is None else (list(questions), list(texts))
+    # The question comes first, whichever side the tokenizer truncates.
+    encoded: Any = tokenizer(
+        *inputs,
         truncation=True if questions is None else "only_second",
         max_length=max_length,
         stride=stride,
         return_overflowing_tokens=True,
         return_offsets_mapping=True,
     )
-    rows = np.array(made.pop("overflow_to_sample_mapping"), dtype=np.int64)
-    places = made.pop("offset_mapping")
-    of_text = 0 if questions is None else 1
+    rows = np.array(encoded.pop("overflow_to_sample_mapping"), dtype=np.int64)
+    spans = encoded.pop("offset_mapping")
+    text_sequence = 0 if questions is None else 1
     offsets = []
-    for window, pairs in enumerate(places):
-        own = np.array([number == of_text for number in made.sequence_ids(window)], dtype=bool)
-        offsets.append(np.where(own[:, None], np.array(pairs, dtype=np.int32).reshape(-1, 2), np.int32(-1)))
-    nulls = np.array([_null(ids, tokenizer) for ids in made["input_ids"]], dtype=np.int64)
-    return Windows(Dataset.from_dict(dict(made)), rows, tuple(offsets), nulls)
+    for window, pairs in enumerate(spans):
+        in_text = np.array([number == text_sequence for number in encoded.sequence_ids(window)], dtype=bool)
+        offsets.append(np.where(in_text[:, None], np.array(pairs, dtype=np.int32).reshape(-1, 2), np.int32(-1)))
+    nulls = np.array([_null_token(ids, tokenizer) for ids in encoded["input_ids"]], dtype=np.int64)
+    return Windows(Dataset.from_dict(dict(encoded)), rows, tuple(offsets), nulls)
 
 
-def _null(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token for no answer: the one that stands for the whole, or where there is none the last, which sees all."""
+def _null_token(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> int:
+    """The token for "no answer": the CLS token, or without one the last token, which attends to all."""
     cls = tokenizer.cls_token_id
     return ids.index(cls) if cls is not None and cls in ids else len(ids) - 1

@@ -1,4 +1,4 @@
-"""The scores of a student on held-out rows, with intervals, and against whose labels they are."""
+"""Scores of a student on held-out rows, with intervals, against human or LLM labels."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class HeldOut:
 
     column: str
     llm: bool
-    """Whether an LLM wrote the column: then they are agreement with it, and say nothing about the truth."""
+    """Whether the labels are those of an LLM: then the scores measure agreement, not accuracy."""
     rows: int
     scores: Mapping[str, Interval]
     kind: str
 
     @property
     def title(self) -> str:
-        """What the scores are."""
+        """Title of the scores."""
         of = "agreement with the LLM labels" if self.llm else "against the labels"
         return f"{of} in `{self.column}`, {self.rows:,} held-out rows"
 
     def lines(self) -> list[str]:
-        """One line for each score."""
+        """One line per score."""
         names = {name: MEASURES[self.kind].get(name, name) for name in self.scores}
         width = max(map(len, names.values()), default=0)
         return [
@@ -52,13 +52,13 @@ class HeldOut:
 
 
 def llm_columns(dataset: Dataset, records: Sequence[Mapping[str, Any]] = ()) -> list[str]:
-    """The label columns that an LLM wrote, by their provenance or the columns beside them."""
+    """The label columns written by an LLM, known from their provenance or their companion columns."""
     known = {str(record.get("column")) for record in records} | set(annotation_columns(dataset.column_names))
     return [name for name in dataset.column_names if name in known]
 
 
 def _with_names(student: Student, dataset: Dataset, columns: Sequence[str]) -> Dataset:
-    """Codes into the student's names as a ClassLabel."""
+    """Columns of integer codes as ClassLabel columns with the student's names."""
     if student.config.task not in ("text-classification", "text-pair"):
         return dataset
     for column in columns:
@@ -71,15 +71,15 @@ def _with_names(student: Student, dataset: Dataset, columns: Sequence[str]) -> D
 def held_out_scores(
     student: Student, dataset: Dataset, columns: Sequence[str], records: Sequence[Mapping[str, Any]] = ()
 ) -> list[HeldOut]:
-    """Scores of the student's labels against each column; none of a text that is written.
+    """Scores of a student's predictions against each label column; empty for text generation.
 
     Every process must call it.
 
     Args:
-        student: whose labels.
+        student: the student.
         dataset: rows that it was not trained on.
-        columns: of labels to compare with; a column without any label is left out.
-        records: the provenance of the rows.
+        columns: label columns to compare with; a column without any label is left out.
+        records: provenance of the rows.
     """
     if student.config.task == "text-generation" or not len(dataset):
         return []

@@ -1,4 +1,4 @@
-"""A student as an ONNX model, for servers without PyTorch."""
+"""Export of a student to ONNX, for servers without PyTorch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hf_synthlabels.training.student import Student
 
 OPSET = 17
 TOLERANCE = 1e-3
-"""How far an output may be from PyTorch's before the export is refused."""
+"""Maximum difference of the outputs from PyTorch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,31 +30,27 @@ class OnnxExport:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     difference: float
-    """The largest difference of an output from PyTorch's, on texts of other lengths than the exported one."""
+    """Largest difference of the outputs from PyTorch's, also for texts of other lengths than in the export."""
 
 
 class _Plain(nn.Module):
-    """The model with positional inputs and a tuple of outputs, as the exporter wants it."""
+    """The model with positional inputs and a tuple of outputs, as the exporter requires."""
 
     def __init__(self, model: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
         super().__init__()
         self.model, self.inputs, self.outputs = model, inputs, outputs
 
     def forward(self, *values: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        found = self.model(**dict(zip(self.inputs, values, strict=True)))
-        return tuple(found[name] for name in self.outputs)
+        outputs = self.model(**dict(zip(self.inputs, values, strict=True)))
+        return tuple(outputs[name] for name in self.outputs)
 
 
 def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
-    """Write `model.onnx`, tokenizer, config.json and student.json; batch size and length are free.
-
-    Args:
-        student: with a classification, tagging or question-answering head.
-        folder: where to; it is made.
+    """Write `model.onnx`, tokenizer, config.json and student.json; batch size and length are dynamic.
 
     Raises:
-        ConfigError: the student writes text.
-        TrainingError: the model cannot be exported, or the export computes something else.
+        ConfigError: the student generates text.
+        TrainingError: the model cannot be exported, or the outputs of the export differ.
         MissingExtraError: onnx or onnxruntime is not installed.
     """
     onnxruntime = import_extra("onnxruntime", "onnx")
@@ -64,7 +60,7 @@ def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
     trainer = student.trainer
     tokenizer: Any = trainer.processing_class
     model = trainer.accelerator.unwrap_model(trainer.model).to("cpu").float().eval()
-    # Padding without a mask of its own, and texts of two lengths.
+    # Texts of two lengths, with padding.
     texts = [["a short text", "a"], ["another text that has some more words in it", "b c d"]]
     pair = len(student.config.text_columns) == 2
     first, other = (_tokens(tokenizer, part, student.config.max_length, pair=pair) for part in texts)
@@ -76,7 +72,7 @@ def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
     axes = {name: {0: "rows", 1: "tokens"} for name in inputs} | {name: {0: "rows"} for name in outputs}
     if outputs != ("logits",) or student.config.task == "token-classification":
         axes |= {name: {0: "rows", 1: "tokens"} for name in outputs}
-    # The exporter gives back the mode that it finds.
+    # The exporter restores the mode of the model.
     plain = _Plain(model, inputs, outputs).eval()
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -98,30 +94,30 @@ def export_onnx(student: Student, folder: str | Path) -> OnnxExport:
     difference = max(_difference(session, plain, batch) for batch in (first, other))
     if not difference <= TOLERANCE:
         path.unlink()
-        raise TrainingError(f"`student` {type(model).__name__} computes something else in ONNX (by {difference:.1g}).")
+        raise TrainingError(f"`student` {type(model).__name__} has different outputs in ONNX (by {difference:.1g}).")
     tokenizer.save_pretrained(folder)
     model.config.save_pretrained(folder)
-    _copy_facts(student, folder)
+    _write_student_file(student, folder)
     return OnnxExport(path, inputs, outputs, difference)
 
 
 def _tokens(tokenizer: Any, texts: list[str], length: int, *, pair: bool) -> dict[str, torch.Tensor]:
-    given = (texts, texts) if pair else (texts,)
-    return dict(tokenizer(*given, padding=True, truncation=True, max_length=length, return_tensors="pt"))
+    inputs = (texts, texts) if pair else (texts,)
+    return dict(tokenizer(*inputs, padding=True, truncation=True, max_length=length, return_tensors="pt"))
 
 
 def _difference(session: Any, plain: nn.Module, batch: dict[str, torch.Tensor]) -> float:
-    known = {given.name for given in session.get_inputs()}
-    found = session.run(None, {name: value.numpy() for name, value in batch.items() if name in known})
+    known = {item.name for item in session.get_inputs()}
+    outputs = session.run(None, {name: value.numpy() for name, value in batch.items() if name in known})
     with torch.no_grad():
         expected = plain(*batch.values())
-    return max(float(np.abs(one - other.numpy()).max()) for one, other in zip(found, expected, strict=True))
+    return max(float(np.abs(a - b.numpy()).max()) for a, b in zip(outputs, expected, strict=True))
 
 
-def _copy_facts(student: Student, folder: Path) -> None:
+def _write_student_file(student: Student, folder: Path) -> None:
     source = Path(str(student.config.model)) / STUDENT_FILE
     if source.is_file():
         shutil.copy(source, folder / STUDENT_FILE)
         return
-    facts = {"task": student.config.task, "names": list(student.names), "max_length": student.config.max_length}
-    (folder / STUDENT_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    settings = {"task": student.config.task, "names": list(student.names), "max_length": student.config.max_length}
+    (folder / STUDENT_FILE).write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")

@@ -26,19 +26,19 @@ __all__ = [
 ]
 
 WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
-"""Kinds whose labels are no names."""
+"""Task types without label names."""
 
 
 def student_task(config: StudentConfig, names: Sequence[str] = ()) -> StudentTask:
     """The task of a config.
 
     Args:
-        config: its `task`, and the options of that kind.
-        names: all label names in the order of the student's outputs, of kinds that have some; of entities without B-
+        config: the options, with `task`.
+        names: all label names in the order of the student's outputs, if the task has names; entity types without B-
             and I-.
 
     Raises:
-        ConfigError: the kind needs names, or has none; or its scale can not be used.
+        ConfigError: the names do not match the task, or the scale is invalid.
     """
     if (config.task in WITHOUT_NAMES) == bool(names):
         has = "has no label names" if names else "needs the names of all labels"

@@ -1,4 +1,4 @@
-"""Which labels to look at again: students that did not see a label say how likely it is."""
+"""Label error detection: labels ranked by out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -22,67 +22,64 @@ from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import column_values, training_rows
 
 NoiseMethod = Literal["margin", "self_confidence", "normalized_margin", "confidence_weighted_entropy"]
-"""`margin` is ours; the others are cleanlab's, of the extra `noise`."""
+"""`margin` is built in; the others are from cleanlab, in the extra `noise`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NoiseRanking:
-    """How well each label fits what students say that did not see it; arrays have one entry per row of the data set."""
+    """The quality of each label given out-of-fold predictions; arrays have one entry per row of the data set."""
 
     codes: NDArray[np.int64]
-    """The label that was judged; `MISSING` for a row that is not ranked."""
+    """The ranked label; `MISSING` for an unranked row."""
     quality: NDArray[np.float64]
-    """From 0, surely wrong, to 1; nan for a row that is not ranked."""
+    """From 0, likely wrong, to 1; NaN for an unranked row."""
     suggested: NDArray[np.int64]
-    """The likeliest label; `MISSING` for a row that is not ranked."""
+    """The most likely label; `MISSING` for an unranked row."""
     method: NoiseMethod
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """The ranked rows, the least fitting first; rows that fit alike in row order."""
+        """The ranked rows, lowest quality first, ties in row order."""
         ranked = np.flatnonzero(self.codes != MISSING)
         return ranked[np.argsort(self.quality[ranked], kind="stable")]
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewYield:
-    """What a human finds who reviews the first k rows of a ranking."""
+    """Label errors among the first k rows of a ranking."""
 
     k: int
     wrong: Interval
-    """The share of the k rows whose label is wrong."""
+    """Share of the k rows with a wrong label (precision)."""
     found: Interval
-    """The share of all wrong labels that are among them; by chance it would be k / rows."""
+    """Share of all wrong labels that are among them (recall); k / rows for a random ranking."""
     by_chance: float
-    """Wrong labels that k rows drawn at random would hold, on average."""
+    """Expected number of wrong labels among k random rows."""
 
 
 def out_of_fold(
     config: StudentConfig, dataset: Dataset, names: Sequence[str], *, folds: int = 5, seed: int = 0
 ) -> NDArray[np.float64]:
-    """The probabilities of each label, from a student that trained on other rows; shape (rows, names).
+    """Out-of-fold probabilities of each label, shape (rows, names); NaN for unlabeled rows.
 
-    Rows are dealt into folds by label, rows of equal text into the same one, for otherwise a student has seen the row
-    that it judges. Human labels, where the config names them, train as it says.
+    Folds are stratified by label, and rows with equal texts are in the same fold. Human labels, if the config names
+    them, are used as in `train_student`.
 
     Args:
-        config: the student's; each fold trains one.
-        dataset: rows with the columns that the config names.
-        names: every label name.
-        folds: how many students, at least 2.
-        seed: of the dealing; the students' own seed is the config's.
-
-    Returns:
-        nan where `label_column` has no label.
+        config: the student's config; each fold trains a student.
+        dataset: rows with the columns of the config.
+        names: all label names.
+        folds: number of students, at least 2.
+        seed: seed of the folds; the students use the seed of the config.
 
     Raises:
-        ConfigError: `folds` is below 2, or as `train_student` says.
-        DataError: fewer labelled rows of different texts than folds, or as `train_student` says.
+        ConfigError: `folds` is below 2; see also `train_student`.
+        DataError: there are fewer distinct labeled texts than folds; see also `train_student`.
     """
     from hf_synthlabels.training.student_training import train_student
 
     rows = training_rows(dataset, names=names, label_column=config.label_column)
-    parts = _dealt(dataset, config, rows.kept, rows.codes, folds, seed)
+    parts = _assign_folds(dataset, config, rows.kept, rows.codes, folds, seed)
     probabilities = np.full((len(dataset), len(names)), np.nan)
     for fold in range(folds):
         held = rows.kept[parts == fold]
@@ -100,20 +97,20 @@ def rank_noise(
     *,
     reviewed: NDArray[np.bool_] | None = None,
 ) -> NoiseRanking:
-    """Rank labels by how badly they fit probabilities that are not of their own making.
+    """Rank labels by their quality given out-of-fold probabilities.
 
     `margin` is (1 + p[label] − max of the other p) / 2, the normalised margin of confident learning (Northcutt et al.
     2021); the other methods are `cleanlab.rank.get_label_quality_scores`.
 
     Args:
-        codes: the labels, shape (rows,); `MISSING` for a row without one.
-        probabilities: of each label, shape (rows, names), as `out_of_fold` makes them; nan for rows without a label.
-        method: how quality is measured.
-        reviewed: rows that a human has labelled and nobody needs to look at, shape (rows,).
+        codes: the labels, shape (rows,); `MISSING` for an unlabeled row.
+        probabilities: probabilities of each label, shape (rows, names), from `out_of_fold`; NaN for unlabeled rows.
+        method: the quality score.
+        reviewed: human-labeled rows, which need no review, shape (rows,).
 
     Raises:
-        ConfigError: there is no such method.
-        DataError: shapes differ, or no row can be ranked.
+        ConfigError: the method is unknown.
+        DataError: the shapes differ, or no row can be ranked.
         MissingExtraError: the method is cleanlab's and cleanlab is not installed.
     """
     if method not in get_args(NoiseMethod):
@@ -138,15 +135,9 @@ def rank_noise(
 
 
 def review_columns(dataset: Dataset, ranking: NoiseRanking, names: Sequence[str], column: str) -> Dataset:
-    """The data set with `<column>_quality`, `<column>_review_rank` (1 first) and `<column>_suggested`, a name.
+    """Add `<column>_quality`, `<column>_review_rank` (from 1) and `<column>_suggested`, a name, to the ranked rows.
 
-    Rows stay in their order; all three are None for a row that is not ranked.
-
-    Args:
-        dataset: the rows that were ranked.
-        ranking: of them.
-        names: label names in the order of the codes.
-        column: the label column that the new ones belong to.
+    The row order is preserved; unranked rows have nulls.
 
     Raises:
         DataError: the ranking is of another number of rows.
@@ -172,13 +163,13 @@ def review_columns(dataset: Dataset, ranking: NoiseRanking, names: Sequence[str]
 def errors_found(
     ranking: NoiseRanking, human: Sequence[int] | NDArray[np.int64], ks: Sequence[int], *, level: float = 0.95
 ) -> tuple[ReviewYield, ...]:
-    """How many wrong labels the first k rows of a ranking hold, on data with human labels.
+    """The number of wrong labels among the first k rows of a ranking, on data with human labels.
 
     Args:
-        ranking: of the labels.
-        human: human codes of all rows, `MISSING` where there is none; such rows are passed over.
-        ks: how many rows are reviewed, each from 1; no more are counted than there are.
-        level: of the Wilson intervals.
+        ranking: the ranking.
+        human: human codes of all rows; rows with `MISSING` are skipped.
+        ks: numbers of reviewed rows, each at least 1, capped at the number of rows.
+        level: confidence level of the Wilson intervals.
 
     Raises:
         ConfigError: a k is below 1.
@@ -188,15 +179,15 @@ def errors_found(
     if truth.shape != ranking.codes.shape:
         raise DataError(f"`human` has shape {truth.shape}, the ranking is of {len(ranking.codes)} rows. Give the same.")
     if bad := [k for k in ks if k < 1]:
-        raise ConfigError(f"`ks` has {bad[0]!r}. Give how many rows are reviewed, at least 1.")
+        raise ConfigError(f"`ks` has {bad[0]!r}. Give a number of rows, at least 1.")
     order = ranking.order[truth[ranking.order] != MISSING]
     if not len(order):
         raise DataError("`human` has no label on any ranked row. Label some rows by hand.")
     wrong = truth[order] != ranking.codes[order]
     total = int(wrong.sum())
     yields = []
-    for asked in ks:
-        k = min(asked, len(order))
+    for requested in ks:
+        k = min(requested, len(order))
         hits = int(wrong[:k].sum())
         yields.append(ReviewYield(k, wilson(hits, k, level), wilson(hits, total, level), k * total / len(order)))
     return tuple(yields)
@@ -204,17 +195,17 @@ def errors_found(
 
 def _quality(labels: NDArray[np.int64], probs: NDArray[np.float64], method: NoiseMethod) -> NDArray[np.float64]:
     if method == "margin":
-        own = np.take_along_axis(probs, labels[:, None], axis=1)[:, 0]
+        label_probs = np.take_along_axis(probs, labels[:, None], axis=1)[:, 0]
         others = probs.copy()
         others[np.arange(len(labels)), labels] = -math.inf
-        margin: NDArray[np.float64] = (1 + own - others.max(axis=1)) / 2
+        margin: NDArray[np.float64] = (1 + label_probs - others.max(axis=1)) / 2
         return margin
     rank = import_extra("cleanlab.rank", "noise")
     scores: NDArray[np.float64] = rank.get_label_quality_scores(labels, probs, method=method, adjust_pred_probs=False)
     return scores
 
 
-def _dealt(
+def _assign_folds(
     dataset: Dataset,
     config: StudentConfig,
     kept: NDArray[np.int64],
@@ -222,7 +213,7 @@ def _dealt(
     folds: int,
     seed: int,
 ) -> NDArray[np.int64]:
-    """The fold of each labelled row."""
+    """The fold of each labeled row."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     if folds < 2:
@@ -231,17 +222,15 @@ def _dealt(
     texts: dict[tuple[Any, ...], int] = {}
     groups = [texts.setdefault(tuple(column[row] for column in columns), len(texts)) for row in kept]
     if len(texts) < folds:
-        raise DataError(
-            f"`folds` is {folds}, but there are {len(texts)} different texts with a label. Give fewer folds."
-        )
+        raise DataError(f"`folds` is {folds}, but there are only {len(texts)} distinct labeled texts. Lower it.")
     parts = np.empty(len(kept), dtype=np.int64)
     with warnings.catch_warnings():
-        # A class with fewer rows than folds is missing in some of them, which does no harm.
+        # A class with fewer rows than folds is missing in some of them, which is harmless.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        dealing = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+        splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         try:
-            for fold, (_, held) in enumerate(dealing.split(np.zeros(len(kept)), codes, groups)):
+            for fold, (_, held) in enumerate(splitter.split(np.zeros(len(kept)), codes, groups)):
                 parts[held] = fold
         except ValueError as error:
-            raise DataError(f"`folds` is {folds}, more than the rows of any label. Give fewer folds.") from error
+            raise DataError(f"`folds` is {folds}, more than the rows of any label. Lower it.") from error
     return parts

@@ -1,4 +1,4 @@
-"""Soft labels: shares of draws that know how few the draws were, and a temperature that makes them true."""
+"""Soft labels: smoothing of sample shares, and temperature scaling."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from hf_synthlabels.statistics import Interval
 Floats = NDArray[np.float64]
 
 FLOOR = 1e-6
-"""The least probability of a label: an annotator who says 0 is not believed to the letter."""
+"""Minimum probability of a label, because an annotator's 0 is not exact."""
 COLDEST, HOTTEST = 0.05, 20.0
-"""Beyond these a soft label is a hard one, or says nothing."""
+"""Bounds: beyond them a soft label is nearly one-hot, or nearly uniform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """By what to divide the logarithms of soft labels, and what that is worth on human-labelled rows."""
+    """A temperature for soft labels, with its likelihood on human-labeled rows."""
 
     value: Interval
-    """Above 1 where the annotator is surer than it should be; the interval is that of the profile likelihood."""
+    """Above 1 if the annotator is overconfident; with a profile likelihood interval."""
     nll_before: float
     """Mean negative log probability of the human label, in nats."""
     nll_after: float
-    """The same at this temperature, on the rows that it was fitted on."""
+    """The same at this temperature, on the rows of the fit."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -39,20 +39,20 @@ class Temperature:
 
 
 def smoothed_shares(shares: Floats, draws: int, alpha: float = 0.5) -> Floats:
-    """The probability of each label after k draws: (k·share + α) / (k + α·labels), of Dirichlet(α) before them.
+    """Posterior label probabilities after k samples, (k·share + α) / (k + α·labels), for a Dirichlet(α) prior.
 
-    Three draws that agree are no proof of certainty: with two labels and α = 1/2 (Jeffreys) they say .875.
+    Three equal samples give 0.875 with two labels and α = 1/2 (Jeffreys).
 
     Args:
-        shares: share of the draws that gave each label, shape (rows, labels), each row summing to 1.
-        draws: k, how many draws a row had.
-        alpha: pseudo-draws of each label.
+        shares: share of the samples with each label, shape (rows, labels), each row summing to 1.
+        draws: k, the number of samples per row.
+        alpha: pseudo-count of each label.
 
     Raises:
         ConfigError: `draws` is below 1, or `alpha` not a finite number of at least 0.
     """
     if draws < 1:
-        raise ConfigError(f"`probs_draws` is {draws!r}. Give how many draws the shares are of, at least 1.")
+        raise ConfigError(f"`probs_draws` is {draws!r}. Give the number of samples, at least 1.")
     if not (math.isfinite(alpha) and alpha >= 0):
         raise ConfigError(f"`probs_alpha` is {alpha!r}. Give a number of at least 0; 0.5 is the default.")
     smoothed: Floats = (draws * shares + alpha) / (draws + alpha * shares.shape[1])
@@ -60,11 +60,11 @@ def smoothed_shares(shares: Floats, draws: int, alpha: float = 0.5) -> Floats:
 
 
 def at_temperature(probs: Floats, temperature: float) -> Floats:
-    """Soft labels with their logarithms divided by a temperature: softmax(log p / t).
+    """Temperature scaling of soft labels: softmax(log p / t).
 
     Args:
         probs: shape (rows, labels), each row summing to 1.
-        temperature: above 0; 1 changes nothing but zeros, which become 1e-6.
+        temperature: above 0; 1 only raises zeros to 1e-6.
 
     Raises:
         ConfigError: `temperature` is not a finite number above 0.
@@ -79,21 +79,21 @@ def at_temperature(probs: Floats, temperature: float) -> Floats:
 
 
 def fit_temperature(probs: Floats, human: Sequence[int] | NDArray[np.int64], *, level: float = 0.95) -> Temperature:
-    """The temperature at which the human labels are likeliest (Guo et al. 2017), from 0.05 to 20.
+    """The maximum likelihood temperature for the human labels (Guo et al. 2017), from 0.05 to 20.
 
     Args:
-        probs: soft labels of rows that have a human label, shape (rows, labels).
-        human: their human label codes, shape (rows,).
-        level: of the interval: the temperatures whose log likelihood is at most chi2(level)/2 below the best.
+        probs: soft labels of human-labeled rows, shape (rows, labels).
+        human: human label codes, shape (rows,).
+        level: of the interval, all temperatures whose log-likelihood is within chi2(level)/2 of the maximum.
 
     Raises:
         DataError: the lengths differ, or there is no row.
     """
-    truth = np.asarray(human, dtype=np.int64)
-    if truth.ndim != 1 or len(truth) != len(probs) or not len(truth):
+    codes = np.asarray(human, dtype=np.int64)
+    if codes.ndim != 1 or len(codes) != len(probs) or not len(codes):
         raise DataError(
-            f"`probs` has {len(probs)} rows and `human` {len(truth)}. A temperature needs human labels on rows that "
-            "have soft labels."
+            f"`probs` has {len(probs)} rows and `human` {len(codes)}. Fitting a temperature requires human "
+            "labels on rows with soft labels."
         )
     logs = _log(np.asarray(probs, dtype=np.float64))
 
@@ -101,20 +101,20 @@ def fit_temperature(probs: Floats, human: Sequence[int] | NDArray[np.int64], *, 
         scaled = logs / math.exp(log_temperature)
         top = scaled.max(axis=1)
         normaliser = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-        return float(np.mean(normaliser - scaled[np.arange(len(truth)), truth]))
+        return float(np.mean(normaliser - scaled[np.arange(len(codes)), codes]))
 
     coldest, hottest = math.log(COLDEST), math.log(HOTTEST)
-    # Convex in 1/t, so that there is one minimum between the bounds.
+    # Convex in 1/t, so there is a single minimum between the bounds.
     best = float(optimize.minimize_scalar(loss, bounds=(coldest, hottest), method="bounded").x)
     best = min((best, coldest, hottest), key=loss)
-    allowed = loss(best) + float(stats.chi2.ppf(level, 1)) / 2 / len(truth)
+    allowed = loss(best) + float(stats.chi2.ppf(level, 1)) / 2 / len(codes)
 
     def end(bound: float) -> float:
         if bound == best or loss(bound) <= allowed:
             return math.exp(bound)
         return math.exp(float(optimize.brentq(lambda at: loss(at) - allowed, bound, best)))
 
-    value = Interval(math.exp(best), end(coldest), end(hottest), level, "profile likelihood", len(truth))
+    value = Interval(math.exp(best), end(coldest), end(hottest), level, "profile likelihood", len(codes))
     return Temperature(value, loss(0.0), loss(best))
 
 

@@ -49,7 +49,7 @@ def test_decoders_keep_packed_examples_apart_without_a_cache_only(network: Any) 
 def test_an_encoder_with_a_head_for_words_is_refused(tmp_path: Path) -> None:
     torch.manual_seed(0)
     shape = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
-    with pytest.raises(TrainingError, match=r"BertLMHeadModel is no causal language model"):
+    with pytest.raises(TrainingError, match="`model` is a BertLMHeadModel"):
         check_causal(BertLMHeadModel(BertConfig(**shape, intermediate_size=16, initializer_range=0.3)))
 
 

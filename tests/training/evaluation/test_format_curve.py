@@ -67,7 +67,7 @@ def test_looking_does_not_change_what_is_learnt(config: Make, rows: Dataset, wri
 def test_wrong_input_is_told(rows: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="`every`"):
         FormatCurve(rows, SCHEMA, label_column="answer", every=0)
-    with pytest.raises(ConfigError, match="has the kind 'text-generation'"):
+    with pytest.raises(ConfigError, match="'text-generation'"):
         FormatCurve(rows, LabelSchema(kind="text-generation"), label_column="answer", every=1)
     with pytest.raises(DataError, match="has no label in any of 1 rows"):
         FormatCurve(Dataset.from_dict({"text": ["a"], "answer": [None]}), SCHEMA, label_column="answer", every=1)

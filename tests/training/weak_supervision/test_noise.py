@@ -127,13 +127,13 @@ def test_folds_keep_equal_texts_together_and_labels_apart(config: Config) -> Non
     texts = [f"film {row % 30}" for row in range(60)]
     data = Dataset.from_dict({"text": texts, "label": NAMES * 30})
     rows = np.arange(60)
-    parts = noise._dealt(data, config(), rows, rows % 2, 3, 0)
+    parts = noise._assign_folds(data, config(), rows, rows % 2, 3, 0)
     assert [set(parts[[row, row + 30]]) for row in range(30)] == [{int(parts[row])} for row in range(30)]
     assert np.bincount(parts).tolist() == [20, 20, 20]
     for fold in range(3):
         assert np.mean(rows[parts == fold] % 2) == pytest.approx(0.5)
-    np.testing.assert_array_equal(parts, noise._dealt(data, config(), rows, rows % 2, 3, 0))
-    assert (parts != noise._dealt(data, config(), rows, rows % 2, 3, 1)).any()
+    np.testing.assert_array_equal(parts, noise._assign_folds(data, config(), rows, rows % 2, 3, 0))
+    assert (parts != noise._assign_folds(data, config(), rows, rows % 2, 3, 1)).any()
 
 
 def test_few_rows_or_folds_are_told(config: Config) -> None:
