@@ -96,7 +96,7 @@ def test_data_that_can_not_be_read_is_refused_in_one_line(rows: Path, tmp_path: 
         DataSource.of_file(broken),
         DataSource(path="json", data_files=str(rows), train_split="nosuch"),
     ):
-        with pytest.raises(DataError, match="`data`|`split`") as caught:
+        with pytest.raises(DataError, match=r"`data`|`split`") as caught:
             source.load(StudentConfig())
         assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="`data`"):
