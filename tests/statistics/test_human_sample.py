@@ -284,7 +284,7 @@ def test_labels_of_rows_that_were_not_drawn_do_not_count() -> None:
     report = validate(rows)
     assert (report.matrix is not None, report.score("accuracy").n) == (True, 40)
     assert "50 rows have a human label and were not drawn" in report.notes[0]
-    assert "10 of 50 rows that were drawn have no human label" in report.notes[1]
+    assert "10 of 50 sampled rows have no human label" in report.notes[1]
     found = estimate(rows)
     assert found.n_human == 40
     assert found.equal_probabilities

@@ -194,7 +194,7 @@ def test_table_of_21_classes_with_long_names_stays_within_100_columns() -> None:
     report = validate(table(human.tolist(), llm.tolist()), names=names, gate="kappa>=0.99", resamples=50)
     text = str(report)
     assert max(map(len, text.splitlines())) <= 100
-    assert "no human-labelled row has: a rather lo…20 of all" in text
+    assert "no human-labeled row has: a rather lo…20 of all" in text
     shown = [line.split("  ")[0] for line in text.splitlines() if line.startswith("a rather")]
     assert len(set(shown)) == 20 + 1
 

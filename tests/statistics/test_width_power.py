@@ -120,7 +120,7 @@ def test_wrong_input_is_told() -> None:
         labels_for_share(80, 0.1)
     with pytest.raises(ConfigError, match="`level`"):
         labels_for_share(0.8, 0.1, 95)
-    with pytest.raises(ConfigError, match="no number of labels"):
+    with pytest.raises(ConfigError, match="`width`"):
         labels_for_mean(1e12, 1e-12)
     with pytest.raises(DataError, match="`human` and `judge` have 1 rows in common"):
         plan_labels([1, None], [1, 2], 0.1)
