@@ -1,4 +1,4 @@
-"""Annotating: a recipe becomes a data set, or a data set at hand gets label columns."""
+"""Annotate the source of a recipe, or a given data set."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def load(
     """The data set of a recipe with its label columns, from the cache when nothing has changed.
 
     The stable spelling of `load_dataset("hf_synthlabels", data_files=recipe)`: the same builder. Only rows of `split`
-    are labelled, where `load_dataset` labels all splits and then selects.
+    are labeled, where `load_dataset` labels all splits and then selects.
 
     Args:
         recipe: a path, a packaged recipe's name, or a recipe.
         split: as `load_dataset` takes it, such as `test` or `train[:100]`; by default a `DatasetDict` of all splits.
-            A list of splits gives a list, and a dict of them a dict; a row that occurs in two of them is labelled once.
+            A list of splits gives a list, and a dict of them a dict; a row that occurs in two of them is labeled once.
         rows: label the first so many rows of each split only, to try a recipe.
         trust_recipe: send what the recipe names to the servers that it names, and remember that; needed once for a
-            recipe from somebody else with a server or files of its choice.
+            recipe from another source that names a server or files.
         **arguments: passed to `datasets.load_dataset`: `streaming`, `num_proc`, `cache_dir`, `features`; and
             `keep_going=True`, to go on when most of the first 50 rows get no label.
 
@@ -151,7 +151,7 @@ def _annotated_table(
 ) -> datasets.Dataset:
     features = job.features(dataset.features)
     if len(dataset) == 0:
-        # One of several splits, which stays as it is: nothing is asked of it.
+        # An empty split among others needs no annotator.
         _LOGGER.warning("A split has no rows; it gets empty label columns.")
         return _as_before(datasets.Dataset(features.arrow_schema.empty_table()), dataset)
     began = time.monotonic()

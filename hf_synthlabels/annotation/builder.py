@@ -45,7 +45,7 @@ DEFAULT_SPLIT = "train"
 
 @dataclass
 class SynthLabelsConfig(datasets.BuilderConfig):
-    """The recipe is the data file; the other values only say which of the source's rows are labelled."""
+    """The recipe is the data file; the other values only say which of the source's rows are labeled."""
 
     take: str | None = None
     """Splits by the spelling of `datasets`, such as `train[:10]`; None for all of them."""
@@ -97,7 +97,7 @@ class SynthLabelsConfig(datasets.BuilderConfig):
 
 
 class SynthLabels(datasets.ArrowBasedBuilder):
-    """The source's splits with the label columns of the recipe beside their own."""
+    """Builds the splits of the source with the label columns of the recipe."""
 
     BUILDER_CONFIG_CLASS = SynthLabelsConfig
 
@@ -215,7 +215,7 @@ def _as_named(splits: dict[str, Any], name: str | None) -> dict[str, Any]:
         return {name: splits[name]}
     if len(splits) > 1:
         raise DataError(
-            f"`data_files` names the split {name!r}, which the source has not. It has: {', '.join(splits)}."
+            f"`data_files` names the split {name!r}, which is not in the source. Available splits: {', '.join(splits)}."
         )
     return {name: next(iter(splits.values()))}
 

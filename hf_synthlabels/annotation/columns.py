@@ -1,4 +1,4 @@
-"""Label columns: how annotations stand in a table."""
+"""Annotations as the label columns of a table."""
 
 from __future__ import annotations
 

@@ -24,24 +24,24 @@ STREAMED = (".parquet", ".jsonl", ".csv", ".tsv")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What came of one split."""
+    """Result for one split."""
 
     split: str
     path: Path
     record: dict[str, Any]
-    """How the labels were made: the provenance, which also stands beside the file."""
+    """The provenance of the labels, also written next to the file."""
 
 
 def annotate_to_files(recipe: RecipeLike, output: str | Path, *, rows: int | None = None) -> list[Written]:
     """Annotate a recipe's source without ever holding it: memory is the same for a thousand rows and a million.
 
-    Rows are written as they are labelled, to a file beside the wished one, which takes its name when it is complete.
+    Rows are written as they are labeled, to a temporary file that is renamed when it is complete.
     A run that was stopped is simply run again: what had been answered comes from the response store.
 
     Args:
-        recipe: what to annotate, and by whom.
+        recipe: the task, its source and its annotator.
         output: a .parquet, .jsonl, .csv or .tsv file; of several splits each has a file with its name in front of the
-            suffix. Beside each stands its provenance, as `<file>.provenance.json`.
+            suffix. Its provenance is written to `<file>.provenance.json`.
         rows: the first so many rows of each split; None for all of them.
 
     Raises:
@@ -66,7 +66,7 @@ def check_annotation_output(
     overwrite: bool = False,
     n_rows: int | None = None,
 ) -> None:
-    """Check where labels are to be written, before anything is asked.
+    """Check the output before any request is sent.
 
     A file that an earlier run of the same recipe wrote is replaced; any other only with `overwrite`.
 

@@ -40,7 +40,7 @@ ANNOTATOR_KEYS = {
 def record(job: AnnotationJob, tally: RunStats, *, seconds: float) -> dict[str, Any]:
     """The provenance of one label column as plain values, without secrets.
 
-    The cost is None if requests were paid for and no price is known.
+    `cost_usd` is null if requests were paid for and no price is known.
     """
     recipe, prompt = job.recipe, job.prompt()
     return {

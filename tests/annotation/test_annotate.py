@@ -137,8 +137,8 @@ def test_missing_column(client: ScriptedClient, stream: bool) -> None:
     rows = data().rename_column("text", "texts")
     with pytest.raises(DataError) as caught:
         annotate(rows.to_iterable_dataset() if stream else rows, recipe(), client=client)
-    assert str(caught.value) == (
-        "`task.text` names the column 'text', which the data set has not. Did you mean 'texts'? It has: id, texts."
+    assert str(caught.value).startswith(
+        "`task.text` names the column 'text', which is not in the data set. Did you mean 'texts'?"
     )
 
 

@@ -336,8 +336,8 @@ def test_source_without_the_column_or_without_rows(case: Case, content: str) -> 
         case.load()
     assert "\n" not in str(caught.value)
     if content:
-        assert str(caught.value) == (
-            "`task.text` names the column 'texts', which split 'train' has not. Did you mean 'text'? It has: text."
+        assert str(caught.value).startswith(
+            "`task.text` names the column 'texts', which is not in split 'train'. Did you mean 'text'?"
         )
 
 
@@ -346,7 +346,7 @@ def test_source_that_is_not_there(case: Case) -> None:
     with pytest.raises(RecipeError) as caught:
         case.load()
     message = str(caught.value)
-    assert message.startswith("`source` 'json' with data_files 'none.jsonl' can not be loaded: ")
+    assert message.startswith("`source` 'json' with data_files 'none.jsonl' cannot be loaded: ")
     assert "\n" not in message
 
 

@@ -293,10 +293,10 @@ def test_batches_cost_less_and_take_a_day(tmp_path: Path) -> None:
 
 def test_a_budget_that_can_not_be_kept_is_told(tmp_path: Path) -> None:
     assert plan(recipe(tmp_path, URL, budget_usd=5, price=None)).budget.endswith(
-        "can not be kept without a price, so nothing will be asked"
+        "cannot be enforced without a price, so no request will be sent"
     )
     endless = plan(recipe(tmp_path, URL, budget_usd=5, max_tokens=None))
-    assert endless.budget.endswith("can not be kept without `max_tokens`, so nothing will be asked")
+    assert endless.budget.endswith("cannot be enforced without `max_tokens`, so no request will be sent")
     assert (endless.high_answer_tokens, endless.high_usd) == (None, None)
     assert "unlimited high" in str(endless)
 

@@ -53,7 +53,7 @@ def wrong(path: Path | str) -> str:
         Recipe.from_yaml(path)
     message = str(caught.value)
     assert "\n" not in message
-    if str(path) != Path(path).name and "can not be read" not in message:
+    if str(path) != Path(path).name and "cannot be read" not in message:
         assert str(path) in message
         message = message.replace(str(path), Path(path).name)
     return message
@@ -244,7 +244,7 @@ def test_draws_above_one_need_only_another_temperature(tmp_path: Path) -> None:
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
     assert wrong(path) == (
-        f"`recipe` {str(path)!r} can not be read: No such file or directory. Give the path of a YAML file."
+        f"`recipe` {str(path)!r} cannot be read: No such file or directory. Give the path of a YAML file."
     )
 
 
@@ -298,7 +298,7 @@ def test_examples_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         recipe.read_examples()
     path = str(tmp_path / "shown.jsonl")
-    assert str(caught.value) == f"`annotator.examples` {path!r} can not be read: No such file or directory."
+    assert str(caught.value) == f"`annotator.examples` {path!r} cannot be read: No such file or directory."
 
 
 @pytest.mark.parametrize("in_file", [False, True])

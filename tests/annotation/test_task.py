@@ -60,8 +60,7 @@ def recipe(folder: Path, task: dict[str, Any], **annotator: Any) -> Recipe:
                 "questions": QUESTIONS,
                 "decide": {"film": {"moving": "yes"}},
             },
-            "`task.decide` names one label, which kind 'multi-label' has not. Remove it: the annotator then says the "
-            "label behind its answers.",
+            "`task.decide`",
         ),
         (
             {**CHOICE, "questions": QUESTIONS, "decide": {"abstain": {"moving": "yes"}}},
@@ -203,10 +202,10 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
         (CHOICE, {"text": "x", "label": 2}, "has the label 2 for 'x'. Use one of: film, sport."),
         ({**CHOICE, "labels": ["1", "2"]}, {"text": "x", "label": 1}, "`annotator.examples`"),
         (CHOICE, {"text": "x", "label": "abstain"}, "has the label 'abstain' for 'x'. Use one of: film, sport."),
-        (CHOICE, {"text": " ", "label": "film"}, "has no text beside the label 'film'. Add it."),
+        (CHOICE, {"text": " ", "label": "film"}, "has no text"),
         (STARS, {"text": "x", "label": 7}, "has the label 7 for 'x': `label` 7 is not on the scale 1 to 5"),
-        (PAIR, {"text": "x", "label": "same"}, "has no `row` with one and two beside the label 'same'. Add it."),
-        (PAIR, {"row": {"one": "x"}, "label": "same"}, "has no `row` with one and two beside the label 'same'."),
+        (PAIR, {"text": "x", "label": "same"}, "has no `row` with one and two"),
+        (PAIR, {"row": {"one": "x"}, "label": "same"}, "has no `row` with one and two"),
         (NER, {"text": "in Oslo", "label": [{"text": "Rome", "label": "place"}]}, "'Rome'"),
         (NER, {"text": "in Oslo", "label": ["O"]}, "there are 1 tags for 2 tokens."),
         (NER, {"text": "in Oslo", "label": ["O", "B-city"]}, "the tag of 'city' is not in the schema."),
@@ -339,7 +338,7 @@ def test_a_codebook_that_can_not_be_read(tmp_path: Path, content: bytes | None, 
     made = recipe(tmp_path, {**CHOICE, "guidelines_file": "book.md"})
     with pytest.raises(RecipeError) as caught:
         compile_recipe(made).prompt()
-    assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} can not be read: {reason}.")
+    assert str(caught.value) == (f"`task.guidelines_file` {str(tmp_path / 'book.md')!r} cannot be read: {reason}.")
 
 
 def test_an_encoder_learns_from_rows_and_codes(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ STUDY: dict[str, Any] = {
         ({}, "validate no_such_recipe", "`recipe` 'no_such_recipe'"),
         ({}, "annotate conference_titles", "needs the environment variable HF_SYNTHLABELS_DATA"),
         ({"r.yaml": RECIPE | {"tsk": 1}}, "annotate r.yaml", "`tsk` is not a key. Did you mean `task`?"),
-        ({"r.yaml": RECIPE}, "annotate r.yaml", "`source` 'json' with data_files 'rows.jsonl' can not be loaded"),
+        ({"r.yaml": RECIPE}, "annotate r.yaml", "`source` 'json' with data_files 'rows.jsonl' cannot be loaded"),
         ({"r.yaml": RECIPE, "rows.jsonl": []}, "annotate r.yaml", "has no rows."),
         (
             {"r.yaml": RECIPE | {"source": {"path": "csv", "data_files": "d.csv"}}, "d.csv": "text,label,answer\n"},

@@ -90,7 +90,7 @@ def test_it_is_resumed_from_the_store(run: Call, tmp_path: Path) -> None:
         (("score_1_5", "score_1_6"), "`rubric` 'score_1_6'"),
         (("prediction: answer", "prediction: anser"), "Did you mean 'answer'?"),
         (("budget_usd", "budget_eur"), "`judge.budget_eur` is not a key"),
-        (("answers.jsonl", "none.jsonl"), "can not be loaded"),
+        (("answers.jsonl", "none.jsonl"), "cannot be loaded"),
     ],
 )
 def test_errors_are_one_line_and_status_2(run: Call, tmp_path: Path, change: tuple[str, str], words: str) -> None:

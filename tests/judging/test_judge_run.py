@@ -296,7 +296,7 @@ def test_a_data_set_at_hand_gets_the_columns(tmp_path: Path) -> None:
     assert list(both) == ["a", "b"]
     with pytest.raises(DataError, match="`dataset` has no rows"):
         judge_dataset(data.select([]), file, client=client)
-    with pytest.raises(DataError, match="`columns` names the column 'q', which the data set has not"):
+    with pytest.raises(DataError, match="`columns` names the column 'q'"):
         judge_dataset(data.remove_columns("q"), file, client=client)
 
 

@@ -53,7 +53,7 @@ class History:
     """Of the last run with the recipe's model that was long enough."""
     held_usd: float = 0.0
     held_requests: int = 0
-    """Reserved by killed runs, so long as nobody says that it was not billed."""
+    """Reserved by killed runs, until the reservation is released."""
 
     @classmethod
     def read(cls, store: ResponseStore, name: str, model: str | None) -> Self:
@@ -229,7 +229,7 @@ class Forecast:
             return f"{spent}: nothing is left to ask", 0
         if most is None or likely is None or high is None:
             missing = "a price" if self.config.max_answer_tokens is not None else "`max_tokens`"
-            return f"{spent}: can not be kept without {missing}, so nothing will be asked", 0
+            return f"{spent}: cannot be enforced without {missing}, so no request will be sent", 0
         if left < most:
             return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0
         # As long as the most that a request can cost is left, one more is sent.

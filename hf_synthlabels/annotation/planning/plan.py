@@ -117,7 +117,7 @@ def plan(
 
     Raises:
         ConfigError: `sample` is not positive.
-        SynthLabelsError: the recipe, its source or the response store can not be read.
+        SynthLabelsError: the recipe, its source or the response store cannot be read.
     """
     with confirmed(trust_recipe):
         job = compile_recipe(recipe)

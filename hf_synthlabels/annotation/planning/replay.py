@@ -36,20 +36,20 @@ class Replay:
     key: str
     """The column by which rows find their answers."""
     rows: int
-    """With an answer to every draw."""
+    """Rows with an answer for every sample."""
     incomplete: int
-    """Rows that lack the answer to some draw, or to all."""
+    """Rows without an answer for at least one sample."""
     num_samples: int
 
     def annotator(self) -> str:
-        """The `annotator` that repeats the run, as it stands in a recipe."""
+        """The `annotator` section that repeats the run."""
         samples = f", num_samples: {self.num_samples}" if self.num_samples > 1 else ""
         return f"{{client: recorded, file: {self.path.name}, key: {self.key}{samples}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A row's answers, one for each draw; None where there is none."""
+    """The answers of a row, one per sample; None if missing."""
 
     value: Any
     lines: list[dict[str, Any] | None]
@@ -58,16 +58,16 @@ class _Row:
 
 
 def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = None) -> Replay:
-    """Write the stored answer of each row and draw of a recipe as JSON Lines.
+    """Write the stored answer of each row and sample of a recipe as JSON Lines.
 
-    A line has the row's key, the number of the draw and the answer, as the `recorded` client reads them; and, where a
+    A line has the row's key, the sample index and the answer, as the `recorded` client reads them; and, where a
     request was for one row, what the store keeps of it, so that `import_answers` reads it as well. Answers to several
     rows at once are written row by row.
 
     Args:
         recipe: whose annotator is a server, or a causal model in this process.
         output: the file; it has its name only when it is complete.
-        key: a column that tells the rows apart; without it the text itself, where it is one column.
+        key: a column that identifies the rows; by default the text itself, if it is one column.
 
     Raises:
         RecipeError: the annotator's answers are not stored, or `key` is needed.
@@ -83,14 +83,14 @@ def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = Non
             is_new = written not in seen
             if seen.setdefault(written, row.identity) != row.identity:
                 raise DataError(
-                    f"`key` {key!r} has {written[:40]!r} in two rows with different answers. Name a column that tells "
-                    "rows apart."
+                    f"`key` {key!r} has {written[:40]!r} in two rows with different answers. Name a column that "
+                    "identifies the rows."
                 )
             if None in row.lines:
                 incomplete += 1
             else:
                 complete += 1
-            # Rows that are asked the same share their answers, which are written once.
+            # Equal rows share their answers, which are written once.
             for line in _placed(key, row) if is_new else ():
                 lines.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
     return Replay(Path(output), key, complete, incomplete, job.recipe.annotator.num_samples)
@@ -103,18 +103,18 @@ def stored_keys(recipe: RecipeLike, store: ResponseStore) -> list[str]:
         RecipeError: the annotator's answers are not stored.
     """
     job = compile_recipe(recipe)
-    rehearsal, recipe = _rehearsal(job, store), job.recipe
+    dry_run, recipe = _dry_run(job, store), job.recipe
     found: dict[str, None] = {}
     for rows in load_source(recipe).values():
         for sample in range(recipe.annotator.num_samples):
-            answers = StoredAnswers(store, rehearsal.keys, sample)
-            for _ in rehearsal.annotator(answers, num_samples=1).annotate(rows.select_columns(needed_columns(recipe))):
+            answers = StoredAnswers(store, dry_run.keys, sample)
+            for _ in dry_run.annotator(answers, num_samples=1).annotate(rows.select_columns(needed_columns(recipe))):
                 pass
             found.update(dict.fromkeys(answers.looked_up))
     return list(found)
 
 
-def _rehearsal(job: AnnotationJob, store: ResponseStore) -> RequestDryRun:
+def _dry_run(job: AnnotationJob, store: ResponseStore) -> RequestDryRun:
     recipe = job.recipe
     client = recipe.annotator.client
     if client.kind not in STORED_CLIENTS:
@@ -141,22 +141,24 @@ def _text_key(recipe: Recipe) -> str:
 def _rows(job: AnnotationJob, key: str, store: ResponseStore) -> Iterator[_Row]:
     if key in OWN_FIELDS:
         raise DataError(f"`key` {key!r} is the name of a field of the file itself. Name the column otherwise.")
-    rehearsal, recipe = _rehearsal(job, store), job.recipe
+    dry_run, recipe = _dry_run(job, store), job.recipe
     single = recipe.task.rows_per_call == 1
     for name, rows in load_source(recipe).items():
         if key not in rows.features:
             has = ", ".join(rows.features)
-            raise DataError(f"`key` names the column {key!r}, which split {name!r} has not. It has: {has}.")
+            raise DataError(
+                f"`key` names the column {key!r}, which is not in split {name!r}. Available columns: {has}."
+            )
         wanted = rows.select_columns(list(dict.fromkeys([*needed_columns(recipe), key])))
         read = _asked_singly if single else _asked_together
-        yield from read(rehearsal, wanted, key, store, recipe.annotator.num_samples)
+        yield from read(dry_run, wanted, key, store, recipe.annotator.num_samples)
 
 
 def _asked_singly(
-    rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
+    dry_run: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
 ) -> Iterator[_Row]:
-    """Rows whose requests are their own, one for each draw."""
-    asked = rehearsal.requests(rows)
+    """Rows with their own requests, one per sample."""
+    asked = dry_run.requests(rows)
     while batch := list(islice(asked, LOOKUP_ROWS * num_samples)):
         known = _entries(store, [hash_ for _, hash_ in batch])
         for start in range(0, len(batch), num_samples):
@@ -166,11 +168,11 @@ def _asked_singly(
 
 
 def _asked_together(
-    rehearsal: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
+    dry_run: RequestDryRun, rows: Any, key: str, store: ResponseStore, num_samples: int
 ) -> Iterator[_Row]:
     """Rows that were asked several in one call: their parts of the answers, read as the annotator reads them."""
     drawn = [
-        rehearsal.annotator(StoredAnswers(store, rehearsal.keys, sample), num_samples=1).annotate(rows)
+        dry_run.annotator(StoredAnswers(store, dry_run.keys, sample), num_samples=1).annotate(rows)
         for sample in range(num_samples)
     ]
     for row, *parts in zip(rows, *drawn, strict=True):
@@ -181,7 +183,7 @@ def _asked_together(
 
 
 def _placed(key: str, row: _Row) -> Iterator[dict[str, Any]]:
-    """The lines of a row: draws are told apart by their order, so one that is missing leaves an empty place."""
+    """The lines of a row; samples are identified by their order, so a missing one becomes an empty line."""
     known = [sample for sample, line in enumerate(row.lines) if line is not None]
     for sample in range(known[-1] + 1 if known else 0):
         yield {key: row.value, "sample": sample, **(row.lines[sample] or {"answer": None})}

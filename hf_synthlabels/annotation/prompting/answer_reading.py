@@ -1,4 +1,4 @@
-"""Where an answer that has more than a label in it says its label: at its end, on a line of its own or in JSON.
+"""Finds the label in an answer with reasoning: at its end, on a separate line or in JSON.
 
 What stands before may quote the row, and a row may hold anything: lines, labels, JSON. So nothing before is read.
 """
@@ -19,7 +19,7 @@ LABEL_LINE = re.compile(
 
 
 def final_json(text: str) -> Any:
-    """The JSON value that an answer ends with, on a line of its own or behind `label:`; None when it has none."""
+    """The JSON value at the end of an answer, on a separate line or after `label:`; None if there is none."""
     found = final_value(visible(text))
     if found is None:
         return None

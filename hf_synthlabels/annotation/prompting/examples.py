@@ -43,8 +43,8 @@ def fixed_examples(
 
     Args:
         examples: all that the recipe gives.
-        selection: how many, and how they are chosen, without an encoder; for `nearest` the first ones stand in.
-        schema: by which `balanced` tells labels apart.
+        selection: number and method of the selection, without an encoder; `nearest` falls back to the first ones.
+        schema: the labels that `balanced` counts.
         form: what of an example is shown.
     """
     if len(examples) <= selection.count:

@@ -34,7 +34,7 @@ class Prompt:
     examples: Sequence[Example] = ()
     as_json: bool = False
     system: str | None = None
-    """A system prompt in place of the packaged template."""
+    """A system prompt that replaces the packaged template."""
     strategy: Strategy = PLAIN
     form: RowForm = DEFAULT_FORM
 
@@ -42,11 +42,11 @@ class Prompt:
         """The conversation that asks for the label of one row.
 
         The row's text is put in once and never read as a template; a tag in it that looks like the prompt's own is
-        defused, so that a row can not end its own quotation.
+        escaped, so that a row cannot close its own quotation.
 
         Args:
-            row: what is to be labelled.
-            examples: chosen for this row, in place of the prompt's own.
+            row: what is to label.
+            examples: selected for this row; they replace the prompt's own.
         """
         if self.strategy.rows_per_call > 1:
             return self.batch([row if isinstance(row, RowText) else self.form.of_text(row)], examples)

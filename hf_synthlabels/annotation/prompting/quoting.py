@@ -1,4 +1,4 @@
-"""Quoting: what stands in a row is put between tags that it can not close, and into templates only once."""
+"""Quotes untrusted text in prompts: the text cannot close its tags and is never read as a template."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def quoted(tag: str, text: str, tags: tuple[str, ...]) -> str:
 
     Args:
         tag: the name; it may have further words, as in `row 1`.
-        text: what is quoted. It can not end its own quotation.
+        text: the quoted text; it cannot close its tag.
         tags: the names of all tags that mean something in the prompt.
     """
     return f"<{tag}>\n{defused(text, tags)}\n</{tag}>"
@@ -33,7 +33,7 @@ def defused(text: str, tags: tuple[str, ...]) -> str:
 
 
 def rendered(package: str, name: str, **values: object) -> str:
-    """A packaged template with its values put in, once: what stands in a value is never read as a template.
+    """A rendered package template; values are never read as templates.
 
     Args:
         package: whose folder `templates` has it.

@@ -36,7 +36,7 @@ class RowForm:
     pair: bool = False
     """Two columns that are compared: each is quoted by itself, and none may be empty."""
     tokens: str | None = None
-    """A column with the text's tokens, in place of a text."""
+    """A column with the tokens of the text, instead of a text column."""
     question: str | None = None
     context: str | None = None
 
@@ -90,7 +90,7 @@ def cell_text(value: Any) -> str:
 
 
 def row_text(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    """What of a row is to be labelled: one column as it is, several under their names; empty if nothing is there."""
+    """What of a row is to label: one column as it is, several under their names; empty if nothing is there."""
     values = [(column, cell_text(row.get(column)).strip()) for column in columns]
     if len(columns) == 1:
         return values[0][1] if values else ""

@@ -10,7 +10,7 @@ from hf_synthlabels.clients.config import StrictModel
 
 
 class Engine(StrictModel):
-    """Where a recipe runs; `engine: ray` alone stands for `engine: {name: ray}`."""
+    """Where a recipe runs; `engine: ray` is short for `engine: {name: ray}`."""
 
     name: Literal["local", "ray"] = "local"
     """`local`: in this process. `ray`: on all machines of a Ray cluster."""

@@ -20,7 +20,7 @@ def examples_in_file(path: Path, task: Task) -> list[Example]:
         # Not splitlines(): a JSON text may hold line separators such as U+2028 as they are.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise RecipeError(f"`annotator.examples` {str(path)!r} can not be read: {error.strerror}.") from None
+        raise RecipeError(f"`annotator.examples` {str(path)!r} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:
         raise RecipeError(f"`annotator.examples` {str(path)!r} is not UTF-8 text. Give a JSON Lines file.") from None
     examples = []

@@ -1,4 +1,4 @@
-"""Recipe: what to annotate, with which labels, by whom, and where the labels go. A YAML file."""
+"""The recipe file: source, task, annotator and output."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Output(StrictModel):
 
 
 class Recipe(StrictModel):
-    """What to annotate, with which labels, by whom, and where the labels go."""
+    """A recipe: source, task, annotator and output."""
 
     name: str
     source: Source
@@ -180,7 +180,7 @@ class Recipe(StrictModel):
         """The label schema of the task, with the guidelines of its file where there is one.
 
         Raises:
-            RecipeError: the file can not be read.
+            RecipeError: the file cannot be read.
         """
         if self.task.guidelines_file is None:
             return self.task.schema_of_labels()
@@ -189,7 +189,7 @@ class Recipe(StrictModel):
             text = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise RecipeError(f"`task.guidelines_file` {str(path)!r} can not be read: {why}.") from None
+            raise RecipeError(f"`task.guidelines_file` {str(path)!r} cannot be read: {why}.") from None
         return self.task.schema_of_labels("\n\n".join(part for part in (self.task.guidelines.strip(), text) if part))
 
     def kept_going(self) -> Recipe:
@@ -201,10 +201,10 @@ class Recipe(StrictModel):
         return self.model_copy(update={"annotator": self.annotator.model_copy(update={"examples": examples})})
 
     def read_examples(self, schema: LabelSchema | None = None) -> list[Example]:
-        """The few-shot examples, from their file where they stand in one.
+        """The few-shot examples, read from their file if there is one.
 
         Raises:
-            RecipeError: the file can not be read, or an example lacks a part of its row, has a label outside the
+            RecipeError: the file cannot be read, or an example lacks a part of its row, has a label outside the
                 schema, or does not answer the task's questions.
         """
         examples = self.annotator.examples

@@ -29,7 +29,7 @@ def read_address(address: str, what: str, error_type: type[ConfigError] = Recipe
             return bytes(file.read()).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise error_type(f"`{what}` {address!r} is not UTF-8 text. Give the address of a YAML file.") from None
-    except Exception as error:  # every file system has errors of its own
+    except Exception as error:  # file systems raise different errors
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise error_type(f"`{what}` {address!r} cannot be read: {reason.rstrip('.')}. Check the address.") from None
 

@@ -1,4 +1,4 @@
-"""The source of a recipe: the rows to be labelled, and a fingerprint that changes when they do."""
+"""The source of a recipe: the rows to label, and a fingerprint that changes when they do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_source(
         rows: the first so many rows of each split; None for all of them.
 
     Raises:
-        RecipeError: a file is not there, the data set does not exist, or it can not be read.
+        RecipeError: a file is not there, the data set does not exist, or it cannot be read.
         DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names,
             or most human labels of one are not in the recipe's list.
     """
@@ -89,7 +89,7 @@ def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
     """The columns that annotation reads.
 
     Args:
-        recipe: what is asked of whom.
+        recipe: the task and its annotator.
         present: the columns of the rows; those that are read only where they exist are taken from it.
     """
     client = recipe.annotator.client
@@ -119,7 +119,8 @@ def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> N
             near = difflib.get_close_matches(name, list(columns), n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise DataError(
-                f"`{field}` names the column {name!r}, which {where} has not. {hint}It has: {', '.join(columns)}."
+                f"`{field}` names the column {name!r}, which is not in {where}. {hint}Available columns: "
+                f"{', '.join(columns)}."
             )
 
 
@@ -212,7 +213,7 @@ def _guarded(recipe: Recipe, load: Any) -> Any:
             # A table without a row has no split either.
             raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
         raise RecipeError(
-            f"`source` {recipe.source.path!r} with data_files {recipe.source.data_files!r} can not be loaded: "
+            f"`source` {recipe.source.path!r} with data_files {recipe.source.data_files!r} cannot be loaded: "
             f"{words[:240]}. Paths are relative to the recipe."
         ) from error
 
@@ -222,6 +223,6 @@ def _file_state(path: Path) -> str:
         state = path.stat()
     except OSError as error:
         raise RecipeError(
-            f"`annotator` names the file {str(path)!r}, which can not be read: {error.strerror}."
+            f"`annotator` names the file {str(path)!r}, which cannot be read: {error.strerror}."
         ) from None
     return f"{path}|{state.st_size}|{state.st_mtime_ns}"

@@ -18,7 +18,7 @@ from hf_synthlabels.tables import table_format
 
 Model = TypeVar("Model", bound=StrictModel)
 MERGE = "tag:yaml.org,2002:merge"
-"""`<<: *other`: the keys of another mapping, of which those that stand beside it take precedence."""
+"""`<<: *other`: merges another mapping; keys next to it take precedence."""
 
 
 SORTS = {
@@ -83,7 +83,7 @@ def read_yaml(path: Path | str, what: str, error_type: type[ConfigError]) -> Any
         content = yaml.load(text, Loader=_StrictLoader)
     except OSError as error:
         raise error_type(
-            f"`{what}` {str(path)!r} can not be read: {error.strerror}. Give the path of a YAML file."
+            f"`{what}` {str(path)!r} cannot be read: {error.strerror}. Give the path of a YAML file."
         ) from None
     except UnicodeDecodeError:
         raise error_type(f"`{what}` {str(path)!r} is not UTF-8 text. Give the path of a YAML file.") from None

@@ -1,4 +1,4 @@
-"""Task: what is asked of the annotator, as keys of a recipe."""
+"""The `task` section of a recipe."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Example(StrictModel):
         return (form.read(self.row) if self.row else None) or form.of_text(self.text)
 
     def check(self, schema: LabelSchema, form: RowForm, strategy: Strategy) -> None:
-        """An example must be a row like those that are asked for, with all that is asked about it.
+        """Check that an example has the columns, the label and the answers that the task needs.
 
         Raises:
             ConfigError: it is not.
@@ -64,11 +64,11 @@ class Example(StrictModel):
         row = self.row_text(form)
         if form.several and (not self.row or form.read(self.row) is None):
             raise ConfigError(
-                f"`annotator.examples` has no `row` with {' and '.join(form.columns)} beside the label {self.label!r}. "
+                f"`annotator.examples` has no `row` with {' and '.join(form.columns)} for the label {self.label!r}. "
                 "Add it."
             )
         if not row.text.strip():
-            raise ConfigError(f"`annotator.examples` has no text beside the label {self.label!r}. Add it.")
+            raise ConfigError(f"`annotator.examples` has no text next to the label {self.label!r}. Add it.")
         self.read_label(schema, row)
         for question in strategy.questions:
             if self.answers.get(question.name) not in question.answers:
@@ -81,7 +81,7 @@ class Example(StrictModel):
         """The example's label.
 
         Raises:
-            ConfigError: it is not in the schema, or does not stand in the example's text.
+            ConfigError: it is not in the schema, or does not occur in the example's text.
         """
         try:
             if (label := _decoded(schema, self.label, row)) is not None:
@@ -99,7 +99,7 @@ class Example(StrictModel):
 
 
 def _decoded(schema: LabelSchema, value: Any, row: RowText) -> Label | None:
-    """A label that stands in an example as in a column of human labels; None where it stands as in an answer."""
+    """The label of an example that is written like a human label; None if it is written like an answer."""
     if value == "abstain" and schema.abstain:
         return "abstain"
     items = value if isinstance(value, list) else []
@@ -155,13 +155,13 @@ class SubQuestion(StrictModel):
 
 
 class Task(StrictModel):
-    """What is asked of the annotator."""
+    """The labeling task."""
 
     kind: Kind
     text: str | list[str] = "text"
-    """The column to be labelled, or several; two for `text-pair`."""
+    """The column to label, or several; two for `text-pair`."""
     tokens: str | None = None
-    """For `token-classification`: a column with lists of tokens, in place of `text`."""
+    """For `token-classification`: a column with lists of tokens, instead of `text`."""
     question: str | None = None
     context: str | None = None
     """For `question-answering`: the columns of the question and of the passage that holds its answer."""
@@ -249,8 +249,8 @@ class Task(StrictModel):
             raise ValueError("`task.decide` needs `task.questions`, whose answers decide. Add them.")
         if self.decide and self.kind not in CHOICES:
             raise ValueError(
-                f"`task.decide` names one label, which kind {self.kind!r} has not. Remove it: the annotator then says "
-                "the label behind its answers."
+                f"`task.decide` needs one label per row, unlike kind {self.kind!r}. Remove it: the annotator "
+                "then states the label after its answers."
             )
         for label, conditions in self.decide.items():
             self._check_line(label, conditions)
@@ -272,7 +272,7 @@ class Task(StrictModel):
 
     @property
     def columns(self) -> list[str]:
-        """The columns that hold what is to be labelled, as a list."""
+        """The columns that hold what is to label, as a list."""
         if self.tokens is not None:
             return [self.tokens]
         if self.question is not None and self.context is not None:

@@ -34,7 +34,7 @@ LOOKAHEAD_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class Annotator:
-    """Asks a client for the label of each row, several times where draws are wished, and reads the answers.
+    """Requests one or more samples of the label of each row from a client, and parses the answers.
 
     Rows are never dropped or reordered: a row that got no label carries a status that says why.
     """
@@ -48,7 +48,7 @@ class Annotator:
     form: RowForm | None = None
     """What of a row is shown; by default its `columns`."""
     nearest: NearestExamples | None = None
-    """Chooses examples for each row, in place of the prompt's own."""
+    """Selects examples for each row, instead of the prompt's own."""
     window_rows: int | None = None
     """Rows that may wait for an earlier one, which are held in memory; None for 16,384."""
     keep_going: bool = False
@@ -57,7 +57,7 @@ class Annotator:
     """Whether no other process labels for the same budget."""
 
     def annotate(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Annotation]:
-        """One annotation for each row, in the order of the rows; rows are read only as fast as they are asked.
+        """One annotation for each row, in the order of the rows; rows are read only as fast as requests are sent.
 
         Raises:
             AllFailedError: the first 20 rows, or all when there are fewer, failed. What had been answered before
@@ -75,7 +75,7 @@ class Annotator:
         breaker.check_failures(at_end=True)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
-        """What would be asked for some rows; nobody is asked."""
+        """Build the requests for some rows without sending them."""
         run = _Run(self, rows)
         for request in run.requests():
             run.forget(request)
@@ -90,7 +90,7 @@ class Annotator:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One request: the rows that it asks for, and which of their draws."""
+    """One request: its rows, and the index of the sample."""
 
     numbers: tuple[int, ...]
     sample: int
@@ -104,13 +104,13 @@ class _Open:
     text: RowText | None
     examples: Sequence[Example] | None = None
     samples: dict[int, Annotation] = field(default_factory=dict)
-    """What each draw came to."""
+    """The annotation of each sample."""
 
 
 class _Run:
-    """One pass over the rows: what is asked, what is answered, what is finished.
+    """State of one run over the rows: open rows, pending calls and finished annotations.
 
-    `requests` is read by the client, perhaps in a thread of its own; all else belongs to the caller.
+    `requests` is read by the client, possibly in another thread; everything else belongs to the caller.
     """
 
     def __init__(self, annotator: Annotator, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -154,7 +154,7 @@ class _Run:
                 del self._open[number]
 
     def take(self, completion: Completion) -> None:
-        """Read what a request came to; an answer with too many or too few rows is asked for again in halves."""
+        """Parse a completion; a call whose answer has the wrong number of rows is split into halves."""
         call = self._calls.pop(completion.key, None)
         if call is None:
             # Answered twice: the first answer stands.
@@ -266,7 +266,7 @@ class _Run:
         return Annotation(answer.status, label, confidence, shares, (label,), text, answer.reason or answer.match_type)
 
     def _annotation(self, opened: _Open) -> Annotation:
-        """The draws of one row as its annotation."""
+        """The annotation of one row from its samples."""
         if self._annotator.num_samples == 1:
             return opened.samples[0]
         samples = [opened.samples[sample] for sample in range(self._annotator.num_samples)]
@@ -274,7 +274,7 @@ class _Run:
         raw = json.dumps([sample.raw for sample in samples], ensure_ascii=False)
         vote = aggregate(self._annotator.schema, votes)
         if vote.label is None:
-            # The first recorded draw explains the row; the raw answers keep the others.
+            # The first recorded sample explains the row; the raw answers keep the others.
             first = next((sample for sample in samples if sample.status != "skipped"), samples[0])
             return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
         probabilities = _mean_probabilities(samples, self._annotator.schema.names)
@@ -294,7 +294,7 @@ def _ends_all(completion: Completion) -> bool:
 
 
 def _mean_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
-    """Label probabilities: the mean of what the client knows, else the shares of several draws, else unknown."""
+    """Label probabilities: the mean of the client's, else the proportions of the samples, else unknown."""
     known = [sample.probabilities for sample in samples if sample.probabilities is not None]
     if known:
         return {name: sum(shares.get(name, 0.0) for shares in known) / len(known) for name in names}

@@ -45,7 +45,7 @@ class Progress:
         self._showing = threading.Lock()
 
     def __call__(self, rows: int) -> None:
-        """So many rows more are labelled."""
+        """So many rows more are labeled."""
         self._rows += rows
         now = time.monotonic()
         if now - self._shown_at >= REFRESH_S:
@@ -86,12 +86,12 @@ class Progress:
 
 @contextmanager
 def shown_progress(config: ClientConfig, annotator: Annotator, *, total: int | None, what: str) -> Iterator[Progress]:
-    """A bar on standard error while rows are labelled, where somebody sees it.
+    """A progress bar on standard error while rows are labeled.
 
     Args:
         config: with the prices and the budget.
         annotator: whose tally is shown.
-        total: rows to come; None when nobody knows.
+        total: number of rows; None if unknown.
         what: stands before the bar.
     """
     with (

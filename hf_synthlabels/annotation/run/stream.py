@@ -1,4 +1,4 @@
-"""Annotating a stream of Arrow tables: each comes out as it went in, with the label columns beside it."""
+"""Annotates a stream of Arrow tables: each is returned with its label columns."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def looked_at_tables(
 ) -> Iterator[pa.Table]:
     """Annotate a stream for a reader who may stop at any row, so that little is paid for that is not looked at.
 
-    The first table comes when `first` rows are labelled. Then twice as many rows are labelled at a time, and so on, so
+    The first table comes when `first` rows are labeled. Then twice as many rows are labeled at a time, and so on, so
     that a reader of everything soon has full throughput.
 
     Args:
@@ -76,7 +76,7 @@ def looked_at_tables(
         needed: the columns that the annotator reads.
         output: the names of the label columns.
         first: rows of the first table, and of every later one.
-        progress: called with the number of rows that were labelled since the last call.
+        progress: called with the number of rows that were labeled since the last call.
     """
     tables = rows.with_format("arrow").iter(batch_size=first)
     # Fewer rows would be too few to tell that all of them fail.
@@ -94,7 +94,7 @@ def labelled_tables(
     output: Output,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
-    """Tables with the label columns of their rows, each as soon as its last row is labelled.
+    """Tables with the label columns of their rows, each as soon as its last row is labeled.
 
     Only so many rows are held as are on the way; labels become Arrow a table at a time, since many small objects that
     live long cost Python more than the labels themselves.
@@ -104,7 +104,7 @@ def labelled_tables(
         tables: with all needed columns; empty ones are left out.
         needed: the columns that the annotator reads.
         output: the names of the label columns.
-        progress: called with the number of rows that were labelled since the last call.
+        progress: called with the number of rows that were labeled since the last call.
     """
     tokens_column = None if annotator.form is None else annotator.form.tokens
 

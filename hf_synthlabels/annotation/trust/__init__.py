@@ -1,1 +1,1 @@
-"""Which downloaded recipes may send keys and files, and to whom."""
+"""Which downloaded recipes may send keys and files, and to which servers."""

@@ -1,4 +1,4 @@
-"""AccessPolicy: a configuration file from somebody else sends no secret and no local file to a server of its choice.
+"""Access policy: a configuration file from another source sends no secret and no local file to a server it names.
 
 Every recipe, judge, study, student and grid file is checked when it is read. A file in a downloaded folder may name
 files of that folder, data sets of the Hub, and known providers with their own keys. Any other file may also name other

@@ -51,7 +51,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "GITHUB_TOKEN": ("models.github.ai", "models.inference.ai.azure.com"),
     "GH_TOKEN": ("models.github.ai", "models.inference.ai.azure.com"),
 }
-"""Variables that hold the key of a provider, and the hosts that key is made for. `*.` stands for any subdomain."""
+"""Variables that hold the key of a provider, and the hosts that key is made for. `*.` matches any subdomain."""
 
 FIRST_WORDS = {name.split("_")[0]: hosts for name, hosts in OWNERS.items() if not name.startswith(("CO_", "SCW_"))}
 

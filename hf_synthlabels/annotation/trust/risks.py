@@ -18,10 +18,10 @@ FREE_TEXT = frozenset(
     | {"card", "definition", "label", "reasoning", "row", "text_column", "columns"}
     | {"base_url", "api_key_env", "headers", "extra_body", "extra_query"}
 )
-"""Keys whose values are read by people and models, or have a check of their own; none is opened as a file."""
+"""Keys whose values are free text, or are checked elsewhere; none is opened as a file."""
 
 FREE_PROMPTS = frozenset({"system", "examples", "base_url", "api_key_env"})
-"""Keys of a server that refer to no environment variable, or have a check of their own."""
+"""Keys of a server that refer to no environment variable, or are checked elsewhere."""
 
 REFERENCE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?")
 ADDRESS = re.compile(r"https?://[^\s/?#]*", re.IGNORECASE)

@@ -53,7 +53,7 @@ def test_study_errors_are_one_line_that_names_the_field(text: str, message: str,
 
 
 def test_study_that_is_not_there_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="can not be read"):
+    with pytest.raises(StudyError, match="cannot be read"):
         ComparisonStudy.from_yaml(tmp_path / "none.yaml")
 
 
