@@ -33,7 +33,7 @@ class Damaged:
     seen: str
     """What the user saw in the run after the damage."""
     rescued: bool
-    """Whether the run refused the store, and the user had to export, move and import it as the message says."""
+    """Whether the run moved the store aside, and the user had to export and import it as the message says."""
 
 
 def damaged_stores(folder: Path, rows: int, seed: int, expected: Rows) -> Iterator[Damaged]:
@@ -84,10 +84,10 @@ def _each(
 
 
 def _rescued(here: Job) -> Ended:
-    """Do as `hf-synthlabels cache verify` says: save what reads, move the file away, and put it into a new one."""
-    here.tool("cache", "export", "-o", "saved.jsonl")
-    for file in here.store.parent.glob(f"{here.store.name}*"):
-        file.rename(file.with_name(f"damaged-{file.name}"))
+    """Follow the error message: export the readable answers of the file that was moved aside, and import them."""
+    moved = [file for file in here.store.parent.glob("*.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
+    for file in moved:
+        here.tool("cache", "export", "--store", str(file), "-o", "saved.jsonl")
     if (here.folder / "saved.jsonl").exists():
         here.tool("cache", "import", "saved.jsonl")
     return here.run()

@@ -76,6 +76,9 @@ def export(
     key: Annotated[
         str | None, typer.Option(help="ID column of the recipe's rows; the text identifies them by default.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Store file to export, e.g. a damaged one that was moved aside.")
+    ] = None,
 ) -> None:
     """Export all answers, or those of a recipe in the format that `client: recorded` replays.
 
@@ -86,6 +89,8 @@ def export(
     from hf_synthlabels.resources import store_path
 
     if recipe is not None:
+        if store is not None:
+            raise ConfigError("`--store` exports a whole store. Leave the recipe out.")
         loaded = read_recipe(recipe)
         _existing_path()
         exported = export_answers(loaded, output, key)
@@ -95,7 +100,7 @@ def export(
         return
     if key is not None:
         raise ConfigError("`--key` is a column of a recipe's rows. Name the recipe, or leave it out.")
-    result = export_store(store_path(), output)
+    result = export_store(store or store_path(), output)
     print(f"written: {output}, {result.answers:,} answers, {result.ledger:,} ledger entries")
     if result.damaged:
         print(f"left out: {result.damaged:,} damaged answers")

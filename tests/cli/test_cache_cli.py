@@ -173,6 +173,10 @@ def test_a_damaged_store_is_reported_moved_and_replaced(run: Call, labelled: Pat
     assert (code, err.count("\n")) == (2, 1)
     moved = [str(file) for file in path.parent.glob(f"{path.name}.damaged-*")]
     assert any(f"`{file}`" in err for file in moved)
+    # Nothing of a file without a header is readable.
+    assert run("cache", "export", "--store", min(moved, key=len), "-o", "rest.jsonl")[1].startswith(
+        "written: rest.jsonl, 0 answers"
+    )
     assert run("cache", "import", "saved.jsonl")[1].startswith("12 new answers")
     # The server is gone, and is not needed.
     assert run("annotate", "recipe.yaml", "--stream", "-o", "again.jsonl")[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sqlite3
 import time
@@ -19,6 +20,9 @@ BUSY_TIMEOUT_S = 60.0
 MAX_WAIT_S = 600.0
 """How long a write waits for another process's lock, e.g. while that process compacts a large file."""
 BUSY_CODES = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+KEY_BOUNDS = ("", *(f"{number:02x}" for number in range(1, 256)), "\U0010ffff")
+"""Bounds of key ranges; keys are hexadecimal hashes."""
+
 DAMAGE_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 CREATE_TABLES = (
@@ -120,7 +124,8 @@ def _move_aside(path: Path, error: BaseException) -> StoreError:
         return StoreError(f"The response store `{path}` is damaged: {error}. Move it and `{path.name}-wal` elsewhere.")
     return StoreError(
         f"The response store `{path}` is damaged ({error}) and was moved to `{target}`. The next run starts a new "
-        "store: answers are requested again and budgets start over. `sqlite3 FILE .recover` may restore the file."
+        "store: answers are requested again and budgets start over. To restore what is readable, run `hf-synthlabels "
+        "cache export --store FILE -o saved.jsonl` with the moved file, then `hf-synthlabels cache import saved.jsonl`."
     )
 
 
@@ -154,12 +159,15 @@ class StoreReader:
             self._add(line for line in message.splitlines() if line != "ok" and not line.startswith("***"))
 
     def answers(self) -> Iterator[StoredAnswer]:
-        """Every entry up to the first damaged page, including entries with a wrong checksum."""
-        try:
-            for row in self._connection.execute("SELECT key, payload, checksum, created_at FROM answers ORDER BY key"):
-                yield StoredAnswer(*row)
-        except sqlite3.DatabaseError as error:
-            self._add([str(error)])
+        """Every readable entry, including entries with a wrong checksum."""
+        query = "SELECT key, payload, checksum, created_at FROM answers WHERE key >= ? AND key < ? ORDER BY key"
+        # A damaged page ends a query, so the keys are read in small ranges.
+        for start, stop in itertools.pairwise(KEY_BOUNDS):
+            try:
+                for row in self._connection.execute(query, (start, stop)):
+                    yield StoredAnswer(*row)
+            except sqlite3.DatabaseError as error:
+                self._add([str(error)])
 
     def rows(self, table: str) -> Iterator[dict[str, Any]]:
         """The readable rows of a small table; none if there is no such table."""

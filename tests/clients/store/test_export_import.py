@@ -118,7 +118,7 @@ def test_an_import_replaces_what_is_damaged(filled: Path, path: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("damage", ["truncated", "pages"])
-def test_export_saves_what_reads_before_the_damage(path: Path, tmp_path: Path, damage: str) -> None:
+def test_export_saves_all_readable_answers(path: Path, tmp_path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "truncated":
         del content[len(content) * 2 // 3 :]
@@ -129,7 +129,7 @@ def test_export_saves_what_reads_before_the_damage(path: Path, tmp_path: Path, d
     result = export_store(path, tmp_path / "saved.jsonl")
     # SQLite reads nothing of a file that is shorter than its header says.
     assert result.answers < COUNT
-    assert result.answers or damage == "truncated"
+    assert result.answers > 0.8 * COUNT or damage == "truncated"
     assert result.faults
     assert path.read_bytes() == content
     with ResponseStore(tmp_path / "new.sqlite") as new:
