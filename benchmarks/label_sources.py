@@ -27,7 +27,8 @@ from datasets import Dataset, concatenate_datasets
 
 from benchmarks.documents import machine, put_block, table
 from hf_synthlabels.statistics.arrays import encode
-from hf_synthlabels.studies import STRATEGIES, Strategy, StrategyReport, StrategyRows, compare_strategies
+from hf_synthlabels.studies import STRATEGIES, StrategyReport, StrategyRows, compare_strategies
+from hf_synthlabels.studies.strategies import Strategy
 
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA", "data"))
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "results" / "label_sources.md"

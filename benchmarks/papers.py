@@ -117,7 +117,7 @@ def block_text(runs: StudyRuns, exhibits: Mapping[str, Sequence[str]], figures: 
 
 
 def copy_figures(report: Path, images: Path, block: Block) -> None:
-    """Put the drawings of a block's exhibits, as the study's report has them, beside the documents."""
+    """Put the drawings of a block's exhibits, as in the study's report, next to the documents."""
     shutil.rmtree(images, ignore_errors=True)
     drawn = [report / f"{name}.svg" for names in block.exhibits.values() for name in names]
     for file in filter(Path.exists, drawn):
@@ -173,7 +173,7 @@ def methods_text(runs: StudyRuns) -> str:
         )
         lines.append((name, 1 if annotator else len(answers), *(own[metric].a for metric in MEASURED), ratio))
     head = ("method", "seeds", "accuracy", "weighted F1", "weighted F1, share of human-trained")
-    return f"{table(head, lines)}\n\n{len(truth):,} test rows. Intervals at 95 % over test rows and paired seeds."
+    return f"{table(head, lines)}\n\n{len(truth):,} test rows. Intervals at 95% over test rows and paired seeds."
 
 
 def _percent(interval: Interval) -> str:
@@ -208,8 +208,8 @@ def grid_text(folder: Path) -> str:
         for cell in report.cells
     ]
     spared = [
-        f"- {task.replace('_', ' ')}: {cost.runs} runs stand for {cost.cells} combinations and seeds, "
-        f"{cost.steps:,} optimiser steps in place of {cost.steps_separately:,}; {cost.cpu_s / 60:,.0f} minutes of "
+        f"- {task.replace('_', ' ')}: {cost.runs} runs cover {cost.cells} combinations and seeds, "
+        f"{cost.steps:,} optimiser steps instead of {cost.steps_separately:,}; {cost.cpu_s / 60:,.0f} minutes of "
         f"processor time; {report.n_validation} validation rows, {report.n_test:,} test rows, "
         f"{len(report.seeds)} seeds"
         for task, report in found.items()

@@ -15,8 +15,9 @@ from hf_synthlabels.annotation import Example, load
 from hf_synthlabels.publishing import write_report
 from hf_synthlabels.publishing.labeled_data import annotation_summary
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
-from hf_synthlabels.studies import ComparisonStudy, RowSelection, StudyReport, run_comparison, validation_sample
+from hf_synthlabels.studies import ComparisonStudy, RowSelection, StudyReport, run_comparison
 from hf_synthlabels.studies.standard_library import AREAS, load_corpus
+from hf_synthlabels.studies.tasks.rows import validation_sample
 
 GATE = "macro_f1>=0.6"
 EXAMPLES_PER_LABEL = 12

@@ -43,34 +43,35 @@ def study(
         Path | None, typer.Option("-o", "--output", help="The folder for the journal and the report.")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", "--dry-run", help="Only say which cells there are, and which are done.")
+        bool,
+        typer.Option("--plan", "--dry-run", help="List the cells and whether they are done; train nothing."),
     ] = False,
-    so_far: Annotated[
-        bool, typer.Option("--so-far", help="Report on the cells that are done, and train none.")
+    partial_report: Annotated[
+        bool, typer.Option("--partial-report", help="Report on the finished cells; train nothing.")
     ] = False,
-    text: Annotated[str, typer.Option(help="Of a table: the column with the texts.")] = "text",
-    human: Annotated[str, typer.Option(help="Of a table: the column with the human labels.")] = "label",
-    ask: Annotated[str, typer.Option(help="Of a table: what the LLM is asked of each text.")] = "",
+    text: Annotated[str, typer.Option(help="For a table: the text column.")] = "text",
+    human: Annotated[str, typer.Option(help="For a table: the column with human labels.")] = "label",
+    ask: Annotated[str, typer.Option(help="For a table: the question about each text.")] = "",
     model: Annotated[
-        str | None, typer.Option(help="Of a table: the LLM. Without one the packaged encoder guesses by label names.")
+        str | None, typer.Option(help="For a table: the LLM. Without it, the packaged encoder labels by class names.")
     ] = None,
-    base_url: Annotated[str | None, typer.Option(help="Where the LLM is served, if not at OpenAI.")] = None,
-    budget_usd: Annotated[float | None, typer.Option(help="What its labels may cost at most.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Of a table: cheap students only, for a first look.")] = False,
+    base_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible server.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Budget for its labels, in US dollars.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="For a table: cheap students only, for a first look.")] = False,
     encoding: EncodingOption = None,
     separator: SeparatorOption = None,
     normalize_labels: Annotated[
         bool,
-        typer.Option("--normalize-labels", help="Of a table: labels that differ only in case or space are one class."),
+        typer.Option("--normalize-labels", help="For a table: ignore case and white space in labels."),
     ] = False,
     scale: Annotated[
-        str | None, typer.Option(help="Of a table: the labels are numbers on this scale, such as 1:7 or 0:1:0.1.")
+        str | None, typer.Option(help="For a table: the labels are ratings on this scale, e.g. 1:7 or 0:1:0.1.")
     ] = None,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="For a table: replace the study of another table or other options.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without a question first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without confirmation.")] = False,
 ) -> None:
     """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
 
@@ -93,7 +94,7 @@ def study(
     from hf_synthlabels.studies.quickstart.table_labels import TableOptions
     from hf_synthlabels.tables import table_format
 
-    # A study tells its own progress; a bar for each small table of it would bury that.
+    # A study prints its own progress; bars for its many small tables would hide it.
     disable_progress_bars()
     if table_format(config) is not None:
         options = TableOptions(
@@ -103,14 +104,14 @@ def study(
     else:
         _refuse_table_options(context, config)
     asked = read_study(config)
-    if (plan or so_far) and not isinstance(asked, Study):
-        option = "--plan" if plan else "--so-far"
+    if (plan or partial_report) and not isinstance(asked, Study):
+        option = "--plan" if plan else "--partial-report"
         raise ConfigError(f"`{option}` is for the cells of a study with `tasks`, and this file has none. Leave it out.")
     if plan and isinstance(asked, Study):
         _print_plan(asked, output)
         return
     if isinstance(asked, Study):
-        _sweep(asked, _folder(output), so_far=so_far, yes=yes)
+        _sweep(asked, _folder(output), partial_report=partial_report, yes=yes)
     else:
         _compare(asked, _folder(output))
 
@@ -149,7 +150,7 @@ def _compare(asked: ComparisonStudy | AnnotatorStudy | StrategyStudy, output: Pa
         _write(output / "strategies.md", learnt.to_markdown() + "\n")
         print_written(write_report(learnt, output), output)
     elif isinstance(asked, AnnotatorStudy):
-        compared = compare_annotators(asked, progress=_tell)
+        compared = compare_annotators(asked, output, progress=_tell)
         print(compared)
         _write(output / "annotators.json", compared.to_json())
         print_written(write_report(compared, output), output)
@@ -159,20 +160,20 @@ def _compare(asked: ComparisonStudy | AnnotatorStudy | StrategyStudy, output: Pa
         print_written(write_report(result, output), output)
 
 
-def _sweep(asked: Study, output: Path, *, so_far: bool, yes: bool) -> None:
+def _sweep(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.publishing.report import page_of
     from hf_synthlabels.studies import run_study, summary_table
     from hf_synthlabels.studies.quickstart.next_steps import next_steps
 
-    if not so_far:
+    if not partial_report:
         _confirm_spending(asked, yes=yes)
-    if asked.engine.name == "ray" and not so_far:
+    if asked.engine.name == "ray" and not partial_report:
         from hf_synthlabels.engines import jobs_on
 
         runs = run_study(asked, output, progress=_tell, engine=jobs_on(asked.engine))
     else:
-        runs = run_study(asked, output, progress=_tell, so_far=so_far)
+        runs = run_study(asked, output, progress=_tell, partial=partial_report)
     print(summary_table(runs))
     print(f"written: {output / 'runs.json'}")
     page = page_of(runs)

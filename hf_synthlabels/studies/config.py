@@ -42,7 +42,7 @@ class Study(StudyFile):
     words; or `annotator`: the annotator's own labels of the test rows."""
     strategies: list[str] = Field(default=["plain"], min_length=1)
     n_human: list[PositiveInt] = Field(default=[250], min_length=1)
-    """Human labels that strategies see beside the source's."""
+    """Human labels that strategies see besides the source's labels."""
     seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
     pairs: list[Cells] = Field(default_factory=list)
     """Where there are some, only cells that fit one of them are trained."""
@@ -74,7 +74,7 @@ class Study(StudyFile):
     @field_validator("sources", mode="before")
     @classmethod
     def _by_name(cls, sources: Any) -> Any:
-        # `human:` and `random:` need no word beside their names.
+        # `human:` and `random:` need no value.
         own = ("human", "random")
         return (
             {k: k if v is None and k in own else v for k, v in sources.items()}

@@ -14,7 +14,7 @@ from hf_synthlabels.errors import StudyError
 
 
 class StudyFile(StrictModel):
-    """A study as a YAML file holds it; what it names is looked for beside the file."""
+    """A study read from a YAML file; paths are relative to the file."""
 
     KEYS: ClassVar[str]
     """The keys that a file of this kind has at least, as an error says them."""
@@ -68,7 +68,7 @@ class RowSelection(StrictModel):
 
 
 class Reference(StrictModel):
-    """A number from elsewhere, shown beside the one that was measured here."""
+    """A published number to show in the report."""
 
     what: str
     value: float
@@ -97,7 +97,7 @@ class Part(RowSelection):
     rows: PositiveInt | None = None
     """How many are drawn, of those with a human label; without it all of the selection."""
     share: float | None = Field(default=None, gt=0, lt=1)
-    """In place of `rows`: which share of those with a human label."""
+    """Alternative to `rows`: the proportion of rows with a human label."""
 
     @model_validator(mode="before")
     @classmethod
@@ -120,7 +120,7 @@ class SourceKeys(StrictModel):
 
     labels: Literal["annotator", "human", "random"] = "annotator"
     recipe: str | None = None
-    """Another recipe for the same labels, in place of the task's."""
+    """Another recipe for the same labels instead of the task's."""
     task: dict[str, Any] = Field(default_factory=dict)
     annotator: dict[str, Any] = Field(default_factory=dict)
     """What differs from the recipe's sections."""
@@ -186,11 +186,11 @@ class TaskKeys(StrictModel):
     """Whether to leave out training rows whose text is also among the test or validation rows; the report counts
     them."""
     sources: dict[str, SourceKeys] = Field(default_factory=dict)
-    """Of this task alone, beside the study's or in place of them."""
+    """Sources of this task, which extend or override the study's."""
     sizes: list[NonNegativeInt | None] | None = None
-    """In place of the study's."""
+    """Overrides the study's."""
     max_length: PositiveInt | None = None
-    """In place of the students', for texts of another length."""
+    """Overrides the students', for texts of another length."""
     sha256: dict[str, str] = Field(default_factory=dict)
     """By split the checksum of the recipe's data file, so that a local copy is known to be the published one."""
 
@@ -201,7 +201,7 @@ class TaskKeys(StrictModel):
 
 
 class BaseMix(StrictModel):
-    """Instructions and their answers that students who write are trained on beside the task."""
+    """Instruction mix that generative students are trained on besides the task."""
 
     recipe: str
     """Of kind text-generation: its texts are the instruction, its human column the answer."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +84,16 @@ class Journal:
     def put(self, key: str, cell: Cell) -> None:
         """Keep a cell."""
         self._files.write(key, asdict(cell))
+
+
+def study_environment(seconds: float) -> dict[str, Any]:
+    """Machine, versions, date and minutes, for a report."""
+    packages = ("hf-synthlabels", "datasets", "torch", "transformers")
+    return {
+        "minutes": round(seconds / 60, 2),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in packages},
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }

@@ -69,7 +69,7 @@ class EtaEstimator:
     """Estimate of the time that the missing cells take, from finished cells of the same student.
 
     Cells that train an encoder are scaled by their optimizer steps: `min_steps` and epochs make the steps grow more
-    slowly than the rows. The first cell of a regression on vectors encodes all texts, so its time stands for itself
+    slowly than the rows. The first cell of a regression on vectors encodes all texts, so its time counts separately
     until a second one is seen. A student of which no cell has finished counts as the mean cell.
     """
 

@@ -308,7 +308,7 @@ def _few(case: _Case) -> str | None:
 
 
 def _more(case: _Case, analysis: Analysis, *, by_annotator: bool) -> tuple[int | None, list[str]]:
-    """How many test rows more would settle an open question, and what is said of them."""
+    """Additional test rows that would settle an open question, and the sentence about them."""
     if case.verdict != "label more by hand":
         return None, []
     margin, pair = analysis.runs.margin, case.pairs[0]
@@ -323,7 +323,7 @@ def _more(case: _Case, analysis: Analysis, *, by_annotator: bool) -> tuple[int |
     which = "the LLM's own labels" if itself is not None else "LLM-trained"
     needed = rows_to_detect(found, abs(found.difference.estimate + margin))
     if needed is None:
-        return None, [f"With {counted(pair.seeds, 'seed')} no number of test rows settles it: add `seeds`."]
+        return None, [f"With {counted(pair.seeds, 'seed')} more test rows do not settle it: add `seeds`."]
     if needed > FAR * n:
         return None, [
             f"The difference {which} minus human-trained is so close to the margin that even {FAR} times the {n:,} "

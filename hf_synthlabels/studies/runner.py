@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.studies.comparisons.comparison import study_environment
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT
-from hf_synthlabels.studies.journal import CellFiles
+from hf_synthlabels.studies.journal import CellFiles, study_environment
 from hf_synthlabels.studies.plan import ASKED, EtaEstimator, keep_index, named, named_in_file
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns, keep_runs
 from hf_synthlabels.studies.students.job import Job, Outcome, known_outcome
 from hf_synthlabels.studies.students.learning import check_options
 from hf_synthlabels.studies.students.workers import run_jobs
+from hf_synthlabels.studies.table import write_runs_table
 from hf_synthlabels.studies.tasks.task import StudyTask, open_task
 
 Progress = Callable[[str], None]
@@ -31,7 +31,7 @@ def run_study(
     *,
     progress: Progress | None = None,
     engine: JobEngine = run_jobs,
-    so_far: bool = False,
+    partial: bool = False,
 ) -> StudyRuns:
     """Train every cell that the journal does not have; `runs.json` in the folder is what comes out.
 
@@ -43,13 +43,13 @@ def run_study(
         folder: for journal, tables and `runs.json`.
         progress: told each finished cell in a line.
         engine: who trains.
-        so_far: hand over the cells that are there, and train none.
+        partial: report on the finished cells and train nothing.
 
     Raises:
         StudyError: the study file contradicts itself.
-        DataError: rows of a task can not be used.
+        DataError: rows of a task cannot be used.
         TrainingError: a worker died; what had finished is kept.
-        SynthLabelsError: an annotator can not be asked.
+        SynthLabelsError: an annotator fails.
     """
     began = time.monotonic()
     tell = progress or _silent
@@ -57,7 +57,7 @@ def run_study(
     work = _Work(study, folder, CellFiles(folder), tell)
     for task in tasks:
         work.take(task)
-    if not so_far:
+    if not partial:
         work.train(engine)
     runs = StudyRuns(
         name=study.name,
@@ -69,12 +69,14 @@ def run_study(
         references=tuple(reference.model_dump() for reference in study.references),
         facts=_facts(study, tasks, work, time.monotonic() - began),
     )
-    return keep_runs(runs, folder / "runs.json")
+    runs = keep_runs(runs, folder / "runs.json")
+    write_runs_table(runs, folder)
+    return runs
 
 
 @dataclass(slots=True)
 class _Work:
-    """What is to be done, and what came of it."""
+    """Missing and finished cells of a study."""
 
     study: Study
     folder: Path
@@ -89,7 +91,7 @@ class _Work:
     def take(self, task: StudyTask) -> None:
         """Ask its annotators, look up a task's cells, and queue what is not there."""
         for source, prompt in _labelled(self.study, task):
-            # Before anything is trained: an annotator that can not be asked is told at once.
+            # Before anything is trained, so that a failing annotator stops the study at once.
             task.book.labels(source, prompt)
             task.test_book.labels(source, prompt)
         for cell in task.cells:
@@ -215,4 +217,4 @@ def _facts(study: Study, tasks: Sequence[StudyTask], work: _Work, seconds: float
 
 
 def _silent(line: str) -> None:
-    """Progress for nobody."""
+    """Discard a line."""

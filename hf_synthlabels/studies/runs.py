@@ -17,11 +17,11 @@ MAX_UNASKED = 0.1
 
 @dataclass(frozen=True, slots=True, order=True)
 class CellName:
-    """Where a cell stands in the grid of a study."""
+    """Position of a cell in the design of a study."""
 
     task: str
     source: str
-    """`human`, the name of an annotator, `random` (the control: human labels dealt out anew), a mixture's name,
+    """`human`, the name of an annotator, `random` (the control: permuted human labels), a mixture's name,
     `<source>@<threshold>` for the labels of at least that confidence, or `<first>><then>@<n>` for a switch: the first n
     rows labelled by one source, all further ones by the other."""
     size: int | None
@@ -34,7 +34,7 @@ class CellName:
     strategy: str
     """How the student learnt: `plain`, or a name among the strategies, such as `llm_then_human`."""
     n_human: int
-    """Human-labelled rows that a strategy saw beside the source's; 0 where there were none."""
+    """Human labels that a strategy saw besides the source's; 0 without."""
     seed: int
 
 
@@ -184,7 +184,7 @@ def read_runs(path: str | Path) -> StudyRuns:
     """Read what `write_runs` wrote.
 
     Raises:
-        StudyError: the file can not be read, or is something else.
+        StudyError: the file cannot be read, or is not a study's.
     """
     try:
         return runs_of(json.loads(Path(path).read_text(encoding="utf-8")))

@@ -88,7 +88,7 @@ def read_docstrings() -> list[Docstring]:
         for module in modules:
             for file in _files(library, module):
                 for row in _spread(list(_docstrings(file, library, area))):
-                    # The same sentence may stand in several places; the first keeps it.
+                    # The same sentence may occur in several places; the first keeps it.
                     rows.setdefault(row.text.casefold(), row)
     return list(rows.values())
 

@@ -19,8 +19,8 @@ class Strategy:
     description: str
     options: Mapping[str, Any]
     labels: str = "both"
-    """`llm`, `human` (the few), `both`, or `all_human`: every human label of the training rows, which nobody has who
-    needs an LLM; it shows what there was to gain."""
+    """`llm`, `human` (the few), `both`, or `all_human`: every human label of the training rows, as an
+    upper reference."""
     needs: str | None = None
     """`probs` or `confidence`: left out where there is no such column."""
     on_top: bool = False
@@ -38,7 +38,7 @@ BASELINES: tuple[Strategy, ...] = (
 
 STRATEGIES: tuple[Strategy, ...] = (
     *BASELINES,
-    Strategy("mix", "human labels in place of the LLM's, all rows together", {"human_strategy": "mix"}),
+    Strategy("mix", "human labels instead of the LLM's, all rows together", {"human_strategy": "mix"}),
     Strategy("mix_x4", "the same, human rows counting four times", {"human_strategy": "mix", "human_weight": 4.0}),
     Strategy("forward", "forward correction of all rows", {"human_strategy": "none", "correction": "forward"}),
     Strategy(
@@ -61,6 +61,6 @@ STRATEGIES: tuple[Strategy, ...] = (
 
 
 def known_strategies() -> dict[str, Strategy | None]:
-    """By name the ways to learn that a study can compare; `plain` is none: the source's labels alone."""
+    """Strategies by name; `plain` uses the source's labels alone."""
     others = {each.name: each for each in STRATEGIES if each.labels == "both" or each.needs is not None}
     return {"plain": None, **others}

@@ -53,10 +53,10 @@ def _unlabelled(runs: StudyRuns) -> list[str]:
 def conditions_section(runs: StudyRuns) -> Section:
     """Every arm of a study in one table, and the cells that it lacks."""
     rows = tuple(tuple(row) for row in _arms(runs))
-    table = Table("arms", "Every arm", HEADS, rows, note=_scored(runs))
+    table = Table("arms", "Mean score of each condition", HEADS, rows, note=_scored(runs))
     count = sum(len(task.cells) for task in runs.tasks)
-    answer = f"{count:,} students were tested, which are {len(rows):,} arms of one or more seeds."
-    return Section("arms", "What was trained?", answer, (table,), tuple(_left_out(runs)))
+    answer = f"{count:,} students were tested in {len(rows):,} conditions."
+    return Section("arms", "All conditions", answer, (table,), tuple(_left_out(runs)))
 
 
 def _scored(runs: StudyRuns) -> str:
@@ -114,7 +114,7 @@ def run_score(task: TaskRuns, answers: Sequence[Any]) -> float:
 
 
 def _micro_f1(truth: Sequence[set[Any]], answers: Sequence[set[Any]]) -> float:
-    """Of all names or entities; 1 where there are none and none are said."""
+    """Micro average over labels or entities; 1 where neither side has any."""
     right = sum(len(gold & said) for gold, said in zip(truth, answers, strict=True))
     whole = sum(map(len, truth)) + sum(map(len, answers))
     return 2 * right / whole if whole else 1.0

@@ -55,7 +55,7 @@ def test_a_table_alone_begins_a_study_that_can_be_edited(table: Path, tmp_path: 
     (out / "study.yaml").write_text(yaml.safe_dump({**study, "seeds": [0, 1, 2, 3]}))
     assert "24 of 32 cells were there before" in run(*words)
     assert "0 are missing" in run(str(out / "study.yaml"), "-o", str(out), "--plan")
-    assert "cells were there" not in run(str(out / "study.yaml"), "-o", str(out), "--so-far")
+    assert "cells were there" not in run(str(out / "study.yaml"), "-o", str(out), "--partial-report")
 
 
 def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> None:

@@ -21,16 +21,10 @@ from hf_synthlabels.publishing.report import page_of, page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.exhibits import Table as Sheet
-from hf_synthlabels.studies import (
-    AnnotatorReport,
-    AnnotatorResult,
-    CellName,
-    CellRun,
-    StudyRuns,
-    TaskRuns,
-    write_runs,
-)
+from hf_synthlabels.studies import AnnotatorReport, StudyRuns, write_runs
+from hf_synthlabels.studies.comparisons.annotators import AnnotatorResult
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
+from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 from tests.publishing.hub_server import HubServer
 

@@ -23,22 +23,13 @@ from hf_synthlabels.statistics import Interval, validate
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
-from hf_synthlabels.studies import (
-    SCORES,
-    AnnotatorReport,
-    AnnotatorResult,
-    CellName,
-    CellRun,
-    ComparisonStudy,
-    StudyReport,
-    StudyRuns,
-    TaskRuns,
-    recommend,
-    write_runs,
-)
+from hf_synthlabels.studies import AnnotatorReport, ComparisonStudy, StudyReport, StudyRuns, recommend, write_runs
+from hf_synthlabels.studies.comparisons.annotators import AnnotatorResult
+from hf_synthlabels.studies.comparisons.report import SCORES
 from hf_synthlabels.studies.comparisons.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.journal import Cell
+from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.studies import CellRun, Recommendation, StudyRuns, recommend, sections_of
+from hf_synthlabels.studies import Recommendation, StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.recommendation import SCEPTICISM, decide
+from hf_synthlabels.studies.runs import CellRun
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
 TRUTH = [row % 2 for row in range(400)]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from hf_synthlabels.studies import CellName
 from hf_synthlabels.studies.plan import EtaEstimator, named
+from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.students.job import Outcome
 from tests.studies.students.test_study_learning import job
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -115,7 +116,7 @@ def test_a_cell_that_can_not_be_trained_is_told_and_loses_no_other(study_of: Mak
 
 def test_what_is_done_so_far_can_be_reported(study_of: Make, tmp_path: Path) -> None:
     run_study(study_of(), tmp_path)
-    runs = run_study(study_of(seeds=[0, 1]), tmp_path, so_far=True)
+    runs = run_study(study_of(seeds=[0, 1]), tmp_path, partial=True)
     assert {one.cell.seed for one in runs.tasks[0].cells} == {0}
     assert runs.facts is not None
     assert runs.facts["missing"] == 2
@@ -165,6 +166,18 @@ def test_equal_runs_give_equal_files(study_of: Make, tmp_path: Path) -> None:
     runs = run_study(study_of(), tmp_path)
     write_runs(runs, tmp_path / "again.json")
     assert (tmp_path / "again.json").read_bytes() == (tmp_path / "runs.json").read_bytes()
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    (task,) = runs.tasks
+    expected = [
+        (run.cell.source, run.cell.seed, row, task.names[truth], None if answer is None else task.names[answer])
+        for run in task.cells
+        for row, (truth, answer) in enumerate(zip(task.truth, run.answers, strict=True))
+    ]
+    columns = ("source", "seed", "row", "human_label", "prediction")
+    assert [tuple(line[name] for name in columns) for line in table] == expected
+    sidecar = json.loads((tmp_path / "predictions.json").read_text())
+    assert [cell["train_s"] for cell in sidecar["cells"]] == [run.train_s for run in task.cells]
+    assert sidecar["tasks"]["toy"]["usd_per_row"] == task.usd_per_row
 
 
 def on_disk(folder: Path, small: dict[str, Any], **changes: Any) -> Path:

@@ -17,11 +17,11 @@ from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 PARTS = {"train": "training rows", "test": "test rows"}
 LONG = ("labels", "prompt", "question", "guidelines")
-"""Facts with rows of their own."""
+"""Facts with separate rows."""
 
 
 def sections_of(runs: StudyRuns) -> tuple[Section, ...]:
-    """How each annotator was asked and what became of its rows; none where that was not recorded."""
+    """Prompts and row statuses of each annotator, where they were recorded."""
     asked = [(task, name, each) for task in runs.tasks for name, each in task.annotators.items()]
     if not asked:
         return ()
@@ -33,10 +33,10 @@ def sections_of(runs: StudyRuns) -> tuple[Section, ...]:
     )
     statuses = [row for task, name, each in asked for row in _statuses(task, name, each, runs.level)]
     exhibits = [
-        Table("asked", "How each annotator was asked", ("annotator", "what", "value"), facts),
+        Table("asked", "Annotator settings", ("annotator", "what", "value"), facts),
         Table(
             "statuses",
-            "What became of the rows",
+            "Row status",
             ("annotator", "rows", "asked", "coverage", "by status"),
             tuple(statuses),
             "Coverage: share of the rows asked about that have a label.",
@@ -50,7 +50,7 @@ def sections_of(runs: StudyRuns) -> tuple[Section, ...]:
         for part in PARTS
         for answer, why in each.get(part, {}).get("unread", {}).items()
     )
-    return (Section("annotators", "Who labelled, and what was asked?", _answer(asked), tuple(exhibits), unread),)
+    return (Section("annotators", "Annotators", _answer(asked), tuple(exhibits), unread),)
 
 
 def warnings_of(runs: StudyRuns) -> tuple[str, ...]:
@@ -129,11 +129,11 @@ def prompt_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     note = f"The annotator's own labels of the test rows; {percent(level)} intervals over these rows."
     paired = f"Paired; p-values two-sided, corrected for all {len(rows)} comparisons by Holm's steps."
     exhibits = (
-        Intervals("prompts", "Ways to ask", {"score of the annotator itself": tuple(panels)}, "score", note=note),
-        Table("prompt_scores", "Ways to ask, by themselves", SCORED, tuple(scores), note),
-        Table("prompt_pairs", "Ways to ask, two by two", COMPARED, rows, paired),
+        Intervals("prompts", "Prompts", {"score of the annotator itself": tuple(panels)}, "score", note=note),
+        Table("prompt_scores", "Scores of prompts", SCORED, tuple(scores), note),
+        Table("prompt_pairs", "Pairwise comparison of prompts", COMPARED, rows, paired),
     )
-    return (Section("prompts", "Which way to ask is best?", _prompt_answer(asked, tests, level), exhibits),)
+    return (Section("prompts", "Comparison of prompts", _prompt_answer(asked, tests, level), exhibits),)
 
 
 def _prompts(task: TaskAnalysis) -> dict[str, list[str]]:

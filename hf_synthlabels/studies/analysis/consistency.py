@@ -72,7 +72,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         pooled = _pooled_table(students, analysis)
         exhibits += [pooled] if pooled.rows else []
         said.append(_of_students(students, pooled))
-    title = "Are labels right where draws agree, and does a filter help?"
+    title = "Label consistency and filtering"
     note = "Agreement: the share of draws, or of voting models, that gave the label. Rows without human label are out."
     return (Section("consistency", title, " ".join(said), tuple(exhibits), (note,)),)
 
@@ -200,7 +200,7 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
                 [score.difference.estimate for score in scores], [score.values for score in scores], analysis.bootstrap
             )
             rows.append((f"{student}, {labels}", threshold, pooled.tasks, pooled.fixed_tasks, pooled.random_tasks))
-    heads = ("student, labels", "agreement at least", "tasks", "mean difference, these tasks", "such tasks")
+    heads = ("student, labels", "agreement at least", "tasks", "mean difference, fixed tasks", "random tasks")
     return Table("pooled_filters", "The filter over all tasks", heads, tuple(rows), f"{KEPT} n counts tasks.")
 
 

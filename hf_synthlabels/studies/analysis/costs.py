@@ -119,7 +119,7 @@ def cost_of(task: TaskAnalysis, condition: Condition) -> ConditionCost:
 
 
 def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
-    """What the students of people's and annotators' labels cost, at their most rows; none without such students."""
+    """Costs of students trained on human and annotator labels, at their largest size."""
     analysis = analysed(runs)
     conditions = [(task, condition) for task in analysis.tasks for condition in _conditions(task)]
     if not conditions:
@@ -127,7 +127,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     costs = [(task, condition, cost_of(task, condition)) for task, condition in conditions]
     rows = tuple(_row(*each) for each in costs)
     note = (
-        "A point is 0.01 of the score. Unknown is not zero: prices of human labels stand in the study file under "
+        "A point is 0.01 of the score. Unknown is not zero: prices of human labels are in the study file under "
         "`costs`, those of an LLM in its recipe. Means over seeds; the machine's own price is not counted."
     )
     volumes = [
@@ -139,16 +139,16 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     }
     exhibits: list[Exhibit] = [
         Bars("costs", "Money and time", panels, note),
-        Table("costs_table", "What a point costs", SPENT, rows, note),
+        Table("costs_table", "Cost per point of the score", SPENT, rows, note),
     ]
     if volumes:
         title = "From how many texts on the student costs less than the annotator"
         exhibits.append(Table("break_even", title, BROKEN_EVEN, tuple(volumes), RANGE))
-    return (Section("costs", "What does each cost?", _answer(costs, volumes), tuple(exhibits)),)
+    return (Section("costs", "Cost", _answer(costs, volumes), tuple(exhibits)),)
 
 
 def _conditions(task: TaskAnalysis) -> list[Condition]:
-    """The condition with the most rows of each student of people's or an annotator's labels."""
+    """The condition with the most rows of each student of human or annotator labels."""
     sources = (HUMAN, *task.annotators)
     found = {
         (condition.student, condition.labels): condition

@@ -121,7 +121,7 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
         return ()
     note = (
         f"{percent(analysis.runs.level)} intervals over test rows and seeds. Lines: score = a - b n^-c by bounded "
-        "least squares. What it says beyond the largest size is a guess."
+        "least squares. Extrapolation beyond the largest size is not validated."
     )
     figures: list[Exhibit] = [
         Curves(
@@ -140,16 +140,16 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
         "task, student, labels",
         "seeds",
         "sizes",
-        "a: endless labels",
+        "asymptote a",
         "b",
-        "c: how fast",
-        "largest error of the fit",
+        "exponent c",
+        "largest residual",
     )
     figures.append(Table("power_laws", "Fitted power laws", heads, fits, note))
     worths = [(task, condition, worth) for task, _ in tasks for condition, worth in label_values(task)]
     if worths:
         figures.append(_worth_table(worths, analysis.runs.level))
-    return (Section("curves", "What do more labels bring?", _answer(tasks, worths), tuple(figures)),)
+    return (Section("curves", "Learning curves", _answer(tasks, worths), tuple(figures)),)
 
 
 def _curve(line: Line) -> Curve:
@@ -179,10 +179,10 @@ def _worth_table(worths: list[tuple[TaskAnalysis, Condition, LabelEquivalent]], 
     ]
     note = (
         f"Human labels at which the human-trained curve reaches the same score, with {percent(level)} intervals over "
-        "test rows and seeds. Beyond the sizes that were tried only that is said."
+        "test rows and seeds. Values outside the sizes of the study are bounds."
     )
     heads = ("task, student, labels", "LLM labels", "human labels")
-    return Table("worth", "What LLM labels are worth in human ones", heads, tuple(rows), note)
+    return Table("worth", "Human-label equivalents", heads, tuple(rows), note)
 
 
 def _answer(
@@ -235,7 +235,7 @@ def _epochs(analysis: Analysis) -> tuple[Section, ...]:
         "The best epoch is looked up on the test rows: it flatters by choice, and only the last epoch is the study's.",
         "An earlier epoch of a run whose learning rate falls to its end is not the student of a shorter run.",
     )
-    return (Section("epochs", "What do more epochs bring?", answer, tuple(figures), notes),)
+    return (Section("epochs", "Training curves", answer, tuple(figures), notes),)
 
 
 def _largest(task: TaskAnalysis) -> list[Condition]:

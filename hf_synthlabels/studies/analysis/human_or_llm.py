@@ -23,7 +23,7 @@ HEADS = (
     "difference",
     "ratio",
     "verdict",
-    "smallest margin these rows resolve",
+    "minimum detectable margin (80% power)",
     "rows for the stated margin",
 )
 
@@ -47,21 +47,17 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
             "human_llm",
-            "What LLM labels cost or gain",
+            "LLM-trained minus human-trained",
             panels,
             "difference of the score (from 0 to 1)",
-            (("as good", 0.0), ("margin", -margin)),
+            (("no difference", 0.0), ("margin", -margin)),
             note,
         ),
-        Table("human_llm_table", "LLM-trained against human-trained, pair by pair", HEADS, rows, note),
+        Table("human_llm_table", "LLM-trained vs. human-trained", HEADS, rows, note),
         *_exact(pairs),
         *_references(analysis.runs),
     )
-    return (
-        Section(
-            "human_or_llm", "Are LLM labels as good as human ones?", _answer(pairs, margin), exhibits, _notes(pairs)
-        ),
-    )
+    return (Section("human_or_llm", "Are LLM labels non-inferior?", _answer(pairs, margin), exhibits, _notes(pairs)),)
 
 
 def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
@@ -111,14 +107,14 @@ def _extremes(pairs: list[Pair]) -> str:
 
 
 def _limit(pairs: list[Pair], margin: float) -> str:
-    """What the rows can not show, with how many could."""
+    """Pairs whose rows cannot resolve the margin, and the rows that could."""
     found = [(pair, detectable_margin(pair.score(), margin)) for pair in pairs]
     blind = [(pair, can) for pair, can in found if can.margin > margin]
     if not blind:
         return ""
     if len(pairs) == 1:
         pair, can = blind[0]
-        needed = f"about {can.rows:,} rows would" if can.rows else "no number of rows would do with these seeds"
+        needed = f"about {can.rows:,} rows would" if can.rows else "more rows alone would not do with these seeds"
         rows = f"{pair.score().a.n:,} rows and {counted(pair.seeds, 'seed')}"
         return f" {rows} resolve a margin of {can.margin:.3f}, not of {margin:g}; {needed}."
     return (
@@ -184,9 +180,9 @@ def _notes(pairs: list[Pair]) -> tuple[str, ...]:
 POOLED_HEADS = (
     "student, labels",
     "tasks",
-    "mean difference, these tasks",
-    "mean difference, such tasks",
-    "median difference, such tasks",
+    "mean difference, fixed tasks",
+    "mean difference, random tasks",
+    "median difference, random tasks",
     "verdict",
     "Wilcoxon p",
     "tasks that differ, Holm",
@@ -211,22 +207,22 @@ def pooled_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     rows = tuple(_pooled_row(name, pooled, analysis) for name, _, pooled in found)
     note = (
         "“These tasks”: seeds and rows are drawn again. “Such tasks”: the population of tasks of which these are a "
-        f"sample (Student's t on tasks - 1 degrees of freedom); nothing is said of it below {MIN_TASKS} tasks. The "
+        f"sample (Student's t on tasks - 1 degrees of freedom); it is not estimated below {MIN_TASKS} tasks. The "
         "verdict is then on these tasks alone. n counts tasks. Wilcoxon: signed ranks over tasks. Holm: "
         "tasks whose own difference stays significant when as many are tested at once."
     )
     margin = analysis.runs.margin
     panels = {
-        "mean difference, these tasks": tuple((name, pooled.fixed_tasks) for name, _, pooled in found),
+        "mean difference, fixed tasks": tuple((name, pooled.fixed_tasks) for name, _, pooled in found),
     }
     if any(pooled.tasks >= MIN_TASKS for _, _, pooled in found):
-        panels["mean difference, such tasks"] = tuple((name, pooled.random_tasks) for name, _, pooled in found)
+        panels["mean difference, random tasks"] = tuple((name, pooled.random_tasks) for name, _, pooled in found)
     exhibits: tuple[Exhibit, ...] = (
         Intervals(
             "pooled", "LLM-trained minus human-trained, over tasks", panels, "difference of the score (from 0 to 1)",
-            (("as good", 0.0), ("margin", -margin)), note,
+            (("no difference", 0.0), ("margin", -margin)), note,
         ),
-        Table("pooled_table", "The difference over tasks", POOLED_HEADS, rows, note),
+        Table("pooled_table", "Pooled over tasks", POOLED_HEADS, rows, note),
         _scatter(found),
         _holm(found),
     )  # fmt: skip

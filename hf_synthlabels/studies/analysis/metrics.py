@@ -93,7 +93,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         "Exact match is the yardstick of being right itself, read through the format: within the bare format it agrees "
         "by construction.",
     )
-    title = "Which scorer can be trusted on these answers?"
+    title = "Metric validity"
     return (Section("metrics", title, _answer(audits, answers, tasks), exhibits, notes),)
 
 

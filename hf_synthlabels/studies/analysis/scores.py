@@ -165,7 +165,7 @@ def _score(task: TaskRuns, name: str) -> Callable[[Floats, Floats], Floats]:
 
 
 def _micro(name: str, sums: Floats) -> Floats:
-    """Of all names or entities; 1 where there are none and none are said."""
+    """Micro average over labels or entities; 1 where neither side has any."""
     right, said, gold = (sums[..., part] for part in range(3))
     over, under = {"micro_precision": (right, said), "micro_recall": (right, gold)}.get(name, (2 * right, said + gold))
     return np.where(said + gold == 0, 1.0, _divided(over, under, 0.0))

@@ -54,8 +54,8 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     what = "median over tasks" if many else "score"
     heads = (
         "student, labels", "tasks", "score", f"human-trained, {what}", "LLM-trained", "annotator itself",
-        "fewest human labels", "LLM-trained minus human-trained", "LLM-trained minus annotator",
-        "LLM-trained minus fewest human labels",
+        "smallest human-labeled baseline", "LLM-trained minus human-trained", "LLM-trained minus annotator",
+        "LLM-trained minus smallest human-labeled baseline",
     )  # fmt: skip
     note = (
         "Means over classes within a task, for kinds with classes; a row without an answer is a miss. Differences are "
@@ -77,7 +77,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         ),
         Table("shifts_table", "F1, precision and recall by source of labels", heads, rows, note),
     )
-    title = "Do LLM labels shift precision and recall?"
+    title = "Precision and recall"
     return (Section("shifts", title, _answer(*groups[0]), exhibits),)
 
 

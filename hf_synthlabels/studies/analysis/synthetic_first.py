@@ -22,9 +22,15 @@ SWITCHED = (
     "minus all of the second",
     "minus all of the first",
 )
-CONTROLLED = ("task, student", "rows", "score, random labels", "human minus random", "accuracy, human minus random")
+CONTROLLED = (
+    "task, student",
+    "rows",
+    "score, permuted labels",
+    "human minus permuted",
+    "accuracy, human minus permuted",
+)
 KNOWN = 0.05
-"""A base mix on which no student scores more than this was not learnt, so that it can not be forgotten."""
+"""A base mix on which no student scores higher was not learned, so it cannot be forgotten."""
 SWITCH = re.compile(r"(?P<first>.+)>(?P<then>.+)@(?P<at>\d+)")
 
 
@@ -52,15 +58,15 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     rows = [row for task in tasks for row in _switches(task)]
     if rows:
         note = "Paired over test rows and seeds, at the same number of rows."
-        figures.append(Table("switches", "Synthetic then human, against either alone", SWITCHED, tuple(rows), note))
+        figures.append(Table("switches", "LLM-then-human training vs. either alone", SWITCHED, tuple(rows), note))
     controls = [row for task in tasks for row in _controls(task)]
     if controls:
         note = (
-            "Human labels dealt out anew teach the form and nothing else. Macro F1 also rises when a student that gave "
-            "one label alone gives several, whichever rows get them; accuracy does not."
+            "Permuted human labels carry information about the output format only. Macro F1 also rises when a "
+            "student that predicted one class predicts several, whatever the rows; accuracy does not."
         )
-        figures.append(Table("controls", "The control", CONTROLLED, tuple(controls), note))
-    title = "Does it help to begin with synthetic labels?"
+        figures.append(Table("controls", "Permuted-label control", CONTROLLED, tuple(controls), note))
+    title = "LLM-then-human training"
     return (Section("synthetic_first", title, _answer(rows, controls), tuple(figures)), *_forgetting(analysis))
 
 
@@ -123,7 +129,7 @@ def _answer(rows: list[tuple[Value, ...]], controls: list[tuple[Value, ...]]) ->
         worse = sum(gain.high < 0 for gain in gains)
         said.append(
             f"Synthetic labels first, against human ones alone at as many rows ({counted(len(gains), 'comparison')}): "
-            f"{clear} above, {worse} below, {len(gains) - clear - worse} not told apart."
+            f"{clear} above, {worse} below, {len(gains) - clear - worse} not significantly different."
         )
         best = max(rows, key=lambda row: row[3].estimate if isinstance(row[3], Interval) else 0.0)
         said.append(f"The best is {best[0]} after {best[2]:,} of {best[1]:,} rows: {best[3]}.")
@@ -164,4 +170,4 @@ def _forgetting(analysis: Analysis) -> tuple[Section, ...]:
         answer = (
             f"Of {counted(len(rows), 'condition')} the lowest change on the base mix is {worst[0]:+.3f} ({worst[1]})."
         )
-    return (Section("forgetting", "Is the base mix forgotten?", answer, (table,)),)
+    return (Section("forgetting", "Forgetting", answer, (table,)),)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,9 @@ from hf_synthlabels.studies.comparisons.annotator_ranking import (
     optimism_of_best,
 )
 from hf_synthlabels.studies.comparisons.study import AnnotatorStudy
+from hf_synthlabels.studies.table import CellPredictions, label_text, write_table
 from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost, answer_cost, row_statuses
-from hf_synthlabels.studies.tasks.rows import draw_rows, select_rows
+from hf_synthlabels.studies.tasks.rows import draw_rows, human_values, select_rows
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "text-classification": ("accuracy", "macro_f1"),
@@ -190,14 +192,17 @@ class AnnotatorReport:
         return [*cells, "unknown" if cost.usd is None else f"{cost.usd:.4f}"]
 
 
-def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None] | None = None) -> AnnotatorReport:
+def compare_annotators(
+    study: AnnotatorStudy, folder: Path | None = None, *, progress: Callable[[str], None] | None = None
+) -> AnnotatorReport:
     """Let each annotator label the same human-labelled rows, and compare their labels.
 
-    Answers are kept as always: started again after an interruption, it asks only for what is missing.
+    Stored answers are reused: a rerun sends only missing requests.
 
     Args:
-        study: the recipe and the ways to ask.
-        progress: told each step in a line.
+        study: the recipe and its variants.
+        folder: receives the table of all labels.
+        progress: receives a line for each step.
 
     Raises:
         SynthLabelsError: as its subclasses say; what had been answered is kept.
@@ -231,12 +236,37 @@ def compare_annotators(study: AnnotatorStudy, *, progress: Callable[[str], None]
                 row_statuses(labelled, recipe),
             )
         )
-    corrected = [None, *corrected_p_values(credits)]
-    results = [replace(result, p_value=p_value) for result, p_value in zip(results, corrected, strict=True)]
-    agreement = agreement_of(labels, schema.kind)
-    return AnnotatorReport(
-        study.name, schema.kind, len(rows), n_shown, tuple(results), agreement, optimism_of_best(credits, study.seed)
-    )
+    _write_table(folder, study, base, rows, labels, results)
+    p_values = [None, *corrected_p_values(credits)]
+    results = [replace(result, p_value=p_value) for result, p_value in zip(results, p_values, strict=True)]
+    agreement, optimism = agreement_of(labels, schema.kind), optimism_of_best(credits, study.seed)
+    return AnnotatorReport(study.name, schema.kind, len(rows), n_shown, tuple(results), agreement, optimism)
+
+
+def _write_table(
+    folder: Path | None,
+    study: AnnotatorStudy,
+    base: Recipe,
+    rows: Dataset,
+    labels: Mapping[str, Sequence[Any]],
+    results: Sequence[AnnotatorResult],
+) -> None:
+    if folder is None:
+        return
+    schema = base.schema_of_labels()
+    human = [label_text(schema.kind, schema.names, label) for label in human_values(rows, base).truth]
+    table = [
+        CellPredictions(
+            base.name,
+            result.name,
+            [label_text(schema.kind, schema.names, label) for label in labels[result.name]],
+            human,
+            student="annotator",
+            facts={"cost": asdict(result.cost), "provenance": result.record},
+        )
+        for result in results
+    ]
+    write_table(folder, table, {"name": study.name})
 
 
 def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recipe]) -> tuple[Dataset, int]:

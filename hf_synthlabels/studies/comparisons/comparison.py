@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -26,11 +23,13 @@ from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.studies.comparisons.report import StudyReport
 from hf_synthlabels.studies.comparisons.scoring import ArmRows, compared, margin, scored_arm
 from hf_synthlabels.studies.comparisons.study import ComparisonStudy
-from hf_synthlabels.studies.journal import Cell, Journal, cell_key
+from hf_synthlabels.studies.journal import Cell, Journal, cell_key, study_environment
 from hf_synthlabels.studies.runs import MAX_UNASKED
+from hf_synthlabels.studies.table import CellPredictions, label_text, write_table
 from hf_synthlabels.studies.tasks.annotator_costs import answer_cost
 from hf_synthlabels.studies.tasks.rows import (
     SAMPLE_SEED,
+    check_classes,
     draw_rows,
     label_codes,
     select_rows,
@@ -78,7 +77,7 @@ def compare(
 ) -> StudyReport:
     """Train a student on the human labels and one on the LLM labels of the same rows, and compare them.
 
-    A third arm has only the human labels of the validation rows, which whoever checks LLM labels has anyway.
+    A third student has only the human labels of the validation rows, which every validation of LLM labels needs.
 
     Args:
         study: student, seeds and sizes.
@@ -90,22 +89,20 @@ def compare(
 
     Raises:
         DataError: a column is missing, or there are no human labels.
-        TrainingError: the student can not be trained.
+        TrainingError: the student cannot be trained.
     """
     began = time.monotonic()
     tell = progress or _silent
     gate = Gate.parse(study.gate) if study.gate else None
-    train, rows, n_shared = _prepared(study, recipe, train, test)
-    if n_shared and study.drop_shared:
-        tell(f"{n_shared:,} training rows are left out: their texts are also among the test rows")
+    train, rows, n_shared = _prepared(study, recipe, train, test, tell)
+    sources = _sources(train, rows)
     check = partial(
         validate, human=rows.human, llm=rows.llm, names=rows.names, level=study.level, resamples=study.resamples
     )
     tell(f"checking the LLM labels against {len(rows.drawn)} human ones")
     validation = check(train.select(rows.drawn), gate=gate)
     runner = _Runner(study, recipe.task.columns, rows.names, rows.tested, Journal(folder), tell)
-    sources = _sources(train, rows)
-    # The steps of the human arm hold for all, so that no arm sees more updates than another.
+    # All conditions get the steps of the human-trained students, so that none sees more updates.
     steps = runner.steps(len(train) - list(sources[0].codes).count(None))
     cells = [runner.run(train, source, steps) for source in sources]
     answers = [np.array([cell.predictions for cell in arm]) for arm in cells]
@@ -116,6 +113,7 @@ def compare(
         scored_arm(source, arm, answer, truth, rows.names, study=study, record=record, paid=paid)
         for source, arm, answer in zip(sources, cells, answers, strict=True)
     ]
+    _write_table(folder, study, recipe, sources, cells, truth, {"provenance": record, "llm_labels_usd": paid})
     paired = compared(answers[1], answers[0], truth, rows.names, study=study)
     others = {"annotator": _own_labels(rows), "validation": answers[2]}
     return StudyReport(
@@ -163,14 +161,46 @@ class _Rows:
     """The validation rows, as positions among the training rows."""
 
 
-def _prepared(study: ComparisonStudy, recipe: Recipe, train: Dataset, test: Dataset) -> tuple[Dataset, _Rows, int]:
+def _prepared(
+    study: ComparisonStudy, recipe: Recipe, train: Dataset, test: Dataset, tell: Progress
+) -> tuple[Dataset, _Rows, int]:
     """The training rows, all rows checked, and how many training rows share their text with a test row."""
     rows = _checked_rows(study, recipe, train, test)
     shared = shared_texts(train, [rows.tested], recipe.task.columns)
     if study.drop_shared and shared.any():
+        tell(f"{int(shared.sum()):,} training rows are left out: their texts are also among the test rows")
         train = train.select(np.flatnonzero(~shared))
         rows = _checked_rows(study, recipe, train, test)
     return train, rows, int(shared.sum())
+
+
+def _write_table(
+    folder: Path | None,
+    study: ComparisonStudy,
+    recipe: Recipe,
+    sources: Sequence[ArmRows],
+    cells: Sequence[Sequence[Cell]],
+    truth: Codes,
+    facts: Mapping[str, Any],
+) -> None:
+    if folder is None:
+        return
+    kind, names = recipe.task.kind, recipe.schema_of_labels().names
+    human = [label_text(kind, names, code) for code in truth.tolist()]
+    table = [
+        CellPredictions(
+            recipe.name,
+            source.name,
+            [label_text(kind, names, code) for code in cell.predictions],
+            human,
+            size=len(source.codes) - list(source.codes).count(None),
+            seed=seed,
+            facts={"steps": cell.steps, "train_s": cell.train_s},
+        )
+        for source, trained in zip(sources, cells, strict=True)
+        for seed, cell in zip(study.seeds, trained, strict=True)
+    ]
+    write_table(folder, table, {"name": study.name, "student": study.student, **facts})
 
 
 def _own_labels(rows: _Rows) -> Codes | None:
@@ -205,11 +235,14 @@ def _sources(train: Dataset, rows: _Rows) -> tuple[ArmRows, ArmRows, ArmRows]:
     human, llm = (label_codes(train, column, rows.names) for column in (rows.human, rows.llm))
     kept = set(rows.drawn)
     few = [code if row in kept else None for row, code in enumerate(human)]
-    return (
+    sources = (
         ArmRows("human", "all human labels", human, rows.human),
         ArmRows("llm", "LLM labels of the same rows", llm, rows.llm),
         ArmRows("validation", "only the validation rows' human labels", few, rows.human),
     )
+    for source in sources:
+        check_classes(source.codes, source.column)
+    return sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,17 +294,4 @@ class _Runner:
 
 
 def _silent(line: str) -> None:
-    """Progress for nobody."""
-
-
-def study_environment(seconds: float) -> dict[str, Any]:
-    """Machine, versions, date and minutes, for a report."""
-    packages = ("hf-synthlabels", "datasets", "torch", "transformers")
-    return {
-        "minutes": round(seconds / 60, 2),
-        "processors": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "versions": {package: metadata.version(package) for package in packages},
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    """Discard a line."""

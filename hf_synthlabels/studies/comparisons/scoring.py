@@ -65,7 +65,7 @@ def scored_arm(
         paid: what the LLM labels cost; None if unknown.
     """
     n_rows = len(source.codes) - list(source.codes).count(None)
-    # An arm beside itself: its interval over rows and seeds does not depend on what it is compared with.
+    # Compared with itself: the interval over rows and seeds does not depend on the other condition.
     scores: dict[str, Interval] = {
         metric: compare_conditions(
             truth, answers, answers, len(names), metric, level=study.level, resamples=study.resamples

@@ -20,7 +20,8 @@ from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport, s
 from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.strategies import BASELINES, HUMAN_EPOCHS, MAX_EPOCHS, STRATEGIES, Strategy
-from hf_synthlabels.studies.tasks.rows import draw_rows, label_codes, shared_texts, unasked_share
+from hf_synthlabels.studies.table import CellPredictions, write_table
+from hf_synthlabels.studies.tasks.rows import check_classes, draw_rows, label_codes, shared_texts, unasked_share
 
 HUMAN = "human_few"
 """The column that a student sees: the human labels that were drawn, None in all other rows."""
@@ -39,7 +40,7 @@ class StrategyRows:
     probs: str | None = None
     confidence: str | None = None
     n_human: int = 250
-    """Drawn anew for each seed, the same rows for all strategies; the other human labels are not looked at."""
+    """Sampled for each seed, the same rows for all strategies; the other human labels are not used."""
 
 
 def compare_strategies(
@@ -56,9 +57,9 @@ def compare_strategies(
 ) -> StrategyReport:
     """Train every strategy on the same rows, seeds and steps, and test all on the same human-labelled rows.
 
-    A seed decides the starting weights, the order of the rows and which human labels are seen, for all strategies
-    alike, so that they are compared in pairs of seeds. The steps are those of `num_train_epochs` over the rows with an
-    LLM label, or `max_steps`; where human rows come after, their steps are taken off, unless a strategy is `on_top`.
+    A seed determines the starting weights, the row order and the human labels, the same for all strategies. The steps
+    are those of `num_train_epochs` over the LLM-labeled rows, or `max_steps`. Steps of a human second stage are
+    subtracted, unless a strategy is `on_top`.
 
     Args:
         rows: the columns.
@@ -74,34 +75,35 @@ def compare_strategies(
     Raises:
         ConfigError: a baseline is missing, or there are too few seeds or steps.
         DataError: a column is missing, or there are too few human labels.
-        TrainingError: the student can not be trained.
     """
     chosen = [strategy for strategy in strategies if _possible(strategy, rows)]
     _check(chosen, seeds)
-    shared = shared_texts(train, [test], rows.text)
+    tested = _tested(test, rows)
+    shared = shared_texts(train, [tested], rows.text)
     if drop_shared:
         train = train.select(np.flatnonzero(~shared))
-    runner = _Runner(rows, train, _tested(test, rows), dict(student), Journal(folder), progress or _silent)
+    runner = _Runner(rows, train, tested, dict(student), Journal(folder), progress or _silent)
+    runner.check_labels(seeds)
     # Seed by seed, so that what an interrupted run has done is whole comparisons.
     cells = [[runner.run(strategy, seed) for strategy in chosen] for seed in seeds]
     predictions = {
         strategy.name: np.array([by_strategy[place].predictions for by_strategy in cells])
         for place, strategy in enumerate(chosen)
     }
-    annotator = [MISSING if code is None else code for code in label_codes(runner.test, rows.llm, rows.names)]
-    unasked = unasked_share(runner.test, rows.llm) > MAX_UNASKED
+    truth = label_codes(tested, rows.human, rows.names)
+    _write_table(folder, rows, chosen, seeds, cells, truth, dict(student))
     return strategy_report(
         {strategy.name: strategy.description for strategy in chosen},
         predictions,
-        np.array(label_codes(runner.test, rows.human, rows.names), dtype=np.int64),
-        None if unasked else np.array(annotator),
+        np.array(truth, dtype=np.int64),
+        _own_labels(tested, rows),
         names=rows.names,
         baselines=[baseline.name for baseline in BASELINES],
         facts={
             "seeds": list(seeds),
             "llm_rows": runner.n_llm,
             "human_rows": min(rows.n_human, runner.n_people),
-            "test_rows": len(runner.test),
+            "test_rows": len(tested),
             "shared_texts": int(shared.sum()),
             "shared_texts_dropped": drop_shared,
             "steps": {strategy.name: sum(runner.steps(strategy)) for strategy in chosen},
@@ -129,12 +131,24 @@ class _Runner:
         self.rows, self.train, self.test = rows, train, test
         self.student, self.journal, self.tell = student, journal, tell
         self.people = label_codes(train, rows.human, rows.names)
-        self.n_llm = sum(code is not None for code in label_codes(train, rows.llm, rows.names))
+        self.llm = label_codes(train, rows.llm, rows.names)
+        self.n_llm = sum(code is not None for code in self.llm)
         self.n_people = sum(code is not None for code in self.people)
         if not self.n_people or not self.n_llm:
             raise DataError(
                 f"`train` has {self.n_people} human and {self.n_llm} LLM labels in {len(train)} rows. Both are needed."
             )
+
+    def check_labels(self, seeds: Sequence[int]) -> None:
+        """Reject labels of a single class before anything is trained.
+
+        Raises:
+            DataError: all LLM labels, or the human labels of a seed, are the same.
+        """
+        check_classes(self.llm, self.rows.llm)
+        for seed in seeds:
+            drawn = set(draw_rows(self.people, self.rows.n_human, seed))
+            check_classes([code if row in drawn else None for row, code in enumerate(self.people)], self.rows.human)
 
     def steps(self, strategy: Strategy) -> tuple[int, int]:
         """Steps of the first part, and of the human rows after it."""
@@ -233,6 +247,42 @@ def _check(strategies: Sequence[Strategy], seeds: Sequence[int]) -> None:
         raise ConfigError(f"`seeds` is {list(seeds)!r}. Give two at least, each once; 5 are usual.")
 
 
+def _own_labels(tested: Dataset, rows: StrategyRows) -> NDArray[np.int64] | None:
+    """The annotator's labels of the test rows; None where it did not label too many of them."""
+    if unasked_share(tested, rows.llm) > MAX_UNASKED:
+        return None
+    return np.array([MISSING if code is None else code for code in label_codes(tested, rows.llm, rows.names)])
+
+
+def _write_table(
+    folder: Path | None,
+    rows: StrategyRows,
+    strategies: Sequence[Strategy],
+    seeds: Sequence[int],
+    cells: Sequence[Sequence[Cell]],
+    truth: Sequence[int | None],
+    student: Mapping[str, Any],
+) -> None:
+    if folder is None:
+        return
+    human = [None if code is None else rows.names[code] for code in truth]
+    table = [
+        CellPredictions(
+            "task",
+            "human" if strategy.labels in ("human", "all_human") else "llm",
+            [rows.names[code] for code in cell.predictions],
+            human,
+            strategy=strategy.name,
+            n_human=0 if strategy.labels == "llm" else rows.n_human,
+            seed=seed,
+            facts={"steps": cell.steps, "train_s": cell.train_s},
+        )
+        for seed, by_strategy in zip(seeds, cells, strict=True)
+        for strategy, cell in zip(strategies, by_strategy, strict=True)
+    ]
+    write_table(folder, table, {"student": student})
+
+
 def _tested(test: Dataset, rows: StrategyRows) -> Dataset:
     labelled: NDArray[np.int64] = np.array(
         [row for row, code in enumerate(label_codes(test, rows.human, rows.names)) if code is not None], dtype=np.int64
@@ -243,4 +293,4 @@ def _tested(test: Dataset, rows: StrategyRows) -> Dataset:
 
 
 def _silent(line: str) -> None:
-    """Progress for nobody."""
+    """Discard a line."""

@@ -134,7 +134,7 @@ def strategy_report(
 ) -> StrategyReport:
     """Score predictions, each strategy against each baseline.
 
-    The intervals are each of its own: among many strategies some differ from a baseline by chance.
+    Intervals are not adjusted for multiple comparisons: among many strategies some differ by chance.
 
     Args:
         descriptions: by strategy.

@@ -35,7 +35,7 @@ class StrategyStudy(StudyFile):
     drop_shared: bool = True
     """Whether to leave out training rows whose text is also among the test rows; the report counts them."""
     human_rows: int = Field(default=250, ge=2)
-    """Human labels that a student sees, drawn anew for each seed."""
+    """Human labels that a student sees, sampled for each seed."""
     student: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_STUDENT))
     """The keys of StudentConfig."""
     seeds: list[int] = Field(default=[0, 1, 2, 3, 4], min_length=2)

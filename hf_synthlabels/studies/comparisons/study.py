@@ -41,7 +41,7 @@ class ComparisonStudy(StudyFile):
         """The file of the recipe that the study names.
 
         Raises:
-            RecipeError: it is neither beside the study nor a packaged recipe.
+            RecipeError: it is neither in the study's folder nor a packaged recipe.
         """
         return recipe_file(self.recipe, self.folder)
 
@@ -69,7 +69,7 @@ class AnnotatorStudy(StudyFile):
 
         Raises:
             StudyError: a change is of another section, or changes what a label is.
-            RecipeError: the recipe can not be read, or a changed key is wrong.
+            RecipeError: the recipe cannot be read, or a changed key is wrong.
         """
         file = recipe_file(self.recipe, self.folder)
         made: dict[str, Recipe] = {}

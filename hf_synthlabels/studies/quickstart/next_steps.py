@@ -25,7 +25,7 @@ def next_steps(study: Study, runs: StudyRuns, output: Path) -> list[str]:
 
     Args:
         study: what was run.
-        runs: what came of it.
+        runs: its results.
         output: its folder; the student, or a file for `train`, is written there where the verdict is to use one.
     """
     if len(study.tasks) != 1 or dict(runs.facts or {}).get("missing"):

@@ -34,7 +34,7 @@ class TableOptions:
     base_url: str | None = None
     budget_usd: float | None = None
     quick: bool = False
-    """Without training an encoder: a minute in place of many."""
+    """Skip the encoder: one minute instead of many."""
     encoding: str | None = None
     separator: str | None = None
     normalize_labels: bool = False
@@ -84,7 +84,7 @@ def _names(rows: Dataset, asked: TableOptions) -> _Labels:
         cells = normalize_spelling(cells)
     given = [name for name in cells if name is not None]
     if given and all(map(WHOLE.fullmatch, given)):
-        # pandas writes whole numbers beside blanks as 0.0 and 1.0; an LLM answers 0 and 1.
+        # pandas writes whole numbers next to blanks as 0.0 and 1.0; an LLM answers 0 and 1.
         cells = [None if name is None else name.removesuffix(".0") for name in cells]
     if cells != written:
         changed = rows.remove_columns(asked.human).add_column(asked.human, cells)

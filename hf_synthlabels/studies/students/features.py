@@ -16,7 +16,7 @@ FEATURES = "features"
 """The key of a student in a study file that names the encoder of its vectors."""
 
 MAX_VECTORS = 200_000
-"""That are kept; an encoder's of more texts are made anew."""
+"""Maximum number of cached embeddings per encoder."""
 
 Columns = Sequence[Sequence[str]]
 """The texts of each text column."""

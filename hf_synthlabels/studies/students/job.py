@@ -43,15 +43,15 @@ class Job:
     labels: tuple[Any, ...]
     """Of each of these rows, as `values` says; None where the source has none."""
     few: tuple[Any, ...] | None
-    """Human labels of these rows that the strategy sees beside them; None elsewhere."""
+    """Human labels of these rows that the strategy sees; None elsewhere."""
     probs: tuple[Any, ...] | None
     confidence: tuple[float | None, ...] | None
     nominal: int
-    """Rows that the size stands for: labelled or not, they decide the steps, so that no source sees more updates."""
+    """Rows of the size, labeled or not: they determine the steps, so that no source gets more updates."""
     options: Mapping[str, Any]
     """Keys of StudentConfig, and `min_steps`."""
     prompt: str
-    """What a student who writes is told to do."""
+    """Instruction of a generative student."""
     evaluate_each_epoch: bool
     threads: int
     place: Path
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a cell: its answers, or why there are none."""
+    """Result of a cell: its predictions, or why it failed."""
 
     key: str
     cell: CellName
@@ -85,7 +85,7 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], cell: CellName | None = None) -> Outcome:
-        """Read back what `to_dict` wrote; `cell` names it anew, where two cells are the same training.
+        """Read back what `to_dict` wrote; `cell` renames it where two cells are the same training.
 
         Raises:
             KeyError: a part is missing.
@@ -163,7 +163,7 @@ def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
     Args:
         job: its options say batches, epochs, `max_steps` and `min_steps`.
         n_rows: rows of an epoch.
-        n_few: human rows beside them.
+        n_few: additional human rows.
 
     Raises:
         ConfigError: the human rows alone take all steps.

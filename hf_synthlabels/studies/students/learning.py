@@ -23,7 +23,7 @@ WITHOUT_NAMES = ("text-scale", "question-answering", "text-generation")
 
 
 def run_job(job: Job, tables: Tables) -> Outcome:
-    """Train a cell and ask it for the test rows; a cell that can not be trained says why and ends nothing.
+    """Train a cell and predict the test rows; a failed cell records the error.
 
     The same job gives the same answers.
     """
@@ -48,7 +48,7 @@ def check_options(jobs: Sequence[Job]) -> None:
         jobs: all that are to be trained; one for each student and kind of label is looked at.
 
     Raises:
-        ConfigError: an option is unknown or can not have its value.
+        ConfigError: an option is unknown or has an invalid value.
     """
     looked_at = {(job.cell.student, job.schema.kind): job for job in jobs if job.learner in ("encoder", "writer")}
     if not looked_at:
@@ -71,7 +71,7 @@ def labeled_table(texts: Dataset, schema: LabelSchema, columns: Mapping[str, Seq
 
 
 def _mixed(job: Job) -> Job:
-    """A job whose human labels simply stand in place of the others has them there, for students of every kind."""
+    """Replace labels by the human labels where the strategy only mixes them."""
     if job.few is None or job.cell.strategy != "mix" or (job.learner == "encoder" and job.schema.kind in NAMED):
         return job
     labels = tuple(label if few is None else few for label, few in zip(job.labels, job.few, strict=True))

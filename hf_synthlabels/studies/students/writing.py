@@ -19,7 +19,7 @@ from hf_synthlabels.studies.tasks.training_tables import INSTRUCTION, OUTPUT, Ta
 
 
 def instruction_of(task: Task, schema: LabelSchema) -> str:
-    """What a student who writes is told before each row: the recipe's instructions, and what may be answered."""
+    """Instruction of a generative student: the recipe's instructions and the valid answers."""
     lines = [task.instructions_or_default()]
     match schema.kind:
         case "text-classification" | "text-pair":

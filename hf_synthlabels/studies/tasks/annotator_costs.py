@@ -127,7 +127,7 @@ def row_statuses(labelled: Dataset, recipe: Recipe) -> dict[str, Any]:
 
 
 def asking_line(statuses: Mapping[str, Any], rows: int, seconds: float) -> str:
-    """What became of some rows: `300 rows in 4.0 s (75 rows/s), labelled 145, unparsed 155, 60,000 tokens, $0.02`."""
+    """Progress line, e.g. `300 rows in 4.0 s (75 rows/s), labelled 145, unparsed 155, 60,000 tokens, $0.02`."""
     parts = [f"{rows:,} rows in {seconds:.1f} s ({rows / max(seconds, 1e-3):,.0f} rows/s)"]
     parts += [f"{status} {count:,}" for status, count in statuses["statuses"].items()]
     if tokens := statuses.get("prompt_tokens", 0) + statuses.get("completion_tokens", 0):

@@ -94,8 +94,8 @@ class LabelStore:
     annotators: Mapping[tuple[str, str], Callable[[], Labels]]
     """By source and prompt."""
     dealt: Callable[[int], Sequence[Any]] | None = None
-    """By seed the random control's labels of these rows, dealt out among all rows that could be trained on, so that
-    they do not depend on which of them a study needs; None deals among the rows of a call."""
+    """Permuted-label control by seed: labels permuted among all candidate training rows, so that
+    they do not depend on which of them a study needs; None permutes among the rows of a call."""
     _made: dict[tuple[str, str], Labels] = field(default_factory=dict)
 
     def labels(self, source: str, prompt: str) -> Labels:
@@ -103,7 +103,7 @@ class LabelStore:
 
         Raises:
             DataError: the source has no confidence to filter by.
-            SynthLabelsError: an annotator can not be asked.
+            SynthLabelsError: an annotator fails.
         """
         key = (source, prompt if self.study.asks(self.task, source) else NO_PROMPT)
         if key not in self._made:
@@ -158,7 +158,7 @@ class LabelStore:
 
 
 def dealt_labels(human: Sequence[Any], order: Sequence[int], seed: int) -> list[Any]:
-    """People's labels in another order: each row that has one gets that of some other, by row number."""
+    """Human labels permuted among the rows that have one, by row number."""
     given = [row for row in order if human[row] is not None]
     found: list[Any] = [None] * len(human)
     for row, other in zip(given, np.random.default_rng((seed, RANDOM_SALT)).permutation(len(given)), strict=True):

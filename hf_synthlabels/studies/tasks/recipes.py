@@ -14,7 +14,7 @@ from hf_synthlabels.studies.config_sections import NO_PROMPT, SourceKeys
 
 
 def recipe_file(recipe: str, folder: Path | None) -> Path:
-    """The file of a recipe: beside the study, or a packaged one.
+    """Path of a recipe: relative to the study, or packaged.
 
     Raises:
         RecipeError: it is neither.
@@ -33,7 +33,7 @@ def changed_recipe(file: Path, changes: Mapping[str, Mapping[str, Any]], origin:
 
     Raises:
         StudyError: a change is of another section.
-        RecipeError: the recipe can not be read, or a changed key is wrong.
+        RecipeError: the recipe cannot be read, or a changed key is wrong.
     """
     if other := set(changes) - {"task", "annotator"}:
         raise StudyError(f"`{origin}` changes {', '.join(sorted(other))}. Only `task` and `annotator` may differ.")
@@ -67,7 +67,7 @@ def annotator_recipes(study: Study, task: str) -> dict[tuple[str, str], Recipe]:
 
     Raises:
         StudyError: one gives other labels than the task's recipe.
-        RecipeError: one can not be read.
+        RecipeError: one cannot be read.
     """
     first = Recipe.from_yaml(recipe_file(study.tasks[task].recipe, study.folder))
     made = {}

@@ -79,6 +79,22 @@ def label_codes(dataset: Dataset, column: str, names: Sequence[str]) -> list[int
     return [None if value is None else codes[value] for value in values]
 
 
+def check_classes(codes: Sequence[int | None], source: str) -> None:
+    """Reject labels from which no classifier can be trained.
+
+    Raises:
+        DataError: there is no label, or all labels are the same.
+    """
+    labels = [code for code in codes if code is not None]
+    if len(set(labels)) < 2:
+        raise DataError(
+            f"`{source}` has one class in {len(labels):,} labels of {len(codes):,} training rows; a classifier needs "
+            "two. Check the labels and the raw answers."
+            if labels
+            else f"`{source}` has no label in any of {len(codes):,} training rows. Check the raw answers."
+        )
+
+
 def validation_sample(dataset: Dataset, human: str, names: Sequence[str], count: int) -> Dataset:
     """The validation rows of a study: a simple random sample of the rows with a human label, always the same one."""
     return dataset.select(draw_rows(label_codes(dataset, human, names), count, SAMPLE_SEED))

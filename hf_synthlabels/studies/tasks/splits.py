@@ -60,7 +60,7 @@ def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, D
         rows = rows.select(np.flatnonzero(~shared))
     if len(rows) < 2:
         raise DataError(
-            f"`{where}` leaves {len(rows)} rows to train on, beside {len(test)} to test on. Give `test` or "
+            f"`{where}` leaves {len(rows)} rows to train on and {len(test)} to test on. Give `test` or "
             "`validation` fewer rows, or other splits."
         )
     return Parts(rows, held[0], held[1] if len(held) > 1 else None, n_unlabelled, int(shared.sum()))
@@ -145,7 +145,7 @@ def check_sums(task: str, sums: Mapping[str, str], recipe: Recipe) -> None:
         with Path(recipe.resolve(file)).open("rb") as content:
             found = hashlib.file_digest(content, "sha256").hexdigest()
         if found != expected.lower():
-            where = f" Get it anew from {recipe.source.homepage}." if recipe.source.homepage else ""
+            where = f" Download it again from {recipe.source.homepage}." if recipe.source.homepage else ""
             raise DataError(
                 f"`tasks.{task}.sha256` of {split!r} is {expected[:12]}…, and {Path(file).name!r} has {found[:12]}…: "
                 f"another file.{where}"

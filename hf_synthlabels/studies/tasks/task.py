@@ -38,7 +38,7 @@ SHOWN = 1_000
 
 @dataclass(slots=True, eq=False)
 class StudyTask:
-    """A task of a study, its rows drawn; annotators are asked when a job first needs their labels."""
+    """A task of a study with its rows; annotators run when a job first needs their labels."""
 
     study: Study
     name: str
@@ -46,7 +46,7 @@ class StudyTask:
     schema: LabelSchema
     parts: Parts
     pool: NDArray[np.int64]
-    """The training rows that some cell can use, as positions in `parts.train`; others are asked of no annotator."""
+    """The training rows that some cell can use, as positions in `parts.train`; no annotator labels the others."""
     orders: Mapping[int, NDArray[np.int64]]
     """By seed the order in which they are taken, as positions in the pool."""
     human: HumanValues
@@ -89,7 +89,7 @@ class StudyTask:
 
         Raises:
             DataError: a source has no labels or no confidence.
-            SynthLabelsError: an annotator can not be asked.
+            SynthLabelsError: an annotator fails.
         """
         order = self.orders[cell.seed]
         labels = self.book.ordered(cell.source, cell.prompt, order.tolist(), cell.seed)
@@ -108,13 +108,13 @@ class StudyTask:
         return self._made(cell, rows, content, size)
 
     def texts(self, cell: CellName) -> str:
-        """A hash of what a cell reads, training rows and all tables; known before any annotator is asked."""
+        """Hash of a cell's training rows and tables; known before any annotator runs."""
         first, few, size = self._taken(cell)
         read = [[(self.marks[row], self.human.labels[row]) for row in sorted(rows)] for rows in (first, few)]
         return _digest([read, size, self.others])
 
     def _taken(self, cell: CellName) -> tuple[set[int], set[int], int]:
-        """The rows with labels of the cell's source, those with human ones beside them, and the size of the first."""
+        """Rows with the source's labels, rows with additional human labels, and the size of the first."""
         order = self.orders[cell.seed]
         own = self._own(cell.source, order)
         size = len(own) if cell.size is None else cell.size
@@ -179,7 +179,7 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
 
     Raises:
         StudyError: a source changes what a label is.
-        SynthLabelsError: the recipe or its rows can not be read, or are too few.
+        SynthLabelsError: the recipe or its rows cannot be read, or are too few.
     """
     keys = study.tasks[name]
     recipes = annotator_recipes(study, name)

@@ -32,7 +32,7 @@ class Tables:
     validation: Dataset | None = None
     """With the column `label`."""
     base: Dataset | None = None
-    """Instructions and answers that writers are trained on beside the task."""
+    """Instruction mix that generative students are trained on besides the task."""
     held_out: Dataset | None = None
     """Of the same, to see what is forgotten."""
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.studies import CellName, CellRun, StudyRuns, TaskRuns
+from hf_synthlabels.studies import StudyRuns
+from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 
 
 def noisy(truth: Sequence[int], accuracy: float, seed: int, classes: int = 2) -> tuple[int, ...]:

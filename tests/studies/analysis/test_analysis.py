@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curves, Section, Table
-from hf_synthlabels.studies import CellRun, StudyRuns, recommend, sections_of
+from hf_synthlabels.studies import StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.analysis.base import analysed
 from hf_synthlabels.studies.analysis.consistency import filtered_students
 from hf_synthlabels.studies.analysis.costs import break_even, cost_of
@@ -19,6 +19,7 @@ from hf_synthlabels.studies.analysis.curves import label_values
 from hf_synthlabels.studies.analysis.phases import phases_of
 from hf_synthlabels.studies.analysis.scores import found_of
 from hf_synthlabels.studies.analysis.synthetic_first import switch_of
+from hf_synthlabels.studies.runs import CellRun
 from tests.studies.analysis.study_cells import cell, make_runs, make_task, noisy
 
 TRUTH = [row % 2 for row in range(200)]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from datasets import ClassLabel, Dataset, Value
 
@@ -234,3 +236,27 @@ def test_labels_cost_what_all_runs_paid_for_them(
         result = compare(study(encoder, seeds=[0], drop_shared=False), asked, train, test)
     # The server counts 10 tokens of each prompt and 1 of each answer; rows with the same text are one request.
     assert result.arm("llm").label_usd == pytest.approx(len(set(rows["text"][:40])) * (10 * 1.0 + 1 * 2.0) / 1e6)
+
+
+def test_labels_of_one_class_are_rejected_before_any_training(
+    encoder: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
+    train = annotate(toy(40), recipe(), client=ScriptedClient(["film"] * 40))
+    steps: list[str] = []
+    with pytest.raises(DataError, match="`llm_label`"):
+        compare(study(encoder), recipe(), train, labelled(toy(20, seed=1), wrong_every=4), progress=steps.append)
+    assert not any(step.startswith("student") for step in steps)
+
+
+def test_the_table_holds_every_prediction(encoder: str, toy: Toy, tmp_path: Path) -> None:
+    train, test = labelled(toy(40), wrong_every=10), labelled(toy(20, seed=1), wrong_every=4)
+    result = compare(study(encoder, validation_rows=10), recipe(), train, test, folder=tmp_path)
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pandas()
+    assert len(table) == 3 * 2 * 20
+    correct = table.prediction == table.human_label
+    accuracy = correct.groupby([table.source, table.seed]).mean()
+    for condition in result.arms:
+        assert accuracy[condition.source].tolist() == pytest.approx(condition.by_seed["accuracy"])
+    sidecar = json.loads((tmp_path / "predictions.json").read_text())
+    assert {cell["steps"] for cell in sidecar["cells"] if cell["source"] == "llm"} == {result.arm("llm").steps}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from typer.testing import CliRunner
@@ -16,11 +17,9 @@ from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.studies import (
-    BASELINES,
     STRATEGIES,
     AnnotatorStudy,
     ComparisonStudy,
-    Strategy,
     StrategyReport,
     StrategyRows,
     StrategyStudy,
@@ -31,6 +30,7 @@ from hf_synthlabels.studies import (
 from hf_synthlabels.studies.comparisons.strategy_comparison import HUMAN, _Runner, _silent
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.journal import Journal
+from hf_synthlabels.studies.strategies import BASELINES, Strategy
 
 NAMES = ("film", "sport")
 Toy = Callable[..., Dataset]
@@ -171,6 +171,35 @@ def test_differences_are_those_of_paired_arms() -> None:
     assert len({line.count("|") for line in table}) == 1
 
 
+def test_only_tested_rows_exclude_training_rows_with_the_same_text(
+    train: Dataset, test_rows: Dataset, student: dict[str, Any], tmp_path: Path
+) -> None:
+    # The first five test rows repeat training rows; four of them have no human label, so they are not tested.
+    columns = ["text", "llm", "human"]
+    rows = [*train.select(range(5)).select_columns(columns).to_list(), *test_rows.select_columns(columns).to_list()]
+    for row in rows[:4]:
+        row["human"] = None
+    tested = {row["text"] for row in rows if row["human"] is not None}
+    report = compare_strategies(
+        ROWS, train, Dataset.from_list(rows), student=student, seeds=(0, 1), strategies=BASELINES, folder=tmp_path
+    )
+    assert report.facts["shared_texts"] == sum(text in tested for text in train["text"])
+    table = pq.read_table(tmp_path / "predictions.parquet").to_pandas()
+    assert set(table.strategy) == {baseline.name for baseline in BASELINES}
+    assert len(table) == 3 * 2 * report.facts["test_rows"]
+
+
+def test_labels_of_one_class_are_rejected_before_any_training(
+    train: Dataset, test_rows: Dataset, student: dict[str, Any]
+) -> None:
+    for column in (ROWS.human, ROWS.llm):
+        same = train.remove_columns(column).add_column(column, ["film"] * len(train))
+        steps: list[str] = []
+        with pytest.raises(DataError, match=f"`{column}`"):
+            compare_strategies(ROWS, same, test_rows, student=student, progress=steps.append)
+        assert steps == []
+
+
 def test_wrong_arguments_are_told(train: Dataset, test_rows: Dataset, student: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="`strategies` lacks 'human_only'"):
         compare_strategies(ROWS, train, test_rows, student=student, strategies=STRATEGIES[1:])
@@ -248,7 +277,7 @@ def test_strategies_that_need_draws_are_told(study_file: Path) -> None:
 
 
 def test_other_studies_are_read_as_before() -> None:
-    configs = Path(__file__).resolve().parents[2] / "configs" / "studies"
+    configs = Path(__file__).resolve().parents[3] / "configs" / "studies"
     assert isinstance(read_study(configs / "label_sources_titles.yaml"), StrategyStudy)
     assert isinstance(read_study(configs / "conference_titles.yaml"), ComparisonStudy)
     assert not isinstance(read_study(configs / "conference_titles.yaml"), AnnotatorStudy)

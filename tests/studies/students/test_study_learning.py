@@ -14,7 +14,7 @@ from datasets import Dataset
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import Kind, LabelSchema
-from hf_synthlabels.studies import CellName
+from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.students.job import Job, steps_of
 from hf_synthlabels.studies.students.learning import run_job
 from hf_synthlabels.studies.tasks.training_tables import Tables

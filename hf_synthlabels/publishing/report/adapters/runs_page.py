@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.studies import StudyRuns, conditions_section, recommend, sections_of
+from hf_synthlabels.studies import StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.analysis import annotators
 from hf_synthlabels.studies.analysis.base import analysed
+from hf_synthlabels.studies.summary import conditions_section
 
 FACTS = ("machine", "processors", "python", "finished_at")
 

@@ -9,8 +9,9 @@ from hf_synthlabels.publishing.report.adapters.validation_page import class_tabl
 from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics.exhibits import Bars, Counts, Exhibit, Intervals, Section, Table, Value
-from hf_synthlabels.studies import SCORES, Arm, StudyReport
+from hf_synthlabels.studies import StudyReport
 from hf_synthlabels.studies.analysis.wording import reworded
+from hf_synthlabels.studies.comparisons.report import SCORES, Arm
 
 SCORE_NAMES = {
     "accuracy": "accuracy",
