@@ -13,7 +13,7 @@ from hf_synthlabels.studies.tasks.label_sources import asked
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
 from hf_synthlabels.studies.tasks.rows import human_values
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs" / "studies"
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")
 """Read before any test hides the variable."""

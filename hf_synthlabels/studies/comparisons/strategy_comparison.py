@@ -80,8 +80,7 @@ def compare_strategies(
     _check(chosen, seeds)
     tested = _tested(test, rows)
     shared = shared_texts(train, [tested], rows.text)
-    if drop_shared:
-        train = train.select(np.flatnonzero(~shared))
+    train = train.select(np.flatnonzero(~shared)) if drop_shared else train
     runner = _Runner(rows, train, tested, dict(student), Journal(folder), progress or _silent)
     runner.check_labels(seeds)
     # Seed by seed, so that what an interrupted run has done is whole comparisons.
