@@ -40,5 +40,5 @@ def test_a_judge_in_compute_metrics_is_paid_once(tmp_path: Path, processes: int)
         plain, student, failing = json.loads((tmp_path / f"out.{process}").read_text())
         assert plain == student == {"eval_judge": 4.0, "eval_n": 10.0}
         first = "ValueError: no judge today"
-        others = f"RuntimeError: `compute_metrics` failed in the first process: {first}"
+        others = f"RuntimeError: `compute_metrics` failed in the main process: {first}"
         assert failing == (first if process == 0 else others)
