@@ -12,7 +12,7 @@ from hf_synthlabels.statistics.comparison.pooling import bootstrap_p_value, holm
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.wording import p_words, percent
+from hf_synthlabels.studies.analysis.wording import counted, p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 PARTS = {"train": "training rows", "test": "test rows"}
@@ -50,7 +50,7 @@ def sections_of(runs: StudyRuns) -> tuple[Section, ...]:
         for part in PARTS
         for answer, why in each.get(part, {}).get("unread", {}).items()
     )
-    return (Section("annotators", "Annotators", _answer(asked), tuple(exhibits), unread),)
+    return (Section("annotators", "Annotators", _verdict(asked), tuple(exhibits), unread),)
 
 
 def warnings_of(runs: StudyRuns) -> tuple[str, ...]:
@@ -88,16 +88,12 @@ def _statuses(task: TaskRuns, name: str, each: Mapping[str, Any], level: float) 
             yield (f"{task.name}, {name}", rows, asked, coverage, listed)
 
 
-def _answer(asked: list[tuple[TaskRuns, str, Mapping[str, Any]]]) -> str:
-    said = []
-    for task, name, each in asked:
-        facts = each["facts"]
-        model = facts.get("model that answered") or facts.get("model") or facts["client"]
-        kind = (
-            "a sentence encoder that compares texts with label names" if facts["client"] == "embedding" else "a model"
-        )
-        said.append(f"{name} on {task.name} is {kind}: {model} (client {facts['client']}).")
-    return " ".join(said[:3]) + (f" {len(said) - 3:,} more are in the table." if len(said) > 3 else "")
+def _verdict(asked: list[tuple[TaskRuns, str, Mapping[str, Any]]]) -> str:
+    models = {
+        name: each["facts"].get("model that answered") or each["facts"].get("model") or each["facts"]["client"]
+        for _, name, each in asked
+    }
+    return "; ".join(f"{name}: {model}" for name, model in models.items()) + "."
 
 
 SCORED = ("task, annotator/prompt", "test rows", "answered", "score is", "score", "US dollars a row")
@@ -133,7 +129,7 @@ def prompt_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         Table("prompt_scores", "Scores of prompts", SCORED, tuple(scores), note),
         Table("prompt_pairs", "Pairwise comparison of prompts", COMPARED, rows, paired),
     )
-    return (Section("prompts", "Comparison of prompts", _prompt_answer(asked, tests, level), exhibits),)
+    return (Section("prompts", "Comparison of prompts", _prompt_verdict(asked, tests, level), exhibits),)
 
 
 def _prompts(task: TaskAnalysis) -> dict[str, list[str]]:
@@ -166,14 +162,11 @@ def _pairs(task: TaskAnalysis, source: str, prompts: list[str]) -> list[Test]:
     return tests
 
 
-def _prompt_answer(asked: list[tuple[TaskAnalysis, str, list[str]]], tests: list[Test], level: float) -> str:
+def _prompt_verdict(asked: list[tuple[TaskAnalysis, str, list[str]]], tests: list[Test], level: float) -> str:
     task, source, prompts = asked[0]
     found = {prompt: task.annotator(source, prompt) for prompt in prompts}
     scores = {prompt: task.draws.draw(each, task.main) for prompt, each in found.items() if each is not None}
     best = max(scores, key=lambda prompt: scores[prompt].estimate)
-    told = int(np.sum(np.array(holm([test[-1] for test in tests])) < 1 - level))
-    return (
-        f"On {task.runs.name} {source} does best with “{best}”: {task.main_name} {scores[best].interval} on "
-        f"{len(task.runs.truth):,} test rows. Of {len(tests)} comparisons {told} can be told from chance when all are "
-        "tested at once."
-    )
+    significant = int(np.sum(np.array(holm([test[-1] for test in tests])) < 1 - level))
+    name = f"{task.runs.name}, {source}: best “{best}”, {task.main_name} {scores[best].interval}"
+    return f"{name}; {significant} of {counted(len(tests), 'comparison')} significant (Holm)."

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.comparison.condition_bootstrap import PairedScore
-from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, pool_tasks
+from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.exhibits import Calibration, Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.statistics.intervals import bounded_mean, wilson
 from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.human_or_llm import TOO_FEW_TASKS
 from hf_synthlabels.studies.analysis.scores import credits_of
 from hf_synthlabels.studies.runs import StudyRuns
 
@@ -64,14 +63,14 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     said = []
     for at, (source, (sure, right)) in enumerate(_by_source(known).items(), 1):
         exhibits += _figures(at, source, sure, right, level)
-        said.append(_of_labels(source, sure, right, level))
+        said.append(_label_verdict(source, sure, right, level))
     if known:
         exhibits.append(_table(known, level))
     if students:
         exhibits.append(_student_table(students))
         pooled = _pooled_table(students, analysis)
         exhibits += [pooled] if pooled.rows else []
-        said.append(_of_students(students, pooled))
+        said.append(_filter_verdict(students))
     title = "Label consistency and filtering"
     note = "Agreement: the share of draws, or of voting models, that gave the label. Rows without human label are out."
     return (Section("consistency", title, " ".join(said), tuple(exhibits), (note,)),)
@@ -141,13 +140,9 @@ def _figures(at: int, source: str, sure: Floats, right: Floats, level: float) ->
     ]
 
 
-def _of_labels(source: str, sure: Floats, right: Floats, level: float) -> str:
+def _label_verdict(source: str, sure: Floats, right: Floats, level: float) -> str:
     full = sure >= sure.max()
-    said = (
-        f"{source}: {_mean(right, level)} of {len(right):,} labels are right, of the {full.sum():,} with the highest "
-        f"agreement {_mean(right[full], level)}"
-    )
-    return said + (f", of the others {_mean(right[~full], level)}." if not full.all() else ".")
+    return f"{source}: accuracy {_mean(right, level)}, {_mean(right[full], level)} at the highest agreement."
 
 
 def _table(known: Known, level: float) -> Table:
@@ -204,30 +199,10 @@ def _pooled_table(students: list[FilteredStudent], analysis: Analysis) -> Table:
     return Table("pooled_filters", "The filter over all tasks", heads, tuple(rows), f"{KEPT} n counts tasks.")
 
 
-def _of_students(students: list[FilteredStudent], pooled: Table) -> str:
-    best = max(students, key=lambda each: each.score.b.estimate)
-    if pooled.rows:
-        leading = [row for row in pooled.rows if row[0] == _lead(students)] or pooled.rows
-        name, threshold, tasks, these, such = leading[-1]
-        others = f"{such} for tasks like them" if isinstance(tasks, int) and tasks >= MIN_TASKS else TOO_FEW_TASKS
-        return (
-            f"Students ({name}) of the labels of at least {threshold:g} agreement differ from those of all labels by "
-            f"{these} on average over {tasks} tasks, {others}."
-        )
-    last = max(students, key=lambda each: (each.task is best.task and each.whole == best.whole, each.threshold))
-    return (
-        f"On {last.task.runs.name} the student of the {last.task.labelled(last.kept):,} labels of at least "
-        f"{last.threshold:g} agreement differs from that of all {last.task.labelled(last.whole):,} by "
-        f"{last.score.difference} ({last.score.a.n:,} test rows)."
-    )
-
-
-def _lead(students: list[FilteredStudent]) -> str:
-    """The student and labels with the best mean score over tasks before any filter."""
-    scores: dict[str, list[float]] = {}
-    for each in students:
-        scores.setdefault(f"{each.kept.student}, {each.whole.labels}", []).append(each.score.b.estimate)
-    return max(scores, key=lambda name: float(np.mean(scores[name])))
+def _filter_verdict(students: list[FilteredStudent]) -> str:
+    differences = [each.score.difference for each in students]
+    better, worse = (sum(clear) for clear in zip(*((d.low > 0, d.high < 0) for d in differences), strict=True))
+    return f"Filtered minus unfiltered students, {len(students):,} comparisons: {better} above 0, {worse} below 0."
 
 
 def _is_number(text: str) -> bool:

@@ -144,7 +144,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
     if volumes:
         title = "From how many texts on the student costs less than the annotator"
         exhibits.append(Table("break_even", title, BROKEN_EVEN, tuple(volumes), RANGE))
-    return (Section("costs", "Cost", _answer(costs, volumes), tuple(exhibits)),)
+    return (Section("costs", "Cost", _verdict(costs, volumes), tuple(exhibits)),)
 
 
 def _conditions(task: TaskAnalysis) -> list[Condition]:
@@ -187,23 +187,15 @@ def _volumes(task: TaskAnalysis, condition: Condition, cost: ConditionCost) -> l
     return rows
 
 
-def _answer(costs: list[tuple[TaskAnalysis, Condition, ConditionCost]], volumes: list[tuple[Value, ...]]) -> str:
-    known = [(task, condition, cost) for task, condition, cost in costs if cost.label_usd is not None]
-    if known:
-        task, condition, cost = min(known, key=lambda each: each[2].usd_per_point or 0.0)
-        said = (
-            f"The cheapest labels whose price is known are those of {condition.labels} for {condition.student} on "
-            f"{task.runs.name}: {cost.label_usd:,.2f} US dollars for {cost.labels:,}, {task.main_name} "
-            f"{cost.score:.3f} on {len(task.runs.truth):,} test rows."
-        )
-    else:
-        said = "What the labels cost is not recorded."
-    slow = max(costs, key=lambda each: each[2].train_s)
-    said += f" Training took {min(each[2].train_s for each in costs):,.1f} to {slow[2].train_s:,.1f} seconds a student."
+def _verdict(costs: list[tuple[TaskAnalysis, Condition, ConditionCost]], volumes: list[tuple[Value, ...]]) -> str:
+    known = [(_name(task, condition), cost) for task, condition, cost in costs if cost.label_usd is not None]
     if volumes:
         name, unit, *_, volume = volumes[0]
-        said += f" Counted in {unit}, the student of {name} costs less than its annotator from {volume} texts on."
-    return said
+        return f"{name}: the student is cheaper than its annotator from {volume} texts, in {unit}."
+    if not known:
+        return "The cost of the labels is not recorded."
+    name, cost = min(known, key=lambda each: each[1].usd_per_point or 0.0)
+    return f"Lowest cost per point: {name}, {cost.label_usd:,.2f} US dollars for {cost.labels:,} labels."
 
 
 def _per(amount: float | None, score: float) -> float | None:

@@ -19,7 +19,7 @@ from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
 from hf_synthlabels.studies.analysis.scores import found_of
 from hf_synthlabels.studies.analysis.synthetic_first import switch_of
-from hf_synthlabels.studies.analysis.wording import counted, percent
+from hf_synthlabels.studies.analysis.wording import percent
 from hf_synthlabels.studies.runs import StudyRuns
 
 Floats = NDArray[np.float64]
@@ -149,7 +149,7 @@ def _sizes(analysis: Analysis) -> tuple[Section, ...]:
     worths = [(task, condition, worth) for task, _ in tasks for condition, worth in label_values(task)]
     if worths:
         figures.append(_worth_table(worths, analysis.runs.level))
-    return (Section("curves", "Learning curves", _answer(tasks, worths), tuple(figures)),)
+    return (Section("curves", "Learning curves", _verdict(tasks, worths), tuple(figures)),)
 
 
 def _curve(line: Line) -> Curve:
@@ -185,27 +185,17 @@ def _worth_table(worths: list[tuple[TaskAnalysis, Condition, LabelEquivalent]], 
     return Table("worth", "Human-label equivalents", heads, tuple(rows), note)
 
 
-def _answer(
+def _verdict(
     tasks: list[tuple[TaskAnalysis, list[Line]]], worths: list[tuple[TaskAnalysis, Condition, LabelEquivalent]]
 ) -> str:
-    lines = tasks[0][1]
-    # The student that most human labels train best; no name in the alphabet decides what is read first.
-    line = max(lines, key=lambda each: (each.conditions[0].source == HUMAN, each.scores[-1].estimate))
-    first, last = line.scores[0], line.scores[-1]
-    said = (
-        f"{line.task.runs.name}, {line.name}: from {line.sizes[0]:,} to {line.sizes[-1]:,} labels "
-        f"{line.task.main_name} goes from {first.interval} to {last.interval} ({first.n:,} test rows, "
-        f"{counted(len(line.seeds), 'seed')})."
-    )
     if worths:
-        task, condition, worth = max(
-            worths, key=lambda each: (each[1].student == line.conditions[0].student, each[2].labels)
-        )
-        said += (
-            f" {worth.labels:,} labels of {condition.labels} are worth {worth} human labels for {condition.student} on "
-            f"{task.runs.name}."
-        )
-    return said
+        task, condition, worth = max(worths, key=lambda each: each[2].labels)
+        name = f"{task.runs.name}, {condition.student}"
+        return f"{name}: {worth.labels:,} labels of {condition.labels} are equivalent to {worth} human labels."
+    line = max(tasks[0][1], key=lambda each: (each.conditions[0].source == HUMAN, each.scores[-1].estimate))
+    first, last = line.scores[0], line.scores[-1]
+    name = f"{line.task.runs.name}, {line.name}"
+    return f"{name}: {first.interval} with {line.sizes[0]:,} labels, {last.interval} with {line.sizes[-1]:,}."
 
 
 def _epochs(analysis: Analysis) -> tuple[Section, ...]:

@@ -9,7 +9,7 @@ from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, PooledTasks,
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
 from hf_synthlabels.studies.analysis.base import Analysis, Pair, analysed, pairs_of, student_pairs
 from hf_synthlabels.studies.analysis.scores import CLASSES
-from hf_synthlabels.studies.analysis.wording import VERDICTS, counted, joined, p_words, percent
+from hf_synthlabels.studies.analysis.wording import VERDICTS, joined, p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns
 
 HEADS = (
@@ -57,7 +57,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         *_exact(pairs),
         *_references(analysis.runs),
     )
-    return (Section("human_or_llm", "Are LLM labels non-inferior?", _answer(pairs, margin), exhibits, _notes(pairs)),)
+    return (Section("human_or_llm", "Are LLM labels non-inferior?", _verdict(pairs, margin), exhibits, _notes(pairs)),)
 
 
 def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
@@ -79,48 +79,16 @@ def _row(pair: Pair, margin: float) -> tuple[Value, ...]:
     )
 
 
-def _answer(pairs: list[Pair], margin: float) -> str:
-    verdicts = Counter(non_inferiority(pair.score().difference, margin) for pair in pairs)
+def _verdict(pairs: list[Pair], margin: float) -> str:
     if len(pairs) == 1:
-        pair, found = pairs[0], pairs[0].score()
-        said = (
-            f"Trained on LLM labels, {pair.llm.student} has a {pair.task.main_name} of {found.a.interval} on "
-            f"{found.a.n:,} test rows and {counted(pair.seeds, 'seed')}, on human labels {found.b.interval}: the "
-            f"difference is {found.difference}, the ratio {found.ratio}. With the margin {margin:g} this is "
-            f"{VERDICTS[next(iter(verdicts))]}."
-        )
-    else:
-        said = f"Of {len(pairs)} pairs, with the margin {margin:g}: " + joined(
-            f"{count} {VERDICTS[name]}" for name, count in verdicts.most_common()
-        )
-        said += "." + _extremes(pairs)
-    return said + _limit(pairs, margin)
-
-
-def _extremes(pairs: list[Pair]) -> str:
-    ranked = sorted(pairs, key=lambda pair: pair.score().difference.estimate)
-    low, high = ranked[0], ranked[-1]
-    return (
-        f" The difference goes from {low.score().difference} ({low.name}; {low.score().a.n:,} rows) to "
-        f"{high.score().difference} ({high.name}; {high.score().a.n:,} rows)."
-    )
-
-
-def _limit(pairs: list[Pair], margin: float) -> str:
-    """Pairs whose rows cannot resolve the margin, and the rows that could."""
-    found = [(pair, detectable_margin(pair.score(), margin)) for pair in pairs]
-    blind = [(pair, can) for pair, can in found if can.margin > margin]
-    if not blind:
-        return ""
-    if len(pairs) == 1:
-        pair, can = blind[0]
-        needed = f"about {can.rows:,} rows would" if can.rows else "more rows alone would not do with these seeds"
-        rows = f"{pair.score().a.n:,} rows and {counted(pair.seeds, 'seed')}"
-        return f" {rows} resolve a margin of {can.margin:.3f}, not of {margin:g}; {needed}."
-    return (
-        f" In {len(blind)} of them the rows and seeds are too few for this margin: they resolve "
-        f"{min(can.margin for _, can in blind):.3f} to {max(can.margin for _, can in blind):.3f}."
-    )
+        found = pairs[0].score()
+        verdict = VERDICTS[non_inferiority(found.difference, margin)]
+        return f"{pairs[0].name}: difference {found.difference} on {found.a.n:,} test rows, {verdict}."
+    verdicts = Counter(VERDICTS[non_inferiority(pair.score().difference, margin)] for pair in pairs)
+    rows = sum(pair.score().a.n for pair in pairs)
+    listed = joined(f"{count:,} {verdict}" for verdict, count in verdicts.most_common())
+    lowest = min((pair.score().difference for pair in pairs), key=lambda difference: difference.estimate)
+    return f"{len(pairs):,} pairs with {rows:,} test rows: {listed}; lowest difference {lowest}."
 
 
 def _exact(pairs: list[Pair]) -> tuple[Table, ...]:
@@ -226,7 +194,7 @@ def pooled_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         _scatter(found),
         _holm(found),
     )  # fmt: skip
-    return (Section("pooled", "And over all tasks?", _pooled_answer(*found[0], analysis), exhibits),)
+    return (Section("pooled", "Pooled over tasks", _pooled_verdict(*found[0], analysis), exhibits),)
 
 
 def pooled_pairs(pairs: list[Pair], analysis: Analysis, score: str | None = None) -> PooledTasks:
@@ -245,15 +213,10 @@ def _pooled_row(name: str, pooled: PooledTasks, analysis: Analysis) -> tuple[Val
     return (name, pooled.tasks, *values, verdict, p_words(pooled.wilcoxon), f"{differing} of {pooled.tasks}")
 
 
-def _pooled_answer(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
-    margin, rows = analysis.runs.margin, sum(pair.score().a.n for pair in pairs)
-    verdict = VERDICTS[non_inferiority(pooled.mean, margin)]
-    such = f"{pooled.random_tasks} for tasks like them" if pooled.tasks >= MIN_TASKS else TOO_FEW_TASKS
-    return (
-        f"Over {pooled.tasks} tasks with {rows:,} test rows, {name}: LLM-trained minus human-trained is "
-        f"{pooled.fixed_tasks} on average for these tasks, {such}, the median "
-        f"{pooled.median}; Wilcoxon p {p_words(pooled.wilcoxon)}. With the margin {margin:g} that is {verdict}."
-    )
+def _pooled_verdict(name: str, pairs: list[Pair], pooled: PooledTasks, analysis: Analysis) -> str:
+    verdict = VERDICTS[non_inferiority(pooled.mean, analysis.runs.margin)]
+    rows = sum(pair.score().a.n for pair in pairs)
+    return f"{name}: mean difference {pooled.mean} over {pooled.tasks} tasks with {rows:,} test rows, {verdict}."
 
 
 def _scatter(found: list[tuple[str, list[Pair], PooledTasks]]) -> Scatter:

@@ -13,7 +13,6 @@ from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analysed, student_pairs
 from hf_synthlabels.studies.analysis.scores import TOLD_APART, score_name
-from hf_synthlabels.studies.analysis.wording import counted
 from hf_synthlabels.studies.runs import StudyRuns
 
 Floats = NDArray[np.float64]
@@ -78,7 +77,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         Table("shifts_table", "F1, precision and recall by source of labels", heads, rows, note),
     )
     title = "Precision and recall"
-    return (Section("shifts", title, _answer(*groups[0]), exhibits),)
+    return (Section("shifts", title, _verdict(*groups[0]), exhibits),)
 
 
 def shifts_of(pairs: list[Pair], analysis: Analysis) -> list[Shift]:
@@ -142,21 +141,7 @@ def _row(name: str, shift: Shift) -> tuple[Value, ...]:
     return (name, shift.tasks, shift.score, *scores, shift.to_human, shift.to_annotator, shift.to_few)
 
 
-def _answer(name: str, pairs: list[Pair], shifts: list[Shift]) -> str:
+def _verdict(name: str, pairs: list[Pair], shifts: list[Shift]) -> str:
     rows = sum(pair.score().a.n for pair in pairs)
-    over = f"the median over {counted(len(pairs), 'task')} of " if len(pairs) > 1 else ""
     parts = ", ".join(f"{place} {shift.to_human}" for place, shift in zip(PLACES, shifts, strict=True))
-    said = f"{name}, {rows:,} test rows: {over}LLM-trained minus human-trained is {parts}."
-    moved = [place for place, shift in zip(PLACES[1:], shifts[1:], strict=True) if _clear(shift.to_human)]
-    said += (
-        f" {' and '.join(moved).capitalize()} can be told from 0."
-        if moved
-        else (" Neither precision nor recall can be told from 0.")
-    )
-    if shifts[0].to_annotator is not None:
-        said += f" Against the annotator itself the student's F1 differs by {shifts[0].to_annotator}."
-    return said
-
-
-def _clear(difference: Interval) -> bool:
-    return difference.low > 0 or difference.high < 0
+    return f"{name}, {rows:,} test rows, LLM-trained minus human-trained: {parts}."

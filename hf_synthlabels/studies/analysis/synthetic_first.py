@@ -67,7 +67,7 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
         )
         figures.append(Table("controls", "Permuted-label control", CONTROLLED, tuple(controls), note))
     title = "LLM-then-human training"
-    return (Section("synthetic_first", title, _answer(rows, controls), tuple(figures)), *_forgetting(analysis))
+    return (Section("synthetic_first", title, _verdict(rows, controls), tuple(figures)), *_forgetting(analysis))
 
 
 def _schedules(task: TaskAnalysis) -> list[Condition]:
@@ -121,23 +121,12 @@ def _against(task: TaskAnalysis, condition: Condition, source: str) -> Interval 
     return task.compare(condition, others[0]).difference if others else None
 
 
-def _answer(rows: list[tuple[Value, ...]], controls: list[tuple[Value, ...]]) -> str:
-    said = []
-    if rows:
-        gains = [row[4] for row in rows if isinstance(row[4], Interval)]
-        clear = sum(gain.low > 0 for gain in gains)
-        worse = sum(gain.high < 0 for gain in gains)
-        said.append(
-            f"Synthetic labels first, against human ones alone at as many rows ({counted(len(gains), 'comparison')}): "
-            f"{clear} above, {worse} below, {len(gains) - clear - worse} not significantly different."
-        )
-        best = max(rows, key=lambda row: row[3].estimate if isinstance(row[3], Interval) else 0.0)
-        said.append(f"The best is {best[0]} after {best[2]:,} of {best[1]:,} rows: {best[3]}.")
-    if controls:
-        last = controls[-1]
-        said.append(f"Human labels minus random ones, {last[0]}, {last[1]:,} rows: {last[3]}")
-        said[-1] += "." if last[4] is None else f", in accuracy {last[4]}."
-    return " ".join(said) or "There is neither a control nor a switch."
+def _verdict(rows: list[tuple[Value, ...]], controls: list[tuple[Value, ...]]) -> str:
+    gains = [row[4] for row in rows if isinstance(row[4], Interval)]
+    if not gains:
+        return f"Human minus permuted labels, {controls[-1][0]}: {controls[-1][3]}." if controls else "No comparison."
+    better, worse = sum(gain.low > 0 for gain in gains), sum(gain.high < 0 for gain in gains)
+    return f"LLM-then-human vs. human labels alone, {counted(len(gains), 'comparison')}: {better} above, {worse} below."
 
 
 def _forgetting(analysis: Analysis) -> tuple[Section, ...]:

@@ -290,7 +290,7 @@ def test_costs_and_the_break_even_volume() -> None:
 
 def test_unknown_costs_are_not_zero() -> None:
     section = titled(make_runs(make_task(conditions(), llm_labels={"llm": TRUTH})))["costs"]
-    assert section.answer.startswith("What the labels cost is not recorded.")
+    assert section.answer.startswith("The cost of the labels is not recorded")
     assert all(row[2] is None for row in table(section, "costs_table").rows)
 
 
