@@ -207,9 +207,9 @@ def test_steps_hold_for_all_sources_and_few_rows_are_gone_through_more_often() -
 
 def test_what_can_not_be_learnt_is_told(small: dict[str, Any]) -> None:
     alike = job("text-classification", ["film", "sport"], [0] * 10, small)
-    assert "in all 10 labelled rows" in str(run_job(alike, tables(10)).failed)
+    assert "`label`" in str(run_job(alike, tables(10)).failed)
     soft = job("text-classification", ["film", "sport"], [0, 1] * 5, small, strategy="weighted")
-    assert "needs confidence, and the source 'llm' has none" in str(run_job(soft, tables(10)).failed)
+    assert "needs confidence" in str(run_job(soft, tables(10)).failed)
 
 
 def test_a_student_who_writes_is_read_strictly_and_forgetting_is_seen(tmp_path: Path) -> None:
