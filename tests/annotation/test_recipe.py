@@ -72,8 +72,8 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
     ("text", "message"),
     [
         pytest.param(
-            GOOD.replace("annotator:", "anotator:"),
-            "recipe.yaml: `annotator` is missing, and `anotator` is not a key. Rename it to `annotator`.",
+            GOOD.replace("annotator:", "annotator1:"),
+            "recipe.yaml: `annotator` is missing, and `annotator1` is not a key. Rename it to `annotator`.",
             id="a misspelt section is missing and named",
         ),
         pytest.param(
