@@ -196,7 +196,7 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
     except OSError as error:
         raise ClientError(f"`annotator.file` {str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ClientError(f"`annotator.file` {str(path)!r} is not UTF-8: {error.reason}.") from error
+        raise ClientError(f"`annotator.file` {str(path)!r} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

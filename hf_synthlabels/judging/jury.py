@@ -164,9 +164,9 @@ def measured_weights(
         ConfigError: `folds` is less than 2.
     """
     if folds < 2:
-        raise ConfigError(f"`folds` is {folds}. Give a number from 2.")
+        raise ConfigError(f"`folds` is {folds}: give at least 2.")
     if unequal := [name for name, column in scores.items() if len(column) != len(human)]:
-        raise DataError(f"`scores` of {unequal[0]!r} and `human` differ in length. Give one value for each row.")
+        raise DataError(f"`scores` of {unequal[0]!r} and `human` differ in length: give one value per row.")
     table = np.array(
         [[math.nan if value is None else value for value in column] for column in scores.values()], dtype=float
     ).T

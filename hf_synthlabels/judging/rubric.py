@@ -145,8 +145,8 @@ class Rubric(StrictModel):
             scores = [choice.score for choice in self.choices]
             if self.scale is not None or scores not in ([0, 1], [0, 0.5, 1]):
                 raise ValueError(
-                    "`protocol` is 'pairwise': give `choices` with the scores 0 (the second answer is better), "
-                    f"0.5 (a tie, which may be left out) and 1 (the first is better). They are {scores}."
+                    f"`choices` has the scores {scores}: `protocol: pairwise` needs 0 (second answer better) and "
+                    "1 (first answer better), and optionally 0.5 (a tie)."
                 )
         return self
 

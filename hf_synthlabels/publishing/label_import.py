@@ -69,7 +69,7 @@ def import_labels(
                 "column of human labels."
             )
     if PROBABILITY not in rows.column_names:
-        raise DataError(f"`{PROBABILITY}` is not a column: draw the rows with `hf-synthlabels sample` first.")
+        raise DataError(f"`{PROBABILITY}` is not a column: sample the rows with `hf-synthlabels sample` first.")
     chances = list(rows[PROBABILITY])
     said = label_texts(rows, llm) if llm in rows.column_names else []
     old = label_texts(rows, human) if human in rows.column_names else [None] * len(rows)

@@ -175,7 +175,9 @@ def _chances(table: Any, everything: bool) -> NDArray[np.float64]:
     chances = number_column(column_values(table, PROBABILITY), PROBABILITY)
     known = chances[~np.isnan(chances)]
     if not len(known):
-        raise DataError(f"`{PROBABILITY}` has no chance in any row: draw rows with `hf-synthlabels sample` first.")
+        raise DataError(
+            f"`{PROBABILITY}` has no inclusion probability in any row: sample rows with `hf-synthlabels sample` first."
+        )
     if not ((known > 0) & (known <= 1)).all():
         raise DataError(f"`{PROBABILITY}` is outside (0, 1] in some rows: sample them again.")
     return chances

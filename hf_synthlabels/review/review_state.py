@@ -93,10 +93,10 @@ class ReviewState:
         self._check_rows()
 
     def sync(self) -> None:
-        """Read events stored since the last call, of all annotators.
+        """Read events of all annotators stored since the last call.
 
         Raises:
-            StoreError: it cannot be read.
+            StoreError: the decision store cannot be read.
         """
         with self.lock:
             for event in self.store.since(self.last):

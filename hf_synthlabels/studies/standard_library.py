@@ -1,4 +1,4 @@
-"""The demo's data: what the docstrings of Python's standard library say, and to which area of it they belong."""
+"""Demo data: docstrings of Python's standard library, each with its subject area."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _typed_texts(
     import pyarrow as pa
 
     kept: list[pa.RecordBatch] = []
-    columns = _text_columns(files, kind, options, kept if memory else None)
+    columns = _infer_columns(files, kind, options, kept if memory else None)
     separator = detect_dialect(files[-1], options).separator if kind == "csv" else ","
     converters = columns.converters(separator)
 
@@ -136,7 +136,7 @@ def _typed_texts(
     return schema, converted()
 
 
-def _text_columns(
+def _infer_columns(
     files: Sequence[Path], kind: TableFormat, options: ReadOptions, kept: list[pa.RecordBatch] | None
 ) -> TextColumns:
     """Collect the candidate types of each column, and append the batches to `kept`."""

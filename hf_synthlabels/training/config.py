@@ -28,7 +28,7 @@ def _option(default: Any, help: str, **settings: Any) -> Any:
 
 @dataclass(repr=False)  # The inherited repr hides tokens.
 class StudentConfig(TrainingArguments):
-    """`transformers.TrainingArguments` plus the options of a student; the help texts are the documentation.
+    """`transformers.TrainingArguments` plus student options. Each option is documented in its help text.
 
     These defaults differ from TrainingArguments: `output_dir` "student", `save_strategy` "no",
     `per_device_train_batch_size` 16, `per_device_eval_batch_size` 64, `logging_nan_inf_filter` False, `report_to`

@@ -119,8 +119,8 @@ def predict_in_halves(predict: Callable[[dict[str, Any]], Any], batch: dict[str,
     rows = batch_rows(batch)
     if rows == 1:
         raise TrainingError(
-            f"`max_length` is too large: a single row does not fit into memory ({reason}). Lower it, or use a smaller "
-            "model."
+            f"`max_length` is too large, because a single row does not fit into memory ({reason}): lower it, or use a "
+            "smaller model."
         )
     logger.warning("out of memory (%s): evaluating %d rows in halves", reason, rows)
     first, second = (predict_in_halves(predict, half) for half in split_batch(batch, 2))

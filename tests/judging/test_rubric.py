@@ -86,7 +86,7 @@ def test_every_change_of_a_rubric_changes_its_fingerprint() -> None:
             "pattern",
         ),
         ({**WORDS, "protocol": "joint"}, "`protocol` is 'joint'"),
-        ({**SCALE, "protocol": "pairwise"}, "`protocol` is 'pairwise'"),
+        ({**SCALE, "protocol": "pairwise"}, "`choices` has the scores"),
         ({**WORDS, "protocol": "both"}, "`protocol` is 'both'"),
         ({**WORDS, "verdict": {"name": "answer"}}, "`verdict` has the name 'answer'"),
         ({**WORDS, "verdict": {"name": "a:b"}}, "`verdict` has the name 'a:b'"),

@@ -203,7 +203,7 @@ def test_rows_must_be_drawn_or_all_asked_for() -> None:
     with pytest.raises(DataError, match="draw the rows for people with `hf-synthlabels sample` first, or say `--all`"):
         opened(made=made)
     assert len(opened(made=made, everything=True).queue) == 12
-    with pytest.raises(DataError, match="has no chance in any row"):
+    with pytest.raises(DataError, match="inclusion_probability"):
         opened(made=table(drawn=0))
     with pytest.raises(DataError, match="`data` has no rows"):
         opened(made=table().select([]))

@@ -286,7 +286,7 @@ def test_tasks_and_records_that_do_not_say_their_row_are_found_by_their_texts(tm
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("{", "is no JSON"),
+        ("{", "is not JSON"),
         ("{}", "is no list of tasks with `data`"),
         ('[{"data": {"text": "nothing of ours"}, "annotations": [{"result": []}]}]', "task 0"),
         # A row number without a text is no evidence.

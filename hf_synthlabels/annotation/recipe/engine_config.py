@@ -38,7 +38,7 @@ class Engine(StrictModel):
             raise ValueError(f"has `{given[0]}`, which belongs to many machines. Add `name: ray`, or remove it.")
         if self.address is not None and self.address.startswith("ray://"):
             raise ValueError(
-                f"has `address` {self.address!r}, of a client outside the cluster. Run on a machine of the cluster "
-                "with `address: auto`, or hand the command to `ray job submit`."
+                f"has `address` {self.address!r}, a Ray client outside the cluster: use `address: auto` on the "
+                "cluster, or `ray job submit`."
             )
         return self

@@ -56,7 +56,7 @@ def _parts(splits: Mapping[str, Any], spelling: str | None, field: str) -> list[
     try:
         parts = list(ReadInstruction.from_spec(spelling)._relative_instructions)
     except (AssertionError, ValueError):
-        raise DataError(f"`{field}` is {spelling!r}, which names no split. {known}") from None
+        raise DataError(f"`{field}` is {spelling!r}, which is not a split. {known}") from None
     for part in parts:
         if part.splitname not in splits:
             raise DataError(f"`{field}` is {spelling!r}, and there is no split {part.splitname!r}. {known}")

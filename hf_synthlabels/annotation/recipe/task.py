@@ -128,7 +128,7 @@ def _tagged(schema: LabelSchema, tags: list[str], text: str) -> Label:
         raise DataError(f"there are {len(tags)} tags for {len(tokens)} tokens.")
     entities = from_bio(tokens, tags, text)
     if unknown := [entity.label for entity in entities if entity.label not in schema.names]:
-        raise DataError(f"the tag of {unknown[0]!r} is not in the schema.")
+        raise DataError(f"the tag of {unknown[0]!r} is not in the schema: use a label of the schema.")
     return entities
 
 

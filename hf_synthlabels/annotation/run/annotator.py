@@ -277,7 +277,7 @@ class _Run:
             # The first recorded sample explains the row; the raw answers keep the others.
             first = next((sample for sample in samples if sample.status != "skipped"), samples[0])
             return Annotation(first.status, votes=votes, raw=raw, reason=first.reason)
-        probabilities = _mean_probabilities(samples, self._annotator.schema.names)
+        probabilities = _label_probabilities(samples, self._annotator.schema.names)
         return Annotation("labelled", vote.label, vote.consistency, probabilities, votes, raw)
 
 
@@ -293,7 +293,7 @@ def _ends_all(completion: Completion) -> bool:
     return not (failure.kind == "http" and failure.http_status in (400, 413, 422))
 
 
-def _mean_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
+def _label_probabilities(samples: Sequence[Annotation], names: tuple[str, ...]) -> dict[str, float] | None:
     """Label probabilities: the mean of the client's, else the proportions of the samples, else unknown."""
     known = [sample.probabilities for sample in samples if sample.probabilities is not None]
     if known:

@@ -95,7 +95,7 @@ def _keys(content: Any, wanted: tuple[str, ...], field: str = "") -> Iterator[st
 
 
 def _leaves(text: str, folder: Path | str, root: Path | str) -> bool:
-    """Whether a value leads out of a downloaded folder, as a path, as an address, or by a symbolic link."""
+    """Whether a value points outside the downloaded folder: as a path, URL or symbolic link."""
     inside = text.removeprefix(DATA_FOLDER)
     climbs = ".." in re.split(r"[/\\]", inside)
     if inside != text:

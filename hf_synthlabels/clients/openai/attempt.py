@@ -43,8 +43,8 @@ async def send(
     """Send a body once.
 
     Args:
-        transport: open already.
-        key: of the request.
+        transport: an open transport.
+        key: key of the request.
         body: of the chat completion.
         timeout_s: for messages only; the transport enforces it.
         redact: removes secrets from a server's message, which may quote the key that it rejects.

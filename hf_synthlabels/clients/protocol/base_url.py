@@ -95,8 +95,8 @@ def proxy_for(url: str) -> Proxy | None:
     proxy = urlsplit(address if "://" in address else f"http://{address}")
     if proxy.scheme not in ("http", "https") or not proxy.hostname:
         raise ConfigError(
-            f"The proxy for {host!r} in the environment is of the kind {proxy.scheme!r}, which is not supported. "
-            f"Set {parts.scheme.upper()}_PROXY to an HTTP proxy, or add {host!r} to NO_PROXY."
+            f"`{parts.scheme.upper()}_PROXY` has the unsupported scheme {proxy.scheme!r}: use an HTTP proxy, or add "
+            f"{host!r} to `NO_PROXY`."
         )
     bare = proxy._replace(netloc=proxy.netloc.rpartition("@")[2], path="", query="", fragment="")
     user = None if proxy.username is None else unquote(proxy.username)

@@ -170,7 +170,7 @@ def _write_shards(job: AnnotationJob, folder: Folder, actors: int) -> list[Shard
     for name, rows in splits.items():
         schema = rows.features.arrow_schema
         tables = rows.with_format("arrow")
-        for number, (first, end) in enumerate(pairwise(_bounds(recipe, rows, size))):
+        for number, (first, end) in enumerate(pairwise(_shard_bounds(recipe, rows, size))):
             shard = Shard(str(name), number, first, end - first)
             folder.write_table(f"{shard.name}.parquet", tables[first:end].cast(schema))
             shards.append(shard)
@@ -186,7 +186,7 @@ def _shard_rows(recipe: Recipe, rows: int, actors: int) -> int:
     return min(MAX_ROWS, max(MIN_ROWS, math.ceil(rows / (actors * SHARDS_PER_ACTOR))))
 
 
-def _bounds(recipe: Recipe, rows: Any, size: int) -> list[int]:
+def _shard_bounds(recipe: Recipe, rows: Any, size: int) -> list[int]:
     """Boundaries of shards. They fall between two requests, so that each contains the same rows as on one machine."""
     rows_per_call = recipe.task.rows_per_call
     if rows_per_call == 1:

@@ -185,11 +185,11 @@ def join_labels(ids: Sequence[str], parts: Sequence[pa.Table], column: str) -> p
 
 
 def label_stats(labels: pa.Table, parts: Sequence[pa.Table], column: str) -> RunStats:
-    """Statistics of some rows: their final statuses, and the requests of all attempts.
+    """Final statuses of the rows, and requests over all attempts.
 
     Args:
-        labels: label columns, each row once.
-        parts: tables that they come from.
+        labels: label columns, one line per row.
+        parts: source tables of the labels.
         column: name of the label column.
     """
     stats = RunStats()

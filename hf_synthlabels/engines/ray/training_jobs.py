@@ -30,9 +30,8 @@ _model_caches: dict[tuple[str, ...], Any] = {}
 def jobs_on(engine: Engine) -> Callable[[Sequence[Job], int], Iterable[Outcome]]:
     """Train the runs of a study with Ray: the `engine` of `run_study`.
 
-    Texts are put into Ray's object store once; models must be loadable on every machine. Results return to this
-    process, which writes the journal. So machines need no shared folder, and a study that is started again runs only
-    what is missing.
+    Texts are put into Ray's object store once. Models must be loadable on every machine. Results return to this
+    process, which writes the journal: no shared folder is needed, and a restarted study runs only the missing runs.
 
     Args:
         engine: cluster, and the share of processors and GPUs of each run.

@@ -89,7 +89,7 @@ def pair_sums(weights: Floats, first: Side, second: Side | None = None, *, tie: 
 
 
 def tie_width(side: Side, *, seed: int = 0) -> float:
-    """The tie width with the highest pairwise accuracy (Deutsch et al. 2023); 0 without pairs.
+    """Tie threshold with the highest pairwise accuracy (Deutsch et al. 2023); 0 without pairs.
 
     At most `MAX_PAIRS` pairs are sampled at random.
     """

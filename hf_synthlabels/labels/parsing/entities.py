@@ -191,7 +191,7 @@ def _given_location(mention: Mention, context: str) -> Location | None:
     if mention.text:
         return (start, end) if end is not None and context[start:end] == mention.text else None
     if end is None or not start < end <= len(context) or splits_word(context, start) or splits_word(context, end):
-        raise _UnparsedError(f"an entity from {start} to {end} cuts through words of the text")
+        raise _UnparsedError(f"an entity from {start} to {end} is empty, outside the text, or splits a word")
     return start, end
 
 

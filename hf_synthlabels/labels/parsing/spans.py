@@ -150,7 +150,7 @@ class _Passage:
         )
 
     def projection(self, locations: Sequence[Location], stage: Stage, f1: float = 1.0) -> Projection:
-        """Project onto the location whose sentence shares most words with the question."""
+        """Project onto the location whose sentence shares the most words with the question."""
         start, end = locations[0] if len(locations) == 1 else max(locations, key=self.relevance)
         match_type: MatchType = stage if len(locations) == 1 else AMBIGUOUS[stage]
         return Projection(Span(start, end, self.context[start:end]), match_type, f1)

@@ -31,7 +31,7 @@ def metric_upload(folder: Path, repo: str) -> HubUpload:
     """
     checked_repo(repo)
     if not folder.is_dir():
-        raise DataError(f"`metric` {str(folder)!r} is no folder. Give one, or the name of a metric of this package.")
+        raise DataError(f"`metric` {str(folder)!r} is not a folder: give one, or a packaged metric.")
     wanted, name = folder.resolve().name, repo.rpartition("/")[2]
     if name != wanted:
         raise DataError(

@@ -92,9 +92,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise DataError(f"`{path}` cannot be read: {error.strerror}.") from None
+        raise DataError(f"`{path}` cannot be read ({error.strerror}): check path and permissions.") from None
     except ValueError as error:
-        raise DataError(f"`{path}` is no JSON: {error}.") from None
+        raise DataError(f"`{path}` is not JSON ({error}): give the file that the tool exported.") from None
 
 
 def write_json(path: Path, content: Any) -> Path:

@@ -85,7 +85,7 @@ class ConfusionMatrix:
         """
         if len(human) != len(predicted):
             raise DataError(
-                f"`human` has {len(human):,} rows and `predicted` {len(predicted):,}: give one each per row."
+                f"`human` has {len(human):,} rows and `predicted` {len(predicted):,}: give one value of each per row."
             )
         if names is None:
             names = sorted({label for label in (*human, *predicted) if label is not None})
@@ -144,7 +144,7 @@ class ConfusionMatrix:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ConfusionMatrix:
-        """The matrix that `to_dict` wrote."""
+        """Restore a matrix from the output of `to_dict`."""
         return cls(tuple(values["names"]), tuple(tuple(row) for row in values["counts"]))
 
 

@@ -141,7 +141,7 @@ def _of_answered(score: PairScore, weight: float) -> RowScore:
     return scored
 
 
-def _mean_error(power: int, *, answered: bool) -> RowScore:
+def _mae_or_rmse(power: int, *, answered: bool) -> RowScore:
     """The mean of the errors or of their squares, of which the root is taken."""
 
     def scored(counts: Ints | Floats, cells: Floats) -> Floats:
@@ -153,10 +153,10 @@ def _mean_error(power: int, *, answered: bool) -> RowScore:
 
 
 ERROR_SCORES: dict[str, RowScore] = {
-    "mae": _mean_error(1, answered=False),
-    "mae_answered": _mean_error(1, answered=True),
-    "rmse": _mean_error(2, answered=False),
-    "rmse_answered": _mean_error(2, answered=True),
+    "mae": _mae_or_rmse(1, answered=False),
+    "mae_answered": _mae_or_rmse(1, answered=True),
+    "rmse": _mae_or_rmse(2, answered=False),
+    "rmse_answered": _mae_or_rmse(2, answered=True),
 }
 
 

@@ -24,10 +24,10 @@ MAX_STRATA = 50
 
 @dataclass(frozen=True, slots=True)
 class SampledRows:
-    """Which human labels count, and with what chance each row got one."""
+    """Human labels that count, and their inclusion probabilities."""
 
     counted: NDArray[np.bool_]
-    """Rows with a human label that were drawn for it, shape (N,)."""
+    """Sampled rows with a human label, shape (N,)."""
     probabilities: Floats
     """Of counted rows the chance of a human label; nan elsewhere."""
     notes: tuple[str, ...]

@@ -162,8 +162,8 @@ def plan_gate(
     """
     if gate.metric in ERRORS or gate.metric not in (*METRICS, "accuracy_answered", "coverage"):
         raise ConfigError(
-            f"`gate` uses {gate.metric}; without human labels give {', '.join(METRICS)}, accuracy_answered or "
-            "coverage, or label some rows first: `validate` then reports the sample size."
+            f"`gate` uses {gate.metric}, which needs human labels: use one of {', '.join(METRICS)}, accuracy_answered, "
+            "coverage, or label some rows first."
         )
     pilot = _Pilot.read(llm, human, names, accuracy)
     expected, to_pass, to_fail = pilot.rows_needed(gate, level)

@@ -134,7 +134,7 @@ class LabelPlan:
 
 
 def labels_for_mean(sd: float, width: float, level: float = 0.95) -> int:
-    """The fewest labels, at least 2, with which Student's interval of a mean has the target width.
+    """Smallest number of labels (at least 2) for which the t interval of a mean has the target width.
 
     Args:
         sd: standard deviation of the labels, in the units of `width`.

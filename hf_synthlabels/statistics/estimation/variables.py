@@ -134,7 +134,7 @@ def predictor_matrix(predictors: Mapping[str, Any], rows: int) -> Predictors:
             columns.append((codes == code).astype(np.float64))
             members.append(np.column_stack([codes == code, codes == 0]).astype(np.float64))
     table = np.column_stack(columns)
-    basis, back, dependent = _orthogonal(table)
+    basis, back, dependent = _orthogonal_basis(table)
     lost = tuple(names[place] for place in dependent)
     return Predictors(tuple(names), table, basis, back, lost, tuple(members), tuple(references))
 
@@ -161,7 +161,7 @@ def _categories(values: Sequence[Any], name: str, rows: int) -> tuple[list[str],
     return levels, np.array([places[value] for value in column])
 
 
-def _orthogonal(table: Floats) -> tuple[Floats, Floats, list[int]]:
+def _orthogonal_basis(table: Floats) -> tuple[Floats, Floats, list[int]]:
     """The basis, the way back, and the positions of columns that depend on those before them."""
     n, p = table.shape
     # Standardised first, so that rounding does not depend on units: column = centre + scale x standardised.

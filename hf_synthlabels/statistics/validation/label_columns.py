@@ -202,11 +202,11 @@ def _places(value: Any, column: LabelColumn, names: Sequence[str], tokens: Seque
 
 def _of_tags(tags: Sequence[Any], tokens: Sequence[str] | None) -> tuple[Entity, ...]:
     if not all(isinstance(tag, str) and (tag == "O" or tag[:2] in ("B-", "I-")) for tag in tags):
-        raise DataError(f"{_short(list(tags))} is neither entities nor tags such as O, B-x and I-x.")
+        raise DataError(f"{_short(list(tags))} is neither entities nor BIO tags: give entities, or O, B-x and I-x.")
     if tokens is None:
-        raise DataError("a tag for each token, but which tokens? Name their column with `tokens`.")
+        raise DataError("`tokens` is required for tags: name the column with the tokens.")
     if len(tags) != len(tokens):
-        raise DataError(f"{len(tags)} tags for {len(tokens)} tokens. Give one for each.")
+        raise DataError(f"{len(tags)} tags for {len(tokens)} tokens: give one tag per token.")
     return from_bio(token_offsets(tokens), tags)
 
 

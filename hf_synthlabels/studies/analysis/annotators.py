@@ -20,7 +20,7 @@ LONG = ("labels", "prompt", "question", "guidelines")
 """Facts with separate rows."""
 
 
-def sections_of(runs: StudyRuns) -> tuple[Section, ...]:
+def annotator_sections(runs: StudyRuns) -> tuple[Section, ...]:
     """Prompts and row statuses of each annotator, where they were recorded."""
     asked = [(task, name, each) for task in runs.tasks for name, each in task.annotators.items()]
     if not asked:

@@ -245,7 +245,7 @@ def _ability_name(task: TaskAnalysis) -> str:
 
 
 def _filled(scores: list[ScoreReplicates]) -> Floats:
-    """Resamples, shape (resamples, sizes); one without any well-formed answer is filled with the estimate."""
+    """Bootstrap replicates, shape (replicates, sizes); replicates without well-formed answers get the estimate."""
     drawn = np.column_stack([each.values for each in scores])
     return np.where(np.isnan(drawn), np.array([each.estimate for each in scores]), drawn)
 

@@ -88,7 +88,7 @@ def found_of(task: TaskRuns, answers: Sequence[Any], *, answered_only: bool = Fa
             f"`cells` of {task.name!r} has one with {len(answers)} answers, and {len(task.truth)} rows were tested. "
             "Run the study again."
         )
-    out = _adds(task)(answers)
+    out = _additive_counts(task)(answers)
     if answered_only:
         out[[answer is None for answer in answers]] = 0.0
     return out
@@ -112,7 +112,7 @@ def credits_of(task: TaskRuns, answers: Sequence[Any], truth: Sequence[Any]) -> 
     return out
 
 
-def _adds(task: TaskRuns) -> Callable[[Sequence[Any]], Floats]:
+def _additive_counts(task: TaskRuns) -> Callable[[Sequence[Any]], Floats]:
     if task.kind in CLASSES:
         return lambda answers: _classes(task, answers)
     if task.kind in SETS:

@@ -82,10 +82,10 @@ def sections_of(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
 
 def shifts_of(pairs: list[Pair], analysis: Analysis) -> list[Shift]:
     """F1, precision and recall of the pairs of one student and one source."""
-    return [_shift(pairs, place, analysis) for place in range(3)]
+    return [_score_comparison(pairs, place, analysis) for place in range(3)]
 
 
-def _shift(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
+def _score_comparison(pairs: list[Pair], place: int, analysis: Analysis) -> Shift:
     found: list[PairedScore] = []
     annotators: list[PairedScore] = []
     few: list[PairedScore] = []

@@ -150,7 +150,7 @@ class StudyReport:
         return f" ({self.annotator.macro_f1.estimate:.3f})" if asked else ""
 
     def _against(self, other: str, name: str) -> str:
-        """Where the LLM-trained student stands, by the interval of the paired difference."""
+        """Whether the LLM-trained student scores above, below, or not significantly differently."""
         margin = self.margins[other]
         if math.isnan(margin.estimate):
             return f"How the LLM-trained student compares with {name} is unknown: it was not asked about the test rows."

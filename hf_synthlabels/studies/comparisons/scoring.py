@@ -1,4 +1,4 @@
-"""Scores of a study's arms: each by itself, and one against the other."""
+"""Scores of each condition, and paired comparisons."""
 
 from __future__ import annotations
 

@@ -182,8 +182,8 @@ def steps_of(job: Job, n_rows: int, n_few: int) -> tuple[int, int]:
     later = math.ceil(math.ceil(n_few / batch) * float(way.options.get("human_epochs") or HUMAN_EPOCHS))
     if later >= total:
         raise ConfigError(
-            f"`num_train_epochs` gives {total} steps, of which the human rows of {job.cell.strategy!r} alone take "
-            f"{later}. Give more epochs, or `min_steps`."
+            f"`num_train_epochs` gives {total} steps, but the human rows of {job.cell.strategy!r} need {later}: raise "
+            "it, or `min_steps`."
         )
     return total - later, later
 

@@ -76,8 +76,8 @@ def save_student(
         name = str(Path(name).resolve()) if Path(name).is_dir() else name
     if adapters and Path(name) == Path(folder).resolve():
         raise TrainingError(
-            f"the adapter cannot be saved to {str(folder)!r}, which contains its base model. Give another folder, or "
-            "set `save: merged`."
+            f"`folder` is {str(folder)!r}, which contains the adapter's base model: choose another folder, or set "
+            "`save: merged`."
         )
     with atomic_folder(folder) as new:
         if hasattr(model, "peft_config"):

@@ -96,7 +96,7 @@ class Grid:
         return results
 
     def report(self, runs: Mapping[str, GridRun], results: Mapping[str, RunResult]) -> GridReport:
-        """Select a combination per cell, train it again with linear decay, and report the scores."""
+        """Select the best configuration per condition, retrain it with linear decay, and report its scores."""
         grid, names = self.file.grid, self.rows.names
         human = self.rows.validation_codes
         selections: dict[Cell, Selection] = {}

@@ -86,7 +86,7 @@ def _asking_cost(report: AnnotatorReport) -> Section:
 
 
 def strategies_page(report: StrategyReport) -> Page:
-    """Ways to learn from many LLM labels and a few human ones, on the same rows, seeds and steps."""
+    """Report page comparing strategies for learning from many LLM labels and few human labels."""
     n_rows, seeds = report.facts.get("test_rows", "?"), report.facts.get("seeds", [])
     exhibits: list[Exhibit] = []
     for metric, name in (("macro_f1", "macro F1"), ("accuracy", "accuracy")):

@@ -14,7 +14,7 @@ FACTS = ("machine", "processors", "python", "finished_at")
 def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
     analysis = analysed(runs)
-    sections = (*sections_of(analysis), conditions_section(runs), *annotators.sections_of(runs))
+    sections = (*sections_of(analysis), conditions_section(runs), *annotators.annotator_sections(runs))
     return Page(runs.name, sections, (recommend(analysis).text, *annotators.warnings_of(runs)), _facts(runs))
 
 

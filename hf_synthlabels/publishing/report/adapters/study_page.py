@@ -211,7 +211,7 @@ def _cost(report: StudyReport) -> Section:
 
 
 def _seconds(arm: Arm) -> float | None:
-    """Labelling and one training together; unknown if either is."""
+    """Seconds for labeling and one training run; None if the labeling time is unknown."""
     return None if arm.label_s is None else arm.label_s + arm.train_s
 
 
