@@ -43,8 +43,8 @@ def test_wheel_carries_metrics_recipes_and_templates(wheel: Path) -> None:
         "hf_synthlabels/cards/templates/model.md",
         "hf_synthlabels/judging/templates/judge.txt",
         "hf_synthlabels/clients/prices.yaml",
-        "hf_synthlabels/publishing/review/static/app.js",
-        "hf_synthlabels/publishing/review/static/index.html",
+        "hf_synthlabels/review/static/app.js",
+        "hf_synthlabels/review/static/index.html",
         "hf_synthlabels/publishing/templates/report.css",
         "hf_synthlabels/publishing/templates/report.html",
     }

@@ -77,7 +77,7 @@ def test_annotate_sums_up(run: Run, recipe: str) -> None:
     assert (code, err) == (0, "")
     assert out.splitlines() == [
         "train: 4 rows, labelled 3, unparsed 1",
-        "answers: 4 asked for, 0 from the store; tokens: 0 in, 0 out; "
+        "answers: 4 requests, 0 cache hits; tokens: 0 in, 0 out; "
         "cost: unknown (no list price of the model; give `annotator.price`)",
         "1 of 4 rows have no label; the most frequent reasons:",
         "  1 unparsed: the answer names no label of the schema",
@@ -263,7 +263,7 @@ STUDY: dict[str, Any] = {
         (
             {"r.yaml": RECIPE, "rows.jsonl": [{"txt": "a", "label": "film", "answer": "film"}]},
             "annotate r.yaml",
-            "`task.text` names the column 'text', which split 'train' has not. Did you mean 'txt'?",
+            "`task.text` names the column 'text', which is not in split 'train'. Did you mean 'txt'?",
         ),
         (
             {"r.yaml": RECIPE | {"annotator": {"client": "openai", "model": "m"}}, "rows.jsonl": ROWS},

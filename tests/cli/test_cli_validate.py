@@ -157,8 +157,8 @@ def test_a_gate_on_an_error(run: Run, tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         ("--kind sets", "`kind` is 'sets': give one of text-classification, "),
-        ("--scale 5", "`scale` is '5': give the low and the high end"),
-        ("--scale any:5", "`scale` is 'any:5': give the low and the high end"),
+        ("--scale 5", "`scale` is '5'"),
+        ("--scale any:5", "`scale` is 'any:5'"),
         ("--scale 5:1", "`scale` "),
         ("--scale 1:5:0", "`scale.step` "),
         ("--scale 1:5 --kind text-pair", "`kind` is 'text-pair' and the schema's 'text-scale'"),

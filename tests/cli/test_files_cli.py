@@ -244,7 +244,8 @@ def test_an_earlier_output_is_replaced_and_nothing_else(run: Run, tmp_path: Path
     assert "precious" in (tmp_path / "mine.csv").read_text(encoding="utf-8")
     ok(run("annotate", recipe, "-o", "mine.csv", "--overwrite"))
     # Labels that people typed into the output are kept from a run that does not have them.
-    lines = list(csv.DictReader((tmp_path / "l.csv").open(encoding="utf-8", newline="")))
+    with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
     lines[3]["topic"] = "good"
     save(tmp_path / "l.csv", lines, encoding="utf-8")
     assert "1 human labels in `topic`" in refused(run("annotate", recipe, "-o", "l.csv"))

@@ -105,7 +105,7 @@ def test_a_sample_grows_and_keeps_its_labels(run: Run, tmp_path: Path) -> None:
     assert sum(chance is not None for chance in rows["inclusion_probability"]) == 100
     records = json.loads((tmp_path / "s2.parquet.provenance.json").read_text(encoding="utf-8"))
     assert [(each["new"], each["drawn"]) for each in records] == [(60, 60), (40, 100)]
-    assert "10 of 100 rows that were drawn have no human label" in " ".join(run("estimate", "s2.parquet")[1].split())
+    assert "10 of 100 sampled rows have no human label" in " ".join(run("estimate", "s2.parquet")[1].split())
 
 
 def test_human_labels_of_unknown_origin_must_be_explained(run: Run, tmp_path: Path) -> None:

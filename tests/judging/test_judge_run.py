@@ -236,7 +236,7 @@ def test_log_probabilities_are_asked_for_where_the_ladder_has_them(tmp_path: Pat
         (
             {"columns": {"prediction": "answr"}},
             DataError,
-            "`columns` names the column 'answr', which split 'train' has",
+            "`columns` names the column 'answr'",
         ),
         ({"columns": {"prediction": "answr"}}, DataError, "Did you mean 'answer'?"),
         (

@@ -230,7 +230,7 @@ def test_page_audits_a_table_and_shows_why_it_does_not(app: Any) -> None:
         ("", "The first line must name columns"),
         ("score,human\n1,1", "The first line must name columns"),
         ("score,human,task\n1,1", "more or fewer cells"),
-        ("score,human,task\nhigh,1,a", "should be a number is none"),
+        ("score,human,task\nhigh,1,a", "is not a number"),
         ("score,human,task\n7,1,a", "give scores from 0"),
     ):
         assert said in app.audited(table, 100)[0]

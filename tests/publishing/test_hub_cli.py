@@ -114,7 +114,7 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
     (tmp_path / "films.jsonl.provenance.json").unlink()
     assert run("push", "dataset", "films.jsonl", "user/films", *SAID)[0] == 0
     card = hub.repository("user/films").head.files["README.md"].decode()
-    assert "No record of how the labels were made" in card
+    assert "The provenance of the labels was not recorded" in card
     assert "labelled 3, unparsed 1" in card
 
 

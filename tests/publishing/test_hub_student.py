@@ -86,14 +86,14 @@ def test_trainer_alone_asks_nothing_of_the_hub(
     with pytest.raises(ConfigError, match=r"`push_to_hub` of the trainer .* `StudentPublisher`"):
         trainer.push_to_hub()
     assert hub.requests == []
-    with pytest.raises(ConfigError, match=r"`push_to_hub` is true, and nobody publishes\. Pass `publish="):
+    with pytest.raises(ConfigError, match="`push_to_hub` requires `publish`"):
         train_student(options, toy(8), names=["film", "sport"])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"hub_token": TOKEN}, r"`hub_token` is given, and a token stands in no file\. Set HF_TOKEN"),
+        ({"hub_token": TOKEN}, "`hub_token`"),
         ({"hub_strategy": "all_checkpoints"}, r"`hub_strategy` is 'all_checkpoints', but a student is pushed once"),
         ({"hub_always_push": True}, r"`hub_always_push` is True, but a student is pushed once"),
     ],

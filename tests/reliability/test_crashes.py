@@ -56,7 +56,7 @@ def test_two_processes_on_one_store_both_end_well(tmp_path: Path, expected: Rows
 def test_a_full_disk_ends_the_run_and_costs_what_was_on_the_way(tmp_path: Path, expected: Rows) -> None:
     full = disk_full(tmp_path, ROWS, expected)
     assert full.equal, full.seen
-    assert "can not be written" in full.seen
+    assert "cannot be written" in full.seen
     assert full.billed_twice <= IN_FLIGHT
 
 

@@ -58,7 +58,7 @@ def test_more_rows_than_there_are_is_said() -> None:
         (20, {}, "give one of them"),
         (20, {"width": 0.1, "gate": Gate("mae", 1)}, "give one of them"),
         (20, {"width": 0.0}, "a width above 0"),
-        (20, {"gate": Gate("entity_f1", 0.5)}, "which labels of kind 'text-scale' have not"),
+        (20, {"gate": Gate("entity_f1", 0.5)}, "which 'text-scale' does not have"),
     ],
 )
 def test_what_makes_no_plan_is_refused(pilot: int, options: dict[str, Any], message: str) -> None:

@@ -47,6 +47,6 @@ def test_a_file_of_another_kind_is_told_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "other.gguf").write_text("no weights")
     done = run(tmp_path / "other.gguf", "-o", tmp_path / "made")
     assert done.returncode == 2
-    assert "other.gguf' can not be read" in done.stderr
+    assert "other.gguf' cannot be read" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "made").exists()

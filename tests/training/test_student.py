@@ -233,7 +233,7 @@ def test_folders_that_miss_a_part_are_refused(config: Config, toy: Toy, encoder:
     shutil.copytree(encoder, tmp_path / "other")
     kind = json.loads((tmp_path / "other" / "config.json").read_text()) | {"model_type": "nosuch"}
     (tmp_path / "other" / "config.json").write_text(json.dumps(kind))
-    assert "which has no tokenizer: it knows 5 tokens" in refusal(bare)
+    assert "whose tokenizer has only 5 tokens" in refusal(bare)
     assert "whose weights could not be loaded" in refusal(tmp_path / "cut")
     assert "which has no tokenizer that could be loaded" in refusal(tmp_path / "modern")
     assert "whose weights could not be loaded" in refusal(tmp_path / "broken")

@@ -115,8 +115,8 @@ def test_low_confidence_abstains_and_probabilities_are_added(config: Config, tmp
     ("kind", "options", "message"),
     [
         ("names", {"min_confidence": 1.5}, "`min_confidence` is 1.5"),
-        ("scale", {"min_confidence": 0.5}, "`min_confidence` is 0.5, but a text-scale has no confidence"),
-        ("answers", {"probabilities": True}, "`probabilities` is true, but a question-answering has none"),
+        ("scale", {"min_confidence": 0.5}, "`min_confidence` is 0.5"),
+        ("answers", {"probabilities": True}, "`probabilities` is true"),
         ("names", {"column": "label"}, "`column` 'label' would overwrite"),
     ],
 )
