@@ -153,7 +153,7 @@ def test_ctrl_c_while_waiting_says_that_the_batch_goes_on_and_it_is_taken_up(
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "batch_1: validating, 4 requests" in told
-    assert "1 batches go on at the provider (batch_1). Run the same again" in told
+    assert "1 batches continue at the provider (batch_1)" in told
     assert "Traceback" not in told
     listed = [*command[:3], "batches", "list"]
     shown = subprocess.run(listed, capture_output=True, text=True, timeout=60, check=True).stdout
