@@ -1,4 +1,4 @@
-"""Label with an LLM, prove the labels, train a small model on them; for the Hugging Face ecosystem.
+"""Label with an LLM, validate the labels, train a small model on them; for the Hugging Face ecosystem.
 
 Importing this package registers the builder `load_dataset("hf_synthlabels", data_files="recipe.yaml")`.
 """
