@@ -30,7 +30,7 @@ from hf_synthlabels.judging.audit.tfa import tfa
 from hf_synthlabels.judging.scorers.model_scorers import BertScore, EmbeddingSimilarity
 from hf_synthlabels.judging.scorers.text import Bleu, ExactMatch, Rouge
 from hf_synthlabels.labels import LabelSchema, from_bio, parse, token_offsets
-from hf_synthlabels.publishing.report import draw
+from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.exhibits import Intervals
 

@@ -14,7 +14,7 @@ from transformers import PrinterCallback
 
 from hf_synthlabels.training.base_model import load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.prediction import check_columns, label_columns, labelled_stream, with_labels
+from hf_synthlabels.training.prediction import Prediction, check_columns, label_columns, labelled_stream, with_labels
 from hf_synthlabels.training.saving.saved_student import (
     gather_weights,
     read_student,
@@ -23,7 +23,8 @@ from hf_synthlabels.training.saving.saved_student import (
     student_folder,
     update_student,
 )
-from hf_synthlabels.training.tasks import LabelledRows, Prediction, Rows, StudentTask, student_task
+from hf_synthlabels.training.tasks import Rows, StudentTask, student_task
+from hf_synthlabels.training.tasks.base import LabelledRows
 from hf_synthlabels.training.trainer import StudentTrainer
 from hf_synthlabels.training.weak_supervision.learning_rows import LearningRows, save_sources
 

@@ -17,7 +17,8 @@ from hf_synthlabels.cli.main import main
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, Report, pull, push, read_report, report_upload, write_report
-from hf_synthlabels.publishing.report import page_of, page_to_json
+from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.exhibits import Table as Sheet

@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hf_synthlabels.publishing.report import draw, figure_table
+from hf_synthlabels.publishing.report.export_files import figure_table
 from hf_synthlabels.publishing.report.figure_parts import named_lines, rows_axis
-from hf_synthlabels.publishing.report.figures import SWITCH
+from hf_synthlabels.publishing.report.figures import SWITCH, draw
 from hf_synthlabels.publishing.report.formatting import are_numbers, decimals, fold, number, value_words
 from hf_synthlabels.publishing.report.svg import SvgFigure, canvas
 from hf_synthlabels.publishing.report.theme import DARK, LIGHT, SERIES, contrast, mixed

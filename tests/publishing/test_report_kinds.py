@@ -18,7 +18,8 @@ from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.judging.audit.report import Comparison, FormatAudit, MetricAudit, TaskAudit
 from hf_synthlabels.publishing import Page, read_report, write_report
-from hf_synthlabels.publishing.report import page_of, page_to_json
+from hf_synthlabels.publishing.report import page_of
+from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, validate
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Intervals

@@ -18,18 +18,10 @@ from pathlib import Path
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.publishing.report import (
-    Page,
-    csv_text,
-    draw,
-    figure_table,
-    json_text,
-    page_from_json,
-    page_to_json,
-    render_markdown,
-    render_page,
-    write_page,
-)
+from hf_synthlabels.publishing.report import Page, render_markdown, render_page, write_page
+from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, json_text
+from hf_synthlabels.publishing.report.figures import draw
+from hf_synthlabels.publishing.report.page_values import page_from_json, page_to_json
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Section, Table
 from tests.publishing.exhibits import COUNTS, CURVES, INTERVALS, MARKUP, SECTIONS, TABLE, near

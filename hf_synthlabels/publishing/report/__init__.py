@@ -1,22 +1,14 @@
 """Reports: sections of tables and figures as one page, as Markdown, and as files that others can use."""
 
-from hf_synthlabels.publishing.report.export_files import csv_text, figure_table, json_text
-from hf_synthlabels.publishing.report.figures import draw
 from hf_synthlabels.publishing.report.markdown import render_markdown
 from hf_synthlabels.publishing.report.page import render_page, write_page
-from hf_synthlabels.publishing.report.page_values import Page, page_from_json, page_to_json
+from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.publishing.report.report_pages import Report, page_of, read_report, write_report
 
 __all__ = [
     "Page",
     "Report",
-    "csv_text",
-    "draw",
-    "figure_table",
-    "json_text",
-    "page_from_json",
     "page_of",
-    "page_to_json",
     "read_report",
     "render_markdown",
     "render_page",

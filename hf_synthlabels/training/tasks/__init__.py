@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.prediction import Prediction
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Rows, StudentTask
+from hf_synthlabels.training.tasks.base import Rows, StudentTask
 from hf_synthlabels.training.tasks.generation import GenerationTask
 from hf_synthlabels.training.tasks.sequence import MultiLabelTask, ScaleTask, SingleLabelTask
 from hf_synthlabels.training.tasks.spans import SpanTask
@@ -16,11 +15,7 @@ from hf_synthlabels.training.tasks.tokens import TokenTask
 
 __all__ = [
     "WITHOUT_NAMES",
-    "Head",
-    "LabelledRows",
-    "Prediction",
     "Rows",
-    "SingleLabelTask",
     "StudentTask",
     "student_task",
 ]
