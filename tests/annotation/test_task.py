@@ -208,7 +208,7 @@ def test_lines_of_an_example_file_may_be_rows_of_the_data(tmp_path: Path) -> Non
         (PAIR, {"row": {"one": "x"}, "label": "same"}, "has no `row` with one and two"),
         (NER, {"text": "in Oslo", "label": [{"text": "Rome", "label": "place"}]}, "'Rome'"),
         (NER, {"text": "in Oslo", "label": ["O"]}, "there are 1 tags for 2 tokens."),
-        (NER, {"text": "in Oslo", "label": ["O", "B-city"]}, "the tag of 'city' is not in the schema."),
+        (NER, {"text": "in Oslo", "label": ["O", "B-city"]}, "the tag of 'city' is not in the schema"),
         (ANSWERS, {"row": OSLO, "label": "Rome"}, "'Rome'"),
         (
             ANSWERS,

@@ -201,7 +201,7 @@ def test_steps_hold_for_all_sources_and_few_rows_are_gone_through_more_often() -
     after = job("text-classification", ["a", "b"], labels, options, strategy="llm_then_human")
     # 16 human rows twice are four of the fifteen steps.
     assert steps_of(after, 40, 16) == (11, 4)
-    with pytest.raises(ConfigError, match="the human rows of 'llm_then_human' alone take 20"):
+    with pytest.raises(ConfigError, match="`num_train_epochs` gives 15 steps"):
         steps_of(after, 40, 80)
 
 
