@@ -116,7 +116,7 @@ def test_table_says_each_number_with_its_n_and_its_interval(text: str) -> None:
                      '<span class="none">unknown</span>']  # fmt: skip
     assert second[1:] == ["12,345", "0.782<small>0.742 to 0.822</small><small>n = 374</small>", "1e-09", "1.250"]
     assert third == ["=1+1", "0", '<span class="none">undefined</span><small>n = 0</small>', "undefined", "0.000"]
-    assert "Intervals at 95 % (bootstrap)." in text[start:]
+    assert "Intervals at 95% (bootstrap)." in text[start:]
 
 
 def test_head_of_a_column_says_the_n_that_all_have(page: Elements) -> None:
@@ -300,7 +300,7 @@ On 377 rows: 0.960 [0.911, 1.010].
 | paper | 0.770 | 0.770 |
 | goal | 0.800 | 0.800 |
 
-Intervals at 95 % (bootstrap).
+Intervals at 95% (bootstrap).
 
 **Table 1.** Numbers
 
@@ -310,7 +310,7 @@ Intervals at 95 % (bootstrap).
 | &#60;script>alert(1)&#60;/script> | 12,345 | 0.782 [0.742, 0.822], n = 374 | 1e-09 | 1.250 |
 | &#61;1+1 | 0 | undefined (n = 0) | undefined | 0.000 |
 
-A row without a label counts as wrong. Intervals at 95 % (bootstrap).
+A row without a label counts as wrong. Intervals at 95% (bootstrap).
 
 - 18 rows were left out.
 

@@ -115,7 +115,7 @@ def level_words(values: Iterable[Value]) -> str:
     made: dict[str, list[str]] = {}
     for value in values:
         if isinstance(value, Interval) and not math.isnan(value.low):
-            methods = made.setdefault(f"{100 * value.level:.6g} %", [])
+            methods = made.setdefault(f"{100 * value.level:.6g}%", [])
             if value.method not in methods:
                 methods.append(value.method)
     parts = [f"{level} ({'; '.join(one_line(method) for method in methods)})" for level, methods in made.items()]

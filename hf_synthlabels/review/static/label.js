@@ -260,7 +260,7 @@ export class LabelPage {
           ? h("span", { class: "faint" }, setup.blind ? "" : "LLM agreement: after the first label")
           : h(
               "span",
-              { title: `${Math.round(100 * agreement.level)} % interval, ${agreement.method}; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
+              { title: `${Math.round(100 * agreement.level)}% interval, ${agreement.method}; of ${count(agreement.n, "row")} with human labels, weighted by the inverse inclusion probability` },
               now.measure === "token F1" ? "LLM’s token F1 " : "LLM agrees in ",
               h("b", {}, interval(agreement, 2)),
               h("span", { class: "faint" }, ` n = ${agreement.n.toLocaleString("en")}`),

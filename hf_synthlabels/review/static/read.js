@@ -101,7 +101,7 @@ export class ReadPage {
       this.scores.replaceChildren(h("h2", {}, "Scores"), busy);
       return;
     }
-    const level = `${Math.round(100 * report.level)} % interval`;
+    const level = `${Math.round(100 * report.level)}% interval`;
     const lines = report.scores.map((score) => h("tr", {}, h("th", { scope: "row" }, score.name), h("td", { class: "figure" }, interval(score)), h("td", { class: "figure" }, score.n.toLocaleString("en")), h("td", { class: "faint" }, score.method)));
     const classes = report.classes.filter((each) => each.support + each.predicted).map((each) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, each.name)), h("td", { class: "figure" }, each.support.toLocaleString("en")), h("td", { class: "figure" }, each.predicted.toLocaleString("en")), ...["precision", "recall", "f1"].map((part) => h("td", { class: "figure" }, interval(each[part], 2)))));
     const table = (columns, body, label) => h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, columns.map(([title, figure]) => h("th", { scope: "col", class: figure ? "figure" : "" }, title)))), h("tbody", {}, body)));

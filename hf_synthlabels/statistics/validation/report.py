@@ -204,7 +204,7 @@ class ValidationReport:
         return "\n".join(lines)
 
     def _scores(self, width: int | None) -> str:
-        rows = [("score", "", f"{100 * self.level:g} % interval", "n", "method")]
+        rows = [("score", "", f"{100 * self.level:g}% interval", "n", "method")]
         for name, score in self.scores.items():
             estimate, _, ends = str(score).partition(" ")
             rows.append((MEASURES[self.kind][name], estimate, ends, f"{score.n:,}", score.method))

@@ -37,7 +37,7 @@ def p_words(p_value: float) -> str:
 
 def percent(share: float) -> str:
     """A share as per cent."""
-    return f"{100 * share:g} %"
+    return f"{100 * share:g}%"
 
 
 T = TypeVar("T")

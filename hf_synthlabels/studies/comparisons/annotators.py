@@ -102,7 +102,7 @@ class AnnotatorReport:
         lines = [align(rows, right=range(len(heads) - 5, len(heads)))]
         level = 100 * self.level
         lines += [
-            f"{self.n_rows:,} human-labelled rows, drawn at random; {level:g} % intervals. Differences are of the mean "
+            f"{self.n_rows:,} human-labelled rows, drawn at random; {level:g}% intervals. Differences are of the mean "
             f"credit ({ROW_SCORES[self.kind]}) on the same rows."
         ]
         if self.n_shown:

@@ -230,4 +230,4 @@ def _arm(values: dict[str, Any]) -> Arm:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}%"

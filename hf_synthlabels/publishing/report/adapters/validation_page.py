@@ -20,7 +20,7 @@ def validation_page(report: ValidationReport) -> Page:
         "human labels": report.human,
         "predicted labels": report.llm,
         "rows": f"{report.n_rows:,}, of them {report.n_human:,} with a human label",
-        "intervals": f"{100 * report.level:g} %, {report.resamples:,} resamples where by bootstrap, seed {report.seed}",
+        "intervals": f"{100 * report.level:g}%, {report.resamples:,} resamples where by bootstrap, seed {report.seed}",
     }
     sections = [_agreement(report), _by_label(report), _differences(report), _rows(report)]
     return Page(
@@ -105,7 +105,7 @@ def _agreement(report: ValidationReport) -> Section:
     if panels:
         marks = (("gate", report.gate.gate.threshold),) if report.gate and report.gate.gate.metric in shares else ()
         exhibits.append(
-            Intervals("scores", "Scores that are shares", panels, f"{100 * report.level:g} % intervals", marks)
+            Intervals("scores", "Scores that are shares", panels, f"{100 * report.level:g}% intervals", marks)
         )
     exhibits.append(Table("score_table", "All scores", ("score", "value", "interval by"), tuple(rows)))
     answer = f"{report.n_human:,} rows have a human label, {report.n_answered:,} of them a predicted one, too."
