@@ -20,8 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/hf-synthlabels demo
 
+# One process a core: each trains and serves on one thread.
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

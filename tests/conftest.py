@@ -35,8 +35,23 @@ SPORT = ["goal", "match", "team", "score"]
 FILLER = ["the", "a", "of", "and", "in", "with", "for", "on"]
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send what a worker of pytest-xdist compared with to the process that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["oracles"] = (oracles.RAN, oracles.SKIPPED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add what a worker compared with."""
+    ran, skipped = getattr(node, "workeroutput", {}).get("oracles", ((), ()))
+    oracles.RAN.extend(ran)
+    oracles.SKIPPED.extend(skipped)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many tests compared with another implementation, so that a log shows that they ran."""
+    """Print how many tests compared with another implementation, so that a log shows that they ran."""
     if oracles.RAN or oracles.SKIPPED:
         names = ", ".join(sorted({name.split(".")[0] for name in oracles.RAN})) or "none"
         terminalreporter.write_line(

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 
-__all__ = ["RAN", "SKIPPED", "oracle"]
-
 RAN: list[str] = []
 SKIPPED: list[str] = []
 """Modules by test that asked for them, for the closing line of a run."""
@@ -17,9 +15,9 @@ SKIPPED: list[str] = []
 def oracle(module: str) -> Any:
     """Another implementation, or a skip that names the extra."""
     try:
-        found = importlib.import_module(module)
+        implementation = importlib.import_module(module)
     except ModuleNotFoundError:
         SKIPPED.append(module)
         pytest.skip(f"needs `{module}` of the extra `oracles`: make oracles")
     RAN.append(module)
-    return found
+    return implementation

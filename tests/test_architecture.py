@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "hf_synthlabels"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "hf_synthlabels"
 MODULES = sorted(file for file in PACKAGE.rglob("*.py") if not {"configs", "metrics"} & set(file.parts))
 SUBPACKAGES = (
     "tables",
@@ -230,3 +232,10 @@ def test_only_the_command_line_prints() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             called = node.func if isinstance(node, ast.Call) else None
             assert not (isinstance(called, ast.Name) and called.id == "print"), file.name
+
+
+def test_the_workflows_name_files_that_exist() -> None:
+    files = [ROOT / "Makefile", ROOT / ".ci" / "run", *(ROOT / ".github" / "workflows").glob("*.yml")]
+    named = {path for file in files for path in re.findall(r"(?<![\w/])(?:tests|benchmarks)/[\w/.]+", file.read_text())}
+    assert named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
