@@ -31,3 +31,10 @@ def test_hooks_of_other_repositories_are_pinned() -> None:
     revisions = [entry["rev"] for entry in config["repos"] if entry["repo"] != "local"]
     assert revisions
     assert all(re.fullmatch(r"[0-9a-f]{40}", revision) for revision in revisions)
+
+
+def test_the_workflows_name_files_that_exist() -> None:
+    files = [ROOT / "Makefile", ROOT / ".ci" / "run", *WORKFLOWS]
+    named = {path for file in files for path in re.findall(r"(?<![\w/])(?:tests|benchmarks)/[\w/.]+", file.read_text())}
+    assert named
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []

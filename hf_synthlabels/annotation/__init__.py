@@ -13,7 +13,6 @@ from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.recipe import Output, Recipe, Source
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.recipe.task import Example, Task
-from hf_synthlabels.annotation.registration import register_builder
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_stats import RunStats
 
@@ -42,5 +41,4 @@ __all__ = [
     "provenance",
     "read_recipe",
     "recipe_path",
-    "register_builder",
 ]

@@ -20,7 +20,6 @@ from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.source import check_columns, load_source
 from hf_synthlabels.annotation.recipe.splits import base_names
 from hf_synthlabels.annotation.recipe.tabular import as_dataset
-from hf_synthlabels.annotation.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
@@ -29,6 +28,7 @@ from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.protocol.truncation import truncation_warning
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.registration import BUILDER_NAME, register_builder
 from hf_synthlabels.tables import embed_records
 
 _LOGGER = logging.getLogger(__name__)

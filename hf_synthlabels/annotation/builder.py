@@ -22,13 +22,13 @@ from datasets.table import table_cast
 from hf_synthlabels.annotation.compiled import AnnotationJob, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import carry_over, provenance, record
 from hf_synthlabels.annotation.recipe.source import load_source
-from hf_synthlabels.annotation.registration import BUILDER_NAME
 from hf_synthlabels.annotation.run.progress_bars import own_bars
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables, first_rows, looked_at_tables, shards_of
 from hf_synthlabels.clients.factory import split_rate_limits
 from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
+from hf_synthlabels.registration import BUILDER_NAME
 from hf_synthlabels.resources import home
 from hf_synthlabels.tables import embed_records
 

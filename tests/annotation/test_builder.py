@@ -18,7 +18,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, load_dataset
 
-from hf_synthlabels.annotation import Recipe, load, provenance, read_recipe, register_builder
+from hf_synthlabels.annotation import Recipe, load, provenance, read_recipe
 from hf_synthlabels.errors import AllFailedError, DataError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from tests.annotation.label_server import LabelServer
@@ -117,7 +117,6 @@ def test_a_recipe_is_parsed_once(case: Case, monkeypatch: pytest.MonkeyPatch, sp
 
 
 def test_load_dataset_by_name_gives_the_labelled_rows(case: Case) -> None:
-    register_builder()
     splits = load_dataset("hf_synthlabels", data_files=case.write(), cache_dir=case.cache)
     assert list(splits) == ["train"]
     rows = splits["train"]

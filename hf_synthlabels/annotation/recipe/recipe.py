@@ -19,12 +19,12 @@ from hf_synthlabels.annotation.recipe.example_file import examples_in_file
 from hf_synthlabels.annotation.recipe.remote import fetched, is_address
 from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
 from hf_synthlabels.annotation.recipe.task import Example, Task
-from hf_synthlabels.annotation.registration import is_reader
 from hf_synthlabels.annotation.trust.confirmation import check_trust
 from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
+from hf_synthlabels.registration import is_reader
 
 DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
 """The only environment variable that a recipe may refer to: the folder of local copies of data."""
