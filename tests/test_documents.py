@@ -20,10 +20,11 @@ import pytest
 
 from hf_synthlabels.cli.help import GROUPS
 from hf_synthlabels.cli.main import main
-from tests.clients.chat_server import ChatServer, chat_completion, ok
 from tests.documents import Block, blocks
 from tests.publishing.hub_server import User
 from tests.publishing.local_hub import local_hub
+from tests.servers.base import json_reply
+from tests.servers.chat import ChatServer, chat_completion
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -81,7 +82,7 @@ def read_document(text: str, document: Path, reader: Reader, provider: str) -> N
 def completion(body: dict[str, Any]) -> Any:
     """What a model would answer: an instance of the schema that the request names, or a label."""
     schema = (body.get("response_format") or {}).get("json_schema", {}).get("schema")
-    return ok(chat_completion("sport" if schema is None else json.dumps(instance(schema))))
+    return json_reply(chat_completion("sport" if schema is None else json.dumps(instance(schema))))
 
 
 def instance(schema: dict[str, Any]) -> Any:

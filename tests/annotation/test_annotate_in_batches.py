@@ -22,8 +22,8 @@ from hf_synthlabels.clients.factory import tracked_budget
 from hf_synthlabels.errors import RecipeError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.resources import store_path
-from tests.annotation.label_server import QUOTED
-from tests.clients.batch_server import BatchServer
+from tests.servers.batches import BatchServer
+from tests.servers.chat import QUOTED
 
 PACE = BatchPolling(initial_pause_s=0.01, max_pause_s=0.02, listing_delay_s=0.1, outage_timeout_s=5.0)
 

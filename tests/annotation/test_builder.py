@@ -21,7 +21,7 @@ from datasets import ClassLabel, load_dataset
 from hf_synthlabels.annotation import Recipe, load, provenance, read_recipe
 from hf_synthlabels.errors import AllFailedError, DataError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -14,7 +14,7 @@ from datasets import ClassLabel, Dataset, List, Value, load_dataset
 
 from hf_synthlabels.annotation import Recipe, annotate, annotate_to_files, load, provenance
 from hf_synthlabels.labels import STATUSES
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 
 @dataclass(frozen=True)

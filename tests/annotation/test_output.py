@@ -24,7 +24,7 @@ from hf_synthlabels.annotation.run.run_progress import Progress, status_line
 from hf_synthlabels.annotation.run.run_stats import RunStats
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 
 def recipe(folder: Path, count: int, base_url: str, **annotator: Any) -> Recipe:

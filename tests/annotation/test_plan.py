@@ -17,7 +17,7 @@ from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.resources import store_path
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 
 def recipe(

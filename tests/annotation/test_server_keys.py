@@ -18,8 +18,9 @@ from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_para
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.resources import store_path
-from tests.clients.batch_server import BatchServer
-from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
+from tests.servers.base import Reply, json_reply
+from tests.servers.batches import BatchServer
+from tests.servers.chat import ChatServer, chat_completion, error
 
 SECRET = "very-secret-0123456789"
 
@@ -213,7 +214,7 @@ def test_reasoning_never_becomes_a_label_or_a_raw_answer(kind: str, form: str) -
             f"<|start|>assistant<|channel|>final<|message|>{said}"
         },
     }
-    with ChatServer(lambda _: ok(chat_completion(None, message=messages[form]))) as server:
+    with ChatServer(lambda _: json_reply(chat_completion(None, message=messages[form]))) as server:
         for _ in range(2):
             found = annotate(data("x"), recipe(server.base_url, kind=kind, task=task))
             assert (statuses(found), found["llm_label"][0], found["llm_label_raw"][0]) == (["labelled"], label, said)
@@ -223,18 +224,18 @@ def test_reasoning_never_becomes_a_label_or_a_raw_answer(kind: str, form: str) -
 @pytest.mark.parametrize(
     ("reply", "status", "asked_again"),
     [
-        (ok(chat_completion("positive", finish_reason="error")), "failed", True),
-        (ok(chat_completion("positive", finish_reason="tool_calls")), "failed", True),
-        (ok(chat_completion("positive", finish_reason="MAX_TOKENS")), "truncated", True),
-        (ok(chat_completion("<think>positive")), "truncated", True),
-        (ok(chat_completion("positive", finish_reason="guardrail_intervened")), "refused", True),
+        (json_reply(chat_completion("positive", finish_reason="error")), "failed", True),
+        (json_reply(chat_completion("positive", finish_reason="tool_calls")), "failed", True),
+        (json_reply(chat_completion("positive", finish_reason="MAX_TOKENS")), "truncated", True),
+        (json_reply(chat_completion("<think>positive")), "truncated", True),
+        (json_reply(chat_completion("positive", finish_reason="guardrail_intervened")), "refused", True),
         (error(400, "no", x="y"), "failed", True),
         (
             (400, {}, b'{"error": {"code": "content_filter", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}'),
             "refused",
             False,
         ),
-        (ok({"error": {"code": "content_policy_violation", "message": "no"}}), "refused", False),
+        (json_reply({"error": {"code": "content_policy_violation", "message": "no"}}), "refused", False),
     ],
 )
 @pytest.mark.parametrize("batch", [False, True])
@@ -267,7 +268,7 @@ def test_a_filter_that_rejects_the_first_rows_does_not_end_the_run() -> None:
 
 def test_truncated_prompts_are_in_the_provenance() -> None:
     long = chat_completion("negative", usage={"prompt_tokens": 2048, "completion_tokens": 1})
-    with ChatServer(lambda _: ok(long)) as server:
+    with ChatServer(lambda _: json_reply(long)) as server:
         found = annotate(data(*[f"{number} " + "a long film " * 2000 for number in range(3)]), recipe(server.base_url))
     cases = provenance(found)[0]["tally"]["truncated_prompts"]
     assert sum(cases.values()) == 3

@@ -27,7 +27,7 @@ from hf_synthlabels.cli.main import app
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.factory import split_rate_limits
 from hf_synthlabels.errors import DataError
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 AT_ONCE = 8
 

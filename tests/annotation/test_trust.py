@@ -17,7 +17,7 @@ from hf_synthlabels.annotation.trust.key_hosts import may_receive
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, RecipeError, UntrustedRecipeError
 from hf_synthlabels.judging import read_judge
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 EVIL = "https://evil.example/v1"
 TASK = {"kind": "text-classification", "instructions": "What?", "text": "text", "labels": ["film", "sport"]}

@@ -17,7 +17,7 @@ import pytest
 
 from hf_synthlabels.cli.main import main
 from hf_synthlabels.tables import atomic_path, read_table, write_text
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 Run = Callable[..., tuple[int, str, str]]
 

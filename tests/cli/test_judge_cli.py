@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from hf_synthlabels.cli.main import main
-from tests.clients.chat_server import ChatServer, error
+from tests.servers.chat import ChatServer, error
 
 Call = Callable[..., tuple[int, str, str]]
 

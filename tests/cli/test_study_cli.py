@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import ConfigError, DataError, RecipeError, StudyError, SynthLabelsError
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 from tests.studies.conftest import WORDS, toy_rows
 
 

@@ -27,7 +27,7 @@ from hf_synthlabels.clients import (
     retry,
 )
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
-from tests.clients.batch_server import BatchServer
+from tests.servers.batches import BatchServer
 
 ROWS = 7
 PACE = BatchPolling(

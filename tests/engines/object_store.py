@@ -4,67 +4,38 @@
 
 from __future__ import annotations
 
-import threading
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
+from tests.servers.base import HttpRequest, LoopbackServer, Reply
+
 __all__ = ["ObjectServer", "ObjectStore"]
 
 
-class ObjectServer:
-    """Keeps objects by name; what is put is there as a whole when the whole has arrived."""
+class ObjectServer(LoopbackServer):
+    """Keeps objects by name; an object exists once all of it has arrived."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.objects: dict[str, bytes] = {}
-        outer = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                name = self.path[1:]
-                if name.startswith("?"):
-                    found = [f"{key} {len(value)}" for key, value in list(outer.objects.items())]
-                    self._send(200, "\n".join(one for one in found if one.startswith(name[1:])).encode())
-                elif name in outer.objects:
-                    self._send(200, outer.objects[name])
-                else:
-                    self._send(404, b"")
-
-            def do_PUT(self) -> None:
-                outer.objects[self.path[1:]] = self.rfile.read(int(self.headers["Content-Length"]))
-                self._send(200, b"")
-
-            def do_DELETE(self) -> None:
-                outer.objects.pop(self.path[1:], None)
-                self._send(200, b"")
-
-            def _send(self, status: int, content: bytes) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def reply(self, request: HttpRequest) -> Reply:
+        name = request.target[1:]
+        if request.method == "PUT":
+            self.objects[name] = request.content
+        elif request.method == "DELETE":
+            self.objects.pop(name, None)
+        elif name.startswith("?"):
+            sizes = [f"{key} {len(value)}" for key, value in list(self.objects.items()) if key.startswith(name[1:])]
+            return 200, {}, "\n".join(sizes).encode()
+        elif name not in self.objects:
+            return 404, {}, b""
+        else:
+            return 200, {}, self.objects[name]
+        return 200, {}, b""
 
 
 class ObjectStore(AbstractFileSystem):  # type: ignore[misc]  # the base class has no types

@@ -27,7 +27,8 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Judge, read_rubric
 from hf_synthlabels.judging.prompt import Item
-from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
+from tests.servers.base import Reply, json_reply
+from tests.servers.chat import ChatServer, chat_completion, error
 
 FIVE = read_rubric("score_1_5")
 
@@ -170,7 +171,7 @@ def test_log_probabilities_are_read_from_a_server() -> None:
         content = [{"token": "4", "logprob": math.log(0.75), "top_logprobs": likely}]
         body_of = chat_completion("4")
         body_of["choices"][0]["logprobs"] = {"content": content}
-        return ok(body_of)
+        return json_reply(body_of)
 
     ladder = Extraction(parse_methods=("schema", "line", "logprobs"))
     with ChatServer(reply) as server:

@@ -19,8 +19,8 @@ from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging import JudgeFile, JudgeSummary, judge_dataset, judge_to_files, plan_judge
 from hf_synthlabels.judging.pairwise import PairSummary
-from tests.annotation.label_server import LabelServer
-from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
+from tests.servers.base import Reply, json_reply
+from tests.servers.chat import ChatServer, LabelServer, chat_completion, error
 
 DOWN = "http://127.0.0.1:9/v1"
 """Nobody listens there."""
@@ -182,7 +182,7 @@ def test_a_budget_is_never_exceeded_and_what_it_does_not_hold_is_told(tmp_path: 
     # A request reserves its bytes and ten tokens of reply, about 1,500 tokens of a dollar a million; it costs 510.
     judge = {"max_tokens": 10, "budget_usd": 0.006, "max_in_flight": 1}
     usage = {"prompt_tokens": 500, "completion_tokens": 5, "total_tokens": 505}
-    with ChatServer(lambda _: ok(chat_completion("score: 3", usage=usage))) as server:
+    with ChatServer(lambda _: json_reply(chat_completion("score: 3", usage=usage))) as server:
         file = judge_file(tmp_path, server.base_url, count=30, judge=judge)
         made = plan_judge(file)
         (part,) = judge_to_files(file)
@@ -216,7 +216,7 @@ def test_log_probabilities_are_asked_for_where_the_ladder_has_them(tmp_path: Pat
         likely = [{"token": "4", "logprob": -0.6931472}, {"token": "2", "logprob": -0.6931472}]
         answer = chat_completion("4")
         answer["choices"][0]["logprobs"] = {"content": [{**likely[0], "top_logprobs": likely}]}
-        return ok(answer)
+        return json_reply(answer)
 
     with ChatServer(reply) as server:
         file = judge_file(tmp_path, server.base_url, count=2, extraction={"parse_methods": ["line", "logprobs"]})

@@ -17,7 +17,7 @@ import hf_synthlabels
 from hf_synthlabels.clients import OpenAIClient, ResponseStore, ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, MissingKeyError, StoreError
 from hf_synthlabels.judging import Judge, read_rubric
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 FOLDER = Path(__file__).resolve().parents[2] / "metrics" / "llm_judge"
 ANSWER = re.compile(r"<(?:answer|answer a)>\n(.*?)\n</", re.S | re.I)

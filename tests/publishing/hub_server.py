@@ -10,16 +10,14 @@ import base64
 import hashlib
 import json
 import re
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import yaml
+
+from tests.servers.base import HttpRequest, LoopbackServer, Reply
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 LFS_SUFFIXES = (".parquet", ".safetensors", ".bin", ".png")
@@ -28,6 +26,8 @@ LICENCES = {"apache-2.0", "mit", "cc-by-4.0", "cc0-1.0", "unknown", "other"}
 TASKS = {"text-classification", "token-classification", "question-answering", "text-generation"}
 SDKS = {"gradio", "static", "docker"}
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
+
+HANG_UP: Reply = (0, {}, b"")
 
 
 @dataclass
@@ -84,10 +84,11 @@ class User:
     role: str = "write"
 
 
-class HubServer:
+class HubServer(LoopbackServer):
     """Speaks the Hub's API on a free port of 127.0.0.1; `users` are by token."""
 
     def __init__(self, users: dict[str, User]) -> None:
+        super().__init__()
         self.users = users
         self.repositories: dict[tuple[str, str], Repository] = {}
         self.objects: dict[str, bytes] = {}
@@ -96,31 +97,10 @@ class HubServer:
         self.requests: list[tuple[str, str]] = []
         self.uploads: list[str] = []
         """The LFS objects that were sent, in order."""
-        self.lock = threading.RLock()
-        outer = self
 
-        class Handler(_Handler):
-            hub = outer
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            block_on_close = False
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                pass
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def reply(self, request: HttpRequest) -> Reply:
+        with self.lock:
+            return _Exchange(self, request).reply()
 
     def repository(self, name: str, kind: str = "dataset") -> Repository:
         return self.repositories[kind, name]
@@ -139,40 +119,24 @@ class HubServer:
         return sum(one == method and re.search(path, where) is not None for one, where in self.requests)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    hub: HubServer
+class _Exchange:
+    """One request and its reply."""
 
-    def do_GET(self) -> None:
-        self._answer()
+    def __init__(self, hub: HubServer, request: HttpRequest) -> None:
+        self.hub = hub
+        self.command, self.where = request.method, request.path
+        self.headers, self.body = request.headers, request.content
+        self.query = parse_qs(urlsplit(request.target).query)
+        self._reply: Reply = HANG_UP
 
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def do_PUT(self) -> None:
-        self._answer()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-    def _answer(self) -> None:
-        parts = urlsplit(self.path)
-        self.where, self.query = unquote(parts.path), parse_qs(parts.query)
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.cut = False
-        with self.hub.lock:
-            self.hub.requests.append((self.command, self.where))
-            fault = self._fault()
-            if fault is not None and fault.cut is None:
-                return self._error(fault.status, fault.message, headers=fault.headers)
-            if fault is not None and fault.cut == "before":
-                return self._hang_up()
-            self.cut = fault is not None
-            return self._route()
+    def reply(self) -> Reply:
+        self.hub.requests.append((self.command, self.where))
+        fault = self._fault()
+        if fault is not None and fault.cut is None:
+            self._error(fault.status, fault.message, headers=fault.headers)
+        elif fault is None or fault.cut == "after":
+            self._route()
+        return HANG_UP if fault is not None and fault.cut else self._reply
 
     def _fault(self) -> Fault | None:
         for fault in self.hub.faults:
@@ -180,10 +144,6 @@ class _Handler(BaseHTTPRequestHandler):
                 fault.times -= 1
                 return fault
         return None
-
-    def _hang_up(self) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
 
     def _route(self) -> None:
         said = self.headers.get("Authorization")
@@ -361,32 +321,23 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def _send(self, status: int, content: bytes, headers: dict[str, str]) -> None:
-        if self.cut:
-            return self._hang_up()
-        self.send_response(status)
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-        return None
+        self._reply = (status, headers, content)
 
 
 KIND = r"/api/(?P<kinds>models|datasets|spaces)/(?P<name>[^/]+/[^/]+)"
 PREFIX = r"/(?P<prefix>datasets/|spaces/)?(?P<name>[^/]+/[^/]+)"
 ROUTES: list[tuple[tuple[str, ...], str, Callable[..., None]]] = [
-    (("GET",), "/api/whoami-v2", _Handler.whoami),
-    (("POST",), "/api/repos/create", _Handler.create),
-    (("POST",), "/api/validate-yaml", _Handler.validate),
-    (("GET",), f"{KIND}(?:/revision/(?P<revision>[^/]+))?", _Handler.info),
-    (("POST",), f"{KIND}/preupload/main", _Handler.preupload),
-    (("POST",), f"{KIND}/commit/main", _Handler.commit),
-    (("GET",), f"{KIND}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?", _Handler.tree),
-    (("POST",), f"{KIND}/paths-info/(?P<revision>[^/]+)", _Handler.paths),
-    (("POST",), rf"{PREFIX}\.git/info/lfs/objects/batch", _Handler.batch),
-    (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", _Handler.upload),
-    (("GET", "HEAD"), f"{PREFIX}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Handler.resolve),
+    (("GET",), "/api/whoami-v2", _Exchange.whoami),
+    (("POST",), "/api/repos/create", _Exchange.create),
+    (("POST",), "/api/validate-yaml", _Exchange.validate),
+    (("GET",), f"{KIND}(?:/revision/(?P<revision>[^/]+))?", _Exchange.info),
+    (("POST",), f"{KIND}/preupload/main", _Exchange.preupload),
+    (("POST",), f"{KIND}/commit/main", _Exchange.commit),
+    (("GET",), f"{KIND}/tree/(?P<revision>[^/]+)(?:/(?P<folder>.*))?", _Exchange.tree),
+    (("POST",), f"{KIND}/paths-info/(?P<revision>[^/]+)", _Exchange.paths),
+    (("POST",), rf"{PREFIX}\.git/info/lfs/objects/batch", _Exchange.batch),
+    (("PUT",), "/lfs/(?P<oid>[0-9a-f]{64})", _Exchange.upload),
+    (("GET", "HEAD"), f"{PREFIX}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", _Exchange.resolve),
 ]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 from tests.training import judged_twice
 
 ROOT = Path(__file__).parents[2]

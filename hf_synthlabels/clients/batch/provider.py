@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -282,7 +283,8 @@ def _transport_errors() -> tuple[type[Exception], ...]:
     import httpx2
     import openai
 
-    return openai.APIError, httpx2.HTTPError, MalformedError
+    # The package does not wrap errors of a reply that is not valid JSON.
+    return openai.APIError, httpx2.HTTPError, json.JSONDecodeError, MalformedError
 
 
 def _reason(error: Exception, redact: Callable[[str], str]) -> str:

@@ -37,8 +37,8 @@ from hf_synthlabels.clients.batch.batch_record import Endpoint
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
-from tests.clients.batch_server import Batch, BatchServer, Fault, Line
-from tests.clients.chat_server import chat_completion, error
+from tests.servers.batches import Batch, BatchServer, Fault, Line
+from tests.servers.chat import chat_completion, error
 
 PACE = BatchPolling(
     max_requests=10,

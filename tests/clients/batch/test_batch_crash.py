@@ -22,7 +22,7 @@ from tests.clients.batch_crash import (
     start,
     undisturbed,
 )
-from tests.clients.batch_server import BatchServer
+from tests.servers.batches import BatchServer
 
 pytestmark = pytest.mark.slow
 

@@ -12,7 +12,8 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Failure, Message, OpenAIClient, Request, Sampling, Usage
 from hf_synthlabels.errors import ConfigError, MissingKeyError
-from tests.clients.chat_server import Answer, ChatServer, Reply, chat_completion, error, ok
+from tests.servers.base import Reply, json_reply
+from tests.servers.chat import Answer, ChatServer, chat_completion, error
 
 KEY_ENV = "TEST_SYNTHLABELS_KEY"
 SECRET = "sk-very-secret-0123456789"
@@ -188,7 +189,7 @@ def test_the_words_of_the_server_wherever_it_puts_them(content: bytes, message: 
     ],
 )
 def test_what_is_no_chat_completion_is_malformed(body: Any) -> None:
-    completion, _ = answer_to(ok(body))
+    completion, _ = answer_to(json_reply(body))
     assert completion.failure is not None
     assert completion.failure.kind == "malformed"
     assert completion.failure.message.startswith("the answer is not a chat completion: ")
@@ -233,19 +234,19 @@ def test_an_answer_that_takes_too_long_is_a_failure() -> None:
 
 
 def test_sparse_answers_are_answers() -> None:
-    completion, _ = answer_to(ok({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}))
+    completion, _ = answer_to(json_reply({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}))
     assert completion == Completion(5, text="")
-    completion, _ = answer_to(ok({"choices": [{"message": {"content": "good"}}], "usage": None}))
+    completion, _ = answer_to(json_reply({"choices": [{"message": {"content": "good"}}], "usage": None}))
     assert completion == Completion(5, text="good")
 
 
 def test_half_a_surrogate_pair_becomes_a_character_that_can_be_written() -> None:
-    completion, _ = answer_to(ok(chat_completion("good \ud83d")))
+    completion, _ = answer_to(json_reply(chat_completion("good \ud83d")))
     assert completion.text == "good ?"
 
 
 def test_a_refusal_is_said() -> None:
-    completion, _ = answer_to(ok(chat_completion(None, message={"refusal": "I can not do that."})))
+    completion, _ = answer_to(json_reply(chat_completion(None, message={"refusal": "I can not do that."})))
     assert completion.refusal
     assert completion.text == "I can not do that."
     assert completion.failure is None

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,58 +17,37 @@ from hf_synthlabels.clients import BudgetTracker, OpenAIClient, ResponseStore, R
 from hf_synthlabels.clients.base import Completion
 from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
 from tests.clients.batch.test_batch_client import make
-from tests.clients.batch_server import BatchServer
-from tests.clients.chat_server import ChatServer
 from tests.clients.openai.test_openai_client import ask
 from tests.clients.protocol.test_base_url import PROXY_NAMES
+from tests.servers.base import HttpRequest, LoopbackServer, Reply
+from tests.servers.batches import BatchServer
+from tests.servers.chat import ChatServer
 
 ELSEWHERE = "llm.invalid"
 """No resolver knows this name, so only the proxy can lead there."""
 
 
-class ForwardProxy:
+class ForwardProxy(LoopbackServer):
     """An HTTP proxy that leads every host to one server, and refuses tunnels."""
 
     def __init__(self, target: str) -> None:
+        super().__init__()
         self.requests: list[tuple[str, str]] = []
         self.authorizations: list[str | None] = []
-        proxy, port = self, urlsplit(target).port
+        self._port = urlsplit(target).port
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                proxy.requests.append(("POST", self.path))
-                proxy.authorizations.append(self.headers["Proxy-Authorization"])
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                forward = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-                forward.request("POST", urlsplit(self.path).path, body, {"Content-Type": "application/json"})
-                reply = forward.getresponse()
-                content = reply.read()
-                forward.close()
-                self.send_response(reply.status)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def do_CONNECT(self) -> None:
-                proxy.requests.append(("CONNECT", self.path))
-                proxy.authorizations += [self.headers["Proxy-Authorization"], self.headers["Authorization"]]
-                self.send_response(403)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def reply(self, request: HttpRequest) -> Reply:
+        self.requests.append((request.method, request.target))
+        self.authorizations.append(request.headers["Proxy-Authorization"])
+        if request.method == "CONNECT":
+            self.authorizations.append(request.headers["Authorization"])
+            return 403, {}, b""
+        forward = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        forward.request("POST", request.path, request.content, {"Content-Type": "application/json"})
+        reply = forward.getresponse()
+        content = reply.read()
+        forward.close()
+        return reply.status, {}, content
 
 
 @pytest.fixture
@@ -84,9 +61,8 @@ def proxy(server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forwa
     for name in PROXY_NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
-    opened = ForwardProxy(server.base_url)
-    yield opened
-    opened.close()
+    with ForwardProxy(server.base_url) as opened:
+        yield opened
 
 
 def complete(base_url: str, **options: Any) -> Completion:
@@ -99,7 +75,7 @@ def complete(base_url: str, **options: Any) -> Completion:
 def test_a_server_behind_a_proxy_answers(
     proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, variable: str, server: ChatServer
 ) -> None:
-    monkeypatch.setenv(variable, f"http://{proxy.address}")
+    monkeypatch.setenv(variable, f"http://{proxy.host}")
     assert complete(f"http://{ELSEWHERE}/v1").text == "good"
     assert proxy.requests == [("POST", f"http://{ELSEWHERE}/v1/chat/completions")]
     assert len(server.bodies) == 1
@@ -108,12 +84,12 @@ def test_a_server_behind_a_proxy_answers(
 def test_the_password_of_a_proxy_is_sent_to_the_proxy_alone(
     proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, server: ChatServer
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://me:hunter2@{proxy.address}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://me:hunter2@{proxy.host}")
     assert complete(f"http://{ELSEWHERE}/v1").text == "good"
     # base64 of me:hunter2
     assert proxy.authorizations == ["Basic bWU6aHVudGVyMg=="]
     assert server.authorizations == [None]
-    monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{proxy.address}")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@{proxy.host}")
     monkeypatch.setenv("A_KEY", "sk-secret")
     failure = complete(f"https://{ELSEWHERE}/v1", api_key_env="A_KEY").failure
     # The key of the server is only sent inside the tunnel.
@@ -125,7 +101,7 @@ def test_the_password_of_a_proxy_is_sent_to_the_proxy_alone(
 def test_no_proxy_and_this_machine_are_reached_directly(
     proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, server: ChatServer
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
     assert complete(server.base_url).text == "good"
     assert complete(server.base_url.replace("127.0.0.1", "localhost")).text == "good"
     monkeypatch.setenv("NO_PROXY", ELSEWHERE)
@@ -167,7 +143,7 @@ def test_what_was_never_sent_costs_nothing(
             "no connection": f"http://127.0.0.1:{blocked}/v1",
         }.get(case, f"https://{ELSEWHERE}/v1")
         if case == "proxy refuses":
-            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.host}")
         if case == "no proxy there":
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
         budget = BudgetTracker(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
@@ -184,7 +160,7 @@ def test_what_was_never_sent_costs_nothing(
 
 
 def test_a_query_in_the_address_is_sent_behind_the_path(proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
     assert complete(f"http://{ELSEWHERE}/v1?api-version=1").text == "good"
     assert proxy.requests == [("POST", f"http://{ELSEWHERE}/v1/chat/completions?api-version=1")]
 
@@ -192,7 +168,7 @@ def test_a_query_in_the_address_is_sent_behind_the_path(proxy: ForwardProxy, mon
 def test_batches_on_this_machine_need_no_proxy(
     proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
     with BatchServer() as provider, ResponseStore(tmp_path / "responses.sqlite") as store:
         client = make(provider, store, base_url=f"{provider.base_url}?api-version=1")
         assert [completion.failure for completion in client.complete([ask(1)])] == [None]
@@ -211,21 +187,14 @@ def test_a_redirect_is_not_followed_with_the_key(
     monkeypatch.setenv("ITS_KEY", "hunter2")
     reached: list[str] = []
 
-    class Elsewhere(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            reached.append(self.command)
-            self.send_error(400)
-
-        do_GET = do_POST  # noqa: N815  the name that the library calls
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+    class Elsewhere(LoopbackServer):
+        def reply(self, request: HttpRequest) -> Reply:
+            reached.append(request.method)
+            return 400, {}, b""
 
     with contextlib.ExitStack() as servers:
-        other = servers.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere))
-        threading.Thread(target=other.serve_forever, args=(0.02,), daemon=True).start()
-        servers.callback(other.shutdown)
-        location = {"Location": f"http://localhost:{other.server_address[1]}/v1/chat/completions"}
+        other = servers.enter_context(Elsewhere())
+        location = {"Location": f"http://localhost:{other.url.rpartition(':')[2]}/v1/chat/completions"}
         first = servers.enter_context(ChatServer(lambda _: (status, location, b"")))
         completion = complete(
             first.base_url,

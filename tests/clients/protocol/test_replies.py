@@ -13,7 +13,7 @@ from hf_synthlabels.clients.protocol.error_replies import ErrorReply
 from hf_synthlabels.clients.protocol.replies import decode_json, parse_reply, read_reply
 from hf_synthlabels.labels import Token
 from hf_synthlabels.labels.parsing.reasoning import split_reasoning
-from tests.clients.chat_server import chat_completion
+from tests.servers.chat import chat_completion
 
 
 def completed(body: Any) -> Completion:

@@ -11,7 +11,8 @@ from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling
 from hf_synthlabels.clients.protocol.chat import ResponseFormat
 from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.errors import ClientError
-from tests.clients.chat_server import ChatServer, Reply, error
+from tests.servers.base import Reply
+from tests.servers.chat import ChatServer, error
 
 
 def form(body: dict[str, Any]) -> str:

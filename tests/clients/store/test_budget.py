@@ -33,7 +33,8 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.clients.openai import circuit_breaker
 from hf_synthlabels.clients.store.budget import max_prompt_tokens
 from hf_synthlabels.errors import AllFailedError, ConfigError, StoreError
-from tests.clients.chat_server import ChatServer, Reply, chat_completion, error, ok
+from tests.servers.base import Reply, json_reply
+from tests.servers.chat import ChatServer, chat_completion, error
 
 MAX_TOKENS = 10
 
@@ -53,7 +54,7 @@ MAX_USD = cost_usd(Usage(MOST, MAX_TOKENS))
 
 def billed(prompt_tokens: int = 20, completion_tokens: int = 2) -> Reply:
     usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens}
-    return ok(chat_completion("good", usage=usage))
+    return json_reply(chat_completion("good", usage=usage))
 
 
 class Account:
@@ -214,7 +215,7 @@ def test_what_exceeds_the_budget_is_counted_and_said(path: Path, caplog: pytest.
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}])
 def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(path: Path, usage: Any) -> None:
-    with ChatServer(lambda _: ok(chat_completion("good", usage=usage))) as server:
+    with ChatServer(lambda _: json_reply(chat_completion("good", usage=usage))) as server:
         account = Account(path, server)
         account.spend(range(100), budget_usd=10 * MAX_USD)
         assert len(server.bodies) == 10
@@ -226,9 +227,14 @@ def test_an_answer_that_counts_no_tokens_is_charged_with_the_most_it_can_cost(pa
 @pytest.mark.parametrize(
     ("reply", "charged"),
     [
-        (ok({"error": {"message": "Rate limit exceeded", "code": 429}}), 0),
-        (ok({"error": {"message": "Insufficient credits", "code": 402}}), 0),
-        (ok({"error": {"message": "no", "code": 400}, "usage": {"prompt_tokens": 20, "completion_tokens": 2}}), 22),
+        (json_reply({"error": {"message": "Rate limit exceeded", "code": 429}}), 0),
+        (json_reply({"error": {"message": "Insufficient credits", "code": 402}}), 0),
+        (
+            json_reply(
+                {"error": {"message": "no", "code": 400}, "usage": {"prompt_tokens": 20, "completion_tokens": 2}}
+            ),
+            22,
+        ),
         (error(429, "insufficient_quota"), 0),
         (error(401, "wrong key"), 0),
         (error(429, "daily quota", Retry_After="86400"), 0),
@@ -351,7 +357,7 @@ def test_two_processes_share_a_budget(path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.clients.chat_server import ChatServer
+from tests.servers.chat import ChatServer
 from tests.clients.store.test_budget import Account
 
 class Elsewhere:

@@ -27,7 +27,7 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.errors import StoreError
 from hf_synthlabels.labels import Token
-from tests.clients.chat_server import ChatServer
+from tests.servers.chat import ChatServer
 
 
 class NamedClient(ScriptedClient):

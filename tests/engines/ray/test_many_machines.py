@@ -25,8 +25,8 @@ from hf_synthlabels.engines import Sharded, annotate_with_ray
 from hf_synthlabels.engines.ray import engine as ray_engine
 from hf_synthlabels.errors import AllFailedError, DataError, StoreError
 from hf_synthlabels.tables import read_table
-from tests.annotation.label_server import LabelServer
 from tests.engines.object_store import ObjectServer
+from tests.servers.chat import LabelServer
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from hf_synthlabels.cli.main import app
 from hf_synthlabels.errors import RecipeError, StudyError
 from hf_synthlabels.studies import AnnotatorReport, AnnotatorStudy, compare_annotators, read_study
 from hf_synthlabels.studies.comparisons.annotator_ranking import corrected_p_values, optimism_of_best
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 WRONG_AT_ONCE = 10
 """Every so many-th row is labelled right only when reasons are asked for first."""

@@ -15,7 +15,7 @@ from hf_synthlabels.annotation import Recipe, annotate
 from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.studies import ComparisonStudy, RowSelection, StudyReport, compare
-from tests.annotation.label_server import LabelServer
+from tests.servers.chat import LabelServer
 
 NAMES = ["film", "sport"]
 Toy = Callable[..., Dataset]

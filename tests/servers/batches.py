@@ -1,28 +1,25 @@
-"""A real server of files and batches on this machine, that bills, fails and forgets as a test decides."""
+"""A server of files and batches, which bills, fails and forgets as a test decides."""
 
 from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Literal, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any, Literal
 
-from tests.clients.chat_server import Reply, chat_completion, error, ok
+from tests.servers.base import HttpRequest, LoopbackServer, Reply, json_reply
+from tests.servers.chat import chat_completion, error
 
 Line = dict[str, Any]
 Answer = Callable[[dict[str, Any]], str | tuple[int, dict[str, Any]]]
 """From the body of a request to the text of a good answer, or to status and body of another."""
 
 Kind = Literal["drop", "unheard", "cut", "torn"]
-"""`drop`: nothing is done or said. `unheard`: done, and not said. `cut`: the reply breaks off in the middle, and the
-connection with it. `torn`: the reply is whole as far as HTTP goes, but its last bytes are missing."""
+"""`drop`: nothing is done or answered. `unheard`: done, but not answered. `cut`: the reply breaks off in the
+middle, and the connection with it. `torn`: the reply is complete for HTTP, but its last bytes are missing."""
 
 
 @dataclass
@@ -54,8 +51,8 @@ class Batch:
     counts: dict[str, int] = field(default_factory=lambda: {"total": 0, "completed": 0, "failed": 0})
 
 
-class BatchServer:
-    """Speaks the files and batches of `/v1`, and chat completions, on a free port of 127.0.0.1.
+class BatchServer(LoopbackServer):
+    """Answers for the files and batches of `/v1`, and chat completions.
 
     Args:
         answer: what a request is answered with, online or in a batch. It is billed when that is a text.
@@ -89,6 +86,7 @@ class BatchServer:
         keeps_metadata: bool = True,
         late_looks: int = 0,
     ) -> None:
+        super().__init__()
         self.answer = answer
         self.looks = looks
         self.ending = ending
@@ -113,11 +111,6 @@ class BatchServer:
         self.billed: Counter[str] = Counter()
         """How often each prompt was answered, online or in a batch."""
         self.online = 0
-        self.lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.owner = self
-        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def inputs(self) -> list[str]:
         """The names of the input files that are there."""
@@ -129,16 +122,23 @@ class BatchServer:
         with self.lock:
             return sum(re.search(calls, call) is not None for call in self.calls)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def reply(self, request: HttpRequest) -> Reply:
+        call = f"{request.method} {request.path}"
+        with self.lock:
+            self.calls.append(call)
+            self.headers.append({name.lower(): value for name, value in request.headers.items()})
+            fault = self._fault(call)
+            if isinstance(fault, tuple):
+                return fault
+            status, headers, content = (0, {}, b"") if fault == "drop" else self._route(request)
+        match fault:
+            case "unheard":
+                return 0, {}, b""
+            case "torn":
+                return status, headers, content[:-20]
+            case "cut":
+                return status, headers | {"Content-Length": str(len(content))}, content[: len(content) // 2]
+        return status, headers, content
 
     def _fault(self, call: str) -> Kind | Reply | None:
         for fault in self.faults:
@@ -147,44 +147,45 @@ class BatchServer:
                 return fault.kind
         return None
 
-    def _reply(self, method: str, path: str, query: dict[str, str], content: bytes, headers: Any) -> Reply:
-        parts = path.removeprefix("/v1/").split("/")
-        if method == "POST" and path == "/v1/chat/completions":
+    def _route(self, request: HttpRequest) -> Reply:
+        parts = request.path.removeprefix("/v1/").split("/")
+        if (request.method, request.path) == ("POST", "/v1/chat/completions"):
             self.online += 1
-            status, body = self._answered(json.loads(content))
-            return status, {}, json.dumps(body).encode()
+            status, body = self._answered(request.json())
+            return json_reply(body, status)
         if parts[0] == "files":
-            return self._files(method, parts[1:], query, content, headers)
+            return self._files(request, parts[1:])
         if parts[0] == "batches":
-            return self._batches(method, parts[1:], query, content)
-        return error(404, f"no such path: {path}")
+            return self._batches(request, parts[1:])
+        return error(404, f"no such path: {request.path}")
 
-    def _files(self, method: str, parts: list[str], query: dict[str, str], content: bytes, headers: Any) -> Reply:
-        if method == "POST":
-            fields = _multipart(content, headers["Content-Type"])
+    def _files(self, request: HttpRequest, parts: list[str]) -> Reply:
+        if request.method == "POST":
+            fields = _multipart(request.content, request.headers["Content-Type"])
             name = f"file-{len(self.files) + 1}"
             self.files[name] = (fields["file"][0], fields["purpose"][1].decode(), fields["file"][1])
-            return ok(self._file(name))
+            return json_reply(self._file(name))
+        query = request.query
         if not parts:
             named = [self._file(name) for name, (_, purpose, _) in self.files.items() if purpose == query["purpose"]]
-            return ok(self._page(named, query))
+            return json_reply(self._page(named, query))
         if parts[0] not in self.files:
             return error(404, f"No such File object: {parts[0]}")
-        if method == "DELETE":
+        if request.method == "DELETE":
             del self.files[parts[0]]
-            return ok({"id": parts[0], "object": "file", "deleted": True})
+            return json_reply({"id": parts[0], "object": "file", "deleted": True})
         if parts[-1] == "content":
             return 200, {"Content-Type": "application/octet-stream"}, self.files[parts[0]][2]
-        return ok(self._file(parts[0]))
+        return json_reply(self._file(parts[0]))
 
-    def _batches(self, method: str, parts: list[str], query: dict[str, str], content: bytes) -> Reply:
-        if method == "POST" and not parts:
-            return self._make(json.loads(content))
+    def _batches(self, request: HttpRequest, parts: list[str]) -> Reply:
+        if request.method == "POST" and not parts:
+            return self._create(request.json())
         if not parts:
             now = time.monotonic()
-            there = [one for one in self.batches.values() if now - self.made_at[one.id] >= self.hidden_s]
-            there = there[::-1] if self.newest_first else there
-            return ok(self._page([self._batch(one) for one in there], query))
+            listed = [batch for batch in self.batches.values() if now - self.made_at[batch.id] >= self.hidden_s]
+            listed = listed[::-1] if self.newest_first else listed
+            return json_reply(self._page([self._batch(batch) for batch in listed], request.query))
         if parts[0] not in self.batches:
             return error(404, f"No batch found with id '{parts[0]}'.")
         batch = self.batches[parts[0]]
@@ -193,21 +194,21 @@ class BatchServer:
                 batch.status = "cancelling"
         else:
             self._move(batch)
-        return ok(self._batch(batch))
+        return json_reply(self._batch(batch))
 
-    def _make(self, wish: dict[str, Any]) -> Reply:
-        assert wish["endpoint"] == "/v1/chat/completions"
-        assert wish["completion_window"] == "24h"
-        if wish["input_file_id"] not in self.files:
+    def _create(self, order: dict[str, Any]) -> Reply:
+        assert order["endpoint"] == "/v1/chat/completions"
+        assert order["completion_window"] == "24h"
+        if order["input_file_id"] not in self.files:
             return error(400, "no such input file")
-        content = self.files[wish["input_file_id"]][2]
+        content = self.files[order["input_file_id"]][2]
         lines = [json.loads(line) for line in content.decode().split("\n") if line]
         name = f"batch_{sum(call == 'POST /v1/batches' for call in self.calls)}"
-        batch = Batch(name, wish["metadata"]["hf_synthlabels_intent"], wish["input_file_id"], lines, int(time.time()))
+        batch = Batch(name, order["metadata"]["hf_synthlabels_intent"], order["input_file_id"], lines, int(time.time()))
         batch.counts["total"] = len(lines)
         self.batches[name] = batch
         self.made_at[name] = time.monotonic()
-        return ok(self._batch(batch))
+        return json_reply(self._batch(batch))
 
     def _move(self, batch: Batch) -> None:
         """Let time pass for a batch, by one look."""
@@ -221,7 +222,9 @@ class BatchServer:
             self._end(batch, self.ending(batch))
 
     def _invalid(self, batch: Batch) -> list[dict[str, Any]]:
-        queued = sum(len(one.lines) for one in self.batches.values() if one.status in ("validating", "in_progress"))
+        queued = sum(
+            len(other.lines) for other in self.batches.values() if other.status in ("validating", "in_progress")
+        )
         if self.queue_lines is not None and queued > self.queue_lines:
             words = "Enqueued token limit reached. Please try again once some in_progress batches have been completed."
             return [{"code": "token_limit_exceeded", "message": words, "line": None, "param": None}]
@@ -298,71 +301,6 @@ class BatchServer:
             "error_file_id": batch.error_file_id,
             "request_counts": batch.counts,
         }
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: _Server
-    protocol_version = "HTTP/1.1"
-    # Head and body of a reply in one packet: two would wait for each other.
-    wbufsize = -1
-
-    def do_GET(self) -> None:
-        self._serve("GET")
-
-    def do_POST(self) -> None:
-        self._serve("POST")
-
-    def do_DELETE(self) -> None:
-        self._serve("DELETE")
-
-    def _serve(self, method: str) -> None:
-        owner = self.server.owner
-        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        path = urlsplit(self.path)
-        call = f"{method} {path.path}"
-        query = {name: values[0] for name, values in parse_qs(path.query).items()}
-        with owner.lock:
-            owner.calls.append(call)
-            owner.headers.append({name.lower(): value for name, value in self.headers.items()})
-            fault = owner._fault(call)
-            if fault == "drop":
-                reply: Reply = (0, {}, b"")
-            elif isinstance(fault, tuple):
-                reply = fault
-            else:
-                reply = owner._reply(method, path.path, query, content, self.headers)
-        if fault == "unheard":
-            reply = (0, {}, b"")
-        self._send(reply, fault)
-
-    def _send(self, reply: Reply, fault: Any) -> None:
-        assert isinstance(reply, tuple)
-        status, headers, content = reply
-        if status == 0:
-            self.close_connection = True
-            return
-        if fault == "torn":
-            content = content[:-20]
-        try:
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(content))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if fault == "cut" else content)
-        except OSError:
-            self.close_connection = True
-        if fault == "cut":
-            self.close_connection = True
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    owner: BatchServer
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
 
 
 def _multipart(content: bytes, content_type: str) -> dict[str, tuple[str, bytes]]:
