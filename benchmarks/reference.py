@@ -180,27 +180,30 @@ def trained(folder: Path) -> Files:
 def published(_: Path) -> Files:
     """The cards of a data set, a student and a study, and the page of a study, from recorded facts."""
     study = studies.StudyReport.from_json((ROOT / "docs/results/conference_titles/report.json").read_text())
-    common: dict[str, Any] = {"repo": "user/titles", "licenses": cards.Licenses("cc-by-4.0", "the provider allows it")}
-    common["records"] = (study.provenance,)
+    terms: dict[str, Any] = {"license": "cc-by-4.0", "llm_terms": "the provider allows it"}
+    common: dict[str, Any] = {"repo": "user/titles", "records": (study.provenance,)}
     labels = ClassLabel(names=["c0", "c1", "c2"])
     facts = cards.DatasetFacts(
         **common,
         features=Features({"text": Value("string"), "llm_label": labels}),
         splits=(cards.SplitFacts("train", 240, 4000, {"llm_label": {"labelled": 226, "failed": 14}}),),
         validations=(validate(Dataset.from_dict(numbers()), gate="accuracy>=0.5", resamples=200),),
-        prompt=cards.PromptFacts("You are an annotator.", "Label with care.", 4),
+        prompt="You are an annotator.",
         human_rows="120 rows, drawn at random",
-        language=("en",),
+        card=cards.CardFields(**terms, language=("en",)),
     )
     model = cards.ModelFacts(
         **common,
         names=study.names,
-        base_model="example/encoder",
-        base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-        label_source="llm",
+        card=cards.CardFields(
+            **terms,
+            base_model="example/encoder",
+            base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+            label_source="llm",
+            dataset="user/titles",
+        ),
         options=study.student,
         study=study,
-        dataset="user/titles",
     )
     return {
         "cards/dataset.md": cards.dataset_card(facts),

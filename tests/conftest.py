@@ -25,6 +25,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
 from tests import oracles
+from tests.command_line import Run, command_line
 
 # A busy machine, or a first call that imports a library, is no failure of the code.
 hypothesis.settings.register_profile("no deadline", deadline=None)
@@ -83,6 +84,13 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(folder))
     monkeypatch.delenv("HF_SYNTHLABELS_DATA", raising=False)
     return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run the command line in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return command_line(monkeypatch, capsys)
 
 
 @pytest.fixture(scope="session")

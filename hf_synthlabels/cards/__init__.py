@@ -3,30 +3,26 @@
 from hf_synthlabels.cards.card_data import (
     DatasetFacts,
     ModelFacts,
-    PromptFacts,
     SplitFacts,
     StudyArm,
     StudyResult,
     published_record,
 )
 from hf_synthlabels.cards.dataset_card import PROMPT_FILE, dataset_card
-from hf_synthlabels.cards.licenses import HUB_LICENSES, Licenses
-from hf_synthlabels.cards.metadata import DATA_PATTERN, eval_results
+from hf_synthlabels.cards.licenses import check_license
+from hf_synthlabels.cards.metadata import eval_results
 from hf_synthlabels.cards.model_card import model_card, study_card
 from hf_synthlabels.cards.publisher_fields import CardFields
 
 __all__ = [
-    "DATA_PATTERN",
-    "HUB_LICENSES",
     "PROMPT_FILE",
     "CardFields",
     "DatasetFacts",
-    "Licenses",
     "ModelFacts",
-    "PromptFacts",
     "SplitFacts",
     "StudyArm",
     "StudyResult",
+    "check_license",
     "dataset_card",
     "eval_results",
     "model_card",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
-from hf_synthlabels.cards.licenses import Licenses
+from hf_synthlabels.cards.publisher_fields import CardFields
 from hf_synthlabels.statistics import Interval, ValidationReport
 
 if TYPE_CHECKING:
@@ -37,18 +37,6 @@ class SplitFacts:
     """Number of rows by status for each label column."""
 
 
-@dataclass(frozen=True, slots=True)
-class PromptFacts:
-    """The annotator's instructions."""
-
-    system: str
-    """The complete system prompt."""
-    guidelines: str
-    """The guidelines only; may be empty."""
-    examples: int
-    """Number of few-shot examples."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
     """Facts for the card of an annotated dataset."""
@@ -57,22 +45,19 @@ class DatasetFacts:
     """Repository ID on the Hub, `user/name`."""
     features: Features
     splits: tuple[SplitFacts, ...]
-    licenses: Licenses
+    card: CardFields
     records: tuple[Mapping[str, Any], ...] = ()
     """Provenance record of each label column."""
     description: str = ""
     """Description of the dataset, which may contain the provenance."""
     validations: tuple[ValidationReport, ...] = ()
     """Validations of label columns against human labels."""
-    prompt: PromptFacts | None = None
+    prompt: str = ""
+    """Complete system prompt; empty if none was sent or none is published."""
     human_rows: str | None = None
-    """How the human-labelled rows were sampled and labelled, as stated by the publisher."""
+    """How the human-labeled rows were sampled and labeled, as stated by the publisher."""
     samples: tuple[Mapping[str, Any], ...] = ()
     """Records of `hf-synthlabels sample`: how rows were sampled for human annotation."""
-    summary: str | None = None
-    """Summary by the publisher."""
-    language: tuple[str, ...] = ()
-    """ISO 639 language codes."""
     download_size: int = 0
     """Size of the data files in bytes."""
     recipe_file: str | None = None
@@ -166,12 +151,8 @@ class ModelFacts:
     """Repository ID on the Hub, `user/name`."""
     names: tuple[str, ...]
     """Class names in the order of the model's outputs."""
-    licenses: Licenses
-    base_model: str | None = None
-    """Hub ID, package or folder name of the base model; None if not recorded."""
-    base_revision: str | None = None
-    label_source: str | None = None
-    """Label source: a label column, or `human`, `llm` or `validation` of a study."""
+    card: CardFields
+    """With the base model and the label source that are recorded, if the publisher states none."""
     options: Mapping[str, Any] | None = None
     """Options that differ from the defaults."""
     metrics: Mapping[str, float] | None = None
@@ -181,19 +162,10 @@ class ModelFacts:
     validation: ValidationReport | None = None
     """Validation of the model against human labels on held-out rows."""
     study: StudyResult | None = None
-    dataset: str | None = None
-    """Hub ID of the training dataset, if published."""
-    dataset_revision: str | None = None
     energy_kwh: float | None = None
     """Energy of the training, if measured."""
-    widget: tuple[str, ...] = ()
-    """Example texts from the publisher."""
-    summary: str | None = None
-    language: tuple[str, ...] = ()
     kind: str = "text-classification"
     """Kind of label."""
-    pair: bool = False
-    """Whether the input is a pair of texts."""
     evaluation: tuple[Mapping[str, Any], ...] = ()
     """Held-out scores with intervals for each label column, as in student.json."""
     scale: tuple[float, ...] = ()

@@ -26,13 +26,8 @@ DESIGNS = {
 
 
 def dataset_card(facts: DatasetFacts) -> str:
-    """Render the README.md of an annotated dataset from recorded facts.
-
-    Raises:
-        ConfigError: A language code is invalid.
-    """
-    prompt = facts.prompt.system if facts.prompt is not None else ""
-    name = facts.repo.rpartition("/")[2]
+    """Render the README.md of an annotated dataset from recorded facts."""
+    prompt, name = facts.prompt, facts.repo.rpartition("/")[2]
     body = rendered(
         "dataset.md",
         facts=facts,

@@ -1,10 +1,9 @@
-"""License of a dataset or model, and the annotator's terms."""
+"""License identifiers of the Hub."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
 
 from hf_synthlabels.errors import ConfigError
 
@@ -23,38 +22,24 @@ HUB_LICENSES = frozenset(_IDENTIFIERS.split())
 """License identifiers of the Hub (https://huggingface.co/docs/hub/repositories-licenses)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Licenses:
-    """License and terms as stated by the publisher; each may be `unknown`.
+def check_license(license: str, name: str | None = None) -> None:
+    """Check a license identifier.
+
+    Args:
+        license: identifier, such as `cc-by-4.0`, or `other` or `unknown`.
+        name: name of the license, required for `other`.
 
     Raises:
-        ConfigError: The Hub does not know the license, or `other` has no name.
+        ConfigError: the Hub does not know the license, or the name is missing or invalid.
     """
-
-    license: str
-    """License of the rows or the model, such as `cc-by-4.0`."""
-    outputs: str
-    """What the annotator's terms of use permit for its answers, or `unknown`."""
-    name: str | None = None
-    """Name of an `other` license."""
-    link: str | None = None
-    """URL of an `other` license."""
-
-    def __post_init__(self) -> None:
-        if self.license not in HUB_LICENSES:
-            close = difflib.get_close_matches(self.license.lower(), sorted(HUB_LICENSES), n=2, cutoff=0.5)
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise ConfigError(
-                f"`license` must be a license identifier of the Hub, such as cc-by-4.0 or mit, 'other' or 'unknown', "
-                f"got {self.license!r}.{hint}"
-            )
-        if self.license == "other" and not self.name:
-            raise ConfigError("`license` 'other' needs `license_name` and `license_link`.")
-        if self.name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", self.name):
-            raise ConfigError(
-                f"`license_name` must have only lower-case letters, digits, '.' and '-', got {self.name!r}."
-            )
-        if not self.outputs.strip():
-            raise ConfigError(
-                "`llm_terms` must not be empty: state what the annotator's terms permit for its answers, or 'unknown'."
-            )
+    if license not in HUB_LICENSES:
+        close = difflib.get_close_matches(license.lower(), sorted(HUB_LICENSES), n=2, cutoff=0.5)
+        hint = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigError(
+            f"`license` must be a license identifier of the Hub, such as cc-by-4.0 or mit, 'other' or 'unknown', "
+            f"got {license!r}.{hint}"
+        )
+    if license == "other" and not name:
+        raise ConfigError("`license` 'other' needs `license_name` and `license_link`.")
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", name):
+        raise ConfigError(f"`license_name` must have only lower-case letters, digits, '.' and '-', got {name!r}.")

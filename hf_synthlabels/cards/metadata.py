@@ -11,8 +11,7 @@ from typing import Any
 from huggingface_hub import DatasetCardData, EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
 from hf_synthlabels.cards.card_data import DatasetFacts, ModelFacts, published_record
-from hf_synthlabels.cards.licenses import Licenses
-from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.cards.publisher_fields import CardFields
 from hf_synthlabels.statistics import MEASURES, Interval
 
 DATA_PATTERN = "data/{split}-*"
@@ -35,7 +34,6 @@ TASKS = {
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 MORE_SIZES = ((10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"))
 
-LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})*|code|multilingual")
 FENCE = re.compile(r"```json hf_synthlabels\n.*?\n```", re.S)
 
 # Identifiers of `evaluate` metrics; other scores keep their name.
@@ -46,17 +44,13 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
     """Return the metadata of a dataset card.
 
     `dataset_info.description` contains the provenance, so that `load_dataset` restores it.
-
-    Raises:
-        ConfigError: A language code is invalid.
     """
     kinds = dict.fromkeys(str(record.get("kind")) for record in facts.records)
     tasks = [TASKS[kind] for kind in kinds if kind in TASKS]
     rows = sum(split.rows for split in facts.splits)
     return DatasetCardData(
         pretty_name=facts.repo.rpartition("/")[2],
-        **_license(facts.licenses),
-        language=_languages(facts.language),
+        **_publisher_metadata(facts.card),
         annotations_creators=["machine-generated"],
         task_categories=list(dict.fromkeys(task for task, _ in tasks)) or None,
         task_ids=list(dict.fromkeys(part for _, part in tasks if part)) or None,
@@ -75,23 +69,18 @@ def dataset_metadata(facts: DatasetFacts) -> DatasetCardData:
 
 
 def model_metadata(facts: ModelFacts) -> ModelCardData:
-    """Return the metadata of a model card.
-
-    Raises:
-        ConfigError: A language code is invalid.
-    """
+    """Return the metadata of a model card."""
     results = list(_results(facts))
     return ModelCardData(
-        **_license(facts.licenses),
-        language=_languages(facts.language),
-        base_model=facts.base_model if _on_hub(facts.base_model) else None,
-        base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.base_model) else None,
-        datasets=[facts.dataset] if facts.dataset else None,
+        **_publisher_metadata(facts.card),
+        base_model=facts.card.base_model if _on_hub(facts.card.base_model) else None,
+        base_model_relation=("adapter" if facts.adapter else "finetune") if _on_hub(facts.card.base_model) else None,
+        datasets=[facts.card.dataset] if facts.card.dataset else None,
         library_name="peft" if facts.adapter else "transformers",
         pipeline_tag=TASKS[facts.kind][0],
         tags=["hf-synthlabels", "llm-labels"],
         metrics=list(dict.fromkeys(result.metric_type for result in results)) or None,
-        widget=[{"text": text} for text in facts.widget] or None,
+        widget=[{"text": text} for text in facts.card.widget] or None,
         model_name=facts.repo.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )
@@ -99,14 +88,14 @@ def model_metadata(facts: ModelFacts) -> ModelCardData:
 
 def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
     """Return the content of `.eval_results/*.yaml`, which the Hub shows with a published dataset."""
-    if facts.dataset is None:
+    if facts.card.dataset is None:
         return []
     entries = [
         EvalResultEntry(
-            dataset_id=facts.dataset,
+            dataset_id=facts.card.dataset,
             task_id=name,
             value=round(score.estimate, 6),
-            dataset_revision=facts.dataset_revision,
+            dataset_revision=facts.card.dataset_revision,
             notes=f"{_range(score)}, {score.method}",
         )
         for name, _, score in _scores(facts)
@@ -116,13 +105,13 @@ def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
 
 def _results(facts: ModelFacts) -> Iterator[EvalResult]:
     """Yield each score, with the interval in its name, since the Hub has no field for it."""
-    dataset = facts.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
+    dataset = facts.card.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
     for name, title, score in _scores(facts):
         yield EvalResult(
             task_type=TASKS[facts.kind][0],
-            dataset_type=facts.dataset or "unpublished",
+            dataset_type=facts.card.dataset or "unpublished",
             dataset_name=dataset,
-            dataset_revision=facts.dataset_revision,
+            dataset_revision=facts.card.dataset_revision,
             metric_type=METRIC_TYPES.get(name, name),
             metric_name=f"{title} ({_range(score)})",
             metric_value=round(score.estimate, 6),
@@ -142,7 +131,7 @@ def _scores(facts: ModelFacts) -> Iterator[tuple[str, str, Interval]]:
                 yield name, titles[name], score
     elif facts.study is not None:
         for arm in facts.study.arms:
-            if arm.source == facts.label_source:
+            if arm.source == facts.card.label_source:
                 for name, score in arm.scores.items():
                     yield name, f"{name.replace('_', ' ')}, mean of {len(facts.study.seeds)} seeds", score
 
@@ -178,16 +167,14 @@ def _description(description: str, records: tuple[Mapping[str, Any], ...]) -> st
     return f"{text}\n\n```json hf_synthlabels\n{block}\n```".strip()
 
 
-def _license(licenses: Licenses) -> dict[str, Any]:
-    fields = {"license": licenses.license, "license_name": licenses.name, "license_link": licenses.link}
-    return {key: value for key, value in fields.items() if value is not None}
-
-
-def _languages(language: tuple[str, ...]) -> list[str] | None:
-    for name in language:
-        if not LANGUAGE.fullmatch(name):
-            raise ConfigError(f"`language` must be an ISO 639 code, such as en, got {name!r}.")
-    return list(language) or None
+def _publisher_metadata(card: CardFields) -> dict[str, Any]:
+    values = {
+        "license": card.license,
+        "license_name": card.license_name,
+        "license_link": card.license_link,
+        "language": list(card.language) or None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _on_hub(model: str | None) -> bool:

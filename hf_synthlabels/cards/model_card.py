@@ -38,14 +38,10 @@ PIPELINES = {
 
 
 def model_card(facts: ModelFacts) -> str:
-    """Render the README.md of a student model from recorded facts.
-
-    Raises:
-        ConfigError: A language code is invalid.
-    """
+    """Render the README.md of a student model from recorded facts."""
     limitations = [] if facts.validation is None else passages.limitations(facts.validation)
     if not limitations and facts.study is not None:
-        limitations = _low_scores(facts.study, facts.label_source)
+        limitations = _low_scores(facts.study, facts.card.label_source)
     body = rendered(
         "model.md",
         facts=facts,
@@ -86,9 +82,9 @@ def _study_passage(study: StudyResult) -> str:
 
 
 def _label_source(facts: ModelFacts) -> Markdown | str | None:
-    if facts.label_source is None:
+    if facts.card.label_source is None:
         return None
-    return SOURCES.get(facts.label_source) or Markdown(f"the labels in column {code(facts.label_source)}")
+    return SOURCES.get(facts.card.label_source) or Markdown(f"the labels in column {code(facts.card.label_source)}")
 
 
 def _n_classes(facts: ModelFacts) -> int:
@@ -132,7 +128,7 @@ def _use(facts: ModelFacts) -> str:
             f"rows = Dataset.from_dict({{{rows}}})\n"
             "print(student.predict(rows).labels)"
         )
-    example = '{"text": "one text", "text_pair": "another"}' if facts.pair else '"a text"'
+    example = '{"text": "one text", "text_pair": "another"}' if facts.kind == "text-pair" else '"a text"'
     return (
         "from transformers import pipeline\n\n"
         f'classify = pipeline("{task}", model="{facts.repo}")\n'
@@ -141,13 +137,13 @@ def _use(facts: ModelFacts) -> str:
 
 
 def _training(facts: ModelFacts) -> list[tuple[object, object]]:
-    base: object = "not recorded" if facts.base_model is None else code(facts.base_model)
-    if facts.base_revision is not None:
-        base = Markdown(f"{base}, revision {code(facts.base_revision)}")
+    base: object = "not recorded" if facts.card.base_model is None else code(facts.card.base_model)
+    if facts.card.base_revision is not None:
+        base = Markdown(f"{base}, revision {code(facts.card.base_revision)}")
     energy = "not measured" if facts.energy_kwh is None else f"{facts.energy_kwh:.4g} kWh"
-    data: object = "not published" if facts.dataset is None else code(facts.dataset)
-    if facts.dataset is not None and facts.dataset_revision is not None:
-        data = Markdown(f"{data}, revision {code(facts.dataset_revision)}")
+    data: object = "not published" if facts.card.dataset is None else code(facts.card.dataset)
+    if facts.card.dataset is not None and facts.card.dataset_revision is not None:
+        data = Markdown(f"{data}, revision {code(facts.card.dataset_revision)}")
     rows: list[tuple[object, object]] = [
         ("base model", base),
         ("label source", _label_source(facts) or "not recorded"),

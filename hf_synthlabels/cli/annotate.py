@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import OverwriteOption, RecipeArgument, TrustOption
+from hf_synthlabels.cli.options import JsonOption, OverwriteOption, RecipeArgument, TrustOption
 from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError
 
 
@@ -96,7 +96,7 @@ def plan(
     rows: Annotated[int | None, typer.Option(help="Plan only the first N rows of each split.")] = None,
     sample: Annotated[int, typer.Option(help="Number of requests sampled to estimate lengths.")] = 100,
     seed: Annotated[int, typer.Option(help="Random seed for sampling requests.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Show requests, tokens and cost of a recipe; sends nothing.

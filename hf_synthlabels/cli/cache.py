@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hf_synthlabels.cli.options import JsonOption
 from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ HOURS = {"h": 1, "": 24, "d": 24, "w": 24 * 7, "y": 24 * 365}
 
 
 @app.command()
-def stats(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def stats(as_json: JsonOption = False) -> None:
     """Show the size of the store, and spending by recipe and model.
 
     Example: hf-synthlabels cache stats

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hf_synthlabels.cli.options import OverwriteOption, TrustOption
+from hf_synthlabels.cli.options import JsonOption, OverwriteOption, TrustOption
 
 
 def judge(
@@ -19,7 +19,7 @@ def judge(
     overwrite: OverwriteOption = False,
     plan: Annotated[bool, typer.Option("--plan", help="Print the number of requests and the cost, and exit.")] = False,
     no_plan: Annotated[bool, typer.Option("--no-plan", help="Start without printing the plan.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
     trust_recipe: TrustOption = False,  # noqa: ARG001  the option's callback acts
 ) -> None:
     """Score answers with an LLM judge and a rubric.

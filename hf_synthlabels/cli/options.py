@@ -20,6 +20,10 @@ KindOption = Annotated[
 ]
 ScaleOption = Annotated[str | None, typer.Option(help="Scale of a text-scale task: '1:5', '0:1:0.1' or '0:100:any'.")]
 TokensOption = Annotated[str | None, typer.Option(help="Column with token lists, if human entities are tags.")]
+GateOption = Annotated[
+    str | None, typer.Option(help="Required score, e.g. 'macro_f1>=0.7'; for an error, e.g. 'mae<=0.5'.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OutputOption = Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the result.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing output, whatever it holds.")]
 EncodingOption = Annotated[

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hf_synthlabels.errors import DataError
-
-if TYPE_CHECKING:
-    from hf_synthlabels.publishing import Report
 
 
 def report(
@@ -34,21 +31,27 @@ def report(
     print_written(write_report(content, folder), folder)
 
 
-def load_report(results: Path) -> Report:
+def load_report(path: Path, option: str = "results", kind: type | None = None) -> Any:
     """Read a report from its JSON file.
 
+    Args:
+        path: JSON file.
+        option: name of the option or argument, for errors.
+        kind: required class of the report (default: any).
+
     Raises:
-        DataError: the file cannot be read, or holds no report.
+        DataError: the file cannot be read, or contains no such report.
     """
     from hf_synthlabels.publishing import read_report
 
     try:
-        text = results.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"`results` {str(results)!r} cannot be read: {error}. Give the JSON of a report, e.g. report.json."
-        ) from None
-    return read_report(text)
+        raise DataError(f"`{option}` {str(path)!r} cannot be read: {error}. Give the JSON of a report.") from None
+    content = read_report(text)
+    if kind is not None and not isinstance(content, kind):
+        raise DataError(f"`{option}` {str(path)!r} is a {type(content).__name__}. Give a {kind.__name__} as JSON.")
+    return content
 
 
 def print_written(files: Sequence[Path], folder: Path) -> None:

@@ -89,7 +89,9 @@ def run_student(file: StudentFile) -> None:
     tell = print if first else _silent
     for line in _plan(file, rows):
         tell(line)
-    publisher = StudentPublisher.of_file(file, rows.records)
+    publisher = None
+    if config.push_to_hub and file.card is not None:
+        publisher = StudentPublisher.of(config, file.card, rows.records)
     stop = StopOnInterrupt()
     callbacks = [stop, *([TrainingProgress(len(rows.train))] if first and config.disable_tqdm else [])]
     with _resumable(file, rows, stop, tell) as interrupted:
@@ -105,8 +107,8 @@ def run_student(file: StudentFile) -> None:
         interrupted.delete()
         for line in _result(student, scores, folder):
             tell(line)
-        if publisher is not None and publisher.pushed is not None:
-            tell(f"published: {publisher.pushed.url}")
+        if publisher is not None and publisher.result is not None:
+            tell(f"published: {publisher.result.url}")
     student.trainer.end()
 
 

@@ -10,6 +10,7 @@ import typer
 from hf_synthlabels.cli.options import (
     DataArgument,
     EncodingOption,
+    GateOption,
     HumanOption,
     KindOption,
     LLMOption,
@@ -27,10 +28,6 @@ from hf_synthlabels.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from hf_synthlabels.statistics import Gate
-
-GateOption = Annotated[
-    str | None, typer.Option(help="Required score, e.g. 'macro_f1>=0.7'; for an error, e.g. 'mae<=0.5'.")
-]
 
 
 def validate(

@@ -1,21 +1,22 @@
-"""What leaves the machine: tables, reports with figures, and all of it to the Hub and back."""
+"""Labeled tables, samples for human annotation, reports, and the Hub."""
 
-from hf_synthlabels.publishing.hub.commit import HubUpload, PushResult, push
-from hf_synthlabels.publishing.hub.dataset import DatasetCardFields, dataset_upload
-from hf_synthlabels.publishing.hub.model import ModelCardFields, model_upload, push_student
+from hf_synthlabels.publishing.hub.annotated_data import AnnotatedData
+from hf_synthlabels.publishing.hub.commit import PushResult, push
+from hf_synthlabels.publishing.hub.dataset import dataset_upload
+from hf_synthlabels.publishing.hub.model import model_upload, push_student
 from hf_synthlabels.publishing.hub.pull import PullResult, pull
 from hf_synthlabels.publishing.hub.space import metric_upload, report_upload
 from hf_synthlabels.publishing.hub.student_push import StudentPublisher
+from hf_synthlabels.publishing.hub.upload import HubUpload
 from hf_synthlabels.publishing.label_import import import_labels
 from hf_synthlabels.publishing.labeled_data import LabeledData, open_labeled
 from hf_synthlabels.publishing.report import Page, Report, read_report, render_page, write_page, write_report
 from hf_synthlabels.publishing.sampled_data import annotation_sheet, sample_rows, write_sampled
 
 __all__ = [
-    "DatasetCardFields",
+    "AnnotatedData",
     "HubUpload",
     "LabeledData",
-    "ModelCardFields",
     "Page",
     "PullResult",
     "PushResult",

@@ -64,7 +64,7 @@ def train_student(
     """
     if config.push_to_hub and publish is None:
         raise ConfigError(
-            "`push_to_hub` requires `publish`. Pass `publish=StudentPublisher.of(config, words)` from "
+            "`push_to_hub` requires `publish`. Pass `publish=StudentPublisher.of(config, card)` from "
             "hf_synthlabels.publishing, run `hf-synthlabels train`, or publish the saved student with "
             "`hf-synthlabels push model`."
         )

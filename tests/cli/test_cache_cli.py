@@ -6,38 +6,18 @@ import json
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_synthlabels.cli.main import main
-from hf_synthlabels.clients import ResponseStore, Run
+from hf_synthlabels.clients import ResponseStore
+from hf_synthlabels.clients import Run as ClientRun
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.resources import store_path
+from tests.command_line import Run
 from tests.servers.chat import LabelServer
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """Run the command line in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return call
 
 
 def write_recipe(folder: Path, base_url: str, **annotator: Any) -> None:
@@ -61,7 +41,7 @@ def write_recipe(folder: Path, base_url: str, **annotator: Any) -> None:
 
 
 @pytest.fixture
-def labelled(run: Call, tmp_path: Path) -> Path:
+def labelled(run: Run, tmp_path: Path) -> Path:
     """A folder whose recipe was run."""
     with LabelServer(lambda text: "film" if int(text.split()[1]) % 2 else "sport") as server:
         write_recipe(tmp_path, server.base_url)
@@ -81,7 +61,7 @@ def labels(file: Path) -> list[str | None]:
     return [json.loads(line)["llm_label"] for line in file.read_bytes().splitlines()]
 
 
-def test_plan_tells_and_spends_nothing(run: Call, tmp_path: Path) -> None:
+def test_plan_tells_and_spends_nothing(run: Run, tmp_path: Path) -> None:
     with LabelServer(lambda _: "film") as server:
         write_recipe(tmp_path, server.base_url)
         code, out, err = run("plan", "recipe.yaml")
@@ -94,7 +74,7 @@ def test_plan_tells_and_spends_nothing(run: Call, tmp_path: Path) -> None:
     assert (as_json["requests"], as_json["affordable_rows"]) == (12, 12)
 
 
-def test_stats(run: Call, labelled: Path) -> None:
+def test_stats(run: Run, labelled: Path) -> None:
     code, out, _ = run("cache", "stats")
     assert code == 0
     assert f"{store_path()}: 12 answers, " in out
@@ -103,11 +83,11 @@ def test_stats(run: Call, labelled: Path) -> None:
     assert (content["answers"], content["ledger"][0]["usd"]) == (12, pytest.approx(0.0144))
 
 
-def test_stats_tell_what_is_not_certain(run: Call, labelled: Path) -> None:
+def test_stats_tell_what_is_not_certain(run: Run, labelled: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     with ResponseStore(store_path()) as store:
-        killed = Run("films", "tiny")
+        killed = ClientRun("films", "tiny")
         store.begin_run(killed)
         store.reserve(killed, Allowance(20, 0.5, 1000))
         store.commit_usage(killed, UsageRecord(4, 40, 8, 30, None, uncertain_requests=1, uncertain_usd=0.25))
@@ -127,7 +107,7 @@ def test_stats_tell_what_is_not_certain(run: Call, labelled: Path) -> None:
     assert run("cache", "prune", "--release-reservations")[1] == "no reservations of killed runs\n"
 
 
-def test_from_export_to_replay(run: Call, labelled: Path) -> None:
+def test_from_export_to_replay(run: Run, labelled: Path) -> None:
     code, out, err = run("cache", "export", "recipe.yaml", "--key", "id", "-o", "answers.jsonl")
     assert (code, err) == (0, "")
     assert out.splitlines() == [
@@ -142,12 +122,12 @@ def test_from_export_to_replay(run: Call, labelled: Path) -> None:
     assert labels(labelled / "again.jsonl") == labels(labelled / "out.jsonl")
 
 
-def test_an_export_of_a_recipe_tells_what_is_missing(run: Call, labelled: Path) -> None:
+def test_an_export_of_a_recipe_tells_what_is_missing(run: Run, labelled: Path) -> None:
     damage()
     assert "the answers of 11 rows, 1 rows lack an answer" in run("cache", "export", "recipe.yaml", "-o", "a.jsonl")[1]
 
 
-def test_a_damaged_answer_is_found_and_asked_again(run: Call, tmp_path: Path) -> None:
+def test_a_damaged_answer_is_found_and_asked_again(run: Run, tmp_path: Path) -> None:
     with LabelServer(lambda _: "film") as server:
         write_recipe(tmp_path, server.base_url)
         run("annotate", "recipe.yaml", "--stream", "-o", "out.jsonl")
@@ -162,7 +142,7 @@ def test_a_damaged_answer_is_found_and_asked_again(run: Call, tmp_path: Path) ->
     assert run("cache", "verify")[0] == 0
 
 
-def test_a_damaged_store_is_reported_moved_and_replaced(run: Call, labelled: Path) -> None:
+def test_a_damaged_store_is_reported_moved_and_replaced(run: Run, labelled: Path) -> None:
     run("cache", "export", "-o", "saved.jsonl")
     path = store_path()
     path.write_bytes(bytes(100) + path.read_bytes()[100:])
@@ -183,7 +163,7 @@ def test_a_damaged_store_is_reported_moved_and_replaced(run: Call, labelled: Pat
     assert labels(labelled / "again.jsonl") == labels(labelled / "out.jsonl")
 
 
-def test_a_store_is_taken_along(run: Call, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_is_taken_along(run: Run, labelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("cache", "export", "-o", "all.jsonl")[1] == "written: all.jsonl, 12 answers, 1 ledger entries\n"
     monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(labelled / "elsewhere"))
     assert run("cache", "import", "all.jsonl")[1].splitlines() == [
@@ -195,7 +175,7 @@ def test_a_store_is_taken_along(run: Call, labelled: Path, monkeypatch: pytest.M
     assert "1 USD, of which 0.0144 are spent or reserved: nothing is left to ask" in run("plan", "recipe.yaml")[1]
 
 
-def test_an_import_that_contradicts_the_store(run: Call, labelled: Path) -> None:
+def test_an_import_that_contradicts_the_store(run: Run, labelled: Path) -> None:
     run("cache", "export", "-o", "all.jsonl")
     with ResponseStore(store_path()) as store:
         ((key,),) = store.select("SELECT max(key) FROM answers")
@@ -208,7 +188,7 @@ def test_an_import_that_contradicts_the_store(run: Call, labelled: Path) -> None
     )
 
 
-def test_prune_counts_first(run: Call, labelled: Path) -> None:
+def test_prune_counts_first(run: Run, labelled: Path) -> None:
     assert run("cache", "prune", "--model", "tiny-2")[1] == "12 answers would be removed (use --yes)\n"
     assert run("cache", "prune", "--model", "tiny-3")[1] == "0 answers would be removed (use --yes)\n"
     assert run("cache", "prune", "--older-than", "1d")[1] == "0 answers would be removed (use --yes)\n"
@@ -220,7 +200,7 @@ def test_prune_counts_first(run: Call, labelled: Path) -> None:
     assert "0 answers, " in run("cache", "stats")[1]
 
 
-def test_prune_lets_a_budget_begin_anew(run: Call, labelled: Path) -> None:
+def test_prune_lets_a_budget_begin_anew(run: Run, labelled: Path) -> None:
     assert (
         run("cache", "prune", "--reset-budget", "films")[1]
         == "1 run of films would be removed (use --yes) from the ledger\n"
@@ -246,7 +226,7 @@ def test_prune_lets_a_budget_begin_anew(run: Call, labelled: Path) -> None:
         ("annotate recipe.yaml --stream -o x.pdf", "`output` 'x.pdf'"),
     ],
 )
-def test_wrong_input_is_one_line_and_makes_no_store(run: Call, tmp_path: Path, words: str, message: str) -> None:
+def test_wrong_input_is_one_line_and_makes_no_store(run: Run, tmp_path: Path, words: str, message: str) -> None:
     write_recipe(tmp_path, "http://127.0.0.1:9/v1")
     code, out, err = run(*words.split())
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -273,7 +253,7 @@ def test_wrong_input_is_one_line_and_makes_no_store(run: Call, tmp_path: Path, w
         ("cache import rows.jsonl", "`rows.jsonl`, line 1: expected a line of `cache export`"),
     ],
 )
-def test_wrong_words_are_one_line(run: Call, labelled: Path, words: str, message: str) -> None:
+def test_wrong_words_are_one_line(run: Run, labelled: Path, words: str, message: str) -> None:
     before = sorted(labelled.rglob("*"))
     code, out, err = run(*words.split())
     assert (code, out, err.count("\n")) == (2, "", 1), out
@@ -282,7 +262,7 @@ def test_wrong_words_are_one_line(run: Call, labelled: Path, words: str, message
 
 
 @pytest.mark.parametrize("verb", ["stats", "verify", "export", "import", "prune"])
-def test_help_shows_an_example(run: Call, verb: str) -> None:
+def test_help_shows_an_example(run: Run, verb: str) -> None:
     code, out, _ = run("cache", verb, "--help")
     assert code == 0
     assert f"Example: hf-synthlabels cache {verb}" in out

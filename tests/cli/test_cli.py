@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from datasets import ClassLabel, DatasetDict, load_dataset
 
-from hf_synthlabels.cli.main import main
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.tables import read_table
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.command_line import Run
 
 VERBS = ["plan", "cache", "annotate", "validate", "train", "study", "report", "demo", "version"]
 
@@ -32,25 +28,6 @@ RECIPE: dict[str, Any] = {
     "task": {"kind": "text-classification", "labels": ["film", "sport"], "human": "label"},
     "annotator": {"client": "recorded", "column": "answer"},
 }
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command line in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    # Wide enough that no help line is broken.
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return call
 
 
 def write(path: Path, content: Any) -> str:

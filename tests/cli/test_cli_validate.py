@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_synthlabels.cli.main import main
 from hf_synthlabels.statistics import ValidationReport
 from hf_synthlabels.tables import read_table
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.command_line import Run
 
 PLACES = [{"start": 0, "end": 3, "label": "person"}, {"start": 7, "end": 12, "label": "place"}]
 
@@ -74,23 +70,6 @@ KINDS: dict[str, tuple[dict[str, Any], list[dict[str, Any]], dict[str, float], l
     ),
 }
 """For each kind its task, rows, scores by hand, and what must be said of a file that has lost its types."""
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command line in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return call
 
 
 @pytest.fixture

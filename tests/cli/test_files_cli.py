@@ -8,18 +8,15 @@ import io
 import json
 import os
 import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hf_synthlabels.cli.main import main
 from hf_synthlabels.tables import atomic_path, read_table, write_text
+from tests.command_line import Run, error_line, output
 from tests.servers.chat import LabelServer
-
-Run = Callable[..., tuple[int, str, str]]
 
 NAMES = ["None", "0110", "good"]
 COUNT = 60
@@ -27,35 +24,6 @@ COUNT = 60
 
 def name_of(row: int) -> str:
     return NAMES[row % 3]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return call
-
-
-def ok(answer: tuple[int, str, str]) -> str:
-    assert answer[0] == 0, answer
-    return answer[1]
-
-
-def refused(answer: tuple[int, str, str]) -> str:
-    code, _, err = answer
-    assert code == 2, answer
-    assert err.count("\n") == 1, err
-    assert "Traceback" not in err
-    return err
 
 
 TEXTS = ["=1+1", "+1", "-", "@x", "'=q", "N/A", "0110", "two\r\nlines", 'q"uote', "naïve’s"]
@@ -89,12 +57,12 @@ SUFFIXES = ["csv", "tsv", "jsonl", "parquet", "xlsx"]
 @pytest.mark.parametrize("sheet", ["csv", "xlsx"])
 def test_every_file_goes_through_every_verb(run: Run, tmp_path: Path, recipe: str, suffix: str, sheet: str) -> None:
     labelled, sampled, to_fill = f"labelled.{suffix}", f"sampled.{suffix}", f"sheet.{sheet}"
-    ok(run("annotate", recipe, "-o", labelled))
-    out = ok(run("sample", labelled, "-n", "30", "-o", sampled, "--to-label", to_fill, "--human", "topic"))
+    output(run("annotate", recipe, "-o", labelled))
+    out = output(run("sample", labelled, "-n", "30", "-o", sampled, "--to-label", to_fill, "--human", "topic"))
     fill(tmp_path / to_fill, "topic", lambda row: name_of(row))
     # The printed line works as it is.
     line = out.splitlines()[-1].partition("then run: hf-synthlabels ")[2]
-    out = ok(run(*shlex.split(line)))
+    out = output(run(*shlex.split(line)))
     assert "30 human labels added, 0 changed; 0 sampled rows without a label" in out
     checked = run(*shlex.split(out.splitlines()[-1].partition("Next: hf-synthlabels ")[2]))
     assert checked[0] == 0, checked
@@ -145,7 +113,7 @@ def test_a_program_may_ignore_the_byte_order_mark(run: Run, tmp_path: Path, samp
     with (tmp_path / "sheet.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     save(tmp_path / "sheet.csv", [{**line, "topic": name_of(int(line["row"]))} for line in lines], encoding="utf-8")
-    assert "20 human labels added" in ok(run(*MERGE))
+    assert "20 human labels added" in output(run(*MERGE))
 
 
 def sheet_lines(sheet: Path) -> list[dict[str, str]]:
@@ -154,8 +122,8 @@ def sheet_lines(sheet: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def sampled(run: Run, recipe: str) -> str:
-    ok(run("annotate", recipe, "-o", "labelled.jsonl"))
-    ok(run("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
+    output(run("annotate", recipe, "-o", "labelled.jsonl"))
+    output(run("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
     return "s.jsonl"
 
 
@@ -180,7 +148,7 @@ def test_a_sheet_is_read_as_spreadsheets_save_it(
     lines = list(reversed(sheet_lines(tmp_path / "sheet.csv")))
     lines = [{name: line[name] for name in columns or line} for line in lines]
     save(tmp_path / "sheet.csv", lines, encoding=encoding, separator=separator)
-    assert "20 human labels added" in ok(run(*MERGE))
+    assert "20 human labels added" in output(run(*MERGE))
     rows = read_table(tmp_path / "s.jsonl")["train"]
     assert all(label in (None, name_of(row)) for row, label in enumerate(rows["topic"]))
 
@@ -195,7 +163,7 @@ def test_a_label_is_never_put_to_another_text(
     for line, number in zip(lines, [line["row"] for line in lines[1:]] + [lines[0]["row"]], strict=True):
         line["row"] = number
     save(tmp_path / "sheet.csv", [{name: line[name] for name in columns or line} for line in lines])
-    assert "another text" in refused(run(*MERGE))
+    assert "another text" in error_line(run(*MERGE))
 
 
 def test_labels_are_never_overwritten_by_another_sample(run: Run, tmp_path: Path, sampled: str) -> None:
@@ -203,13 +171,13 @@ def test_labels_are_never_overwritten_by_another_sample(run: Run, tmp_path: Path
     filled = (tmp_path / "sheet.csv").read_bytes()
     again = ("sample", "labelled.jsonl", "-n", "20", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic")
     for more in ((), ("--overwrite",)):
-        assert "20 of its labels" in refused(run(*again, *more))
+        assert "20 of its labels" in error_line(run(*again, *more))
         assert (tmp_path / "sheet.csv").read_bytes() == filled
-    ok(run(*MERGE))
+    output(run(*MERGE))
     # The table holds labels now, which a sample of the table before it would lose.
-    assert "20 human labels" in refused(run(*again[:-4], "--to-label", "other.csv", "--human", "topic"))
+    assert "20 human labels" in error_line(run(*again[:-4], "--to-label", "other.csv", "--human", "topic"))
     # They are in the table, so the sheet may be replaced by that of a further sample.
-    ok(run("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
+    output(run("sample", "s.jsonl", "-n", "10", "-o", "s.jsonl", "--to-label", "sheet.csv", "--human", "topic"))
     assert sum(label is not None for label in read_table(tmp_path / "s.jsonl")["train"]["topic"]) == 20
 
 
@@ -219,43 +187,43 @@ def test_typing_mistakes_are_no_labels(run: Run, tmp_path: Path, sampled: str, n
     before = (tmp_path / "s.jsonl").read_bytes()
     if name.strip() == "good":
         # White space around a cell is no part of it.
-        ok(run(*MERGE))
+        output(run(*MERGE))
         return
-    assert repr(name) in refused(run(*MERGE))
+    assert repr(name) in error_line(run(*MERGE))
     assert (tmp_path / "s.jsonl").read_bytes() == before
-    ok(run(*MERGE, "--new-labels"))
+    output(run(*MERGE, "--new-labels"))
 
 
 def test_a_label_column_that_the_sheet_lacks_is_named(run: Run, sampled: str) -> None:
-    assert "--human" in refused(run("import-labels", "s.jsonl", "sheet.csv", "-o", "s.jsonl"))
+    assert "--human" in error_line(run("import-labels", "s.jsonl", "sheet.csv", "-o", "s.jsonl"))
 
 
 def test_an_earlier_output_is_replaced_and_nothing_else(run: Run, tmp_path: Path, recipe: str) -> None:
-    ok(run("annotate", recipe, "-o", "l.csv"))
-    ok(run("annotate", recipe, "-o", "l.csv"))
+    output(run("annotate", recipe, "-o", "l.csv"))
+    output(run("annotate", recipe, "-o", "l.csv"))
     rows = (tmp_path / "rows.csv").read_bytes()
-    assert "source" in refused(run("annotate", recipe, "-o", "rows.csv"))
-    assert "source" in refused(run("annotate", recipe, "-o", "./rows.csv", "--overwrite"))
-    assert "source" in refused(run("annotate", recipe, "-o", "rows.csv", "--stream"))
+    assert "source" in error_line(run("annotate", recipe, "-o", "rows.csv"))
+    assert "source" in error_line(run("annotate", recipe, "-o", "./rows.csv", "--overwrite"))
+    assert "source" in error_line(run("annotate", recipe, "-o", "rows.csv", "--stream"))
     assert (tmp_path / "rows.csv").read_bytes() == rows
     (tmp_path / "mine.csv").write_text("text,note\na,precious\n", encoding="utf-8")
     for more in ((), ("--stream",)):
-        assert "--overwrite" in refused(run("annotate", recipe, "-o", "mine.csv", *more))
+        assert "--overwrite" in error_line(run("annotate", recipe, "-o", "mine.csv", *more))
     assert "precious" in (tmp_path / "mine.csv").read_text(encoding="utf-8")
-    ok(run("annotate", recipe, "-o", "mine.csv", "--overwrite"))
+    output(run("annotate", recipe, "-o", "mine.csv", "--overwrite"))
     # Labels that people typed into the output are kept from a run that does not have them.
     with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     lines[3]["topic"] = "good"
     save(tmp_path / "l.csv", lines, encoding="utf-8")
-    assert "1 human labels in `topic`" in refused(run("annotate", recipe, "-o", "l.csv"))
+    assert "1 human labels in `topic`" in error_line(run("annotate", recipe, "-o", "l.csv"))
     # So are columns that others added.
     save(tmp_path / "l.csv", [{**line, "topic": "", "coder": "ann"} for line in lines], encoding="utf-8")
-    assert "'coder'" in refused(run("annotate", recipe, "-o", "l.csv"))
+    assert "'coder'" in error_line(run("annotate", recipe, "-o", "l.csv"))
     other = json.loads((tmp_path / recipe).read_text(encoding="utf-8"))
     (tmp_path / "o.yaml").write_text(json.dumps({**other, "name": "other"}), encoding="utf-8")
-    ok(run("annotate", recipe, "-o", "p.parquet"))
-    assert "'topics'" in refused(run("annotate", "o.yaml", "-o", "p.parquet"))
+    output(run("annotate", recipe, "-o", "p.parquet"))
+    assert "'topics'" in error_line(run("annotate", "o.yaml", "-o", "p.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +240,7 @@ def test_outputs_are_checked_before_anything_is_asked(
         content = json.loads((tmp_path / recipe).read_text(encoding="utf-8"))
         content["annotator"] = {"client": "openai", "model": "m", "base_url": server.base_url, "api_key_env": None}
         (tmp_path / recipe).write_text(json.dumps(content), encoding="utf-8")
-        refused(run("annotate", recipe, "-o", output, *more))
+        error_line(run("annotate", recipe, "-o", output, *more))
         assert server.requests == []
 
 
@@ -292,11 +260,11 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_full_disk_leaves_the_file_as_it_was(
     run: Run, tmp_path: Path, recipe: str, suffix: str, request: pytest.FixtureRequest
 ) -> None:
-    ok(run("annotate", recipe, "-o", f"l.{suffix}"))
+    output(run("annotate", recipe, "-o", f"l.{suffix}"))
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
     request.getfixturevalue("full_disk")
     os.chdir(tmp_path)
-    assert "No space left" in refused(run("annotate", recipe, "-o", f"l.{suffix}"))
+    assert "No space left" in error_line(run("annotate", recipe, "-o", f"l.{suffix}"))
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()} == before
 
 
@@ -325,6 +293,6 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     "command", ["annotate rows.csv", "plan rows.csv", "train rows.csv", "train r.yaml", "judge rows.csv"]
 )
 def test_a_file_of_another_sort_is_told(run: Run, recipe: str, command: str) -> None:
-    err = refused(run(*command.split()))
+    err = error_line(run(*command.split()))
     assert ("table" if "rows" in command else "recipe") in err
     assert "found character" not in err

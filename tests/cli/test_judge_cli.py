@@ -3,35 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hf_synthlabels.cli.main import main
+from tests.command_line import Run
 from tests.servers.chat import ChatServer, error
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Call:
-    """Run the command line in a folder of its own: exit code, output, errors."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
-
-    return call
 
 
 def write_judge(folder: Path, base_url: str) -> None:
@@ -54,7 +32,7 @@ def write_judge(folder: Path, base_url: str) -> None:
     (folder / "answers.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-def test_the_plan_comes_first_and_is_all_where_only_it_is_wished(run: Call, tmp_path: Path) -> None:
+def test_the_plan_comes_first_and_is_all_where_only_it_is_wished(run: Run, tmp_path: Path) -> None:
     with ChatServer(lambda _: "score: 4") as server:
         write_judge(tmp_path, server.base_url)
         code, out, _ = run("judge", "answers.yaml", "--plan")
@@ -73,7 +51,7 @@ def test_the_plan_comes_first_and_is_all_where_only_it_is_wished(run: Call, tmp_
     assert len((tmp_path / "judged.jsonl").read_text().splitlines()) == 12
 
 
-def test_it_is_resumed_from_the_store(run: Call, tmp_path: Path) -> None:
+def test_it_is_resumed_from_the_store(run: Run, tmp_path: Path) -> None:
     with ChatServer(lambda _: "score: 4") as server:
         write_judge(tmp_path, server.base_url)
         run("judge", "answers.yaml", "--no-plan")
@@ -93,7 +71,7 @@ def test_it_is_resumed_from_the_store(run: Call, tmp_path: Path) -> None:
         (("answers.jsonl", "none.jsonl"), "cannot be loaded"),
     ],
 )
-def test_errors_are_one_line_and_status_2(run: Call, tmp_path: Path, change: tuple[str, str], words: str) -> None:
+def test_errors_are_one_line_and_status_2(run: Run, tmp_path: Path, change: tuple[str, str], words: str) -> None:
     write_judge(tmp_path, "http://127.0.0.1:9/v1")
     file = tmp_path / "answers.yaml"
     file.write_text(file.read_text().replace(*change))
@@ -103,7 +81,7 @@ def test_errors_are_one_line_and_status_2(run: Call, tmp_path: Path, change: tup
     assert len(err.strip().splitlines()) == 1
 
 
-def test_a_wrong_output_is_told_before_anything_is_asked(run: Call, tmp_path: Path) -> None:
+def test_a_wrong_output_is_told_before_anything_is_asked(run: Run, tmp_path: Path) -> None:
     with ChatServer(lambda _: "score: 4") as server:
         write_judge(tmp_path, server.base_url)
         code, _, err = run("judge", "answers.yaml", "-o", "judged.xlsx")
@@ -111,7 +89,7 @@ def test_a_wrong_output_is_told_before_anything_is_asked(run: Call, tmp_path: Pa
     assert "`output` 'judged.xlsx'" in err
 
 
-def test_an_existing_output_is_replaced_on_request_only(run: Call, tmp_path: Path) -> None:
+def test_an_existing_output_is_replaced_on_request_only(run: Run, tmp_path: Path) -> None:
     mine = '{"question": "q", "note": "precious"}\n'
     (tmp_path / "judged.jsonl").write_text(mine, encoding="utf-8")
     with ChatServer(lambda _: "score: 4") as server:
@@ -131,7 +109,7 @@ def test_an_existing_output_is_replaced_on_request_only(run: Call, tmp_path: Pat
     assert [row["judge_score"] for row in rows] == [4] * 12
 
 
-def test_a_refusing_endpoint_is_one_line(run: Call, tmp_path: Path) -> None:
+def test_a_refusing_endpoint_is_one_line(run: Run, tmp_path: Path) -> None:
     with ChatServer(lambda _: error(401, "no such key")) as server:
         write_judge(tmp_path, server.base_url)
         code, _, err = run("judge", "answers.yaml", "--no-plan")
@@ -141,7 +119,7 @@ def test_a_refusing_endpoint_is_one_line(run: Call, tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
-def test_help_has_an_example(run: Call) -> None:
+def test_help_has_an_example(run: Run) -> None:
     code, out, _ = run("judge", "--help")
     assert code == 0
     assert "Example: hf-synthlabels judge answers.yaml -o judged.jsonl" in out

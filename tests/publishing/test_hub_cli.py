@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,10 @@ import yaml
 from huggingface_hub import DatasetCard
 
 import hf_synthlabels
-from hf_synthlabels.cli.main import main
 from hf_synthlabels.tables import read_table
+from tests.command_line import Run
 from tests.publishing.conftest import TOKEN
 from tests.publishing.hub_server import HubServer
-
-Run = Callable[..., tuple[int, str, str]]
 
 ROWS = [
     {"text": "a film", "label": "film", "answer": "Film."},
@@ -42,23 +39,16 @@ REPORT = Path(__file__).resolve().parents[2] / "docs" / "results" / "conference_
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run the command line in a folder with a recipe: exit code, output, errors; the token is in neither."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+def run(run: Run, tmp_path: Path) -> Run:
+    """The command line in a folder with a recipe; the token is never printed."""
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     (tmp_path / "films.yaml").write_text("# By hand.\n" + yaml.safe_dump(RECIPE))
     (tmp_path / "guide.md").write_text("A film is a film.")
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        out, err = capsys.readouterr()
+        code, out, err = run(*arguments)
         assert TOKEN not in out + err
-        code = caught.value.code
-        return (code if isinstance(code, int) else int(code is not None)), out, err
+        return code, out, err
 
     return call
 
@@ -67,7 +57,7 @@ def test_recipe_is_published_and_pulled(run: Run, hub: HubServer, tmp_path: Path
     code, out, err = run("push", "dataset", "films.yaml", "user/films", *SAID, "--language", "en")
     assert (code, err) == (0, "")
     there = hub.repository("user/films")
-    assert out == f"made: {hub.url}/datasets/user/films (private)\nrevision {there.head.sha}\n"
+    assert out == f"created: {hub.url}/datasets/user/films (private)\nrevision {there.head.sha}\n"
     # The recipe as it was written, with the guideline that it names.
     assert there.head.files["annotation/recipe.yaml"].startswith(b"# By hand.\n")
     assert there.head.files["annotation/guide.md"] == b"A film is a film."
@@ -92,7 +82,7 @@ def test_dry_run_shows_files_and_asks_nothing_of_the_hub(
     code, out, err = run("push", "dataset", "films.yaml", "user/films", *SAID, "--dry-run")
     assert (code, err) == (0, "")
     assert "  data/train-00000-of-00001.parquet\n" in out
-    assert out.startswith("dataset user/films, private if it is made now: ")
+    assert out.startswith("dataset user/films, private if it is new: ")
     assert "\nREADME.md:\n\n---\n" in out
     assert out.endswith("Nothing was uploaded.\n")
     code, out, _ = run("push", "dataset", "films.yaml", "user/films", *SAID, "--dry-run", "--public", "--json")
@@ -125,11 +115,11 @@ def test_file_without_a_record_is_published_as_such(run: Run, hub: HubServer, tm
         (("dataset", "films.yaml", "user/films", "--license", "mit"), "`--llm-terms` is required"),
         (("dataset", "films.yaml", "user/films", "--license", "MIT", "--llm-terms", "x"), "Did you mean mit"),
         (("dataset", "films.yaml", "films", *SAID), "`repo` is 'films': give `user/name`"),
-        (("dataset", "films.yaml", "user/films", *SAID, "--human", "gold"), "`human` names the column 'gold'"),
+        (("dataset", "films.yaml", "user/films", *SAID, "--human", "gold"), "`human` is 'gold'"),
         (("dataset", "films.yaml", "user/films", *SAID, "--gate", "x"), "`gate` is 'x'"),
         (("dataset", "none.jsonl", "user/films", *SAID), "`data` 'none.jsonl'"),
         (("dataset", "rows.jsonl", "user/films", *SAID), "has no label column"),
-        (("model", "none", "user/m", *SAID), "is no folder"),
+        (("model", "none", "user/m", *SAID), "is not a folder"),
         (("metric", "none", "user/none"), "does not come with this package"),
         (("metric", "llm_judge", "user/other"), "end it in /llm_judge"),
         (("report", "none.json", "user/r", "--license", "mit"), "`results` 'none.json'"),
@@ -156,7 +146,7 @@ def test_no_token_and_no_permission_are_one_line(run: Run, hub: HubServer, monke
     code, _, err = run("push", "metric", "llm_judge", "user/llm_judge")
     assert (code, err.count("\n")) == (2, 1)
     assert "there is no token for the Hub" in err
-    assert run("pull", "user/none")[2].startswith("hf-synthlabels: `user/none` cannot be fetched: there is no")
+    assert run("pull", "user/none")[2].startswith("hf-synthlabels: `user/none` cannot be downloaded: no")
 
 
 def test_public_into_what_is_private_is_told(run: Run, hub: HubServer) -> None:

@@ -11,15 +11,15 @@ from huggingface_hub import constants
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST
-from hf_synthlabels.cards import Licenses
+from hf_synthlabels.cards import CardFields
 from hf_synthlabels.errors import ConfigError, DataError, HubError
-from hf_synthlabels.publishing import DatasetCardFields, HubUpload, dataset_upload, push
-from hf_synthlabels.publishing.hub.commit import HubFile
+from hf_synthlabels.publishing import AnnotatedData, HubUpload, dataset_upload, push
+from hf_synthlabels.publishing.hub.upload import HubFile
 from hf_synthlabels.statistics import Gate
 from tests.publishing.conftest import READER, RECIPE, TOKEN
 from tests.publishing.hub_server import HubServer
 
-WORDS = DatasetCardFields(licenses=Licenses("cc-by-4.0", "unknown"))
+CARD = CardFields(license="cc-by-4.0", llm_terms="unknown")
 
 
 def small(*paths: str, repo: str = "user/small", text: str = "x") -> HubUpload:
@@ -27,7 +27,7 @@ def small(*paths: str, repo: str = "user/small", text: str = "x") -> HubUpload:
 
 
 def test_data_set_is_one_commit_with_all_of_it(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    upload = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS, recipe=Recipe.from_dict(RECIPE))
+    upload = dataset_upload(AnnotatedData(tickets, Recipe.from_dict(RECIPE)), "user/tickets", tmp_path, card=CARD)
     done = push(upload)
     there = hub.repository("user/tickets")
     # The Hub's own first commit, and ours.
@@ -51,8 +51,8 @@ def test_data_set_is_one_commit_with_all_of_it(hub: HubServer, tickets: Any, tmp
 
 
 def test_the_same_again_is_no_commit(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    first = push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
-    again = push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
+    first = push(dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD))
+    again = push(dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD))
     assert again.revision == first.revision
     assert (again.created, again.changed) == (False, False)
     assert len(hub.uploads) == 2
@@ -85,7 +85,7 @@ def test_public_is_said_and_what_is_there_stays_as_it_is(hub: HubServer) -> None
 def test_name_that_is_taken_is_left_alone(hub: HubServer) -> None:
     there = hub.create("user/small")
     there.commit({"README.md": b"mine"}, "by hand")
-    with pytest.raises(HubError, match=r"`user/small` is taken: there is files that this package did not put there"):
+    with pytest.raises(HubError, match=r"`user/small` already contains files of another origin"):
         push(small("README.md"))
     assert there.head.files == {"README.md": b"mine"}
     push(small("README.md"), replace=True)
@@ -131,7 +131,7 @@ def test_rows_are_never_added_to_other_files_of_the_same_split(hub: HubServer) -
 def test_repository_of_another_kind_is_taken(hub: HubServer) -> None:
     push(HubUpload("user/page", "report", (HubFile("README.md", b"---\nsdk: static\n---\n"),)))
     assert hub.repository("user/page", "space").sdk == "static"
-    with pytest.raises(HubError, match="is taken: there is a report"):
+    with pytest.raises(HubError, match="already contains a report"):
         push(HubUpload("user/page", "metric", (HubFile("README.md", b"---\nsdk: gradio\n---\n"),)))
 
 
@@ -144,7 +144,7 @@ def test_no_token_is_told_before_anything_is_sent(hub: HubServer, monkeypatch: p
 
 def test_token_that_is_not_known(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_" + "wrongwrongwrongwrong")
-    with pytest.raises(HubError, match=r"`user/small` cannot be published: it does not accept the token") as caught:
+    with pytest.raises(HubError, match="`user/small` cannot be published: the Hub does not accept") as caught:
         push(small("a"))
     assert "wrongwrong" not in str(caught.value)
     assert hub.repositories == {}
@@ -152,7 +152,7 @@ def test_token_that_is_not_known(hub: HubServer, monkeypatch: pytest.MonkeyPatch
 
 def test_token_that_may_only_read(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", READER)
-    with pytest.raises(HubError, match=r"the token may not do that.*status 403"):
+    with pytest.raises(HubError, match=r"the token lacks the permission.*status 403"):
         push(small("a"))
     there = hub.create("user/small")
     with pytest.raises(HubError, match=r"status 403: You don't have write access"):
@@ -211,7 +211,7 @@ def test_commit_that_goes_on_failing_publishes_nothing_and_is_run_again(
     hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path, status: int
 ) -> None:
     hub.fail("POST", "/commit/", status=status, times=4)
-    upload = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
+    upload = dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD)
     with pytest.raises(HubError, match=f"status {status}"):
         push(upload)
     assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
@@ -250,7 +250,7 @@ def test_upload_that_is_cut_leaves_nothing_and_goes_on(
     hub: HubServer, no_waiting: list[float], tickets: Any, tmp_path: Path
 ) -> None:
     hub.fail("PUT", "/lfs/", cut="before", times=99)
-    upload = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
+    upload = dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD)
     with pytest.raises(HubError, match="Run it again"):
         push(upload)
     assert set(hub.repository("user/tickets").head.files) == {".gitattributes"}
@@ -260,7 +260,7 @@ def test_upload_that_is_cut_leaves_nothing_and_goes_on(
 
 def test_card_that_the_hub_refuses_is_told_before_anything_is_sent(hub: HubServer) -> None:
     bad = HubUpload("user/small", "dataset", (HubFile("README.md", b"---\nlicense: mine\n---\n"),))
-    with pytest.raises(HubError, match=r'the Hub refuses the card: - "license" must be one'):
+    with pytest.raises(HubError, match=r'the Hub rejects the card: - "license" must be one'):
         push(bad)
     assert hub.count("POST", "/commit/") == 0
 
@@ -280,11 +280,11 @@ def test_secret_of_this_environment_is_not_published(
     hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("SOME_API_KEY", "sk-0123456789abcdef")
-    with pytest.raises(HubError, match=r"`a` holds the value of SOME_API_KEY\. Remove it there: nothing was published"):
+    with pytest.raises(HubError, match=r"`a` contains the value of SOME_API_KEY"):
         push(small("a", text="key: sk-0123456789abcdef"))
     file = tmp_path / "file"
     file.write_text(f"token {TOKEN}")
-    with pytest.raises(HubError, match="`b` holds the value of") as caught:
+    with pytest.raises(HubError, match="`b` contains the value of") as caught:
         push(HubUpload("user/small", "dataset", (HubFile("b", file),)))
     assert TOKEN not in str(caught.value)
     assert hub.requests == []
@@ -294,8 +294,8 @@ def test_token_is_in_no_file_of_the_cache_and_in_no_repository(
     hub: HubServer, tickets: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
-    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS))
+    push(dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD))
+    push(dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD))
     places = [Path(constants.HF_HUB_CACHE), tmp_path]
     files = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert files
@@ -305,9 +305,9 @@ def test_token_is_in_no_file_of_the_cache_and_in_no_repository(
 
 
 def test_listing_shows_each_file_and_sends_nothing(hub: HubServer, tickets: Any, tmp_path: Path) -> None:
-    upload = dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS)
+    upload = dataset_upload(AnnotatedData(tickets), "user/tickets", tmp_path, card=CARD)
     listing = upload.listing(private=True)
-    assert listing.startswith("dataset user/tickets, private if it is made now: 6 files in one commit\n")
+    assert listing.startswith("dataset user/tickets, private if it is new: 6 files in one commit\n")
     for file in upload.with_manifest().files:
         assert f"{file.size:,}  {file.path}" in listing
     assert hub.requests == []
@@ -325,12 +325,12 @@ def test_manifest_lists_every_file(hub: HubServer) -> None:
 
 
 def test_data_set_without_the_named_columns(tickets: Any, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"`human` names the column 'gold', which is not there\. It has: text, label"):
-        dataset_upload(tickets, "user/t", tmp_path, words=WORDS, human="gold")
-    with pytest.raises(DataError, match="`llm` names the column 'other'"):
-        dataset_upload(tickets, "user/t", tmp_path, words=WORDS, llm="other")
-    with pytest.raises(DataError, match="labelled with the column 'llm_label_status', which is not there"):
-        dataset_upload(tickets.remove_columns("llm_label_status"), "user/t", tmp_path, words=WORDS)
+    with pytest.raises(DataError, match=r"`human` is 'gold', which is not a column"):
+        dataset_upload(AnnotatedData(tickets), "user/t", tmp_path, card=CARD, human="gold")
+    with pytest.raises(DataError, match="`llm` is 'other'"):
+        dataset_upload(AnnotatedData(tickets), "user/t", tmp_path, card=CARD, llm="other")
+    with pytest.raises(DataError, match="lacks the column 'llm_label_status'"):
+        dataset_upload(AnnotatedData(tickets.remove_columns("llm_label_status")), "user/t", tmp_path, card=CARD)
 
 
 def test_data_set_that_nobody_annotated(tickets: Any, tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_data_set_that_nobody_annotated(tickets: Any, tmp_path: Path) -> None:
     for rows in plain.values():
         rows.info.description = ""
     with pytest.raises(DataError, match="has no label column"):
-        dataset_upload(plain, "user/t", tmp_path, words=WORDS)
+        dataset_upload(AnnotatedData(plain), "user/t", tmp_path, card=CARD)
 
 
 def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
@@ -347,7 +347,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
     text = "If a customer writes of money, it is billing. " * 1100
     assert len(text) > 50_000
     recipe = Recipe.from_dict({**RECIPE, "task": {**RECIPE["task"], "guidelines": text}})  # type: ignore[dict-item]
-    push(dataset_upload(tickets, "user/tickets", tmp_path, words=WORDS, recipe=recipe))
+    push(dataset_upload(AnnotatedData(tickets, recipe), "user/tickets", tmp_path, card=CARD))
     files = hub.repository("user/tickets").head.files
     assert text.strip().encode() in files["annotation/prompt.txt"]
     assert len(files["README.md"]) < 20_000
@@ -355,7 +355,7 @@ def test_guideline_of_50_kB_is_cut_in_the_card_and_whole_beside_it(
 
 
 def test_gate_stands_in_the_card(tickets: Any, tmp_path: Path) -> None:
-    upload = dataset_upload(tickets, "user/t", tmp_path, words=WORDS, gate=Gate.parse("accuracy>=0.9"))
+    upload = dataset_upload(AnnotatedData(tickets), "user/t", tmp_path, card=CARD, gate=Gate.parse("accuracy>=0.9"))
     card = next(file.content for file in upload.files if file.path == "README.md")
     assert isinstance(card, bytes)
     assert b"Gate: accuracy" in card

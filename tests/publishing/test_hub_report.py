@@ -178,7 +178,7 @@ def test_runs_of_a_study_are_published_by_the_command_line(
         return capsys.readouterr().out
 
     listed = call("--dry-run")
-    assert listed.startswith("space user/study, private if it is made now: ")
+    assert listed.startswith("space user/study, private if it is new: ")
     for name in ("README.md", "index.html", "report/README.md", "report/page.json"):
         assert f"  {name}\n" in listed
     for ending in (".csv", ".json", ".svg", "-dark.svg", ".png"):

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from datasets import ClassLabel, Dataset, Features, Value
 
 from hf_synthlabels import provenance
-from hf_synthlabels.cards import Licenses
+from hf_synthlabels.cards import CardFields
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing import DatasetCardFields, annotation_sheet, dataset_upload, import_labels, sample_rows
+from hf_synthlabels.publishing import AnnotatedData, annotation_sheet, dataset_upload, import_labels, sample_rows
 from hf_synthlabels.publishing.label_import import check_sheet
 from hf_synthlabels.statistics import estimate
 from hf_synthlabels.tables import read_table, write_sheet, write_table
@@ -95,13 +95,8 @@ def test_labels_of_several_types_are_refused_in_one_line() -> None:
 
 def test_a_sampled_data_set_is_published_with_its_chances(tmp_path: Path) -> None:
     drawn, _ = sample_rows(labelled(), 20)
-    words = DatasetCardFields(licenses=Licenses("mit", "unknown"))
-    upload = dataset_upload(
-        DatasetDict({"train": drawn}),
-        "someone/posts",
-        tmp_path,
-        words=words,
-    )
+    card_fields = CardFields(license="mit", llm_terms="unknown")
+    upload = dataset_upload(AnnotatedData({"train": drawn}), "someone/posts", tmp_path, card=card_fields)
     files = {file.path: file for file in upload.files}
     card = bytes(files["README.md"].content).decode()
     assert f"20 of {len(drawn)} rows were sampled for human annotation by simple random sampling" in card

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from datasets import Dataset
 
-from hf_synthlabels.cli.main import main
 from hf_synthlabels.review import (
     AnnotationSession,
     DecisionStore,
@@ -21,9 +18,8 @@ from hf_synthlabels.review import (
     open_review,
 )
 from hf_synthlabels.tables import read_table
+from tests.command_line import Run, command_line
 from tests.review.reviewing import TEXT, label, table
-
-Run = Callable[..., tuple[int, str, str]]
 
 RECIPE = """
 name: tickets
@@ -43,15 +39,7 @@ output: {column: llm_label}
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     monkeypatch.chdir(tmp_path)
-
-    def execute(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["hf-synthlabels", "review", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        written = capsys.readouterr()
-        return int(end.value.code or 0), written.out, written.err
-
-    return execute
+    return command_line(monkeypatch, capsys, "review")
 
 
 def lines(path: Path, rows: list[dict[str, object]]) -> None:

@@ -1,4 +1,4 @@
-"""What the Hub answers when it does not do what it was asked: one line that says the repair."""
+"""Errors of the Hub as one line that names the repair."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from huggingface_hub.errors import (
 from hf_synthlabels.clients.retry import retry_after_s
 from hf_synthlabels.errors import HubError, SynthLabelsError
 
-AGAIN = "Run it again: what was uploaded is not sent twice."
+RETRY = "Run it again: uploaded files are not sent twice."
 
 NO_TOKEN = (
-    "there is no token for the Hub. Make one that may write at https://huggingface.co/settings/tokens, and run "
-    "`hf auth login` or set HF_TOKEN."
+    "there is no token for the Hub. Create one with write permission at https://huggingface.co/settings/tokens, and "
+    "run `hf auth login` or set HF_TOKEN."
 )
 
-PASSING = frozenset({408, 409, 412, 429, 500, 502, 503, 504})
-"""Statuses that another attempt can mend."""
+TRANSIENT = frozenset({408, 409, 412, 429, 500, 502, 503, 504})
+"""Statuses that are worth another attempt."""
 
 SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}")
 
 STATUSES = {
-    400: "it refuses what was sent",
-    401: "it does not accept the token, which may have expired. Run `hf auth login`, or set another HF_TOKEN",
-    402: "it asks for a payment",
-    403: "the token may not do that. Take one that may write there, or another name",
-    404: "it is not there, or the token may not see it. Look at the name",
-    409: f"another change is under way. {AGAIN[:-1]}",
-    412: f"it was changed in the meantime. {AGAIN[:-1]}",
+    400: "the Hub rejects the request",
+    401: "the Hub does not accept the token, which may have expired. Run `hf auth login`, or set another HF_TOKEN",
+    402: "the Hub asks for a payment",
+    403: "the token lacks the permission. Use a token with write permission, or another name",
+    404: "it does not exist, or the token cannot see it. Check the name",
+    409: f"another change is in progress. {RETRY[:-1]}",
+    412: f"the repository was changed in the meantime. {RETRY[:-1]}",
     413: "it is too large",
-    429: f"too many requests. Wait a while, and run it again{AGAIN.removeprefix('Run it again')[:-1]}",
+    429: "too many requests. Run it again later: uploaded files are not sent twice",
 }
 
 
 @contextmanager
-def told(repo: str, doing: str) -> Iterator[None]:
-    """Tell the many errors of the Hub's client as one.
+def translate_errors(repo: str, failure: str) -> Iterator[None]:
+    """Translate the errors of the Hub's client.
 
     Args:
-        repo: the name of the repository.
-        doing: what is tried, such as `cannot be published`.
+        repo: name of the repository.
+        failure: what failed, such as `cannot be published`.
 
     Raises:
         HubError: the Hub cannot be reached, or refuses.
@@ -60,29 +60,29 @@ def told(repo: str, doing: str) -> Iterator[None]:
     except SynthLabelsError:
         raise
     except Exception as error:
-        words = _words(error)
-        if words is None:
+        explanation = _explanation(error)
+        if explanation is None:
             raise
-        # Not `from error`: it holds the request with its headers, and the token among them.
-        raise HubError(SECRET.sub("hf_...", f"`{repo}` {doing}: {words}")) from None
+        # Not `from error`, which holds the request's headers with the token.
+        raise HubError(SECRET.sub("hf_...", f"`{repo}` {failure}: {explanation}")) from None
 
 
-def passes(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether another attempt can succeed."""
     if isinstance(error, HfHubHTTPError):
-        return error.response.status_code in PASSING
+        return error.response.status_code in TRANSIENT
     return isinstance(error, httpx2.TransportError) and not isinstance(error, httpx2.UnsupportedProtocol)
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Seconds that the Hub asks to wait; None where it does not say."""
+    """Seconds that the Hub asks to wait; None if it does not."""
     if not isinstance(error, HfHubHTTPError):
         return None
     return retry_after_s(error.response.headers)
 
 
-def _words(error: BaseException) -> str | None:
-    """What went wrong and what to do; None for what is not the Hub's."""
+def _explanation(error: BaseException) -> str | None:
+    """Cause and repair; None for an error that is not of the Hub."""
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so no request is sent to the Hub. Unset it."
     if isinstance(error, LocalTokenNotFoundError):
@@ -92,32 +92,30 @@ def _words(error: BaseException) -> str | None:
     if isinstance(error, HfHubHTTPError):
         return _status(error)
     if isinstance(error, httpx2.TimeoutException):
-        return f"the Hub did not answer in time. {AGAIN}"
+        return f"the Hub did not answer in time. {RETRY}"
     if isinstance(error, httpx2.ConnectError):
-        return "the Hub cannot be reached. Look at the connection, and at HF_ENDPOINT if it is set."
+        return "the Hub cannot be reached. Check the connection, and HF_ENDPOINT if it is set."
     if isinstance(error, httpx2.TransportError):
-        return f"the connection was cut. {AGAIN}"
+        return f"the connection was cut. {RETRY}"
     if isinstance(error, ValueError) and "metadata in README.md" in str(error):
-        return f"the Hub refuses the card: {_line(str(error).partition('.md.')[2])}"
+        return f"the Hub rejects the card: {_line(str(error).partition('.md.')[2])}"
     cause = error.__cause__
     if isinstance(error, LocalEntryNotFoundError | RuntimeError) and cause is not None:
-        # An upload of one file, or a download, tells its cause so.
-        return _words(cause)
+        # The client wraps errors of uploads and downloads.
+        return _explanation(cause)
     return None
 
 
 def _status(error: HfHubHTTPError) -> str:
     status = error.response.status_code
     if isinstance(error, RepositoryNotFoundError):
-        # So it also answers, without a token, for what is private.
+        # Without a token, the answer for a private repository, too.
         return f"{STATUSES[404]}."
-    said = _line(error.server_message or "")
-    known = STATUSES.get(status)
-    if known is None:
-        known = f"the Hub has trouble. {AGAIN[:-1]}" if status >= 500 else "it refuses"
-    wait = retry_after(error)
-    more = f" It asks to wait {wait:g} s." if wait else ""
-    return f"{known} (status {status}{': ' + said if said else ''}).{more}"
+    detail = _line(error.server_message or "")
+    other = f"the Hub has an internal error. {RETRY[:-1]}" if status >= 500 else "the Hub refuses"
+    wait_s = retry_after(error)
+    more = f" The Hub asks to wait {wait_s:g} s." if wait_s else ""
+    return f"{STATUSES.get(status, other)} (status {status}{': ' + detail if detail else ''}).{more}"
 
 
 def _line(text: str) -> str:

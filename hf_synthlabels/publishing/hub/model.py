@@ -1,110 +1,64 @@
-"""A student as it lies on the Hub: the model's files, a card, its scores."""
+"""Students on the Hub: the files of the model, a card and scores."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_synthlabels.cards import Licenses, ModelFacts, StudyResult, eval_results, model_card, published_record
+from hf_synthlabels.cards import CardFields, ModelFacts, StudyResult, eval_results, model_card, published_record
 from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, PushResult, checked_repo, push
+from hf_synthlabels.publishing.hub.commit import PushResult, checked_repo, push
+from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
 from hf_synthlabels.statistics import ValidationReport
 
 if TYPE_CHECKING:
     from hf_synthlabels.training import Student
 
 UNPUBLISHED = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
-"""What is of use to the one who trains only; the first holds paths of that machine."""
+"""Files that only training needs; the first contains local paths."""
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = (".safetensors", ".bin", ".pt")
 
-TOLD = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "seed")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCardFields:
-    """What only the publisher can say of a model."""
-
-    licenses: Licenses
-    summary: str | None = None
-    base_model: str | None = None
-    base_revision: str | None = None
-    dataset: str | None = None
-    """The Hub id of the data set of its training rows."""
-    dataset_revision: str | None = None
-    language: tuple[str, ...] = ()
-    widget: tuple[str, ...] = ()
-    """Texts to try."""
-    label_source: str | None = None
-    """Whose labels it learned: a label column, or `human`, `llm`, `validation` of a study."""
+OPTIONS = ("learning_rate", "num_train_epochs", "max_steps", "per_device_train_batch_size", "max_length", "seed")
 
 
 def model_upload(
     folder: Path,
     repo: str,
     *,
-    words: ModelCardFields,
+    card: CardFields,
     validation: ValidationReport | None = None,
     study: StudyResult | None = None,
 ) -> HubUpload:
-    """All that is published of a student: every file of its folder, a card, its scores.
+    """Collect the files of a student: every file of its folder, a card and scores.
 
     Args:
-        folder: where `Student.save` wrote it, or `save_pretrained`; with its `student.json`, if there is one.
+        folder: folder written by `Student.save` or `save_pretrained`.
         repo: `user/name`.
-        words: what only the publisher can say.
-        validation: its labels against human ones, on rows that it was not trained on.
-        study: that it comes from.
+        card: publisher input.
+        validation: the student's labels against human labels, on held-out rows.
+        study: study that trained the student.
 
     Raises:
-        DataError: there is no model in the folder.
-        ConfigError: the repository name or a card field is invalid.
+        DataError: the folder contains no model.
+        ConfigError: the repository name is invalid.
     """
     checked_repo(repo)
     config, adapter = _configs(folder)
-    known = _read(folder / "student.json")
-    kind = known.get("task") or _kind({**adapter, **config}, folder)
-    columns = known.get("text_columns") or ()
-    # The outputs of a tagger are its tags, not the kinds of entities.
-    tags = () if kind != "token-classification" else _names(config)
-    names = tags or (tuple(known["names"]) if "names" in known else _names(config))
-    facts = ModelFacts(
-        repo=repo,
-        names=names,
-        licenses=words.licenses,
-        base_model=words.base_model or known.get("base_model") or _portable(adapter.get("base_model_name_or_path")),
-        base_revision=words.base_revision or known.get("base_revision"),
-        label_source=words.label_source or known.get("label_source"),
-        options=known.get("options"),
-        metrics=known.get("metrics"),
-        records=tuple(known.get("records", ())),
-        validation=validation,
-        study=study,
-        dataset=words.dataset,
-        dataset_revision=words.dataset_revision,
-        energy_kwh=known.get("energy_kwh"),
-        widget=words.widget,
-        summary=words.summary,
-        language=words.language,
-        kind="text-pair" if kind == "text-classification" and len(columns) == 2 else kind,
-        pair=len(columns) == 2,
-        scale=tuple(known.get("scale") or ()),
-        evaluation=tuple(known.get("evaluation") or ()),
-        adapter=bool(adapter),
-    )
+    facts = _facts(folder, repo, config, adapter, card, validation, study)
     files = [HubFile("README.md", model_card(facts).encode())]
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         hidden = any(part.startswith((".", "checkpoint-")) for part in Path(name).parts)
         if path.is_file() and not hidden and path.name not in (*UNPUBLISHED, "README.md", "hf_synthlabels.json"):
-            files.append(_published(name, path, adapter, words.base_model))
+            files.append(_model_file(name, path, adapter, card.base_model))
     if entries := eval_results(facts):
         text = yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)
         files.append(HubFile(".eval_results/hf_synthlabels.yaml", text.encode()))
@@ -113,22 +67,63 @@ def model_upload(
     return HubUpload(repo, "model", tuple(files))
 
 
+def _facts(
+    folder: Path,
+    repo: str,
+    config: Mapping[str, Any],
+    adapter: Mapping[str, Any],
+    card: CardFields,
+    validation: ValidationReport | None,
+    study: StudyResult | None,
+) -> ModelFacts:
+    """Facts for the card, from student.json and else from the configuration."""
+    known = _read(folder / "student.json")
+    kind = known.get("task") or _kind({**adapter, **config}, folder)
+    is_pair = kind == "text-classification" and len(known.get("text_columns") or ()) == 2
+    names = _names(config)
+    if kind != "token-classification" or not names:
+        # The outputs of a tagger are its tags, not the classes of entities.
+        names = tuple(known.get("names", names))
+    return ModelFacts(
+        repo=repo,
+        names=names,
+        card=replace(
+            card,
+            base_model=card.base_model
+            or known.get("base_model")
+            or _public_name(adapter.get("base_model_name_or_path")),
+            base_revision=card.base_revision or known.get("base_revision"),
+            label_source=card.label_source or known.get("label_source"),
+        ),
+        options=known.get("options"),
+        metrics=known.get("metrics"),
+        records=tuple(known.get("records", ())),
+        validation=validation,
+        study=study,
+        energy_kwh=known.get("energy_kwh"),
+        kind="text-pair" if is_pair else kind,
+        scale=tuple(known.get("scale") or ()),
+        evaluation=tuple(known.get("evaluation") or ()),
+        adapter=bool(adapter),
+    )
+
+
 def save_student_facts(student: Student, folder: Path, records: list[dict[str, Any]]) -> Path:
-    """Write the facts for the card into a student's folder.
+    """Write the facts for the card into the student.json of a saved student.
 
     Args:
-        student: as it came from training.
-        folder: where it was saved.
-        records: the provenance of its training rows.
+        student: trained student.
+        folder: folder of the saved student.
+        records: provenance records of the training rows.
     """
     from hf_synthlabels.training import update_student
 
     config = student.config
     return update_student(
         folder,
-        base_model=_portable(config.model),
+        base_model=_public_name(config.model),
         label_source=config.label_column,
-        options={key: getattr(config, key) for key in TOLD},
+        options={key: getattr(config, key) for key in OPTIONS},
         records=[published_record(record) for record in records if record.get("column") == config.label_column],
     )
 
@@ -137,56 +132,56 @@ def push_student(
     student: Student,
     repo: str,
     *,
-    words: ModelCardFields,
+    card: CardFields,
     folder: Path,
     records: list[dict[str, Any]] | None = None,
     validation: ValidationReport | None = None,
     private: bool = True,
     replace: bool = False,
 ) -> PushResult | None:
-    """Save a student and publish it; every process must call it, the first one publishes, the others get None.
+    """Save a student and publish it; every process must call it, and all but the first get None.
 
     Args:
-        student: as it came from training.
+        student: trained student.
         repo: `user/name`.
-        words: what only the publisher can say.
-        folder: where it is saved.
-        records: the provenance of its training rows.
-        validation: its labels against human ones.
-        private: whether a repository that is made now is seen by its owner only.
+        card: publisher input.
+        folder: folder for the student.
+        records: provenance records of the training rows.
+        validation: the student's labels against human labels.
+        private: whether a new repository is visible to its owner only.
         replace: whether to write into a repository that this package did not fill.
 
     Raises:
-        HubError: as `push` says; the student is saved all the same.
+        HubError: as in `push`; the student is saved nevertheless.
     """
-    # Weights that are shared out are gathered from all processes.
+    # Gathers sharded weights from all processes.
     student.save(folder)
     if not student.trainer.is_world_process_zero():
         return None
     save_student_facts(student, folder, records or [])
-    upload = model_upload(folder, repo, words=words, validation=validation)
+    upload = model_upload(folder, repo, card=card, validation=validation)
     return push(upload, private=private, replace=replace)
 
 
 def _configs(folder: Path) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """The configuration of the model, and that of the adapters that it is, if it is.
+    """Configurations of the model and of its adapter; the missing one is empty.
 
     Raises:
         DataError: both are missing, or there are no weights.
     """
     where = f"`model` {str(folder)!r}"
     if not folder.is_dir():
-        raise DataError(f"{where} is no folder. Give the one where the student was saved.")
+        raise DataError(f"{where} is not a folder. Give the folder of the saved student.")
     weights = [path for path in folder.iterdir() if path.suffix in WEIGHTS and path.name not in UNPUBLISHED]
     config, adapter = (_read(folder / name) for name in ("config.json", ADAPTER))
     if (not config and not adapter) or not weights:
         missing = "weights (.safetensors)" if config or adapter else "config.json"
-        raise DataError(f"{where} has no {missing}. Give the folder where the student was saved.")
+        raise DataError(f"{where} has no {missing}. Give the folder of the saved student.")
     return config, adapter
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """What a JSON file holds; nothing where there is no file.
+    """Read a JSON file; empty if it does not exist.
 
     Raises:
         DataError: it cannot be read.
@@ -201,19 +196,19 @@ def _read(file: Path) -> dict[str, Any]:
         ) from None
 
 
-def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | None) -> HubFile:
-    """Build one file of the model; an adapter's configuration names a base model on the Hub.
+def _model_file(name: str, path: Path, adapter: Mapping[str, Any], base: str | None) -> HubFile:
+    """A file of the model; the configuration of an adapter names its base model on the Hub.
 
     Raises:
         DataError: the base model is a local folder, and its name on the Hub is missing.
     """
-    known = adapter.get("base_model_name_or_path")
-    if name != ADAPTER or not isinstance(known, str):
+    recorded = adapter.get("base_model_name_or_path")
+    if name != ADAPTER or not isinstance(recorded, str):
         return HubFile(name, path)
     if base is None:
-        if Path(known).is_dir():
+        if Path(recorded).is_dir():
             raise DataError(
-                f"`model` {str(path.parent)!r} is an adapter of a local folder, {Path(known).name!r}, which "
+                f"`model` {str(path.parent)!r} is an adapter of a local folder, {Path(recorded).name!r}, which "
                 "others cannot load. Give its name on the Hub with `--base-model`, or save the student merged."
             )
         return HubFile(name, path)
@@ -221,8 +216,8 @@ def _published(name: str, path: Path, adapter: Mapping[str, Any], base: str | No
     return HubFile(name, text.encode())
 
 
-def _portable(model: str | None) -> str | None:
-    """A model's name on the Hub; of a folder of this machine its last part."""
+def _public_name(model: str | None) -> str | None:
+    """Name of a model on the Hub, or the last part of a local path."""
     if model == PACKAGED_ENCODER:
         return HUB_ENCODER
     return model if model is None or not Path(model).is_dir() else Path(model).name
@@ -243,14 +238,14 @@ HEADS = {
     "QUESTION_ANS": "question-answering",
     "CAUSAL_LM": "text-generation",
 }
-"""The ends of architectures, and peft's names of tasks, that have one kind of label."""
+"""Label kind by suffix of the architecture, or by task type of peft."""
 
 
 def _kind(config: Mapping[str, Any], folder: Path) -> str:
-    """The kind of label of a model without a student.json, where its configuration leaves no doubt.
+    """Label kind of a model without student.json.
 
     Raises:
-        DataError: it does.
+        DataError: the configuration does not determine it.
     """
     named = [*(config.get("architectures") or ()), config.get("task_type") or ""]
     for ending, kind in HEADS.items():
@@ -260,11 +255,11 @@ def _kind(config: Mapping[str, Any], folder: Path) -> str:
     if problem == "regression":
         return "text-scale"
     if problem == "multi_label_classification":
-        # An ordinal scale asks whether each step is reached.
+        # Outputs of an ordinal scale: whether each step is reached.
         return "text-scale" if steps and _names(config) else "multi-label"
     if any(name.endswith("ForSequenceClassification") for name in named) or config.get("task_type") == "SEQ_CLS":
         return "text-classification"
     raise DataError(
-        f"`model` {str(folder)!r} has no student.json, and its config.json does not say what kind of label it gives. "
+        f"`model` {str(folder)!r} has no student.json, and its config.json does not determine its kind of label. "
         "Save it with Student.save."
     )

@@ -1,8 +1,7 @@
-"""From the Hub: all files of one revision, and each of them looked at before anybody trusts them."""
+"""Pull: download one revision from the Hub, and verify every file."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,133 +14,127 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from hf_synthlabels.annotation.trust.downloaded import MANIFEST, mark_pulled
 from hf_synthlabels.errors import ConfigError, HubError
 from hf_synthlabels.publishing.hub.commit import checked_repo, hub_api, read_manifest
-from hf_synthlabels.publishing.hub.hub_errors import told
+from hf_synthlabels.publishing.hub.hub_errors import translate_errors
+from hf_synthlabels.publishing.hub.upload import sha256
 
 REPO_TYPES = ("dataset", "model", "space")
-SHOWN = 5
+MAX_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class PullResult:
-    """What came from the Hub."""
+    """A downloaded revision."""
 
     repo: str
     repo_type: str
     kind: str | None
-    """What it was published as; None where another program published it, and nothing could be checked."""
+    """Kind of the publication; None if another program published it, so that nothing could be verified."""
     revision: str
     folder: Path
     files: int
-    """How many were checked against the list that was published with them."""
+    """Number of files verified against the published manifest."""
 
     def __str__(self) -> str:
-        checked = (
-            f"{self.files:,} files as they were published" if self.kind else "not published by this package: unchecked"
-        )
-        return f"{self.repo_type} {self.repo}: {checked}\nrevision {self.revision}\nwritten: {self.folder}"
+        check = f"{self.files:,} files verified" if self.kind else "not verified, published by another program"
+        return f"{self.repo_type} {self.repo}: {check}\nrevision {self.revision}\nwritten: {self.folder}"
 
 
 def pull(repo: str, folder: Path, *, repo_type: str | None = None, revision: str | None = None) -> PullResult:
-    """Fetch a repository into a folder, all of it from one revision; stopped, it goes on where it was.
+    """Download one revision of a repository into a folder; an interrupted download resumes.
 
-    What an earlier revision brought into the folder and this one has not is removed, unless it was changed there.
-
-    A data set can then be read by `load_dataset(folder)`, a model by `from_pretrained(folder)`, a metric by
-    `evaluate.load`.
+    Files of a revision that was downloaded there before are removed if this one lacks them and they are unchanged.
+    The folder can then be read by `load_dataset`, `from_pretrained` or `evaluate.load`.
 
     Args:
         repo: `user/name`.
-        folder: for its files.
-        repo_type: `dataset`, `model` or `space`; by default the one that there is.
-        revision: a commit, a branch or a tag; by default the newest.
+        folder: folder for the files.
+        repo_type: `dataset`, `model` or `space` (default: the one that exists).
+        revision: commit, branch or tag (default: latest).
 
     Raises:
-        HubError: it is not there, a file of it is missing or damaged, or the Hub cannot be reached.
-        ConfigError: the name is not a repository name, or matches several repositories.
+        HubError: the repository does not exist, a file is missing or damaged, or the Hub cannot be reached.
+        ConfigError: the repository name is invalid, or matches several repositories.
     """
     checked_repo(repo)
     if repo_type is not None and repo_type not in REPO_TYPES:
         raise ConfigError(f"`type` is {repo_type!r}: give one of {', '.join(REPO_TYPES)}.")
-    with told(repo, "cannot be fetched"):
+    with translate_errors(repo, "cannot be downloaded"):
         api = hub_api()
-        kind, info = _found(api, repo, repo_type, revision)
+        kind, info = _find(api, repo, repo_type, revision)
         listed = any(sibling.rfilename == MANIFEST for sibling in info.siblings or ())
         manifest = read_manifest(api, repo, kind, info.sha) if listed else None
-        before = _listed_before(folder)
+        earlier = _earlier_files(folder)
         mark_pulled(folder, f"{kind} {repo}, revision {info.sha}")
         api.snapshot_download(repo, repo_type=kind, revision=info.sha, local_dir=folder)
-        # Again: the repository may have a file of this name.
+        # Again, because the repository may contain a file of this name.
         mark_pulled(folder, f"{kind} {repo}, revision {info.sha}")
     if manifest is None:
         return PullResult(repo, kind, None, info.sha, folder, 0)
-    _check(repo, folder, manifest["files"])
-    _clear(folder, before, manifest["files"])
+    _verify(repo, folder, manifest["files"])
+    _remove_obsolete(folder, earlier, manifest["files"])
     return PullResult(repo, kind, str(manifest["kind"]), info.sha, folder, len(manifest["files"]))
 
 
-def _found(api: HfApi, repo: str, repo_type: str | None, revision: str | None) -> tuple[str, Any]:
+def _find(api: HfApi, repo: str, repo_type: str | None, revision: str | None) -> tuple[str, Any]:
     """Find the repository with this name and type; the type may be omitted if only one exists."""
-    found = []
+    matches = []
     for kind in REPO_TYPES if repo_type is None else (repo_type,):
         try:
-            found.append((kind, api.repo_info(repo, repo_type=kind, revision=revision)))
+            matches.append((kind, api.repo_info(repo, repo_type=kind, revision=revision)))
         except RevisionNotFoundError:
             raise HubError(f"`{repo}` has no revision {revision!r}.") from None
         except RepositoryNotFoundError:
             if repo_type is not None:
                 raise
-    if not found:
+    if not matches:
         raise HubError(
-            f"`{repo}` cannot be fetched: there is no data set, model or space of that name, or the token may not see "
-            "it. Look at the name; for what is private run `hf auth login` or set HF_TOKEN."
+            f"`{repo}` cannot be downloaded: no data set, model or space has this name, or the token cannot see it. "
+            "Check the name; for a private repository run `hf auth login` or set HF_TOKEN."
         )
-    if len(found) > 1:
-        kinds = ", ".join(kind for kind, _ in found)
-        raise ConfigError(f"`repo` {repo!r} is the name of several: {kinds}. Say which with `type`.")
-    return found[0]
+    if len(matches) > 1:
+        kinds = ", ".join(kind for kind, _ in matches)
+        raise ConfigError(f"`repo` {repo!r} is ambiguous: {kinds}. Choose one with `--type`.")
+    return matches[0]
 
 
-def _check(repo: str, folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Every file that was published is there and is what it was.
+def _verify(repo: str, folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Compare every file with the manifest.
 
     Raises:
-        HubError: one is not.
+        HubError: a file is missing or differs.
     """
     wrong = []
-    for name, facts in sorted(files.items()):
+    for name, entry in sorted(files.items()):
         path = folder / name
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            wrong.append(f"{name} would lie elsewhere")
+        if not _is_inside(name):
+            wrong.append(f"{name} is outside the repository")
         elif not path.is_file():
             wrong.append(f"{name} is missing")
-        elif path.stat().st_size != facts.get("size") or _sha256(path) != facts.get("sha256"):
+        elif path.stat().st_size != entry.get("size") or sha256(path) != entry.get("sha256"):
             wrong.append(f"{name} was changed")
     if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        more = f" and {len(wrong) - MAX_LISTED} more" if len(wrong) > MAX_LISTED else ""
         raise HubError(
-            f"`{repo}` is not as it was published: {', '.join(wrong[:SHOWN])}{more}. Take another revision, or have it "
-            "published again; what was fetched lies in the folder."
+            f"`{repo}` differs from what was published: {', '.join(wrong[:MAX_LISTED])}{more}. Pull another revision, "
+            "or ask the publisher to push it again; the downloaded files are in the folder."
         )
 
 
-def _listed_before(folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    """The files of the revision that was fetched into the folder before, if one was."""
+def _earlier_files(folder: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Manifest entries of the revision that was downloaded into the folder before."""
     try:
         return dict(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"])
     except (OSError, KeyError, TypeError, ValueError):
         return {}
 
 
-def _clear(folder: Path, before: Mapping[str, Mapping[str, Any]], now: Mapping[str, Any]) -> None:
-    """Remove what only the earlier revision had: its data would be read with those of this one."""
-    for name in before.keys() - now.keys():
+def _remove_obsolete(folder: Path, earlier: Mapping[str, Mapping[str, Any]], current: Mapping[str, Any]) -> None:
+    """Remove unchanged files of an earlier revision, which would be loaded with the current ones."""
+    for name in earlier.keys() - current.keys():
         path = folder / name
-        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
-        # Files that were changed locally are kept.
-        if inside and path.is_file() and _sha256(path) == before[name].get("sha256"):
+        if _is_inside(name) and path.is_file() and sha256(path) == earlier[name].get("sha256"):
             path.unlink()
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_inside(name: str) -> bool:
+    return not Path(name).is_absolute() and ".." not in Path(name).parts

@@ -1,4 +1,4 @@
-"""What becomes a Space: a metric that `evaluate.load` finds there, and the page of a report."""
+"""Spaces: a metric for `evaluate.load`, and the page of a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from huggingface_hub import SpaceCardData
 from hf_synthlabels.cards import study_card
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.publishing.hub.commit import HubFile, HubUpload, checked_repo
+from hf_synthlabels.publishing.hub.commit import checked_repo
+from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
 from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
 from hf_synthlabels.publishing.report.page import FOLDER, page_files
 from hf_synthlabels.studies import StudyReport, StudyRuns
@@ -19,11 +20,11 @@ SKIPPED = ("__pycache__", ".")
 
 
 def metric_upload(folder: Path, repo: str) -> HubUpload:
-    """All that is published of a metric: its module, its page, its card, what it needs.
+    """Collect the files of a metric: module, page, card and requirements.
 
     Args:
-        folder: of the metric, with `<name>.py`, `app.py`, `README.md` and `requirements.txt`.
-        repo: `user/<name>`, since `evaluate` looks for the module by the name of the Space.
+        folder: folder of the metric, with `<name>.py`, `app.py`, `README.md` and `requirements.txt`.
+        repo: `user/<name>`; `evaluate` finds the module by the name of the Space.
 
     Raises:
         DataError: a file is missing, or the names differ.
@@ -32,14 +33,12 @@ def metric_upload(folder: Path, repo: str) -> HubUpload:
     checked_repo(repo)
     if not folder.is_dir():
         raise DataError(f"`metric` {str(folder)!r} is not a folder: give one, or a packaged metric.")
-    wanted, name = folder.resolve().name, repo.rpartition("/")[2]
-    if name != wanted:
-        raise DataError(
-            f"`repo` is {repo!r}, but `evaluate` looks in a Space for the module of its name: end it in /{wanted}."
-        )
-    for needed in (f"{wanted}.py", "app.py", "README.md", "requirements.txt"):
-        if not (folder / needed).is_file():
-            raise DataError(f"`metric` {wanted!r} has no {needed}, which its Space needs.")
+    name = folder.resolve().name
+    if repo.rpartition("/")[2] != name:
+        raise DataError(f"`repo` is {repo!r}, but the Space must have the name of the module: end it in /{name}.")
+    for required in (f"{name}.py", "app.py", "README.md", "requirements.txt"):
+        if not (folder / required).is_file():
+            raise DataError(f"`metric` {name!r} has no {required}, which its Space needs.")
     files = [
         HubFile(path.relative_to(folder).as_posix(), path)
         for path in sorted(folder.rglob("*"))
@@ -49,10 +48,9 @@ def metric_upload(folder: Path, repo: str) -> HubUpload:
 
 
 def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
-    """All that is published of a report: its page, its card, its numbers, and the folder of its tables and figures.
+    """Collect the files of a report: page, card, numbers, and the folder with tables and figures.
 
-    `report.json` is what `read_report` reads again. A study of tasks has none: its runs hold texts and labels of single
-    rows, which a report does not hand out; its numbers are in `report/`.
+    `read_report` reads `report.json`. A study of tasks has none, because its runs contain texts and labels of rows.
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
@@ -60,7 +58,7 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
     """
     checked_repo(repo)
     page = page_of(report)
-    html, beside = page_files(page)
+    html, exhibits = page_files(page)
     metadata = SpaceCardData(
         title=(report.name if isinstance(report, StudyReport) else page.title)[:60].strip() or repo.rpartition("/")[2],
         emoji="📊",
@@ -80,7 +78,7 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
             HubFile("README.md", card.encode("utf-8", "replace")),
             HubFile("index.html", html.encode("utf-8", "replace")),
             *(() if numbers is None else (HubFile("report.json", numbers.encode("utf-8", "replace")),)),
-            *(HubFile(f"{FOLDER}/{name}", content) for name, content in sorted(beside.items())),
+            *(HubFile(f"{FOLDER}/{name}", content) for name, content in sorted(exhibits.items())),
         ),
     )
 
@@ -92,7 +90,7 @@ def _report_card(report: Report, page: Page) -> str:
 
 
 def _numbers(report: Report) -> str | None:
-    """The JSON of a report that holds no single rows."""
+    """JSON of a report; None if it has none, or would contain single rows."""
     match report:
         case StudyRuns() | Page() | JudgeSummary():
             return None
