@@ -51,7 +51,6 @@ EXTRA_NAMES: dict[str, int] = {}
 LONG_MODULES: dict[str, int] = {
     "annotation/recipe/recipe.py": 303,
     "annotation/recipe/task.py": 315,
-    "annotation/run/annotator.py": 308,
     "cli/review.py": 307,
     "judging/audit/audit.py": 309,
     "publishing/report/page.py": 323,

@@ -87,8 +87,7 @@ class AnnotationJob:
         if selection is not None and selection.method == "nearest":
             nearest = NearestExamples(list(self.examples), selection, prompt.form, _encoder(selection))
         samples = self.recipe.annotator.num_samples if num_samples is None else num_samples
-        columns = tuple(self.recipe.task.columns)
-        return Annotator(self.schema, prompt, client, columns, samples, form=prompt.form, nearest=nearest, **options)
+        return Annotator(prompt, client, samples, nearest=nearest, **options)
 
     def client_use(self, features: Mapping[str, Any]) -> ClientUse:
         """What the job needs from its client."""

@@ -6,21 +6,24 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from hf_synthlabels.annotation import RunStats
-from hf_synthlabels.clients import ChatClient, Price, Request
-from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
+from hf_synthlabels.annotation.run.early_stop import check_all_failed
+from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
+from hf_synthlabels.clients import ChatClient, Completion, Price, Request
+from hf_synthlabels.errors import AllFailedError, ConfigError
+from hf_synthlabels.judging.items import References, items_of
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.parsing.reply_parser import Extraction, parse_judgment
 from hf_synthlabels.judging.prompt import Item, JudgePrompt
-from hf_synthlabels.judging.requests import ItemReplies, RequestPlan, check_early_stop, count_item, run_requests
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 
 DEFAULT_EXTRACTION = Extraction()
 
-References = Sequence[str | Sequence[str] | None]
+Replies = Sequence[Sequence[Completion]]
+"""The replies about an item, sample by sample, for each order of its answers; empty if nothing was sent."""
 
 
 class _HasStatus(Protocol):
@@ -104,15 +107,7 @@ class Judge:
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
         """Build the requests without sending them."""
-        for item in items:
-            yield from self.plan(item).requests(0, self.extraction.num_samples, self.prompt.response_schema)
-
-    def plan(self, item: Item) -> RequestPlan:
-        """The conversations about an item, one for each order of two answers; none if there is nothing to judge."""
-        if self.skip_reason(item):
-            return RequestPlan(item, ())
-        orders = (False, True) if self.rubric.protocol == "pairwise" else (False,)
-        return RequestPlan(item, tuple(self.prompt.messages(item, swapped=swapped) for swapped in orders))
+        return planned_requests(_JudgeRequests(self), items)
 
     def skip_reason(self, item: Item) -> str:
         """Why there is nothing to judge; empty otherwise."""
@@ -141,24 +136,17 @@ class Judge:
         yield from self.stream_parsed(items, stats, self._judgment)
 
     def stream_parsed(
-        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[ItemReplies], J]
+        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[Item, Replies], J]
     ) -> Iterator[J]:
-        """Send the requests about items, and parse the replies to each with `parse`."""
+        """Send the requests about items, and parse the replies to each, one list for each order of its answers."""
         stats = RunStats() if stats is None else stats
-        answered = run_requests(
-            self.client,
-            map(self.plan, items),
-            stats,
-            num_samples=self.extraction.num_samples,
-            response_schema=self.prompt.response_schema,
-            window=self.window,
-        )
-        for replies in answered:
-            judgment = parse(replies)
+        requests, size = _JudgeRequests(self), self.extraction.num_samples
+        for item, replies in ordered_replies(self.client, requests, items, stats, window_rows=self.window):
+            judgment = parse(item, [replies[start : start + size] for start in range(0, len(replies), size)])
             count_item(stats, judgment.status, judgment.error)
-            check_early_stop(stats, at_end=False)
+            check_all_failed(stats, unsent="empty", at_end=False)
             yield judgment
-        check_early_stop(stats, at_end=True)
+        check_all_failed(stats, unsent="empty", at_end=True)
 
     def judge(
         self,
@@ -197,10 +185,42 @@ class Judge:
             count.add(judgment)
         return Judged(judgments, count.summary(stats, self.price, level), stats, stopped)
 
-    def _judgment(self, answered: ItemReplies) -> Judgment:
-        if not answered.replies:
-            return Judgment(None, "empty", error=self.skip_reason(answered.item))
-        return parse_judgment(self.rubric, self.extraction, answered.replies[0])
+    def _judgment(self, item: Item, replies: Replies) -> Judgment:
+        if not replies:
+            return Judgment(None, "empty", error=self.skip_reason(item))
+        return parse_judgment(self.rubric, self.extraction, replies[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _JudgeRequests:
+    """Items as requests for verdicts, both orders of two answers one after the other; see `RowRequests`."""
+
+    judge: Judge
+    rows_per_call: int = 1
+
+    @property
+    def replies_per_row(self) -> int:
+        return self.judge.extraction.num_samples * (2 if self.judge.rubric.protocol == "pairwise" else 1)
+
+    def is_sent(self, item: Item) -> bool:
+        return not self.judge.skip_reason(item)
+
+    def request(self, key: int, items: Sequence[Item], place: int) -> Request:
+        (item,), prompt = items, self.judge.prompt
+        messages = prompt.messages(item, swapped=place >= self.judge.extraction.num_samples)
+        # Samples are numbered across both orders, so that recorded replies to both are in one list.
+        return Request(key, messages, place, prompt.response_schema, item.prediction, item.row)
+
+    def read(self, items: Sequence[Item], completion: Completion) -> Sequence[Completion]:  # noqa: ARG002
+        return [completion]
+
+
+def count_item(stats: RunStats, status: str, error: str) -> None:
+    """Count a finished item."""
+    stats.rows += 1
+    stats.statuses[status] += 1
+    if status == "failed":
+        stats.failures[error] += 1
 
 
 def collect(
@@ -224,69 +244,3 @@ def collect(
         count_item(stats, "failed", stopped)
         judgments.append(failed(stopped))
     return judgments, stopped
-
-
-def items_of(
-    rubric: Rubric,
-    predictions: Sequence[str | None],
-    references: References | None = None,
-    inputs: Sequence[str | None] | None = None,
-    others: Sequence[str | None] | None = None,
-) -> list[Item]:
-    """Items to judge, from columns.
-
-    Args:
-        rubric: determines whether references are shown.
-        predictions: the answers; in a comparison, the first answers.
-        references: one or several per answer.
-        inputs: the prompt of each answer.
-        others: in a comparison, the second answers.
-
-    Raises:
-        ConfigError: the rubric never shows the references, or needs them.
-        DataError: the columns differ in length, or hold other values than text.
-    """
-    if references is not None and rubric.reference == "never":
-        raise ConfigError(f"`references` does not fit rubric {rubric.name!r}, which shows none. Remove it.")
-    if references is None and rubric.reference == "required":
-        raise ConfigError(f"`references` is missing, but rubric {rubric.name!r} needs one for each answer.")
-    columns: dict[str, Sequence[Any] | None] = {
-        "predictions": predictions,
-        "references": references,
-        "inputs": inputs,
-        "others": others,
-    }
-    for name, column in columns.items():
-        if isinstance(column, str):
-            raise DataError(f"`{name}` is the text {column[:40]!r}. Give a list of texts.")
-        if column is not None and len(column) != len(predictions):
-            raise DataError(
-                f"`{name}` has {len(column)} rows and `predictions` has {len(predictions)}. Give equally many."
-            )
-    return [
-        Item(
-            _text(predictions[row], "predictions", row),
-            () if references is None else _references(rubric, references[row], row),
-            "" if inputs is None else _text(inputs[row], "inputs", row),
-            "" if others is None else _text(others[row], "others", row),
-        )
-        for row in range(len(predictions))
-    ]
-
-
-def _references(rubric: Rubric, value: Any, row: int) -> tuple[str, ...]:
-    values = [value] if value is None or isinstance(value, str) else list(value)
-    texts = tuple(text for each in values if (text := _text(each, "references", row)).strip())
-    if rubric.protocol == "joint" and len(texts) > 1:
-        raise DataError(
-            f"`references` has {len(texts)} texts in row {row}, but rubric {rubric.name!r} scores one. Give one."
-        )
-    return texts
-
-
-def _text(value: Any, name: str, row: int) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f"`{name}` has {value!r} in row {row}, a {type(value).__name__}. Give texts.")
-    return value

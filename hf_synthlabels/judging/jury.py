@@ -16,7 +16,8 @@ from scipy.stats import spearmanr
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.judge import Judge, Judged, References
+from hf_synthlabels.judging.items import References
+from hf_synthlabels.judging.judge import Judge, Judged
 from hf_synthlabels.judging.judgment import Judgment
 from hf_synthlabels.judging.rubric import Rubric
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount, cost_usd

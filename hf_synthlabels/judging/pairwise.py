@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging.judge import Judge, Judged, References, collect, items_of
+from hf_synthlabels.judging.items import References, items_of
+from hf_synthlabels.judging.judge import Judge, Judged, Replies, collect
 from hf_synthlabels.judging.judgment import Judgment, JudgmentStatus
 from hf_synthlabels.judging.parsing.reply_parser import parse_judgment
 from hf_synthlabels.judging.prompt import Item
-from hf_synthlabels.judging.requests import ItemReplies
 from hf_synthlabels.judging.summary import JudgeSummary, ScoreCount
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.intervals import wilson
@@ -107,7 +107,7 @@ def stream_pairs(judge: Judge, items: Iterable[Item], stats: RunStats | None = N
     """
     if judge.rubric.protocol != "pairwise":
         raise ConfigError(f"`rubric` {judge.rubric.name!r} judges one answer. Use `Judge.judge`, or another rubric.")
-    yield from judge.stream_parsed(items, stats, lambda answered: _pair_judgment(judge, answered))
+    yield from judge.stream_parsed(items, stats, lambda item, replies: _pair_judgment(judge, item, replies))
 
 
 def judge_pairs(
@@ -182,10 +182,10 @@ class PairCount:
         )
 
 
-def _pair_judgment(judge: Judge, answered: ItemReplies) -> PairJudgment:
-    if not answered.replies:
-        return PairJudgment(None, "empty", error=judge.skip_reason(answered.item))
-    in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, replies) for replies in answered.replies)
+def _pair_judgment(judge: Judge, item: Item, replies: Replies) -> PairJudgment:
+    if not replies:
+        return PairJudgment(None, "empty", error=judge.skip_reason(item))
+    in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, samples) for samples in replies)
     for judgment in (in_order, swapped):
         if judgment.score is None:
             return PairJudgment(None, judgment.status, in_order, swapped, judgment.error)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Prompt, RunStats
+from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient, Usage
 from hf_synthlabels.errors import AllFailedError
 from hf_synthlabels.labels import Annotation, LabelSchema
@@ -38,7 +39,7 @@ class Windowed:
 
 
 def annotator(client: Any, *, num_samples: int = 1, columns: tuple[str, ...] = ("text",)) -> Annotator:
-    return Annotator(SCHEMA, Prompt(SCHEMA, "?"), client, columns, num_samples)
+    return Annotator(Prompt(SCHEMA, "?", form=RowForm(columns)), client, num_samples)
 
 
 def rows(*texts: str | None) -> list[dict[str, str | None]]:
@@ -130,7 +131,7 @@ def test_run_whose_first_rows_all_fail_stops_with_the_cause() -> None:
     client = Windowed(lambda request: Completion(request.key, failure=BUSY.failure), 8)
     with pytest.raises(AllFailedError) as caught:
         list(annotator(client).annotate(rows(*[f"row {number}" for number in range(5000)])))
-    assert str(caught.value) == ("All of the first 20 rows failed, 20 with: too busy (HTTP 503). Nothing was labelled.")
+    assert str(caught.value) == ("All of the first 20 rows failed, 20 with: too busy (HTTP 503).")
     assert 20 <= client.asked <= 20 + 8
 
 

@@ -83,7 +83,7 @@ def asked(kind: str, strategy: Strategy, text: str, *, as_json: bool) -> tuple[A
     if strategy.questions:
         examples = []
     prompt = Prompt(schema, "?", examples, as_json=as_json, strategy=strategy, form=form)
-    (found,) = Annotator(schema, prompt, client, form=form).annotate([with_text(form, text)])
+    (found,) = Annotator(prompt, client).annotate([with_text(form, text)])
     return client.requests[0], found
 
 
@@ -113,12 +113,12 @@ def test_a_row_changes_nothing_but_what_is_between_its_own_tags(kind: str, strat
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("as_json", [True, False])
 def test_a_row_can_not_answer_for_its_neighbours(attack: str, as_json: bool) -> None:
-    schema, form = KINDS["text-classification"]
+    schema, _ = KINDS["text-classification"]
     prompt = Prompt(schema, "?", as_json=as_json, strategy=Strategy(rows_per_call=3))
     rows = [{"text": "one"}, {"text": attack}, {"text": "three"}]
     said = {"answers": [{"row": row, "label": "film"} for row in (1, 2, 3)]}
     client = ScriptedClient([json.dumps(said) if as_json else "1. film\n2. film\n3. film"])
-    found = list(Annotator(schema, prompt, client, form=form).annotate(rows))
+    found = list(Annotator(prompt, client).annotate(rows))
     assert [annotation.label for annotation in found] == ["film"] * 3
     content = client.requests[0].messages[-1].content
     assert re.findall(r"</?row \d>", content) == [f"<{slash}row {row}>" for row in (1, 2, 3) for slash in ("", "/")]

@@ -151,7 +151,7 @@ def test_a_long_stream_is_encoded_in_batches_and_read_as_it_is_asked() -> None:
     prompt = Prompt(SCHEMA, "?", pool)
     client = ScriptedClient(lambda request: "film" if "<text>\n0 x" in request.messages[1].content else "sport")
     rows = [{"text": f"{number % 91} row" if number % 10 else ""} for number in range(1000)]
-    found = Annotator(SCHEMA, prompt, client, nearest=nearest).annotate(rows)
+    found = Annotator(prompt, client, nearest=nearest).annotate(rows)
     labels = [annotation.label for annotation in found]
     assert labels == [
         None if not row["text"] else "film" if float(row["text"].split()[0]) <= 45 else "sport" for row in rows

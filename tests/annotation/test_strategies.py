@@ -12,7 +12,7 @@ import pytest
 from hf_synthlabels.annotation import Annotator, Example, Prompt, Strategy
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.annotation.prompting.strategies import Question
-from hf_synthlabels.annotation.run import annotator as annotator_module
+from hf_synthlabels.annotation.run import window
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient, Usage
 from hf_synthlabels.labels import Annotation, Entity, LabelSchema, Scale, Span, Token
 
@@ -47,9 +47,9 @@ def annotate(
     **options: Any,
 ) -> tuple[list[Annotation], ScriptedClient, Annotator]:
     client = ScriptedClient(answer)
-    form = options.get("form", RowForm())
+    form = options.pop("form", RowForm())
     prompt = Prompt(schema, "?", as_json=as_json, strategy=strategy, form=form)
-    annotator = Annotator(schema, prompt, client, num_samples=num_samples, **options)
+    annotator = Annotator(prompt, client, num_samples=num_samples, **options)
     given = [{"text": f"row {number}"} for number in range(rows)] if isinstance(rows, int) else rows
     return list(annotator.annotate(given)), client, annotator
 
@@ -282,7 +282,7 @@ def test_a_call_is_filled_with_rows_that_have_a_text() -> None:
 
 
 def test_ever_so_many_blank_rows_are_not_held_while_a_call_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(annotator_module, "WINDOW_ROWS", 100)
+    monkeypatch.setattr(window, "WINDOW_ROWS", 100)
     read = 0
 
     def rows() -> Iterator[dict[str, str]]:
@@ -292,7 +292,7 @@ def test_ever_so_many_blank_rows_are_not_held_while_a_call_is_filled(monkeypatch
             yield {"text": "a" if number in (0, 999) else ""}
 
     prompt = Prompt(FILMS, "?", strategy=BATCH)
-    annotations = Annotator(FILMS, prompt, ScriptedClient(numbered)).annotate(rows())
+    annotations = Annotator(prompt, ScriptedClient(numbered)).annotate(rows())
     assert next(annotations).label == "film"
     assert read <= 102
     assert [annotation.status for annotation in annotations] == ["skipped"] * 998 + ["labelled"]

@@ -202,10 +202,10 @@ def test_recorded_replies_are_read_by_the_same_code() -> None:
 
 def test_a_run_whose_first_items_all_fail_stops_with_the_cause() -> None:
     client = Windowed(lambda request: Completion(request.key, failure=Failure("http", "busy", 503)), 4)
-    with pytest.raises(AllFailedError, match=r"All of the first 20 items failed, 20 with: busy \(HTTP 503\)"):
+    with pytest.raises(AllFailedError, match=r"All of the first 20 rows failed, 20 with: busy \(HTTP 503\)"):
         Judge(FIVE, client).judge(["a"] * 5000)
     assert client.asked <= 24
-    with pytest.raises(AllFailedError, match="All of the first 2 items failed"):
+    with pytest.raises(AllFailedError, match="All of the first 2 rows failed"):
         Judge(FIVE, client).judge(["a", "b"])
 
 
@@ -331,7 +331,7 @@ def test_the_fingerprint_follows_rubric_ladder_and_form() -> None:
 
 def test_empty_answers_do_not_hide_that_nobody_judges() -> None:
     client = ScriptedClient(lambda _: Completion(-1, failure=Failure("connection", "no route")))
-    with pytest.raises(AllFailedError, match="All of the first 2 items failed, 2 with: no route"):
+    with pytest.raises(AllFailedError, match="All of the first 2 rows failed, 2 with: no route"):
         Judge(FIVE, client).judge(["a", "", "b"])
 
 

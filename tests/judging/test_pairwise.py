@@ -116,7 +116,7 @@ def test_wrong_use_is_told() -> None:
 
 def test_an_endpoint_that_is_down_stops_early_and_can_be_kept() -> None:
     down = ScriptedClient(lambda request: Completion(request.key, failure=Failure("connection", "refused")))
-    with pytest.raises(AllFailedError, match="All of the first 20 items failed"):
+    with pytest.raises(AllFailedError, match="All of the first 20 rows failed"):
         judge_pairs(Judge(PAIR, down), ["a"] * 90, ["b"] * 90)
     found = judge_pairs(Judge(PAIR, down), ["a"] * 90, ["b"] * 90, keep_on_failure=True)
     assert found.summary.wins.n_unscored == {"failed": 90}

@@ -48,7 +48,7 @@ class EarlyStop:
             AllFailedError: the first 20 rows failed.
             NothingLabelledError: most of the first 50 asked rows are unparsed, refused, truncated or over the budget.
         """
-        self.check_failures(at_end=False)
+        check_all_failed(self.tally, at_end=False)
         # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
         is_rejected = annotation.status == "refused" and not annotation.raw
         is_others = annotation.status == "over_budget" and not self.alone
@@ -63,17 +63,6 @@ class EarlyStop:
         if self._asked == EARLY_ROWS and not self.keep_going and self._missing.total() > EARLY_ROWS / 2:
             raise NothingLabelledError(self._words())
 
-    def check_failures(self, *, at_end: bool) -> None:
-        """End the run when its first 20 rows failed, or all rows when there are fewer.
-
-        Raises:
-            AllFailedError: they did.
-        """
-        failed = self.tally.statuses["failed"]
-        if self.tally.is_all_failed("skipped") and (at_end or failed >= BREAKER_ROWS):
-            cause, times = self.tally.failures.most_common(1)[0]
-            raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}. Nothing was labelled.")
-
     def _words(self) -> str:
         counts = ", ".join(f"{status} {count}" for status, count in self._missing.most_common())
         (status, _), ((reason, _), *_) = self._missing.most_common(1)[0], self._reasons.most_common(1)
@@ -84,3 +73,20 @@ class EarlyStop:
             f"{reason}.{answers} {REPAIRS[status]}; `annotator.keep_going: true` (`--keep-going`) labels the other "
             "rows anyway. The answers so far are stored."
         )
+
+
+def check_all_failed(stats: RunStats, *, at_end: bool, unsent: str = "skipped") -> None:
+    """End a run when its first 20 rows failed, or all rows when there are fewer.
+
+    Args:
+        stats: of the run so far.
+        at_end: whether all rows are finished.
+        unsent: the status of rows that are never sent, for example because they have no text.
+
+    Raises:
+        AllFailedError: they did.
+    """
+    failed = stats.statuses["failed"]
+    if stats.is_all_failed(unsent) and (at_end or failed >= BREAKER_ROWS):
+        cause, times = stats.failures.most_common(1)[0]
+        raise AllFailedError(f"All of the first {failed} rows failed, {times} with: {cause}.")

@@ -106,7 +106,7 @@ def labelled_tables(
         output: the names of the label columns.
         progress: called with the number of rows that were labeled since the last call.
     """
-    tokens_column = None if annotator.form is None else annotator.form.tokens
+    tokens_column = annotator.prompt.form.tokens
 
     def labels(table: pa.Table, done: list[Annotation]) -> pa.Table:
         tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()

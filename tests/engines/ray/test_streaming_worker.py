@@ -68,7 +68,7 @@ class Opener:
         self.opened += 1
         self.open += 1
         try:
-            yield Annotator(SCHEMA, Prompt(SCHEMA, "What is it?", strategy=self.strategy), self.client)
+            yield Annotator(Prompt(SCHEMA, "What is it?", strategy=self.strategy), self.client)
             time.sleep(0.02)
         finally:
             self.open -= 1
