@@ -7,13 +7,12 @@ from hf_synthlabels.errors import import_extra
 for _module in ("torch", "transformers", "accelerate"):
     import_extra(_module, "train")
 
+from hf_synthlabels.training.callbacks import FormatCurve  # noqa: E402
 from hf_synthlabels.training.config import StudentConfig  # noqa: E402
-from hf_synthlabels.training.evaluation.format_curve import FormatCurve  # noqa: E402
-from hf_synthlabels.training.evaluation.held_out import held_out_scores  # noqa: E402
-from hf_synthlabels.training.evaluation.metrics import main_process_only  # noqa: E402
+from hf_synthlabels.training.evaluation import main_process_only  # noqa: E402
 from hf_synthlabels.training.prediction import Prediction  # noqa: E402
 from hf_synthlabels.training.saving.saved_student import update_student  # noqa: E402
-from hf_synthlabels.training.student import Student  # noqa: E402
+from hf_synthlabels.training.student import Student, held_out_scores  # noqa: E402
 from hf_synthlabels.training.student_file import DataSource, StudentFile, TrainingData  # noqa: E402
 from hf_synthlabels.training.student_training import train_student  # noqa: E402
 from hf_synthlabels.training.tasks.objectives import (  # noqa: E402
@@ -22,14 +21,13 @@ from hf_synthlabels.training.tasks.objectives import (  # noqa: E402
     Completion,
     MultiLabel,
     Objective,
-    OrdinalScale,
     ScaleRegression,
     TokenTags,
 )
 from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
 from hf_synthlabels.training.weak_supervision.noise import out_of_fold, rank_noise  # noqa: E402
 from hf_synthlabels.training.weak_supervision.soft_labels import fit_temperature  # noqa: E402
-from hf_synthlabels.training.weak_supervision.transition import ForwardCorrection, estimate_transition  # noqa: E402
+from hf_synthlabels.training.weak_supervision.transition import estimate_transition  # noqa: E402
 
 __all__ = [
     "AnswerSpan",
@@ -37,10 +35,8 @@ __all__ = [
     "Completion",
     "DataSource",
     "FormatCurve",
-    "ForwardCorrection",
     "MultiLabel",
     "Objective",
-    "OrdinalScale",
     "Prediction",
     "ScaleRegression",
     "Student",

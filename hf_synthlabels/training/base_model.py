@@ -1,7 +1,8 @@
-"""Loads the pretrained model and tokenizer of a student."""
+"""The pretrained model and tokenizer of a student: loading, and preparation for training."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,13 +19,20 @@ from transformers import (
     PreTrainedTokenizerBase,
     set_seed,
 )
-from transformers.utils import logging
+from transformers.trainer_utils import has_length
+from transformers.utils import logging as transformers_logging
 
 from hf_synthlabels.clients.local.model_files import model_path
 from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.data.batches import BucketedPadding, Collate, padding_buckets
+from hf_synthlabels.training.data.features import row_lengths
+from hf_synthlabels.training.data.padding_free import run_without_padding
 from hf_synthlabels.training.lora import adapter_base, apply_adapters, quantization_options
 from hf_synthlabels.training.tasks.base import Head, class_head
+from hf_synthlabels.training.tasks.objectives import Completion, TokenTags
+
+logger = logging.getLogger(__name__)
 
 # Raised by transformers for an invalid name, folder or file.
 LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, StrictDataclassError)
@@ -32,6 +40,10 @@ LOADING_ERRORS = (OSError, ValueError, KeyError, ImportError, SafetensorError, S
 # Without tokenizer files, transformers 5 silently creates a tokenizer with hardly any tokens, which maps every text to
 # unknown tokens. Remove when it raises.
 MIN_TOKENS = 10
+
+LARGE = 1_000_000_000
+"""Number of weights from which activation checkpointing is on by default: a third more computation, and memory for the
+activations of one layer instead of all. Smaller models gain nothing over a smaller batch."""
 
 TABLES = ("position_embeddings", "position_embedding", "embed_positions", "wpe")
 """Names of position embedding tables in transformers."""
@@ -153,13 +165,56 @@ def fix_embedding_sharding(model: Any) -> None:
 @contextmanager
 def quiet(*, active: bool) -> Iterator[None]:
     """Suppress transformers' progress bars and its report of the new head; `active=False` does nothing."""
-    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity, progress = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     if active:
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        transformers_logging.set_verbosity(verbosity)
         if progress:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
+
+
+def prepare_model(trainer: Any) -> None:
+    """Prepare a trainer's model and collator for `padding_free`, activation checkpointing and fixed lengths.
+
+    Raises:
+        ConfigError: the options do not fit the model or its tokenizer.
+    """
+    args = trainer.args
+    if args.padding_free:
+        run_without_padding(trainer.model, half=bool(args.bf16 or args.fp16))
+    if args.checkpointing_is_automatic and sum(weight.numel() for weight in trainer.model.parameters()) >= LARGE:
+        logger.warning("activation_checkpointing is on: the model has at least %d weights", LARGE)
+        args.activation_checkpointing = args.gradient_checkpointing = True
+    if args.activation_checkpointing and hasattr(trainer.model, "enable_input_require_grads"):
+        # Otherwise no gradient reaches the adapters through frozen checkpointed layers.
+        trainer.model.enable_input_require_grads()
+    lengths, dataset = args.pad_lengths, trainer.train_dataset
+    if lengths is None and args.torch_compile and dataset is not None and has_length(dataset):
+        tokens = row_lengths(dataset)
+        lengths = None if tokens is None else padding_buckets(tokens, args.max_length)
+    if lengths is not None:
+        trainer.data_collator = _bucketed_collator(trainer, lengths)
+        if args.torch_compile:
+            _compile_per_shape(len(lengths))
+
+
+def _bucketed_collator(trainer: Any, lengths: Sequence[int]) -> Collate:
+    tokenizer = trainer.processing_class
+    if tokenizer is None or tokenizer.pad_token_id is None:
+        raise ConfigError("`pad_lengths` requires a tokenizer with a padding token. Pass it as `processing_class`.")
+    if tokenizer.padding_side != "right":
+        raise ConfigError("`pad_lengths` requires a tokenizer that pads on the right. Leave the option out.")
+    per_token = isinstance(trainer.training_objective, TokenTags | Completion)
+    return BucketedPadding(trainer.data_collator, tuple(lengths), tokenizer.pad_token_id, per_token)
+
+
+def _compile_per_shape(lengths: int) -> None:
+    """Compile for each length and batch size; by default PyTorch compiles for dynamic shapes after the second."""
+    settings: Any = torch._dynamo.config
+    settings.automatic_dynamic_shapes = False
+    # Training and evaluation, full and last batches.
+    settings.recompile_limit = max(settings.recompile_limit, 4 * lengths)

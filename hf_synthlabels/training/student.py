@@ -1,19 +1,23 @@
-"""Student: a trained model, ready to predict, label and save."""
+"""Student: a trained model, ready to predict, label and save; and its scores on held-out rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from accelerate.state import AcceleratorState
-from datasets import Dataset, IterableDataset
+from datasets import ClassLabel, Dataset, IterableDataset, Value
 from transformers import PrinterCallback
 
+from hf_synthlabels.statistics import MEASURES, Interval, validate
+from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.base_model import load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
+from hf_synthlabels.training.data.training_rows import TrainingRows
 from hf_synthlabels.training.prediction import Prediction, check_columns, label_columns, labelled_stream, with_labels
 from hf_synthlabels.training.saving.saved_student import (
     gather_weights,
@@ -23,10 +27,11 @@ from hf_synthlabels.training.saving.saved_student import (
     student_folder,
     update_student,
 )
-from hf_synthlabels.training.tasks import Rows, StudentTask, student_task
-from hf_synthlabels.training.tasks.base import LabelledRows
+from hf_synthlabels.training.tasks import StudentTask, student_task
 from hf_synthlabels.training.trainer import StudentTrainer
 from hf_synthlabels.training.weak_supervision.learning_rows import LearningRows, save_sources
+
+PREDICTED = "hf_synthlabels_prediction"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +40,7 @@ class Student:
 
     trainer: StudentTrainer
     config: StudentConfig
-    rows: Rows
+    rows: TrainingRows
     """The training rows and the number of rows left out; empty for a loaded student."""
     metrics: Mapping[str, float]
     """`train_loss`, `train_steps`, `train_seconds`; the same prefixed with `human_` for fine-tuning on human rows.
@@ -122,7 +127,7 @@ class Student:
             objective=task.objective,
         )
         trainer.remove_callback(PrinterCallback)
-        rows = LabelledRows(np.empty(0, dtype=np.int64), (), saved.names, 0)
+        rows = TrainingRows(np.empty(0, dtype=np.int64), (), saved.names)
         return cls(trainer, config, rows, saved.metrics)
 
     def save(self, folder: str | Path) -> None:
@@ -140,3 +145,85 @@ class Student:
                 save_student(self.trainer.model, self.trainer.processing_class, folder, self.config, weights)
             save_sources(self.learning, folder)
             update_student(folder, **settings_of(self.config, self.names, self.metrics))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Scores against one column of labels."""
+
+    column: str
+    llm: bool
+    """Whether the labels are those of an LLM: then the scores measure agreement, not accuracy."""
+    rows: int
+    scores: Mapping[str, Interval]
+    kind: str
+
+    @property
+    def title(self) -> str:
+        """Title of the scores."""
+        of = "agreement with the LLM labels" if self.llm else "against the labels"
+        return f"{of} in `{self.column}`, {self.rows:,} held-out rows"
+
+    def lines(self) -> list[str]:
+        """One line per score."""
+        names = {name: MEASURES[self.kind].get(name, name) for name in self.scores}
+        width = max(map(len, names.values()), default=0)
+        return [
+            f"  {names[name]:<{width}}  {score.estimate:.3f} [{score.low:.3f}, {score.high:.3f}]"
+            for name, score in self.scores.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        scores = {
+            name: {"estimate": score.estimate, "low": score.low, "high": score.high, "n": score.n}
+            for name, score in self.scores.items()
+        }
+        return {"column": self.column, "llm": self.llm, "rows": self.rows, "scores": scores}
+
+
+def held_out_scores(
+    student: Student, dataset: Dataset, columns: Sequence[str], records: Sequence[Mapping[str, Any]] = ()
+) -> list[HeldOut]:
+    """Scores of a student's predictions against each label column; empty for text generation.
+
+    Every process must call it.
+
+    Args:
+        student: the student.
+        dataset: rows that it was not trained on.
+        columns: label columns to compare with; a column without any label is left out.
+        records: provenance of the rows.
+    """
+    if student.config.task == "text-generation" or not len(dataset):
+        return []
+    dataset = _with_names(student, dataset, columns)
+    labelled = student.predict(dataset).add_to(dataset, PREDICTED)
+    written = {str(record.get("column")) for record in records} | set(annotation_columns(dataset.column_names))
+    tokens = student.config.text_columns[0] if student.config.task == "token-classification" else None
+    lists = tokens is not None and not hasattr(dataset.features[tokens], "dtype")
+    results = []
+    for column in dict.fromkeys(columns):
+        if column not in dataset.column_names or all(value is None for value in dataset[column][:]):
+            continue
+        report = validate(
+            labelled, human=column, llm=PREDICTED, schema=student.task.schema, tokens=tokens if lists else None
+        )
+        scores = {
+            name: score
+            for name, score in report.scores.items()
+            if name != "coverage" and not name.endswith("_answered") and not math.isnan(score.estimate)
+        }
+        results.append(HeldOut(column, column in written, report.n_human, scores, report.kind))
+    return results
+
+
+def _with_names(student: Student, dataset: Dataset, columns: Sequence[str]) -> Dataset:
+    """Columns of integer codes as ClassLabel columns with the student's names."""
+    if student.config.task not in ("text-classification", "text-pair"):
+        return dataset
+    for column in columns:
+        feature = dataset.features.get(column)
+        if isinstance(feature, Value) and feature.dtype.startswith(("int", "uint")):
+            dataset = dataset.cast_column(column, ClassLabel(names=list(student.names)))
+    return dataset

@@ -15,12 +15,14 @@ from hf_synthlabels.tables.columns import annotation_columns
 from hf_synthlabels.training.base_model import BaseModel, fix_embedding_sharding, load_base
 from hf_synthlabels.training.callbacks import RunCost, cost_metrics
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.features import ROW
-from hf_synthlabels.training.data.packing import check_causal, check_isolation
-from hf_synthlabels.training.evaluation.best_metric import best_metrics
+from hf_synthlabels.training.data.features import ROW, SOURCE
+from hf_synthlabels.training.data.training_rows import TrainingRows
+from hf_synthlabels.training.evaluation import best_metrics
 from hf_synthlabels.training.student import Student
 from hf_synthlabels.training.student_file import label_names
-from hf_synthlabels.training.tasks import Rows, StudentTask, student_task
+from hf_synthlabels.training.tasks import StudentTask, student_task
+from hf_synthlabels.training.tasks.generation import check_causal, check_isolation, pack
+from hf_synthlabels.training.tasks.objectives import Classification
 from hf_synthlabels.training.tasks.sequence import SingleLabelTask
 from hf_synthlabels.training.trainer import StudentTrainer
 from hf_synthlabels.training.weak_supervision.learning_rows import (
@@ -30,7 +32,6 @@ from hf_synthlabels.training.weak_supervision.learning_rows import (
     learning_rows,
     second_stage_config,
 )
-from hf_synthlabels.training.weak_supervision.transition import SOURCE, ForwardCorrection
 
 TIMING_SUFFIXES = ("_runtime", "_per_second", "_preparation_time")
 """Endings of Trainer's timing metrics."""
@@ -89,10 +90,10 @@ class _Training:
     task: StudentTask
     base: BaseModel
     dataset: Dataset
-    rows: Rows
+    rows: TrainingRows
     learning: LearningRows | None
     eval_dataset: Dataset | None
-    eval_rows: Rows | None
+    eval_rows: TrainingRows | None
 
     @classmethod
     def prepare(
@@ -103,8 +104,7 @@ class _Training:
         single = isinstance(task, SingleLabelTask)
         learning = learning_rows(train, config, names) if single else None
         rows = task.rows(train) if learning is None else learning.rows
-        task.check(rows)
-        eval_rows: Rows | None = None
+        eval_rows: TrainingRows | None = None
         if eval_dataset is not None:
             eval_rows = evaluation_rows(eval_dataset, config, names) if single else task.rows(eval_dataset)
         elif config.eval_strategy != "no":
@@ -134,8 +134,10 @@ class _Training:
         columns = [] if self.eval_dataset is None else annotation_columns(self.eval_dataset.column_names)
         return self.config.human_column is None and self.config.label_column in columns
 
-    def _features(self, rows: Rows) -> Dataset:
-        features = self.task.features(self.dataset, rows, self.base.tokenizer, training=True)
+    def _features(self, rows: TrainingRows) -> Dataset:
+        features = self.task.features(self.dataset, rows, self.base.tokenizer)
+        if self.config.task == "text-generation" and self.config.packing:
+            features = pack(features, self.config.max_length)
         # Windows and packed rows have no single row index.
         return features.add_column(ROW, rows.kept.tolist()) if len(features) == len(rows) else features
 
@@ -144,10 +146,10 @@ class _Training:
     ) -> StudentTrainer:
         objective, eval_features, metrics = self.task.objective, None, None
         if self.learning is not None and self.learning.transition is not None:
-            objective = ForwardCorrection(tuple(map(tuple, self.learning.transition.matrix.tolist())))
+            objective = Classification(transition=tuple(map(tuple, self.learning.transition.matrix.tolist())))
         if self.eval_dataset is not None and self.eval_rows is not None:
             labeled = (self.eval_dataset, self.eval_rows, self.base.tokenizer)
-            eval_features, metrics = self.task.features(*labeled, training=False), self.task.metrics(*labeled)
+            eval_features, metrics = self.task.features(*labeled), self.task.metrics(*labeled)
         # accelerate keeps the precision of the first run of a process and rejects a run with another one. Trainer
         # creates the state again; the process group stays.
         AcceleratorState._reset_state()
@@ -198,7 +200,7 @@ def _train(trainer: StudentTrainer, config: StudentConfig, prefix: str) -> dict[
     }
 
 
-def _evaluate(trainer: StudentTrainer, rows: Rows, *, llm: bool) -> dict[str, float]:
+def _evaluate(trainer: StudentTrainer, rows: TrainingRows, *, llm: bool) -> dict[str, float]:
     measured = trainer.evaluate()
     metrics = {
         key: value for key, value in measured.items() if key.startswith("eval_") and not key.endswith(TIMING_SUFFIXES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,27 @@ from transformers.trainer import TRAINING_ARGS_NAME
 from transformers.trainer_utils import EvalLoopOutput, TrainOutput, has_length
 
 from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.training.base_model import prepare_model
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.features import ROW, row_lengths, without_row_ids
-from hf_synthlabels.training.data.samplers import LongestFirstSampler, bucketed_sampler, token_budget_loader
-from hf_synthlabels.training.evaluation.best_metric import best_of_trial, search_options, unknown_metric
-from hf_synthlabels.training.evaluation.metrics import (
-    keep_last_batch,
+from hf_synthlabels.training.data.batches import without_row_ids
+from hf_synthlabels.training.data.features import ROW, row_lengths
+from hf_synthlabels.training.data.samplers import (
+    LongestFirstSampler,
+    bucketed_sampler,
+    check_full_batch,
+    token_budget_loader,
+)
+from hf_synthlabels.training.evaluation import (
+    best_of_trial,
     main_process_only,
     mean_loss,
     metrics_in_row_order,
     reading_order,
+    search_options,
     to_row_order,
+    unknown_metric,
 )
-from hf_synthlabels.training.memory import (
-    check_full_batch,
-    explain_out_of_memory,
-    predict_in_halves,
-    prepare_model,
-)
-from hf_synthlabels.training.non_finite_loss import NonFiniteLossCheck
+from hf_synthlabels.training.failures import NonFiniteLossCheck, explain_out_of_memory, predict_in_halves
 from hf_synthlabels.training.saving.checkpoints import atomic_checkpoint, checkpoint_to_resume
 from hf_synthlabels.training.tasks.default_objective import (
     check_shapes,
@@ -75,7 +78,12 @@ class StudentTrainer(Trainer):
         self._eval_terms: list[Tensor] | None = None
         # Trainer uses `self.objective` for the value that a hyperparameter search optimizes.
         self.training_objective: Objective | None = objective
-        super().__init__(model, StudentConfig() if args is None else args, *rest, **options)
+        args = StudentConfig() if args is None else args
+        if args.push_to_hub:
+            # A student is pushed once, when it is finished; Trainer would push at every save.
+            args = copy.copy(args)
+            args.push_to_hub = False
+        super().__init__(model, args, *rest, **options)
         if not isinstance(self.args, StudentConfig):
             raise ConfigError(f"`args` is a {type(self.args).__name__}. Pass a StudentConfig with the same options.")
         if objective is not None and self.compute_loss_func is not None:
@@ -114,12 +122,6 @@ class StudentTrainer(Trainer):
     def _sharded(self) -> bool:
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
-    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
-        """Do nothing: a repository is created when the student is finished."""
-
-    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """Do nothing: only a finished student is pushed."""
-
     def push_to_hub(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
         """Not supported: the model card needs information that the trainer does not have.
 
@@ -148,11 +150,6 @@ class StudentTrainer(Trainer):
         super()._report_to_hp_search(trial, step, metrics)
         if self._search_direction is not None and trial is not None:
             self.objective = best_of_trial(before, self.objective, self._search_direction)
-
-    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Save the model without pushing it."""
-        # Trainer pushes after calls that are not internal.
-        super().save_model(output_dir, _internal_call=True)
 
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
@@ -255,23 +252,16 @@ class StudentTrainer(Trainer):
             self._eval_terms.append(terms if self.args.world_size == 1 else self.gather_function(terms))
         return loss, logits, labels
 
-    def get_train_dataloader(self) -> DataLoader[Any]:
-        """Trainer's loader, or one whose batches fit into the token budget."""
-        if self.args.token_budget is None or self.train_dataset is None or not has_length(self.train_dataset):
-            loader: DataLoader[Any] = super().get_train_dataloader()
-            return loader
-        return token_budget_loader(self, self.train_dataset)
-
-    def get_eval_dataloader(self, eval_dataset: Any = None) -> DataLoader[Any]:
-        """Trainer's loader, which never drops rows."""
-        with keep_last_batch(self.args):
-            loader: DataLoader[Any] = super().get_eval_dataloader(eval_dataset)
-        return loader
-
-    def get_test_dataloader(self, test_dataset: Any) -> DataLoader[Any]:
-        """Trainer's loader, which never drops rows."""
-        with keep_last_batch(self.args):
-            loader: DataLoader[Any] = super().get_test_dataloader(test_dataset)
+    def _get_dataloader(self, dataset: Any, *args: Any, is_training: bool = False, **options: Any) -> DataLoader[Any]:
+        """Trainer's loader; training batches may have a token budget, and evaluation never drops rows."""
+        if is_training and self.args.token_budget is not None and has_length(dataset):
+            return token_budget_loader(self, dataset)
+        drop_last = self.args.dataloader_drop_last
+        self.args.dataloader_drop_last = drop_last and is_training
+        try:
+            loader: DataLoader[Any] = super()._get_dataloader(dataset, *args, is_training=is_training, **options)
+        finally:
+            self.args.dataloader_drop_last = drop_last
         return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int] | None:

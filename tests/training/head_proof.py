@@ -39,13 +39,12 @@ from hf_synthlabels.training import (
     Completion,
     MultiLabel,
     Objective,
-    OrdinalScale,
     ScaleRegression,
     StudentConfig,
     StudentTrainer,
     TokenTags,
 )
-from hf_synthlabels.training.data.collators import Collator
+from hf_synthlabels.training.data.batches import Collator
 
 CLASSES, VOCABULARY, PAD, UPDATE = 3, 40, 0, 16
 SHAPE: dict[str, Any] = {
@@ -86,7 +85,7 @@ HEADS: dict[str, tuple[Any, Any, Objective]] = {
     "multi/bert": (AutoModelForSequenceClassification, BERT, MultiLabel(class_weights=(1.0, 2.0, 0.5))),
     "multi/mistral": (AutoModelForSequenceClassification, MISTRAL, MultiLabel()),
     "scale/bert": (AutoModelForSequenceClassification, BERT, ScaleRegression()),
-    "ordinal/bert": (AutoModelForSequenceClassification, BERT, OrdinalScale()),
+    "ordinal/bert": (AutoModelForSequenceClassification, BERT, MultiLabel()),
     "tokens/bert": (AutoModelForTokenClassification, BERT, TokenTags()),
     "tokens/xlnet": (AutoModelForTokenClassification, XLNET, TokenTags()),
     "tokens/modernbert": (AutoModelForTokenClassification, MODERN, TokenTags()),
@@ -115,7 +114,9 @@ def rows(kind: str, count: int, *, weighted: bool, seed: int = 0) -> Dataset:
         case "scale":
             columns["labels"] = random.uniform(0, 1, count).tolist()
         case "ordinal":
-            columns["labels"] = random.integers(0, CLASSES + 1, count).tolist()
+            # The steps that each row reaches.
+            steps = random.integers(0, CLASSES + 1, count)
+            columns["labels"] = [[int(step >= number) for number in range(1, CLASSES + 1)] for step in steps]
         case "tokens":
             # A third of the tokens has no label, so that rows differ in what they count.
             columns["labels"] = [

@@ -13,8 +13,8 @@ import torch
 from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError, TrainingError
-from hf_synthlabels.training import StudentConfig, StudentTrainer, memory, train_student
-from hf_synthlabels.training.memory import is_out_of_memory
+from hf_synthlabels.training import StudentConfig, StudentTrainer, base_model, train_student
+from hf_synthlabels.training.failures import is_out_of_memory
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
@@ -133,7 +133,7 @@ def test_large_models_use_activation_checkpointing(
     options: dict[str, Any] = {"max_steps": 3, "lora_r": rank}
     expected = train_student(config(**options), toy(48), names=NAMES)
     assert not expected.trainer.args.activation_checkpointing
-    monkeypatch.setattr(memory, "LARGE", 1000)
+    monkeypatch.setattr(base_model, "LARGE", 1000)
     with caplog.at_level(logging.WARNING):
         student = train_student(config(**options), toy(48), names=NAMES)
     assert "activation_checkpointing is on" in caplog.text

@@ -10,7 +10,7 @@ from datasets import Dataset
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.data.features import ROW
-from hf_synthlabels.training.non_finite_loss import NonFiniteLossCheck
+from hf_synthlabels.training.failures import NonFiniteLossCheck
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

@@ -28,7 +28,7 @@ from transformers.utils import logging
 from hf_synthlabels.errors import ConfigError, DataError, TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.base_model import load_base
-from hf_synthlabels.training.evaluation.metrics import classification_metrics
+from hf_synthlabels.training.tasks.sequence import classification_metrics
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

@@ -9,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 from transformers import Trainer, TrainerCallback
 
-from hf_synthlabels.training.evaluation.metrics import preserve_rng_state
+from hf_synthlabels.training.evaluation import preserve_rng_state
 from hf_synthlabels.training.tasks import student_task
 
 

@@ -16,6 +16,7 @@ from datasets import Dataset
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerCallback
+from transformers.trainer_utils import has_length
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training.data.features import row_lengths
@@ -128,6 +129,23 @@ class TokenBudgetSampler:
         groups = torch.randperm(len(batches) // self._processes, generator=generator).tolist()
         for group in groups:
             yield from batches[group * self._processes : (group + 1) * self._processes]
+
+
+def check_full_batch(trainer: Any) -> None:
+    """Reject a training set that does not fill a single batch.
+
+    Raises:
+        ConfigError: `dataloader_drop_last` would drop all rows.
+    """
+    args, dataset = trainer.args, trainer.train_dataset
+    if not args.dataloader_drop_last or args.token_budget is not None or dataset is None or not has_length(dataset):
+        return
+    size = args.train_batch_size * args.world_size
+    if len(dataset) < size:
+        raise ConfigError(
+            f"`dataloader_drop_last` is true, but {len(dataset)} training rows do not fill one batch of {size}. Leave "
+            "it out, or lower `per_device_train_batch_size`."
+        )
 
 
 def bucketed_sampler(trainer: Any, lengths: NDArray[np.int64]) -> LengthBucketedSampler:

@@ -19,8 +19,8 @@ from transformers import PreTrainedModel, PrinterCallback, set_seed
 from hf_synthlabels.errors import ConfigError, DivergedError
 from hf_synthlabels.training.base_model import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.evaluation.epoch_evaluations import EpochEvaluations, decay_steps
 from hf_synthlabels.training.search import process_pool
+from hf_synthlabels.training.search.epoch_evaluations import EpochEvaluations, decay_steps
 from hf_synthlabels.training.search.runs import EpochEvaluation, GridRun, RunJournal, RunResult
 from hf_synthlabels.training.search.shared_rows import SharedRows, open_rows
 from hf_synthlabels.training.trainer import StudentTrainer

@@ -15,20 +15,29 @@ import numpy as np
 import torch
 from datasets import Dataset
 from numpy.typing import NDArray
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerBase, Trainer
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+)
 
 from hf_synthlabels.clients.base import Message
 from hf_synthlabels.clients.local.chat_template import Renderer
-from hf_synthlabels.errors import DataError
+from hf_synthlabels.errors import DataError, TrainingError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.collators import Collator
+from hf_synthlabels.training.data.batches import Collator
 from hf_synthlabels.training.data.features import IGNORED, LABELS, WEIGHT, text_values
-from hf_synthlabels.training.data.packing import packed_rows
+from hf_synthlabels.training.data.training_rows import TrainingRows, labelled_rows
 from hf_synthlabels.training.prediction import Prediction
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.base import Head, Metrics
 from hf_synthlabels.training.tasks.objectives import Completion, Objective
+
+# Relative tolerance for float32 outputs, which depend on the order of summation.
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +57,22 @@ class GenerationTask:
         """A causal language model."""
         return Head(AutoModelForCausalLM, {}, "write text")
 
-    def rows(self, dataset: Dataset) -> LabelledRows:
+    def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows with an answer; the first of several is learned."""
         config = self.config
-        column = label_column(dataset, config.label_column, "text-generation")
-        return labelled_rows(
-            dataset,
-            config.label_column,
-            lambda row: read_label(column, row, "text-generation", (), None, None),
-            weight_column=config.weight_column,
-        )
+        return labelled_rows(dataset, config.label_column, self.schema, weight_column=config.weight_column)
 
-    def check(self, rows: Rows) -> None:
-        """Require two different answers."""
-        assert isinstance(rows, LabelledRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:
+        """The rows whose instruction leaves room for an answer.
+
+        Raises:
+            DataError: there are none, or all answers are equal.
+        """
         if len(rows) > 1 and len({label[0] for label in rows.labels}) == 1:
             raise DataError(
                 f"`{self.config.label_column}` is {rows.labels[0][0]!r} in all {len(rows)} labeled rows. A student "
                 "needs different answers."
             )
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> LabelledRows:
-        """The rows whose instruction leaves room for an answer.
-
-        Raises:
-            DataError: there are none.
-        """
-        assert isinstance(rows, LabelledRows)
         lengths = np.array([len(ids) for ids in self._prompts(dataset.select(rows.kept), tokenizer)])
         fits = lengths < self.config.max_length
         if not fits.any():
@@ -84,40 +82,32 @@ class GenerationTask:
             )
         return rows.where(fits)
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:
-        """Tokens, positions and labels; with `packing`, training rows contain several examples.
-
-        Answers are cut at `max_length`. Weights are per token.
-        """
-        assert isinstance(rows, LabelledRows)
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+        """Tokens, positions and labels; `pack` joins several examples. Answers are cut at `max_length`."""
         renderer = Renderer(tokenizer)
         prompts = self._prompts(dataset.select(rows.kept), tokenizer)
         answers = renderer.continuations([label[0] for label in rows.labels])
         room = self.config.max_length
         ids = [[*prompt, *answer, *renderer.ends[:1]][:room] for prompt, answer in zip(prompts, answers, strict=True)]
-        # The first token has no context; in a packed row the preceding token belongs to another example.
-        labels = [
-            [IGNORED] * max(1, min(len(prompt), len(row))) + row[max(1, len(prompt)) :]
-            for prompt, row in zip(prompts, ids, strict=True)
-        ]
-        packs = [[row] for row in range(len(ids))]
-        if training and self.config.packing:
-            packs = packed_rows([len(row) for row in ids], room)
         columns: dict[str, list[Any]] = {
-            "input_ids": [[token for row in pack for token in ids[row]] for pack in packs],
-            "position_ids": [[place for row in pack for place in range(len(ids[row]))] for pack in packs],
-            LABELS: [[label for row in pack for label in labels[row]] for pack in packs],
+            "input_ids": ids,
+            "position_ids": [list(range(len(row))) for row in ids],
+            # The first token has no context; in a packed row the preceding token belongs to another example.
+            LABELS: [
+                [IGNORED] * max(1, min(len(prompt), len(row))) + row[max(1, len(prompt)) :]
+                for prompt, row in zip(prompts, ids, strict=True)
+            ],
         }
         if rows.weights is not None:
-            weights = rows.weights.tolist()
-            columns[WEIGHT] = [[weights[row] for row in pack for _ in ids[row]] for pack in packs]
+            # Per token, so that examples in one packed row may differ.
+            columns[WEIGHT] = [[weight] * len(row) for weight, row in zip(rows.weights.tolist(), ids, strict=True)]
         return Dataset.from_dict(columns)
 
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any] | None:
         """A collator that gives padding tokens the position 0, which isolates them."""
         return Collator(tokenizer)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
         """None: the loss is the only metric."""
         return None
 
@@ -180,3 +170,93 @@ class GenerationTask:
 def _before_end(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
     stop = next((place for place, token in enumerate(ids) if token in ends), len(ids))
     return list(ids[:stop])
+
+
+def pack(features: Dataset, room: int) -> Dataset:
+    """Join examples to rows of up to `room` tokens; each example starts at position 0."""
+    columns = {name: features[name][:] for name in features.column_names}
+    packs = packed_rows([len(ids) for ids in columns["input_ids"]], room)
+    return Dataset.from_dict(
+        {name: [[token for row in part for token in values[row]] for part in packs] for name, values in columns.items()}
+    )
+
+
+def packed_rows(lengths: Sequence[int] | NDArray[np.int64], room: int) -> list[list[int]]:
+    """Assign examples to rows of `room` tokens: longest first, each to the fullest row with room (best-fit decreasing).
+
+    Returns:
+        The examples of each row.
+    """
+    free: dict[int, list[int]] = {}
+    rows: list[list[int]] = []
+    for example in np.argsort(-np.asarray(lengths), kind="stable").tolist():
+        length = int(lengths[example])
+        # There are at most `room` different gaps.
+        gap = min((gap for gap in free if gap >= length), default=None)
+        if gap is None:
+            rows.append([])
+            row, gap = len(rows) - 1, room
+        else:
+            row = free[gap].pop()
+            if not free[gap]:
+                del free[gap]
+        rows[row].append(example)
+        if gap > length:
+            free.setdefault(gap - length, []).append(row)
+    return rows
+
+
+def check_causal(model: PreTrainedModel) -> None:
+    """Reject non-causal models, such as encoders, which would learn to copy their input.
+
+    Raises:
+        TrainingError: the outputs for some tokens depend on later tokens.
+    """
+    ids = _probe_ids(model)
+    difference = _relative_difference(_logits(model, ids[None, :6])[0], _logits(model, ids[None])[0, :6])
+    if difference > 1:
+        raise TrainingError(
+            f"`model` is a {type(model).__name__}, whose attention is not causal as configured. Use a causal language "
+            "model such as Qwen or Llama."
+        )
+
+
+def check_isolation(model: PreTrainedModel) -> None:
+    """Reject models in which packed examples attend to each other, with the configured attention implementation.
+
+    Compares the outputs for a text alone with those for the same text as second example of a packed row.
+
+    Raises:
+        TrainingError: the outputs for the second example depend on the first.
+    """
+    ids, positions = _probe_ids(model), torch.arange(6, device=model.device)
+    alone = _logits(model, ids[None, 6:], position_ids=positions[None])[0]
+    packed = _logits(model, ids.expand(2, -1), position_ids=positions.repeat(2).expand(2, -1))[1, 6:]
+    if _relative_difference(alone, packed) > 1:
+        raise TrainingError(
+            f"`packing` is true, but packed examples attend to each other with {type(model).__name__} and attention "
+            f"{model.config._attn_implementation!r}. Set `packing: false`."
+        )
+
+
+def _probe_ids(model: PreTrainedModel) -> Tensor:
+    """Twelve distinct tokens, evenly spaced in the vocabulary, without using a random state."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return torch.arange(1, 13, device=model.device) * (vocabulary - 1) // 13
+
+
+def _logits(model: PreTrainedModel, ids: Tensor, **positions: Tensor) -> Tensor:
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        outputs: Any = model(input_ids=ids, **positions)
+    model.train(was_training)
+    logits: Tensor = outputs.logits
+    return logits
+
+
+def _relative_difference(a: Tensor, b: Tensor) -> float:
+    """The largest difference of two outputs, as a multiple of the tolerance."""
+    tolerance = TOLERANCE if a.dtype == torch.float32 else 30 * TOLERANCE
+    scale = float(a.float().abs().max().clamp(min=1e-6))
+    return float((a.float() - b.float()).abs().max()) / scale / tolerance

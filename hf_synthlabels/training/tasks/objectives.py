@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hf_synthlabels.training.data.features import IGNORED, LABELS, PROBS, WEIGHT
+from hf_synthlabels.training.data.features import IGNORED, LABELS, LLM, PROBS, SOURCE, WEIGHT
 
 START = "start_positions"
 """Feature with the first token of an answer."""
@@ -64,7 +64,9 @@ def label_weights(labels: Tensor, weight: Tensor | None = None) -> Tensor:
 class Classification:
     """One class per row: cross-entropy with the label, or with its probabilities where the batch has them."""
 
-    columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT)
+    transition: tuple[tuple[float, ...], ...] | None = None
+    """Forward correction: T[i, j] = P(LLM label j | human label i); see `corrected_logits`."""
+    columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT, SOURCE)
 
     def row_weights(self, batch: Batch) -> Tensor:
         """The weight of each labeled row."""
@@ -73,11 +75,29 @@ class Classification:
     def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
         """Weight times cross-entropy."""
         logits = outputs["logits"].float()
+        if self.transition is not None and SOURCE in batch:
+            logits = corrected_logits(logits, logits.new_tensor(self.transition), batch[SOURCE])
         target = batch[PROBS].to(logits) if PROBS in batch else _flat_labels(batch[LABELS])
         losses = functional.cross_entropy(
             logits, target, reduction="none", ignore_index=IGNORED, label_smoothing=label_smoothing
         )
         return losses * self.row_weights(batch)
+
+
+def corrected_logits(logits: Tensor, transition: Tensor, source: Tensor) -> Tensor:
+    """The log-probabilities of the annotator's labels, log(softmax(logits)·T), for rows with an LLM label.
+
+    Cross-entropy with them is the forward correction of Patrini et al. (2017): the model's own probabilities then refer
+    to the human label.
+
+    Args:
+        logits: of the human label, shape (rows, classes), in float32.
+        transition: T[i, j] = P(LLM label j | human label i), shape (classes, classes), all above 0.
+        source: `LLM` or `HUMAN` for each row; rows with a human label keep their logits.
+    """
+    log_probs = functional.log_softmax(logits, dim=-1)
+    corrected = torch.logsumexp(log_probs[:, :, None] + transition.log(), dim=1)
+    return torch.where(source.eq(LLM)[:, None], corrected, logits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +141,6 @@ class ScaleRegression:
         """Weight times squared error; label smoothing does not apply."""
         errors = outputs["logits"].float().squeeze(-1) - _flat_labels(batch[LABELS]).float().nan_to_num()
         losses: Tensor = errors.square()
-        return losses * self.row_weights(batch)
-
-
-@dataclass(frozen=True, slots=True)
-class OrdinalScale:
-    """One step of a scale per row: a binary question "at least this step?" for each step but the first.
-
-    The loss of a row is the binary cross-entropy averaged over the questions (Frank and Hall 2001, as one network).
-    `labels` are step numbers from 0. Errors cost more the more steps they are off.
-    """
-
-    columns: tuple[str, ...] = (LABELS, WEIGHT)
-
-    def row_weights(self, batch: Batch) -> Tensor:
-        """The weight of each labeled row."""
-        return label_weights(batch[LABELS], batch.get(WEIGHT))
-
-    def row_losses(self, outputs: Outputs, batch: Batch, *, label_smoothing: float = 0.0) -> Tensor:
-        """Weight times mean binary cross-entropy."""
-        logits = outputs["logits"].float()
-        steps = torch.arange(1, logits.shape[-1] + 1, device=logits.device)
-        reached = batch[LABELS][:, None].ge(steps).to(logits)
-        reached = reached * (1 - label_smoothing) + label_smoothing / 2
-        losses = functional.binary_cross_entropy_with_logits(logits, reached, reduction="none").mean(dim=-1)
         return losses * self.row_weights(batch)
 
 

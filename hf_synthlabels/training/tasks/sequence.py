@@ -12,21 +12,16 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, EvalPrediction, PreTrainedTokenizerBase, Trainer
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
+from hf_synthlabels.labels import LabelSchema, Scale
+from hf_synthlabels.statistics.agreement.confusion import accuracy, confusion_counts, macro_f1
+from hf_synthlabels.statistics.agreement.correlation import weighted_spearman
+from hf_synthlabels.statistics.agreement.multilabel import mean_f1, micro_f1
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT, tokenize
-from hf_synthlabels.training.data.training_rows import TrainingRows, training_rows
-from hf_synthlabels.training.evaluation.metrics import classification_metrics, multilabel_metrics, scale_metrics
+from hf_synthlabels.training.data.training_rows import TrainingRows, labelled_rows, training_rows
 from hf_synthlabels.training.prediction import Prediction
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, class_head, labelled_rows
-from hf_synthlabels.training.tasks.objectives import (
-    Classification,
-    MultiLabel,
-    Objective,
-    OrdinalScale,
-    ScaleRegression,
-)
+from hf_synthlabels.training.tasks.base import Head, Metrics, class_head, first_output
+from hf_synthlabels.training.tasks.objectives import Classification, MultiLabel, Objective, ScaleRegression
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +52,22 @@ class SingleLabelTask:
             weight_column=config.weight_column,
         )
 
-    def check(self, rows: Rows) -> None:
-        """Require two classes, or soft labels."""
-        assert isinstance(rows, TrainingRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:  # noqa: ARG002
+        """All rows, of two classes or with soft labels."""
         if rows.probs is None:
-            _check_varied(self.config, [rows.names[code] for code in rows.codes])
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Rows:  # noqa: ARG002
-        """All rows."""
+            _check_varied(self.config, [rows.names[code] for code in rows.labels])
         return rows
 
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any] | None:  # noqa: ARG002
         """Trainer's padding."""
         return None
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:  # noqa: ARG002
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         """Tokens, label code, probabilities and weight."""
-        assert isinstance(rows, TrainingRows)
         probs = None if rows.probs is None else rows.probs.tolist()
-        return _features(dataset, rows, tokenizer, self.config, rows.codes.tolist(), probs)
+        return _features(dataset, rows, tokenizer, self.config, list(rows.labels), probs)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
         """Accuracy and macro-F1."""
         return classification_metrics
 
@@ -112,40 +102,39 @@ class MultiLabelTask:
         """One output per class."""
         return class_head(self.schema.names, problem_type="multi_label_classification")
 
-    def rows(self, dataset: Dataset) -> LabelledRows:
+    def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows with a list of classes, which may be empty; None is an unlabeled row."""
-        config, names = self.config, self.schema.names
-        column = label_column(dataset, config.label_column, "multi-label")
-        return labelled_rows(
-            dataset,
-            config.label_column,
-            lambda row: read_label(column, row, "multi-label", names, None, None),
-            names=names,
-            weight_column=config.weight_column,
-        )
+        config = self.config
+        return labelled_rows(dataset, config.label_column, self.schema, weight_column=config.weight_column)
 
-    def check(self, rows: Rows) -> None:
-        """Require two different sets of classes."""
-        assert isinstance(rows, LabelledRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:  # noqa: ARG002
+        """All rows; there must be two different sets of classes."""
         _check_varied(self.config, rows.labels)
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Rows:  # noqa: ARG002
-        """All rows."""
         return rows
 
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any] | None:  # noqa: ARG002
         """Trainer's padding."""
         return None
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:  # noqa: ARG002
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         """Tokens, 0 or 1 for each class, and weight."""
-        assert isinstance(rows, LabelledRows)
         indicators = [[int(name in label) for name in self.schema.names] for label in rows.labels]
         return _features(dataset, rows, tokenizer, self.config, indicators)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
         """Micro- and macro-F1, and exact match."""
-        return lambda prediction: multilabel_metrics(prediction, threshold=self.config.threshold)
+        threshold = self.config.threshold
+
+        def compute(prediction: EvalPrediction) -> dict[str, float]:
+            predicted = first_output(prediction.predictions) >= np.log(threshold / (1 - threshold))
+            human = np.asarray(prediction.label_ids).astype(bool)
+            sums = np.concatenate([part.sum(axis=0) for part in (predicted & human, predicted, human)])
+            # Without any class in labels and predictions, the agreement is perfect.
+            scores = {"f1_micro": float(micro_f1(sums)), "f1_macro": float(mean_f1(sums))}
+            scores = {name: 1.0 if np.isnan(score) else score for name, score in scores.items()}
+            return {**scores, "accuracy": float(np.mean(np.all(predicted == human, axis=-1)))}
+
+        return compute
 
     def predict(self, trainer: Trainer, dataset: Dataset) -> Prediction:
         """The classes of every row whose probability reaches the threshold.
@@ -168,14 +157,23 @@ class ScaleTask:
     schema: LabelSchema
 
     @property
+    def scale(self) -> Scale:
+        """The scale of the numbers."""
+        assert self.schema.scale is not None
+        return self.schema.scale
+
+    @property
     def ordinal(self) -> bool:
         """Whether the steps of the scale are learned instead of the number."""
         return self.config.scale_loss == "ordinal"
 
     @property
     def objective(self) -> Objective:
-        """Squared error on a scale from 0 to 1, or one binary question per step."""
-        return OrdinalScale() if self.ordinal else ScaleRegression()
+        """Squared error on a scale from 0 to 1, or for each step a binary question "at least this step?".
+
+        The latter is the method of Frank and Hall (2001) as one network; errors cost more the more steps they are off.
+        """
+        return MultiLabel() if self.ordinal else ScaleRegression()
 
     @property
     def head(self) -> Head:
@@ -185,55 +183,45 @@ class ScaleTask:
         names = [f">={number:g}" for number in self._grid()[1:]]
         return class_head(names, problem_type="multi_label_classification")
 
-    def rows(self, dataset: Dataset) -> LabelledRows:
+    def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows with a number on the scale."""
-        config, scale = self.config, self.schema.scale
-        assert scale is not None
-        column = label_column(dataset, config.label_column, "text-scale")
-        rows = labelled_rows(
-            dataset,
-            config.label_column,
-            lambda row: read_label(column, row, "text-scale", (), scale, None),
-            weight_column=config.weight_column,
-        )
+        config = self.config
+        rows = labelled_rows(dataset, config.label_column, self.schema, weight_column=config.weight_column)
         for row, number in zip(rows.kept, rows.labels, strict=True):
-            if not scale.holds(number):
+            if not self.scale.holds(number):
                 raise DataError(
-                    f"`{config.label_column}` of row {row} is {number!r}, which is not on the scale {scale}. Correct "
-                    "the row or the scale; a step of 0 allows any number."
+                    f"`{config.label_column}` of row {row} is {number!r}, which is not on the scale {self.scale}. "
+                    "Correct the row or the scale; a step of 0 allows any number."
                 )
         return rows
 
-    def check(self, rows: Rows) -> None:
-        """Require two different numbers."""
-        assert isinstance(rows, LabelledRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:  # noqa: ARG002
+        """All rows; there must be two different numbers."""
         _check_varied(self.config, rows.labels)
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Rows:  # noqa: ARG002
-        """All rows."""
         return rows
 
     def collator(self, tokenizer: PreTrainedTokenizerBase) -> Callable[..., Any] | None:  # noqa: ARG002
         """Trainer's padding."""
         return None
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:  # noqa: ARG002
-        """Tokens, the position on the scale from 0 to 1 or the index of the step, and weight."""
-        assert isinstance(rows, LabelledRows)
-        scale = self.schema.scale
-        assert scale is not None
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
+        """Tokens, the position on the scale from 0 to 1 or 0 or 1 for each step, and weight."""
+        scale = self.scale
         labels: list[Any] = [(number - scale.low) / (scale.high - scale.low) for number in rows.labels]
         if self.ordinal:
-            labels = [round((number - scale.low) / (scale.step or 1)) for number in rows.labels]
+            steps = range(1, len(self._grid()))
+            reached = [round((number - scale.low) / (scale.step or 1)) for number in rows.labels]
+            labels = [[int(label >= step) for step in steps] for label in reached]
         return _features(dataset, rows, tokenizer, self.config, labels)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:  # noqa: ARG002
         """Mean absolute error in units of the scale, and Spearman correlation."""
-        assert isinstance(rows, LabelledRows)
         human = np.array(rows.labels, dtype=np.float64)
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
-            return scale_metrics(self._numbers(_first(prediction.predictions)), human)
+            numbers = self._numbers(first_output(prediction.predictions))
+            spearman = weighted_spearman(np.ones((1, len(human))), human, numbers)[0]
+            return {"mae": float(np.mean(np.abs(numbers - human))), "spearman": float(spearman)}
 
         return compute
 
@@ -245,16 +233,14 @@ class ScaleTask:
         return Prediction(self.schema, tuple(numbers.tolist()), confidence, np.empty((len(numbers), 0)))
 
     def _grid(self) -> tuple[float, ...]:
-        assert self.schema.scale is not None
-        grid = self.schema.scale.grid()
+        grid = self.scale.grid()
         if grid is None:
             raise ConfigError("`scale_loss` is 'ordinal', but `scale` has no steps. Give a step above 0, or use 'mse'.")
         return grid
 
     def _numbers(self, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Numbers on the scale, shape (rows,)."""
-        scale = self.schema.scale
-        assert scale is not None
+        scale = self.scale
         if self.ordinal:
             # The number of steps reached is the number of positive answers.
             return np.asarray(np.array(self._grid())[(outputs > 0).sum(axis=-1)], dtype=np.float64)
@@ -264,6 +250,17 @@ class ScaleTask:
             return numbers
         steps = np.rint((numbers - scale.low) / scale.step)
         return np.asarray(np.minimum(scale.low + steps * scale.step, self._grid()[-1]), dtype=np.float64)
+
+
+def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
+    """`accuracy` and `f1_macro`, the mean F1 of the classes that occur among labels or predictions.
+
+    Args:
+        prediction: logits, shape (rows, classes), and label codes, shape (rows,).
+    """
+    logits = first_output(prediction.predictions)
+    counts = confusion_counts(np.asarray(prediction.label_ids), logits.argmax(axis=-1), logits.shape[-1])
+    return {"accuracy": float(accuracy(counts)), "f1_macro": float(macro_f1(counts))}
 
 
 def _check_varied(config: StudentConfig, labels: Sequence[Any]) -> None:
@@ -276,7 +273,7 @@ def _check_varied(config: StudentConfig, labels: Sequence[Any]) -> None:
 
 def _features(
     dataset: Dataset,
-    rows: Rows,
+    rows: TrainingRows,
     tokenizer: PreTrainedTokenizerBase,
     config: StudentConfig,
     labels: list[Any],
@@ -298,10 +295,4 @@ def _logits(trainer: Trainer, dataset: Dataset, config: StudentConfig, width: in
     features = tokenize(
         dataset, trainer.processing_class, text_columns=config.text_columns, max_length=config.max_length
     )
-    return np.asarray(_first(trainer.predict(features).predictions), dtype=np.float64)
-
-
-def _first(predictions: Any) -> NDArray[Any]:
-    """The logits, which come first among a head's outputs."""
-    logits: NDArray[Any] = predictions[0] if isinstance(predictions, tuple) else predictions
-    return logits
+    return np.asarray(first_output(trainer.predict(features).predictions), dtype=np.float64)

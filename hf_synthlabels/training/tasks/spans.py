@@ -14,13 +14,13 @@ from transformers import AutoModelForQuestionAnswering, EvalPrediction, PreTrain
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema, Span, project
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
-from hf_synthlabels.statistics.validation.label_columns import LabelColumn, label_column, read_label
+from hf_synthlabels.statistics.validation.label_columns import LabelColumn, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.collators import Collator
-from hf_synthlabels.training.data.features import WEIGHT, text_values
-from hf_synthlabels.training.data.windows import Windows, cut_windows
+from hf_synthlabels.training.data.batches import Collator
+from hf_synthlabels.training.data.features import WEIGHT, Windows, cut_windows, text_values
+from hf_synthlabels.training.data.training_rows import TrainingRows, labelled_rows
 from hf_synthlabels.training.prediction import Prediction
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.base import Head, Metrics
 from hf_synthlabels.training.tasks.objectives import END, START, AnswerSpan, Objective
 
 NO_ANSWER = ("", -1)
@@ -47,34 +47,28 @@ class SpanTask:
         # Explicit, because the configuration of a model trained on other labels has their number.
         return Head(AutoModelForQuestionAnswering, {"num_labels": 2}, "find answers in a context")
 
-    def rows(self, dataset: Dataset) -> LabelledRows:
+    def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows with an answer; an empty one means that the context has none, None that the row is unlabeled.
 
         Each answer is a text and its recorded start, -1 if unknown.
         """
         config = self.config
-        column = label_column(dataset, config.label_column, "question-answering")
         rows = labelled_rows(
-            dataset, config.label_column, lambda row: _answers(column, row), weight_column=config.weight_column
+            dataset, config.label_column, self.schema, weight_column=config.weight_column, read=_answers
         )
         return rows if config.null_answers else rows.where([label != (NO_ANSWER,) for label in rows.labels])
 
-    def check(self, rows: Rows) -> None:
-        """Require at least one answer."""
-        assert isinstance(rows, LabelledRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:  # noqa: ARG002
+        """The rows whose first answer occurs in the context, at its recorded start or elsewhere.
+
+        Raises:
+            DataError: there are none, or no row has an answer.
+        """
         if all(label == (NO_ANSWER,) for label in rows.labels):
             raise DataError(
                 f"`{self.config.label_column}` has no answer in any of {len(rows) + rows.n_unusable} labeled rows. A "
                 "student needs rows with answers."
             )
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> LabelledRows:  # noqa: ARG002
-        """The rows whose first answer occurs in the context, at its recorded start or elsewhere.
-
-        Raises:
-            DataError: there are none.
-        """
-        assert isinstance(rows, LabelledRows)
         usable = [
             place is not None or label == (NO_ANSWER,)
             for place, label in zip(self._places(dataset.select(rows.kept), rows), rows.labels, strict=True)
@@ -86,13 +80,12 @@ class SpanTask:
             )
         return rows.where(usable)
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:  # noqa: ARG002
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         """Windows of question and context, with the first and the last token of the row's first answer.
 
         A window without the answer is labeled "no answer". Windows of an answer that is not in the context have weight
         0.
         """
-        assert isinstance(rows, LabelledRows)
         dataset = dataset.select(rows.kept)
         windows = self._windows(dataset, tokenizer)
         places = self._places(dataset, rows)
@@ -111,9 +104,8 @@ class SpanTask:
         """Padding on the right, which preserves token positions."""
         return Collator(tokenizer)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:
         """SQuAD exact match and token F1, the best over several human answers."""
-        assert isinstance(rows, LabelledRows)
         dataset = dataset.select(rows.kept)
         windows = self._windows(dataset, tokenizer)
         contexts = text_values(dataset, self.config.text_columns[1])
@@ -142,7 +134,7 @@ class SpanTask:
         labels, confidence = self._spans(windows, contexts, starts, ends)
         return Prediction(self.schema, labels, confidence, np.empty((len(dataset), 0)))
 
-    def _places(self, dataset: Dataset, rows: LabelledRows) -> list[Place | None]:
+    def _places(self, dataset: Dataset, rows: TrainingRows) -> list[Place | None]:
         questions, contexts = (text_values(dataset, column) for column in self.config.text_columns)
         return [
             answer_place(context, text, start, question)

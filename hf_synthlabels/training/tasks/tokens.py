@@ -15,15 +15,12 @@ from transformers import AutoModelForTokenClassification, EvalPrediction, PreTra
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, LabelSchema, bio_tags, from_bio, to_bio, token_offsets
 from hf_synthlabels.labels.text import UNSPACED
-from hf_synthlabels.statistics.validation.label_columns import label_column, read_label
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.data.collators import Collator
-from hf_synthlabels.training.data.features import IGNORED, LABELS, WEIGHT
-from hf_synthlabels.training.data.training_rows import column_values
-from hf_synthlabels.training.data.windows import Windows, cut_windows
-from hf_synthlabels.training.evaluation.metrics import entity_metrics
+from hf_synthlabels.training.data.batches import Collator
+from hf_synthlabels.training.data.features import IGNORED, LABELS, WEIGHT, Windows, cut_windows
+from hf_synthlabels.training.data.training_rows import TrainingRows, column_values, labelled_rows
 from hf_synthlabels.training.prediction import Prediction
-from hf_synthlabels.training.tasks.base import Head, LabelledRows, Metrics, Rows, labelled_rows
+from hf_synthlabels.training.tasks.base import Head, Metrics, first_output
 from hf_synthlabels.training.tasks.objectives import Objective, TokenTags
 
 # In scripts without spaces each character is a word, because an entity may begin at any character.
@@ -59,20 +56,13 @@ class TokenTask:
         settings = {"id2label": dict(enumerate(tags)), "label2id": {tag: code for code, tag in enumerate(tags)}}
         return Head(AutoModelForTokenClassification, settings, "tag tokens")
 
-    def rows(self, dataset: Dataset) -> LabelledRows:
+    def rows(self, dataset: Dataset) -> TrainingRows:
         """The rows with a list of entities, which may be empty."""
-        config, names = self.config, self.schema.names
+        config = self.config
         texts = _texts(dataset, config.text_columns[0])
-        column = label_column(dataset, config.label_column, "token-classification")
-        token_lists = _token_lists(dataset, config.text_columns[0])
+        tokens = _token_lists(dataset, config.text_columns[0])
         rows = labelled_rows(
-            dataset,
-            config.label_column,
-            lambda row: read_label(
-                column, row, "token-classification", names, None, None if token_lists is None else token_lists[row]
-            ),
-            names=names,
-            weight_column=config.weight_column,
+            dataset, config.label_column, self.schema, tokens=tokens, weight_column=config.weight_column
         )
         for row, places in zip(rows.kept, rows.labels, strict=True):
             for _, end, _ in places:
@@ -83,21 +73,16 @@ class TokenTask:
                     )
         return rows
 
-    def check(self, rows: Rows) -> None:
-        """Require at least one entity."""
-        assert isinstance(rows, LabelledRows)
+    def learnable(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> TrainingRows:  # noqa: ARG002
+        """All rows, of which at least one has an entity."""
         if not any(rows.labels):
             raise DataError(
                 f"`{self.config.label_column}` has no entity in any of {len(rows)} labeled rows. A student needs some."
             )
-
-    def learnable(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Rows:  # noqa: ARG002
-        """All rows."""
         return rows
 
-    def features(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase, *, training: bool) -> Dataset:  # noqa: ARG002
+    def features(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Dataset:
         """Windows of tokens, with a tag for the first token of each word in exactly one window."""
-        assert isinstance(rows, LabelledRows)
         texts = _texts(dataset.select(rows.kept), self.config.text_columns[0])
         windows, positions = self._windows(texts, tokenizer)
         codes = {tag: code for code, tag in enumerate(bio_tags(self.schema))}
@@ -115,16 +100,22 @@ class TokenTask:
         """A collator that pads labels like tokens."""
         return Collator(tokenizer)
 
-    def metrics(self, dataset: Dataset, rows: Rows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:
-        """Strict entity precision, recall and F1."""
-        assert isinstance(rows, LabelledRows)
+    def metrics(self, dataset: Dataset, rows: TrainingRows, tokenizer: PreTrainedTokenizerBase) -> Metrics | None:
+        """Strict entity precision, recall and F1 over all rows, as in the CoNLL scorer."""
         texts = _texts(dataset.select(rows.kept), self.config.text_columns[0])
         _, positions = self._windows(texts, tokenizer)
 
         def compute(prediction: EvalPrediction) -> dict[str, float]:
-            labels, _ = self._entities(texts, positions, _log_probs(prediction.predictions))
-            predicted = [[(entity.start, entity.end, entity.label) for entity in row] for row in labels]
-            return entity_metrics(predicted, rows.labels)
+            entities, _ = self._entities(texts, positions, _log_probs(prediction.predictions))
+            predicted = [{(entity.start, entity.end, entity.label) for entity in row} for row in entities]
+            pairs = [(places, set(human)) for places, human in zip(predicted, rows.labels, strict=True)]
+            hits = sum(len(places & human) for places, human in pairs)
+            n_predicted, n_human = sum(len(places) for places, _ in pairs), sum(len(human) for _, human in pairs)
+            return {
+                "entity_precision": hits / n_predicted if n_predicted else 0.0,
+                "entity_recall": hits / n_human if n_human else 0.0,
+                "entity_f1": 2 * hits / (n_predicted + n_human) if n_predicted + n_human else 1.0,
+            }
 
         return compute
 
@@ -234,7 +225,7 @@ def _continue_shared_tokens(text: _Text, tags: list[str | None]) -> None:
 
 def _log_probs(predictions: Any) -> NDArray[np.float32]:
     """Log-probabilities of the tags, shape (windows, tokens, tags)."""
-    logits = predictions[0] if isinstance(predictions, tuple) else predictions
+    logits = first_output(predictions)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_probs: NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return log_probs

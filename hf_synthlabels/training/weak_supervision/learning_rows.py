@@ -204,7 +204,8 @@ def _mix(llm: TrainingRows, human_rows: TrainingRows, weight: float) -> tuple[Tr
         counts[llm.kept] = 1 if llm.weights is None else llm.weights
         counts[human_rows.kept] = weight * (1 if human_rows.weights is None else human_rows.weights)
         weights = counts[kept]
-    return TrainingRows(kept, codes[kept], llm.names, n_rows - len(kept), probs, weights), human
+    rows = TrainingRows(kept, tuple(codes[kept].tolist()), llm.names, n_rows - len(kept), probs=probs, weights=weights)
+    return rows, human
 
 
 def _all_codes(rows: TrainingRows, n_rows: int) -> NDArray[np.int64]:

@@ -1,28 +1,19 @@
-"""Noise transition matrix of an annotator, and the forward loss correction that uses it."""
+"""Noise transition matrix of an annotator: how often it gives each label to rows of each human label."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.agreement.confusion import confusion_counts
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.intervals import wilson
-from hf_synthlabels.training.data.features import LABELS, PROBS, WEIGHT
-from hf_synthlabels.training.tasks.objectives import label_weights
-
-SOURCE = "label_source"
-"""Feature with the source of a row's label; without it all labels count as human."""
-LLM, HUMAN = 0, 1
 
 PSEUDO_ROWS = 10.0
 """Pseudo-counts per class of the symmetric matrix. Among 0, 3, 10, 30, Laplace smoothing and James-Stein shrinkage,
@@ -143,52 +134,3 @@ def estimate_transition(
 
 def _ends(share: Interval) -> str:
     return "[no rows]" if share.n == 0 else f"[{share.low:.3f}, {share.high:.3f}]"
-
-
-def corrected_log_probabilities(logits: Tensor, transition: Tensor) -> Tensor:
-    """log(softmax(logits)·T), the log-probabilities of the annotator's labels, shape (rows, classes), in float32.
-
-    Args:
-        logits: of the human label, shape (rows, classes).
-        transition: T[i, j] = P(LLM label j | human label i), shape (classes, classes); zeros are allowed.
-    """
-    log_probs = functional.log_softmax(logits.float(), dim=-1)
-    return torch.logsumexp(log_probs[:, :, None] + transition.to(log_probs).log(), dim=1)
-
-
-@dataclass(frozen=True, slots=True)
-class ForwardCorrection:
-    """One class per row: −log((softmax(f)·T)[label]) for LLM labels (Patrini et al. 2017), T = I for human labels.
-
-    The model's own probabilities therefore refer to the human label. A soft label is the target distribution of the
-    cross-entropy; label smoothing applies to the target.
-    """
-
-    transition: tuple[tuple[float, ...], ...]
-    """Rows are human labels, columns LLM labels."""
-    columns: tuple[str, ...] = (LABELS, PROBS, WEIGHT, SOURCE)
-
-    def row_weights(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The weight of each labeled row."""
-        return label_weights(batch[LABELS], batch.get(WEIGHT))
-
-    def row_losses(
-        self, outputs: Mapping[str, Any], batch: Mapping[str, Tensor], *, label_smoothing: float = 0.0
-    ) -> Tensor:
-        """Weight times corrected cross-entropy."""
-        logits = outputs["logits"].float()
-        log_probs = functional.log_softmax(logits, dim=-1)
-        if SOURCE in batch:
-            matrix = torch.tensor(self.transition, dtype=torch.float32, device=logits.device)
-            corrected = corrected_log_probabilities(logits, matrix)
-            log_probs = torch.where(batch[SOURCE].eq(LLM)[:, None], corrected, log_probs)
-        classes = logits.shape[-1]
-        if PROBS in batch:
-            target = batch[PROBS].to(log_probs)
-        else:
-            # An unlabeled row has weight 0, so its class does not matter.
-            target = functional.one_hot(batch[LABELS].clamp(min=0), classes).to(log_probs)
-        target = target * (1 - label_smoothing) + label_smoothing / classes
-        # Avoids 0 · ∞ for a label with probability 0 in both the target and the matrix.
-        losses = -torch.where(target > 0, target * log_probs, 0.0).sum(dim=-1)
-        return losses * self.row_weights(batch)

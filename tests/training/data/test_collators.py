@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hf_synthlabels.training.data.collators import BucketedPadding, padding_buckets
-from hf_synthlabels.training.data.features import split_batch
+from hf_synthlabels.training.data.batches import BucketedPadding, padding_buckets, split_batch
 
 
 def test_padding_buckets_are_quantiles_in_multiples_of_eight() -> None:

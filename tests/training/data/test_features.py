@@ -54,7 +54,7 @@ def test_features_have_labels_probabilities_and_weights(encoder: str, rows_of_th
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     config = StudentConfig(probs_column="p", weight_column="w", max_length=32, use_cpu=True)
     task = student_task(config, ["film", "sport"])
-    features = task.features(rows_of_three, task.rows(rows_of_three), tokenizer, training=True)
+    features = task.features(rows_of_three, task.rows(rows_of_three), tokenizer)
     assert features[data.LABELS][:] == [0, 1]
     assert features[data.PROBS][:] == [[0.5, 0.5], [0.25, 0.75]]
     assert features[data.WEIGHT][:] == [1.0, 2.0]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, BertConfig, BertLMHeadModel
 
 from hf_synthlabels.errors import TrainingError
-from hf_synthlabels.training.data.packing import check_causal, check_isolation, packed_rows
+from hf_synthlabels.training.tasks.generation import check_causal, check_isolation, packed_rows
 from tests.tiny_models import tiny_model
 
 

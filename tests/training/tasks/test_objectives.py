@@ -13,7 +13,6 @@ from hf_synthlabels.training import (
     Completion,
     MultiLabel,
     Objective,
-    OrdinalScale,
     ScaleRegression,
     TokenTags,
 )
@@ -67,7 +66,7 @@ def test_numbers_cost_their_squared_error_and_a_missing_one_nothing() -> None:
 def test_steps_cost_the_more_the_farther_they_are_off() -> None:
     # Sure that the first of three steps is reached and no other: label 1 costs least, label 3 most.
     logits = torch.tensor([[4.0, -4.0, -4.0]] * 4)
-    costs = [row[0] for row in terms(OrdinalScale(), logits, labels=[0, 1, 2, 3])]
+    costs = [row[0] for row in terms(MultiLabel(), logits, labels=[[0, 0, 0], [1, 0, 0], [1, 1, 0], [1, 1, 1]])]
     # ln(1 + e^4) of each question that is wrong, ln(1 + e^-4) of each that is right, of three.
     wrong, right = math.log1p(math.exp(4)), math.log1p(math.exp(-4))
     assert costs == pytest.approx(

@@ -20,6 +20,7 @@ from hf_synthlabels.statistics import validate
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.student_file import label_names
 from hf_synthlabels.training.tasks import student_task
+from hf_synthlabels.training.tasks.generation import pack
 from hf_synthlabels.training.tasks.spans import answer_place
 from hf_synthlabels.training.tasks.tokens import TokenTask
 from tests.conftest import FILLER, FILM, SPORT
@@ -141,7 +142,7 @@ def test_a_word_that_shares_its_token_goes_on_with_the_entity(encoder: str, conf
     task = TokenTask(config(task="token-classification"), LabelSchema(kind="token-classification", names=("film",)))
     data = Dataset.from_dict({"text": ["the plot."], "label": [[{"start": 4, "end": 9, "label": "film"}]]})
     rows = task.rows(data)
-    features = task.features(data, rows, AutoTokenizer.from_pretrained(encoder), training=True)
+    features = task.features(data, rows, AutoTokenizer.from_pretrained(encoder))
     # [CLS] the plot . [SEP]: O, B-film, I-film.
     assert features["labels"][0] == [-100, 0, 1, 2, -100]
 
@@ -255,12 +256,12 @@ def test_only_the_answer_is_learnt_and_examples_keep_apart(config: Config, write
     task = student_task(chosen)
     data = Dataset.from_dict({"text": ["film", "team", "goal"], "output": ["plot", "a score", "match"]})
     tokenizer = AutoTokenizer.from_pretrained(writer)
-    apart = task.features(data, task.rows(data), tokenizer, training=False)
+    apart = task.features(data, task.rows(data), tokenizer)
     for row, output in zip(apart, data["output"], strict=True):
         learnt = [label for label in row["labels"] if label != -100]
         assert tokenizer.decode(learnt) == f"{output}<|im_end|>"
         assert row["position_ids"] == list(range(len(row["input_ids"])))
-    packed = task.features(data, task.rows(data), tokenizer, training=True)
+    packed = pack(apart, 64)
     ids = [token for row in packed["input_ids"][:] for token in row]
     assert sorted(ids) == sorted(token for row in apart["input_ids"][:] for token in row)
     assert max(map(len, packed["input_ids"][:])) <= 64

@@ -21,13 +21,8 @@ from transformers import (
 )
 
 from hf_synthlabels.training import Objective, StudentConfig, StudentTrainer, train_student
-from hf_synthlabels.training.tasks.objectives import Classification
-from hf_synthlabels.training.weak_supervision.transition import (
-    HUMAN,
-    LLM,
-    ForwardCorrection,
-    corrected_log_probabilities,
-)
+from hf_synthlabels.training.data.features import HUMAN, LLM
+from hf_synthlabels.training.tasks.objectives import Classification, corrected_logits
 
 NOISE = ((0.9, 0.1), (0.2, 0.8))
 P = math.log(0.7), math.log(0.3)
@@ -45,19 +40,19 @@ def loss_of(objective: Objective, logits: Tensor, rows: dict[str, Tensor], smoot
 
 def test_llm_rows_are_corrected_and_human_rows_are_not() -> None:
     rows = batch(labels=[1, 1], label_source=[LLM, HUMAN])
-    losses = ForwardCorrection(NOISE).row_losses({"logits": torch.tensor([P, P])}, rows)
+    losses = Classification(NOISE).row_losses({"logits": torch.tensor([P, P])}, rows)
     # The LLM says 1 with .7 · .1 + .3 · .8 = .31; the human label is 1 with .3.
     torch.testing.assert_close(losses, torch.tensor([-math.log(0.31), -math.log(0.3)]))
 
 
 def test_rows_of_unknown_source_are_not_corrected() -> None:
-    losses = ForwardCorrection(NOISE).row_losses({"logits": torch.tensor([P])}, batch(labels=[1]))
+    losses = Classification(NOISE).row_losses({"logits": torch.tensor([P])}, batch(labels=[1]))
     torch.testing.assert_close(losses, torch.tensor([-math.log(0.3)]))
 
 
 def test_weights_soft_labels_and_smoothing_count() -> None:
     rows = batch(labels=[1], label_source=[LLM], label_probs=[[0.25, 0.75]], label_weight=[2.0])
-    objective = ForwardCorrection(NOISE)
+    objective = Classification(NOISE)
     # log probabilities of what the LLM says: .69 and .31.
     expected = -2 * (0.25 * math.log(0.69) + 0.75 * math.log(0.31))
     assert loss_of(objective, torch.tensor([P]), rows).item() == pytest.approx(expected, rel=1e-5)
@@ -72,7 +67,7 @@ def test_identity_matrix_is_plain_cross_entropy(smoothing: float) -> None:
     torch.manual_seed(0)
     outputs = {"logits": torch.randn(6, 3)}
     rows = batch(labels=[0, 1, 2, 0, -100, 1], label_weight=[1.0, 2, 0, 1, 1, 3], label_source=[LLM] * 6)
-    identity = ForwardCorrection(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
+    identity = Classification(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
     plain = Classification()
     losses = identity.row_losses(outputs, rows, label_smoothing=smoothing)
     torch.testing.assert_close(losses, plain.row_losses(outputs, rows, label_smoothing=smoothing))
@@ -83,7 +78,7 @@ def test_gradient_is_that_of_finite_differences() -> None:
     torch.manual_seed(2)
     logits = torch.randn(3, 2, requires_grad=True)
     rows = batch(labels=[0, 1, 1], label_source=[LLM, LLM, HUMAN])
-    objective = ForwardCorrection(NOISE)
+    objective = Classification(NOISE)
     loss_of(objective, logits, rows).backward()
     assert logits.grad is not None
     for row, label in np.ndindex(3, 2):
@@ -95,7 +90,7 @@ def test_gradient_is_that_of_finite_differences() -> None:
 
 def test_extreme_logits_and_half_precision_stay_finite() -> None:
     logits = torch.tensor([[80.0, -80.0], [-80.0, 80.0]], dtype=torch.bfloat16, requires_grad=True)
-    loss = loss_of(ForwardCorrection(NOISE), logits, batch(labels=[1, 0], label_source=[LLM, LLM]))
+    loss = loss_of(Classification(NOISE), logits, batch(labels=[1, 0], label_source=[LLM, LLM]))
     loss.backward()
     # A sure student is told no more than the noise: -log .1 and -log .2.
     assert loss.item() == pytest.approx(-math.log(0.1) - math.log(0.2), rel=1e-4)
@@ -112,7 +107,7 @@ def test_least_loss_on_noisy_labels_is_at_the_human_probabilities() -> None:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = loss_of(ForwardCorrection(NOISE), logits, rows)
+        loss = loss_of(Classification(NOISE), logits, rows)
         loss.backward()
         return loss
 
@@ -122,7 +117,7 @@ def test_least_loss_on_noisy_labels_is_at_the_human_probabilities() -> None:
 
 def test_corrected_probabilities_are_a_distribution() -> None:
     torch.manual_seed(3)
-    found = corrected_log_probabilities(torch.randn(5, 2), torch.tensor(NOISE))
+    found = corrected_logits(torch.randn(5, 2), torch.tensor(NOISE), torch.full((5,), LLM))
     torch.testing.assert_close(found.exp().sum(-1), torch.ones(5))
 
 
@@ -161,7 +156,7 @@ def test_an_update_is_that_of_one_big_batch(steps: int, tmp_path: Path) -> None:
             "label_weight": [1.0 + row % 5 for row in range(16)],
         }
     )
-    objective = ForwardCorrection(NOISE)
+    objective = Classification(NOISE)
     expected = copy.deepcopy(model)
     batch = {
         "input_ids": torch.tensor([ids + [0] * (6 - len(ids)) for ids in rows["input_ids"]]),

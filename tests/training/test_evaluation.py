@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, Trainer, Tra
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
-from hf_synthlabels.training.evaluation.best_metric import best_of_trial, search_options
+from hf_synthlabels.training.evaluation import best_of_trial, search_options
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]

@@ -1,10 +1,10 @@
-"""Evaluation during training: metrics on labeled rows, computed once and in row order."""
+"""Evaluation during training: results in row order, computed once, and the best evaluation of a run."""
 
 from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,69 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import EvalPrediction
 
+from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.training.data.samplers import LongestFirstSampler
 
 Metrics = Callable[[EvalPrediction], dict[str, Any]]
 
-
-def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
-    """`accuracy` and `f1_macro`, the mean F1 of the classes that occur among labels or predictions.
-
-    Args:
-        prediction: logits, shape (rows, classes), and label codes, shape (rows,).
-    """
-    predicted, label = np.argmax(_logits(prediction), axis=-1), np.asarray(prediction.label_ids)
-    f1 = []
-    for code in np.union1d(predicted, label):
-        hits = np.sum((predicted == code) & (label == code))
-        f1.append(2 * hits / (np.sum(predicted == code) + np.sum(label == code)))
-    return {"accuracy": float(np.mean(predicted == label)), "f1_macro": float(np.mean(f1))}
-
-
-def multilabel_metrics(prediction: EvalPrediction, *, threshold: float = 0.5) -> dict[str, float]:
-    """`f1_micro` over all classes, `f1_macro` over the classes that occur, and `accuracy` (exact match).
-
-    Args:
-        prediction: logits and labels of 0 and 1, both of shape (rows, classes).
-        threshold: probability from which a class is predicted.
-    """
-    predicted = _logits(prediction) >= np.log(threshold / (1 - threshold))
-    label = np.asarray(prediction.label_ids).astype(bool)
-    hits, total = 2 * np.sum(predicted & label, axis=0), np.sum(predicted, axis=0) + np.sum(label, axis=0)
-    occurring = total > 0
-    return {
-        # Without any class in labels and predictions, the agreement is perfect.
-        "f1_micro": float(hits.sum() / total.sum()) if total.sum() else 1.0,
-        "f1_macro": float(np.mean(hits[occurring] / total[occurring])) if occurring.any() else 1.0,
-        "accuracy": float(np.mean(np.all(predicted == label, axis=-1))),
-    }
-
-
-def scale_metrics(predicted: NDArray[np.float64], label: NDArray[np.float64]) -> dict[str, float]:
-    """`mae` in units of the scale, and `spearman`, NaN if all predictions or all labels are equal."""
-    from scipy.stats import rankdata
-
-    ranks = [rankdata(predicted), rankdata(label)]
-    constant = any(np.ptp(rank) == 0 for rank in ranks)
-    spearman = float("nan") if constant else float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-    return {"mae": float(np.mean(np.abs(predicted - label))), "spearman": spearman}
-
-
-def entity_metrics(predicted: Sequence[Sequence[Any]], label: Sequence[Sequence[Any]]) -> dict[str, float]:
-    """Strict `entity_precision`, `entity_recall` and `entity_f1` over all rows, as in the CoNLL scorer.
-
-    Args:
-        predicted: entities of each row as (start, end, label).
-        label: the human entities.
-    """
-    pairs = [(set(a), set(b)) for a, b in zip(predicted, label, strict=True)]
-    hits = sum(len(a & b) for a, b in pairs)
-    n_predicted, n_human = sum(len(a) for a, _ in pairs), sum(len(b) for _, b in pairs)
-    return {
-        "entity_precision": hits / n_predicted if n_predicted else 0.0,
-        "entity_recall": hits / n_human if n_human else 0.0,
-        "entity_f1": 2 * hits / (n_predicted + n_human) if n_predicted + n_human else 1.0,
-    }
+TIMING = ("runtime", "samples_per_second", "steps_per_second", "model_preparation_time")
 
 
 def reading_order(dataloader: Any) -> NDArray[np.int64] | None:
@@ -87,16 +30,6 @@ def reading_order(dataloader: Any) -> NDArray[np.int64] | None:
         batch_sampler = batch_sampler.batch_sampler
     sampler = getattr(batch_sampler, "sampler", None)
     return np.asarray(sampler.order) if isinstance(sampler, LongestFirstSampler) else None
-
-
-@contextmanager
-def keep_last_batch(args: Any) -> Iterator[None]:
-    """Build evaluation loaders that keep the last, incomplete batch, regardless of `dataloader_drop_last`."""
-    drop, args.dataloader_drop_last = args.dataloader_drop_last, False
-    try:
-        yield
-    finally:
-        args.dataloader_drop_last = drop
 
 
 def to_row_order(values: Any, order: NDArray[np.int64] | None) -> Any:
@@ -187,8 +120,74 @@ def preserve_rng_state() -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def _logits(prediction: EvalPrediction) -> NDArray[Any]:
-    # Some heads return more than logits, which come first.
-    outputs: Any = prediction.predictions
-    logits: NDArray[Any] = outputs[0] if isinstance(outputs, tuple) else outputs
-    return logits
+def best_metrics(args: Any, state: Any) -> dict[str, float]:
+    """The evaluation that `load_best_model_at_end` selected; empty without that option.
+
+    Returns:
+        `best_epoch`, `best_step`, `evaluations` (the number of candidates), and of the selection metric
+        `best_<metric>`, `last_<metric>` and `mean_<metric>`, the mean over all evaluations. The best of several
+        evaluations on the same rows is optimistically biased; the other two bound the bias.
+    """
+    metric = args.metric_for_best_model
+    if not args.load_best_model_at_end or metric is None or state.best_global_step is None:
+        return {}
+    key = metric if metric.startswith("eval_") else f"eval_{metric}"
+    evaluations = {log["step"]: log for log in state.log_history if key in log}
+    if state.best_global_step not in evaluations:
+        return {}
+    values = [log[key] for log in evaluations.values()]
+    best, name = evaluations[state.best_global_step], key.removeprefix("eval_")
+    return {
+        "best_epoch": float(best["epoch"]),
+        "best_step": float(state.best_global_step),
+        "evaluations": float(len(values)),
+        f"best_{name}": float(best[key]),
+        f"last_{name}": float(values[-1]),
+        f"mean_{name}": float(np.mean(values)),
+    }
+
+
+def unknown_metric(metric: str, metrics: Mapping[str, float]) -> ConfigError:
+    """The error for a metric that no evaluation reports."""
+    names = sorted(name.removeprefix("eval_") for name in metrics if name.startswith("eval_"))
+    known = [name for name in names if name not in TIMING]
+    return ConfigError(f"`metric_for_best_model` is {metric!r}, which evaluation does not report. Choose from {known}.")
+
+
+def search_options(args: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a hyperparameter search, with objective and direction filled in from the training arguments.
+
+    The objective is `metric_for_best_model`, by default the loss. Trainer's default is to minimize the sum of all
+    metrics (transformers 5.23).
+
+    Raises:
+        ConfigError: during the search, if no evaluation reports the metric.
+    """
+    if options.get("compute_objective") is not None:
+        # A caller who passes an objective also passes its direction, as in Trainer.
+        return dict(options)
+    metric = (args.metric_for_best_model or "loss").removeprefix("eval_")
+    greater = args.greater_is_better
+    if greater is None:
+        greater = not metric.endswith("loss")
+
+    def objective(metrics: dict[str, float]) -> float:
+        if f"eval_{metric}" not in metrics:
+            raise unknown_metric(metric, metrics)
+        return metrics[f"eval_{metric}"]
+
+    direction = options.get("direction") or ("maximize" if greater else "minimize")
+    return {**options, "compute_objective": objective, "direction": direction}
+
+
+def best_of_trial(before: Any, now: Any, direction: Any) -> Any:
+    """The better of two objective values of a trial; values that are not numbers, as in a multi-objective search, pass.
+
+    Args:
+        before: best value of the earlier evaluations; None at the first one.
+        now: value of the current evaluation.
+        direction: "maximize" or "minimize", as a string or as Optuna's enum.
+    """
+    if not isinstance(before, int | float) or not isinstance(now, int | float):
+        return now
+    return max(before, now) if str(direction).lower().endswith("maximize") else min(before, now)

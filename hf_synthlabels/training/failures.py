@@ -1,19 +1,91 @@
-"""Detection of the first NaN or infinite loss, with the rows or the update that caused it."""
+"""Failures of a training: out-of-memory errors, and losses that are NaN or infinite."""
 
 from __future__ import annotations
 
+import gc
+import logging
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
+from transformers.trainer_pt_utils import nested_concat
 
-from hf_synthlabels.errors import DivergedError
-from hf_synthlabels.training.data.features import ROW, batch_rows, split_batch, without_row_ids
+from hf_synthlabels.errors import DivergedError, TrainingError
+from hf_synthlabels.training.data.batches import batch_rows, split_batch, without_row_ids
+from hf_synthlabels.training.data.features import ROW
+
+logger = logging.getLogger(__name__)
 
 MAX_ROWS_SHOWN = 20
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error reports that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        should_reduce_batch_size(error) or any(text in str(error) for text in ("not enough memory", "reached zero"))
+    )
+
+
+@contextmanager
+def explain_out_of_memory(args: Any) -> Iterator[None]:
+    """Raise an out-of-memory error of a training as a TrainingError that names the options to change.
+
+    Raises:
+        TrainingError: memory ran out.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        size = args.per_device_train_batch_size
+        smaller = (
+            "set `auto_find_batch_size: true`"
+            if not args.auto_find_batch_size
+            else f"set it to {max(1, size // 2)} with twice the `gradient_accumulation_steps`"
+        )
+        raise TrainingError(
+            f"`per_device_train_batch_size` is {size}, which does not fit into memory ({_first_line(error)}): "
+            f"{smaller}, lower `max_length`, or use `lora_r` or `activation_checkpointing: true`."
+        ) from error
+
+
+def predict_in_halves(predict: Callable[[dict[str, Any]], Any], batch: dict[str, Any]) -> Any:
+    """The outputs of a prediction step; a batch that does not fit into memory is split and the outputs are joined.
+
+    Raises:
+        TrainingError: a single row does not fit.
+    """
+    try:
+        return predict(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = _first_line(error)
+    # Outside the except clause, where nothing references the tensors of the failed pass.
+    gc.collect()
+    clear_device_cache()
+    rows = batch_rows(batch)
+    if rows == 1:
+        raise TrainingError(
+            f"`max_length` is too large, because a single row does not fit into memory ({reason}): lower it, or use a "
+            "smaller model."
+        )
+    logger.warning("out of memory (%s): evaluating %d rows in halves", reason, rows)
+    first, second = (predict_in_halves(predict, half) for half in split_batch(batch, 2))
+    loss = None if first[0] is None else (first[0] * (rows // 2) + second[0] * (rows - rows // 2)) / rows
+    return (loss, *(None if a is None else nested_concat(a, b) for a, b in zip(first[1:], second[1:], strict=True)))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".:")[:160]
 
 
 class NonFiniteLossCheck:

@@ -1,9 +1,10 @@
-"""Collators: rows of different lengths padded to one batch."""
+"""Batches: rows of different lengths padded to one, and parts of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedTokenizerBase
 
-from hf_synthlabels.training.data.features import IGNORED, LABELS, PROBS, WEIGHT
+from hf_synthlabels.training.data.features import IGNORED, LABELS, PROBS, ROW, WEIGHT
 
 MAX_BUCKETS = 6
 BUCKET_MULTIPLE = 8
 
+Batch = Mapping[str, Any]
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 
 
@@ -89,3 +91,28 @@ class BucketedPadding:
             return value
         fill = {"input_ids": self.pad_token, LABELS: IGNORED, WEIGHT: 0}.get(name, 0)
         return functional.pad(value, (*(0, 0) * (value.ndim - 2), 0, missing), value=fill)
+
+
+def without_row_ids(batch: Batch) -> dict[str, Any]:
+    """The batch without the row indices."""
+    return {name: value for name, value in batch.items() if name != ROW}
+
+
+def batch_rows(batch: Batch) -> int:
+    """Number of rows in a batch."""
+    tokens = batch.get("input_ids")
+    if not isinstance(tokens, Tensor):
+        tokens = next(value for value in batch.values() if isinstance(value, Tensor) and value.ndim)
+    return len(tokens)
+
+
+def split_batch(batch: Batch, parts: int) -> Iterator[dict[str, Any]]:
+    """Split a batch into parts of nearly equal size, at most one per row."""
+    rows = batch_rows(batch)
+    parts = min(parts, rows)
+    bounds = [rows * part // parts for part in range(parts + 1)]
+    for start, end in pairwise(bounds):
+        yield {
+            name: value[start:end] if isinstance(value, Tensor) and value.ndim and len(value) == rows else value
+            for name, value in batch.items()
+        }

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from hf_synthlabels.training.evaluation.metrics import preserve_rng_state
+from hf_synthlabels.training.evaluation import preserve_rng_state
 
 Evaluate = Callable[[int, int], bool]
 """Called with the number of epochs and optimizer steps when the model is ready; False ends the run."""

@@ -10,7 +10,7 @@ from datasets import Dataset
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.training import StudentConfig, train_student
-from hf_synthlabels.training.evaluation.format_curve import FormatCurve
+from hf_synthlabels.training.callbacks import FormatCurve
 from tests.tiny_models import tiny_model
 
 Make = Callable[..., StudentConfig]

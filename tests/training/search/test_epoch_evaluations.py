@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
 from hf_synthlabels.training.base_model import load_base
-from hf_synthlabels.training.evaluation.epoch_evaluations import EpochEvaluations, decay_steps
+from hf_synthlabels.training.search.epoch_evaluations import EpochEvaluations, decay_steps
 from hf_synthlabels.training.tasks import student_task
 
 NAMES = ("film", "sport")
@@ -21,7 +21,7 @@ def read_at(config: StudentConfig, rows: Dataset, epochs: tuple[int, ...], decay
     found: dict[int, Weights] = {}
     base = load_base(config, NAMES)
     task = student_task(config, NAMES)
-    features = task.features(rows, task.rows(rows), base.tokenizer, training=True)
+    features = task.features(rows, task.rows(rows), base.tokenizer)
 
     def read(epoch: int, steps: int) -> bool:
         # A reading draws random numbers, as any evaluation may.
@@ -90,7 +90,7 @@ def test_reading_can_end_the_run(config: Callable[..., StudentConfig], toy: Call
     base = load_base(config(), NAMES)
     rows = toy(32)
     task = student_task(config(), NAMES)
-    features = task.features(rows, task.rows(rows), base.tokenizer, training=True)
+    features = task.features(rows, task.rows(rows), base.tokenizer)
 
     def read(epoch: int, steps: int) -> bool:
         seen.append(epoch)

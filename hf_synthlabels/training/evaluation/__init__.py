@@ -1,1 +1,0 @@
-"""Scores of students during and after training."""
