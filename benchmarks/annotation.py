@@ -126,7 +126,7 @@ def _cells(runs: Sequence[Measurement]) -> list[str]:
 
 
 def _beside_peers(options: Options, in_flights: Sequence[int], names: Sequence[str]) -> str:
-    """All programs at two sizes; a program that fails is said, not left out."""
+    """All programs at two sizes; the report names a program that fails."""
     lines, notes = [], []
     for in_flight in in_flights:
         slopes: dict[str, float] = {}

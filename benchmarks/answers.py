@@ -74,7 +74,7 @@ class Fault:
 
     def strikes(self, item: bytes, attempt: int) -> bool:
         """Whether the try of a row with this number, from 0, has the fault."""
-        # A checksum is not uniform over numbers in a row: of the first 50 it struck 30 for a share of 20 %.
+        # A checksum is not uniform over numbers in a row: of the first 50 it struck 30 for a share of 20%.
         key = b"%s/%s/%d" % (self.kind.encode(), item, 0 if self.always else attempt)
         return int.from_bytes(blake2b(key, digest_size=4).digest()) / 2**32 < self.share
 

@@ -108,7 +108,7 @@ def rare_classes(worlds: int, seed: int) -> Table:
 
 @coverage_table("groups")
 def small_groups(worlds: int, seed: int) -> Table:
-    """Groups with few labels of their own beside a large one: `yes` in 90 % of the small group, 40 % of the large."""
+    """A large group and groups with few labels: `yes` in 90% of the small group, 40% of the large."""
     rows: list[Sequence[object]] = []
     for size in (60, 120, 300):
         found: list[QuantityEstimate] = []

@@ -134,7 +134,7 @@ def annotator_test(worlds: int, seed: int) -> Table:
 
 @coverage_table("hamming_loss")
 def hamming(worlds: int, seed: int) -> Table:
-    """Coverage of the Hamming loss of ten names, mostly empty sets, each name wrong in 1.5 % of rows."""
+    """Coverage of the Hamming loss of ten names, mostly empty sets, each name wrong in 1.5% of rows."""
     head = ("n", "coverage", "interval of no width")
     lines: list[Sequence[object]] = []
     names = [f"n{k}" for k in range(10)]

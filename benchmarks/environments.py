@@ -1,4 +1,4 @@
-"""Environments of the peers: each is installed in a venv of its own, for they exclude each other's dependencies."""
+"""Environments of the peers: each has its own venv, because their dependencies conflict."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def version_of(name: str) -> str:
 
 
 def set_up(names: Sequence[str]) -> None:
-    """Install peers, each in an environment of its own; this needs the package index and a few gigabytes."""
+    """Install peers, each in its own environment; this needs the package index and a few gigabytes."""
     for name in (name for name in names if name in PEERS):
         if not python_of(name).exists():
             print(f"setting up {name}", flush=True)

@@ -1,4 +1,4 @@
-"""Training speed on a GPU: encoders beside Trainer and a bare loop, LoRA and QLoRA of a causal model, FSDP2.
+"""Training speed on a GPU: encoders alongside Trainer and a bare loop, LoRA and QLoRA of a causal model, FSDP2.
 
     python -m benchmarks.gpu                  # at most eight minutes on one GPU
     python -m benchmarks.gpu --size tiny      # models of a few thousand weights, on a CPU in a minute

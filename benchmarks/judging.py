@@ -1,4 +1,4 @@
-"""How fast judging is beside annotation: the same server, rows, limits and store, in turns.
+"""Throughput of judging and of annotation: the same server, rows, limits and store, in turns.
 
 python -m benchmarks.judging            # one to two minutes
 python -m benchmarks.judging --write    # into docs/benchmarks.md
@@ -28,7 +28,7 @@ TARGET = 0.9
 
 def main() -> None:
     """Measure both in turns, and print it."""
-    parser = argparse.ArgumentParser(description="Measure judging beside annotation.")
+    parser = argparse.ArgumentParser(description="Compare judging with annotation.")
     parser.add_argument("--in-flight", nargs="+", type=int, default=[64, 128])
     parser.add_argument("--rows", type=int, help="instead of some seconds' worth")
     parser.add_argument("--repeats", type=int, default=3, help="the median is shown")
@@ -48,7 +48,7 @@ def main() -> None:
         lines.append([str(in_flight), "judge", *_cells(judging), f"{share:.2f} (target {TARGET:g})"])
     head = ("in flight", "", "rows", "rows/s", "CPU ms/row", "peak MB", "requests", "right", "of annotation")
     text = (
-        f"{machine()}\n\n**Judging beside annotation**, medians of {told.repeats} runs in turns, with the range; the "
+        f"{machine()}\n\n**Judging and annotation**, medians of {told.repeats} runs in turns, with the range; the "
         f"server answers after {told.latency * 1000:g} ms; store, ledger and limiter are on in both:\n\n"
         f"{table(head, lines)}"
     )

@@ -75,7 +75,7 @@ class Set:
         return AuditRows(nothing, np.array(self.human), tasks, items, systems=systems)
 
     def audit(self, name: str, against: Sequence[str]) -> Audit:
-        """The audit of one metric beside others."""
+        """The audit of one metric, compared with others."""
         rows = self.rows().with_scores(self._column(name))
         return audit_rows(rows, {other: self._column(other) for other in against}, AuditOptions(DRAWING))
 
@@ -213,7 +213,7 @@ def _tasks(four: Set, seven: Set) -> str:
 
 
 def _formats(data: Path, of: Sequence[Summary]) -> str:
-    """gpt-3.5's scores of the same summaries in five answer formats, beside three experts' scores of them."""
+    """gpt-3.5's scores of the same summaries in five answer formats, and three experts' scores."""
     lines = []
     for quality in QUALITIES:
         judged = [(summary_replies(data, GPT35, quality, form, list(of)) - 1) / 4 for form in FORMATS]

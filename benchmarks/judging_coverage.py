@@ -1,9 +1,9 @@
-"""Do intervals of a judge's corrected mean hold what they promise? 100 human labels of SummEval's 1,200, drawn anew.
+"""Coverage of a judge's corrected mean: repeated samples of 100 of SummEval's 1,200 human labels.
 
     HF_SYNTHLABELS_DATA=... python -m benchmarks.judging_coverage           # two minutes, no network
     HF_SYNTHLABELS_DATA=... python -m benchmarks.judging_coverage --write   # into docs/results/ppi_coverage.md
 
-The data is the folder `judge/summeval_damo`: recorded judgments of three judges beside those of three experts. All
+The data is the folder `judge/summeval_damo`: recorded judgments of three judges and of three experts. All
 1,200 summaries have human labels, so the truth is known: the mean of all. Each draw shows the estimator 100 of them.
 """
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Count how often intervals hold the truth.")
+    parser = argparse.ArgumentParser(description="Count how often intervals cover the true value.")
     parser.add_argument("--draws", type=int, default=1000, help="of human labels, for each judge and quality")
     parser.add_argument("--write", action="store_true", help="put the result into docs/results/ppi_coverage.md")
     return parser.parse_args()
@@ -130,7 +130,7 @@ def coverage(
     labels: int,
     draws: int,
     *,
-    anew: bool = False,
+    new_rows: bool = False,
     method: PPIMethod = "auto",
     seed: int = 0,
 ) -> RunStats:
@@ -141,7 +141,7 @@ def coverage(
         scores: the judge's.
         labels: how many of them the estimator sees.
         draws: how often.
-        anew: whether each draw takes all its rows with replacement, as if they were new ones from the same source;
+        new_rows: whether each replicate samples all its rows with replacement, as if they came from the same source;
             otherwise the rows stay and only the choice of the labelled ones varies.
         method: of the interval.
         seed: of the draws; the same draws meet every judge and method.
@@ -149,7 +149,7 @@ def coverage(
     rng = np.random.default_rng(seed)
     size, truth, tally = len(human), float(human.mean()), RunStats(draws)
     for draw in range(draws):
-        rows = rng.integers(size, size=size) if anew else rng.permutation(size)
+        rows = rng.integers(size, size=size) if new_rows else rng.permutation(size)
         seen = human[rows]
         seen[labels:] = np.nan
         found = ppi_mean(seen, scores[rows], method=method, bootstrap=BootstrapConfig(resamples=RESAMPLES, seed=draw))
@@ -237,7 +237,7 @@ def _coverage(judged: list[Judged], draws: int) -> str:
     ratios = [tally.width / tally.width_alone for tally in tallies]
     inside = sum(0.93 <= share <= 0.97 for share in shares)
     return (
-        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97 % of {draws:,} intervals hold the truth; "
+        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97% of {draws:,} intervals cover the true value; "
         f"from {100 * min(shares):.1f} to {100 * max(shares):.1f} %. Widths are {min(ratios):.2f} to {max(ratios):.2f} "
         "of the classical ones."
     )
@@ -246,7 +246,7 @@ def _coverage(judged: list[Judged], draws: int) -> str:
 def _new_rows(judged: list[Judged], draws: int) -> str:
     lines = []
     for each in judged:
-        tally = coverage(each.human, each.scores, LABELS, draws, anew=True)
+        tally = coverage(each.human, each.scores, LABELS, draws, new_rows=True)
         lines.append([f"{each.judge}, {each.quality}", _share(tally.held, draws), _share(tally.held_alone, draws)])
     return table(("judge, quality", "PPI++ holds it", "classical holds it"), lines)
 
@@ -271,7 +271,7 @@ def _few_labels(judged: list[Judged], draws: int) -> str:
 
 
 def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
-    """Two systems on the same articles, 50 of 100 with human labels; pairs of systems, and articles, drawn anew."""
+    """Two systems on the same articles, 50 of 100 with human labels; pairs of systems, and articles, sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
     grid = np.array([[place[article, system] for system in systems] for article in articles])
@@ -302,7 +302,7 @@ def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
 
 
 def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> str:
-    """All twelve summaries of 30 articles labelled, of 100 articles drawn anew."""
+    """All twelve summaries of 30 articles labelled, of 100 articles, sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
     grid = np.array([[place[article, system] for system in systems] for article in articles])
@@ -340,7 +340,7 @@ def _plans(judged: list[Judged], draws: int) -> str:
         rng, asked = np.random.default_rng(1), []
         for _ in range(200):
             pilot = np.where(rng.permutation(size) < LABELS, each.human, np.nan)
-            # What a share of the spread is to be wished for, not the spread, which differs from pilot to pilot.
+            # The target is a share of the spread, not the spread, which differs from pilot to pilot.
             asked.append(plan_labels(pilot, each.scores, wished * np.nanstd(pilot, ddof=1) / each.human.std(ddof=1)))
         with_judge = [one.with_judge for one in asked if one.with_judge is not None]
         tally = coverage(each.human, each.scores, plan.with_judge or size, max(1, draws // 5), method="student")
@@ -355,8 +355,8 @@ def _plans(judged: list[Judged], draws: int) -> str:
             ]
         )
     head = (
-        *("judge, quality", "wished width", "labels without judge", "with judge", "width from so many"),
-        "with judge, by 90 % of plans from 100 labels",
+        *("judge, quality", "target width", "labels without judge", "with judge", "width from so many"),
+        "with judge, by 90% of plans from 100 labels",
     )
     return table(head, lines)
 

@@ -3,7 +3,7 @@
     python -m benchmarks.other_students entities $HF_SYNTHLABELS_DATA/wnut17
     python -m benchmarks.other_students writing $HF_SYNTHLABELS_DATA/alpaca_5000
 
-The writer is a Llama of random weights, made here with a tokenizer of its own; it shows that the way is whole, and not
+The writer is a Llama of random weights, made here with its tokenizer; it shows that the pipeline is complete, and not
 that instructions are learnt by so small a model.
 """
 

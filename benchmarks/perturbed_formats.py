@@ -101,7 +101,7 @@ class Found:
 
     scores: Mapping[str, Interval]
     threshold: float
-    """What parts right from wrong answers best where both stand in the reference format."""
+    """The scorer that separates right from wrong answers best if both are in the reference format."""
     means: Mapping[str, tuple[float, float]]
     """By format, of right and of wrong answers."""
 

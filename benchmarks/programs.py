@@ -1,4 +1,4 @@
-"""Programs that are measured: each runs in a process of its own against a server of its own."""
+"""Measured programs: each runs in its own process against its own server."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Recorded judgments of others with the human scores next to them: SummEval and Topical-Chat.
 
 The folder is `$HF_SYNTHLABELS_DATA/judge`. Replies are read by the package's own ladder, as replies that were recorded
-elsewhere: the score may stand in a sentence. Nothing is written alongside the data.
+elsewhere: the score may be part of a sentence. Nothing is written alongside the data.
 
 * SummEval (Fabbri et al. 2021): 100 articles x 12 systems, four qualities, three experts each; GPT-4-0314 in one answer
   format, gpt-3.5-turbo-0301 in five (recorded by Shen et al. 2023, arXiv:2305.13091).
@@ -159,7 +159,7 @@ def _rubric(quality: str, form: str) -> Rubric:
         return read_rubric(
             common | {"scale": {"low": 1, "high": 5}, "verdict": {"anywhere": True, "aliases": ["rating", quality]}}
         )
-    # The letter stands first; what is said after it may name others.
+    # The letter comes first; the text after it may name others.
     choices = [
         {"answer": letter, "score": place, "pattern": rf"\b{letter}(?=[:.)\s]|$)"}
         for place, letter in enumerate("ABCDE", start=1)

@@ -3,7 +3,7 @@
     python -m benchmarks.review              # both sizes
     python -m benchmarks.review --write      # into docs/review.md
 
-The server is the one of `hf-synthlabels review`, in a process of its own; calls come one after the other over one
+The server is the one of `hf-synthlabels review`, in its own process; calls come one after the other over one
 connection on loopback, as those of a page do. Decisions are on disk before they are answered.
 """
 
@@ -63,7 +63,7 @@ def main() -> None:
                     )
                 )
             print(f"{rows:,} rows, {share:.0%} labelled by two: start {found['start_s']:.1f} s, {found['mb']:.0f} MB")
-    head = ("call", "rows", "labels before", "median ms", "95 % ms", "slowest ms")
+    head = ("call", "rows", "labels before", "median ms", "95% ms", "slowest ms")
     text = f"{machine(('starlette', 'uvicorn', 'datasets'))}\n\n{table(head, lines)}"
     print(text)
     print(f"\nslowest call: {slowest:.0f} ms (wanted: under {WORST_MS:.0f})")
@@ -110,7 +110,7 @@ class Page:
 
 
 def _acts(page: Page, rows: int) -> dict[str, Callable[[], float]]:
-    """The calls that a page makes while somebody labels, adjudicates and reads."""
+    """The calls that a page makes during labeling, adjudication and reading."""
     draw = random.Random(1)
 
     def decide() -> float:

@@ -1,6 +1,6 @@
-"""An OpenAI-compatible server on loopback that answers after a fixed time, fails as it is told, and counts.
+"""An OpenAI-compatible server on loopback that answers after a fixed time, fails on request, and counts.
 
-It runs as a process of its own, so that what it costs is not mistaken for the client's cost, and speaks HTTP over
+It runs as a separate process, so that its cost is not counted as the client's, and speaks HTTP over
 `asyncio.Protocol`, so that it is not the limit. It bills like a real server: an answer whose client has gone
 meanwhile is billed as well.
 
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Somebody came."""
+        """A client connected."""
         self._transport = transport
         self._service.counters.connections += 1
 

@@ -1,4 +1,4 @@
-"""What the server of the benchmarks is told, what it counts, and whom it lets through."""
+"""Settings, counters and rate limit of the benchmark server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting the server of the benchmarks as a process of its own, and asking what it has counted."""
+"""Start the benchmark server as a separate process, and read its counters."""
 
 from __future__ import annotations
 

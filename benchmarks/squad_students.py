@@ -5,7 +5,7 @@ All arms learn the same questions with the same encoder, steps and seeds, and ar
 
 - `human`: SQuAD's own answers;
 - `llm`: gpt-3.5-turbo's, projected onto the passage; those that are nowhere are left out and counted;
-- `llm as found`: gpt-3.5-turbo's, as the authors read them, where they stand in the passage but for case, and
+- `llm as found`: gpt-3.5-turbo's, as the authors read them, where the passage contains them up to case, and
   "no answer" where they do not: as the authors trained.
 
     python -m benchmarks.squad_students $HF_SYNTHLABELS_DATA/squad_gpt35 -o runs.jsonl
@@ -167,7 +167,7 @@ def credits(row: dict[str, Any], answer: list[Any] | None) -> tuple[float, float
 
 
 def interval(values: np.ndarray, passage: np.ndarray) -> str:
-    """A mean with its 95 % interval; questions of one passage are drawn together."""
+    """A mean with its 95% interval; questions of one passage are drawn together."""
     found = cluster_bootstrap(lambda drawn: float(values[drawn].mean()), passage)
     return f"{values.mean():.3f} [{found.low:.3f}, {found.high:.3f}]"
 

@@ -1,4 +1,4 @@
-"""How fast a student trains beside plain Trainer and beside the least that PyTorch needs; and what a grid costs.
+"""Training speed of a student, of plain Trainer and of a bare PyTorch loop; and the cost of a grid.
 
     python -m benchmarks.training                  # about seven minutes on two cores
     python -m benchmarks.training --parts speed    # without the seeds' F1 and the grid
@@ -57,7 +57,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One training in a process of its own."""
+    """One training in a separate process."""
 
     rows: int
     tokens: int
@@ -129,7 +129,7 @@ def _speed(encoder: str, repeats: int, rows: int | None) -> str:
     }[encoder]
     note = (
         f"{count} rows, half as many comments, batches of {BATCH}, one epoch, one thread, medians of {repeats} turns. "
-        "Rates are from the first batch to the last update; what a training takes before and after stands beside them"
+        "Rates are from the first batch to the last update; the time before and after is a separate column"
     )
     return f"{title}: {note}.\n\n{table(head, lines)}\n\n" + "\n".join(f"- {share}" for share in shares)
 
@@ -225,7 +225,7 @@ def _measured(asked: Mapping[str, Any]) -> dict[str, list[Measurement]]:
 
 
 def _child(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What a process of its own measured, on one thread."""
+    """The measurement of a separate process, on one thread."""
     alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     with tempfile.TemporaryDirectory(prefix="synthlabels-bench-") as folder:
         done = subprocess.run(

@@ -37,7 +37,7 @@ __all__ = ["main"]
 LONGEST = 128
 TESTED = 240
 AREAS = ("Internet Protocols", "Numeric and Mathematical", "Structured Markup")
-"""What is told apart: far enough from each other to be learnt in some seconds."""
+"""Classes that differ enough to be learned in some seconds."""
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of which data, and how human labels are drawn for it."""
+    """An estimand on a data set, and its sampling design."""
 
     what: str
     data: str
@@ -218,7 +218,7 @@ def _verdict(lines: Sequence[Sequence[str]]) -> str:
     inside = [sum(0.93 <= share <= 0.97 for share in column) for column in shares]
     named = zip(("human labels alone", "PPI++", "DSL"), inside, shares, strict=True)
     told = "; ".join(f"{name} {count} (from {min(c):.3f} to {max(c):.3f})" for name, count, c in named)
-    return f"Lines of {len(lines)} in which 93 to 97 % of the intervals cover the true value: {told}."
+    return f"Lines of {len(lines)} in which 93 to 97% of the intervals cover the true value: {told}."
 
 
 def _rate(count: int, draws: int) -> str:
@@ -248,7 +248,7 @@ def tally(question: Question, source: Source, draws: int, *, again: bool = True,
     """How often intervals cover the true value.
 
     Args:
-        question: what is asked.
+        question: the estimand.
         source: of which data.
         draws: how often.
         again: whether rows are drawn again, too, or only which of them have a human label.

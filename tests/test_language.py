@@ -67,7 +67,6 @@ PATTERN = re.compile(
 )
 
 REMAINING = {
-    "benchmarks": 89,
     "configs": 5,
     "docs": 67,
     "examples": 5,

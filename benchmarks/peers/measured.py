@@ -1,6 +1,6 @@
 """What every measured program shares: its arguments, its rows, and what it says of itself. Standard library only.
 
-Each peer runs in an environment of its own, so this module is found by its folder and needs nothing else.
+Each peer runs in its own environment, so this module is found by its folder and needs nothing else.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SYSTEM = (
 
 
 def arguments() -> argparse.Namespace:
-    """What a measured program is told."""
+    """Settings of a measured program."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--base-url", required=True)
     parser.add_argument("--rows", type=int, required=True)

@@ -9,7 +9,7 @@ from measured import LABELS, arguments, count_right, measured, text_of
 
 
 def judge_file(base_url: str, in_flight: int) -> dict[str, Any]:
-    """Asks for one of the server's labels as the verdict, so that both are asked and answered alike."""
+    """Requests one of the server's labels as the verdict, so that both send and receive the same texts."""
     return {
         "name": "benchmark",
         "source": {"path": "json"},

@@ -28,7 +28,7 @@ __all__ = ["main"]
 IN_FLIGHT = 64
 
 Part = tuple[str, bool]
-"""What is told, and whether all of it is as promised."""
+"""The report, and whether all of it is as promised."""
 
 
 def main() -> None:
@@ -145,7 +145,7 @@ def _crashes(told: argparse.Namespace, folder: Path) -> Part:
     return table(head, lines), all(one.equal and one.mislabelled == 0 for one in found)
 
 
-def _batch(told: argparse.Namespace, folder: Path) -> Part:  # noqa: ARG001  it makes folders of its own
+def _batch(told: argparse.Namespace, folder: Path) -> Part:  # noqa: ARG001  it makes its own folders
     found = batch_kills(at_once=told.at_once + 2)
     kills_made = sum(one.kills for one in found)
     head = ("killed", "times", "complete", "billed twice", "batches made again", "adopted", "left over")

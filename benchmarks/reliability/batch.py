@@ -25,7 +25,7 @@ class BatchKills:
     adopted: int
     """Batches of the killed run that were found in the provider's list."""
     left: int
-    """Batches and files that nobody is done with."""
+    """Batches and files that are still open."""
 
 
 def batch_kills(*, at_once: int = 1) -> Sequence[BatchKills]:

@@ -49,7 +49,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Something else that went wrong, and what came of it."""
+    """Another fault, and its effect."""
 
     name: str
     equal: bool
@@ -70,7 +70,7 @@ def job(folder: Path, rows: int, **settings: Any) -> Iterator[tuple[Served, Job]
 
 
 def undisturbed(folder: Path, rows: int) -> Rows:
-    """What a run comes to when nothing happens.
+    """The result of an undisturbed run.
 
     Raises:
         RuntimeError: it does not come to an end.
@@ -88,11 +88,11 @@ def kills(
     """End runs at random moments with a signal, and run them again.
 
     Args:
-        folder: each run gets a folder of its own in it.
+        folder: each run gets its own folder in it.
         rows: of each run.
         count: how many runs; every other one writes its rows as they come.
         seed: of the moments.
-        expected: what an undisturbed run comes to.
+        expected: the result of an undisturbed run.
         number: the signal.
         at_once: runs side by side.
     """
@@ -131,7 +131,7 @@ def _killed(folder: Path, rows: int, moment: tuple[int, float], expected: Rows, 
 
 
 def race(folder: Path, rows: int, expected: Rows, *, caches: tuple[str, str] = ("one", "two")) -> Crash:
-    """Two processes begin at once with the same rows and one store, each with a cache of its own or with one."""
+    """Two processes begin at once with the same rows and one store, each with its own cache or with a shared one."""
     with job(folder, rows) as (server, here):
         names = ("first.jsonl", "second.jsonl")
         processes = [here.start(output=name, cache=cache) for name, cache in zip(names, caches, strict=True)]

@@ -1,4 +1,4 @@
-"""What becomes of a response store whose file was damaged: flipped bytes, half a file, a torn write-ahead log."""
+"""Damage to the file of a response store: flipped bytes, half a file, a torn write-ahead log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Damaged", "damaged_stores"]
 
 FLIPS = 20
 ANSWER = b'\\"label\\": \\"'
-"""As it stands in the payload of an answer."""
+"""As the payload of an answer contains it."""
 
 
 @dataclass(frozen=True, slots=True)

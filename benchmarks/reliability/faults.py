@@ -1,4 +1,4 @@
-"""What becomes of the rows when the server, the answers or the clock are faulty."""
+"""Statuses of the rows when the server, the answers or the clock are faulty."""
 
 from __future__ import annotations
 
@@ -60,29 +60,29 @@ BUCKET = {"rate": 200.0, "burst": 100.0}
 CASES = (
     Case("429 storm with Retry-After: 200 requests/s are let through", server=BUCKET),
     Case("429 storm without Retry-After", server={**BUCKET, "retry_after": False}),
-    Case("HTTP 500 for 20 % of the tries", ("http500:0.2",)),
-    Case("connection reset for 10 % of the tries", ("reset:0.1",)),
-    Case("2 % of the tries hang for ever (`timeout_s: 1`)", ("hang:0.02",), annotator={"timeout_s": 1}),
-    Case("10 % of the bodies take 1 s", ("slow_body:0.1",)),
+    Case("HTTP 500 for 20% of the tries", ("http500:0.2",)),
+    Case("connection reset for 10% of the tries", ("reset:0.1",)),
+    Case("2% of the tries hang for ever (`timeout_s: 1`)", ("hang:0.02",), annotator={"timeout_s": 1}),
+    Case("10% of the bodies take 1 s", ("slow_body:0.1",)),
     Case(
-        "5 % of the bodies take 5 s (`timeout_s: 1`)",
+        "5% of the bodies take 5 s (`timeout_s: 1`)",
         ("slow_body:0.05",),
         server={"slow_s": 5.0},
         annotator={"timeout_s": 1},
     ),
-    Case("half a JSON document as the body of 10 % of the tries", ("torn_body:0.1",)),
-    Case("10 % of the bodies break off", ("cut_body:0.1",)),
-    Case("the answer is half a JSON object, 20 % of the rows", ("torn_json:0.2:row",), "unparsed"),
-    Case("a label that is not in the list, 20 % of the rows", ("wrong_label:0.2:row",), "unparsed"),
-    Case("prose around the answer that names another label, 20 % of the rows", ("prose:0.2:row",)),
-    Case("empty content, 20 % of the rows", ("empty:0.2:row",), "unparsed"),
-    Case("refusal, 20 % of the rows", ("refusal:0.2:row",), "refused"),
-    Case("`finish_reason: length`, 20 % of the rows", ("length:0.2:row",), "truncated"),
-    Case("one key twice with two labels, 20 % of the rows", ("duplicated_keys:0.2:row",), "unparsed"),
-    Case("quotation marks of other languages, 20 % of the rows", ("foreign_quotes:0.2:row",)),
-    Case("characters of no width within the label, 20 % of the rows", ("zero_width:0.2:row",)),
-    Case("HTTP 400 for 2 % of the rows, always", ("http400:0.02:row",), "failed"),
-    Case("HTTP 500 for 2 % of the rows, always", ("http500:0.02:row",), "failed", annotator={"max_retries": 3}),
+    Case("half a JSON document as the body of 10% of the tries", ("torn_body:0.1",)),
+    Case("10% of the bodies break off", ("cut_body:0.1",)),
+    Case("the answer is half a JSON object, 20% of the rows", ("torn_json:0.2:row",), "unparsed"),
+    Case("a label that is not in the list, 20% of the rows", ("wrong_label:0.2:row",), "unparsed"),
+    Case("prose around the answer that names another label, 20% of the rows", ("prose:0.2:row",)),
+    Case("empty content, 20% of the rows", ("empty:0.2:row",), "unparsed"),
+    Case("refusal, 20% of the rows", ("refusal:0.2:row",), "refused"),
+    Case("`finish_reason: length`, 20% of the rows", ("length:0.2:row",), "truncated"),
+    Case("one key twice with two labels, 20% of the rows", ("duplicated_keys:0.2:row",), "unparsed"),
+    Case("quotation marks of other languages, 20% of the rows", ("foreign_quotes:0.2:row",)),
+    Case("characters of no width within the label, 20% of the rows", ("zero_width:0.2:row",)),
+    Case("HTTP 400 for 2% of the rows, always", ("http400:0.02:row",), "failed"),
+    Case("HTTP 500 for 2% of the rows, always", ("http500:0.02:row",), "failed", annotator={"max_retries": 3}),
     Case("HTTP 401 for all rows", ("http401:1",), ends=True),
     Case("HTTP 500 for all rows", ("http500:1",), ends=True),
     Case("the clock jumps by up to a day, five times a second", clock=True),
@@ -92,7 +92,7 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the rows."""
+    """Statuses of the rows."""
 
     case: Case
     struck: int
@@ -122,7 +122,7 @@ class Outcome:
 
 
 def outcomes(folder: Path, rows: int, cases: Sequence[Case] = CASES, *, at_once: int = 1) -> Iterator[Outcome]:
-    """Run each case with a server and a store of its own, in the order of the cases."""
+    """Run each case with its own server and store, in the order of the cases."""
     with ThreadPoolExecutor(at_once) as pool:
         yield from pool.map(lambda place: _outcome(folder / str(place), rows, cases[place]), range(len(cases)))
 

@@ -1,4 +1,4 @@
-"""A recipe in a folder, run by the command line in a process of its own, with the store and caches next to it."""
+"""A recipe in a folder, run by the command line in its own process, with the store and caches next to it."""
 
 from __future__ import annotations
 
