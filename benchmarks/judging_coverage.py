@@ -237,9 +237,9 @@ def _coverage(judged: list[Judged], draws: int) -> str:
     ratios = [tally.width / tally.width_alone for tally in tallies]
     inside = sum(0.93 <= share <= 0.97 for share in shares)
     return (
-        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97% of {draws:,} intervals cover the true value; "
-        f"from {100 * min(shares):.1f} to {100 * max(shares):.1f} %. Widths are {min(ratios):.2f} to {max(ratios):.2f} "
-        "of the classical ones."
+        f"{table(head, lines)}\n\nIn {inside} of {len(shares)} lines 93 to 97% of {draws:,} intervals cover the true "
+        f"value; from {100 * min(shares):.1f} to {100 * max(shares):.1f}%. Widths are {min(ratios):.2f} to "
+        f"{max(ratios):.2f} of the classical ones."
     )
 
 
@@ -271,7 +271,7 @@ def _few_labels(judged: list[Judged], draws: int) -> str:
 
 
 def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
-    """Two systems on the same articles, 50 of 100 with human labels; pairs of systems, and articles, sampled repeatedly."""
+    """Two systems on the same articles, 50 of 100 with human labels; pairs and articles are sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
     grid = np.array([[place[article, system] for system in systems] for article in articles])
