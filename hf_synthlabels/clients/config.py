@@ -1,22 +1,7 @@
 """How a model is reached, sampled and paid for; shared by annotators and judges.
 
-A configuration section that talks to a model holds one `ClientConfig`, flat in YAML:
-
-```python
-class JudgeConfig(StrictModel):
-    client: ClientConfig
-    num_samples: int = 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _split(cls, keys: Any) -> Any:
-        return nest_client_keys(keys)
-
-    @model_serializer(mode="wrap")
-    def _join(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return flat_client_keys(write(self))
-```
-
+A configuration section that talks to a model holds one `ClientConfig`, flat in YAML: its validator (`mode="before"`)
+returns `nest_client_keys(keys)`, and its serializer (`mode="wrap"`) returns `flat_client_keys(write(self))`.
 `check_answers` rejects keys that the client does not support; `clients.factory.open_client` opens the client.
 """
 
@@ -35,7 +20,7 @@ from hf_synthlabels.clients.prices import Price as TokenPrice
 from hf_synthlabels.clients.prices import list_price, supports_batches
 from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import RESERVED_PARAMETERS, ResponseFormat, Sampling, SystemRole
-from hf_synthlabels.clients.protocol.request_headers import RequestHeaders, header_problem
+from hf_synthlabels.clients.protocol.endpoint import Endpoint, RequestHeaders, header_problem
 from hf_synthlabels.errors import ConfigError
 
 REASONING_MODELS = re.compile(r"(?:^|/)(?:o[1-9](?:$|-)|gpt-[5-9](?!-chat)|deepseek-reasoner|gpt-oss)")
@@ -150,6 +135,11 @@ class ClientConfig(StrictModel):
         plain = {name: value for name, value in self.headers.items() if isinstance(value, str)}
         secret = {name: value.env for name, value in self.headers.items() if not isinstance(value, str)}
         return RequestHeaders(plain, secret)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The server, with the names of the variables that hold its key and secret headers."""
+        return Endpoint(self.base_url, self.api_key_env, self.request_headers)
 
     def sampling(self, response_format: ResponseFormat, *, logprobs: bool = False) -> Sampling:
         """Everything that can change an answer, with the response format in use."""

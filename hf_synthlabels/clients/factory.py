@@ -13,7 +13,6 @@ from hf_synthlabels.clients.batch.client import BatchClient
 from hf_synthlabels.clients.config import ClientConfig, FormatKey
 from hf_synthlabels.clients.local.client import TransformersClient
 from hf_synthlabels.clients.openai.client import OpenAIClient
-from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.chat import ResponseFormat, chat_identity
 from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.clients.recorded import RecordedClient
@@ -89,8 +88,7 @@ def open_client(
         client = causal_client(config, use)
     elif client is None:
         # Report a missing key before the store is created.
-        read_api_key(config.api_key_env)
-        config.request_headers.read()
+        config.endpoint.check()
     with ResponseStore(store_path()) if store is None else nullcontext(store) as answers:
         if client is not None:
             yield OpenedClient(CachedClient(client, answers))

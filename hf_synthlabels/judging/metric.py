@@ -12,7 +12,6 @@ from typing import Any
 
 from hf_synthlabels.annotation.provenance import package_version
 from hf_synthlabels.clients import ChatClient
-from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging.config import JudgeFile
 from hf_synthlabels.judging.judge import Judge, Judged
@@ -77,7 +76,7 @@ class MetricJudge:
             if (rubric.protocol == "joint") != (self.config == "faysse2023"):
                 raise ConfigError(f"`rubric` {rubric.name!r} does not fit {self.config!r}. Give another.")
             if self.client is None and file.judge.client.kind == "openai":
-                read_api_key(file.judge.client.api_key_env)
+                file.judge.client.endpoint.api_key()
         if self.weights is not None and self.reducer != "weighted":
             raise ConfigError("`weights` belong to the reducer 'weighted' and to no other. Give both or neither.")
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from hf_synthlabels.clients import OpenAIClient
+from hf_synthlabels.clients.protocol.endpoint import RequestHeaders
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.judging import Judge, read_rubric
 
@@ -61,11 +62,18 @@ def judged(answers: str, inputs: str, rubric: str, model: str, server: str, key:
 
 
 def _judge(rubric: str, model: str, server: str, key: str) -> Judge:
-    import openai
-
     # Only this object holds the key: no variable that another visitor's request could read, no store.
-    sdk = openai.AsyncOpenAI(api_key=key, base_url=server)
-    return Judge(read_rubric(rubric), OpenAIClient(model=model, sdk=sdk, max_in_flight=8, max_retries=2, timeout_s=60))
+    headers = RequestHeaders(plain={"Authorization": f"Bearer {key}"})
+    client = OpenAIClient(
+        model=model,
+        base_url=server,
+        api_key_env=None,
+        headers=headers,
+        max_in_flight=8,
+        max_retries=2,
+        timeout_s=60,
+    )
+    return Judge(read_rubric(rubric), client)
 
 
 def _hidden(words: str, key: str) -> str:

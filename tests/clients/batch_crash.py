@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -98,6 +100,25 @@ class Steps:
         return watched
 
 
+@contextmanager
+def batch_log(listen: Callable[[str], None]) -> Iterator[None]:
+    """Call `listen` with each line that batch runs log."""
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            listen(record.getMessage())
+
+    logger, listener = logging.getLogger("hf_synthlabels.batches"), Listener()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(listener)
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+
+
 def _endpoint(path: str) -> str:
     parts = path.removeprefix("/v1/").split("/")
     return "/".join([parts[0], *("ID" if number == 0 else part for number, part in enumerate(parts[1:]))])
@@ -113,9 +134,10 @@ def child(path: str, base_url: str, kill_at: int | str, pipe: Connection) -> Non
     told: list[str] = []
     steps = Steps(kill_at, pipe)
     with ResponseStore(path) as store:
-        client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, polling=PACE, log=told.append)
-        completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
-        client.collect()
+        client = BatchClient(model="m", store=store, base_url=base_url, api_key_env=None, polling=PACE)
+        with batch_log(told.append):
+            completions = list(CachedClient(client, store).complete(map(ask, range(ROWS))))
+            client.collect()
     texts = {one.key: one.text if one.failure is None else one.failure.message for one in completions}
     pipe.send(("done", texts, sum("resumed" in line for line in told), steps.done))
 

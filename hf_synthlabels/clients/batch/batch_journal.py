@@ -10,11 +10,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, Claim, Endpoint, State
+from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, Claim, State
+from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.store.budget import Reservation
 from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
 from hf_synthlabels.clients.store.payloads import checksum, is_usable
@@ -73,6 +73,8 @@ class BatchJournal:
     def claim(
         self,
         keys: Sequence[bytes],
+        identity: str,
+        model: str,
         endpoint: Endpoint,
         run: Run | None = None,
         most: Callable[[bytes], Reservation] | None = None,
@@ -84,16 +86,19 @@ class BatchJournal:
 
         Args:
             keys: digests of the requests, each once.
+            identity: hash of model, URL and sampling.
+            model: name of the model.
             endpoint: where the batch is created.
             run: scope and budget; None for no accounting.
             most: returns the maximum cost of a request.
         """
         record_id, now = uuid.uuid4().hex, time.time()
+        target = (identity, model, endpoint.base_url, endpoint.api_key_env)
         with self._transaction() as connection:
             number = connection.execute(
                 "INSERT INTO batches (id, identity, model, base_url, api_key_env, state, requests, created_at, "
                 "changed_at, owner, pid, host) VALUES (?, ?, ?, ?, ?, 'intended', ?, ?, ?, ?, ?, ?)",
-                (record_id, *astuple(endpoint), len(keys), now, now, *self._process()),
+                (record_id, *target, len(keys), now, now, *self._process()),
             ).lastrowid
             connection.executemany(
                 "INSERT OR IGNORE INTO batch_requests VALUES (?, ?)", ((key, number) for key in keys)

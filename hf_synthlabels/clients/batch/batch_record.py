@@ -23,18 +23,6 @@ LEASE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Model and server of a batch."""
-
-    identity: str
-    """Hash of model, URL and sampling."""
-    model: str
-    base_url: str
-    api_key_env: str | None
-    """Name of the environment variable with the key."""
-
-
-@dataclass(frozen=True, slots=True)
 class BatchRecord:
     """One batch, from the decision to buy it until all its results are stored. Times are seconds since 1970."""
 
@@ -42,6 +30,7 @@ class BatchRecord:
     id: str
     """Part of the batch's metadata at the provider, and of the name of its input file."""
     identity: str
+    """Hash of model, URL and sampling."""
     model: str
     base_url: str
     api_key_env: str | None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from hf_synthlabels.clients.base import Completion, Failure
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
-from hf_synthlabels.clients.batch.batch_record import BatchRecord, Endpoint
+from hf_synthlabels.clients.batch.batch_record import BatchRecord
 from hf_synthlabels.clients.batch.batch_results import BatchResults, BatchStatus
 from hf_synthlabels.clients.batch.pending_requests import BatchSettings, PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError, UnknownError, no_credit
@@ -17,6 +18,8 @@ from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError
 
 QUEUE_FULL = "token_limit_exceeded"
+
+logger = logging.getLogger("hf_synthlabels.batches")
 
 
 @dataclass(slots=True)
@@ -44,16 +47,13 @@ class BatchRun:
         journal: BatchJournal,
         provider: BatchProvider,
         requests: PendingRequests,
-        log: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._polling = settings.polling
         self._journal = journal
         self._provider = provider
         self._requests = requests
-        self._log = log
-        identity = canonical_hash(settings.identity)
-        self._endpoint = Endpoint(identity, settings.model, settings.base_url, settings.api_key_env)
+        self._identity = canonical_hash(settings.identity)
         self._awaited: dict[str, _Awaited] = {}
         self._logged: dict[str, BatchStatus] = {}
         self._over_budget: list[bytes] = []
@@ -79,8 +79,15 @@ class BatchRun:
 
     def _claim(self, part: list[bytes]) -> Iterator[Completion]:
         """Send the requests that are in no other batch, and yield those that have been stored meanwhile."""
-        budget = self._settings.budget
-        claim = self._journal.claim(part, self._endpoint, None if budget is None else budget.run, self._requests.most)
+        settings, budget = self._settings, self._settings.budget
+        claim = self._journal.claim(
+            part,
+            self._identity,
+            settings.model,
+            settings.endpoint,
+            None if budget is None else budget.run,
+            self._requests.most,
+        )
         for record_id, keys in claim.elsewhere.items():
             self._await(record_id, keys)
         self._over_budget += claim.over_budget
@@ -90,7 +97,7 @@ class BatchRun:
 
     def _send(self, record: BatchRecord, keys: list[bytes]) -> None:
         """Upload the requests and create the batch; each step is recorded before it is taken."""
-        self._log(f"batch {record.id[:12]}: sending {len(keys)} requests")
+        logger.info(f"batch {record.id[:12]}: sending {len(keys)} requests")
         file, size = self._requests.lines(keys)
         try:
             with file:
@@ -99,7 +106,7 @@ class BatchRun:
             if submitting is not None:
                 status = self._provider.create(record.id, file_id)
                 self._journal.advance(submitting, "submitted", batch_id=status.id)
-                self._log(f"batch {status.id}: {status.status}, {len(keys)} requests")
+                logger.info(f"batch {status.id}: {status.status}, {len(keys)} requests")
         except RefusedError as error:
             self._handle_refusal(record, keys, error)
         else:
@@ -114,7 +121,9 @@ class BatchRun:
             self._batch_size = len(keys) // 2
             self._requests.put_back(keys, first=True)
         else:
-            raise ClientError(f"`annotator.base_url` {self._settings.base_url!r}: {error.message}. Nothing was bought.")
+            raise ClientError(
+                f"`annotator.base_url` {self._settings.endpoint.base_url!r}: {error.message}. Nothing was bought."
+            )
 
     def _discard(self, record: BatchRecord, note: str) -> None:
         """End a batch that does not exist at the provider, or was rejected there."""
@@ -129,7 +138,7 @@ class BatchRun:
         self._queued += (key for key in keys if key in self._requests)
         self._batch_size = max(1, min(self._batch_size, len(keys)) // 2)
         self._queue_full_since = self._queue_full_since or time.monotonic()
-        self._log(f"the provider's queue is full: {len(self._queued)} requests are waiting")
+        logger.info(f"the provider's queue is full: {len(self._queued)} requests are waiting")
 
     def _resume_waiting(self) -> None:
         """A batch has ended: requests that did not fit the budget or the queue are tried again first."""
@@ -194,7 +203,7 @@ class BatchRun:
         if not status.is_over and self._logged.get(status.id) != status:
             self._logged[status.id] = status
             done = status.answered + status.failed
-            self._log(f"batch {status.id}: {status.status}, {done} of {status.total} requests done")
+            logger.info(f"batch {status.id}: {status.status}, {done} of {status.total} requests done")
         return status
 
     def _adopt(self, record: BatchRecord) -> bool:
@@ -205,7 +214,7 @@ class BatchRun:
         if adopted.state == "submitting":
             status = self._provider.find(adopted.id, adopted.file_id)
             if status is not None:
-                self._log(f"batch {status.id}: {status.status}, resumed from an earlier run")
+                logger.info(f"batch {status.id}: {status.status}, resumed from an earlier run")
                 self._journal.advance(adopted, "submitted", batch_id=status.id)
                 return True
             if adopted.file_id is not None and not self._provider.has_file(adopted.file_id):
@@ -215,7 +224,7 @@ class BatchRun:
 
     def _collect_orphans(self) -> Iterator[Completion]:
         """Store the results of batches that earlier runs left behind."""
-        for record in self._journal.records(self._endpoint.identity):
+        for record in self._journal.records(self._identity):
             try:
                 if record.batch_id is None:
                     if not record.has_live_owner:
@@ -225,7 +234,7 @@ class BatchRun:
                 if status.is_over and not status.lacks_answers:
                     yield from self._deliver(record, _Awaited([]), status)
             except ClientError as error:
-                self._log(str(error))
+                logger.info(str(error))
 
     def _deliver(self, record: BatchRecord, awaited: _Awaited, status: BatchStatus) -> Iterator[Completion]:
         """Yield and store the results of a batch that is over; only then is it finished."""
@@ -264,7 +273,7 @@ class BatchRun:
         finished = self._journal.finish(record, "stored", note=results.note, usage=usage)
         if finished and budget is not None:
             budget.spent_usd += usage.usd or 0.0
-        self._log(f"batch {results.status.id}: {results.note}")
+        logger.info(f"batch {results.status.id}: {results.note}")
         if results.answers:
             self._batch_size = min(self._polling.max_requests, 2 * self._batch_size)
             self._queue_full_since, self._queue_pause_s = None, self._polling.initial_pause_s

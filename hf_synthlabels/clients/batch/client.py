@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Persist, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import BatchRecord
-from hf_synthlabels.clients.batch.batch_run import BatchRun
+from hf_synthlabels.clients.batch.batch_run import BatchRun, logger
 from hf_synthlabels.clients.batch.pending_requests import BatchPolling, BatchSettings, PendingRequests
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
-from hf_synthlabels.clients.openai.transport import read_api_key
-from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.clients.protocol.chat import Sampling
-from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
+from hf_synthlabels.clients.protocol.endpoint import NO_HEADERS, Endpoint, RequestHeaders
 from hf_synthlabels.clients.store.budget import BudgetTracker
 from hf_synthlabels.clients.store.ledger import UsageRecord
 from hf_synthlabels.clients.store.payloads import canonical_hash
@@ -26,8 +23,6 @@ from hf_synthlabels.errors import ClientError, DataError
 
 DEFAULT_SAMPLING = Sampling()
 DEFAULT_POLLING = BatchPolling()
-
-logger = logging.getLogger("hf_synthlabels.batches")
 
 
 class BatchClient:
@@ -53,7 +48,6 @@ class BatchClient:
         budget: scope, budget and price with the batch discount; the maximum cost of a batch is reserved before it is
             sent. None for no accounting.
         polling: sizes and timeouts.
-        log: called with a line about each event; by default it is logged.
         headers: headers of each call; secret ones are read when they are sent.
 
     Raises:
@@ -70,14 +64,11 @@ class BatchClient:
         sampling: Sampling = DEFAULT_SAMPLING,
         budget: BudgetTracker | None = None,
         polling: BatchPolling = DEFAULT_POLLING,
-        log: Callable[[str], None] = logger.info,
         headers: RequestHeaders = NO_HEADERS,
     ) -> None:
-        url = check_base_url(base_url)
-        self._settings = BatchSettings(model, store, url, api_key_env, sampling, budget, polling, headers)
-        self._log = log
-        read_api_key(api_key_env)
-        headers.read()
+        endpoint = Endpoint(base_url, api_key_env, headers)
+        endpoint.check()
+        self._settings = BatchSettings(model, store, endpoint, sampling, budget, polling)
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -110,9 +101,9 @@ class BatchClient:
     def _complete(self, requests: Iterable[Request], persist: Persist | None) -> Iterator[Completion]:
         settings = self._settings
         journal = BatchJournal(settings.store.path)
-        provider = BatchProvider(settings.base_url, settings.api_key_env, settings.polling, settings.headers)
+        provider = BatchProvider(settings.endpoint, settings.polling)
         pending = PendingRequests(settings, iter(requests), persist)
-        run = BatchRun(settings, journal, provider, pending, self._log)
+        run = BatchRun(settings, journal, provider, pending)
         try:
             yield from run.completions()
         except (KeyboardInterrupt, GeneratorExit):
@@ -177,7 +168,7 @@ def cancel_batch(
             "give it up with --abandon."
         )
     else:
-        provider = BatchProvider(record.base_url, record.api_key_env, polling)
+        provider = BatchProvider(Endpoint(record.base_url, record.api_key_env), polling)
         try:
             status = provider.cancel(record.batch_id)
         except RefusedError as error:

@@ -14,7 +14,7 @@ from typing import IO
 
 from hf_synthlabels.clients.base import Completion, Failure, Persist, Request
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
-from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
+from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import answer_payload, is_answer, stored_completion
@@ -55,17 +55,15 @@ class BatchSettings:
 
     model: str
     store: ResponseStore
-    base_url: str
-    api_key_env: str | None
+    endpoint: Endpoint
     sampling: Sampling
     budget: BudgetTracker | None
     polling: BatchPolling
-    headers: RequestHeaders = NO_HEADERS
 
     @property
     def identity(self) -> dict[str, object]:
         """All that can change an answer, besides the request."""
-        return chat_identity(self.model, self.base_url, self.sampling)
+        return chat_identity(self.model, self.endpoint.base_url, self.sampling)
 
 
 @dataclass(slots=True)
@@ -240,7 +238,7 @@ class PendingRequests:
             self._pending[key].keys.append(request.key)
             return
         settings = self._settings
-        body = chat_body(settings.model, settings.base_url, settings.sampling, request)
+        body = chat_body(settings.model, settings.endpoint.base_url, settings.sampling, request)
         line = {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body}
         with _space_errors(self._folder):
             self._file.seek(self._end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,10 +11,9 @@ from urllib.parse import urlsplit
 
 from hf_synthlabels.clients.batch.batch_results import BatchStatus, MalformedError, id_of, is_truncated
 from hf_synthlabels.clients.batch.pending_requests import BatchPolling
-from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.clients.protocol.base_url import is_loopback, split_query
+from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.protocol.error_replies import QUOTA_CODES, error_message
-from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
 from hf_synthlabels.clients.retry import backoff_s, retry_after_s
 from hf_synthlabels.errors import AllFailedError, ClientError
 
@@ -55,36 +53,30 @@ class BatchProvider:
     reply to a creating call is lost, the provider's list is searched before the call is repeated.
 
     Args:
-        base_url: URL up to and including `/v1`.
-        api_key_env: environment variable with the key; None for a server without one.
+        endpoint: the provider, with key and headers.
         polling: timeouts.
-        headers: headers of each call.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
     """
 
-    def __init__(
-        self, base_url: str, api_key_env: str | None, polling: BatchPolling, headers: RequestHeaders = NO_HEADERS
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, polling: BatchPolling) -> None:
         # Takes three seconds, and only batches need it.
         import openai
 
-        self.base_url = base_url
-        self._api_key_env = api_key_env
-        self._headers = headers
+        self._endpoint = endpoint
         self._polling = polling
-        url, query = split_query(base_url)
+        url, query = split_query(endpoint.base_url)
         # httpx would send requests to this machine through a proxy of the environment.
-        local = is_loopback(urlsplit(base_url).hostname or "")
+        local = is_loopback(urlsplit(endpoint.base_url).hostname or "")
         self._sdk = openai.OpenAI(
-            api_key=read_api_key(api_key_env) or "none",
+            api_key=endpoint.api_key() or "none",
             base_url=url,
             default_query=query,
             timeout=polling.timeout_s,
             max_retries=0,
             http_client=openai.DefaultHttpxClient(trust_env=False) if local else None,
-            default_headers=headers.read(),
+            default_headers=endpoint.headers.read(),
         )
 
     def close(self) -> None:
@@ -232,7 +224,7 @@ class BatchProvider:
                 return call()
             except _transport_errors() as error:
                 status = getattr(error, "status_code", None)
-                reason = _reason(error, self._redact)
+                reason = _reason(error, self._endpoint.redact)
                 if isinstance(status, int):
                     self._raise_if_final(action, status, str(getattr(error, "code", "") or ""), reason)
                     may_have_succeeded = status >= 500 or status == 408
@@ -241,8 +233,8 @@ class BatchProvider:
                 return result
             if time.monotonic() - start > limit_s:
                 raise AllFailedError(
-                    f"{self.base_url} failed to {action} for {limit_s:.0f} s: {reason}. Existing batches continue and "
-                    "answers are kept; run the same command again to resume."
+                    f"{self._endpoint.base_url} failed to {action} for {limit_s:.0f} s: {reason}. Existing batches "
+                    "continue and answers are kept; run the same command again to resume."
                 )
             attempts += 1
             time.sleep(min(backoff_s(attempts, pause_s), limit_s))
@@ -251,8 +243,8 @@ class BatchProvider:
         """Raise an error for a reply that a retry would not change."""
         if status in (401, 403):
             raise ClientError(
-                f"`annotator.base_url` {self.base_url!r} rejects the key in `{self._api_key_env}`: {reason} "
-                f"(HTTP {status}). Use a key with access to files and batches."
+                f"`annotator.base_url` {self._endpoint.base_url!r} rejects the key in "
+                f"`{self._endpoint.api_key_env}`: {reason} (HTTP {status}). Use a key with access to files and batches."
             )
         quota = code in QUOTA_CODES or any(quota_code in reason for quota_code in QUOTA_CODES)
         if status == 402 or (status == 429 and quota):
@@ -261,10 +253,6 @@ class BatchProvider:
             raise UnknownError(f"cannot {action}: {reason}", code=code, status=status)
         if code == "token_limit_exceeded" or not (status >= 500 or status in RETRIED_STATUSES):
             raise RefusedError(f"cannot {action}: {reason}", code=code, status=status)
-
-    def _redact(self, text: str) -> str:
-        key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-        return self._headers.redact(text.replace(key, "***") if key else text)
 
 
 def no_credit(reason: str) -> str:

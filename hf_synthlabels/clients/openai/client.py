@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Persist, Request
 from hf_synthlabels.clients.openai.circuit_breaker import CircuitBreaker
 from hf_synthlabels.clients.openai.fatal_errors import RejectionCounter
 from hf_synthlabels.clients.openai.rate_limits import Limiter
 from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
-from hf_synthlabels.clients.openai.transport import HttpTransport, SdkTransport, Transport, read_api_key
+from hf_synthlabels.clients.openai.transport import HttpTransport
 from hf_synthlabels.clients.openai.worker_loop import MAX_WAIT_S, StopSignal, WorkerLoop
-from hf_synthlabels.clients.protocol.base_url import check_base_url, endpoint_url
 from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, chat_identity
-from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
+from hf_synthlabels.clients.protocol.endpoint import NO_HEADERS, Endpoint, RequestHeaders
 from hf_synthlabels.clients.store.budget import BudgetTracker
-
-if TYPE_CHECKING:
-    from openai import AsyncOpenAI
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
@@ -62,8 +57,6 @@ class OpenAIClient:
         drain_s: how long to wait for requests in flight when the caller stops reading early.
         budget: reserves the cost of each request and records its usage; None keeps no account.
         headers: sent with each request; secret values are treated like the key.
-        sdk: a configured `openai.AsyncOpenAI` to send through, for Azure, Bedrock or a proxy; slower. Redirects are not
-            followed, because the other host would receive the key.
 
     Raises:
         MissingKeyError: the environment variable is not set or is empty.
@@ -87,10 +80,11 @@ class OpenAIClient:
         drain_s: float = 30.0,
         budget: BudgetTracker | None = None,
         headers: RequestHeaders = NO_HEADERS,
-        sdk: AsyncOpenAI | None = None,
     ) -> None:
         self.model = model
-        self.base_url = check_base_url(base_url) if sdk is None else str(sdk.base_url).rstrip("/")
+        self._endpoint = Endpoint(base_url, api_key_env, headers)
+        self._endpoint.check()
+        self.base_url = self._endpoint.base_url
         self.sampling = sampling
         self.budget = budget
         self._limiter = Limiter(
@@ -98,17 +92,12 @@ class OpenAIClient:
         )
         self._breaker = CircuitBreaker(outage_timeout_s)
         self._rejections = RejectionCounter()
-        self._api_key_env = api_key_env if sdk is None else None
-        self._headers = headers
         self._max_in_flight = max_in_flight
         self._max_retries = max_retries
         self._timeout_s = timeout_s
         self._drain_s = drain_s
         self._max_wait_s = max_wait_s
         self._loop: WorkerLoop | None = None
-        self._sdk = sdk
-        read_api_key(self._api_key_env)
-        headers.read()
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -164,7 +153,9 @@ class OpenAIClient:
         for part in (self._limiter, self._breaker, self.budget):
             if part is not None:
                 part.attach()
-        async with self._transport() as transport:
+        async with HttpTransport(
+            self._endpoint, connections=self._max_in_flight, timeout_s=self._timeout_s
+        ) as transport:
             self._loop = WorkerLoop(
                 transport=transport,
                 body=lambda request: chat_body(self.model, self.base_url, self.sampling, request),
@@ -175,27 +166,10 @@ class OpenAIClient:
                 breaker=self._breaker,
                 rejections=self._rejections,
                 budget=self.budget,
-                redact=self._redact,
                 max_retries=self._max_retries,
-                timeout_s=self._timeout_s,
                 max_wait_s=self._max_wait_s,
             )
             await self._loop.run(self._max_in_flight, stop, drain_s=self._drain_s)
-
-    def _transport(self) -> Transport:
-        if self._sdk is not None:
-            return SdkTransport(self._sdk, timeout_s=self._timeout_s, headers=self._headers)
-        return HttpTransport(
-            endpoint_url(self.base_url),
-            api_key_env=self._api_key_env,
-            connections=self._max_in_flight,
-            timeout_s=self._timeout_s,
-            headers=self._headers,
-        )
-
-    def _redact(self, text: str) -> str:
-        key = os.environ.get(self._api_key_env, "").strip() if self._api_key_env else ""
-        return self._headers.redact(text.replace(key, "***") if key else text)
 
 
 def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

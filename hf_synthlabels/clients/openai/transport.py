@@ -1,112 +1,72 @@
-"""HTTP transports: aiohttp, which takes little CPU time, or a configured `openai` client."""
+"""HTTP transport: sends one request through aiohttp, and classifies what came back."""
 
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from hf_synthlabels.clients.protocol.base_url import proxy_for
+from hf_synthlabels.clients.base import Completion, Failure, Usage
+from hf_synthlabels.clients.protocol.base_url import endpoint_url, proxy_for
 from hf_synthlabels.clients.protocol.chat import encode_json
-from hf_synthlabels.clients.protocol.request_headers import NO_HEADERS, RequestHeaders
-from hf_synthlabels.errors import MissingKeyError
+from hf_synthlabels.clients.protocol.endpoint import Endpoint
+from hf_synthlabels.clients.protocol.error_replies import BillingState, RetryDecision
+from hf_synthlabels.clients.protocol.replies import parse_reply
+from hf_synthlabels.clients.retry import rate_limit_reset_s, retry_after_s
 
 if TYPE_CHECKING:
     import aiohttp
-    from openai import AsyncOpenAI
 
 CONNECT_S = 30.0
 """Timeout of connecting; a request without a connection was not sent."""
 
-NOT_SENT = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"})
-"""Errors of httpx before a request is sent."""
-
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """An HTTP response."""
+class Attempt:
+    """Outcome of sending a request once, and what it says about billing and retries."""
 
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
+    completion: Completion | None = None
+    failure: Failure | None = None
+    retry: RetryDecision = "never"
+    wait_s: float | None = None
+    """How long the server asks to wait."""
+    billed: BillingState = "not_billed"
+    usage: Usage | None = None
+    """Tokens that the server counted, also for an error."""
+    is_quota: bool = False
+    """The account has no money left."""
 
-
-class BrokenConnectionError(Exception):
-    """No complete response arrived."""
-
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        super().__init__(message)
-        self.sent = sent
-        """Whether the request may have reached the server, and be billed."""
-
-
-class Transport(Protocol):
-    """Sends bodies of chat completions; opened and closed as a context manager inside an event loop."""
-
-    async def post(self, body: Mapping[str, Any]) -> Reply:
-        """Send one body.
-
-        Raises:
-            TimeoutError: no complete response within the timeout.
-            BrokenConnectionError: the connection failed or broke.
-        """
-
-    async def __aenter__(self) -> Self:
-        """Open connections."""
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close connections."""
-
-
-def read_api_key(api_key_env: str | None) -> str:
-    """The API key in an environment variable; empty for a server without keys.
-
-    Raises:
-        MissingKeyError: the variable is not set or is empty.
-    """
-    if api_key_env is None:
-        return ""
-    key = os.environ.get(api_key_env, "").strip()
-    if not key:
-        raise MissingKeyError(
-            f"`annotator.api_key_env` names {api_key_env!r}, which is not set. "
-            f"Run: export {api_key_env}=... (or `api_key_env: null` for a server without keys)."
-        )
-    return key
+    @property
+    def cause(self) -> str:
+        """The failure as text."""
+        if self.failure is None:
+            return ""
+        status = self.failure.http_status
+        return f"HTTP {status}: {self.failure.message}" if status else self.failure.message
 
 
 class HttpTransport:
-    """aiohttp with keep-alive: about 0.2 ms of CPU time per request.
+    """Sends bodies of chat completions over kept-alive connections: about 0.2 ms of CPU time per request.
 
-    Uses the proxies of the environment as `curl` and the `openai` client do, except for servers on this machine.
+    A context manager, used inside an event loop. Uses the proxies of the environment as `curl` and the `openai` client
+    do, except for servers on this machine. Redirects are not followed: the other host would receive the row and the
+    key.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key_env: str | None,
-        connections: int,
-        timeout_s: float,
-        headers: RequestHeaders = NO_HEADERS,
-    ) -> None:
-        self._url = url
-        self._extra_headers = headers
-        self._api_key_env = api_key_env
+    def __init__(self, endpoint: Endpoint, *, connections: int, timeout_s: float) -> None:
+        self._endpoint = endpoint
+        self._url = endpoint_url(endpoint.base_url)
         self._connections = connections
         self._timeout_s = timeout_s
         self._session: aiohttp.ClientSession | None = None
         self._headers: dict[str, str] = {}
         self._proxy_headers: dict[str, str] = {}
 
-    async def post(self, body: Mapping[str, Any]) -> Reply:
-        """Send one body."""
+    async def send(self, key: int, body: Mapping[str, Any]) -> Attempt:
+        """Send a body once, for the request with this key."""
         import aiohttp
 
         assert self._session is not None
@@ -118,26 +78,27 @@ class HttpTransport:
                 proxy_headers=self._proxy_headers or None,
                 allow_redirects=False,
             ) as response:
-                if redirect := _redirect(response.status, response.headers):
-                    return redirect
-                return Reply(response.status, response.headers, await response.read())
-        except aiohttp.ConnectionTimeoutError as error:
-            raise BrokenConnectionError("connecting timed out", sent=False) from error
+                content = _redirect_advice(response.headers) if 300 <= response.status < 400 else await response.read()
+                return self._read(key, response.status, response.headers, content)
+        except aiohttp.ConnectionTimeoutError:
+            return Attempt(failure=Failure("connection", "connecting timed out"), retry="backoff")
         except TimeoutError:
-            raise
+            failure = Failure("timeout", f"no answer within {self._timeout_s:g} s")
+            return Attempt(failure=failure, retry="backoff", billed="unknown")
         except (aiohttp.ClientError, OSError) as error:
             # Connection, URL and proxy errors occur before the request is sent, so it costs nothing.
-            sent = not isinstance(error, _not_sent_errors())
-            raise BrokenConnectionError(f"{type(error).__name__}: {error}"[:200], sent=sent) from error
+            billed: BillingState = "not_billed" if isinstance(error, _not_sent_errors()) else "unknown"
+            message = self._endpoint.redact(f"{type(error).__name__}: {error}"[:200])
+            return Attempt(failure=Failure("connection", message), retry="backoff", billed=billed)
 
     async def __aenter__(self) -> Self:
         import aiohttp
 
         # Not session headers, which aiohttp would also send to a proxy.
         self._headers = {"Content-Type": "application/json"}
-        if key := read_api_key(self._api_key_env):
-            self._headers["Authorization"] = f"Bearer {key}"
-        self._headers |= self._extra_headers.read()
+        if api_key := self._endpoint.api_key():
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._headers |= self._endpoint.headers.read()
         # `trust_env` of aiohttp would read the environment and netrc for each request.
         proxy = proxy_for(self._url)
         if proxy is not None and self._url.startswith("https:"):
@@ -160,64 +121,19 @@ class HttpTransport:
         if self._session is not None:
             await self._session.close()
 
-
-class SdkTransport:
-    """An `openai.AsyncOpenAI` that the caller has configured, for Azure, Bedrock or a proxy; slower by far.
-
-    Its own retries are switched off: the limiter must see every refusal.
-    """
-
-    def __init__(self, sdk: AsyncOpenAI, *, timeout_s: float, headers: RequestHeaders = NO_HEADERS) -> None:
-        self._sdk = sdk.with_options(max_retries=0, timeout=timeout_s, default_headers=headers.read())
-
-    async def post(self, body: Mapping[str, Any]) -> Reply:
-        """Send one body."""
-        import httpx2
-        import openai
-
-        try:
-            # Not `chat.completions.create`, which follows redirects and refuses parameters that it does not know.
-            response = await self._sdk.post(
-                "/chat/completions",
-                cast_to=httpx2.Response,
-                body=dict(body),
-                options={"follow_redirects": False, "security": {"bearer_auth": True}},
-            )
-            return Reply(response.status_code, response.headers, response.content)
-        except openai.APIConnectionError as error:
-            # Timeouts are among them. The cause is an error of httpx, of which there are two packages.
-            sent = not any(kind.__name__ in NOT_SENT for kind in type(error.__cause__).__mro__)
-            if sent and isinstance(error, openai.APITimeoutError):
-                raise TimeoutError from error
-            raise BrokenConnectionError(f"{type(error).__name__}: {error}"[:200], sent=sent) from error
-        except openai.APIStatusError as error:
-            response = error.response
-            return _redirect(response.status_code, response.headers) or Reply(
-                response.status_code, response.headers, response.content
-            )
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        # The client stays open for its owner. Its idle connections belong to the loop of this run, which ends now.
-        http: Any = self._sdk._client
-        for transport in (http._transport, *http._mounts.values()):
-            if pool := getattr(transport, "_pool", None):
-                await pool.aclose()
+    def _read(self, key: int, status: int, headers: Mapping[str, str], content: bytes) -> Attempt:
+        reply = parse_reply(key, content, status=status, redact=self._endpoint.redact)
+        if isinstance(reply, Completion):
+            return Attempt(reply, billed="billed", usage=reply.usage, wait_s=rate_limit_reset_s(headers))
+        wait_s = retry_after_s(headers)
+        if wait_s is None and reply.retry == "throttled":
+            wait_s = rate_limit_reset_s(headers)
+        return Attempt(None, reply.failure, reply.retry, wait_s, reply.billed, reply.usage, reply.is_quota)
 
 
-def _redirect(status: int, headers: Mapping[str, str]) -> Reply | None:
-    """The response for a redirect, with advice; None for other statuses.
-
-    Redirects are not followed: the other host would receive the row, and a key in a header such as `api-key`.
-    """
-    if not 300 <= status < 400:
-        return None
+def _redirect_advice(headers: Mapping[str, str]) -> bytes:
     host = urlsplit(headers.get("Location", "")).netloc.rpartition("@")[2] or "another path"
-    return Reply(status, headers, f"the server redirects to {host}; set `base_url` to the new address".encode())
+    return f"the server redirects to {host}; set `base_url` to the new address".encode()
 
 
 @functools.cache

@@ -12,12 +12,11 @@ from functools import partial
 from typing import Any
 
 from hf_synthlabels.clients.base import Completion, Failure, Persist, Request
-from hf_synthlabels.clients.openai.attempt import Attempt, send
 from hf_synthlabels.clients.openai.circuit_breaker import CircuitBreaker
 from hf_synthlabels.clients.openai.fatal_errors import RejectionCounter, format_duration, quota_error, wait_error
 from hf_synthlabels.clients.openai.rate_limits import Limiter
 from hf_synthlabels.clients.openai.thread_queue import ThreadQueue
-from hf_synthlabels.clients.openai.transport import Transport
+from hf_synthlabels.clients.openai.transport import Attempt, HttpTransport
 from hf_synthlabels.clients.retry import backoff_s
 from hf_synthlabels.clients.store.budget import BudgetTracker, Reservation
 
@@ -57,16 +56,14 @@ class WorkerLoop:
         limiter, breaker: decide when a request may be sent.
         rejections: decides whether the server accepts requests at all.
         budget: what requests may cost; None keeps no account.
-        redact: removes secrets from a server's message.
         max_retries: attempts after the first.
-        timeout_s: of one attempt; for messages only, the transport enforces it.
         max_wait_s: longest wait that a server may ask for; a longer one ends the run.
     """
 
     def __init__(
         self,
         *,
-        transport: Transport,
+        transport: HttpTransport,
         body: Callable[[Request], dict[str, Any]],
         requests: Iterator[Request],
         persist: Persist,
@@ -75,9 +72,7 @@ class WorkerLoop:
         breaker: CircuitBreaker,
         rejections: RejectionCounter,
         budget: BudgetTracker | None,
-        redact: Callable[[str], str],
         max_retries: int,
-        timeout_s: float,
         max_wait_s: float,
     ) -> None:
         self._transport = transport
@@ -89,9 +84,7 @@ class WorkerLoop:
         self._breaker = breaker
         self._rejections = rejections
         self._budget = budget
-        self._redact = redact
         self._max_retries = max_retries
-        self._timeout_s = timeout_s
         self._max_wait_s = max_wait_s
         self._pauses: dict[asyncio.Task[None] | None, tuple[float, str]] = {}
         self._logged_until = float("-inf")
@@ -226,7 +219,7 @@ class WorkerLoop:
         task = asyncio.current_task()
         self._in_flight.add(task)
         try:
-            return await send(self._transport, request.key, body, timeout_s=self._timeout_s, redact=self._redact)
+            return await self._transport.send(request.key, body)
         finally:
             self._in_flight.discard(task)
 

@@ -18,7 +18,6 @@ from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import status_line
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import open_server, split_rate_limits, tracked_budget
-from hf_synthlabels.clients.openai.transport import read_api_key
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.cluster import (
     COLLECTOR,
@@ -78,7 +77,7 @@ def annotate_with_ray(recipe: Recipe | dict[str, Any] | str | Path, output: str 
         return done
     if plan.client.kind == "openai":
         # Raises before any work starts.
-        read_api_key(plan.client.api_key_env)
+        plan.client.endpoint.api_key()
     began = time.monotonic()
     with connected(ray, plan.recipe.engine):
         actors = plan.recipe.engine.actors or num_machines(ray)

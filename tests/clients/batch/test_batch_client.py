@@ -33,10 +33,11 @@ from hf_synthlabels.clients import (
     retry,
 )
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
-from hf_synthlabels.clients.batch.batch_record import Endpoint
+from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.clients.store.payloads import canonical_hash
 from hf_synthlabels.errors import AllFailedError, ClientError, DataError, MissingKeyError, StoreError
+from tests.clients.batch_crash import batch_log
 from tests.servers.batches import Batch, BatchServer, Fault, Line
 from tests.servers.chat import chat_completion, error
 
@@ -78,8 +79,9 @@ def make(server: BatchServer, store: ResponseStore, pace: BatchPolling = PACE, *
 
 
 def run(server: BatchServer, store: ResponseStore, keys: Iterable[int], **changes: Any) -> dict[int, Completion]:
-    """The completion of each request, through a `CachedClient`."""
-    completions = list(CachedClient(make(server, store, **changes), store).complete(asked(keys)))
+    """The completion of each request, through a `CachedClient`; `log` receives each line of the log."""
+    with batch_log(changes.pop("log", lambda _: None)):
+        completions = list(CachedClient(make(server, store, **changes), store).complete(asked(keys)))
     by_key = {completion.key: completion for completion in completions}
     assert len(by_key) == len(completions)
     return by_key
@@ -612,15 +614,15 @@ def test_results_that_no_run_requests_any_more_are_stored(store: ResponseStore) 
         assert all(one.stored for one in run(server, store, range(3)).values())
 
 
-def journal_of(store: ResponseStore, server: BatchServer) -> tuple[BatchJournal, Endpoint]:
+def journal_of(store: ResponseStore, server: BatchServer) -> tuple[BatchJournal, tuple[str, str, Endpoint]]:
     client = make(server, store)
-    return BatchJournal(store.path), Endpoint(canonical_hash(client.identity), "m", server.base_url, None)
+    return BatchJournal(store.path), (canonical_hash(client.identity), "m", Endpoint(server.base_url, None))
 
 
 def test_a_batch_that_was_never_sent_is_discarded_with_its_file(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
-        claim = journal.claim([b"\1" * 32], endpoint)
+        claim = journal.claim([b"\1" * 32], *endpoint)
         assert claim.record is not None
         server.files["file-1"] = (f"hf-synthlabels-{claim.record.id}.jsonl", "batch", b"{}")
         journal.release()
@@ -635,7 +637,7 @@ def test_a_batch_that_a_live_process_is_sending_is_awaited(store: ResponseStore)
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
         names = key_of(server, store, 0)
-        claim = journal.claim([names], endpoint)
+        claim = journal.claim([names], *endpoint)
         assert claim.record is not None
         freed = threading.Timer(0.4, journal.release)
         freed.start()
@@ -652,7 +654,7 @@ def key_of(server: BatchServer, store: ResponseStore, key: int) -> bytes:
 def test_an_owner_that_is_dead_or_silent_for_an_hour_owns_nothing(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
-        claim = journal.claim([b"\1" * 32], endpoint)
+        claim = journal.claim([b"\1" * 32], *endpoint)
         record = claim.record
         assert record is not None
         assert record.has_live_owner
@@ -679,7 +681,7 @@ def test_a_batch_that_the_provider_does_not_know_is_not_bought_again(store: Resp
 def test_a_batch_of_another_account_is_not_bought_again(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
-        claim = journal.claim([key_of(server, store, 0)], endpoint)
+        claim = journal.claim([key_of(server, store, 0)], *endpoint)
         assert claim.record is not None
         journal.advance(claim.record, "submitting", file_id="file-of-others")
         journal.release()
@@ -852,7 +854,7 @@ def test_batches_are_listed_and_cancelled_by_id(store: ResponseStore) -> None:
 def test_cancelling_a_batch_without_an_id_names_the_alternatives(store: ResponseStore) -> None:
     with BatchServer() as server:
         journal, endpoint = journal_of(store, server)
-        claim = journal.claim([b"\1" * 32], endpoint)
+        claim = journal.claim([b"\1" * 32], *endpoint)
         assert claim.record is not None
         with pytest.raises(ClientError, match="--abandon"):
             cancel_batch(store.path, claim.record.id)
@@ -870,28 +872,28 @@ def test_a_full_disk_is_a_store_error(store: ResponseStore, monkeypatch: pytest.
 
 
 def test_a_request_is_claimed_by_one_call_only(store: ResponseStore) -> None:
-    endpoint = Endpoint("i", "m", "u", None)
+    endpoint = ("i", "m", Endpoint("http://u/v1", None))
     first, second = BatchJournal(store.path), BatchJournal(store.path)
     keys = [bytes([number]) * 32 for number in range(6)]
-    mine = first.claim(keys[:4], endpoint)
-    theirs = second.claim(keys[2:], endpoint)
+    mine = first.claim(keys[:4], *endpoint)
+    theirs = second.claim(keys[2:], *endpoint)
     assert mine.record is not None
     assert theirs.record is not None
     assert (mine.claimed, theirs.claimed) == (keys[:4], keys[4:])
     assert theirs.elsewhere == {mine.record.id: keys[2:4]}
-    assert second.claim(keys[:2], endpoint).record is None
+    assert second.claim(keys[:2], *endpoint).record is None
     # Who does not own it changes nothing; who ends it frees the requests.
     assert second.advance(mine.record, "submitted", batch_id="b") is None
     assert second.finish(mine.record, "stored")
     assert not first.finish(mine.record, "stored")
     assert first.advance(mine.record, "submitted", batch_id="b") is None
-    assert second.claim(keys, endpoint).claimed == keys[:4]
+    assert second.claim(keys, *endpoint).claimed == keys[:4]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_only_one_call_takes_over_a_batch(store: ResponseStore, count: int) -> None:
     journal = BatchJournal(store.path)
-    claim = journal.claim([b"\1" * 32], Endpoint("i", "m", "u", None))
+    claim = journal.claim([b"\1" * 32], "i", "m", Endpoint("http://u/v1", None))
     assert claim.record is not None
     journal.release()
     seen = journal.get(claim.record.id)

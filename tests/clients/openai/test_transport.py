@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import openai
 import pytest
 
 from hf_synthlabels.clients import BudgetTracker, OpenAIClient, ResponseStore, Run
 from hf_synthlabels.clients.base import Completion
-from hf_synthlabels.clients.protocol.request_headers import RequestHeaders
+from hf_synthlabels.clients.protocol.endpoint import RequestHeaders
 from tests.clients.batch.test_batch_client import make
 from tests.clients.openai.test_openai_client import ask
 from tests.clients.protocol.test_base_url import PROXY_NAMES
@@ -131,10 +130,9 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@pytest.mark.parametrize("through_sdk", [False, True], ids=["plain", "openai"])
 @pytest.mark.parametrize("case", ["no such host", "nobody listens", "no connection", "proxy refuses", "no proxy there"])
 def test_what_was_never_sent_costs_nothing(
-    tmp_path: Path, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, case: str, through_sdk: bool
+    tmp_path: Path, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     with full_queue() as blocked, ResponseStore(tmp_path / "responses.sqlite") as store:
         url = {
@@ -148,8 +146,7 @@ def test_what_was_never_sent_costs_nothing(
             monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{closed_port()}")
         budget = BudgetTracker(store, Run("films", "tiny", url, budget_tokens=10_000), cost_usd=None, max_tokens=10)
         budget.begin()
-        sdk = openai.AsyncOpenAI(base_url=url, api_key="none") if through_sdk else None
-        completion = complete(url, budget=budget, timeout_s=1.0, sdk=sdk)
+        completion = complete(url, budget=budget, timeout_s=1.0)
         budget.end()
         store.flush()
         assert completion.failure is not None
@@ -175,15 +172,8 @@ def test_batches_on_this_machine_need_no_proxy(
     assert proxy.requests == []
 
 
-def sdk_with_key_header(base_url: str) -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=base_url, api_key="hunter2", default_headers={"api-key": "hunter2"})
-
-
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-@pytest.mark.parametrize("through_sdk", [False, True], ids=["plain", "openai"])
-def test_a_redirect_is_not_followed_with_the_key(
-    monkeypatch: pytest.MonkeyPatch, through_sdk: bool, status: int
-) -> None:
+def test_a_redirect_is_not_followed_with_the_key(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
     monkeypatch.setenv("ITS_KEY", "hunter2")
     reached: list[str] = []
 
@@ -196,11 +186,7 @@ def test_a_redirect_is_not_followed_with_the_key(
         other = servers.enter_context(Elsewhere())
         location = {"Location": f"http://localhost:{other.url.rpartition(':')[2]}/v1/chat/completions"}
         first = servers.enter_context(ChatServer(lambda _: (status, location, b"")))
-        completion = complete(
-            first.base_url,
-            headers=RequestHeaders(secret={"api-key": "ITS_KEY"}),
-            sdk=sdk_with_key_header(first.base_url) if through_sdk else None,
-        )
+        completion = complete(first.base_url, headers=RequestHeaders(secret={"api-key": "ITS_KEY"}))
     assert completion.failure is not None
     assert (completion.failure.kind, completion.failure.http_status) == ("http", status)
     assert "`base_url`" in completion.failure.message

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 
 from hf_synthlabels.clients import CachedClient, Completion, Message, OpenAIClient, Request, ResponseStore
@@ -260,24 +259,6 @@ def test_answers_that_can_not_be_kept_end_the_run(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="cannot be written"):
             list(completions)
         assert len(server.bodies) < 5000
-
-
-def test_through_a_client_that_the_caller_has_configured() -> None:
-    def answer(body: dict[str, Any]) -> Reply:
-        refused = len(server.bodies) == 1
-        return error(429, "slow down", Retry_After="0") if refused else str(body["messages"][-1]["content"])
-
-    with ChatServer(answer) as server:
-        sdk = openai.AsyncOpenAI(base_url=server.base_url, api_key="secret", max_retries=7)
-        client = OpenAIClient(model="tiny", sdk=sdk, api_key_env=None, max_in_flight=4)
-        completions = list(client.complete(map(ask, range(20))))
-    assert sorted((completion.key, completion.text) for completion in completions) == [
-        (key, f"text {key}") for key in range(20)
-    ]
-    # The limiter saw the refusal: the SDK did not repeat it by itself.
-    assert len(server.bodies) == 21
-    assert server.authorizations[0] == "Bearer secret"
-    assert client.base_url == server.base_url
 
 
 INTERRUPTED = """

@@ -1,4 +1,4 @@
-"""User-defined request headers: plain values, and secret values from environment variables."""
+"""A server and what it is sent with each request: key and headers, whose secrets stay in environment variables."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hf_synthlabels.clients.protocol.base_url import check_base_url
 from hf_synthlabels.errors import MissingKeyError
 
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -30,7 +31,7 @@ class RequestHeaders:
     Secret values are read when they are sent: they are in no attribute, file, cache key or error.
     """
 
-    plain: Mapping[str, str] = field(default_factory=dict)
+    plain: Mapping[str, str] = field(default_factory=dict, repr=False)
     secret: Mapping[str, str] = field(default_factory=dict)
     """Header names and the environment variables that hold their values."""
 
@@ -41,13 +42,6 @@ class RequestHeaders:
             MissingKeyError: a variable is not set, or its value is not valid in a header.
         """
         return {**self.plain, **{name: _value(name, variable) for name, variable in self.secret.items()}}
-
-    def redact(self, text: str) -> str:
-        """Replace the secret values in a text."""
-        for variable in self.secret.values():
-            if value := os.environ.get(variable, "").strip():
-                text = text.replace(value, "***")
-        return text
 
     @property
     def changing(self) -> dict[str, str] | None:
@@ -60,6 +54,51 @@ class RequestHeaders:
 
 
 NO_HEADERS = RequestHeaders()
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server, with the name of the environment variable that holds its key: the key itself is in no attribute."""
+
+    base_url: str
+    api_key_env: str | None
+    """None for a server without keys."""
+    headers: RequestHeaders = NO_HEADERS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", check_base_url(self.base_url))
+
+    def check(self) -> None:
+        """Require the key and the headers.
+
+        Raises:
+            MissingKeyError: an environment variable is not set or is empty.
+        """
+        self.api_key()
+        self.headers.read()
+
+    def api_key(self) -> str:
+        """The key; empty for a server without keys.
+
+        Raises:
+            MissingKeyError: the variable is not set or is empty.
+        """
+        if self.api_key_env is None:
+            return ""
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key:
+            raise MissingKeyError(
+                f"`annotator.api_key_env` names {self.api_key_env!r}, which is not set. "
+                f"Run: export {self.api_key_env}=... (or `api_key_env: null` for a server without keys)."
+            )
+        return key
+
+    def redact(self, text: str) -> str:
+        """Replace the key and the secret values of headers in a text."""
+        for variable in (self.api_key_env, *self.headers.secret.values()):
+            if variable is not None and (value := os.environ.get(variable, "").strip()):
+                text = text.replace(value, "***")
+        return text
 
 
 def header_problem(name: str, value: str | None) -> str | None:
