@@ -102,20 +102,23 @@ def test_a_label_without_an_example_can_still_be_chosen() -> None:
     assert [completion.text for completion in label(taught, texts)] == ["finance", "sport"]
 
 
-@pytest.mark.parametrize(
-    "examples", [[], [("A dreadful waste of an evening.", "negative"), ("I loved it.", "positive")]]
-)
-def test_two_labels(examples: list[tuple[str, str]]) -> None:
-    schema = LabelSchema.from_labels(
-        {"positive": "A happy review full of praise.", "negative": "An angry review full of complaints."}
-    )
-    texts = ["What a wonderful, beautiful film, I loved it!", "Terrible service, I want my money back."]
-    completions = label(EmbeddingClient(schema, examples=examples), texts)
-    assert [completion.text for completion in completions] == ["positive", "negative"]
-    for completion in completions:
-        assert completion.probabilities is not None
-        assert completion.probabilities[completion.text] > 0.5
-        assert math.isclose(sum(completion.probabilities.values()), 1.0, abs_tol=1e-6)
+def test_two_labels(subtests: pytest.Subtests) -> None:
+    cases: list[list[tuple[str, str]]] = [
+        [],
+        [("A dreadful waste of an evening.", "negative"), ("I loved it.", "positive")],
+    ]
+    for examples in cases:
+        with subtests.test(examples=examples):
+            schema = LabelSchema.from_labels(
+                {"positive": "A happy review full of praise.", "negative": "An angry review full of complaints."}
+            )
+            texts = ["What a wonderful, beautiful film, I loved it!", "Terrible service, I want my money back."]
+            completions = label(EmbeddingClient(schema, examples=examples), texts)
+            assert [completion.text for completion in completions] == ["positive", "negative"]
+            for completion in completions:
+                assert completion.probabilities is not None
+                assert completion.probabilities[completion.text] > 0.5
+                assert math.isclose(sum(completion.probabilities.values()), 1.0, abs_tol=1e-6)
 
 
 def test_an_example_of_an_unknown_label_is_named() -> None:
@@ -271,9 +274,8 @@ def test_a_scale_is_learnt_from_examples() -> None:
     assert all(completion.probabilities is None for completion in completions)
 
 
-@pytest.mark.parametrize(
-    ("scale", "predicted", "label"),
-    [
+def test_a_foretold_number_becomes_one_on_the_scale(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Scale, float, float]] = [
         (Scale(1, 5), 3.4, 3.0),
         (Scale(1, 5), 9.0, 5.0),
         (Scale(1, 5), -9.0, 1.0),
@@ -281,30 +283,28 @@ def test_a_scale_is_learnt_from_examples() -> None:
         # 1 is no whole number of steps from 0.
         (Scale(0, 1, 0.3), 0.99, 0.9),
         (Scale(-1, 1, None), 0.123456, 0.123456),
-    ],
-)
-def test_a_foretold_number_becomes_one_on_the_scale(scale: Scale, predicted: float, label: float) -> None:
-    schema = LabelSchema(kind="text-scale", scale=scale)
-    # Two equal numbers are foretold for every text.
-    head = fitted_head(schema, np.eye(2), [predicted, predicted])
-    (choice,) = head(np.array([[0.3, 0.2]]))
-    assert parse(schema, choice.text).label == pytest.approx(label, abs=1e-9)
+    ]
+    for scale, predicted, label in cases:
+        with subtests.test(scale=scale, predicted=predicted, label=label):
+            schema = LabelSchema(kind="text-scale", scale=scale)
+            # Two equal numbers are foretold for every text.
+            head = fitted_head(schema, np.eye(2), [predicted, predicted])
+            (choice,) = head(np.array([[0.3, 0.2]]))
+            assert parse(schema, choice.text).label == pytest.approx(label, abs=1e-9)
 
 
 # What it can not do
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
+def test_other_kinds_are_told_whom_to_ask(subtests: pytest.Subtests) -> None:
+    cases: list[LabelSchema] = [
         LabelSchema(kind="token-classification", names=("person",)),
         LabelSchema(kind="question-answering"),
         LabelSchema(kind="text-generation"),
-    ],
-)
-def test_other_kinds_are_told_whom_to_ask(schema: LabelSchema) -> None:
-    with pytest.raises(ConfigError, match=rf"^`annotator.client` .*'{schema.kind}'"):
-        EmbeddingClient(schema)
+    ]
+    for schema in cases:
+        with subtests.test(schema=schema), pytest.raises(ConfigError, match=rf"^`annotator.client` .*'{schema.kind}'"):
+            EmbeddingClient(schema)
 
 
 def test_a_scale_needs_examples() -> None:

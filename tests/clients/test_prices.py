@@ -38,11 +38,13 @@ def test_more_cached_tokens_than_prompt_tokens_are_no_gain() -> None:
     assert Price(2.0, 8.0, 0.5).usd(Usage(100, 0, 400)) == pytest.approx(50 / 1e6)
 
 
-@pytest.mark.parametrize("model", ["gpt-4.1-mini", "gpt-4.1-mini-2025-04-14"])
-def test_a_dated_version_has_the_price_of_its_model(model: str) -> None:
-    price = list_price(model, OPENAI)
-    assert price is not None
-    assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.batch_price_factor) == (0.4, 1.6, 0.5)
+def test_a_dated_version_has_the_price_of_its_model(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["gpt-4.1-mini", "gpt-4.1-mini-2025-04-14"]
+    for model in cases:
+        with subtests.test(model=model):
+            price = list_price(model, OPENAI)
+            assert price is not None
+            assert (price.input_usd_per_mtok, price.output_usd_per_mtok, price.batch_price_factor) == (0.4, 1.6, 0.5)
 
 
 def test_a_version_that_is_listed_has_its_own_price() -> None:
@@ -57,23 +59,21 @@ def test_a_provider_may_have_several_addresses() -> None:
     assert list_price(model, "https://api.together.xyz/v1") == list_price(model, "https://API.groq.com/openai/v1")
 
 
-@pytest.mark.parametrize(
-    ("base_url", "local"),
-    [
+def test_what_is_on_this_machine(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, bool]] = [
         ("http://127.0.0.1:8000/v1", True),
         ("http://localhost:11434/v1", True),
         ("http://[::1]:8000/v1", True),
         (OPENAI, False),
         ("https://127.0.0.1.example.org/v1", False),
-    ],
-)
-def test_what_is_on_this_machine(base_url: str, local: bool) -> None:
-    assert is_local(base_url) is local
+    ]
+    for base_url, local in cases:
+        with subtests.test(base_url=base_url, local=local):
+            assert is_local(base_url) is local
 
 
-@pytest.mark.parametrize(
-    ("model", "base_url"),
-    [
+def test_an_unknown_model_has_no_price_and_never_its_neighbours(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("gpt-4.1-minimal", OPENAI),
         ("gpt-4.1-mini-0414", OPENAI),
         ("gpt-4-turbo-2024-04-09", OPENAI),
@@ -86,10 +86,10 @@ def test_what_is_on_this_machine(base_url: str, local: bool) -> None:
         ("gpt-4.1-mini", "https://proxy.example.org/v1"),
         ("gpt-4.1-mini", "http://127.0.0.1:8000/v1"),
         ("", OPENAI),
-    ],
-)
-def test_an_unknown_model_has_no_price_and_never_its_neighbours(model: str, base_url: str) -> None:
-    assert list_price(model, base_url) is None
+    ]
+    for model, base_url in cases:
+        with subtests.test(model=model, base_url=base_url):
+            assert list_price(model, base_url) is None
 
 
 def test_every_list_price_says_when_and_where_it_was_seen() -> None:

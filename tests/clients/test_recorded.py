@@ -42,17 +42,16 @@ def test_a_column_of_texts() -> None:
     assert not_asked(completions[2])
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
+def test_a_column_of_other_values_becomes_json(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         ({"label": "größer"}, '{"label": "größer"}'),
         (3, "3"),
         (0.5, "0.5"),
         ("", ""),
-    ],
-)
-def test_a_column_of_other_values_becomes_json(value: Any, text: str) -> None:
-    assert replay(RecordedClient(column="annotator"), {"annotator": value}) == [Completion(0, text=text)]
+    ]
+    for value, text in cases:
+        with subtests.test(value=value, text=text):
+            assert replay(RecordedClient(column="annotator"), {"annotator": value}) == [Completion(0, text=text)]
 
 
 def test_a_column_of_codes_becomes_names() -> None:
@@ -61,10 +60,12 @@ def test_a_column_of_codes_becomes_names() -> None:
     assert texts == ["good", "bad", "good"]
 
 
-@pytest.mark.parametrize("code", [None, -1, -2, 2])
-def test_a_code_that_stands_for_no_name_was_not_asked(code: int | None) -> None:
-    (completion,) = replay(RecordedClient(column="annotator", names=NAMES), {"annotator": code})
-    assert not_asked(completion)
+def test_a_code_that_stands_for_no_name_was_not_asked(subtests: pytest.Subtests) -> None:
+    cases: list[int | None] = [None, -1, -2, 2]
+    for code in cases:
+        with subtests.test(code=code):
+            (completion,) = replay(RecordedClient(column="annotator", names=NAMES), {"annotator": code})
+            assert not_asked(completion)
 
 
 def test_a_column_of_lists_holds_the_draws() -> None:
@@ -161,17 +162,15 @@ def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None
         RecordedClient(file=path, key="id")
 
 
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
+def test_options_that_do_not_fit(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, r"`column` or `file`"),
         ({"column": "annotator", "file": "answers.jsonl"}, r"`column` or `file`"),
         ({"file": "answers.jsonl"}, r"`annotator.key` is missing"),
-    ],
-)
-def test_options_that_do_not_fit(options: dict[str, Any], match: str) -> None:
-    with pytest.raises(ConfigError, match=match):
-        RecordedClient(**options)
+    ]
+    for options, match in cases:
+        with subtests.test(options=options, match=match), pytest.raises(ConfigError, match=match):
+            RecordedClient(**options)
 
 
 def test_the_identity_says_where_the_answers_come_from(tmp_path: Path) -> None:

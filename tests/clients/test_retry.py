@@ -17,9 +17,8 @@ def test_backoff_grows_with_jitter_to_a_limit_and_never_undercuts_the_server() -
     assert backoff_s(3, 0.0) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
+def test_what_a_refusal_asks_to_wait(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, str], float | None]] = [
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": "-5"}, 0.0),
         # Seconds since 1970: in 2001, and the same in milliseconds.
@@ -30,51 +29,48 @@ def test_backoff_grows_with_jitter_to_a_limit_and_never_undercuts_the_server() -
         ({"retry-after-ms": "1500", "Retry-After": "9"}, 1.5),
         ({"Retry-After": "soon"}, None),
         ({}, None),
-    ],
-)
-def test_what_a_refusal_asks_to_wait(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after_s(headers) == seconds
+    ]
+    for headers, seconds in cases:
+        with subtests.test(headers=headers, seconds=seconds):
+            assert retry_after_s(headers) == seconds
 
 
-@pytest.mark.parametrize(
-    "date",
-    [
+def test_a_date_to_come_back_at(subtests: pytest.Subtests) -> None:
+    cases: list[Callable[[float], str]] = [
         lambda time_s: formatdate(time_s, usegmt=True),
         lambda time_s: datetime.fromtimestamp(time_s, UTC).isoformat(),
         lambda time_s: datetime.fromtimestamp(time_s, UTC).replace(tzinfo=None).isoformat(),
         lambda time_s: str(int(time_s)),
         lambda time_s: f"{time_s:.3f}",
         lambda time_s: str(int(1000 * time_s)),
-    ],
-    ids=["HTTP", "ISO", "ISO without a zone", "seconds", "fractions", "milliseconds"],
-)
-def test_a_date_to_come_back_at(date: Callable[[float], str]) -> None:
-    for quota, wait_s in (("-requests", 30), ("-tokens", 86_400), ("", 30)):
-        said = date(time.time() + wait_s)
-        limits = {f"x-ratelimit-remaining{quota}": "0", f"x-ratelimit-reset{quota}": said}
-        for seconds in (retry_after_s({"Retry-After": said}), rate_limit_reset_s(limits)):
-            assert seconds is not None
-            assert wait_s - 2 < seconds <= wait_s + 0.001
-    assert retry_after_s({"Retry-After": date(time.time() - 30)}) == 0.0
+    ]
+    for date in cases:
+        with subtests.test(date=date):
+            for quota, wait_s in (("-requests", 30), ("-tokens", 86_400), ("", 30)):
+                said = date(time.time() + wait_s)
+                limits = {f"x-ratelimit-remaining{quota}": "0", f"x-ratelimit-reset{quota}": said}
+                for seconds in (retry_after_s({"Retry-After": said}), rate_limit_reset_s(limits)):
+                    assert seconds is not None
+                    assert wait_s - 2 < seconds <= wait_s + 0.001
+            assert retry_after_s({"Retry-After": date(time.time() - 30)}) == 0.0
 
 
-@pytest.mark.parametrize(
-    ("remaining", "reset", "seconds"),
-    [
+def test_seconds_until_an_exhausted_limit_resets(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None, float | None]] = [
         ("0", "6m0s", 360.0),
         ("0", "1h2m3.5s", 3723.5),
         ("-1", "120ms", 0.12),
         ("0", "later", None),
         ("0", None, None),
         ("3", "6m0s", None),
-    ],
-)
-def test_seconds_until_an_exhausted_limit_resets(remaining: str, reset: str | None, seconds: float | None) -> None:
-    for unit in ("requests", "tokens"):
-        headers = {f"x-ratelimit-remaining-{unit}": remaining}
-        if reset is not None:
-            headers[f"x-ratelimit-reset-{unit}"] = reset
-        assert rate_limit_reset_s(headers) == seconds
+    ]
+    for remaining, reset, seconds in cases:
+        with subtests.test(remaining=remaining, reset=reset, seconds=seconds):
+            for unit in ("requests", "tokens"):
+                headers = {f"x-ratelimit-remaining-{unit}": remaining}
+                if reset is not None:
+                    headers[f"x-ratelimit-reset-{unit}"] = reset
+                assert rate_limit_reset_s(headers) == seconds
 
 
 def test_the_longer_of_two_waits_counts() -> None:

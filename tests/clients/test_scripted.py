@@ -19,12 +19,14 @@ def answer(request: Request) -> str:
     return {"a": "good", "b": "bad"}[request.text]
 
 
-@pytest.mark.parametrize("script", [["good", "bad"], {"b": "bad", "a": "good"}, answer])
-def test_a_script_is_a_list_a_mapping_or_a_function(script: Any) -> None:
-    client = ScriptedClient(script)
-    assert list(client.complete(ROWS)) == [Completion(4, text="good"), Completion(9, text="bad")]
-    assert client.requests == ROWS
-    assert client.identity == {"client": "scripted"}
+def test_a_script_is_a_list_a_mapping_or_a_function(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [["good", "bad"], {"b": "bad", "a": "good"}, answer]
+    for script in cases:
+        with subtests.test(script=script):
+            client = ScriptedClient(script)
+            assert list(client.complete(ROWS)) == [Completion(4, text="good"), Completion(9, text="bad")]
+            assert client.requests == ROWS
+            assert client.identity == {"client": "scripted"}
 
 
 def test_a_whole_completion_gets_the_key_of_its_request() -> None:
@@ -33,11 +35,13 @@ def test_a_whole_completion_gets_the_key_of_its_request() -> None:
     assert completion == Completion(4, text="goo", finish_reason="length", usage=Usage(3, 1), model="tiny", stored=True)
 
 
-@pytest.mark.parametrize("script", [["good"], {"a": "good"}])
-def test_beyond_the_script_is_a_failure(script: Any) -> None:
-    first, second = ScriptedClient(script).complete(ROWS)
-    assert first == Completion(4, text="good")
-    assert second == Completion(9, failure=Failure("missing", "the script has no answer for 'b'"))
+def test_beyond_the_script_is_a_failure(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [["good"], {"a": "good"}]
+    for script in cases:
+        with subtests.test(script=script):
+            first, second = ScriptedClient(script).complete(ROWS)
+            assert first == Completion(4, text="good")
+            assert second == Completion(9, failure=Failure("missing", "the script has no answer for 'b'"))
 
 
 def test_a_list_goes_on_where_the_last_run_ended() -> None:

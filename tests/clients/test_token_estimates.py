@@ -7,9 +7,8 @@ from hf_synthlabels.clients.token_estimates import TokenRatio, estimate_message_
 
 
 # Counted with tiktoken's cl100k_base, the tokenizer of GPT-4.
-@pytest.mark.parametrize(
-    ("text", "tokens"),
-    [
+def test_the_estimate_is_near_what_a_tokenizer_counts(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int]] = [
         ("hello world", 2),
         ("The quick brown fox jumps over the lazy dog.", 10),
         ("1234567890", 4),
@@ -28,10 +27,10 @@ from hf_synthlabels.clients.token_estimates import TokenRatio, estimate_message_
         ("الطقس جميل اليوم لذلك سنذهب إلى الحديقة.", 28),
         ("आज मौसम बहुत अच्छा है, चलो पार्क में घूमने चलते हैं।", 55),
         ("Ο καιρός είναι καλός σήμερα, ας πάμε στο πάρκο.", 38),
-    ],
-)
-def test_the_estimate_is_near_what_a_tokenizer_counts(text: str, tokens: int) -> None:
-    assert estimate_tokens(text) == pytest.approx(tokens, rel=0.3)
+    ]
+    for text, tokens in cases:
+        with subtests.test(text=text, tokens=tokens):
+            assert estimate_tokens(text) == pytest.approx(tokens, rel=0.3)
 
 
 def test_nothing_is_no_token() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_synthlabels.labels import STATUSES, Annotation, Entity, LabelSchema, Scale, Span, Status, aggregate
+from hf_synthlabels.labels import STATUSES, Annotation, Entity, LabelSchema, Scale, Span, aggregate
 
 NAMES = ("good", "bad", "mixed")
 ONE = LabelSchema(names=NAMES)
@@ -22,9 +22,8 @@ PARIS = Entity(0, 5, "Paris", "place")
 HILTON = Entity(0, 12, "Paris Hilton", "person")
 
 
-@pytest.mark.parametrize(
-    ("schema", "samples", "label", "consistency"),
-    [
+def test_aggregate_by_kind(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, list[Any], Any, float]] = [
         (ONE, ["good", "bad", "good"], "good", 2 / 3),
         # Of equals the first; a sample without a label counts against all.
         (ONE, ["bad", "good", "good", "bad"], "bad", 0.5),
@@ -44,11 +43,11 @@ HILTON = Entity(0, 12, "Paris Hilton", "person")
         # Shared words with the others: 1 + .8 + 0, .8 + 1 + 0, 0 + 0 + 1; of equals the first.
         (FREE, ["a red car", "a red old car", "yes"], "a red car", 1 / 3),
         (FREE, ["yes", "Yes!", "no"], "yes", 2 / 3),
-    ],
-)
-def test_aggregate_by_kind(schema: LabelSchema, samples: list[Any], label: Any, consistency: float) -> None:
-    result = aggregate(schema, samples)
-    assert (result.label, result.consistency) == (label, consistency)
+    ]
+    for schema, samples, label, consistency in cases:
+        with subtests.test(schema=schema, samples=samples, label=label, consistency=consistency):
+            result = aggregate(schema, samples)
+            assert (result.label, result.consistency) == (label, consistency)
 
 
 @given(st.lists(st.sampled_from([*NAMES, None]), max_size=12))
@@ -59,9 +58,9 @@ def test_no_label_is_more_frequent_than_the_aggregated_one(samples: list[str | N
     assert result.label is None or shares[str(result.label)] == result.consistency > 0
 
 
-@pytest.mark.parametrize("status", STATUSES)
-def test_annotation_has_a_label_if_and_only_if_it_is_labelled(status: Status) -> None:
-    # A label may be falsy.
-    assert Annotation("labelled", 0.0).label == 0.0
-    with pytest.raises(ValueError, match="`status`"):
-        Annotation(status, None if status == "labelled" else "good")
+def test_annotation_has_a_label_if_and_only_if_it_is_labelled(subtests: pytest.Subtests) -> None:
+    for status in STATUSES:
+        with subtests.test(status=status):
+            assert Annotation("labelled", 0.0).label == 0.0
+            with pytest.raises(ValueError, match="`status`"):
+                Annotation(status, None if status == "labelled" else "good")

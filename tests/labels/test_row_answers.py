@@ -10,9 +10,8 @@ from hf_synthlabels.labels.row_answers import split_row_answers
 SCHEMA = LabelSchema(names=("film", "sport"))
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_answers_come_in_the_order_of_the_rows(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "1. film\n2. sport\n3. film",
         "1) film\n2) sport\n3) film",
         "1: film\n2: sport\n3: film",
@@ -27,17 +26,16 @@ SCHEMA = LabelSchema(names=("film", "sport"))
         '{"answers": [{"row": 1, "label": "film"}, {"row": 2, "label": "sport"}, {"row": 3, "label": "film"}]}',
         '{"answers": [{"row": 2, "label": "sport"}, {"row": 3, "label": "film"}, {"row": 1, "label": "film"}]}',
         '```json\n{"1": "film", "2": "sport", "3": "film"}\n```',
-    ],
-)
-def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
-    rows = split_row_answers(text, 3)
-    assert rows is not None
-    assert [parse(SCHEMA, row).label for row in rows] == ["film", "sport", "film"]
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            rows = split_row_answers(text, 3)
+            assert rows is not None
+            assert [parse(SCHEMA, row).label for row in rows] == ["film", "sport", "film"]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_wrong_number_of_answers_or_ambiguous_numbering_is_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "1. film\n2. sport",
         "1. film\n2. sport\n3. film\n4. film",
         "1. film\n2. sport\n2. film",
@@ -49,15 +47,14 @@ def test_answers_come_in_the_order_of_the_rows(text: str) -> None:
         '{"1": "film", "2": "sport", "4": "film"}',
         "I can not do that.",
         "",
-    ],
-)
-def test_wrong_number_of_answers_or_ambiguous_numbering_is_rejected(text: str) -> None:
-    assert split_row_answers(text, 3) is None
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            assert split_row_answers(text, 3) is None
 
 
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
+def test_lists_within_answers_are_no_lists_of_rows(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, list[str] | None]] = [
         ('1. ["film", "sport"]\n2. ["film", "sport"]', ['["film", "sport"]', '["film", "sport"]']),
         ('1. []\n2. [{"text": "a"}, {"text": "b"}]', ["[]", '[{"text": "a"}, {"text": "b"}]']),
         ('{"answers": [["film", "sport"], []]}', ['{"label": ["film", "sport"]}', '{"label": []}']),
@@ -67,19 +64,18 @@ def test_wrong_number_of_answers_or_ambiguous_numbering_is_rejected(text: str) -
         ("1.5\n2.5", None),
         # The list is the answer to row 1, and row 2 has none.
         ('1. ["film", "sport"]', None),
-    ],
-)
-def test_lists_within_answers_are_no_lists_of_rows(text: str, rows: list[str] | None) -> None:
-    assert split_row_answers(text, 2) == rows
+    ]
+    for text, rows in cases:
+        with subtests.test(text=text, rows=rows):
+            assert split_row_answers(text, 2) == rows
 
 
 def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
     assert split_row_answers("1. a\n   b\n2. c\n\nThat is all. 3 cheers", 2) == ["a\n   b", "c"]
 
 
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
+def test_remarks_are_separated_from_long_items(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, list[str]]] = [
         ("1. film\n2. sport\nI hope this helps!", ["film", "sport"]),
         ("1. film\n2. sport\n\nI hope this helps!", ["film", "sport"]),
         # Items of several lines or paragraphs are kept, and so is the last one of such.
@@ -87,19 +83,19 @@ def test_an_item_may_go_on_over_lines_and_a_remark_is_no_part_of_it() -> None:
         ("1. a\n\nb\n2. c\n\nd", ["a\n\nb", "c\n\nd"]),
         ('1. film\n2. {\n  "label": "sport"\n  }', ["film", '{\n  "label": "sport"\n  }']),
         ("Question 1: film\nQuestion 2: sport", ["film", "sport"]),
-    ],
-)
-def test_remarks_are_separated_from_long_items(text: str, rows: list[str]) -> None:
-    assert split_row_answers(text, 2) == rows
+    ]
+    for text, rows in cases:
+        with subtests.test(text=text, rows=rows):
+            assert split_row_answers(text, 2) == rows
 
 
-@pytest.mark.parametrize(
-    "text", ["film", "1. film", "1) film", '["film"]', '{"label": "film"}', '{"answers": ["film"]}']
-)
-def test_a_single_row_may_be_answered_without_a_list(text: str) -> None:
-    rows = split_row_answers(text, 1)
-    assert rows is not None
-    assert [parse(SCHEMA, row).label for row in rows] == ["film"]
+def test_a_single_row_may_be_answered_without_a_list(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["film", "1. film", "1) film", '["film"]', '{"label": "film"}', '{"answers": ["film"]}']
+    for text in cases:
+        with subtests.test(text=text):
+            rows = split_row_answers(text, 1)
+            assert rows is not None
+            assert [parse(SCHEMA, row).label for row in rows] == ["film"]
 
 
 @given(st.lists(st.sampled_from(["film", "sport", "no idea", "2024 was good"]), min_size=1, max_size=40))

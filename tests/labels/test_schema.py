@@ -29,19 +29,22 @@ VALUES: dict[Kind, Any] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_feature_stores_a_value_and_null(kind: Kind) -> None:
-    features = Features({"label": schema_of(kind).feature()})
-    rows = Dataset.from_dict({"label": [VALUES[kind], None]}, features=features)
-    assert rows[0]["label"] == VALUES[kind]
-    assert rows[1]["label"] is None
+def test_every_feature_stores_a_value_and_null(subtests: pytest.Subtests) -> None:
+    for kind in KINDS:
+        with subtests.test(kind=kind):
+            features = Features({"label": schema_of(kind).feature()})
+            rows = Dataset.from_dict({"label": [VALUES[kind], None]}, features=features)
+            assert rows[0]["label"] == VALUES[kind]
+            assert rows[1]["label"] is None
 
 
-@pytest.mark.parametrize("kind", ["text-classification", "text-pair"])
-def test_codes_follow_the_order_of_the_names(kind: Kind) -> None:
-    schema = LabelSchema(kind=kind, names=("zebra", "ant", "Bee"))
-    assert schema.feature() == ClassLabel(names=["zebra", "ant", "Bee"])
-    assert [schema.code(name) for name in ("zebra", "ant", "Bee")] == [0, 1, 2]
+def test_codes_follow_the_order_of_the_names(subtests: pytest.Subtests) -> None:
+    cases: list[Kind] = ["text-classification", "text-pair"]
+    for kind in cases:
+        with subtests.test(kind=kind):
+            schema = LabelSchema(kind=kind, names=("zebra", "ant", "Bee"))
+            assert schema.feature() == ClassLabel(names=["zebra", "ant", "Bee"])
+            assert [schema.code(name) for name in ("zebra", "ant", "Bee")] == [0, 1, 2]
 
 
 def test_code_of_an_unknown_name_says_which_there_are() -> None:
@@ -63,9 +66,8 @@ def test_response_schema_offers_abstention_only_where_it_is_allowed() -> None:
     assert schema.response_schema()["properties"]["label"]["enum"] == ["film", "sport", "abstain"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "label"),
-    [
+def test_response_schema_of_the_other_kinds(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Kind, dict[str, Any]]] = [
         ("multi-label", {"type": "array", "items": {"type": "string", "enum": ["film", "sport"]}}),
         ("text-scale", {"type": "integer", "enum": [1, 2, 3, 4, 5]}),
         (
@@ -82,60 +84,63 @@ def test_response_schema_offers_abstention_only_where_it_is_allowed() -> None:
         ),
         ("question-answering", {"type": "string"}),
         ("text-generation", {"type": "string"}),
-    ],
-)
-def test_response_schema_of_the_other_kinds(kind: Kind, label: dict[str, Any]) -> None:
-    assert schema_of(kind).response_schema()["properties"] == {"label": label}
+    ]
+    for kind, label in cases:
+        with subtests.test(kind=kind, label=label):
+            assert schema_of(kind).response_schema()["properties"] == {"label": label}
 
 
-@pytest.mark.parametrize(
-    ("scale", "label"),
-    [
+def test_response_schema_lists_the_numbers_of_a_scale(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Scale, dict[str, Any]]] = [
         (Scale(0, 1, 0.25), {"type": "number", "enum": [0, 0.25, 0.5, 0.75, 1]}),
         (Scale(0, 1, 0.1), {"type": "number", "enum": [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]}),
         # Seven and two thirds is not on the grid of threes.
         (Scale(-1, 7, 3), {"type": "integer", "enum": [-1, 2, 5]}),
         (Scale(0, 1, None), {"type": "number", "minimum": 0, "maximum": 1}),
         (Scale(0, 100), {"type": "number", "minimum": 0, "maximum": 100}),
-    ],
-)
-def test_response_schema_lists_the_numbers_of_a_scale(scale: Scale, label: dict[str, Any]) -> None:
-    schema = LabelSchema(kind="text-scale", scale=scale)
-    assert schema.response_schema()["properties"] == {"label": label}
-    assert all(scale.holds(number) for number in label.get("enum", []))
+    ]
+    for scale, label in cases:
+        with subtests.test(scale=scale, label=label):
+            schema = LabelSchema(kind="text-scale", scale=scale)
+            assert schema.response_schema()["properties"] == {"label": label}
+            assert all(scale.holds(number) for number in label.get("enum", []))
 
 
-@pytest.mark.parametrize("kind", ["text-scale", "token-classification"])
-def test_an_answer_that_is_no_name_may_abstain_as_well(kind: Kind) -> None:
-    with_names = dataclasses.replace(schema_of(kind), abstain=True)
-    plain = schema_of(kind).response_schema()["properties"]["label"]
-    abstain = {"type": "string", "enum": ["abstain"]}
-    assert with_names.response_schema()["properties"]["label"] == {"anyOf": [plain, abstain]}
-    assert parse(with_names, '{"label": "abstain"}', "Paris").status == "abstained"
+def test_an_answer_that_is_no_name_may_abstain_as_well(subtests: pytest.Subtests) -> None:
+    cases: list[Kind] = ["text-scale", "token-classification"]
+    for kind in cases:
+        with subtests.test(kind=kind):
+            with_names = dataclasses.replace(schema_of(kind), abstain=True)
+            plain = schema_of(kind).response_schema()["properties"]["label"]
+            abstain = {"type": "string", "enum": ["abstain"]}
+            assert with_names.response_schema()["properties"]["label"] == {"anyOf": [plain, abstain]}
+            assert parse(with_names, '{"label": "abstain"}', "Paris").status == "abstained"
 
 
 STRICT_KEYWORDS = {"type", "enum", "properties", "required", "additionalProperties", "items", "anyOf"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_response_schemas_use_the_subset_of_strict_servers(kind: Kind) -> None:
-    def check(part: Any) -> None:
-        if isinstance(part, list):
-            for each in part:
-                check(each)
-            return
-        assert set(part) <= STRICT_KEYWORDS
-        if part.get("type") == "object":
-            assert part["required"] == list(part["properties"])
-            assert part["additionalProperties"] is False
-        for each in part.get("properties", {}).values():
-            check(each)
-        check(part.get("anyOf", []))
-        if "items" in part:
-            check(part["items"])
+def test_response_schemas_use_the_subset_of_strict_servers(subtests: pytest.Subtests) -> None:
+    for kind in KINDS:
+        with subtests.test(kind=kind):
 
-    for abstain in (False, True):
-        check(dataclasses.replace(schema_of(kind), abstain=abstain).response_schema())
+            def check(part: Any) -> None:
+                if isinstance(part, list):
+                    for each in part:
+                        check(each)
+                    return
+                assert set(part) <= STRICT_KEYWORDS
+                if part.get("type") == "object":
+                    assert part["required"] == list(part["properties"])
+                    assert part["additionalProperties"] is False
+                for each in part.get("properties", {}).values():
+                    check(each)
+                check(part.get("anyOf", []))
+                if "items" in part:
+                    check(part["items"])
+
+            for abstain in (False, True):
+                check(dataclasses.replace(schema_of(kind), abstain=abstain).response_schema())
 
 
 def test_from_labels_reads_a_mapping_with_definitions() -> None:
@@ -147,16 +152,17 @@ def test_from_labels_reads_a_mapping_with_definitions() -> None:
     assert schema.describe("sport") == "sport"
 
 
-@pytest.mark.parametrize("labels", [["film", "sport"], {"film": None, "sport": None}, {"film": "", "sport": ""}])
-def test_names_alone_make_a_schema_without_definitions(labels: Any) -> None:
-    schema = LabelSchema.from_labels(labels)
-    assert schema == LabelSchema(names=("film", "sport"))
-    assert schema.describe("film") == "film"
+def test_names_alone_make_a_schema_without_definitions(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [["film", "sport"], {"film": None, "sport": None}, {"film": "", "sport": ""}]
+    for labels in cases:
+        with subtests.test(labels=labels):
+            schema = LabelSchema.from_labels(labels)
+            assert schema == LabelSchema(names=("film", "sport"))
+            assert schema.describe("film") == "film"
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
+def test_invalid_names_are_rejected_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [
         [],
         ["film"],
         ["Pos", "pos", "neg"],
@@ -173,48 +179,48 @@ def test_names_alone_make_a_schema_without_definitions(labels: Any) -> None:
         {"film": None, False: None},
         [1, 2],
         {None: "nothing", "film": "cinema"},
-    ],
-)
-def test_invalid_names_are_rejected_in_one_line(labels: Any) -> None:
-    with pytest.raises(ConfigError, match=r"^`labels`") as caught:
-        LabelSchema.from_labels(labels)
-    assert "\n" not in str(caught.value)
+    ]
+    for labels in cases:
+        with subtests.test(labels=labels):
+            with pytest.raises(ConfigError, match=r"^`labels`") as caught:
+                LabelSchema.from_labels(labels)
+            assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("fields", "field"),
-    [
+def test_fields_must_fit_the_kind(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"kind": "sentiment", "names": ("a", "b")}, "kind"),
         ({"names": ("a", "b"), "definitions": ("one",)}, "labels"),
         ({"kind": "text-generation", "names": ("a", "b")}, "labels"),
         ({"kind": "text-scale"}, "scale"),
         ({"names": ("a", "b"), "scale": Scale(0, 1)}, "scale"),
-    ],
-)
-def test_fields_must_fit_the_kind(fields: dict[str, Any], field: str) -> None:
-    with pytest.raises(ConfigError, match=f"^`{field}`"):
-        LabelSchema(**fields)
+    ]
+    for fields, field in cases:
+        with subtests.test(fields=fields, field=field), pytest.raises(ConfigError, match=f"^`{field}`"):
+            LabelSchema(**fields)
 
 
 def test_one_name_is_enough_where_none_of_it_is_an_answer() -> None:
     assert LabelSchema(kind="multi-label", names=("spam",)).names == ("spam",)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "step", "field"),
-    [(5, 1, 1.0, "scale"), (1, 1, 1.0, "scale"), (float("nan"), 1, 1.0, "scale"), (1, 5, 0.0, "scale.step")],
-)
-def test_invalid_scales_are_rejected(low: float, high: float, step: float, field: str) -> None:
-    with pytest.raises(ConfigError, match=f"^`{field}`"):
-        Scale(low, high, step)
+def test_invalid_scales_are_rejected(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[float, float, float, str]] = [
+        (5, 1, 1.0, "scale"),
+        (1, 1, 1.0, "scale"),
+        (float("nan"), 1, 1.0, "scale"),
+        (1, 5, 0.0, "scale.step"),
+    ]
+    for low, high, step, field in cases:
+        with subtests.test(low=low, high=high, step=step), pytest.raises(ConfigError, match=f"^`{field}`"):
+            Scale(low, high, step)
 
 
 BASE = LabelSchema(names=("film", "sport"), definitions=("Cinema.", "Games."), guidelines="Read on.")
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_fingerprint_changes_with_each_field(subtests: pytest.Subtests) -> None:
+    cases: list[dict[str, Any]] = [
         {"kind": "text-pair"},
         {"names": ("film", "sports")},
         {"names": ("sport", "film")},
@@ -222,10 +228,10 @@ BASE = LabelSchema(names=("film", "sport"), definitions=("Cinema.", "Games."), g
         {"definitions": ()},
         {"guidelines": ""},
         {"abstain": True},
-    ],
-)
-def test_fingerprint_changes_with_each_field(changes: dict[str, Any]) -> None:
-    assert dataclasses.replace(BASE, **changes).fingerprint() != BASE.fingerprint()
+    ]
+    for changes in cases:
+        with subtests.test(changes=changes):
+            assert dataclasses.replace(BASE, **changes).fingerprint() != BASE.fingerprint()
 
 
 def test_fingerprint_changes_with_each_end_and_step_of_the_scale() -> None:

@@ -20,9 +20,8 @@ DIGITS = ["1", "2", "3", "4", "5"]
 TOPICS = ["film", "sport", "place"]
 
 
-@pytest.mark.parametrize(
-    ("names", "value", "label"),
-    [
+def test_number_is_a_name_or_a_code_or_ambiguous(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[str], Any, Any]] = [
         (DIGITS, "3", "3"),
         (DIGITS, 5, "5"),
         (DIGITS, 0, "1"),
@@ -38,22 +37,22 @@ TOPICS = ["film", "sport", "place"]
         (["bad", "good"], 2, DataError),
         (["bad", "good"], 0.5, DataError),
         (["bad", "good"], True, DataError),
-    ],
-)
-def test_number_is_a_name_or_a_code_or_ambiguous(names: list[str], value: Any, label: Any) -> None:
-    schema = LabelSchema(names=tuple(names))
-    rows = Dataset.from_dict({"text": ["a", "b"], "label": [value, None]}) if label is not None else None
-    if label is DataError:
-        with pytest.raises(DataError, match=r"`label`"):
-            decode(schema, value)
-        with pytest.raises(SynthLabelsError):
-            Example(text="a", label=value).read_label(schema, RowForm().of_text("a"))
-        with pytest.raises(DataError, match=r"`label`"):
-            training_rows(rows, names=names, label_column="label")
-        return
-    assert decode(schema, value) == label
-    if rows is not None:
-        assert training_rows(rows, names=names, label_column="label").codes.tolist() == [names.index(label)]
+    ]
+    for names, value, label in cases:
+        with subtests.test(names=names, value=value, label=label):
+            schema = LabelSchema(names=tuple(names))
+            rows = Dataset.from_dict({"text": ["a", "b"], "label": [value, None]}) if label is not None else None
+            if label is DataError:
+                with pytest.raises(DataError, match=r"`label`"):
+                    decode(schema, value)
+                with pytest.raises(SynthLabelsError):
+                    Example(text="a", label=value).read_label(schema, RowForm().of_text("a"))
+                with pytest.raises(DataError, match=r"`label`"):
+                    training_rows(rows, names=names, label_column="label")
+                return
+            assert decode(schema, value) == label
+            if rows is not None:
+                assert training_rows(rows, names=names, label_column="label").codes.tolist() == [names.index(label)]
 
 
 def test_the_error_names_both_readings() -> None:
@@ -73,27 +72,31 @@ def test_the_codes_of_a_class_label_are_certain() -> None:
     assert decode(LabelSchema(names=tuple(DIGITS)), 2, codes=True) == "3"
 
 
-@pytest.mark.parametrize(("human", "fits"), [([1, 2, 3], False), ([1, 3, 5], True), (["1", "2", "3"], True)])
-def test_validate_refuses_numbers_with_two_readings(human: list[Any], fits: bool) -> None:
-    rows = Dataset.from_dict({"label": human, "llm_label": [str(value) for value in human]})
-    schema = LabelSchema(names=tuple(DIGITS))
-    if fits:
-        assert validate(rows, schema=schema, resamples=50).accuracy.estimate == 1
-    else:
-        with pytest.raises(DataError, match="`label`"):
-            validate(rows, schema=schema, resamples=50)
+def test_validate_refuses_numbers_with_two_readings(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[Any], bool]] = [([1, 2, 3], False), ([1, 3, 5], True), (["1", "2", "3"], True)]
+    for human, fits in cases:
+        with subtests.test(human=human, fits=fits):
+            rows = Dataset.from_dict({"label": human, "llm_label": [str(value) for value in human]})
+            schema = LabelSchema(names=tuple(DIGITS))
+            if fits:
+                assert validate(rows, schema=schema, resamples=50).accuracy.estimate == 1
+            else:
+                with pytest.raises(DataError, match="`label`"):
+                    validate(rows, schema=schema, resamples=50)
 
 
-@pytest.mark.parametrize("several", [False, True])
-def test_validate_and_training_leave_out_rows_with_code_minus_one(several: bool) -> None:
-    codes: list[Any] = [[code] if several else code for code in (0, 1, -1)]
-    names = ClassLabel(names=TOPICS)
-    features = Features({name: List(names) if several else names for name in ("label", "llm_label")})
-    rows = Dataset.from_dict({"label": [*codes, codes[2]], "llm_label": [*codes, codes[0]]}, features=features)
-    report = validate(rows, human="label", llm="llm_label", resamples=10)
-    assert (report.n_rows, report.n_human, report.n_labelled) == (4, 2, 3)
-    if not several:
-        assert training_rows(rows, names=TOPICS, label_column="label").kept.tolist() == [0, 1]
+def test_validate_and_training_leave_out_rows_with_code_minus_one(subtests: pytest.Subtests) -> None:
+    cases: list[bool] = [False, True]
+    for several in cases:
+        with subtests.test(several=several):
+            codes: list[Any] = [[code] if several else code for code in (0, 1, -1)]
+            names = ClassLabel(names=TOPICS)
+            features = Features({name: List(names) if several else names for name in ("label", "llm_label")})
+            rows = Dataset.from_dict({"label": [*codes, codes[2]], "llm_label": [*codes, codes[0]]}, features=features)
+            report = validate(rows, human="label", llm="llm_label", resamples=10)
+            assert (report.n_rows, report.n_human, report.n_labelled) == (4, 2, 3)
+            if not several:
+                assert training_rows(rows, names=TOPICS, label_column="label").kept.tolist() == [0, 1]
 
 
 def test_validate_reads_the_floats_of_a_data_frame() -> None:
@@ -109,31 +112,28 @@ def agreement(label: Any, names: list[str], feature: Any = None) -> Any:
     return validate(rows, schema=LabelSchema(kind="multi-label", names=tuple(names)), resamples=50)
 
 
-@pytest.mark.parametrize(
-    ("label", "names"),
-    [
+def test_vectors_of_zeros_and_ones_are_sets_of_names(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, list[str]]] = [
         ([[0, 0, 0], [1, 1, 1], [0, 1, 0]], TOPICS),
         ([[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]], TOPICS),
         ([[True, False], [False, True]], TOPICS[:2]),
         # One row with a number twice shows what the column holds.
         ([[0, 1], [1, 1], [1, 0]], TOPICS[:2]),
-    ],
-)
-def test_vectors_of_zeros_and_ones_are_sets_of_names(label: Any, names: list[str]) -> None:
-    assert agreement(label, names).score("accuracy").estimate == 1
+    ]
+    for label, names in cases:
+        with subtests.test(label=label, names=names):
+            assert agreement(label, names).score("accuracy").estimate == 1
 
 
-@pytest.mark.parametrize(
-    ("label", "names"),
-    [
+def test_lists_with_two_readings_or_a_code_twice_are_refused(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, list[str]]] = [
         ([[0, 1], [1, 0]], TOPICS[:2]),
         ([[0, 0], [1, 1]], TOPICS),
         ([[0, 1, 1], [2, 0, 1]], TOPICS),
-    ],
-)
-def test_lists_with_two_readings_or_a_code_twice_are_refused(label: Any, names: list[str]) -> None:
-    with pytest.raises(DataError, match="`label`"):
-        agreement(label, names)
+    ]
+    for label, names in cases:
+        with subtests.test(label=label, names=names), pytest.raises(DataError, match="`label`"):
+            agreement(label, names)
 
 
 def test_lists_of_codes_stay_codes() -> None:
@@ -146,19 +146,19 @@ def test_lists_of_codes_stay_codes() -> None:
     assert validate(rows, kind="multi-label", resamples=50).score("accuracy").estimate == 1
 
 
-@pytest.mark.parametrize(("schema", "label"), LABELS)
-def test_label_round_trips_through_its_column(schema: LabelSchema, label: Any) -> None:
-    features = Features({"label": schema.feature()})
-    table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
-    context = TEXT if schema is NER else CONTEXT
-    assert decode(schema, table[0]["label"], context) == label
-    if schema.kind not in ("multi-label", "token-classification", "question-answering"):
-        assert decode(schema, table[1]["label"]) is None
+def test_label_round_trips_through_its_column(subtests: pytest.Subtests) -> None:
+    for schema, label in LABELS:
+        with subtests.test(schema=schema, label=label):
+            features = Features({"label": schema.feature()})
+            table = Dataset.from_dict({"label": [encode(schema, label), encode(schema, None)]}, features=features)
+            context = TEXT if schema is NER else CONTEXT
+            assert decode(schema, table[0]["label"], context) == label
+            if schema.kind not in ("multi-label", "token-classification", "question-answering"):
+                assert decode(schema, table[1]["label"]) is None
 
 
-@pytest.mark.parametrize(
-    ("schema", "value", "label"),
-    [
+def test_labels_in_formats_of_other_datasets(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, Any, Any]] = [
         (MANY, ["good", "film"], ("film", "good")),
         (MANY, [0, 1], ("film", "sport")),
         (MANY, np.array([0, 1]), ("film", "sport")),
@@ -173,15 +173,14 @@ def test_label_round_trips_through_its_column(schema: LabelSchema, label: Any) -
         (QA, {"text": ["1858", "In 1858"], "answer_start": [3, 0]}, Span(3, 7, "1858")),
         (QA, {"text": [], "answer_start": []}, None),
         (QA, "1858", Span(3, 7, "1858")),
-    ],
-)
-def test_labels_in_formats_of_other_datasets(schema: LabelSchema, value: Any, label: Any) -> None:
-    assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
+    ]
+    for schema, value, label in cases:
+        with subtests.test(schema=schema, value=value, label=label):
+            assert decode(schema, value, TEXT if schema is NER else CONTEXT) == label
 
 
-@pytest.mark.parametrize(
-    ("schema", "value"),
-    [
+def test_value_outside_the_schema_is_an_error(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, Any]] = [
         (LabelSchema(names=("film", "sport")), "cars"),
         # Without the certainty of a ClassLabel, -1 is an unknown number.
         (LabelSchema(names=("film", "sport")), -1),
@@ -196,23 +195,21 @@ def test_labels_in_formats_of_other_datasets(schema: LabelSchema, value: Any, la
         (QA, 3),
         (QA, {"answer": "x"}),
         (FREE, 3),
-    ],
-)
-def test_value_outside_the_schema_is_an_error(schema: LabelSchema, value: Any) -> None:
-    with pytest.raises(DataError, match="`label` "):
-        decode(schema, value, CONTEXT)
+    ]
+    for schema, value in cases:
+        with subtests.test(schema=schema, value=value), pytest.raises(DataError, match="`label` "):
+            decode(schema, value, CONTEXT)
 
 
-@pytest.mark.parametrize(
-    ("schema", "value", "label"),
-    [
+def test_code_of_minus_one_is_a_missing_label(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, Any, Any]] = [
         (LabelSchema(names=("film", "sport")), -1, None),
         (LabelSchema(names=("film", "sport")), -1.0, None),
         (LabelSchema(kind="text-pair", names=("film", "sport")), np.int64(-1), None),
         (MANY, [-1], None),
         (MANY, [0, -1], ("film",)),
         (MANY, [], ()),
-    ],
-)
-def test_code_of_minus_one_is_a_missing_label(schema: LabelSchema, value: Any, label: Any) -> None:
-    assert decode(schema, value, codes=True) == label
+    ]
+    for schema, value, label in cases:
+        with subtests.test(schema=schema, value=value, label=label):
+            assert decode(schema, value, codes=True) == label

@@ -16,7 +16,7 @@ from hf_synthlabels.annotation.recipe.source import load_source, needed_columns
 from hf_synthlabels.annotation.run.annotator import NO_TEXT
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.factory import known_format
-from hf_synthlabels.clients.store.export_import import answer_line, atomic_writer
+from hf_synthlabels.clients.store.export_import import answer_line, json_lines
 from hf_synthlabels.clients.store.payloads import OPTIONAL_FIELDS, StoredAnswer
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.resources import store_path
@@ -77,7 +77,7 @@ def export_answers(recipe: RecipeLike, output: str | Path, key: str | None = Non
     key = key or _text_key(job.recipe)
     seen: dict[str, str] = {}
     complete = incomplete = 0
-    with ResponseStore(store_path()) as store, atomic_writer(output) as lines:
+    with ResponseStore(store_path()) as store, json_lines(output) as lines:
         for row in _rows(job, key, store):
             written = str(row.value)
             is_new = written not in seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sqlite3
@@ -17,7 +16,7 @@ from hf_synthlabels.clients.batch.batch_record import OPEN_STATES, BatchRecord, 
 from hf_synthlabels.clients.protocol.endpoint import Endpoint
 from hf_synthlabels.clients.store.budget import Reservation
 from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
-from hf_synthlabels.clients.store.payloads import checksum, is_usable
+from hf_synthlabels.clients.store.payloads import checksum
 from hf_synthlabels.errors import StoreError
 
 OPEN = f"state IN {OPEN_STATES}"
@@ -245,7 +244,7 @@ def _stored(connection: sqlite3.Connection, number: int | None) -> set[bytes]:
         "JOIN answers a ON a.key = lower(hex(r.key)) WHERE r.batch = ?",
         (number,),
     )
-    return {key for key, payload, mark in rows if checksum(payload) == mark and is_usable(json.loads(payload))}
+    return {key for key, payload, mark in rows if checksum(payload) == mark}
 
 
 def _reserve(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from hf_synthlabels.clients.base import Completion, Failure
+from hf_synthlabels.clients.base import Completion, Failure, Persist, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import BatchRecord
 from hf_synthlabels.clients.batch.batch_results import BatchResults, BatchStatus
@@ -41,19 +41,13 @@ class _Awaited:
 class BatchRun:
     """Claims requests in the journal, sends those in no other batch, and delivers the results."""
 
-    def __init__(
-        self,
-        settings: BatchSettings,
-        journal: BatchJournal,
-        provider: BatchProvider,
-        requests: PendingRequests,
-    ) -> None:
+    def __init__(self, settings: BatchSettings, requests: Iterator[Request], persist: Persist | None) -> None:
         self._settings = settings
         self._polling = settings.polling
-        self._journal = journal
-        self._provider = provider
-        self._requests = requests
-        self._identity = canonical_hash(settings.identity)
+        self._journal = BatchJournal(settings.store.path)
+        self._provider = BatchProvider(settings.endpoint, settings.polling)
+        self._requests = PendingRequests(settings, requests, persist)
+        self._target = (canonical_hash(settings.identity), settings.model, settings.endpoint)
         self._awaited: dict[str, _Awaited] = {}
         self._logged: dict[str, BatchStatus] = {}
         self._over_budget: list[bytes] = []
@@ -67,6 +61,12 @@ class BatchRun:
         records = [self._journal.get(record_id) for record_id in self._awaited]
         return [record.batch_id for record in records if record is not None and record.is_open and record.batch_id]
 
+    def close(self) -> None:
+        """Release the batches, so that the next call can work on them."""
+        self._requests.close()
+        self._journal.release()
+        self._provider.close()
+
     def completions(self) -> Iterator[Completion]:
         """One completion for each request, batch after batch."""
         while not self._requests.is_full or len(self._requests):
@@ -79,15 +79,8 @@ class BatchRun:
 
     def _claim(self, part: list[bytes]) -> Iterator[Completion]:
         """Send the requests that are in no other batch, and yield those that have been stored meanwhile."""
-        settings, budget = self._settings, self._settings.budget
-        claim = self._journal.claim(
-            part,
-            self._identity,
-            settings.model,
-            settings.endpoint,
-            None if budget is None else budget.run,
-            self._requests.most,
-        )
+        budget = self._settings.budget
+        claim = self._journal.claim(part, *self._target, None if budget is None else budget.run, self._requests.most)
         for record_id, keys in claim.elsewhere.items():
             self._await(record_id, keys)
         self._over_budget += claim.over_budget
@@ -121,9 +114,8 @@ class BatchRun:
             self._batch_size = len(keys) // 2
             self._requests.put_back(keys, first=True)
         else:
-            raise ClientError(
-                f"`annotator.base_url` {self._settings.endpoint.base_url!r}: {error.message}. Nothing was bought."
-            )
+            url = self._settings.endpoint.base_url
+            raise ClientError(f"`annotator.base_url` {url!r}: {error.message}. Nothing was bought.")
 
     def _discard(self, record: BatchRecord, note: str) -> None:
         """End a batch that does not exist at the provider, or was rejected there."""
@@ -224,7 +216,7 @@ class BatchRun:
 
     def _collect_orphans(self) -> Iterator[Completion]:
         """Store the results of batches that earlier runs left behind."""
-        for record in self._journal.records(self._identity):
+        for record in self._journal.records(self._target[0]):
             try:
                 if record.batch_id is None:
                     if not record.has_live_owner:

@@ -10,7 +10,7 @@ from hf_synthlabels.clients.base import Completion, Persist, Request
 from hf_synthlabels.clients.batch.batch_journal import BatchJournal
 from hf_synthlabels.clients.batch.batch_record import BatchRecord
 from hf_synthlabels.clients.batch.batch_run import BatchRun, logger
-from hf_synthlabels.clients.batch.pending_requests import BatchPolling, BatchSettings, PendingRequests
+from hf_synthlabels.clients.batch.pending_requests import BatchPolling, BatchSettings
 from hf_synthlabels.clients.batch.provider import BatchProvider, RefusedError
 from hf_synthlabels.clients.openai.client import DEFAULT_BASE_URL
 from hf_synthlabels.clients.protocol.chat import Sampling
@@ -99,11 +99,7 @@ class BatchClient:
                 pass
 
     def _complete(self, requests: Iterable[Request], persist: Persist | None) -> Iterator[Completion]:
-        settings = self._settings
-        journal = BatchJournal(settings.store.path)
-        provider = BatchProvider(settings.endpoint, settings.polling)
-        pending = PendingRequests(settings, iter(requests), persist)
-        run = BatchRun(settings, journal, provider, pending)
+        run = BatchRun(self._settings, iter(requests), persist)
         try:
             yield from run.completions()
         except (KeyboardInterrupt, GeneratorExit):
@@ -116,9 +112,7 @@ class BatchClient:
                 )
             raise
         finally:
-            pending.close()
-            journal.release()
-            provider.close()
+            run.close()
 
 
 def list_batches(store: Path, *, include_final: bool = False) -> list[BatchRecord]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,15 @@ from hf_synthlabels.clients.store.response_store import ResponseStore
 from hf_synthlabels.clients.store.sqlite_file import StoreReader
 from hf_synthlabels.errors import DataError
 
-KEYS_PER_STATEMENT = 500
+SPENDING = """
+SELECT scope, coalesce(model, '?'), count(*), sum(requests), sum(prompt_tokens), sum(completion_tokens),
+       sum(cached_tokens), sum(usd), sum(CASE WHEN usd IS NULL THEN requests ELSE 0 END), sum(uncertain_requests),
+       sum(uncertain_usd), sum(killed), sum(killed * max(0, granted_requests - requests - uncertain_requests)),
+       sum(killed * max(0, granted_usd - coalesce(usd, 0) - uncertain_usd)), sum(ended_at IS NULL) - sum(killed)
+FROM (SELECT *, id IN (SELECT value FROM json_each(?1)) AS killed FROM runs) WHERE killed OR NOT ?2
+GROUP BY 1, 2 ORDER BY coalesce(sum(usd), 0) DESC, 4 DESC, 1, 2
+"""
+"""Its columns are the fields of `LedgerLine`; the parameters are the killed runs, and whether to leave out others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +75,8 @@ class StoreCheck:
 
 def ledger(store: ResponseStore) -> list[LedgerLine]:
     """Spending by recipe and model, the highest cost first."""
-    lines = _lines(_runs(store))
-    return sorted(lines, key=lambda line: (-(line.usd or 0.0), -line.requests, line.scope, line.model))
+    killed = [run for run, _, host, pid, _ in _unfinished(store) if _is_killed(host, pid)]
+    return _spending(store, killed)
 
 
 def size_bytes(store: ResponseStore) -> int:
@@ -106,19 +115,15 @@ def answer_keys(
     Raises:
         DataError: there is no condition.
     """
-    conditions: list[str] = []
-    values: list[Any] = []
-    if older_than_s is not None:
-        conditions.append("created_at < ?")
-        values.append(time.time() - older_than_s)
-    if model is not None:
-        # A damaged payload may not be JSON.
-        conditions.append("CASE WHEN json_valid(payload) THEN json_extract(payload, '$.model') END = ?")
-        values.append(model)
-    if not conditions and not damaged:
+    if older_than_s is None and model is None and not damaged:
         raise DataError("`prune` needs a condition, for example `--older-than` or `--model`.")
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    keys = [str(row[0]) for row in store.select(f"SELECT key FROM answers {where} ORDER BY key", values)]
+    # A damaged payload may not be JSON.
+    query = (
+        "SELECT key FROM answers WHERE (?1 IS NULL OR created_at < ?1) AND "
+        "(?2 IS NULL OR CASE WHEN json_valid(payload) THEN json_extract(payload, '$.model') END = ?2) ORDER BY key"
+    )
+    started_before = None if older_than_s is None else time.time() - older_than_s
+    keys = [str(row[0]) for row in store.select(query, (started_before, model))]
     if not damaged:
         return keys
     with StoreReader(store.path) as reader:
@@ -128,7 +133,7 @@ def answer_keys(
 
 def remove_answers(store: ResponseStore, keys: Iterable[str]) -> None:
     """Remove answers; they will be requested and paid for again."""
-    _delete(store, "answers", "key", list(keys))
+    store.execute_many("DELETE FROM answers WHERE key = ?", [(key,) for key in keys])
 
 
 def reset_budget(
@@ -138,17 +143,15 @@ def reset_budget(
 
     Runs that may still be running stay.
     """
+    running = [run for run, _, host, pid, _ in _unfinished(store) if not _is_killed(host, pid)]
     started_before = None if older_than_s is None else time.time() - older_than_s
-    runs = [
-        run.id
-        for run in _runs(store)
-        if run.scope == scope
-        and (model is None or run.model == model)
-        and (started_before is None or run.started_at < started_before)
-        and (run.ended_at is not None or run.is_killed)
-    ]
+    query = (
+        "SELECT id FROM runs WHERE scope = ?1 AND (?2 IS NULL OR model = ?2) AND (?3 IS NULL OR started_at < ?3) "
+        "AND id NOT IN (SELECT value FROM json_each(?4))"
+    )
+    runs = store.select(query, (scope, model, started_before, json.dumps(running)))
     if not dry_run:
-        _delete(store, "runs", "id", runs)
+        store.execute_many("DELETE FROM runs WHERE id = ?", runs)
     return len(runs)
 
 
@@ -163,16 +166,17 @@ def release_reservations(store: ResponseStore, *, older_than_s: float | None = N
         dry_run: change nothing.
     """
     started_before = float("-inf") if older_than_s is None else time.time() - older_than_s
-    killed = [
-        run
-        for run in _runs(store)
-        if run.is_killed or (run.ended_at is None and run.is_remote and run.started_at < started_before)
-    ]
+    killed = {
+        run: scope
+        for run, scope, host, pid, started_at in _unfinished(store)
+        if _is_killed(host, pid) or (host != socket.gethostname() and started_at < started_before)
+    }
+    lines = _spending(store, list(killed), others=False)
     if not dry_run:
-        for run in killed:
-            store.end_run(Run(run.scope, run.model, id=run.id))
+        for run, scope in killed.items():
+            store.end_run(Run(scope, id=run))
         store.flush()
-    return _lines(killed, all_killed=True)
+    return lines
 
 
 def compact(path: str | Path) -> bool:
@@ -186,76 +190,15 @@ def compact(path: str | Path) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A run in the ledger; the fields are columns of the table."""
-
-    id: str
-    scope: str
-    model: str | None
-    pid: int | None
-    host: str | None
-    started_at: float
-    ended_at: float | None
-    granted_requests: int
-    granted_usd: float
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
-    usd: float | None
-    uncertain_requests: int
-    uncertain_usd: float
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it belongs to another machine, so that its process cannot be checked."""
-        return self.host != socket.gethostname()
-
-    @property
-    def is_killed(self) -> bool:
-        """Whether its process is gone and did not end it."""
-        return self.ended_at is None and not self.is_remote and not is_alive(self.pid)
+def _unfinished(store: ResponseStore) -> list[tuple[Any, ...]]:
+    """ID, scope, host, process and start of the runs that have not ended."""
+    return store.select("SELECT id, scope, host, pid, started_at FROM runs WHERE ended_at IS NULL")
 
 
-def _runs(store: ResponseStore) -> list[_Run]:
-    return [_Run(*values) for values in store.select(f"SELECT {', '.join(_Run.__slots__)} FROM runs")]
+def _is_killed(host: str | None, pid: int | None) -> bool:
+    """Whether a process is gone; those of other machines cannot be checked."""
+    return host == socket.gethostname() and not is_alive(pid)
 
 
-def _lines(runs: list[_Run], *, all_killed: bool = False) -> list[LedgerLine]:
-    """Sums by recipe and model; with `all_killed`, all unfinished runs count as killed."""
-    groups: dict[tuple[str, str], list[_Run]] = {}
-    for run in runs:
-        groups.setdefault((run.scope, run.model or "?"), []).append(run)
-    lines = []
-    for (scope, model), group in groups.items():
-        unfinished = [run for run in group if run.ended_at is None]
-        killed = unfinished if all_killed else [run for run in unfinished if run.is_killed]
-        priced = [run.usd for run in group if run.usd is not None]
-        line = LedgerLine(
-            scope,
-            model,
-            runs=len(group),
-            requests=sum(run.requests for run in group),
-            prompt_tokens=sum(run.prompt_tokens for run in group),
-            completion_tokens=sum(run.completion_tokens for run in group),
-            cached_tokens=sum(run.cached_tokens for run in group),
-            usd=sum(priced) if priced else None,
-            unpriced_requests=sum(run.requests for run in group if run.usd is None),
-            uncertain_requests=sum(run.uncertain_requests for run in group),
-            uncertain_usd=sum(run.uncertain_usd for run in group),
-            killed_runs=len(killed),
-            reserved_requests=sum(
-                max(0, run.granted_requests - run.requests - run.uncertain_requests) for run in killed
-            ),
-            reserved_usd=sum(max(0.0, run.granted_usd - (run.usd or 0.0) - run.uncertain_usd) for run in killed),
-            running_runs=len(unfinished) - len(killed),
-        )
-        lines.append(line)
-    return lines
-
-
-def _delete(store: ResponseStore, table: str, column: str, values: list[str]) -> None:
-    for start in range(0, len(values), KEYS_PER_STATEMENT):
-        part = values[start : start + KEYS_PER_STATEMENT]
-        store.execute(f"DELETE FROM {table} WHERE {column} IN ({','.join('?' * len(part))})", part)
+def _spending(store: ResponseStore, killed: Sequence[str], *, others: bool = True) -> list[LedgerLine]:
+    return [LedgerLine(*row) for row in store.select(SPENDING, (json.dumps(killed), not others))]

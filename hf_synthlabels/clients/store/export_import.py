@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,15 +15,17 @@ from hf_synthlabels.clients.store.payloads import OPTIONAL_FIELDS, StoredAnswer
 from hf_synthlabels.clients.store.response_store import ResponseStore
 from hf_synthlabels.clients.store.sqlite_file import StoreReader
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables import atomic_path
 
-BATCH = 1000
-ROWS_PER_STATEMENT = 200
+IMPORTED_LINES = 1000
+"""Lines that are looked up and written together."""
 
 LEDGER_TABLES = ("runs", "probes")
 """Exported with the answers, so that budgets continue in the new store. Batches are not: two stores that know the same
 batch would both download it."""
 
-LedgerRow = tuple[str, dict[str, Any]]
+Entry = StoredAnswer | tuple[str, dict[str, Any]]
+"""A line of an export: an answer, or a table of the ledger with a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def export_store(path: str | Path, output: str | Path) -> ExportResult:
         DataError: the output cannot be written.
     """
     answers = damaged = ledger = 0
-    with StoreReader(path) as reader, atomic_writer(output) as lines:
+    with StoreReader(path) as reader, json_lines(output) as lines:
         for answer in reader.answers():
             if answer.is_valid:
                 lines.write(json.dumps(answer_line(answer), ensure_ascii=False) + "\n")
@@ -122,43 +123,33 @@ def import_answers(store: ResponseStore, source: str | Path, *, keep: bool = Fal
 
 
 @contextmanager
-def atomic_writer(output: str | Path) -> Iterator[IO[str]]:
+def json_lines(output: str | Path) -> Iterator[IO[str]]:
     """Open a text file that appears under its name only when it is complete and on disk.
 
     Raises:
         DataError: it cannot be written.
     """
-    target = Path(output)
-    part = target.parent / f"{target.name}.{os.getpid()}.part"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         # Lone surrogates are escaped as in JSON.
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines:
+        with (
+            atomic_path(output) as part,
+            part.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as lines,
+        ):
             yield lines
-            lines.flush()
-            os.fsync(lines.fileno())
-        part.replace(target)
     except OSError as error:
         raise DataError(
-            f"`output` {str(target)!r} cannot be written: {error.strerror}. Choose another file."
+            f"`output` {str(output)!r} cannot be written: {error.strerror}. Choose another file."
         ) from error
-    finally:
-        # If the folder is a file or not writable, there is no partial file.
-        with suppress(OSError):
-            part.unlink()
 
 
-def _write(store: ResponseStore, batches: Iterator[list[tuple[int, StoredAnswer | LedgerRow]]]) -> ImportResult:
+def _write(store: ResponseStore, batches: Iterable[list[tuple[int, Entry]]]) -> ImportResult:
     new = known = kept = ledger = 0
     for batch in batches:
         # The first of several lines with the same key counts.
         answers = {entry.key: entry for _, entry in reversed(batch) if isinstance(entry, StoredAnswer)}
         stored = store.get(answers)
         missing = [answer for key, answer in answers.items() if key not in stored]
-        for start in range(0, len(missing), ROWS_PER_STATEMENT):
-            part = missing[start : start + ROWS_PER_STATEMENT]
-            marks = ",".join(["(?,?,?,?)"] * len(part))
-            store.execute(f"INSERT OR REPLACE INTO answers VALUES {marks}", [value for row in part for value in row])
+        store.execute_many("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", missing)
         different = sum(_differs(answer, stored) for answer in answers.values())
         new, kept = new + len(missing), kept + different
         known += len(answers) - len(missing) - different
@@ -176,7 +167,7 @@ def _differs(answer: StoredAnswer, stored: Mapping[str, Mapping[str, Any]]) -> b
     return payload is not None and payload.get("text") != json.loads(answer.payload)["text"]
 
 
-def _read(path: Path, columns: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, StoredAnswer | LedgerRow]]:
+def _read(path: Path, columns: Mapping[str, frozenset[str]]) -> Iterator[tuple[int, Entry]]:
     try:
         # Bytes, because JSON strings may contain line separators such as U+2028.
         with path.open("rb") as lines:
@@ -187,9 +178,7 @@ def _read(path: Path, columns: Mapping[str, frozenset[str]]) -> Iterator[tuple[i
         raise DataError(f"`{path}` cannot be read: {error.strerror}.") from None
 
 
-def _parse(
-    path: Path, number: int, line: bytes, columns: Mapping[str, frozenset[str]]
-) -> StoredAnswer | LedgerRow | None:
+def _parse(path: Path, number: int, line: bytes, columns: Mapping[str, frozenset[str]]) -> Entry | None:
     """The entry on a line; None for the line of a missing answer."""
     where = f"`{path.name}`, line {number}"
     try:
@@ -218,8 +207,8 @@ def _parse(
 
 
 def _batches(
-    entries: Iterable[tuple[int, StoredAnswer | LedgerRow]],
-) -> Iterator[list[tuple[int, StoredAnswer | LedgerRow]]]:
+    entries: Iterable[tuple[int, Entry]],
+) -> Iterator[list[tuple[int, Entry]]]:
     pending = iter(entries)
-    while batch := list(islice(pending, BATCH)):
+    while batch := list(islice(pending, IMPORTED_LINES)):
         yield batch

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from hf_synthlabels.clients.base import Completion, Usage
-from hf_synthlabels.clients.protocol.reasoning_parts import separate_reasoning
 from hf_synthlabels.labels import Token
-from hf_synthlabels.labels.parsing.reasoning import split_reasoning
 
 OPTIONAL_FIELDS = ("finish_reason", "reasoning", "probabilities", "tokens")
 """Fields of a payload after `text`, `model` and `usage`, in their order; empty ones are left out."""
@@ -56,18 +54,6 @@ def is_answer(completion: Completion) -> bool:
     return completion.finish_reason == "stop" or (completion.finish_reason == "content_filter" and not generated)
 
 
-def is_usable(payload: Mapping[str, Any]) -> bool:
-    """Whether a stored payload is a complete answer.
-
-    Payloads without a finish reason were stored before it was checked; some of those are empty or only reasoning.
-    """
-    text = payload.get("text")
-    if "finish_reason" in payload or "probabilities" in payload or not isinstance(text, str):
-        return True
-    split = split_reasoning(text)
-    return split.complete and bool(split.answer.strip())
-
-
 def answer_payload(completion: Completion) -> dict[str, Any]:
     """The payload of an answer, with its reasoning."""
     usage = completion.usage
@@ -96,7 +82,7 @@ def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
         Token(text, logprob, tuple((other, other_logprob) for other, other_logprob in alternatives))
         for text, logprob, alternatives in payload.get("tokens", ())
     )
-    completion = Completion(
+    return Completion(
         key,
         text=payload["text"],
         finish_reason=payload.get("finish_reason", "stop"),
@@ -107,7 +93,3 @@ def stored_completion(key: int, payload: Mapping[str, Any]) -> Completion:
         reasoning=payload.get("reasoning", ""),
         stored=True,
     )
-    if "finish_reason" in payload or completion.probabilities is not None:
-        return completion
-    # Stored before reasoning was separated.
-    return separate_reasoning(completion)

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from hf_synthlabels.clients.store.key_locks import KeyLocks
 from hf_synthlabels.clients.store.ledger import Allowance, Run, UsageRecord, commit_usage, end_run, reserve
-from hf_synthlabels.clients.store.payloads import checksum, is_usable
+from hf_synthlabels.clients.store.payloads import checksum
 from hf_synthlabels.clients.store.sqlite_file import CREATE_TABLES, begin, connect, file_id, store_error
 from hf_synthlabels.errors import StoreError
 
@@ -95,7 +95,7 @@ class ResponseStore:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="response-store")
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The stored answers among `keys`; damaged and unusable ones count as missing."""
+        """The stored answers among `keys`; damaged ones count as missing."""
         answers: dict[str, dict[str, Any]] = {}
         requested = list(keys)
         for start in range(0, len(requested), KEYS_PER_QUERY):
@@ -103,8 +103,8 @@ class ResponseStore:
             marks = ",".join("?" * len(part))
             query = f"SELECT key, payload, checksum FROM answers WHERE key IN ({marks})"
             for key, payload, stored_checksum in self.select(query, part):
-                if checksum(payload) == stored_checksum and is_usable(answer := json.loads(payload)):
-                    answers[key] = answer
+                if checksum(payload) == stored_checksum:
+                    answers[key] = json.loads(payload)
         return answers
 
     def put(self, key: str, answer: Mapping[str, Any]) -> Future[None]:
@@ -170,6 +170,11 @@ class ResponseStore:
         """Run a statement that writes and wait until it is on disk; returns the number of changed rows."""
         parameters = list(values)
         return self._submit(lambda connection: connection.execute(statement, parameters).rowcount).result()
+
+    def execute_many(self, statement: str, rows: Iterable[Iterable[Any]]) -> int:
+        """Run a statement for each row of values, in one transaction; otherwise as `execute`."""
+        parameters = [tuple(row) for row in rows]
+        return self._submit(lambda connection: connection.executemany(statement, parameters).rowcount).result()
 
     def flush(self) -> None:
         """Wait until all earlier writes are on disk."""

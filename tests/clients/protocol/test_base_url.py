@@ -24,24 +24,22 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+def test_an_address_is_kept_but_for_its_last_slash(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "https://api.openai.com/v1",
         "http://localhost:8000/v1",
         "http://[::1]:8000/v1",
         "https://müller.example/v1",
         "https://me.openai.azure.com/openai/v1?api-version=2024-10-21",
-    ],
-)
-def test_an_address_is_kept_but_for_its_last_slash(address: str) -> None:
-    assert check_base_url(address) == address
-    assert check_base_url(address + "/") == address
+    ]
+    for address in cases:
+        with subtests.test(address=address):
+            assert check_base_url(address) == address
+            assert check_base_url(address + "/") == address
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+def test_what_is_no_address_of_an_api_is_refused_in_one_line(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "",
         "localhost:8000/v1",
         "ftp://api.openai.com/v1",
@@ -52,29 +50,28 @@ def test_an_address_is_kept_but_for_its_last_slash(address: str) -> None:
         "http://localhost:8000/v1 ",
         "http://localhost:8000/v1#chat",
         "http://localhost:8000/v1/chat/completions",
-    ],
-)
-def test_what_is_no_address_of_an_api_is_refused_in_one_line(address: str) -> None:
-    with pytest.raises(ConfigError, match="`base_url`") as caught:
-        check_base_url(address)
-    assert len(str(caught.value).splitlines()) == 1
+    ]
+    for address in cases:
+        with subtests.test(address=address):
+            with pytest.raises(ConfigError, match="`base_url`") as caught:
+                check_base_url(address)
+            assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
+def test_a_secret_in_an_address_is_refused_and_not_repeated(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "https://me:hunter2@host/v1",
         "me:hunter2@host/v1",
         "https://me:p@hunter2@host:99999/v1",
         "https://host:99999/v1?api_key=hunter2",
         "host/v1?api_key=hunter2",
-    ],
-)
-def test_a_secret_in_an_address_is_refused_and_not_repeated(address: str) -> None:
-    for with_secret in (address, "https://host/v1?api-key=hunter2", "https://host/v1?access_token=hunter2"):
-        with pytest.raises(ConfigError, match="`base_url`") as caught:
-            check_base_url(with_secret)
-        assert "hunter2" not in str(caught.value)
+    ]
+    for address in cases:
+        with subtests.test(address=address):
+            for with_secret in (address, "https://host/v1?api-key=hunter2", "https://host/v1?access_token=hunter2"):
+                with pytest.raises(ConfigError, match="`base_url`") as caught:
+                    check_base_url(with_secret)
+                assert "hunter2" not in str(caught.value)
 
 
 def test_a_query_stays_behind_the_path() -> None:
@@ -115,10 +112,18 @@ def test_a_proxy_of_an_unsupported_kind_is_named_without_its_password(monkeypatc
     assert "hunter2" not in repr(Proxy("http://p:1", "me", "hunter2"))
 
 
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [("LOCALHOST.", True), ("a.localhost", True), ("127.8.8.8", True), ("::1", True), ("0.0.0.0", True),
-     ("::ffff:127.0.0.1", True), ("::ffff:10.0.0.1", False), ("localhost.example", False), ("", False)],
-)  # fmt: skip
-def test_this_machine(host: str, local: bool) -> None:
-    assert is_loopback(host) == local
+def test_this_machine(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, bool]] = [
+        ("LOCALHOST.", True),
+        ("a.localhost", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("0.0.0.0", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:10.0.0.1", False),
+        ("localhost.example", False),
+        ("", False),
+    ]
+    for host, local in cases:
+        with subtests.test(host=host, local=local):
+            assert is_loopback(host) == local

@@ -33,9 +33,8 @@ def failed(body: Any, status: int = 200) -> ErrorReply:
 HARMONY = "<|channel|>analysis<|message|>First positive.<|end|><|start|>assistant<|channel|>final<|message|>negative"
 
 
-@pytest.mark.parametrize(
-    ("text", "answer", "reasoning"),
-    [
+def test_reasoning_is_separated_from_the_answer(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, str]] = [
         ("<think>\nAt first positive.\n</think>\n\nnegative", "negative", "At first positive."),
         ("At first positive.\n</think>\nnegative", "negative", "At first positive."),
         ("  <Thinking>positive?</Thinking>negative", "negative", "positive?"),
@@ -63,53 +62,55 @@ HARMONY = "<|channel|>analysis<|message|>First positive.<|end|><|start|>assistan
             "plan",
         ),
         ("analysisFirst positive.assistantfinalnegative", "negative", "First positive."),
-    ],
-)
-def test_reasoning_is_separated_from_the_answer(text: str, answer: str, reasoning: str) -> None:
-    split = split_reasoning(text)
-    assert (split.answer, split.reasoning, split.complete) == (answer, reasoning, True)
-    again = split_reasoning(split.answer)
-    assert (again.answer, again.reasoning) == (answer, "")
+    ]
+    for text, answer, reasoning in cases:
+        with subtests.test(text=text, answer=answer, reasoning=reasoning):
+            split = split_reasoning(text)
+            assert (split.answer, split.reasoning, split.complete) == (answer, reasoning, True)
+            again = split_reasoning(split.answer)
+            assert (again.answer, again.reasoning) == (answer, "")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_an_answer_without_leading_reasoning_stays_as_it_is(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "",
         "analysis of the final text",
         "Use the tag <think> before and </think> after.",
         "A poem.\n<thinking>aloud</thinking>",
-    ],
-)
-def test_an_answer_without_leading_reasoning_stays_as_it_is(text: str) -> None:
-    split = split_reasoning(text)
-    assert (split.answer, split.reasoning, split.complete) == (text, "", True)
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            split = split_reasoning(text)
+            assert (split.answer, split.reasoning, split.complete) == (text, "", True)
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["<think>positive, but", "<thinking>\npositive", "[THINK]positive", "<|channel|>analysis<|message|>positive, but"],
-)
-def test_reasoning_without_an_end_is_a_truncated_answer(text: str) -> None:
-    completion = completed(chat_completion(text))
-    assert (completion.text, completion.finish_reason) == ("", "length")
-    assert "positive" in completion.reasoning
+def test_reasoning_without_an_end_is_a_truncated_answer(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
+        "<think>positive, but",
+        "<thinking>\npositive",
+        "[THINK]positive",
+        "<|channel|>analysis<|message|>positive, but",
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            completion = completed(chat_completion(text))
+            assert (completion.text, completion.finish_reason) == ("", "length")
+            assert "positive" in completion.reasoning
 
 
-@pytest.mark.parametrize(
-    "piece", ["</think>", "<think></think>", "<think>", "<|channel|>analysis<|message|>", "assistant"]
-)
-def test_time_grows_with_the_length_of_an_answer_not_with_its_square(piece: str) -> None:
-    split_reasoning("analysis" + piece * 50_000)
-    split_reasoning(piece * 50_000 + "positive")
+def test_time_grows_with_the_length_of_an_answer_not_with_its_square(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["</think>", "<think></think>", "<think>", "<|channel|>analysis<|message|>", "assistant"]
+    for piece in cases:
+        with subtests.test(piece=piece):
+            split_reasoning("analysis" + piece * 50_000)
+            split_reasoning(piece * 50_000 + "positive")
 
 
 # Reasoning in fields of its own
 
 
-@pytest.mark.parametrize(
-    "message",
-    [
+def test_reasoning_of_a_message_is_kept_apart(subtests: pytest.Subtests) -> None:
+    cases: list[dict[str, Any]] = [
         {"content": "negative", "reasoning_content": "positive?"},
         {
             "content": "negative",
@@ -132,20 +133,23 @@ def test_time_grows_with_the_length_of_an_answer_not_with_its_square(piece: str)
                 {"type": "output_text", "text": "negative", "annotations": []},
             ]
         },
-    ],
-)
-def test_reasoning_of_a_message_is_kept_apart(message: dict[str, Any]) -> None:
-    completion = completed(chat_completion(None, message=message))
-    assert (completion.text, completion.reasoning, completion.finish_reason) == ("negative", "positive?", "stop")
+    ]
+    for message in cases:
+        with subtests.test(message=message):
+            completion = completed(chat_completion(None, message=message))
+            assert (completion.text, completion.reasoning, completion.finish_reason) == (
+                "negative",
+                "positive?",
+                "stop",
+            )
 
 
 def logprobs(*tokens: str) -> dict[str, Any]:
     return {"content": [{"token": token, "logprob": -0.5, "top_logprobs": []} for token in tokens]}
 
 
-@pytest.mark.parametrize(
-    ("message", "tokens", "kept"),
-    [
+def test_tokens_of_the_reasoning_are_none_of_the_label_s(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[dict[str, Any], tuple[str, ...], list[str]]] = [
         ({"content": "<think>good</think>\nbad"}, ("<think>", "good", "</think>", "\n", "bad"), ["bad"]),
         (
             {"content": "bad", "reasoning_content": "good"},
@@ -157,14 +161,12 @@ def logprobs(*tokens: str) -> dict[str, Any]:
         ({"content": "<think>good</think>bad"}, ("<think>", "good", "</think>bad"), []),
         ({"content": "bad"}, ("ba", "d"), ["ba", "d"]),
         ({"content": "<think>\n\n</think>\nbad"}, ("<think>", "\n\n", "</think>", "\nba", "d"), ["\nba", "d"]),
-    ],
-)
-def test_tokens_of_the_reasoning_are_none_of_the_label_s(
-    message: dict[str, Any], tokens: tuple[str, ...], kept: list[str]
-) -> None:
-    body = chat_completion(None, message=message)
-    body["choices"][0]["logprobs"] = logprobs(*tokens)
-    assert [token.text for token in completed(body).tokens] == kept
+    ]
+    for message, tokens, kept in cases:
+        with subtests.test(message=message, tokens=tokens, kept=kept):
+            body = chat_completion(None, message=message)
+            body["choices"][0]["logprobs"] = logprobs(*tokens)
+            assert [token.text for token in completed(body).tokens] == kept
 
 
 # Odd optional parts of a paid answer
@@ -179,9 +181,8 @@ def token(logprob: Any, *alternatives: Any) -> dict[str, Any]:
     return {"content": [{"token": "bad", "logprob": logprob, "top_logprobs": list(alternatives)}]}
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
+def test_an_answer_counts_without_its_odd_log_probabilities(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [
         *(token(value) for value in ODD_NUMBERS),
         token(-0.5, {"token": "bad", "logprob": None}),
         token(-0.5, {"logprob": -0.5}),
@@ -189,13 +190,13 @@ def token(logprob: Any, *alternatives: Any) -> dict[str, Any]:
         {"content": [{"logprob": -0.5}]},
         {"tokens": ["bad"], "token_logprobs": [-0.5]},
         *([-0.5], "bad", None),
-    ],
-)
-def test_an_answer_counts_without_its_odd_log_probabilities(odd: Any) -> None:
-    body = chat_completion("bad")
-    body["choices"][0]["logprobs"] = odd
-    completion = completed(body)
-    assert (completion.text, completion.usage, completion.tokens) == ("bad", Usage(7, 2), ())
+    ]
+    for odd in cases:
+        with subtests.test(odd=odd):
+            body = chat_completion("bad")
+            body["choices"][0]["logprobs"] = odd
+            completion = completed(body)
+            assert (completion.text, completion.usage, completion.tokens) == ("bad", Usage(7, 2), ())
 
 
 def test_a_log_probability_that_is_rounded_above_zero_is_zero() -> None:
@@ -204,9 +205,8 @@ def test_a_log_probability_that_is_rounded_above_zero_is_zero() -> None:
     assert completed(body).tokens == (Token("bad", 0.0),)
 
 
-@pytest.mark.parametrize(
-    ("odd", "usage"),
-    [
+def test_an_answer_counts_with_what_of_its_usage_can_be_read(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Usage]] = [
         *(({"prompt_tokens_details": details}, Usage(7, 2)) for details in ODD_DETAILS),
         *(({"prompt_tokens_details": {"cached_tokens": cached}}, Usage(7, 2)) for cached in ODD_COUNTS),
         ({"prompt_tokens_details": [1], "prompt_cache_hit_tokens": 4}, Usage(7, 2, 4)),
@@ -215,21 +215,23 @@ def test_a_log_probability_that_is_rounded_above_zero_is_zero() -> None:
         # Half of a usage would charge a budget too little: without any, it is charged the most that is possible.
         *(({name: odd}, Usage()) for name in ("prompt_tokens", "completion_tokens") for odd in ("two", -2)),
         *((whole, Usage()) for whole in ([1], None)),
-    ],
-)
-def test_an_answer_counts_with_what_of_its_usage_can_be_read(odd: Any, usage: Usage) -> None:
-    body = chat_completion("bad")
-    counted = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
-    body["usage"] = counted | odd if isinstance(odd, dict) else odd
-    completion = completed(body)
-    assert (completion.text, completion.usage) == ("bad", usage)
+    ]
+    for odd, usage in cases:
+        with subtests.test(odd=odd, usage=usage):
+            body = chat_completion("bad")
+            counted = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+            body["usage"] = counted | odd if isinstance(odd, dict) else odd
+            completion = completed(body)
+            assert (completion.text, completion.usage) == ("bad", usage)
 
 
-@pytest.mark.parametrize("part", [None, {"type": None, "text": "bad"}, {"type": 7, "text": "x"}])
-def test_an_odd_part_of_the_content_leaves_the_others(part: Any) -> None:
-    is_text = isinstance(part, dict) and part["type"] is None
-    parts = [part] if is_text else [part, {"type": "text", "text": "bad"}]
-    assert completed(chat_completion(None, message={"content": parts})).text == "bad"
+def test_an_odd_part_of_the_content_leaves_the_others(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [None, {"type": None, "text": "bad"}, {"type": 7, "text": "x"}]
+    for part in cases:
+        with subtests.test(part=part):
+            is_text = isinstance(part, dict) and part["type"] is None
+            parts = [part] if is_text else [part, {"type": "text", "text": "bad"}]
+            assert completed(chat_completion(None, message={"content": parts})).text == "bad"
 
 
 def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_counted() -> None:
@@ -240,9 +242,8 @@ def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_cou
 # Finish reasons
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [
+def test_why_a_completion_ended(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str | None, str]] = [
         *((said, "stop") for said in ("stop", "STOP", "end_turn", "eos_token", None)),
         *((said, "length") for said in ("length", "MAX_TOKENS", "model_length")),
         *(
@@ -254,27 +255,26 @@ def test_a_reply_without_a_message_is_billed_with_the_tokens_that_the_server_cou
                 "SAFETY",
             )
         ),
-    ],
-)
-def test_why_a_completion_ended(said: str | None, reason: str) -> None:
-    assert completed(chat_completion("positive", finish_reason=said)).finish_reason == reason
+    ]
+    for said, reason in cases:
+        with subtests.test(said=said, reason=reason):
+            assert completed(chat_completion("positive", finish_reason=said)).finish_reason == reason
 
 
-@pytest.mark.parametrize(
-    ("said", "retry"),
-    [
+def test_other_endings_are_failures_that_are_billed(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, str]] = [
         ("error", "backoff"),
         ("abort", "backoff"),
         ("tool_calls", "never"),
         ("function_call", "never"),
         ("OTHER", "never"),
         (7, "never"),
-    ],
-)
-def test_other_endings_are_failures_that_are_billed(said: Any, retry: str) -> None:
-    error = failed(chat_completion("positive", finish_reason=said))
-    assert (error.retry, error.billed, error.usage) == (retry, "billed", Usage(7, 2))
-    assert str(said) in error.message
+    ]
+    for said, retry in cases:
+        with subtests.test(said=said, retry=retry):
+            error = failed(chat_completion("positive", finish_reason=said))
+            assert (error.retry, error.billed, error.usage) == (retry, "billed", Usage(7, 2))
+            assert str(said) in error.message
 
 
 def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
@@ -285,9 +285,8 @@ def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
 # Errors
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "retry"),
-    [
+def test_an_error_in_a_success_is_read_as_the_error(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, int | None, str]] = [
         ({"message": "limit", "code": 429}, 429, "throttled"),
         ({"message": "limit", "code": "429"}, 429, "throttled"),
         ({"message": "limit", "type": "rate_limit_error"}, 429, "throttled"),
@@ -297,14 +296,19 @@ def test_an_empty_answer_without_a_reason_is_a_failure() -> None:
         ({"message": "limit", "type": "invalid_request_error"}, 400, "never"),
         ({"message": "limit"}, None, "backoff"),
         ("limit", None, "backoff"),
-    ],
-)
-def test_an_error_in_a_success_is_read_as_the_error(error: Any, status: int | None, retry: str) -> None:
-    choice = {"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}
-    for body in ({"error": error}, {"error": error, "choices": None, "usage": None}, {"choices": [choice]}):
-        reply = failed(body)
-        assert (reply.message, reply.status, reply.retry, reply.billed) == ("limit", status, retry, "not_billed")
-        assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
+    ]
+    for error, status, retry in cases:
+        with subtests.test(error=error, status=status, retry=retry):
+            choice = {"error": error, "finish_reason": "error", "message": {"role": "assistant", "content": ""}}
+            for body in ({"error": error}, {"error": error, "choices": None, "usage": None}, {"choices": [choice]}):
+                reply = failed(body)
+                assert (reply.message, reply.status, reply.retry, reply.billed) == (
+                    "limit",
+                    status,
+                    retry,
+                    "not_billed",
+                )
+                assert (reply.failure.kind, reply.failure.http_status) == ("http", status)
 
 
 def test_an_error_with_usage_is_billed() -> None:
@@ -314,9 +318,8 @@ def test_an_error_with_usage_is_billed() -> None:
     assert (reply.billed, reply.usage) == ("billed", Usage(5, 1))
 
 
-@pytest.mark.parametrize(
-    ("content", "words", "billed"),
-    [
+def test_what_is_no_completion_is_tried_again_and_billed_only_if_it_may_be(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[bytes, str, str]] = [
         (b"<!DOCTYPE html><html><head><title>502\n Bad Gateway</title></head></html>", "502 Bad Gateway", "not_billed"),
         (b"", "not a chat completion", "not_billed"),
         (b'{"choices": [{"mess', "not a chat completion", "unknown"),
@@ -324,15 +327,13 @@ def test_an_error_with_usage_is_billed() -> None:
         (b'{"choices": [], "usage": {"prompt_tokens": 1}}', "not a chat completion", "billed"),
         (b'{"choices": [], "usage": {"prompt_tokens": "many"}}', "not a chat completion", "unknown"),
         (b'{"choices": [{"message": null}]}', "not a chat completion", "unknown"),
-    ],
-)
-def test_what_is_no_completion_is_tried_again_and_billed_only_if_it_may_be(
-    content: bytes, words: str, billed: str
-) -> None:
-    reply = parse_reply(0, content)
-    assert isinstance(reply, ErrorReply)
-    assert words in reply.message
-    assert (reply.retry, reply.billed, reply.failure.kind) == ("backoff", billed, "malformed")
+    ]
+    for content, words, billed in cases:
+        with subtests.test(content=content, words=words, billed=billed):
+            reply = parse_reply(0, content)
+            assert isinstance(reply, ErrorReply)
+            assert words in reply.message
+            assert (reply.retry, reply.billed, reply.failure.kind) == ("backoff", billed, "malformed")
 
 
 AZURE = {
@@ -345,22 +346,21 @@ AZURE = {
 }
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+def test_a_filter_that_rejects_the_prompt_refuses(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [
         AZURE,
         {"error": {"message": "no", "code": None, "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
         {"error": {"message": "no", "code": "content_policy_violation", "type": "invalid_request_error"}},
         {"error": {"message": "no", "code": "data_inspection_failed"}},
         {"error": {"message": "Content Exists Risk", "type": "invalid_request_error"}},
         {"error": {"message": "Invalid prompt: your prompt was flagged as potentially violating our usage policy."}},
-    ],
-)
-def test_a_filter_that_rejects_the_prompt_refuses(body: Any) -> None:
-    for status in (400, 200):
-        assert read_reply(3, body, status=status) == Completion(3, finish_reason="content_filter")
-    for status in (401, 429, 500):
-        assert failed(body, status).status == status
+    ]
+    for body in cases:
+        with subtests.test(body=body):
+            for status in (400, 200):
+                assert read_reply(3, body, status=status) == Completion(3, finish_reason="content_filter")
+            for status in (401, 429, 500):
+                assert failed(body, status).status == status
 
 
 def test_messages_are_one_line_without_halves_of_characters_and_without_secrets() -> None:
@@ -382,9 +382,8 @@ def usage(told: Any) -> Usage:
     return reply.usage
 
 
-@pytest.mark.parametrize(
-    ("told", "read"),
-    [
+def test_usage(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[Any, Usage]] = [
         ({"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 25}, Usage(20, 5)),
         # Thoughts are part of the answer at OpenAI, and in the total alone at gateways to Gemini.
         (
@@ -409,19 +408,21 @@ def usage(told: Any) -> Usage:
         ({"prompt_tokens": 20, "completion_tokens": 5, "prompt_cache_hit_tokens": 16}, Usage(20, 5, 16)),
         ({}, Usage()),
         (None, Usage()),
-    ],
-)
-def test_usage(told: Any, read: Usage) -> None:
-    assert usage(told) == read
+    ]
+    for told, read in cases:
+        with subtests.test(told=told, read=read):
+            assert usage(told) == read
 
 
 # JSON
 
 
-@pytest.mark.parametrize("content", [{"a": [1, 2.5, None, True, "é\u2028😀"]}, {"half": "x\ud800y"}, {"many": 2**70}])
-def test_what_is_written_is_read_alike_by_python(content: Any) -> None:
-    assert json.loads(encode_json(content)) == content
-    assert decode_json(encode_json(content)) == content
+def test_what_is_written_is_read_alike_by_python(subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [{"a": [1, 2.5, None, True, "é\u2028😀"]}, {"half": "x\ud800y"}, {"many": 2**70}]
+    for content in cases:
+        with subtests.test(content=content):
+            assert json.loads(encode_json(content)) == content
+            assert decode_json(encode_json(content)) == content
 
 
 def test_what_is_no_json_is_told_in_time() -> None:
@@ -429,27 +430,27 @@ def test_what_is_no_json_is_told_in_time() -> None:
         encode_json({"a": object()})
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_what_python_reads_is_read_as_python_reads_it(subtests: pytest.Subtests) -> None:
+    cases: list[bytes] = [
         b'{"a": 1, "a": 2}',
         b'"\\ud83d"',
         b"[NaN, Infinity, 1e999, 123456789012345678901234567890]",
         '\ufeff{"a": "é"}'.encode("utf-8-sig").removeprefix(b"\xef\xbb\xbf"),
         '{"a": "é"}'.encode("utf-16"),
-    ],
-)
-def test_what_python_reads_is_read_as_python_reads_it(text: bytes) -> None:
-    try:
-        expected = json.loads(text)
-    except ValueError:
-        with pytest.raises(ValueError, match=r"."):
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            try:
+                expected = json.loads(text)
+            except ValueError:
+                with pytest.raises(ValueError, match=r"."):
+                    decode_json(text)
+                return
+            assert repr(decode_json(text)) == repr(expected)
+
+
+def test_what_is_no_json_is_a_value_error(subtests: pytest.Subtests) -> None:
+    cases: list[bytes] = [b"", b"{", b'{"a": }', b"<html>", b"\xff\xfe\xfa"]
+    for text in cases:
+        with subtests.test(text=text), pytest.raises(ValueError, match=r"."):
             decode_json(text)
-        return
-    assert repr(decode_json(text)) == repr(expected)
-
-
-@pytest.mark.parametrize("text", [b"", b"{", b'{"a": }', b"<html>", b"\xff\xfe\xfa"])
-def test_what_is_no_json_is_a_value_error(text: bytes) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        decode_json(text)

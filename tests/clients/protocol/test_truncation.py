@@ -24,9 +24,8 @@ def english(words: int) -> str:
     return "the film was long " * (words // 4)
 
 
-@pytest.mark.parametrize(
-    ("text", "least"),
-    [
+def test_the_fewest_tokens_of_a_text(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int]] = [
         ("", 0),
         ("one two, three!", 3),
         ("2024-01-02", 3),
@@ -34,10 +33,10 @@ def english(words: int) -> str:
         ("นี่คือข้อความ", 4),
         ("Привет мир", 2),
         ("  \n", 0),
-    ],
-)
-def test_the_fewest_tokens_of_a_text(text: str, least: int) -> None:
-    assert min_tokens(text) == least
+    ]
+    for text, least in cases:
+        with subtests.test(text=text, least=least):
+            assert min_tokens(text) == least
 
 
 def test_counts_far_below_the_words_of_the_prompts_are_told() -> None:

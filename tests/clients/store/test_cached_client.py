@@ -141,30 +141,6 @@ def test_reasoning_is_stored_with_its_answer(store: ResponseStore) -> None:
     assert run(ScriptedClient({}), store, [ask(0)]) == {0: replace(answer, stored=True)}
 
 
-OLD = {"model": "tiny-1", "usage": {"prompt_tokens": 5, "completion_tokens": 9, "cached_tokens": 0}}
-"""What every stored answer had before reasoning and finish reasons were read."""
-
-
-def test_old_answers_are_read_again_by_the_present_rules(store: ResponseStore) -> None:
-    tokens = [["<think>", -0.1, []], ["good?", -0.2, []], ["</think>", -0.3, []], ["bad", -0.4, []]]
-    key = RequestKeys(ScriptedClient({}).identity).of(ask(0))
-    store.put(key, OLD | {"text": "<think>good?</think>bad", "tokens": tokens})
-    store.flush()
-    answer = run(ScriptedClient({}), store, [ask(0)])[0]
-    assert (answer.text, answer.reasoning, answer.stored) == ("bad", "good?", True)
-    assert answer.tokens == (Token("bad", -0.4),)
-
-
-@pytest.mark.parametrize("text", ["", "  ", "<think>good, but then", "<think>good</think>\n"])
-def test_old_answers_that_were_none_are_asked_again(text: str, store: ResponseStore) -> None:
-    store.put(RequestKeys(ScriptedClient({}).identity).of(ask(0)), OLD | {"text": text})
-    store.flush()
-    client = ScriptedClient(upper)
-    assert run(client, store, [ask(0)])[0].text == "TEXT 0"
-    assert run(client, store, [ask(0)])[0].stored
-    assert len(client.requests) == 1
-
-
 SCHEMA = {"type": "object", "properties": {"label": {"enum": ["good", "bad"]}}}
 
 

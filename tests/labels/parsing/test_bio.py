@@ -34,9 +34,8 @@ def test_entities_become_tags_and_come_back() -> None:
     assert from_bio(OFFSETS, tags, TEXT) == entities
 
 
-@pytest.mark.parametrize(
-    ("entities", "tags"),
-    [
+def test_overlapping_and_partial_entities(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[Entity], str]] = [
         # An entity that begins or ends within a token has the whole of it.
         ([entity("nn Le", "person")], "B-person I-person O O O O O"),
         # Of two that overlap the longer one stays.
@@ -44,24 +43,23 @@ def test_entities_become_tags_and_come_back() -> None:
         # Of two as long the first.
         ([entity("Lee met", "place"), entity("Ann Lee", "person")], "B-person I-person O O O O O"),
         ([], "O O O O O O O"),
-    ],
-)
-def test_overlapping_and_partial_entities(entities: list[Entity], tags: str) -> None:
-    assert to_bio(OFFSETS, entities) == tags.split()
+    ]
+    for entities, tags in cases:
+        with subtests.test(entities=entities, tags=tags):
+            assert to_bio(OFFSETS, entities) == tags.split()
 
 
-@pytest.mark.parametrize(
-    ("tags", "found"),
-    [
+def test_tags_that_break_the_rules_are_read_as_the_conll_scorer_does(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, list[Any]]] = [
         ("I-person I-person O O O O O", [("Ann Lee", "person")]),
         ("B-person B-person O O O O O", [("Ann", "person"), ("Lee", "person")]),
         ("B-person I-place O O O O O", [("Ann", "person"), ("Lee", "place")]),
         ("O O O O O O I-place", [("York", "place")]),
-    ],
-)
-def test_tags_that_break_the_rules_are_read_as_the_conll_scorer_does(tags: str, found: list[Any]) -> None:
-    entities = from_bio(OFFSETS, tags.split(), TEXT)
-    assert [(entity.text, entity.label) for entity in entities] == found
+    ]
+    for tags, found in cases:
+        with subtests.test(tags=tags, found=found):
+            entities = from_bio(OFFSETS, tags.split(), TEXT)
+            assert [(entity.text, entity.label) for entity in entities] == found
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["person", "place", None])), max_size=8))

@@ -60,9 +60,8 @@ def test_name_alone_in_any_wrapping() -> None:
         assert parse(VENUES, text) == Answer("labelled", label="VLDB"), text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_json_verdict_decides(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
         ('{"label": "VLDB"}', "VLDB"),
         ('{"label": "vldb"}', "VLDB"),
         ('{"label": " **VLDB** "}', "VLDB"),
@@ -88,15 +87,14 @@ def test_name_alone_in_any_wrapping() -> None:
         ('{"label": ""}', None),
         ('{"label": "VLDB", "label": "ICML"}', None),
         ('{"label": "VLDB", "label": "ICML", "label": "VLDB"}', None),
-    ],
-)
-def test_json_verdict_decides(text: str, expected: str | None) -> None:
-    assert label(VENUES, text) == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(text=text, expected=expected):
+            assert label(VENUES, text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_last_verdict_decides(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
         ("label: VLDB", "VLDB"),
         ("Label = vldb.", "VLDB"),
         ("Answer: **VLDB**", "VLDB"),
@@ -115,15 +113,14 @@ def test_json_verdict_decides(text: str, expected: str | None) -> None:
         ("Answer: VLDB or ICML", None),
         ("ICML comes to mind. Answer: an ACL paper", "ACL"),
         ("Answer:", None),
-    ],
-)
-def test_last_verdict_decides(text: str, expected: str | None) -> None:
-    assert label(VENUES, text) == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(text=text, expected=expected):
+            assert label(VENUES, text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_only_mention_decides_unless_negated(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
         ("I would say that this is a VLDB paper.", "VLDB"),
         ("VLDB, because VLDB is about databases.", "VLDB"),
         ("VLDB/2024", "VLDB"),
@@ -141,10 +138,10 @@ def test_last_verdict_decides(text: str, expected: str | None) -> None:
         ("", None),
         (" \n\u200b", None),
         ("?!", None),
-    ],
-)
-def test_only_mention_decides_unless_negated(text: str, expected: str | None) -> None:
-    assert label(VENUES, text) == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(text=text, expected=expected):
+            assert label(VENUES, text) == expected
 
 
 def test_reason_states_the_problem() -> None:
@@ -155,9 +152,8 @@ def test_reason_states_the_problem() -> None:
     assert parse(VENUES, "Surely not VLDB").reason == "the answer names 'VLDB' but negates something"
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_longer_name_is_not_a_mention_of_a_shorter_one(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
         ("very good", "very good"),
         ("Very Good!", "very good"),
         ("good", "good"),
@@ -167,10 +163,10 @@ def test_reason_states_the_problem() -> None:
         ("The answer is very good.", "very good"),
         ("The answer is good.", "good"),
         ("goodness", None),
-    ],
-)
-def test_longer_name_is_not_a_mention_of_a_shorter_one(text: str, expected: str | None) -> None:
-    assert label(GRADES, text) == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(text=text, expected=expected):
+            assert label(GRADES, text) == expected
 
 
 def test_abstention_counts_if_the_schema_allows_it() -> None:
@@ -180,9 +176,8 @@ def test_abstention_counts_if_the_schema_allows_it() -> None:
     assert label(OPEN, "I abstain, though it may be good.") is None
 
 
-@pytest.mark.parametrize(
-    ("names", "text", "expected"),
-    [
+def test_names_with_punctuation_and_of_other_scripts(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[tuple[str, ...], str, str | None]] = [
         (("C", "C++", "C#"), "C", "C"),
         (("C", "C++", "C#"), "c++", "C++"),
         (("C", "C++", "C#"), '"C++"', "C++"),
@@ -215,10 +210,10 @@ def test_abstention_counts_if_the_schema_allows_it() -> None:
         (("caf\u00e9", "bar"), "A cafe\u0301 it is", "caf\u00e9"),
         (("積極", "消極"), "「積極」。", "積極"),
         (("می\u200cشود", "نیست"), "میشود", "می\u200cشود"),
-    ],
-)
-def test_names_with_punctuation_and_of_other_scripts(names: tuple[str, ...], text: str, expected: str | None) -> None:
-    assert label(LabelSchema(names=names), text) == expected
+    ]
+    for names, text, expected in cases:
+        with subtests.test(names=names, text=text, expected=expected):
+            assert label(LabelSchema(names=names), text) == expected
 
 
 def test_deep_nesting_does_not_overflow_the_stack() -> None:
@@ -275,32 +270,34 @@ def test_each_name_is_parsed_as_itself(schema: LabelSchema, pick: int) -> None:
     assert parse(schema, f"```json\n{wrapped}\n```") == Answer("labelled", label=name)
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
+def test_negated_verdict_does_not_count(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
         ("I don't think the answer is good.", None),
         ("It is not true that the label is bad", None),
         ("This is not bad, the answer is good.", "good"),
         ("No doubt here. The answer is good.", "good"),
-    ],
-)
-def test_negated_verdict_does_not_count(text: str, expected: str | None) -> None:
-    assert parse(LabelSchema.from_labels(["good", "bad"]), text).label == expected
+    ]
+    for text, expected in cases:
+        with subtests.test(text=text, expected=expected):
+            assert parse(LabelSchema.from_labels(["good", "bad"]), text).label == expected
 
 
-@pytest.mark.parametrize(
-    ("schema", "said", "label"),
-    [
+def test_reasoning_is_removed_before_parsing(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[LabelSchema, str, object]] = [
         (LabelSchema(names=("positive", "negative")), "negative", "negative"),
         (LabelSchema(kind="multi-label", names=("film", "sport")), "film, sport", ("film", "sport")),
         (LabelSchema(kind="text-scale", scale=Scale(1, 5)), "4", 4.0),
         (LabelSchema(kind="text-generation"), "A dog <think> barks </think>.", "A dog <think> barks </think>."),
-    ],
-)
-def test_reasoning_is_removed_before_parsing(schema: LabelSchema, said: str, label: object) -> None:
-    for thoughts in ("<think>positive, film, 2?</think>\n", "<think></think>", "Perhaps positive, film, 2.</think>\n"):
-        assert parse(schema, thoughts + said).label == label
-    assert parse(schema, "<think>positive, film, 2").status == "unparsed"
+    ]
+    for schema, said, label in cases:
+        with subtests.test(schema=schema, said=said, label=label):
+            for thoughts in (
+                "<think>positive, film, 2?</think>\n",
+                "<think></think>",
+                "Perhaps positive, film, 2.</think>\n",
+            ):
+                assert parse(schema, thoughts + said).label == label
+            assert parse(schema, "<think>positive, film, 2").status == "unparsed"
 
 
 STANCE = LabelSchema(names=("HAWKISH", "DOVISH", "NEUTRAL"))
@@ -309,9 +306,8 @@ STARS = LabelSchema(names=("1", "2", "3", "4", "5"))
 YES = LabelSchema(names=("yes", "no"))
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
+def test_name_with_a_reason_counts_unless_negated_or_contradicted(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, bool]] = [
         ("{}\nThe sentence does not mention rates, rather than easing.", True),
         ("{}\nIt speaks of cuts, but no {other} stance follows from them.", True),
         ("**{}**\n\nReason: there is no sign of a {other} view.", True),
@@ -344,22 +340,26 @@ YES = LabelSchema(names=("yes", "no"))
         ("{}: 0.2\n{other}: 0.8", False),
         ("Label: {} or {other}", False),
         ("The label is {} - {other}", False),
-    ],
-)
-def test_name_with_a_reason_counts_unless_negated_or_contradicted(text: str, label: bool) -> None:
-    for schema in (STANCE, TONE):
-        name, other, _ = schema.names
-        answer = parse(schema, text.replace("{other}", other).replace("{}", name))
-        assert answer.label == (name if label else None)
-        assert label or answer.reason
+    ]
+    for text, label in cases:
+        with subtests.test(text=text, label=label):
+            for schema in (STANCE, TONE):
+                name, other, _ = schema.names
+                answer = parse(schema, text.replace("{other}", other).replace("{}", name))
+                assert answer.label == (name if label else None)
+                assert label or answer.reason
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [("No.\nIt does not.", "no"), ("Yes, because it cannot be denied.", "yes"), ("Yes. No.", None), ("Not yes.", None)],
-)
-def test_names_that_prose_uses_too(text: str, label: str | None) -> None:
-    assert parse(YES, text).label == label
+def test_names_that_prose_uses_too(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None]] = [
+        ("No.\nIt does not.", "no"),
+        ("Yes, because it cannot be denied.", "yes"),
+        ("Yes. No.", None),
+        ("Not yes.", None),
+    ]
+    for text, label in cases:
+        with subtests.test(text=text, label=label):
+            assert parse(YES, text).label == label
 
 
 def test_bound_does_not_name_a_digit() -> None:
@@ -367,15 +367,21 @@ def test_bound_does_not_name_a_digit() -> None:
         assert parse(STARS, text).label is None, text
 
 
-@pytest.mark.parametrize("text", ["label: 5", "<5>", "5\nIt has 2 slips, not 1", "5/", '{"label": "5"}'])
-def test_a_digit_in_markup_or_with_a_reason_is_read(text: str) -> None:
-    assert parse(STARS, text).label == "5"
+def test_a_digit_in_markup_or_with_a_reason_is_read(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["label: 5", "<5>", "5\nIt has 2 slips, not 1", "5/", '{"label": "5"}']
+    for text in cases:
+        with subtests.test(text=text):
+            assert parse(STARS, text).label == "5"
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["label: " * 60_000, "answer is " * 30_000, "Not. " * 50_000, "positive because " * 20_000, "{" * 100_000],
-)
-def test_answers_are_read_in_time_that_grows_with_their_length(text: str) -> None:
-    # A quadratic reader would need minutes.
-    assert parse(TONE, text).label in (None, "positive")
+def test_answers_are_read_in_time_that_grows_with_their_length(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
+        "label: " * 60_000,
+        "answer is " * 30_000,
+        "Not. " * 50_000,
+        "positive because " * 20_000,
+        "{" * 100_000,
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            assert parse(TONE, text).label in (None, "positive")

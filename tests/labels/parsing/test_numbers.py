@@ -19,13 +19,20 @@ def label(schema: LabelSchema, text: str) -> Label | None:
     return answer.label
 
 
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [("2e-05", 2e-05), ("2E-5", 2e-05), ("1e-07", 1e-07), ("2.5e-1", 0.25), ("1e+1", 10.0), ("3", 3.0), ("0.5", 0.5)],
-)
-def test_scientific_notation_is_one_number(written: str, number: float) -> None:
-    for form in ("{}", "Score: {}", '{{"label": {}}}', "I rate it {} here.", "**{}**\n2 typos, 3 slips"):
-        assert label(ANY, form.format(written)) == number, form
+def test_scientific_notation_is_one_number(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float]] = [
+        ("2e-05", 2e-05),
+        ("2E-5", 2e-05),
+        ("1e-07", 1e-07),
+        ("2.5e-1", 0.25),
+        ("1e+1", 10.0),
+        ("3", 3.0),
+        ("0.5", 0.5),
+    ]
+    for written, number in cases:
+        with subtests.test(written=written, number=number):
+            for form in ("{}", "Score: {}", '{{"label": {}}}', "I rate it {} here.", "**{}**\n2 typos, 3 slips"):
+                assert label(ANY, form.format(written)) == number, form
 
 
 def test_a_judge_reads_the_same_notation() -> None:
@@ -40,16 +47,15 @@ def test_a_judge_reads_the_same_notation() -> None:
     assert read_score(rubric, "1.5E-3 out of 1").score == 0.0015
 
 
-@pytest.mark.parametrize(
-    "text", ["x2e-05", "v2e-5", "1e999", "-1e999", '{"label": 1e999}', '{"label": ' + "9" * 600 + "}"]
-)
-def test_lookalikes_of_numbers_are_unparsed(text: str) -> None:
-    assert label(ANY, text) is None
+def test_lookalikes_of_numbers_are_unparsed(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["x2e-05", "v2e-5", "1e999", "-1e999", '{"label": 1e999}', '{"label": ' + "9" * 600 + "}"]
+    for text in cases:
+        with subtests.test(text=text):
+            assert label(ANY, text) is None
 
 
-@pytest.mark.parametrize(
-    "bound",
-    [
+def test_bound_is_not_a_number(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         ">= 5",
         ">5",
         "≥ 5",
@@ -61,46 +67,46 @@ def test_lookalikes_of_numbers_are_unparsed(text: str) -> None:
         "5 or higher",
         "5+",
         "not a 5",
-    ],
-)
-def test_bound_is_not_a_number(bound: str) -> None:
-    for form in ("{}", "label: {}", "Score: {}.", "I would say {}"):
-        assert label(STARS, form.format(bound)) is None, form
+    ]
+    for bound in cases:
+        with subtests.test(bound=bound):
+            for form in ("{}", "label: {}", "Score: {}.", "I would say {}"):
+                assert label(STARS, form.format(bound)) is None, form
 
 
-@pytest.mark.parametrize(
-    "text", ["<score>4</score>", "score: <4>", "Score => 4", "4, with more than 3 slips", "not a 3 but a 4"]
-)
-def test_markup_and_other_bounds_do_not_hide_the_number(text: str) -> None:
-    assert label(STARS, text) == 4.0
+def test_markup_and_other_bounds_do_not_hide_the_number(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["<score>4</score>", "score: <4>", "Score => 4", "4, with more than 3 slips", "not a 3 but a 4"]
+    for text in cases:
+        with subtests.test(text=text):
+            assert label(STARS, text) == 4.0
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
+def test_a_number_on_the_first_or_last_line(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float | None]] = [
         ("4\nThe text has 3 errors.", 4.0),
         ("Two typos, 3 slips.\n\n**4**", 4.0),
         ("4/5\nReason: 3 errors and 2 typos.", 4.0),
         ("4\n3", None),
         ("4\n2 typos\n3", None),
         ("The scores were:\n4\n2 typos, 3 slips", None),
-    ],
-)
-def test_a_number_on_the_first_or_last_line(text: str, number: float | None) -> None:
-    assert label(STARS, text) == number
+    ]
+    for text, number in cases:
+        with subtests.test(text=text, number=number):
+            assert label(STARS, text) == number
 
 
-@pytest.mark.parametrize(
-    "text", ["9" * 100_000, "Score: " + "9" * 100_000, "9." * 50_000, "1e" * 50_000, "“" * 100_000]
-)
-def test_long_answers_of_digits_are_read_in_time_that_grows_with_their_length(text: str) -> None:
-    # A quadratic reader would need minutes.
-    assert label(ANY, text) is None
+def test_long_answers_of_digits_are_read_in_time_that_grows_with_their_length(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["9" * 100_000, "Score: " + "9" * 100_000, "9." * 50_000, "1e" * 50_000, "“" * 100_000]
+    for text in cases:
+        with subtests.test(text=text):
+            assert label(ANY, text) is None
 
 
-@pytest.mark.parametrize("text", ["1234567", '{"label": 1234567}'])
-def test_large_numbers_keep_their_digits(text: str) -> None:
-    passage = LabelSchema(kind="question-answering")
-    answer = parse(passage, text if text.startswith("{") else f'{{"label": {text}}}', "About 1234567 people.")
-    assert getattr(answer.label, "text", None) == "1234567"
-    assert str(MILLION.scale) == "0 to 1000000 in steps of 1" or str(MILLION.scale) == "0 to 1000000"
+def test_large_numbers_keep_their_digits(subtests: pytest.Subtests) -> None:
+    cases: list[str] = ["1234567", '{"label": 1234567}']
+    for text in cases:
+        with subtests.test(text=text):
+            passage = LabelSchema(kind="question-answering")
+            answer = parse(passage, text if text.startswith("{") else f'{{"label": {text}}}', "About 1234567 people.")
+            assert getattr(answer.label, "text", None) == "1234567"
+            assert str(MILLION.scale) == "0 to 1000000 in steps of 1" or str(MILLION.scale) == "0 to 1000000"

@@ -28,9 +28,8 @@ from tests.labels.label_examples import (
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
+def test_one_unknown_name_makes_the_whole_answer_unparsed(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, tuple[str, ...] | None]] = [
         ('{"label": ["sport", "film"]}', ("film", "sport")),
         ('{"labels": ["FILM"]}', ("film",)),
         ('```json\n{"label": ["film"]}\n```', ("film",)),
@@ -55,22 +54,23 @@ from tests.labels.label_examples import (
         ('{"label": ["film"], "label": ["sport"]}', None),
         ("film, abstain", None),
         ("", None),
-    ],
-)
-def test_one_unknown_name_makes_the_whole_answer_unparsed(text: str, label: tuple[str, ...] | None) -> None:
-    answer = parse(MANY, text)
-    assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
-    assert bool(answer.reason) == (label is None)
+    ]
+    for text, label in cases:
+        with subtests.test(text=text, label=label):
+            answer = parse(MANY, text)
+            assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
+            assert bool(answer.reason) == (label is None)
 
 
-@pytest.mark.parametrize("schema", [MANY, STARS, NER, QA])
-def test_every_kind_may_abstain(schema: LabelSchema) -> None:
-    assert parse(schema, "abstain", "Paris").status == "abstained"
+def test_every_kind_may_abstain(subtests: pytest.Subtests) -> None:
+    cases: list[LabelSchema] = [MANY, STARS, NER, QA]
+    for schema in cases:
+        with subtests.test(schema=schema):
+            assert parse(schema, "abstain", "Paris").status == "abstained"
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
+def test_number_on_the_scale(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, float | None]] = [
         ("4", 4.0),
         (" 4. ", 4.0),
         ("**4**", 4.0),
@@ -108,11 +108,11 @@ def test_every_kind_may_abstain(schema: LabelSchema) -> None:
         ('{"label": 4, "label": 5}', None),
         ("2024", None),
         ("", None),
-    ],
-)
-def test_number_on_the_scale(text: str, label: float | None) -> None:
-    answer = parse(STARS, text)
-    assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
+    ]
+    for text, label in cases:
+        with subtests.test(text=text, label=label):
+            answer = parse(STARS, text)
+            assert (answer.label, answer.status) == (label, "unparsed" if label is None else "labelled")
 
 
 def test_scales_with_other_steps() -> None:
@@ -125,9 +125,8 @@ def test_scales_with_other_steps() -> None:
     assert parse(LabelSchema(kind="text-scale", scale=Scale(0, 5000)), "Score: 3,000").label == 3000.0
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
+def test_entities_are_located_or_the_answer_is_unparsed(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, tuple[Entity, ...] | None]] = [
         ('{"label": [{"text": "Ann Lee", "label": "person"}]}', (ANN,)),
         ('[{"text": "Ann Lee", "label": "PERSON"}]', (ANN,)),
         ('[["Ann Lee", "person"]]', (ANN,)),
@@ -179,14 +178,14 @@ def test_scales_with_other_steps() -> None:
         ('[{"label": "person"}]', None),
         ("There is a person here.", None),
         ("", None),
-    ],
-)
-def test_entities_are_located_or_the_answer_is_unparsed(text: str, label: tuple[Entity, ...] | None) -> None:
-    answer = parse(NER, text, TEXT)
-    assert answer.label == label, answer.reason
-    assert answer.status == ("unparsed" if label is None else "labelled")
-    for found in label or ():
-        assert TEXT[found.start : found.end] == found.text
+    ]
+    for text, label in cases:
+        with subtests.test(text=text, label=label):
+            answer = parse(NER, text, TEXT)
+            assert answer.label == label, answer.reason
+            assert answer.status == ("unparsed" if label is None else "labelled")
+            for found in label or ():
+                assert TEXT[found.start : found.end] == found.text
 
 
 def test_entity_outside_a_longer_one_is_preferred() -> None:
@@ -198,9 +197,8 @@ def test_entity_outside_a_longer_one_is_preferred() -> None:
     assert inner == (entity(0, "New York", "place"), entity(4, "York", "place"))
 
 
-@pytest.mark.parametrize(
-    ("text", "span", "match_type"),
-    [
+def test_answer_is_a_span_of_its_context_or_unparsed(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str | None, str]] = [
         ("Bernadette", "Bernadette", "exact"),
         ("Answer: Bernadette", "Bernadette", "exact"),
         ('{"label": "Lourdes"}', "Lourdes", "exact"),
@@ -214,17 +212,17 @@ def test_entity_outside_a_longer_one_is_preferred() -> None:
         ("unanswerable", None, ""),
         ("Rome", None, ""),
         ("", None, ""),
-    ],
-)
-def test_answer_is_a_span_of_its_context_or_unparsed(text: str, span: str | None, match_type: str) -> None:
-    answer = parse(QA, text, CONTEXT)
-    assert answer.match_type == match_type
-    if span is None:
-        assert answer.label is None
-        assert answer.status in ("unparsed", "abstained")
-    else:
-        assert isinstance(answer.label, Span)
-        assert answer.label.text == span == CONTEXT[answer.label.start : answer.label.end]
+    ]
+    for text, span, match_type in cases:
+        with subtests.test(text=text, span=span, match_type=match_type):
+            answer = parse(QA, text, CONTEXT)
+            assert answer.match_type == match_type
+            if span is None:
+                assert answer.label is None
+                assert answer.status in ("unparsed", "abstained")
+            else:
+                assert isinstance(answer.label, Span)
+                assert answer.label.text == span == CONTEXT[answer.label.start : answer.label.end]
 
 
 def test_words_of_the_question_are_not_part_of_the_span() -> None:
@@ -249,11 +247,12 @@ def test_generated_text_is_unwrapped() -> None:
     assert parse(FREE, "\u200b").status == "unparsed"
 
 
-@pytest.mark.parametrize(("schema", "label"), LABELS)
-def test_answer_of_a_label_is_parsed_as_that_label(schema: LabelSchema, label: Any) -> None:
-    context = TEXT if schema is NER else CONTEXT
-    for as_json in (True, False):
-        assert parse(schema, answer_text(label, as_json=as_json), context).label == label
+def test_answer_of_a_label_is_parsed_as_that_label(subtests: pytest.Subtests) -> None:
+    for schema, label in LABELS:
+        with subtests.test(schema=schema, label=label):
+            context = TEXT if schema is NER else CONTEXT
+            for as_json in (True, False):
+                assert parse(schema, answer_text(label, as_json=as_json), context).label == label
 
 
 @given(st.text(max_size=60), st.sampled_from([MANY, STARS, NER, QA, FREE]))

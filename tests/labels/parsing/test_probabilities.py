@@ -52,11 +52,11 @@ def test_a_quote_in_one_token_with_the_name() -> None:
     assert label_probabilities(SCHEMA, tokens) == pytest.approx({"positive": 0.9, "negative": 0.1, "neutral": 0.0})
 
 
-@pytest.mark.parametrize(
-    "tokens", [[], [Token("positive", -0.1)], [token("cars", cars=1.0)], [token(" ", **{" ": 1.0})]]
-)
-def test_undetermined_probabilities_are_none(tokens: list[Token]) -> None:
-    assert label_probabilities(SCHEMA, tokens) is None
+def test_undetermined_probabilities_are_none(subtests: pytest.Subtests) -> None:
+    cases: list[list[Token]] = [[], [Token("positive", -0.1)], [token("cars", cars=1.0)], [token(" ", **{" ": 1.0})]]
+    for tokens in cases:
+        with subtests.test(tokens=tokens):
+            assert label_probabilities(SCHEMA, tokens) is None
 
 
 def test_name_that_is_a_prefix_of_another() -> None:

@@ -26,9 +26,8 @@ def found(context: str, answer: str, question: str = "") -> tuple[str, str] | No
     return span.text, projection.match_type
 
 
-@pytest.mark.parametrize(
-    ("context", "answer", "expected"),
-    [
+def test_normalized_match(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, tuple[str, str]]] = [
         ("The bus is red.", "red", ("red", "exact")),
         ("The bus is red.", "red.", ("red.", "exact")),
         ("A red bus.", '"red".', ("red", "normalized")),
@@ -47,15 +46,14 @@ def found(context: str, answer: str, question: str = "") -> tuple[str, str] | No
         ("in the U.S. today", "US", ("U.S", "normalized")),
         ("the well-known man", "well known", ("well-known", "normalized")),
         ("It was founded in Milan.", "Milan (the work was produced there)", ("Milan", "normalized")),
-    ],
-)
-def test_normalized_match(context: str, answer: str, expected: tuple[str, str]) -> None:
-    assert found(context, answer) == expected
+    ]
+    for context, answer, expected in cases:
+        with subtests.test(context=context, answer=answer, expected=expected):
+            assert found(context, answer) == expected
 
 
-@pytest.mark.parametrize(
-    ("context", "answer"),
-    [
+def test_answer_that_does_not_occur_has_no_span(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         # No part of a word or of a number is an answer.
         ("The start is near", "art"),
         ("It grew by 1.5 percent", "5"),
@@ -73,15 +71,14 @@ def test_normalized_match(context: str, answer: str, expected: tuple[str, str]) 
         ("", "red"),
         ("The bus is red", " "),
         ("The bus is red", "?!"),
-    ],
-)
-def test_answer_that_does_not_occur_has_no_span(context: str, answer: str) -> None:
-    assert project(context, answer) is None
+    ]
+    for context, answer in cases:
+        with subtests.test(context=context, answer=answer):
+            assert project(context, answer) is None
 
 
-@pytest.mark.parametrize(
-    ("context", "answer", "question", "expected"),
-    [
+def test_closest_match(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, str, str]] = [
         # The question's words go, also in another form: 'ruled' is its 'rule'.
         ("Qing (1644–1912) fell.", "The Qing ruled from 1644 to 1912.", "When did the Qing rule?", "1644–1912"),
         ("Liszt lived in Rome.", "Liszt lived in Rome.", "Where did Liszt live?", "Liszt lived in Rome."),
@@ -103,13 +100,13 @@ def test_answer_that_does_not_occur_has_no_span(context: str, answer: str) -> No
         ),
         ("on the 17th of May he left", "May 17", "When did he leave?", "17th of May"),
         ("UK, Norway, and Belgium", "UK, Norway, Belgium", "Where?", "UK, Norway, and Belgium"),
-    ],
-)
-def test_closest_match(context: str, answer: str, question: str, expected: str) -> None:
-    projection = project(context, answer, question)
-    assert projection is not None
-    assert projection.span.text == expected
-    assert projection.match_type == ("exact" if answer in context else "closest")
+    ]
+    for context, answer, question, expected in cases:
+        with subtests.test(context=context, answer=answer, question=question, expected=expected):
+            projection = project(context, answer, question)
+            assert projection is not None
+            assert projection.span.text == expected
+            assert projection.match_type == ("exact" if answer in context else "closest")
 
 
 def test_answer_that_only_repeats_the_question_has_no_span() -> None:
@@ -137,21 +134,20 @@ def test_equally_close_windows_with_different_words_have_no_span() -> None:
     assert project("the red bus and a red car", "old red", "") is None
 
 
-@pytest.mark.parametrize(
-    ("context", "answer", "expected"),
-    [
+def test_other_scripts(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str, str]] = [
         ("我们住在北京市中心", "北京", "北京"),
         ("東京は日本の首都です。", "日本", "日本"),
         ("서울은 한국의 수도이다", "서울", "서울"),
         ("กรุงเทพเป็นเมืองหลวง", "กรุงเทพ", "กรุงเทพ"),
         ("यह दिल्ली में है", "दिल्ली", "दिल्ली"),
         ("Москва — столица", "москва", "Москва"),
-    ],
-)
-def test_other_scripts(context: str, answer: str, expected: str) -> None:
-    projection = project(context, answer)
-    assert projection is not None
-    assert projection.span.text == expected
+    ]
+    for context, answer, expected in cases:
+        with subtests.test(context=context, answer=answer, expected=expected):
+            projection = project(context, answer)
+            assert projection is not None
+            assert projection.span.text == expected
 
 
 def test_words_of_scripts_without_spaces_are_their_characters() -> None:
@@ -160,29 +156,34 @@ def test_words_of_scripts_without_spaces_are_their_characters() -> None:
     assert normalized_words("The U.S. and 10,000 men’s “hats”") == ["us", "and", "10000", "men", "hats"]
 
 
-@pytest.mark.parametrize(
-    ("text", "place", "inside"),
-    [("ab", 1, True), ("a b", 1, False), ("1.5", 1, True), ("1. 5", 2, False), ("a.b", 2, False), ("ab", 0, False)],
-)
-def test_splits_word(text: str, place: int, inside: bool) -> None:
-    assert splits_word(text, place) is inside
+def test_splits_word(subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, int, bool]] = [
+        ("ab", 1, True),
+        ("a b", 1, False),
+        ("1.5", 1, True),
+        ("1. 5", 2, False),
+        ("a.b", 2, False),
+        ("ab", 0, False),
+    ]
+    for text, place, inside in cases:
+        with subtests.test(text=text, place=place, inside=inside):
+            assert splits_word(text, place) is inside
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_answers_that_state_unanswerability_abstain(subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "unanswerable",
         "Not specified (unanswerable)",
         "Not mentioned in the context",
         "The passage does not mention the year, so it is unanswerable.",
         "It doesn't say",
         "The amount is not mentioned in the passage.",
-    ],
-)
-def test_answers_that_state_unanswerability_abstain(text: str) -> None:
-    context = "The year is 1990, as the text says."
-    assert parse(MAY_ABSTAIN, text, context, "Which year?").status == "abstained"
-    assert parse(QA, text, context, "Which year?").status == "unparsed"
+    ]
+    for text in cases:
+        with subtests.test(text=text):
+            context = "The year is 1990, as the text says."
+            assert parse(MAY_ABSTAIN, text, context, "Which year?").status == "abstained"
+            assert parse(QA, text, context, "Which year?").status == "unparsed"
 
 
 def test_same_words_are_an_answer_if_the_context_contains_them() -> None:
@@ -235,16 +236,19 @@ ENTITIES = LabelSchema(kind="token-classification", names=("person", "place"))
 MILLION = 1_000_000
 
 
-@pytest.mark.parametrize(
-    "sentence", ["Oslo is in the north. Bo went there. ", "Oslo is in the north and Bo went there "]
-)
-@pytest.mark.parametrize("answer", ["Oslo", "Oslo went somewhere north"])
-def test_frequent_answer_in_a_long_context(sentence: str, answer: str) -> None:
-    passage = sentence * (MILLION // len(sentence))
-    # One look at the whole passage for each place would need hours.
-    projection = project(passage, answer, "Where did Bo go in the north?")
-    assert projection is None or passage[projection.span.start : projection.span.end] == projection.span.text
-    assert answer != "Oslo" or (projection is not None and projection.match_type == "exact-ambiguous")
+def test_frequent_answer_in_a_long_context(subtests: pytest.Subtests) -> None:
+    sentence_cases: list[str] = ["Oslo is in the north. Bo went there. ", "Oslo is in the north and Bo went there "]
+    answer_cases: list[str] = ["Oslo", "Oslo went somewhere north"]
+    for sentence in sentence_cases:
+        for answer in answer_cases:
+            with subtests.test(sentence=sentence, answer=answer):
+                passage = sentence * (MILLION // len(sentence))
+                # One look at the whole passage for each place would need hours.
+                projection = project(passage, answer, "Where did Bo go in the north?")
+                assert (
+                    projection is None or passage[projection.span.start : projection.span.end] == projection.span.text
+                )
+                assert answer != "Oslo" or (projection is not None and projection.match_type == "exact-ambiguous")
 
 
 def test_thousands_of_mentions_of_one_entity() -> None:
