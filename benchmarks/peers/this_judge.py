@@ -44,7 +44,7 @@ def main() -> None:
     answers = [text_of(number) for number in range(told.rows)]
 
     def judged() -> int:
-        with open_client(file.recipe.client(), file.client_use({})) as opened:
+        with open_client(file.client(), file.client_use({})) as opened:
             judge = Judge(file.read_rubric(), opened.client, file.extraction_options(), opened.as_json)
             found = judge.judge(answers)
         return count_right(None if one.score is None else LABELS[int(one.score)] for one in found.judgments)

@@ -17,7 +17,7 @@ from datasets.utils.py_utils import map_nested
 from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import carry_over, provenance, record
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
-from hf_synthlabels.annotation.recipe.source import check_columns, load_source
+from hf_synthlabels.annotation.recipe.source import check_columns, load_source, named_columns
 from hf_synthlabels.annotation.recipe.splits import base_names
 from hf_synthlabels.annotation.recipe.tabular import as_dataset
 from hf_synthlabels.annotation.run.annotator import Annotator
@@ -139,7 +139,7 @@ def annotate(
 def _annotated(rows: Any, job: AnnotationJob, client: ChatClient | None, progress: Progress | str | None) -> Any:
     if isinstance(rows, datasets.IterableDataset) and rows.features is None:
         rows = rows._resolve_features()  # no public way to have the features of a stream
-    check_columns(job.recipe, rows.features or [], "the data set")
+    check_columns(named_columns(job.recipe), rows.features or [], "the data set")
     if isinstance(rows, datasets.IterableDataset):
         return _annotated_stream(rows, job, client)
     check_human_labels(job.recipe, rows, "the data set")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe, open_annotator
 from hf_synthlabels.annotation.provenance import record
-from hf_synthlabels.annotation.recipe.source import load_source, source_files
+from hf_synthlabels.annotation.recipe.source import load_source, recipe_files
 from hf_synthlabels.annotation.run.run_progress import shown_progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, annotated_tables
 from hf_synthlabels.tables import WRITABLE, NewTable, check_output, check_overwrite, open_writer, write_records
@@ -49,7 +49,7 @@ def annotate_to_files(recipe: RecipeLike, output: str | Path, *, rows: int | Non
         SynthLabelsError: as its subclasses say; what had been answered is kept.
     """
     job = compile_recipe(recipe)
-    target = check_output(output, sources=source_files(job.recipe), suffixes=STREAMED, folder=False)
+    target = check_output(output, sources=recipe_files(job.recipe), suffixes=STREAMED, folder=False)
     splits = load_source(job.recipe, streaming=True, rows=rows)
     written = []
     for name, part in splits.items():
@@ -75,7 +75,7 @@ def check_annotation_output(
             holds something that would be lost.
     """
     job = compile_recipe(recipe)
-    sources = source_files(job.recipe)
+    sources = recipe_files(job.recipe)
     target = check_output(output, sources=sources, suffixes=STREAMED if stream else WRITABLE, folder=not stream)
     folder = target.suffix == ""
     if overwrite or not (any(target.glob("*.parquet")) if folder else _existing(target)):

@@ -54,11 +54,9 @@ class RecordedClient:
         text_labels: bool = False,
     ) -> None:
         if (column is None) == (file is None):
-            raise ConfigError(
-                f"`annotator`: client 'recorded' needs either `column` or `file`; got {column!r} and {file!r}."
-            )
+            raise ConfigError(f"client 'recorded' needs either `column` or `file`; got {column!r} and {file!r}.")
         if file is not None and key is None:
-            raise ConfigError("`annotator.key` is missing; name the column that identifies a row in `annotator.file`.")
+            raise ConfigError("`key` is missing; name the column that identifies a row in `file`.")
         self._column = column
         self._key = key
         self._names = names
@@ -101,10 +99,9 @@ class RecordedClient:
             question = hash(request.messages)
             if self._asked.setdefault((row_id, request.sample), question) != question:
                 raise DataError(
-                    f"`annotator.key`: two different rows have {self._key} {row_id[:40]!r}; name a column with unique "
-                    "values."
+                    f"`key`: two different rows have {self._key} {row_id[:40]!r}; name a column with unique values."
                 )
-        return self._drawn(request, answers, f"`annotator.file` for {self._key} {row_id[:40]!r}")
+        return self._drawn(request, answers, f"`file` for {self._key} {row_id[:40]!r}")
 
     def _drawn(self, request: Request, answers: list[Any], where: str) -> Completion:
         """The answer of one sample."""
@@ -194,9 +191,9 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
         # `splitlines` would also split at U+2028, which JSON strings may contain.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise ClientError(f"`annotator.file` {str(path)!r} cannot be read: {error.strerror}.") from error
+        raise ClientError(f"`file` {str(path)!r} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ClientError(f"`annotator.file` {str(path)!r} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
+        raise ClientError(f"`file` {str(path)!r} is not UTF-8 ({error.reason}): save it as UTF-8.") from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -206,7 +203,7 @@ def _read_answers(path: Path, key: str, field: str) -> dict[str, list[Any]]:
             answers.setdefault(str(record[key]), []).append(answer)
         except (ValueError, TypeError, KeyError, AttributeError):
             raise ClientError(
-                f"`annotator.file` {path.name!r}, line {number}: expected a JSON object with {key!r} and {field!r}, "
+                f"`file` {path.name!r}, line {number}: expected a JSON object with {key!r} and {field!r}, "
                 f"got {line[:80]!r}."
             ) from None
     return answers

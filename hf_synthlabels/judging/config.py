@@ -5,27 +5,28 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from hf_synthlabels.annotation import AnnotatorConfig, Recipe, Source, Task
+from hf_synthlabels.annotation import AnnotatorConfig, Source
 from hf_synthlabels.annotation.prompting.row_inputs import cell_text
+from hf_synthlabels.annotation.recipe.source import check_keys, read_source, recorded_keys, source_files
+from hf_synthlabels.annotation.recipe.source_config import FilePaths
 from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
-from hf_synthlabels.annotation.recipe.task import ScaleKeys
 from hf_synthlabels.annotation.trust.confirmation import check_trust
-from hf_synthlabels.clients.config import StrictModel
+from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.factory import ClientUse
 from hf_synthlabels.clients.local.client import scored_answers
-from hf_synthlabels.errors import ConfigError, SynthLabelsError
+from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.judging.judgment import ParseMethod
 from hf_synthlabels.judging.parsing.reply_parser import Extraction
 from hf_synthlabels.judging.prompt import Item
 from hf_synthlabels.judging.rubric import Rubric, read_rubric
+from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.resources import packaged_file
 
 REASON_TOKENS = 1024
@@ -116,6 +117,8 @@ class JudgeFile(StrictModel):
             )
         if judge.num_samples > 1 and judge.scoring:
             raise ValueError("`judge.scoring` generates no samples. Remove `judge.num_samples`.")
+        if judge.scoring:
+            scored_answers(verdict_schema(rubric))
         return self
 
     @classmethod
@@ -140,8 +143,7 @@ class JudgeFile(StrictModel):
                 f"{origin}: a judge file is a mapping with `name`, `source`, `rubric`, `columns` and `judge`."
             )
         check_trust(content, folder, origin)
-        with translate_judge_errors():
-            return validated(cls, {**content, "folder": folder}, origin, ConfigError)
+        return validated(cls, {**content, "folder": folder}, origin, ConfigError)
 
     def read_rubric(self) -> Rubric:
         """The rubric.
@@ -162,30 +164,60 @@ class JudgeFile(StrictModel):
         """Requests for each row: samples, in both orders for a comparison."""
         return self.judge.num_samples * (2 if self.read_rubric().protocol == "pairwise" else 1)
 
-    @cached_property
-    def recipe(self) -> Recipe:
-        """The same as a recipe: whose source is read, whose annotator is used, and whose name the ledger records.
+    @property
+    def paths(self) -> FilePaths:
+        """Finds the files that the judge file names."""
+        return FilePaths(self.folder, self.source.homepage)
 
-        Its labels are the rubric's verdicts, so that answers are as long as they are taken to be.
+    @cached_property
+    def resolved_judge(self) -> AnnotatorConfig:
+        """The `judge` section, with the log-probabilities and the token limit that extraction and rubric need."""
+        judge, changes = self.judge, dict[str, Any]()
+        is_generated = judge.client.kind in ("openai", "transformers") and not judge.scoring
+        if "logprobs" in self.extraction.parse_methods and is_generated:
+            changes["logprobs"] = True
+        is_limited = "max_tokens" in judge.client.model_fields_set or judge.client.is_reasoning_model
+        if self.read_rubric().reasoning and not is_limited:
+            changes["max_tokens"] = REASON_TOKENS
+        return AnnotatorConfig.model_validate({**judge.model_dump(exclude_unset=True), **changes})
+
+    def client(self) -> ClientConfig:
+        """The judge's client, with located paths."""
+        return self.paths.located_client(self.resolved_judge.client)
+
+    def named_columns(self) -> dict[str, str]:
+        """The columns that the file names, each with its key."""
+        keys = {column: f"columns.{role}" for role, column in reversed(self.columns.by_role().items())}
+        return recorded_keys(self.judge.client, "judge") | keys
+
+    def needed_columns(self) -> list[str]:
+        """The columns that judging reads."""
+        return list(self.named_columns())
+
+    def load_source(self, *, streaming: bool = False) -> dict[str, Any]:
+        """The splits of the source by name; see `read_source`.
+
+        Raises:
+            ConfigError: a file is not there, the data set does not exist, or it cannot be read.
+            DataError: a split does not exist, all are without rows, or one lacks a column that the file names.
         """
-        rubric = self.read_rubric()
-        columns = list(dict.fromkeys(self.columns.by_role().values()))
-        scale = None if rubric.scale is None else ScaleKeys(low=rubric.low, high=rubric.high, step=rubric.scale.step)
-        task = Task(
-            kind="text-classification" if scale is None else "text-scale",
-            text=columns if len(columns) > 1 else columns[0],
-            labels=[] if scale is not None else list(rubric.answers),
-            scale=scale,
-            reasoning=rubric.reasoning,
-        )
-        return Recipe(
-            name=self.name, source=self.source, task=task, annotator=self._annotator(rubric), folder=self.folder
-        )
+        splits = read_source(self.source, self.paths, self.named_columns(), streaming=streaming)
+        if not streaming:
+            columns = list(self.columns.by_role().values())
+            check_keys(
+                self.judge.client, splits, columns, lambda row: json.dumps([row[name] for name in columns], default=str)
+            )
+        return splits
+
+    def source_files(self) -> list[Path]:
+        """The local files that rows and recorded replies come from: none of them may be overwritten."""
+        file = self.judge.client.file
+        return source_files(self.source, self.paths, [] if file is None else [file])
 
     def client_use(self, features: Mapping[str, Any]) -> ClientUse:
         """What judging needs from its client."""
-        keys, n_answers = self.recipe.annotator, self.requests_per_row()
-        scored = scored_answers(self.recipe.schema_of_labels()) if keys.scoring else None
+        keys, n_answers = self.resolved_judge, self.requests_per_row()
+        scored = scored_answers(verdict_schema(self.read_rubric())) if keys.scoring else None
         return ClientUse(self.name, keys.response_format, keys.logprobs, n_answers, scored, features)
 
     def item(self, row: Mapping[str, Any], class_names: Mapping[str, Any]) -> Item:
@@ -216,54 +248,12 @@ class JudgeFile(StrictModel):
         content = {**self.model_dump(mode="json"), "rubric": self.read_rubric().fingerprint()}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
-    def _annotator(self, rubric: Rubric) -> AnnotatorConfig:
-        judge = self.judge
-        changes: dict[str, Any] = {}
-        if (
-            "logprobs" in self.extraction.parse_methods
-            and not judge.scoring
-            and judge.client.kind in ("openai", "transformers")
-        ):
-            changes["logprobs"] = True
-        if (
-            rubric.reasoning
-            and "max_tokens" not in judge.client.model_fields_set
-            and not judge.client.is_reasoning_model
-        ):
-            changes["max_tokens"] = REASON_TOKENS
-        return AnnotatorConfig.model_validate({**judge.model_dump(exclude_unset=True), **changes})
 
-
-@contextmanager
-def translate_judge_errors() -> Iterator[None]:
-    """Errors that name a recipe's parts, in the words of a judge file."""
-    try:
-        yield
-    except SynthLabelsError as error:
-        if error.args and isinstance(error.args[0], str):
-            # The same error object, so that its class, its attributes and its cause stay.
-            error.args = (in_judge_words(error.args[0]), *error.args[1:])
-        raise
-
-
-JUDGE_WORDS = (
-    ("`annotator.", "`judge."),
-    ("`annotator`", "`judge`"),
-    ("`task.text`", "`columns`"),
-    ("relative to the recipe", "relative to the judge file"),
-    ("the recipe's", "the judge file's"),
-)
-QUOTED = re.compile(r"""(?<!\w)('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?!\w)""")
-"""A user's value, as `repr` writes it: it stays as it is. The apostrophe in `recipe's` opens none."""
-
-
-def in_judge_words(message: str) -> str:
-    """A message about a recipe with the names that a judge file has; quoted values stay as they are."""
-    parts = QUOTED.split(message)
-    for place in range(0, len(parts), 2):
-        for recipe_name, judge_name in JUDGE_WORDS:
-            parts[place] = parts[place].replace(recipe_name, judge_name)
-    return "".join(parts)
+def verdict_schema(rubric: Rubric) -> LabelSchema:
+    """A rubric's verdicts as labels, by which a client scores them and a plan estimates the length of replies."""
+    if rubric.scale is None:
+        return LabelSchema.from_labels(list(rubric.answers))
+    return LabelSchema(kind="text-scale", scale=Scale(rubric.low, rubric.high, rubric.scale.step))
 
 
 def read_judge(judge: JudgeFile | dict[str, Any] | str | Path) -> JudgeFile:

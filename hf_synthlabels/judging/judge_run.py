@@ -5,22 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Plan
+from hf_synthlabels.annotation import Plan, Strategy
 from hf_synthlabels.annotation.output import STREAMED, split_path
 from hf_synthlabels.annotation.planning.forecast import usual_answer_tokens
 from hf_synthlabels.annotation.planning.plan import Workload, plan_requests
-from hf_synthlabels.annotation.recipe.source import load_source, needed_columns, source_files
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
 from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ScriptedClient
 from hf_synthlabels.clients.factory import client_identity
 from hf_synthlabels.clients.store.cached_client import RequestKeys
-from hf_synthlabels.judging.config import JudgeFile, in_judge_words, read_judge, translate_judge_errors
+from hf_synthlabels.judging.config import JudgeFile, read_judge, verdict_schema
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judge_tables import JudgeTables, class_names, open_judge_tables, with_judge_features
 from hf_synthlabels.judging.pairwise import PairSummary
@@ -56,18 +55,23 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
         SynthLabelsError: the judge file, its source or the response store cannot be read.
     """
     file = read_judge(judge)
-    recipe = file.recipe
-    with translate_judge_errors():
-        work = Workload(
-            file.name,
-            recipe.client(),
-            recipe.annotator.response_format,
-            needed_columns(recipe),
-            usual_answer_tokens(recipe, recipe.schema_of_labels()),
-            lambda response_format, features: _DryRun(file, response_format, features),
-            file.requests_per_row(),
-        )
-        return _in_judge_words(plan_requests(work, load_source(recipe), sample=sample, seed=seed))
+    rubric, keys = file.read_rubric(), file.resolved_judge
+    usual_tokens = usual_answer_tokens(
+        verdict_schema(rubric),
+        Strategy(reasoning=rubric.reasoning),
+        as_json=keys.response_format != "text",
+        is_reasoning_model=keys.client.is_reasoning_model,
+    )
+    work = Workload(
+        file.name,
+        file.client(),
+        keys.response_format,
+        file.needed_columns(),
+        usual_tokens,
+        lambda response_format, features: _DryRun(file, response_format, features),
+        file.requests_per_row(),
+    )
+    return plan_requests(work, file.load_source(), sample=sample, seed=seed)
 
 
 def judge_to_files(
@@ -93,12 +97,11 @@ def judge_to_files(
     """
     file = read_judge(judge)
     target = None if output is None else check_judge_output(file, output)
-    with translate_judge_errors():
-        splits = load_source(file.recipe, streaming=True)
-        judged = []
-        for name, rows in splits.items():
-            path = None if target is None else split_path(target, str(name), len(splits))
-            judged.append(_judge_split(file, rows, str(name), path, client))
+    splits = file.load_source(streaming=True)
+    judged = []
+    for name, rows in splits.items():
+        path = None if target is None else split_path(target, str(name), len(splits))
+        judged.append(_judge_split(file, rows, str(name), path, client))
     return judged
 
 
@@ -108,13 +111,12 @@ def check_judge_output(file: JudgeFile, output: str | Path, *, overwrite: bool =
     Raises:
         DataError: the output has another format, is the source itself, cannot be written, or would overwrite data.
     """
-    target = check_output(output, sources=source_files(file.recipe), suffixes=STREAMED, folder=False)
+    target = check_output(output, sources=file.source_files(), suffixes=STREAMED, folder=False)
     if not overwrite and target.exists():
-        with translate_judge_errors():
-            for rows in load_source(file.recipe).values():
-                features = with_judge_features(rows.features, file)
-                table = NewTable(list(features), rows, None, marks=f"{file.output.column}_status")
-                check_overwrite(target, table, recipe=file.name)
+        for rows in file.load_source().values():
+            features = with_judge_features(rows.features, file)
+            table = NewTable(list(features), rows, None, marks=f"{file.output.column}_status")
+            check_overwrite(target, table, recipe=file.name)
     return target
 
 
@@ -143,7 +145,6 @@ class _DryRun:
     """Builds the requests of a judge file without sending them."""
 
     def __init__(self, file: JudgeFile, form: ResponseFormat, features: Mapping[str, Any]) -> None:
-        annotator = file.recipe.annotator
         self._file = file
         self._class_names = class_names(file, features)
         self._judge = Judge(
@@ -151,9 +152,9 @@ class _DryRun:
             ScriptedClient({}),
             file.extraction_options(),
             as_json=form != "text",
-            system=annotator.system,
+            system=file.resolved_judge.system,
         )
-        self._keys = RequestKeys(client_identity(file.recipe.client(), file.client_use({}), form))
+        self._keys = RequestKeys(client_identity(file.client(), file.client_use({}), form))
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
         """The requests with their cache keys."""
@@ -163,13 +164,9 @@ class _DryRun:
 
 @contextmanager
 def _progress(file: JudgeFile, judging: JudgeTables, split: str) -> Iterator[Progress]:
-    config = file.recipe.annotator.client
+    config = file.resolved_judge.client
     with (
         progress_bar(desc=split, unit=" rows") as bar,
         Progress(bar, config, judging.stats, None, judging.judge.client).kept_current() as progress,
     ):
         yield progress
-
-
-def _in_judge_words(plan: Plan) -> Plan:
-    return replace(plan, price=in_judge_words(plan.price), notes=tuple(map(in_judge_words, plan.notes)))

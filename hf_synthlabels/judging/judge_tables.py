@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats, provenance
 from hf_synthlabels.annotation.provenance import cost_usd, described_annotator, package_version
-from hf_synthlabels.annotation.recipe.source import check_columns, needed_columns
+from hf_synthlabels.annotation.recipe.source import check_columns
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, map_rows
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.factory import open_client
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.judging.config import JudgeFile, read_judge, translate_judge_errors
+from hf_synthlabels.judging.config import JudgeFile, read_judge
 from hf_synthlabels.judging.judge import Judge
 from hf_synthlabels.judging.judgment import JUDGMENT_STATUSES, Judgment
 from hf_synthlabels.judging.pairwise import PairCount, PairJudgment, PairSummary, stream_pairs
@@ -88,12 +88,13 @@ class JudgeTables:
         self, tables: Iterable[pa.Table], progress: Callable[[int], None] | None = None
     ) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Each table with the judge's columns of its rows, once its last row is judged."""
-        needed = needed_columns(self.file.recipe)
-        yield from map_rows(tables, needed, self._judgments, lambda _, judgments: self._columns(judgments), progress)
+        yield from map_rows(
+            tables, self.file.needed_columns(), self._judgments, lambda _, judgments: self._columns(judgments), progress
+        )
 
     def summary(self) -> JudgeSummary | PairSummary:
         """Summary so far, with the cost by the judge file's price."""
-        cost = cost_usd(self.file.recipe.annotator.client, self.stats)
+        cost = cost_usd(self.file.resolved_judge.client, self.stats)
         summary = self.count.summary(self.stats)
         if isinstance(summary, PairSummary):
             return replace(summary, wins=replace(summary.wins, cost_usd=cost))
@@ -114,7 +115,7 @@ class JudgeTables:
             "extraction_hash": judge.extraction.fingerprint(),
             "source": file.source.model_dump(mode="json"),
             "columns": file.columns.by_role(),
-            "client": described_annotator(file.recipe.annotator),
+            "client": described_annotator(file.resolved_judge),
             "returned_models": sorted(self.stats.models),
             "tally": self.stats.to_dict(),
             "summary": {
@@ -186,15 +187,15 @@ def open_judge(
         features: features of the rows, for recorded replies.
         client: replaces the client of the file; still wrapped in the response store.
     """
-    annotator = file.recipe.annotator
-    price = None if client is not None else annotator.client.resolved_price
-    with open_client(file.recipe.client(), file.client_use(features or {}), client=client) as opened:
+    keys = file.resolved_judge
+    price = None if client is not None else keys.client.resolved_price
+    with open_client(file.client(), file.client_use(features or {}), client=client) as opened:
         yield Judge(
             file.read_rubric(),
             opened.client,
             file.extraction_options(),
             opened.as_json,
-            annotator.system,
+            keys.system,
             price,
             opened.window_rows,
         )
@@ -235,13 +236,12 @@ def judge_dataset(
         return type(dataset)({name: judge_dataset(part, file, client=client) for name, part in dataset.items()})
     if len(dataset) == 0:
         raise DataError("`dataset` has no rows. Give data with rows.")
-    with translate_judge_errors():
-        check_columns(file.recipe, dataset.features, "the data set")
-        features = with_judge_features(dataset.features, file)
-        start = time.monotonic()
-        with open_judge_tables(file, dataset.features, client) as judging:
-            tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
-            added = [part for _, part in judging.tables(tables)]
+    check_columns(file.named_columns(), dataset.features, "the data set")
+    features = with_judge_features(dataset.features, file)
+    start = time.monotonic()
+    with open_judge_tables(file, dataset.features, client) as judging:
+        tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
+        added = [part for _, part in judging.tables(tables)]
     joined = datasets.concatenate_datasets([dataset, datasets.Dataset(pa.concat_tables(added))], axis=1).cast(features)
     record = judging.record(time.monotonic() - start)
     joined.info.description = embed_records([*provenance(dataset), record], dataset.info.description)

@@ -307,7 +307,7 @@ def test_a_budget_that_can_not_be_kept_is_told(tmp_path: Path) -> None:
 def test_an_unknown_price_is_said_and_is_not_zero(tmp_path: Path) -> None:
     made = plan(recipe(tmp_path, "https://models.example.org/v1", price=None))
     assert (made.low_usd, made.likely_usd, made.high_usd) == (None, None, None)
-    assert "no list price of 'tiny' at https://models.example.org/v1 is known. Give `annotator.price`." in str(made)
+    assert "no list price of 'tiny' at https://models.example.org/v1 is known. Give `price`." in str(made)
     assert "cost          unknown" in str(made)
 
 

@@ -65,7 +65,7 @@ def test_the_recipe_that_the_others_are_changed_from_is_right(tmp_path: Path) ->
     assert recipe.task.columns == ["text"]
     assert recipe.schema_of_labels().names == ("film", "sport")
     assert recipe.output.column == "llm_label"
-    assert recipe.resolve("rows.jsonl") == str(tmp_path / "rows.jsonl")
+    assert recipe.paths.resolve("rows.jsonl") == str(tmp_path / "rows.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -289,8 +289,8 @@ def test_data_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
 def test_data_variable_is_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_SYNTHLABELS_DATA", "/data")
     recipe = Recipe.from_yaml(write(tmp_path, GOOD))
-    assert recipe.resolve("${HF_SYNTHLABELS_DATA}/a.jsonl") == "/data/a.jsonl"
-    assert recipe.resolve("https://example.org/a.jsonl") == "https://example.org/a.jsonl"
+    assert recipe.paths.resolve("${HF_SYNTHLABELS_DATA}/a.jsonl") == "/data/a.jsonl"
+    assert recipe.paths.resolve("https://example.org/a.jsonl") == "https://example.org/a.jsonl"
 
 
 def test_examples_file_that_is_not_there(tmp_path: Path) -> None:

@@ -140,8 +140,8 @@ def test_two_rows_that_differ_may_not_share_a_key(tmp_path: Path) -> None:
     same = [{"id": 1, "text": "a"}, {"id": 1, "text": "a"}, {"id": 2, "text": "b"}]
     assert load(keyed(tmp_path, {"train": same}))["train"]["llm_label"][:] == [0, 0, 1]
     for rows in ({"train": [*same, {"id": 1, "text": "c"}]}, {"train": same, "test": [{"id": 2, "text": "other"}]}):
-        with pytest.raises(DataError, match=r"`annotator.key`"):
+        with pytest.raises(DataError, match=r"`key`"):
             load(keyed(tmp_path, rows))
     again = Dataset.from_list([*same, {"id": 1, "text": "c"}])
-    with pytest.raises(DataError, match=r"`annotator.key`"):
+    with pytest.raises(DataError, match=r"`key`"):
         annotate(again, tmp_path / "recipe.yaml")

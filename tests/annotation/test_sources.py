@@ -81,8 +81,8 @@ def test_sources_are_spelled_as_in_load_dataset(source: dict[str, Any], count: d
 
 def test_files_of_a_repository_are_left_to_it() -> None:
     own = Recipe.from_dict(recipe(path="user/set", data_files={"train": "data/train.parquet"}), folder=Path("/work"))
-    assert own.located_source() == own.source
-    assert "data/train.parquet" in str(own.located_source().data_files)
+    assert own.paths.located_source(own.source) == own.source
+    assert "data/train.parquet" in str(own.paths.located_source(own.source).data_files)
 
 
 def test_columns_and_types_are_chosen(folder: Path) -> None:

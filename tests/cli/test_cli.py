@@ -245,7 +245,7 @@ STUDY: dict[str, Any] = {
         (
             {"r.yaml": RECIPE | {"annotator": {"client": "openai", "model": "m"}}, "rows.jsonl": ROWS},
             "annotate r.yaml",
-            "`annotator.api_key_env` names 'OPENAI_API_KEY', which is not set.",
+            "`api_key_env` names 'OPENAI_API_KEY', which is not set.",
         ),
         (
             {"r.yaml": RECIPE, "rows.jsonl": ROWS},

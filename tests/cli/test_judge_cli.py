@@ -38,7 +38,7 @@ def test_the_plan_comes_first_and_is_all_where_only_it_is_wished(run: Run, tmp_p
         code, out, _ = run("judge", "answers.yaml", "--plan")
         assert (code, server.bodies) == (0, [])
         assert out.startswith("judge answers, model tiny\n  rows          12\n")
-        assert "the judge file's" in out
+        assert "given by `price`" in out
         code, out, _ = run("judge", "answers.yaml", "--plan", "--json")
         assert json.loads(out)["requests"] == 12
         code, out, _ = run("judge", "answers.yaml", "-o", "judged.jsonl")

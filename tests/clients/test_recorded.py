@@ -146,19 +146,17 @@ def test_a_text_may_hold_any_line_separator_and_the_file_a_mark_and_empty_lines(
 def test_a_line_that_does_not_fit_is_shown(line: str, shown: str, tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     path.write_text('{"id": 1, "answer": "good"}\n\n' + line + "\n", encoding="utf-8")
-    wanted = (
-        rf"^`annotator.file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
-    )
+    wanted = rf"^`file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
     with pytest.raises(ClientError, match=wanted):
         RecordedClient(file=path, key="id")
 
 
 def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match=r"`annotator.file` .*nowhere.* cannot be read: No such file or directory\.$"):
+    with pytest.raises(ClientError, match=r"`file` .*nowhere.* cannot be read: No such file or directory\.$"):
         RecordedClient(file=tmp_path / "nowhere.jsonl", key="id")
     path = tmp_path / "latin.jsonl"
     path.write_bytes(b'{"id": 1, "answer": "gr\xf6\xdfer"}\n')
-    with pytest.raises(ClientError, match=r"`annotator.file` .*latin.* is not UTF-8"):
+    with pytest.raises(ClientError, match=r"`file` .*latin.* is not UTF-8"):
         RecordedClient(file=path, key="id")
 
 
@@ -166,7 +164,7 @@ def test_options_that_do_not_fit(subtests: pytest.Subtests) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({}, r"`column` or `file`"),
         ({"column": "annotator", "file": "answers.jsonl"}, r"`column` or `file`"),
-        ({"file": "answers.jsonl"}, r"`annotator.key` is missing"),
+        ({"file": "answers.jsonl"}, r"`key` is missing"),
     ]
     for options, match in cases:
         with subtests.test(options=options, match=match), pytest.raises(ConfigError, match=match):

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.judging import Extraction, JudgeFile, read_judge
-from hf_synthlabels.judging.config import translate_judge_errors
+from hf_synthlabels.errors import ConfigError, SynthLabelsError
+from hf_synthlabels.judging import Extraction, JudgeFile, judge_to_files, read_judge
 from hf_synthlabels.judging.prompt import Item
 
 FOLDER = Path(__file__).resolve().parents[2] / "configs" / "judges"
@@ -30,7 +29,6 @@ def test_packaged_judge_file_is_named_as_its_file(file: Path) -> None:
     judge = read_judge(file.stem)
     assert judge.name == file.stem
     assert judge.source.homepage
-    assert judge.recipe.name == judge.name
 
 
 @pytest.mark.parametrize(
@@ -88,13 +86,13 @@ def test_the_ladder_and_the_client_follow_from_the_file() -> None:
         )
     )
     assert judge.extraction_options() == Extraction(("line", "logprobs"), 4, 0.9, "unscored")
-    assert judge.recipe.annotator.logprobs
+    assert judge.resolved_judge.logprobs
     # Replies with reasons are long; one that is cut has no verdict.
-    assert judge.recipe.annotator.client.max_answer_tokens == 1024
+    assert judge.resolved_judge.client.max_answer_tokens == 1024
     thinks = JudgeFile.from_dict(content(judge={"client": "openai", "model": "o3"}))
-    assert thinks.recipe.annotator.client.max_answer_tokens == 4096
+    assert thinks.resolved_judge.client.max_answer_tokens == 4096
     short = JudgeFile.from_dict(content(judge={"client": "openai", "model": "m", "max_tokens": 9}))
-    assert short.recipe.annotator.client.max_answer_tokens == 9
+    assert short.resolved_judge.client.max_answer_tokens == 9
 
 
 def test_cells_are_shown_as_people_read_them() -> None:
@@ -110,18 +108,28 @@ def test_cells_are_shown_as_people_read_them() -> None:
     assert judge.item({"label": -1, "gold": "a", "q": "x"}, names).prediction == ""
 
 
-def test_errors_of_recipe_parts_keep_their_class_their_attributes_and_the_users_values() -> None:
-    class LocatedError(ConfigError):
-        def __init__(self, message: str, line: int) -> None:
-            super().__init__(message)
-            self.line = line
+def test_errors_of_shared_parts_name_the_keys_of_the_judge_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_SYNTHLABELS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("NO_KEY", raising=False)
+    monkeypatch.delenv("HF_SYNTHLABELS_DATA", raising=False)
+    (tmp_path / "rows.jsonl").write_text('{"answer": "a", "id": 1}\n')
 
-    original = LocatedError(
-        "`annotator.model` is 'the `annotator` model', the recipe's own, relative to the recipe.", 7
+    def judged(**parts: Any) -> str:
+        file = JudgeFile.from_dict(content(**parts), folder=tmp_path)
+        with pytest.raises(SynthLabelsError) as caught:
+            judge_to_files(file)
+        assert "annotator" not in str(caught.value)
+        assert "recipe" not in str(caught.value)
+        return str(caught.value)
+
+    recorded = {"client": "recorded", "column": "replies"}
+    assert judged(columns={"prediction": "text"}).startswith("`columns.prediction` names the column 'text'")
+    assert judged(judge=recorded).startswith("`judge.column` names the column 'replies'")
+    assert judged(judge={"client": "recorded", "file": "no.jsonl", "key": "id"}).startswith("`file` ")
+    assert judged(judge={"client": "openai", "model": "m", "api_key_env": "NO_KEY"}).startswith("`api_key_env` ")
+    assert judged(source={"path": "json", "data_files": "no.jsonl"}).startswith("`source` 'json'")
+    assert judged(source={"path": "json", "data_files": "${HF_SYNTHLABELS_DATA}/a"}).startswith(
+        "`${HF_SYNTHLABELS_DATA}"
     )
-    with pytest.raises(LocatedError) as raised, translate_judge_errors():
-        raise original
-    assert raised.value is original
-    assert raised.value.line == 7
-    words = "`judge.model` is 'the `annotator` model', the judge file's own, relative to the judge file."
-    assert str(raised.value) == words

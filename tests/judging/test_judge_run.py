@@ -236,13 +236,13 @@ def test_log_probabilities_are_asked_for_where_the_ladder_has_them(tmp_path: Pat
         (
             {"columns": {"prediction": "answr"}},
             DataError,
-            "`columns` names the column 'answr'",
+            "`columns.prediction` names the column 'answr'",
         ),
         ({"columns": {"prediction": "answr"}}, DataError, "Did you mean 'answer'?"),
         (
             {"output": {"column": "judge"}, "source": {"path": "json", "data_files": "none.jsonl"}},
             ConfigError,
-            "judge file",
+            "Paths are relative to the YAML file",
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_data_set_at_hand_gets_the_columns(tmp_path: Path) -> None:
     assert list(both) == ["a", "b"]
     with pytest.raises(DataError, match="`dataset` has no rows"):
         judge_dataset(data.select([]), file, client=client)
-    with pytest.raises(DataError, match="`columns` names the column 'q'"):
+    with pytest.raises(DataError, match=r"`columns.[a-z]+` names the column 'q'"):
         judge_dataset(data.remove_columns("q"), file, client=client)
 
 

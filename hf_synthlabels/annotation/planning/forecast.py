@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Self
+from typing import Any, Self
 
-from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.prompting.strategies import Strategy
 from hf_synthlabels.clients import ResponseStore, Usage
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.prices import is_local
@@ -82,24 +82,23 @@ class History:
         )
 
 
-def usual_answer_tokens(recipe: Recipe, schema: LabelSchema) -> tuple[float, float]:
-    """How many tokens an answer has, at least and usually, by what the recipe asks for."""
-    task, annotator = recipe.task, recipe.annotator
-    as_json = annotator.response_format != "text"
-    if schema.names:
-        lengths = [float(estimate_tokens(answer_text(name, as_json=as_json))) for name in schema.names]
-    else:
-        lengths = [float(estimate_tokens(answer_text(0.5, as_json=as_json)))]
+def usual_answer_tokens(
+    schema: LabelSchema, strategy: Strategy, *, as_json: bool, is_reasoning_model: bool
+) -> tuple[float, float]:
+    """How many tokens an answer has, at least and usually, by what the prompt asks for."""
+    answers: Sequence[Any] = schema.names or (0.5,)
+    lengths = [float(estimate_tokens(answer_text(answer, as_json=as_json))) for answer in answers]
     least, usual = min(lengths), mean(lengths)
     if schema.kind == "multi-label":
         usual *= 2
     if schema.kind in ("text-generation", "token-classification", "question-answering"):
         usual += WORDY_TOKENS
-    usual *= max(1, task.candidates)
-    usual += ANSWERED_QUESTION_TOKENS * len(task.questions) + WRITTEN_REASONS_TOKENS * task.reasoning
-    if task.rows_per_call > 1:
-        least, usual = least * task.rows_per_call, (usual + ROW_NUMBER_TOKENS) * task.rows_per_call
-    return least, usual + THOUGHTS_TOKENS * annotator.client.is_reasoning_model
+    usual *= max(1, strategy.candidates)
+    usual += ANSWERED_QUESTION_TOKENS * len(strategy.questions) + WRITTEN_REASONS_TOKENS * strategy.reasoning
+    rows = strategy.rows_per_call
+    if rows > 1:
+        least, usual = least * rows, (usual + ROW_NUMBER_TOKENS) * rows
+    return least, usual + THOUGHTS_TOKENS * is_reasoning_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +158,12 @@ class Forecast:
         client = self.config
         price = client.resolved_price
         if client.price is not None:
-            return "the recipe's"
+            return "given by `price`"
         if price is not None:
             return f"list price of {price.seen} ({price.source})"
         if is_local(client.base_url):
             return "no price: tokens only, for the server is on this machine"
-        return f"no list price of {client.model!r} at {client.base_url} is known. Give `annotator.price`."
+        return f"no list price of {client.model!r} at {client.base_url} is known. Give `price`."
 
     @property
     def budget(self) -> str:

@@ -187,7 +187,12 @@ def _workload(job: AnnotationJob) -> Workload:
         job.client,
         job.response_format,
         job.columns(),
-        usual_answer_tokens(job.recipe, job.schema),
+        usual_answer_tokens(
+            job.schema,
+            job.recipe.task.strategy(),
+            as_json=job.response_format != "text",
+            is_reasoning_model=job.client.is_reasoning_model,
+        ),
         lambda response_format, _: RequestDryRun(job, response_format),
         job.recipe.annotator.num_samples,
         job.recipe.task.rows_per_call,

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +14,7 @@ from hf_synthlabels.annotation.prompting.strategies import PLAIN
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.annotation.recipe.example_file import examples_in_file
-from hf_synthlabels.annotation.recipe.remote import fetched, is_address
+from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.strict_yaml import folder_of, read_yaml, validated
 from hf_synthlabels.annotation.recipe.task import Example, Task
 from hf_synthlabels.annotation.trust.confirmation import check_trust
@@ -24,53 +22,9 @@ from hf_synthlabels.clients.config import ClientConfig, StrictModel
 from hf_synthlabels.clients.local.client import scored_answers
 from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.registration import is_reader
-
-DATA_VARIABLE = "HF_SYNTHLABELS_DATA"
-"""The only environment variable that a recipe may refer to: the folder of local copies of data."""
-
-OWN_OPTIONS = frozenset(
-    {"path", "name", "data_files", "data_dir", "split", "revision", "columns", "features", "token", "streaming"}
-    | {"cache_dir", "download_config", "download_mode", "verification_mode", "keep_in_memory", "save_infos"}
-    | {"num_proc", "storage_options", "encoding", "sep", "delimiter", "trust_remote_code"}
-)
-"""Arguments of `load_dataset` that are no options of a reader, or have a key."""
 
 UNREAD_BY_ENCODERS = ("rows_per_call", "reasoning", "questions", "candidates")
 """Keys of a task that change nothing but the prompt and what is read of the answer."""
-
-
-class Source(StrictModel):
-    """Where the rows come from: the arguments of `datasets.load_dataset`."""
-
-    path: str
-    name: str | None = None
-    data_files: str | list[str] | dict[str, str | list[str]] | None = None
-    data_dir: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    encoding: str | None = None
-    """Of files of text, such as `cp1252`; detected, unless given."""
-    separator: str | None = None
-    """Between the cells of CSV files, such as `;`; detected, unless given."""
-    columns: list[str] | None = None
-    """The columns to keep."""
-    features: dict[str, Any] | None = None
-    """Types of columns, as the card of a data set writes them: `string`, or `{class_label: {names: [...]}}`."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """Further options of the reader, such as `skiprows` of `csv` or `field` of `json`."""
-    homepage: str | None = None
-    """The public address of the data, for people and cards."""
-
-    @field_validator("options")
-    @classmethod
-    def _options(cls, options: dict[str, Any]) -> dict[str, Any]:
-        if taken := sorted(set(options) & OWN_OPTIONS):
-            key = {"sep": "separator", "delimiter": "separator"}.get(taken[0], taken[0])
-            raise ValueError(
-                f"has {taken[0]!r}, which is no option of a reader. Use `source.{key}` if there is such a key."
-            )
-        return options
 
 
 class Output(StrictModel):
@@ -184,7 +138,7 @@ class Recipe(StrictModel):
         """
         if self.task.guidelines_file is None:
             return self.task.schema_of_labels()
-        path = Path(self.local_path(self.task.guidelines_file))
+        path = Path(self.paths.local(self.task.guidelines_file))
         try:
             text = path.read_text(encoding="utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
@@ -209,7 +163,7 @@ class Recipe(StrictModel):
         """
         examples = self.annotator.examples
         if isinstance(examples, str):
-            examples = examples_in_file(Path(self.local_path(examples)), self.task)
+            examples = examples_in_file(Path(self.paths.local(examples)), self.task)
         schema = schema or self.schema_of_labels()
         form, strategy = self.task.form(), self.task.strategy()
         for example in examples:
@@ -219,66 +173,14 @@ class Recipe(StrictModel):
                 raise RecipeError(str(error)) from None
         return examples
 
-    def resolve(self, path: str) -> str:
-        """A path of the recipe as one that can be opened: relative to its folder, `HF_SYNTHLABELS_DATA` filled in.
-
-        Raises:
-            RecipeError: the path needs `HF_SYNTHLABELS_DATA`, which is not set.
-        """
-        if f"${{{DATA_VARIABLE}}}" in path:
-            root = os.environ.get(DATA_VARIABLE)
-            if not root:
-                where = f" It is published at {self.source.homepage}." if self.source.homepage else ""
-                raise RecipeError(
-                    f"`{path}` needs the environment variable {DATA_VARIABLE}: the folder with your copy of the data."
-                    + where
-                )
-            path = path.replace(f"${{{DATA_VARIABLE}}}", root)
-        if "://" in path or Path(path).is_absolute() or self.folder is None:
-            return path
-        return f"{self.folder}/{path}" if isinstance(self.folder, str) else str(self.folder / path)
-
-    def local_path(self, path: str) -> str:
-        """A file that the recipe names, on this machine; one at an address is fetched.
-
-        Raises:
-            RecipeError: it cannot be fetched, or needs `HF_SYNTHLABELS_DATA`.
-        """
-        resolved = self.resolve(path)
-        return str(fetched(resolved, path)) if is_address(resolved) else resolved
-
-    def located_source(self) -> Source:
-        """The source with paths that can be opened from anywhere.
-
-        As in `load_dataset`, files are relative to a folder or repository that `path` names; of a reader such as `csv`
-        they are relative to the recipe.
-        """
-        source = self.source
-        if is_reader(source.path):
-            folder = None if source.data_dir is None else self.resolve(source.data_dir)
-            files = _located(source.data_files, self.resolve)
-            return source.model_copy(update={"data_files": files, "data_dir": folder})
-        local = self.resolve(source.path)
-        if is_address(local) or not Path(local).exists():
-            return source
-        files = _located(source.data_files, lambda file: self._within(local, file))
-        return source.model_copy(update={"path": local, "data_files": files})
-
-    def _within(self, folder: str, file: str) -> str:
-        anchored = "://" in file or Path(file).is_absolute() or f"${{{DATA_VARIABLE}}}" in file
-        return self.resolve(file) if anchored else str(Path(folder) / file)
-
-    def model(self) -> str | None:
-        """The annotator's model: a folder next to the recipe if there is one of that name, else the name itself."""
-        client = self.annotator.client
-        name = client.model
-        if name is None or client.kind not in ("transformers", "embedding"):
-            return name
-        return folder if Path(folder := self.resolve(name)).is_dir() else name
+    @property
+    def paths(self) -> FilePaths:
+        """Finds the files that the recipe names."""
+        return FilePaths(self.folder, self.source.homepage, RecipeError)
 
     def client(self) -> ClientConfig:
         """The annotator's client, with located paths."""
-        return self.annotator.client.located(self.local_path, self.model())
+        return self.paths.located_client(self.annotator.client)
 
     def fingerprint(self) -> str:
         """A hash of the recipe's content; 16 hexadecimal digits. It holds no secret, since a recipe holds none."""
@@ -292,12 +194,3 @@ class Recipe(StrictModel):
             content["task"]["labels"] = list(labels.items())
         canonical = json.dumps(content, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def _located(files: Any, locate: Callable[[str], str]) -> Any:
-    """Data files of any form with their paths changed."""
-    if isinstance(files, str):
-        return locate(files)
-    if isinstance(files, list):
-        return [_located(file, locate) for file in files]
-    return None if files is None else {split: _located(part, locate) for split, part in files.items()}

@@ -1,11 +1,11 @@
-"""The source of a recipe: the rows to label, and a fingerprint that changes when they do."""
+"""The rows of a source, and a fingerprint that changes when they do."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ from pyarrow import ArrowException
 
 from hf_synthlabels.annotation.recipe.human_labels import check_human_labels
 from hf_synthlabels.annotation.recipe.recipe import Recipe
+from hf_synthlabels.annotation.recipe.source_config import FilePaths, Source
 from hf_synthlabels.annotation.recipe.splits import select_splits
+from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.clients.factory import status_column
 from hf_synthlabels.clients.local.model_files import find_checkpoint, folder_fingerprint
-from hf_synthlabels.errors import DataError, RecipeError, SynthLabelsError
+from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.tables import ReadOptions, RowSource, load_rows
 from hf_synthlabels.tables.loading import local_files, source_state
 
@@ -26,38 +28,71 @@ _LOGGER = logging.getLogger(__name__)
 def load_source(
     recipe: Recipe, *, streaming: bool = False, take: str | None = None, rows: int | None = None
 ) -> dict[str, Any]:
-    """The splits of the source by name: a `Dataset` each, or an `IterableDataset` each when streaming.
-
-    A split without rows is left out, with a warning, where others have some.
-
-    Args:
-        recipe: whose source is read.
-        streaming: read it as a stream.
-        take: the splits, or slices of them, that are wanted of those that the recipe names.
-        rows: the first so many rows of each split; None for all of them.
+    """The splits of a recipe's source by name; see `read_source`.
 
     Raises:
         RecipeError: a file is not there, the data set does not exist, or it cannot be read.
         DataError: a split does not exist, all are without rows, or one lacks a column that the recipe names,
             or most human labels of one are not in the recipe's list.
     """
-    loaded = _guarded(recipe, lambda: load_rows(_row_source(recipe), _read_options(recipe), streaming=streaming))
-    splits = select_splits(select_splits(loaded, recipe.source.split), take, rows, field="split")
+    is_scale = recipe.task.kind == "text-scale"
+    splits = read_source(
+        recipe.source, recipe.paths, named_columns(recipe), streaming=streaming, take=take, rows=rows, numbers=is_scale
+    )
+    if not streaming:
+        for name, part in splits.items():
+            check_human_labels(recipe, part, f"split {name!r}")
+        form = recipe.task.form()
+        check_keys(
+            recipe.annotator.client,
+            splits,
+            recipe.task.columns,
+            lambda row: None if (text := form.read(row)) is None else text.parts,
+        )
+    return splits
+
+
+def read_source(
+    source: Source,
+    paths: FilePaths,
+    columns: Mapping[str, str],
+    *,
+    streaming: bool = False,
+    take: str | None = None,
+    rows: int | None = None,
+    numbers: bool = False,
+) -> dict[str, Any]:
+    """The splits of a source by name: a `Dataset` each, or an `IterableDataset` each when streaming.
+
+    A split without rows is left out, with a warning, where others have some.
+
+    Args:
+        source: what to read.
+        paths: finds its files.
+        columns: the columns that must be there, each with the key that names it.
+        streaming: read it as a stream.
+        take: the splits, or slices of them, that are wanted of those that the source names.
+        rows: the first so many rows of each split; None for all of them.
+        numbers: read texts that are numbers as numbers; otherwise they stay as they are written.
+
+    Raises:
+        ConfigError: a file is not there, the data set does not exist, or it cannot be read.
+        DataError: a split does not exist, all are without rows, or one lacks a column.
+    """
+    options = ReadOptions(tuple(columns), numbers=numbers, encoding=source.encoding, separator=source.separator)
+    loaded = _guarded(source, paths, lambda rows: load_rows(rows, options, streaming=streaming))
+    splits = select_splits(select_splits(loaded, source.split), take, rows, field="split")
     for name, part in list(splits.items()):
         if streaming and part.features is None:
-            splits[name] = part = part._resolve_features()  # no public way to have the features of a stream
+            part = part._resolve_features()  # no public way to have the features of a stream
         if not streaming and len(part) == 0:
             if len(splits) == 1:
-                raise DataError(f"`source` {recipe.source.path!r}: split {name!r} has no rows. Give data with rows.")
+                raise DataError(f"`source` {source.path!r}: split {name!r} has no rows. Give data with rows.")
             _LOGGER.warning("Split %r of the source has no rows, and is left out.", name)
             del splits[name]
             continue
-        splits[name] = part = _typed(recipe, part)
-        check_columns(recipe, part.features or {}, f"split {name!r}")
-        if not streaming:
-            check_human_labels(recipe, part, f"split {name!r}")
-    if not streaming:
-        check_keys(recipe, splits)
+        splits[name] = part = _typed(source, part)
+        check_columns(columns, part.features or {}, f"split {name!r}")
     return splits
 
 
@@ -66,23 +101,32 @@ def source_fingerprint(recipe: Recipe) -> str:
 
     It is computed without reading the rows: files count by path, size and time of change, Hub data by revision.
     """
-    parts = [_guarded(recipe, lambda: source_state(_row_source(recipe), _read_options(recipe)))]
-    for path in (recipe.annotator.client.file, recipe.annotator.examples, recipe.task.guidelines_file):
-        if isinstance(path, str):
-            parts.append(_file_state(Path(recipe.local_path(path))))
+    source = recipe.source
+    options = ReadOptions(
+        tuple(named_columns(recipe)),
+        numbers=recipe.task.kind == "text-scale",
+        encoding=source.encoding,
+        separator=source.separator,
+    )
+    parts = [_guarded(source, recipe.paths, lambda rows: source_state(rows, options))]
+    parts += [_file_state(recipe.paths, key, path) for key, path in _further_files(recipe).items()]
     # A model that was trained further answers otherwise, under the same name.
-    if (model := recipe.model()) is not None and recipe.annotator.client.kind == "transformers":
-        parts.append(find_checkpoint(model).fingerprint)
-    elif model is not None and recipe.annotator.client.kind == "embedding" and Path(model).is_dir():
-        parts.append(folder_fingerprint(model))
+    client = recipe.client()
+    if client.model is not None and client.kind == "transformers":
+        parts.append(find_checkpoint(client.model).fingerprint)
+    elif client.model is not None and client.kind == "embedding" and Path(client.model).is_dir():
+        parts.append(folder_fingerprint(client.model))
     return hashlib.sha256("\x1e".join(parts).encode()).hexdigest()[:16]
 
 
-def source_files(recipe: Recipe) -> list[Path]:
+def source_files(source: Source, paths: FilePaths, further: Iterable[str] = ()) -> list[Path]:
+    """The local files of a source, and further files of the same configuration."""
+    return [*local_files(_row_source(source, paths)), *(Path(paths.local(path)) for path in further)]
+
+
+def recipe_files(recipe: Recipe) -> list[Path]:
     """The local files that rows, examples and recorded answers come from: none of them may be overwritten."""
-    source, annotator = _row_source(recipe), recipe.annotator
-    further = (recipe.task.guidelines_file, annotator.examples, annotator.client.file)
-    return [*local_files(source), *(Path(recipe.local_path(path)) for path in further if isinstance(path, str))]
+    return source_files(recipe.source, recipe.paths, _further_files(recipe).values())
 
 
 def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
@@ -92,74 +136,111 @@ def needed_columns(recipe: Recipe, present: Iterable[str] = ()) -> list[str]:
         recipe: the task and its annotator.
         present: the columns of the rows; those that are read only where they exist are taken from it.
     """
-    client = recipe.annotator.client
-    looked_up = [client.column, client.key if client.file else None, status_column(client, present)]
-    return [*recipe.task.columns, *(name for name in looked_up if name and name not in recipe.task.columns)]
+    return list(dict.fromkeys([*recipe.task.columns, *recorded_columns(recipe.annotator.client, present)]))
 
 
-def check_columns(recipe: Recipe, columns: Sequence[str] | Any, where: str) -> None:
-    """Every column that the recipe names must be there.
+def recorded_columns(client: ClientConfig, present: Iterable[str] = ()) -> list[str]:
+    """The columns in which a client looks up recorded answers; see `needed_columns`."""
+    columns = (client.column, client.key if client.file else None, status_column(client, present))
+    return [column for column in columns if column]
+
+
+def named_columns(recipe: Recipe) -> dict[str, str]:
+    """The columns that a recipe names, each with its key."""
+    task, client = recipe.task, recipe.annotator.client
+    keys: dict[str | None, str] = {
+        **{name: "task.text" for name in task.columns},
+        task.tokens: "task.tokens",
+        task.question: "task.question",
+        task.context: "task.context",
+    }
+    for name, key in ((task.human, "task.human"), *recorded_keys(client, "annotator").items()):
+        keys.setdefault(name, key)
+    return {name: key for name, key in keys.items() if name}
+
+
+def recorded_keys(client: ClientConfig, section: str) -> dict[str, str]:
+    """The columns in which a client looks up recorded answers, each with its key in a section."""
+    key = f"{section}.column" if client.column else f"{section}.key"
+    return dict.fromkeys(recorded_columns(client), key)
+
+
+def check_columns(columns: Mapping[str, str], present: Sequence[str] | Any, where: str) -> None:
+    """Every named column must be there.
+
+    Args:
+        columns: the columns, each with the key that names it.
+        present: the columns of the rows.
+        where: how errors name the rows.
 
     Raises:
-        DataError: one is not.
+        DataError: a column is not there.
     """
-    task = recipe.task
-    fields = {name: "task.text" for name in task.columns}
-    fields |= {
-        column: f"task.{key}"
-        for key, column in (("tokens", task.tokens), ("question", task.question), ("context", task.context))
-        if column is not None
-    }
-    if recipe.task.human:
-        fields.setdefault(recipe.task.human, "task.human")
-    for name in needed_columns(recipe):
-        fields.setdefault(name, "annotator.column" if recipe.annotator.client.column else "annotator.key")
-    for name, field in fields.items():
-        if name not in columns:
-            near = difflib.get_close_matches(name, list(columns), n=1)
+    for name, key in columns.items():
+        if name not in present:
+            near = difflib.get_close_matches(name, list(present), n=1)
             hint = f"Did you mean {near[0]!r}? " if near else ""
             raise DataError(
-                f"`{field}` names the column {name!r}, which is not in {where}. {hint}Available columns: "
-                f"{', '.join(columns)}."
+                f"`{key}` names the column {name!r}, which is not in {where}. {hint}Available columns: "
+                f"{', '.join(present)}."
             )
 
 
-def check_keys(recipe: Recipe, splits: Mapping[str, Any]) -> None:
-    """Refuse two different rows with the same `annotator.key`: both would get the same recorded answer.
+def check_keys(
+    client: ClientConfig,
+    splits: Mapping[str, Any],
+    columns: Sequence[str],
+    read: Callable[[Mapping[str, Any]], Hashable | None],
+) -> None:
+    """Refuse two different rows with the same key of recorded answers: both would get the same answer.
 
     Args:
-        recipe: whose answers may be in a file.
+        client: whose answers may be in a file.
         splits: the rows of the source, by split.
+        columns: what `read` needs of a row.
+        read: what is shown of a row; None for a row that is left out.
 
     Raises:
         DataError: a key is in two rows with different texts.
     """
-    key = recipe.annotator.client.key
-    if recipe.annotator.client.file is None or key is None:
+    key = client.key
+    if client.file is None or key is None:
         return
-    form = recipe.task.form()
     seen: dict[str, int] = {}
     for name, rows in splits.items():
-        for row in rows.select_columns(list(dict.fromkeys([*recipe.task.columns, key]))):
-            text = form.read(row)
-            if text is None:
-                continue
-            question = hash(text.parts)
-            if seen.setdefault(str(row[key]), question) != question:
+        for row in rows.select_columns(list(dict.fromkeys([*columns, key]))):
+            shown = read(row)
+            if shown is not None and seen.setdefault(str(row[key]), hash(shown)) != hash(shown):
                 raise DataError(
-                    f"`annotator.key` {key!r} has {str(row[key])[:40]!r} in two different rows, the second in split "
+                    f"`key` {key!r} has {str(row[key])[:40]!r} in two different rows, the second in split "
                     f"{name!r}. Name a column that identifies each row."
                 )
 
 
-def _row_source(recipe: Recipe) -> RowSource:
-    source = recipe.located_source()
+def _further_files(recipe: Recipe) -> dict[str, str]:
+    """The files that a recipe names besides its source, by key."""
+    annotator = recipe.annotator
+    files = {
+        "annotator.file": annotator.client.file,
+        "annotator.examples": annotator.examples,
+        "task.guidelines_file": recipe.task.guidelines_file,
+    }
+    return {key: path for key, path in files.items() if isinstance(path, str)}
+
+
+def _row_source(source: Source, paths: FilePaths) -> RowSource:
+    located = paths.located_source(source)
     return RowSource(
-        source.path, source.name, source.data_files, source.revision, source.data_dir, tuple(source.options.items())
+        located.path,
+        located.name,
+        located.data_files,
+        located.revision,
+        located.data_dir,
+        tuple(located.options.items()),
     )
 
 
-def _typed(recipe: Recipe, rows: Any) -> Any:
+def _typed(source: Source, rows: Any) -> Any:
     """Rows with the columns and types that the source gives.
 
     Raises:
@@ -167,7 +248,6 @@ def _typed(recipe: Recipe, rows: Any) -> Any:
     """
     from datasets import Features
 
-    source = recipe.source
     for field, names in (("columns", source.columns or ()), ("features", source.features or ())):
         if missing := [name for name in names if name not in rows.features]:
             raise DataError(f"`source.{field}` names {missing[0]!r}. The columns are: {', '.join(rows.features)}.")
@@ -183,46 +263,34 @@ def _typed(recipe: Recipe, rows: Any) -> Any:
         raise DataError(f"`source.features` does not fit the rows: {reason.rstrip('.')}.") from None
 
 
-def _read_options(recipe: Recipe) -> ReadOptions:
-    """Texts and labels stay as they are written, unless the labels are of a scale."""
-    task, annotator = recipe.task, recipe.annotator
-    columns = [*task.columns, task.human, task.question, task.context, annotator.client.column, annotator.client.key]
-    return ReadOptions(
-        tuple(column for column in columns if column),
-        numbers=task.kind == "text-scale",
-        encoding=recipe.source.encoding,
-        separator=recipe.source.separator,
-    )
-
-
-def _guarded(recipe: Recipe, load: Any) -> Any:
+def _guarded(source: Source, paths: FilePaths, load: Callable[[RowSource], Any]) -> Any:
     """Run a loading function of `datasets`, its many errors told in one line that names the source."""
     from datasets.exceptions import DatasetGenerationError, DatasetNotFoundError
 
+    no_rows = DataError(f"`source` {source.path!r}: a file has no rows. Give data with rows.")
     try:
-        return load()
+        return load(_row_source(source, paths))
     except SynthLabelsError:
         raise
     except StopIteration:
         # So the reader of JSON ends on a file without a line.
-        raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
+        raise no_rows from None
     except (DatasetGenerationError, DatasetNotFoundError, OSError, ValueError) as error:
         cause = error.__cause__ or error
         words = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         if "corresponds to no data" in words:
             # A table without a row has no split either.
-            raise DataError(f"`source` {recipe.source.path!r}: a file has no rows. Give data with rows.") from None
-        raise RecipeError(
-            f"`source` {recipe.source.path!r} with data_files {recipe.source.data_files!r} cannot be loaded: "
-            f"{words[:240]}. Paths are relative to the recipe."
+            raise no_rows from None
+        raise paths.error(
+            f"`source` {source.path!r} with data_files {source.data_files!r} cannot be loaded: {words[:240]}. "
+            "Paths are relative to the YAML file."
         ) from error
 
 
-def _file_state(path: Path) -> str:
+def _file_state(paths: FilePaths, key: str, file: str) -> str:
+    path = Path(paths.local(file))
     try:
         state = path.stat()
     except OSError as error:
-        raise RecipeError(
-            f"`annotator` names the file {str(path)!r}, which cannot be read: {error.strerror}."
-        ) from None
+        raise paths.error(f"`{key}` names the file {str(path)!r}, which cannot be read: {error.strerror}.") from None
     return f"{path}|{state.st_size}|{state.st_mtime_ns}"

@@ -115,7 +115,7 @@ class BatchRun:
             self._requests.put_back(keys, first=True)
         else:
             url = self._settings.endpoint.base_url
-            raise ClientError(f"`annotator.base_url` {url!r}: {error.message}. Nothing was bought.")
+            raise ClientError(f"`base_url` {url!r}: {error.message}. Nothing was bought.")
 
     def _discard(self, record: BatchRecord, note: str) -> None:
         """End a batch that does not exist at the provider, or was rejected there."""

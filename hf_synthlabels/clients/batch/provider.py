@@ -243,7 +243,7 @@ class BatchProvider:
         """Raise an error for a reply that a retry would not change."""
         if status in (401, 403):
             raise ClientError(
-                f"`annotator.base_url` {self._endpoint.base_url!r} rejects the key in "
+                f"`base_url` {self._endpoint.base_url!r} rejects the key in "
                 f"`{self._endpoint.api_key_env}`: {reason} (HTTP {status}). Use a key with access to files and batches."
             )
         quota = code in QUOTA_CODES or any(quota_code in reason for quota_code in QUOTA_CODES)

@@ -95,7 +95,7 @@ class CausalModel:
             config = AutoConfig.from_pretrained(**self._location())
         if config.is_encoder_decoder or config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             raise ClientError(
-                f"`annotator.model` {self._model!r} is of type {config.model_type!r}; give a causal language model."
+                f"`model` {self._model!r} is of type {config.model_type!r}; give a causal language model."
             )
         return config
 
@@ -140,7 +140,7 @@ class CausalModel:
             lines = str(error).strip().splitlines()
             cause = lines[0][:160] if lines else type(error).__name__
             raise ClientError(
-                f"`annotator.model` {self._model!r} cannot be {action} ({cause}). Give the folder or Hub ID of a "
+                f"`model` {self._model!r} cannot be {action} ({cause}). Give the folder or Hub ID of a "
                 "causal language model with its tokenizer."
             ) from error
 

@@ -121,9 +121,7 @@ class Renderer:
             self._text([user])
         except (TemplateError, ValueError) as error:
             reason = " ".join(str(error).split())[:120]
-            raise ClientError(
-                f"`annotator.model` has an invalid chat template ({reason}); choose another model."
-            ) from None
+            raise ClientError(f"`model` has an invalid chat template ({reason}); choose another model.") from None
         return False
 
     def _around_answer(self) -> tuple[str, str]:

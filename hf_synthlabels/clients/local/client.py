@@ -123,7 +123,7 @@ class TransformersClient:
             return longest if remaining is None or remaining >= longest else 0
         limits = [limit for limit in (remaining, self._sampling.max_tokens) if limit is not None]
         if not limits:
-            raise ClientError("`annotator.max_tokens` is null, but the model has no context length; set a number.")
+            raise ClientError("`max_tokens` is null, but the model has no context length; set a number.")
         return min(limits)
 
     def _complete_batches(self, prompts: Sequence[_Prompt]) -> Iterator[Completion]:
@@ -198,15 +198,13 @@ def scored_answers(schema: LabelSchema) -> tuple[str, ...]:
         count = int((scale.high - scale.low) / step + 1e-9) + 1
         if count > MAX_SCALE_ANSWERS:
             raise ConfigError(
-                f"`annotator.scoring` supports at most {MAX_SCALE_ANSWERS} numbers, but `task.scale` has {count}; "
-                "set `annotator.scoring: false`."
+                f"`scoring` supports at most {MAX_SCALE_ANSWERS} numbers, but the scale has {count}; "
+                "set `scoring: false`."
             )
         answers = [f"{round(scale.low + place * step, 9):.10g}" for place in range(count)]
     else:
-        reason = "a `task.scale` without a step" if schema.scale is not None else f"kind {schema.kind!r}"
-        raise ConfigError(
-            f"`annotator.scoring` needs a list of answers, but {reason} has none; set `annotator.scoring: false`."
-        )
+        reason = "a scale without a step" if schema.scale is not None else f"kind {schema.kind!r}"
+        raise ConfigError(f"`scoring` needs a list of answers, but {reason} has none; set `scoring: false`.")
     return (*answers, *(["abstain"] if schema.abstain else []))
 
 

@@ -55,9 +55,7 @@ def find_checkpoint(model: str) -> Checkpoint:
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             kind = "an adapter; merge it into its model" if (folder / "adapter_config.json").is_file() else "no model"
-            raise ClientError(
-                f"`annotator.model` {model!r} contains {kind}: config.json is missing; give a saved model."
-            )
+            raise ClientError(f"`model` {model!r} contains {kind}: config.json is missing; give a saved model.")
         path = str(folder.resolve())
         return Checkpoint(folder.resolve().name, path, None, folder_fingerprint(folder))
     from huggingface_hub import hf_hub_download
@@ -67,7 +65,7 @@ def find_checkpoint(model: str) -> Checkpoint:
     except (OSError, ValueError) as error:
         cause = "no such folder" if model.startswith((".", "/", "~")) else type(error).__name__
         raise ClientError(
-            f"`annotator.model` {model!r} cannot be found ({cause}). Give a saved model, or a Hub ID whose "
+            f"`model` {model!r} cannot be found ({cause}). Give a saved model, or a Hub ID whose "
             "files are cached or can be downloaded."
         ) from None
     # In the Hub's cache the folder of a version has the name of its commit.

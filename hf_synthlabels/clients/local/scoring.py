@@ -82,8 +82,8 @@ def end_prefixes(names: Sequence[str], answers: Sequence[Sequence[int]], end: in
     for index, other in prefixes:
         if end is None or copies[index] == copies[other]:
             raise ClientError(
-                f"`annotator.scoring`: the tokenizer of `annotator.model` cannot distinguish the labels "
-                f"{names[index]!r} and {names[other]!r}; rename one, or set `annotator.scoring: false`."
+                f"`scoring`: the tokenizer of `model` cannot distinguish the labels "
+                f"{names[index]!r} and {names[other]!r}; rename one, or set `scoring: false`."
             )
     return [[*answer, end] for answer in copies if end is not None] if prefixes else copies
 

@@ -72,7 +72,7 @@ class Limiter:
             ("tokens_per_minute", tokens_per_minute),
         ):
             if value is not None and value <= 0:
-                raise ConfigError(f"`annotator.{name}` is {value!r}. Give a positive number.")
+                raise ConfigError(f"`{name}` is {value!r}. Give a positive number.")
         self._clock = clock
         self._sleep = sleep
         self._max_in_flight = max_in_flight

@@ -88,7 +88,7 @@ class Endpoint:
         key = os.environ.get(self.api_key_env, "").strip()
         if not key:
             raise MissingKeyError(
-                f"`annotator.api_key_env` names {self.api_key_env!r}, which is not set. "
+                f"`api_key_env` names {self.api_key_env!r}, which is not set. "
                 f"Run: export {self.api_key_env}=... (or `api_key_env: null` for a server without keys)."
             )
         return key
@@ -124,12 +124,10 @@ def header_problem(name: str, value: str | None) -> str | None:
 def _value(name: str, variable: str) -> str:
     value = os.environ.get(variable, "").strip()
     if not value:
-        raise MissingKeyError(
-            f"`annotator.headers.{name}` names {variable!r}, which is not set. Run: export {variable}=..."
-        )
+        raise MissingKeyError(f"`headers.{name}` names {variable!r}, which is not set. Run: export {variable}=...")
     if not value.isascii() or not value.isprintable():
         raise MissingKeyError(
-            f"`annotator.headers.{name}` names {variable!r}, whose value is not valid in a header. "
+            f"`headers.{name}` names {variable!r}, whose value is not valid in a header. "
             "Use printable ASCII characters."
         )
     return value

@@ -75,7 +75,7 @@ def _problem(format_: ResponseFormat, completion: Completion, client: OpenAIClie
             return f"HTTP {failure.http_status}, {failure.message}"
         status = f" (HTTP {failure.http_status})" if failure.http_status else ""
         raise ClientError(
-            f"`annotator.base_url` {client.base_url!r} does not serve model {client.model!r}: "
+            f"`base_url` {client.base_url!r} does not serve model {client.model!r}: "
             f"{failure.message}{status}. Check the URL, the model and the key; `response_format: text` skips the probe."
         )
     try:

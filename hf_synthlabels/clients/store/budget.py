@@ -79,12 +79,12 @@ class BudgetTracker:
     ) -> None:
         if run.budget_usd is not None and cost_usd is None:
             raise ConfigError(
-                f"`annotator.budget_usd` is {run.budget_usd:g}, but the price of {run.model!r} is unknown. "
-                "Give `annotator.price`, or limit the tokens with `annotator.budget_tokens`."
+                f"`budget_usd` is {run.budget_usd:g}, but the price of {run.model!r} is unknown. "
+                "Give `price`, or limit the tokens with `budget_tokens`."
             )
         self._has_budget = run.budget_usd is not None or run.budget_tokens is not None
         if max_tokens is None and self._has_budget:
-            raise ConfigError("`annotator.max_tokens` is null, so the cost of an answer has no upper bound. Set it.")
+            raise ConfigError("`max_tokens` is null, so the cost of an answer has no upper bound. Set it.")
         self.run = run
         self.spent_usd = 0.0
         """By this run, without possibly billed requests."""

@@ -169,5 +169,5 @@ def _recipe_files(data: AnnotatedData) -> list[HubFile]:
     for name in (recipe.task.guidelines_file, recipe.annotator.examples):
         # A file outside the recipe's folder would lie outside the repository.
         if isinstance(name, str) and "$" not in name and not Path(name).is_absolute() and ".." not in Path(name).parts:
-            files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.local_path(name))))
+            files.append(HubFile(f"annotation/{Path(name).as_posix()}", Path(recipe.paths.local(name))))
     return files

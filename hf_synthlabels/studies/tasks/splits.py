@@ -138,11 +138,11 @@ def check_sums(task: str, sums: Mapping[str, str], recipe: Recipe) -> None:
     files = recipe.source.data_files
     for split, expected in sums.items():
         file = files.get(split) if isinstance(files, dict) else files
-        if not isinstance(file, str) or "://" in file or not Path(recipe.resolve(file)).is_file():
+        if not isinstance(file, str) or "://" in file or not Path(recipe.paths.resolve(file)).is_file():
             raise StudyError(
                 f"`tasks.{task}.sha256` names the split {split!r}, which is not read from one local file. Remove it."
             )
-        with Path(recipe.resolve(file)).open("rb") as content:
+        with Path(recipe.paths.resolve(file)).open("rb") as content:
             found = hashlib.file_digest(content, "sha256").hexdigest()
         if found != expected.lower():
             where = f" Download it again from {recipe.source.homepage}." if recipe.source.homepage else ""

@@ -52,7 +52,7 @@ def test_without_system_messages_the_system_prompt_begins_the_first_user_message
 
 def test_an_invalid_template_is_an_error_of_one_line(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path, chat_template="{{ raise_exception('nothing\nworks') }}")
-    with pytest.raises(ClientError, match=r"^`annotator.model` .*nothing works"):
+    with pytest.raises(ClientError, match=r"^`model` .*nothing works"):
         TransformersClient(folder)
 
 

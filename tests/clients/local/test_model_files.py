@@ -90,6 +90,6 @@ def broken_model(folder: Path, kind: str) -> str:
 )
 def test_a_folder_without_a_usable_model_is_an_error_of_one_line(tmp_path: Path, kind: str, reason: str) -> None:
     folder = broken_model(tmp_path, kind)
-    with pytest.raises(ClientError, match=rf"^`annotator.model` '{folder}' .*{reason}") as caught:
+    with pytest.raises(ClientError, match=rf"^`model` '{folder}' .*{reason}") as caught:
         next(TransformersClient(folder).complete([Request(0, (Message("user", "goal"),))]))
     assert len(str(caught.value).splitlines()) == 1

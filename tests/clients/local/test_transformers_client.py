@@ -428,12 +428,12 @@ def test_the_identity_has_all_that_changes_an_answer_and_nothing_else(llama: str
 
 @pytest.mark.parametrize("name", ["no-such-owner/no-such-model", "not a model\nat all"])
 def test_an_unknown_model_is_an_error_of_one_line(name: str) -> None:
-    with pytest.raises(ClientError, match=r"`annotator.model`") as caught:
+    with pytest.raises(ClientError, match=r"`model`") as caught:
         TransformersClient(name)
     assert len(str(caught.value).splitlines()) == 1
 
 
 def test_an_unknown_device_is_an_error_of_one_line(llama: str) -> None:
-    with pytest.raises(ClientError, match=r"`annotator.model`") as caught:
+    with pytest.raises(ClientError, match=r"`model`") as caught:
         next(TransformersClient(llama, device="cuda:77").complete(make_requests(1)))
     assert len(str(caught.value).splitlines()) == 1

@@ -259,9 +259,7 @@ def test_without_a_key_the_variable_is_named(value: str | None, monkeypatch: pyt
         monkeypatch.delenv(KEY_ENV, raising=False)
     else:
         monkeypatch.setenv(KEY_ENV, value)
-    with pytest.raises(
-        MissingKeyError, match=rf"`annotator.api_key_env` names '{KEY_ENV}', which is not set"
-    ) as caught:
+    with pytest.raises(MissingKeyError, match=rf"`api_key_env` names '{KEY_ENV}', which is not set") as caught:
         OpenAIClient(model="tiny", api_key_env=KEY_ENV)
     assert SECRET not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -308,7 +306,7 @@ def test_the_identity_is_model_endpoint_and_sampling() -> None:
 
 
 def test_nothing_in_flight_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"`annotator.max_in_flight` is 0"):
+    with pytest.raises(ConfigError, match=r"`max_in_flight` is 0"):
         OpenAIClient(model="tiny", api_key_env=None, max_in_flight=0)
 
 

@@ -205,5 +205,5 @@ def test_retry_after_stops_all_sending(clock: Clock) -> None:
 @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute"])
 def test_a_limit_must_be_positive(name: str) -> None:
     limits: dict[str, Any] = {name: 0}
-    with pytest.raises(ConfigError, match=rf"`annotator\.{name}` is 0\. Give a positive number\."):
+    with pytest.raises(ConfigError, match=rf"`{name}` is 0\. Give a positive number\."):
         Limiter(8, **limits)

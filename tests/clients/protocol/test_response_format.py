@@ -83,7 +83,7 @@ def test_a_server_that_does_not_answer_is_told_at_once_and_nothing_is_written(
 ) -> None:
     with (
         ChatServer(lambda _: error(status, "go away")) as server,
-        pytest.raises(ClientError, match=rf"`annotator\.base_url` .*: go away \(HTTP {status}\)\."),
+        pytest.raises(ClientError, match=rf"`base_url` .*: go away \(HTTP {status}\)\."),
     ):
         probe(store, server)
     assert store.select("SELECT * FROM probes") == []

@@ -399,9 +399,9 @@ def test_after_a_kill_what_was_on_the_way_stays_reserved(path: Path) -> None:
 @pytest.mark.parametrize(
     ("budget", "price", "max_tokens", "message"),
     [
-        ({"budget_usd": 1.0}, None, 10, r"`annotator\.budget_usd`"),
-        ({"budget_usd": 1.0}, cost_usd, None, r"`annotator\.max_tokens` is null"),
-        ({"budget_tokens": 10}, None, None, r"`annotator\.max_tokens` is null"),
+        ({"budget_usd": 1.0}, None, 10, r"`budget_usd`"),
+        ({"budget_usd": 1.0}, cost_usd, None, r"`max_tokens` is null"),
+        ({"budget_tokens": 10}, None, None, r"`max_tokens` is null"),
     ],
 )
 def test_a_budget_that_can_not_be_kept_is_refused(
