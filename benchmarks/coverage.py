@@ -77,7 +77,7 @@ def names_of(values: Bools, drawn: Bools | None = None) -> list[Any]:
 
 @coverage_table("no_error")
 def few_errors(worlds: int, seed: int) -> Table:
-    """Shares where the LLM errs in one direction and the labelled rows show few errors or none."""
+    """Shares where the LLM errs in one direction and the labeled rows show few errors or none."""
     rows: list[Sequence[object]] = []
     for rate in (0.02, 0.04, 0.08):
         found = []

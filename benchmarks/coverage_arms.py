@@ -50,7 +50,7 @@ def _arm(truth: NDArray[np.int64], accuracies: Floats, rng: np.random.Generator)
 
 
 def _sums(truth: NDArray[np.int64], said: NDArray[np.int64]) -> Floats:
-    """Right, predicted and human-labelled by class, shape (seeds, rows, 3 x classes)."""
+    """Right, predicted and human-labeled by class, shape (seeds, rows, 3 x classes)."""
     classes = np.arange(CLASSES)
     human, predicted = truth[:, None] == classes, np.atleast_2d(said)[:, :, None] == classes
     human = np.broadcast_to(human, predicted.shape)

@@ -142,7 +142,7 @@ def coverage(
         labels: how many of them the estimator sees.
         draws: how often.
         new_rows: whether each replicate samples all its rows with replacement, as if they came from the same source;
-            otherwise the rows stay and only the choice of the labelled ones varies.
+            otherwise the rows stay and only the choice of the labeled ones varies.
         method: of the interval.
         seed: of the draws; the same draws meet every judge and method.
     """
@@ -302,7 +302,7 @@ def _differences(rows: list[Summary], judged: list[Judged], draws: int) -> str:
 
 
 def _whole_articles(rows: list[Summary], judged: list[Judged], draws: int) -> str:
-    """All twelve summaries of 30 articles labelled, of 100 articles, sampled repeatedly."""
+    """All twelve summaries of 30 articles labeled, of 100 articles, sampled repeatedly."""
     articles, systems = sorted({row.article for row in rows}), sorted({row.system for row in rows})
     place = {(row.article, row.system): k for k, row in enumerate(rows)}
     grid = np.array([[place[article, system] for system in systems] for article in articles])

@@ -169,7 +169,7 @@ def methods_text(runs: StudyRuns) -> str:
         ratio = (
             ""
             if annotator or first
-            else f"{100 * own['weighted_f1'].ratio.estimate:.1f} % {_percent(own['weighted_f1'].ratio)}"
+            else f"{100 * own['weighted_f1'].ratio.estimate:.1f}% {_percent(own['weighted_f1'].ratio)}"
         )
         lines.append((name, 1 if annotator else len(answers), *(own[metric].a for metric in MEASURED), ratio))
     head = ("method", "seeds", "accuracy", "weighted F1", "weighted F1, share of human-trained")

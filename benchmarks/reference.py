@@ -131,8 +131,8 @@ def compared(folder: Path) -> Files:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_recipe(output={"column": "llm"})))
     recipe, common = read_recipe(folder / "toy.yaml"), {"name": "toy", "recipe": "toy.yaml", "resamples": 200}
-    labelled = annotate(Dataset.from_list(rows), recipe)
-    parts = labelled.select(range(80)), labelled.select(range(80, 120))
+    labeled = annotate(Dataset.from_list(rows), recipe)
+    parts = labeled.select(range(80)), labeled.select(range(80, 120))
     study = studies.ComparisonStudy(**common, **INPUTS["study"], student=student)
     ways = studies.AnnotatorStudy(**common, folder=folder, annotators=INPUTS["annotators"], human_rows=60)
     columns = studies.StrategyRows(("film", "sport"), "label", "good", probs="p", confidence="c", n_human=20)

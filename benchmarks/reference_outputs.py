@@ -109,7 +109,7 @@ def asked(requests: list[Request]) -> str:
 
 
 def table(rows: Dataset) -> dict[str, Any]:
-    """A labelled table: its features, its rows and the record of its labels."""
+    """A labeled table: its features, its rows and the record of its labels."""
     return {"features": str(rows.features), "rows": list(rows), "provenance": provenance(rows)}
 
 
@@ -118,8 +118,8 @@ def scripted(rows: list[Any], recipe: Any, script: list[Any], name: str) -> File
     client = ScriptedClient(script)
     # No answer comes from the store of an earlier call.
     with tempfile.TemporaryDirectory() as os.environ["HF_SYNTHLABELS_HOME"]:
-        labelled = annotate(Dataset.from_list(rows), recipe, client=client)
-    return {f"prompts/{name}.txt": asked(client.requests), f"labels/{name}.json": table(labelled)}
+        labeled = annotate(Dataset.from_list(rows), recipe, client=client)
+    return {f"prompts/{name}.txt": asked(client.requests), f"labels/{name}.json": table(labeled)}
 
 
 def recipes(_: Path) -> Files:

@@ -62,7 +62,7 @@ def main() -> None:
                         f"{worst:.1f}",
                     )
                 )
-            print(f"{rows:,} rows, {share:.0%} labelled by two: start {found['start_s']:.1f} s, {found['mb']:.0f} MB")
+            print(f"{rows:,} rows, {share:.0%} labeled by two: start {found['start_s']:.1f} s, {found['mb']:.0f} MB")
     head = ("call", "rows", "labels before", "median ms", "95% ms", "slowest ms")
     text = f"{machine(('starlette', 'uvicorn', 'datasets'))}\n\n{table(head, lines)}"
     print(text)
@@ -164,7 +164,7 @@ def _write(path: Path, rows: int) -> None:
 
 
 def _label(data: Path, share: float) -> None:
-    """Two people have labelled the first rows, nine in ten as the LLM did."""
+    """Two people have labeled the first rows, nine in ten as the LLM did."""
     from hf_synthlabels.review import DecisionStore, default_store, open_review
     from hf_synthlabels.review.decision_store import Event
 

@@ -2,7 +2,7 @@
 
 Three public collections keep what models really answered: SQuAD questions put to gpt-3.5-turbo several at a time, 16
 tasks of computational social science put to ChatGPT, and sentences judged for media bias. Here each answer goes through
-the parser that live answers go through. What is printed stands in docs/results/recorded_answers.md.
+the parser that live answers go through. The output is in docs/results/recorded_answers.md.
 
     python examples/recorded_answers.py $HF_SYNTHLABELS_DATA
     python examples/recorded_answers.py $HF_SYNTHLABELS_DATA --draw 100     # projected answers, to be judged by reading
@@ -145,7 +145,7 @@ def squad_tables(folder: Path) -> None:
 
 
 def drawn(folder: Path, split: str, count: int, seed: int = SEED) -> list[Asked]:
-    """Answers that were projected though they do not stand in the context as they are, at random."""
+    """Answers that were projected though they do not occur verbatim in the context, at random."""
     rows = [row for row in squad(folder, split) if row.label is not None and not row.match_type.startswith("exact")]
     return random.Random(seed).sample(rows, count)
 
@@ -154,11 +154,11 @@ def drawn(folder: Path, split: str, count: int, seed: int = SEED) -> list[Asked]
 
 
 def place_table(folder: Path) -> None:
-    """Print how often a human answer that stands in several places is put where people put it."""
+    """Print how often a human answer that occurs in several places is placed as humans placed it."""
     rows = list(several_places(folder))
     first = sum(context.find(answer) == start for context, answer, start, _ in rows)
     nearest = sum(projection.span.start == start for _, _, start, projection in rows)
-    print(f"\n{len(rows)} of the human answers stand in several places of their context as whole words.\n")
+    print(f"\n{len(rows)} of the human answers occur in several places of their context as whole words.\n")
     table(
         ("place taken", "rows", "where people put it"),
         [
@@ -207,7 +207,7 @@ def css(folder: Path, task: str) -> tuple[list[str], list[str | None], list[str 
 
 
 def css_schema(folder: Path, task: str) -> tuple[LabelSchema, dict[str, str]]:
-    """What the prompt lets the model answer, and the label that each answer stands for: a letter for an option."""
+    """What the prompt lets the model answer, and the label of each answer: a letter for an option."""
     prompt = (folder / "css_ziems" / f"{task}.prompt.txt").read_text(encoding="utf-8")
     options = {letter: name.strip() for letter, name in OPTION.findall(prompt)}
     if not options:

@@ -5,7 +5,7 @@ its questions, and kept the numbered list that it answered with. This takes the 
 `squad_gpt35` can read each answer and find its place in the passage.
 
     python examples/squad_gpt35.py $HF_SYNTHLABELS_DATA/squad_gpt35 train
-    hf-synthlabels annotate squad_gpt35 -o labelled.jsonl
+    hf-synthlabels annotate squad_gpt35 -o labeled.jsonl
 """
 
 from __future__ import annotations

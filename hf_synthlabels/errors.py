@@ -9,7 +9,7 @@
   * ClientError                          the model cannot be reached or loaded
     * MissingKeyError                    the environment variable of the API key is not set
     * AllFailedError                     every request failed, so the run stopped early
-    * NothingLabelledError               most of the first rows got no label, so the run stopped early
+    * NothingLabeledError               most of the first rows got no label, so the run stopped early
   * StoreError                           the response store cannot be read or written
   * HubError                             the Hub cannot be reached or rejects a request; its contents are intact
   * MissingExtraError (also an ImportError)   an optional dependency is not installed
@@ -63,7 +63,7 @@ class AllFailedError(ClientError):
     """Every request failed, so the run stopped early; answers so far are kept."""
 
 
-class NothingLabelledError(ClientError):
+class NothingLabeledError(ClientError):
     """Most of the first rows got no label, so the run stopped early; answers so far are kept."""
 
 

@@ -51,13 +51,15 @@ BANNED = {
     r"one's own": "your own",
     r"(?:stand|stands|stood|standing) (?:in|beside|for|beneath|between)": "is in, is next to, represents",
     r"(?:is|are) (?:asked(?! for)|told|said)": "active voice with a subject: the run requests, the report states",
-    r"(?<!there\s)(?:is|are) none(?! of)|none that (?:is|are)": "is not a ..., is missing",
-    r"no number": "NaN, not a number",
+    r"(?<!there\s)(?:is|are) (?-i:none)(?! of)|none that (?:is|are)": "is not a ..., is missing",
+    r"no number(?! of)": "NaN, not a number",
     r"what (?:\S+ ){1,5}?(?:comes|came) to|(?:comes|came) to nothing": "is, totals, results in",
     r"what (?:comes|came|becomes|became) of": "result of, outcome of",
     r"(?:has|have|had) not(?=[.,;:!?'\"`)]|$)": "does not have, is missing",
-    r"[\d.]+ %(?![\w(])": "95%, without the space",
+    r"[\d.]+ %(?![\w(}])": "95%, without the space",
     r"&#91;": "[",
+    # The row status is written `labelled`.
+    r"(?<![`'\">])(?:\w+-)*(?:un|mis)?labell(?:ed|ing)(?![`'\"]| [\d|{`(]|, abstained)": "labeled",
 }
 """What is not written, each with what to write instead. A space matches any white space, including line breaks."""
 
@@ -66,15 +68,19 @@ PATTERN = re.compile(
     re.IGNORECASE,
 )
 
+EXEMPT = {
+    "configs/recipes/derailing.yaml",
+    "configs/recipes/figurative.yaml",
+    "configs/recipes/rte.yaml",
+    "configs/recipes/wnut17.yaml",
+}
+"""Label definitions are prompts: the numbers of the result pages are of this wording."""
+
 REMAINING = {
-    "configs": 5,
-    "docs": 67,
-    "examples": 5,
-    "hf_synthlabels/annotation": 1,
-    "hf_synthlabels/cli": 1,
-    "hf_synthlabels/judging": 3,
-    "hf_synthlabels/review": 1,
-    "metrics": 4,
+    "hf_synthlabels/annotation": 3,
+    "hf_synthlabels/statistics": 10,
+    "hf_synthlabels/studies": 24,
+    "hf_synthlabels/training": 1,
 }
 """Occurrences that are left, by folder. Lower a number when its folder has fewer; a folder without one has none."""
 
@@ -116,7 +122,7 @@ def section(path: Path) -> str:
 def files() -> list[Path]:
     """Documents and everything that the package ships, and the programs beside it."""
     paths = {path for pattern in FILES for path in ROOT.glob(pattern) if path.suffix in SUFFIXES}
-    return sorted(paths - {Path(__file__)})
+    return sorted(paths - {ROOT / name for name in EXEMPT})
 
 
 @functools.cache

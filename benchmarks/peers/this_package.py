@@ -48,16 +48,16 @@ def main() -> None:
             yield {"text": text_of(number)}
 
     def whole() -> int:
-        labelled = hf_synthlabels.annotate(table, wanted)
-        names = labelled.features["llm_label"].names
-        return count_right(None if code is None else names[code] for code in labelled["llm_label"])
+        labeled = hf_synthlabels.annotate(table, wanted)
+        names = labeled.features["llm_label"].names
+        return count_right(None if code is None else names[code] for code in labeled["llm_label"])
 
     def streamed() -> int:
         features = datasets.Features({"text": datasets.Value("string")})
         stream = datasets.IterableDataset.from_generator(rows, features=features)
-        labelled = hf_synthlabels.annotate(stream, wanted)
-        names = labelled.features["llm_label"].names
-        return count_right(None if (code := row["llm_label"]) is None else names[code] for row in labelled)
+        labeled = hf_synthlabels.annotate(stream, wanted)
+        names = labeled.features["llm_label"].names
+        return count_right(None if (code := row["llm_label"]) is None else names[code] for row in labeled)
 
     if told.streamed:
         measured(streamed)

@@ -137,12 +137,12 @@ def _crashes(told: argparse.Namespace, folder: Path) -> Part:
         race(folder / "shared", told.rows, expected, caches=("one", "one")),
         disk_full(folder / "full", told.rows, expected),
     ]
-    head = ("", "billed", "billed twice", "mislabelled", "labels equal", "the user sees")
+    head = ("", "billed", "billed twice", "mislabeled", "labels equal", "the user sees")
     lines = [
-        (one.name, f"{one.billed:,}", f"{one.billed_twice:,}", one.mislabelled, _yes(one.equal), _said(one.seen))
+        (one.name, f"{one.billed:,}", f"{one.billed_twice:,}", one.mislabeled, _yes(one.equal), _said(one.seen))
         for one in found
     ]
-    return table(head, lines), all(one.equal and one.mislabelled == 0 for one in found)
+    return table(head, lines), all(one.equal and one.mislabeled == 0 for one in found)
 
 
 def _batch(told: argparse.Namespace, folder: Path) -> Part:  # noqa: ARG001  it makes its own folders
@@ -169,7 +169,7 @@ def _damage(told: argparse.Namespace, folder: Path) -> Part:
         "what was done to the store",
         "answers in it",
         "asked again",
-        "mislabelled",
+        "mislabeled",
         "labels equal",
         "the user sees",
     )
@@ -178,13 +178,13 @@ def _damage(told: argparse.Namespace, folder: Path) -> Part:
             one.name,
             f"{one.answers:,}",
             f"{one.asked_again - (rows - one.answers):,}",
-            one.mislabelled,
+            one.mislabeled,
             _yes(one.equal) + (", after export and import" if one.rescued else ""),
             _said(one.seen),
         )
         for one in found
     ]
-    return table(head, lines), all(one.equal and one.mislabelled == 0 for one in found)
+    return table(head, lines), all(one.equal and one.mislabeled == 0 for one in found)
 
 
 def _faults(told: argparse.Namespace, folder: Path) -> Part:
@@ -195,7 +195,7 @@ def _faults(told: argparse.Namespace, folder: Path) -> Part:
     head = (
         "fault",
         "rows lost",
-        "rows mislabelled",
+        "rows mislabeled",
         "requests wasted",
         "status of the rows that it strikes",
         "the user sees",
@@ -204,7 +204,7 @@ def _faults(told: argparse.Namespace, folder: Path) -> Part:
         (
             one.case.name,
             one.lost,
-            one.mislabelled,
+            one.mislabeled,
             max(0, one.wasted),
             "the run ends" if one.case.ends else f"{one.case.status}" + (f" ({one.struck})" if one.struck else ""),
             _said(one.seen),

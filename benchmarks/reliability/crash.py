@@ -53,7 +53,7 @@ class Crash:
 
     name: str
     equal: bool
-    mislabelled: int
+    mislabeled: int
     billed: int
     billed_twice: int
     seen: str
@@ -79,7 +79,7 @@ def undisturbed(folder: Path, rows: int) -> Rows:
         ended = here.run()
         if ended.status != 0 or server.stats()["billed"] != rows:
             raise RuntimeError(f"the undisturbed run failed: {ended.seen}")
-        return here.labelled()
+        return here.labeled()
 
 
 def kills(
@@ -123,7 +123,7 @@ def _killed(folder: Path, rows: int, moment: tuple[int, float], expected: Rows, 
             billed=counted["billed"],
             billed_twice=counted["billed"] - counted["billed_rows"],
             reported=here.unsettled(),
-            equal=here.labelled() == expected,
+            equal=here.labeled() == expected,
             first=first,
             again=again,
             ledger=here.tool("cache", "stats").output if folder.name == "0" else "",
@@ -137,7 +137,7 @@ def race(folder: Path, rows: int, expected: Rows, *, caches: tuple[str, str] = (
         processes = [here.start(output=name, cache=cache) for name, cache in zip(names, caches, strict=True)]
         ended = [here.end(process) for process in processes]
         worst = next((one for one in ended if one.status != 0), ended[0])
-        equal = all(here.labelled(name) == expected for name in names)
+        equal = all(here.labeled(name) == expected for name in names)
         title = "two processes at once, one store, the same rows, "
         title += "one cache of `datasets`" if caches[0] == caches[1] else "a cache of `datasets` for each"
         return _crash(title, server, here, worst, equal, names[0])
@@ -158,7 +158,7 @@ def disk_full(folder: Path, rows: int, expected: Rows) -> Crash:
             again = here.run()
             name = f"disk full after {kept:,} answers ({how} of {SMALL_DISK_BYTES // 1000} kB), then room again"
             seen = first if first.status != 0 else again
-            equal = first.status == 2 and again.status == 0 and here.labelled() == expected
+            equal = first.status == 2 and again.status == 0 and here.labeled() == expected
             return _crash(name, server, here, seen, equal)
     finally:
         if mounted:
@@ -174,7 +174,7 @@ def _mount(folder: Path, size: int) -> bool:
         return False
 
 
-def _crash(name: str, server: Served, here: Job, seen: Ended, equal: bool, output: str = "labelled.jsonl") -> Crash:
+def _crash(name: str, server: Served, here: Job, seen: Ended, equal: bool, output: str = "labeled.jsonl") -> Crash:
     counted = server.stats()
     twice = counted["billed"] - counted["billed_rows"]
-    return Crash(name, equal, here.mislabelled(output), counted["billed"], twice, seen.seen)
+    return Crash(name, equal, here.mislabeled(output), counted["billed"], twice, seen.seen)

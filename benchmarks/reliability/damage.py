@@ -27,7 +27,7 @@ class Damaged:
     answers: int
     """Paid for before."""
     asked_again: int
-    mislabelled: int
+    mislabeled: int
     equal: bool
     """Whether the labels are in the end those of an undisturbed run."""
     seen: str
@@ -76,8 +76,8 @@ def _each(
             name=name,
             answers=answers,
             asked_again=server.stats()["billed"] - before,
-            mislabelled=here.mislabelled(),
-            equal=last.status == 0 and here.labelled() == expected,
+            mislabeled=here.mislabeled(),
+            equal=last.status == 0 and here.labeled() == expected,
             seen=first.seen,
             rescued=first.status == 2,
         )

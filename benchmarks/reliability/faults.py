@@ -44,7 +44,7 @@ class Case:
     faults: tuple[str, ...] = ()
     """As `Fault.parse` reads them."""
     status: str = "labelled"
-    """Of the rows that a fault strikes always; those that it strikes now and then are labelled in the end."""
+    """Of the rows that a fault strikes always; those that it strikes now and then are labeled in the end."""
     ends: bool = False
     """Whether the run must end with an error."""
     server: Mapping[str, Any] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Outcome:
     statuses: Mapping[str, int]
     lost: int
     """Rows that are missing, moved, or without the status that fits them."""
-    mislabelled: int
+    mislabeled: int
     """Rows with a label that is not that of the server."""
     requests: int
     billed: int
@@ -117,8 +117,8 @@ class Outcome:
 
     @property
     def as_promised(self) -> bool:
-        """Whether the run ended as it must, with no row lost or mislabelled."""
-        return (self.status == 2) == self.case.ends and self.lost == 0 and self.mislabelled == 0
+        """Whether the run ended as it must, with no row lost or mislabeled."""
+        return (self.status == 2) == self.case.ends and self.lost == 0 and self.mislabeled == 0
 
 
 def outcomes(folder: Path, rows: int, cases: Sequence[Case] = CASES, *, at_once: int = 1) -> Iterator[Outcome]:
@@ -142,12 +142,12 @@ def _outcome(folder: Path, rows: int, case: Case) -> Outcome:
         ended = job.run(environment=environment)
         seconds = time.monotonic() - began
         counted = server.stats()
-    labelled = job.labelled()
+    labeled = job.labeled()
     always = [fault for fault in faults if fault.always]
     struck = [any(fault.strikes(b"%07d" % number, 0) for fault in always) for number in range(rows)]
     fitting = 0
     statuses: dict[str, int] = {}
-    for number, row in enumerate(labelled):
+    for number, row in enumerate(labeled):
         status = row["llm_label_status"]
         statuses[status] = statuses.get(status, 0) + 1
         fitting += row["text"] == text_of(number) and status == (case.status if struck[number] else "labelled")
@@ -156,7 +156,7 @@ def _outcome(folder: Path, rows: int, case: Case) -> Outcome:
         struck=sum(struck),
         statuses=statuses,
         lost=0 if case.ends and ended.status == 2 else rows - fitting,
-        mislabelled=job.mislabelled(),
+        mislabeled=job.mislabeled(),
         requests=counted["requests"],
         billed=counted["billed"],
         rows=rows,

@@ -89,7 +89,7 @@ class Job:
     def start(
         self,
         *options: str,
-        output: str = "labelled.jsonl",
+        output: str = "labeled.jsonl",
         cache: str = "datasets",
         environment: Mapping[str, str] | None = None,
         file_bytes: int | None = None,
@@ -130,16 +130,16 @@ class Job:
             os.kill(process.pid, number)
         return self.end(process)
 
-    def labelled(self, output: str = "labelled.jsonl") -> list[dict[str, Any]]:
+    def labeled(self, output: str = "labeled.jsonl") -> list[dict[str, Any]]:
         """The rows that were written; none when there is no file."""
         file = self.folder / output
         if not file.exists():
             return []
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
-    def mislabelled(self, output: str = "labelled.jsonl") -> int:
+    def mislabeled(self, output: str = "labeled.jsonl") -> int:
         """Rows with a label that is not that of the server."""
-        labels = [row["llm_label"] for row in self.labelled(output)]
+        labels = [row["llm_label"] for row in self.labeled(output)]
         return sum(label is not None and label != label_of(b"%07d" % number) for number, label in enumerate(labels))
 
     def unsettled(self) -> int:

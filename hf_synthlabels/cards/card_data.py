@@ -105,7 +105,7 @@ class StudyResult(Protocol):
 
     @property
     def n_test(self) -> int:
-        """Number of human-labelled test rows."""
+        """Number of human-labeled test rows."""
 
     @property
     def validation(self) -> ValidationReport:

@@ -50,7 +50,7 @@ def dataset_card(facts: DatasetFacts) -> str:
 
 
 def sample_text(sample: Mapping[str, Any]) -> Markdown:
-    """Describe a sample of human-labelled rows: size, design, inclusion probabilities and seed."""
+    """Describe a sample of human-labeled rows: size, design, inclusion probabilities and seed."""
     design = str(sample.get("design", "not recorded"))
     method = DESIGNS.get(design) or f"by the design {code(design)}"
     if sample.get("allocation") == "equal":

@@ -105,7 +105,7 @@ def eval_results(facts: ModelFacts) -> list[dict[str, Any]]:
 
 def _results(facts: ModelFacts) -> Iterator[EvalResult]:
     """Yield each score, with the interval in its name, since the Hub has no field for it."""
-    dataset = facts.card.dataset or (facts.study.name if facts.study is not None else "human-labelled rows")
+    dataset = facts.card.dataset or (facts.study.name if facts.study is not None else "human-labeled rows")
     for name, title, score in _scores(facts):
         yield EvalResult(
             task_type=TASKS[facts.kind][0],

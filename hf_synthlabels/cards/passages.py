@@ -120,7 +120,7 @@ def limitations(report: ValidationReport) -> list[Markdown]:
         lines.append(
             Markdown(
                 f"The annotator over-predicts {code(each.name, MAX_NAME)}: {each.predicted:,} of {report.n_human:,} "
-                f"human-labelled rows ({_percent(each.predicted, report.n_human)}), against {each.support:,} human "
+                f"human-labeled rows ({_percent(each.predicted, report.n_human)}), against {each.support:,} human "
                 f"labels ({_percent(each.support, report.n_human)}). Proportions computed from the labels alone are "
                 "biased."
             )
@@ -128,7 +128,7 @@ def limitations(report: ValidationReport) -> list[Markdown]:
     if report.absent:
         names = ", ".join(code(name, MAX_NAME) for name in report.absent[:5])
         more = f" and {len(report.absent) - 5} more" if len(report.absent) > 5 else ""
-        lines.append(Markdown(f"No human-labelled row has {names}{more}, so performance on these is unknown."))
+        lines.append(Markdown(f"No human-labeled row has {names}{more}, so performance on these is unknown."))
     return lines
 
 

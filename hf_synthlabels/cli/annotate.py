@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hf_synthlabels.cli.options import JsonOption, OverwriteOption, RecipeArgument, TrustOption
-from hf_synthlabels.errors import ConfigError, DataError, NothingLabelledError
+from hf_synthlabels.errors import ConfigError, DataError, NothingLabeledError
 
 
 def annotate(
@@ -34,7 +34,7 @@ def annotate(
 ) -> None:
     """Add LLM label columns to a data set. Exit status 2 if no row got a label.
 
-    Example: hf-synthlabels annotate recipe.yaml -o labelled.jsonl
+    Example: hf-synthlabels annotate recipe.yaml -o labeled.jsonl
     """
     from hf_synthlabels.annotation import annotate_to_files, load, provenance, read_recipe
     from hf_synthlabels.annotation.output import check_annotation_output
@@ -72,7 +72,7 @@ def _check_labels(*records: Mapping[str, Any]) -> None:
     from hf_synthlabels.publishing.labeled_data import has_labels
 
     if not has_labels(*records):
-        raise NothingLabelledError(
+        raise NothingLabeledError(
             "No row got a label; see the reasons above. The answers are in the `_raw` column and in the response store."
         )
 

@@ -53,13 +53,13 @@ def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
     tell("\n2/5  An annotator labels it: the nearest label description, by a sentence encoder in this process.")
     zero_shot = folder / "zero_shot.yaml"
     _write_recipe(zero_shot, [])
-    chosen, report = zero_shot, _labelled_and_checked(zero_shot, tell)
+    chosen, report = zero_shot, _label_and_validate(zero_shot, tell)
     if report.gate is not None and report.gate.verdict != "pass":
-        tell(f"     So the labels do not pass. What helps: {len(examples)} human-labelled examples for the annotator.")
+        tell(f"     So the labels do not pass. What helps: {len(examples)} human-labeled examples for the annotator.")
         tell("\n2/5 and 3/5 again, with examples: a linear head on the same embeddings.")
         few_shot = folder / "few_shot.yaml"
         _write_recipe(few_shot, examples)
-        better = _labelled_and_checked(few_shot, tell)
+        better = _label_and_validate(few_shot, tell)
         tell(f"     Examples changed macro F1 from {report.macro_f1.estimate:.3f} to {better.macro_f1.estimate:.3f}.")
         chosen = few_shot
     tell(
@@ -126,7 +126,7 @@ def _write_recipe(path: Path, examples: list[Example]) -> None:
     path.write_text(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100), encoding="utf-8")
 
 
-def _labelled_and_checked(recipe: Path, tell: Tell) -> ValidationReport:
+def _label_and_validate(recipe: Path, tell: Tell) -> ValidationReport:
     """Annotate by a recipe and check the labels against the human ones of the validation rows."""
     splits = load(recipe)
     for line in annotation_summary(splits).splitlines():
@@ -137,7 +137,7 @@ def _labelled_and_checked(recipe: Path, tell: Tell) -> ValidationReport:
     for score in ("coverage", "accuracy", "macro_f1", "kappa"):
         tell(f"     {score.replace('_f1', ' F1'):9} {getattr(report, score)}")
     for human, llm, count in report.confusion.mistakes()[:3]:
-        tell(f"     {count} rows of {human!r} were labelled {llm or 'nothing'!r}")
+        tell(f"     {count} rows of {human!r} were labeled {llm or 'nothing'!r}")
     tell(f"     gate {report.gate}")
     return report
 

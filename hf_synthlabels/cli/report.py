@@ -55,7 +55,7 @@ def load_report(path: Path, option: str = "results", kind: type | None = None) -
 
 
 def print_written(files: Sequence[Path], folder: Path) -> None:
-    """Print the files beside the page, and how many are in the folder of tables and figures."""
+    """Print the files next to the page, and the number of files in the folder of tables and figures."""
     for file in files:
         if file.parent == folder:
             print(f"written: {file}")

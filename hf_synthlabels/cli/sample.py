@@ -60,7 +60,7 @@ def sample(
     Annotators fill in the sheet, which hides the LLM labels; `import-labels` reads their labels back. Sampling from a
     file that was sampled before adds rows to its sample.
 
-    Example: hf-synthlabels sample labelled.jsonl -n 250 --design stratified -o sampled.parquet --to-label sheet.csv
+    Example: hf-synthlabels sample labeled.jsonl -n 250 --design stratified -o sampled.parquet --to-label sheet.csv
     """
     from hf_synthlabels.publishing import annotation_sheet, open_labeled, sample_rows, write_sampled
     from hf_synthlabels.publishing.label_import import check_sheet

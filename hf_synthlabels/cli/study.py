@@ -73,10 +73,10 @@ def study(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send paid requests without confirmation.")] = False,
 ) -> None:
-    """Train students on human and on LLM labels, test all on the same human-labelled rows, and report.
+    """Train students on human and on LLM labels, test all on the same human-labeled rows, and report.
 
     A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
-    and seeds; one with `annotators` compares ways to ask, or annotators, on human-labelled rows; one with `strategies`
+    and seeds; one with `annotators` compares ways to ask, or annotators, on human-labeled rows; one with `strategies`
     ways to learn from many LLM labels and a few human ones; and any other human labels with LLM labels.
     Started again after an interruption, it does only what is missing.
 

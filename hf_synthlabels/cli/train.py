@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 ROWS_AT_ONCE = 10_000
-"""Rows that are labelled and written together, whatever the size of the table."""
+"""Rows that are labeled and written together, whatever the size of the table."""
 MAX_CLASSES = 12
 """Classes whose rows are listed before training."""
 STEPS_PER_LOG = 0.02
@@ -53,9 +53,9 @@ def train(
     Ctrl-C keeps a checkpoint; the same command resumes. A grid does what is missing when it is started again.
     `push_to_hub: true` in the student's options publishes the finished student, with a card.
 
-    Example: hf-synthlabels train minilm --data labelled.jsonl
+    Example: hf-synthlabels train minilm --data labeled.jsonl
 
-    Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labelled.jsonl -o grid
+    Example: hf-synthlabels train --grid configs/grids/minilm.yaml --data labeled.jsonl -o grid
     """
     if (config is None) == (grid is None):
         raise ConfigError("`train` takes a student file, or `--grid` and a grid file. Give one of them.")
@@ -120,12 +120,12 @@ def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
     """Which column is learned, on how many rows, of which classes."""
     column = file.student.label_column
     values = rows.train[column][:]
-    labelled = [value for value in values if value is not None]
+    labeled = [value for value in values if value is not None]
     source = "LLM labels" if rows.is_llm(column) else "labels"
-    without = f", {len(values) - len(labelled):,} without a label left out" if len(labelled) < len(values) else ""
+    without = f", {len(values) - len(labeled):,} without a label left out" if len(labeled) < len(values) else ""
     held_out = "" if rows.test is None else f"; {len(rows.test):,} rows held out"
-    yield f"{source} in `{column}`: {len(labelled):,} training rows{without}{held_out}"
-    counts = _classes(rows, column, labelled)
+    yield f"{source} in `{column}`: {len(labeled):,} training rows{without}{held_out}"
+    counts = _classes(rows, column, labeled)
     if counts:
         shown = [f"{name} {count:,}" for name, count in counts.most_common(MAX_CLASSES)]
         more = f", and {len(counts) - MAX_CLASSES:,} more" if len(counts) > MAX_CLASSES else ""
@@ -134,14 +134,14 @@ def _plan(file: StudentFile, rows: TrainingData) -> Iterator[str]:
         yield f"`{other}` holds labels too; it is not learned. To learn it: --label {other}"
 
 
-def _classes(rows: TrainingData, column: str, labelled: list[Any]) -> Counter[str]:
+def _classes(rows: TrainingData, column: str, labeled: list[Any]) -> Counter[str]:
     """Rows by class, of kinds with one or several names per row."""
     from hf_synthlabels.statistics.validation.dataset_columns import column_feature
 
     if not rows.names:
         return Counter()
     codes = getattr(column_feature(rows.train, column), "names", None) or rows.names
-    flat = [item for value in labelled for item in (value if isinstance(value, list) else [value])]
+    flat = [item for value in labeled for item in (value if isinstance(value, list) else [value])]
     named = [codes[item] if isinstance(item, int) and 0 <= item < len(codes) else item for item in flat]
     return Counter(str(item["label"] if isinstance(item, dict) else item) for item in named)
 
@@ -216,7 +216,7 @@ def predict(
 ) -> None:
     """Label a table with a student: label, status and confidence of every row.
 
-    Example: hf-synthlabels predict student texts.csv -o labelled.csv --min-confidence 0.8
+    Example: hf-synthlabels predict student texts.csv -o labeled.csv --min-confidence 0.8
     """
     from datasets import Dataset, Features
 
@@ -227,7 +227,7 @@ def predict(
 
     target = check_output(output, sources=[data], folder=False)
     if target.exists() and not overwrite:
-        # Rows are written as they are labelled, so what the file holds cannot be compared with them first.
+        # Rows are written as they are labeled, so what the file holds cannot be compared with them first.
         raise DataError(f"`output` {str(output)!r} exists. Name another file, or give `--overwrite`.")
     options = {} if batch_size is None else {"per_device_eval_batch_size": batch_size}
     loaded: Any
@@ -246,9 +246,9 @@ def predict(
     with open_writer(target, features) as writer:
         for batch in rows.iter(batch_size=ROWS_AT_ONCE):
             part = Dataset.from_dict(batch, features=rows.features)
-            labelled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
-            counts.update(added[f"{column}_status"].int2str(labelled[f"{column}_status"][:]))
-            writer.write(labelled.with_format("arrow")[:])
+            labeled = loaded.label(part, column, min_confidence=min_confidence, probabilities=probabilities)
+            counts.update(added[f"{column}_status"].int2str(labeled[f"{column}_status"][:]))
+            writer.write(labeled.with_format("arrow")[:])
     # It describes the table that was replaced.
     provenance_path(target).unlink(missing_ok=True)
     parts = ", ".join(f"{status} {count:,}" for status, count in sorted(counts.items(), reverse=True))

@@ -54,7 +54,7 @@ def validate(
 ) -> None:
     """Compare LLM labels with human labels, with intervals. A failed or inconclusive gate gives exit status 1.
 
-    Example: hf-synthlabels validate labelled.jsonl --human label --gate 'accuracy>=0.75'
+    Example: hf-synthlabels validate labeled.jsonl --human label --gate 'accuracy>=0.75'
     """
     from hf_synthlabels.publishing import open_labeled, write_report
     from hf_synthlabels.publishing.labeled_data import label_options, missing_reasons, scale_schema
@@ -113,7 +113,7 @@ def sample_size(
 ) -> None:
     """Plan how many human labels a target interval width or a gate needs, and the sampling design to use.
 
-    Example: hf-synthlabels sample-size labelled.jsonl --gate 'accuracy>=0.8' --accuracy 0.88
+    Example: hf-synthlabels sample-size labeled.jsonl --gate 'accuracy>=0.8' --accuracy 0.88
     """
     from hf_synthlabels.publishing import open_labeled
     from hf_synthlabels.publishing.labeled_data import label_options, scale_schema

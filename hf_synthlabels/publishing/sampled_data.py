@@ -144,16 +144,16 @@ def _existing_probabilities(rows: Any, human: str, existing_labels: ExistingLabe
     """Inclusion probabilities of existing human labels, NaN outside the sample; None without any."""
     if PROBABILITY in rows.column_names:
         return np.array(rows[PROBABILITY], dtype=np.float64)
-    labelled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
-    if not any(labelled) or existing_labels == "ignore":
+    labeled = [value is not None for value in label_texts(rows, human)] if human in rows.column_names else []
+    if not any(labeled) or existing_labels == "ignore":
         return None
     if existing_labels is None:
         raise DataError(
-            f"`{human}` has labels in {sum(labelled):,} rows outside any sample: give `--existing-labels random` if "
+            f"`{human}` has labels in {sum(labeled):,} rows outside any sample: give `--existing-labels random` if "
             "these rows were sampled at random, `stratified` if at random within each LLM label, or `ignore` to "
             "leave them out."
         )
-    drawn = np.array(labelled)
+    drawn = np.array(labeled)
     return drawn if existing_labels == "stratified" else np.where(drawn, drawn.mean(), np.nan)
 
 

@@ -35,7 +35,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two annotators on the rows that both labelled."""
+    """Two annotators on the rows that both labeled."""
 
     first: str
     second: str
@@ -104,7 +104,7 @@ def progress(board: ReviewState, name: str) -> dict[str, Any]:
     done = len(who.labels) + len(who.skips)
     return {
         "rows": queue,
-        "labelled": len(who.labels),
+        "labeled": len(who.labels),
         "skipped": len(who.skips),
         "open": max(0, queue - done),
         "seconds": median(times) if times else None,
@@ -114,7 +114,7 @@ def progress(board: ReviewState, name: str) -> dict[str, Any]:
         "measure": "token F1" if board.rows.schema.kind == "text-generation" else "same label",
         "mean_error": _mean_error(board),
         "annotators": [
-            {"name": each.name, "labelled": len(each.labels), "skipped": len(each.skips)}
+            {"name": each.name, "labeled": len(each.labels), "skipped": len(each.skips)}
             for each in board.annotators.values()
             if each.labels or each.skips
         ],

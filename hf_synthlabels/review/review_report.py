@@ -69,7 +69,7 @@ class Reading:
         board = self.board
         with board.lock:
             counted = self._counted()
-            if not counted["labelled"]:
+            if not counted["labeled"]:
                 return {"state": "none", **counted}
             if self._made is not None and self._made[0] == board.last:
                 return {**counted, **self._made[1]}
@@ -103,8 +103,8 @@ class Reading:
 
     def _counted(self) -> dict[str, Any]:
         board = self.board
-        labelled = int((~np.isnan(board.credits)).sum())
-        content: dict[str, Any] = {"labelled": labelled, "kind": board.rows.schema.kind}
+        labeled = int((~np.isnan(board.credits)).sum())
+        content: dict[str, Any] = {"labeled": labeled, "kind": board.rows.schema.kind}
         if board.rows.schema.kind in NAMED_KINDS:
             names = board.rows.schema.names
             across: tuple[str | None, ...] = (*names, None)
@@ -113,7 +113,7 @@ class Reading:
         used = board.patterns[(board.patterns >= 0) & ~np.isnan(board.credits)]
         common = Counter(used.tolist()).most_common(MAX_PATTERNS)
         content["differences"] = [{"name": board.pattern_names[code], "rows": count} for code, count in common]
-        return {**content, "same": labelled - len(used)}
+        return {**content, "same": labeled - len(used)}
 
     def _make(self) -> None:
         rows, board = self.board.rows, self.board

@@ -57,7 +57,7 @@ class ReviewRows:
     instructions: str
     human: str
     llm: str
-    beside: tuple[str, ...]
+    show_columns: tuple[str, ...]
     """Further columns that are shown with a row."""
     llm_labels: tuple[Any, ...]
     """Plain JSON for each row, None where the LLM gave none."""
@@ -71,9 +71,9 @@ class ReviewRows:
     chances: NDArray[np.float64]
     """With which each row was drawn for people; nan where it was not."""
     sampled: bool
-    """Whether a sampler drew the rows; else all of them are to be labelled."""
+    """Whether a sampler drew the rows; else all of them are to be labeled."""
     queue: NDArray[np.int64]
-    """The rows to be labelled, in the order in which all annotators get them: a random one."""
+    """The rows to be labeled, in the order in which all annotators get them: a random one."""
     reasons: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class ReviewRows:
         content = self.table[number]
         parts = _parts(content, self.form, self.schema.kind)
         digest = hashlib.sha256(json.dumps([[part.name, part.text] for part in parts]).encode()).hexdigest()[:16]
-        more = [Part(name, _text(content.get(name))) for name in self.beside]
+        more = [Part(name, _text(content.get(name))) for name in self.show_columns]
         return Row(number, (*parts, *more), digest)
 
     def draws_differ(self) -> NDArray[np.int64]:
@@ -107,23 +107,23 @@ def review_rows(
     instructions: str = "",
     human: str = "label",
     llm: str = "llm_label",
-    beside: Sequence[str] = (),
-    everything: bool = False,
-    again: bool = False,
+    show_columns: Sequence[str] = (),
+    all_rows: bool = False,
+    relabel: bool = False,
     seed: int = 0,
 ) -> ReviewRows:
     """Read all that a review needs of a table.
 
     Args:
-        table: a `datasets.Dataset` with LLM labels and, unless `everything`, with inclusion probabilities.
+        table: a `datasets.Dataset` with LLM labels and, unless `all_rows`, with inclusion probabilities.
         schema: what the labels are.
         form: the columns that are shown.
         instructions: question for the annotators.
         human: the column of human labels; it need not be there yet.
         llm: the column of LLM labels.
-        beside: additional columns to show.
-        everything: whether all rows are to be labelled, sampled or not.
-        again: whether rows with a human label in the table are to be labelled once more.
+        show_columns: additional columns to show.
+        all_rows: whether all rows are to be labeled, sampled or not.
+        relabel: whether rows with a human label in the table are to be labeled once more.
         seed: of the order of the rows.
 
     Raises:
@@ -131,11 +131,11 @@ def review_rows(
     """
     if len(table) == 0:
         raise DataError("`data` has no rows: there is nothing to label.")
-    for column in (llm, *form.columns, *beside):
+    for column in (llm, *form.columns, *show_columns):
         if column not in table.column_names:
             raise DataError(f"`{column}` is not a column. There is {', '.join(table.column_names)}.")
     statuses = _statuses(table, llm)
-    chances = _chances(table, everything)
+    chances = _chances(table, all_rows)
     llm_labels = _labels(table, llm, schema, form)
     said = tuple(
         label if status in (None, "labelled") else None for label, status in zip(llm_labels, statuses, strict=True)
@@ -143,7 +143,7 @@ def review_rows(
     mine = _labels(table, human, schema, form) if human in table.column_names else []
     known = {row: label for row, label in enumerate(mine) if label is not None}
     drawn = np.flatnonzero(~np.isnan(chances))
-    open_rows = drawn if again else drawn[~np.isin(drawn, list(known))]
+    open_rows = drawn if relabel else drawn[~np.isin(drawn, list(known))]
     return ReviewRows(
         table=table,
         schema=schema,
@@ -151,21 +151,21 @@ def review_rows(
         instructions=instructions,
         human=human,
         llm=llm,
-        beside=tuple(beside),
+        show_columns=tuple(show_columns),
         llm_labels=said,
         human_labels={row: label for row, label in known.items() if not math.isnan(chances[row])},
         statuses=statuses,
         confidence=_numbers(table, f"{llm}_confidence"),
         probabilities=_optional(table, f"{llm}_probs"),
         chances=chances,
-        sampled=not everything,
+        sampled=not all_rows,
         queue=np.random.default_rng(seed).permutation(open_rows),
         reasons=_optional(table, f"{llm}_note"),
     )
 
 
-def _chances(table: Any, everything: bool) -> NDArray[np.float64]:
-    if everything:
+def _chances(table: Any, all_rows: bool) -> NDArray[np.float64]:
+    if all_rows:
         return np.ones(len(table))
     if PROBABILITY not in table.column_names:
         raise DataError(

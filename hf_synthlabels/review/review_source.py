@@ -38,9 +38,9 @@ class ReviewOptions:
     tokens: str | None = None
     question: str | None = None
     context: str | None = None
-    beside: tuple[str, ...] = ()
-    everything: bool = False
-    again: bool = False
+    show_columns: tuple[str, ...] = ()
+    all_rows: bool = False
+    relabel: bool = False
     seed: int = 0
     encoding: str | None = None
     separator: str | None = None
@@ -64,7 +64,7 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
     """Open what is to be reviewed.
 
     Args:
-        data: a labelled file or folder, a recipe file, or a packaged recipe's name.
+        data: a labeled file or folder, a recipe file, or a packaged recipe's name.
         options: what the data do not tell.
 
     Raises:
@@ -74,9 +74,9 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
     path = Path(data)
     of_recipe = path.suffix in (".yaml", ".yml") or (not path.exists() and not path.suffix)
     recipe = said.recipe or (data if of_recipe else None)
-    labelled = open_labeled(data, said.split, _read_options(said, recipe))
-    human, llm = said.human or labelled.human, said.llm or labelled.llm
-    table = labelled.rows
+    labeled = open_labeled(data, said.split, _read_options(said, recipe))
+    human, llm = said.human or labeled.human, said.llm or labeled.llm
+    table = labeled.rows
     instructions = ""
     if recipe is not None:
         read = read_recipe(recipe)
@@ -96,16 +96,16 @@ def open_review(data: str, options: ReviewOptions | None = None) -> ReviewRows:
         instructions=instructions,
         human=human,
         llm=llm,
-        beside=said.beside,
-        everything=said.everything,
-        again=said.again,
+        show_columns=said.show_columns,
+        all_rows=said.all_rows,
+        relabel=said.relabel,
         seed=said.seed,
     )
 
 
 def _read_options(said: ReviewOptions, recipe: str | None) -> ReadOptions:
     """How a file is read: texts and labels stay as they are written, unless the labels are of a scale."""
-    texts = (*said.text, said.question or "question", said.context or "context", *said.beside)
+    texts = (*said.text, said.question or "question", said.context or "context", *said.show_columns)
     given = {"encoding": said.encoding, "separator": said.separator}
     if recipe is None:
         numbers = said.scale is not None or said.kind == "text-scale"

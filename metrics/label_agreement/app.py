@@ -47,7 +47,7 @@ def agreed(predictions: str, references: str) -> tuple[str, list[list[str]], lis
         [each.name, f"{each.support:,}", f"{each.predicted:,}", *map(str, (each.precision, each.recall, each.f1))]
         for each in found.classes
     ]
-    return f"Right: {found.accuracy} of {found.n_human:,} human-labelled rows.", scores, labels
+    return f"Right: {found.accuracy} of {found.n_human:,} human-labeled rows.", scores, labels
 
 
 def page() -> Any:

@@ -15,7 +15,8 @@ TITLE = "Metric audit"
 ABOUT = (
     "Is a metric more comparable within tasks (CIT), across tasks (CAT) and across formats (TFA) than a baseline? "
     "Give a table as CSV with the columns `score`, `human` and `task`, and, as you have them, `item`, `format`, "
-    "`system` and `length`; every other column is a baseline. Scores are from 0 (worst) to 1 (best); empty is none."
+    "`system` and `length`; every other column is a baseline. Scores range from 0 (worst) to 1 (best); "
+    "an empty cell means no score."
 )
 EXAMPLE = """score,human,task,item,rouge1
 0.1,0.0,summary,s1,0.3

@@ -12,7 +12,7 @@ from datasets import Dataset
 from hf_synthlabels.annotation import Recipe, annotate, load, provenance
 from hf_synthlabels.annotation.compiled import compile_recipe, open_annotator
 from hf_synthlabels.clients import Completion, Failure, ScriptedClient
-from hf_synthlabels.errors import NothingLabelledError
+from hf_synthlabels.errors import NothingLabeledError
 
 UNREAD = Completion(0, text="music, I think")
 TRUNCATED = Completion(0, text="The film", finish_reason="length")
@@ -47,7 +47,7 @@ def run(answers: list[Completion], *, blank: int = 0, **annotator: Any) -> tuple
 )
 @pytest.mark.parametrize("blank", [0, 60])
 def test_a_run_without_labels_stops_after_fifty_asked_rows(answer: Completion, field: str, blank: int) -> None:
-    with pytest.raises(NothingLabelledError) as caught:
+    with pytest.raises(NothingLabeledError) as caught:
         run([READ] * 24 + [answer] * 2000, blank=blank)
     assert f"`{field}`" in str(caught.value)
     assert "26 of the first 50 rows" in str(caught.value)
@@ -71,7 +71,7 @@ def test_a_budget_that_others_share_does_not_end_a_run(answers: list[Completion]
     parsed = Recipe.from_dict(recipe())
     with (
         open_annotator(compile_recipe(parsed), {}, client=ScriptedClient(answers), alone=False) as annotator,
-        pytest.raises(NothingLabelledError) if ends else nullcontext(),
+        pytest.raises(NothingLabeledError) if ends else nullcontext(),
     ):
         assert len(list(annotator.annotate(rows))) == len(rows)
 
@@ -90,7 +90,7 @@ def test_the_builder_stops_and_goes_on_as_well(tmp_path: Path) -> None:
         "name: films\nsource: {path: json, data_files: rows.jsonl}\n"
         "task: {kind: text-classification, labels: [film, sport]}\nannotator: {client: recorded, column: said}\n"
     )
-    with pytest.raises(NothingLabelledError, match="'music 0' and 'music 1'"):
+    with pytest.raises(NothingLabeledError, match="'music 0' and 'music 1'"):
         load(path)
     assert len(load(path, keep_going=True)["train"]) == 80
 

@@ -165,7 +165,7 @@ def test_validation_page_tells_scores_labels_and_mistakes(report: StudyReport) -
     ]  # fmt: skip
     assert scores.marks == (("gate", 0.5),)
     human, said, count = checked.confusion.mistakes()[0]
-    assert f"Most often {human} was labelled {said or 'nothing'}: {count} rows." in page.sections[2].answer
+    assert f"Most often {human} was labeled {said or 'nothing'}: {count} rows." in page.sections[2].answer
 
 
 @pytest.mark.parametrize(("kind", "human", "llm"), [
@@ -182,8 +182,8 @@ def test_validation_of_other_kinds_has_a_page(kind: str, human: list[Any], llm: 
 def test_validation_of_one_unanswered_row_has_a_page() -> None:
     checked = validate(Table({"label": ["a", None], "llm_label": [None, "b"]}), names=("a", "b"), resamples=50)
     page = page_of(checked)
-    assert page.sections[1].notes == ("No human-labelled row has b; macro F1 leaves it out.",)
-    assert page.sections[2].answer == "1 of 1 human-labelled rows differ. Most often a was labelled nothing: 1 rows."
+    assert page.sections[1].notes == ("No human-labeled row has b; macro F1 leaves it out.",)
+    assert page.sections[2].answer == "1 of 1 human-labeled rows differ. Most often a was labeled nothing: 1 rows."
 
 
 def test_annotators_page_compares_with_the_first(report: StudyReport) -> None:

@@ -56,7 +56,7 @@ def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tm
     back = desk.undo("ann")
     assert (back["row"]["mine"], back["row"]["note"]) == ({"value": "billing", "skipped": False}, "first")
     assert 1 not in desk.board.resolutions
-    assert back["progress"]["labelled"] == 0
+    assert back["progress"]["labeled"] == 0
     with pytest.raises(DataError, match="nothing to undo"):
         desk.undo("ann")
     # Nothing is ever changed: six things were done, and what of them was shown.
@@ -106,7 +106,7 @@ def test_a_blind_desk_never_shows_the_llms_label(tmp_path: Path) -> None:
 def test_a_validation_sample_is_labelled_blind_unless_asked_otherwise(tmp_path: Path) -> None:
     assert AnnotationSession(board(tmp_path)).blind
     assert not AnnotationSession(board(tmp_path), blind=False).blind
-    everything = ReviewState(opened(everything=True), DecisionStore(tmp_path / "all.sqlite"))
+    everything = ReviewState(opened(all_rows=True), DecisionStore(tmp_path / "all.sqlite"))
     assert not AnnotationSession(everything).blind
 
 
@@ -131,7 +131,7 @@ def test_labels_of_the_table_count_and_are_not_asked_for_again(tmp_path: Path) -
     made = table().add_column("label", [0, 2, *[None] * 10], feature=SCHEMAS["text-classification"].feature())
     rows = opened(made=made)
     assert sorted(rows.queue.tolist()) == list(range(2, 10))
-    assert sorted(opened(made=made, again=True).queue.tolist()) == list(range(10))
+    assert sorted(opened(made=made, relabel=True).queue.tolist()) == list(range(10))
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     assert desk.board.resolutions[1].votes == (("(table)", "account"),)
     # Row 0 agrees with the LLM, row 1 does not; both had the chance 0.5.
@@ -202,7 +202,7 @@ def test_rows_must_be_drawn_or_all_asked_for() -> None:
     made = table().remove_columns("inclusion_probability")
     with pytest.raises(DataError, match="draw the rows for people with `hf-synthlabels sample` first, or say `--all`"):
         opened(made=made)
-    assert len(opened(made=made, everything=True).queue) == 12
+    assert len(opened(made=made, all_rows=True).queue) == 12
     with pytest.raises(DataError, match="inclusion_probability"):
         opened(made=table(drawn=0))
     with pytest.raises(DataError, match="`data` has no rows"):

@@ -109,7 +109,7 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
 
 def test_a_review_of_all_rows_gives_each_the_chance_one(tmp_path: Path) -> None:
     made = table().remove_columns("inclusion_probability")
-    rows = opened(made=made, everything=True)
+    rows = opened(made=made, all_rows=True)
     desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
     label(desk, "ann", 11, "billing")
     assert labeled_table(desk.board).table["inclusion_probability"][:] == [1.0] * 12

@@ -46,8 +46,8 @@ def test_labels_are_stored_and_rows_follow(port: int, desk: AnnotationSession) -
     row = ask(port, "/api/next", {"annotator": "ann"})[1]["rows"][0]
     said = {"annotator": "ann", "row": row["row"], "digest": row["digest"], "value": "account", "key": "k1"}
     status, answer, _ = ask(port, "/api/decide", said)
-    assert (status, answer["decided"]["value"], answer["progress"]["labelled"]) == (200, "account", 1)
-    assert ask(port, "/api/decide", said)[1]["progress"]["labelled"] == 1
+    assert (status, answer["decided"]["value"], answer["progress"]["labeled"]) == (200, "account", 1)
+    assert ask(port, "/api/decide", said)[1]["progress"]["labeled"] == 1
     assert ask(port, "/api/undo", {"annotator": "ann"})[1]["row"]["row"] == row["row"]
 
 

@@ -58,7 +58,7 @@ class Annotator:
         Raises:
             AllFailedError: the first 20 rows, or all when there are fewer, failed. What had been answered before
                 stays in the response store.
-            NothingLabelledError: most of the first 50 rows got an answer, but no label.
+            NothingLabeledError: most of the first 50 rows got an answer, but no label.
         """
         breaker = EarlyStop(self.tally, self.keep_going, self.alone)
         requests = _LabelRequests(self.prompt, self.num_samples)

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from hf_synthlabels.annotation.run.run_stats import RunStats
-from hf_synthlabels.errors import AllFailedError, NothingLabelledError
+from hf_synthlabels.errors import AllFailedError, NothingLabeledError
 from hf_synthlabels.labels import Annotation
 
 BREAKER_ROWS = 20
@@ -46,7 +46,7 @@ class EarlyStop:
 
         Raises:
             AllFailedError: the first 20 rows failed.
-            NothingLabelledError: most of the first 50 asked rows are unparsed, refused, truncated or over the budget.
+            NothingLabeledError: most of the first 50 asked rows are unparsed, refused, truncated or over the budget.
         """
         check_all_failed(self.tally, at_end=False)
         # Rejected prompts cost nothing and say nothing about the other rows: the data may be sorted by class.
@@ -61,7 +61,7 @@ class EarlyStop:
             if annotation.raw and len(self._answers) < SHOWN_ANSWERS:
                 self._answers.append(annotation.raw)
         if self._asked == EARLY_ROWS and not self.keep_going and self._missing.total() > EARLY_ROWS / 2:
-            raise NothingLabelledError(self._words())
+            raise NothingLabeledError(self._words())
 
     def _words(self) -> str:
         counts = ", ".join(f"{status} {count}" for status, count in self._missing.most_common())

@@ -62,10 +62,10 @@ def labeled_table(board: ReviewState, *, each: bool = False) -> Exported:
     if not rows.sampled:
         table = _with_chances(table, rows)
     how: Counter[str] = Counter(found.how for found in board.resolutions.values())
-    labelled = sum(found.value is not None for found in board.resolutions.values())
+    labeled = sum(found.value is not None for found in board.resolutions.values())
     drawn = int((rows.chances == rows.chances).sum())
     table.info.description = embed_records(_records(board, how), rows.table.info.description)
-    return Exported(table, dict(how), drawn - labelled)
+    return Exported(table, dict(how), drawn - labeled)
 
 
 def sheet(board: ReviewState) -> Any:
@@ -142,8 +142,8 @@ def _with_labels(
         values[row] = None if label is None else _formed(rows, label, feature, row)
     order = list(table.column_names)
     others = table.remove_columns([column]) if exists else table
-    labelled = others.add_column(column, values, feature=feature)
-    return labelled.select_columns(order if exists else [*order, column])
+    labeled = others.add_column(column, values, feature=feature)
+    return labeled.select_columns(order if exists else [*order, column])
 
 
 def _label_feature(rows: ReviewRows, column: str) -> Any:
@@ -247,13 +247,13 @@ def _cell(rows: ReviewRows, label: Any) -> Any:
 
 
 def _with_chances(table: Any, rows: ReviewRows) -> Any:
-    """The table with the chance of each row, which is 1 where all rows are to be labelled."""
+    """The table with the chance of each row, which is 1 where all rows are to be labeled."""
     kept = table.remove_columns([PROBABILITY]) if PROBABILITY in table.column_names else table
     return kept.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
 
 
 def _records(board: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The provenance, in which the record of the sample says who labelled it."""
+    """The provenance, in which the record of the sample says who labeled it."""
     records = [dict(record) for record in provenance(board.rows.table)]
     events = [event for who in board.annotators.values() for event in who.labels.values()]
     alpha = annotator_agreement(given_labels(board))

@@ -25,7 +25,7 @@ RESERVED = ("row", "digest", "inclusion_probability")
 
 
 def write_label_studio(board: ReviewState, path: str | Path, *, blind: bool = False) -> list[Path]:
-    """Write the drawn rows as tasks, and the labelling interface as XML next to them.
+    """Write the drawn rows as tasks, and the labeling interface as XML next to them.
 
     Args:
         board: the work.
@@ -78,7 +78,7 @@ def read_label_studio(rows: ReviewRows, path: str | Path, who: Mapping[str, str]
 
 
 def interface(rows: ReviewRows) -> str:
-    """The labelling interface of the tasks, for the project's settings."""
+    """The labeling interface of the tasks, for the project's settings."""
     lines = ["<View>", "  <Style>.htx-text { white-space: pre-wrap; }</Style>"]
     if rows.instructions:
         lines.append(f"  <Header value={quoteattr(rows.instructions)}/>")

@@ -27,7 +27,7 @@ class RowMatcher:
 
     def __init__(self, rows: ReviewRows, fields: Sequence[str], file: str) -> None:
         self._rows = rows
-        self._fields = tuple(fields[: len(fields) - len(rows.beside)])
+        self._fields = tuple(fields[: len(fields) - len(rows.show_columns)])
         self._file = file
         self._by_digest: dict[str, list[int]] | None = None
         self._by_texts: dict[tuple[str, ...], list[int]] | None = None

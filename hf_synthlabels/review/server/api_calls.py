@@ -131,7 +131,7 @@ def _setup(desk: AnnotationSession, title: str) -> dict[str, Any]:
         "numbers": [round(number, 10) for number in grid] if grid is not None and few else None,
         "rows": len(rows),
         "queue": len(rows.queue),
-        "labelled_before": len(rows.human_labels),
+        "labeled_before": len(rows.human_labels),
         "sampled": rows.sampled,
         "blind": desk.blind,
         "llm": rows.llm,

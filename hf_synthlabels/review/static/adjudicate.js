@@ -8,7 +8,7 @@ import { Passage } from "./passage.js";
 
 const VIEWS = [
   ["open", "Open", "Rows on which annotators, or annotators and the LLM, disagree, and that are not adjudicated yet."],
-  ["people", "People differ", "Several people labelled these rows, and not alike."],
+  ["people", "People differ", "Several people labeled these rows, and not alike."],
   ["llm", "LLM differs", "People agree, and the LLM says something else."],
   ["draws", "Unsure LLM", "Sampled rows without a label for which the LLM was uncertain: its samples or probabilities are spread."],
   ["settled", "Settled", "Adjudicated rows, most recent first."],
@@ -18,7 +18,7 @@ const VIEWS = [
 const EMPTY = {
   open: "Nothing to decide: wherever a row has labels, they agree.",
   people: "No two people have given a row different labels.",
-  llm: "The LLM agrees with people in every row that they labelled.",
+  llm: "The LLM agrees with people in every row that they labeled.",
   draws: "The LLM was certain of every unlabeled row, or the data have no confidence.",
   settled: "Nothing has been decided here yet.",
   examples: "No row has been chosen as an example. Key e chooses the one that is open.",

@@ -75,7 +75,7 @@ export class LabelPage {
     this.noteBox.append(h("label", { for: "note" }, "Note"), this.note);
     this.hint = h("div", { class: "suggestion", hidden: true });
     this.work.replaceChildren(
-      h("div", { class: "row-head" }, h("h1", {}, `Row ${row.row.toLocaleString("en")}`), row.mine ? h("span", { class: "tag" }, row.mine.skipped ? "skipped before" : "labelled before") : null),
+      h("div", { class: "row-head" }, h("h1", {}, `Row ${row.row.toLocaleString("en")}`), row.mine ? h("span", { class: "tag" }, row.mine.skipped ? "skipped before" : "labeled before") : null),
       ...texts,
       this.editor.element,
       this.noteBox,
@@ -105,14 +105,14 @@ export class LabelPage {
   nothing() {
     const { setup, progress } = this.app;
     if (!setup.queue) {
-      return h("div", { class: "empty" }, h("h1", {}, "No rows to label"), h("p", {}, `All ${setup.labelled_before.toLocaleString("en")} rows that were drawn have a human label in the column “${setup.human}” already. Start with --again to label them once more.`));
+      return h("div", { class: "empty" }, h("h1", {}, "No rows to label"), h("p", {}, `All ${setup.labeled_before.toLocaleString("en")} rows that were drawn have a human label in the column “${setup.human}” already. Start with --again to label them once more.`));
     }
     const skipped = progress?.skipped ?? 0;
     return h(
       "div",
       { class: "empty" },
-      h("h1", {}, skipped ? "All rows are decided" : "All rows are labelled"),
-      h("p", {}, `You labelled ${count(progress?.labelled ?? 0, "row")}${skipped ? ` and skipped ${skipped}` : ""}. `, "Export the labels with ", h("code", {}, "hf-synthlabels review export"), ", or look where labels differ."),
+      h("h1", {}, skipped ? "All rows are decided" : "All rows are labeled"),
+      h("p", {}, `You labeled ${count(progress?.labeled ?? 0, "row")}${skipped ? ` and skipped ${skipped}` : ""}. `, "Export the labels with ", h("code", {}, "hf-synthlabels review export"), ", or look where labels differ."),
       h(
         "div",
         { class: "commands" },
@@ -242,7 +242,7 @@ export class LabelPage {
   progress(now) {
     if (!now) return;
     const { setup } = this.app;
-    const done = now.labelled + now.skipped;
+    const done = now.labeled + now.skipped;
     const share = now.rows ? done / now.rows : 1;
     const left = now.seconds && now.open ? ` · about ${duration(now.seconds * now.open)} left` : "";
     const agreement = now.agreement;
@@ -255,7 +255,7 @@ export class LabelPage {
       h(
         "p",
         { class: "stat-line" },
-        h("span", {}, h("b", {}, now.labelled.toLocaleString("en")), ` of ${count(now.rows, "row")} labelled${now.skipped ? ` · ${now.skipped} skipped` : ""}${left}`),
+        h("span", {}, h("b", {}, now.labeled.toLocaleString("en")), ` of ${count(now.rows, "row")} labeled${now.skipped ? ` · ${now.skipped} skipped` : ""}${left}`),
         agreement.estimate === null || setup.blind
           ? h("span", { class: "faint" }, setup.blind ? "" : "LLM agreement: after the first label")
           : h(

@@ -34,7 +34,7 @@ export class ReadPage {
 
   draw(report) {
     if (report.state === "none") {
-      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No labels yet"), h("p", {}, "Once people have labelled some rows, scores of the LLM stand here, with intervals and the rows behind each number."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
+      this.matrix.replaceChildren(h("div", { class: "empty" }, h("h1", {}, "No labels yet"), h("p", {}, "Once people have labeled some rows, scores of the LLM stand here, with intervals and the rows behind each number."), button("Label", null, () => (location.hash = "#label"), { class: "confirm" })));
       this.scores.hidden = this.people.hidden = true;
       return;
     }
@@ -45,7 +45,7 @@ export class ReadPage {
     this.drawPeople(report.agreement);
   }
 
-  drawMatrix({ matrix, labelled }) {
+  drawMatrix({ matrix, labeled }) {
     const { names, counts, left } = occurring(matrix);
     this.matrix.classList.toggle("wide", names.length > MOST_BESIDE);
     const without = counts.every((row) => row.at(-1) === 0);
@@ -64,7 +64,7 @@ export class ReadPage {
     );
     this.matrix.replaceChildren(
       h("h1", {}, "Who was taken for what"),
-      h("p", { class: "faint" }, `${count(labelled, "row")} with human labels, unweighted. Choose a number to see its rows.${left ? ` ${count(left, "label")} without any row ${left === 1 ? "is" : "are"} left out.` : ""}`),
+      h("p", { class: "faint" }, `${count(labeled, "row")} with human labels, unweighted. Choose a number to see its rows.${left ? ` ${count(left, "label")} without any row ${left === 1 ? "is" : "are"} left out.` : ""}`),
       h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Confusion matrix" }, h("table", { class: "matrix" }, h("thead", {}, head), h("tbody", {}, body))),
     );
   }
@@ -82,11 +82,11 @@ export class ReadPage {
     return cell;
   }
 
-  drawDifferences({ differences, labelled, same }) {
+  drawDifferences({ differences, labeled, same }) {
     const lines = differences.map(({ name, rows }) => h("tr", {}, h("th", { scope: "row" }, h("bdi", {}, name)), h("td", { class: "figure" }, h("button", { type: "button", class: "count", "aria-label": `${rows} rows: ${name}`, onclick: () => this.open(name) }, rows.toLocaleString("en")))));
     this.matrix.replaceChildren(
       h("h1", {}, "What differs"),
-      h("p", { class: "faint" }, `${count(labelled, "row")} labelled by people; in ${same.toLocaleString("en")} the LLM says the same. Choose a number to see its rows.`),
+      h("p", { class: "faint" }, `${count(labeled, "row")} labeled by people; in ${same.toLocaleString("en")} the LLM says the same. Choose a number to see its rows.`),
       lines.length ? h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Differences" }, h("table", { class: "plain-table" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "difference"), h("th", { scope: "col", class: "figure" }, "rows"))), h("tbody", {}, lines))) : h("p", {}, "Nothing differs."),
     );
   }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def annotators_page(report: AnnotatorReport) -> Page:
-    """Several ways to ask, or several annotators, on the same human-labelled rows."""
+    """Several ways to ask, or several annotators, on the same human-labeled rows."""
     first, *others = report.results
     names = MEASURES[report.kind]
     scores = HEADLINES[report.kind]
@@ -49,7 +49,7 @@ def annotators_page(report: AnnotatorReport) -> Page:
     quality = Section(
         "annotators",
         "Which annotator's labels are best?",
-        f"All labelled the same {report.n_rows:,} rows with a human label, drawn at random; the best is first.",
+        f"All labeled the same {report.n_rows:,} rows with a human label, drawn at random; the best is first.",
         tuple(exhibits),
         (left_out,) if report.n_shown else (),
     )
@@ -77,7 +77,7 @@ def _asking_cost(report: AnnotatorReport) -> Section:
         "tokens out": tuple((each.name, float(each.cost.completion_tokens)) for each in report.ranked),
     }
     heads = ("annotator", "answers", "tokens in", "tokens out", "US dollars")
-    answer = f"Each labelled {report.n_rows:,} rows; answers count whichever run asked for them."
+    answer = f"Each labeled {report.n_rows:,} rows; answers count whichever run asked for them."
     exhibits = (
         Bars("cost", "What the answers took", panels),
         Table("cost_table", "The same in numbers", heads, tuple(rows)),

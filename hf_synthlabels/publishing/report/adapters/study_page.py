@@ -51,7 +51,7 @@ def record_facts(record: dict[str, Any]) -> dict[str, str]:
         "model that answered": ", ".join(record.get("returned_models") or []),
         "prompt, hash": record.get("prompt_hash"),
         "label schema, hash": record.get("schema_hash"),
-        "labelled": record.get("finished_at"),
+        "labeled": record.get("finished_at"),
     }
     return {name: str(value) for name, value in said.items() if value}
 
@@ -85,7 +85,7 @@ def _students(report: StudyReport) -> Section:
     return Section(
         "students",
         "Do LLM labels train as good a student as human labels?",
-        f"Macro F1 on {report.n_test:,} human-labelled test rows, means over {len(report.seeds)} seeds: {scores}.",
+        f"Macro F1 on {report.n_test:,} human-labeled test rows, means over {len(report.seeds)} seeds: {scores}.",
         (
             Intervals(
                 "scores", "Students, and the annotator itself, on the same test rows", panels, "score", note=note
@@ -135,11 +135,11 @@ def _labels(report: StudyReport) -> Section:
         (name, part.n_human, part.coverage, part.accuracy, part.accuracy_answered, part.macro_f1, part.kappa)
         for name, part in parts.items()
     ]
-    heads = ("rows", "human-labelled", "coverage", "accuracy", "of the answered", "macro F1", "kappa")
+    heads = ("rows", "human-labeled", "coverage", "accuracy", "of the answered", "macro F1", "kappa")
     counts = confusion("labels", report.train_agreement, "Human labels against LLM labels", "LLM label, training rows")
     answer = (
         f"On the {report.validation.n_human:,} validation rows, which is what a user would have, their accuracy is "
-        f"{report.validation.accuracy}; on all {report.train_agreement.n_human:,} human-labelled training rows, which "
+        f"{report.validation.accuracy}; on all {report.train_agreement.n_human:,} human-labeled training rows, which "
         f"only a study has, {report.train_agreement.accuracy}."
     )
     exhibits = (
@@ -219,7 +219,7 @@ def _facts(report: StudyReport) -> dict[str, str]:
     made = report.environment
     versions = ", ".join(f"{name} {version}" for name, version in made.get("versions", {}).items())
     return {
-        "rows": f"{report.n_train:,} for training, {report.n_test:,} human-labelled for testing",
+        "rows": f"{report.n_train:,} for training, {report.n_test:,} human-labeled for testing",
         "labels": f"{len(report.names)}: {', '.join(report.names)}",
         "seeds": ", ".join(map(str, report.seeds)),
         **record_facts(report.provenance),

@@ -55,7 +55,7 @@ def confusion(name: str, report: ValidationReport, title: str, across: str) -> C
         (*names, MISSING),
         report.matrix.counts,
         across,
-        f"{report.matrix.n:,} human-labelled rows; shaded by the share of the row.",
+        f"{report.matrix.n:,} human-labeled rows; shaded by the share of the row.",
     )
 
 
@@ -85,11 +85,11 @@ def _summary(report: ValidationReport) -> list[str]:
     )
     lines = [] if report.gate is None else [f"Gate {report.gate}."]
     lines.append(
-        f"{report.n_answered:,} of {report.n_human:,} human-labelled rows have a predicted label "
+        f"{report.n_answered:,} of {report.n_human:,} human-labeled rows have a predicted label "
         f"(coverage {report.coverage})."
     )
     if best:
-        lines.append(f"On the {report.n_human:,} human-labelled rows {names[best]} is {report.scores[best]}.")
+        lines.append(f"On the {report.n_human:,} human-labeled rows {names[best]} is {report.scores[best]}.")
     return lines
 
 
@@ -128,7 +128,7 @@ def _by_label(report: ValidationReport) -> Section | None:
             Intervals("by_label", "F1 of each label", {"F1": tuple((each.name, each.f1) for each in met)}, "F1")
         )
     exhibits.append(class_table("class_table", report, "Each label"))
-    notes = tuple(f"No human-labelled row has {name}; macro F1 leaves it out." for name in report.absent)
+    notes = tuple(f"No human-labeled row has {name}; macro F1 leaves it out." for name in report.absent)
     return Section("by_label", "Which labels are found, and which are not?", answer, tuple(exhibits), notes)
 
 
@@ -140,10 +140,10 @@ def _differences(report: ValidationReport) -> Section | None:
         exhibits.append(counts)
         mistakes = report.matrix.mistakes()
         wrong = sum(count for *_, count in mistakes)
-        answer = f"{wrong:,} of {report.matrix.n:,} human-labelled rows differ."
+        answer = f"{wrong:,} of {report.matrix.n:,} human-labeled rows differ."
         if mistakes:
             human, said, most = mistakes[0]
-            answer += f" Most often {human} was labelled {said or 'nothing'}: {most:,} rows."
+            answer += f" Most often {human} was labeled {said or 'nothing'}: {most:,} rows."
     for place, table in enumerate(report.tables, 1):
         exhibits.append(Table(f"difference_{place}", f"Where they differ, by {table.head[0]}", table.head, table.rows))
     if not exhibits:
