@@ -3,21 +3,28 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+DEMO_STAMP := $(VENV)/.set-up-demo
 
 .PHONY: setup demo test slow coverage oracles check bench reliability docs clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+# What the demo needs.
+$(DEMO_STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "make: Python 3.11 or newer is needed; run: make PYTHON=... $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	# torch first and by its pin, so that nothing else pulls another build of it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,report]'
+	@touch $(DEMO_STAMP)
+
+# Everything else, for the tests and the documentation.
+$(STAMP): $(DEMO_STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,embedded,excel,noise,report,scores,ray,search,app,onnx,docs,dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP)
+demo: $(DEMO_STAMP)
 	$(BIN)/hf-synthlabels demo
 
 # One process a core: each trains and serves on one thread.
