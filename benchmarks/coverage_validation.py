@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from benchmarks.coverage_tables import Table, coverage_table, share_of
 from hf_synthlabels.statistics import BootstrapConfig, Gate, alternative_annotator_test
-from hf_synthlabels.statistics.agreement.classification import agreement
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, score
+from hf_synthlabels.statistics.agreement.classification import classification_agreement, confusion_intervals
+from hf_synthlabels.statistics.agreement.confusion import score
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
-from hf_synthlabels.statistics.agreement.weighted import weighted_agreement
 from hf_synthlabels.statistics.design.sample_size import rows_to_pass
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.intervals import wilson
@@ -53,9 +52,9 @@ def unequal_classes(worlds: int, seed: int) -> Table:
         for n in (100, 250, 1000):
             rng, hits = np.random.default_rng(n + FURTHER * seed), dict.fromkeys(truth, 0)
             for _ in range(worlds):
-                found = agreement(_matrix(rng.multinomial(n, cells.ravel()), len(shares)), resamples=RESAMPLES)
-                for name in hits:
-                    interval = getattr(found, name)
+                counts = rng.multinomial(n, cells.ravel()).reshape(cells.shape)
+                intervals = confusion_intervals(counts, tuple(hits), BootstrapConfig(resamples=RESAMPLES))  # type: ignore[arg-type]
+                for name, interval in intervals.items():
                     hits[name] += interval.low <= truth[name] <= interval.high
             lines.append([title, f"{n:,}", share_of(hits["macro_f1"], worlds), share_of(hits["kappa"], worlds)])
     return head, lines
@@ -73,8 +72,10 @@ def gate_passes(worlds: int, seed: int) -> Table:
         for n in (250, 1000):
             rng, passes = np.random.default_rng(n + 1 + FURTHER * seed), 0
             for _ in range(worlds):
-                found = agreement(_matrix(rng.multinomial(n, cells.ravel()), 3), resamples=RESAMPLES)
-                passes += gate.judge(getattr(found, name), n).verdict == "pass"
+                counts = rng.multinomial(n, cells.ravel()).reshape(cells.shape)
+                intervals = confusion_intervals(counts, bootstrap=BootstrapConfig(resamples=RESAMPLES))
+                intervals["accuracy"] = wilson(int(np.trace(counts[:, :-1])), n)
+                passes += gate.judge(intervals[name], n).verdict == "pass"  # type: ignore[index]
             lines.append([name, f"{n:,}", share_of(passes, worlds)])
     return head, lines
 
@@ -97,19 +98,19 @@ def clusters(worlds: int, seed: int) -> Table:
     head = ("rows", "clusters", "accuracy, by rows", "accuracy, by clusters", "macro F1, by rows", "by clusters")
     lines: list[Sequence[object]] = []
     cells = confusion((0.7, 0.3), 0.8)
-    truth = float(score("macro_f1", np.rint(1e7 * cells).astype(np.int64)))
+    values = {"accuracy": 0.8, "macro_f1": float(score("macro_f1", np.rint(1e7 * cells).astype(np.int64)))}
     for number in (15, 25, 50):
         rng, hits = np.random.default_rng(number + FURTHER * seed), np.zeros(4, dtype=np.int64)
         for _ in range(worlds):
             human = (rng.random(10 * number) < 0.3).astype(np.int64)
             right = rng.random(10 * number) < np.repeat(rng.beta(3.2, 0.8, size=number), 10)
             llm = np.where(right, human, 1 - human)
-            plain = agreement(ConfusionMatrix.from_codes(human, llm, ["a", "b"]), resamples=RESAMPLES)
+            bootstrap = BootstrapConfig(resamples=RESAMPLES)
             design = SamplingDesign(clusters=np.repeat(np.arange(number), 10))
-            whole = weighted_agreement(human, llm, design, ("a", "b"), BootstrapConfig(resamples=RESAMPLES))
-            for place, (interval, value) in enumerate(
-                ((plain.accuracy, 0.8), (whole.accuracy, 0.8), (plain.macro_f1, truth), (whole.macro_f1, truth))
-            ):
+            by_rows = classification_agreement(human, llm, ("a", "b"), bootstrap).scores
+            by_clusters = classification_agreement(human, llm, ("a", "b"), bootstrap, design).scores
+            pairs = [(scores[name], value) for name, value in values.items() for scores in (by_rows, by_clusters)]
+            for place, (interval, value) in enumerate(pairs):
                 hits[place] += interval.low <= value <= interval.high
         lines.append([f"{10 * number:,}", str(number), *(share_of(int(count), worlds) for count in hits)])
     return head, lines
@@ -151,8 +152,3 @@ def hamming(worlds: int, seed: int) -> Table:
             none += loss.high == loss.low
         lines.append([f"{n:,}", share_of(hits, worlds), share_of(none, worlds)])
     return head, lines
-
-
-def _matrix(counts: Counts, classes: int) -> ConfusionMatrix:
-    table = counts.reshape(classes, classes + 1)
-    return ConfusionMatrix(tuple(f"c{k}" for k in range(classes)), tuple(map(tuple, table.tolist())))

@@ -23,10 +23,11 @@ from typing import Any
 from hf_synthlabels.labels import LabelSchema, Projection, Span, parse, project
 from hf_synthlabels.labels.parsing.parser import plain_answer
 from hf_synthlabels.labels.row_answers import numbered_items, split_row_answers
-from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, text_agreement, token_f1
-from hf_synthlabels.statistics.agreement.classification import Agreement, agreement
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
+from hf_synthlabels.statistics.agreement.base import KindAgreement
+from hf_synthlabels.statistics.agreement.classification import classification_agreement
+from hf_synthlabels.statistics.arrays import encode
 from hf_synthlabels.statistics.intervals import wilson
 
 GPT = "gpt-3.5-turbo"
@@ -196,14 +197,25 @@ def css_tasks(folder: Path) -> list[str]:
     return sorted(file.stem for file in (folder / "css_ziems").glob("*.jsonl"))
 
 
-def css(folder: Path, task: str) -> tuple[list[str], list[str | None], list[str | None], Agreement]:
+def agreement(human: Sequence[str], llm: Sequence[str | None]) -> KindAgreement:
+    """The agreement of two columns of class names."""
+    names = sorted({name for name in (*human, *llm) if name is not None})
+    codes = [encode(column, names) for column in (human, llm)]
+    return classification_agreement(codes[0], codes[1], names, BootstrapConfig(resamples=1000))
+
+
+def _main_scores(found: KindAgreement) -> tuple[Interval, Interval]:
+    return found.scores["accuracy"], found.scores["macro_f1"]
+
+
+def css(folder: Path, task: str) -> tuple[list[str], list[str | None], list[str | None], KindAgreement]:
     """Human labels, those parsed from ChatGPT's recorded answers, the authors' own, and the agreement of the parsed."""
     schema, labels = css_schema(folder, task)
     rows = list(read(folder / "css_ziems" / f"{task}.jsonl"))
     human = [row["label"] for row in rows]
     read_here = [labels.get(str(parse(schema, row["raw:chatgpt"] or "").label)) for row in rows]
     published = [row["llm:chatgpt"] for row in rows]
-    return human, read_here, published, agreement(ConfusionMatrix.from_labels(human, read_here), resamples=1000)
+    return human, read_here, published, agreement(human, read_here)
 
 
 def css_schema(folder: Path, task: str) -> tuple[LabelSchema, dict[str, str]]:
@@ -220,9 +232,9 @@ def css_table(folder: Path) -> None:
     """Print the agreement of ChatGPT's recorded answers, task by task."""
     lines = []
     for task in css_tasks(folder):
-        human, read_here, published, scores = css(folder, task)
+        human, read_here, published, found = css(folder, task)
         other = sum(one != two for one, two in zip(read_here, published, strict=True))
-        lines.append((task, len(human), read_here.count(None), other, scores.accuracy, scores.macro_f1))
+        lines.append((task, len(human), read_here.count(None), other, *_main_scores(found)))
     print()
     table(("task", "rows", "unparsed", "read otherwise", "accuracy", "macro F1"), lines)
 
@@ -232,7 +244,7 @@ def css_table(folder: Path) -> None:
 BIAS = LabelSchema(names=("biased", "not_biased"))
 
 
-def babe(folder: Path) -> Iterator[tuple[str, int, Agreement]]:
+def babe(folder: Path) -> Iterator[tuple[str, int, KindAgreement]]:
     """For each model: its name, the rows that it answered, and the agreement of its parsed answers."""
     rows = list(read(folder / "media_bias_babe" / "babe_train_dev.jsonl"))
     for column in sorted(key for key in rows[0] if key.startswith("llm:")):
@@ -240,7 +252,7 @@ def babe(folder: Path) -> Iterator[tuple[str, int, Agreement]]:
         names = [str(label) if label is not None else None for label in said]
         # A name is read as itself: 'not_biased' is no mention of 'biased'.
         assert names == [row[column] for row in rows]
-        scores = agreement(ConfusionMatrix.from_labels([row["label"] for row in rows], names), resamples=1000)
+        scores = agreement([row["label"] for row in rows], names)
         yield column.removeprefix("llm:"), len(rows) - names.count(None), scores
 
 
@@ -300,7 +312,7 @@ def main() -> None:
     print("## Media bias\n")
     table(
         ("model", "answered", "accuracy", "macro F1"),
-        ((name, answered, scores.accuracy, scores.macro_f1) for name, answered, scores in babe(options.folder)),
+        ((name, answered, *_main_scores(found)) for name, answered, found in babe(options.folder)),
     )
 
 

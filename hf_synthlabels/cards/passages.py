@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from hf_synthlabels.cards.card_data import StudyResult
 from hf_synthlabels.cards.markdown import Markdown, code, fenced, interval, table
 from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
-from hf_synthlabels.statistics.agreement.classification import ClassAgreement
+from hf_synthlabels.statistics.agreement.base import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.comparison.paired import discordant_p
 

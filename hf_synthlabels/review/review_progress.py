@@ -12,8 +12,7 @@ import numpy as np
 
 from hf_synthlabels.review.review_state import Annotator, ReviewState
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
-from hf_synthlabels.statistics.agreement.weighted import weighted_mean, weighted_share
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval, weighted_mean
 from hf_synthlabels.statistics.intervals import wilson
 
 RECENT = 50
@@ -71,7 +70,7 @@ def agreement_so_far(board: ReviewState, level: float = 0.95) -> Interval:
     if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
         # As in `validate` with equal inclusion probabilities.
         return wilson(int((credits == 1).sum()), len(credits), level)
-    return weighted_share(credits == 1, np.ones(len(credits), dtype=np.bool_), SamplingDesign(weights), level)
+    return share_interval(credits == 1, None, SamplingDesign(weights), level)
 
 
 def given_labels(board: ReviewState) -> Given:

@@ -1,5 +1,8 @@
 """Agreement, validation, estimation and sampling: arrays in, estimates with intervals out."""
 
+from hf_synthlabels.statistics.agreement.alt_test import AltTest, alternative_annotator_test
+from hf_synthlabels.statistics.agreement.chance_corrected import cohen_kappa, gwet_ac1, krippendorff_alpha
+from hf_synthlabels.statistics.agreement.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.correction.ppi import ppi_difference, ppi_mean
 from hf_synthlabels.statistics.correction.ppi_estimate import PPIEstimate
@@ -10,9 +13,6 @@ from hf_synthlabels.statistics.estimation.estimate import estimate
 from hf_synthlabels.statistics.estimation.label_rows import Inference
 from hf_synthlabels.statistics.estimation.report import EstimateReport
 from hf_synthlabels.statistics.intervals import Interval
-from hf_synthlabels.statistics.raters.alt_test import AltTest, alternative_annotator_test
-from hf_synthlabels.statistics.raters.chance_corrected import cohen_kappa, gwet_ac1, krippendorff_alpha
-from hf_synthlabels.statistics.raters.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.validation.gate import Gate, GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES
 from hf_synthlabels.statistics.validation.report import ValidationReport

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -13,25 +13,52 @@ from numpy.typing import ArrayLike, NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
-
-
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
+Numbers = ArrayLike | Sequence[float | None]
+"""One number per row; nan or None where there is none."""
+
+Ratings = ArrayLike | Sequence[Sequence[float | None]]
+"""Numbers, shape (items, raters); nan or None where a rating is missing."""
+
+Labels = ArrayLike | Sequence[Sequence[Any]]
+"""Names or numbers, shape (items, raters); None or nan where a rating is missing."""
 
 MISSING = -1
 """The code of a row without a label."""
 
+MAX_SHOWN = 3
+MAX_NAMES = 8
 
-SHOWN = 3
+
+def check_level(level: float) -> None:
+    """Refuse a confidence level that is not between 0 and 1, with a ConfigError."""
+    if not 0 < level < 1:
+        raise ConfigError(f"`level` is {level!r}: give a share between 0 and 1, such as 0.95.")
+
+
+def check_resamples(resamples: int) -> None:
+    """Refuse less than one resample, with a ConfigError."""
+    if resamples < 1:
+        raise ConfigError(f"`resamples` is {resamples!r}: give at least 1; 2000 is usual.")
+
+
+def check_lengths(**columns: Sized) -> None:
+    """Refuse columns, given by name, that differ in length, with a DataError."""
+    (name, first), *others = columns.items()
+    for other, column in others:
+        if len(column) != len(first):
+            raise DataError(f"`{name}` has {len(first):,} rows and `{other}` {len(column):,}: give one each per row.")
 
 
 def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "labels") -> Ints:
     """Label names as positions in `names`.
 
     Args:
-        labels: one name per row, None for a row without a label.
+        labels: one name per row, None where missing.
         names: the label names; their order gives the codes.
-        field: what an error calls the labels, for example the name of their column.
+        field: name of the labels in errors.
 
     Returns:
         Codes of shape (rows,), `MISSING` for None.
@@ -48,53 +75,20 @@ def encode(labels: Sequence[str | None], names: Sequence[str], *, field: str = "
         return np.fromiter((codes[label] for label in labels), dtype=np.int64, count=len(labels))
     except KeyError:
         unknown = Counter(label for label in labels if label not in codes)
-        shown = ", ".join(repr(label) for label, _ in unknown.most_common(SHOWN))
-        more = f" and {len(unknown) - SHOWN} more values" if len(unknown) > SHOWN else ""
         # Numbers are most often a column that lost its ClassLabel on the way.
         numbers = all(str(label).isdigit() for label in unknown)
         repair = "cast the column to a ClassLabel with them" if numbers else "add to them or correct the rows"
+        shown = _listed([label for label, _ in unknown.most_common()], MAX_SHOWN, " values")
         raise DataError(
-            f"`{field}` has {unknown.total():,} rows whose label is not in `names`: {shown}{more}. "
-            f"The names are {_some(names)}; {repair}."
+            f"`{field}` has {unknown.total():,} rows whose label is not in `names`: {shown}. "
+            f"The names are {_listed(names, MAX_NAMES)}; {repair}."
         ) from None
 
 
-def check_level(level: float) -> None:
-    """Refuse a confidence level that is not between 0 and 1.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if not 0 < level < 1:
-        raise ConfigError(f"`level` is {level!r}: give a share between 0 and 1, such as 0.95.")
-
-
-def check_resamples(resamples: int) -> None:
-    """Refuse a number of resamples from which no interval can be read.
-
-    Raises:
-        ConfigError: there is less than one.
-    """
-    if resamples < 1:
-        raise ConfigError(f"`resamples` is {resamples!r}: give at least 1; 2000 is usual.")
-
-
-def _some(names: Sequence[str]) -> str:
-    """A few of the names, for an error of one line."""
-    shown = ", ".join(repr(name) for name in names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
-
-
-Numbers = ArrayLike | Sequence[float | None]
-"""One number per row; nan or None where there is none."""
-
-
-Ratings = ArrayLike | Sequence[Sequence[float | None]]
-"""Shape (items, raters); nan or None where a rating is missing."""
-
-
-Labels = ArrayLike | Sequence[Sequence[Any]]
-"""Shape (items, raters): names or numbers; None or nan where a rating is missing."""
+def _listed(values: Sequence[Any], most: int, what: str = "") -> str:
+    """The first values, and the number of the others."""
+    shown = ", ".join(map(repr, values[:most]))
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more{what}"
 
 
 def rating_table(ratings: Ratings) -> Floats:
@@ -104,8 +98,7 @@ def rating_table(ratings: Ratings) -> Floats:
         DataError: `ratings` does not have two dimensions, or has values that are not finite numbers.
     """
     table = _numbers(ratings, "ratings", "a table of items x raters")
-    if table.ndim != 2:
-        raise DataError(f"`ratings` has shape {table.shape}: give a table of items x raters.")
+    _check_table(table)
     return table
 
 
@@ -114,15 +107,14 @@ def label_codes(ratings: Labels, categories: Iterable[Any] | None = None) -> tup
 
     Args:
         ratings: names or numbers, shape (items, raters).
-        categories: the names; by default those that occur, in the order in which they do.
+        categories: the names; by default those that occur, in their order of appearance.
 
     Raises:
         DataError: `ratings` does not have two dimensions.
         ConfigError: a rating is not among `categories`.
     """
     cells = np.array(ratings, dtype=object)
-    if cells.ndim != 2:
-        raise DataError(f"`ratings` has shape {cells.shape}: give a table of items x raters.")
+    _check_table(cells)
     flat = [None if value != value else value for value in cells.ravel().tolist()]
     known = list(dict.fromkeys(value for value in flat if value is not None) if categories is None else categories)
     place: dict[Any, float] = {name: float(code) for code, name in enumerate(known)}
@@ -132,15 +124,16 @@ def label_codes(ratings: Labels, categories: Iterable[Any] | None = None) -> tup
     return np.array([place[value] for value in flat], dtype=np.float64).reshape(cells.shape), known
 
 
-def number_column(values: Numbers, field: str) -> Floats:
-    """One number per row, nan where it is missing; True is 1.
+def _check_table(ratings: NDArray[Any]) -> None:
+    if ratings.ndim != 2:
+        raise DataError(f"`ratings` has shape {ratings.shape}: give a table of items x raters.")
 
-    Args:
-        values: the numbers.
-        field: what an error calls them.
+
+def number_column(values: Numbers, field: str) -> Floats:
+    """One number per row, nan where it is missing; True is 1. `field` is its name in errors.
 
     Raises:
-        DataError: they do not have one dimension, or are not finite numbers.
+        DataError: the values do not have one dimension, or are not finite numbers.
     """
     column = _numbers(values, field, "one number per row")
     if column.ndim != 1:
@@ -171,18 +164,13 @@ def _holds_text(values: Numbers | Ratings) -> bool:
 def cluster_codes(clusters: ArrayLike, rows: int | None = None) -> Ints:
     """Clusters as numbers from 0, in the order of their values, shape (rows,).
 
-    Args:
-        clusters: as in `cluster_bootstrap`.
-        rows: how many there must be.
-
     Raises:
-        DataError: as in `cluster_bootstrap`, or there are not as many as there are rows.
+        DataError: `clusters` does not have one value for each row, or has values that cannot be compared.
     """
     values = np.asarray(clusters)
-    if values.ndim != 1:
-        raise DataError(f"`clusters` has shape {values.shape}: give one cluster for each row.")
-    if rows is not None and len(values) != rows:
-        raise DataError(f"`clusters` has shape {values.shape} and there are {rows:,} rows: give one for each.")
+    if values.ndim != 1 or (rows is not None and len(values) != rows):
+        known = "" if rows is None else f" and there are {rows:,} rows"
+        raise DataError(f"`clusters` has shape {values.shape}{known}: give one cluster for each row.")
     if missing := sum(value is None or value != value for value in values.tolist()):
         raise DataError(f"`clusters` is missing in {missing:,} rows: give each row its cluster.")
     try:
@@ -193,11 +181,8 @@ def cluster_codes(clusters: ArrayLike, rows: int | None = None) -> Ints:
         ) from error
 
 
-Mask = NDArray[np.bool_]
-
-
-def divided(over: Ints | Floats, under: Ints | Floats) -> Floats:
-    """Quotients, nan where the divisor is 0."""
+def divided(over: Ints | Floats, under: Ints | Floats, otherwise: float = math.nan) -> Floats:
+    """Quotients, `otherwise` where the divisor is 0."""
     over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
-    out: Floats = np.full(over.shape, np.nan)
+    out: Floats = np.full(over.shape, otherwise)
     return np.divide(over, under, out=out, where=under != 0)

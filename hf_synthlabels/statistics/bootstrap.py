@@ -12,21 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from hf_synthlabels.statistics.arrays import Floats, Ints, check_level, check_resamples, cluster_codes
+from hf_synthlabels.statistics.arrays import Floats, Ints, Mask, check_level, check_resamples, cluster_codes
 from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
 
 METHOD = "bootstrap: rows, smoothed"
-
 CHUNK = 256
 MAX_NUMBERS = 2_000_000
 """Resamples x distinct rows that are scored at once."""
 
 RowScore = Callable[[Ints | Floats, Floats], Floats]
 """Scores of resamples, shape (R,), from how often each distinct row was drawn, (R, C), and these rows, (C, d)."""
-
-RowStatistic = Callable[[Ints], float]
-"""A statistic of the rows at some positions, with repetitions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +42,20 @@ class BootstrapConfig:
         check_resamples(self.resamples)
 
 
-def chunk_sizes(resamples: int, chunk: int) -> list[int]:
-    """Numbers of resamples to compute at once."""
+def _chunk_sizes(resamples: int, chunk: int) -> list[int]:
     return [min(chunk, resamples - start) for start in range(0, resamples, chunk)]
 
 
 def resample_counts(probabilities: Floats, size: int, bootstrap: BootstrapConfig, chunk: int) -> Iterator[Ints]:
     """How often each category is drawn in resamples of `size` rows, in chunks of shape (R, categories)."""
     rng = np.random.default_rng(bootstrap.seed)
-    for count in chunk_sizes(bootstrap.resamples, chunk):
+    for count in _chunk_sizes(bootstrap.resamples, chunk):
         yield rng.multinomial(size, probabilities, size=count)
 
 
 def resample_positions(n: int, resamples: int, rng: np.random.Generator, chunk: int) -> Iterator[Ints]:
     """Positions of n rows drawn with replacement, in chunks of shape (R, n)."""
-    for count in chunk_sizes(resamples, chunk):
+    for count in _chunk_sizes(resamples, chunk):
         yield rng.integers(n, size=(count, n))
 
 
@@ -70,56 +65,55 @@ def position_counts(positions: Ints, n: int) -> Ints:
     return np.bincount((positions + offsets).ravel(), minlength=len(positions) * n).reshape(-1, n)
 
 
-def replicates(scores: Mapping[str, Callable[..., Floats]], resamples: Iterable[tuple[Any, ...]]) -> dict[str, Floats]:
+def replicates(scores: Mapping[Any, Callable[..., Floats]], resamples: Iterable[tuple[Any, ...]]) -> dict[Any, Floats]:
     """Replicates of several scores from the same resamples, each of shape (resamples,)."""
-    values: dict[str, list[Floats]] = {name: [] for name in scores}
+    values: dict[Any, list[Floats]] = {name: [] for name in scores}
     for resample in resamples:
         for name, score in scores.items():
             values[name].append(score(*resample))
     return {name: np.concatenate(chunks) for name, chunks in values.items()}
 
 
-class UnitResampler:
-    """Resamples whole units within their strata, mixed with pseudo-rows.
+def unit_resamples(
+    cells: Ints, pseudo: Floats, correct: Mask, design: SamplingDesign, bootstrap: BootstrapConfig, chunk: int
+) -> Iterator[Floats]:
+    """Weighted counts of each code in resamples of whole units within strata, in chunks of shape (R, codes).
 
     Args:
         cells: content of each row, as a code, shape (rows,).
-        n_cells: number of codes.
-        pseudo: pseudo-rows of each code, shape (n_cells,).
+        pseudo: pseudo-rows of each code, shape (codes,). Clustered rows get more of them, by their design effect.
+        correct: whether each row is correct, for the design effect, shape (rows,).
         design: sampling design of the rows.
-        effect: design effect; clustered rows need as many more pseudo-rows for the same shrinkage.
+        bootstrap: level, resamples and seed.
+        chunk: resamples drawn at once.
     """
-
-    def __init__(self, cells: Ints, n_cells: int, pseudo: Floats, design: SamplingDesign, effect: float) -> None:
-        rows = len(cells)
-        unit, self._stratum = design.units(rows)
-        weights = np.ones(rows) if design.weights is None else design.weights
-        units = len(self._stratum)
-        size = float(weights.sum()) / units
-        content = sparse.csr_matrix((weights, (unit, cells)), shape=(units, n_cells))
-        kinds = np.flatnonzero(pseudo)
-        mixed = sparse.csr_matrix((np.full(len(kinds), size), (np.arange(len(kinds)), kinds)), (len(kinds), n_cells))
-        self._content = sparse.vstack([content, mixed]).tocsr()
-        # Pseudo-units have the mean size of a unit, so fewer of them make up the same number of rows.
-        self._pseudo = pseudo[kinds] * effect * units / rows
-
-    def resample(self, bootstrap: BootstrapConfig, chunk: int) -> Iterator[Floats]:
-        """Weighted counts of each code, in chunks of shape (R, n_cells)."""
-        rng = np.random.default_rng(bootstrap.seed)
-        units, sizes = len(self._stratum), np.bincount(self._stratum)
-        for count in chunk_sizes(bootstrap.resamples, chunk):
-            times = np.zeros((count, self._content.shape[0]))
-            for stratum, size in enumerate(sizes):
-                inside = np.flatnonzero(self._stratum == stratum)
-                masses = np.concatenate([np.ones(size), self._pseudo * size / units])
-                drawn = rng.multinomial(size, masses / masses.sum(), size=count)
-                times[:, inside] = drawn[:, :size]
-                times[:, units:] += drawn[:, size:]
-            yield np.asarray(times @ self._content)
+    rows, codes = len(cells), len(pseudo)
+    unit, stratum_of_unit = design.units(rows)
+    weights = np.ones(rows) if design.weights is None else design.weights
+    units, sizes = len(stratum_of_unit), np.bincount(stratum_of_unit)
+    kinds = np.flatnonzero(pseudo)
+    # Pseudo-units have the mean size of a unit, so fewer of them make up the same number of rows.
+    masses_of_pseudo = pseudo[kinds] * design.effect(correct, bootstrap.level) * units / rows
+    mean_size = np.full(len(kinds), float(weights.sum()) / units)
+    content = sparse.vstack(
+        [
+            sparse.csr_matrix((weights, (unit, cells)), shape=(units, codes)),
+            sparse.csr_matrix((mean_size, (np.arange(len(kinds)), kinds)), (len(kinds), codes)),
+        ]
+    ).tocsr()
+    rng = np.random.default_rng(bootstrap.seed)
+    for count in _chunk_sizes(bootstrap.resamples, chunk):
+        times = np.zeros((count, content.shape[0]))
+        for stratum, size in enumerate(sizes):
+            masses = np.concatenate([np.ones(size), masses_of_pseudo * size / units])
+            drawn = rng.multinomial(size, masses / masses.sum(), size=count)
+            times[:, np.flatnonzero(stratum_of_unit == stratum)] = drawn[:, :size]
+            times[:, units:] += drawn[:, size:]
+        yield np.asarray(times @ content)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowContributions:
     """What each row adds to a score: as observed, and if its prediction were correct or incorrect."""
 
     observed: Floats
@@ -133,7 +127,7 @@ class Rows:
 
 
 def row_intervals(
-    rows: Rows,
+    rows: RowContributions,
     scores: Mapping[str, RowScore],
     bootstrap: BootstrapConfig,
     n: int | Mapping[str, int],
@@ -143,7 +137,7 @@ def row_intervals(
 ) -> dict[str, Interval]:
     """Intervals of several scores from the same resamples of a smoothed bootstrap of rows.
 
-    Whole rows are resampled, so that the entities of one text stay together. As in `confusion_bootstrap`, z^2
+    Whole rows are resampled, so that the entities of one text stay together. As in `confusion_intervals`, z^2
     pseudo-rows, half correct and half incorrect, are mixed in (Agresti & Coull 1998); their weight fades as 1/n.
 
     The limits are z standard deviations of the replicates around their mean, within 0 and `highest`: where nearly all
@@ -161,30 +155,19 @@ def row_intervals(
         highest: upper bound of the scores, whose lower bound is 0.
         percentiles: whether the limits are percentiles.
     """
-    size, design = len(rows.observed), rows.design
+    size, design = len(rows.observed), rows.design or SamplingDesign()
     denominators = dict.fromkeys(scores, n) if isinstance(n, int) else n
-    method = design_method(METHOD, design, size)
+    method = design.method_name(METHOD, size)
     if size == 0:
-        return {name: Interval(math.nan, math.nan, math.nan, bootstrap.level, method, 0) for name in scores}
-    once = np.ones((1, size)) if design is None or design.weights is None else design.weights[None]
-    limits = percentile_interval if percentiles else functools.partial(_centred_interval, highest=highest)
-    widening = 1.0 if design is None else design.widening(size, bootstrap.level)
+        return {name: Interval.undefined(bootstrap.level, method) for name in scores}
+    once = (np.ones(size) if design.weights is None else design.weights)[None]
+    limits = percentile_interval if percentiles else functools.partial(_centered_interval, highest=highest)
+    widening = design.widening(size, bootstrap.level)
     intervals = {}
-    for name, values in replicates(scores, _row_resamples(rows, bootstrap)).items():
+    for name, values in replicates(scores, _row_resamples(rows, design, bootstrap)).items():
         estimate = float(scores[name](once, rows.observed)[0])
         intervals[name] = limits(widened(values, widening), estimate, bootstrap.level, method, denominators[name])
     return intervals
-
-
-def design_method(method: str, design: SamplingDesign | None, rows: int) -> str:
-    """The name of a method with its sampling design."""
-    if design is None or design.is_random:
-        return method
-    parts = ["weighted"] if design.weights is not None else []
-    units, stratum = design.units(rows)
-    parts += [f"{len(np.unique(units)):,} clusters"] if design.clusters is not None else []
-    parts += [f"{len(np.unique(stratum)):,} strata"] if design.strata is not None else []
-    return ", ".join([method, *parts])
 
 
 def widened(values: Floats, factor: float) -> Floats:
@@ -195,12 +178,12 @@ def widened(values: Floats, factor: float) -> Floats:
     return values if not known.size else known.mean() + factor * (values - known.mean())
 
 
-def of_sums(score: Callable[[Floats], Floats]) -> RowScore:
+def score_of_sums(score: Callable[[Floats], Floats]) -> RowScore:
     """A row score that depends only on the sums over rows, shape (R, d)."""
     return lambda counts, cells: score(counts @ cells)
 
 
-def prior_weights(has: Floats) -> Floats:
+def balanced_weights(has: Floats) -> Floats:
     """Pseudo-row weights that give each class the same total, spread over the rows with that human label.
 
     Args:
@@ -216,7 +199,7 @@ def prior_weights(has: Floats) -> Floats:
 
 
 def cluster_bootstrap(
-    statistic: RowStatistic, clusters: ArrayLike, bootstrap: BootstrapConfig | None = None
+    statistic: Callable[[Ints], float], clusters: ArrayLike, bootstrap: BootstrapConfig | None = None
 ) -> Interval:
     """Percentile interval of a statistic of clustered rows (Davison & Hinkley 1997, section 3.8).
 
@@ -224,7 +207,7 @@ def cluster_bootstrap(
     the true value in 90% with 10 clusters and in 92% to 94% with 20 to 100.
 
     Args:
-        statistic: takes row positions and returns a number, nan where it is undefined.
+        statistic: takes row positions, with repetitions, and returns a number, nan where it is undefined.
         clusters: cluster of each row, shape (rows,): numbers or strings.
         bootstrap: level, resamples and seed.
 
@@ -235,37 +218,20 @@ def cluster_bootstrap(
         DataError: `clusters` does not have one dimension, or mixes values that cannot be compared.
     """
     bootstrap = bootstrap or BootstrapConfig()
-    members = _members(clusters)
-    n = sum(map(len, members))
-    method = f"bootstrap: {len(members):,} clusters"
-    estimate = float(statistic(np.arange(n))) if n else math.nan
-    if len(members) < 2 or math.isnan(estimate):
-        return Interval(estimate, math.nan, math.nan, bootstrap.level, method, n)
-    values = np.array([statistic(rows) for rows in _cluster_resamples(members, bootstrap)], dtype=np.float64)
-    return percentile_interval(values, estimate, bootstrap.level, method, n)
-
-
-def cluster_resamples(clusters: ArrayLike, bootstrap: BootstrapConfig | None = None) -> Iterator[Ints]:
-    """The row positions of each resample of `cluster_bootstrap`, for several statistics of the same resamples."""
-    return _cluster_resamples(_members(clusters), bootstrap or BootstrapConfig())
-
-
-def _members(clusters: ArrayLike) -> list[Ints]:
-    """The row positions of each cluster, clusters in the order of their values."""
     place = cluster_codes(clusters)
-    if place.size == 0:
-        return []
+    n, size = len(place), int(place.max(initial=-1)) + 1
+    method = f"bootstrap: {size:,} clusters"
+    estimate = float(statistic(np.arange(n))) if n else math.nan
+    if size < 2 or math.isnan(estimate):
+        return Interval(estimate, math.nan, math.nan, bootstrap.level, method, n)
     order = np.argsort(place, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    members = np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    draws = resample_positions(size, bootstrap.resamples, np.random.default_rng(bootstrap.seed), chunk=1)
+    values = [statistic(np.concatenate([members[cluster] for cluster in drawn[0]])) for drawn in draws]
+    return percentile_interval(np.array(values, dtype=np.float64), estimate, bootstrap.level, method, n)
 
 
-def _cluster_resamples(members: list[Ints], bootstrap: BootstrapConfig) -> Iterator[Ints]:
-    rng = np.random.default_rng(bootstrap.seed)
-    for drawn in resample_positions(len(members), bootstrap.resamples if members else 0, rng, chunk=1):
-        yield np.concatenate([members[cluster] for cluster in drawn[0]])
-
-
-def _centred_interval(
+def _centered_interval(
     values: Floats, estimate: float, level: float, method: str, n: int, *, highest: float
 ) -> Interval:
     """The mean of the replicates and z standard deviations around it, within 0 and `highest`."""
@@ -277,23 +243,25 @@ def _centred_interval(
     return Interval(estimate, min(low, estimate), max(high, estimate), level, method, n)
 
 
-def _row_resamples(rows: Rows, bootstrap: BootstrapConfig) -> Iterator[tuple[Ints | Floats, Floats]]:
+def _row_resamples(
+    rows: RowContributions, design: SamplingDesign, bootstrap: BootstrapConfig
+) -> Iterator[tuple[Ints | Floats, Floats]]:
     """Resamples in chunks: how often each distinct row is drawn, times its weight, and the distinct rows."""
-    size, design = len(rows.observed), rows.design
+    size = len(rows.observed)
     pseudo = normal_quantile(bootstrap.level) ** 2 / 2 * rows.pseudo_weights
     population = np.concatenate([rows.observed, rows.correct, rows.incorrect])
-    weights = None if design is None or design.has_units else design.weights
+    weights = None if design.has_units else design.weights
     if weights is not None:
         population = np.column_stack([population, np.concatenate([weights, np.ones(2 * size)])])
     # Equal rows are drawn together: most label sets have few distinct ones.
     cells, place = np.unique(population, axis=0, return_inverse=True)
     place = place.ravel()
     chunk = max(1, min(CHUNK, MAX_NUMBERS // len(cells)))
-    if design is not None and design.has_units:
+    if design.has_units:
         mixed = np.bincount(place[size:], weights=np.concatenate([pseudo, pseudo]), minlength=len(cells))
-        effect = design.effect((rows.observed == rows.correct).all(axis=1), bootstrap.level)
-        resampler = UnitResampler(place[:size], len(cells), mixed.astype(np.float64), design, effect)
-        yield from ((counts, cells) for counts in resampler.resample(bootstrap, chunk))
+        correct = (rows.observed == rows.correct).all(axis=1)
+        resamples = unit_resamples(place[:size], mixed.astype(np.float64), correct, design, bootstrap, chunk)
+        yield from ((counts, cells) for counts in resamples)
         return
     masses = np.bincount(place, weights=np.concatenate([np.ones(size), pseudo, pseudo]), minlength=len(cells))
     for counts in resample_counts(masses / masses.sum(), size, bootstrap, chunk):

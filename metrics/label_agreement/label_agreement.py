@@ -10,11 +10,12 @@ import datasets
 import evaluate
 
 from hf_synthlabels import statistics
-from hf_synthlabels.statistics.agreement import classification, confusion
 from hf_synthlabels.statistics.agreement.answers import text_agreement
+from hf_synthlabels.statistics.agreement.classification import classification_agreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement
+from hf_synthlabels.statistics.arrays import encode
 
 _DESCRIPTION = """
 Agreement of LLM labels (predictions) with human labels (references), each score with its confidence interval: for one
@@ -235,8 +236,8 @@ class LabelAgreement(evaluate.Metric):
         if kind == "token-classification":
             names = sorted({place[2] for row in (*human, *llm) for place in row or ()})
             return entity_agreement(human, llm, names, bootstrap=bootstrap).scores
-        matrix = confusion.ConfusionMatrix.from_labels(human, llm)
-        found = classification.agreement(
-            matrix, level=bootstrap.level, resamples=bootstrap.resamples, seed=bootstrap.seed
-        )
-        return {name: getattr(found, name) for name in SCORES}
+        # Without rows there is no name, and all scores are undefined.
+        names = sorted({name for name in (*human, *llm) if name is not None}) or ["none"]
+        codes = [encode(column, names) for column in (human, llm)]
+        scores = classification_agreement(codes[0], codes[1], names, bootstrap).scores
+        return {name: scores[name] for name in SCORES}

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError
-from hf_synthlabels.statistics.agreement.classification import agreement
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
+from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.agreement.classification import classification_agreement
+from hf_synthlabels.statistics.arrays import encode
 
 PATH = str(Path(__file__).resolve().parents[2] / "metrics" / "label_agreement")
 
@@ -47,9 +48,10 @@ def test_integers_take_minus_one_as_missing_on_either_side(load: Any) -> None:
 def test_scores_are_those_of_the_package(load: Any) -> None:
     human, llm = ["a", "a", "b", "c"] * 10, ["a", "b", "b", None] * 10
     scores = load(level=0.8, resamples=300, bootstrap_seed=5).compute(predictions=llm, references=human)
-    expected = agreement(ConfusionMatrix.from_labels(human, llm), level=0.8, resamples=300, seed=5)
+    codes = [encode(column, ["a", "b", "c"]) for column in (human, llm)]
+    expected = classification_agreement(codes[0], codes[1], ["a", "b", "c"], BootstrapConfig(0.8, 300, 5)).scores
     for name in ("accuracy", "macro_f1", "weighted_f1", "kappa", "coverage"):
-        interval = getattr(expected, name)
+        interval = expected[name]
         assert [scores[name], scores[f"{name}_low"], scores[f"{name}_high"]] == [
             interval.estimate,
             interval.low,

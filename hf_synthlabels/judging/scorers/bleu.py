@@ -12,7 +12,7 @@ import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError, import_extra
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, score
+from hf_synthlabels.statistics.agreement.chance_corrected import cohen_kappa
 from hf_synthlabels.statistics.intervals import wilson
 
 Normalization = Literal["paper", "both_sides"]
@@ -220,5 +220,5 @@ def _point(scores: Any, verdicts: Sequence[bool | None] | None, threshold: float
     human = ["right" if verdicts[row] else "wrong" for row in judged]
     by_bleu = ["right" if reached else "wrong" for reached in _reaches(scores[judged], threshold)]
     agreeing = sum(a == b for a, b in zip(human, by_bleu, strict=True))
-    kappa = score("kappa", ConfusionMatrix.from_labels(human, by_bleu).array) if judged else math.nan
-    return ThresholdPoint(threshold, accuracy, wilson(agreeing, len(judged), level), float(kappa))
+    kappa = cohen_kappa(human, by_bleu) if judged else math.nan
+    return ThresholdPoint(threshold, accuracy, wilson(agreeing, len(judged), level), kappa)

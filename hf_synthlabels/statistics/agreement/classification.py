@@ -1,181 +1,156 @@
-"""Agreement of single-label classifications: every score with its interval, overall and per class."""
+"""Agreement of single-label classifications: every score with its interval, overall and for each class."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import functools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, Metric, margins, occurring, score
-from hf_synthlabels.statistics.arrays import Floats, Ints
-from hf_synthlabels.statistics.bootstrap import METHOD, BootstrapConfig, resample_counts
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval, wilson, wilson_f1
-from hf_synthlabels.statistics.text_tables import Breakdown
+from hf_synthlabels.statistics.agreement.base import KindAgreement, class_agreement, row_accuracy
+from hf_synthlabels.statistics.agreement.confusion import Metric, confusion_counts, occurring, score
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints
+from hf_synthlabels.statistics.bootstrap import (
+    METHOD,
+    BootstrapConfig,
+    replicates,
+    resample_counts,
+    unit_resamples,
+    widened,
+)
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, percentile_interval
 
-
-@dataclass(frozen=True, slots=True)
-class ClassAgreement:
-    """How well one class is found."""
-
-    name: str
-    support: int
-    """Human-labeled rows of the class."""
-    predicted: int
-    """Of the human-labeled rows, those that are predicted to be of the class."""
-    precision: Interval
-    """Right predictions among `predicted` (Wilson)."""
-    recall: Interval
-    """Right predictions among `support`; a missing prediction is wrong (Wilson)."""
-    f1: Interval
-    """Wilson interval of the class's Jaccard share, carried over; see `wilson_f1`."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields, the intervals as their own dictionaries."""
-        intervals = {key: getattr(self, key).to_dict() for key in ("precision", "recall", "f1")}
-        return {"name": self.name, "support": self.support, "predicted": self.predicted, **intervals}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ClassAgreement:
-        """The class that `to_dict` wrote."""
-        intervals = {key: Interval.from_dict(values[key]) for key in ("precision", "recall", "f1")}
-        return cls(values["name"], values["support"], values["predicted"], **intervals)
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How far predicted labels agree with human ones."""
-
-    coverage: Interval
-    """Human-labeled rows that have a prediction (Wilson)."""
-    accuracy: Interval
-    """Right predictions among all human-labeled rows, a missing one being wrong (Wilson)."""
-    accuracy_answered: Interval
-    """Right predictions among the rows that have one (Wilson)."""
-    macro_f1: Interval
-    """Mean F1 over the classes that occur, a missing prediction being a miss (bootstrap)."""
-    weighted_f1: Interval
-    """Mean F1 weighted by human-labeled rows (bootstrap)."""
-    kappa: Interval
-    """Cohen's kappa of the answered rows (bootstrap); read it with `coverage`."""
-    classes: tuple[ClassAgreement, ...]
-
-
-def agreement(matrix: ConfusionMatrix, *, level: float = 0.95, resamples: int = 2000, seed: int = 0) -> Agreement:
-    """Score a confusion matrix, with an interval on every number; without rows all of them are nan.
-
-    Args:
-        matrix: human against predicted labels.
-        level: confidence level of each interval by itself; nothing is corrected for their number.
-        resamples: of each bootstrap.
-        seed: of each bootstrap.
-
-    Raises:
-        ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
-    """
-    counts = matrix.array
-    columns = [column.tolist() for column in margins(counts)]
-    right = sum(columns[0])
-    macro_f1, weighted_f1, kappa = (
-        confusion_bootstrap(counts, metric, level=level, resamples=resamples, seed=seed)
-        for metric in ("macro_f1", "weighted_f1", "kappa")
-    )
-    return Agreement(
-        coverage=wilson(matrix.answered, matrix.n, level),
-        accuracy=wilson(right, matrix.n, level),
-        accuracy_answered=wilson(right, matrix.answered, level),
-        macro_f1=macro_f1,
-        weighted_f1=weighted_f1,
-        kappa=kappa,
-        classes=tuple(
-            class_agreement(name, *row, level=level)
-            for name, row in zip(matrix.names, zip(*columns, strict=True), strict=True)
-        ),
-    )
-
-
-def class_agreement(name: str, right: int, predicted: int, support: int, *, level: float) -> ClassAgreement:
-    """The agreement on one class, from rows that are right, predicted and human-labeled (Wilson)."""
-    return ClassAgreement(
-        name=name,
-        support=support,
-        predicted=predicted,
-        precision=wilson(right, predicted, level),
-        recall=wilson(right, support, level),
-        f1=wilson_f1(right, predicted, support, level),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class KindAgreement:
-    """How far predicted labels of one kind agree with human ones."""
-
-    scores: Mapping[str, Interval]
-    """By name, in the order of `MEASURES`."""
-    classes: tuple[ClassAgreement, ...] = ()
-    """For each label name, where the kind has names."""
-    breakdowns: tuple[Breakdown, ...] = ()
-    notes: tuple[str, ...] = ()
-    """What must be known to read the scores, for example how rows without a prediction enter them."""
-
-
-CHUNK = 500
+CHUNK = 250
 """Resampled tables that are scored at once."""
 
+BOOTSTRAPPED: tuple[Metric, ...] = ("macro_f1", "weighted_f1", "kappa")
 
-def confusion_bootstrap(
-    counts: Ints, metric: Metric, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """The interval of a score: percentiles of a smoothed bootstrap of rows.
 
-    Rows are drawn with replacement, so the class counts vary between resamples as they do between samples. A bootstrap
-    within classes would be too narrow wherever recalls differ.
+def classification_agreement(
+    human: Ints,
+    predicted: Ints,
+    names: Sequence[str],
+    bootstrap: BootstrapConfig | None = None,
+    design: SamplingDesign | None = None,
+) -> KindAgreement:
+    """Agreement of predicted classes with human classes; undefined scores without rows.
 
-    The plain bootstrap cannot imagine a mistake that the sample does not show: with 30 rows all right its interval
-    is [1, 1], and a gate would pass on it. So z^2 pseudo-rows, half right and half wrong and shared equally by the
-    classes, are added to the distribution that is drawn from, which is what the Wilson interval does to a share
-    (Agresti & Coull 1998). Their weight fades as 1/n. The ends always enclose the estimate.
+    A missing prediction is incorrect; only kappa is of the answered rows. Shares of rows have Wilson intervals, the
+    other scores those of `confusion_intervals`. Intervals are not corrected for their number.
 
     Args:
-        counts: shape (K, K + 1), from `confusion_counts`.
-        metric: the score.
-        level: confidence level.
-        resamples: how many resamples to draw.
-        seed: of the random numbers; the same seed gives the same interval.
-
-    Returns:
-        An interval whose `n` is the number of human-labeled rows, of answered rows for kappa; nan where the score is
-        undefined.
+        human: codes, none missing, shape (rows,).
+        predicted: codes, `MISSING` where there is no prediction, shape (rows,).
+        names: of the classes.
+        bootstrap: level, resamples and seed.
+        design: weights, clusters and strata of the rows; None for a simple random sample.
 
     Raises:
-        ConfigError: `level` is not between 0 and 1, or `resamples` is less than 1.
+        DataError: the lengths differ or a code is out of range.
     """
-    config = BootstrapConfig(level, resamples, seed)
-    n = int((counts[:, :-1] if metric == "kappa" else counts).sum())
-    estimate = float(score(metric, counts))
-    if math.isnan(estimate):
-        return Interval(math.nan, math.nan, math.nan, level, METHOD, n)
-    masses = (counts + pseudo_counts(counts, level)).ravel()
-    # Only the cells that can be drawn: many classes leave most of them empty.
-    cells = np.flatnonzero(masses)
-    present, values = occurring(counts), []
-    for drawn in resample_counts(masses[cells] / masses.sum(), int(counts.sum()), config, CHUNK):
-        tables = np.zeros((len(drawn), counts.size), dtype=np.int64)
-        tables[:, cells] = drawn
-        values.append(score(metric, tables.reshape(-1, *counts.shape), present))
-    return percentile_interval(np.concatenate(values), estimate, level, METHOD, n)
+    bootstrap = bootstrap or BootstrapConfig()
+    counts, level = confusion_counts(human, predicted, len(names)), bootstrap.level
+    if design is None or design.is_random:
+        intervals = confusion_intervals(counts, BOOTSTRAPPED, bootstrap)
+    else:
+        intervals = _weighted_intervals(human, predicted, counts, design.scaled(), bootstrap)
+    return KindAgreement(
+        {**row_accuracy(predicted != MISSING, predicted == human, design, level), **intervals},
+        tuple(class_agreement(name, human == k, predicted == k, design, level) for k, name in enumerate(names)),
+    )
 
 
-def pseudo_counts(counts: Ints, level: float) -> Floats:
-    """The z^2 pseudo-rows of a smoothed bootstrap, in equal parts for the classes that have human-labeled rows.
+def confusion_intervals(
+    counts: Ints, metrics: Sequence[Metric] = BOOTSTRAPPED, bootstrap: BootstrapConfig | None = None
+) -> dict[str, Interval]:
+    """Percentile intervals of scores from a smoothed bootstrap of rows.
 
-    Within a class half of them are right; the wrong ones go where predictions of other classes (or none) went.
+    Rows are drawn with replacement, so the class counts vary between resamples as they do between samples. A bootstrap
+    within classes would be too narrow where recalls differ.
+
+    The plain bootstrap of 30 correct rows has the interval [1, 1], and a gate would pass on it. So z^2 pseudo-rows,
+    half correct and half incorrect and shared equally by the classes, are added to the distribution that is drawn from,
+    as the Wilson interval does to a share (Agresti & Coull 1998). Their weight fades as 1/n.
 
     Args:
         counts: shape (K, K + 1), from `confusion_counts`.
-        level: confidence level; it gives z.
+        metrics: the scores.
+        bootstrap: level, resamples and seed.
+    """
+    bootstrap = bootstrap or BootstrapConfig()
+    masses = (counts + _pseudo_counts(counts, bootstrap.level)).ravel()
+    # Only the cells that can be drawn: many classes leave most of them empty.
+    cells = np.flatnonzero(masses)
+
+    def resamples() -> Iterator[Floats]:
+        for drawn in resample_counts(masses[cells] / masses.sum(), int(counts.sum()), bootstrap, CHUNK):
+            tables = np.zeros((len(drawn), counts.size))
+            tables[:, cells] = drawn
+            yield tables
+
+    return _intervals(counts, counts, resamples(), metrics, SamplingDesign(), bootstrap)
+
+
+def _weighted_intervals(
+    human: Ints, predicted: Ints, counts: Ints, design: SamplingDesign, bootstrap: BootstrapConfig
+) -> dict[str, Interval]:
+    """`confusion_intervals` of rows, or whole clusters within strata, that are drawn with their weights."""
+    classes = len(counts)
+    weights = np.ones(len(human)) if design.weights is None else design.weights
+    cells = human * (classes + 1) + np.where(predicted == MISSING, classes, predicted)
+    pseudo = _pseudo_counts(counts, bootstrap.level).ravel()
+    if design.has_units:
+        resamples = unit_resamples(cells, pseudo, predicted == human, design, bootstrap, CHUNK)
+    else:
+        resamples = _weighted_resamples(cells, weights, pseudo, bootstrap)
+    # Scores are quotients, so counts of rows and sums of weights give the same.
+    weighted = np.bincount(cells, weights=weights, minlength=counts.size).reshape(counts.shape)
+    return _intervals(counts, weighted, resamples, BOOTSTRAPPED, design, bootstrap)
+
+
+def _intervals(
+    counts: Ints,
+    weighted: Ints | Floats,
+    resamples: Iterator[Floats],
+    metrics: Sequence[Metric],
+    design: SamplingDesign,
+    bootstrap: BootstrapConfig,
+) -> dict[str, Interval]:
+    n, answered, present = int(counts.sum()), int(counts[:, :-1].sum()), occurring(weighted)
+    method = design.method_name(METHOD, n)
+    if not n:
+        return {metric: Interval.undefined(bootstrap.level, method) for metric in metrics}
+    tables = ((each.reshape(-1, *counts.shape), present) for each in resamples)
+    values = replicates({metric: functools.partial(score, metric) for metric in metrics}, tables)
+    widening = design.widening(n, bootstrap.level)
+    return {
+        metric: percentile_interval(
+            widened(values[metric], widening),
+            float(score(metric, weighted)),
+            bootstrap.level,
+            method,
+            answered if metric == "kappa" else n,
+        )
+        for metric in metrics
+    }
+
+
+def _weighted_resamples(cells: Ints, weights: Floats, pseudo: Floats, bootstrap: BootstrapConfig) -> Iterator[Floats]:
+    """Flat tables of weighted rows drawn with equal probabilities; rows that are alike are drawn together."""
+    kinds, times = np.unique(np.column_stack([cells, weights]), axis=0, return_counts=True)
+    extra = np.flatnonzero(pseudo)
+    pool = np.concatenate([kinds[:, 0], extra]).astype(np.int64)
+    masses = np.concatenate([times, pseudo[extra]])
+    into = np.concatenate([kinds[:, 1], np.ones(len(extra))])[:, None] * (pool[:, None] == np.arange(len(pseudo)))
+    for drawn in resample_counts(masses / masses.sum(), len(cells), bootstrap, CHUNK):
+        yield drawn @ into
+
+
+def _pseudo_counts(counts: Ints, level: float) -> Floats:
+    """The z^2 pseudo-rows in equal parts for the classes with human-labeled rows, shape (K, K + 1).
+
+    Within a class half of them are correct; the others go where predictions of other classes (or none) went.
     """
     out = np.zeros(counts.shape)
     present = np.flatnonzero(counts.sum(axis=1))

@@ -1,40 +1,36 @@
 """Confusion matrices and the scores computed from them.
 
-Every score takes counts of shape (..., K, K + 1), as `confusion_counts` returns them, and works along the last two
-axes, so that thousands of resamples are scored in one call.
+Every score takes counts of shape (..., K, K + 1), as `confusion_counts` returns them, so that thousands of resamples
+are scored in one call.
 
-A missing prediction is an error: a false negative for its human class and a false positive for none. `coverage` and
-`accuracy_answered` separate the two; accuracy = accuracy_answered x coverage. Only kappa is restricted to the answered
-rows, because "no label" is not a category that a human could have chosen.
-
-A proportion of nothing is nan. Macro F1 is the mean over the classes that occur as a human or as a predicted label, as
-in scikit-learn.
+A missing prediction is incorrect: a false negative of its human class and a false positive of none. Only kappa is of
+the answered rows, because "no label" is not a category that a human could have chosen. A proportion of nothing is nan.
+Macro F1 is the mean over the classes that occur as a human or a predicted label, as in scikit-learn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, encode
+from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Mask, divided
+from hf_synthlabels.statistics.intervals import fields_as_json
 
 
 def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
-    """Count the pairs of human and predicted label ids.
+    """Count the pairs of human and predicted codes.
 
     Args:
-        human: codes of shape (rows,), each from 0 to `n_classes` - 1.
-        predicted: codes of shape (rows,); `MISSING` where there is no prediction.
-        n_classes: the number of classes, K.
+        human: codes from 0 to `n_classes` - 1, shape (rows,).
+        predicted: codes, `MISSING` where there is no prediction, shape (rows,).
+        n_classes: number of classes K.
 
     Returns:
-        Counts of shape (K, K + 1): rows are human classes, columns predicted ones, and the last column the rows
-        that have no prediction.
+        Counts of shape (K, K + 1): rows are human classes, columns predicted ones, the last column "no prediction".
 
     Raises:
         DataError: the lengths differ or a code is out of range.
@@ -54,7 +50,7 @@ def confusion_counts(human: Ints, predicted: Ints, n_classes: int) -> Ints:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionMatrix:
-    """Human labels against predicted labels, counted.
+    """Counts of human against predicted labels.
 
     Raises:
         DataError: `counts` is not one row of K + 1 numbers, none negative, for each of the K names.
@@ -62,7 +58,7 @@ class ConfusionMatrix:
 
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
-    """`counts[i][j]`: rows that a human gave name i and the annotator name j; the last j is "no label"."""
+    """`counts[i][j]`: rows with human label i and predicted label j; the last j is "no label"."""
 
     def __post_init__(self) -> None:
         width = len(self.names) + 1
@@ -70,39 +66,8 @@ class ConfusionMatrix:
             raise DataError(f"`counts` must be {width - 1} rows of {width} numbers, none negative, one row per name.")
 
     @classmethod
-    def from_labels(
-        cls, human: Sequence[str], predicted: Sequence[str | None], names: Sequence[str] | None = None
-    ) -> ConfusionMatrix:
-        """Count two label columns.
-
-        Args:
-            human: the human label of each row.
-            predicted: the predicted label of each row, None for a row without one.
-            names: all label names in the order wanted; by default those that occur, sorted.
-
-        Raises:
-            DataError: the lengths differ, a human label is missing, or a label is not in `names`.
-        """
-        if len(human) != len(predicted):
-            raise DataError(
-                f"`human` has {len(human):,} rows and `predicted` {len(predicted):,}: give one value of each per row."
-            )
-        if names is None:
-            names = sorted({label for label in (*human, *predicted) if label is not None})
-        if not names:
-            return cls((), ())
-        human_codes = encode(human, names, field="human")
-        if missing := int((human_codes == MISSING).sum()):
-            raise DataError(f"`human` is missing in {missing:,} rows: leave those rows out.")
-        return cls.from_codes(human_codes, encode(predicted, names, field="predicted"), names)
-
-    @classmethod
-    def from_codes(cls, human: Ints, predicted: Ints, names: Sequence[str]) -> ConfusionMatrix:
-        """Count two columns of codes; see `confusion_counts`.
-
-        Raises:
-            DataError: the lengths differ or a code is out of range.
-        """
+    def from_codes(cls, human: Ints, predicted: Ints, names: Sequence[str]) -> Self:
+        """Count two columns of codes; see `confusion_counts`."""
         counts = confusion_counts(human, predicted, len(names))
         return cls(tuple(names), tuple(tuple(row) for row in counts.tolist()))
 
@@ -121,14 +86,8 @@ class ConfusionMatrix:
         """The number of rows that have a prediction."""
         return self.n - sum(row[-1] for row in self.counts)
 
-    @property
-    def absent(self) -> tuple[str, ...]:
-        """The names that occur neither as a human nor as a predicted label."""
-        occurs = self.array.sum(axis=1) + self.array[:, :-1].sum(axis=0) > 0
-        return tuple(name for name, there in zip(self.names, occurs, strict=True) if not there)
-
     def mistakes(self) -> list[tuple[str, str | None, int]]:
-        """Every (human name, predicted name or None, rows) on which the two differ, the most frequent first."""
+        """Human name, predicted name or None, and rows of each confused pair, the most frequent first."""
         columns = (*self.names, None)
         cells = [
             (human, predicted, count)
@@ -140,139 +99,82 @@ class ConfusionMatrix:
 
     def to_dict(self) -> dict[str, Any]:
         """The names and the counts as lists."""
-        return {"names": list(self.names), "counts": [list(row) for row in self.counts]}
+        return fields_as_json(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ConfusionMatrix:
-        """Restore a matrix from the output of `to_dict`."""
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned."""
         return cls(tuple(values["names"]), tuple(tuple(row) for row in values["counts"]))
 
 
 Metric = Literal["accuracy", "macro_f1", "weighted_f1", "kappa"]
-"""The scores by which a label set as a whole is judged."""
+"""Scores of a whole confusion matrix."""
+
+METRICS: tuple[Metric, ...] = get_args(Metric)
+
+MarginMetric = Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"]
+"""Scores that depend on the margins of a confusion matrix only."""
 
 
-METRICS: tuple[Metric, ...] = ("accuracy", "macro_f1", "weighted_f1", "kappa")
-
-
-def margins(counts: Ints) -> tuple[Ints, Ints, Ints]:
-    """Per class the rows that are right, predicted and human-labeled, each of shape (..., K)."""
+def margins(counts: Ints | Floats) -> tuple[Any, Any, Any]:
+    """Correct, predicted and human-labeled rows of each class, each of shape (..., K)."""
     answered = counts[..., :-1]
     return np.diagonal(answered, axis1=-2, axis2=-1), answered.sum(axis=-2), counts.sum(axis=-1)
 
 
-def support(counts: Ints) -> Ints:
-    """Human-labeled rows per class, shape (..., K)."""
-    return margins(counts)[2]
-
-
-def occurring(counts: Ints) -> NDArray[np.bool_]:
+def occurring(counts: Ints | Floats) -> Mask:
     """Whether each class occurs as a human or a predicted label, shape (..., K)."""
     _, predicted, human = margins(counts)
-    return predicted + human > 0
+    occurs: Mask = predicted + human > 0
+    return occurs
 
 
-def coverage(counts: Ints) -> Floats:
-    """The share of human-labeled rows that have a prediction."""
-    return _divide(counts[..., :-1].sum(axis=(-2, -1)), counts.sum(axis=(-2, -1)))
+def class_scores(counts: Ints) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of each class, each of shape (..., K); nan where the denominator is 0."""
+    correct, predicted, human = margins(counts)
+    return divided(correct, predicted), divided(correct, human), divided(2 * correct, predicted + human)
 
 
-def accuracy(counts: Ints) -> Floats:
-    """The share of all human-labeled rows whose prediction is right; a missing one is wrong."""
-    return _divide(margins(counts)[0].sum(axis=-1), counts.sum(axis=(-2, -1)))
+def score(metric: Metric, counts: Ints | Floats, classes: Mask | None = None) -> Floats:
+    """A score of confusion counts; `classes` as in `score_margins`."""
+    return kappa(counts) if metric == "kappa" else score_margins(metric, *margins(counts), classes=classes)
 
 
-def accuracy_answered(counts: Ints) -> Floats:
-    """The share of right predictions among the rows that have one."""
-    return _divide(margins(counts)[0].sum(axis=-1), counts[..., :-1].sum(axis=(-2, -1)))
-
-
-def precision(counts: Ints) -> Floats:
-    """Per class the share of its predictions that are right, shape (..., K)."""
-    right, predicted, _ = margins(counts)
-    return _divide(right, predicted)
-
-
-def recall(counts: Ints) -> Floats:
-    """Per class the share of its human-labeled rows that are predicted so, shape (..., K)."""
-    right, _, human = margins(counts)
-    return _divide(right, human)
-
-
-def f1(counts: Ints) -> Floats:
-    """Per class 2 TP / (predicted + human), shape (..., K); nan for a class that never occurs."""
-    right, predicted, human = margins(counts)
-    return _divide(2 * right, predicted + human)
-
-
-def macro_f1(counts: Ints, classes: NDArray[np.bool_] | None = None) -> Floats:
-    """The mean F1 over classes.
-
-    Args:
-        counts: shape (..., K, K + 1).
-        classes: which classes to average over, broadcastable to (..., K); by default those that occur. A class named
-            here that does not occur counts as 0: resamples are to be averaged over the classes of the whole sample.
-    """
-    return score_margins("macro_f1", *margins(counts), classes=classes)
-
-
-def weighted_f1(counts: Ints) -> Floats:
-    """The mean F1 weighted by the human-labeled rows of each class."""
-    return score_margins("weighted_f1", *margins(counts))
-
-
-def kappa(counts: Ints) -> Floats:
-    """Cohen's kappa (1960) of the answered rows: agreement beyond what the two sets of margins give by chance.
-
-    It is nan when no row is answered, or when both sides know one and the same class only.
-    """
+def kappa(counts: Ints | Floats) -> Floats:
+    """Cohen's kappa (1960) of the answered rows; nan without any, or if both sides know the same one class only."""
     answered = counts[..., :-1].astype(np.float64)
     n = answered.sum(axis=(-2, -1))
-    observed = _divide(np.trace(answered, axis1=-2, axis2=-1), n)
-    expected = _divide((answered.sum(axis=-1) * answered.sum(axis=-2)).sum(axis=-1), n * n)
-    return _divide(observed - expected, 1 - expected)
-
-
-def score(metric: Metric, counts: Ints, classes: NDArray[np.bool_] | None = None) -> Floats:
-    """The score of that name; `classes` as in `macro_f1`, which is the only score that uses it."""
-    if metric == "macro_f1":
-        return macro_f1(counts, classes)
-    plain: dict[str, Callable[[Ints], Floats]] = {"accuracy": accuracy, "weighted_f1": weighted_f1, "kappa": kappa}
-    return plain[metric](counts)
+    observed = divided(np.trace(answered, axis1=-2, axis2=-1), n)
+    expected = divided((answered.sum(axis=-1) * answered.sum(axis=-2)).sum(axis=-1), n * n)
+    return divided(observed - expected, 1 - expected)
 
 
 def score_margins(
-    metric: Literal["accuracy", "macro_f1", "weighted_f1", "macro_precision", "macro_recall"],
-    right: Ints | Floats,
+    metric: MarginMetric,
+    correct: Ints | Floats,
     predicted: Ints | Floats,
     human: Ints | Floats,
-    classes: NDArray[np.bool_] | None = None,
+    classes: Mask | None = None,
 ) -> Floats:
-    """A score from what `margins` gives; kappa needs more than that.
+    """A score from the `margins` of confusion counts.
 
     Args:
         metric: the score.
-        right: rows per class that are predicted right, shape (..., K).
-        predicted: rows per class that are predicted so.
-        human: human-labeled rows per class.
-        classes: as in `macro_f1`.
+        correct: correctly predicted rows of each class, shape (..., K).
+        predicted: predicted rows of each class.
+        human: human-labeled rows of each class.
+        classes: classes of a macro average, broadcastable to (..., K); by default those that occur. A class named here
+            that does not occur counts as 0: resamples are averaged over the classes of the whole sample.
     """
     if metric == "accuracy":
-        return _divide(right.sum(axis=-1), human.sum(axis=-1))
+        return divided(correct.sum(axis=-1), human.sum(axis=-1))
     occurrences = predicted + human
-    over, under = {"macro_precision": (right, predicted), "macro_recall": (right, human)}.get(
-        metric, (2 * right, occurrences)
+    over, under = {"macro_precision": (correct, predicted), "macro_recall": (correct, human)}.get(
+        metric, (2 * correct, occurrences)
     )
-    # A class that is never predicted has precision 0 here, as scikit-learn has it: a mean needs a number.
-    per_class = _divide(over, under, otherwise=0.0)
+    # A class that is never predicted has precision 0, as in scikit-learn.
+    per_class = divided(over, under, otherwise=0.0)
     if metric == "weighted_f1":
-        return _divide((per_class * human).sum(axis=-1), human.sum(axis=-1))
+        return divided((per_class * human).sum(axis=-1), human.sum(axis=-1))
     included = np.broadcast_to(occurrences > 0 if classes is None else classes, per_class.shape)
-    return _divide((per_class * included).sum(axis=-1), included.sum(axis=-1))
-
-
-def _divide(over: Ints | Floats, under: Ints | Floats, otherwise: float = np.nan) -> Floats:
-    """Quotients, and `otherwise` where the divisor is 0."""
-    over, under = np.broadcast_arrays(np.asarray(over, dtype=np.float64), np.asarray(under, dtype=np.float64))
-    out: Floats = np.full(over.shape, otherwise)
-    return np.divide(over, under, out=out, where=under != 0)
+    return divided((per_class * included).sum(axis=-1), included.sum(axis=-1))

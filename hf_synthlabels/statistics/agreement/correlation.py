@@ -13,6 +13,9 @@ from scipy import stats
 
 from hf_synthlabels.statistics.arrays import Floats, Ints, divided
 
+PairScore = Callable[[Ints | Floats, Floats, Floats], Floats]
+"""A score of resamples, shape (R,): how often each distinct pair was drawn, (R, C), and its two columns, (C,)."""
+
 MAX_PAIRS = 2000
 """Distinct pairs up to which all pairs of pairs are held in memory: 2000 squared are 32 MB."""
 
@@ -38,7 +41,7 @@ def weighted_spearman(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
 def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     """Kendall's tau-b of each resample: (concordant - discordant) / sqrt(pairs not tied in x * not tied in y)."""
     if len(x) > MAX_PAIRS:
-        return np.array([_kendall_of_one(row, x, y) for row in counts])
+        return np.array([_kendall_of_repeated(row.astype(np.int64), x, y) for row in counts])
     across = np.sign(x[:, None] - x) * np.sign(y[:, None] - y)
     tied_x, tied_y = (np.equal.outer(values, values).astype(np.float64) for values in (x, y))
     weights = counts.astype(np.float64)
@@ -51,7 +54,7 @@ def weighted_kendall(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
 
 
 def weighted_ranks(counts: Ints | Floats, values: Floats) -> Floats:
-    """The mean rank of each distinct pair in each resample, shape (R, C)."""
+    """The mean rank of each value in each resample, shape (R, C)."""
     _, level = np.unique(values, return_inverse=True)
     order = np.argsort(level, kind="stable")
     starts = np.flatnonzero(np.diff(level[order], prepend=-1))
@@ -60,25 +63,15 @@ def weighted_ranks(counts: Ints | Floats, values: Floats) -> Floats:
     return ranks
 
 
-def _kendall_of_one(counts: Ints | Floats, x: Floats, y: Floats) -> float:
-    times = counts.astype(np.int64)
+def _kendall_of_repeated(times: Ints, x: Floats, y: Floats) -> float:
     return float(stats.kendalltau(np.repeat(x, times), np.repeat(y, times)).statistic)
-
-
-PairScore = Callable[[Ints | Floats, Floats, Floats], Floats]
-"""A score of weighted pairs: how often each is drawn, and its two numbers."""
 
 
 def quadratic_kappa(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     """Cohen's kappa weighted by squared distance (Cohen 1968), of weighted pairs; the values need not be few.
 
-    1 - mean (x - y)^2 / mean (x_i - y_j)^2 over all pairs of rows. With equidistant categories it is the textbook's,
-    and it equals Lin's concordance correlation coefficient (King & Chinchilli 2001). nan when all numbers are the same.
-
-    Args:
-        counts: how often each pair was drawn, shape (R, C).
-        x: shape (C,).
-        y: shape (C,).
+    1 - mean (x - y)^2 / mean (x_i - y_j)^2 over all pairs of rows; nan when all numbers are equal. It equals Lin's
+    concordance correlation coefficient (King & Chinchilli 2001).
     """
     _, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
     return divided(2 * covariance, _rounded(var_x + var_y + (mean_x - mean_y) ** 2, x, y))
@@ -87,8 +80,7 @@ def quadratic_kappa(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
 def pair_icc(counts: Ints | Floats, x: Floats, y: Floats) -> Floats:
     """ICC(A,1) of two raters: two-way, single rater, absolute agreement (McGraw & Wong 1996, case 2A).
 
-    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n); nan for fewer than two rows or when all numbers are the same.
-    The arguments are those of `quadratic_kappa`.
+    (MSR - MSE) / (MSR + MSE + 2 (MSC - MSE) / n); nan for fewer than two rows or when all numbers are equal.
     """
     n, mean_x, mean_y, var_x, var_y, covariance = _moments(counts, x, y)
     # With two raters: rows (x + y) / 2 have variance (var_x + var_y + 2 cov) / 4, differences var_x + var_y - 2 cov.
@@ -114,3 +106,12 @@ def _rounded(spread: Floats, x: Floats, y: Floats) -> Floats:
     """A spread with 0 for what is only rounding."""
     scale = 1 + max(np.abs(x).max(initial=0), np.abs(y).max(initial=0)) ** 2
     return np.where(np.abs(spread) > 1e-12 * scale, spread, 0.0)
+
+
+PAIR_SCORES: dict[str, PairScore] = {
+    "pearson": weighted_pearson,
+    "spearman": weighted_spearman,
+    "kendall": weighted_kendall,
+    "weighted_kappa": quadratic_kappa,
+    "icc": pair_icc,
+}

@@ -5,47 +5,31 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.classification import KindAgreement
-from hf_synthlabels.statistics.agreement.correlation import (
-    MAX_PAIRS,
-    PairScore,
-    pair_icc,
-    quadratic_kappa,
-    weighted_kendall,
-    weighted_pearson,
-    weighted_spearman,
-)
-from hf_synthlabels.statistics.agreement.weighted import answer_scores, share
-from hf_synthlabels.statistics.arrays import Floats, Ints, divided
-from hf_synthlabels.statistics.bootstrap import BootstrapConfig, Rows, RowScore, row_intervals
-from hf_synthlabels.statistics.design.sampling_design import SamplingDesign
+from hf_synthlabels.statistics.agreement.base import KindAgreement, row_accuracy
+from hf_synthlabels.statistics.agreement.correlation import MAX_PAIRS, PAIR_SCORES, PairScore
+from hf_synthlabels.statistics.arrays import Floats, Ints, check_lengths, divided
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig, RowContributions, RowScore, row_intervals
+from hf_synthlabels.statistics.design.sampling_design import SamplingDesign, share_interval
 from hf_synthlabels.statistics.estimation.variance import mean_square_change, missing_events
 from hf_synthlabels.statistics.intervals import Interval, normal_quantile
 from hf_synthlabels.statistics.text_tables import Breakdown
-from hf_synthlabels.statistics.validation.measures import MEASURES
 
 EQUAL = 1e-9
-"""Numbers that differ by no more are the same: 0.1 + 0.2 is 0.3."""
+"""Numbers that differ by no more are equal: 0.1 + 0.2 is 0.3."""
 
-
-FEWEST = 3
+MIN_PAIRS = 3
 """Answered rows that a correlation needs."""
-
 
 MAX_LEVELS = 10
 """Values of a scale up to which a table shows each; of more, ranges."""
 
-
 ANSWERED, HUMAN, LLM, ERROR, WORST = range(5)
-"""What a row adds: whether it is answered, both numbers, the error, and the worst one if it is not."""
-
+"""Columns of a row's contribution: whether it is answered, both numbers, the error, the worst one if it is not."""
 
 NOTE = (
     "A row without an LLM label is wrong; in MAE and RMSE it has the worst error that the scale ({}) allows. "
@@ -84,17 +68,15 @@ def scale_agreement(
         ConfigError: the scale is not given and all numbers are equal.
     """
     bootstrap = bootstrap or BootstrapConfig()
-    if len(human) != len(llm):
-        raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
+    check_lengths(human=human, llm=llm)
     x = np.array(human, dtype=np.float64)
     y = np.array([np.nan if value is None else value for value in llm], dtype=np.float64)
     low, high = _ends(x, y, low, high)
-    scores = _scores(x, y, (low, high, step), bootstrap, design)
     notes = [NOTE.format(f"{low:g} to {high:g}")]
     if step is not None and _between_steps(x, low, step):
         notes.append("Human numbers between the steps of the scale, such as means, are never matched exactly.")
     return KindAgreement(
-        {name: scores[name] for name in MEASURES["text-scale"] if name in scores},
+        _scores(x, y, (low, high, step), bootstrap, design),
         breakdowns=(_by_human_value(x, y, low, high, step),) if len(x) else (),
         notes=tuple(notes),
     )
@@ -108,41 +90,23 @@ def _scores(
     design: SamplingDesign | None,
 ) -> dict[str, Interval]:
     low, high, step = scale
-    answered = ~np.isnan(y)
+    answered, level = ~np.isnan(y), bootstrap.level
     n, n_answered = len(x), int(answered.sum())
-    error, rows = np.abs(y - x), replace(_rows(x, y, low, high, step, bootstrap.seed), design=design)
-    exact, near = (answered & (np.nan_to_num(error, nan=np.inf) <= reach + EQUAL) for reach in (0, step or 0))
+    distance = np.where(answered, np.abs(y - x), np.inf)
+    rows = _contributions(x, y, scale, bootstrap.seed, design)
+    near = {} if step is None else {"within_one": share_interval(distance <= step + EQUAL, None, design, level)}
     denominators = {"mae": n, "mae_answered": n_answered, "rmse": n, "rmse_answered": n_answered}
-    scores = {
-        **answer_scores(answered, exact, design, bootstrap.level),
-        "bias": _bias(x, y, bootstrap.level, design, answered, (low, high)),
+    return {
+        **row_accuracy(answered, distance <= EQUAL, design, level),
+        **near,
         **row_intervals(rows, ERROR_SCORES, bootstrap, denominators, highest=high - low),
+        "bias": _bias(x[answered], y[answered], None if design is None else design.take(answered), level, (low, high)),
         **row_intervals(rows, _correlations(rows), bootstrap, n_answered, percentiles=True),
     }
-    if step is not None:
-        scores["within_one"] = share(near, None, design, bootstrap.level)
-    return scores
 
 
-def _of_answered(score: PairScore, weight: float) -> RowScore:
-    """A score of both numbers of the answered rows; nan for fewer than FEWEST of them.
-
-    Args:
-        score: of weighted pairs.
-        weight: the mean weight of the answered rows. Counts are divided by it, so that they add up to rows.
-    """
-
-    def scored(counts: Ints | Floats, cells: Floats) -> Floats:
-        kept = cells[:, ANSWERED] == 1
-        answered = counts[:, kept] if weight == 1 else counts[:, kept] / weight
-        values = score(answered, cells[kept, HUMAN], cells[kept, LLM])
-        return np.where(answered.sum(axis=1) < FEWEST - EQUAL, np.nan, values)
-
-    return scored
-
-
-def _mae_or_rmse(power: int, *, answered: bool) -> RowScore:
-    """The mean of the errors or of their squares, of which the root is taken."""
+def _mean_error(power: int, *, answered: bool) -> RowScore:
+    """MAE (power 1) or RMSE (power 2), over answered or over all rows."""
 
     def scored(counts: Ints | Floats, cells: Floats) -> Floats:
         counted, error = (cells[:, ANSWERED], ERROR) if answered else (np.ones(len(cells)), WORST)
@@ -153,31 +117,33 @@ def _mae_or_rmse(power: int, *, answered: bool) -> RowScore:
 
 
 ERROR_SCORES: dict[str, RowScore] = {
-    "mae": _mae_or_rmse(1, answered=False),
-    "mae_answered": _mae_or_rmse(1, answered=True),
-    "rmse": _mae_or_rmse(2, answered=False),
-    "rmse_answered": _mae_or_rmse(2, answered=True),
+    "mae": _mean_error(1, answered=False),
+    "mae_answered": _mean_error(1, answered=True),
+    "rmse": _mean_error(2, answered=False),
+    "rmse_answered": _mean_error(2, answered=True),
 }
 
 
-CORRELATIONS: dict[str, PairScore] = {
-    "pearson": weighted_pearson,
-    "spearman": weighted_spearman,
-    "kendall": weighted_kendall,
-    "weighted_kappa": quadratic_kappa,
-    "icc": pair_icc,
-}
-
-
-def _correlations(rows: Rows) -> dict[str, RowScore]:
-    """Those that can be told: Kendall's tau of very many rows is computed by ranks, which takes whole rows."""
+def _correlations(rows: RowContributions) -> dict[str, RowScore]:
+    """Correlations of the answered rows; without Kendall's tau where weights and very many rows make it too slow."""
     many = rows.design is not None and 3 * len(rows.observed) > MAX_PAIRS
     weights = None if rows.design is None else rows.design.weights
     answered = rows.observed[:, ANSWERED] == 1
-    weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
-    return {
-        name: _of_answered(score, weight) for name, score in CORRELATIONS.items() if not (many and name == "kendall")
-    }
+    mean_weight = 1.0 if weights is None or not answered.any() else float(weights[answered].mean())
+    scores = {name: score for name, score in PAIR_SCORES.items() if not (many and name == "kendall")}
+    return {name: _answered_score(score, mean_weight) for name, score in scores.items()}
+
+
+def _answered_score(score: PairScore, mean_weight: float) -> RowScore:
+    """A pair score of the answered rows, by whose mean weight counts are divided; nan for fewer than MIN_PAIRS."""
+
+    def scored(counts: Ints | Floats, cells: Floats) -> Floats:
+        kept = cells[:, ANSWERED] == 1
+        answered = counts[:, kept] if mean_weight == 1 else counts[:, kept] / mean_weight
+        values = score(answered, cells[kept, HUMAN], cells[kept, LLM])
+        return np.where(answered.sum(axis=1) < MIN_PAIRS - EQUAL, np.nan, values)
+
+    return scored
 
 
 def _ends(x: Floats, y: Floats, low: float | None, high: float | None) -> tuple[float, float]:
@@ -196,8 +162,11 @@ def _ends(x: Floats, y: Floats, low: float | None, high: float | None) -> tuple[
     return low, high
 
 
-def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, seed: int) -> Rows:
-    """Each row as it is, as if it were exact, and as if a blind guess on the scale had been made."""
+def _contributions(
+    x: Floats, y: Floats, scale: tuple[float, float, float | None], seed: int, design: SamplingDesign | None
+) -> RowContributions:
+    """Each row as observed, as if it were exact, and as if a number on the scale had been guessed."""
+    low, high, step = scale
     answered = ~np.isnan(y)
     guesses = np.random.default_rng(seed).uniform(low, high, size=len(x))
     if step is not None:
@@ -206,49 +175,40 @@ def _rows(x: Floats, y: Floats, low: float, high: float, step: float | None, see
     ones = np.ones(len(x))
     error = np.where(answered, np.abs(y - x), 0)
     # Where an error is at its worst without a label, the wrong pseudo-row is one without a label.
-    return Rows(
+    return RowContributions(
         np.column_stack([answered, x, np.where(answered, y, 0), error, np.where(answered, error, worst)]),
         np.column_stack([ones, x, x, 0 * ones, 0 * ones]),
         np.column_stack([ones, x, guesses, np.abs(guesses - x), worst]),
         np.full(len(x), 1 / max(len(x), 1)),
+        design,
     )
 
 
-def _bias(
-    x: Floats,
-    y: Floats,
-    level: float,
-    design: SamplingDesign | None,
-    answered: NDArray[np.bool_],
-    ends: tuple[float, float],
-) -> Interval:
-    """The mean difference with Student's interval, as in a Bland-Altman plot (1986); nan for fewer than two rows.
+def _bias(x: Floats, y: Floats, design: SamplingDesign | None, level: float, ends: tuple[float, float]) -> Interval:
+    """The mean difference y - x with Student's interval (Bland & Altman 1986); nan for fewer than two rows.
 
-    Where nearly all rows have the same difference, such as none, pseudo-errors are added (see `small_samples`): rare
-    errors are easily missing from a small sample. With a sampling design, it is the ratio of sums with its linearised
-    variance (Hajek 1971). It has the degrees of freedom of the clusters, or of as many rows of equal weight as would
-    vary as much (Kish 1965).
+    Where nearly all rows have the same difference, pseudo-errors are added (see `estimation.variance`). With a design
+    it is a ratio of sums with its linearized variance (Hajek 1971), and the degrees of freedom of the clusters or of
+    Kish's effective number of rows (1965).
     """
-    differences, n = (y - x)[answered], int(answered.sum())
+    differences, n = y - x, len(x)
     if n < 2:
-        return Interval(math.nan, math.nan, math.nan, level, "student", n)
-    kept = None if design is None else design.take(answered)
-    weights = np.ones(n) if kept is None or kept.weights is None else kept.weights
-    if kept is not None and len(kept.units(n)[1]) < 2:
-        # One cluster does not show how clusters differ.
-        return Interval(float(np.average(differences, weights=weights)), math.nan, math.nan, level, "student", n)
+        return Interval.undefined(level, "student", n)
+    weights = np.ones(n) if design is None or design.weights is None else design.weights
     shares = weights / weights.sum()
+    if design is not None and len(design.units(n)[1]) < 2:
+        # One cluster does not show how clusters differ.
+        return Interval(float(shares @ differences), math.nan, math.nan, level, "student", n)
     mean, free, method = float(shares @ differences), float(n - 1), "student"
-    if kept is None:
+    if design is None:
         variance = float(differences.var(ddof=1)) / n
     else:
-        variance = kept.variance_of_total(weights * (differences - mean)) / float(weights.sum()) ** 2
+        variance = design.variance_of_total(weights * (differences - mean)) / float(weights.sum()) ** 2
         effective = float(1 / (shares @ shares)) - 1
-        free = max(1.0, effective if kept.clusters is None else min(effective, kept.degrees_of_freedom(n)))
+        free = max(1.0, effective if design.clusters is None else min(effective, design.degrees_of_freedom(n)))
         method = "student, design-based"
-    clusters = None if kept is None or kept.clusters is None else np.asarray(kept.clusters)
-    if missing := missing_events(differences[:, None], clusters):
-        variance += normal_quantile(level) ** 2 / 2 * missing * mean_square_change(x[answered], shares, ends)
+    if missing := missing_events(differences[:, None], None if design is None else design.clusters):
+        variance += normal_quantile(level) ** 2 / 2 * missing * mean_square_change(x, shares, ends)
     half = float(stats.t.ppf((1 + level) / 2, free)) * math.sqrt(variance)
     return Interval(mean, mean - half, mean + half, level, method, n)
 

@@ -66,7 +66,7 @@ def compare_conditions(
 
     The score of a condition is the mean over its seeds. A resample draws rows (the same for both conditions and all
     seeds) and, for each condition, as many seeds as it has (the pigeonhole bootstrap, Owen 2007). Few seeds understate
-    their variance: five seeds show 4/5 of it. Rows are not smoothed as in `confusion_bootstrap`: a condition that is
+    their variance: five seeds show 4/5 of it. Rows are not smoothed as in `confusion_intervals`: a condition that is
     correct on every row has the interval [1, 1].
 
     Args:

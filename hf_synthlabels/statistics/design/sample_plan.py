@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.classification import confusion_bootstrap
+from hf_synthlabels.statistics.agreement.classification import confusion_intervals
 from hf_synthlabels.statistics.agreement.confusion import METRICS
 from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Numbers, encode
+from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.human_sample import uncertainty_sizes
 from hf_synthlabels.statistics.design.sample_size import (
     fewest_labels,
@@ -250,7 +251,8 @@ class _Pilot:
         if gate.metric in proportions:
             share = proportions[gate.metric]
             return share, rows_to_pass(share, gate.threshold, level), rows_to_fail(share, gate.threshold, level)
-        interval = confusion_bootstrap(counts, gate.metric, level=level)  # type: ignore[arg-type]
+        metric: Any = gate.metric
+        interval = confusion_intervals(counts, (metric,), BootstrapConfig(level))[metric]
         rows = int(counts.sum())
         to_pass = scaled_rows_to_pass(interval, gate.threshold, rows)
         return interval.estimate, to_pass, scaled_rows_to_fail(interval, gate.threshold, rows)

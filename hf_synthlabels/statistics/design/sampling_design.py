@@ -1,4 +1,4 @@
-"""SamplingDesign: weights, clusters and strata of the human-labeled rows, and what they do to a variance."""
+"""Weights, clusters and strata of human-labeled rows, and shares of rows with design-based intervals."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from scipy import stats
 
 from hf_synthlabels.statistics.arrays import Floats, Ints, Mask
+from hf_synthlabels.statistics.intervals import Interval, normal_quantile, score_interval, wilson
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamplingDesign:
-    """How rows were drawn: each its weight, its cluster and its stratum. All arrays have the shape (rows,)."""
+    """Weight, cluster and stratum of each row. All arrays have the shape (rows,)."""
 
     weights: Floats | None = None
-    """Inverse inclusion probabilities, above 0; None where all are the same."""
+    """Inverse inclusion probabilities, above 0; None if all are equal."""
     clusters: Ints | None = None
-    """Codes of the primary sampling units, such as articles or authors; None where rows were drawn one by one."""
+    """Codes of the primary sampling units, such as articles; None if rows were sampled singly."""
     strata: Ints | None = None
-    """Codes of the strata from which units were drawn separately; None for one stratum."""
+    """Codes of the strata within which units were sampled; None for one stratum."""
 
     @property
     def is_random(self) -> bool:
@@ -48,9 +49,6 @@ class SamplingDesign:
         """The unit of each row, and the stratum of each unit.
 
         A stratum with a single unit has no variance, so all such strata are merged.
-
-        Args:
-            rows: the number of rows.
         """
         unit = np.arange(rows) if self.clusters is None else np.unique(self.clusters, return_inverse=True)[1]
         if self.strata is None:
@@ -64,11 +62,21 @@ class SamplingDesign:
         of_unit[alone] = of_unit.max(initial=0) + 1
         return unit, np.unique(of_unit, return_inverse=True)[1].astype(np.int64)
 
+    def method_name(self, method: str, rows: int) -> str:
+        """The name of a method followed by the parts of the design."""
+        if self.is_random:
+            return method
+        unit, stratum = self.units(rows)
+        parts = ["weighted"] if self.weights is not None else []
+        parts += [f"{len(np.unique(unit)):,} clusters"] if self.clusters is not None else []
+        parts += [f"{len(np.unique(stratum)):,} strata"] if self.strata is not None else []
+        return ", ".join([method, *parts])
+
     def variance_of_total(self, values: Floats) -> float:
-        """The linearised variance of a sum of row values (Lohr 2022, section 9.1): between units, within strata.
+        """The linearized variance of a sum of row values, between units within strata (Lohr 2022, section 9.1).
 
         Args:
-            values: shape (rows,), such as weighted residuals.
+            values: such as weighted residuals, shape (rows,).
         """
         unit, stratum = self.units(len(values))
         totals = np.bincount(unit, weights=values, minlength=len(stratum))
@@ -91,28 +99,26 @@ class SamplingDesign:
         return float(ratio * math.sqrt((free + 1) / free))
 
     def effective_rows(self, hits: Mask, counted: Mask, level: float) -> tuple[float, float]:
-        """A weighted share, and how many rows of a simple random sample would vary as much.
+        """A weighted share of hits, and the rows of a simple random sample with the same variance.
+
+        These are p (1 - p) / variance (Korn & Graubard 1998), without strata at most the rows there are. For a share
+        of 0 or 1 they are Kish's effective number of units (1965). Few clusters have fewer effective rows.
 
         Args:
             hits: which rows are hits, shape (rows,).
-            counted: which rows the share is of; at least one.
-            level: confidence level; few clusters have fewer effective rows.
-
-        Returns:
-            The share, and p (1 - p) over its linearised variance, without strata at most the rows there are (Korn &
-            Graubard 1998).
-            For a share of 0 or 1, whose variance is not known, Kish's effective number of units (1965).
+            counted: the rows of the denominator, at least one.
+            level: confidence level.
         """
         weights = np.where(counted, 1.0 if self.weights is None else self.weights, 0.0)
         total, n = weights.sum(), int(counted.sum())
         share = float(weights @ hits / total)
         if 0 < share < 1 and n > 1:
-            kept = self if self.has_units and self.strata is not None else self.take(counted)
+            kept = self if self.strata is not None else self.take(counted)
             values = weights * (hits - share)
             variance = kept.variance_of_total(values if kept is self else values[counted]) / total**2
             rows = share * (1 - share) / variance if variance > 0 else float(n)
-            # Only strata can make a sample better than a random one; anything else is noise of the estimate. A stratum
-            # whose rows are all hits, or none, shows no variance, but may have some.
+            # Only strata make a sample better than a random one; otherwise it is noise of the estimate. A stratum whose
+            # rows are all hits, or none, shows no variance, but may have some.
             rows = rows if self.strata is not None and _all_vary(hits[counted], self.strata[counted]) else min(n, rows)
         else:
             unit, stratum = self.units(len(hits))
@@ -124,12 +130,12 @@ class SamplingDesign:
         """The design effect of clusters on a share, at least 1."""
         if self.clusters is None or not len(hits):
             return 1.0
-        unclustered = replace(self, clusters=None)
         every = np.ones(len(hits), dtype=np.bool_)
         share, rows = replace(self, strata=None).effective_rows(hits, every, level)
         if not 0 < share < 1:
             return max(1.0, len(hits) / rows)
-        return max(1.0, replace(unclustered, strata=None).effective_rows(hits, every, level)[1] / rows)
+        unclustered = replace(self, clusters=None, strata=None)
+        return max(1.0, unclustered.effective_rows(hits, every, level)[1] / rows)
 
 
 def _all_vary(hits: Mask, strata: Ints) -> bool:
@@ -139,6 +145,45 @@ def _all_vary(hits: Mask, strata: Ints) -> bool:
     return bool(((among > 0) & (among < np.bincount(stratum))).all())
 
 
-def taken(design: SamplingDesign | None, rows: Mask) -> SamplingDesign | None:
+def subset_design(design: SamplingDesign | None, rows: Mask | Ints) -> SamplingDesign | None:
     """The design of some rows, with weights of mean 1; None for a simple random sample."""
     return None if design is None else design.take(rows).scaled()
+
+
+def share_interval(hits: Mask, counted: Mask | None, design: SamplingDesign | None, level: float = 0.95) -> Interval:
+    """The share of hits among rows with Wilson's interval, for the effective number of rows of a design.
+
+    Args:
+        hits: which rows are hits, shape (rows,).
+        counted: the rows of the denominator; None for all.
+        design: of all rows; None for a simple random sample. A weighted share is a ratio of sums (Hajek 1971).
+        level: confidence level.
+    """
+    counted = np.ones(len(hits), dtype=np.bool_) if counted is None else counted
+    n = int(counted.sum())
+    if design is None or design.is_random:
+        return wilson(int((hits & counted).sum()), n, level)
+    method = design.method_name("wilson", len(hits))
+    if not n:
+        return Interval.undefined(level, method)
+    share, effective = design.effective_rows(hits & counted, counted, level)
+    return Interval(share, *score_interval(share, effective, normal_quantile(level)), level, method, n)
+
+
+def weighted_mean(values: Floats, weights: Floats, level: float = 0.95) -> Interval:
+    """The weighted mean of numbers from 0 to 1, with a normal interval of its linearized variance (Hajek 1971).
+
+    Args:
+        values: shape (rows,).
+        weights: inverse inclusion probabilities, above 0.
+        level: confidence level.
+    """
+    n, method = len(values), "normal, weighted"
+    if not n:
+        return Interval.undefined(level, method)
+    mean = float(weights @ values / weights.sum())
+    if n == 1:
+        return Interval(mean, 0.0, 1.0, level, method, n)
+    variance = float(((weights * (values - mean)) ** 2).sum() / weights.sum() ** 2 * n / (n - 1))
+    half = normal_quantile(level) * math.sqrt(variance)
+    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half), level, method, n)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.agreement.classification import ClassAgreement
+from hf_synthlabels.statistics.agreement.base import ClassAgreement
 from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.text_tables import Breakdown, align, shorten, wrap

@@ -12,7 +12,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema, Scale
 from hf_synthlabels.labels.values import class_of_number
 from hf_synthlabels.statistics.agreement.answers import answer_agreement, text_agreement, token_f1
-from hf_synthlabels.statistics.agreement.classification import KindAgreement
+from hf_synthlabels.statistics.agreement.base import KindAgreement
 from hf_synthlabels.statistics.agreement.entities import entity_agreement
 from hf_synthlabels.statistics.agreement.multilabel import multilabel_agreement
 from hf_synthlabels.statistics.agreement.scale import scale_agreement

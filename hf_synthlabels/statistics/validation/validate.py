@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.agreement.classification import KindAgreement, agreement
-from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix
-from hf_synthlabels.statistics.agreement.weighted import share, weighted_agreement
+from hf_synthlabels.statistics.agreement.base import KindAgreement
+from hf_synthlabels.statistics.agreement.classification import classification_agreement
+from hf_synthlabels.statistics.agreement.confusion import ConfusionMatrix, occurring
 from hf_synthlabels.statistics.arrays import MISSING, Mask, encode
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
 from hf_synthlabels.statistics.design.human_rows import SampleColumns
+from hf_synthlabels.statistics.design.sampling_design import share_interval
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
@@ -25,7 +26,7 @@ from hf_synthlabels.statistics.validation.dataset_columns import (
     read_names,
 )
 from hf_synthlabels.statistics.validation.gate import Gate
-from hf_synthlabels.statistics.validation.measures import MEASURES, check_measure, check_validated_kind
+from hf_synthlabels.statistics.validation.measures import check_measure, check_validated_kind
 from hf_synthlabels.statistics.validation.report import ValidationReport
 from hf_synthlabels.statistics.validation.task_agreement import (
     check_numbers,
@@ -207,21 +208,17 @@ def _classification(
     rows = sample.scored(human_codes != MISSING)
     scored, design = rows.counted, None if rows.design is None else rows.design.take(rows.counted)
     matrix = ConfusionMatrix.from_codes(human_codes[scored], llm_codes[scored], names)
-    if design is None:
-        scores = agreement(matrix, level=bootstrap.level, resamples=bootstrap.resamples, seed=bootstrap.seed)
-    else:
-        scores = weighted_agreement(human_codes[scored], llm_codes[scored], design, tuple(names), bootstrap)
+    result = classification_agreement(human_codes[scored], llm_codes[scored], names, bootstrap, design)
     counts = {
         "n_rows": len(human_labels),
         "n_labelled": int((llm_codes != MISSING).sum()),
         "n_human": matrix.n,
         "n_answered": matrix.answered,
     }
-    intervals = {name: getattr(scores, name) for name in MEASURES["text-classification"]}
     top = int(np.argmax(matrix.array.sum(axis=1)))
-    majority = (matrix.names[top], share(human_codes[scored] == top, None, design, bootstrap.level))
+    majority = (matrix.names[top], share_interval(human_codes[scored] == top, None, design, bootstrap.level))
     notes = (*spelling, *rows.notes, *rare_classes(matrix))
-    return _Scored(KindAgreement(intervals, scores.classes, notes=notes), counts, matrix, majority)
+    return _Scored(replace(result, notes=notes), counts, matrix, majority)
 
 
 def _other_kind(
@@ -247,9 +244,11 @@ def _other_kind(
 
 def rare_classes(matrix: ConfusionMatrix) -> tuple[str, ...]:
     """A note on classes that are too rare for reliable intervals of macro F1 and kappa."""
-    absent = set(matrix.absent)
-    support = [(name, sum(row)) for name, row in zip(matrix.names, matrix.counts, strict=True) if name not in absent]
-    rare = [f"{name} ({count})" for name, count in support if count < MIN_CLASS_ROWS]
+    rare = [
+        f"{name} ({sum(row)})"
+        for name, row, occurs in zip(matrix.names, matrix.counts, occurring(matrix.array), strict=True)
+        if occurs and sum(row) < MIN_CLASS_ROWS
+    ]
     if len(matrix.names) < 2 or not rare:
         return ()
     shown = ", ".join(rare[:SHOWN_CLASSES]) + (f" and {len(rare) - SHOWN_CLASSES} more" if len(rare) > 5 else "")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.statistics.agreement.confusion import confusion_counts, f1, precision, recall
+from hf_synthlabels.statistics.agreement.confusion import class_scores, confusion_counts
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions, seed_scores
 from hf_synthlabels.statistics.comparison.paired import McNemar, mcnemar
 from hf_synthlabels.studies.comparisons.report import SCORES, Arm, ClassScores
@@ -131,7 +131,7 @@ def margin(llm: Codes, other: Codes, truth: Codes, names: Sequence[str], *, stud
 def _class_scores(answers: Codes, truth: Codes, names: Sequence[str]) -> tuple[ClassScores, ...]:
     """By class the means over seeds; a share without a denominator counts as 0 in its seed."""
     counts = np.stack([confusion_counts(truth, seed, len(names)) for seed in answers])
-    means = [np.nan_to_num(scores(counts), nan=0.0).mean(axis=0) for scores in (precision, recall, f1)]
+    means = [np.nan_to_num(scores, nan=0.0).mean(axis=0) for scores in class_scores(counts)]
     support = np.bincount(truth, minlength=len(names))
     return tuple(
         ClassScores(name, float(means[0][k]), float(means[1][k]), float(means[2][k]), int(support[k]))

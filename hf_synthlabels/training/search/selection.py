@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import TrainingError
-from hf_synthlabels.statistics.agreement.confusion import confusion_counts, macro_f1
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts, score
 from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, seed_scores
 from hf_synthlabels.training.search.runs import Choice, GridRun, RunResult
 
@@ -130,7 +130,7 @@ def _means(human: Codes, predicted: Codes, n_classes: int, metric: ConditionMetr
         return means
     flat = predicted.reshape(-1, predicted.shape[-1])
     counts = np.stack([confusion_counts(human, codes, n_classes) for codes in flat])
-    scores: NDArray[np.float64] = np.asarray(macro_f1(counts)).reshape(predicted.shape[:2]).mean(axis=1)
+    scores: NDArray[np.float64] = np.asarray(score("macro_f1", counts)).reshape(predicted.shape[:2]).mean(axis=1)
     return scores
 
 

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, EvalPrediction, Pre
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.labels import LabelSchema, Scale
-from hf_synthlabels.statistics.agreement.confusion import accuracy, confusion_counts, macro_f1
+from hf_synthlabels.statistics.agreement.confusion import confusion_counts, score
 from hf_synthlabels.statistics.agreement.correlation import weighted_spearman
 from hf_synthlabels.statistics.agreement.multilabel import mean_f1, micro_f1
 from hf_synthlabels.training.config import StudentConfig
@@ -260,7 +260,7 @@ def classification_metrics(prediction: EvalPrediction) -> dict[str, float]:
     """
     logits = first_output(prediction.predictions)
     counts = confusion_counts(np.asarray(prediction.label_ids), logits.argmax(axis=-1), logits.shape[-1])
-    return {"accuracy": float(accuracy(counts)), "f1_macro": float(macro_f1(counts))}
+    return {"accuracy": float(score("accuracy", counts)), "f1_macro": float(score("macro_f1", counts))}
 
 
 def _check_varied(config: StudentConfig, labels: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.judging.audit.rows import AuditRows, Resamples, draw_clusters
 from hf_synthlabels.judging.audit.tfa import TFA, tfa
 from hf_synthlabels.statistics import BootstrapConfig
-from hf_synthlabels.statistics.raters.icc import icc, variance_components
+from hf_synthlabels.statistics.agreement.icc import icc, variance_components
 
 Table = list[list[float | None]]
 

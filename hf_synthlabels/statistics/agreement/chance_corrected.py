@@ -5,24 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.agreement.confusion import confusion_counts, kappa
 from hf_synthlabels.statistics.agreement.correlation import quadratic_kappa
-from hf_synthlabels.statistics.arrays import Floats, Ints, Labels, label_codes, rating_table
+from hf_synthlabels.statistics.arrays import Floats, Ints, Labels, divided, label_codes, rating_table
 
 Scale = Literal["nominal", "ordinal", "interval", "ratio"]
-
-
-SCALES: tuple[Scale, ...] = ("nominal", "ordinal", "interval", "ratio")
-
-
+SCALES: tuple[Scale, ...] = get_args(Scale)
 KappaWeights = Literal["linear", "quadratic"]
-
 
 CHUNK = 1000
 """Distinct numbers of a ratio scale that are compared with all others at once."""
@@ -37,14 +33,14 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
 
     Args:
         ratings: names or numbers for a nominal scale, numbers for the others.
-        scale: what the ratings are.
+        scale: of the ratings.
 
     Returns:
-        At most 1; nan when no item has two ratings or all ratings are the same.
+        At most 1; nan when no item has two ratings or all ratings are equal.
 
     Raises:
         DataError: `ratings` does not have two dimensions, or has values that are not numbers, or below 0 (ratio).
-        ConfigError: there is no such scale.
+        ConfigError: `scale` is unknown.
     """
     if scale not in SCALES:
         raise ConfigError(f"`scale` is {scale!r}: give one of {', '.join(SCALES)}.")
@@ -55,7 +51,7 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
     table, given = table[given > 1], given[given > 1]
     values = table[~np.isnan(table)]
     if scale == "ordinal":
-        table[~np.isnan(table)] = values = _mean_ranks(values)
+        table[~np.isnan(table)] = values = stats.rankdata(values)
     if values.size == 0:
         return math.nan
     observed = 0.0
@@ -70,16 +66,8 @@ def krippendorff_alpha(ratings: Labels, scale: Scale = "nominal") -> float:
 def scott_pi(ratings: Labels) -> float:
     """Scott's pi (1955); of more than two raters Fleiss' kappa (1971), with gaps as Gwet (2014) has it.
 
-    (observed - expected) / (1 - expected) agreement, where chance gives each rater the names' mean shares.
-
-    Args:
-        ratings: names or numbers.
-
-    Returns:
-        At most 1; nan when no item has two ratings or all ratings are the same.
-
-    Raises:
-        DataError: `ratings` does not have two dimensions.
+    (observed - expected) / (1 - expected) agreement, where chance gives each rater the names' mean shares. nan when no
+    item has two ratings or all ratings are equal.
     """
     counts = _counts(ratings)[0]
     shares = _shares(counts)
@@ -89,7 +77,7 @@ def scott_pi(ratings: Labels) -> float:
 def gwet_ac1(ratings: Labels, categories: Iterable[Any] | None = None) -> float:
     """Gwet's AC1 (2008): as `scott_pi`, but chance is sum pi (1 - pi) / (q - 1) over the q names.
 
-    Where nearly all ratings are of one name kappa and pi fall to 0 or below although raters agree; this does not.
+    If nearly all ratings are of one name, kappa and pi fall to 0 or below although raters agree; AC1 does not.
 
     Args:
         ratings: names or numbers.
@@ -97,10 +85,6 @@ def gwet_ac1(ratings: Labels, categories: Iterable[Any] | None = None) -> float:
 
     Returns:
         At most 1; nan when no item has two ratings or there is only one name.
-
-    Raises:
-        DataError: `ratings` does not have two dimensions.
-        ConfigError: a rating is not among `categories`.
     """
     counts, names = _counts(ratings, categories)
     return _gwet(counts, np.eye(len(names)))
@@ -113,13 +97,6 @@ def gwet_ac2(ratings: Labels, weights: KappaWeights = "quadratic", categories: I
         ratings: numbers.
         weights: credit of 1 - d ("linear") or 1 - d^2 ("quadratic"), d being the distance as a share of the range.
         categories: all numbers that could have been given; by default those that were.
-
-    Returns:
-        As in `gwet_ac1`.
-
-    Raises:
-        DataError: `ratings` does not have two dimensions, or has values that are not numbers.
-        ConfigError: there are no such weights, or a rating is not among `categories`.
     """
     power = _power(weights)
     counts, names = _counts(rating_table(ratings), categories)
@@ -137,8 +114,8 @@ def cohen_kappa(
     Weights go by the distance of the numbers themselves, so with equidistant numbers they are the textbook's.
 
     Args:
-        a: one rater's names or numbers (numbers for weights), shape (items,); None or nan for a missing one.
-        b: the other's.
+        a: names, or numbers for weights, shape (items,); None or nan where missing.
+        b: the same by the other rater.
         weights: "linear" or "quadratic"; None for none.
 
     Returns:
@@ -146,7 +123,7 @@ def cohen_kappa(
 
     Raises:
         DataError: the lengths differ, or, with weights, a value is not a number.
-        ConfigError: there are no such weights.
+        ConfigError: `weights` is unknown.
     """
     first, second = (np.array(side, dtype=object) for side in (a, b))
     if first.shape != second.shape or first.ndim != 1:
@@ -207,7 +184,7 @@ def _distances(a: Floats, b: Floats, scale: Scale) -> Floats:
         return differ
     if scale == "ratio":
         total = a + b
-        quotients: Floats = np.divide(a - b, total, out=np.zeros_like(total), where=total > 0)
+        quotients: Floats = divided(a - b, total, otherwise=0.0)
         return quotients**2
     squares: Floats = (a - b) ** 2
     return squares
@@ -230,15 +207,8 @@ def _expected(values: Floats, scale: Scale) -> float:
     return float(2 * values.size * ((values - values.mean()) ** 2).sum())
 
 
-def _mean_ranks(values: Floats) -> Floats:
-    """Ranks of which equal values share the mean; their distance is the number of ratings from one to the other."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return ranks
-
-
 def _mean_distance(x: Floats, y: Floats) -> float:
-    """The mean of |x_i - y_j| over all pairs, by the share of either side below each step between neighbours."""
+    """The mean of |x_i - y_j| over all pairs, by the share of either side below each step between neighbors."""
     if not len(x):
         return 0.0
     steps = np.unique(np.concatenate([x, y]))

@@ -14,21 +14,17 @@ from scipy import stats
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import Floats, Labels, divided, label_codes, number_column, rating_table
 from hf_synthlabels.statistics.bootstrap import CHUNK, BootstrapConfig, position_counts, resample_positions
-from hf_synthlabels.statistics.intervals import Interval, percentile_interval, wilson
+from hf_synthlabels.statistics.intervals import Interval, fields_as_json, percentile_interval, wilson
 
 MIN_ITEMS_FOR_T = 30
-
-
 MIN_DIFFERENT_FOR_T = 20
-"""Items, and items on which only one of judge and annotator is nearer, below which the t test is too liberal."""
-
+"""Items, and items on which only one of judge and annotator is closer, below which the t test is too liberal."""
 
 MIN_ANNOTATORS = 3
-"""What the test's authors ask for."""
-
+"""Required by the authors of the test."""
 
 EQUAL = 1e-9
-"""Squared errors that differ by no more, as a share of the larger, are the same."""
+"""Squared errors that differ by no more, as a share of the larger, are equal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +33,18 @@ class AnnotatorTest:
 
     name: str
     advantage: Interval
-    """The share of items on which the judge is at least as near to the others; its `n` is the number of items."""
+    """The share of items on which the judge is at least as close to the others; its `n` is the number of items."""
     human_advantage: float
-    """The share on which the annotator is. Items on which both are equally near count for both."""
+    """The share on which the annotator is. Items on which both are equally close count for both."""
     p_value: float
-    """One-sided: of human_advantage - advantage >= epsilon; adjusted for all annotators."""
+    """One-sided, of human_advantage - advantage >= epsilon, adjusted for all annotators."""
     test: Literal["t", "score"]
     judge_wins: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AltTest:
-    """Whether the judge may take an annotator's place."""
+    """Whether the judge may replace an annotator."""
 
     annotators: tuple[AnnotatorTest, ...]
     winning_rate: float
@@ -66,27 +62,8 @@ class AltTest:
         return self.winning_rate >= 0.5
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, for JSON; nan becomes None."""
-        each = [
-            {
-                "name": one.name,
-                "advantage": one.advantage.to_dict(),
-                "human_advantage": one.human_advantage,
-                "p_value": one.p_value,
-                "test": one.test,
-                "judge_wins": one.judge_wins,
-            }
-            for one in self.annotators
-        ]
-        return {
-            "annotators": each,
-            "winning_rate": None if math.isnan(self.winning_rate) else self.winning_rate,
-            "advantage": self.advantage.to_dict(),
-            "epsilon": self.epsilon,
-            "n_unscored": self.n_unscored,
-            "passes": self.passes,
-            "notes": list(self.notes),
-        }
+        """The fields and `passes`, for JSON; nan becomes None."""
+        return {**fields_as_json(self), "passes": self.passes}
 
 
 def alternative_annotator_test(
@@ -109,8 +86,8 @@ def alternative_annotator_test(
     annotators is controlled (Benjamini & Yekutieli 2001). The judge passes if it wins against half of the annotators.
 
     Args:
-        ratings: classes or numbers, shape (items, annotators), numbers if graded; None or nan where missing.
-        judge: its labels, shape (items,); None or nan where missing.
+        ratings: classes or numbers (if graded), shape (items, annotators); None or nan where missing.
+        judge: labels of the judge, shape (items,); None or nan where missing.
         kind: how distance is measured.
         epsilon: the authors use 0.2 for experts, 0.15 for skilled annotators and 0.1 for crowds.
         false_discovery: false discovery rate.
@@ -183,21 +160,21 @@ def _columns(ratings: Labels, judge: ArrayLike | Sequence[Any], kind: str) -> tu
 
 
 def _indicators(table: Floats, verdicts: Floats, kind: str) -> tuple[Floats, Floats]:
-    """Whether the judge, and whether the annotator, is at least as near to the others; nan where not compared."""
+    """Whether the judge, and whether the annotator, is at least as close to the others; nan where not compared."""
     wins, losses = np.full(table.shape, np.nan), np.full(table.shape, np.nan)
     for k in range(table.shape[1]):
         others = np.delete(table, k, axis=1)
         usable = ~np.isnan(verdicts) & ~np.isnan(table[:, k]) & ~np.isnan(others).all(axis=1)
-        distances = [_distance(one[usable], others[usable], kind) for one in (verdicts, table[:, k])]
+        distances = [_distance(labels[usable], others[usable], kind) for labels in (verdicts, table[:, k])]
         near = EQUAL * np.maximum(*distances)
         wins[usable, k] = distances[0] <= distances[1] + near
         losses[usable, k] = distances[1] <= distances[0] + near
     return wins, losses
 
 
-def _distance(one: Floats, others: Floats, kind: str) -> Floats:
-    """What orders as the alignment does, the other way round: of the same others, sums order as means and roots do."""
-    apart = others - one[:, None]
+def _distance(labels: Floats, others: Floats, kind: str) -> Floats:
+    """Sums of distances to the others: they order as the authors' means and root means do, for the same others."""
+    apart = others - labels[:, None]
     counted = np.where(np.isnan(apart), 0, (apart != 0) if kind == "categorical" else apart**2)
     distances: Floats = counted.sum(axis=1, dtype=np.float64)
     return distances
@@ -212,15 +189,11 @@ def _p_value(differences: Floats, epsilon: float) -> tuple[float, Literal["t", "
 
 
 def _score_test(worse: int, better: int, n: int, epsilon: float) -> float:
-    """The p of Tango's score test (1998) of worse / n - better / n >= epsilon.
+    """P-value of Tango's score test (1998) of worse / n - better / n >= epsilon.
 
-    Args:
-        worse: items on which only the annotator is nearer.
-        better: items on which only the judge is.
-        n: all items.
-        epsilon: the difference under test.
+    `worse` and `better` are the items on which only the annotator, or only the judge, is closer.
     """
-    # The probability of `better` that is likeliest where the difference is epsilon.
+    # The maximum likelihood of the probability of `better` if the difference is epsilon.
     a, c = 2 * n, -better * epsilon * (1 - epsilon)
     b = -worse - better + (2 * n - worse + better) * epsilon
     constrained = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
@@ -237,7 +210,7 @@ def _mean_advantage(wins: Floats, bootstrap: BootstrapConfig) -> Interval:
     kept = wins[~np.isnan(wins).all(axis=1)] if wins.size else np.empty((0, 0))
     n = len(kept)
     if not n:
-        return Interval(math.nan, math.nan, math.nan, bootstrap.level, method, 0)
+        return Interval.undefined(bootstrap.level, method)
     compared, won = (~np.isnan(kept)).astype(np.float64), np.nan_to_num(kept)
     rng, values = np.random.default_rng(bootstrap.seed), []
     for positions in resample_positions(n, bootstrap.resamples, rng, CHUNK):
@@ -248,16 +221,16 @@ def _mean_advantage(wins: Floats, bootstrap: BootstrapConfig) -> Interval:
     return percentile_interval(np.concatenate(values), estimate, bootstrap.level, method, n)
 
 
-def _notes(called: Sequence[str], annotators: Sequence[AnnotatorTest]) -> list[str]:
+def _notes(names: Sequence[str], annotators: Sequence[AnnotatorTest]) -> list[str]:
     notes = []
-    names = {one.name for one in annotators}
-    if missing := [name for name in called if name not in names]:
+    compared = {annotator.name for annotator in annotators}
+    if missing := [name for name in names if name not in compared]:
         notes.append(
             f"Not compared, for want of an item that the judge and another annotator have: {', '.join(missing)}."
         )
     if len(annotators) < MIN_ANNOTATORS:
         notes.append(f"{len(annotators)} annotators are few: the test's authors ask for {MIN_ANNOTATORS} at least.")
-    if few := [one.name for one in annotators if one.test == "score"]:
+    if few := [annotator.name for annotator in annotators if annotator.test == "score"]:
         notes.append(
             f"Fewer than {MIN_ITEMS_FOR_T} items, or fewer than {MIN_DIFFERENT_FOR_T} on which judge and annotator "
             f"differ, so compared by the score test: {', '.join(few)}."

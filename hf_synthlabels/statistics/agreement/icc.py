@@ -16,29 +16,27 @@ from hf_synthlabels.statistics.bootstrap import BootstrapConfig, cluster_bootstr
 from hf_synthlabels.statistics.intervals import Interval
 
 ICCKind = Literal["A,1", "C,1"]
-"""Absolute agreement, or consistency: whether a rater who is always one point higher disagrees."""
-
+"""Absolute agreement, or consistency, which ignores that a rater is always one point higher."""
 
 ROUNDING = 1e-12
-"""What a mean square may be, as a share of the numbers squared, and still be nothing but rounding."""
+"""Mean square, as a share of the squared numbers, up to which it is only rounding."""
 
 
 @dataclass(frozen=True, slots=True)
 class VarianceComponents:
-    """What the variance of single ratings is made of, in squared units of the scale (a G-study of items x raters).
+    """Components of the variance of single ratings, in squared units of the scale (a G-study of items x raters).
 
-    An estimate below 0 means that the component is too small to be seen; it is not hidden here, and `shares` has 0.
-    All are nan where there are fewer than two whole items or two raters.
+    A component that is too small to be seen may be below 0; `shares` then has 0.
     """
 
     item: float
-    """What truly differs from item to item: what a rating is to show."""
+    """True differences between items."""
     rater: float
-    """What differs from rater to rater on all items alike: offsets."""
+    """Differences between raters on all items alike."""
     residual: float
-    """Interaction of raters and items, and noise, which one rating per cell cannot separate."""
+    """Interaction of raters and items, and noise."""
     n: int
-    """Items that every rater has rated."""
+    """Items with a rating by every rater."""
 
     @property
     def shares(self) -> dict[str, float]:
@@ -71,41 +69,27 @@ def icc(ratings: Ratings, kind: ICCKind = "A,1") -> float:
         kind: "A,1" for absolute agreement, "C,1" for consistency.
 
     Returns:
-        At most 1; nan for fewer than two whole items or two raters, or when all ratings are the same.
+        At most 1; nan for fewer than two complete items or two raters, or when all ratings are equal.
 
     Raises:
         DataError: `ratings` does not have two dimensions, or has values that are not finite numbers.
-        ConfigError: there is no such kind.
+        ConfigError: `kind` is unknown.
     """
     _check_kind(kind)
-    return _icc(_mean_squares(_whole_items(ratings)), kind)
+    return _icc(_mean_squares(_complete_items(ratings)), kind)
 
 
 def icc_interval(ratings: Ratings, kind: ICCKind = "A,1", level: float = 0.95) -> Interval:
     """`icc` with the interval from the F distribution (McGraw & Wong 1996, table 7).
 
-    It assumes independent items and normal ratings. For clustered items, such as several summaries of one text, or for
-    ratings at an end of the scale, use `icc_bootstrap`. Raters who
-    agree exactly leave the F distribution nothing to work with: both ends are then 1. They are nan where all items are
-    rated alike and only the raters differ.
-
-    Args:
-        ratings: as in `icc`.
-        kind: as in `icc`.
-        level: confidence level.
-
-    Returns:
-        An interval whose `n` is the number of whole items.
-
-    Raises:
-        DataError: as in `icc`.
-        ConfigError: there is no such kind, or `level` is not between 0 and 1.
+    It assumes independent items and normal ratings; otherwise use `icc_bootstrap`. For raters who agree exactly both
+    limits are 1. They are nan if all items are rated alike and only the raters differ.
     """
     _check_kind(kind)
     check_level(level)
-    squares = _mean_squares(_whole_items(ratings))
+    squares = _mean_squares(_complete_items(ratings))
     estimate = _icc(squares, kind)
-    low, high = (math.nan, math.nan) if math.isnan(estimate) else _ends(squares, estimate, kind, (1 + level) / 2)
+    low, high = (math.nan, math.nan) if math.isnan(estimate) else _limits(squares, estimate, kind, (1 + level) / 2)
     return Interval(estimate, low, high, level, "F", squares.n)
 
 
@@ -116,66 +100,56 @@ def icc_bootstrap(
     clusters: ArrayLike | None = None,
     bootstrap: BootstrapConfig | None = None,
 ) -> Interval:
-    """`icc` with the interval of a cluster bootstrap: whole clusters of items are drawn.
+    """`icc` with the interval of a bootstrap of items, or of whole clusters of items.
 
     Args:
         ratings: as in `icc`.
         kind: as in `icc`.
         clusters: cluster of each item, shape (items,).
         bootstrap: level, resamples and seed.
-
-    Raises:
-        DataError: as in `icc`, or `clusters` has not one value for each item.
-        ConfigError: there is no such kind.
     """
     _check_kind(kind)
     table = rating_table(ratings)
-    whole = ~np.isnan(table).any(axis=1)
+    complete = ~np.isnan(table).any(axis=1)
     groups = np.arange(len(table)) if clusters is None else cluster_codes(clusters, len(table))
-    kept = table[whole]
-    return cluster_bootstrap(lambda rows: _icc(_mean_squares(kept[rows]), kind), groups[whole], bootstrap)
+    kept = table[complete]
+    return cluster_bootstrap(lambda rows: _icc(_mean_squares(kept[rows]), kind), groups[complete], bootstrap)
 
 
 def variance_components(ratings: Ratings) -> VarianceComponents:
     """The variance components of items, raters and residual from the mean squares (Shavelson & Webb 1991).
 
     ICC(A,1) is item / (item + rater + residual), ICC(C,1) is item / (item + residual).
-
-    Args:
-        ratings: as in `icc`.
-
-    Raises:
-        DataError: as in `icc`.
     """
-    n, k, items, raters, residual = _mean_squares(_whole_items(ratings))
+    n, k, items, raters, residual = _mean_squares(_complete_items(ratings))
     if math.isnan(items):
         return VarianceComponents(math.nan, math.nan, math.nan, n)
     return VarianceComponents((items - residual) / k, (raters - residual) / n, residual, n)
 
 
-def _whole_items(ratings: Ratings) -> Floats:
+def _complete_items(ratings: Ratings) -> Floats:
     table = rating_table(ratings)
     kept: Floats = table[~np.isnan(table).any(axis=1)]
     return kept
 
 
 def _mean_squares(table: Floats) -> _MeanSquares:
-    """Mean squares of a whole table; nan for fewer than two items or raters. What is only rounding is 0."""
+    """Mean squares of a table without gaps; nan for fewer than two items or raters, 0 for what is only rounding."""
     n, k = table.shape
     if n < 2 or k < 2:
         return _MeanSquares(n, k, math.nan, math.nan, math.nan)
-    centred = table - table.mean()
-    item, rater = centred.mean(axis=1), centred.mean(axis=0)
-    rest = centred - item[:, None] - rater
-    found = np.array(
+    centered = table - table.mean()
+    item, rater = centered.mean(axis=1), centered.mean(axis=0)
+    rest = centered - item[:, None] - rater
+    squares = np.array(
         [
             k * (item**2).sum() / (n - 1),
             n * (rater**2).sum() / (k - 1),
             (rest**2).sum() / ((n - 1) * (k - 1)),
         ]
     )
-    found[found <= ROUNDING * (1 + np.abs(table).max() ** 2)] = 0
-    return _MeanSquares(n, k, *found.tolist())
+    squares[squares <= ROUNDING * (1 + np.abs(table).max() ** 2)] = 0
+    return _MeanSquares(n, k, *squares.tolist())
 
 
 def _icc(squares: _MeanSquares, kind: ICCKind) -> float:
@@ -186,7 +160,7 @@ def _icc(squares: _MeanSquares, kind: ICCKind) -> float:
     return (items - residual) / under if under > 0 else math.nan
 
 
-def _ends(squares: _MeanSquares, estimate: float, kind: ICCKind, upper: float) -> tuple[float, float]:
+def _limits(squares: _MeanSquares, estimate: float, kind: ICCKind, upper: float) -> tuple[float, float]:
     n, k, items, raters, residual = squares
     free = (n - 1) * (k - 1)
     if estimate == 1:
@@ -203,7 +177,7 @@ def _ends(squares: _MeanSquares, estimate: float, kind: ICCKind, upper: float) -
     under = (a * raters) ** 2 / (k - 1) + (b * residual) ** 2 / free
     rest = k * raters + (k * n - k - n) * residual
     if under == 0 or items == residual == 0 or rest + items == 0:
-        # Nothing but the raters' offsets, or not even these, is seen.
+        # Nothing but the raters' offsets varies.
         return math.nan, math.nan
     v = (a * raters + b * residual) ** 2 / under
     below, above = stats.f.ppf(upper, n - 1, v), stats.f.ppf(upper, v, n - 1)

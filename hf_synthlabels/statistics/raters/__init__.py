@@ -1,1 +1,0 @@
-"""Agreement among raters, and the alternative-annotator test."""
