@@ -27,7 +27,6 @@ from hf_synthlabels.errors import ConfigError, TrainingError
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.batches import BucketedPadding, Collate, padding_buckets
 from hf_synthlabels.training.data.features import row_lengths
-from hf_synthlabels.training.data.padding_free import run_without_padding
 from hf_synthlabels.training.lora import adapter_base, apply_adapters, quantization_options
 from hf_synthlabels.training.tasks.base import Head, class_head
 from hf_synthlabels.training.tasks.objectives import Completion, TokenTags
@@ -178,14 +177,12 @@ def quiet(*, active: bool) -> Iterator[None]:
 
 
 def prepare_model(trainer: Any) -> None:
-    """Prepare a trainer's model and collator for `padding_free`, activation checkpointing and fixed lengths.
+    """Prepare a trainer's model and collator for activation checkpointing and fixed lengths.
 
     Raises:
         ConfigError: the options do not fit the model or its tokenizer.
     """
     args = trainer.args
-    if args.padding_free:
-        run_without_padding(trainer.model, half=bool(args.bf16 or args.fp16))
     if args.checkpointing_is_automatic and sum(weight.numel() for weight in trainer.model.parameters()) >= LARGE:
         logger.warning("activation_checkpointing is on: the model has at least %d weights", LARGE)
         args.activation_checkpointing = args.gradient_checkpointing = True

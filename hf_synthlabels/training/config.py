@@ -136,9 +136,6 @@ class StudentConfig(TrainingArguments):
         "Pad every batch to the next of these lengths, so that `torch_compile` sees few shapes. With `torch_compile`, "
         "the default is up to six lengths chosen from the rows.",
     )
-    padding_free: bool = _option(
-        False, "Run the layers of an encoder on the tokens without padding. Disables attention dropout."
-    )
     lora_r: int = _option(0, "Rank of the LoRA adapters; 0 trains all weights.")
     lora_alpha: float | None = _option(None, "LoRA scaling, divided by the rank; default: twice the rank.")
     lora_dropout: float = _option(0.0, "Dropout before the adapters, from 0 to below 1.")

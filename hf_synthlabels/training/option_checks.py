@@ -162,8 +162,6 @@ def _check_run(config: Any) -> None:
     config.checkpointing_is_automatic = (
         config.activation_checkpointing is None and config.gradient_checkpointing is None
     )
-    if config.padding_free and (config.torch_compile or config.pad_lengths is not None):
-        raise ConfigError("`padding_free` excludes `torch_compile` and `pad_lengths`. Leave one of them out.")
     if config.token_budget is not None and config.auto_find_batch_size:
         raise ConfigError("`auto_find_batch_size` does not apply with a `token_budget`. Lower the budget instead.")
     if config.pad_lengths is not None:

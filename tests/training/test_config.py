@@ -117,8 +117,6 @@ SOFT: dict[str, Any] = {"probs_column": "p"}
         ({"lora_r": 2, "lora_targets": []}, "lora_targets"),
         ({"pad_lengths": [8.5]}, "pad_lengths"),
         ({"pad_lengths": "8"}, "pad_lengths"),
-        ({"padding_free": True, "pad_lengths": [8]}, "padding_free"),
-        ({"padding_free": True, "torch_compile": True}, "padding_free"),
         ({"token_budget": 64, "auto_find_batch_size": True}, "auto_find_batch_size"),
         ({"hub_token": "hf_secret"}, "hub_token"),
         ({"push_to_hub": True, "hub_strategy": "checkpoint"}, "hub_strategy"),

@@ -79,7 +79,7 @@ def tuner_on(engine: Engine) -> Callable[[Sequence[RunTask], int], Iterable[RunR
 
     def train(tasks: Sequence[RunTask], workers: int) -> Iterator[RunResult]:
         from hf_synthlabels.training.search import run_tasks
-        from hf_synthlabels.training.search.runs import RunJournal, read_result
+        from hf_synthlabels.training.search.results import RunJournal, read_result
         from hf_synthlabels.training.search.shared_rows import open_rows
 
         remote = [task for task in tasks if task.save is None]

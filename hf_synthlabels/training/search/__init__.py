@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hf_synthlabels.training.search.config import GridFile, GridOptions, Search
+from hf_synthlabels.training.search.config import Choice, GridFile, GridOptions, GridRun, Search, grid_runs
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
+from hf_synthlabels.training.search.results import RunResult
 from hf_synthlabels.training.search.run_grid import run_grid
 from hf_synthlabels.training.search.run_training import RunTask, run_tasks
-from hf_synthlabels.training.search.runs import Choice, GridRun, RunResult, grid_runs
 
 __all__ = [
     "CellReport",

@@ -1,8 +1,10 @@
-"""GridFile: the hyperparameter grid of `hf-synthlabels train --grid`, and the data it is trained on."""
+"""GridFile: the hyperparameter grid of `hf-synthlabels train --grid`, its data, and its runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -150,3 +152,70 @@ class GridFile(StrictModel):
     def models(self) -> Sequence[str]:
         """The pretrained models of the grid."""
         return self.grid.model or ([self.student["model"]] if self.student.get("model") else [])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Choice:
+    """A combination of hyperparameters."""
+
+    learning_rate: float
+    batch_size: int
+    epochs: int
+
+
+@dataclass(frozen=True, slots=True)
+class GridRun:
+    """One training run, evaluated after each of `epochs`."""
+
+    model: str
+    source: str
+    size: int | None
+    learning_rate: float
+    batch_size: int
+    seed: int
+    epochs: tuple[int, ...]
+    schedule: str
+    """A schedule of the grid, or `linear` for a run that is evaluated only at its end."""
+    warmup_steps: int
+    decay: float
+    threads: int
+    options: Mapping[str, Any]
+    """The other options of the student."""
+
+    @property
+    def cell(self) -> tuple[str, str, int | None]:
+        """Model, label source and size; one combination is selected per cell."""
+        return self.model, self.source, self.size
+
+
+def grid_runs(file: GridFile) -> Iterator[GridRun]:
+    """All runs of a grid, ordered by cell, seeds last."""
+    grid = file.grid
+    options = {key: value for key, value in file.student.items() if key != "model"}
+    axes = (file.models, grid.size, grid.label_source, grid.learning_rate, grid.batch_size, grid.seed)
+    for model, size, source, rate, batch, seed in itertools.product(*axes):
+        yield GridRun(
+            model=model,
+            source=source,
+            size=size,
+            learning_rate=rate,
+            batch_size=batch,
+            seed=seed,
+            epochs=tuple(sorted(grid.epochs)),
+            schedule=grid.schedule,
+            warmup_steps=grid.warmup_steps,
+            decay=grid.decay,
+            threads=grid.threads,
+            options=options | grid.source_options(source),
+        )
+
+
+def refit_run(run: GridRun, choice: Choice) -> GridRun:
+    """The run that trains a selected combination with warm-up and linear decay to 0."""
+    return replace(
+        run,
+        learning_rate=choice.learning_rate,
+        batch_size=choice.batch_size,
+        epochs=(choice.epochs,),
+        schedule="linear",
+    )

@@ -11,19 +11,27 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.comparison.conditions import ConditionComparison, compare_conditions
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.config import StudentConfig
-from hf_synthlabels.training.search.config import GridFile
+from hf_synthlabels.training.search.config import Choice, GridFile, GridRun, refit_run
 from hf_synthlabels.training.search.process_pool import default_workers
 from hf_synthlabels.training.search.report import CellReport, GridCost, GridReport
+from hf_synthlabels.training.search.results import (
+    Candidate,
+    Cell,
+    RunJournal,
+    RunResult,
+    Selection,
+    by_cell,
+    candidates,
+    run_key,
+    select,
+)
 from hf_synthlabels.training.search.run_training import RunTask, run_tasks
-from hf_synthlabels.training.search.runs import Choice, GridRun, RunJournal, RunResult, refit_run, run_key
-from hf_synthlabels.training.search.selection import Candidate, Selection, by_cell, candidates, select
 from hf_synthlabels.training.search.shared_rows import GridRows, grid_rows, tokenize_shared_rows
 from hf_synthlabels.training.student_file import TrainingData
 
 Progress = Callable[[str], None]
 Engine = Callable[[Sequence[RunTask], int], Iterable[RunResult]]
 """Trains runs and yields their results once they are in the journal; `run_tasks` does so on this machine."""
-Cell = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

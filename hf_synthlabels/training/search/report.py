@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_synthlabels.statistics import Interval
-from hf_synthlabels.training.search.runs import Choice
+from hf_synthlabels.training.search.config import Choice
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ import numpy as np
 from hf_synthlabels.errors import ConfigError, import_extra
 from hf_synthlabels.statistics.comparison.conditions import seed_scores
 from hf_synthlabels.tables import write_text
-from hf_synthlabels.training.search.config import GridFile, Search
-from hf_synthlabels.training.search.grid import Cell, Engine, Grid, Progress
+from hf_synthlabels.training.search.config import GridFile, GridRun, Search, grid_runs
+from hf_synthlabels.training.search.grid import Engine, Grid, Progress
 from hf_synthlabels.training.search.report import GridReport
+from hf_synthlabels.training.search.results import Cell, EpochEvaluation, RunResult
 from hf_synthlabels.training.search.run_training import ModelCache, run_tasks, train_run
-from hf_synthlabels.training.search.runs import EpochEvaluation, GridRun, RunResult, grid_runs
 from hf_synthlabels.training.search.shared_rows import open_rows
 from hf_synthlabels.training.student_file import TrainingData
 
@@ -84,14 +85,14 @@ def _search(grid: Grid, search: Search) -> tuple[dict[str, GridRun], dict[str, R
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruners: dict[str, Callable[[], Any]] = {
-        "none": lambda: optuna.pruners.NopPruner(),
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4),
-        "wilcoxon": lambda: optuna.pruners.WilcoxonPruner(p_threshold=MAX_P),
+        "none": optuna.pruners.NopPruner,
+        "median": partial(optuna.pruners.MedianPruner, n_startup_trials=4),
+        "wilcoxon": partial(optuna.pruners.WilcoxonPruner, p_threshold=MAX_P),
     }
     cells: dict[Cell, dict[int, GridRun]] = {}
     for run in grid_runs(grid.file):
         cells.setdefault(run.cell, {}).setdefault(run.seed, run)
-    trials = _Trials(grid, search, optuna)
+    trials = _Trials(grid, search.pruner, optuna)
     for by_seed in cells.values():
         study = optuna.create_study(
             direction="maximize",
@@ -105,10 +106,10 @@ def _search(grid: Grid, search: Search) -> tuple[dict[str, GridRun], dict[str, R
 class _Trials:
     """Trains the seeds of a trial one after another, unless the journal has their results."""
 
-    def __init__(self, grid: Grid, search: Search, optuna: Any) -> None:
+    def __init__(self, grid: Grid, pruner: str, optuna: Any) -> None:
         self.runs: dict[str, GridRun] = {}
         self.results: dict[str, RunResult] = {}
-        self._grid, self._search, self._optuna = grid, search, optuna
+        self._grid, self._pruner, self._optuna = grid, pruner, optuna
         self._models = ModelCache(grid.rows.names)
         self._rows = {model: open_rows(place, grid.rows.names) for model, place in grid.places.items()}
 
@@ -122,13 +123,12 @@ class _Trials:
             runs = [replace(run, learning_rate=rate, batch_size=batch) for run in seeds]
             results: dict[str, RunResult] = {}
             for number, run in enumerate(runs):
+                prunable = trial if number == 0 and self._pruner == "median" else None
                 key = self._grid.key(run)
-                result = results[key] = self._train(key, run, trial if number == 0 else None)
-                if self._search.pruner == "wilcoxon":
+                result = results[key] = self._train(key, run, prunable)
+                if self._pruner == "wilcoxon":
                     trial.report(max(map(self._score, result.evaluations), default=0.0), number)
-                    if trial.should_prune():
-                        raise self._optuna.TrialPruned
-                if result.diverged:
+                if result.diverged or (self._pruner == "wilcoxon" and trial.should_prune()):
                     raise self._optuna.TrialPruned
             self.runs.update(zip(results, runs, strict=True))
             self.results.update(results)
@@ -139,33 +139,29 @@ class _Trials:
         return value
 
     def _train(self, key: str, run: GridRun, trial: Any) -> RunResult:
-        """Train one seed; the median of earlier trials may prune the first one after an epoch.
+        """Train one seed; the median of earlier trials may prune it after an epoch, unless `trial` is None.
 
         Raises:
             TrialPruned: the trial was pruned. Its evaluations are kept, so that a restarted search decides the same.
         """
-        pruned = False
 
         def report(evaluation: EpochEvaluation) -> bool:
-            nonlocal pruned
-            if trial is None or self._search.pruner != "median":
+            if trial is None:
                 return True
             trial.report(self._score(evaluation), evaluation.epochs)
-            pruned = evaluation.epochs < max(run.epochs) and trial.should_prune()
-            return not pruned
+            return evaluation.epochs == max(run.epochs) or not trial.should_prune()
 
         journal = self._grid.journal
         known = journal.get(key) or journal.get(f"{key}-pruned")
         if known is not None:
-            for evaluation in known.evaluations:
-                if not report(evaluation):
-                    raise self._optuna.TrialPruned
+            if not all(map(report, known.evaluations)):
+                raise self._optuna.TrialPruned
             if len(known.evaluations) == len(run.epochs) or known.diverged:
                 return known
             trial = None
         result = train_run(run, self._rows[run.model], self._models, key, report=report)
         self._grid.log(f"{run.source}, rate {run.learning_rate:.2g}, batch {run.batch_size}, seed {run.seed}")
-        if pruned:
+        if len(result.evaluations) < len(run.epochs) and not result.diverged:
             journal.put(replace(result, key=f"{key}-pruned"))
             raise self._optuna.TrialPruned
         journal.put(result)

@@ -20,9 +20,11 @@ from hf_synthlabels.errors import ConfigError, DivergedError
 from hf_synthlabels.training.base_model import BaseModel, load_base, quiet
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.search import process_pool
+from hf_synthlabels.training.search.config import GridRun
 from hf_synthlabels.training.search.epoch_evaluations import EpochEvaluations, decay_steps
-from hf_synthlabels.training.search.runs import EpochEvaluation, GridRun, RunJournal, RunResult
+from hf_synthlabels.training.search.results import EpochEvaluation, RunJournal, RunResult
 from hf_synthlabels.training.search.shared_rows import SharedRows, open_rows
+from hf_synthlabels.training.tasks.base import first_output
 from hf_synthlabels.training.trainer import StudentTrainer
 
 CPU_EVAL_ROWS = 16
@@ -177,89 +179,77 @@ def train_run(
             config = run_config(run, scratch)
             if config.world_size > 1:
                 raise ConfigError("`grid` was launched on several processes. Start one process and use `workers`.")
-            return _Run(run, config, rows, models, key, report).train(save)
+            return _train(run, config, rows, models, key, report or (lambda _: True), save)
     finally:
         torch.set_num_threads(before)
 
 
-@dataclass(slots=True)
-class _Run:
-    run: GridRun
-    config: StudentConfig
-    rows: SharedRows
-    models: ModelCache
-    key: str
-    report: Report | None
-    evaluations: list[EpochEvaluation] = field(default_factory=list)
-    diverged: str | None = None
-    trainer: StudentTrainer | None = None
+def _train(
+    run: GridRun,
+    config: StudentConfig,
+    rows: SharedRows,
+    models: ModelCache,
+    key: str,
+    report: Report,
+    save: Path | None,
+) -> RunResult:
+    wall, cpu = time.perf_counter(), time.process_time()
+    part = rows.training_part(run)
+    _check_steps(run, config, len(part))
+    evaluations: list[EpochEvaluation] = []
+    diverged: list[str] = []
 
-    def train(self, save: Path | None) -> RunResult:
-        wall, cpu = time.perf_counter(), time.process_time()
-        part = self.rows.training_part(self.run)
-        self._check_steps(len(part))
-        decay = self.run.decay if self.run.schedule == "warmup_stable_decay" else None
-        callback = EpochEvaluations(self.run.epochs, self._evaluate, decay=decay)
-        trainer = self.trainer = callback.trainer = self._trainer(part, callback)
-        try:
-            trainer.train()
-        except DivergedError as error:
-            # A learning rate that diverges is a result of the grid.
-            self.diverged = str(error)
-        if save is not None:
-            with quiet(active=True):
-                trainer.model.save_pretrained(save)
-                self.models.tokenizer(self.config).save_pretrained(save)
-        steps = int(trainer.state.global_step) + callback.extra_steps
-        trainer.optimizer = trainer.lr_scheduler = None
-        return RunResult(
-            key=self.key,
-            evaluations=tuple(self.evaluations),
-            rows=len(part),
-            wall_s=time.perf_counter() - wall,
-            cpu_s=time.process_time() - cpu,
-            steps=steps,
-            diverged=self.diverged,
-        )
-
-    def _check_steps(self, n_rows: int) -> None:
-        per_update = self.run.batch_size * self.config.gradient_accumulation_steps
-        steps = math.ceil(n_rows / per_update)
-        if self.run.schedule == "warmup_stable_decay":
-            first = min(self.run.epochs) * steps - decay_steps(self.run.decay, steps)
-            if steps < 2 or first < self.run.warmup_steps:
-                raise ConfigError(
-                    f"`warmup_steps` is {self.run.warmup_steps}, but with {n_rows} rows in batches of {per_update} the "
-                    f"decay starts after {first} steps. Lower the batch size or the warm-up steps."
-                )
-
-    def _trainer(self, part: Dataset, callback: EpochEvaluations) -> StudentTrainer:
-        base = self.models.load(self.config)
-        # accelerate keeps the precision of the first run of a process.
-        AcceleratorState._reset_state()
-        trainer = StudentTrainer(
-            base.model, self.config, train_dataset=part, processing_class=base.tokenizer, callbacks=[callback]
-        )
-        if self.config.disable_tqdm:
-            trainer.remove_callback(PrinterCallback)
-        return trainer
-
-    def _evaluate(self, epochs: int, steps: int) -> bool:
-        validation, test = (self._predicted_codes(part) for part in (self.rows.validation, self.rows.test))
+    def evaluate(epochs: int, steps: int) -> bool:
+        validation, test = (_predicted_codes(trainer, unseen) for unseen in (rows.validation, rows.test))
         if validation is None or test is None:
-            self.diverged = f"the loss became NaN or infinite after {steps} steps"
+            diverged.append(f"the loss became NaN or infinite after {steps} steps")
             return False
-        evaluation = EpochEvaluation(epochs, steps, validation, test)
-        self.evaluations.append(evaluation)
-        return self.report is None or self.report(evaluation)
+        evaluations.append(EpochEvaluation(epochs, steps, validation, test))
+        return report(evaluations[-1])
 
-    def _predicted_codes(self, part: Dataset | None) -> tuple[int, ...] | None:
-        """The predicted code of each row; None if a logit is not finite."""
-        if part is None or self.trainer is None:
-            return ()
-        logits = self.trainer.predict(part).predictions
-        if isinstance(logits, tuple):
-            logits = logits[0]
-        if not np.isfinite(logits).all():
-            return None
-        return tuple(np.asarray(logits).argmax(axis=-1).tolist())
+    decay = run.decay if run.schedule == "warmup_stable_decay" else None
+    callback = EpochEvaluations(run.epochs, evaluate, decay=decay)
+    base = models.load(config)
+    # accelerate keeps the precision of the first run of a process.
+    AcceleratorState._reset_state()
+    trainer = StudentTrainer(
+        base.model, config, train_dataset=part, processing_class=base.tokenizer, callbacks=[callback]
+    )
+    if config.disable_tqdm:
+        trainer.remove_callback(PrinterCallback)
+    callback.trainer = trainer
+    try:
+        trainer.train()
+    except DivergedError as error:
+        # A learning rate that diverges is a result of the grid.
+        diverged.append(str(error))
+    if save is not None:
+        with quiet(active=True):
+            trainer.model.save_pretrained(save)
+            base.tokenizer.save_pretrained(save)
+    steps = int(trainer.state.global_step) + callback.extra_steps
+    trainer.optimizer = trainer.lr_scheduler = None
+    seconds = time.perf_counter() - wall, time.process_time() - cpu
+    return RunResult(key, tuple(evaluations), len(part), *seconds, steps, diverged[-1] if diverged else None)
+
+
+def _check_steps(run: GridRun, config: StudentConfig, n_rows: int) -> None:
+    """Reject a schedule whose decay would begin before the warm-up ends."""
+    if run.schedule != "warmup_stable_decay":
+        return
+    per_update = run.batch_size * config.gradient_accumulation_steps
+    steps = math.ceil(n_rows / per_update)
+    first = min(run.epochs) * steps - decay_steps(run.decay, steps)
+    if steps < 2 or first < run.warmup_steps:
+        raise ConfigError(
+            f"`warmup_steps` is {run.warmup_steps}, but with {n_rows} rows in batches of {per_update} the decay starts "
+            f"after {first} steps. Lower the batch size or the warm-up steps."
+        )
+
+
+def _predicted_codes(trainer: StudentTrainer, part: Dataset | None) -> tuple[int, ...] | None:
+    """The predicted code of each row; None if a logit is not finite."""
+    if part is None:
+        return ()
+    logits = first_output(trainer.predict(part).predictions)
+    return tuple(logits.argmax(axis=-1).tolist()) if np.isfinite(logits).all() else None

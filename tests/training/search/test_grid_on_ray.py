@@ -14,7 +14,7 @@ from hf_synthlabels.annotation.recipe.engine_config import Engine
 from hf_synthlabels.engines import tuner_on
 from hf_synthlabels.training import TrainingData
 from hf_synthlabels.training.search import GridFile, run_grid
-from hf_synthlabels.training.search.runs import RunJournal
+from hf_synthlabels.training.search.results import RunJournal
 
 pytestmark = pytest.mark.slow
 

@@ -1,9 +1,15 @@
-"""Selection of the best combination on human-labeled rows, with a correction of the selection bias."""
+"""Results of runs, the journal that makes a grid resumable, and the selection of the best combination."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +17,93 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.statistics.agreement.confusion import confusion_counts, score
 from hf_synthlabels.statistics.comparison.conditions import ConditionMetric, seed_scores
-from hf_synthlabels.training.search.runs import Choice, GridRun, RunResult
+from hf_synthlabels.training.search.config import Choice, GridRun
 
 Codes = NDArray[np.int64]
+Cell = tuple[str, str, int | None]
+"""Model, label source and size; one combination is selected per cell."""
+
 RESAMPLES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEvaluation:
+    """Predicted label codes after a number of epochs, in row order."""
+
+    epochs: int
+    steps: int
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The evaluations of a run and its cost."""
+
+    key: str
+    evaluations: tuple[EpochEvaluation, ...]
+    rows: int
+    """Number of training rows."""
+    wall_s: float
+    cpu_s: float
+    """CPU time of the process, all threads."""
+    steps: int
+    """Optimizer steps, including the decay steps before each evaluation."""
+    diverged: str | None = None
+    """Error message if the loss became NaN or infinite."""
+
+    def at(self, epochs: int) -> EpochEvaluation | None:
+        """The evaluation after a number of epochs; None if the run stopped earlier."""
+        return next((evaluation for evaluation in self.evaluations if evaluation.epochs == epochs), None)
+
+
+def run_key(run: GridRun, rows: str) -> str:
+    """A hash of everything that can change the result of a run: options, fingerprint of the rows, library versions."""
+    versions = {package: metadata.version(package) for package in ("torch", "transformers")}
+    options = asdict(run)
+    if run.schedule != "warmup_stable_decay":
+        # Other schedules do not use it.
+        options.pop("decay")
+    content = {"run": options, "rows": rows, "versions": versions}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+class RunJournal:
+    """Results by run key in a folder, one file each; several processes may write concurrently."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "runs"
+
+    def get(self, key: str) -> RunResult | None:
+        """The result of a finished run, if its file is complete."""
+        try:
+            return read_result(json.loads((self._folder / f"{key}.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, result: RunResult) -> None:
+        """Write a result atomically and durably."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        scratch = self._folder / f".{result.key}.{os.getpid()}"
+        with scratch.open("w", encoding="utf-8") as file:
+            json.dump(asdict(result), file)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(self._folder / f"{result.key}.json")
+
+
+def read_result(content: Mapping[str, Any]) -> RunResult:
+    """A result from its JSON.
+
+    Raises:
+        KeyError: a field is missing.
+        TypeError: a field has the wrong type.
+    """
+    evaluations = tuple(
+        EpochEvaluation(item["epochs"], item["steps"], tuple(item["validation"]), tuple(item["test"]))
+        for item in content["evaluations"]
+    )
+    return RunResult(**{**content, "evaluations": evaluations})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,9 +225,9 @@ def _means(human: Codes, predicted: Codes, n_classes: int, metric: ConditionMetr
 
 def by_cell(
     runs: Mapping[str, GridRun], results: Mapping[str, RunResult]
-) -> dict[tuple[str, str, int | None], list[tuple[GridRun, RunResult]]]:
+) -> dict[Cell, list[tuple[GridRun, RunResult]]]:
     """Finished runs by cell, in the order of the grid."""
-    cells: dict[tuple[str, str, int | None], list[tuple[GridRun, RunResult]]] = {}
+    cells: dict[Cell, list[tuple[GridRun, RunResult]]] = {}
     for key, run in runs.items():
         if key in results:
             cells.setdefault(run.cell, []).append((run, results[key]))

@@ -5,8 +5,7 @@ import pytest
 
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training.search import Choice, GridRun, RunResult
-from hf_synthlabels.training.search.runs import EpochEvaluation
-from hf_synthlabels.training.search.selection import candidates, select
+from hf_synthlabels.training.search.results import EpochEvaluation, candidates, select
 
 HUMAN = np.array([0, 0, 1, 1])
 
