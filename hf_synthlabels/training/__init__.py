@@ -25,9 +25,11 @@ from hf_synthlabels.training.tasks.objectives import (  # noqa: E402
     TokenTags,
 )
 from hf_synthlabels.training.trainer import StudentTrainer  # noqa: E402
+from hf_synthlabels.training.weak_supervision.annotator_errors import (  # noqa: E402
+    estimate_transition,
+    fit_temperature,
+)
 from hf_synthlabels.training.weak_supervision.noise import out_of_fold, rank_noise  # noqa: E402
-from hf_synthlabels.training.weak_supervision.soft_labels import fit_temperature  # noqa: E402
-from hf_synthlabels.training.weak_supervision.transition import estimate_transition  # noqa: E402
 
 __all__ = [
     "AnswerSpan",

@@ -77,7 +77,6 @@ class StudentConfig(TrainingArguments):
         "Default: a quarter of `max_length`, at most 128.",
     )
     max_answer_length: int = _option(30, "question-answering: maximum length of a predicted answer in tokens.")
-    n_best: int = _option(20, "question-answering: number of candidate starts and ends per window.")
     null_answers: bool = _option(
         False,
         "question-answering: questions may have no answer in their context. Empty answers are then learned and may be "

@@ -6,12 +6,45 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import KINDS
+
+HIDDEN_TOKEN = "<HUB_TOKEN>"
+"""What `TrainingArguments.to_dict` writes for the Hub token, set or not."""
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is an integer of at least 1."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+RANGES: dict[str, tuple[Callable[[Any], bool], tuple[str, ...]]] = {
+    "an integer of at least 1": (
+        is_count,
+        ("max_length", "max_answer_length", "max_new_tokens", "token_budget", "early_stopping", "probs_draws"),
+    ),
+    "an integer of at least 0": (lambda value: value == 0 or is_count(value), ("lora_r", "doc_stride")),
+    "a number above 0": (
+        lambda value: is_number(value) and value > 0,
+        ("human_weight", "human_epochs", "human_learning_rate", "lora_alpha"),
+    ),
+    "a number of at least 0": (
+        lambda value: is_number(value) and value >= 0,
+        ("confidence_power", "probs_alpha", "usd_per_hour"),
+    ),
+    "a number between 0 and 1": (lambda value: is_number(value) and 0 < value < 1, ("threshold",)),
+    "a number from 0 to below 1": (lambda value: is_number(value) and 0 <= value < 1, ("lora_dropout",)),
+}
+"""Valid values of numeric options, which may be None where that is the default."""
 
 CHOICES = {
     "task": tuple(KINDS),
@@ -20,24 +53,21 @@ CHOICES = {
     "correction": ("none", "forward"),
     "save": ("adapter", "merged"),
 }
-POSITIVE = ("human_weight", "human_epochs", "human_learning_rate", "probs_draws", "lora_alpha")
-NON_NEGATIVE = ("confidence_power", "probs_alpha", "usd_per_hour", "doc_stride")
-COUNTS = ("max_length", "max_answer_length", "n_best", "max_new_tokens", "token_budget", "early_stopping")
-REQUIRED_COLUMNS = {
-    "human_strategy": "human_column",
-    "human_weight": "human_column",
-    "human_epochs": "human_column",
-    "human_learning_rate": "human_column",
-    "correction": "human_column",
-    "probs_draws": "probs_column",
-    "probs_temperature": "probs_column",
-    "confidence_power": "confidence_column",
-}
-REQUIRED_STRATEGIES = {"human_weight": "mix", "human_epochs": "finetune", "human_learning_rate": "finetune"}
-LORA_ONLY = {"lora_head": None, "lora_alpha": None, "load_in_4bit": False}
 
-HIDDEN_TOKEN = "<HUB_TOKEN>"
-"""What `TrainingArguments.to_dict` writes for the Hub token, set or not."""
+REQUIREMENTS: dict[str, dict[str, str | None]] = {
+    "human_strategy": {"human_column": None},
+    "human_weight": {"human_column": None, "human_strategy": "mix"},
+    "human_epochs": {"human_column": None, "human_strategy": "finetune"},
+    "human_learning_rate": {"human_column": None, "human_strategy": "finetune"},
+    "correction": {"human_column": None},
+    "probs_draws": {"probs_column": None},
+    "probs_temperature": {"probs_column": None},
+    "confidence_power": {"confidence_column": None},
+    "lora_head": {"lora_r": None},
+    "lora_alpha": {"lora_r": None},
+    "load_in_4bit": {"lora_r": None},
+}
+"""Options that an option needs to have an effect, with the value that they must have; None is any value."""
 
 
 def checked_values(cls: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -60,7 +90,18 @@ def check_options(config: Any) -> None:
     Raises:
         ConfigError: an option is out of range, or requires or excludes another one.
     """
-    _check_ranges(config)
+    for name, valid in CHOICES.items():
+        if getattr(config, name) not in valid:
+            raise ConfigError(f"`{name}` is {getattr(config, name)!r}. Choose one of: {', '.join(valid)}.")
+    for expected, (is_valid, names) in RANGES.items():
+        for name in names:
+            value = getattr(config, name)
+            if value is not None and not is_valid(value):
+                raise ConfigError(f"`{name}` is {value!r}. Give {expected}.")
+    defaults = {option.name: option.default for option in fields(config)}
+    for name, requirements in REQUIREMENTS.items():
+        if getattr(config, name) != defaults[name]:
+            _check_requirements(config, name, requirements)
     _check_task(config)
     _check_lora(config)
     _check_run(config)
@@ -68,23 +109,16 @@ def check_options(config: Any) -> None:
     _check_human_labels(config)
 
 
-def _check_ranges(config: Any) -> None:
-    for name, valid in CHOICES.items():
-        if getattr(config, name) not in valid:
-            raise ConfigError(f"`{name}` is {getattr(config, name)!r}. Choose one of: {', '.join(valid)}.")
-    for name in COUNTS:
-        value = getattr(config, name)
-        if value is not None and not _is_count(value):
-            raise ConfigError(f"`{name}` is {value!r}. Give an integer of at least 1.")
-    for names, minimum in ((POSITIVE, "above 0"), (NON_NEGATIVE, "of at least 0")):
-        for name in names:
-            value = getattr(config, name)
-            if value is not None and not _is_number(value, positive=names is POSITIVE):
-                raise ConfigError(f"`{name}` is {value!r}. Give a number {minimum}.")
-    if not 0 < config.threshold < 1:
-        raise ConfigError(f"`threshold` is {config.threshold}. Give a probability between 0 and 1.")
-    if not 0 <= config.lora_dropout < 1:
-        raise ConfigError(f"`lora_dropout` is {config.lora_dropout}. Give a share from 0 to below 1.")
+def _check_requirements(config: Any, name: str, requirements: Mapping[str, str | None]) -> None:
+    """Reject an option that has no effect without another one."""
+    for required, needed in requirements.items():
+        value = getattr(config, required)
+        if not value if needed is None else value != needed:
+            setting = f"`{required}`" if needed is None else f"`{required}: {needed}`"
+            raise ConfigError(
+                f"`{name}` is {getattr(config, name)!r} and requires {setting}, which is {value!r}. Set it, or leave "
+                f"`{name}` out."
+            )
 
 
 def _check_task(config: Any) -> None:
@@ -136,20 +170,12 @@ def _scale(scale: Any) -> list[float]:
 
 
 def _check_lora(config: Any) -> None:
-    if config.lora_r != 0 and not _is_count(config.lora_r):
-        raise ConfigError(f"`lora_r` is {config.lora_r!r}. Give a rank such as 8, or 0 to train all weights.")
     if isinstance(config.lora_targets, str):
         config.lora_targets = [config.lora_targets]
     if isinstance(config.lora_head, str):
         config.lora_head = [config.lora_head]
     if not config.lora_targets:
         raise ConfigError("`lora_targets` is empty. Give 'all-linear', or endings of layer names.")
-    for option, default in LORA_ONLY.items():
-        if config.lora_r == 0 and getattr(config, option) != default:
-            raise ConfigError(
-                f"`{option}` is {getattr(config, option)!r}, but `lora_r` is 0, which trains all weights. Set "
-                "`lora_r: 8`, for example, or leave it out."
-            )
     if config.load_in_4bit and config.save == "merged":
         raise ConfigError(
             "`save` is 'merged', but 4-bit weights cannot be merged without loss. Save the adapter, and merge it into "
@@ -166,7 +192,7 @@ def _check_run(config: Any) -> None:
         raise ConfigError("`auto_find_batch_size` does not apply with a `token_budget`. Lower the budget instead.")
     if config.pad_lengths is not None:
         lengths = config.pad_lengths
-        if not isinstance(lengths, list | tuple) or not lengths or not all(map(_is_count, lengths)):
+        if not isinstance(lengths, list | tuple) or not lengths or not all(map(is_count, lengths)):
             raise ConfigError(f"`pad_lengths` is {lengths!r}. Give lengths in tokens, for example [32, 64, 128].")
         # No row is longer than max_length, so the last length always fits.
         config.pad_lengths = sorted({min(length, config.max_length) for length in lengths} | {config.max_length})
@@ -175,18 +201,14 @@ def _check_run(config: Any) -> None:
         # Otherwise a resumed run starts to count again.
         config.restore_callback_states_from_checkpoint = True
     if config.load_best_model_at_end:
-        _set_evaluation_defaults(config)
-
-
-def _set_evaluation_defaults(config: Any) -> None:
-    """Evaluate and save at every epoch unless configured otherwise; keep the best and the last checkpoint."""
-    if str(getattr(config.eval_strategy, "value", config.eval_strategy)) == "no":
-        config.eval_strategy = "epoch"
-    if str(getattr(config.save_strategy, "value", config.save_strategy)) == "no":
-        config.save_strategy = config.eval_strategy
-        config.save_steps = config.eval_steps or config.save_steps
-    if config.save_total_limit is None:
-        config.save_total_limit = 1
+        # Evaluate and save at every epoch unless configured otherwise; keep the best and the last checkpoint.
+        if _plain(config.eval_strategy) == "no":
+            config.eval_strategy = "epoch"
+        if _plain(config.save_strategy) == "no":
+            config.save_strategy = config.eval_strategy
+            config.save_steps = config.eval_steps or config.save_steps
+        if config.save_total_limit is None:
+            config.save_total_limit = 1
 
 
 def _check_hub(config: Any) -> None:
@@ -197,7 +219,7 @@ def _check_hub(config: Any) -> None:
         raise ConfigError("`hub_token` must not be in the options. Set HF_TOKEN, or run `hf auth login`.")
     if not config.push_to_hub:
         return
-    strategy = str(getattr(config.hub_strategy, "value", config.hub_strategy))
+    strategy = _plain(config.hub_strategy)
     values = {"hub_strategy": strategy if "checkpoint" in strategy else None}
     values |= {option: getattr(config, option, None) for option in ("hub_always_push", "hub_revision")}
     for option, value in values.items():
@@ -208,27 +230,15 @@ def _check_hub(config: Any) -> None:
 
 
 def _check_human_labels(config: Any) -> None:
-    if config.probs_temperature != "fit":
+    if config.probs_temperature == "fit":
+        _check_requirements(config, "probs_temperature", {"human_column": None})
+    else:
         config.probs_temperature = _temperature(config.probs_temperature)
-    defaults = {option.name: option.default for option in fields(config)}
-    for option, column in REQUIRED_COLUMNS.items():
-        value = getattr(config, option)
-        columns = (column, "human_column") if value == "fit" else (column,)
-        for required in columns:
-            if value != defaults[option] and getattr(config, required) is None:
-                raise ConfigError(f"`{option}` is {value!r}, which requires `{required}`. Name that column.")
     if config.human_column is not None and config.human_column == config.label_column:
         raise ConfigError(
             f"`human_column` is {config.human_column!r}, as is `label_column`. Name the LLM labels as `label_column`; "
             "to train on human labels only, leave `human_column` out."
         )
-    for option, strategy in REQUIRED_STRATEGIES.items():
-        value = getattr(config, option)
-        if value != defaults[option] and config.human_strategy != strategy:
-            raise ConfigError(
-                f"`{option}` is {value!r} and `human_strategy` {config.human_strategy!r}. The option requires "
-                f"{strategy!r}."
-            )
 
 
 def _temperature(value: Any) -> float:
@@ -237,9 +247,14 @@ def _temperature(value: Any) -> float:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not _is_number(number, positive=True):
+    if not (is_number(number) and number > 0):
         raise ConfigError(f"`probs_temperature` is {value!r}. Give a number above 0, or 'fit'.")
     return number
+
+
+def _plain(strategy: Any) -> str:
+    """The value of a strategy that may be an enum of transformers."""
+    return str(getattr(strategy, "value", strategy))
 
 
 def _suggestion(cls: type[Any], key: str, valid: list[str]) -> str:
@@ -257,23 +272,16 @@ def _checked_value(key: str, value: Any, hint: Any, where: str) -> Any:
     numbers = allowed - {type(None)}
     if value is None or not numbers <= {bool, int, float}:
         return value
-    if isinstance(value, bool) and bool in numbers:
-        return value
     if float in numbers and isinstance(value, str):
+        # YAML reads 5e-5 as text.
         try:
             return float(value)
         except ValueError:
             pass
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and (float in numbers or (int in numbers and isinstance(value, int))):
+    is_bool = isinstance(value, bool)
+    if bool in numbers if is_bool else float in numbers and isinstance(value, int | float):
+        return value
+    if int in numbers and isinstance(value, int) and not is_bool:
         return value
     expected = " or ".join(sorted(kind.__name__ for kind in numbers))
     raise ConfigError(f"{where}: `{key}` is {value!r}. It must be {expected}.")
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_number(value: Any, *, positive: bool = False) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and (value > 0 if positive else value >= 0)

@@ -31,7 +31,7 @@ STUDENT_FILE = "student.json"
 
 SETTINGS = (
     *("task", "text_columns", "max_length", "label_column", "scale", "scale_loss", "threshold", "doc_stride"),
-    *("max_answer_length", "n_best", "null_answers", "max_new_tokens"),
+    *("max_answer_length", "null_answers", "max_new_tokens"),
 )
 """Options that determine the predictions."""
 

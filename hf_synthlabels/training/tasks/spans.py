@@ -25,6 +25,9 @@ from hf_synthlabels.training.tasks.objectives import END, START, AnswerSpan, Obj
 
 NO_ANSWER = ("", -1)
 
+N_BEST = 20
+"""Number of candidate starts and ends per window, and of candidate answers per row."""
+
 Place = tuple[int, int]
 """First character of an answer, and the one after its last."""
 
@@ -124,7 +127,7 @@ class SpanTask:
     def predict(self, trainer: Trainer, dataset: Dataset) -> Prediction:
         """The best answer of every row; None if "no answer" scores higher.
 
-        The confidence is the softmax probability of the answer among the `n_best` candidates of all its windows.
+        The confidence is the softmax probability of the answer among the best candidates of all its windows.
         """
         if not len(dataset):
             return Prediction(self.schema, (), np.empty(0), np.empty((0, 0)))
@@ -166,7 +169,7 @@ class SpanTask:
                 best[row][place] = max(score, best[row].get(place, -np.inf))
         labels, confidence = [], np.full(len(contexts), np.nan)
         for row, (context, candidates) in enumerate(zip(contexts, best, strict=True)):
-            scores = dict(sorted(candidates.items(), key=lambda item: -item[1])[: self.config.n_best])
+            scores = dict(sorted(candidates.items(), key=lambda item: -item[1])[:N_BEST])
             options: dict[Place | None, float] = dict(scores.items())
             if self.config.null_answers or not scores:
                 options[None] = float(null_scores[row])
@@ -179,8 +182,8 @@ class SpanTask:
     def _candidates(self, offsets: NDArray[np.int32], start: NDArray[Any], end: NDArray[Any]) -> Mapping[Place, float]:
         """The best spans of one window, with the sum of start and end logit as score."""
         inside = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
-        first = inside[np.argsort(-start[inside], kind="stable")[: self.config.n_best]]
-        last = inside[np.argsort(-end[inside], kind="stable")[: self.config.n_best]]
+        first = inside[np.argsort(-start[inside], kind="stable")[:N_BEST]]
+        last = inside[np.argsort(-end[inside], kind="stable")[:N_BEST]]
         tokens = last[None, :] - first[:, None]
         fits = (tokens >= 0) & (tokens < self.config.max_answer_length)
         candidates: dict[Place, float] = {}

@@ -18,13 +18,14 @@ from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import TrainingRows, column_values, training_rows
-from hf_synthlabels.training.weak_supervision.soft_labels import (
+from hf_synthlabels.training.weak_supervision.annotator_errors import (
     Temperature,
+    Transition,
     at_temperature,
+    estimate_transition,
     fit_temperature,
     smoothed_shares,
 )
-from hf_synthlabels.training.weak_supervision.transition import Transition, estimate_transition
 
 SOURCES_FILE = "label_sources.json"
 HUMAN_EPOCHS = 2.0

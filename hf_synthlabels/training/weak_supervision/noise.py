@@ -21,7 +21,7 @@ from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.training.config import StudentConfig
 from hf_synthlabels.training.data.training_rows import column_values, training_rows
 
-NoiseMethod = Literal["margin", "self_confidence", "normalized_margin", "confidence_weighted_entropy"]
+NoiseMethod = Literal["margin", "self_confidence", "confidence_weighted_entropy"]
 """`margin` is built in; the others are from cleanlab, in the extra `noise`."""
 
 

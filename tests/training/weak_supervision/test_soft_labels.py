@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.training.weak_supervision.soft_labels import at_temperature, fit_temperature, smoothed_shares
+from hf_synthlabels.training.weak_supervision.annotator_errors import at_temperature, fit_temperature, smoothed_shares
 
 
 def sample(rows: int, labels: int = 3, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.training.weak_supervision.transition import estimate_transition
+from hf_synthlabels.training.weak_supervision.annotator_errors import estimate_transition
 
 NAMES = ("a", "b")
 
