@@ -47,8 +47,7 @@ from benchmarks.reference_outputs import (
     toy_recipe,
     toy_rows,
 )
-from hf_synthlabels import annotate, cards, judging, studies, validate
-from hf_synthlabels.annotation import read_recipe
+from hf_synthlabels import cards, judging, studies, validate
 from hf_synthlabels.clients import Completion, Request, ScriptedClient
 from hf_synthlabels.publishing import read_report, render_page
 from hf_synthlabels.publishing.report import page_of
@@ -126,35 +125,38 @@ def audits(_: Path) -> Files:
 
 
 def compared(folder: Path) -> Files:
-    """A study of label sources, annotators, strategies and a sweep, with the page of each report."""
-    rows, student = toy_rows(120), {**INPUTS["student"], "model": tiny_model(folder)}
+    """Studies of label sources, annotators, strategies and several sizes, with the page of each report."""
+    student = {**INPUTS["student"], "model": tiny_model(folder)}
+    rows = [{**row, "part": "train" if at < 80 else "test"} for at, row in enumerate(toy_rows(120))]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "toy.yaml").write_text(yaml.safe_dump(toy_recipe(output={"column": "llm"})))
-    recipe, common = read_recipe(folder / "toy.yaml"), {"name": "toy", "recipe": "toy.yaml", "resamples": 200}
-    labeled = annotate(Dataset.from_list(rows), recipe)
-    parts = labeled.select(range(80)), labeled.select(range(80, 120))
-    study = studies.ComparisonStudy(**common, **INPUTS["study"], student=student)
+    common = {"name": "toy", "recipe": "toy.yaml", "resamples": 200}
     ways = studies.AnnotatorStudy(**common, folder=folder, annotators=INPUTS["annotators"], human_rows=60)
     columns = studies.StrategyRows(("film", "sport"), "label", "good", probs="p", confidence="c", n_human=20)
     tables = [Dataset.from_list(part) for part in (rows[:80], rows[80:])]
-    sweep = {"name": "toys", "resamples": 100, **INPUTS["sweep"]}
-    runs = studies.run_study(studies.Study.from_dict(sweep, folder=folder), folder / "sweep")
-    studies.write_runs(runs, folder / "runs.json")
+    study = {**INPUTS["study"], "students": {"tiny": {**student, **INPUTS["study"]["students"]["tiny"]}}}
+    runs = {
+        name: studies.run_study(studies.Study.from_dict(content, folder=folder), folder / name)
+        for name, content in (("study", study), ("sweep", INPUTS["sweep"]))
+    }
     done = {
-        "study": studies.compare(study, recipe, *parts).to_json(),
         "annotators": studies.compare_annotators(ways).to_json(),
         "strategies": studies.compare_strategies(columns, *tables, student=student, seeds=(0, 1)).to_json(),
-        "sweep": (folder / "runs.json").read_text(),
         "validation": validate(Dataset.from_dict(numbers()), gate="accuracy>=0.7", resamples=200).to_json(),
+        **{name: (folder / name / "runs.json").read_text() for name in runs},
     }
-    files: Files = {"studies/recommendation.json": studies.recommend(runs)}
-    files["studies/sweep.txt"] = studies.summary_table(runs) + "\n"
+    report = studies.study_report(runs["study"])
+    files: Files = {
+        "studies/study_report.json": json.loads(report.to_json()),
+        "studies/study_report.txt": f"{report}\n",
+        "studies/recommendation.json": studies.recommend(runs["sweep"]),
+    }
     for name, content in done.items():
         # Read back from masked content, so that pages show no time and no machine.
         values = plain(json.loads(content))
-        report = read_report(json.dumps(values))
-        files |= {f"studies/{name}.json": values, f"pages/{name}.html": render_page(page_of(report))}
-        files |= {f"studies/{name}.txt": f"{report}\n"} if name != "sweep" else {}
+        read = read_report(json.dumps(values))
+        files |= {f"studies/{name}.json": values, f"pages/{name}.html": render_page(page_of(read))}
+        files[f"studies/{name}.txt"] = f"{studies.summary_table(runs[name]) if name in runs else read}\n"
     return files
 
 
@@ -178,10 +180,10 @@ def trained(folder: Path) -> Files:
 
 
 def published(_: Path) -> Files:
-    """The cards of a data set, a student and a study, and the page of a study, from recorded facts."""
+    """The cards of a data set and of a student, from recorded facts."""
     study = studies.StudyReport.from_json((ROOT / "docs/results/conference_titles/report.json").read_text())
     terms: dict[str, Any] = {"license": "cc-by-4.0", "llm_terms": "the provider allows it"}
-    common: dict[str, Any] = {"repo": "user/titles", "records": (study.provenance,)}
+    common: dict[str, Any] = {"repo": "user/titles", "records": (INPUTS["record"],)}
     labels = ClassLabel(names=["c0", "c1", "c2"])
     facts = cards.DatasetFacts(
         **common,
@@ -194,7 +196,7 @@ def published(_: Path) -> Files:
     )
     model = cards.ModelFacts(
         **common,
-        names=study.names,
+        names=study.comparisons[0].names,
         card=cards.CardFields(
             **terms,
             base_model="example/encoder",
@@ -202,14 +204,12 @@ def published(_: Path) -> Files:
             label_source="llm",
             dataset="user/titles",
         ),
-        options=study.student,
+        options=study.comparisons[0].options,
         study=study,
     )
     return {
         "cards/dataset.md": cards.dataset_card(facts),
         "cards/model.md": cards.model_card(model),
-        "cards/study.md": cards.study_card(study),
-        "pages/published_study.html": render_page(page_of(study)),
     }
 
 

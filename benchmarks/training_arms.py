@@ -144,7 +144,7 @@ def _learnable(count: int, seed: int) -> tuple[Dataset, Dataset, list[str]]:
 
 
 def _texts(count: int, seed: int) -> tuple[Dataset, Dataset]:
-    from hf_synthlabels.studies.standard_library import load_corpus
+    from hf_synthlabels.studies.quickstart.standard_library import load_corpus
 
     corpus = load_corpus()
     names = corpus["train"].features["label"].names
@@ -264,7 +264,7 @@ def _codes(model: Any, rows: Dataset) -> list[int]:
 
 def _grid(asked: dict[str, Any]) -> dict[str, Any]:
     """One grid, or one student for each of its combinations; both on the same rows, in this process."""
-    from hf_synthlabels.studies.standard_library import load_corpus
+    from hf_synthlabels.studies.quickstart.standard_library import load_corpus
     from hf_synthlabels.training import StudentConfig, TrainingData, train_student
     from hf_synthlabels.training.search import GridFile, grid_runs, run_grid
     from hf_synthlabels.training.search.shared_rows import grid_rows

@@ -69,7 +69,6 @@ LONG_FUNCTIONS: dict[str, int] = {
     "publishing/label_import.py::import_labels": 65,
     "publishing/sampled_data.py::sample_rows": 63,
     "review/review_rows.py::review_rows": 63,
-    "studies/comparisons/comparison.py::compare": 72,
     "studies/comparisons/strategy_comparison.py::compare_strategies": 70,
     "training/base_model.py::load_base": 61,
     "training/saving/onnx.py::export_onnx": 54,

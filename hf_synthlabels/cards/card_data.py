@@ -69,7 +69,7 @@ class StudyArm(Protocol):
 
     @property
     def source(self) -> str:
-        """Label source: `human`, `llm` or `validation`."""
+        """Name of the label source in the study."""
 
     @property
     def description(self) -> str:
@@ -92,12 +92,8 @@ class StudyArm(Protocol):
         """Scores per class: name, precision, recall, f1, support."""
 
 
-class StudyResult(Protocol):
-    """Result of a study that compares human and LLM labels."""
-
-    @property
-    def name(self) -> str:
-        """Name of the study."""
+class StudyComparison(Protocol):
+    """Students of human labels and of one annotator's labels, tested on the same rows."""
 
     @property
     def seeds(self) -> Sequence[int]:
@@ -108,28 +104,27 @@ class StudyResult(Protocol):
         """Number of human-labeled test rows."""
 
     @property
-    def validation(self) -> ValidationReport:
-        """LLM labels against human labels on the validation rows."""
-
-    @property
-    def train_agreement(self) -> ValidationReport:
-        """LLM labels against human labels on the training rows."""
-
-    @property
-    def annotator(self) -> ValidationReport:
+    def annotator(self) -> ValidationReport | None:
         """The annotator's labels on the test rows."""
 
     @property
     def arms(self) -> Sequence[StudyArm]:
         """Label sources with their students."""
 
-    @property
-    def student(self) -> Mapping[str, Any]:
-        """Options of the students."""
+    def summary(self) -> list[str]:
+        """Return the conclusions as sentences."""
+
+
+class StudyResult(Protocol):
+    """Result of a study that compares human and LLM labels."""
 
     @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Provenance record of the LLM labels."""
+    def name(self) -> str:
+        """Name of the study."""
+
+    @property
+    def comparisons(self) -> Sequence[StudyComparison]:
+        """Comparisons by task, student and annotator."""
 
     @property
     def references(self) -> Sequence[Mapping[str, Any]]:
@@ -138,9 +133,6 @@ class StudyResult(Protocol):
     @property
     def environment(self) -> Mapping[str, Any]:
         """Machine, versions and date."""
-
-    def summary(self) -> list[str]:
-        """Return the conclusions as sentences."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,8 +154,6 @@ class ModelFacts:
     validation: ValidationReport | None = None
     """Validation of the model against human labels on held-out rows."""
     study: StudyResult | None = None
-    energy_kwh: float | None = None
-    """Energy of the training, if measured."""
     kind: str = "text-classification"
     """Kind of label."""
     evaluation: tuple[Mapping[str, Any], ...] = ()

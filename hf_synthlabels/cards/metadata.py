@@ -129,11 +129,12 @@ def _scores(facts: ModelFacts) -> Iterator[tuple[str, str, Interval]]:
         for name, score in facts.validation.scores.items():
             if name != "coverage" and not math.isnan(score.estimate):
                 yield name, titles[name], score
-    elif facts.study is not None:
-        for arm in facts.study.arms:
+    elif facts.study is not None and len(facts.study.comparisons) == 1:
+        (comparison,) = facts.study.comparisons
+        for arm in comparison.arms:
             if arm.source == facts.card.label_source:
                 for name, score in arm.scores.items():
-                    yield name, f"{name.replace('_', ' ')}, mean of {len(facts.study.seeds)} seeds", score
+                    yield name, f"{name.replace('_', ' ')}, mean of {len(comparison.seeds)} seeds", score
 
 
 def _dataset_info(facts: DatasetFacts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The cards of a student model and of a study."""
+"""The card of a student model."""
 
 from __future__ import annotations
 
@@ -60,23 +60,10 @@ def model_card(facts: ModelFacts) -> str:
     return str(ModelCard.from_template(model_metadata(facts), template_str=CARD_TEMPLATE, body=body))
 
 
-def study_card(study: StudyResult) -> str:
-    """Render the result of a study as Markdown."""
-    return rendered(
-        "report.md",
-        study=study,
-        passages=passages,
-        body=Markdown(_study_passage(study)),
-        training=_options(study.student) + _environment(study.environment),
-        limitations=[*passages.limitations(study.train_agreement), *_low_scores(study, "llm")],
-    )
-
-
 def _study_passage(study: StudyResult) -> str:
     return rendered(
         "study.md",
-        study=study,
-        scores=passages.study_table(study),
+        comparisons=[(comparison, passages.study_table(comparison)) for comparison in study.comparisons],
         references=[(entry["what"], f"{entry['value']:g}", entry["source"]) for entry in study.references],
     )
 
@@ -140,7 +127,6 @@ def _training(facts: ModelFacts) -> list[tuple[object, object]]:
     base: object = "not recorded" if facts.card.base_model is None else code(facts.card.base_model)
     if facts.card.base_revision is not None:
         base = Markdown(f"{base}, revision {code(facts.card.base_revision)}")
-    energy = "not measured" if facts.energy_kwh is None else f"{facts.energy_kwh:.4g} kWh"
     data: object = "not published" if facts.card.dataset is None else code(facts.card.dataset)
     if facts.card.dataset is not None and facts.card.dataset_revision is not None:
         data = Markdown(f"{data}, revision {code(facts.card.dataset_revision)}")
@@ -149,7 +135,6 @@ def _training(facts: ModelFacts) -> list[tuple[object, object]]:
         ("label source", _label_source(facts) or "not recorded"),
         ("training dataset", data),
         *_options(facts.options or {}),
-        ("training energy", energy),
     ]
     return rows + ([] if facts.study is None else _environment(facts.study.environment))
 
@@ -186,14 +171,14 @@ def _metrics(metrics: Mapping[str, float]) -> Markdown | None:
 def _low_scores(study: StudyResult, source: str | None) -> list[Markdown]:
     """Return the classes with the lowest F1 of the students of one label source."""
     lines = []
-    for arm in study.arms:
-        if arm.source == source:
+    for comparison in study.comparisons:
+        for arm in (arm for arm in comparison.arms if arm.source == source):
             for each in sorted(arm.classes, key=lambda scores: scores.f1)[:3]:
                 lines.append(
                     Markdown(
                         f"The student trained on {arm.description} has F1 {each.f1:.3f} on {code(each.name)} "
                         f"({each.support:,} test rows; precision {each.precision:.3f}, recall {each.recall:.3f}; "
-                        f"means over {len(study.seeds)} seeds)."
+                        f"means over {len(comparison.seeds)} seeds)."
                     )
                 )
     return lines

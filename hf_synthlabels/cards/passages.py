@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from hf_synthlabels.cards.card_data import StudyResult
+from hf_synthlabels.cards.card_data import StudyComparison
 from hf_synthlabels.cards.markdown import Markdown, code, fenced, interval, table
 from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport
 from hf_synthlabels.statistics.agreement.base import ClassAgreement
@@ -140,15 +140,15 @@ def _is_overpredicted(each: ClassAgreement) -> bool:
     return discordant_p(each.predicted - correct, each.support - correct) < SIGNIFICANCE_LEVEL
 
 
-def study_table(study: StudyResult) -> Markdown:
+def study_table(study: StudyComparison) -> Markdown:
     """Return the table of scores of students by label source and of the annotator, on the same test rows."""
-    shown = [name for name in SCORES if all(name in arm.scores for arm in study.arms)]
     rows: list[tuple[object, ...]] = [
-        (arm.description, arm.n_rows, arm.steps, *(interval(arm.scores[name]) for name in shown)) for arm in study.arms
+        (arm.description, arm.n_rows, arm.steps, *(interval(arm.scores[name]) for name in SCORES)) for arm in study.arms
     ]
-    annotator = [interval(study.annotator.scores.get(name)) for name in shown]
-    rows.append(("the annotator itself", "–", "–", *annotator))
-    heads = [name.replace("_", " ").replace("f1", "F1") for name in shown]
+    if study.annotator is not None:
+        annotator = [interval(study.annotator.scores.get(name)) for name in SCORES]
+        rows.append(("the annotator itself", "–", "–", *annotator))
+    heads = [name.replace("_", " ").replace("f1", "F1") for name in SCORES]
     return table(("trained on", "rows", "steps", *heads), rows, right=(1, 2))
 
 

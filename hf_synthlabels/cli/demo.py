@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,10 @@ from hf_synthlabels.annotation import Example, load
 from hf_synthlabels.publishing import write_report
 from hf_synthlabels.publishing.labeled_data import annotation_summary
 from hf_synthlabels.statistics import Gate, ValidationReport, validate
-from hf_synthlabels.studies import ComparisonStudy, RowSelection, StudyReport, run_comparison
-from hf_synthlabels.studies.standard_library import AREAS, load_corpus
+from hf_synthlabels.studies import Study, StudyReport, run_study, study_report
+from hf_synthlabels.studies.quickstart.standard_library import AREAS, load_corpus
 from hf_synthlabels.studies.tasks.rows import validation_sample
+from hf_synthlabels.tables import write_text
 
 GATE = "macro_f1>=0.6"
 EXAMPLES_PER_LABEL = 12
@@ -65,14 +67,16 @@ def run_demo(folder: Path, *, tell: Tell) -> StudyReport:
     tell(
         "\n4/5  Students: the same encoder, fine-tuned on human labels and on the annotator's; same rows, seeds, steps."
     )
-    result = run_comparison(
-        _write_study(folder / "study.yaml", chosen), folder, progress=lambda line: tell(f"     {line}")
-    )
+    study = _write_study(folder / "study.yaml", chosen)
+    runs = run_study(study, folder, progress=lambda line: tell(f"     {line}"))
+    result = study_report(runs)
     tell("\n5/5  Human labels against the annotator's")
     tell(str(result))
-    if result.validation.gate is not None:
-        tell(f"gate {result.validation.gate}")
-    written = write_report(result, folder)
+    for comparison in result.comparisons:
+        if comparison.validation is not None and comparison.validation.gate is not None:
+            tell(f"gate {comparison.validation.gate}")
+    write_text(folder / "report.json", result.to_json())
+    written = write_report(runs, folder)
     tell(f"\n{(time.monotonic() - began) / 60:.1f} minutes. The report with its figures: {written[0].resolve()}")
     return result
 
@@ -142,18 +146,17 @@ def _label_and_validate(recipe: Path, tell: Tell) -> ValidationReport:
     return report
 
 
-def _write_study(path: Path, recipe: Path) -> ComparisonStudy:
-    study = ComparisonStudy(
-        name="standard_library",
-        recipe=recipe.name,
-        train=RowSelection(split="train"),
-        test=RowSelection(split="test"),
-        student=STUDENT,
-        seeds=SEEDS,
-        validation_rows=VALIDATION_ROWS,
-        gate=GATE,
-        folder=path.parent,
-    )
-    content = study.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+def _write_study(path: Path, recipe: Path) -> Study:
+    n_train = sum(1 for _ in (path.parent / "train.jsonl").open(encoding="utf-8"))
+    content = {
+        "name": "standard_library",
+        "tasks": {"areas": {"recipe": recipe.name, "test": {"split": "test"}}},
+        "sources": {"human": None, "llm": None, "validation": {"labels": "human", "rows": VALIDATION_ROWS}},
+        "gate": GATE,
+        # All sources get the steps of one epoch of all human labels.
+        "students": {"minilm": {**STUDENT, "min_steps": -(-n_train // STUDENT["per_device_train_batch_size"])}},
+        "seeds": SEEDS,
+        "threads": os.cpu_count() or 1,
+    }
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    return study
+    return Study.from_yaml(path)

@@ -100,7 +100,7 @@ def model(
     trained_on: Annotated[str | None, typer.Option(help="Hub ID of the training data set.")] = None,
     trained_on_revision: Annotated[str | None, typer.Option(help="Revision of the training data set.")] = None,
     label_source: Annotated[
-        str | None, typer.Option(help="Label source: a label column, or human, llm or validation of a study.")
+        str | None, typer.Option(help="Label source: a label column, or a source of the study.")
     ] = None,
     validation: Annotated[
         Path | None, typer.Option(help="JSON report of `hf-synthlabels validate` on the student's labels.")
@@ -166,7 +166,7 @@ def metric(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="JSON of a study, validation, grid or audit, or page.json.")],
+    results: Annotated[Path, typer.Argument(help="JSON of a report: runs.json of a study, page.json, ...")],
     repo: Repo,
     license: License = None,
     public: Public = False,
@@ -176,7 +176,7 @@ def report(
 ) -> None:
     """Publish a report page as a static Space, with its data, tables and figures as files.
 
-    Example: hf-synthlabels push report results/report.json me/tickets-report --license cc-by-4.0 --dry-run
+    Example: hf-synthlabels push report results/runs.json me/tickets-report --license cc-by-4.0 --dry-run
     """
     from hf_synthlabels.cards import check_license
     from hf_synthlabels.publishing import report_upload

@@ -12,14 +12,14 @@ from hf_synthlabels.errors import DataError
 
 
 def report(
-    results: Annotated[Path, typer.Argument(help="JSON of a study, validation, grid or audit, or page.json.")],
+    results: Annotated[Path, typer.Argument(help="JSON of a report: runs.json of a study, page.json, ...")],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder for the page (default: the folder of the JSON).")
     ] = None,
 ) -> None:
     """Render a report from its JSON: HTML, Markdown, and each table and figure as a file.
 
-    Example: hf-synthlabels report results/report.json
+    Example: hf-synthlabels report results/runs.json
     """
     from hf_synthlabels.publishing import Page, write_report
 

@@ -14,7 +14,7 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import AnnotatorStudy, ComparisonStudy, StrategyStudy, Study
+    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study
 from hf_synthlabels.cli.options import TrustOption
 
 SHOWN_CELLS = 200
@@ -77,7 +77,7 @@ def study(
 
     A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
     and seeds; one with `annotators` compares ways to ask, or annotators, on human-labeled rows; one with `strategies`
-    ways to learn from many LLM labels and a few human ones; and any other human labels with LLM labels.
+    and no `tasks` ways to learn from many LLM labels and a few human ones.
     Started again after an interruption, it does only what is missing.
 
     Of a table half of the human labels test what students of the others and of LLM labels are worth; its study file
@@ -133,15 +133,9 @@ def _folder(output: Path | None) -> Path:
     return output
 
 
-def _compare(asked: ComparisonStudy | AnnotatorStudy | StrategyStudy, output: Path) -> None:
+def _compare(asked: AnnotatorStudy | StrategyStudy, output: Path) -> None:
     from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import (
-        AnnotatorStudy,
-        StrategyStudy,
-        compare_annotators,
-        run_comparison,
-        run_strategies,
-    )
+    from hf_synthlabels.studies import StrategyStudy, compare_annotators, run_strategies
 
     if isinstance(asked, StrategyStudy):
         learnt = run_strategies(asked, output, progress=_tell)
@@ -149,21 +143,17 @@ def _compare(asked: ComparisonStudy | AnnotatorStudy | StrategyStudy, output: Pa
         _write(output / "strategies.json", learnt.to_json())
         _write(output / "strategies.md", learnt.to_markdown() + "\n")
         print_written(write_report(learnt, output), output)
-    elif isinstance(asked, AnnotatorStudy):
+    else:
         compared = compare_annotators(asked, output, progress=_tell)
         print(compared)
         _write(output / "annotators.json", compared.to_json())
         print_written(write_report(compared, output), output)
-    else:
-        result = run_comparison(asked, output, progress=_tell)
-        print(result)
-        print_written(write_report(result, output), output)
 
 
 def _sweep(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:
     from hf_synthlabels.publishing import write_report
     from hf_synthlabels.publishing.report import page_of
-    from hf_synthlabels.studies import run_study, summary_table
+    from hf_synthlabels.studies import run_study, study_report, summary_table
     from hf_synthlabels.studies.quickstart.next_steps import next_steps
 
     if not partial_report:
@@ -179,6 +169,8 @@ def _sweep(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> No
     page = page_of(runs)
     print(f"\n{' '.join(page.summary)}\n")
     print_written(write_report(page, output), output)
+    if (numbers := study_report(runs)).comparisons:
+        _write(output / "report.json", numbers.to_json())
     if steps := next_steps(asked, runs, output):
         print("\n" + "\n".join(["Next:", *(f"  {step}" for step in steps)]))
 

@@ -1,17 +1,16 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
 from hf_synthlabels.studies.analysis import sections_of
+from hf_synthlabels.studies.analysis.label_comparison import study_report
 from hf_synthlabels.studies.comparisons.annotators import AnnotatorReport, compare_annotators
-from hf_synthlabels.studies.comparisons.comparison import compare, run_comparison
-from hf_synthlabels.studies.comparisons.report import StudyReport
 from hf_synthlabels.studies.comparisons.strategy_comparison import StrategyRows, compare_strategies
 from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport
 from hf_synthlabels.studies.comparisons.strategy_study import StrategyStudy, read_study, run_strategies
-from hf_synthlabels.studies.comparisons.study import AnnotatorStudy, ComparisonStudy
+from hf_synthlabels.studies.comparisons.study import AnnotatorStudy
 from hf_synthlabels.studies.config import Study
-from hf_synthlabels.studies.config_sections import RowSelection
 from hf_synthlabels.studies.plan import plan_study
 from hf_synthlabels.studies.recommendation import Recommendation, recommend
+from hf_synthlabels.studies.report import StudyReport
 from hf_synthlabels.studies.runner import run_study
 from hf_synthlabels.studies.runs import StudyRuns, read_runs, write_runs
 from hf_synthlabels.studies.strategies import STRATEGIES
@@ -21,26 +20,23 @@ __all__ = [
     "STRATEGIES",
     "AnnotatorReport",
     "AnnotatorStudy",
-    "ComparisonStudy",
     "Recommendation",
-    "RowSelection",
     "StrategyReport",
     "StrategyRows",
     "StrategyStudy",
     "Study",
     "StudyReport",
     "StudyRuns",
-    "compare",
     "compare_annotators",
     "compare_strategies",
     "plan_study",
     "read_runs",
     "read_study",
     "recommend",
-    "run_comparison",
     "run_strategies",
     "run_study",
     "sections_of",
+    "study_report",
     "summary_table",
     "write_runs",
 ]

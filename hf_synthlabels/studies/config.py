@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from hf_synthlabels.annotation.recipe.engine_config import Engine
+from hf_synthlabels.errors import ConfigError
+from hf_synthlabels.statistics import Gate
 from hf_synthlabels.studies.config_sections import (
     AXES,
     BaseMix,
@@ -53,6 +55,9 @@ class Study(StudyFile):
     base: BaseMix | None = None
     costs: dict[str, CostKeys] = Field(default_factory=dict)
     """By source, `human` among them."""
+    gate: str | None = None
+    """What the labels of every annotator must reach, such as `macro_f1>=0.7`, on the human labels of the first source
+    with `rows`, or on all human labels of the training rows."""
     split_seed: int = 0
     """Which rows are drawn to test and to validate on."""
     margin: float = Field(default=0.02, ge=0)
@@ -81,6 +86,14 @@ class Study(StudyFile):
             if isinstance(sources, dict)
             else sources
         )
+
+    @field_validator("gate")
+    @classmethod
+    def _readable(cls, gate: str | None) -> str | None:
+        try:
+            return None if gate is None else str(Gate.parse(gate))
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("sizes", "seeds", "strategies", "n_human")
     @classmethod

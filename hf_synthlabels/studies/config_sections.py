@@ -124,6 +124,9 @@ class SourceKeys(StrictModel):
     task: dict[str, Any] = Field(default_factory=dict)
     annotator: dict[str, Any] = Field(default_factory=dict)
     """What differs from the recipe's sections."""
+    rows: PositiveInt | None = None
+    """Of `labels: human`, how many rows have a label, the same for all seeds: those that the LLM labels are validated
+    on."""
     shares: dict[str, float] | None = None
     """A mixture: how much of it has the labels of which source."""
     votes: list[str] | None = Field(default=None, min_length=2)
@@ -153,6 +156,8 @@ class SourceKeys(StrictModel):
             )
         if told and self.labels != "annotator":
             raise ValueError(f"has `labels: {self.labels}` and keys of an annotator. Remove one of them.")
+        if self.rows is not None and self.labels != "human":
+            raise ValueError(f"has `rows` {self.rows} and no `labels: human`. Remove `rows`, or add that.")
         if (self.of is None) != (self.at_least is None):
             raise ValueError("needs `of`, a source, and `at_least`, a share, together.")
         if (self.first is None, self.then is None) != (self.at is None,) * 2:

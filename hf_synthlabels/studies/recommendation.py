@@ -14,8 +14,8 @@ from hf_synthlabels.statistics.comparison.paired import NonInferiority, non_infe
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.studies.analysis.base import HUMAN, Analysis, Pair, analysed, student_pairs
 from hf_synthlabels.studies.analysis.human_or_llm import population
-from hf_synthlabels.studies.analysis.wording import VERDICTS, counted, joined, maker_of, reworded
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
+from hf_synthlabels.studies.wording import VERDICTS, counted, joined, maker_of, reworded
 
 Verdict = Literal[
     "use the student",

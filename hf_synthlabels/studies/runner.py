@@ -168,6 +168,7 @@ def _task_runs(study: Study, task: StudyTask, outcomes: Mapping[CellName, Outcom
         s_per_row=seconds,
         cells=tuple(one.run(_forgetting(one, bases)) for one in found),
         annotators=annotators,
+        human_samples=tuple(task.drawn),
     )
 
 

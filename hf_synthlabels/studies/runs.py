@@ -55,7 +55,6 @@ class CellRun:
     train_s: float = 0.0
     predict_s: float = 0.0
     """For all test rows."""
-    energy_wh: float | None = None
     forgetting: Mapping[str, float] | None = None
     """Scores on rows of the base mix, `before` and `after`, where the study has one."""
 
@@ -86,7 +85,10 @@ class TaskRuns:
     cells: tuple[CellRun, ...]
     annotators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By `source` or `source/prompt`: how it was asked (`facts`), and of the rows to `train` and `test` on how many
-    have which status, with raw answers that gave no label."""
+    have which status, with raw answers that gave no label, the `agreement` with human labels, and in `train` that of
+    the validation rows as `validation`."""
+    human_samples: tuple[str, ...] = ()
+    """Sources that are the human labels of a fixed sample of the training rows."""
 
     def statuses(self, name: str, part: str) -> Mapping[str, int]:
         """How many rows have which status.
@@ -204,12 +206,12 @@ def runs_of(content: Mapping[str, Any]) -> StudyRuns:
 
 
 def _task(content: Mapping[str, Any]) -> TaskRuns:
-    columns = ("names", "truth", "inputs", "train_truth")
+    columns = ("names", "truth", "inputs", "train_truth", "human_samples")
     by_source = ("llm_labels", "train_labels", "confidence")
     return TaskRuns(
         **{
             **content,
-            **{name: tuple(content[name]) for name in columns},
+            **{name: tuple(content[name]) for name in columns if name in content},
             **{name: {source: tuple(values) for source, values in content[name].items()} for name in by_source},
             "cells": tuple(_cell(cell) for cell in content["cells"]),
         }

@@ -16,7 +16,7 @@ from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
 
 TABLE, SIDECAR = "predictions.parquet", "predictions.json"
 
-FACTS = ("steps", "rows", "train_s", "predict_s", "energy_wh", "forgetting")
+FACTS = ("steps", "rows", "train_s", "predict_s", "forgetting")
 """Fields of a run in the sidecar file."""
 
 SCHEMA = pa.schema(

@@ -24,7 +24,6 @@ from hf_synthlabels.cards import (
     eval_results,
     model_card,
     published_record,
-    study_card,
 )
 from hf_synthlabels.cards.dataset_card import sample_text, strata_table
 from hf_synthlabels.errors import ConfigError
@@ -117,7 +116,7 @@ def facts() -> DatasetFacts:
 def student_facts(study: StudyReport) -> ModelFacts:
     return ModelFacts(
         repo="user/titles-student",
-        names=study.names,
+        names=study.comparisons[0].names,
         card=CardFields(
             license="mit",
             llm_terms="unknown",
@@ -128,8 +127,8 @@ def student_facts(study: StudyReport) -> ModelFacts:
             widget=("Efficient routing in ad hoc networks",),
             language=("en",),
         ),
-        options=study.student,
-        records=(study.provenance,),
+        options=study.comparisons[0].options,
+        records=(record(column="llm_label"),),
         study=study,
     )
 
@@ -155,13 +154,6 @@ def test_card_without_records_states_that_they_are_missing(facts: DatasetFacts) 
     card = CardFields(license="unknown", llm_terms="unknown")
     bare = DatasetFacts(repo="user/bare", features=facts.features, splits=facts.splits, card=card)
     snapshot("bare.md", dataset_card(bare))
-
-
-def test_card_of_the_study_in_the_documents_is_made_by_this_code(study: StudyReport) -> None:
-    file = ROOT / "docs" / "results" / "conference_titles" / "card.md"
-    if os.environ.get("UPDATE_SNAPSHOTS"):
-        file.write_text(study_card(study), encoding="utf-8")
-    assert file.read_text(encoding="utf-8") == study_card(study)
 
 
 def test_numbers_of_the_card_are_those_of_the_report(facts: DatasetFacts) -> None:
@@ -194,7 +186,7 @@ def test_model_index_is_read_back_by_the_hub_client(study: StudyReport) -> None:
     assert card_errors(card, "model") == []
     results = vars(ModelCard(card).data)["eval_results"]
     assert [result.metric_type for result in results] == ["accuracy", "f1", "f1", "precision", "recall"]
-    llm = study.arm("llm").scores
+    llm = study.comparisons[0].arm("llm").scores
     assert results[0].metric_value == round(llm["accuracy"].estimate, 6)
     assert results[0].metric_name == "accuracy, mean of 5 seeds (95% interval 0.764 to 0.842, n = 377)"
     assert vars(ModelCard(card).data)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"

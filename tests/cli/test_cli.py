@@ -214,9 +214,8 @@ def complaint(answer: tuple[int, str, str]) -> str:
 STUDENT: dict[str, Any] = {"student": {"model": "no/such-model", "max_steps": 1}}
 STUDY: dict[str, Any] = {
     "name": "s",
-    "recipe": "recipe.yaml",
-    "train": {"where": {"split": "train"}},
-    "test": {"where": {"split": "test"}},
+    "tasks": {"t": {"recipe": "recipe.yaml", "test": 20}},
+    "students": {"words": "tfidf"},
 }
 
 

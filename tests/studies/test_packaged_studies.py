@@ -18,7 +18,7 @@ CONFIGS = ROOT / "configs" / "studies"
 DATA = Path(os.environ.get("HF_SYNTHLABELS_DATA") or ROOT.parent / "shared" / "data")
 """Read before any test hides the variable."""
 
-FILES = sorted(CONFIGS.glob("paper_*.yaml"))
+FILES = sorted([*CONFIGS.glob("paper_*.yaml"), CONFIGS / "conference_titles.yaml"])
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

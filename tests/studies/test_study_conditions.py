@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hf_synthlabels.studies.conditions import cells_of, learns
 from hf_synthlabels.studies.runs import CellName
+from hf_synthlabels.studies.tasks.conditions import cells_of, learns
 from tests.studies.conftest import Make
 
 ROWS = {"human": 70, "llm": 70, "random": 70, "half": 70}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hf_synthlabels.cards import CardFields, ModelFacts, StudyResult, eval_results, model_card, published_record
+from hf_synthlabels.cards import CardFields, ModelFacts, eval_results, model_card, published_record
 from hf_synthlabels.clients.local.model_files import HUB_ENCODER, PACKAGED_ENCODER
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.publishing.hub.commit import PushResult, checked_repo, push
@@ -18,6 +18,7 @@ from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
 from hf_synthlabels.statistics import ValidationReport
 
 if TYPE_CHECKING:
+    from hf_synthlabels.studies import StudyReport
     from hf_synthlabels.training import Student
 
 UNPUBLISHED = ("training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
@@ -35,7 +36,7 @@ def model_upload(
     *,
     card: CardFields,
     validation: ValidationReport | None = None,
-    study: StudyResult | None = None,
+    study: StudyReport | None = None,
 ) -> HubUpload:
     """Collect the files of a student: every file of its folder, a card and scores.
 
@@ -44,7 +45,7 @@ def model_upload(
         repo: `user/name`.
         card: publisher input.
         validation: the student's labels against human labels, on held-out rows.
-        study: study that trained the student.
+        study: study that trained the student; the card shows its students of the same base model.
 
     Raises:
         DataError: the folder contains no model.
@@ -74,7 +75,7 @@ def _facts(
     adapter: Mapping[str, Any],
     card: CardFields,
     validation: ValidationReport | None,
-    study: StudyResult | None,
+    study: StudyReport | None,
 ) -> ModelFacts:
     """Facts for the card, from student.json and else from the configuration."""
     known = _read(folder / "student.json")
@@ -99,8 +100,7 @@ def _facts(
         metrics=known.get("metrics"),
         records=tuple(known.get("records", ())),
         validation=validation,
-        study=study,
-        energy_kwh=known.get("energy_kwh"),
+        study=None if study is None else study.of_model(str(known.get("options", {}).get("model"))),
         kind="text-pair" if is_pair else kind,
         scale=tuple(known.get("scale") or ()),
         evaluation=tuple(known.get("evaluation") or ()),

@@ -7,14 +7,13 @@ from pathlib import Path
 
 from huggingface_hub import SpaceCardData
 
-from hf_synthlabels.cards import study_card
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.publishing.hub.commit import checked_repo
 from hf_synthlabels.publishing.hub.upload import HubFile, HubUpload
 from hf_synthlabels.publishing.report import Page, Report, page_of, render_markdown
 from hf_synthlabels.publishing.report.page import FOLDER, page_files
-from hf_synthlabels.studies import StudyReport, StudyRuns
+from hf_synthlabels.studies import StudyRuns
 
 SKIPPED = ("__pycache__", ".")
 
@@ -50,7 +49,7 @@ def metric_upload(folder: Path, repo: str) -> HubUpload:
 def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
     """Collect the files of a report: page, card, numbers, and the folder with tables and figures.
 
-    `read_report` reads `report.json`. A study of tasks has none, because its runs contain texts and labels of rows.
+    `read_report` reads `report.json`. A study has none, because its runs contain texts and labels of rows.
 
     Raises:
         MissingExtraError: matplotlib, which draws the figures, is not installed.
@@ -60,7 +59,7 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
     page = page_of(report)
     html, exhibits = page_files(page)
     metadata = SpaceCardData(
-        title=(report.name if isinstance(report, StudyReport) else page.title)[:60].strip() or repo.rpartition("/")[2],
+        title=page.title[:60].strip() or repo.rpartition("/")[2],
         emoji="📊",
         colorFrom="blue",
         colorTo="green",
@@ -69,7 +68,8 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
         pinned=False,
         tags=["hf-synthlabels"],
     )
-    card = f"---\n{metadata.to_yaml()}\n---\n\n{_report_card(report, page)}"
+    body = render_markdown(page.sections, title=page.title, summary=page.summary, facts=page.facts, figures=FOLDER)
+    card = f"---\n{metadata.to_yaml()}\n---\n\n{body}"
     numbers = _numbers(report)
     return HubUpload(
         repo,
@@ -81,12 +81,6 @@ def report_upload(report: Report, repo: str, *, license: str) -> HubUpload:
             *(HubFile(f"{FOLDER}/{name}", content) for name, content in sorted(exhibits.items())),
         ),
     )
-
-
-def _report_card(report: Report, page: Page) -> str:
-    if isinstance(report, StudyReport):
-        return study_card(report)
-    return render_markdown(page.sections, title=page.title, summary=page.summary, facts=page.facts, figures=FOLDER)
 
 
 def _numbers(report: Report) -> str | None:

@@ -12,12 +12,11 @@ from hf_synthlabels.judging import Audit, JudgeSummary
 from hf_synthlabels.publishing.report.adapters.comparison_page import annotators_page, grid_page, strategies_page
 from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
-from hf_synthlabels.publishing.report.adapters.study_page import study_page
 from hf_synthlabels.publishing.report.adapters.validation_page import validation_page
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
-from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyReport, StudyRuns
+from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyRuns
 from hf_synthlabels.studies.runs import runs_of
 
 if TYPE_CHECKING:
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 from hf_synthlabels.tables import write_text
 
 Report: TypeAlias = (
-    "StudyReport | StudyRuns | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary"
-    " | Page"
+    "StudyRuns | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary | Page"
 )
 """What can be shown as a page."""
 
@@ -36,8 +34,6 @@ def page_of(report: Report) -> Page:
     match report:
         case Page():
             return report
-        case StudyReport():
-            return study_page(report)
         case StudyRuns():
             return runs_page(report)
         case ValidationReport():
@@ -70,8 +66,8 @@ def read_report(text: str) -> Report:
     read = next((reader for fields, reader in KINDS.items() if fields <= values.keys()), None)
     if read is None:
         raise DataError(
-            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, as no report has. Give what `study`, "
-            "`validate -o`, `train --grid` or an audit's `to_dict` wrote, or a report's page.json."
+            f"`results` has the fields {', '.join(map(str, list(values)[:6]))}, as no report has. Give the runs.json "
+            "of `study`, what `validate -o`, `train --grid` or an audit's `to_dict` wrote, or a report's page.json."
         )
     try:
         return read(text, values)
@@ -84,7 +80,9 @@ def read_report(text: str) -> Report:
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write the page of any report and its files into a folder; see `write_page`. A study's data are written too.
+    """Write the page of any report and its files into a folder; see `write_page`.
+
+    The numbers of a validation are written as `report.json` too.
 
     Returns:
         What was written, `report.html` first.
@@ -94,7 +92,7 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         MissingExtraError: matplotlib, which draws the figures, is not installed. The numbers are written all the same.
     """
     kept: list[Path] = []
-    if isinstance(report, StudyReport | ValidationReport):
+    if isinstance(report, ValidationReport):
         # The numbers first: they are not to be lost because a figure cannot be drawn.
         kept = [folder / "report.json"]
         with writing(folder):
@@ -112,7 +110,6 @@ def _read_grid(text: str) -> GridReport:
 KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
-    frozenset({"train_agreement", "arms"}): lambda text, _: StudyReport.from_json(text),
     frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
     frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),

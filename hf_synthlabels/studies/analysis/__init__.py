@@ -5,8 +5,8 @@ from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or
 from hf_synthlabels.studies.analysis import synthetic_first as llm_then_human
 from hf_synthlabels.studies.analysis.annotators import prompt_sections
 from hf_synthlabels.studies.analysis.base import Analysis, analysed
-from hf_synthlabels.studies.analysis.wording import maker_of, reworded
 from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.wording import maker_of, reworded
 
 __all__ = ["sections_of"]
 

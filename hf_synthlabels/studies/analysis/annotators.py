@@ -12,8 +12,8 @@ from hf_synthlabels.statistics.comparison.pooling import bootstrap_p_value, holm
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.statistics.intervals import wilson
 from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.wording import counted, p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
+from hf_synthlabels.studies.wording import counted, p_words, percent
 
 PARTS = {"train": "training rows", "test": "test rows"}
 LONG = ("labels", "prompt", "question", "guidelines")

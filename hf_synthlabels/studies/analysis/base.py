@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hf_synthlabels.statistics import BootstrapConfig
+from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.statistics.comparison.condition_bootstrap import (
     ConditionBootstrap,
     PairedScore,
@@ -147,6 +148,11 @@ class TaskAnalysis:
         shared = self.shared(*conditions)
         said = [[self.conditions[condition][seed].answers for seed in shared] for condition in conditions]
         return len(shared) > 1 and all(each == first for first, *others in said for each in others)
+
+    def codes(self, condition: Condition, seed: int) -> NDArray[np.int64]:
+        """Predicted classes of the test rows, `MISSING` where there is none, shape (rows,)."""
+        answers = self.conditions[condition][seed].answers
+        return np.array([MISSING if code is None else code for code in answers], dtype=np.int64)
 
     def _one(self, condition: Condition, seed: int) -> Floats:
         key = (condition, seed)

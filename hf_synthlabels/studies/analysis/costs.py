@@ -1,4 +1,4 @@
-"""Costs: money, time and energy per point of the score, and from how many texts on a student is cheaper."""
+"""Costs: money and time per point of the score, and from how many texts on a student is cheaper."""
 
 from __future__ import annotations
 
@@ -17,11 +17,9 @@ SPENT = (
     "US dollars for labels",
     "seconds to label",
     "seconds to train",
-    "watt-hours to train",
     "score",
     "US dollars per point",
     "seconds per point",
-    "watt-hours per point",
 )
 BROKEN_EVEN = (
     "task, student, labels",
@@ -47,7 +45,6 @@ class ConditionCost:
     train_s: float
     predict_s: float
     """For one row."""
-    energy_wh: float | None
     score: float
 
     @property
@@ -59,11 +56,6 @@ class ConditionCost:
     def s_per_point(self) -> float | None:
         """Seconds to label and train per point of the score out of 100."""
         return None if self.label_s is None else _per(self.label_s + self.train_s, self.score)
-
-    @property
-    def wh_per_point(self) -> float | None:
-        """Watt-hours of training per point of the score out of 100."""
-        return _per(self.energy_wh, self.score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +98,12 @@ def cost_of(task: TaskAnalysis, condition: Condition) -> ConditionCost:
     runs, labels = list(task.conditions[condition].values()), task.labelled(condition)
     key = condition.labels if condition.labels in task.runs.usd_per_row else condition.source
     usd, seconds = task.runs.usd_per_row.get(key), task.runs.s_per_row.get(key)
-    energies = [run.energy_wh for run in runs if run.energy_wh is not None]
     return ConditionCost(
         labels,
         None if usd is None else usd * labels,
         None if seconds is None else seconds * labels,
         float(np.mean([run.train_s for run in runs])),
         float(np.mean([run.predict_s for run in runs])) / len(task.runs.truth),
-        float(np.mean(energies)) if len(energies) == len(runs) else None,
         task.score(condition).estimate,
     )
 
@@ -163,8 +153,8 @@ def _name(task: TaskAnalysis, condition: Condition) -> str:
 
 
 def _row(task: TaskAnalysis, condition: Condition, cost: ConditionCost) -> tuple[Value, ...]:
-    spent = (cost.label_usd, cost.label_s, cost.train_s, cost.energy_wh)
-    per = (cost.usd_per_point, cost.s_per_point, cost.wh_per_point)
+    spent = (cost.label_usd, cost.label_s, cost.train_s)
+    per = (cost.usd_per_point, cost.s_per_point)
     return (_name(task, condition), cost.labels, *spent, cost.score, *per)
 
 

@@ -19,8 +19,8 @@ from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
 from hf_synthlabels.studies.analysis.scores import found_of
 from hf_synthlabels.studies.analysis.synthetic_first import switch_of
-from hf_synthlabels.studies.analysis.wording import percent
 from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.wording import percent
 
 Floats = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ from hf_synthlabels.statistics.comparison.pooling import MIN_TASKS, PooledTasks,
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Scatter, Section, Table, Value
 from hf_synthlabels.studies.analysis.base import Analysis, Pair, analysed, pairs_of, student_pairs
 from hf_synthlabels.studies.analysis.scores import CLASSES
-from hf_synthlabels.studies.analysis.wording import VERDICTS, joined, p_words, percent
 from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.wording import VERDICTS, joined, p_words, percent
 
 HEADS = (
     "task, student, labels",

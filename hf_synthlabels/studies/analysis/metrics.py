@@ -15,8 +15,8 @@ from hf_synthlabels.statistics import BootstrapConfig, Interval
 from hf_synthlabels.statistics.agreement.answers import normalize_answer, token_f1
 from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
 from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analysed
-from hf_synthlabels.studies.analysis.wording import counted, joined
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
+from hf_synthlabels.studies.wording import counted, joined
 
 STATISTICS = {
     "cit_kendall": "CIT: tau within tasks",

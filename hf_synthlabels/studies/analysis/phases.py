@@ -14,8 +14,8 @@ from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Se
 from hf_synthlabels.statistics.intervals import percentile_interval
 from hf_synthlabels.studies.analysis.base import RANDOM, Analysis, Condition, TaskAnalysis, analysed
 from hf_synthlabels.studies.analysis.scores import CLASSES, found_of
-from hf_synthlabels.studies.analysis.wording import p_words
 from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.wording import p_words
 
 Floats = NDArray[np.float64]
 

@@ -140,7 +140,7 @@ def _additive_counts(task: TaskRuns) -> Callable[[Sequence[Any]], Floats]:
 
 
 def _classes(task: TaskRuns, answers: Sequence[Any]) -> Floats:
-    """Right, predicted and human-labelled by class."""
+    """Right, predicted and human-labeled by class."""
     size = len(task.names)
     truth = np.array(task.truth, dtype=np.int64)
     said = np.array([-1 if answer is None else answer for answer in answers], dtype=np.int64)

@@ -11,8 +11,8 @@ from hf_synthlabels.statistics import Interval
 from hf_synthlabels.statistics.exhibits import Curve, Curves, Exhibit, Point, Section, Table, Value
 from hf_synthlabels.studies.analysis.base import HUMAN, RANDOM, Analysis, Condition, TaskAnalysis, analysed
 from hf_synthlabels.studies.analysis.scores import CLASSES
-from hf_synthlabels.studies.analysis.wording import counted
 from hf_synthlabels.studies.runs import StudyRuns
+from hf_synthlabels.studies.wording import counted
 
 SWITCHED = (
     "task, student, schedule",

@@ -1,4 +1,4 @@
-"""Annotators compared: several ways to ask, or several annotators, on the same human-labelled rows."""
+"""Annotators compared: several ways to ask, or several annotators, on the same human-labeled rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from hf_synthlabels.statistics import MEASURES, Interval, ValidationReport, vali
 from hf_synthlabels.statistics.comparison.paired import mean_difference
 from hf_synthlabels.statistics.text_tables import align
 from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES, row_scores
-from hf_synthlabels.studies.analysis.wording import p_words
 from hf_synthlabels.studies.comparisons.annotator_ranking import (
     Agreement,
     agreement_of,
@@ -30,6 +29,7 @@ from hf_synthlabels.studies.comparisons.study import AnnotatorStudy
 from hf_synthlabels.studies.table import CellPredictions, label_text, write_table
 from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost, answer_cost, row_statuses
 from hf_synthlabels.studies.tasks.rows import draw_rows, human_values, select_rows
+from hf_synthlabels.studies.wording import p_words
 
 HEADLINES: Mapping[str, tuple[str, ...]] = {
     "text-classification": ("accuracy", "macro_f1"),
@@ -71,7 +71,7 @@ class AnnotatorResult:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorReport:
-    """Several annotators on the same human-labelled rows."""
+    """Several annotators on the same human-labeled rows."""
 
     name: str
     kind: str
@@ -102,7 +102,7 @@ class AnnotatorReport:
         lines = [align(rows, right=range(len(heads) - 5, len(heads)))]
         level = 100 * self.level
         lines += [
-            f"{self.n_rows:,} human-labelled rows, drawn at random; {level:g}% intervals. Differences are of the mean "
+            f"{self.n_rows:,} human-labeled rows, drawn at random; {level:g}% intervals. Differences are of the mean "
             f"credit ({ROW_SCORES[self.kind]}) on the same rows."
         ]
         if self.n_shown:
@@ -195,7 +195,7 @@ class AnnotatorReport:
 def compare_annotators(
     study: AnnotatorStudy, folder: Path | None = None, *, progress: Callable[[str], None] | None = None
 ) -> AnnotatorReport:
-    """Let each annotator label the same human-labelled rows, and compare their labels.
+    """Let each annotator label the same human-labeled rows, and compare their labels.
 
     Stored answers are reused: a rerun sends only missing requests.
 
@@ -286,5 +286,5 @@ def _human_rows(study: AnnotatorStudy, base: Recipe, recipes: Mapping[str, Recip
         seen = np.array([text is not None and text.text in shown for text in texts])
     drawn = draw_rows([1 if use else None for use in known & ~seen], study.human_rows, study.seed)
     if not drawn:
-        raise DataError("`annotators` are shown all human-labelled rows as examples. Keep some to compare them on.")
+        raise DataError("`annotators` are shown all human-labeled rows as examples. Keep some to compare them on.")
     return rows.select(drawn), int((known & seen).sum())

@@ -55,7 +55,7 @@ def compare_strategies(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> StrategyReport:
-    """Train every strategy on the same rows, seeds and steps, and test all on the same human-labelled rows.
+    """Train every strategy on the same rows, seeds and steps, and test all on the same human-labeled rows.
 
     A seed determines the starting weights, the row order and the human labels, the same for all strategies. The steps
     are those of `num_train_epochs` over the LLM-labeled rows, or `max_steps`. Steps of a human second stage are

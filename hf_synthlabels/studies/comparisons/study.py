@@ -1,49 +1,14 @@
-"""Study files of comparisons on one task: label sources and annotators."""
+"""Study files of annotators."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import Field
 
 from hf_synthlabels.annotation import Recipe
-from hf_synthlabels.studies.config_sections import DEFAULT_STUDENT, Changes, Reference, RowSelection, StudyFile
+from hf_synthlabels.studies.config_sections import Changes, RowSelection, StudyFile
 from hf_synthlabels.studies.tasks.recipes import changed_recipe, check_same_labels, recipe_file
-
-
-class ComparisonStudy(StudyFile):
-    """Human labels against LLM labels: a student is trained on each and tested on the same human-labelled rows."""
-
-    KEYS: ClassVar[str] = "`name`, `recipe`, `train`, `test` and `student`"
-
-    name: str
-    recipe: str
-    """A recipe file, relative to the study's, or a packaged recipe's name."""
-    train: RowSelection
-    test: RowSelection
-    drop_shared: bool = True
-    """Whether to leave out training rows whose text is also among the test rows; the report counts them."""
-    student: dict[str, Any] = Field(default_factory=lambda: dict(DEFAULT_STUDENT))
-    """The keys of StudentConfig."""
-    seeds: list[int] = Field(default=[0, 1, 2], min_length=1)
-    validation_rows: int = Field(default=250, ge=1)
-    """Human-labelled rows, drawn from the training rows, that the LLM labels are checked against."""
-    gate: str | None = None
-    """What the LLM labels must reach on the validation rows, such as `macro_f1>=0.7`."""
-    human_usd_per_label: float | None = Field(default=None, ge=0)
-    human_s_per_label: float | None = Field(default=None, ge=0)
-    level: float = Field(default=0.95, gt=0, lt=1)
-    resamples: int = Field(default=2000, ge=100)
-    references: list[Reference] = Field(default_factory=list)
-
-    def recipe_file(self) -> Path:
-        """The file of the recipe that the study names.
-
-        Raises:
-            RecipeError: it is neither in the study's folder nor a packaged recipe.
-        """
-        return recipe_file(self.recipe, self.folder)
 
 
 class AnnotatorStudy(StudyFile):

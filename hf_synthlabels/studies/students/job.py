@@ -72,7 +72,6 @@ class Outcome:
     rows: int = 0
     train_s: float = 0.0
     predict_s: float = 0.0
-    energy_wh: float | None = None
     base_score: float | None = None
     """Mean token F1 on the held-out rows of the base mix."""
     failed: str | None = None
@@ -105,7 +104,6 @@ class Outcome:
             rows=self.rows,
             train_s=self.train_s,
             predict_s=self.predict_s,
-            energy_wh=self.energy_wh,
             forgetting=forgetting,
         )
 

@@ -107,7 +107,6 @@ def _learn_with_head(job: Job, tables: Tables) -> Outcome:
     finally:
         torch.set_num_threads(before)
     metrics, read_s = student.metrics, 0.0 if watcher is None else watcher.seconds
-    energy = [metrics[name] for name in ("train_energy_kwh", "human_train_energy_kwh") if name in metrics]
     return Outcome(
         job.key,
         job.cell,
@@ -117,7 +116,6 @@ def _learn_with_head(job: Job, tables: Tables) -> Outcome:
         sum(label is not None or few is not None for label, few in zip(job.labels, job.few or job.labels, strict=True)),
         metrics["train_seconds"] + metrics.get("human_train_seconds", 0.0) - read_s,
         predict_s,
-        1000 * sum(energy) if energy else None,
     )
 
 

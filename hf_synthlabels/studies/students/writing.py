@@ -73,7 +73,6 @@ def learn_to_write(job: Job, tables: Tables) -> Outcome:
     finally:
         torch.set_num_threads(before)
     read = () if watcher is None else tuple((epoch, _read(job, tables.test, texts)) for epoch, texts in watcher.read)
-    energy = student.metrics.get("train_energy_kwh")
     return Outcome(
         job.key,
         job.cell,
@@ -83,13 +82,12 @@ def learn_to_write(job: Job, tables: Tables) -> Outcome:
         len(own),
         student.metrics["train_seconds"] - (0.0 if watcher is None else watcher.seconds),
         predict_s,
-        None if energy is None else 1000 * energy,
-        score,
+        base_score=score,
     )
 
 
 def _examples(job: Job, tables: Tables) -> Dataset:
-    """The cell's labelled rows as instructions with their answers."""
+    """The cell's labeled rows as instructions with their answers."""
     kept = [place for place, label in enumerate(job.labels) if label is not None]
     rows = tables.pool.select([job.rows[place] for place in kept])
     labels = [decode(job.schema, job.labels[place], codes=True) for place in kept]

@@ -34,7 +34,7 @@ class Labels:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """How an annotator was asked; empty for other sources."""
     statuses: Mapping[str, Any] = field(default_factory=dict)
-    """How many rows have which status, and raw answers that gave no label."""
+    """How many rows have which status, raw answers that gave no label, and agreement with human labels."""
 
     @property
     def n_not_asked(self) -> int:
@@ -43,7 +43,13 @@ class Labels:
 
 
 def asked(
-    rows: Dataset, recipe: Recipe, cost: CostKeys | None, *, part: str = "", folder: Path | None = None
+    rows: Dataset,
+    recipe: Recipe,
+    cost: CostKeys | None,
+    *,
+    part: str = "",
+    folder: Path | None = None,
+    check: Callable[[Dataset], Mapping[str, Any]] = lambda _: {},
 ) -> Labels:
     """The labels that an annotator gives some rows; stored answers are not asked for again.
 
@@ -53,6 +59,7 @@ def asked(
         cost: of one label, where the study file says it.
         part: names the rows, as `data, training rows`.
         folder: of the study, which keeps how long the first asking took.
+        check: what else the labeled rows tell, see `label_agreement`.
 
     Raises:
         SynthLabelsError: as `annotate` says.
@@ -75,7 +82,7 @@ def asked(
         usd,
         seconds,
         asked_facts(recipe, record, spent.models),
-        {**row_statuses(labelled, recipe), **_spent(spent)},
+        {**row_statuses(labelled, recipe), **_spent(spent), **check(labelled)},
     )
 
 

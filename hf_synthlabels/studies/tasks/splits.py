@@ -69,7 +69,7 @@ def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, D
 def training_order(known: Sequence[bool], seed: int) -> Places:
     """The order in which a seed takes training rows: its first n are those of size n, so sizes are nested.
 
-    Rows with a human label come first, so that a small LLM-labelled set has the rows of the human-labelled one.
+    Rows with a human label come first, so that a small LLM-labeled set has the rows of the human-labeled one.
 
     Args:
         known: for each row whether it has a human label.
@@ -86,7 +86,7 @@ class _Known:
     splits: Mapping[str, Dataset]
 
     def drawn(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> tuple[Places, int]:
-        """Positions of human-labelled rows, and how many of the selection have no label."""
+        """Positions of human-labeled rows, and how many of the selection have no label."""
         free = self._free(part, field, taken)
         labels = human_values(self.splits[part.split].select(free), self.recipe).labels
         labelled = free[[label is not None for label in labels]]

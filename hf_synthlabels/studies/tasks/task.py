@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from hf_synthlabels.annotation import Recipe, load_source
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import LabelSchema
-from hf_synthlabels.studies.conditions import cells_of
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT
 from hf_synthlabels.studies.runs import MAX_UNASKED, CellName
@@ -26,11 +25,15 @@ from hf_synthlabels.studies.strategies import known_strategies
 from hf_synthlabels.studies.students.job import Job, Outcome, job_key
 from hf_synthlabels.studies.students.writing import instruction_of
 from hf_synthlabels.studies.tasks.annotator_costs import asking_line
+from hf_synthlabels.studies.tasks.conditions import cells_of
+from hf_synthlabels.studies.tasks.label_agreement import label_agreement
 from hf_synthlabels.studies.tasks.label_sources import Labels, LabelStore, asked, dealt_labels
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes, recipe_file
-from hf_synthlabels.studies.tasks.rows import HumanValues, human_values
+from hf_synthlabels.studies.tasks.rows import SAMPLE_SEED, HumanValues, draw_rows, human_values
 from hf_synthlabels.studies.tasks.splits import Parts, check_sums, split_rows, training_order
 from hf_synthlabels.studies.tasks.training_tables import _share, _tables
+
+TRAINING, TESTING = "training rows", "test rows"
 
 SHOWN = 1_000
 """Characters of a test row that a report may show."""
@@ -59,6 +62,8 @@ class StudyTask:
     """Labels of the test rows."""
     counts: Mapping[str, int]
     """By source the training rows that it can be asked for."""
+    drawn: Mapping[str, frozenset[int]]
+    """By source with `rows` the rows that it labels, as positions in the pool."""
     place: Path
     """Where the tables are."""
     marks: tuple[str, ...]
@@ -126,6 +131,8 @@ class StudyTask:
 
     def _own(self, source: str, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """Rows that a size counts: those with a human label, or all rows of an annotator."""
+        if source in self.drawn:
+            return order[[row in self.drawn[source] for row in order.tolist()]]
         if not self.study.asks(self.name, source):
             return order[[self.human.labels[row] is not None for row in order.tolist()]]
         return order
@@ -190,7 +197,8 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     parts = split_rows(name, keys, recipe, splits, study.split_seed)
     people = human_values(parts.train, recipe).labels
     known = [label is not None for label in people]
-    pool = _pool(study, name, known)
+    samples = _samples(study, name, people)
+    pool = _pool(study, name, known, samples)
     chosen = parts.train.select(pool)
     human, truth = human_values(chosen, recipe), human_values(parts.test, recipe)
     placed = np.full(len(known), -1)
@@ -198,6 +206,9 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     orders = {seed: placed[order[placed[order] >= 0]] for seed, order in _orders(known, study.seeds)}
     n_human = sum(known)
     counts = {source: len(known) if study.asks(name, source) else n_human for source in study.sources_of(name)}
+    counts |= {source: len(rows) for source, rows in samples.items()}
+    drawn = {source: frozenset(placed[rows].tolist()) for source, rows in samples.items()}
+    validation = sorted(next(iter(drawn.values()))) if drawn else _labelled_rows(human) if study.gate else None
     tables = _tables(study, recipe, parts, chosen)
     marks = tuple(_digest(list(row.values())) for row in tables["pool"])
     others = _digest({part: rows.to_dict() for part, rows in tables.items() if part != "pool"})
@@ -208,15 +219,16 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
         return [labels[row] for row in pool.tolist()]
 
     def book(rows: Dataset, labels: HumanValues, part: str, random: Callable[[int], list[Any]] | None) -> LabelStore:
+        checked = validation if part == TRAINING else None
         asks = {
-            pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", tell, folder)
+            pair: partial(_ask, study, pair, rows, one, f"{name}, {part}", checked, tell, folder)
             for pair, one in recipes.items()
         }
         return LabelStore(study, name, schema, labels.labels, asks, random)
 
     return StudyTask(
         study, name, recipe, schema, parts, pool, orders, human, truth,
-        book(chosen, human, "training rows", dealt), book(parts.test, truth, "test rows", None), counts, place, marks,
+        book(chosen, human, TRAINING, dealt), book(parts.test, truth, TESTING, None), counts, drawn, place, marks,
         others, folder, cells_of(study, name, schema.kind, counts),
     )  # fmt: skip
 
@@ -227,6 +239,7 @@ def _ask(
     rows: Dataset,
     recipe: Recipe,
     where: str,
+    validation: Sequence[int] | None,
     tell: Callable[[str], None],
     folder: Path,
 ) -> Labels:
@@ -234,8 +247,9 @@ def _ask(
     name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
     if recipe.annotator.client.kind != "recorded":
         tell(f"labels of {name!r}: {where}, {len(rows):,}")
+    check = partial(label_agreement, recipe=recipe, study=study, validation=validation)
     began = time.monotonic()
-    labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder)
+    labels = asked(rows, recipe, study.costs.get(source), part=f"{name}: {where}", folder=folder, check=check)
     if recipe.annotator.client.kind != "recorded":
         tell(f"labels of {name!r}: {where}, {asking_line(labels.statuses, len(rows), time.monotonic() - began)}")
     return labels
@@ -245,13 +259,27 @@ def _orders(known: Sequence[bool], seeds: Iterable[int]) -> list[tuple[int, Any]
     return [(seed, training_order(known, seed)) for seed in seeds]
 
 
-def _pool(study: Study, name: str, known: Sequence[bool]) -> Any:
-    """The rows that some seed and size take; all of them where a size is all."""
+def _samples(study: Study, name: str, people: Sequence[Any]) -> dict[str, list[int]]:
+    """By source with `rows` its rows, as positions in the training rows."""
+    return {
+        source: draw_rows(people, keys.rows, SAMPLE_SEED)
+        for source, keys in study.sources_of(name).items()
+        if keys.rows is not None
+    }
+
+
+def _labelled_rows(human: HumanValues) -> list[int]:
+    return [row for row, label in enumerate(human.labels) if label is not None]
+
+
+def _pool(study: Study, name: str, known: Sequence[bool], samples: Mapping[str, list[int]]) -> Any:
+    """The rows that some seed and size take, and those of sampled sources; all of them where a size is all."""
     sizes = study.sizes_of(name)
     if None in sizes:
         return np.arange(len(known))
     most = max([size or 0 for size in sizes] + study.n_human)
-    return np.unique(np.concatenate([order[:most] for _, order in _orders(known, study.seeds)]))
+    taken = [order[:most] for _, order in _orders(known, study.seeds)]
+    return np.unique(np.concatenate([*taken, *(np.array(rows, dtype=np.int64) for rows in samples.values())]))
 
 
 def _columns(labels: Labels) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:

@@ -21,7 +21,7 @@ def noisy(truth: Sequence[int], accuracy: float, seed: int, classes: int = 2) ->
 
 def cell(source: str, answers: Sequence[Any], seed: int = 0, **axes: Any) -> CellRun:
     """A cell of task `t`; what a run recorded is given same_training the axes of its name."""
-    recorded = {name: axes.pop(name) for name in ("epochs", "rows", "train_s", "predict_s", "energy_wh", "forgetting")
+    recorded = {name: axes.pop(name) for name in ("epochs", "rows", "train_s", "predict_s", "forgetting")
                 if name in axes}  # fmt: skip
     name = {"task": "t", "size": None, "prompt": "-", "student": "s", "strategy": "plain", "n_human": 0, **axes}
     return CellRun(CellName(source=source, seed=seed, **name), tuple(answers), **{"rows": 100, **recorded})

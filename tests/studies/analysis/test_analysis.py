@@ -271,9 +271,7 @@ def test_switches_are_known_by_their_names(source: str, switch: tuple[str, str, 
 
 
 def test_costs_and_the_break_even_volume() -> None:
-    cells = [
-        cell("llm", TRUTH, seed, rows=400, train_s=10.0 * (seed + 1), predict_s=2.0, energy_wh=1.0) for seed in range(3)
-    ]
+    cells = [cell("llm", TRUTH, seed, rows=400, train_s=10.0 * (seed + 1), predict_s=2.0) for seed in range(3)]
     runs = make_runs(
         make_task(cells, llm_labels={"llm": TRUTH}, usd_per_row={"llm": 0.01, "human": 0.5}, s_per_row={"llm": 0.51})
     )

@@ -1,4 +1,4 @@
-"""Ways to ask, compared on the same human-labelled rows, with a real server that answers each in its own way."""
+"""Ways to ask, compared on the same human-labeled rows, with a real server that answers each in its own way."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_the_report_says_what_the_rows_can_tell(report: AnnotatorReport) -> None
     assert (report.agreement.highest, report.agreement.pairs) == (1, 3)
     assert AnnotatorReport.from_json(report.to_json()) == report
     assert "2 rows were left out: they are shown to an annotator as examples." in shown
-    assert "150 human-labelled rows, drawn at random; 95% intervals." in shown
+    assert "150 human-labeled rows, drawn at random; 95% intervals." in shown
     content = json.loads(report.to_json())
     assert [one["name"] for one in content["annotators"]] == ["at once", "reasons first", "two examples"]
     assert content["annotators"][1]["difference"]["low"] > 0

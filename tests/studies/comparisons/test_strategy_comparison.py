@@ -18,8 +18,6 @@ from hf_synthlabels.errors import ConfigError, DataError, StudyError
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
 from hf_synthlabels.studies import (
     STRATEGIES,
-    AnnotatorStudy,
-    ComparisonStudy,
     StrategyReport,
     StrategyRows,
     StrategyStudy,
@@ -274,10 +272,3 @@ def test_strategies_that_need_draws_are_told(study_file: Path) -> None:
     study = StrategyStudy.from_yaml(study_file)
     with pytest.raises(DataError, match="`strategies` names 'soft', which needs the column 'llm_label_probs'"):
         run_strategies(study)
-
-
-def test_other_studies_are_read_as_before() -> None:
-    configs = Path(__file__).resolve().parents[3] / "configs" / "studies"
-    assert isinstance(read_study(configs / "label_sources_titles.yaml"), StrategyStudy)
-    assert isinstance(read_study(configs / "conference_titles.yaml"), ComparisonStudy)
-    assert not isinstance(read_study(configs / "conference_titles.yaml"), AnnotatorStudy)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.publishing.report.adapters.study_page import record_facts
 from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.statistics import MEASURES, Interval
 from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
 from hf_synthlabels.studies import AnnotatorReport, StrategyReport
-from hf_synthlabels.studies.analysis.wording import p_words
 from hf_synthlabels.studies.comparisons.annotators import HEADLINES
+from hf_synthlabels.studies.wording import p_words
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import CellReport, GridReport
+
+
+def record_facts(record: dict[str, Any]) -> dict[str, str]:
+    """How labels were made, of a provenance record."""
+    annotator = record.get("annotator") or {}
+    said = {
+        "annotator": ", ".join(f"{key} {value}" for key, value in annotator.items() if value not in (None, "")),
+        "model that answered": ", ".join(record.get("returned_models") or []),
+        "prompt, hash": record.get("prompt_hash"),
+        "label schema, hash": record.get("schema_hash"),
+        "labelled": record.get("finished_at"),
+    }
+    return {name: str(value) for name, value in said.items() if value}
 
 
 def annotators_page(report: AnnotatorReport) -> Page:

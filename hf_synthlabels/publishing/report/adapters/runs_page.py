@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hf_synthlabels.publishing.report.adapters.label_sections import error_sections, gates, label_sections
 from hf_synthlabels.publishing.report.page_values import Page
 from hf_synthlabels.studies import StudyRuns, recommend, sections_of
 from hf_synthlabels.studies.analysis import annotators
 from hf_synthlabels.studies.analysis.base import analysed
 from hf_synthlabels.studies.summary import conditions_section
+from hf_synthlabels.studies.wording import maker_of, reworded
 
 FACTS = ("machine", "processors", "python", "finished_at")
 
@@ -14,8 +16,10 @@ FACTS = ("machine", "processors", "python", "finished_at")
 def runs_page(runs: StudyRuns) -> Page:
     """The recommendation, the questions that the cells answer, every arm, and how it was made."""
     analysis = analysed(runs)
-    sections = (*sections_of(analysis), conditions_section(runs), *annotators.annotator_sections(runs))
-    return Page(runs.name, sections, (recommend(analysis).text, *annotators.warnings_of(runs)), _facts(runs))
+    labels = reworded((*label_sections(runs), *error_sections(analysis)), maker_of(runs))
+    sections = (*sections_of(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
+    summary = (recommend(analysis).text, *gates(runs), *annotators.warnings_of(runs))
+    return Page(runs.name, sections, summary, _facts(runs))
 
 
 def _facts(runs: StudyRuns) -> dict[str, str]:

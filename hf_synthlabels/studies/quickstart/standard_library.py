@@ -76,7 +76,7 @@ class Docstring:
     """Qualified name within the module, `module` for the module itself."""
     module: str
     text: str
-    """What is to be labelled: name and sentence, without the module, which would give the label away."""
+    """What is to be labeled: name and sentence, without the module, which would give the label away."""
     area: str
 
 
