@@ -4,7 +4,6 @@ from hf_synthlabels.annotation.api import annotate, load
 from hf_synthlabels.annotation.compiled import AnnotationJob, compile_recipe, read_recipe, recipe_path
 from hf_synthlabels.annotation.output import Written, annotate_to_files
 from hf_synthlabels.annotation.planning.plan import Plan, plan
-from hf_synthlabels.annotation.planning.replay import export_answers
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.strategies import Strategy
@@ -14,6 +13,7 @@ from hf_synthlabels.annotation.recipe.recipe import Output, Recipe
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.recipe.source_config import Source
 from hf_synthlabels.annotation.recipe.task import Example, Task
+from hf_synthlabels.annotation.replay import export_answers
 from hf_synthlabels.annotation.run.annotator import Annotator
 from hf_synthlabels.annotation.run.run_stats import RunStats
 

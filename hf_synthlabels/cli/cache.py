@@ -236,7 +236,7 @@ def _seconds(age: str) -> float:
 
 def _remove(recipe: str | None, older_than_s: float | None, model: str | None, *, damaged: bool, yes: bool) -> None:
     from hf_synthlabels.annotation import read_recipe
-    from hf_synthlabels.annotation.planning.replay import stored_keys
+    from hf_synthlabels.annotation.replay import stored_keys
     from hf_synthlabels.clients.store.administration import answer_keys, compact, remove_answers
 
     with _open_store() as store:

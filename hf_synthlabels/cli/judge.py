@@ -38,7 +38,7 @@ def judge(
     if not no_plan or plan:
         estimate = plan_judge(judge_file)
         if not as_json:
-            print(str(estimate).replace("recipe ", "judge ", 1), flush=True)
+            print(estimate, flush=True)
         elif plan:
             print(estimate.to_json())
     if plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import Plan, Strategy
 from hf_synthlabels.annotation.output import STREAMED, split_path
+from hf_synthlabels.annotation.planning.dry_run import DryRun
 from hf_synthlabels.annotation.planning.forecast import usual_answer_tokens
 from hf_synthlabels.annotation.planning.plan import Workload, plan_requests
 from hf_synthlabels.annotation.run.progress_bars import progress_bar
 from hf_synthlabels.annotation.run.run_progress import Progress
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS
-from hf_synthlabels.clients import ChatClient, Request, ResponseFormat, ScriptedClient
+from hf_synthlabels.clients import ChatClient, ResponseFormat, ScriptedClient
 from hf_synthlabels.clients.factory import client_identity
 from hf_synthlabels.clients.store.cached_client import RequestKeys
 from hf_synthlabels.judging.config import JudgeFile, read_judge, verdict_schema
@@ -63,12 +64,13 @@ def plan_judge(judge: JudgeFile | dict[str, Any] | str | Path, *, sample: int = 
         is_reasoning_model=keys.client.is_reasoning_model,
     )
     work = Workload(
+        "judge",
         file.name,
         file.client(),
         keys.response_format,
         file.needed_columns(),
         usual_tokens,
-        lambda response_format, features: _DryRun(file, response_format, features),
+        lambda response_format, features: _dry_run(file, response_format, features),
         file.requests_per_row(),
     )
     return plan_requests(work, file.load_source(), sample=sample, seed=seed)
@@ -141,25 +143,17 @@ def _judge_split(
     return JudgedSplit(name, path, judging.summary(), record)
 
 
-class _DryRun:
-    """Builds the requests of a judge file without sending them."""
-
-    def __init__(self, file: JudgeFile, form: ResponseFormat, features: Mapping[str, Any]) -> None:
-        self._file = file
-        self._class_names = class_names(file, features)
-        self._judge = Judge(
-            file.read_rubric(),
-            ScriptedClient({}),
-            file.extraction_options(),
-            as_json=form != "text",
-            system=file.resolved_judge.system,
-        )
-        self._keys = RequestKeys(client_identity(file.client(), file.client_use({}), form))
-
-    def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Request, str]]:
-        """The requests with their cache keys."""
-        for request in self._judge.requests(self._file.item(row, self._class_names) for row in rows):
-            yield request, self._keys.of(request)
+def _dry_run(file: JudgeFile, response_format: ResponseFormat, features: Mapping[str, Any]) -> DryRun:
+    names = class_names(file, features)
+    judge = Judge(
+        file.read_rubric(),
+        ScriptedClient({}),
+        file.extraction_options(),
+        as_json=response_format != "text",
+        system=file.resolved_judge.system,
+    )
+    keys = RequestKeys(client_identity(file.client(), file.client_use({}), response_format))
+    return DryRun(lambda rows: judge.requests(file.item(row, names) for row in rows), keys)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.annotation import Recipe, annotate_to_files, export_answers, load
-from hf_synthlabels.annotation.planning.replay import stored_keys
+from hf_synthlabels.annotation.replay import stored_keys
 from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.store.administration import remove_answers
 from hf_synthlabels.clients.store.export_import import ImportResult, import_answers

@@ -1,4 +1,4 @@
-"""Forecast: how long answers will be, what they will cost, how long they will take, what the budget holds of them."""
+"""Forecast: the cost and the time of requests, and whether the budget is enough."""
 
 from __future__ import annotations
 
@@ -41,45 +41,36 @@ LEARNT_PROMPT_SPREAD = 0.03
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What earlier runs of a recipe's name came to, as the ledger has it."""
+    """The earlier runs of a recipe's name in the ledger."""
 
-    spent_usd: float = 0.0
-    spent_tokens: int = 0
+    spent_usd: float
+    spent_tokens: int
     """With what is reserved, or may have been billed and lost."""
-    answers: int = 0
-    answer_tokens: int = 0
-    """Of the recipe's model."""
-    requests_per_s: float | None = None
+    answer_tokens: float | None
+    """Mean length of an answer of the recipe's model."""
+    requests_per_s: float | None
     """Of the last run with the recipe's model that was long enough."""
-    held_usd: float = 0.0
-    held_requests: int = 0
+    held_usd: float
+    held_requests: int
     """Reserved by killed runs, until the reservation is released."""
 
     @classmethod
     def read(cls, store: ResponseStore, name: str, model: str | None) -> Self:
-        """Out of the ledger."""
-        ((usd, tokens),) = store.select(TAKEN, (name,))
-        same = (name, model)
-        ((answers, answer_tokens),) = store.select(
-            "SELECT coalesce(sum(requests), 0), coalesce(sum(completion_tokens), 0) FROM runs "
-            "WHERE scope = ? AND model = ?",
-            same,
-        )
+        """The history of a name and its present model."""
+        ((spent_usd, spent_tokens),) = store.select(TAKEN, (name,))
         paces = store.select(
             "SELECT requests / (ended_at - started_at) FROM runs WHERE scope = ? AND model = ? AND requests >= ? "
             "AND ended_at > started_at ORDER BY ended_at DESC LIMIT 1",
-            (*same, MIN_RUN_REQUESTS),
+            (name, model, MIN_RUN_REQUESTS),
         )
-        held = [line for line in ledger(store) if line.scope == name]
-        return cls(
-            usd,
-            tokens,
-            answers,
-            answer_tokens,
-            paces[0][0] if paces else None,
-            sum(line.reserved_usd for line in held),
-            sum(line.reserved_requests for line in held),
+        lines = [line for line in ledger(store) if line.scope == name]
+        lengths = [line.completion_tokens / line.requests for line in lines if line.model == model and line.requests]
+        held_usd, held_requests = (
+            sum(line.reserved_usd for line in lines),
+            sum(line.reserved_requests for line in lines),
         )
+        pace = paces[0][0] if paces else None
+        return cls(spent_usd, spent_tokens, lengths[0] if lengths else None, pace, held_usd, held_requests)
 
 
 def usual_answer_tokens(
@@ -106,118 +97,61 @@ class Forecast:
     """Tokens, money and time of the requests that are still to be sent."""
 
     config: ClientConfig
-    usual_tokens: tuple[float, float]
-    """Low and likely length of an answer, where none is known."""
     history: History
     requests: int
     prompt_tokens: int
     """Likely, of all requests together."""
-    is_learnt: bool
-    """Whether a server has counted prompts like them."""
+    prompt_spread: float
+    """How far they may be off either way."""
     max_prompt_tokens: int
-    """That one of them can have, whatever the tokenizer."""
-    seen_answer_tokens: float | None
-    """The mean of the recipe's own stored answers; None without any."""
+    """Maximum of one request, whatever the tokenizer."""
+    answer_tokens: tuple[int, int, int | None]
+    """Low, likely and high, of all answers together; no high one where answers have no limit."""
 
     @property
-    def answer_tokens(self) -> tuple[int, int, int | None]:
-        """Low, likely and high; no high one where answers have no limit."""
-        low, likely = self.usual_tokens
-        if self.seen_answer_tokens is not None:
-            likely = self.seen_answer_tokens
-        elif self.history.answers:
-            likely = self.history.answer_tokens / self.history.answers
-        longest = self.config.max_answer_tokens
-        likely = likely if longest is None else min(likely, longest)
-        high = None if longest is None else longest * self.requests
-        return round(min(low, likely) * self.requests), round(likely * self.requests), high
-
-    @property
-    def costs(self) -> Sequence[float | None]:
+    def costs(self) -> tuple[float | None, float | None, float | None]:
         """Low, likely and high, in US dollars; None where it is not known."""
-        spread = LEARNT_PROMPT_SPREAD if self.is_learnt else PROMPT_SPREAD
-        shares = (1 - spread, 1.0, 1 + spread)
-        return [
-            self._usd(self.prompt_tokens * share, answers, self.requests)
-            for share, answers in zip(shares, self.answer_tokens, strict=True)
-        ]
+        low, likely, high = self.answer_tokens
+        return (
+            self._usd(self.prompt_tokens * (1 - self.prompt_spread), low, self.requests),
+            self._usd(self.prompt_tokens, likely, self.requests),
+            self._usd(self.prompt_tokens * (1 + self.prompt_spread), high, self.requests),
+        )
 
-    @property
-    def seconds(self) -> float:
-        """At the recipe's limits, and at the pace of the last run or an assumed one."""
-        return max(seconds for seconds, _ in self._times())
-
-    @property
-    def pace(self) -> str:
-        """What the time stands on."""
-        return max(self._times(), key=lambda time: time[0])[1]
-
-    @property
-    def price(self) -> str:
-        """Where the price comes from, or why there is none."""
-        client = self.config
-        price = client.resolved_price
-        if client.price is not None:
-            return "given by `price`"
-        if price is not None:
-            return f"list price of {price.seen} ({price.source})"
-        if is_local(client.base_url):
-            return "no price: tokens only, for the server is on this machine"
-        return f"no list price of {client.model!r} at {client.base_url} is known. Give `price`."
-
-    @property
-    def budget(self) -> str:
-        """Whether the budget is enough; empty without one."""
-        return "; ".join(words for words, _ in self._budgets())
-
-    @property
-    def affordable_requests(self) -> int | None:
-        """How many requests the budget is likely enough for; None without one."""
-        return min((fitting for _, fitting in self._budgets()), default=None)
-
-    def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
-        price = self.config.resolved_price
-        if price is None or answer_tokens is None:
-            return None
-        usage = Usage(round(prompt_tokens), answer_tokens)
-        return price.usd(usage, batch=self.config.batch, requests=requests)
-
-    def _times(self) -> list[tuple[float, str]]:
-        """Seconds that each limit makes it take, and the limit's name."""
-        client, history = self.config, self.history
+    def duration(self) -> tuple[float, str]:
+        """Seconds by the tightest limit, and the name of that limit."""
+        client, pace = self.config, self.history.requests_per_s
         if client.batch:
-            return [(BATCH_S * (self.requests > 0), "at most, in batches")]
-        if history.requests_per_s is not None:
-            words = f"at the pace of the last run, {history.requests_per_s:,.1f} requests a second"
-            times = [(self.requests / history.requests_per_s, words)]
+            return BATCH_S * (self.requests > 0), "at most, in batches"
+        if pace is not None:
+            times = [(self.requests / pace, f"at the pace of the last run, {pace:,.1f} requests a second")]
         else:
             latency_s = THINKING_LATENCY_S if client.is_reasoning_model else LATENCY_S
-            words = f"if an answer takes {latency_s:g} s, {client.max_in_flight} at once"
-            times = [(self.requests * latency_s / client.max_in_flight, words)]
+            seconds = self.requests * latency_s / client.max_in_flight
+            times = [(seconds, f"if an answer takes {latency_s:g} s, {client.max_in_flight} at once")]
         if client.requests_per_minute is not None:
             times.append((60 * self.requests / client.requests_per_minute, "by `requests_per_minute`"))
         if client.tokens_per_minute is not None:
             tokens = self.prompt_tokens + self.answer_tokens[1]
             times.append((60 * tokens / client.tokens_per_minute, "by `tokens_per_minute`"))
-        return times
+        return max(times, key=lambda time: time[0])
 
-    def _budgets(self) -> list[tuple[str, int]]:
-        """What is to be said of each budget, and how many requests it is likely enough for."""
-        client, history = self.config, self.history
+    def budgets(self) -> list[tuple[str, int]]:
+        """Whether each budget is enough, in words, and the number of requests for which it is likely enough."""
+        client, history, longest = self.config, self.history, self.config.max_answer_tokens
         budgets = []
         if client.budget_usd is not None:
-            most = self._usd(self.max_prompt_tokens, client.max_answer_tokens, 1)
+            most = self._usd(self.max_prompt_tokens, longest, 1)
             spent = f"{client.budget_usd:,.4g} USD, of which {history.spent_usd:,.4f} are spent or reserved"
             _, likely, high = self.costs
             budgets.append(self._budget(spent, client.budget_usd - history.spent_usd, most, likely, high, " USD"))
         if client.budget_tokens is not None:
-            longest = client.max_answer_tokens
             most = None if longest is None else self.max_prompt_tokens + longest
             spent = f"{client.budget_tokens:,} tokens, of which {history.spent_tokens:,} are spent or reserved"
-            _, likely_answer, high_answer = self.answer_tokens
-            high = None if high_answer is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + high_answer
+            _, answers, most_answers = self.answer_tokens
+            high = None if most_answers is None else self.prompt_tokens * (1 + PROMPT_SPREAD) + most_answers
             left = client.budget_tokens - history.spent_tokens
-            budgets.append(self._budget(spent, left, most, self.prompt_tokens + likely_answer, high, " tokens"))
+            budgets.append(self._budget(spent, left, most, self.prompt_tokens + answers, high, " tokens"))
         return budgets
 
     def _budget(
@@ -232,7 +166,26 @@ class Forecast:
         if left < most:
             return f"{spent}: not enough for one request, for which {most:,.4g}{unit} are reserved", 0
         # As long as the most that a request can cost is left, one more is sent.
-        fitting = min(self.requests, int((left - most) / max(likely / self.requests, 1e-12)) + 1)
-        if fitting < self.requests:
-            return f"{spent}: not enough, likely for {fitting:,} of {self.requests:,} requests", fitting
-        return f"{spent}: {'enough' if high <= left else 'likely enough'}", fitting
+        affordable = min(self.requests, int((left - most) / max(likely / self.requests, 1e-12)) + 1)
+        if affordable < self.requests:
+            return f"{spent}: not enough, likely for {affordable:,} of {self.requests:,} requests", affordable
+        return f"{spent}: {'enough' if high <= left else 'likely enough'}", affordable
+
+    def _usd(self, prompt_tokens: float, answer_tokens: int | None, requests: int) -> float | None:
+        price = self.config.resolved_price
+        if price is None or answer_tokens is None:
+            return None
+        usage = Usage(round(prompt_tokens), answer_tokens)
+        return price.usd(usage, batch=self.config.batch, requests=requests)
+
+
+def price_source(client: ClientConfig) -> str:
+    """Where the price comes from, or why there is none."""
+    price = client.resolved_price
+    if client.price is not None:
+        return "given by `price`"
+    if price is not None:
+        return f"list price of {price.seen} ({price.source})"
+    if is_local(client.base_url):
+        return "no price: tokens only, for the server is on this machine"
+    return f"no list price of {client.model!r} at {client.base_url} is known. Give `price`."

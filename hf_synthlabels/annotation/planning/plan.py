@@ -9,8 +9,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hf_synthlabels.annotation.compiled import AnnotationJob, RecipeLike, compile_recipe
-from hf_synthlabels.annotation.planning.forecast import Forecast, History, usual_answer_tokens
-from hf_synthlabels.annotation.planning.requests import RequestCounter, RequestDryRun, SupportsDryRun
+from hf_synthlabels.annotation.planning.dry_run import DryRun, dry_run
+from hf_synthlabels.annotation.planning.forecast import (
+    LEARNT_PROMPT_SPREAD,
+    PROMPT_SPREAD,
+    Forecast,
+    History,
+    price_source,
+    usual_answer_tokens,
+)
+from hf_synthlabels.annotation.planning.request_sample import RequestSample
 from hf_synthlabels.annotation.recipe.source import load_source
 from hf_synthlabels.annotation.trust.confirmation import confirmed
 from hf_synthlabels.clients import ResponseFormat, ResponseStore
@@ -31,7 +39,8 @@ EXACT_ROWS_WITH_ENCODER = 2_000
 class Plan:
     """Requests, tokens, money and time of a recipe; nothing was spent to know it."""
 
-    recipe: str
+    name: str
+    """The recipe or judge file, such as `recipe news`."""
     model: str | None
     rows: int
     requests: int
@@ -84,7 +93,7 @@ class Plan:
             *(("note", note) for note in self.notes),
         ]
         shown = [f"  {name:<14}{words}" for name, words in lines if words]
-        return "\n".join([f"recipe {self.recipe}, model {self.model}", *shown])
+        return "\n".join([f"{self.name}, model {self.model}", *shown])
 
     def _cost(self) -> str:
         if self.low_usd is None or self.likely_usd is None:
@@ -133,6 +142,8 @@ def plan_rows(recipe: RecipeLike, rows: Any) -> Plan:
 class Workload:
     """Requests to be planned: those of a recipe, or of a judge file."""
 
+    kind: str
+    """What the plan calls it: `recipe` or `judge`."""
     name: str
     """The name of the budget."""
     config: ClientConfig
@@ -141,7 +152,7 @@ class Workload:
     """The columns that are read."""
     usual_tokens: tuple[float, float]
     """Low and likely length of an answer, where none is known."""
-    dry_run: Callable[[ResponseFormat, Any], SupportsDryRun]
+    dry_run: Callable[[ResponseFormat, Any], DryRun]
     """From the response format and the features of the rows."""
     num_samples: int = 1
     """Requests for each row, or for the rows of one call."""
@@ -159,56 +170,57 @@ def plan_requests(work: Workload, splits: Mapping[str, Any], *, sample: int = 10
     """
     if sample < 1:
         raise ConfigError(f"`sample` must be at least 1, got {sample}.")
-    config, rows = work.config, sum(len(part) for part in splits.values())
+    config, rows, name = work.config, sum(len(part) for part in splits.values()), f"{work.kind} {work.name}"
     if config.kind != "openai":
         price, requests = f"client {config.kind!r} asks no server", rows * work.num_samples
-        return Plan(work.name, config.model, rows, requests, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, price, 0.0)
+        return Plan(name, config.model, rows, requests, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, price, 0.0)
     generator = random.Random(seed)
-    exact = rows <= max(sample, EXACT_ROWS if work.exact_rows is None else work.exact_rows)
+    is_exact = rows <= max(sample, work.exact_rows or EXACT_ROWS)
     with ResponseStore(store_path()) as store:
         known = known_format(config, work.response_format, store)
-        counter = RequestCounter(store, sample, generator, sends_schema=known in (None, "json_schema"))
+        requests = RequestSample(store, sample, generator, sends_schema=known in (None, "json_schema"))
         for part in splits.values():
             read = part.select_columns(list(work.columns))
-            if not exact:
+            if not is_exact:
                 share = sample * len(part) // rows
                 read = read.select(sampled_rows(len(part), share, work.rows_per_call, generator))
-            counter.add(work.dry_run(known or "json_schema", part.features), read)
+            requests.add(work.dry_run(known or "json_schema", part.features), read)
         history = History.read(store, work.name, config.model)
-    notes = _notes(work, rows, counter, history, exact=exact, probed=known is not None)
-    return _estimate(work, rows, counter, history, notes)
+    notes = _notes(work, rows, requests, history, is_exact=is_exact, is_probed=known is not None)
+    return _estimate(work, rows, requests, history, notes)
 
 
 def _workload(job: AnnotationJob) -> Workload:
-    selection = job.recipe.annotator.example_selection
-    is_encoded = selection is not None and selection.method == "nearest"
+    recipe, strategy = job.recipe, job.recipe.task.strategy()
+    selection = recipe.annotator.example_selection
     return Workload(
-        job.recipe.name,
+        "recipe",
+        recipe.name,
         job.client,
         job.response_format,
         job.columns(),
         usual_answer_tokens(
             job.schema,
-            job.recipe.task.strategy(),
+            strategy,
             as_json=job.response_format != "text",
             is_reasoning_model=job.client.is_reasoning_model,
         ),
-        lambda response_format, _: RequestDryRun(job, response_format),
-        job.recipe.annotator.num_samples,
-        job.recipe.task.rows_per_call,
-        EXACT_ROWS_WITH_ENCODER if is_encoded else None,
+        lambda response_format, _: dry_run(job, response_format),
+        recipe.annotator.num_samples,
+        strategy.rows_per_call,
+        EXACT_ROWS_WITH_ENCODER if selection is not None and selection.method == "nearest" else None,
     )
 
 
 def _notes(
-    work: Workload, rows: int, counter: RequestCounter, history: History, *, exact: bool, probed: bool
+    work: Workload, rows: int, sample: RequestSample, history: History, *, is_exact: bool, is_probed: bool
 ) -> tuple[str, ...]:
     config, notes = work.config, []
-    if not probed:
+    if not is_probed:
         notes.append("The endpoint is first probed for its response formats, with one or two small requests.")
-    if not exact:
-        notes.append(f"Requests and stored answers are extrapolated from {counter.rows:,} sampled rows.")
-    elif rows * work.num_samples > counter.requests * work.rows_per_call:
+    if not is_exact:
+        notes.append(f"Requests and stored answers are extrapolated from {sample.rows:,} sampled rows.")
+    elif rows * work.num_samples > sample.requests * work.rows_per_call:
         notes.append("Rows without text are skipped, and equal rows are sent once.")
     if history.held_requests and (config.budget_usd or config.budget_tokens):
         notes.append(
@@ -222,44 +234,52 @@ def _notes(
     return tuple(notes)
 
 
-def _estimate(work: Workload, rows: int, counter: RequestCounter, history: History, notes: tuple[str, ...]) -> Plan:
-    scale = rows / counter.rows
-    requests, stored = round(counter.requests * scale), round(counter.stored * scale)
-    ratio = counter.ratio()
+def _estimate(work: Workload, rows: int, sample: RequestSample, history: History, notes: tuple[str, ...]) -> Plan:
+    config, scale = work.config, rows / sample.rows
+    requests, stored = round(sample.requests * scale), round(sample.stored * scale)
+    ratio, pending = sample.prompt_ratio(), requests - stored
     forecast = Forecast(
-        work.config,
-        work.usual_tokens,
+        config,
         history,
-        requests=requests - stored,
-        prompt_tokens=round(counter.prompt_tokens() * ratio.value * (requests - stored)),
-        is_learnt=ratio.is_known,
-        max_prompt_tokens=counter.max_prompt_tokens(),
-        seen_answer_tokens=counter.answer_tokens(),
+        requests=pending,
+        prompt_tokens=round(sample.prompt_tokens() * ratio.value * pending),
+        prompt_spread=LEARNT_PROMPT_SPREAD if ratio.is_known else PROMPT_SPREAD,
+        max_prompt_tokens=sample.max_prompt_tokens(),
+        answer_tokens=_answer_tokens(work, sample.answer_tokens(), history, pending),
     )
-    affordable, per_row = forecast.affordable_requests, work.num_samples / work.rows_per_call
-    low_tokens, likely_tokens, high_tokens = forecast.answer_tokens
-    low_usd, likely_usd, high_usd = forecast.costs
+    seconds, pace = forecast.duration()
+    budgets = forecast.budgets()
+    affordable = min((number for _, number in budgets), default=None)
+    per_row = work.num_samples / work.rows_per_call
     return Plan(
-        recipe=work.name,
-        model=work.config.model,
-        rows=rows,
-        requests=requests,
-        stored=stored,
-        sampled=counter.rows,
-        prompt_tokens=forecast.prompt_tokens,
-        low_answer_tokens=low_tokens,
-        likely_answer_tokens=likely_tokens,
-        high_answer_tokens=high_tokens,
-        low_usd=low_usd,
-        likely_usd=likely_usd,
-        high_usd=high_usd,
-        price=forecast.price,
-        seconds=forecast.seconds,
-        pace=forecast.pace,
-        budget=forecast.budget,
+        f"{work.kind} {work.name}",
+        config.model,
+        rows,
+        requests,
+        stored,
+        sample.rows,
+        forecast.prompt_tokens,
+        *forecast.answer_tokens,
+        *forecast.costs,
+        price=price_source(config),
+        seconds=seconds,
+        pace=pace,
+        budget="; ".join(words for words, _ in budgets),
         affordable_rows=None if affordable is None else min(rows, int(affordable / per_row)),
         notes=notes,
     )
+
+
+def _answer_tokens(
+    work: Workload, stored: float | None, history: History, requests: int
+) -> tuple[int, int, int | None]:
+    """Low, likely and high length of all answers together; no high one where answers have no limit."""
+    low, usual = work.usual_tokens
+    longest = work.config.max_answer_tokens
+    likely = next(length for length in (stored, history.answer_tokens, usual) if length is not None)
+    likely = likely if longest is None else min(likely, longest)
+    high = None if longest is None else longest * requests
+    return round(min(low, likely) * requests), round(likely * requests), high
 
 
 def sampled_rows(rows: int, count: int, rows_per_call: int, generator: random.Random) -> list[int]:

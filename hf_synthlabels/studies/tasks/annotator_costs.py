@@ -15,7 +15,7 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.annotation.compiled import compile_recipe
-from hf_synthlabels.annotation.planning.requests import RequestDryRun
+from hf_synthlabels.annotation.planning.dry_run import dry_run
 from hf_synthlabels.annotation.recipe.source import needed_columns
 from hf_synthlabels.clients import ResponseStore, Usage
 from hf_synthlabels.clients.factory import known_format
@@ -59,7 +59,7 @@ def answer_cost(recipe: Recipe, rows: Dataset) -> AnswerCost:
         if form is None:
             return AnswerCost()
         asked = rows.select_columns(needed_columns(recipe, rows.features))
-        keys.update((key, None) for _, key in RequestDryRun(compile_recipe(recipe), form).requests(asked))
+        keys.update((key, None) for _, key in dry_run(compile_recipe(recipe), form).requests(asked))
         answers = store.get(keys)
     usages = [Usage(**answer["usage"]) for answer in answers.values()]
     models = tuple(sorted({str(answer["model"]) for answer in answers.values() if answer["model"]}))
