@@ -17,8 +17,7 @@ from hf_synthlabels.clients.store.export_import import ImportResult, import_answ
 from hf_synthlabels.errors import DataError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.resources import store_path
-from tests.servers.base import Reply
-from tests.servers.chat import ChatServer, LabelServer
+from tests.servers.chat import ChatServer, LabelServer, Reply
 from tests.tiny_models import tiny_model
 
 COLUMNS = ("llm_label", "llm_label_status", "llm_label_raw", "llm_label_confidence", "llm_label_note")

@@ -18,9 +18,9 @@ from hf_synthlabels.clients.protocol.chat import Sampling, chat_body, limit_para
 from hf_synthlabels.errors import ConfigError, MissingKeyError, RecipeError
 from hf_synthlabels.labels import STATUSES
 from hf_synthlabels.resources import store_path
-from tests.servers.base import Reply, json_reply
+from tests.servers.base import json_reply
 from tests.servers.batches import BatchServer
-from tests.servers.chat import ChatServer, chat_completion, error
+from tests.servers.chat import ChatServer, Reply, chat_completion, error
 
 SECRET = "very-secret-0123456789"
 

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 from fsspec.spec import AbstractFileSystem
 
-from tests.servers.base import HttpRequest, LoopbackServer, Reply
+from tests.servers.base import HttpReply, HttpRequest, LoopbackServer
 
 __all__ = ["ObjectServer", "ObjectStore"]
 
@@ -22,7 +22,7 @@ class ObjectServer(LoopbackServer):
         super().__init__()
         self.objects: dict[str, bytes] = {}
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         name = request.target[1:]
         if request.method == "PUT":
             self.objects[name] = request.content

@@ -27,8 +27,8 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.errors import AllFailedError, ClientError, ConfigError, DataError
 from hf_synthlabels.judging import Extraction, Judge, read_rubric
 from hf_synthlabels.judging.prompt import Item
-from tests.servers.base import Reply, json_reply
-from tests.servers.chat import ChatServer, chat_completion, error
+from tests.servers.base import json_reply
+from tests.servers.chat import ChatServer, Reply, chat_completion, error
 
 FIVE = read_rubric("score_1_5")
 

@@ -19,8 +19,8 @@ from hf_synthlabels.clients import ScriptedClient
 from hf_synthlabels.errors import AllFailedError, ConfigError, DataError
 from hf_synthlabels.judging import JudgeFile, JudgeSummary, judge_dataset, judge_to_files, plan_judge
 from hf_synthlabels.judging.pairwise import PairSummary
-from tests.servers.base import Reply, json_reply
-from tests.servers.chat import ChatServer, LabelServer, chat_completion, error
+from tests.servers.base import json_reply
+from tests.servers.chat import ChatServer, LabelServer, Reply, chat_completion, error
 
 DOWN = "http://127.0.0.1:9/v1"
 """Nobody listens there."""

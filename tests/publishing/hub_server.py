@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from tests.servers.base import HttpRequest, LoopbackServer, Reply
+from tests.servers.base import HttpReply, HttpRequest, LoopbackServer
 
 KINDS = {"models": "model", "datasets": "dataset", "spaces": "space"}
 LFS_SUFFIXES = (".parquet", ".safetensors", ".bin", ".png")
@@ -27,7 +27,7 @@ TASKS = {"text-classification", "token-classification", "question-answering", "t
 SDKS = {"gradio", "static", "docker"}
 SIZES = {"n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M"}
 
-HANG_UP: Reply = (0, {}, b"")
+HANG_UP: HttpReply = (0, {}, b"")
 
 
 @dataclass
@@ -98,7 +98,7 @@ class HubServer(LoopbackServer):
         self.uploads: list[str] = []
         """The LFS objects that were sent, in order."""
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         with self.lock:
             return _Exchange(self, request).reply()
 
@@ -127,9 +127,9 @@ class _Exchange:
         self.command, self.where = request.method, request.path
         self.headers, self.body = request.headers, request.content
         self.query = parse_qs(urlsplit(request.target).query)
-        self._reply: Reply = HANG_UP
+        self._reply: HttpReply = HANG_UP
 
-    def reply(self) -> Reply:
+    def reply(self) -> HttpReply:
         self.hub.requests.append((self.command, self.where))
         fault = self._fault()
         if fault is not None and fault.cut is None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-Reply = tuple[int, dict[str, str], bytes]
+HttpReply = tuple[int, dict[str, str], bytes]
 """Status, headers and content. Status 0 closes the connection without an answer. With a `Content-Length` that exceeds
 the content, the connection breaks off in the middle."""
 
@@ -23,7 +23,7 @@ class HttpRequest:
     method: str
     target: str
     """Path and query as sent; to a proxy, a whole URL."""
-    headers: Mapping[str, str]
+    headers: Message
     """Names in any case."""
     content: bytes
 
@@ -51,7 +51,7 @@ class LoopbackServer:
         self.base_url = f"{self.url}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         """The answer to a request; called from several threads."""
         raise NotImplementedError
 
@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def json_reply(body: Any, status: int = 200, **headers: str) -> Reply:
+def json_reply(body: Any, status: int = 200, **headers: str) -> HttpReply:
     """A reply with JSON; underscores in the names of headers become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, {"Content-Type": "application/json"} | named, json.dumps(body).encode()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.servers.base import HttpRequest, LoopbackServer, Reply, json_reply
+from tests.servers.base import HttpReply, HttpRequest, LoopbackServer, json_reply
 from tests.servers.chat import chat_completion, error
 
 Line = dict[str, Any]
@@ -28,7 +28,7 @@ class Fault:
 
     calls: str
     """A regular expression for method and path, such as `POST /v1/batches$`."""
-    kind: Kind | Reply
+    kind: Kind | HttpReply
     times: int = 1
 
 
@@ -122,7 +122,7 @@ class BatchServer(LoopbackServer):
         with self.lock:
             return sum(re.search(calls, call) is not None for call in self.calls)
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         call = f"{request.method} {request.path}"
         with self.lock:
             self.calls.append(call)
@@ -140,14 +140,14 @@ class BatchServer(LoopbackServer):
                 return status, headers | {"Content-Length": str(len(content))}, content[: len(content) // 2]
         return status, headers, content
 
-    def _fault(self, call: str) -> Kind | Reply | None:
+    def _fault(self, call: str) -> Kind | HttpReply | None:
         for fault in self.faults:
             if fault.times > 0 and re.search(fault.calls, call):
                 fault.times -= 1
                 return fault.kind
         return None
 
-    def _route(self, request: HttpRequest) -> Reply:
+    def _route(self, request: HttpRequest) -> HttpReply:
         parts = request.path.removeprefix("/v1/").split("/")
         if (request.method, request.path) == ("POST", "/v1/chat/completions"):
             self.online += 1
@@ -159,7 +159,7 @@ class BatchServer(LoopbackServer):
             return self._batches(request, parts[1:])
         return error(404, f"no such path: {request.path}")
 
-    def _files(self, request: HttpRequest, parts: list[str]) -> Reply:
+    def _files(self, request: HttpRequest, parts: list[str]) -> HttpReply:
         if request.method == "POST":
             fields = _multipart(request.content, request.headers["Content-Type"])
             name = f"file-{len(self.files) + 1}"
@@ -178,7 +178,7 @@ class BatchServer(LoopbackServer):
             return 200, {"Content-Type": "application/octet-stream"}, self.files[parts[0]][2]
         return json_reply(self._file(parts[0]))
 
-    def _batches(self, request: HttpRequest, parts: list[str]) -> Reply:
+    def _batches(self, request: HttpRequest, parts: list[str]) -> HttpReply:
         if request.method == "POST" and not parts:
             return self._create(request.json())
         if not parts:
@@ -196,7 +196,7 @@ class BatchServer(LoopbackServer):
             self._move(batch)
         return json_reply(self._batch(batch))
 
-    def _create(self, order: dict[str, Any]) -> Reply:
+    def _create(self, order: dict[str, Any]) -> HttpReply:
         assert order["endpoint"] == "/v1/chat/completions"
         assert order["completion_window"] == "24h"
         if order["input_file_id"] not in self.files:

@@ -7,10 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.servers.base import HttpRequest, LoopbackServer, Reply, json_reply
+from tests.servers.base import HttpReply, HttpRequest, LoopbackServer, json_reply
 
-Answer = Callable[[dict[str, Any]], str | Reply]
-"""From the body of a request to the text of a good answer, or to a reply."""
+Reply = str | HttpReply
+"""The text of a good answer, or any other reply."""
+
+Answer = Callable[[dict[str, Any]], Reply]
+"""From the body of a request to the reply."""
 
 TextAnswer = Callable[[str], str | tuple[int, str]]
 """From the text to label to the answer, or to an HTTP status and an error message."""
@@ -29,7 +32,7 @@ def chat_completion(content: str | None, **changes: Any) -> dict[str, Any]:
     return {"id": "1", "object": "chat.completion", "model": "tiny-1", "choices": [choice], "usage": usage} | changes
 
 
-def error(status: int, message: str, **headers: str) -> Reply:
+def error(status: int, message: str, **headers: str) -> HttpReply:
     """An error as most servers send it."""
     return json_reply({"error": {"message": message, "type": "error"}}, status, **headers)
 
@@ -54,7 +57,7 @@ class ChatServer(LoopbackServer):
         with self.lock:
             return [body["messages"][-1]["content"] for body in self.bodies]
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         body = request.json()
         with self.lock:
             self.bodies.append(body)
@@ -82,7 +85,7 @@ class LabelServer(LoopbackServer):
         self.keys: set[str | None] = set()
         self._latency_s = latency_s
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         body = request.json()
         message = body["messages"][-1]["content"]
         quoted = QUOTED.search(message)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -41,58 +41,38 @@ class StopSignal:
     """Await nothing."""
 
 
+@dataclass(slots=True, eq=False)
 class WorkerLoop:
     """Serves requests with a pool of workers that pull them from an iterator.
 
     A worker pulls its next request only when its last answer is on disk, so a kill loses at most as many paid answers
     as there are workers.
-
-    Args:
-        transport: sends bodies; already open.
-        body: builds the body of a request.
-        requests: pulled only as fast as they are sent.
-        persist: receives each completion before it goes to the queue.
-        queue: receives the completions.
-        limiter, breaker: decide when a request may be sent.
-        rejections: decides whether the server accepts requests at all.
-        budget: what requests may cost; None keeps no account.
-        max_retries: attempts after the first.
-        max_wait_s: longest wait that a server may ask for; a longer one ends the run.
     """
 
-    def __init__(
-        self,
-        *,
-        transport: HttpTransport,
-        body: Callable[[Request], dict[str, Any]],
-        requests: Iterator[Request],
-        persist: Persist,
-        queue: ThreadQueue,
-        limiter: Limiter,
-        breaker: CircuitBreaker,
-        rejections: RejectionCounter,
-        budget: BudgetTracker | None,
-        max_retries: int,
-        max_wait_s: float,
-    ) -> None:
-        self._transport = transport
-        self._body = body
-        self._requests = requests
-        self._persist = persist
-        self._queue = queue
-        self._limiter = limiter
-        self._breaker = breaker
-        self._rejections = rejections
-        self._budget = budget
-        self._max_retries = max_retries
-        self._max_wait_s = max_wait_s
-        self._pauses: dict[asyncio.Task[None] | None, tuple[float, str]] = {}
-        self._logged_until = float("-inf")
-        self._error: Exception | None = None
-        self._stopping = False
-        self._answers = 0
-        self._in_flight: set[asyncio.Task[None] | None] = set()
-        self._writes: dict[Future[None], asyncio.Future[None]] = {}
+    transport: HttpTransport
+    """Already open."""
+    body: Callable[[Request], dict[str, Any]]
+    requests: Iterator[Request]
+    """Pulled only as fast as they are sent."""
+    persist: Persist
+    """Receives each completion before it goes to the queue."""
+    queue: ThreadQueue
+    limiter: Limiter
+    breaker: CircuitBreaker
+    rejections: RejectionCounter
+    budget: BudgetTracker | None
+    """None keeps no account."""
+    max_retries: int
+    """Attempts after the first."""
+    max_wait_s: float
+    """Longest wait that a server may ask for; a longer one ends the run."""
+    _pauses: dict[asyncio.Task[None] | None, tuple[float, str]] = field(default_factory=dict, init=False)
+    _logged_until: float = field(default=float("-inf"), init=False)
+    _error: Exception | None = field(default=None, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _answers: int = field(default=0, init=False)
+    _in_flight: set[asyncio.Task[None] | None] = field(default_factory=set, init=False)
+    _writes: dict[Future[None], asyncio.Future[None]] = field(default_factory=dict, init=False)
 
     async def run(self, workers: int, stop: StopSignal, *, drain_s: float) -> None:
         """Answer all requests, or as many as possible before the run is stopped.
@@ -120,9 +100,9 @@ class WorkerLoop:
         """Why no request is in flight; None while one is, or before the first. Safe to call from other threads."""
         if self._in_flight:
             return None
-        if self._breaker.is_open:
-            return f"waiting for the server: {self._breaker.cause}"
-        now, paused_s = time.monotonic(), self._limiter.paused_s
+        if self.breaker.is_open:
+            return f"waiting for the server: {self.breaker.cause}"
+        now, paused_s = time.monotonic(), self.limiter.paused_s
         pauses = list(self._pauses.values())
         if paused_s > 0 and not pauses:
             pauses = [(now + paused_s, "the rate limit is exhausted")]
@@ -135,14 +115,14 @@ class WorkerLoop:
         try:
             while not (self._stopping or stop.requested):
                 # Reading the next row may touch the disk, but never for long.
-                request = next(self._requests, None)
+                request = next(self.requests, None)
                 if request is None:
                     return
                 completion = await self._complete(request)
-                written = self._persist(completion)
+                written = self.persist(completion)
                 if written is not None:
                     await self._on_disk(written)
-                await self._queue.put(completion)
+                await self.queue.put(completion)
         except Exception as error:
             # The other requests in flight are paid for: they are awaited before the error is raised.
             self._error = self._error or error
@@ -165,7 +145,7 @@ class WorkerLoop:
 
     async def _complete(self, request: Request) -> Completion:
         """Send one request until it is answered, rejected, or out of attempts."""
-        body = self._body(request)
+        body = self.body(request)
         failures = refusals = 0
         answers_before = self._answers
         while True:
@@ -176,9 +156,9 @@ class WorkerLoop:
             failures += attempt.retry == "backoff"
             refusals += attempt.retry == "throttled"
             # While others are answered, a row is not given up because of the rate limit.
-            others_answered = self._answers > answers_before and refusals <= MAX_REFUSALS * self._max_retries
-            is_refused = refusals > self._max_retries and not others_answered
-            if attempt.retry == "never" or failures > self._max_retries or is_refused:
+            others_answered = self._answers > answers_before and refusals <= MAX_REFUSALS * self.max_retries
+            is_refused = refusals > self.max_retries and not others_answered
+            if attempt.retry == "never" or failures > self.max_retries or is_refused:
                 return Completion(request.key, failure=attempt.failure)
             await self._pause(attempt, failures + refusals)
 
@@ -194,22 +174,22 @@ class WorkerLoop:
 
     async def _attempt(self, request: Request, body: dict[str, Any], *, first: bool) -> Attempt:
         reservation = None
-        if self._budget is not None:
-            reservation = await self._budget.reserve(request)
+        if self.budget is not None:
+            reservation = await self.budget.reserve(request)
             if reservation is None:
                 return Attempt(failure=Failure("over_budget", "the budget is exhausted"))
         # Until it is sent, it costs nothing.
         attempt = Attempt()
         try:
-            await self._limiter.acquire(0 if reservation is None else reservation.tokens)
+            await self.limiter.acquire(0 if reservation is None else reservation.tokens)
             try:
                 # The permit comes last: nothing waits between it and the request, so a probe is alone.
-                with await self._breaker.before_call():
+                with await self.breaker.before_call():
                     attempt = Attempt(billed="unknown")
                     attempt = await self._send(request, body)
                     self._learn(attempt, first=first)
             finally:
-                self._limiter.release()
+                self.limiter.release()
         finally:
             # Also when the outcome ends the run.
             self._settle(reservation, attempt)
@@ -219,7 +199,7 @@ class WorkerLoop:
         task = asyncio.current_task()
         self._in_flight.add(task)
         try:
-            return await self._transport.send(request.key, body)
+            return await self.transport.send(request.key, body)
         finally:
             self._in_flight.discard(task)
 
@@ -230,29 +210,29 @@ class WorkerLoop:
             AllFailedError: the run cannot go on.
         """
         if attempt.completion is not None:
-            self._breaker.record_success()
-            self._limiter.record_success(first_try=first)
-            self._rejections.record_success()
+            self.breaker.record_success()
+            self.limiter.record_success(first_try=first)
+            self.rejections.record_success()
             # A longer wait is left to the server, which may answer all the same: its rejection costs nothing.
-            if attempt.wait_s is not None and attempt.wait_s <= self._max_wait_s:
-                self._limiter.pause(attempt.wait_s)
+            if attempt.wait_s is not None and attempt.wait_s <= self.max_wait_s:
+                self.limiter.pause(attempt.wait_s)
             return
         if attempt.is_quota:
             raise quota_error(attempt.cause)
         if attempt.retry != "never" and attempt.wait_s is not None:
             self._check_wait(attempt.wait_s, attempt.cause)
         if attempt.retry == "backoff":
-            self._breaker.record_failure(attempt.cause)
+            self.breaker.record_failure(attempt.cause)
             return
-        self._breaker.record_success()
+        self.breaker.record_success()
         if attempt.retry == "throttled":
-            self._limiter.record_throttled(attempt.wait_s)
+            self.limiter.record_throttled(attempt.wait_s)
         elif attempt.failure is not None:
-            self._rejections.record_rejection(attempt.failure)
+            self.rejections.record_rejection(attempt.failure)
 
     def _check_wait(self, wait_s: float, cause: str) -> None:
         """Log that the run waits for the server, or end it if that takes too long."""
-        if wait_s > self._max_wait_s:
+        if wait_s > self.max_wait_s:
             raise wait_error(wait_s, cause)
         now = time.monotonic()
         if wait_s >= LOGGED_WAIT_S and now >= self._logged_until:
@@ -264,17 +244,17 @@ class WorkerLoop:
         reserved = 0 if reservation is None else reservation.tokens
         usage = attempt.usage
         if usage is not None:
-            self._limiter.refund(reserved - usage.prompt_tokens - usage.completion_tokens)
+            self.limiter.refund(reserved - usage.prompt_tokens - usage.completion_tokens)
         elif attempt.billed == "not_billed":
-            self._limiter.refund(reserved)
-        if reservation is None or self._budget is None:
+            self.limiter.refund(reserved)
+        if reservation is None or self.budget is None:
             return
         if usage is not None:
-            self._budget.commit_usage(reservation, usage)
+            self.budget.commit_usage(reservation, usage)
         elif attempt.billed == "not_billed":
-            self._budget.refund(reservation)
+            self.budget.refund(reservation)
         else:
-            self._budget.mark_possibly_billed(reservation)
+            self.budget.mark_possibly_billed(reservation)
 
     async def _on_disk(self, written: Future[None]) -> None:
         """Wait for a write that many answers share."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sqlite3
 import time
 import uuid
@@ -71,6 +72,14 @@ SELECT coalesce(sum(max(granted_usd, coalesce(usd, 0) + uncertain_usd)), 0),
        coalesce(sum(max(granted_tokens, prompt_tokens + completion_tokens + uncertain_tokens)), 0)
 FROM runs WHERE scope = ?
 """
+
+
+def begin_run(connection: sqlite3.Connection, run: Run) -> None:
+    """Add a run of this process."""
+    connection.execute(
+        "INSERT INTO runs (id, scope, model, base_url, pid, host, started_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run.id, run.scope, run.model, run.base_url, os.getpid(), socket.gethostname(), time.time()),
+    )
 
 
 def reserve(connection: sqlite3.Connection, run: Run, requested: Allowance) -> Allowance:

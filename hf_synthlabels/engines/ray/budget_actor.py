@@ -7,13 +7,12 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats
 from hf_synthlabels.clients import ResponseStore
-from hf_synthlabels.clients.store.ledger import Allowance
+from hf_synthlabels.clients.store.write_groups import Writes
 from hf_synthlabels.engines.ray.job_files import Folder
 
 if TYPE_CHECKING:
@@ -24,16 +23,13 @@ COPY_S = 5.0
 
 ROWS_PER_FILE = 50_000
 
-StoreCall = tuple[str, tuple[Any, ...]]
-"""Name and arguments of a method of `ResponseStore`."""
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Reply to a worker whose calls are on disk."""
+    """Reply to a worker whose writes are on disk."""
 
-    reserved: tuple[Allowance, ...] = ()
-    """One for each call of `reserve`, in their order."""
+    results: tuple[Any, ...] = ()
+    """One for each call, in their order."""
     stopped: bool = False
     """Whether the run is ending, so that nothing more may be sent."""
 
@@ -97,28 +93,23 @@ class BudgetActor:
         """Stored answers among the given keys."""
         return self._store.get(keys)
 
-    def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
-        """Call methods of the response store; their effects are on disk when this returns.
+    def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
+        """Write to the response store; all of it is on disk when this returns.
 
         Args:
             worker: name of the caller.
-            calls: in the order in which the worker made them.
+            writes: its answers, usage and calls.
             stats: statistics of the worker's whole run.
 
         Raises:
             StoreError: the store cannot be written.
         """
-        results = [getattr(self._store, name)(*arguments) for name, arguments in calls]
-        if calls:
-            self._store.flush()
-        reserved: list[Future[Allowance]] = [
-            result for (name, _), result in zip(calls, results, strict=True) if name == "reserve"
-        ]
+        results = self._store.apply(writes) if writes else []
         with self._lock:
-            self._uncopied += [(key, json.dumps(payload)) for key, payload in _answers(calls)]
+            self._uncopied += writes.answers
             if stats is not None:
                 self._stats[worker] = stats
-            return Reply(tuple(future.result() for future in reserved), self._stopped)
+            return Reply(tuple(results), self._stopped)
 
     def total_stats(self) -> dict[str, Any]:
         """Statistics of all workers together, as plain values."""
@@ -196,12 +187,6 @@ def merge_answers(folder: Folder) -> None:
         _write_answers(folder, items[start : start + ROWS_PER_FILE])
     for name in names:
         folder.remove(name)
-
-
-def _answers(calls: Sequence[StoreCall]) -> Iterator[tuple[str, Any]]:
-    for name, arguments in calls:
-        if name == "put":
-            yield arguments[0], arguments[1]
 
 
 def _write_answers(folder: Folder, answers: Sequence[tuple[str, str]]) -> None:

@@ -29,7 +29,7 @@ from hf_synthlabels.engines.ray.cluster import (
 )
 from hf_synthlabels.engines.ray.job import Job, Shard, is_complete, job_fingerprint, prepare
 from hf_synthlabels.engines.ray.job_files import Folder, Sharded, begin_result, finish_result, read_result
-from hf_synthlabels.engines.ray.shared_store import RemoteBudgetActor
+from hf_synthlabels.engines.ray.remote_store import RemoteBudgetActor
 from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, WriteShards, item_of
 from hf_synthlabels.resources import store_path
 

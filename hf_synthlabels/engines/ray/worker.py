@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import AnnotationJob, Annotator, RunStats
 from hf_synthlabels.annotation.compiled import open_annotator
@@ -18,10 +18,11 @@ from hf_synthlabels.clients import ResponseStore
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.engines.ray.job import Job, Shard, row_ids, texts_in
 from hf_synthlabels.engines.ray.job_files import ROW_ID, finished_rows, join_labels, label_stats
-from hf_synthlabels.engines.ray.shared_store import HEARTBEAT_S, RemoteBudgetActor, SharedStore
+from hf_synthlabels.engines.ray.remote_store import HEARTBEAT_S, RemoteBackend, RemoteBudgetActor
 from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
 from hf_synthlabels.errors import ClientError, MissingKeyError, SynthLabelsError
 from hf_synthlabels.labels import STATUSES
+from hf_synthlabels.resources import store_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,7 @@ class LabelShards:
         self._actor = actor
         self._opening = threading.Lock()
         self._worker: StreamingWorker | None = None
-        self._store: SharedStore | None = None
+        self._backend: RemoteBackend | None = None
         self._reported_at = 0.0
 
     def __call__(self, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +74,7 @@ class LabelShards:
             return failure(error, self._job)
 
     def _label(self, shard: Shard, parts: Sequence[str]) -> dict[str, Any]:
-        if self._store is not None and self._store.is_stopped:
+        if self._backend is not None and self._backend.is_stopped:
             raise StoppedError(STOPPED)
         if package_version() != self._version:
             raise ClientError(
@@ -109,20 +110,18 @@ class LabelShards:
 
         rank = self._actor.call("worker_rank", ray.get_runtime_context().get_actor_id())
         annotation = self._annotation
-        store = self._store = SharedStore(self._actor)
+        backend = self._backend = RemoteBackend(self._actor)
+        store = ResponseStore(store_path(), backend)
 
         def opened() -> AbstractContextManager[Annotator]:
-            # It has all methods that an annotator calls.
-            return open_annotator(
-                annotation, features, config=self._clients[rank], store=cast(ResponseStore, store), alone=False
-            )
+            return open_annotator(annotation, features, config=self._clients[rank], store=store, alone=False)
 
         def on_progress(stats: RunStats) -> None:
-            if store.is_stopped:
+            if backend.is_stopped:
                 raise StoppedError(STOPPED)
             if time.monotonic() - self._reported_at >= HEARTBEAT_S:
                 self._reported_at = time.monotonic()
-                store.report(stats.to_dict())
+                backend.report(stats.to_dict())
 
         mixed = annotation.recipe.task.rows_per_call == 1
         return StreamingWorker(

@@ -12,8 +12,8 @@ import pytest
 
 from hf_synthlabels.clients import Completion, Failure, Message, OpenAIClient, Request, Sampling, Usage
 from hf_synthlabels.errors import ConfigError, MissingKeyError
-from tests.servers.base import Reply, json_reply
-from tests.servers.chat import Answer, ChatServer, chat_completion, error
+from tests.servers.base import json_reply
+from tests.servers.chat import Answer, ChatServer, Reply, chat_completion, error
 
 KEY_ENV = "TEST_SYNTHLABELS_KEY"
 SECRET = "sk-very-secret-0123456789"

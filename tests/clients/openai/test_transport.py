@@ -18,7 +18,7 @@ from hf_synthlabels.clients.protocol.endpoint import RequestHeaders
 from tests.clients.batch.test_batch_client import make
 from tests.clients.openai.test_openai_client import ask
 from tests.clients.protocol.test_base_url import PROXY_NAMES
-from tests.servers.base import HttpRequest, LoopbackServer, Reply
+from tests.servers.base import HttpReply, HttpRequest, LoopbackServer
 from tests.servers.batches import BatchServer
 from tests.servers.chat import ChatServer
 
@@ -35,7 +35,7 @@ class ForwardProxy(LoopbackServer):
         self.authorizations: list[str | None] = []
         self._port = urlsplit(target).port
 
-    def reply(self, request: HttpRequest) -> Reply:
+    def reply(self, request: HttpRequest) -> HttpReply:
         self.requests.append((request.method, request.target))
         self.authorizations.append(request.headers["Proxy-Authorization"])
         if request.method == "CONNECT":
@@ -178,7 +178,7 @@ def test_a_redirect_is_not_followed_with_the_key(monkeypatch: pytest.MonkeyPatch
     reached: list[str] = []
 
     class Elsewhere(LoopbackServer):
-        def reply(self, request: HttpRequest) -> Reply:
+        def reply(self, request: HttpRequest) -> HttpReply:
             reached.append(request.method)
             return 400, {}, b""
 

@@ -18,8 +18,7 @@ import pytest
 
 from hf_synthlabels.clients import CachedClient, Completion, Message, OpenAIClient, Request, ResponseStore
 from hf_synthlabels.errors import AllFailedError, StoreError
-from tests.servers.base import Reply
-from tests.servers.chat import ChatServer, chat_completion, error
+from tests.servers.chat import ChatServer, Reply, chat_completion, error
 
 
 def ask(key: int) -> Request:

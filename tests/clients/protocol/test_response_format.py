@@ -11,8 +11,7 @@ from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling
 from hf_synthlabels.clients.protocol.chat import ResponseFormat
 from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.errors import ClientError
-from tests.servers.base import Reply
-from tests.servers.chat import ChatServer, error
+from tests.servers.chat import ChatServer, Reply, error
 
 
 def form(body: dict[str, Any]) -> str:

@@ -33,8 +33,8 @@ from hf_synthlabels.clients import (
 from hf_synthlabels.clients.openai import circuit_breaker
 from hf_synthlabels.clients.store.budget import max_prompt_tokens
 from hf_synthlabels.errors import AllFailedError, ConfigError, StoreError
-from tests.servers.base import Reply, json_reply
-from tests.servers.chat import ChatServer, chat_completion, error
+from tests.servers.base import json_reply
+from tests.servers.chat import ChatServer, Reply, chat_completion, error
 
 MAX_TOKENS = 10
 

@@ -19,6 +19,7 @@ from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store import sqlite_file
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.clients.store.payloads import canonical_hash
+from hf_synthlabels.clients.store.sqlite_backend import CALLS
 from hf_synthlabels.errors import StoreError
 
 
@@ -261,7 +262,7 @@ def test_a_new_store_is_not_moved_for_the_damage_of_the_old_one(path: Path) -> N
         path.touch()
         error = sqlite3.DatabaseError("malformed")
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        assert "moved to" not in str(old._error("read", error))
+        assert "moved to" not in str(old._backend._error("read", error))
         assert path.exists()
 
 
@@ -282,30 +283,30 @@ def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails", ["before the grant", "after the grant"])
-def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(path: Path, fails: str) -> None:
+def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(
+    path: Path, fails: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = ResponseStore(path)
     run = Run("films", budget_usd=1.0)
     store.begin_run(run)
     store.flush()
     writing, full = threading.Event(), threading.Event()
 
-    def fail(connection: sqlite3.Connection) -> None:
-        connection.execute("INSERT INTO no_such_table VALUES (1)")
-
     def busy(_: sqlite3.Connection) -> None:
         writing.set()
         assert full.wait(10)
 
-    store._submit(busy)
+    monkeypatch.setitem(CALLS, "busy", busy)
+    store._call("busy")
     assert writing.wait(10)
     # The writer is busy, so all of these are one group.
     if fails == "before the grant":
-        store._submit(fail)
+        store._call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
     granted = store.reserve(run, Allowance(1, 0.1, 10))
     answer = store.put("a", {"text": "good"})
     store.commit_usage(run, UsageRecord(1, 2, 3))
     if fails == "after the grant":
-        store._submit(fail)
+        store._call("execute", "INSERT INTO no_such_table VALUES (1)", [()])
     answer.add_done_callback(lambda _: 1 // 0)
     told = threading.Event()
     answer.add_done_callback(lambda _: told.set())
@@ -324,7 +325,9 @@ def test_a_group_that_cannot_be_written_is_an_error_for_all_who_wait_for_it(path
     assert reserved == 0.0
 
 
-def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(path: Path) -> None:
+def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = ResponseStore(path)
     run = Run("films", budget_usd=1.0)
     writing, go = threading.Event(), threading.Event()
@@ -333,11 +336,12 @@ def test_what_is_handed_over_while_it_closes_is_refused_and_never_waited_for(pat
         writing.set()
         assert go.wait(10)
 
-    store._submit(busy)
+    monkeypatch.setitem(CALLS, "busy", busy)
+    store._call("busy")
     assert writing.wait(10)
     closer = threading.Thread(target=store.close)
     closer.start()
-    while not store._closed:
+    while not store._writer._closed:
         time.sleep(0.001)
     for use in (store.flush, lambda: store.put("a", {}), lambda: store.reserve(run, Allowance(1))):
         with pytest.raises(StoreError, match="it is closed"):

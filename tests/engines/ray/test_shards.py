@@ -26,7 +26,7 @@ from hf_synthlabels.engines.ray.job_files import (
     label_stats,
     read_result,
 )
-from hf_synthlabels.engines.ray.shared_store import RemoteBudgetActor
+from hf_synthlabels.engines.ray.remote_store import RemoteBudgetActor
 from hf_synthlabels.engines.ray.worker import Assignment, LabelShards, failure, item_of, unfinished_places
 from hf_synthlabels.errors import DataError, MissingKeyError, RecipeError, StoreError
 from hf_synthlabels.labels import STATUSES

@@ -1,4 +1,4 @@
-"""SharedStore and BudgetActor: one store on disk and one budget for all workers."""
+"""Remote stores and BudgetActor: one store on disk and one budget for all workers."""
 
 # ruff: noqa: ARG002  test doubles do not use all arguments
 
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -25,10 +25,11 @@ from hf_synthlabels.clients import (
     Usage,
 )
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
+from hf_synthlabels.clients.store.write_groups import Writes
 from hf_synthlabels.engines.ray import budget_actor
-from hf_synthlabels.engines.ray.budget_actor import BudgetActor, Reply, StoreCall, gather_answers, merge_answers
+from hf_synthlabels.engines.ray.budget_actor import BudgetActor, Reply, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.job_files import Folder
-from hf_synthlabels.engines.ray.shared_store import SharedStore
+from hf_synthlabels.engines.ray.remote_store import BudgetActorProtocol, RemoteBackend
 from hf_synthlabels.errors import StoreError
 
 PAYLOAD = {"text": "film", "model": "tiny", "usage": {"prompt_tokens": 1}}
@@ -46,6 +47,10 @@ def keeper(tmp_path: Path, folder: Folder) -> Iterator[BudgetActor]:
     kept.close()
 
 
+def remote_store(actor: BudgetActorProtocol) -> ResponseStore:
+    return ResponseStore("elsewhere", RemoteBackend(actor))
+
+
 def requests(texts: Sequence[str]) -> list[Request]:
     return [Request(number, (Message("user", text),), text=text) for number, text in enumerate(texts)]
 
@@ -58,8 +63,8 @@ def test_an_answer_paid_by_one_worker_serves_the_others(keeper: BudgetActor) -> 
         return request.text.upper()
 
     for texts in (["a", "b"], ["b", "c"]):
-        store = SharedStore(keeper)
-        client = CachedClient(ScriptedClient(answer), cast(ResponseStore, store))
+        store = remote_store(keeper)
+        client = CachedClient(ScriptedClient(answer), store)
         found = {completion.key: completion.text for completion in client.complete(requests(texts))}
         assert found == {number: text.upper() for number, text in enumerate(texts)}
         store.close()
@@ -67,7 +72,7 @@ def test_an_answer_paid_by_one_worker_serves_the_others(keeper: BudgetActor) -> 
 
 
 def test_an_answer_is_on_disk_when_its_commit_is_done(keeper: BudgetActor, tmp_path: Path) -> None:
-    store = SharedStore(keeper)
+    store = remote_store(keeper)
     store.put("k", PAYLOAD).result(10)
     with ResponseStore(tmp_path / "responses.sqlite") as other:
         assert other.get(["k"]) == {"k": PAYLOAD}
@@ -82,13 +87,13 @@ def test_answers_are_grouped_into_few_messages() -> None:
         def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
             return {}
 
-        def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
+        def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
             assert self.go.wait(10)
-            self.sizes.append(len(calls))
+            self.sizes.append(len(writes.answers) + len(writes.usage))
             return Reply()
 
     actor = Slow()
-    store = SharedStore(actor)
+    store = remote_store(actor)
     run = Run("films")
     for number in range(100):
         store.put(str(number), PAYLOAD)
@@ -106,9 +111,9 @@ def test_workers_share_one_budget(keeper: BudgetActor, tmp_path: Path) -> None:
     budget = 3000
 
     def spend(count: int) -> tuple[int, int]:
-        store = SharedStore(keeper)
+        store = remote_store(keeper)
         run = Run("films", budget_tokens=budget)
-        tracker = BudgetTracker(cast(ResponseStore, store), run, cost_usd=None, max_tokens=10)
+        tracker = BudgetTracker(store, run, cost_usd=None, max_tokens=10)
         sent = [0, 0]
 
         async def ask() -> None:
@@ -148,10 +153,10 @@ def test_an_error_of_the_store_reaches_all_callers() -> None:
         def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
             return {}
 
-        def write(self, worker: str, calls: Sequence[StoreCall], stats: Mapping[str, Any] | None) -> Reply:
+        def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
             raise StoreError("the disk is full")
 
-    store = SharedStore(Full())
+    store = remote_store(Full())
     for hand_over in (lambda: store.put("k", PAYLOAD), lambda: store.reserve(Run("films"), Allowance(5, 1.0, 10))):
         with pytest.raises(StoreError, match="the disk is full"):
             hand_over().result(10)
@@ -161,7 +166,7 @@ def test_an_error_of_the_store_reaches_all_callers() -> None:
 
 
 def test_a_closed_store_rejects_calls(keeper: BudgetActor) -> None:
-    store = SharedStore(keeper)
+    store = remote_store(keeper)
     store.close()
     for use in (store.flush, lambda: store.put("l", PAYLOAD), lambda: store.reserve(Run("films"), Allowance(1))):
         with pytest.raises(StoreError, match="closed"):
@@ -169,21 +174,21 @@ def test_a_closed_store_rejects_calls(keeper: BudgetActor) -> None:
 
 
 def test_a_stop_reaches_workers_without_writes(keeper: BudgetActor) -> None:
-    store = SharedStore(keeper)
+    backend = RemoteBackend(keeper)
     keeper.stop()
     deadline = time.monotonic() + 10
-    while not store.is_stopped and time.monotonic() < deadline:
+    while not backend.is_stopped and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert store.is_stopped
-    store.close()
+    assert backend.is_stopped
+    backend.close()
 
 
 def test_total_stats_are_the_sum_over_workers(keeper: BudgetActor) -> None:
     for number in (3, 4):
-        store = SharedStore(keeper)
-        store.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
-        store.flush()
-        store.close()
+        backend = RemoteBackend(keeper)
+        backend.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
+        backend.commit(Writes())
+        backend.close()
     total = keeper.total_stats()
     assert (total["rows"], total["statuses"]) == (7, {"labelled": 7})
 
@@ -198,7 +203,7 @@ def test_ranks_belong_to_workers_and_pass_to_their_successors(keeper: BudgetActo
 
 def test_answers_are_copied_to_another_machine(tmp_path: Path, folder: Folder) -> None:
     first = BudgetActor(str(tmp_path / "first.sqlite"), folder)
-    store = SharedStore(first)
+    store = remote_store(first)
     for number in range(1200):
         store.put(f"k{number}", {**PAYLOAD, "text": f"t{number}"})
     store.close()
@@ -214,7 +219,7 @@ def test_answers_are_copied_to_another_machine(tmp_path: Path, folder: Folder) -
 def test_answers_are_copied_regularly(tmp_path: Path, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget_actor, "COPY_S", 0.02)
     keeper = BudgetActor(str(tmp_path / "responses.sqlite"), folder)
-    store = SharedStore(keeper)
+    store = remote_store(keeper)
     store.put("k", PAYLOAD)
     store.flush()
     for _ in range(200):
@@ -233,7 +238,7 @@ def test_failed_copies_are_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     place.write_text("a file where the folder should be")
     folder = Folder.at(str(place))
     keeper = BudgetActor(str(tmp_path / "responses.sqlite"), folder)
-    store = SharedStore(keeper)
+    store = remote_store(keeper)
     store.put("k", PAYLOAD)
     store.flush()
     time.sleep(0.2)

@@ -1,0 +1,120 @@
+"""The response store of the command's machine, as a worker uses it through the budget actor."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hf_synthlabels.clients.store.write_groups import Writes
+from hf_synthlabels.engines.ray.budget_actor import Reply
+from hf_synthlabels.errors import StoreError, SynthLabelsError
+
+HEARTBEAT_S = 0.5
+"""How often a worker without writes reports its statistics, and learns whether the run is ending."""
+
+
+class BudgetActorProtocol(Protocol):
+    """The methods of `BudgetActor` that a worker calls, locally or through Ray."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
+
+    def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
+        """Write to the response store; all of it is on disk when this returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteBudgetActor:
+    """A `BudgetActor` in another process."""
+
+    handle: Any
+    """Handle of the Ray actor."""
+
+    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
+        answers: dict[str, dict[str, Any]] = self.call("get", keys)
+        return answers
+
+    def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
+        """Write to the response store; all of it is on disk when this returns."""
+        reply: Reply = self.call("write", worker, writes, stats)
+        return reply
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the actor and return its result.
+
+        Raises:
+            SynthLabelsError: raised by the method.
+            StoreError: the actor has died.
+        """
+        import ray
+
+        try:
+            return ray.get(getattr(self.handle, method).remote(*arguments))
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            raise cause if isinstance(cause, SynthLabelsError) else error from None
+        except ray.exceptions.RayError as error:
+            raise StoreError(
+                f"The process that stores the answers has died ({type(error).__name__}). The answers are kept; run the "
+                "same command again."
+            ) from None
+
+
+class RemoteBackend:
+    """The backend of a worker's `ResponseStore`: the budget actor, which has the file.
+
+    Args:
+        actor: the budget actor.
+    """
+
+    def __init__(self, actor: BudgetActorProtocol) -> None:
+        self._actor = actor
+        self._name = uuid.uuid4().hex
+        self._stats: Mapping[str, Any] | None = None
+        self._closing = threading.Event()
+        self.is_stopped = False
+        """Whether the run is ending."""
+        self._heart = threading.Thread(target=self._beat, name="remote-store", daemon=True)
+        self._heart.start()
+
+    def report(self, stats: Mapping[str, Any]) -> None:
+        """Set the statistics of this worker, which the next write reports."""
+        self._stats = stats
+
+    def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Stored answers among the given keys."""
+        return self._actor.get(list(keys))
+
+    def commit(self, writes: Writes) -> list[Any]:
+        """Write a group; returns the results of its calls when all of it is on disk.
+
+        Raises:
+            StoreError: it cannot be written, or the budget actor has died.
+        """
+        reply = self._actor.write(self._name, writes, self._stats)
+        self.is_stopped = reply.stopped
+        return list(reply.results)
+
+    def acquire(self, keys: Iterable[str]) -> list[str]:
+        """All of the keys: each row of a run belongs to one worker only."""
+        return list(keys)
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Do nothing, as no key is locked."""
+
+    def close(self) -> None:
+        """Stop reporting."""
+        self._closing.set()
+        self._heart.join()
+
+    def _beat(self) -> None:
+        while not self._closing.wait(HEARTBEAT_S):
+            try:
+                self.commit(Writes())
+            except Exception:
+                # The next write raises the error.
+                return
