@@ -99,3 +99,20 @@ def test_every_list_price_says_when_and_where_it_was_seen() -> None:
             assert price.source.startswith("https://"), name
             assert 0 < price.input_usd_per_mtok < price.output_usd_per_mtok, name
             assert price.cached_input_usd_per_mtok is None or price.cached_input_usd_per_mtok < price.input_usd_per_mtok
+
+
+def test_the_documented_costs_follow_from_the_list_prices() -> None:
+    document = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in document.splitlines()
+        if re.match(r"\| `[\w./-]+` \| [\w.]+ \| \d", line)
+    ]
+    assert len(rows) >= 8
+    for model, host, prompt_price, answer_price, cost, seen in rows:
+        price = list_price(f"https://{host}/v1", model)
+        assert price is not None
+        assert (price.input_usd_per_mtok, price.output_usd_per_mtok) == (float(prompt_price), float(answer_price))
+        # 10,000 texts of 200 tokens, a prompt of 150 tokens, answers of 10 tokens.
+        assert float(cost) == pytest.approx((350 * float(prompt_price) + 10 * float(answer_price)) / 100, abs=0.006)
+        assert str(price.seen) == seen
