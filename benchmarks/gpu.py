@@ -61,7 +61,6 @@ ENCODER_ARMS = {
     "dynamic": "Trainer, dynamic padding",
     "grouped": "Trainer, grouped by length",
     "student": "StudentTrainer",
-    "padding_free": "StudentTrainer, `padding_free`",
     "compiled": "StudentTrainer, `torch_compile`",
 }
 CAUSAL_ARMS = {
@@ -242,7 +241,7 @@ def encoder_epoch(arm: str, config: Any, tokenizer: Any, rows: Dataset, size: Si
             collator = DataCollatorWithPadding(tokenizer)
             trainer = Trainer(model, arguments, train_dataset=rows, data_collator=collator, callbacks=[timer])
         else:
-            own = {"padding_free": {"padding_free": True}, "compiled": {"torch_compile": True}}.get(arm, {})
+            own = {"torch_compile": True} if arm == "compiled" else {}
             student = StudentConfig(**options, **own)
             trainer = StudentTrainer(model, student, train_dataset=rows, processing_class=tokenizer, callbacks=[timer])
         trainer.remove_callback(PrinterCallback)

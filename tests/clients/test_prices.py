@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -110,7 +112,7 @@ def test_the_documented_costs_follow_from_the_list_prices() -> None:
     ]
     assert len(rows) >= 8
     for model, host, prompt_price, answer_price, cost, seen in rows:
-        price = list_price(f"https://{host}/v1", model)
+        price = list_price(model, f"https://{host}/v1")
         assert price is not None
         assert (price.input_usd_per_mtok, price.output_usd_per_mtok) == (float(prompt_price), float(answer_price))
         # 10,000 texts of 200 tokens, a prompt of 150 tokens, answers of 10 tokens.
