@@ -33,7 +33,7 @@ Hop = tuple[str, str]
 
 
 def main() -> None:
-    """Print the hops of a row and of the set-up, one a line, and their numbers."""
+    """Print the hops of a row and of the set-up, one a line, and their numbers by calling subpackage."""
     with tempfile.TemporaryDirectory() as folder, serving(Options(latency_s=0.001)) as server:
         os.environ["HF_SYNTHLABELS_HOME"] = folder
         # The first run imports what is imported on first use.
@@ -41,7 +41,8 @@ def main() -> None:
     of_row = sorted(hop for hop, count in one.items() if many[hop] > count)
     of_set_up = sorted(set(one) - set(of_row))
     for title, lines in (("set-up", of_set_up), ("row", of_row)):
-        print(f"{title}: {len(lines)} hops")
+        callers = Counter(caller.split("/")[0] for caller, _ in lines)
+        print(f"{title}: {len(lines)} hops ({', '.join(f'{name} {count}' for name, count in callers.items())})")
         print("\n".join(f"  {caller} -> {callee}" for caller, callee in lines))
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from hf_synthlabels.annotation.columns import label_features
+from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.prompting.examples import ExampleSelection
 from hf_synthlabels.annotation.recipe.annotator_config import AnnotatorConfig
 from hf_synthlabels.annotation.recipe.engine_config import Engine
@@ -132,7 +132,7 @@ def default_of(field: Any) -> str:
 def test_page_of_columns_says_every_column_kind_and_status() -> None:
     text = (DOCS / "columns.md").read_text(encoding="utf-8")
     schema = LabelSchema(names=("a", "b"))
-    names = label_features(schema, Output(probabilities=True), tags=False)
+    names = LabelColumns(schema, Output(probabilities=True)).features
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", text, re.M))
     for name in (*names, "llm_label_tags", "inclusion_probability"):
         assert name in rows, name

@@ -161,7 +161,7 @@ def _annotated_table(
     ):
         # By tables: rows of a data set one by one cost as much as asking for their labels.
         tables = dataset.with_format("arrow").iter(batch_size=TABLE_ROWS)
-        labelled = labelled_tables(annotator, tables, job.columns(dataset.features), job.recipe.output, report)
+        labelled = labelled_tables(annotator, tables, job.columns(dataset.features), job.label_columns, report)
         labels = [part for _, part in labelled]
     added = datasets.Dataset(pa.concat_tables(labels))
     joined = datasets.concatenate_datasets([dataset.with_format(None), added], axis=1).cast(features)
@@ -206,7 +206,7 @@ def _annotated_stream(
         with open_annotator(job, dataset.features, client=client) as annotator:
             part = shards_of(dataset, places)
             yield from looked_at_tables(
-                annotator, part, job.columns(dataset.features), job.recipe.output, first=first_rows(job.client, client)
+                annotator, part, job.columns(dataset.features), job.label_columns, first=first_rows(job.client, client)
             )
 
     def rows(places: list[int]) -> Iterator[dict[str, Any]]:

@@ -156,11 +156,11 @@ class SynthLabels(datasets.ArrowBasedBuilder):
             if stop is None:
                 part = shards_of(rows, [place for place, _ in shards])
                 annotated = looked_at_tables(
-                    annotator, part, needed, job.recipe.output, first=first_rows(config), progress=progress
+                    annotator, part, needed, job.label_columns, first=first_rows(config), progress=progress
                 )
             else:
                 tables = rows.select(range(start, stop)).with_format("arrow").iter(batch_size=TABLE_ROWS)
-                annotated = annotated_tables(annotator, tables, needed, job.recipe.output, progress)
+                annotated = annotated_tables(annotator, tables, needed, job.label_columns, progress)
             for number, table in enumerate(annotated):
                 yield Key(start, number), table_cast(table, self.info.features.arrow_schema)
         if self._journal_folder is not None:

@@ -1,12 +1,14 @@
-"""Annotations as the label columns of a table."""
+"""Label columns: annotations as columns of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation.recipe.recipe import Output
-from hf_synthlabels.errors import RecipeError
+from hf_synthlabels.errors import ConfigError, RecipeError
 from hf_synthlabels.labels import (
     STATUSES,
     Annotation,
@@ -23,74 +25,92 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def label_features(schema: LabelSchema, output: Output, *, tags: bool = False) -> datasets.Features:
-    """The features of the columns that an annotation adds, in their order; `tags` adds one tag for each token."""
-    from datasets import ClassLabel, Features, List, Value
+@dataclass(frozen=True)
+class LabelColumns:
+    """The columns that the labels of one variable add to a table."""
 
-    columns: dict[str, Any] = {
-        output.column: schema.feature(),
-        f"{output.column}_status": ClassLabel(names=list(STATUSES)),
-        f"{output.column}_confidence": Value("float32"),
-        f"{output.column}_raw": Value("string"),
-        f"{output.column}_note": Value("string"),
-    }
-    if output.probabilities:
-        columns[f"{output.column}_probs"] = List(Value("float32"))
-    if tags:
-        columns[f"{output.column}_tags"] = List(ClassLabel(names=bio_tags(schema)))
-    return Features(columns)
+    schema: LabelSchema
+    output: Output
+    """The names of the columns."""
+    tags: bool = False
+    """Whether each token gets a tag."""
+
+    @cached_property
+    def features(self) -> datasets.Features:
+        """Their features, in order."""
+        from datasets import ClassLabel, Features, List, Value
+
+        name = self.output.column
+        columns: dict[str, Any] = {
+            name: self.schema.feature(),
+            f"{name}_status": ClassLabel(names=list(STATUSES)),
+            f"{name}_confidence": Value("float32"),
+            f"{name}_raw": Value("string"),
+            f"{name}_note": Value("string"),
+        }
+        if self.output.probabilities:
+            columns[f"{name}_probs"] = List(Value("float32"))
+        if self.tags:
+            columns[f"{name}_tags"] = List(ClassLabel(names=bio_tags(self.schema)))
+        return Features(columns)
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """The Arrow schema of the columns."""
+        return self.features.arrow_schema
+
+    def table(self, annotations: Sequence[Annotation], tokens: Sequence[Sequence[str]] | None = None) -> pa.Table:
+        """The label columns of some rows; probabilities follow the order of the schema's names.
+
+        Args:
+            annotations: of the rows.
+            tokens: of each row, where each token gets a tag; rows without a label have none.
+        """
+        import pyarrow as pa
+
+        name, names = self.output.column, self.schema.names
+        columns: dict[str, list[Any]] = {
+            name: [encode(self.schema, a.label) for a in annotations],
+            f"{name}_status": [STATUSES.index(a.status) for a in annotations],
+            f"{name}_confidence": [a.confidence for a in annotations],
+            f"{name}_raw": [a.raw for a in annotations],
+            f"{name}_note": [a.reason or None for a in annotations],
+        }
+        if self.output.probabilities:
+            columns[f"{name}_probs"] = [
+                None if a.label is None or a.probabilities is None else [a.probabilities[each] for each in names]
+                for a in annotations
+            ]
+        if tokens is not None:
+            rows = zip(annotations, tokens, strict=True)
+            columns[f"{name}_tags"] = [_tags(self.schema, annotation, row) for annotation, row in rows]
+        return pa.table(columns, schema=self.arrow_schema)
 
 
-def with_label_features(
-    source: datasets.Features, schema: LabelSchema, output: Output, *, tags: bool = False
+def joined_features(
+    source: datasets.Features,
+    added: datasets.Features,
+    column: str,
+    error_type: type[ConfigError] = RecipeError,
 ) -> datasets.Features:
-    """The features of the annotated table: the source's columns, then the label columns.
+    """The source's features, then those of the added columns.
+
+    Args:
+        source: the features of the rows.
+        added: the features of the added columns.
+        column: the value of `output.column`, for the error.
+        error_type: of the error.
 
     Raises:
-        RecipeError: the source already has one of the columns.
+        ConfigError: of the given type: the source already has one of the columns.
     """
     from datasets import Features
 
-    added = label_features(schema, output, tags=tags)
-    if taken := [name for name in added if name in source]:
-        raise RecipeError(
-            f"`output.column` {output.column!r} would overwrite the source's column {taken[0]!r}. Choose another name."
+    if existing := [name for name in added if name in source]:
+        raise error_type(
+            f"`output.column` {column!r} would overwrite the source's column {existing[0]!r}. Choose another name."
         )
     return Features({**source, **added})
-
-
-def label_table(
-    annotations: Sequence[Annotation],
-    schema: LabelSchema,
-    output: Output,
-    tokens: Sequence[Sequence[str]] | None = None,
-) -> pa.Table:
-    """The label columns of some rows as an Arrow table; probabilities follow the order of the schema's names.
-
-    Args:
-        annotations: of the rows.
-        schema: what the labels mean.
-        output: the names of the columns.
-        tokens: of each row, where each token gets a tag; rows without a label have none.
-    """
-    import pyarrow as pa
-
-    features = label_features(schema, output, tags=tokens is not None)
-    columns: dict[str, list[Any]] = {
-        output.column: [encode(schema, a.label) for a in annotations],
-        f"{output.column}_status": [STATUSES.index(a.status) for a in annotations],
-        f"{output.column}_confidence": [a.confidence for a in annotations],
-        f"{output.column}_raw": [a.raw for a in annotations],
-        f"{output.column}_note": [a.reason or None for a in annotations],
-    }
-    if output.probabilities:
-        columns[f"{output.column}_probs"] = [
-            None if a.label is None or a.probabilities is None else [a.probabilities[name] for name in schema.names]
-            for a in annotations
-        ]
-    if tokens is not None:
-        columns[f"{output.column}_tags"] = [_tags(schema, a, row) for a, row in zip(annotations, tokens, strict=True)]
-    return pa.table(columns, schema=features.arrow_schema)
 
 
 def _tags(schema: LabelSchema, annotation: Annotation, tokens: Sequence[str] | None) -> list[int] | None:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation.columns import with_label_features
+from hf_synthlabels.annotation.columns import LabelColumns, joined_features
 from hf_synthlabels.annotation.prompting.examples import (
     Encode,
     ExampleSelection,
@@ -54,6 +54,11 @@ class AnnotationJob:
     client: ClientConfig
     """With located paths."""
     response_format: FormatKey
+
+    @cached_property
+    def label_columns(self) -> LabelColumns:
+        """The columns that annotation adds."""
+        return LabelColumns(self.schema, self.recipe.output, tags=self.recipe.task.tokens is not None)
 
     @cached_property
     def shown_examples(self) -> list[Example]:
@@ -113,7 +118,7 @@ class AnnotationJob:
         Raises:
             RecipeError: the source already has one of the label columns.
         """
-        return with_label_features(source, self.schema, self.recipe.output, tags=self.recipe.task.tokens is not None)
+        return joined_features(source, self.label_columns.features, self.recipe.output.column)
 
     def cache_key(self, *more: str) -> str:
         """A name that changes with everything that can change a label: recipe, files, source, prompt and parser."""

@@ -108,7 +108,7 @@ def _annotate_split(job: AnnotationJob, rows: datasets.IterableDataset, name: st
     ):
         tables = rows.with_format("arrow").iter(batch_size=TABLE_ROWS)
         needed = job.columns(rows.features)
-        for table in annotated_tables(annotator, tables, needed, job.recipe.output, progress):
+        for table in annotated_tables(annotator, tables, needed, job.label_columns, progress):
             writer.write(table.cast(features.arrow_schema))
     made = record(job, annotator.tally, seconds=time.monotonic() - began)
     write_records(path, made)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Generic, Protocol, TypeVar
 
 from hf_synthlabels.annotation import RunStats
-from hf_synthlabels.annotation.run.early_stop import check_all_failed
+from hf_synthlabels.annotation.run.run_stats import check_all_failed
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Completion, Price, Request
 from hf_synthlabels.errors import AllFailedError, ConfigError
@@ -107,7 +107,7 @@ class Judge:
 
     def requests(self, items: Iterable[Item]) -> Iterator[Request]:
         """Build the requests without sending them."""
-        return planned_requests(_JudgeRequests(self), items)
+        return planned_requests(_JudgeRequests(self), self._judged_items(items))
 
     def skip_reason(self, item: Item) -> str:
         """Why there is nothing to judge; empty otherwise."""
@@ -136,13 +136,16 @@ class Judge:
         yield from self.stream_parsed(items, stats, self._judgment)
 
     def stream_parsed(
-        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[Item, Replies], J]
+        self, items: Iterable[Item], stats: RunStats | None, parse: Callable[[str, Replies], J]
     ) -> Iterator[J]:
-        """Send the requests about items, and parse the replies to each, one list for each order of its answers."""
+        """Send the requests about items, and parse the replies to each.
+
+        `parse` gets the reason why nothing was sent, and one list of replies for each order of the answers.
+        """
         stats = RunStats() if stats is None else stats
-        requests, size = _JudgeRequests(self), self.extraction.num_samples
-        for item, replies in ordered_replies(self.client, requests, items, stats, window_rows=self.window):
-            judgment = parse(item, [replies[start : start + size] for start in range(0, len(replies), size)])
+        requests, rows, size = _JudgeRequests(self), self._judged_items(items), self.extraction.num_samples
+        for row, replies in ordered_replies(self.client, requests, rows, stats, window_rows=self.window):
+            judgment = parse(row.skip_reason, [replies[start : start + size] for start in range(0, len(replies), size)])
             count_item(stats, judgment.status, judgment.error)
             check_all_failed(stats, unsent="empty", at_end=False)
             yield judgment
@@ -185,10 +188,24 @@ class Judge:
             count.add(judgment)
         return Judged(judgments, count.summary(stats, self.price, level), stats, stopped)
 
-    def _judgment(self, item: Item, replies: Replies) -> Judgment:
+    def _judged_items(self, items: Iterable[Item]) -> Iterator[_JudgedItem]:
+        for item in items:
+            reason = self.skip_reason(item)
+            yield _JudgedItem(item, reason, is_sent=not reason)
+
+    def _judgment(self, skip_reason: str, replies: Replies) -> Judgment:
         if not replies:
-            return Judgment(None, "empty", error=self.skip_reason(item))
+            return Judgment(None, "empty", error=skip_reason)
         return parse_judgment(self.rubric, self.extraction, replies[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _JudgedItem:
+    """An item, and why there is nothing to judge."""
+
+    item: Item
+    skip_reason: str
+    is_sent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,16 +219,13 @@ class _JudgeRequests:
     def replies_per_row(self) -> int:
         return self.judge.extraction.num_samples * (2 if self.judge.rubric.protocol == "pairwise" else 1)
 
-    def is_sent(self, item: Item) -> bool:
-        return not self.judge.skip_reason(item)
-
-    def request(self, key: int, items: Sequence[Item], place: int) -> Request:
-        (item,), prompt = items, self.judge.prompt
+    def request(self, key: int, rows: Sequence[_JudgedItem], place: int) -> Request:
+        item, prompt = rows[0].item, self.judge.prompt
         messages = prompt.messages(item, swapped=place >= self.judge.extraction.num_samples)
         # Samples are numbered across both orders, so that recorded replies to both are in one list.
         return Request(key, messages, place, prompt.response_schema, item.prediction, item.row)
 
-    def read(self, items: Sequence[Item], completion: Completion) -> Sequence[Completion]:  # noqa: ARG002
+    def read(self, rows: Sequence[_JudgedItem], completion: Completion) -> Sequence[Completion]:  # noqa: ARG002
         return [completion]
 
 

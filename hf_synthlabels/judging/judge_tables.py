@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.annotation import RunStats, provenance
+from hf_synthlabels.annotation.columns import joined_features
 from hf_synthlabels.annotation.provenance import cost_usd, described_annotator, package_version
 from hf_synthlabels.annotation.recipe.source import check_columns
 from hf_synthlabels.annotation.run.stream import TABLE_ROWS, map_rows
@@ -62,15 +63,7 @@ def with_judge_features(source: datasets.Features, file: JudgeFile) -> datasets.
     Raises:
         ConfigError: the source already has one of the columns.
     """
-    from datasets import Features
-
-    added = judge_features(file)
-    if existing := [name for name in added if name in source]:
-        raise ConfigError(
-            f"`output.column` {file.output.column!r} would overwrite the source's column {existing[0]!r}. Choose "
-            "another name."
-        )
-    return Features({**source, **added})
+    return joined_features(source, judge_features(file), file.output.column, ConfigError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def stream_pairs(judge: Judge, items: Iterable[Item], stats: RunStats | None = N
     """
     if judge.rubric.protocol != "pairwise":
         raise ConfigError(f"`rubric` {judge.rubric.name!r} judges one answer. Use `Judge.judge`, or another rubric.")
-    yield from judge.stream_parsed(items, stats, lambda item, replies: _pair_judgment(judge, item, replies))
+    yield from judge.stream_parsed(items, stats, lambda reason, replies: _pair_judgment(judge, reason, replies))
 
 
 def judge_pairs(
@@ -182,9 +182,9 @@ class PairCount:
         )
 
 
-def _pair_judgment(judge: Judge, item: Item, replies: Replies) -> PairJudgment:
+def _pair_judgment(judge: Judge, skip_reason: str, replies: Replies) -> PairJudgment:
     if not replies:
-        return PairJudgment(None, "empty", error=judge.skip_reason(item))
+        return PairJudgment(None, "empty", error=skip_reason)
     in_order, swapped = (parse_judgment(judge.rubric, judge.extraction, samples) for samples in replies)
     for judgment in (in_order, swapped):
         if judgment.score is None:

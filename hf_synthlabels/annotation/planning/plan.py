@@ -178,16 +178,16 @@ def plan_requests(work: Workload, splits: Mapping[str, Any], *, sample: int = 10
     is_exact = rows <= max(sample, work.exact_rows or EXACT_ROWS)
     with ResponseStore(store_path()) as store:
         known = known_format(config, work.response_format, store)
-        requests = RequestSample(store, sample, generator, sends_schema=known in (None, "json_schema"))
+        counted = RequestSample(store, sample, generator, sends_schema=known in (None, "json_schema"))
         for part in splits.values():
             read = part.select_columns(list(work.columns))
             if not is_exact:
                 share = sample * len(part) // rows
                 read = read.select(sampled_rows(len(part), share, work.rows_per_call, generator))
-            requests.add(work.dry_run(known or "json_schema", part.features), read)
+            counted.add(work.dry_run(known or "json_schema", part.features), read)
         history = History.read(store, work.name, config.model)
-    notes = _notes(work, rows, requests, history, is_exact=is_exact, is_probed=known is not None)
-    return _estimate(work, rows, requests, history, notes)
+    notes = _notes(work, rows, counted, history, is_exact=is_exact, is_probed=known is not None)
+    return _estimate(work, rows, counted, history, notes)
 
 
 def _workload(job: AnnotationJob) -> Workload:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 TURN_KEYS = (("role", "content"), ("from", "value"))
@@ -19,13 +19,13 @@ class RowText:
     context: str = ""
     """Where entities or answers are found again: the text itself, or the passage."""
     question: str = ""
+    text: str = field(init=False)
+    """The parts as one text, several under their names; for annotators that read no prompt."""
 
-    @property
-    def text(self) -> str:
-        """The parts as one text, several under their names; for annotators that read no prompt."""
-        if len(self.parts) == 1:
-            return self.parts[0][1]
-        return "\n".join(f"{name}: {content}" for name, content in self.parts)
+    def __post_init__(self) -> None:
+        is_single = len(self.parts) == 1
+        text = self.parts[0][1] if is_single else "\n".join(f"{name}: {content}" for name, content in self.parts)
+        object.__setattr__(self, "text", text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from hf_synthlabels.annotation.prompting.examples import NearestExamples
 from hf_synthlabels.annotation.prompting.prompt import Prompt
 from hf_synthlabels.annotation.prompting.row_inputs import RowText
 from hf_synthlabels.annotation.recipe.task import Example
-from hf_synthlabels.annotation.run.early_stop import EarlyStop, check_all_failed
-from hf_synthlabels.annotation.run.run_stats import RunStats
+from hf_synthlabels.annotation.run.run_stats import EarlyStop, RunStats, check_all_failed
 from hf_synthlabels.annotation.run.window import ordered_replies, planned_requests
 from hf_synthlabels.clients import ChatClient, Completion, Request
 from hf_synthlabels.labels import Annotation, Entity, Label, LabelSchema, Status, aggregate, label_probabilities
@@ -61,19 +60,19 @@ class Annotator:
             NothingLabeledError: most of the first 50 rows got an answer, but no label.
         """
         breaker = EarlyStop(self.tally, self.keep_going, self.alone)
-        requests = _LabelRequests(self.prompt, self.num_samples)
+        requests = _LabelRequests(self.prompt, self.num_samples, self.prompt.strategy.rows_per_call)
         inputs = _input_rows(rows, self.prompt, self.nearest)
         for _, samples in ordered_replies(self.client, requests, inputs, self.tally, window_rows=self.window_rows):
             annotation = _aggregated(self.schema, samples) if samples else Annotation("skipped", reason=NO_TEXT)
-            self.tally.count_row(annotation)
-            breaker.add(annotation)
+            breaker.count_row(annotation)
             yield annotation
         check_all_failed(self.tally, at_end=True)
 
     def requests(self, rows: Iterable[Mapping[str, Any]]) -> Iterator[Request]:
         """Build the requests for some rows without sending them."""
         inputs = _input_rows(rows, self.prompt, self.nearest)
-        return planned_requests(_LabelRequests(self.prompt, self.num_samples), inputs)
+        requests = _LabelRequests(self.prompt, self.num_samples, self.prompt.strategy.rows_per_call)
+        return planned_requests(requests, inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,7 @@ class _InputRow:
     """None without anything to label."""
     examples: Sequence[Example] | None = None
     """Selected for this row."""
+    is_sent: bool = True
 
 
 def _input_rows(
@@ -93,14 +93,15 @@ def _input_rows(
     """Rows with their texts and, where they are selected for each row, their examples."""
     if nearest is None:
         for row in rows:
-            yield _InputRow(row, prompt.form.read(row))
+            text = prompt.form.read(row)
+            yield _InputRow(row, text, is_sent=text is not None)
         return
     pending = iter(rows)
     while batch := list(islice(pending, LOOKAHEAD_ROWS)):
         texts = [prompt.form.read(row) for row in batch]
         selected = iter(nearest.of([text.text for text in texts if text is not None]))
         for row, text in zip(batch, texts, strict=True):
-            yield _InputRow(row, text, None if text is None else next(selected))
+            yield _InputRow(row, text, None if text is None else next(selected), is_sent=text is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +109,8 @@ class _LabelRequests:
     """Rows as requests for labels, and completions as annotations; see `RowRequests`."""
 
     prompt: Prompt
-    num_samples: int
-
-    @property
-    def rows_per_call(self) -> int:
-        return self.prompt.strategy.rows_per_call
-
-    @property
-    def replies_per_row(self) -> int:
-        return self.num_samples
-
-    def is_sent(self, row: _InputRow) -> bool:
-        return row.text is not None
+    replies_per_row: int
+    rows_per_call: int
 
     def request(self, key: int, rows: Sequence[_InputRow], place: int) -> Request:
         texts, first = _texts(rows), rows[0]

@@ -54,6 +54,8 @@ class Progress:
 
     def show(self) -> None:
         """Bring the bar up to date."""
+        if self._bar.disable:
+            return
         with self._showing:
             line = status_line(self._config, self._tally, self._total)
             if (reason := getattr(self._client, "waiting", None)) is not None:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hf_synthlabels.annotation.columns import label_table
-from hf_synthlabels.annotation.recipe.recipe import Output
+from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.run.annotator import Annotator
-from hf_synthlabels.annotation.run.early_stop import BREAKER_ROWS
+from hf_synthlabels.annotation.run.run_stats import BREAKER_ROWS
 from hf_synthlabels.clients import ChatClient
 from hf_synthlabels.clients.config import ClientConfig
 from hf_synthlabels.labels import Annotation
@@ -29,11 +28,11 @@ def annotated_tables(
     annotator: Annotator,
     tables: Iterable[pa.Table],
     needed: list[str],
-    output: Output,
+    columns: LabelColumns,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Annotate tables one after the other, with the next already being asked while the last is completed."""
-    for table, labels in labelled_tables(annotator, tables, needed, output, progress):
+    for table, labels in labelled_tables(annotator, tables, needed, columns, progress):
         for name in labels.column_names:
             table = table.append_column(labels.schema.field(name), labels.column(name))
         yield table
@@ -60,7 +59,7 @@ def looked_at_tables(
     annotator: Annotator,
     rows: datasets.IterableDataset,
     needed: list[str],
-    output: Output,
+    columns: LabelColumns,
     *,
     first: int,
     progress: Callable[[int], None] | None = None,
@@ -74,7 +73,7 @@ def looked_at_tables(
         annotator: labels the rows.
         rows: with all needed columns.
         needed: the columns that the annotator reads.
-        output: the names of the label columns.
+        columns: the label columns.
         first: rows of the first table, and of every later one.
         progress: called with the number of rows that were labeled since the last call.
     """
@@ -83,7 +82,7 @@ def looked_at_tables(
     together = -(-BREAKER_ROWS // first)
     for table in tables:
         turn = chain([table], islice(tables, together - 1))
-        yield from annotated_tables(annotator, turn, needed, output, progress)
+        yield from annotated_tables(annotator, turn, needed, columns, progress)
         together = min(2 * together, MAX_TABLES_TOGETHER)
 
 
@@ -91,7 +90,7 @@ def labelled_tables(
     annotator: Annotator,
     tables: Iterable[pa.Table],
     needed: list[str],
-    output: Output,
+    columns: LabelColumns,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Tables with the label columns of their rows, each as soon as its last row is labeled.
@@ -103,14 +102,14 @@ def labelled_tables(
         annotator: who labels.
         tables: with all needed columns; empty ones are left out.
         needed: the columns that the annotator reads.
-        output: the names of the label columns.
+        columns: the label columns.
         progress: called with the number of rows that were labeled since the last call.
     """
     tokens_column = annotator.prompt.form.tokens
 
     def labels(table: pa.Table, done: list[Annotation]) -> pa.Table:
         tokens = None if tokens_column is None else table.column(tokens_column).to_pylist()
-        return label_table(done, annotator.schema, output, tokens)
+        return columns.table(done, tokens)
 
     yield from map_rows(tables, needed, annotator.annotate, labels, progress)
 

@@ -17,7 +17,16 @@ from hf_synthlabels.errors import ClientError
 WINDOW_ROWS = 16_384
 """Maximum number of rows that wait for an earlier one; no more are read until it is finished."""
 
-Row = TypeVar("Row")
+
+class SendableRow(Protocol):
+    """A row that knows whether there is anything to request for it."""
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether requests are sent."""
+
+
+Row = TypeVar("Row", bound=SendableRow)
 Reply = TypeVar("Reply")
 RowIn = TypeVar("RowIn", contravariant=True)
 ReplyOut = TypeVar("ReplyOut", covariant=True)
@@ -34,9 +43,6 @@ class RowRequests(Protocol[RowIn, ReplyOut]):
     def replies_per_row(self) -> int:
         """Requests that each row takes part in."""
 
-    def is_sent(self, row: RowIn) -> bool:
-        """Whether there is anything to request for a row."""
-
     def request(self, key: int, rows: Sequence[RowIn], place: int) -> Request:
         """The request for some rows; `place` counts from 0 to `replies_per_row`."""
 
@@ -46,7 +52,7 @@ class RowRequests(Protocol[RowIn, ReplyOut]):
 
 def planned_requests(requests: RowRequests[Row, Reply], rows: Iterable[Row]) -> Iterator[Request]:
     """The requests for rows, in order, without sending them; a request for half of the rows is not foreseen."""
-    sent = filter(requests.is_sent, rows)
+    sent = (row for row in rows if row.is_sent)
     key = 0
     while shared := list(islice(sent, requests.rows_per_call)):
         for place in range(requests.replies_per_row):
@@ -182,9 +188,8 @@ class _Window(Generic[Row, Reply]):
         """Open the rows of the next request; fewer at the end, or where the window is full."""
         numbers: list[int] = []
         for number, row in self._rows:
-            is_sent = self._requests.is_sent(row)
-            self._open[number] = _OpenRow(row, self._requests.replies_per_row if is_sent else 0)
-            if is_sent:
+            self._open[number] = _OpenRow(row, self._requests.replies_per_row if row.is_sent else 0)
+            if row.is_sent:
                 numbers.append(number)
             if len(numbers) == self._requests.rows_per_call or len(self._open) >= self._size:
                 return tuple(numbers)

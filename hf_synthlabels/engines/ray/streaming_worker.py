@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from hf_synthlabels.annotation import Annotator, Output, RunStats
+from hf_synthlabels.annotation import Annotator, RunStats
+from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.annotation.run.stream import labelled_tables
 from hf_synthlabels.errors import ClientError, SynthLabelsError
 
@@ -46,7 +47,7 @@ class StreamingWorker:
     Args:
         open_annotator: opens the annotator.
         needed: columns that it reads.
-        output: names of the label columns.
+        columns: the label columns.
         mixed: whether rows of two tables may be in flight together; False if a request contains several rows.
         on_progress: receives the statistics so far after each row; its exceptions end the run.
     """
@@ -55,14 +56,14 @@ class StreamingWorker:
         self,
         open_annotator: Callable[[], AbstractContextManager[Annotator]],
         needed: list[str],
-        output: Output,
+        columns: LabelColumns,
         *,
         mixed: bool = True,
         on_progress: Callable[[RunStats], None],
     ) -> None:
         self._open_annotator = open_annotator
         self._needed = needed
-        self._output = output
+        self._columns = columns
         self._mixed = mixed
         self._on_progress = on_progress
         self._stats = RunStats()
@@ -123,7 +124,7 @@ class StreamingWorker:
     def _serve(self, annotator: Annotator) -> None:
         while self._waiting:
             tables = labelled_tables(
-                annotator, self._tables(), self._needed, self._output, lambda _: self._on_progress(self._stats)
+                annotator, self._tables(), self._needed, self._columns, lambda _: self._on_progress(self._stats)
             )
             for _, labels in tables:
                 with self._changed:

@@ -125,7 +125,7 @@ class LabelShards:
 
         mixed = annotation.recipe.task.rows_per_call == 1
         return StreamingWorker(
-            opened, annotation.columns(features), annotation.recipe.output, mixed=mixed, on_progress=on_progress
+            opened, annotation.columns(features), annotation.label_columns, mixed=mixed, on_progress=on_progress
         )
 
 

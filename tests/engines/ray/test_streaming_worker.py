@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from hf_synthlabels.annotation import Annotator, Output, Prompt, RunStats, Strategy
+from hf_synthlabels.annotation.columns import LabelColumns
 from hf_synthlabels.clients import Completion, Request, Usage
 from hf_synthlabels.engines.ray import streaming_worker as worker_module
 from hf_synthlabels.engines.ray.streaming_worker import StoppedError, StreamingWorker
@@ -83,7 +84,9 @@ def codes(count: int) -> list[int]:
 
 
 def make_worker(opener: Opener, *, mixed: bool = True, **more: Any) -> StreamingWorker:
-    return StreamingWorker(opener, ["text"], Output(), mixed=mixed, **({"on_progress": lambda _: None} | more))
+    return StreamingWorker(
+        opener, ["text"], LabelColumns(SCHEMA, Output()), mixed=mixed, **({"on_progress": lambda _: None} | more)
+    )
 
 
 def test_each_thread_gets_its_own_labels() -> None:
@@ -164,7 +167,7 @@ def test_an_annotator_that_cannot_be_opened_is_an_error() -> None:
     def opener() -> Any:
         raise AllFailedError("no server")
 
-    worker = StreamingWorker(opener, ["text"], Output(), on_progress=lambda _: None)
+    worker = StreamingWorker(opener, ["text"], LabelColumns(SCHEMA, Output()), on_progress=lambda _: None)
     with pytest.raises(AllFailedError, match="no server"):
         worker.label(table("ta", 2))
 
