@@ -1,6 +1,6 @@
-"""One report on loss, gradients, row coverage and prediction order, from one or several processes.
+"""A report on loss, gradients, row coverage and evaluation of every head, from one or several processes.
 
-Run by test_trainer_processes.py as `python loss_proof.py OUT.json` and through `torch.distributed.run`.
+Run by test_loss_processes.py as `loss_proof.py OUT.json`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import gc
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,89 +19,127 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    LlamaConfig,
-    MistralConfig,
-    ModernBertConfig,
-    PreTrainedConfig,
-    Qwen2Config,
-    RobertaConfig,
     Trainer,
     TrainingArguments,
-    XLNetConfig,
     set_seed,
 )
 
-from hf_synthlabels.training import StudentConfig, StudentTrainer
+from hf_synthlabels.training import (
+    AnswerSpan,
+    Classification,
+    Completion,
+    MultiLabel,
+    Objective,
+    ScaleRegression,
+    StudentConfig,
+    StudentTrainer,
+    TokenTags,
+)
+from hf_synthlabels.training.data.batches import Collator
+from tests.training.architectures import ARCHITECTURES, SHAPE, configuration
 
 CLASSES, VOCABULARY, PAD, UPDATE = 3, 40, 0, 16
-COMMON: dict[str, Any] = {"vocab_size": VOCABULARY, "num_labels": CLASSES, "pad_token_id": PAD}
-BERT: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 64,
+SEQUENCES = AutoModelForSequenceClassification
+
+HEADS: dict[str, tuple[Any, Objective]] = {
+    **{f"classes/{name}": (SEQUENCES, Classification()) for name in ARCHITECTURES},
+    "multi/bert": (SEQUENCES, MultiLabel(class_weights=(1.0, 2.0, 0.5))),
+    "multi/mistral": (SEQUENCES, MultiLabel()),
+    "scale/bert": (SEQUENCES, ScaleRegression()),
+    "ordinal/bert": (SEQUENCES, MultiLabel()),
+    **{f"tokens/{name}": (AutoModelForTokenClassification, TokenTags()) for name in ("bert", "xlnet", "modernbert")},
+    "tokens/mistral": (AutoModelForTokenClassification, TokenTags()),
+    **{f"answers/{name}": (AutoModelForQuestionAnswering, AnswerSpan()) for name in ("bert", "distilbert", "xlnet")},
+    "answers/llama": (AutoModelForQuestionAnswering, AnswerSpan()),
+    **{f"text/{name}": (AutoModelForCausalLM, Completion()) for name in ("mistral", "llama", "qwen")},
 }
-DRY: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-HEADS: dict[str, PreTrainedConfig] = {
-    "bert": BertConfig(**COMMON, **BERT, **DRY),
-    "distilbert": DistilBertConfig(
-        **COMMON,
-        n_layers=1,
-        n_heads=2,
-        dim=16,
-        hidden_dim=16,
-        max_position_embeddings=64,
-        dropout=0.0,
-        attention_dropout=0.0,
-        seq_classif_dropout=0.0,
-    ),
-    "roberta": RobertaConfig(**COMMON, **BERT, **DRY),
-    "xlnet": XLNetConfig(**COMMON, d_model=16, n_layer=1, n_head=2, d_inner=16, dropout=0.0, summary_last_dropout=0.0),
-    "modernbert": ModernBertConfig(**COMMON, **BERT, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2),
-    "mistral": MistralConfig(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
-    "llama": LlamaConfig(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
-    "qwen2": Qwen2Config(**COMMON, **BERT, num_key_value_heads=1, bos_token_id=1, eos_token_id=2),
-    "electra": ElectraConfig(**COMMON, **BERT, **DRY, embedding_size=16, summary_last_dropout=0.0),
-    "deberta": DebertaV2Config(
-        **COMMON, **BERT, **DRY, relative_attention=True, pos_att_type=["p2c", "c2p"], pooler_hidden_size=16
-    ),
-}
+"""Model class and objective by kind and architecture."""
+
+PLAIN = [head for head in HEADS if head.startswith("classes")]
+PLAIN += ["multi/bert", "scale/bert", "tokens/bert", "answers/bert", "text/llama"]
+"""Heads that plain Trainer is shown with."""
 
 
-def rows(count: int, *, soft: bool, seed: int = 0) -> Dataset:
+def rows(kind: str, count: int, *, weighted: bool, seed: int = 0) -> Dataset:
+    """Rows of many lengths, with labels as the features of that kind have them; weighted classes are soft labels."""
     random = np.random.default_rng(seed)
-    columns: dict[str, list[Any]] = {
-        "input_ids": [random.integers(3, VOCABULARY, random.integers(4, 20)).tolist() for _ in range(count)],
-        "labels": random.integers(0, CLASSES, count).tolist(),
-    }
-    if soft:
-        columns["label_probs"] = random.dirichlet(np.ones(CLASSES), count).tolist()
+    ids = [random.integers(3, VOCABULARY, random.integers(4, 20)).tolist() for _ in range(count)]
+    columns: dict[str, list[Any]] = {"input_ids": ids, "attention_mask": [[1] * len(row) for row in ids]}
+    match kind:
+        case "classes":
+            columns["labels"] = random.integers(0, CLASSES, count).tolist()
+        case "multi":
+            columns["labels"] = random.integers(0, 2, (count, CLASSES)).tolist()
+        case "scale":
+            columns["labels"] = random.uniform(0, 1, count).tolist()
+        case "ordinal":
+            # The steps that each row reaches.
+            steps = random.integers(0, CLASSES + 1, count)
+            columns["labels"] = [[int(step >= number) for number in range(1, CLASSES + 1)] for step in steps]
+        case "tokens":
+            # A third of the tokens has no label, so that rows differ in their weight.
+            columns["labels"] = [
+                [int(random.integers(0, CLASSES)) if random.random() > 0.3 else -100 for _ in row] for row in ids
+            ]
+        case "answers":
+            starts = [int(random.integers(0, len(row))) for row in ids]
+            columns["start_positions"] = starts
+            columns["end_positions"] = [
+                int(random.integers(start, len(row))) for start, row in zip(starts, ids, strict=True)
+            ]
+        case "text":
+            del columns["attention_mask"]
+            columns["position_ids"] = [list(range(len(row))) for row in ids]
+            columns["labels"] = [[-100] * (len(row) // 3 + 1) + row[len(row) // 3 + 1 :] for row in ids]
+    if weighted:
         columns["label_weight"] = random.uniform(0.1, 3.0, count).tolist()
+        if kind == "classes":
+            columns["label_probs"] = random.dirichlet(np.ones(CLASSES), count).tolist()
     return Dataset.from_dict(columns)
 
 
-def collate(features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    """Pad on the left, where XLNet summarises the last token; the others read positions from the mask or not at all."""
-    longest = max(len(row["input_ids"]) for row in features)
-    missing = [longest - len(row["input_ids"]) for row in features]
-    left = collate.left  # type: ignore[attr-defined]
-    ids = [
-        [PAD] * n * left + row["input_ids"] + [PAD] * n * (not left) for n, row in zip(missing, features, strict=True)
-    ]
-    batch = {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(ids).ne(PAD).long()}
-    return batch | {key: torch.tensor([row[key] for row in features]) for key in features[0] if key != "input_ids"}
+class Batches:
+    """A collator for one head, which remembers the rows that it has seen by their weights."""
+
+    def __init__(self, head: str) -> None:
+        self.kind, _, architecture = head.partition("/")
+        # XLNet classifies by the last token; the others read positions from the mask or not at all.
+        self.left = self.kind == "classes" and architecture == "xlnet"
+        self.pad = Collator(SimpleNamespace(pad_token_id=PAD, pad_token_type_id=0))  # type: ignore[arg-type]
+        self.seen: list[int] = []
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        self.seen += [int(row.get("label_weight", 1)) - 1 for row in features]
+        # Values of several classes are no tokens.
+        per_row = ("label_probs", *(["labels"] if self.kind in ("multi", "ordinal") else []))
+        own = {name: torch.tensor([row[name] for row in features]) for name in per_row if name in features[0]}
+        batch = self.pad([{name: row[name] for name in row if name not in own} for row in features])
+        if self.left:
+            missing = batch["attention_mask"].eq(0).sum(dim=1).tolist()
+            for name in ("input_ids", "attention_mask"):
+                turned = [row.roll(count) for row, count in zip(batch[name], missing, strict=True)]
+                batch[name] = torch.stack(turned)
+        return {**batch, **own}
 
 
 def model(head: str) -> Any:
     set_seed(0)
-    collate.left = head == "xlnet"  # type: ignore[attr-defined]
-    return AutoModelForSequenceClassification.from_config(HEADS[head])
+    kind, architecture = head.split("/")
+    labels = {"scale": 1, "answers": 2}.get(kind, CLASSES)
+    # Plain Trainer lets the model choose its loss by this.
+    problem = {"multi": "multi_label_classification", "scale": "regression"}.get(kind)
+    made = HEADS[head][0].from_config(configuration(architecture, num_labels=labels, problem_type=problem))
+    if kind != "classes":
+        with torch.no_grad():
+            # Wide enough to have opinions.
+            for value in made.parameters():
+                value.mul_(3)
+    return made
 
 
 def options(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -110,57 +149,107 @@ def options(folder: Path, **changes: Any) -> dict[str, Any]:
         "report_to": "none",
         "save_strategy": "no",
         "disable_tqdm": True,
-        "learning_rate": 0.5,
+        "learning_rate": 0.1,
         # Unlike AdamW, plain gradient descent shows a wrong scale of the gradient in the next loss.
         "optim": "sgd",
         "logging_steps": 1,
+        "max_grad_norm": 1e9,
         **changes,
     }
 
 
-def losses(folder: Path, head: str, trainer: str, steps: int, *, soft: bool) -> list[list[float]]:
+def losses(folder: Path, head: str, trainer: str, steps: int, *, weighted: bool) -> list[list[float]]:
     """Logged loss and gradient norm of two updates of 16 rows each, in `steps` accumulation steps."""
-    world = TrainingArguments(**options(folder)).world_size
-    batch = UPDATE // steps // world
+    kind = head.split("/")[0]
+    batch = UPDATE // steps // TrainingArguments(**options(folder)).world_size
     chosen = options(
-        folder, per_device_train_batch_size=batch, gradient_accumulation_steps=steps, max_steps=2, max_grad_norm=1e9
+        folder,
+        per_device_train_batch_size=batch,
+        gradient_accumulation_steps=steps,
+        max_steps=2,
+        learning_rate=0.5 if kind == "classes" else 0.1,
     )
-    kind, args = (
-        (Trainer, TrainingArguments(**chosen)) if trainer == "plain" else (StudentTrainer, StudentConfig(**chosen))
-    )
-    run = kind(model(head), args, data_collator=collate, train_dataset=rows(UPDATE, soft=soft))
+    data = rows(kind, UPDATE, weighted=weighted)
+    run: Trainer
+    if trainer == "plain":
+        if kind == "multi":
+            floats = np.array(data["labels"][:], dtype=float).tolist()
+            data = data.remove_columns("labels").add_column("labels", floats)
+        run = Trainer(model(head), TrainingArguments(**chosen), data_collator=Batches(head), train_dataset=data)
+    else:
+        run = StudentTrainer(
+            model(head),
+            StudentConfig(**chosen),
+            data_collator=Batches(head),
+            train_dataset=data,
+            objective=HEADS[head][1],
+        )
     run.train()
     return [[log["loss"], log["grad_norm"]] for log in run.state.log_history if "grad_norm" in log]
 
 
-class Reads:
-    """A data set of 64 rows, and which of them were read; the row number travels as the weight."""
+def evaluation(folder: Path, head: str, strategy: str = "random") -> dict[str, Any]:
+    """Loss and outputs of 21 rows in batches of 4, next to those of a bare forward pass per row."""
+    data, batches = rows(head.split("/")[0], 21, weighted=True, seed=1), Batches(head)
+    network, objective = model(head).eval(), HEADS[head][1]
+    total, items, outputs = 0.0, 0.0, []
+    with torch.no_grad():
+        if head.startswith("classes"):
+            # A fresh head gives nearly the same output for every row, which would hide a wrong order.
+            for value in network.parameters():
+                value.mul_(3)
+        for row in data:
+            batch = batches([dict(row)])
+            output = network(**{name: value for name, value in batch.items() if name not in objective.columns})
+            total += float(objective.row_losses(output, batch).sum())
+            items += float(objective.row_weights(batch).sum())
+            outputs.append((output["start_logits"] if "start_logits" in output else output["logits"])[0].numpy())
+    orders: list[Any] = []
 
-    def __init__(self) -> None:
-        self.rows: list[int] = []
-        self.data = rows(64, soft=False).add_column("label_weight", [float(row + 1) for row in range(64)])
+    def metrics(prediction: Any) -> dict[str, float]:
+        ids = prediction.label_ids[0] if isinstance(prediction.label_ids, tuple) else prediction.label_ids
+        orders.append(ids.tolist())
+        return {}
 
-    def collate(self, features: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        self.rows.extend(int(row["label_weight"]) - 1 for row in features)
-        return collate(features)
+    args = StudentConfig(**options(folder, per_device_eval_batch_size=4, train_sampling_strategy=strategy))
+    run = StudentTrainer(
+        network, args, data_collator=batches, eval_dataset=data, objective=objective, compute_metrics=metrics
+    )
+    predicted = run.predict(data)
+    logits = predicted.predictions[0] if isinstance(predicted.predictions, tuple) else predicted.predictions
+    ids = predicted.label_ids[0] if isinstance(predicted.label_ids, tuple) else predicted.label_ids
+    return {
+        "expected_loss": total / items,
+        "eval_loss": run.evaluate()["eval_loss"],
+        "test_loss": predicted.metrics["test_loss"],
+        # What is beyond a row's own tokens is padding.
+        "difference": max(float(np.abs(logits[row][: len(own)] - own).max()) for row, own in enumerate(outputs)),
+        "spread": float(np.ptp([own.ravel()[0] for own in outputs])),
+        "labels": data["labels"][:] if head.startswith("classes") else None,
+        "label_ids": ids.tolist() if head.startswith("classes") else None,
+        # Once for predict, once for evaluate.
+        "metrics_see_the_same": orders == [ids.tolist()] * 2,
+    }
 
-    def train(self, folder: Path, resume: str | None = None, **changes: Any) -> list[int]:
-        """The rows that this process reads; dropout draws from the global random state, differently per process."""
-        base = AutoModelForSequenceClassification.from_config(BertConfig(**COMMON, **BERT))
-        args = StudentConfig(**options(folder, per_device_train_batch_size=4, learning_rate=0.01, **changes))
-        run = StudentTrainer(base, args, data_collator=self.collate, train_dataset=self.data)
-        run.train(resume_from_checkpoint=resume)
-        return self.rows
+
+def read_rows(folder: Path, resume: str | None = None, **changes: Any) -> list[int]:
+    """The rows that this process reads of 64; dropout draws from the global random state, differently per process."""
+    data = rows("classes", 64, weighted=False).add_column("label_weight", [float(row + 1) for row in range(64)])
+    network = SEQUENCES.from_config(BertConfig(vocab_size=VOCABULARY, num_labels=CLASSES, pad_token_id=PAD, **SHAPE))
+    args = StudentConfig(**options(folder, per_device_train_batch_size=4, learning_rate=0.01, **changes))
+    batches = Batches("classes/bert")
+    StudentTrainer(network, args, data_collator=batches, train_dataset=data).train(resume_from_checkpoint=resume)
+    return batches.seen
 
 
 def together(own: list[int]) -> list[int]:
     """What all processes read, in ascending order."""
-    return sorted(row for rows in gather_object([own]) for row in rows)
+    return sorted(row for part in gather_object([own]) for row in part)
 
 
 def coverage(folder: Path) -> list[list[int]]:
     """The rows that all processes together read in each of three epochs."""
-    own = Reads().train(folder, num_train_epochs=3)
+    own = read_rows(folder, num_train_epochs=3)
     share = len(own) // 3
     return [together(own[start : start + share]) for start in range(0, len(own), share)]
 
@@ -169,55 +258,26 @@ def resumed(folder: Path) -> list[int]:
     """The rows of the second epoch when it is broken off after a quarter and resumed from its checkpoint."""
     share = 64 // StudentConfig(**options(folder)).world_size
     stop = (share + share // 4) // 4
-    before = Reads().train(folder, max_steps=stop, save_strategy="steps", save_steps=stop)
+    before = read_rows(folder, max_steps=stop, save_strategy="steps", save_steps=stop)
     # The loader reads ahead of what is trained on.
     before = before[share : stop * 4]
-    after = Reads().train(folder, resume=str(folder / f"checkpoint-{stop}"), num_train_epochs=2)
+    after = read_rows(folder, resume=str(folder / f"checkpoint-{stop}"), num_train_epochs=2)
     return together(before + after)
 
 
-def evaluations(folder: Path, strategy: str) -> dict[str, Any]:
-    """Predictions and evaluation loss of 21 rows in batches of 4, next to those of a bare forward pass per row."""
-    args = StudentConfig(**options(folder, per_device_eval_batch_size=4, train_sampling_strategy=strategy))
-    bert, data = model("bert").eval(), rows(21, soft=True, seed=1)
-    with torch.no_grad():
-        # A fresh head says nearly the same of every row, which would hide a wrong order.
-        bert.classifier.weight.mul_(50)
-        logits = torch.cat(
-            [bert(**{k: v for k, v in collate([row]).items() if k[:5] != "label"}).logits for row in data]
-        )
-    weight, probs = torch.tensor(data["label_weight"][:]), torch.tensor(data["label_probs"][:])
-    loss = -(weight[:, None] * probs * logits.log_softmax(-1)).sum() / weight.sum()
-    orders: list[list[int]] = []
-
-    def metrics(prediction: Any) -> dict[str, float]:
-        orders.append(prediction.label_ids.tolist())
-        return {}
-
-    run = StudentTrainer(bert, args, data_collator=collate, eval_dataset=data, compute_metrics=metrics)
-    predicted = run.predict(data)
-    return {
-        "expected": logits.tolist(),
-        "predicted": predicted.predictions.tolist(),
-        "label_ids": predicted.label_ids.tolist(),
-        "labels": data["labels"][:],
-        "metric_labels": orders,
-        "expected_loss": float(loss),
-        "eval_loss": run.evaluate()["eval_loss"],
-        "test_loss": predicted.metrics["test_loss"],
-    }
-
-
-def report(folder: Path) -> Iterator[tuple[str, Any]]:
-    for head in HEADS:
-        for trainer, soft in (("plain", False), ("student", False), ("student", True)):
+def report(folder: Path, heads: Iterable[str] = HEADS) -> Iterator[tuple[str, Any]]:
+    for head in heads:
+        for trainer, weighted in (("plain", False), ("student", False), ("student", True)):
             for steps in (1, 4):
-                name = f"{head}/{trainer}/{'soft' if soft else 'hard'}/{steps}"
-                yield name, losses(folder, head, trainer, steps, soft=soft)
+                if trainer == "student" or head in PLAIN:
+                    name = f"{head}/{trainer}/{'weighted' if weighted else 'even'}/{steps}"
+                    yield name, losses(folder, head, trainer, steps, weighted=weighted)
+        yield f"{head}/evaluation", evaluation(folder, head)
+    if "classes/bert" not in heads:
+        return
+    yield "sorted/evaluation", evaluation(folder, "classes/bert", "group_by_length")
     yield "coverage", coverage(folder)
     yield "resumed", resumed(folder)
-    for strategy in ("random", "group_by_length"):
-        yield f"evaluation/{strategy}", evaluations(folder, strategy)
 
 
 if __name__ == "__main__":
