@@ -8,25 +8,21 @@ import webbrowser
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from hf_synthlabels.cli.options import (
     DataArgument,
-    EncodingOption,
-    HumanOption,
-    KindOption,
-    LLMOption,
     OverwriteOption,
-    ScaleOption,
-    SeparatorOption,
-    SplitOption,
-    TokensOption,
     column_options,
 )
+from hf_synthlabels.cli.review_options import with_review_options
 from hf_synthlabels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hf_synthlabels.review import ReviewOptions, ReviewState
 
 
 class ReviewGroup(TyperGroup):
@@ -52,16 +48,6 @@ app = typer.Typer(
 Store = Annotated[
     Path | None, typer.Option(help="File with the decisions (default: DATA.review.sqlite next to the data).")
 ]
-Recipe = Annotated[str | None, typer.Option(help="Recipe with labels, guidelines and columns, if DATA is a file.")]
-Text = Annotated[list[str] | None, typer.Option(help="Text column; may be repeated (twice for pairs).")]
-Question = Annotated[str | None, typer.Option(help="Question column, for question-answering.")]
-Context = Annotated[str | None, typer.Option(help="Context column, for question-answering.")]
-ShowColumn = Annotated[
-    list[str] | None, typer.Option("--show-column", help="Additional column to show; may be repeated.")
-]
-All = Annotated[bool, typer.Option("--all", help="Label all rows, not only sampled ones.")]
-Relabel = Annotated[bool, typer.Option("--relabel", help="Include rows that already have a human label.")]
-Seed = Annotated[int, typer.Option(help="Random seed of the row order.")]
 Blind = Annotated[
     bool | None,
     typer.Option(
@@ -73,25 +59,11 @@ Blind = Annotated[
 
 
 @app.command()
+@with_review_options
 def page(
     data: DataArgument,
+    options: Any,
     store: Store = None,
-    recipe: Recipe = None,
-    split: SplitOption = None,
-    text: Text = None,
-    human: HumanOption = None,
-    llm: LLMOption = None,
-    kind: KindOption = None,
-    scale: ScaleOption = None,
-    tokens: TokensOption = None,
-    question: Question = None,
-    context: Context = None,
-    show_columns: ShowColumn = None,
-    all_rows: All = False,
-    relabel: Relabel = False,
-    seed: Seed = 0,
-    encoding: EncodingOption = None,
-    separator: SeparatorOption = None,
     per_row: Annotated[int | None, typer.Option(help="Annotators per row (default: all).")] = None,
     blind: Blind = None,
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 7862,
@@ -105,37 +77,19 @@ def page(
 
     Example: hf-synthlabels review sampled.parquet --recipe recipe.yaml
     """
-    from hf_synthlabels.review import AnnotationSession, ReviewOptions, bind_socket, serve_review
+    from hf_synthlabels.review import AnnotationSession, bind_socket, serve_review
 
     if per_row is not None and per_row < 1:
         raise ConfigError(f"`--per-row` is {per_row}: give 1 or more.")
-    options = ReviewOptions(
-        recipe=recipe,
-        split=split,
-        text=tuple(text or ()),
-        human=human,
-        llm=llm,
-        kind=kind,
-        scale=scale,
-        tokens=tokens,
-        question=question,
-        context=context,
-        show_columns=tuple(show_columns or ()),
-        all_rows=all_rows,
-        relabel=relabel,
-        seed=seed,
-        encoding=encoding,
-        separator=separator,
-    )
     # Bound before the data are read, so that a port in use is reported at once.
-    door = bind_socket(host, port, tuple(allowed_host or ()))
-    with door.listener:
-        board = _board(data, store, options)
-        rows = board.rows
+    listening = bind_socket(host, port, tuple(allowed_host or ()))
+    with listening.listener:
+        state = _open_state(data, store, options)
+        rows = state.rows
         count = f"{len(rows.queue):,} rows to label of {len(rows):,} ({rows.schema.kind})"
-        print(f"{count}; decisions in {board.store.path}")
-        session = AnnotationSession(board, per_row=per_row, blind=blind)
-        serve_review(session, door, title=Path(data).name, ready=partial(_announce, browser=browser))
+        print(f"{count}; decisions in {state.store.path}")
+        session = AnnotationSession(state, per_row=per_row, blind=blind)
+        serve_review(session, listening, title=Path(data).name, ready=partial(_announce, browser=browser))
 
 
 def _announce(url: str, *, browser: bool) -> None:
@@ -179,54 +133,43 @@ def export(
         raise ConfigError(
             f"`--store` {str(path)!r} does not exist: label some rows with `hf-synthlabels review` first."
         )
-    board = _board(data, path, review.ReviewOptions())
-    _check_export(board, output, form, data, overwrite=overwrite)
-    hidden = board.rows.sampled if blind is None else blind
+    state = _open_state(data, path, review.ReviewOptions())
+    _check_export(state, output, form, data, overwrite=overwrite)
+    hidden = state.rows.sampled if blind is None else blind
     match form:
         case "labels":
-            exported = review.labeled_table(board, each=per_annotator)
+            exported = review.labeled_table(state, each=per_annotator)
             counts = ", ".join(f"{how} {count:,}" for how, count in exported.how.items())
             print(f"rows with human labels: {counts}; {exported.open:,} sampled rows without a label")
             files = write_sampled(exported.table, output)
         case "sheet":
-            files = [write_sheet(review.sheet(board), output)]
+            files = [write_sheet(review.sheet(state), output)]
         case "decisions":
-            files = [_lines(output, review.decisions(board))]
+            files = [_lines(output, review.decisions(state))]
         case "examples":
-            files = [_lines(output, review.examples(board))]
+            files = [_lines(output, review.examples(state))]
         case "argilla":
-            files = review.write_argilla(board, output, blind=hidden)
+            files = review.write_argilla(state, output, blind=hidden)
         case _:
-            files = review.write_label_studio(board, output, blind=hidden)
+            files = review.write_label_studio(state, output, blind=hidden)
     for file in files:
         print(f"written: {file}")
     if form == "labels":
-        human, llm = board.rows.human, board.rows.llm
+        human, llm = state.rows.human, state.rows.llm
         print(f"Next: hf-synthlabels validate {shlex.quote(str(output))}{column_options(human, llm)}")
 
 
 @app.command("import")
+@with_review_options
 def import_answers(
     data: DataArgument,
+    options: Any,
     answers: Annotated[Path, typer.Argument(help="Argilla folder or records.json, or Label Studio JSON file.")],
     tool: Annotated[str, typer.Option("--from", help="argilla or label-studio.")],
     map_annotator: Annotated[
         list[str] | None, typer.Option(help="Map an annotator ID to a name, e.g. '7=ann'; may be repeated.")
     ] = None,
     store: Store = None,
-    recipe: Recipe = None,
-    split: SplitOption = None,
-    text: Text = None,
-    human: HumanOption = None,
-    llm: LLMOption = None,
-    kind: KindOption = None,
-    scale: ScaleOption = None,
-    tokens: TokensOption = None,
-    question: Question = None,
-    context: Context = None,
-    all_rows: All = False,
-    encoding: EncodingOption = None,
-    separator: SeparatorOption = None,
 ) -> None:
     """Import labels from Argilla or Label Studio; importing twice adds nothing.
 
@@ -239,24 +182,9 @@ def import_answers(
     names = dict(pair.split("=", 1) for pair in map_annotator or () if "=" in pair)
     if wrong := [pair for pair in map_annotator or () if "=" not in pair]:
         raise ConfigError(f"`--map-annotator` is {wrong[0]!r}: give the ID in the tool and the name, e.g. '7=ann'.")
-    options = review.ReviewOptions(
-        recipe=recipe,
-        split=split,
-        text=tuple(text or ()),
-        human=human,
-        llm=llm,
-        kind=kind,
-        scale=scale,
-        tokens=tokens,
-        question=question,
-        context=context,
-        all_rows=all_rows,
-        encoding=encoding,
-        separator=separator,
-    )
-    board = _board(data, store, options)
+    state = _open_state(data, store, options)
     read = review.read_argilla if tool == "argilla" else review.read_label_studio
-    imported = review.import_answers(board, read(board.rows, answers, names), tool)
+    imported = review.import_answers(state, read(state.rows, answers, names), tool)
     annotators = ", ".join(imported.annotators) or "no annotator"
     print(f"{imported.labels:,} labels and {imported.skips:,} skips added from {annotators}; {imported.known:,} known")
 
@@ -267,7 +195,7 @@ def _lines(path: Path, content: list[dict[str, Any]]) -> Path:
     return write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in content))
 
 
-def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: bool) -> None:
+def _check_export(state: ReviewState, output: Path, form: str, data: str, *, overwrite: bool) -> None:
     """Refuse an output in another format, and one that would lose existing labels or columns."""
     from hf_synthlabels import review
     from hf_synthlabels.publishing.label_import import check_sheet
@@ -282,26 +210,26 @@ def _check_export(board: Any, output: Path, form: str, data: str, *, overwrite: 
         # Decisions stay in their store, but additions to the file by a tool or a person would be lost.
         raise ConfigError(f"`--output` {str(output)!r} exists. Name another file, or add `--overwrite` to replace it.")
     if form == "sheet":
-        check_sheet(review.labeled_table(board).table, output, board.rows.human)
+        check_sheet(review.labeled_table(state).table, output, state.rows.human)
     same = output.exists() and Path(data).exists() and output.samefile(data)
     if form == "labels" and not same and not overwrite:
-        table = review.labeled_table(board).table
-        check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, board.rows.human))
+        table = review.labeled_table(state).table
+        check_overwrite(output, NewTable([*table.column_names, PROBABILITY], table, state.rows.human))
 
 
-def _board(data: str, store: Path | None, options: Any) -> Any:
+def _open_state(data: str, store: Path | None, options: ReviewOptions) -> ReviewState:
     """Open the data with their decisions; options stored with the decisions are the defaults."""
     from hf_synthlabels.review import DecisionStore, ReviewState, default_store, open_review
 
     path = store or default_store(data)
     earlier: dict[str, Any] = {}
     if path.exists():
-        with DecisionStore(path) as there:
-            earlier = there.facts().get("options", {})
-    said = options.or_else(earlier)
-    rows = open_review(data, said)
+        with DecisionStore(path) as existing:
+            earlier = existing.facts().get("options", {})
+    options = options.or_else(earlier)
+    rows = open_review(data, options)
     # Created only now, so that unreadable data leave no file behind.
-    kept = DecisionStore(path)
-    board = ReviewState(rows, kept)
-    kept.remember({"options": asdict(said), "data": str(data)})
-    return board
+    decisions = DecisionStore(path)
+    state = ReviewState(rows, decisions)
+    decisions.remember({"options": asdict(options), "data": str(data)})
+    return state

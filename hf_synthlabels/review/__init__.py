@@ -8,7 +8,8 @@ from hf_synthlabels.review.exchange.argilla import read_argilla, write_argilla
 from hf_synthlabels.review.exchange.export import decisions, examples, labeled_table, sheet
 from hf_synthlabels.review.exchange.imports import import_answers
 from hf_synthlabels.review.exchange.label_studio import read_label_studio, write_label_studio
-from hf_synthlabels.review.review_source import ReviewOptions, default_store, open_review
+from hf_synthlabels.review.review_options import ReviewOptions, default_store
+from hf_synthlabels.review.review_source import open_review
 from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.server.app import review_app
 from hf_synthlabels.review.server.listening import bind_socket, serve_review

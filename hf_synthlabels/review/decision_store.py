@@ -1,4 +1,4 @@
-"""DecisionStore: what people decided, event by event, in one SQLite file; nothing in it is ever changed."""
+"""DecisionStore: an append-only event log of human decisions in one SQLite file."""
 
 from __future__ import annotations
 
@@ -50,33 +50,33 @@ class Event:
     """One action of an annotator on a row."""
 
     key: str
-    """Given by the page, so that what is sent twice is stored once."""
+    """Unique key from the page: an event sent twice is stored once."""
     annotator: str
     row: int
-    """The number of the row in the table, from 0."""
+    """Row number in the table, from 0."""
     digest: str
-    """Of the row's text: a store is never read with other rows."""
+    """Digest of the row's text, which detects stores of other data."""
     action: Action
     human_label: Any = None
-    """Of `label` and `adjudicate`: plain JSON. Nothing that an LLM said ever stands here."""
+    """Plain JSON for `label` and `adjudicate`; never an LLM label."""
     llm_label: Any = None
-    """What the LLM had said at that moment, for the record; None also where it had said nothing."""
+    """LLM label at the time of the event; None without a label."""
     llm_shown: bool = False
-    """Whether this annotator had been shown it before they decided."""
+    """Whether the annotator had seen the LLM label before the decision."""
     note: str = ""
     seconds: float | None = None
-    """From the moment that the row was on the screen."""
+    """Time since the row was displayed."""
     at: float = 0.0
     """Seconds since 1970, UTC."""
     id: int = 0
-    """The place in the store; later events have greater ones."""
+    """Sequence number in the store."""
 
 
 class DecisionStore:
-    """A log of events on disk: each is there, whole, before `add` returns; safe for several threads and processes.
+    """Event log on disk, safe for several threads and processes; an event is durable when `add_all` returns.
 
     Raises:
-        StoreError: the file cannot be opened, is of another kind, or cannot be written.
+        StoreError: the file cannot be opened or written, or has another format.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -86,7 +86,7 @@ class DecisionStore:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(self.path, timeout=30, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
-            # A decision must outlive the power, too.
+            # Decisions survive a power failure.
             self._connection.execute("PRAGMA synchronous=FULL")
             self._connection.executescript(CREATE_TABLES)
         except (OSError, sqlite3.Error) as error:
@@ -95,19 +95,11 @@ class DecisionStore:
         if known != FORMAT:
             raise StoreError(f"`store` {str(self.path)!r} is of format {known!r}, and this version reads {FORMAT}.")
         self.name = str(self.facts().get("name") or uuid.uuid4().hex)
-        """What no other store is called: a browser keeps what it could not send under it."""
+        """Unique name, under which a browser keeps decisions that it could not send."""
         self.remember({"format": FORMAT, "name": self.name})
 
-    def add(self, event: Event) -> Event:
-        """Keep an event and give it back with its place; one whose key is there already is the one that is there.
-
-        Raises:
-            StoreError: it cannot be written.
-        """
-        return self.add_all([event])[0]
-
     def add_all(self, events: Iterable[Event]) -> list[Event]:
-        """Keep several events, all or none.
+        """Store several events, all or none, and return them; an event with a known key is returned as stored.
 
         Raises:
             StoreError: they cannot be written.
@@ -116,7 +108,7 @@ class DecisionStore:
             return [self._insert(event) for event in events]
 
     def since(self, last: int = 0) -> list[Event]:
-        """All events after a place, in their order.
+        """All events after a sequence number, in order.
 
         Raises:
             StoreError: they cannot be read.
@@ -125,11 +117,11 @@ class DecisionStore:
         return [_event(line) for line in lines]
 
     def facts(self) -> dict[str, Any]:
-        """What is known of the work as a whole, by name."""
+        """Facts about the review by name."""
         return {name: json.loads(value) for name, value in self._read("SELECT name, value FROM facts")}
 
     def remember(self, facts: Mapping[str, Any]) -> None:
-        """Keep facts of the work as a whole, instead of any of their names.
+        """Store facts about the review, replacing those of the same name.
 
         Raises:
             StoreError: they cannot be written.
@@ -151,7 +143,7 @@ class DecisionStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """Write all or nothing, whatever kind of error ends the block.
+        """Write all changes of the block, or none if it raises.
 
         Raises:
             StoreError: the file cannot be written.
@@ -176,13 +168,13 @@ class DecisionStore:
             *(_json(event.human_label), _json(event.llm_label), int(event.llm_shown), event.note, event.seconds),
         )
         marks = ", ".join("?" * len(values))
-        done = self._connection.execute(
+        cursor = self._connection.execute(
             f"INSERT INTO events ({COLUMNS.removeprefix('id, ')}) VALUES ({marks}) ON CONFLICT (key) DO NOTHING", values
         )
-        if done.rowcount:
-            return replace(event, at=at, id=int(done.lastrowid or 0))
-        found = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE key = ?", (event.key,)).fetchone()
-        return _event(found)
+        if cursor.rowcount:
+            return replace(event, at=at, id=int(cursor.lastrowid or 0))
+        stored = self._connection.execute(f"SELECT {COLUMNS} FROM events WHERE key = ?", (event.key,)).fetchone()
+        return _event(stored)
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self._lock:
@@ -191,8 +183,8 @@ class DecisionStore:
             except sqlite3.Error as error:
                 raise self._error("read", error) from error
 
-    def _error(self, done: str, error: Exception) -> StoreError:
-        return StoreError(f"`store` {str(self.path)!r} cannot be {done}: {error}. Give another file with `--store`.")
+    def _error(self, action: str, error: Exception) -> StoreError:
+        return StoreError(f"`store` {str(self.path)!r} cannot be {action}: {error}. Give another file with `--store`.")
 
 
 def _json(value: Any) -> str | None:

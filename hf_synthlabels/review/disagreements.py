@@ -1,4 +1,4 @@
-"""Disagreements: rows to adjudicate, most informative first, and how they are settled."""
+"""Disagreements: rows to adjudicate, most informative first, and their adjudication."""
 
 from __future__ import annotations
 
@@ -16,195 +16,191 @@ from hf_synthlabels.review.review_state import ReviewState
 from hf_synthlabels.review.review_values import read_value, shown
 
 VIEWS = ("open", "people", "llm", "draws", "settled", "examples")
-"""All that is open; where people differ; where the LLM differs from them; where its draws did and no one has looked;
-what was decided; what was chosen as an example."""
+"""All open rows; disagreement of annotators; disagreement with the LLM; unlabeled rows on which the LLM was uncertain;
+adjudicated rows; few-shot examples."""
 
 PER_PAGE = 50
 MAX_PATTERNS = 40
-EXCERPT = 160
+MAX_EXCERPT = 160
 
 
 class Disagreements:
-    """The adjudicate page, on a board."""
+    """The adjudicate page."""
 
-    def __init__(self, board: ReviewState) -> None:
-        self.board = board
-        self._draws: tuple[NDArray[np.int64], NDArray[np.int64], list[str]] | None = None
+    def __init__(self, state: ReviewState) -> None:
+        self.state = state
+        self._uncertain: tuple[NDArray[np.int64], NDArray[np.int64], list[str]] | None = None
 
     def page(self, view: str = "open", offset: int = 0, pattern: str = "") -> dict[str, Any]:
-        """Some rows of a view in the order of what they teach, and how many there are by what differs.
+        """Return rows of a view in the order of their informativeness, with counts by pattern.
 
         Raises:
-            DataError: there is no such view.
+            DataError: the view does not exist.
         """
         if view not in VIEWS:
             raise DataError(f"`show` is {view!r}: give one of {', '.join(VIEWS)}.")
-        with self.board.lock:
+        with self.state.lock:
             rows, codes, names = self._rows(view)
-            worths = self._worths(view, rows, codes)
+            scores = self._scores(view, rows, codes)
             counts = Counter(codes.tolist())
             if pattern:
-                wanted = names.index(pattern) if pattern in names else -2
-                rows, worths = rows[codes == wanted], worths[codes == wanted]
-            order = np.lexsort((rows, -worths))[offset : offset + PER_PAGE]
+                code = names.index(pattern) if pattern in names else -2
+                rows, scores = rows[codes == code], scores[codes == code]
+            order = np.lexsort((rows, -scores))[offset : offset + PER_PAGE]
             return {
                 "total": len(rows),
                 "offset": offset,
                 "counts": self.counts(),
                 "patterns": [
-                    {"name": names[code] if code >= 0 else "", "rows": count}
+                    {"name": names[code], "rows": count}
                     for code, count in counts.most_common(MAX_PATTERNS)
                     if code >= 0
                 ],
-                "rows": [{**excerpt(self.board, int(rows[at])), "worth": float(worths[at])} for at in order],
+                "rows": [{**excerpt(self.state, int(rows[at])), "worth": float(scores[at])} for at in order],
             }
 
     def counts(self) -> dict[str, int]:
-        """How many rows each view has."""
+        """Number of rows of each view."""
         return {view: len(self._rows(view)[0]) for view in VIEWS}
 
     def decide(self, annotator: str, number: int, value: Any, note: Any = "", key: str = "") -> dict[str, Any]:
         """Store the adjudicated label of a row.
 
         Raises:
-            DataError: there is no such row, or the label is not in the schema.
+            DataError: the row does not exist, or the label is not in the schema.
         """
-        board = self.board
-        row = board.rows.row(number)
-        checked = read_value(board.rows.schema, value, row.context)
-        board.add(
-            Event(
-                key=key or uuid.uuid4().hex,
-                annotator=annotator,
-                row=number,
-                digest=row.digest,
-                action="adjudicate",
-                human_label=checked,
-                llm_label=board.rows.llm_labels[number],
-                llm_shown=True,
-                note=note.strip() if isinstance(note, str) else "",
-            )
+        state = self.state
+        row = state.rows.row(number)
+        event = Event(
+            key=key or uuid.uuid4().hex,
+            annotator=annotator,
+            row=number,
+            digest=row.digest,
+            action="adjudicate",
+            human_label=read_value(state.rows.schema, value, row.context),
+            llm_label=state.rows.llm_labels[number],
+            llm_shown=True,
+            note=note.strip() if isinstance(note, str) else "",
         )
-        return {"case": case(board, number), "counts": self.counts()}
+        return self._store(event)
 
     def reopen(self, annotator: str, number: int) -> dict[str, Any]:
-        """Take a decision back.
+        """Undo the adjudication of a row.
 
         Raises:
-            DataError: there is none.
+            DataError: the row is not adjudicated.
         """
-        standing = self.board.adjudications.get(number)
-        if standing is None:
-            raise DataError(f"`row` {number:,} was not decided: there is nothing to take back.")
-        event = Event(uuid.uuid4().hex, annotator, number, standing.digest, "undo", note=standing.key)
-        self.board.add(event)
-        return {"case": case(self.board, number), "counts": self.counts()}
+        decision = self.state.adjudications.get(number)
+        if decision is None:
+            raise DataError(f"`row` {number:,} is not adjudicated: there is nothing to undo.")
+        return self._store(Event(uuid.uuid4().hex, annotator, number, decision.digest, "undo", note=decision.key))
 
     def mark_example(self, annotator: str, number: int, *, chosen: bool) -> dict[str, Any]:
-        """Choose a row as a few-shot example, or choose it no longer.
+        """Add a row to the few-shot examples, or remove it.
 
         Raises:
-            DataError: there is no such row, or it has no label by people.
+            DataError: the row does not exist, or has no human label.
         """
-        found = self.board.resolutions.get(number)
-        if chosen and (found is None or found.value is None):
-            raise DataError(f"`row` {number:,} has no label by people yet: decide it before it becomes an example.")
-        digest = self.board.rows.row(number).digest
+        resolution = self.state.resolutions.get(number)
+        if chosen and (resolution is None or resolution.value is None):
+            raise DataError(f"`row` {number:,} has no human label: label or adjudicate it first.")
+        digest = self.state.rows.row(number).digest
         action: Action = "example" if chosen else "no-example"
-        self.board.add(Event(uuid.uuid4().hex, annotator, number, digest, action))
-        return {"case": case(self.board, number), "counts": self.counts()}
+        return self._store(Event(uuid.uuid4().hex, annotator, number, digest, action))
+
+    def _store(self, event: Event) -> dict[str, Any]:
+        self.state.add(event)
+        return {"case": case(self.state, event.row), "counts": self.counts()}
 
     def _rows(self, view: str) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-        """The rows of a view, what differs in each as a code, and the names of the codes."""
-        board = self.board
-        settled = np.array(sorted(board.adjudications), dtype=np.int64)
+        """Rows of a view, the code of each row's pattern, and the patterns by code."""
+        state = self.state
+        adjudicated = np.array(sorted(state.adjudications), dtype=np.int64)
         if view == "draws":
-            rows, codes, names = self._undecided_draws()
-            free = np.isin(rows, np.fromiter(board.resolutions, np.int64, len(board.resolutions)), invert=True)
-            return rows[free], codes[free], names
+            rows, codes, names = self._uncertain_rows()
+            is_open = np.isin(rows, np.fromiter(state.resolutions, np.int64, len(state.resolutions)), invert=True)
+            return rows[is_open], codes[is_open], names
         if view == "settled":
-            rows = settled
+            rows = adjudicated
         elif view == "examples":
-            rows = np.array(sorted(board.examples), dtype=np.int64)
+            rows = np.array(sorted(state.examples), dtype=np.int64)
         else:
-            differs = board.patterns >= 0
-            differs[settled] = False
-            disputed = np.zeros_like(differs)
-            disputed[list(board.disputes)] = True
+            differs = state.patterns >= 0
+            differs[adjudicated] = False
+            is_disputed = np.zeros_like(differs)
+            is_disputed[list(state.disputes)] = True
             if view == "people":
-                differs &= disputed
+                differs &= is_disputed
             elif view == "llm":
-                differs &= ~disputed
+                differs &= ~is_disputed
             rows = np.flatnonzero(differs)
-        return rows, board.patterns[rows], board.pattern_names
+        return rows, state.patterns[rows], state.pattern_names
 
-    def _worths(self, view: str, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
-        rows_of = self.board.rows
+    def _scores(self, view: str, rows: NDArray[np.int64], codes: NDArray[np.int64]) -> NDArray[np.float64]:
+        state = self.state
         if view in ("settled", "examples"):
-            # The last one first.
-            kept = self.board.adjudications if view == "settled" else self.board.examples
-            return np.array([kept[int(row)].id for row in rows], dtype=np.float64)
-        bits = -np.log2(np.clip(rows_of.confidence[rows], 0.01, 1)) if view == "draws" else self.board.bits[rows]
-        return informativeness(bits, codes, rows_of.chances[rows])
+            # Latest first.
+            events = state.adjudications if view == "settled" else state.examples
+            return np.array([events[int(row)].id for row in rows], dtype=np.float64)
+        bits = -np.log2(np.clip(state.rows.confidence[rows], 0.01, 1)) if view == "draws" else state.bits[rows]
+        return informativeness(bits, codes, state.rows.inclusion_probabilities[rows])
 
-    def _undecided_draws(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
-        if self._draws is None:
-            rows = self.board.rows.draws_differ()
-            named = bool(self.board.rows.schema.names)
-            texts = [
-                f"draws differ: {shown(self.board.rows.llm_labels[row])[:40]}" if named else "draws differ"
-                for row in rows
-            ]
+    def _uncertain_rows(self) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+        if self._uncertain is None:
+            reviewed = self.state.rows
+            rows = reviewed.uncertain_rows()
+            labels = [f": {shown(reviewed.llm_labels[row])[:40]}" if reviewed.schema.names else "" for row in rows]
+            texts = [f"draws differ{label}" for label in labels]
             codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
-            self._draws = rows, np.array([codes[text] for text in texts], dtype=np.int64), list(codes)
-        return self._draws
+            self._uncertain = rows, np.array([codes[text] for text in texts], dtype=np.int64), list(codes)
+        return self._uncertain
 
 
-def excerpt(board: ReviewState, number: int) -> dict[str, Any]:
-    """A row in a list: the beginning of its text, who said what, and what differs."""
-    row, found = board.rows.row(number), board.resolutions.get(number)
-    code = int(board.patterns[number])
+def excerpt(state: ReviewState, number: int) -> dict[str, Any]:
+    """A row in a list: the beginning of its text, its labels, and how they differ."""
+    row, resolution = state.rows.row(number), state.resolutions.get(number)
+    code = int(state.patterns[number])
     text = " · ".join(part.text for part in row.parts if part.text)
+    has_label = resolution is not None and resolution.value is not None
     return {
         "row": number,
         "digest": row.digest,
-        "text": text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…",
-        "pattern": board.pattern_names[code] if code >= 0 else "",
-        "human": None if found is None else shown(found.value) if found.value is not None else None,
-        "how": None if found is None else found.how,
-        "llm": shown(board.rows.llm_labels[number]),
-        "example": number in board.examples,
+        "text": text if len(text) <= MAX_EXCERPT else f"{text[:MAX_EXCERPT]}…",
+        "pattern": state.pattern_names[code] if code >= 0 else "",
+        "human": shown(resolution.value) if resolution is not None and has_label else None,
+        "how": None if resolution is None else resolution.how,
+        "llm": shown(state.rows.llm_labels[number]),
+        "example": number in state.examples,
     }
 
 
-def case(board: ReviewState, number: int) -> dict[str, Any]:
+def case(state: ReviewState, number: int) -> dict[str, Any]:
     """All that is known of one row.
 
     Raises:
-        DataError: there is no such row.
+        DataError: the row does not exist.
     """
-    row, found = board.rows.row(number), board.resolutions.get(number)
-    sure = float(board.rows.confidence[number])
-    notes = {who.name: who.labels[number] for who in board.annotators.values() if number in who.labels}
-    decided = board.adjudications.get(number)
+    rows, resolution = state.rows, state.resolutions.get(number)
+    events = {each.name: each.labels[number] for each in state.annotators.values() if number in each.labels}
+    adjudication = state.adjudications.get(number)
     return {
-        **excerpt(board, number),
-        "parts": [{"name": part.name, "text": part.text, "marked": part.marked} for part in row.parts],
+        **excerpt(state, number),
+        "parts": rows.row(number).to_json(),
         "votes": [
             {
                 "annotator": name,
                 "value": value,
-                "note": notes[name].note if name in notes else "",
-                "llm_shown": name in notes and notes[name].llm_shown,
+                "note": events[name].note if name in events else "",
+                "llm_shown": name in events and events[name].llm_shown,
             }
-            for name, value in (found.votes if found is not None else ())
+            for name, value in (resolution.votes if resolution is not None else ())
         ],
-        "value": None if found is None else found.value,
-        "decided": None if decided is None else {"by": decided.annotator, "note": decided.note},
-        "llm_label": board.rows.llm_labels[number],
-        "llm_status": board.rows.statuses[number],
-        "llm_confidence": None if sure != sure else sure,
-        "llm_reason": board.rows.reasons[number] if board.rows.reasons is not None else None,
-        "bits": float(board.bits[number]),
-        "chance": None if np.isnan(board.rows.chances[number]) else float(board.rows.chances[number]),
+        "value": None if resolution is None else resolution.value,
+        "decided": None if adjudication is None else {"by": adjudication.annotator, "note": adjudication.note},
+        "llm_label": rows.llm_labels[number],
+        "llm_status": rows.statuses[number],
+        "llm_confidence": rows.llm_confidence(number),
+        "llm_reason": rows.reasons[number] if rows.reasons is not None else None,
+        "bits": float(state.bits[number]),
+        "chance": rows.probability(number),
     }

@@ -64,10 +64,10 @@ def _probability(rows: ReviewRows, row: int, label: Any) -> float:
     if probabilities is not None and isinstance(label, str) and len(probabilities) == len(names):
         known = probabilities[names.index(label)]
         return min(1.0, max(MIN_PROBABILITY, known if known is not None else MIN_PROBABILITY))
-    sure = rows.confidence[row]
-    sure = UNKNOWN_CONFIDENCE if math.isnan(sure) else float(sure)
+    confidence = rows.llm_confidence(row)
+    confidence = UNKNOWN_CONFIDENCE if confidence is None else confidence
     llm = rows.llm_labels[row]
     if llm is not None and identity(rows.schema, label) == identity(rows.schema, llm):
-        return min(1.0, max(MIN_PROBABILITY, sure))
+        return min(1.0, max(MIN_PROBABILITY, confidence))
     others = max(len(names) - 1, 1) if isinstance(label, str) and names else 1
-    return max(MIN_PROBABILITY, (1 - sure) / others)
+    return max(MIN_PROBABILITY, (1 - confidence) / others)

@@ -1,4 +1,4 @@
-"""Progress: how far the work is, how often the LLM agrees with people so far, and people with each other."""
+"""Progress of a review: counts, pace, agreement of the LLM with annotators and of annotators with each other."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_synthlabels.review.review_state import Annotator, ReviewState
 from hf_synthlabels.statistics import Interval, cohen_kappa, krippendorff_alpha
@@ -23,49 +24,50 @@ MAX_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The rows with labels of two annotators or more."""
+class LabelMatrix:
+    """Label codes of the rows that at least two annotators labeled; equal labels have equal codes."""
 
     names: tuple[str, ...]
-    table: np.ndarray[Any, np.dtype[np.float64]]
+    codes: NDArray[np.float64]
     """Shape (rows, annotators); NaN without a label."""
     scale: str
+    """Level of measurement: `nominal`, or `interval` for numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """Two annotators on the rows that both labeled."""
+class PairAgreement:
+    """Agreement of two annotators on the rows that both labeled."""
 
     first: str
     second: str
     n: int
     same: float
-    """The share of these rows to which both gave the same label."""
+    """Proportion of equal labels."""
     kappa: float
-    """Cohen's; nan where it is undefined."""
+    """Cohen's kappa; NaN if undefined."""
 
 
 @dataclass(frozen=True, slots=True)
-class Agreements:
-    """How far annotators agree with each other."""
+class AnnotatorAgreement:
+    """Inter-annotator agreement."""
 
     alpha: float
-    """Krippendorff's; nan where it is undefined."""
+    """Krippendorff's alpha; NaN if undefined."""
     scale: str
-    """What alpha took labels for: nominal, or interval where they are numbers."""
     n: int
-    """Rows with labels of two annotators or more."""
-    pairs: tuple[Pair, ...]
+    """Rows labeled by at least two annotators."""
+    pairs: tuple[PairAgreement, ...]
 
 
-def agreement_so_far(board: ReviewState, level: float = 0.95) -> Interval:
-    """The share of rows in which the LLM gave the label that people gave, each row counted with 1 / chance.
+def agreement_so_far(state: ReviewState, level: float = 0.95) -> Interval:
+    """Weighted proportion of rows in which the LLM label equals the human label; for texts the mean token F1.
 
-    Of written texts it is the mean F1 of shared words. Rows that people skipped or disagree about are left out.
+    Weights are inverse inclusion probabilities. Skipped and disputed rows are left out.
     """
-    counted = ~np.isnan(board.credits) & ~np.isnan(board.rows.chances)
-    credits, weights = board.credits[counted], 1 / board.rows.chances[counted]
-    if board.rows.schema.kind == "text-generation":
+    probabilities = state.rows.inclusion_probabilities
+    is_counted = ~np.isnan(state.credits) & ~np.isnan(probabilities)
+    credits, weights = state.credits[is_counted], 1 / probabilities[is_counted]
+    if state.rows.schema.kind == "text-generation":
         return weighted_mean(credits, weights, level)
     if len(weights) and np.ptp(weights) <= 1e-9 * weights.max():
         # As in `validate` with equal inclusion probabilities.
@@ -73,75 +75,71 @@ def agreement_so_far(board: ReviewState, level: float = 0.95) -> Interval:
     return share_interval(credits == 1, None, SamplingDesign(weights), level)
 
 
-def given_labels(board: ReviewState) -> Given:
-    """The labels of all annotators as they are now; labels that count as the same have equal numbers."""
-    people = [who for who in board.annotators.values() if who.labels]
-    table = np.column_stack([_codes(board, who) for who in people]) if people else np.zeros((0, 0))
-    scale = "interval" if board.rows.schema.kind == "text-scale" else "nominal"
-    return Given(tuple(who.name for who in people), table[(~np.isnan(table)).sum(axis=1) > 1], scale)
+def label_matrix(state: ReviewState) -> LabelMatrix:
+    """Current labels of all annotators."""
+    annotators = [each for each in state.annotators.values() if each.labels]
+    codes = np.column_stack([_codes(state, each) for each in annotators]) if annotators else np.zeros((0, 0))
+    scale = "interval" if state.rows.schema.kind == "text-scale" else "nominal"
+    return LabelMatrix(tuple(each.name for each in annotators), codes[(~np.isnan(codes)).sum(axis=1) > 1], scale)
 
 
-def annotator_agreement(given: Given) -> Agreements:
-    """Krippendorff's alpha of all annotators, and of each two the share of equal labels and Cohen's kappa.
-
-    Labels that count as the same are equal: entities with the same places, answers with the same words.
-    """
-    table, scale = given.table, given.scale
+def annotator_agreement(matrix: LabelMatrix) -> AnnotatorAgreement:
+    """Krippendorff's alpha of all annotators, and proportion of equal labels and Cohen's kappa of each pair."""
+    codes, scale = matrix.codes, matrix.scale
     pairs = tuple(
-        _pair(first, second, table[:, a], table[:, b])
-        for (a, first), (b, second) in itertools.combinations(enumerate(given.names), 2)
+        _pair(first, second, codes[:, a], codes[:, b])
+        for (a, first), (b, second) in itertools.combinations(enumerate(matrix.names), 2)
     )
-    alpha = krippendorff_alpha(table, scale) if len(table) else math.nan  # type: ignore[arg-type]
-    return Agreements(alpha, scale, len(table), tuple(pair for pair in pairs if pair.n))
+    alpha = krippendorff_alpha(codes, scale) if len(codes) else math.nan  # type: ignore[arg-type]
+    return AnnotatorAgreement(alpha, scale, len(codes), tuple(pair for pair in pairs if pair.n))
 
 
-def progress(board: ReviewState, name: str) -> dict[str, Any]:
-    """What the page shows of the work: counts, pace, and the interval so far."""
-    who, queue = board.annotator(name), len(board.rows.queue)
-    interval = agreement_so_far(board)
-    times = [event.seconds for event in who.history[-RECENT:] if event.seconds and event.seconds < MAX_S]
-    done = len(who.labels) + len(who.skips)
+def progress(state: ReviewState, name: str) -> dict[str, Any]:
+    """Progress of an annotator, and of the review as a whole."""
+    annotator, queue = state.annotator(name), len(state.rows.queue)
+    times = [event.seconds for event in annotator.history[-RECENT:] if event.seconds and event.seconds < MAX_S]
+    done = len(annotator.labels) + len(annotator.skips)
     return {
         "rows": queue,
-        "labeled": len(who.labels),
-        "skipped": len(who.skips),
+        "labeled": len(annotator.labels),
+        "skipped": len(annotator.skips),
         "open": max(0, queue - done),
         "seconds": median(times) if times else None,
-        "decided": int((~np.isnan(board.credits)).sum()),
-        "disputed": sum(board.resolutions[row].value is None for row in board.disputes),
-        "agreement": interval.to_dict(),
-        "measure": "token F1" if board.rows.schema.kind == "text-generation" else "same label",
-        "mean_error": _mean_error(board),
+        "decided": int((~np.isnan(state.credits)).sum()),
+        "disputed": sum(state.resolutions[row].value is None for row in state.disputes),
+        "agreement": agreement_so_far(state).to_dict(),
+        "measure": "token F1" if state.rows.schema.kind == "text-generation" else "same label",
+        "mean_error": _mean_error(state),
         "annotators": [
             {"name": each.name, "labeled": len(each.labels), "skipped": len(each.skips)}
-            for each in board.annotators.values()
+            for each in state.annotators.values()
             if each.labels or each.skips
         ],
     }
 
 
-def _mean_error(board: ReviewState) -> float | None:
-    """Of numbers on a scale, how far the LLM is off on average; weighted as the rest is."""
-    if board.rows.schema.kind != "text-scale":
+def _mean_error(state: ReviewState) -> float | None:
+    """Weighted mean absolute error of ratings."""
+    if state.rows.schema.kind != "text-scale":
         return None
-    rows = [row for row in np.flatnonzero(~np.isnan(board.credits)).tolist() if board.rows.llm_labels[row] is not None]
+    rows = [row for row in np.flatnonzero(~np.isnan(state.credits)).tolist() if state.rows.llm_labels[row] is not None]
     if not rows:
         return None
-    errors = [abs(board.resolutions[row].value - board.rows.llm_labels[row]) for row in rows]
-    return float(np.average(errors, weights=1 / board.rows.chances[rows]))
+    errors = [abs(state.resolutions[row].value - state.rows.llm_labels[row]) for row in rows]
+    return float(np.average(errors, weights=1 / state.rows.inclusion_probabilities[rows]))
 
 
-def _codes(board: ReviewState, who: Annotator) -> np.ndarray[Any, np.dtype[np.float64]]:
-    found = np.full(len(board.rows), np.nan)
-    if board.rows.schema.kind == "text-scale":
-        found[list(who.labels)] = [event.human_label for event in who.labels.values()]
+def _codes(state: ReviewState, annotator: Annotator) -> NDArray[np.float64]:
+    codes = np.full(len(state.rows), np.nan)
+    if state.rows.schema.kind == "text-scale":
+        codes[list(annotator.labels)] = [event.human_label for event in annotator.labels.values()]
     else:
-        found[list(who.codes)] = list(who.codes.values())
-    return found
+        codes[list(annotator.codes)] = list(annotator.codes.values())
+    return codes
 
 
-def _pair(first: str, second: str, a: Any, b: Any) -> Pair:
+def _pair(first: str, second: str, a: NDArray[np.float64], b: NDArray[np.float64]) -> PairAgreement:
     both = ~np.isnan(a) & ~np.isnan(b)
     n = int(both.sum())
     same = float((a[both] == b[both]).mean()) if n else math.nan
-    return Pair(first, second, n, same, cohen_kappa(a[both], b[both]) if n else math.nan)
+    return PairAgreement(first, second, n, same, cohen_kappa(a[both], b[both]) if n else math.nan)

@@ -1,4 +1,4 @@
-"""Reading: the report of the labels so far, who was taken for what, and the rows behind each number."""
+"""LiveReport: scores, confusion matrix and agreement of the labels so far, and the rows behind each number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from hf_synthlabels.errors import SynthLabelsError
 from hf_synthlabels.review.disagreements import PER_PAGE, excerpt
-from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
+from hf_synthlabels.review.review_progress import annotator_agreement, label_matrix
 from hf_synthlabels.review.review_state import NAMED_KINDS, ReviewState
 from hf_synthlabels.statistics import MEASURES, ValidationReport, validate
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
@@ -22,120 +22,115 @@ MAX_PATTERNS = 100
 
 
 class LabelsTable:
-    """The labels of people and of the LLM, as `validate` reads them."""
+    """Human and LLM labels in memory, in the form that `validate` reads."""
 
     def __init__(self, columns: dict[str, list[Any]]) -> None:
         self._columns = columns
 
     @property
     def column_names(self) -> list[str]:
-        """The names of the columns."""
+        """Names of the columns."""
         return list(self._columns)
 
     def __getitem__(self, column: str) -> Iterable[Any]:
         return self._columns[column]
 
 
-def labels_table(board: ReviewState) -> LabelsTable:
-    """The labels so far: of people what they come to, None where they disagree."""
-    rows = board.rows
+def labels_table(state: ReviewState) -> LabelsTable:
+    """The labels so far; None for a row without a label or with disagreement."""
+    rows = state.rows
     human: list[Any] = [None] * len(rows)
-    for row, found in board.resolutions.items():
-        human[row] = found.value
+    for row, resolution in state.resolutions.items():
+        human[row] = resolution.value
     columns: dict[str, list[Any]] = {
         rows.human: human,
         rows.llm: list(rows.llm_labels),
-        PROBABILITY: [None if chance != chance else chance for chance in rows.chances.tolist()],
+        PROBABILITY: [rows.probability(row) for row in range(len(rows))],
     }
     if any(status is not None for status in rows.statuses):
         columns[f"{rows.llm}_status"] = list(rows.statuses)
     return LabelsTable(columns)
 
 
-class Reading:
-    """The read page, on a board. Its report is made in a thread, because intervals of many rows take a while."""
+class LiveReport:
+    """The read page. Scores are computed in a thread, because intervals of many rows take a while."""
 
-    def __init__(self, board: ReviewState) -> None:
-        self.board = board
-        self._made: tuple[int, dict[str, Any]] | None = None
-        self._busy = False
+    def __init__(self, state: ReviewState) -> None:
+        self.state = state
+        self._computed: tuple[int, dict[str, Any]] | None = None
+        self._is_busy = False
 
     def report(self) -> dict[str, Any]:
-        """Scores with intervals and who was taken for what: at once what can be counted, the scores when they are made.
+        """Return counts at once, and scores and agreement when they are computed.
 
-        `state` is `none` before the first label, `working` where `scores` and `agreement` are of an earlier
-        state or missing, `done` where they are of now, `failed` with `error`.
+        `state` is `none` before the first label, `working` while scores are missing or outdated, `done`, or `failed`
+        with an `error`.
         """
-        board = self.board
-        with board.lock:
-            counted = self._counted()
-            if not counted["labeled"]:
-                return {"state": "none", **counted}
-            if self._made is not None and self._made[0] == board.last:
-                return {**counted, **self._made[1]}
-            if not self._busy:
-                self._busy = True
-                threading.Thread(target=self._make, daemon=True).start()
-            earlier = self._made[1] if self._made is not None else {}
-            return {**counted, **earlier, "state": "working"}
+        state = self.state
+        with state.lock:
+            counts = self._counts()
+            if not counts["labeled"]:
+                return {"state": "none", **counts}
+            if self._computed is not None and self._computed[0] == state.last:
+                return {**counts, **self._computed[1]}
+            if not self._is_busy:
+                self._is_busy = True
+                threading.Thread(target=self._compute, daemon=True).start()
+            outdated = self._computed[1] if self._computed is not None else {}
+            return {**counts, **outdated, "state": "working"}
 
     def rows_of(self, human: Any, llm: Any, offset: int = 0) -> dict[str, Any]:
-        """The rows behind a number: of a cell of the matrix, or of one difference, which is given as `human` alone.
+        """Return the rows behind a number: a cell of the matrix, or a difference.
 
         Args:
-            human: the label by people; for kinds without a matrix the difference.
-            llm: the label by the LLM, None for no label.
-            offset: rows to leave out at the beginning.
+            human: human label; for kinds without a matrix the difference.
+            llm: LLM label; None for no label.
+            offset: number of rows to skip.
         """
-        board = self.board
-        with board.lock:
-            if board.rows.schema.kind in NAMED_KINDS:
-                known = isinstance(human, str) and (llm is None or isinstance(llm, str))
-                found = sorted(board.cells.get((human, llm), ())) if known else []
+        state = self.state
+        with state.lock:
+            if state.rows.schema.kind in NAMED_KINDS:
+                is_cell = isinstance(human, str) and (llm is None or isinstance(llm, str))
+                numbers = sorted(state.cells.get((human, llm), ())) if is_cell else []
             else:
-                code = board.pattern_names.index(human) if human in board.pattern_names else -2
-                found = np.flatnonzero(board.patterns == code).tolist()
-            return {
-                "total": len(found),
-                "offset": offset,
-                "rows": [excerpt(board, row) for row in found[offset : offset + PER_PAGE]],
-            }
+                code = state.pattern_names.index(human) if human in state.pattern_names else -2
+                numbers = np.flatnonzero(state.patterns == code).tolist()
+            page = [excerpt(state, row) for row in numbers[offset : offset + PER_PAGE]]
+            return {"total": len(numbers), "offset": offset, "rows": page}
 
-    def _counted(self) -> dict[str, Any]:
-        board = self.board
-        labeled = int((~np.isnan(board.credits)).sum())
-        content: dict[str, Any] = {"labeled": labeled, "kind": board.rows.schema.kind}
-        if board.rows.schema.kind in NAMED_KINDS:
-            names = board.rows.schema.names
+    def _counts(self) -> dict[str, Any]:
+        state, kind = self.state, self.state.rows.schema.kind
+        labeled = int((~np.isnan(state.credits)).sum())
+        if kind in NAMED_KINDS:
+            names = state.rows.schema.names
             across: tuple[str | None, ...] = (*names, None)
-            counts = [[len(board.cells.get((human, llm), ())) for llm in across] for human in names]
-            return {**content, "matrix": {"names": names, "counts": counts}}
-        used = board.patterns[(board.patterns >= 0) & ~np.isnan(board.credits)]
-        common = Counter(used.tolist()).most_common(MAX_PATTERNS)
-        content["differences"] = [{"name": board.pattern_names[code], "rows": count} for code, count in common]
-        return {**content, "same": labeled - len(used)}
+            counts = [[len(state.cells.get((human, llm), ())) for llm in across] for human in names]
+            return {"labeled": labeled, "kind": kind, "matrix": {"names": names, "counts": counts}}
+        codes = state.patterns[(state.patterns >= 0) & ~np.isnan(state.credits)]
+        common = Counter(codes.tolist()).most_common(MAX_PATTERNS)
+        differences = [{"name": state.pattern_names[code], "rows": count} for code, count in common]
+        return {"labeled": labeled, "kind": kind, "differences": differences, "same": labeled - len(codes)}
 
-    def _make(self) -> None:
-        rows, board = self.board.rows, self.board
-        with board.lock:
-            last, table, given = board.last, labels_table(board), given_labels(board)
+    def _compute(self) -> None:
+        rows, state = self.state.rows, self.state
+        with state.lock:
+            last, table, matrix = state.last, labels_table(state), label_matrix(state)
         try:
-            made = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema)
-            found = {"state": "done", **_scores(made), "agreement": asdict(annotator_agreement(given))}
+            report = validate(table, human=rows.human, llm=rows.llm, schema=rows.schema)
+            content = {"state": "done", **_scores(report), "agreement": asdict(annotator_agreement(matrix))}
         except SynthLabelsError as error:
-            found = {"state": "failed", "error": str(error)}
+            content = {"state": "failed", "error": str(error)}
         except Exception:
             logging.getLogger(__name__).exception("the report of a review failed")
-            found = {"state": "failed", "error": "The server has a fault; its log says which."}
-        with board.lock:
-            self._made, self._busy = (last, found), False
+            content = {"state": "failed", "error": "Internal server error; see the log of the server."}
+        with state.lock:
+            self._computed, self._is_busy = (last, content), False
 
 
 def _scores(report: ValidationReport) -> dict[str, Any]:
+    titles = MEASURES[report.kind]
     return {
-        "scores": [
-            {"name": MEASURES[report.kind][name], **interval.to_dict()} for name, interval in report.scores.items()
-        ],
+        "scores": [{"name": titles[name], **interval.to_dict()} for name, interval in report.scores.items()],
         "classes": [
             {
                 "name": each.name,

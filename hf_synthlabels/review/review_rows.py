@@ -1,4 +1,4 @@
-"""ReviewRows: what is to be reviewed: rows with their texts, the LLM's labels, the rows that were drawn, the schema."""
+"""ReviewRows: the table under review with texts, LLM labels, sampled rows and the schema."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hf_synthlabels.annotation.prompting.row_inputs import RowForm
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import STATUSES, LabelSchema
+from hf_synthlabels.review.review_options import ReviewOptions
 from hf_synthlabels.statistics.arrays import number_column
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
 from hf_synthlabels.statistics.validation.dataset_columns import class_names, column_feature, column_values, read_names
@@ -25,17 +26,17 @@ CONFIDENT = 1 - 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A named text of a row, as it is shown."""
+    """A named text of a row."""
 
     name: str
     text: str
     marked: bool = False
-    """Whether spans are marked in it."""
+    """Whether annotators mark spans in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row, as people see it before they decide."""
+    """A row as annotators see it."""
 
     number: int
     parts: tuple[Part, ...]
@@ -43,13 +44,17 @@ class Row:
 
     @property
     def context(self) -> str:
-        """The text in which spans are marked; empty for kinds without spans."""
+        """Text in which spans are marked; empty for kinds without spans."""
         return next((part.text for part in self.parts if part.marked), "")
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The texts for the page."""
+        return [{"name": part.name, "text": part.text, "marked": part.marked} for part in self.parts]
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewRows:
-    """A table and all that is known of reviewing it."""
+    """A table under review."""
 
     table: Any
     schema: LabelSchema
@@ -58,32 +63,32 @@ class ReviewRows:
     human: str
     llm: str
     show_columns: tuple[str, ...]
-    """Further columns that are shown with a row."""
+    """Additional columns to show."""
     llm_labels: tuple[Any, ...]
-    """Plain JSON for each row, None where the LLM gave none."""
+    """Plain JSON for each row; None without a label."""
     human_labels: Mapping[int, Any]
-    """By row: labels that are already in the table."""
+    """Labels that are already in the table, by row."""
     statuses: tuple[str | None, ...]
     confidence: NDArray[np.float64]
-    """Of the LLM for each row, nan where it is not known."""
+    """Confidence of the LLM for each row; NaN if unknown."""
     probabilities: tuple[Sequence[float] | None, ...] | None
-    """Of the schema's names for each row, where the table has them."""
-    chances: NDArray[np.float64]
-    """With which each row was drawn for people; nan where it was not."""
+    """Class probabilities for each row, if the table has them."""
+    inclusion_probabilities: NDArray[np.float64]
+    """For each row; NaN outside the sample."""
     sampled: bool
-    """Whether a sampler drew the rows; else all of them are to be labeled."""
+    """Whether the rows were sampled; otherwise all rows are annotated."""
     queue: NDArray[np.int64]
-    """The rows to be labeled, in the order in which all annotators get them: a random one."""
+    """Rows to annotate in random order, which is the same for all annotators."""
     reasons: tuple[str | None, ...] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.llm_labels)
 
     def row(self, number: int) -> Row:
-        """A row's texts.
+        """A row with its texts.
 
         Raises:
-            DataError: there is no such row.
+            DataError: the row does not exist.
         """
         if not 0 <= number < len(self):
             raise DataError(f"`row` is {number!r}, and there are {len(self):,} rows, from 0.")
@@ -93,10 +98,19 @@ class ReviewRows:
         more = [Part(name, _text(content.get(name))) for name in self.show_columns]
         return Row(number, (*parts, *more), digest)
 
-    def draws_differ(self) -> NDArray[np.int64]:
-        """Drawn rows whose LLM was not certain: its draws, or its probabilities, were spread over several labels."""
-        unsure = self.confidence < CONFIDENT
-        return np.flatnonzero(unsure & ~np.isnan(self.chances))
+    def llm_confidence(self, number: int) -> float | None:
+        """Confidence of the LLM in a row; None if unknown."""
+        confidence = float(self.confidence[number])
+        return None if math.isnan(confidence) else confidence
+
+    def probability(self, number: int) -> float | None:
+        """Inclusion probability of a row; None outside the sample."""
+        probability = float(self.inclusion_probabilities[number])
+        return None if math.isnan(probability) else probability
+
+    def uncertain_rows(self) -> NDArray[np.int64]:
+        """Sampled rows on which the LLM was uncertain: its samples or probabilities favor several labels."""
+        return np.flatnonzero((self.confidence < CONFIDENT) & ~np.isnan(self.inclusion_probabilities))
 
 
 def review_rows(
@@ -107,43 +121,31 @@ def review_rows(
     instructions: str = "",
     human: str = "label",
     llm: str = "llm_label",
-    show_columns: Sequence[str] = (),
-    all_rows: bool = False,
-    relabel: bool = False,
-    seed: int = 0,
+    options: ReviewOptions | None = None,
 ) -> ReviewRows:
-    """Read all that a review needs of a table.
+    """Read a table for review.
 
     Args:
-        table: a `datasets.Dataset` with LLM labels and, unless `all_rows`, with inclusion probabilities.
-        schema: what the labels are.
-        form: the columns that are shown.
+        table: a `datasets.Dataset` with LLM labels and inclusion probabilities.
+        schema: label schema.
+        form: columns to show.
         instructions: question for the annotators.
-        human: the column of human labels; it need not be there yet.
-        llm: the column of LLM labels.
-        show_columns: additional columns to show.
-        all_rows: whether all rows are to be labeled, sampled or not.
-        relabel: whether rows with a human label in the table are to be labeled once more.
-        seed: of the order of the rows.
+        human: column of human labels; need not exist yet.
+        llm: column of LLM labels.
+        options: rows to annotate (default: sampled rows without a human label).
 
     Raises:
-        DataError: the table has no rows or lacks a column, no row was drawn, or a label is not in the schema.
+        DataError: the table has no rows or lacks a column, no row was sampled, or a label is not in the schema.
     """
-    if len(table) == 0:
-        raise DataError("`data` has no rows: there is nothing to label.")
-    for column in (llm, *form.columns, *show_columns):
-        if column not in table.column_names:
-            raise DataError(f"`{column}` is not a column. There is {', '.join(table.column_names)}.")
+    options = options or ReviewOptions()
+    check_columns(table, llm, *form.columns, *options.show_columns)
     statuses = _statuses(table, llm)
-    chances = _chances(table, all_rows)
-    llm_labels = _labels(table, llm, schema, form)
-    said = tuple(
-        label if status in (None, "labelled") else None for label, status in zip(llm_labels, statuses, strict=True)
-    )
-    mine = _labels(table, human, schema, form) if human in table.column_names else []
-    known = {row: label for row, label in enumerate(mine) if label is not None}
-    drawn = np.flatnonzero(~np.isnan(chances))
-    open_rows = drawn if relabel else drawn[~np.isin(drawn, list(known))]
+    llm_labels = zip(_labels(table, llm, schema, form), statuses, strict=True)
+    probabilities = _inclusion_probabilities(table, options.all_rows)
+    human_labels = _labels(table, human, schema, form) if human in table.column_names else []
+    known = {row: label for row, label in enumerate(human_labels) if label is not None}
+    sampled = np.flatnonzero(~np.isnan(probabilities))
+    to_label = sampled if options.relabel else sampled[~np.isin(sampled, list(known))]
     return ReviewRows(
         table=table,
         schema=schema,
@@ -151,61 +153,74 @@ def review_rows(
         instructions=instructions,
         human=human,
         llm=llm,
-        show_columns=tuple(show_columns),
-        llm_labels=said,
-        human_labels={row: label for row, label in known.items() if not math.isnan(chances[row])},
+        show_columns=options.show_columns,
+        llm_labels=tuple(label if status in (None, "labelled") else None for label, status in llm_labels),
+        human_labels={row: label for row, label in known.items() if not math.isnan(probabilities[row])},
         statuses=statuses,
         confidence=_numbers(table, f"{llm}_confidence"),
         probabilities=_optional(table, f"{llm}_probs"),
-        chances=chances,
-        sampled=not all_rows,
-        queue=np.random.default_rng(seed).permutation(open_rows),
+        inclusion_probabilities=probabilities,
+        sampled=not options.all_rows,
+        queue=np.random.default_rng(options.seed).permutation(to_label),
         reasons=_optional(table, f"{llm}_note"),
     )
 
 
-def _chances(table: Any, all_rows: bool) -> NDArray[np.float64]:
+def check_columns(table: Any, *columns: str) -> None:
+    """Check that a table has rows and these columns.
+
+    Raises:
+        DataError: it has no rows, or lacks a column.
+    """
+    if len(table) == 0:
+        raise DataError("`data` has no rows: there is nothing to label.")
+    for column in columns:
+        if column not in table.column_names:
+            raise DataError(f"`{column}` is not a column. Columns: {', '.join(table.column_names)}.")
+
+
+def _inclusion_probabilities(table: Any, all_rows: bool) -> NDArray[np.float64]:
     if all_rows:
         return np.ones(len(table))
     if PROBABILITY not in table.column_names:
         raise DataError(
-            f"`{PROBABILITY}` is not a column: draw the rows for people with `hf-synthlabels sample` first, "
-            "or say `--all` to label every row."
+            f"`{PROBABILITY}` is not a column: sample rows with `hf-synthlabels sample` first, or add `--all` to label "
+            "every row."
         )
-    chances = number_column(column_values(table, PROBABILITY), PROBABILITY)
-    known = chances[~np.isnan(chances)]
+    inclusion_probabilities = number_column(column_values(table, PROBABILITY), PROBABILITY)
+    known = inclusion_probabilities[~np.isnan(inclusion_probabilities)]
     if not len(known):
         raise DataError(
             f"`{PROBABILITY}` has no inclusion probability in any row: sample rows with `hf-synthlabels sample` first."
         )
     if not ((known > 0) & (known <= 1)).all():
         raise DataError(f"`{PROBABILITY}` is outside (0, 1] in some rows: sample them again.")
-    return chances
+    return inclusion_probabilities
 
 
 def _labels(table: Any, column: str, schema: LabelSchema, form: RowForm) -> list[Any]:
-    """The labels of a column as plain JSON."""
+    """Labels of a column as plain JSON."""
     if all(value is None for value in column_values(table, column)):
         return [None] * len(table)
     if schema.kind in ("text-classification", "text-pair"):
         names = read_names(table, column)[0]
         if wrong := next((name for name in names if name is not None and name not in schema.names), None):
-            raise DataError(f"`{column}` has {wrong!r}, which is none of the labels: {', '.join(schema.names)}.")
+            raise DataError(f"`{column}` has {wrong!r}, which is not a label of the schema: {', '.join(schema.names)}.")
         return list(names)
     values = label_column(table, column, schema.kind)
     tokens = None if form.tokens is None else column_values(table, form.tokens)
     texts = column_values(table, form.columns[0]) if schema.kind == "token-classification" else []
-    found = []
+    labels = []
     for row in range(len(table)):
         words = None if tokens is None else list(tokens[row] or ())
         label = read_label(values, row, schema.kind, schema.names, schema.scale, words)
         text = " ".join(words) if words is not None else str(texts[row]) if texts else ""
-        found.append(None if label is None else _plain(schema, label, text))
-    return found
+        labels.append(None if label is None else _plain(schema, label, text))
+    return labels
 
 
 def _plain(schema: LabelSchema, label: Any, text: str) -> Any:
-    """What `read_label` gives, as plain JSON; of several answers the first."""
+    """A label from `read_label` as plain JSON; the first of several answers."""
     match schema.kind:
         case "multi-label":
             return [name for name in schema.names if name in label]

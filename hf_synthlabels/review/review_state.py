@@ -1,7 +1,8 @@
-"""ReviewState: where the work stands: the log of events folded into labels by annotator and by row."""
+"""ReviewState: the event log folded into labels by annotator and by row."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -16,51 +17,51 @@ from hf_synthlabels.review.review_rows import ReviewRows
 from hf_synthlabels.review.review_values import credit, difference, identity, shown
 
 NAMED_KINDS = ("text-classification", "text-pair")
-"""Kinds whose label is one name, so that there is a matrix of who was taken for what."""
+"""Kinds with one class per row, and therefore a confusion matrix."""
 
 TABLE = "(table)"
 """Annotator name of labels that were already in the table."""
 
-CHECKED = 200
-"""Rows of a store whose texts are compared with the table when it is opened; the others when they are shown."""
+MAX_CHECKED = 200
+"""Number of rows whose texts are compared with the table when a store is opened."""
 
 How = Literal["one", "unanimous", "majority", "adjudicated", "disputed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What the labels that people gave to a row come to."""
+    """The label that results from all labels of a row."""
 
     value: Any
     """Plain JSON; None if annotators disagree and the row is not adjudicated."""
     how: How
     """Source of the label: one annotator, agreement, majority, or adjudication."""
     votes: tuple[tuple[str, Any], ...]
-    """Of each annotator, the table's own label among them."""
+    """Label by annotator, including the label in the table."""
 
 
 @dataclass(slots=True)
 class Annotator:
-    """What one person has done."""
+    """Decisions of one annotator."""
 
     name: str
     labels: dict[int, Event] = field(default_factory=dict)
     skips: dict[int, Event] = field(default_factory=dict)
     seen: set[int] = field(default_factory=set)
-    """Rows of which they were shown the LLM's label."""
+    """Rows whose LLM label was shown."""
     history: list[Event] = field(default_factory=list)
-    """Labels and skips in their order, without what was taken back."""
+    """Labels and skips in order, without undone ones."""
     codes: dict[int, int] = field(default_factory=dict)
-    """Of the labels by row; equal labels have equal ones."""
+    """Label codes by row; equal labels have equal codes."""
     place: int = 0
-    """In the queue: what is before it, they have decided."""
+    """Position in the queue; all rows before it are decided."""
 
 
 class ReviewState:
-    """All that is known of the work now. `sync` reads what is new in the store; methods of it are for one thread.
+    """State of a review. `sync` reads new events from the store; hold `lock` to use it from several threads.
 
     Raises:
-        StoreError: the store is of other rows.
+        StoreError: the store belongs to other data.
     """
 
     def __init__(self, rows: ReviewRows, store: DecisionStore) -> None:
@@ -73,20 +74,20 @@ class ReviewState:
         self.adjudications: dict[int, Event] = {}
         self.examples: dict[int, Event] = {}
         self.credits = np.full(len(rows), np.nan)
-        """How right the LLM is in each row, nan where there is no human label."""
+        """Credit of the LLM in each row, from 0 (wrong) to 1 (correct); NaN without a human label."""
         self.bits = np.zeros(len(rows))
-        """How much human labels of a row would surprise the LLM."""
+        """Surprise of each row's human labels under the LLM."""
         self.patterns = np.full(len(rows), -1, dtype=np.int64)
-        """What differs in a row, as a place in `pattern_names`; -1 where nothing does."""
+        """How the labels of a row differ, as an index into `pattern_names`; -1 if they agree."""
         self.pattern_names: list[str] = []
         self.disputes: set[int] = set()
-        """Rows of which people gave different labels."""
+        """Rows on which annotators disagree."""
         self.cells: dict[tuple[str, str | None], set[int]] = {}
-        """Of kinds with one name: the rows by what people and the LLM said."""
+        """Rows by human and LLM label, for kinds with one class per row."""
         self._pattern_codes: dict[str, int] = {}
         self._codes: dict[str, int] = {}
         self._stacks: dict[tuple[str, int], list[Event]] = {}
-        self._decided: dict[int, list[Event]] = {}
+        self._adjudications: dict[int, list[Event]] = {}
         for row in rows.human_labels:
             self._resolve(row)
         self.sync()
@@ -103,7 +104,7 @@ class ReviewState:
                 self._apply(event)
 
     def add(self, event: Event) -> Event:
-        """Store an event, and take it in.
+        """Store an event and apply it.
 
         Raises:
             StoreError: it cannot be written.
@@ -111,46 +112,49 @@ class ReviewState:
         return self.add_all([event])[0]
 
     def add_all(self, events: Iterable[Event]) -> list[Event]:
-        """Store several events, all or none, and take them in."""
+        """Store several events, all or none, and apply them."""
         with self.lock:
-            kept = self.store.add_all(events)
+            stored = self.store.add_all(events)
             self.sync()
-            return kept
+            return stored
 
     def annotator(self, name: str) -> Annotator:
-        """What a person has done; nothing, if they are new."""
+        """Decisions of an annotator, who may be new."""
         return self.annotators.setdefault(name, Annotator(name))
 
     def upcoming(
-        self, name: str, count: int = 1, *, per_row: int | None = None, taken: Collection[int] = ()
+        self, name: str, count: int = 1, *, per_row: int | None = None, excluded: Collection[int] = ()
     ) -> list[int]:
         """The next rows for an annotator, in the order of the queue.
 
         Args:
-            name: of the annotator.
-            count: how many at most.
-            per_row: how many people label each row; None for all.
-            taken: rows that others have before them.
+            name: name of the annotator.
+            count: maximum number of rows.
+            per_row: number of annotators per row; None for all.
+            excluded: rows to leave out.
         """
-        who, queue = self.annotator(name), self.rows.queue
-        found: list[int] = []
-        while who.place < len(queue) and self._is_done(who, int(queue[who.place]), per_row):
-            who.place += 1
-        for row in map(int, queue[who.place :]):
-            if len(found) == count:
-                break
-            if row not in taken and not self._is_done(who, row, per_row):
-                found.append(row)
-        return found
+        annotator, queue = self.annotator(name), self.rows.queue
+        while annotator.place < len(queue) and self._is_done(annotator, int(queue[annotator.place]), per_row):
+            annotator.place += 1
+        open_rows = (
+            row
+            for row in map(int, queue[annotator.place :])
+            if row not in excluded and not self._is_done(annotator, row, per_row)
+        )
+        return list(itertools.islice(open_rows, count))
 
-    def standing(self, name: str, row: int) -> Event | None:
-        """What an annotator's last word on a row is."""
-        who = self.annotator(name)
-        return who.labels.get(row) or who.skips.get(row)
+    def latest_event(self, name: str, row: int) -> Event | None:
+        """The annotator's current label or skip of a row."""
+        annotator = self.annotator(name)
+        return annotator.labels.get(row) or annotator.skips.get(row)
 
-    def _is_done(self, who: Annotator, row: int, per_row: int | None) -> bool:
-        """Whether a row is not for an annotator any more: they have decided it, or enough others have."""
-        if row in who.labels or row in who.skips:
+    def exported_rows(self) -> list[int]:
+        """Rows for other tools: those to label, and those with a label."""
+        return sorted({*map(int, self.rows.queue), *self.resolutions})
+
+    def _is_done(self, annotator: Annotator, row: int, per_row: int | None) -> bool:
+        """Whether an annotator has decided a row, or enough others have."""
+        if row in annotator.labels or row in annotator.skips:
             return True
         return per_row is not None and len(self._votes(row)) >= per_row
 
@@ -158,21 +162,21 @@ class ReviewState:
         self.last = max(self.last, event.id)
         if not 0 <= event.row < len(self.rows):
             raise StoreError(
-                f"`store` {str(self.store.path)!r} has a decision on row {event.row:,}, and the data have "
-                f"{len(self.rows):,} rows: it is of other data. Give another file with `--store`."
+                f"`store` {str(self.store.path)!r} has a decision on row {event.row:,}, but the data have "
+                f"{len(self.rows):,} rows. Give the store of these data with `--store`."
             )
-        who = self.annotator(event.annotator)
+        annotator = self.annotator(event.annotator)
         match event.action:
             case "label" | "skip":
                 self._stacks.setdefault((event.annotator, event.row), []).append(event)
-                who.history.append(event)
-                self._stand(who, event.row)
+                annotator.history.append(event)
+                self._update(annotator, event.row)
             case "undo":
-                self._take_back(who, event)
+                self._undo(annotator, event)
             case "seen":
-                who.seen.add(event.row)
+                annotator.seen.add(event.row)
             case "adjudicate":
-                self._decided.setdefault(event.row, []).append(event)
+                self._adjudications.setdefault(event.row, []).append(event)
                 self.adjudications[event.row] = event
             case "example":
                 self.examples[event.row] = event
@@ -181,73 +185,74 @@ class ReviewState:
         if event.action in ("label", "skip", "undo", "adjudicate"):
             self._resolve(event.row)
 
-    def _take_back(self, who: Annotator, event: Event) -> None:
-        """An undo names, as its note, the key of the event that it takes back."""
-        stack = self._stacks.get((who.name, event.row), [])
-        stack[:] = [other for other in stack if other.key != event.note]
-        who.history = [other for other in who.history if other.key != event.note]
-        decided = self._decided.get(event.row, [])
-        decided[:] = [other for other in decided if other.key != event.note]
-        if decided:
-            self.adjudications[event.row] = decided[-1]
+    def _undo(self, annotator: Annotator, event: Event) -> None:
+        """Undo the event whose key is the note of this one."""
+        key = event.note
+        stack = self._stacks.get((annotator.name, event.row), [])
+        stack[:] = [other for other in stack if other.key != key]
+        annotator.history = [other for other in annotator.history if other.key != key]
+        adjudications = self._adjudications.get(event.row, [])
+        adjudications[:] = [other for other in adjudications if other.key != key]
+        if adjudications:
+            self.adjudications[event.row] = adjudications[-1]
         else:
             self.adjudications.pop(event.row, None)
-        self._stand(who, event.row)
+        self._update(annotator, event.row)
         for other in self.annotators.values():
             # The row may be open again for all.
             other.place = 0
 
-    def _stand(self, who: Annotator, row: int) -> None:
-        stack = self._stacks.get((who.name, row), [])
-        who.labels.pop(row, None)
-        who.skips.pop(row, None)
-        who.codes.pop(row, None)
+    def _update(self, annotator: Annotator, row: int) -> None:
+        """Update an annotator's current label of a row."""
+        for decisions in (annotator.labels, annotator.skips, annotator.codes):
+            decisions.pop(row, None)
+        stack = self._stacks.get((annotator.name, row), [])
         if not stack:
             return
         if stack[-1].action == "skip":
-            who.skips[row] = stack[-1]
+            annotator.skips[row] = stack[-1]
             return
-        who.labels[row] = stack[-1]
-        same = identity(self.rows.schema, stack[-1].human_label)
-        who.codes[row] = self._codes.setdefault(same, len(self._codes))
+        annotator.labels[row] = stack[-1]
+        key = identity(self.rows.schema, stack[-1].human_label)
+        annotator.codes[row] = self._codes.setdefault(key, len(self._codes))
 
     def _votes(self, row: int) -> list[tuple[str, Any]]:
         votes = [(TABLE, self.rows.human_labels[row])] if row in self.rows.human_labels else []
-        votes += [(who.name, who.labels[row].human_label) for who in self.annotators.values() if row in who.labels]
+        votes += [(each.name, each.labels[row].human_label) for each in self.annotators.values() if row in each.labels]
         return votes
 
     def _resolve(self, row: int) -> None:
-        found = self._resolution(row)
-        self._move(row, found)
+        resolution = self._resolution(row)
+        self._move(row, resolution)
         schema, llm = self.rows.schema, self.rows.llm_labels[row]
         self.disputes.discard(row)
         self.credits[row], self.bits[row], self.patterns[row] = np.nan, 0.0, -1
-        if found is None:
+        if resolution is None:
             self.resolutions.pop(row, None)
             return
-        self.resolutions[row] = found
-        groups = {identity(schema, value): value for _, value in found.votes}
+        self.resolutions[row] = resolution
+        groups = {identity(schema, value): value for _, value in resolution.votes}
         if len(groups) > 1:
             self.disputes.add(row)
-        if found.value is not None:
-            self.credits[row] = credit(schema, found.value, llm)
-        if len(groups) > 1 and found.how != "adjudicated":
-            differs = "people: " + " | ".join(sorted(shown(value)[:40] for value in groups.values()))
+        if resolution.value is not None:
+            self.credits[row] = credit(schema, resolution.value, llm)
+        if len(groups) > 1 and resolution.how != "adjudicated":
+            pattern = "people: " + " | ".join(sorted(shown(value)[:40] for value in groups.values()))
         else:
-            differs = difference(schema, found.value, llm)
-        if differs:
-            self.patterns[row] = self._pattern(differs)
-        self.bits[row] = surprise_bits(self.rows, row, [value for _, value in found.votes])
+            pattern = difference(schema, resolution.value, llm)
+        if pattern:
+            self.patterns[row] = self._pattern(pattern)
+        self.bits[row] = surprise_bits(self.rows, row, [value for _, value in resolution.votes])
 
-    def _move(self, row: int, found: Resolution | None) -> None:
-        """Keep the rows behind each number of the matrix."""
+    def _move(self, row: int, resolution: Resolution | None) -> None:
+        """Move a row to its cell of the confusion matrix."""
         if self.rows.schema.kind not in NAMED_KINDS:
             return
-        before, llm = self.resolutions.get(row), self.rows.llm_labels[row]
-        if before is not None and before.value is not None:
-            self.cells[before.value, llm].discard(row)
-        if found is not None and found.value is not None:
-            self.cells.setdefault((found.value, llm), set()).add(row)
+        earlier, llm = self.resolutions.get(row), self.rows.llm_labels[row]
+        if earlier is not None and earlier.value is not None:
+            self.cells[earlier.value, llm].discard(row)
+        if resolution is not None and resolution.value is not None:
+            self.cells.setdefault((resolution.value, llm), set()).add(row)
 
     def _pattern(self, name: str) -> int:
         if name not in self._pattern_codes:
@@ -274,11 +279,15 @@ class ReviewState:
         )
 
     def _check_rows(self) -> None:
-        """Some rows that were decided must have the texts that they had."""
-        known = {event.row: event for who in self.annotators.values() for event in who.history}
-        for row in list(known)[:: max(1, len(known) // CHECKED)]:
-            if self.rows.row(row).digest != known[row].digest:
+        """Compare the texts of some decided rows with those at the time of the decision.
+
+        Raises:
+            StoreError: a text differs.
+        """
+        events = {event.row: event for each in self.annotators.values() for event in each.history}
+        for row in list(events)[:: max(1, len(events) // MAX_CHECKED)]:
+            if self.rows.row(row).digest != events[row].digest:
                 raise StoreError(
-                    f"`store` {str(self.store.path)!r} is of other data: row {row:,} has another text there. Give the "
-                    "data that it was made with, or another file with `--store`."
+                    f"`store` {str(self.store.path)!r} belongs to other data: the text of row {row:,} differs. "
+                    "Give the data of this store, or another file with `--store`."
                 )

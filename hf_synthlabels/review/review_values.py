@@ -1,4 +1,4 @@
-"""Values: labels as the review page sends and stores them, plain JSON of any kind, checked against the schema."""
+"""Labels as plain JSON, as the review page sends and stores them, validated against the schema."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def plain(label: Label) -> Any:
 
 
 def read_value(schema: LabelSchema, value: Any, context: str = "") -> Any:
-    """A label that came from outside, as plain JSON; names in the schema's order, texts of spans cut from the context.
+    """Validate a label in plain JSON; names are sorted by the schema, texts of spans are cut from the context.
 
     Raises:
-        DataError: it is missing, is not in the schema, or its places are not in the context.
+        DataError: it is missing, is not in the schema, or its offsets are outside the context.
     """
     if schema.kind in ("text-classification", "text-pair") and not isinstance(value, str):
-        # A number would be taken for a code.
+        # A number would be read as a class code.
         raise DataError(f"`label` {value!r} is not one of the schema's: {', '.join(schema.names)}.")
     label = decode(schema, value, context)
     if label is None:
         raise DataError("`label` is missing. Give one, or skip the row.")
     if isinstance(label, str) and len(label) > MAX_CHARACTERS:
-        raise DataError(f"`label` has {len(label):,} characters. Write {MAX_CHARACTERS:,} at most.")
+        raise DataError(f"`label` has {len(label):,} characters. The maximum is {MAX_CHARACTERS:,}.")
     if isinstance(label, str) and not label.strip():
         raise DataError("`label` is an empty text. Write something, or skip the row.")
     if isinstance(label, Span):
@@ -54,7 +54,7 @@ def read_value(schema: LabelSchema, value: Any, context: str = "") -> Any:
 
 
 def identity(schema: LabelSchema, value: Any) -> str:
-    """A text that two labels share if they count as the same: of entities the places, of texts the words."""
+    """Key that equal labels share: the offsets of entities, the words of texts."""
     match schema.kind:
         case "token-classification":
             return json.dumps([[item["start"], item["end"], item["label"]] for item in value], ensure_ascii=False)
@@ -69,7 +69,7 @@ def identity(schema: LabelSchema, value: Any) -> str:
 
 
 def credit(schema: LabelSchema, human: Any, llm: Any) -> float:
-    """How right the LLM's label is: 1 if it is the human one, 0 if not; of written texts the F1 of shared words."""
+    """Credit of the LLM label: 1 if it equals the human label, else 0; for texts the token F1."""
     if llm is None:
         return 0.0
     if schema.kind == "text-generation":
@@ -78,10 +78,7 @@ def credit(schema: LabelSchema, human: Any, llm: Any) -> float:
 
 
 def difference(schema: LabelSchema, human: Any, llm: Any) -> str:
-    """In what two labels differ, in a few words that rows with the same mistake share; empty if they do not.
-
-    The words are a person's label and the LLM's for kinds with one name; else what is missing, added, moved or far.
-    """
+    """Describe how two labels differ, equally for rows with the same error; empty if they agree."""
     if llm is None:
         return "no LLM label"
     if identity(schema, human) == identity(schema, llm):
@@ -103,7 +100,7 @@ def difference(schema: LabelSchema, human: Any, llm: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A label as one line for people."""
+    """A label as one line of text."""
     if value is None:
         return "(no label)"
     if isinstance(value, list):
@@ -123,24 +120,26 @@ def _placed_entity(entity: Entity, context: str) -> Entity:
 
 def _placed_span(span: Span, context: str) -> Span:
     if not span.text or context[max(span.start, 0) : span.end] != span.text:
-        raise DataError(f"`label` {span.text[:60]!r} does not stand at {span.start} in the passage. Mark it there.")
+        raise DataError(f"`label` {span.text[:60]!r} does not occur at {span.start} in the passage. Mark it again.")
     return span
 
 
 def _entity_difference(human: list[dict[str, Any]], llm: list[dict[str, Any]]) -> str:
-    mine, its = ({(item["start"], item["end"], item["label"]) for item in side} for side in (human, llm))
-    missed, added = sorted(mine - its), sorted(its - mine)
-    found: list[str] = []
+    gold, predicted = ({(item["start"], item["end"], item["label"]) for item in side} for side in (human, llm))
+    missed, added = sorted(gold - predicted), sorted(predicted - gold)
+    parts: list[str] = []
     for start, end, label in missed:
-        near = [other for other in added if other[0] < end and start < other[1]]
-        if not near:
-            found.append(f"missed {label}")
+        overlapping = next((other for other in added if other[0] < end and start < other[1]), None)
+        if overlapping is None:
+            parts.append(f"missed {label}")
             continue
-        added.remove(near[0])
-        same_place = near[0][:2] == (start, end)
-        found.append(f"{label} → {near[0][2]}" if same_place or near[0][2] != label else f"other ends of {label}")
-    found += [f"added {label}" for _, _, label in added]
-    return ", ".join(dict.fromkeys(found))
+        added.remove(overlapping)
+        same_offsets = overlapping[:2] == (start, end)
+        parts.append(
+            f"{label} → {overlapping[2]}" if same_offsets or overlapping[2] != label else f"other ends of {label}"
+        )
+    parts += [f"added {label}" for _, _, label in added]
+    return ", ".join(dict.fromkeys(parts))
 
 
 def _overlap(human: dict[str, Any], llm: dict[str, Any]) -> bool:

@@ -46,7 +46,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., str]]:
         def begin(made: Dataset, **options: Any) -> str:
             data, store = tmp_path / "data.parquet", tmp_path / "data.parquet.review.sqlite"
             made.to_parquet(str(data))
-            board = ReviewState(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
-            return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(board, blind=False), data.name))}/"
+            state = ReviewState(open_review(str(data), ReviewOptions(**options)), DecisionStore(store))
+            return f"http://127.0.0.1:{stack.enter_context(serving(AnnotationSession(state, blind=False), data.name))}/"
 
         yield begin

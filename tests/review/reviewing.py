@@ -113,29 +113,31 @@ def opened(kind: str = "text-classification", made: Dataset | None = None, **opt
     return review_rows(table(kind) if made is None else made, schema=SCHEMAS[kind], form=form, **options)
 
 
-def board(folder: Path, kind: str = "text-classification", **options: Any) -> ReviewState:
+def state(folder: Path, kind: str = "text-classification", **options: Any) -> ReviewState:
     return ReviewState(opened(kind, **options), DecisionStore(folder / "store.sqlite"))
 
 
-def label(desk: AnnotationSession, name: str, row: int, value: Any, **more: Any) -> dict[str, Any]:
+def label(session: AnnotationSession, name: str, row: int, value: Any, **more: Any) -> dict[str, Any]:
     """One decision, as the page sends it."""
-    digest = desk.board.rows.row(row).digest
-    return desk.decide(Decision(name, row, digest, value, **more))
+    digest = session.state.rows.row(row).digest
+    return session.decide(Decision(name, row, digest, value, **more))
 
 
 @contextmanager
-def serving(desk: AnnotationSession, title: str = "", **options: Any) -> Iterator[int]:
+def serving(session: AnnotationSession, title: str = "", **options: Any) -> Iterator[int]:
     """The page on a free port of loopback."""
-    door = bind_socket(port=0, **options)
+    listening = bind_socket(port=0, **options)
     server = uvicorn.Server(
-        uvicorn.Config(review_app(desk, title=title, trust=door.trust), log_level="error", lifespan="off", ws="none")
+        uvicorn.Config(
+            review_app(session, title=title, policy=listening.policy), log_level="error", lifespan="off", ws="none"
+        )
     )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listener]})
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening.listener]})
     thread.start()
     while not server.started:
         time.sleep(0.01)
     try:
-        yield door.listener.getsockname()[1]
+        yield listening.listener.getsockname()[1]
     finally:
         server.should_exit = True
         thread.join()

@@ -9,8 +9,8 @@ import pytest
 
 from hf_synthlabels.errors import DataError, StoreError
 from hf_synthlabels.review import AnnotationSession, DecisionStore, ReviewState
-from hf_synthlabels.review.review_progress import agreement_so_far, annotator_agreement, given_labels, progress
-from tests.review.reviewing import HUMAN, SCHEMAS, board, label, opened, table
+from hf_synthlabels.review.review_progress import agreement_so_far, annotator_agreement, label_matrix, progress
+from tests.review.reviewing import HUMAN, SCHEMAS, label, opened, state, table
 
 
 def test_the_queue_is_all_drawn_rows_in_an_order_by_chance_that_is_always_the_same(tmp_path: Path) -> None:
@@ -22,66 +22,66 @@ def test_the_queue_is_all_drawn_rows_in_an_order_by_chance_that_is_always_the_sa
 
 
 def test_each_annotator_gets_every_row_once(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    first = [row["row"] for row in desk.next_rows("ann")]
-    assert first == desk.board.rows.queue[:3].tolist()
-    label(desk, "ann", first[0], "billing")
-    label(desk, "ann", first[1], None)
-    assert [row["row"] for row in desk.next_rows("ann", skip=(first[2],))] == desk.board.rows.queue[3:6].tolist()
-    assert [row["row"] for row in desk.next_rows("bob")] == first
+    session = AnnotationSession(state(tmp_path), blind=False)
+    first = [row["row"] for row in session.next_rows("ann")]
+    assert first == session.state.rows.queue[:3].tolist()
+    label(session, "ann", first[0], "billing")
+    label(session, "ann", first[1], None)
+    assert [row["row"] for row in session.next_rows("ann", skip=(first[2],))] == session.state.rows.queue[3:6].tolist()
+    assert [row["row"] for row in session.next_rows("bob")] == first
 
 
 def test_with_one_person_for_each_row_two_never_get_the_same(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), per_row=1)
+    session = AnnotationSession(state(tmp_path), per_row=1)
     done: dict[str, list[int]] = {"ann": [], "bob": []}
     for turn in range(12):
         name = ("ann", "bob")[turn % 2]
-        for row in desk.next_rows(name)[:1]:
-            label(desk, name, row["row"], "billing")
+        for row in session.next_rows(name)[:1]:
+            label(session, name, row["row"], "billing")
             done[name].append(row["row"])
     assert sorted(done["ann"] + done["bob"]) == list(range(10))
     assert len(done["ann"]) == len(done["bob"]) == 5
 
 
 def test_undo_takes_the_last_decision_back_and_the_one_before_it_stands_again(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    label(desk, "ann", 1, "billing", note="first")
-    label(desk, "ann", 2, None)
-    label(desk, "ann", 1, "account")
-    assert desk.board.resolutions[1].value == "account"
-    back = desk.undo("ann")
+    session = AnnotationSession(state(tmp_path), blind=False)
+    label(session, "ann", 1, "billing", note="first")
+    label(session, "ann", 2, None)
+    label(session, "ann", 1, "account")
+    assert session.state.resolutions[1].value == "account"
+    back = session.undo("ann")
     assert (back["row"]["row"], back["row"]["mine"]) == (1, {"value": "billing", "skipped": False})
-    assert desk.board.resolutions[1].value == "billing"
-    assert desk.undo("ann")["row"]["mine"] == {"value": None, "skipped": True}
-    back = desk.undo("ann")
+    assert session.state.resolutions[1].value == "billing"
+    assert session.undo("ann")["row"]["mine"] == {"value": None, "skipped": True}
+    back = session.undo("ann")
     assert (back["row"]["mine"], back["row"]["note"]) == ({"value": "billing", "skipped": False}, "first")
-    assert 1 not in desk.board.resolutions
+    assert 1 not in session.state.resolutions
     assert back["progress"]["labeled"] == 0
     with pytest.raises(DataError, match="nothing to undo"):
-        desk.undo("ann")
+        session.undo("ann")
     # Nothing is ever changed: six things were done, and what of them was shown.
-    actions = [event.action for event in desk.board.store.since()]
+    actions = [event.action for event in session.state.store.since()]
     assert actions == ["label", "seen", "skip", "label", "undo", "undo", "undo"]
 
 
 def test_a_board_that_is_opened_again_is_the_same(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    label(desk, "ann", 1, "billing")
-    label(desk, "bob", 1, "account")
-    label(desk, "ann", 3, None)
-    desk.undo("ann")
+    session = AnnotationSession(state(tmp_path), blind=False)
+    label(session, "ann", 1, "billing")
+    label(session, "bob", 1, "account")
+    label(session, "ann", 3, None)
+    session.undo("ann")
     again = ReviewState(opened(), DecisionStore(tmp_path / "store.sqlite"))
-    assert again.resolutions == desk.board.resolutions
-    assert again.upcoming("ann", 10) == desk.board.upcoming("ann", 10)
-    assert again.credits.tolist() == pytest.approx(desk.board.credits.tolist(), nan_ok=True)
+    assert again.resolutions == session.state.resolutions
+    assert again.upcoming("ann", 10) == session.state.upcoming("ann", 10)
+    assert again.credits.tolist() == pytest.approx(session.state.credits.tolist(), nan_ok=True)
 
 
 def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    assert "llm" not in str(desk.next_rows("ann"))
-    label(desk, "ann", 1, "account")
-    assert desk.show("ann", 2)["label"] == "billing"
-    decided = label(desk, "ann", 2, "billing")["decided"]
+    session = AnnotationSession(state(tmp_path), blind=False)
+    assert "llm" not in str(session.next_rows("ann"))
+    label(session, "ann", 1, "account")
+    assert session.show("ann", 2)["label"] == "billing"
+    decided = label(session, "ann", 2, "billing")["decided"]
     assert decided["llm"] == {
         "label": "billing",
         "status": "labelled",
@@ -90,41 +90,41 @@ def test_what_an_llm_said_is_hidden_until_decided_and_recorded_when_shown(tmp_pa
         "same": True,
     }
     # Who changes a label after it was compared with the LLM's has seen that.
-    label(desk, "ann", 1, "billing")
-    shown = [(event.row, event.llm_shown) for event in desk.board.store.since() if event.action == "label"]
+    label(session, "ann", 1, "billing")
+    shown = [(event.row, event.llm_shown) for event in session.state.store.since() if event.action == "label"]
     assert shown == [(1, False), (2, True), (1, True)]
 
 
 def test_a_blind_desk_never_shows_the_llms_label(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=True)
-    assert label(desk, "ann", 1, "account")["decided"]["llm"] is None
+    session = AnnotationSession(state(tmp_path), blind=True)
+    assert label(session, "ann", 1, "account")["decided"]["llm"] is None
     with pytest.raises(DataError, match="`blind`"):
-        desk.show("ann", 2)
-    assert desk.board.annotator("ann").seen == set()
+        session.show("ann", 2)
+    assert session.state.annotator("ann").seen == set()
 
 
 def test_a_validation_sample_is_labelled_blind_unless_asked_otherwise(tmp_path: Path) -> None:
-    assert AnnotationSession(board(tmp_path)).blind
-    assert not AnnotationSession(board(tmp_path), blind=False).blind
+    assert AnnotationSession(state(tmp_path)).blind
+    assert not AnnotationSession(state(tmp_path), blind=False).blind
     everything = ReviewState(opened(all_rows=True), DecisionStore(tmp_path / "all.sqlite"))
     assert not AnnotationSession(everything).blind
 
 
-def found_how(desk: AnnotationSession, row: int) -> str:
-    return desk.board.resolutions[row].how
+def found_how(session: AnnotationSession, row: int) -> str:
+    return session.state.resolutions[row].how
 
 
 def test_several_people_come_to_a_label_by_majority_or_by_a_decision(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
+    session = AnnotationSession(state(tmp_path), blind=False)
     for name, value in (("ann", "billing"), ("bob", "account")):
-        label(desk, name, 1, value)
-    assert (found_how(desk, 1), desk.board.resolutions[1].value) == ("disputed", None)
-    label(desk, "cyd", 1, "account")
-    assert (found_how(desk, 1), desk.board.resolutions[1].value) == ("majority", "account")
-    label(desk, "ann", 2, "delivery")
-    assert found_how(desk, 2) == "one"
-    label(desk, "bob", 2, "delivery")
-    assert found_how(desk, 2) == "unanimous"
+        label(session, name, 1, value)
+    assert (found_how(session, 1), session.state.resolutions[1].value) == ("disputed", None)
+    label(session, "cyd", 1, "account")
+    assert (found_how(session, 1), session.state.resolutions[1].value) == ("majority", "account")
+    label(session, "ann", 2, "delivery")
+    assert found_how(session, 2) == "one"
+    label(session, "bob", 2, "delivery")
+    assert found_how(session, 2) == "unanimous"
 
 
 def test_labels_of_the_table_count_and_are_not_asked_for_again(tmp_path: Path) -> None:
@@ -132,39 +132,39 @@ def test_labels_of_the_table_count_and_are_not_asked_for_again(tmp_path: Path) -
     rows = opened(made=made)
     assert sorted(rows.queue.tolist()) == list(range(2, 10))
     assert sorted(opened(made=made, relabel=True).queue.tolist()) == list(range(10))
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    assert desk.board.resolutions[1].votes == (("(table)", "account"),)
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    assert session.state.resolutions[1].votes == (("(table)", "account"),)
     # Row 0 agrees with the LLM, row 1 does not; both had the chance 0.5.
-    assert agreement_so_far(desk.board).estimate == pytest.approx(0.5)
+    assert agreement_so_far(session.state).estimate == pytest.approx(0.5)
 
 
 def test_the_interval_so_far_counts_rows_with_one_over_their_chance(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    label(desk, "ann", 0, "billing")  # same, chance 0.5: weight 2
-    label(desk, "ann", 9, "account")  # differs, chance 0.25: weight 4
-    found = agreement_so_far(desk.board)
+    session = AnnotationSession(state(tmp_path), blind=False)
+    label(session, "ann", 0, "billing")  # same, chance 0.5: weight 2
+    label(session, "ann", 9, "account")  # differs, chance 0.25: weight 4
+    found = agreement_so_far(session.state)
     assert found.estimate == pytest.approx(2 / 6)
     assert found.n == 2
     assert 0 < found.low < 2 / 6 < found.high < 1
-    assert progress(desk.board, "ann")["agreement"]["estimate"] == pytest.approx(2 / 6)
+    assert progress(session.state, "ann")["agreement"]["estimate"] == pytest.approx(2 / 6)
 
 
 def test_numbers_have_a_mean_error(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path, "text-scale"))
-    label(desk, "ann", 0, 4)  # off by 2, weight 2
-    label(desk, "ann", 9, 3)  # off by 1, weight 4
-    assert progress(desk.board, "ann")["mean_error"] == pytest.approx((2 * 2 + 1 * 4) / 6)
+    session = AnnotationSession(state(tmp_path, "text-scale"))
+    label(session, "ann", 0, 4)  # off by 2, weight 2
+    label(session, "ann", 9, 3)  # off by 1, weight 4
+    assert progress(session.state, "ann")["mean_error"] == pytest.approx((2 * 2 + 1 * 4) / 6)
 
 
 def test_annotators_are_compared(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    assert math.isnan(annotator_agreement(given_labels(desk.board)).alpha)
+    session = AnnotationSession(state(tmp_path), blind=False)
+    assert math.isnan(annotator_agreement(label_matrix(session.state)).alpha)
     answers = {"ann": "bbaabd", "bob": "bbaada"}
     spelt = {"b": "billing", "a": "account", "d": "delivery"}
     for name, letters in answers.items():
         for row, letter in enumerate(letters):
-            label(desk, name, row, spelt[letter])
-    found = annotator_agreement(given_labels(desk.board))
+            label(session, name, row, spelt[letter])
+    found = annotator_agreement(label_matrix(session.state))
     (pair,) = found.pairs
     # Same in 4 of 6. Chance: b 3/6 x 2/6 + a 2/6 x 3/6 + d 1/6 x 1/6 = 13/36; (4/6 - 13/36) / (1 - 13/36) = 11/23.
     assert pair.n == 6
@@ -175,8 +175,8 @@ def test_annotators_are_compared(tmp_path: Path) -> None:
 
 
 def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    label(desk, "ann", 9, "billing")
+    session = AnnotationSession(state(tmp_path), blind=False)
+    label(session, "ann", 9, "billing")
     store = tmp_path / "store.sqlite"
     other = table().map(lambda row: {"text": row["text"] + "!"})
     with pytest.raises(StoreError, match="row 9 has another text there"):
@@ -184,16 +184,16 @@ def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="has a decision on row 9, and the data have 5 rows"):
         ReviewState(opened(made=table(rows=5, drawn=4)), DecisionStore(store))
     with pytest.raises(DataError, match="has another text now"):
-        desk.decide(type("Said", (), {"annotator": "ann", "row": 1, "digest": "0" * 16, "value": "billing"})())
+        session.decide(type("Said", (), {"annotator": "ann", "row": 1, "digest": "0" * 16, "value": "billing"})())
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_every_kind_of_label_is_stored_and_differs_from_the_llms(tmp_path: Path, kind: str) -> None:
-    desk = AnnotationSession(board(tmp_path, kind), blind=False)
-    answer = label(desk, "ann", 1, HUMAN[kind])
+    session = AnnotationSession(state(tmp_path, kind), blind=False)
+    answer = label(session, "ann", 1, HUMAN[kind])
     assert answer["decided"]["value"] == HUMAN[kind]
     assert answer["decided"]["llm"]["same"] is False
-    assert desk.board.patterns[1] == 0
+    assert session.state.patterns[1] == 0
     again = ReviewState(opened(kind), DecisionStore(tmp_path / "store.sqlite"))
     assert again.resolutions[1].value == HUMAN[kind]
 

@@ -50,9 +50,9 @@ def decide(data: Path, values: dict[int, object]) -> None:
     """What somebody decided in the page before."""
     store = default_store(str(data))
     with DecisionStore(store) as kept:
-        desk = AnnotationSession(ReviewState(open_review(str(data), ReviewOptions()), kept))
+        session = AnnotationSession(ReviewState(open_review(str(data), ReviewOptions()), kept))
         for row, value in values.items():
-            label(desk, "ann", row, value)
+            label(session, "ann", row, value)
 
 
 def test_labels_are_exported_and_validated(run: Run, tmp_path: Path) -> None:

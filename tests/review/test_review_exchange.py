@@ -33,21 +33,21 @@ from hf_synthlabels.review.review_rows import review_rows
 from hf_synthlabels.review.review_values import plain
 from hf_synthlabels.statistics import estimate, validate
 from tests.oracles import oracle
-from tests.review.reviewing import FORMS, HUMAN, LLM, NAMES, SCHEMAS, TEXT, board, label, opened, table
+from tests.review.reviewing import FORMS, HUMAN, LLM, NAMES, SCHEMAS, TEXT, label, opened, state, table
 
 KINDS = tuple(SCHEMAS)
 
 
 def worked(folder: Path, kind: str = "text-classification") -> ReviewState:
     """Two people: both label row 0 alike, differ on row 1; ann labels row 2 as the LLM does and skips row 3."""
-    desk = AnnotationSession(board(folder, kind), blind=False)
-    label(desk, "ann", 0, HUMAN[kind], note="sure", seconds=2.5)
-    label(desk, "bob", 0, HUMAN[kind])
-    label(desk, "ann", 1, HUMAN[kind])
-    label(desk, "bob", 1, LLM[kind])
-    label(desk, "ann", 2, LLM[kind])
-    label(desk, "ann", 3, None)
-    return desk.board
+    session = AnnotationSession(state(folder, kind), blind=False)
+    label(session, "ann", 0, HUMAN[kind], note="sure", seconds=2.5)
+    label(session, "bob", 0, HUMAN[kind])
+    label(session, "ann", 1, HUMAN[kind])
+    label(session, "bob", 1, LLM[kind])
+    label(session, "ann", 2, LLM[kind])
+    label(session, "ann", 3, None)
+    return session.state
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,18 +71,18 @@ def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> N
 
 
 def test_labels_feed_conclusions(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
+    session = AnnotationSession(state(tmp_path), blind=False)
     for row in range(10):
-        label(desk, "ann", row, NAMES[row % 2])
-    made = labeled_table(desk.board).table
+        label(session, "ann", row, NAMES[row % 2])
+    made = labeled_table(session.state).table
     assert estimate(made).n_human == 10
 
 
 def test_what_an_llm_said_never_becomes_a_human_label(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    label(desk, "ann", 0, "delivery")
-    desk.show("ann", 1)
-    made = labeled_table(desk.board).table
+    session = AnnotationSession(state(tmp_path), blind=False)
+    label(session, "ann", 0, "delivery")
+    session.show("ann", 1)
+    made = labeled_table(session.state).table
     assert made["label"][:] == [1, *[None] * 11]
     assert made["llm_label"][:] == [0] * 12
 
@@ -94,11 +94,11 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
     plain_table = table().remove_columns(["inclusion_probability"])
     drawn, _ = sample_rows(plain_table, 5, seed=3)
     rows = review_rows(drawn, schema=SCHEMAS["text-classification"], form=RowForm(("text",)))
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")), blind=False)
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")), blind=False)
     row = int(rows.queue[0])
-    desk.show("ann", row)
-    label(desk, "ann", row, "billing")
-    review = provenance(labeled_table(desk.board).table)[-1]["review"]
+    session.show("ann", row)
+    label(session, "ann", row, "billing")
+    review = provenance(labeled_table(session.state).table)[-1]["review"]
     assert {key: review[key] for key in ("annotators", "labels", "llm_shown", "alpha")} == {
         "annotators": 1,
         "labels": 1,
@@ -110,9 +110,9 @@ def test_the_record_of_the_sample_says_who_labelled_it(tmp_path: Path) -> None:
 def test_a_review_of_all_rows_gives_each_the_chance_one(tmp_path: Path) -> None:
     made = table().remove_columns("inclusion_probability")
     rows = opened(made=made, all_rows=True)
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 11, "billing")
-    assert labeled_table(desk.board).table["inclusion_probability"][:] == [1.0] * 12
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 11, "billing")
+    assert labeled_table(session.state).table["inclusion_probability"][:] == [1.0] * 12
 
 
 def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) -> None:
@@ -121,9 +121,9 @@ def test_labels_keep_the_form_of_a_human_column_that_is_there(tmp_path: Path) ->
         "answers", [{"text": ["Bob"], "answer_start": [20]}, *[None] * 11], feature=answers
     )
     rows = review_rows(made, schema=SCHEMAS["question-answering"], form=FORMS["question-answering"], human="answers")
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 2, {"text": "Acme", "start": 9})
-    values = labeled_table(desk.board).table["answers"][:3]
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 2, {"text": "Acme", "start": 9})
+    values = labeled_table(session.state).table["answers"][:3]
     assert values[0] == {"text": ["Bob"], "answer_start": [20]}
     assert values[2] == {"text": ["Acme"], "answer_start": [9]}
 
@@ -151,9 +151,9 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
     rows = review_rows(made, schema=schema, form=form, human="ner")
     assert rows.human_labels == {1: []}
     assert rows.row(0).context == "Ann Lee asked Acme"
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 0, [{"start": 0, "end": 7, "label": "PER"}, {"start": 14, "end": 18, "label": "ORG"}])
-    assert labeled_table(desk.board).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 0, [{"start": 0, "end": 7, "label": "PER"}, {"start": 14, "end": 18, "label": "ORG"}])
+    assert labeled_table(session.state).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -304,7 +304,7 @@ def test_a_label_of_another_schema_is_told_with_its_row(tmp_path: Path) -> None:
     result: list[Any] = [{"value": {"choices": ["weather"]}}]
     task = {"data": {"text": f"{TEXT} 1", "row": 1}, "annotations": [{"completed_by": 3, "result": result}]}
     (tmp_path / "t.json").write_text(json.dumps([task]), encoding="utf-8")
-    done = board(tmp_path)
+    done = state(tmp_path)
     with pytest.raises(DataError, match="label-studio, row 1, label-studio 3: `label` 'weather' is not in the schema"):
         import_answers(done, read_label_studio(done.rows, tmp_path / "t.json"), "label-studio")
     assert done.store.since() == []
@@ -317,7 +317,7 @@ def test_argilla_writes_into_an_empty_folder_only(tmp_path: Path) -> None:
 
 
 def test_nothing_is_exported_before_something_is_labelled(tmp_path: Path) -> None:
-    done = board(tmp_path)
+    done = state(tmp_path)
     with pytest.raises(DataError, match="has no label yet"):
         labeled_table(done)
     with pytest.raises(DataError, match="has no label yet"):
@@ -334,23 +334,23 @@ def test_human_labels_are_kept_where_the_llm_gave_none_in_any_row(tmp_path: Path
         {"text": [f"{TEXT} 0", f"{TEXT} 1"], "llm_label": EMPTY[kind], "inclusion_probability": [1.0, 1.0]}
     )
     rows = opened(kind, made=made)
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 1, HUMAN[kind])
-    exported = labeled_table(desk.board, each=True).table
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 1, HUMAN[kind])
+    exported = labeled_table(session.state, each=True).table
     exported.to_parquet(str(data))
     again = Dataset.from_parquet(str(data))
     for column in ("label", "label_ann"):
         values = [None if value is None else plain(decode(SCHEMAS[kind], value, TEXT)) for value in again[column]]  # type: ignore[arg-type]
         assert values == [None, HUMAN[kind]]
-    assert [json.loads(line) if kind != "text-classification" else line for line in sheet(desk.board)["label"]]
+    assert [json.loads(line) if kind != "text-classification" else line for line in sheet(session.state)["label"]]
 
 
 def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> None:
     made = table().add_column("label_ann_b", ["mine"] * 12)
-    desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    session = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
     for name, value in (("ann b", "billing"), ("ann_b", "account")):
-        label(desk, name, 0, value)
-    exported = labeled_table(desk.board, each=True).table
+        label(session, name, 0, value)
+    exported = labeled_table(session.state, each=True).table
     assert exported["label_ann_b"][0] == "mine"
     assert [exported[name][0] for name in ("label_ann_b_2", "label_ann_b_3")] == [0, 2]
 
@@ -358,7 +358,7 @@ def test_annotators_whose_names_collide_keep_their_columns(tmp_path: Path) -> No
 def test_a_class_that_the_llm_column_lacks_can_be_exported(tmp_path: Path) -> None:
     made = table().cast_column("llm_label", ClassLabel(names=list(NAMES))).remove_columns("llm_label")
     made = made.add_column("llm_label", [0] * 12, feature=ClassLabel(names=["billing"]))
-    desk = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 0, "account")
-    exported = labeled_table(desk.board).table
+    session = AnnotationSession(ReviewState(opened(made=made), DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 0, "account")
+    exported = labeled_table(session.state).table
     assert exported.features["label"].int2str(exported["label"][0]) == "account"

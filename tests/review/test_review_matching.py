@@ -23,7 +23,7 @@ from hf_synthlabels.review import (
 )
 from hf_synthlabels.review.exchange.matching import locate_span
 from hf_synthlabels.review.review_rows import ReviewRows, review_rows
-from tests.review.reviewing import SCHEMAS, TEXT, board, label, opened, table
+from tests.review.reviewing import SCHEMAS, TEXT, label, opened, state, table
 
 TOOLS = ("argilla", "label-studio")
 
@@ -56,11 +56,11 @@ def forget_row(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize("numbered", [True, False])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_labels_follow_their_texts_into_a_reordered_table(tmp_path: Path, tool: str, numbered: bool) -> None:
-    desk = AnnotationSession(board(tmp_path))
+    session = AnnotationSession(state(tmp_path))
     given = {0: "billing", 1: "delivery", 7: "account"}
     for row, value in given.items():
-        label(desk, "ann", row, value)
-    file = export(desk.board, tmp_path, tool)
+        label(session, "ann", row, value)
+    file = export(session.state, tmp_path, tool)
     if not numbered:
         # Both tools keep the texts; what else was exported may be lost on the way.
         rewrite(file, forget_row)
@@ -72,9 +72,9 @@ def test_labels_follow_their_texts_into_a_reordered_table(tmp_path: Path, tool: 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_labels_of_texts_that_are_not_under_review_are_refused(tmp_path: Path, tool: str) -> None:
-    desk = AnnotationSession(board(tmp_path))
-    label(desk, "ann", 3, "billing")
-    file = export(desk.board, tmp_path, tool)
+    session = AnnotationSession(state(tmp_path))
+    label(session, "ann", 3, "billing")
+    file = export(session.state, tmp_path, tool)
     other = opened(made=table().map(lambda row: {"text": row["text"].replace("Ann", "Eve")}))
     with pytest.raises(DataError, match="no row under review"):
         read(other, file, tool)
@@ -85,11 +85,11 @@ def test_rows_with_equal_texts_each_get_one_label(tmp_path: Path, tool: str) -> 
     twins = table(drawn=12).map(
         lambda row, number: {"text": "the same" if number < 4 else row["text"]}, with_indices=True
     )
-    desk = AnnotationSession(ReviewState(opened(made=twins), DecisionStore(tmp_path / "s.sqlite")))
+    session = AnnotationSession(ReviewState(opened(made=twins), DecisionStore(tmp_path / "s.sqlite")))
     for row, value in {1: "billing", 2: "account"}.items():
-        label(desk, "ann", row, value)
-        label(desk, "bob", row, value)
-    file = export(desk.board, tmp_path, tool)
+        label(session, "ann", row, value)
+        label(session, "bob", row, value)
+    file = export(session.state, tmp_path, tool)
     # Reversed, rows 8 to 11 have the text: both annotators' labels of one exported row go to the same one of them.
     other = opened(made=twins.select(range(11, -1, -1)))
     values: dict[int, list[str]] = {}
@@ -109,9 +109,9 @@ def test_columns_in_any_script_keep_their_texts(tmp_path: Path, tool: str) -> No
     for column in columns:
         made = made.add_column(column, [f"{column} {row}" for row in range(12)])
     rows = review_rows(made, schema=SCHEMAS["text-classification"], form=RowForm(columns), human="topic")
-    desk = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
-    label(desk, "ann", 4, "account")
-    file = export(desk.board, tmp_path, tool)
+    session = AnnotationSession(ReviewState(rows, DecisionStore(tmp_path / "s.sqlite")))
+    label(session, "ann", 4, "account")
+    file = export(session.state, tmp_path, tool)
     record = json.loads(file.read_text(encoding="utf-8"))[4]
     texts = set(map(str, record["fields" if tool == "argilla" else "data"].values()))
     assert {f"{column} 4" for column in columns} <= texts
@@ -120,25 +120,25 @@ def test_columns_in_any_script_keep_their_texts(tmp_path: Path, tool: str) -> No
 
 
 def test_only_the_label_question_is_read_from_argilla(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path))
-    label(desk, "ann", 2, "account")
-    file = export(desk.board, tmp_path, "argilla")
+    session = AnnotationSession(state(tmp_path))
+    label(session, "ann", 2, "account")
+    file = export(session.state, tmp_path, "argilla")
     comment = [{"value": "billing", "user_id": "1", "status": "submitted"}]
     rewrite(file, lambda record: record.update(responses={"comment": comment, **record["responses"]}))
-    (answer,) = read(desk.board.rows, file, "argilla")
+    (answer,) = read(session.state.rows, file, "argilla")
     assert (answer.row, answer.value) == (2, "account")
     rewrite(file, lambda record: record.update(responses={"comment": comment}))
     with pytest.raises(DataError, match="'comment'"):
-        read(desk.board.rows, file, "argilla")
+        read(session.state.rows, file, "argilla")
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_blind_exports_carry_no_llm_label(tmp_path: Path, tool: str) -> None:
-    desk = AnnotationSession(board(tmp_path))
-    label(desk, "ann", 0, "billing")
-    label(desk, "bob", 0, None)
-    file = export(desk.board, tmp_path, tool, blind=True)
-    answers = read(desk.board.rows, file, tool)
+    session = AnnotationSession(state(tmp_path))
+    label(session, "ann", 0, "billing")
+    label(session, "bob", 0, None)
+    file = export(session.state, tmp_path, tool, blind=True)
+    answers = read(session.state.rows, file, tool)
     assert len(answers) == 2
     assert not any(answer.llm_shown for answer in answers)
     suggested = [record.get("suggestions") or record.get("predictions") for record in json.loads(file.read_text())]

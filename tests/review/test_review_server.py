@@ -14,17 +14,17 @@ import pytest
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.review import AnnotationSession, bind_socket
 from hf_synthlabels.review.server.access import AccessPolicy
-from tests.review.reviewing import ask, board, label, serving
+from tests.review.reviewing import ask, label, serving, state
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> AnnotationSession:
-    return AnnotationSession(board(tmp_path), blind=False)
+def session(tmp_path: Path) -> AnnotationSession:
+    return AnnotationSession(state(tmp_path), blind=False)
 
 
 @pytest.fixture
-def port(desk: AnnotationSession) -> Iterator[int]:
-    with serving(desk) as number:
+def port(session: AnnotationSession) -> Iterator[int]:
+    with serving(session) as number:
         yield number
 
 
@@ -40,7 +40,7 @@ def test_the_page_and_its_files_are_served_with_safe_headers(port: int) -> None:
     assert ask(port, "/docs", method="GET")[0] == 404
 
 
-def test_labels_are_stored_and_rows_follow(port: int, desk: AnnotationSession) -> None:
+def test_labels_are_stored_and_rows_follow(port: int, session: AnnotationSession) -> None:
     status, setup, _ = ask(port, "/api/setup")
     assert (status, setup["names"], setup["queue"]) == (200, ["billing", "delivery", "account"], 10)
     row = ask(port, "/api/next", {"annotator": "ann"})[1]["rows"][0]
@@ -129,15 +129,15 @@ def test_wrong_calls_are_told_in_one_line(port: int, name: str) -> None:
     assert "\n" not in content["error"]
 
 
-def test_a_label_outside_the_schema_is_refused_and_nothing_is_stored(port: int, desk: AnnotationSession) -> None:
+def test_a_label_outside_the_schema_is_refused_and_nothing_is_stored(port: int, session: AnnotationSession) -> None:
     row = ask(port, "/api/next", {"annotator": "eve"})[1]["rows"][0]
-    before = len(desk.board.store.since())
+    before = len(session.state.store.since())
     for value in ("other", 1, ["billing"], {"text": "x"}, ""):
         said = {"annotator": "eve", "row": row["row"], "digest": row["digest"], "value": value}
         assert ask(port, "/api/decide", said)[0] == 400
     said = {"annotator": "eve", "row": row["row"], "digest": "0" * 16, "value": "billing"}
     assert "has another text now" in ask(port, "/api/decide", said)[1]["error"]
-    assert len(desk.board.store.since()) == before
+    assert len(session.state.store.since()) == before
 
 
 def test_a_request_that_is_too_long_is_refused(port: int) -> None:
@@ -154,13 +154,13 @@ def test_no_script_makes_markup_of_a_string() -> None:
 
 
 def test_other_machines_need_the_key(tmp_path: Path) -> None:
-    desk = AnnotationSession(board(tmp_path), blind=False)
-    door = bind_socket("0.0.0.0", 0, ["desk.example"])
-    key = door.url.partition("?key=")[2]
+    session = AnnotationSession(state(tmp_path), blind=False)
+    listening = bind_socket("0.0.0.0", 0, ["session.example"])
+    key = listening.url.partition("?key=")[2]
     assert len(key) >= 32
-    assert door.url.startswith("http://desk.example:")
-    door.listener.close()
-    with serving(desk, host="0.0.0.0", names=["desk.example"]) as port:
+    assert listening.url.startswith("http://session.example:")
+    listening.listener.close()
+    with serving(session, host="0.0.0.0", names=["session.example"]) as port:
         assert ask(port, "/", method="GET")[0] == 401
         assert ask(port, "/?key=wrong", method="GET")[0] == 401
         assert ask(port, "/api/setup", headers={"Cookie": "hf_synthlabels_review=wrong"})[0] == 401
@@ -169,7 +169,7 @@ def test_other_machines_need_the_key(tmp_path: Path) -> None:
 
 def test_a_browser_with_the_key_gets_a_cookie_and_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.token_urlsafe", lambda size: "k" * size)
-    with serving(AnnotationSession(board(tmp_path)), host="0.0.0.0") as port:
+    with serving(AnnotationSession(state(tmp_path)), host="0.0.0.0") as port:
         status, _, headers = ask(port, f"/?key={'k' * 24}", method="GET")
         assert (status, headers["location"]) == (303, "/")
         assert "HttpOnly; SameSite=Strict" in headers["set-cookie"]
@@ -200,9 +200,9 @@ def test_hosts_are_taken_by_name_and_addresses_where_they_may() -> None:
     assert not AccessPolicy(addresses=True).takes_host("evil.example")
 
 
-def test_disagreements_are_settled_and_become_examples(port: int, desk: AnnotationSession) -> None:
+def test_disagreements_are_settled_and_become_examples(port: int, session: AnnotationSession) -> None:
     for row in (3, 4):
-        label(desk, "zoe", row, "delivery")
+        label(session, "zoe", row, "delivery")
     page = ask(port, "/api/disagreements", {"annotator": "yan"})[1]
     assert {3, 4} <= {entry["row"] for entry in page["rows"]}
     assert page["counts"]["llm"] == page["counts"]["open"]
@@ -214,7 +214,7 @@ def test_disagreements_are_settled_and_become_examples(port: int, desk: Annotati
         "llm_shown": False,
     }
     # Who looks at a row here has seen what the LLM said of it.
-    assert 3 in desk.board.annotator("yan").seen
+    assert 3 in session.state.annotator("yan").seen
     done = ask(port, "/api/adjudicate", {"annotator": "yan", "row": 3, "value": "account", "note": "see rule 2"})[1]
     assert (done["case"]["value"], done["case"]["decided"]) == ("account", {"by": "yan", "note": "see rule 2"})
     assert done["counts"]["settled"] == 1
@@ -226,10 +226,10 @@ def test_disagreements_are_settled_and_become_examples(port: int, desk: Annotati
     assert ask(port, "/api/example", {"annotator": "yan", "row": 3, "chosen": False})[1]["counts"]["examples"] == 0
 
 
-def test_the_report_counts_at_once_and_has_intervals_soon(port: int, desk: AnnotationSession) -> None:
-    label(desk, "zoe", 5, "billing")
+def test_the_report_counts_at_once_and_has_intervals_soon(port: int, session: AnnotationSession) -> None:
+    label(session, "zoe", 5, "billing")
     for row in (6, 7):
-        label(desk, "zoe", row, "delivery")
+        label(session, "zoe", row, "delivery")
     while (report := ask(port, "/api/report")[1])["state"] == "working":
         assert report["matrix"]["names"] == ["billing", "delivery", "account"]
     assert report["state"] == "done"

@@ -19,10 +19,14 @@ def event(key: str, row: int = 0, **more: object) -> Event:
     return Event(key, "ann", row, "d" * 16, "label", human_label="a", **more)  # type: ignore[arg-type]
 
 
+def add(store: DecisionStore, event: Event) -> Event:
+    return store.add_all([event])[0]
+
+
 def test_events_come_back_in_their_order_with_all_that_was_said(tmp_path: Path) -> None:
     with DecisionStore(tmp_path / "new" / "store.sqlite") as store:
-        first = store.add(event("one", note="why 🙂", seconds=1.5, llm_label=["x"], llm_shown=True))
-        second = store.add(event("two", row=3))
+        first = add(store, event("one", note="why 🙂", seconds=1.5, llm_label=["x"], llm_shown=True))
+        second = add(store, event("two", row=3))
         assert store.since() == [first, second]
         assert store.since(first.id) == [second]
     with DecisionStore(tmp_path / "new" / "store.sqlite") as again:
@@ -33,8 +37,8 @@ def test_events_come_back_in_their_order_with_all_that_was_said(tmp_path: Path) 
 
 def test_what_is_sent_twice_is_stored_once(tmp_path: Path) -> None:
     with DecisionStore(tmp_path / "store.sqlite") as store:
-        first = store.add(event("one"))
-        assert store.add(event("one", row=9)) == first
+        first = add(store, event("one"))
+        assert add(store, event("one", row=9)) == first
         assert len(store.since()) == 1
 
 
@@ -53,13 +57,13 @@ def test_an_error_of_any_kind_leaves_no_transaction_open(tmp_path: Path) -> None
         store._connection.execute("DROP TABLE facts")
         with pytest.raises(StoreError):
             store.remember({"a": 1})
-        assert store.add(event("three")).id
+        assert add(store, event("three")).id
         assert [each.key for each in store.since()] == ["three"]
 
 
 def test_human_and_llm_labels_stand_in_columns_of_their_own(tmp_path: Path) -> None:
     with DecisionStore(tmp_path / "store.sqlite") as store:
-        store.add(event("one", llm_label="b"))
+        add(store, event("one", llm_label="b"))
     lines = sqlite3.connect(tmp_path / "store.sqlite").execute("SELECT human_label, llm_label, llm_shown FROM events")
     assert lines.fetchall() == [('"a"', '"b"', 0)]
 
@@ -68,7 +72,7 @@ def test_threads_and_two_openings_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with DecisionStore(path) as one, DecisionStore(path) as other:
         threads = [
-            threading.Thread(target=lambda store=store, n=n: [store.add(event(f"{n}-{i}")) for i in range(10)])
+            threading.Thread(target=lambda store=store, n=n: [add(store, event(f"{n}-{i}")) for i in range(10)])
             for n, store in enumerate([one, one, other, other])
         ]
         for thread in threads:
@@ -85,7 +89,7 @@ def test_a_killed_process_loses_nothing_that_was_added(tmp_path: Path) -> None:
     if child == 0:
         store = DecisionStore(path)
         for row in range(5):
-            store.add(event(str(row), row))
+            add(store, event(str(row), row))
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     with DecisionStore(path) as store:

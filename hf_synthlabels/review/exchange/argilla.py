@@ -1,7 +1,7 @@
-"""Argilla: a review as a data set of Argilla 2 on disk, as `rg.Dataset.to_disk` writes it, and its answers back.
+"""Argilla: export as a data set of Argilla 2 on disk, in the format of `rg.Dataset.to_disk`, and import of responses.
 
-The folder has `.argilla/dataset.json`, `.argilla/settings.json` and `records.json`: records with fields, metadata, the
-LLM's label as a suggestion and human labels as responses. `annotators.json` is ours: Argilla knows people by UUID.
+The folder has `.argilla/dataset.json`, `.argilla/settings.json` and `records.json`. Records have fields, metadata, the
+LLM label as a suggestion and human labels as responses. `annotators.json` maps the UUIDs of Argilla to names.
 """
 
 from __future__ import annotations
@@ -18,58 +18,58 @@ from hf_synthlabels.review.review_rows import ReviewRows
 from hf_synthlabels.review.review_state import ReviewState
 
 NAMESPACE = uuid.UUID("6f1c2a55-8f6e-5d0b-9d43-0d8a5e7b6c11")
-"""Of annotators' names, so that a name always has the same UUID."""
+"""Namespace of annotators, so that a name always has the same UUID."""
 
 RATINGS = range(11)
-"""The numbers that a rating of Argilla may have."""
+"""Valid ratings of Argilla."""
 
 MAX_SHOWN = 20
 ANSWER = "answer"
-"""The one label of the span that answers a question."""
+"""Label of a span that answers a question."""
 
 
-def write_argilla(board: ReviewState, folder: str | Path, *, blind: bool = False) -> list[Path]:
-    """Write the drawn rows as a data set that `rg.Dataset.from_disk` reads.
+def write_argilla(state: ReviewState, folder: str | Path, *, blind: bool = False) -> list[Path]:
+    """Write the sampled rows as a data set for `rg.Dataset.from_disk`.
 
     Args:
-        board: the work.
-        folder: a new or empty folder.
-        blind: whether the LLM's labels are left out, so that Argilla cannot suggest them.
+        state: state of the review.
+        folder: new or empty folder.
+        blind: whether to leave out the LLM labels, which Argilla shows as suggestions.
 
     Raises:
-        DataError: the folder has something in it.
+        DataError: the folder is not empty.
     """
-    place = Path(folder)
-    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise DataError(f"`output` {str(folder)!r} is not an empty folder: give a new one.")
-    rows = board.rows
-    names = {who.name: str(uuid.uuid5(NAMESPACE, who.name)) for who in board.annotators.values()}
+    rows = state.rows
+    users = {name: str(uuid.uuid5(NAMESPACE, name)) for name in state.annotators}
+    records = [_record(state, row, users, blind=blind) for row in state.exported_rows()]
     return [
-        write_json(place / ".argilla" / "dataset.json", _dataset(rows, place.name)),
-        write_json(place / ".argilla" / "settings.json", _settings(rows)),
-        write_json(place / "records.json", [_record(board, row, names, blind=blind) for row in _listed(board)]),
-        write_json(place / "annotators.json", {number: name for name, number in names.items()}),
+        write_json(path / ".argilla" / "dataset.json", _dataset(rows, path.name)),
+        write_json(path / ".argilla" / "settings.json", _settings(rows)),
+        write_json(path / "records.json", records),
+        write_json(path / "annotators.json", {user: name for name, user in users.items()}),
     ]
 
 
-def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | None = None) -> list[Answer]:
-    """The responses of a data set of Argilla, of a folder or of a `records.json` alone.
+def read_argilla(rows: ReviewRows, path: str | Path, names: Mapping[str, str] | None = None) -> list[Answer]:
+    """Read the responses of an Argilla data set.
 
     Args:
-        rows: the rows that they are of.
-        path: of the folder or the file.
-        who: names by UUID; others are looked up in `annotators.json`, or named by the start of the UUID.
+        rows: rows under review.
+        path: folder, or its `records.json`.
+        names: names by UUID; others come from `annotators.json`, or are the beginning of the UUID.
 
     Raises:
-        DataError: it is no such data set, or a response does not fit the rows.
+        DataError: the file has another format, or a response does not match the rows.
     """
-    place = Path(path)
-    file = place / "records.json" if place.is_dir() else place
+    file = Path(path) / "records.json" if Path(path).is_dir() else Path(path)
     records = read_json(file)
-    beside = file.with_name("annotators.json")
-    known = {**(read_json(beside) if beside.is_file() else {}), **(who or {})}
+    annotators = file.with_name("annotators.json")
+    names = {**(read_json(annotators) if annotators.is_file() else {}), **(names or {})}
     if not isinstance(records, list) or not all(isinstance(record, dict) and "fields" in record for record in records):
-        raise DataError(f"`{file.name}` is no list of records with `fields`, as Argilla writes them.")
+        raise DataError(f"`{file.name}` is not a list of records with `fields`, as Argilla writes them.")
     question = _question_of(rows, records, file.name)
     matcher = RowMatcher(rows, _fields(rows), file.name)
     answers = []
@@ -80,22 +80,16 @@ def read_argilla(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | No
         metadata = record.get("metadata") or {}
         name = f"record {record.get('id', number)}"
         row = matcher.match(record["fields"], metadata.get("row"), metadata.get("digest"), name)
+        is_suggested = bool((record.get("suggestions") or {}).get(question))
         for response in responses:
-            # Argilla's own files leave the status out; a discarded record has no value.
-            skipped = response.get("status") == "discarded" or response.get("value") is None
-            if not skipped and response.get("status") not in (None, "submitted"):
+            # Argilla's own files omit the status; a discarded record has no value.
+            is_skipped = response.get("status") == "discarded" or response.get("value") is None
+            if not is_skipped and response.get("status") not in (None, "submitted"):
                 continue
             user = str(response.get("user_id"))
-            annotator = str(known.get(user, f"argilla {user[:8]}"))
-            value = None if skipped else _from_answer(rows, response.get("value"), row.context)
-            suggested = bool((record.get("suggestions") or {}).get(question))
-            answers.append(Answer(annotator, row.number, value, llm_shown=suggested))
+            value = None if is_skipped else _from_response(rows, response.get("value"), row.context)
+            answers.append(Answer(names.get(user, f"argilla {user[:8]}"), row.number, value, llm_shown=is_suggested))
     return answers
-
-
-def _listed(board: ReviewState) -> list[int]:
-    rows = board.rows
-    return sorted({*map(int, rows.queue), *board.resolutions})
 
 
 def _dataset(rows: ReviewRows, name: str) -> dict[str, Any]:
@@ -172,39 +166,42 @@ def _question_settings(rows: ReviewRows) -> dict[str, Any]:
 
 
 def _ratings(rows: ReviewRows) -> list[int] | None:
-    """The numbers of a scale that can be a rating: whole ones from 0 to 10."""
+    """Numbers of a scale with integers from 0 to 10; None for other scales."""
     grid = rows.schema.scale.grid() if rows.schema.scale is not None else None
     whole = grid is not None and all(float(number).is_integer() and int(number) in RATINGS for number in grid)
     return [int(number) for number in grid] if grid is not None and whole else None
 
 
-def _record(board: ReviewState, number: int, names: Mapping[str, str], *, blind: bool) -> dict[str, Any]:
-    rows = board.rows
-    row, question = rows.row(number), _question(board.rows)
-    sure, chance = float(rows.confidence[number]), float(rows.chances[number])
-    llm = rows.llm_labels[number]
-    suggestion = {"value": _answer(rows, llm), "score": None if sure != sure else sure, "agent": rows.llm}
+def _record(state: ReviewState, number: int, users: Mapping[str, str], *, blind: bool) -> dict[str, Any]:
+    rows = state.rows
+    row, question, llm = rows.row(number), _question(rows), rows.llm_labels[number]
     responses = []
-    for who in board.annotators.values():
-        if number in who.labels:
-            value = _answer(rows, who.labels[number].human_label)
-            responses.append({"value": value, "user_id": names[who.name], "status": "submitted"})
-        elif number in who.skips:
-            responses.append({"value": None, "user_id": names[who.name], "status": "discarded"})
-    metadata = {"row": number, "digest": row.digest, **({} if chance != chance else {"inclusion_probability": chance})}
+    for annotator in state.annotators.values():
+        user = users[annotator.name]
+        if number in annotator.labels:
+            value = _response(rows, annotator.labels[number].human_label)
+            responses.append({"value": value, "user_id": user, "status": "submitted"})
+        elif number in annotator.skips:
+            responses.append({"value": None, "user_id": user, "status": "discarded"})
+    suggestions = {}
+    if not blind and llm is not None:
+        score = rows.llm_confidence(number)
+        suggestions = {question: {"value": _response(rows, llm), "score": score, "agent": rows.llm}}
+    probability = rows.probability(number)
+    metadata = {"row": number, "digest": row.digest}
     return {
         "id": f"row-{number}",
         "fields": dict(zip(_fields(rows), (part.text for part in row.parts), strict=True)),
-        "metadata": metadata,
-        "suggestions": {} if blind or llm is None else {question: suggestion},
+        "metadata": metadata if probability is None else {**metadata, "inclusion_probability": probability},
+        "suggestions": suggestions,
         "responses": {question: responses} if responses else {},
         "vectors": {},
         "_server_id": None,
     }
 
 
-def _answer(rows: ReviewRows, value: Any) -> Any:
-    """A label as the question's answer."""
+def _response(rows: ReviewRows, value: Any) -> Any:
+    """A label as a response to the question."""
     match rows.schema.kind:
         case "token-classification":
             return [{"start": item["start"], "end": item["end"], "label": item["label"]} for item in value]
@@ -216,7 +213,7 @@ def _answer(rows: ReviewRows, value: Any) -> Any:
             return value
 
 
-def _from_answer(rows: ReviewRows, value: Any, context: str) -> Any:
+def _from_response(rows: ReviewRows, value: Any, context: str) -> Any:
     """Convert a response to a label; the decision store validates it."""
     try:
         if rows.schema.kind == "question-answering":
@@ -224,24 +221,24 @@ def _from_answer(rows: ReviewRows, value: Any, context: str) -> Any:
         if rows.schema.kind == "text-scale":
             return float(value)
     except (KeyError, IndexError, TypeError, ValueError):
-        raise DataError(f"`responses` has {value!r}, which is no answer to a question of its kind.") from None
+        raise DataError(f"`responses` has {value!r}, which is not a response to this kind of question.") from None
     return value
 
 
 def _fields(rows: ReviewRows) -> list[str]:
-    """The texts' names as Argilla allows them: lower case letters, digits, `_` and `-`; each name once."""
+    """Field names as Argilla allows them: lower-case letters, digits, `_` and `-`."""
     return unique_names((part.name for part in rows.row(0).parts), pattern=r"[^a-z0-9_-]+", lower=True)
 
 
 def _question(rows: ReviewRows) -> str:
-    """The name of the label question, which differs from every field's name."""
+    """Name of the label question, which differs from all fields."""
     fields = _fields(rows)
     name = unique_names([rows.human], pattern=r"[^a-z0-9_-]+", lower=True)[0]
     return unique_names([f"{name}_label"], pattern=r"[^a-z0-9_-]+", reserved=fields)[0] if name in fields else name
 
 
 def _question_of(rows: ReviewRows, records: Sequence[Mapping[str, Any]], file: str) -> str:
-    """The label question of imported records; other questions, such as comments, are not read.
+    """Name of the label question in imported records; other questions are ignored.
 
     Raises:
         DataError: there are responses, but none to the label question.

@@ -1,13 +1,16 @@
-"""Exporting: what people decided as label columns, as a sheet, event by event, and as few-shot examples."""
+"""Export of human labels: label columns, annotation sheet, events, and few-shot examples."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import numpy as np
 
 from hf_synthlabels.annotation import provenance
 from hf_synthlabels.annotation.provenance import package_version
@@ -15,7 +18,7 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.labels import Entity, to_bio, token_offsets
 from hf_synthlabels.publishing.sampled_data import ROW, SAMPLE_KIND
 from hf_synthlabels.review.exchange.matching import unique_names
-from hf_synthlabels.review.review_progress import annotator_agreement, given_labels
+from hf_synthlabels.review.review_progress import annotator_agreement, label_matrix
 from hf_synthlabels.review.review_rows import ReviewRows
 from hf_synthlabels.review.review_state import TABLE, ReviewState
 from hf_synthlabels.statistics.design.human_rows import PROBABILITY
@@ -24,67 +27,75 @@ from hf_synthlabels.tables import embed_records
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A table with human labels in it, and what they come to."""
+    """A table with human labels."""
 
     table: Any
     how: Mapping[str, int]
-    """Rows by how their label was found: one, unanimous, majority, adjudicated; and disputed, which have none."""
+    """Number of rows by `Resolution.how`; disputed rows have no label."""
     open: int
-    """Rows that were drawn and have no label yet."""
+    """Sampled rows without a label."""
 
 
-def labeled_table(board: ReviewState, *, each: bool = False) -> Exported:
-    """The table with what human labels come to in its column of human labels, and with the sampling probabilities.
+def labeled_table(state: ReviewState, *, each: bool = False) -> Exported:
+    """The table with human labels and inclusion probabilities.
 
-    A single label is taken as is; of several, the majority label; an adjudicated label takes precedence. Rows
-    without a majority have none. A label that an LLM gave never gets there by itself.
+    A single label is final; of several the majority, unless the row is adjudicated. Rows without a majority have no
+    label. LLM labels are never copied into the human-label column.
 
     Args:
-        board: the work.
-        each: whether every annotator gets a column `<human>_<name>`, too; names that would collide are numbered.
+        state: state of the review.
+        each: add a column `<human>_<name>` for each annotator, numbered if names collide.
 
     Raises:
         DataError: there are no decisions.
     """
-    rows = board.rows
-    if not any(who.labels for who in board.annotators.values()) and not board.adjudications:
-        raise DataError(f"`store` {str(board.store.path)!r} has no label yet: label some rows first.")
-    final = {row: found.value for row, found in board.resolutions.items() if _by_people(board, row)}
+    rows = state.rows
+    annotators = [annotator for annotator in state.annotators.values() if annotator.labels]
+    if not annotators and not state.adjudications:
+        raise _no_labels(state)
+    final = {row: resolution.value for row, resolution in state.resolutions.items() if _is_reviewed(state, row)}
     table = _with_labels(rows, rows.human, final, keep=True)
     if each:
-        annotators = [who for who in board.annotators.values() if who.labels]
-        names = unique_names(
-            (f"{rows.human}_{who.name}" for who in annotators), pattern=r"\s+", reserved=rows.table.column_names
-        )
-        for column, who in zip(names, annotators, strict=True):
-            labels = {row: event.human_label for row, event in who.labels.items()}
+        columns = (f"{rows.human}_{annotator.name}" for annotator in annotators)
+        names = unique_names(columns, pattern=r"\s+", reserved=rows.table.column_names)
+        for column, annotator in zip(names, annotators, strict=True):
+            labels = {row: event.human_label for row, event in annotator.labels.items()}
             table = _with_labels(rows, column, labels, table=table)
     if not rows.sampled:
-        table = _with_chances(table, rows)
-    how: Counter[str] = Counter(found.how for found in board.resolutions.values())
-    labeled = sum(found.value is not None for found in board.resolutions.values())
-    drawn = int((rows.chances == rows.chances).sum())
-    table.info.description = embed_records(_records(board, how), rows.table.info.description)
-    return Exported(table, dict(how), drawn - labeled)
+        if PROBABILITY in table.column_names:
+            table = table.remove_columns([PROBABILITY])
+        table = table.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
+    how: Counter[str] = Counter(resolution.how for resolution in state.resolutions.values())
+    n_labeled = sum(resolution.value is not None for resolution in state.resolutions.values())
+    n_sampled = int((~np.isnan(rows.inclusion_probabilities)).sum())
+    table.info.description = embed_records(_records(state, how), rows.table.info.description)
+    return Exported(table, dict(how), n_sampled - n_labeled)
 
 
-def sheet(board: ReviewState) -> Any:
-    """The decided rows as a sheet for `hf-synthlabels import-labels`: number, texts, label; lists and spans as JSON."""
+def sheet(state: ReviewState) -> Any:
+    """The labeled rows as a sheet for `hf-synthlabels import-labels`; lists and spans are JSON.
+
+    Raises:
+        DataError: there are no labels.
+    """
     from datasets import Dataset
 
-    rows = board.rows
+    rows = state.rows
     lines = []
-    for row in sorted(row for row, found in board.resolutions.items() if found.value is not None):
-        if not _by_people(board, row):
-            continue
-        texts = {part.name: part.text for part in rows.row(row).parts}
-        lines.append({ROW: row, **texts, rows.human: _cell(rows, board.resolutions[row].value)})
+    for row, resolution in sorted(state.resolutions.items(), key=lambda item: item[0]):
+        if resolution.value is not None and _is_reviewed(state, row):
+            texts = {part.name: part.text for part in rows.row(row).parts}
+            lines.append({ROW: row, **texts, rows.human: _cell(rows, resolution.value)})
     if not lines:
-        raise DataError(f"`store` {str(board.store.path)!r} has no label yet: label some rows first.")
+        raise _no_labels(state)
     return Dataset.from_list(lines)
 
 
-def decisions(board: ReviewState) -> list[dict[str, Any]]:
+def _no_labels(state: ReviewState) -> DataError:
+    return DataError(f"`store` {str(state.store.path)!r} has no label yet: label some rows first.")
+
+
+def decisions(state: ReviewState) -> list[dict[str, Any]]:
     """All stored events, including undone ones; human and LLM labels in separate columns."""
     return [
         {
@@ -97,43 +108,42 @@ def decisions(board: ReviewState) -> list[dict[str, Any]]:
             "note": event.note,
             "seconds": event.seconds,
             "at": datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds"),
-            "inclusion_probability": _chance(board.rows, event.row),
+            "inclusion_probability": state.rows.probability(event.row),
         }
-        for event in board.store.since()
+        for event in state.store.since()
     ]
 
 
-def examples(board: ReviewState) -> list[dict[str, Any]]:
-    """The rows that were chosen as examples, as lines of a recipe's `annotator.examples` file.
+def examples(state: ReviewState) -> list[dict[str, Any]]:
+    """The rows chosen as examples, as lines of a recipe's `annotator.examples` file.
 
     Raises:
-        DataError: none was chosen, or one has lost its label.
+        DataError: no row was chosen, or a chosen row has no label any more.
     """
-    if not board.examples:
+    if not state.examples:
         raise DataError("No row was chosen as an example: choose some on the adjudicate page with the key e.")
-    rows, lines = board.rows, []
-    for row in board.examples:
-        found = board.resolutions.get(row)
-        if found is None or found.value is None:
-            raise DataError(f"`row` {row:,} was chosen as an example and has no label any more: decide it again.")
+    rows, lines = state.rows, []
+    for row in state.examples:
+        resolution = state.resolutions.get(row)
+        if resolution is None or resolution.value is None:
+            raise DataError(f"`row` {row:,} was chosen as an example but has no label any more: adjudicate it.")
         content = rows.table[row]
         columns = {name: content[name] for name in rows.form.columns}
-        note = board.adjudications[row].note if row in board.adjudications else ""
-        reason = {"reasoning": note} if note else {}
-        shown = {"text": columns["text"]} if tuple(columns) == ("text",) else {"row": columns}
-        lines.append({**shown, "label": found.value, **reason})
+        note = state.adjudications[row].note if row in state.adjudications else ""
+        text = {"text": columns["text"]} if tuple(columns) == ("text",) else {"row": columns}
+        lines.append({**text, "label": resolution.value, **({"reasoning": note} if note else {})})
     return lines
 
 
-def _by_people(board: ReviewState, row: int) -> bool:
-    """Whether a row was decided in this review, not only in the table."""
-    return row in board.adjudications or any(name != TABLE for name, _ in board.resolutions[row].votes)
+def _is_reviewed(state: ReviewState, row: int) -> bool:
+    """Whether a row was labeled in this review, not only in the table."""
+    return row in state.adjudications or any(name != TABLE for name, _ in state.resolutions[row].votes)
 
 
 def _with_labels(
     rows: ReviewRows, column: str, labels: Mapping[int, Any], *, keep: bool = False, table: Any = None
 ) -> Any:
-    """A table with labels in a column, in the column's own type, or in the LLM column's type where it is new."""
+    """A table with labels in a column, in the type of the column, or of the LLM column if it is new."""
     table = rows.table if table is None else table
     exists = column in table.column_names
     feature = _label_feature(rows, column)
@@ -147,9 +157,9 @@ def _with_labels(
 
 
 def _label_feature(rows: ReviewRows, column: str) -> Any:
-    """The type of a column of human labels, which must be able to hold every label of the schema.
+    """Type of a human-label column that can store every label of the schema.
 
-    A column without any value has a type without content, such as lists of nulls: then the schema gives the type.
+    The type of a column without values is meaningless, such as lists of nulls; then the schema determines the type.
     """
     features = rows.table.features
     feature = next(
@@ -162,7 +172,7 @@ def _label_feature(rows: ReviewRows, column: str) -> Any:
 
 
 def _is_empty(feature: Any) -> bool:
-    """Whether a type has room for nothing but null somewhere in it."""
+    """Whether a part of a type can only store null."""
     if isinstance(feature, Mapping):
         return any(_is_empty(part) for part in feature.values())
     if hasattr(feature, "feature"):
@@ -171,7 +181,7 @@ def _is_empty(feature: Any) -> bool:
 
 
 def _with_all_names(feature: Any, names: Sequence[str]) -> Any:
-    """A type whose class labels have all names; the codes of the names that it had stay."""
+    """A type whose class labels have all names; existing codes do not change."""
     from datasets import ClassLabel, List
 
     if isinstance(feature, ClassLabel):
@@ -225,7 +235,7 @@ def _entities(rows: ReviewRows, label: Sequence[Mapping[str, Any]], feature: Any
 
 
 def _answer(label: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer of one text and place, or as SQuAD has it with lists."""
+    """An answer with text and start, or with lists as in SQuAD."""
     values = {"text": label["text"], "start": label["start"], "answer_start": label["start"]}
     return {
         name: [values[name]] if hasattr(part, "feature") else values[name]
@@ -235,7 +245,7 @@ def _answer(label: Mapping[str, Any], feature: Mapping[str, Any]) -> dict[str, A
 
 
 def _cell(rows: ReviewRows, label: Any) -> Any:
-    """A label as a text: a name or a text as it is, lists and spans as JSON, with codes where the LLM's have them."""
+    """A label as text: lists and spans are JSON, with class codes if the LLM column has them."""
     if isinstance(label, str):
         return label
     if isinstance(label, list | dict):
@@ -246,17 +256,11 @@ def _cell(rows: ReviewRows, label: Any) -> Any:
     return f"{label:g}"
 
 
-def _with_chances(table: Any, rows: ReviewRows) -> Any:
-    """The table with the chance of each row, which is 1 where all rows are to be labeled."""
-    kept = table.remove_columns([PROBABILITY]) if PROBABILITY in table.column_names else table
-    return kept.add_column(PROBABILITY, [1.0] * len(rows), feature=_float_type())
-
-
-def _records(board: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
-    """The provenance, in which the record of the sample says who labeled it."""
-    records = [dict(record) for record in provenance(board.rows.table)]
-    events = [event for who in board.annotators.values() for event in who.labels.values()]
-    alpha = annotator_agreement(given_labels(board))
+def _records(state: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Provenance in which the record of the sample also describes its annotation."""
+    records = [dict(record) for record in provenance(state.rows.table)]
+    events = [event for annotator in state.annotators.values() for event in annotator.labels.values()]
+    agreement = annotator_agreement(label_matrix(state))
     for record in reversed(records):
         if record.get("kind") == SAMPLE_KIND:
             record["review"] = {
@@ -264,18 +268,13 @@ def _records(board: ReviewState, how: Mapping[str, int]) -> list[dict[str, Any]]
                 "labels": len(events),
                 "llm_shown": sum(event.llm_shown for event in events),
                 "rows": dict(how),
-                "alpha": alpha.alpha if alpha.alpha == alpha.alpha else None,
-                "alpha_rows": alpha.n,
+                "alpha": None if math.isnan(agreement.alpha) else agreement.alpha,
+                "alpha_rows": agreement.n,
                 "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "package_version": package_version(),
             }
             break
     return records
-
-
-def _chance(rows: ReviewRows, row: int) -> float | None:
-    chance = float(rows.chances[row])
-    return None if chance != chance else chance
 
 
 def _float_type() -> Any:

@@ -1,4 +1,4 @@
-"""Exchange: answers of people that come from another tool, and the files that they come in."""
+"""Import of human labels from another tool."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ class Answer:
 
     annotator: str
     row: int
-    """The row under review that the record was matched to."""
+    """Matched row under review."""
     value: Any
-    """Plain JSON, not checked yet; None for a row that they skipped."""
+    """Plain JSON, not validated yet; None for a skipped row."""
     note: str = ""
     seconds: float | None = None
     llm_shown: bool = False
-    """Whether the record carried the LLM's label, so that the tool showed it."""
+    """Whether the record contained the LLM label, so that the tool showed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What came in."""
+    """Counts of an import."""
 
     labels: int
     skips: int
     known: int
-    """Answers that were there already: they are stored once."""
+    """Labels that were imported before."""
     annotators: tuple[str, ...]
 
 
-def import_answers(board: ReviewState, answers: Iterable[Answer], tool: str) -> Imported:
+def import_answers(state: ReviewState, answers: Iterable[Answer], tool: str) -> Imported:
     """Store answers as decisions of their annotators, all or none. Repeated answers are stored once.
 
     Raises:
         DataError: a label is not in the schema, or a name is empty.
     """
-    events, rows = [], board.rows
+    events, rows = [], state.rows
     for answer in answers:
         row = rows.row(answer.row)
         name = annotator_name(answer.annotator)
@@ -72,19 +72,19 @@ def import_answers(board: ReviewState, answers: Iterable[Answer], tool: str) -> 
                 seconds=answer.seconds,
             )
         )
-    before = board.last
-    kept = board.add_all(events)
-    new = [event for event in kept if event.id > before]
+    before = state.last
+    stored = state.add_all(events)
+    new = [event for event in stored if event.id > before]
     return Imported(
         labels=sum(event.action == "label" for event in new),
         skips=sum(event.action == "skip" for event in new),
-        known=len(kept) - len(new),
-        annotators=tuple(sorted({event.annotator for event in kept})),
+        known=len(stored) - len(new),
+        annotators=tuple(sorted({event.annotator for event in stored})),
     )
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+    """Read a JSON file.
 
     Raises:
         DataError: the file does not exist, or has another format.
@@ -98,5 +98,5 @@ def read_json(path: Path) -> Any:
 
 
 def write_json(path: Path, content: Any) -> Path:
-    """Write a JSON file, and give its path back."""
+    """Write a JSON file, and return its path."""
     return write_text(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n")

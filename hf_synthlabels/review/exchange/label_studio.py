@@ -1,7 +1,7 @@
 """Label Studio: export of tasks with the labeling interface, and import of annotations.
 
-The LLM's label is a prediction, human labels are annotations. Offsets of spans are checked against the span's own text.
-Label Studio knows annotators by their accounts, so each task's `meta` has their names in the order of its annotations.
+The LLM label is a prediction, human labels are annotations. Offsets of spans are checked against the text of the span.
+Label Studio identifies annotators by account, so the `meta` of a task has their names in the order of its annotations.
 """
 
 from __future__ import annotations
@@ -24,37 +24,34 @@ RESERVED = ("row", "digest", "inclusion_probability")
 """Keys of a task's data besides the texts."""
 
 
-def write_label_studio(board: ReviewState, path: str | Path, *, blind: bool = False) -> list[Path]:
-    """Write the drawn rows as tasks, and the labeling interface as XML next to them.
+def write_label_studio(state: ReviewState, path: str | Path, *, blind: bool = False) -> list[Path]:
+    """Write the sampled rows as tasks, and the labeling interface as XML next to them.
 
     Args:
-        board: the work.
-        path: the JSON file.
-        blind: whether the LLM's labels are left out, so that Label Studio cannot show them as predictions.
+        state: state of the review.
+        path: JSON file.
+        blind: whether to leave out the LLM labels, which Label Studio shows as predictions.
     """
     file = Path(path)
-    listed = sorted({*map(int, board.rows.queue), *board.resolutions})
-    written = write_json(file, [_task(board, row, blind=blind) for row in listed])
-    beside = file.with_suffix(".xml")
-    write_text(beside, interface(board.rows))
-    return [written, beside]
+    tasks = write_json(file, [_task(state, row, blind=blind) for row in state.exported_rows()])
+    return [tasks, write_text(file.with_suffix(".xml"), interface(state.rows))]
 
 
-def read_label_studio(rows: ReviewRows, path: str | Path, who: Mapping[str, str] | None = None) -> list[Answer]:
-    """The annotations of tasks that Label Studio exported as JSON.
+def read_label_studio(rows: ReviewRows, path: str | Path, names: Mapping[str, str] | None = None) -> list[Answer]:
+    """Read the annotations of tasks that Label Studio exported as JSON.
 
     Args:
-        rows: the rows that they are of.
-        path: of the file.
-        who: names by user id or e-mail; others are called by those.
+        rows: rows under review.
+        path: JSON file.
+        names: names by user ID or e-mail address, which are the default.
 
     Raises:
-        DataError: it is no such file, or a task is of no row.
+        DataError: the file has another format, or a task does not match the rows.
     """
     file = Path(path)
     tasks = read_json(file)
     if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
-        raise DataError(f"`{file.name}` is no list of tasks with `data`: export as JSON, not as JSON-MIN.")
+        raise DataError(f"`{file.name}` is not a list of tasks with `data`: export as JSON, not as JSON-MIN.")
     matcher = RowMatcher(rows, _fields(rows), file.name)
     answers = []
     for number, task in enumerate(tasks):
@@ -63,22 +60,22 @@ def read_label_studio(rows: ReviewRows, path: str | Path, who: Mapping[str, str]
         if not annotations:
             continue
         row = matcher.match(data, data.get("row"), data.get("digest"), record)
-        names = (task.get("meta") or {}).get("annotators") or []
+        exported = (task.get("meta") or {}).get("annotators") or []
+        is_shown = bool(task.get("predictions"))
         for place, annotation in enumerate(annotations):
-            name = names[place] if place < len(names) else _who(annotation.get("completed_by"), who or {})
+            name = exported[place] if place < len(exported) else _name(annotation.get("completed_by"), names or {})
             value = None
             if annotation.get("was_cancelled") is not True:
                 try:
                     value = _value(rows, annotation.get("result") or [], row.context)
                 except DataError as error:
                     raise DataError(f"`{file.name}`, {record}: {error}") from None
-            shown = bool(task.get("predictions"))
-            answers.append(Answer(name, row.number, value, seconds=annotation.get("lead_time"), llm_shown=shown))
+            answers.append(Answer(name, row.number, value, seconds=annotation.get("lead_time"), llm_shown=is_shown))
     return answers
 
 
 def interface(rows: ReviewRows) -> str:
-    """The labeling interface of the tasks, for the project's settings."""
+    """Labeling interface for the settings of the project."""
     lines = ["<View>", "  <Style>.htx-text { white-space: pre-wrap; }</Style>"]
     if rows.instructions:
         lines.append(f"  <Header value={quoteattr(rows.instructions)}/>")
@@ -107,41 +104,39 @@ def interface(rows: ReviewRows) -> str:
 
 
 def _fields(rows: ReviewRows) -> list[str]:
-    """The texts' names as XML attributes and variables may have them; each name once."""
+    """Field names that are valid XML attributes and variables."""
     names = (part.name for part in rows.row(0).parts)
     return unique_names(names, pattern=r"\W+", reserved=(*RESERVED, CONTROL))
 
 
 def _target(rows: ReviewRows) -> str:
-    """The text that labels are of: the one in which spans are marked, or the first."""
-    marked = [name for name, part in zip(_fields(rows), rows.row(0).parts, strict=True) if part.marked]
-    return marked[0] if marked else _fields(rows)[0]
+    """Field that labels refer to: the one in which spans are marked, or the first."""
+    fields = _fields(rows)
+    marked = [name for name, part in zip(fields, rows.row(0).parts, strict=True) if part.marked]
+    return marked[0] if marked else fields[0]
 
 
-def _data(rows: ReviewRows, number: int) -> dict[str, str]:
-    return dict(zip(_fields(rows), (part.text for part in rows.row(number).parts), strict=True))
-
-
-def _task(board: ReviewState, number: int, *, blind: bool) -> dict[str, Any]:
-    rows = board.rows
-    row, chance, sure = rows.row(number), float(rows.chances[number]), float(rows.confidence[number])
-    data = {**_data(rows, number), "row": number, "digest": row.digest}
-    if chance == chance:
-        data["inclusion_probability"] = chance
-    decided = [who for who in board.annotators.values() if number in who.labels or number in who.skips]
-    llm = rows.llm_labels[number]
-    prediction = {"model_version": rows.llm, "score": None if sure != sure else sure, "result": _result(rows, llm)}
+def _task(state: ReviewState, number: int, *, blind: bool) -> dict[str, Any]:
+    rows = state.rows
+    row, llm, probability = rows.row(number), rows.llm_labels[number], rows.probability(number)
+    texts = dict(zip(_fields(rows), (part.text for part in row.parts), strict=True))
+    data = {**texts, "row": number, "digest": row.digest}
+    if probability is not None:
+        data["inclusion_probability"] = probability
+    annotators = [each for each in state.annotators.values() if number in each.labels or number in each.skips]
+    score = rows.llm_confidence(number)
+    prediction = {"model_version": rows.llm, "score": score, "result": _result(rows, llm)}
     return {
         "id": number + 1,
         "data": data,
-        "meta": {"annotators": [who.name for who in decided]},
-        "annotations": [_annotation(rows, who, number) for who in decided],
+        "meta": {"annotators": [each.name for each in annotators]},
+        "annotations": [_annotation(rows, each, number) for each in annotators],
         "predictions": [] if blind or llm is None else [prediction],
     }
 
 
-def _annotation(rows: ReviewRows, who: Annotator, number: int) -> dict[str, Any]:
-    event = who.labels.get(number) or who.skips[number]
+def _annotation(rows: ReviewRows, annotator: Annotator, number: int) -> dict[str, Any]:
+    event = annotator.labels.get(number) or annotator.skips[number]
     result = [] if event.action == "skip" else _result(rows, event.human_label)
     return {
         "result": result,
@@ -153,7 +148,7 @@ def _annotation(rows: ReviewRows, who: Annotator, number: int) -> dict[str, Any]
 
 
 def _result(rows: ReviewRows, value: Any) -> list[dict[str, Any]]:
-    """The regions of a label; none where there is none, or where it is an empty list."""
+    """Regions of a label; empty for an empty list."""
     match rows.schema.kind:
         case "text-classification" | "text-pair":
             values = [("choices", {"choices": [value]})]
@@ -179,7 +174,7 @@ def _span(start: int, text: str, label: str) -> dict[str, Any]:
 
 
 def _value(rows: ReviewRows, result: list[dict[str, Any]], context: str) -> Any:
-    """The label that regions make up."""
+    """Label that the regions represent."""
     kind = rows.schema.kind
     values = [region["value"] for region in result if isinstance(region.get("value"), dict)]
     try:
@@ -199,7 +194,7 @@ def _value(rows: ReviewRows, result: list[dict[str, Any]], context: str) -> Any:
                 text = values[0]["text"]
                 return text if isinstance(text, str) else text[0]
     except (KeyError, IndexError, TypeError, ValueError):
-        raise DataError(f"`result` is {str(result)[:80]}…, which is no label of kind {kind!r}.") from None
+        raise DataError(f"`result` is {str(result)[:80]}…, which is not a label of kind {kind!r}.") from None
 
 
 def _entity(value: Mapping[str, Any], context: str) -> dict[str, Any]:
@@ -208,15 +203,14 @@ def _entity(value: Mapping[str, Any], context: str) -> dict[str, Any]:
 
 
 def _place(value: Mapping[str, Any], context: str) -> tuple[int, int]:
-    """Where a region is in the text, checked against the text that it says it marks."""
+    """Offsets of a region, checked against its text."""
     text = value.get("text")
     return locate_span(context, int(value["start"]), int(value["end"]), text if isinstance(text, str) else None)
 
 
-def _who(completed_by: Any, who: Mapping[str, str]) -> str:
-    """An annotator's name: by the table of names, or their e-mail, or their number."""
+def _name(completed_by: Any, names: Mapping[str, str]) -> str:
+    """Name of an annotator: from `names`, or the e-mail address or number."""
     if isinstance(completed_by, Mapping):
         completed_by = completed_by.get("email") or completed_by.get("id")
-    return who.get(
-        str(completed_by), f"label-studio {completed_by}" if isinstance(completed_by, int) else str(completed_by)
-    )
+    default = f"label-studio {completed_by}" if isinstance(completed_by, int) else str(completed_by)
+    return names.get(str(completed_by), default)

@@ -1,4 +1,4 @@
-"""Matching of records from another tool: to rows by their texts, and of marked spans to places in a text."""
+"""Matching of records from another tool to rows, and of marked spans to offsets."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ class RowMatcher:
     def _index(self, key: Callable[[Row], Any]) -> dict[Any, list[int]]:
         """Rows by a key; sampled rows come first, others only where no sampled row has the key."""
         rows = self._rows
-        sampled = [row for row in range(len(rows)) if rows.chances[row] == rows.chances[row]]
+        sampled = [
+            row for row in range(len(rows)) if rows.inclusion_probabilities[row] == rows.inclusion_probabilities[row]
+        ]
         index: dict[Any, list[int]] = {}
         for row in sampled:
             index.setdefault(key(rows.row(row)), []).append(row)
@@ -107,13 +109,13 @@ class RowMatcher:
 
 
 def unique_names(names: Iterable[str], *, pattern: str, reserved: Iterable[str] = (), lower: bool = False) -> list[str]:
-    """Names that another tool accepts, each of them once.
+    """Make names unique and valid for another tool.
 
     Args:
         names: column names in any script.
-        pattern: a regular expression of the runs of characters that the tool refuses; each becomes `_`.
-        reserved: names that are in use already.
-        lower: whether the tool wants lower case.
+        pattern: regular expression of invalid characters, which become `_`.
+        reserved: names in use.
+        lower: whether names must be in lower case.
     """
     used = set(reserved)
     unique: list[str] = []
@@ -130,29 +132,29 @@ def unique_names(names: Iterable[str], *, pattern: str, reserved: Iterable[str] 
 
 
 def locate_span(context: str, start: int, end: int, text: str | None) -> tuple[int, int]:
-    """Where a marked span is in a text, in Python's characters.
+    """Convert the offsets of a marked span to Python's characters.
 
-    Tools count UTF-16 units, or characters after line ends were normalized. The span's own text shows which: the
-    first way of counting that gives this text is taken, and else its only occurrence.
+    Tools count UTF-16 units, or characters after normalization of line ends. The text of the span decides: the first
+    way of counting that yields this text is used, or else its only occurrence.
 
     Args:
-        context: the text in which the span was marked.
-        start: where the tool says that it starts.
-        end: where the tool says that it ends, excluded.
-        text: what the tool says that was marked; None or empty where it does not say.
+        context: text in which the span was marked.
+        start: start offset of the tool.
+        end: end offset of the tool, excluded.
+        text: text of the span, if the tool exports it.
 
     Raises:
-        DataError: no way of counting gives the span's text, and it does not occur exactly once.
+        DataError: no way of counting yields the text of the span, and it does not occur exactly once.
     """
     if not text or context[start:end] == text:
         return start, end
-    wanted = _newlines(text)
+    target = _newlines(text)
     # "\r\n" counts as one character where line ends were normalized.
     lines = [place for place in range(len(context)) if context[place : place + 2] != "\r\n"]
     for places in (_utf16(context, range(len(context))), lines, _utf16(context, lines)):
         if 0 <= start < end <= len(places):
             first, last = places[start], places[end - 1] + 1
-            if _newlines(context[first:last]) == wanted:
+            if _newlines(context[first:last]) == target:
                 return first, last
     occurrences = [match.start() for match in re.finditer(re.escape(text), context)]
     if len(occurrences) == 1:
@@ -164,7 +166,7 @@ def locate_span(context: str, start: int, end: int, text: str | None) -> tuple[i
 
 
 def _utf16(context: str, places: Iterable[int]) -> list[int]:
-    """The place of each UTF-16 unit of the characters at some places."""
+    """Character position of each UTF-16 unit."""
     return [place for place in places for _ in range(2 if ord(context[place]) > 0xFFFF else 1)]
 
 

@@ -1,4 +1,4 @@
-"""AccessMiddleware: who may talk to the page: this browser's own page on this machine, or those who have the key."""
+"""AccessMiddleware: requests are accepted from the page itself on this machine, or with a key."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """From where requests are taken."""
+    """Which requests are accepted."""
 
     hosts: frozenset[str] = frozenset({"localhost", "127.0.0.1", "::1"})
-    """Names by which the page may be asked for, without ports: a tunnel may have another."""
+    """Accepted host names, without ports, since a tunnel may have another."""
     addresses: bool = False
-    """Whether any IP address will do: then the server listens for other machines. A name that an attacker points at
-    this machine is never one."""
+    """Whether any IP address is accepted as host, if the server listens for other machines. A name that an attacker
+    points at this machine is never an IP address."""
     key: str | None = None
-    """What others must have been given, where the server listens for other machines."""
+    """Required key, if the server listens for other machines."""
 
     def takes_host(self, name: str) -> bool:
-        """Whether a name in a `Host` header is one of ours."""
+        """Whether a name in a `Host` header is accepted."""
         return name in self.hosts or (self.addresses and _is_address(name))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen at is of this machine alone."""
+    """Whether only this machine can reach an address."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 class AccessMiddleware:
-    """Middleware that refuses what other pages and other names ask, websockets included; it adds safe headers.
+    """Middleware that rejects requests of other pages and for other host names, and all websockets; adds headers.
 
-    Requests must name this machine in `Host`, which a page that points its own name here (DNS rebinding) cannot.
-    `Origin`, where there is one, must be the page's own, and `Sec-Fetch-Site` must not be another site, except to
-    open the page from a link. What changes something must be JSON, which no form of another page can send unasked.
+    `Host` must name this machine, which protects against DNS rebinding. `Origin`, if present, must be the page itself,
+    and `Sec-Fetch-Site` must not be another site, except to open the page from a link. Requests that change something
+    must be JSON, which a form of another page cannot send.
     """
 
-    def __init__(self, app: App, trust: AccessPolicy | None = None) -> None:
+    def __init__(self, app: App, policy: AccessPolicy | None = None) -> None:
         self.app = app
-        self.trust = trust or AccessPolicy()
+        self.policy = policy or AccessPolicy()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or refuse it."""
+        """Pass a request on, or reject it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -82,13 +82,13 @@ class AccessMiddleware:
         if refusal is not None:
             await _answer(send, 403, {"error": refusal})
             return
-        if self.trust.key is not None and not await self._let_in(scope, send, self.trust.key):
+        if self.policy.key is not None and not await self._let_in(scope, send, self.policy.key):
             return
         await self.app(scope, receive, _with_headers(send))
 
     def _refusal(self, scope: Scope) -> str | None:
         hosts = _header(scope, b"host")
-        if len(hosts) != 1 or not self.trust.takes_host(_host_name(hosts[0])):
+        if len(hosts) != 1 or not self.policy.takes_host(_host_name(hosts[0])):
             return f"`Host` is {', '.join(hosts)!r}: this page is not served under that name. Use its address."
         origins = _header(scope, b"origin")
         if origins and not (len(origins) == 1 and _same_origin(origins[0], hosts[0])):
@@ -109,7 +109,7 @@ class AccessMiddleware:
         return None
 
     async def _let_in(self, scope: Scope, send: Send, key: str) -> bool:
-        """Whether the request has the key; one that brings it in the address gets a cookie and is sent on."""
+        """Whether the request has the key; a request with the key in its URL gets a cookie and is redirected."""
         if hmac.compare_digest(_cookie(scope).encode(), key.encode()):
             return True
         given = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("key", [""])[0]
@@ -117,7 +117,7 @@ class AccessMiddleware:
             cookie = f"{COOKIE}={quote(key)}; HttpOnly; SameSite=Strict; Path=/"
             await _answer(send, 303, {}, {"location": "/", "set-cookie": cookie})
             return False
-        await _answer(send, 401, {"error": "`key` is missing or wrong: open the address that the server printed."})
+        await _answer(send, 401, {"error": "`key` is missing or wrong: open the URL that the server printed."})
         return False
 
 
@@ -160,11 +160,11 @@ def _same_origin(origin: str, host: str) -> bool:
 def _cookie(scope: Scope) -> str:
     for line in _header(scope, b"cookie"):
         try:
-            found = SimpleCookie(line).get(COOKIE)
+            cookie = SimpleCookie(line).get(COOKIE)
         except CookieError:
             continue
-        if found is not None:
-            return found.value
+        if cookie is not None:
+            return cookie.value
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The calls of the review page: what it asks for, by name, with JSON in and out."""
+"""API of the review page: calls by name, with JSON in and out."""
 
 from __future__ import annotations
 
@@ -9,149 +9,137 @@ from hf_synthlabels.errors import DataError
 from hf_synthlabels.review.annotation_session import AnnotationSession, Decision, annotator_name
 from hf_synthlabels.review.disagreements import Disagreements, case
 from hf_synthlabels.review.review_progress import progress
-from hf_synthlabels.review.review_report import Reading
+from hf_synthlabels.review.review_report import LiveReport
 
-Said = dict[str, Any]
-Call = Callable[[Said], Any]
+Body = dict[str, Any]
+Call = Callable[[Body], Any]
 
 MAX_BUTTONS = 21
 """A scale with more numbers is typed."""
 
 
-def review_calls(desk: AnnotationSession, title: str = "") -> dict[str, Call]:
-    """Every call by its name; each sees what other processes have stored meanwhile."""
-    calls = {**_label_calls(desk, title), **_look_calls(desk)}
-    return {name: _synced(desk, call) for name, call in calls.items()}
+def review_calls(session: AnnotationSession, title: str = "") -> dict[str, Call]:
+    """Every call by its name; each reads new decisions of other processes first."""
+    calls = {**_label_calls(session, title), **_review_calls(session)}
+    return {name: _synced(session, call) for name, call in calls.items()}
 
 
-def _label_calls(desk: AnnotationSession, title: str) -> dict[str, Call]:
-    """Of the label page."""
+def _label_calls(session: AnnotationSession, title: str) -> dict[str, Call]:
+    """Calls of the label page."""
 
-    def setup(_: Said) -> Any:
-        return _setup(desk, title)
-
-    def begin(said: Said) -> Any:
-        return {"annotator": _name(said), "progress": progress(desk.board, _name(said))}
-
-    def upcoming(said: Said) -> Any:
-        held = said.get("held")
+    def upcoming(body: Body) -> Any:
+        held = body.get("held")
         numbers = tuple(number for number in held if isinstance(number, int)) if isinstance(held, list) else ()
-        return {"rows": desk.next_rows(_name(said), skip=numbers)}
+        return {"rows": session.next_rows(_name(body), skip=numbers)}
 
-    def decide(said: Said) -> Any:
-        value, note, seconds = said.get("value"), said.get("note", ""), said.get("seconds")
-        return desk.decide(
-            Decision(_name(said), _whole(said, "row"), str(said.get("digest")), value, note, seconds, _key(said))
-        )
+    def decide(body: Body) -> Any:
+        value, note, seconds = body.get("value"), body.get("note", ""), body.get("seconds")
+        digest = str(body.get("digest"))
+        return session.decide(Decision(_name(body), _integer(body, "row"), digest, value, note, seconds, _key(body)))
 
     return {
-        "setup": setup,
-        "begin": begin,
+        "setup": lambda _: _setup(session, title),
+        "begin": lambda body: {"annotator": _name(body), "progress": progress(session.state, _name(body))},
         "next": upcoming,
-        "row": lambda said: desk.row(_name(said), _whole(said, "row")),
+        "row": lambda body: session.row(_name(body), _integer(body, "row")),
         "decide": decide,
-        "undo": lambda said: desk.undo(_name(said)),
-        "show": lambda said: desk.show(_name(said), _whole(said, "row")),
-        "skipped": lambda said: desk.skipped(_name(said)),
-        "progress": lambda said: progress(desk.board, _name(said)),
+        "undo": lambda body: session.undo(_name(body)),
+        "show": lambda body: session.show(_name(body), _integer(body, "row")),
+        "skipped": lambda body: session.skipped(_name(body)),
+        "progress": lambda body: progress(session.state, _name(body)),
     }
 
 
-def _look_calls(desk: AnnotationSession) -> dict[str, Call]:
-    """Calls that show LLM labels; each view is recorded."""
-    board = desk.board
-    disagreements, reading = Disagreements(board), Reading(board)
+def _review_calls(session: AnnotationSession) -> dict[str, Call]:
+    """Calls of the adjudicate and read pages; those that show LLM labels record it."""
+    state = session.state
+    disagreements, report = Disagreements(state), LiveReport(state)
 
-    def revealed(said: Said, rows: list[dict[str, Any]]) -> None:
-        digests = {entry["row"]: entry["digest"] for entry in rows}
-        desk.reveal(_name(said), list(digests), digests)
+    def record_seen(body: Body, rows: list[dict[str, Any]]) -> None:
+        session.record_seen(_name(body), {entry["row"]: entry["digest"] for entry in rows})
 
-    def listed(said: Said) -> Any:
-        page = disagreements.page(
-            str(said.get("show", "open")), _whole(said, "offset", 0), str(said.get("pattern", ""))
-        )
-        revealed(said, page["rows"])
+    def listed(body: Body) -> Any:
+        view, pattern = str(body.get("show", "open")), str(body.get("pattern", ""))
+        page = disagreements.page(view, _integer(body, "offset", 0), pattern)
+        record_seen(body, page["rows"])
         return page
 
-    def opened(said: Said) -> Any:
-        found = case(board, _whole(said, "row"))
-        revealed(said, [found])
-        return found
+    def opened(body: Body) -> Any:
+        content = case(state, _integer(body, "row"))
+        record_seen(body, [content])
+        return content
 
-    def cell(said: Said) -> Any:
-        page = reading.rows_of(said.get("human"), said.get("llm"), _whole(said, "offset", 0))
-        revealed(said, page["rows"])
+    def cell(body: Body) -> Any:
+        page = report.rows_of(body.get("human"), body.get("llm"), _integer(body, "offset", 0))
+        record_seen(body, page["rows"])
         return page
 
-    def adjudicate(said: Said) -> Any:
-        return disagreements.decide(
-            _name(said), _whole(said, "row"), said.get("value"), said.get("note", ""), _key(said)
-        )
+    def adjudicate(body: Body) -> Any:
+        value, note = body.get("value"), body.get("note", "")
+        return disagreements.decide(_name(body), _integer(body, "row"), value, note, _key(body))
 
-    def example(said: Said) -> Any:
-        return disagreements.mark_example(_name(said), _whole(said, "row"), chosen=said.get("chosen") is True)
-
-    def report(_: Said) -> Any:
-        return reading.report()
+    def example(body: Body) -> Any:
+        is_chosen = body.get("chosen") is True
+        return disagreements.mark_example(_name(body), _integer(body, "row"), chosen=is_chosen)
 
     return {
         "disagreements": listed,
         "case": opened,
         "adjudicate": adjudicate,
-        "reopen": lambda said: disagreements.reopen(_name(said), _whole(said, "row")),
+        "reopen": lambda body: disagreements.reopen(_name(body), _integer(body, "row")),
         "example": example,
-        "report": report,
+        "report": lambda _: report.report(),
         "cell": cell,
     }
 
 
-def _synced(desk: AnnotationSession, call: Call) -> Call:
-    def synced(said: Said) -> Any:
-        with desk.board.lock:
-            desk.board.sync()
-            return call(said)
+def _synced(session: AnnotationSession, call: Call) -> Call:
+    def synced(body: Body) -> Any:
+        with session.state.lock:
+            session.state.sync()
+            return call(body)
 
     return synced
 
 
-def _setup(desk: AnnotationSession, title: str) -> dict[str, Any]:
-    rows = desk.board.rows
+def _setup(session: AnnotationSession, title: str) -> dict[str, Any]:
+    rows = session.state.rows
     schema, scale = rows.schema, rows.schema.scale
     grid = None if scale is None else scale.grid()
-    few = grid is not None and len(grid) <= MAX_BUTTONS
+    numbers = [round(number, 10) for number in grid] if grid is not None and len(grid) <= MAX_BUTTONS else None
     return {
         "title": title,
-        "store": desk.board.store.name,
+        "store": session.state.store.name,
         "kind": schema.kind,
         "names": schema.names,
         "definitions": schema.definitions,
         "guidelines": schema.guidelines,
         "instructions": rows.instructions,
         "scale": None if scale is None else {"low": scale.low, "high": scale.high, "step": scale.step},
-        "numbers": [round(number, 10) for number in grid] if grid is not None and few else None,
+        "numbers": numbers,
         "rows": len(rows),
         "queue": len(rows.queue),
         "labeled_before": len(rows.human_labels),
         "sampled": rows.sampled,
-        "blind": desk.blind,
+        "blind": session.blind,
         "llm": rows.llm,
         "human": rows.human,
     }
 
 
-def _name(said: Said) -> str:
-    return annotator_name(said.get("annotator"))
+def _name(body: Body) -> str:
+    return annotator_name(body.get("annotator"))
 
 
-def _whole(said: Said, name: str, usual: int | None = None) -> int:
-    value = said.get(name, usual)
+def _integer(body: Body, name: str, default: int | None = None) -> int:
+    value = body.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise DataError(f"`{name}` is {value!r}: give a whole number from 0.")
+        raise DataError(f"`{name}` is {value!r}: give an integer from 0.")
     return value
 
 
-def _key(said: Said) -> str:
-    key = said.get("key", "")
+def _key(body: Body) -> str:
+    key = body.get("key", "")
     if not isinstance(key, str) or len(key) > 100:
-        raise DataError("`key` is no text of 100 characters at most.")
+        raise DataError("`key` must be a text of at most 100 characters.")
     return key

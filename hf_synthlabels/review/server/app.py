@@ -1,4 +1,4 @@
-"""The server of the review page: its files, and the calls that it makes."""
+"""Web application of the review page: static files and API."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 MAX_BYTES = 8_000_000
-"""Of one request: a written label at its longest, in the worst encoding."""
+"""Maximum size of a request: the longest text label in the least compact encoding."""
 
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
-def review_app(desk: AnnotationSession, *, title: str = "", trust: AccessPolicy | None = None) -> AccessMiddleware:
+def review_app(session: AnnotationSession, *, title: str = "", policy: AccessPolicy | None = None) -> AccessMiddleware:
     """The ASGI application of a review.
 
     Args:
-        desk: what is reviewed.
-        title: the name of the data.
-        trust: from where requests are taken; this machine by default.
+        session: the review.
+        title: name of the data.
+        policy: accepted requests (default: this machine only).
 
     Raises:
         MissingExtraError: the extra `app` is not installed.
@@ -38,10 +38,10 @@ def review_app(desk: AnnotationSession, *, title: str = "", trust: AccessPolicy 
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    calls = review_calls(desk, title)
+    calls = review_calls(session, title)
     routes = [Route(f"/api/{name}", _endpoint(call), methods=["POST"]) for name, call in calls.items()]
     routes += [Route("/" if name == "index.html" else f"/{name}", _file(name)) for name in _files()]
-    return AccessMiddleware(Starlette(routes=routes), trust)
+    return AccessMiddleware(Starlette(routes=routes), policy)
 
 
 def _endpoint(call: Call) -> Any:
@@ -52,22 +52,22 @@ def _endpoint(call: Call) -> Any:
         async for part in request.stream():
             body += part
             if len(body) > MAX_BYTES:
-                return _json({"error": f"The request is longer than {MAX_BYTES:,} bytes."}, 413)
+                return _json({"error": f"The request exceeds {MAX_BYTES:,} bytes."}, 413)
         try:
-            said = orjson.loads(body)
+            content = orjson.loads(body)
         except orjson.JSONDecodeError as error:
-            return _json({"error": f"The request is no JSON: {error}."}, 400)
-        if not isinstance(said, dict):
-            return _json({"error": "The request is no JSON object."}, 400)
+            return _json({"error": f"The request is not JSON: {error}."}, 400)
+        if not isinstance(content, dict):
+            return _json({"error": "The request is not a JSON object."}, 400)
         try:
-            return _json(await run_in_threadpool(call, said))
+            return _json(await run_in_threadpool(call, content))
         except StoreError as error:
             return _json({"error": str(error)}, 503)
         except SynthLabelsError as error:
             return _json({"error": str(error)}, 400)
         except Exception:
             logging.getLogger(__name__).exception("a call of the review page failed")
-            return _json({"error": "The server has a fault; its log says which."}, 500)
+            return _json({"error": "Internal server error; see the log of the server."}, 500)
 
     return answer
 
