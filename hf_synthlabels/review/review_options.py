@@ -36,9 +36,11 @@ class ReviewOptions:
     def or_else(self, earlier: Mapping[str, Any]) -> ReviewOptions:
         """These options, with earlier values for those that have their default."""
         defaults = asdict(ReviewOptions())
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in earlier.items()}
-        values = {name: value for name, value in values.items() if name in defaults}
-        return ReviewOptions(**values | {name: v for name, v in asdict(self).items() if v != defaults[name]})
+        values: dict[str, Any] = {name: value for name, value in earlier.items() if name in defaults}
+        values |= {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        return ReviewOptions(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        )
 
 
 def default_store(data: str) -> Path:

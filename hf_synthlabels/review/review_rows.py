@@ -140,12 +140,11 @@ def review_rows(
     options = options or ReviewOptions()
     check_columns(table, llm, *form.columns, *options.show_columns)
     statuses = _statuses(table, llm)
-    llm_labels = zip(_labels(table, llm, schema, form), statuses, strict=True)
     probabilities = _inclusion_probabilities(table, options.all_rows)
     human_labels = _labels(table, human, schema, form) if human in table.column_names else []
     known = {row: label for row, label in enumerate(human_labels) if label is not None}
     sampled = np.flatnonzero(~np.isnan(probabilities))
-    to_label = sampled if options.relabel else sampled[~np.isin(sampled, list(known))]
+    queue = sampled if options.relabel else sampled[~np.isin(sampled, list(known))]
     return ReviewRows(
         table=table,
         schema=schema,
@@ -154,15 +153,22 @@ def review_rows(
         human=human,
         llm=llm,
         show_columns=options.show_columns,
-        llm_labels=tuple(label if status in (None, "labelled") else None for label, status in llm_labels),
+        llm_labels=_labels_by_status(_labels(table, llm, schema, form), statuses),
         human_labels={row: label for row, label in known.items() if not math.isnan(probabilities[row])},
         statuses=statuses,
         confidence=_numbers(table, f"{llm}_confidence"),
         probabilities=_optional(table, f"{llm}_probs"),
         inclusion_probabilities=probabilities,
         sampled=not options.all_rows,
-        queue=np.random.default_rng(options.seed).permutation(to_label),
+        queue=np.random.default_rng(options.seed).permutation(queue),
         reasons=_optional(table, f"{llm}_note"),
+    )
+
+
+def _labels_by_status(labels: list[Any], statuses: tuple[str | None, ...]) -> tuple[Any, ...]:
+    """Labels of rows with the status `labelled`, or without a status; else None."""
+    return tuple(
+        label if status in (None, "labelled") else None for label, status in zip(labels, statuses, strict=True)
     )
 
 

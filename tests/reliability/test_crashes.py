@@ -64,7 +64,7 @@ def test_a_damaged_store_never_mislabels(tmp_path: Path, expected: Rows) -> None
     found = {one.name: one for one in damaged_stores(tmp_path, ROWS, 14, expected)}
     for one in found.values():
         assert one.equal, one
-        assert one.mislabelled == 0
+        assert one.mislabeled == 0
     assert found["20 answers with a flipped byte"].asked_again == 20
     # A file that SQLite cannot read is moved aside, never rebuilt.
     assert found["the file cut to half"].rescued

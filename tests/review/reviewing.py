@@ -19,6 +19,7 @@ from hf_synthlabels.labels import LabelSchema, Scale
 from hf_synthlabels.review import (
     AnnotationSession,
     DecisionStore,
+    ReviewOptions,
     ReviewState,
     bind_socket,
     review_app,
@@ -110,7 +111,8 @@ def _stored(kind: str, label: Any) -> Any:
 
 def opened(kind: str = "text-classification", made: Dataset | None = None, **options: Any) -> ReviewRows:
     form = FORMS.get(kind, RowForm(("text",)))
-    return review_rows(table(kind) if made is None else made, schema=SCHEMAS[kind], form=form, **options)
+    made = table(kind) if made is None else made
+    return review_rows(made, schema=SCHEMAS[kind], form=form, options=ReviewOptions(**options))
 
 
 def state(folder: Path, kind: str = "text-classification", **options: Any) -> ReviewState:

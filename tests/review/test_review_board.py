@@ -179,9 +179,9 @@ def test_a_store_of_other_rows_is_refused(tmp_path: Path) -> None:
     label(session, "ann", 9, "billing")
     store = tmp_path / "store.sqlite"
     other = table().map(lambda row: {"text": row["text"] + "!"})
-    with pytest.raises(StoreError, match="row 9 has another text there"):
+    with pytest.raises(StoreError, match="the text of row 9 differs"):
         ReviewState(opened(made=other), DecisionStore(store))
-    with pytest.raises(StoreError, match="has a decision on row 9, and the data have 5 rows"):
+    with pytest.raises(StoreError, match="has a decision on row 9, but the data have 5 rows"):
         ReviewState(opened(made=table(rows=5, drawn=4)), DecisionStore(store))
     with pytest.raises(DataError, match="has another text now"):
         session.decide(type("Said", (), {"annotator": "ann", "row": 1, "digest": "0" * 16, "value": "billing"})())
@@ -200,7 +200,7 @@ def test_every_kind_of_label_is_stored_and_differs_from_the_llms(tmp_path: Path,
 
 def test_rows_must_be_drawn_or_all_asked_for() -> None:
     made = table().remove_columns("inclusion_probability")
-    with pytest.raises(DataError, match="draw the rows for people with `hf-synthlabels sample` first, or say `--all`"):
+    with pytest.raises(DataError, match="`hf-synthlabels sample` first, or add `--all`"):
         opened(made=made)
     assert len(opened(made=made, all_rows=True).queue) == 12
     with pytest.raises(DataError, match="inclusion_probability"):

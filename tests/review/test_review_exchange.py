@@ -51,23 +51,36 @@ def worked(folder: Path, kind: str = "text-classification") -> ReviewState:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_labels_become_a_column_of_the_llms_type(tmp_path: Path, kind: str) -> None:
-    made = labeled_table(worked(tmp_path, kind), each=True)
-    schema = SCHEMAS[kind]
-    assert made.table.features["label"] == made.table.features["llm_label"]
+def test_labels_are_exported_as_column_sheet_and_example(tmp_path: Path, kind: str) -> None:
+    done, schema = worked(tmp_path, kind), SCHEMAS[kind]
+    exported = labeled_table(done, each=True)
+    assert exported.table.features["label"] == exported.table.features["llm_label"]
     values = [
         None if value is None else plain(decode(schema, value, TEXT))  # type: ignore[arg-type]
-        for value in made.table["label"]
+        for value in exported.table["label"]
     ]
     same = int(LLM[kind]) if kind == "text-scale" else LLM[kind]
     assert values == [HUMAN[kind], None, same, *[None] * 9]
-    assert (dict(made.how), made.open) == ({"unanimous": 1, "disputed": 1, "one": 1}, 8)
-    assert made.table["inclusion_probability"][0] == 0.5
-    assert sum(value is not None for value in made.table["label_bob"]) == 2
-    report = validate(made.table, schema=schema)
+    assert (dict(exported.how), exported.open) == ({"unanimous": 1, "disputed": 1, "one": 1}, 8)
+    assert exported.table["inclusion_probability"][0] == 0.5
+    assert sum(value is not None for value in exported.table["label_bob"]) == 2
+    report = validate(exported.table, schema=schema)
     assert report.n_human == 2
     if kind == "text-classification":
         assert report.accuracy.estimate == pytest.approx(0.5)
+    merged = import_labels(table(kind), sheet(done))
+    assert (merged.new, merged.changed, merged.open) == (2, 0, 8)
+    assert merged.rows["label"][:] == exported.table["label"][:]
+    page = Disagreements(done)
+    page.decide("ann", 1, HUMAN[kind], "because of rule 2")
+    page.mark_example("ann", 1, chosen=True)
+    (line,) = examples(done)
+    assert line["reasoning"] == "because of rule 2"
+    example = Example.model_validate(line)
+    assert plain(example.read_label(schema, example.row_text(FORMS.get(kind, RowForm(("text",)))))) == HUMAN[kind]
+    page.mark_example("ann", 1, chosen=False)
+    with pytest.raises(DataError, match="No row was chosen"):
+        examples(done)
 
 
 def test_labels_feed_conclusions(tmp_path: Path) -> None:
@@ -156,14 +169,6 @@ def test_entities_become_tags_where_people_have_tags(tmp_path: Path) -> None:
     assert labeled_table(session.state).table["ner"][:] == [[1, 2, 0, 3], [0, 0]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_sheet_is_merged(tmp_path: Path, kind: str) -> None:
-    done = worked(tmp_path, kind)
-    merged = import_labels(table(kind), sheet(done))
-    assert (merged.new, merged.changed, merged.open) == (2, 0, 8)
-    assert merged.rows["label"][:] == labeled_table(done).table["label"][:]
-
-
 def test_every_event_is_listed_with_human_and_llm_labels_apart(tmp_path: Path) -> None:
     lines = decisions(worked(tmp_path))
     assert {line["action"] for line in lines} == {"label", "skip", "seen"}
@@ -173,63 +178,37 @@ def test_every_event_is_listed_with_human_and_llm_labels_apart(tmp_path: Path) -
     json.dumps(lines)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_chosen_rows_are_examples_of_a_recipe(tmp_path: Path, kind: str) -> None:
-    done = worked(tmp_path, kind)
-    page = Disagreements(done)
-    page.decide("ann", 1, HUMAN[kind], "because of rule 2")
-    page.mark_example("ann", 1, chosen=True)
-    (line,) = examples(done)
-    assert line["reasoning"] == "because of rule 2"
-    example = Example.model_validate(line)
-    form = FORMS.get(kind, RowForm(("text",)))
-    assert plain(example.read_label(SCHEMAS[kind], example.row_text(form))) == HUMAN[kind]
-    page.mark_example("ann", 1, chosen=False)
-    with pytest.raises(DataError, match="No row was chosen"):
-        examples(done)
-
-
 def fresh(folder: Path, kind: str) -> ReviewState:
     return ReviewState(opened(kind), DecisionStore(folder / "other.sqlite"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_argilla_round_trip(tmp_path: Path, kind: str) -> None:
+def test_argilla_and_label_studio_round_trip(tmp_path: Path, kind: str) -> None:
     done = worked(tmp_path, kind)
-    folder = tmp_path / "argilla"
+    folder, file = tmp_path / "argilla", tmp_path / "tasks.json"
     write_argilla(done, folder)
     record = next(each for each in json.loads((folder / "records.json").read_text()) if each["id"] == "row-0")
     assert set(record) == {"id", "fields", "metadata", "suggestions", "responses", "vectors", "_server_id"}
     assert record["metadata"]["inclusion_probability"] == 0.5
     assert record["suggestions"]["label"]["agent"] == "llm_label"
     assert len(record["responses"]["label"]) == 2
-    again = fresh(tmp_path, kind)
-    answers = read_argilla(again.rows, folder)
-    told = import_answers(again, answers, "argilla")
-    assert (told.labels, told.skips, told.annotators) == (5, 1, ("ann", "bob"))
-    assert {row: each.value for row, each in again.resolutions.items()} == {
-        row: each.value for row, each in done.resolutions.items()
-    }
-    assert import_answers(again, answers, "argilla").known == 6
-    # Argilla shows suggestions.
-    assert all(event.llm_shown for event in again.annotators["ann"].labels.values())
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_label_studio_round_trip(tmp_path: Path, kind: str) -> None:
-    done = worked(tmp_path, kind)
-    file = tmp_path / "tasks.json"
     write_label_studio(done, file)
     task = json.loads(file.read_text(encoding="utf-8"))[0]
-    assert task["data"]["row"] == 0
-    assert task["annotations"][0]["lead_time"] == 2.5
+    assert (task["data"]["row"], task["annotations"][0]["lead_time"]) == (0, 2.5)
     assert next(region["to_name"] for region in task["predictions"][0]["result"]) in task["data"]
-    again = fresh(tmp_path, kind)
-    told = import_answers(again, read_label_studio(again.rows, file), "label-studio")
-    assert (told.labels, told.skips, told.annotators) == (5, 1, ("ann", "bob"))
-    assert {row: each.value for row, each in again.resolutions.items()} == {
-        row: each.value for row, each in done.resolutions.items()
-    }
+    for tool, answers in (
+        ("argilla", read_argilla(done.rows, folder)),
+        ("label-studio", read_label_studio(done.rows, file)),
+    ):
+        copy = ReviewState(opened(kind), DecisionStore(tmp_path / f"{tool}.sqlite"))
+        imported = import_answers(copy, answers, tool)
+        assert (imported.labels, imported.skips, imported.annotators) == (5, 1, ("ann", "bob"))
+        assert {row: each.value for row, each in copy.resolutions.items()} == {
+            row: each.value for row, each in done.resolutions.items()
+        }
+        assert import_answers(copy, answers, tool).known == 6
+        # Both tools show what they suggest.
+        assert all(event.llm_shown for event in copy.annotators["ann"].labels.values())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -283,21 +262,18 @@ def test_tasks_and_records_that_do_not_say_their_row_are_found_by_their_texts(tm
     assert (response.annotator, response.row, response.value) == ("argilla 06f7d4c0", 5, "billing")
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
+def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    for content, reason in (
         ("{", "is not JSON"),
-        ("{}", "is no list of tasks with `data`"),
+        ("{}", "is not a list of tasks with `data`"),
         ('[{"data": {"text": "nothing of ours"}, "annotations": [{"result": []}]}]', "task 0"),
         # A row number without a text is no evidence.
         ('[{"data": {"row": 1}, "annotations": [{"result": []}]}]', "task 0"),
         (f'[{{"data": {{"text": "{TEXT} 1"}}, "annotations": [{{"result": []}}]}}]', "task 0: `result`"),
-    ],
-)
-def test_files_that_do_not_fit_are_told(tmp_path: Path, content: str, said: str) -> None:
-    (tmp_path / "t.json").write_text(content, encoding="utf-8")
-    with pytest.raises(DataError, match=said):
-        read_label_studio(opened(), tmp_path / "t.json")
+    ):
+        (tmp_path / "t.json").write_text(content, encoding="utf-8")
+        with pytest.raises(DataError, match=reason):
+            read_label_studio(opened(), tmp_path / "t.json")
 
 
 def test_a_label_of_another_schema_is_told_with_its_row(tmp_path: Path) -> None:

@@ -166,9 +166,8 @@ SPANS = {
 }
 
 
-@pytest.mark.parametrize("name", SPANS)
-def test_offsets_are_checked_against_the_regions_text(tmp_path: Path, name: str) -> None:
-    text, place, size = SPANS[name]
+@pytest.mark.parametrize(("text", "place", "size"), SPANS.values(), ids=list(SPANS))
+def test_offsets_are_checked_against_the_regions_text(tmp_path: Path, text: str, place: Any, size: Any) -> None:
     made = Dataset.from_dict({"text": [text], "llm_label": [[]], "inclusion_probability": [1.0]}).cast_column(
         "llm_label", SCHEMAS["token-classification"].feature()
     )
