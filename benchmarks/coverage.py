@@ -26,7 +26,7 @@ from benchmarks.documents import put_block, table
 from hf_synthlabels.statistics import BootstrapConfig, Inference, Interval, draw_sample
 from hf_synthlabels.statistics.comparison.pooling import pool_tasks
 from hf_synthlabels.statistics.estimation.analyses import estimate_difference, estimate_prevalence
-from hf_synthlabels.statistics.estimation.report import QuantityEstimate
+from hf_synthlabels.statistics.estimation.estimates import QuantityEstimate
 
 __all__ = ["covered", "main"]
 

@@ -30,8 +30,8 @@ from hf_synthlabels.statistics import (
     ppi_mean,
 )
 from hf_synthlabels.statistics.agreement.icc import icc_bootstrap
-from hf_synthlabels.statistics.correction.ppi import PPIMethod
 from hf_synthlabels.statistics.design.sample_size import plan_labels
+from hf_synthlabels.statistics.estimation.ppi import PPIMethod
 from hf_synthlabels.statistics.intervals import wilson
 
 __all__ = ["Judged", "RunStats", "authors_reading", "coverage", "judged_summaries", "main"]

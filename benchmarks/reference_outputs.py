@@ -25,9 +25,9 @@ from hf_synthlabels.annotation import read_recipe
 from hf_synthlabels.clients import Completion, Failure, Request, ScriptedClient
 from hf_synthlabels.statistics.agreement.icc import icc_bootstrap
 from hf_synthlabels.statistics.comparison.conditions import compare_conditions
-from hf_synthlabels.statistics.correction.calibration import cross_fit
-from hf_synthlabels.statistics.correction.rogan_gladen import rogan_gladen
 from hf_synthlabels.statistics.design.human_sample import DESIGNS
+from hf_synthlabels.statistics.estimation.calibration import cross_fit
+from hf_synthlabels.statistics.estimation.rogan_gladen import rogan_gladen
 from tests.tiny_models import tiny_model
 
 __all__ = [

@@ -32,7 +32,7 @@ from hf_synthlabels.statistics.estimation.analyses import (
     estimate_mean,
     estimate_regression,
 )
-from hf_synthlabels.statistics.estimation.report import QuantityEstimate
+from hf_synthlabels.statistics.estimation.estimates import QuantityEstimate
 from hf_synthlabels.statistics.intervals import wilson
 
 __all__ = ["QUESTIONS", "Question", "RunStats", "main", "tally"]

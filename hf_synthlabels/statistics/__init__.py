@@ -4,14 +4,13 @@ from hf_synthlabels.statistics.agreement.alt_test import AltTest, alternative_an
 from hf_synthlabels.statistics.agreement.chance_corrected import cohen_kappa, gwet_ac1, krippendorff_alpha
 from hf_synthlabels.statistics.agreement.judge_agreement import judge_agreement
 from hf_synthlabels.statistics.bootstrap import BootstrapConfig
-from hf_synthlabels.statistics.correction.ppi import ppi_difference, ppi_mean
-from hf_synthlabels.statistics.correction.ppi_estimate import PPIEstimate
 from hf_synthlabels.statistics.design.human_sample import HumanSample, draw_sample
 from hf_synthlabels.statistics.design.sample_plan import SamplePlan, plan_gate, plan_sample
 from hf_synthlabels.statistics.design.score_plan import plan_score
 from hf_synthlabels.statistics.estimation.estimate import estimate
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.label_rows import Inference
-from hf_synthlabels.statistics.estimation.report import EstimateReport
+from hf_synthlabels.statistics.estimation.ppi import PPIEstimate, ppi_difference, ppi_mean
 from hf_synthlabels.statistics.intervals import Interval
 from hf_synthlabels.statistics.validation.gate import Gate, GateVerdict
 from hf_synthlabels.statistics.validation.measures import MEASURES

@@ -1,7 +1,7 @@
 """Analyses of label columns: means, prevalence, F1, group differences and regressions.
 
-Each function estimates its quantities with every estimator; see `estimators` and `dsl`. All but the naive estimator
-are unbiased for any LLM, as long as the inclusion probabilities are correct.
+Each function estimates its quantities with every estimator; see `estimators`. All but the naive estimator are unbiased
+for any LLM, as long as the inclusion probabilities are correct.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, Numbers, number_column
+from hf_synthlabels.statistics.arrays import Floats, Mask, Numbers, check_lengths, number_column
 from hf_synthlabels.statistics.estimation.estimands import Estimand, Family, Quantity, Ratios, Regression
-from hf_synthlabels.statistics.estimation.estimates import estimate_all, rare_classes
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport, estimate_all, rare_classes
 from hf_synthlabels.statistics.estimation.label_rows import Inference, label_rows
-from hf_synthlabels.statistics.estimation.report import EstimateReport
 from hf_synthlabels.statistics.estimation.variables import (
     INTERCEPT,
     Names,
@@ -44,7 +43,7 @@ def estimate_mean(human: Numbers, llm: Numbers, inference: Inference | None = No
     """
     inference = inference or Inference()
     rows = label_rows(number_column(human, "human")[:, None], number_column(llm, "llm")[:, None], inference)
-    return estimate_all("mean of the labels", [_means((Quantity("mean", (1.0,)),), [None])], rows, inference)
+    return estimate_all("mean of the labels", [_means(Quantity("mean", (1.0,)))], rows, inference)
 
 
 def estimate_prevalence(
@@ -59,15 +58,13 @@ def estimate_prevalence(
         inference: sampling design and settings.
 
     Raises:
-        DataError: as in `valid_mean`, or a label is not one of `names`.
+        DataError: as in `estimate_mean`, or a label is not one of `names`.
         ConfigError: `names` has a duplicate.
     """
     inference = inference or Inference()
     known = class_list(names, human, llm)
     rows = label_rows(one_hot(human, known, "human"), one_hot(llm, known, "llm"), inference)
-    estimands: list[Estimand] = [
-        Ratios((Quantity(name, (1.0,), 0, 1, share=True),), *_class_sums(place), 1) for place, name in enumerate(known)
-    ]
+    estimands = [_means(Quantity(name, (1.0,), 0, 1, share=True), (), place) for place, name in enumerate(known)]
     notes = rare_classes(known, rows.human[rows.labeled].sum(axis=0).tolist())
     return estimate_all("share of the rows of each class", estimands, rows, inference, notes)
 
@@ -91,22 +88,21 @@ def estimate_f1(
         inference: sampling design and settings.
 
     Raises:
-        DataError: as in `valid_prevalence`.
+        DataError: as in `estimate_prevalence`.
         ConfigError: `names` has a duplicate.
     """
     inference = inference or Inference()
     scored = llm if prediction is None else prediction
     known = class_list(names, human, llm, scored)
-    said = np.nan_to_num(one_hot(scored, known, "prediction"))
+    predicted = np.nan_to_num(one_hot(scored, known, "prediction"))
     truth = one_hot(human, known, "human")
-    if len(said) != len(truth):
-        raise DataError(f"`prediction` has {len(said):,} rows and `human` {len(truth):,}: give one each per row.")
-    rows = label_rows(truth, one_hot(llm, known, "llm"), inference, None if prediction is None else said)
-    seen = (said > 0) | (np.nan_to_num(truth) > 0)
-    estimands: list[Estimand] = [_f1(said, [place], name, seen[:, place]) for place, name in enumerate(known)]
-    occurring = np.flatnonzero((said.sum(axis=0) > 0) | (np.nansum(truth, axis=0) > 0)).tolist()
+    check_lengths(prediction=predicted, human=truth)
+    rows = label_rows(truth, one_hot(llm, known, "llm"), inference, None if prediction is None else predicted)
+    occurs = (predicted > 0) | (np.nan_to_num(truth) > 0)
+    estimands: list[Estimand] = [_f1(predicted, [place], name, occurs[:, place]) for place, name in enumerate(known)]
+    occurring = np.flatnonzero(occurs.any(axis=0)).tolist()
     if len(occurring) > 1:
-        estimands.append(_f1(said, occurring, "macro F1"))
+        estimands.append(_f1(predicted, occurring, "macro F1"))
     notes = rare_classes(known, rows.human[rows.labeled].sum(axis=0).tolist())
     return estimate_all("F1 of the predictions on all rows", estimands, rows, inference, notes)
 
@@ -130,22 +126,21 @@ def estimate_difference(
     codes, known = group_codes(groups)
     ends = (-math.inf, math.inf) if positive is None else (0.0, 1.0)
     member = codes[:, None] == np.arange(len(known))
-    truth, said = (numbers_of(values, positive, field)[:, None] for values, field in ((human, "human"), (llm, "llm")))
-    if len(codes) != len(truth):
-        raise DataError(f"`groups` has {len(codes):,} rows and `human` {len(truth):,}: give one each per row.")
+    truth, predicted = numbers_of(human, positive, "human")[:, None], numbers_of(llm, positive, "llm")[:, None]
+    check_lengths(groups=codes, human=truth)
     # LLM errors that differ between groups bias naive differences, so DSL needs the interactions.
-    seen = member[:, 1:] * np.nan_to_num(said)
-    rows = label_rows(truth, said, inference, np.column_stack([member[:, 1:], seen]).astype(np.float64))
+    interactions = member[:, 1:] * np.nan_to_num(predicted)
+    known_columns = np.column_stack([member[:, 1:], interactions]).astype(np.float64)
+    rows = label_rows(truth, predicted, inference, known_columns)
     parts = [member[:, place] for place in range(len(known))]
-    estimands: list[Estimand] = [
-        _means((Quantity(name, (1.0,), *ends, (part,), positive is not None),), [part])
+    estimands = [
+        _means(Quantity(name, (1.0,), *ends, (part,), positive is not None), [part])
         for name, part in zip(known, parts, strict=True)
     ]
     wide = ends[1] - ends[0]
-    estimands += [
-        _means((Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, (parts[0], part)),), [parts[0], part])
-        for name, part in zip(known[1:], parts[1:], strict=True)
-    ]
+    for name, part in zip(known[1:], parts[1:], strict=True):
+        pair = (parts[0], part)
+        estimands.append(_means(Quantity(f"{name} - {known[0]}", (-1.0, 1.0), -wide, wide, pair), pair))
     what = "mean of the labels" if positive is None else f"share of {positive}"
     return estimate_all(f"{what} in each group, and differences from {known[0]}", estimands, rows, inference)
 
@@ -181,19 +176,19 @@ def estimate_regression(
     inference = inference or Inference()
     if family not in ("linear", "logistic"):
         raise ConfigError(f"`family` is {family!r}: give 'linear' or 'logistic'.")
-    truth, said = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
+    truth, predicted = numbers_of(human, positive, "human"), numbers_of(llm, positive, "llm")
     matrix = predictor_matrix(predictors, len(truth))
-    if taken := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
-        raise ConfigError(f"`predictors` has a column called {taken.pop()!r}, which is reserved: rename it.")
+    if reserved := {label} & set(matrix.names) or {INTERCEPT} & set(matrix.names[1:]):
+        raise ConfigError(f"`predictors` has a column called {reserved.pop()!r}, which is reserved: rename it.")
     goal = None if outcome is None else complete_column(outcome, "outcome", len(truth))
     if family == "logistic":
-        _check_unit_interval(((truth, "human"), (said, "llm")) if goal is None else ((goal, "outcome"),))
+        _check_unit_interval(((truth, "human"), (predicted, "llm")) if goal is None else ((goal, "outcome"),))
     names = [*matrix.names, *([] if goal is None else [label])]
     # A label that is a predictor is standardized like the others.
-    center, scale = (0.0, 1.0) if goal is None else _center_and_scale(said)
+    center, scale = (0.0, 1.0) if goal is None else _center_and_scale(predicted)
     quantities = _coefficients(matrix, names, center, scale)
     columns = matrix.columns[:, 1:] if goal is None else np.column_stack([matrix.columns[:, 1:], goal])
-    rows = label_rows((truth[:, None] - center) / scale, (said[:, None] - center) / scale, inference, columns)
+    rows = label_rows((truth[:, None] - center) / scale, (predicted[:, None] - center) / scale, inference, columns)
     what = f"{family} regression of {'the label' if goal is None else 'the outcome'} on {', '.join(names[1:])}"
     notes = [
         f"`{name}` is text: each coefficient compares a category with {first!r}." for name, first in matrix.references
@@ -227,23 +222,21 @@ def _center_and_scale(values: Floats) -> tuple[float, float]:
     return (float(known.mean()), spread) if spread > 0 else (0.0, 1.0)
 
 
-def _means(quantities: tuple[Quantity, ...], members: Sequence[Any]) -> Ratios:
-    """Means of the first number of a label, over all rows (None) or over members."""
-    masks = [None if member is None else np.asarray(member, dtype=np.float64) for member in members]
+def _means(quantity: Quantity, groups: Sequence[Mask] = (), column: int = 0) -> Ratios:
+    """Means of one number of a label, in each group or, without groups, over all rows."""
 
     def under(labels: Floats) -> Floats:
-        return np.column_stack([np.ones(len(labels)) if mask is None else mask for mask in masks])
+        return np.column_stack(groups).astype(np.float64) if groups else np.ones((len(labels), 1))
 
-    return Ratios(quantities, lambda labels: under(labels) * labels[:, :1], under, len(masks))
+    def over(labels: Floats) -> Floats:
+        return under(labels) * labels[:, column : column + 1]
+
+    return Ratios((quantity,), over, under, max(1, len(groups)))
 
 
-def _class_sums(place: int) -> tuple[Any, Any]:
-    return (lambda labels: labels[:, place : place + 1]), (lambda labels: np.ones((len(labels), 1)))
-
-
-def _f1(said: Floats, places: list[int], name: str, *parts: Any) -> Ratios:
+def _f1(predicted: Floats, places: list[int], name: str, *parts: Mask) -> Ratios:
     """The mean F1 of some classes; `parts` are its groups of rows."""
-    mine = said[:, places]
+    mine = predicted[:, places]
     quantity = Quantity(name, (1 / len(places),) * len(places), 0, 1, parts)
     return Ratios(
         (quantity,),

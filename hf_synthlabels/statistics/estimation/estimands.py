@@ -1,8 +1,8 @@
-"""Estimands: what is to be known of the labels, as equations that the right answer solves.
+"""Estimands: quantities of the labels as equations that the true value solves.
 
 A mean, a share, an F1, a difference of groups and the coefficients of a regression are each the root of a sum over
 rows, sum_i w_i m(theta; label_i) = 0 (an M-estimator; Huber 1964). So each estimator is a choice of weights and of
-labels: the LLM's labels with equal weights, the human ones with one over their chance, or both together.
+labels: the LLM's labels with equal weights, the human ones with inverse probabilities, or both together.
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hf_synthlabels.statistics.arrays import Floats
+from hf_synthlabels.statistics.arrays import Floats, Mask
 
 Family = Literal["linear", "logistic"]
-
 
 Term = tuple[Floats, Floats]
 """Weights of the rows, shape (N,), and their labels, shape (N, q); a weight may be negative."""
 
-
 MAX_ITERATIONS = 100
 
-
 MAX_LOGIT_COEFFICIENT = 1e4
-"""Bound of a logistic coefficient of a standardised predictor. Beyond it the classes are separated."""
-
+"""Bound of a logistic coefficient of a standardized predictor, beyond which the classes are separated."""
 
 MAX_CONDITION = 1e13
 """Condition number of the slope, in the predictors' own units, from which on it counts as singular."""
@@ -37,48 +32,22 @@ MAX_CONDITION = 1e13
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Quantity:
-    """What is reported: a sum of parameters, each times its weight."""
+    """A reported value: a weighted sum of parameters."""
 
     name: str
     weights: tuple[float, ...]
     low: float = -math.inf
-    """The least value that it can have."""
+    """Lower bound of its values."""
     high: float = math.inf
-    parts: tuple[NDArray[np.bool_], ...] = ()
-    """The groups of rows that it rests on, such as the two of a difference, shape (N,) each; empty for all rows."""
+    parts: tuple[Mask, ...] = ()
+    """The groups of rows behind it, such as the two of a difference, shape (N,) each; empty for all rows."""
     share: bool = False
     """Whether it is a share of its rows, so that its interval is a score interval."""
 
 
-class Estimand(Protocol):
-    """What an estimator needs to know of a question."""
-
-    @property
-    def quantities(self) -> tuple[Quantity, ...]:
-        """What is reported."""
-
-    @property
-    def size(self) -> int:
-        """The number of parameters, k."""
-
-    @property
-    def label_free(self) -> bool:
-        """Whether the slope is the same for any labels, so that all rows may tell of it."""
-
-    @property
-    def linear(self) -> bool:
-        """Whether the moments are linear in the parameters, so that one Newton step reaches the root."""
-
-    def moments(self, theta: Floats, labels: Floats) -> Floats:
-        """The moments of each row, shape (N, k)."""
-
-    def slope(self, theta: Floats, labels: Floats, weights: Floats) -> Floats:
-        """The derivative of the weighted sum of moments, shape (k, k)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Sums over sums, one for each parameter: means, shares, means of groups, F1.
+    """Ratios of sums, one for each parameter: means, shares, means of groups, F1.
 
     The equation of one is over(label) - theta x under(label), so that its sandwich variance is the delta method's on
     the two sums.
@@ -90,19 +59,21 @@ class Ratios:
     under: Callable[[Floats], Floats]
     """Labels to denominators, (N, k)."""
     size: int
+    """Number of parameters k."""
     label_free: bool = True
+    """Whether the slope is the same for any labels, so that all rows determine it."""
 
     @property
     def linear(self) -> bool:
-        """Numerator less theta x denominator is linear in theta."""
+        """Whether the moments are linear in the parameters, so that one Newton step reaches the root."""
         return True
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
-        """Numerator less theta x denominator."""
+        """Numerator less theta x denominator of each row, shape (N, k)."""
         return self.over(labels) - theta * self.under(labels)
 
     def slope(self, theta: Floats, labels: Floats, weights: Floats) -> Floats:  # noqa: ARG002
-        """Minus the sums of the denominators, on the diagonal."""
+        """The derivative of the weighted sum of moments, shape (k, k)."""
         return -np.diag(weights @ self.under(labels))
 
 
@@ -112,34 +83,34 @@ class Regression:
 
     quantities: tuple[Quantity, ...]
     predictors: Floats
-    """Known for all rows, shape (N, p), the intercept among them."""
+    """Known for all rows, with the intercept, shape (N, p)."""
     family: Family = "linear"
     outcome: Floats | None = None
     """Known for all rows, shape (N,): then the label is the last predictor. None: the label is the outcome."""
 
     @property
     def size(self) -> int:
-        """Coefficients."""
+        """Number of coefficients."""
         return int(self.predictors.shape[1]) + (self.outcome is not None)
 
     @property
     def label_free(self) -> bool:
-        """Where the label is the outcome, the predictors alone make the slope."""
+        """Whether the predictors alone determine the slope."""
         return self.outcome is None
 
     @property
     def linear(self) -> bool:
-        """Least squares is; logistic regression is not."""
+        """Whether it is least squares."""
         return self.family == "linear"
 
     def moments(self, theta: Floats, labels: Floats) -> Floats:
-        """X x (y - expected y)."""
+        """X x (y - expected y) of each row, shape (N, k)."""
         x, y = self._columns(labels)
         scores: Floats = x * (y - self._mean(x @ theta))[:, None]
         return scores
 
     def slope(self, theta: Floats, labels: Floats, weights: Floats) -> Floats:
-        """-X' W X, for logistic regression with p (1 - p) in W."""
+        """-X' W X, for logistic regression with p (1 - p) in W; shape (k, k)."""
         x, _ = self._columns(labels)
         if self.family == "logistic":
             expected = self._mean(x @ theta)
@@ -152,34 +123,34 @@ class Regression:
         return np.column_stack([self.predictors, labels[:, 0]]), self.outcome
 
     def _mean(self, score: Floats) -> Floats:
-        if self.family == "linear":
-            return score
-        return 0.5 * (1 + np.tanh(0.5 * score))
+        return score if self.family == "linear" else 0.5 * (1 + np.tanh(0.5 * score))
+
+
+Estimand = Ratios | Regression
 
 
 def solve(estimand: Estimand, terms: Sequence[Term], start: Floats | None = None) -> Floats:
-    """The parameters at which the weighted moments of all terms add up to nothing, by Newton's method.
+    """The root of the weighted moments of all terms, by Newton's method.
 
     Args:
-        estimand: whose moments.
-        terms: weights and labels that are added up.
-        start: where the search begins; by default at 0.
+        estimand: gives the moments.
+        terms: weights and labels whose moments are added.
+        start: of the search; by default 0.
 
     Returns:
         The parameters, shape (k,); nan where there is no root, such as a group without a row.
     """
     theta = np.zeros(estimand.size) if start is None or np.isnan(start).any() else start.copy()
-    lost = np.full(estimand.size, math.nan)
+    total = _total(estimand, terms, theta)
     if estimand.linear:
         # The second step removes the rounding error of the first. Magnitudes are unbounded: the root is exact.
-        for _ in range(2):
-            theta = theta - inverse(slope_of(estimand, terms, theta)) @ _total(estimand, terms, theta)
-        return theta
-    total = _total(estimand, terms, theta)
+        theta = theta - inverse(slope_of(estimand, terms, theta)) @ total
+        return theta - inverse(slope_of(estimand, terms, theta)) @ _total(estimand, terms, theta)
+    undefined = np.full(estimand.size, math.nan)
     for _ in range(MAX_ITERATIONS):
         step = inverse(slope_of(estimand, terms, theta)) @ total
         if np.isnan(step).any():
-            return lost
+            return undefined
         # A full step may overshoot: halve it until the equations come nearer to zero.
         for _ in range(30):
             candidate = theta - step
@@ -189,33 +160,33 @@ def solve(estimand: Estimand, terms: Sequence[Term], start: Floats | None = None
             step = step / 2
         theta, total = candidate, left
         if np.abs(theta).max() > MAX_LOGIT_COEFFICIENT:
-            return lost
+            return undefined
         if np.abs(step).max() <= 1e-13 * (1 + np.abs(theta).max()) or not np.abs(total).max():
             break
     # Where the classes are separated, the equations vanish at infinity and the slope vanishes with them.
     converged = np.abs(step).max() <= 1e-9 * (1 + np.abs(theta).max())
-    return theta if converged and not np.isnan(inverse(slope_of(estimand, terms, theta))).any() else lost
+    return theta if converged and not np.isnan(inverse(slope_of(estimand, terms, theta))).any() else undefined
 
 
 def slope_of(estimand: Estimand, terms: Sequence[Term], theta: Floats) -> Floats:
-    """The derivative of what `solve` brings to nothing, shape (k, k)."""
-    found: Floats = np.sum([estimand.slope(theta, labels, weights) for weights, labels in terms], axis=0)
-    return found
+    """The derivative of the weighted moments of all terms, shape (k, k)."""
+    slope: Floats = np.sum([estimand.slope(theta, labels, weights) for weights, labels in terms], axis=0)
+    return slope
 
 
 def inverse(slope: Floats) -> Floats:
-    """The inverse; all nan where there is none, as for two predictors that are the same or a group without a row."""
+    """The inverse; nan where there is none, as for two equal predictors or a group without a row."""
     scale = np.sqrt(np.abs(np.diag(slope)))
     if not np.isfinite(slope).all() or not scale.all():
         return np.full(slope.shape, math.nan)
-    # By the predictors' own units, so that a column in thousands does not look like one too many.
+    # In the predictors' own units, so that a column in thousands does not look collinear.
     even = slope / np.outer(scale, scale)
     if np.linalg.cond(even) > MAX_CONDITION:
         return np.full(slope.shape, math.nan)
-    found: Floats = np.linalg.inv(even) / np.outer(scale, scale)
-    return found
+    inverted: Floats = np.linalg.inv(even) / np.outer(scale, scale)
+    return inverted
 
 
 def _total(estimand: Estimand, terms: Sequence[Term], theta: Floats) -> Floats:
-    found: Floats = np.sum([weights @ estimand.moments(theta, labels) for weights, labels in terms], axis=0)
-    return found
+    total: Floats = np.sum([weights @ estimand.moments(theta, labels) for weights, labels in terms], axis=0)
+    return total

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, number_column
+from hf_synthlabels.statistics.arrays import Floats, Mask, number_column
 from hf_synthlabels.statistics.design.human_rows import SampledRows, sampled_rows
 from hf_synthlabels.statistics.estimation.analyses import (
     estimate_difference,
@@ -20,8 +19,8 @@ from hf_synthlabels.statistics.estimation.analyses import (
     estimate_regression,
 )
 from hf_synthlabels.statistics.estimation.estimands import Family
+from hf_synthlabels.statistics.estimation.estimates import EstimateReport
 from hf_synthlabels.statistics.estimation.label_rows import Inference
-from hf_synthlabels.statistics.estimation.report import EstimateReport
 from hf_synthlabels.statistics.validation.dataset_columns import (
     Table,
     column_feature,
@@ -78,38 +77,69 @@ def estimate(
         ConfigError: the options contradict each other.
     """
     numeric = feature_kind(column_feature(dataset, llm)) == "text-scale" if estimand is None else estimand == "mean"
-    columns = _read_labels(dataset, (human, llm, prediction), names, numeric=numeric, normalize=normalize_labels)
-    sample = sampled_rows(dataset, columns.labeled(human), probabilities)
-    settings = _with_columns(inference or Inference(), dataset, llm, sample, confidence, clusters)
-    options = _Options(estimand, groups, regress, outcome, family, positive, llm, normalize_labels)
-    report = _analyze(dataset, columns.sampled(sample), options, settings)
-    return replace(report, notes=(*columns.notes, *(() if sample is None else sample.notes), *report.notes))
+    labels = _read_labels(dataset, (human, llm, prediction), names, numeric=numeric, normalize=normalize_labels)
+    sample = sampled_rows(dataset, labels.labeled(human), probabilities)
+    inference = _with_columns(inference or Inference(), dataset, llm, sample, confidence, clusters)
+    labels = labels.sampled(sample)
+    report = _analyze(dataset, labels, inference, estimand, groups, regress, outcome, family, positive)
+    return replace(report, notes=(*labels.notes, *(() if sample is None else sample.notes), *report.notes))
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    estimand: str | None
-    groups: str | None
-    regress: Sequence[str]
-    outcome: str | None
-    family: Family | None
-    positive: str | None
-    llm: str
-    normalize: bool
+def _analyze(
+    dataset: Table,
+    labels: _Labels,
+    inference: Inference,
+    estimand: str | None,
+    groups: str | None,
+    regress: Sequence[str],
+    outcome: str | None,
+    family: Family | None,
+    positive: str | None,
+) -> EstimateReport:
+    """The analysis that the options of `estimate` ask for."""
+    human, llm = labels.human, labels.llm
+    if regress or outcome is not None:
+        if groups is not None:
+            raise ConfigError("`groups` and `regress` are two analyses: give one of them.")
+        positive = labels.positive(positive)
+        goal = None if outcome is None else number_column(column_values(dataset, outcome), outcome)
+        return estimate_regression(
+            human,
+            llm,
+            {name: _predictor(dataset, name) for name in regress},
+            family=family or ("logistic" if goal is None and positive is not None else "linear"),
+            outcome=goal,
+            positive=positive,
+            label=labels.name if positive is None else f"{labels.name} = {positive}",
+            inference=inference,
+        )
+    if groups is not None:
+        members, positive = column_values(dataset, groups), labels.positive(positive)
+        return estimate_difference(human, llm, members, positive=positive, inference=inference)
+    if labels.numeric:
+        return estimate_mean(human, llm, inference)
+    if estimand == "f1":
+        return estimate_f1(human, llm, prediction=labels.prediction, names=labels.names, inference=inference)
+    if estimand in (None, "prevalence"):
+        return estimate_prevalence(human, llm, names=labels.names, inference=inference)
+    raise ConfigError(f"`estimand` is {estimand!r}: give prevalence, mean or f1, or name `groups` or `regress`.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
     """Labels of each row, with the classes if they are known."""
 
+    name: str
+    """Of the column of LLM labels."""
     human: Sequence[Any]
     llm: Sequence[Any]
     prediction: Sequence[Any] | None
     names: Sequence[str] | None
     numeric: bool
+    normalize: bool
     notes: tuple[str, ...] = ()
 
-    def labeled(self, column: str) -> NDArray[np.bool_]:
+    def labeled(self, column: str) -> Mask:
         """Whether each row has a human label.
 
         Raises:
@@ -128,7 +158,7 @@ class _Labels:
             self, human=[value if counts else None for value, counts in zip(self.human, sample.counted, strict=True)]
         )
 
-    def positive(self, name: str | None, *, normalize: bool) -> str | None:
+    def positive(self, name: str | None) -> str | None:
         """The positive class, spelled as in the labels; by default the second of two classes.
 
         Raises:
@@ -138,7 +168,7 @@ class _Labels:
             return None
         names = sorted({str(label) for label in (*self.human, *self.llm) if label is not None})
         if name is not None:
-            return one_spelling([[name]], names, normalize=True)[0][0][0] if normalize else name
+            return one_spelling([[name]], names, normalize=True)[0][0][0] if self.normalize else name
         if len(names) != 2:
             raise ConfigError(f"`positive` is missing and there are {len(names)} classes: name the positive class.")
         return names[1]
@@ -154,12 +184,14 @@ def _read_labels(
 ) -> _Labels:
     present = [column for column in columns if column]
     if numeric:
+        known, notes = None, tuple[str, ...]()
         values: list[Any] = [column_values(dataset, column) for column in present]
-        return _Labels(values[0], values[1], values[2] if columns[2] else None, None, numeric)
-    read = [read_names(dataset, column) for column in present]
-    known = names or next((each for _, each in read[:2] if each), None)
-    labels, notes = one_spelling([each for each, _ in read], known or (), normalize=normalize)
-    return _Labels(labels[0], labels[1], labels[2] if columns[2] else None, known, numeric, notes)
+    else:
+        read = [read_names(dataset, column) for column in present]
+        known = names or next((each for _, each in read[:2] if each), None)
+        values, notes = one_spelling([each for each, _ in read], known or (), normalize=normalize)
+    prediction = values[2] if columns[2] else None
+    return _Labels(columns[1], values[0], values[1], prediction, known, numeric, normalize, notes)
 
 
 def _with_columns(
@@ -188,46 +220,6 @@ def _with_columns(
 
 def _texts(values: Sequence[Any]) -> Any:
     return np.array([None if value is None or value != value else str(value) for value in values], dtype=object)
-
-
-def _analyze(dataset: Table, labels: _Labels, options: _Options, inference: Inference) -> EstimateReport:
-    regression = bool(options.regress) or options.outcome is not None
-    if options.groups is not None and regression:
-        raise ConfigError("`groups` and `regress` are two analyses: give one of them.")
-    if regression:
-        return _regression(dataset, labels, options, inference)
-    if options.groups is not None:
-        positive = labels.positive(options.positive, normalize=options.normalize)
-        groups = column_values(dataset, options.groups)
-        return estimate_difference(labels.human, labels.llm, groups, positive=positive, inference=inference)
-    if labels.numeric:
-        return estimate_mean(labels.human, labels.llm, inference)
-    if options.estimand == "f1":
-        return estimate_f1(
-            labels.human, labels.llm, prediction=labels.prediction, names=labels.names, inference=inference
-        )
-    if options.estimand in (None, "prevalence"):
-        return estimate_prevalence(labels.human, labels.llm, names=labels.names, inference=inference)
-    raise ConfigError(
-        f"`estimand` is {options.estimand!r}: give prevalence, mean or f1, or name `groups` or `regress`."
-    )
-
-
-def _regression(dataset: Table, labels: _Labels, options: _Options, inference: Inference) -> EstimateReport:
-    positive = labels.positive(options.positive, normalize=options.normalize)
-    column = options.outcome
-    outcome = None if column is None else number_column(column_values(dataset, column), column)
-    family: Family = options.family or ("logistic" if outcome is None and positive is not None else "linear")
-    return estimate_regression(
-        labels.human,
-        labels.llm,
-        {name: _predictor(dataset, name) for name in options.regress},
-        family=family,
-        outcome=outcome,
-        positive=positive,
-        label=options.llm if positive is None else f"{options.llm} = {positive}",
-        inference=inference,
-    )
 
 
 def _predictor(dataset: Table, name: str) -> Any:

@@ -1,24 +1,152 @@
-"""Estimates of each quantity by every estimator, with notes on their limits."""
+"""Estimates of each quantity by every estimator, as values, text and JSON, with notes on their limits."""
 
 from __future__ import annotations
 
-import functools
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from hf_synthlabels.statistics.estimation.dsl import dsl, predicted_labels
+from hf_synthlabels.errors import DataError
 from hf_synthlabels.statistics.estimation.estimands import Estimand, Quantity, Regression
-from hf_synthlabels.statistics.estimation.estimators import Estimator, PointEstimate, classical, naive, ppi
+from hf_synthlabels.statistics.estimation.estimators import PointEstimate, classical, dsl, naive, ppi, predicted_labels
 from hf_synthlabels.statistics.estimation.label_rows import FEW_LABELS, MIN_TO_LEARN, Inference, LabelRows
-from hf_synthlabels.statistics.estimation.report import EstimateReport, QuantityEstimate
 from hf_synthlabels.statistics.estimation.variance import own_rows
-from hf_synthlabels.statistics.intervals import Interval
+from hf_synthlabels.statistics.intervals import Interval, fields_as_json
+from hf_synthlabels.statistics.text_tables import align, shorten, wrap
+
+NAME_WIDTH = 30
 
 MIN_OF_A_GROUP = 10
 """Human labels of a group, class or category below which it gets no interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityEstimate:
+    """One quantity by each estimator."""
+
+    name: str
+    naive: Interval
+    """LLM labels treated as human labels; its interval does not reflect LLM errors."""
+    classical: Interval
+    """Human labels only, inverse-probability weighted."""
+    ppi: Interval
+    """PPI++: LLM labels, bias-corrected with human labels."""
+    dsl: Interval
+    """Design-based supervised learning: predicted human labels, bias-corrected with human labels."""
+    lam: float
+    """Weight of the LLM labels in PPI++, from 0 to 1."""
+    effective_ppi: float
+    """Effective sample size of PPI++: human labels with the same precision; nan where nothing varies."""
+    effective_dsl: float
+    """Effective sample size of DSL."""
+    too_few: bool = False
+    """Whether a group has too few human labels for an interval; then all but `naive` are nan."""
+
+    @property
+    def n(self) -> int:
+        """Human labels of its group, class or category."""
+        return self.classical.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields and `n` as JSON types; nan becomes None."""
+        return {**fields_as_json(self), "n": self.n}
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateReport:
+    """Estimates of one analysis. Print it for a table; `to_json` keeps everything."""
+
+    what: str
+    """Description of the analysis."""
+    level: float
+    n_rows: int
+    """Rows with and without a human label."""
+    n_human: int
+    """Rows with a human label."""
+    n_labelled: int
+    """Rows with an LLM label."""
+    n_clusters: int | None
+    """Clusters with a human label; None without clusters."""
+    equal_probabilities: bool
+    """Whether all rows had the same inclusion probability."""
+    estimates: tuple[QuantityEstimate, ...]
+    notes: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[QuantityEstimate]:
+        return iter(self.estimates)
+
+    def __getitem__(self, name: str) -> QuantityEstimate:
+        """The quantity of that name.
+
+        Raises:
+            DataError: there is none.
+        """
+        for each in self.estimates:
+            if each.name == name:
+                return each
+        raise DataError(f"`{name}` is not estimated here; available: {', '.join(each.name for each in self)}.")
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """The table for a terminal that is `width` characters wide; None for any width."""
+        sampling = "equal" if self.equal_probabilities else "unequal, known"
+        clusters = "" if self.n_clusters is None else f", in {self.n_clusters:,} clusters"
+        counts = (
+            f"rows {self.n_rows:,}, with an LLM label {self.n_labelled:,}, with a human label "
+            f"{self.n_human:,}{clusters}; inclusion probabilities: {sampling}"
+        )
+        head = "\n".join(part if width is None else wrap(part, width) for part in (self.what, counts))
+        caption = (
+            f"{100 * self.level:g}% intervals; n: human labels; effective n: human labels with the same precision. "
+            "Naive intervals do not reflect LLM errors."
+        )
+        notes = [wrap(note, width) for note in self.notes]
+        return "\n\n".join([head, align(self._cells(width), {1, 6, 7}, width), wrap(caption, width), *notes])
+
+    def _cells(self, width: int | None) -> list[tuple[str, ...]]:
+        # In a narrow table the last two columns need not be side by side.
+        last = "DSL" if width is None else "effective n: DSL"
+        lines: list[tuple[str, ...]] = [("", "n", "naive", "classical", "PPI++", "DSL", "effective n: PPI++", last)]
+        for each in self.estimates:
+            corrected = (each.classical, each.ppi, each.dsl)
+            lines.append(
+                (
+                    shorten(each.name, NAME_WIDTH),
+                    f"{each.n:,}",
+                    _interval_text(each.naive),
+                    *("too few" if each.too_few else _interval_text(interval) for interval in corrected),
+                    *("-" if math.isnan(n) else f"{n:,.0f}" for n in (each.effective_ppi, each.effective_dsl)),
+                )
+            )
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON types; None where undefined."""
+        return fields_as_json(self)
+
+    def to_json(self) -> str:
+        """`to_dict` as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _interval_text(interval: Interval) -> str:
+    """Three decimals, or as many digits as a narrow interval needs, such as that of a coefficient of income."""
+    width = interval.high - interval.low
+    if not math.isfinite(width) or width == 0 or 0.002 <= width < 1e6:
+        return str(interval)
+    decimals = 2 - math.floor(math.log10(width))
+    numbers = (interval.estimate, interval.low, interval.high)
+    if 0 <= decimals <= 6:
+        estimate, low, high = (f"{value:.{decimals}f}" for value in numbers)
+    else:
+        estimate, low, high = (f"{value:.3e}" for value in numbers)
+    return f"{estimate} [{low}, {high}]"
 
 
 def estimate_all(
@@ -39,16 +167,12 @@ def estimate_all(
         notes: further notes.
         dependent: predictors that are linear combinations of others.
     """
-    estimators: list[Estimator] = [
-        naive,
-        classical,
-        ppi,
-        functools.partial(dsl, predictions=predicted_labels(rows, inference)),
-    ]
+    predictions = predicted_labels(rows, inference)
     estimates: list[QuantityEstimate] = []
     reasons: dict[str, list[str]] = {}
     for estimand in estimands:
-        results = [estimator(estimand, rows, inference) for estimator in estimators]
+        results = [estimator(estimand, rows, inference) for estimator in (naive, classical, ppi)]
+        results.append(dsl(estimand, rows, inference, predictions))
         for quantity, *points in zip(estimand.quantities, *results, strict=True):
             estimate = _quantity_estimate(rows, quantity, *points)
             estimates.append(estimate)
@@ -103,7 +227,7 @@ def _quantity_estimate(
 
     def interval(estimate: PointEstimate) -> Interval:
         shown = estimate.interval
-        return replace(shown, estimate=math.nan, low=math.nan, high=math.nan) if too_few else shown
+        return Interval.undefined(shown.level, shown.method, shown.n) if too_few else shown
 
     return QuantityEstimate(
         name=quantity.name,

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_synthlabels.errors import ConfigError, DataError
-from hf_synthlabels.statistics.arrays import Floats, Ints, Mask, Numbers, check_level, cluster_codes, number_column
-
-Learner = Callable[[Floats, Floats, Floats], Floats]
-"""Predictions, (m, q), from training features and labels, (n, p) and (n, q), and features to predict for, (m, p)."""
+from hf_synthlabels.statistics.arrays import (
+    Floats,
+    Ints,
+    Mask,
+    Numbers,
+    check_lengths,
+    check_level,
+    cluster_codes,
+    number_column,
+)
 
 FEW_LABELS = 50
 """Human labels, or clusters of them, below which intervals may be too narrow."""
@@ -31,13 +36,11 @@ class Inference:
     """
 
     probabilities: Numbers | None = None
-    """Inclusion probabilities, shape (rows,); read for rows with a human label only. None if all are equal."""
+    """Inclusion probabilities, read for rows with a human label only, shape (rows,); None if all are equal."""
     clusters: ArrayLike | None = None
     """Cluster of each row, such as its article, shape (rows,)."""
     features: ArrayLike | None = None
-    """Additional features of DSL, such as the LLM's confidence, shape (rows,) or (rows, p), without missing values."""
-    learner: Learner | None = None
-    """Model of DSL; by default `ridge`."""
+    """More features of DSL, such as the LLM's confidence, without missing values, shape (rows,) or (rows, p)."""
     folds: int = 5
     """Folds of the cross-fitting in DSL."""
     splits: int = 10
@@ -61,23 +64,22 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class LabelRows:
-    """Labels as the estimators need them; N rows with q numbers per label."""
+    """Labels of N rows with q numbers per label, and their sampling design."""
 
     human: Floats
     """Shape (N, q); the LLM label where there is no human label, which never counts as one."""
     llm: Floats
     """Shape (N, q); the mean of the others where there is none."""
     labeled: Mask
-    """Whether a row has a human label, shape (N,)."""
+    """Rows with a human label, shape (N,)."""
     scored: Mask
-    """Whether a row has an LLM label, shape (N,)."""
+    """Rows with an LLM label, shape (N,)."""
     probabilities: Floats | None
-    """Inclusion probabilities of labeled rows, shape (N,) with 1 elsewhere; None if all are equal."""
+    """Inclusion probabilities of labeled rows, 1 elsewhere, shape (N,); None if all are equal."""
     clusters: Ints | None
     features: Floats
     """Features of DSL, shape (N, p)."""
     finite: bool = False
-    """Whether the estimand is of these rows only."""
 
     @property
     def n(self) -> int:
@@ -92,8 +94,7 @@ class LabelRows:
     @property
     def population_correction(self) -> Floats:
         """1 - inclusion probability of labeled rows, 1 elsewhere, shape (N,)."""
-        equal = self.n / len(self.labeled)
-        probabilities = np.full(len(self.labeled), equal) if self.probabilities is None else self.probabilities
+        probabilities = self.n / len(self.labeled) if self.probabilities is None else self.probabilities
         correction: Floats = np.where(self.labeled, np.clip(1 - probabilities, 0, 1), 1.0)
         return correction
 
@@ -108,9 +109,8 @@ class LabelRows:
     @property
     def inverse_probabilities(self) -> Floats:
         """Inverse inclusion probabilities of labeled rows, 0 elsewhere; shape (N,)."""
-        inverse: Floats = self.labeled / (
-            self.n / len(self.labeled) if self.probabilities is None else self.probabilities
-        )
+        probabilities = self.n / len(self.labeled) if self.probabilities is None else self.probabilities
+        inverse: Floats = self.labeled / probabilities
         return inverse
 
     @property
@@ -131,8 +131,7 @@ def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats |
     Raises:
         DataError: lengths differ, one side has no label at all, or values are missing where they may not be.
     """
-    if len(human) != len(llm):
-        raise DataError(f"`human` has {len(human):,} rows and `llm` {len(llm):,}: give one each per row.")
+    check_lengths(human=human, llm=llm)
     labeled: Mask = np.asarray(~np.isnan(human).any(axis=1))
     scored: Mask = np.asarray(~np.isnan(llm).any(axis=1))
     if not labeled.any():
@@ -161,16 +160,9 @@ def label_rows(human: Floats, llm: Floats, inference: Inference, known: Floats |
 
 
 def labeled_probabilities(probabilities: Numbers, labeled: Mask) -> Floats:
-    """Inclusion probabilities of the labeled rows, and 1 for the others.
-
-    Raises:
-        DataError: there is not one per row, or one of a labeled row is missing or not a probability.
-    """
+    """Inclusion probabilities of the labeled rows, 1 for the others; refuse those that are no probabilities."""
     column = number_column(probabilities, "probabilities")
-    if len(column) != len(labeled):
-        raise DataError(
-            f"`probabilities` has {len(column):,} rows and `human` {len(labeled):,}: give one each per row."
-        )
+    check_lengths(probabilities=column, human=labeled)
     values = column[labeled]
     if wrong := int((~((values > 0) & (values <= 1))).sum()):
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,14 @@ from hf_synthlabels.statistics.arrays import MISSING, Floats, Ints, Numbers, enc
 
 Names = Sequence[Any]
 """One label name per row; None or nan where there is none."""
+
+INTERCEPT = "(intercept)"
+
+MAX_CATEGORIES = 100
+"""Categories of a text column; with more it is taken for an identifier."""
+
+RANK_TOLERANCE = 1e-10
+"""Residual length, relative to a standardized column's, up to which a column counts as dependent on others."""
 
 
 def numbers_of(values: Any, positive: Any, field: str) -> Floats:
@@ -29,11 +37,15 @@ def numbers_of(values: Any, positive: Any, field: str) -> Floats:
 def complete_column(values: Numbers, name: str, rows: int) -> Floats:
     """Numbers of which none may be missing."""
     column = number_column(values, name)
-    if len(column) != rows:
-        raise DataError(f"`{name}` has {len(column):,} rows and `human` {rows:,}: give one each per row.")
+    _check_rows(column, name, rows)
     if missing := int(np.isnan(column).sum()):
         raise DataError(f"`{name}` is missing in {missing:,} rows: fill them or leave those rows out.")
     return column
+
+
+def _check_rows(column: Sized, name: str, rows: int) -> None:
+    if len(column) != rows:
+        raise DataError(f"`{name}` has {len(column):,} rows and `human` {rows:,}: give one each per row.")
 
 
 def plain_column(values: Names, field: str) -> list[Any]:
@@ -48,10 +60,10 @@ def class_list(names: Sequence[Any] | None, *columns: Names) -> list[str]:
     """The given names, or all that occur, sorted."""
     if names is not None:
         return [str(name) for name in names]
-    found = {str(value) for column in columns for value in plain_column(column, "labels") if value is not None}
-    if not found:
+    labels = {str(value) for column in columns for value in plain_column(column, "labels") if value is not None}
+    if not labels:
         raise DataError("`human` and `llm` have no label in any row.")
-    return sorted(found)
+    return sorted(labels)
 
 
 def one_hot(values: Names, names: Sequence[str], field: str) -> Floats:
@@ -72,17 +84,6 @@ def group_codes(groups: Names) -> tuple[Ints, list[str]]:
     if len(known) < 2:
         raise DataError(f"`groups` is {known[0] if known else None!r} in all rows: give two groups or more.")
     return encode([str(value) for value in column], known, field="groups"), known
-
-
-INTERCEPT = "(intercept)"
-
-
-MAX_CATEGORIES = 100
-"""Categories of a text column; with more it is taken for an identifier."""
-
-
-RANK_TOLERANCE = 1e-10
-"""Residual length, relative to a standardized column's, up to which a column counts as dependent on others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,8 @@ class Predictors:
 def predictor_matrix(predictors: Mapping[str, Any], rows: int) -> Predictors:
     """Numbers as they are, text as one indicator for each category but the first, sorted (the reference level).
 
-    A regression on the basis has the same fit. Its normal equations stay well conditioned for years with their squares
-    and for predictors of any magnitude, since columns are centred, scaled and made orthogonal first.
-
-    Args:
-        predictors: columns by name, without the intercept.
-        rows: how many rows there must be.
+    A regression on the orthogonal basis has the same fit. Its normal equations stay well conditioned for years with
+    their squares and for predictors of any magnitude.
 
     Raises:
         DataError: a column has another length, is missing somewhere, mixes text and numbers, or has one category only
@@ -146,8 +143,7 @@ def _is_text(values: Any) -> bool:
 
 def _categories(values: Sequence[Any], name: str, rows: int) -> tuple[list[str], Any]:
     column = plain_column(values, name)
-    if len(column) != rows:
-        raise DataError(f"`{name}` has {len(column):,} rows and `human` {rows:,}: give one each per row.")
+    _check_rows(column, name, rows)
     if missing := sum(value is None for value in column):
         raise DataError(f"`{name}` is missing in {missing:,} rows: fill them or leave those rows out.")
     if numbers := sum(not isinstance(value, str) for value in column):
@@ -162,15 +158,15 @@ def _categories(values: Sequence[Any], name: str, rows: int) -> tuple[list[str],
 
 
 def _orthogonal_basis(table: Floats) -> tuple[Floats, Floats, list[int]]:
-    """The basis, the way back, and the positions of columns that depend on those before them."""
+    """`basis` and `back` of Predictors, and the positions of columns that depend on those before them."""
     n, p = table.shape
-    # Standardised first, so that rounding does not depend on units: column = centre + scale x standardised.
-    centre, scale = table.mean(axis=0), table.std(axis=0)
+    # Standardized first, so that rounding does not depend on units: column = center + scale x standardized.
+    center, scale = table.mean(axis=0), table.std(axis=0)
     largest = np.abs(table).max(axis=0, initial=0.0)
     constant = scale <= 4 * np.finfo(np.float64).eps * largest
     constant[0] = True
     scale = np.where(constant, 1.0, scale)
-    standard = (table - centre) / scale
+    standard = (table - center) / scale
     standard[:, constant] = 0.0
     standard[:, 0] = 1.0
     q, r = np.linalg.qr(standard)
@@ -181,6 +177,6 @@ def _orthogonal_basis(table: Floats) -> tuple[Floats, Floats, list[int]]:
         return standard, np.eye(p), dependent
     basis = q * np.sqrt(n)
     back = np.linalg.inv(r) / np.concatenate([[1.0], scale[1:]])[:, None]
-    # What was subtracted to centre the columns goes into the intercept.
-    back[0] -= centre[1:] @ back[1:]
+    # What was subtracted to center the columns goes into the intercept.
+    back[0] -= center[1:] @ back[1:]
     return basis, back, dependent

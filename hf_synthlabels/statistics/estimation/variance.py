@@ -1,10 +1,10 @@
 """Variances and intervals of estimates, with pseudo-errors for small samples.
 
-A Wald interval takes its width from the observed errors. With few or none it is too narrow: 50 rows without an error
-are compatible with an error rate of 7%. Two remedies, both used in this package for plain proportions:
+A Wald interval is too narrow with few observed errors: 50 rows without an error are compatible with an error rate of
+7%. There are two remedies:
 
-* the score interval (Wilson 1927) with the effective sample size n_eff = p (1 - p) / variance, which reflects the
-  design and what the LLM adds (Korn & Graubard 1998 for surveys);
+* the score interval (Wilson 1927) of a share with the effective sample size n_eff = p (1 - p) / variance (Korn &
+  Graubard 1998 for surveys);
 * z^2 / 2 pseudo-errors (Agresti & Coull 1998): rows whose human label is replaced by another one. Their weight falls to
   0 at ten observed errors, beyond which the normal approximation is good.
 """
@@ -204,10 +204,7 @@ def estimate_interval(
     human_like: Mask | None = None,
 ) -> Interval:
     """Student's interval of a quantity, or for a proportion the score interval with the effective sample size."""
-    if human_like is None:
-        own = own_rows(quantity, rows)
-    else:
-        own = [human_like & part for part in quantity.parts or (human_like,)]
+    own = own_rows(quantity, rows) if human_like is None else [human_like & part for part in quantity.parts or (True,)]
     n = int(sum(part.sum() for part in own))
     if rows.clusters is not None:
         method += ", clusters"

@@ -8,20 +8,19 @@ judge; the better its scores predict the labels, the smaller the variance.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
-from hf_synthlabels.statistics.arrays import Floats, Ints
-from hf_synthlabels.statistics.bootstrap import BootstrapConfig, resample_positions
-from hf_synthlabels.statistics.estimation.variance import mean_square_change
+from hf_synthlabels.statistics.arrays import Floats, Ints, Numbers, check_lengths, cluster_codes, number_column
+from hf_synthlabels.statistics.bootstrap import MAX_NUMBERS, BootstrapConfig, resample_positions
+from hf_synthlabels.statistics.estimation.label_rows import labeled_probabilities
+from hf_synthlabels.statistics.estimation.variance import mean_square_change, missing_events
 from hf_synthlabels.statistics.intervals import normal_quantile
-
-MAX_NUMBERS = 2_000_000
-"""Resamples computed at once, times labeled rows."""
 
 
 class VarianceComponent(NamedTuple):
@@ -42,11 +41,72 @@ class PPISample:
     others: Floats
     """The judge's scores of the rows without a human label, shape (N,)."""
     weights: Floats | None
-    """Inverse inclusion probabilities of the labeled rows, shape (n,), up to a factor; None if all are equal."""
-    fixed_lam: float | None = None
+    """Inverse inclusion probabilities of the labeled rows, up to a factor, shape (n,); None if all are equal."""
+    clusters: Ints | None
+    """Of the labeled rows, then of the others, shape (n + N,)."""
+    fixed_lam: float | None
     """The value of `lam`; None tunes it."""
-    clip: bool = True
+    clip: bool
     """Whether a tuned `lam` stays between 0 and 1."""
+    sign: int
+    """-1 if the mean is subtracted."""
+    judge_mean: float
+    """The mean of the scores; nan without any."""
+    n_unscored: int
+    """Rows without a score; they have the mean score."""
+
+    @classmethod
+    def read(
+        cls,
+        columns: Mapping[str, Numbers],
+        probabilities: Numbers | None,
+        clusters: ArrayLike | None,
+        *,
+        lam: float | None,
+        clip: bool,
+        sign: int = 1,
+    ) -> PPISample:
+        """The sample of a column of labels and a column of scores, given by name; nan or None where missing."""
+        numbers = {name: number_column(values, name) for name, values in columns.items()}
+        check_lengths(**numbers)
+        labels, scores = numbers.values()
+        labeled, scored = ~np.isnan(labels), ~np.isnan(scores)
+        judge_mean = float(scores[scored].mean()) if scored.any() else math.nan
+        filled = np.where(scored, scores, judge_mean if scored.any() else 0.0)
+        codes = None if clusters is None else cluster_codes(clusters, len(labels))
+        return cls(
+            labels=labels[labeled],
+            scores=filled[labeled],
+            others=filled[~labeled],
+            weights=None if probabilities is None else 1 / labeled_probabilities(probabilities, labeled)[labeled],
+            clusters=None if codes is None else np.concatenate([codes[labeled], codes[~labeled]]),
+            fixed_lam=lam,
+            clip=clip,
+            sign=sign,
+            judge_mean=judge_mean,
+            n_unscored=int((~scored).sum()),
+        )
+
+    @property
+    def n(self) -> int:
+        """Number of labeled rows."""
+        return len(self.labels)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.labels) + len(self.others)
+
+    @property
+    def units(self) -> int:
+        """Labeled rows, or clusters that have some."""
+        return self.n if self.clusters is None else len(np.unique(self.clusters[: self.n]))
+
+    @property
+    def has_constant_error(self) -> bool:
+        """Whether judge and human differ by the same amount in all labeled rows."""
+        tolerance = 1e-12 * (np.abs(self.labels).max(initial=0) + np.abs(self.scores).max(initial=0))
+        return self.n > 1 and bool(np.ptp(self.labels - self.scores) <= tolerance)
 
     @property
     def lam(self) -> float:
@@ -59,10 +119,6 @@ class PPISample:
     def n_params(self) -> int:
         """Degrees of freedom used by the mean and by a tuned `lam`."""
         return 1 + (self.fixed_lam is None and self._scores_vary)
-
-    def classical(self) -> PPISample:
-        """The sample without use of the judge."""
-        return replace(self, fixed_lam=0.0)
 
     def mean(self) -> float:
         """The corrected mean; nan without labels."""
@@ -86,30 +142,38 @@ class PPISample:
         return np.concatenate([(a + lam * b)[0], lam * (self.others - _mean(every))]) / len(every)
 
     def components(self, *, corrected: bool = True) -> list[VarianceComponent]:
-        """Variance components of the labeled rows and of the others.
+        """Variance components of the labeled rows and of the others, without clusters.
 
-        Args:
-            corrected: whether degrees of freedom are taken into account. Those of weights are Kish's (1965).
+        `corrected` takes degrees of freedom into account; those of weights are Kish's (1965).
         """
-        n, others, lam = len(self.labels), len(self.others), self.lam
+        n, others, lam = self.n, len(self.others), self.lam
+        if not n:
+            return [VarianceComponent(math.nan, 0)]
         if self.weights is None:
             dof = n - self.n_params if corrected else n
             residual = self.labels - lam * self.scores
-            components = [VarianceComponent(_squares(residual) / dof / n if dof > 0 else math.nan, dof)]
-            if lam and others:
-                rest = max(1, others - corrected)
-                components.append(VarianceComponent(lam**2 * _squares(self.others) / rest / others, rest))
-            return components
-        if not n:
-            return [VarianceComponent(math.nan, 0)]
-        variance = float(self._labeled_variance(np.arange(n)[None], np.array([lam]))[0])
-        kish = float(self.weights.sum() ** 2 / (self.weights**2).sum()) - self.n_params
-        if corrected:
-            variance = variance * n / (n - self.n_params) if n > self.n_params and kish > 0 else math.nan
-        components = [VarianceComponent(variance, kish)]
-        if lam and others:
-            components.append(VarianceComponent(lam**2 * self._other_squares() / (n + others) ** 2, others))
-        return components
+            labeled = VarianceComponent(_squares(residual) / dof / n if dof > 0 else math.nan, dof)
+            free = max(1, others - corrected)
+            unlabeled = VarianceComponent(lam**2 * _squares(self.others) / free / max(1, others), free)
+        else:
+            variance = float(self._labeled_variance(np.arange(n)[None], np.array([lam]))[0])
+            kish = float(self.weights.sum() ** 2 / (self.weights**2).sum()) - self.n_params
+            if corrected:
+                variance = variance * n / (n - self.n_params) if n > self.n_params and kish > 0 else math.nan
+            labeled = VarianceComponent(variance, kish)
+            unlabeled = VarianceComponent(lam**2 * self._other_squares() / self.n_rows**2, others)
+        return [labeled, unlabeled] if lam and others else [labeled]
+
+    def pseudo_error_component(self, level: float) -> VarianceComponent | None:
+        """Variance of errors that the labeled rows happen not to show; for clusters, as if one row were a cluster."""
+        clusters = None if self.clusters is None else self.clusters[: self.n]
+        missing = missing_events((self.labels - self.scores)[:, None], clusters) if self.n and self.lam else 0.0
+        if not missing:
+            return None
+        weights = 1 / self.n if self.weights is None else self.weights / self.weights.sum()
+        change = mean_square_change(self.labels, np.broadcast_to(weights, self.labels.shape))
+        variance = normal_quantile(level) ** 2 / 2 * missing * change * (self.n / self.units)
+        return VarianceComponent(variance, math.inf)
 
     def resampled(self, rng: np.random.Generator, resamples: int) -> tuple[Floats, Floats]:
         """Means and variances of resamples, each of shape (resamples,).
@@ -144,11 +208,11 @@ class PPISample:
         n, others = len(self.labels), len(self.others)
         noise = math.sqrt(_squares(self.others) / others) if others else 0.0
         other_sum = self.others.sum() + noise * math.sqrt(others) * rng.standard_normal(len(rows))
-        every = (self.scores[rows].sum(axis=1) + other_sum) / (n + others)
+        every = (self.scores[rows].sum(axis=1) + other_sum) / self.n_rows
         drawn = weights[rows]
         residual = self.labels[rows] - lam[:, None] * self.scores[rows]
         mean = lam * every + (drawn * residual).sum(axis=1) / drawn.sum(axis=1)
-        rest = lam**2 * self._other_squares() / (n + others) ** 2
+        rest = lam**2 * self._other_squares() / self.n_rows**2
         return mean, n / max(1, n - self.n_params) * self._labeled_variance(rows, lam) + rest
 
     @property
@@ -184,7 +248,7 @@ class PPISample:
         assert self.weights is not None
         weights, labels, scores = self.weights[rows], self.labels[rows], self.scores[rows]
         total = weights.sum(axis=1, keepdims=True)
-        proportion = weights / total * (len(self.labels) + len(self.others))
+        proportion = weights / total * self.n_rows
         mean_label, mean_score = ((weights * v).sum(axis=1, keepdims=True) / total for v in (labels, scores))
         return proportion * (labels - mean_label), (scores - _mean(self._all_scores)) - proportion * (
             scores - mean_score
@@ -193,19 +257,11 @@ class PPISample:
     def _labeled_variance(self, rows: Ints, lam: Floats) -> Floats:
         """Variance component of the labeled rows, shape (R,)."""
         a, b = self._linearized(rows)
-        variance: Floats = ((a + lam[:, None] * b) ** 2).sum(axis=1) / (len(self.labels) + len(self.others)) ** 2
+        variance: Floats = ((a + lam[:, None] * b) ** 2).sum(axis=1) / self.n_rows**2
         return variance
 
     def _other_squares(self) -> float:
         return float(((self.others - _mean(self._all_scores)) ** 2).sum())
-
-
-def pseudo_error_component(sample: PPISample, missing: float, units: int, level: float) -> VarianceComponent:
-    """Variance of errors that the labeled rows happen not to show; for clusters, as if one row were a cluster."""
-    n = len(sample.labels)
-    weights = 1 / n if sample.weights is None else sample.weights / sample.weights.sum()
-    change = mean_square_change(sample.labels, np.broadcast_to(weights, sample.labels.shape))
-    return VarianceComponent(normal_quantile(level) ** 2 / 2 * missing * change * (n / units), math.inf)
 
 
 def student_quantile(components: Sequence[VarianceComponent], level: float) -> float:
@@ -218,20 +274,14 @@ def student_quantile(components: Sequence[VarianceComponent], level: float) -> f
 
 
 def studentized_quantiles(
-    samples: Sequence[tuple[int, PPISample]], estimate: float, bootstrap: BootstrapConfig
+    samples: Sequence[PPISample], estimate: float, bootstrap: BootstrapConfig
 ) -> tuple[float, float]:
-    """Quantiles of (replicate - estimate) / its standard error (Efron & Tibshirani 1993, section 12.5).
-
-    Args:
-        samples: signs and samples whose means are added.
-        estimate: of the samples.
-        bootstrap: level, resamples and seed.
-    """
+    """Quantiles of (replicate - estimate) / its standard error (Efron & Tibshirani 1993, section 12.5)."""
     rng = np.random.default_rng(bootstrap.seed)
     means, variances = np.zeros(bootstrap.resamples), np.zeros(bootstrap.resamples)
-    for sign, sample in samples:
+    for sample in samples:
         mean, variance = sample.resampled(rng, bootstrap.resamples)
-        means, variances = means + sign * mean, variances + variance
+        means, variances = means + sample.sign * mean, variances + variance
     # A resample of equal rows has no standard error.
     usable = variances > 1e-12 * variances.max()
     if not usable.any():

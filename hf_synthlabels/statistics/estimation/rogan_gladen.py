@@ -1,4 +1,4 @@
-"""Rogan-Gladen: the share of right answers, from a judge's yes and no and how often it is right about either."""
+"""Rogan-Gladen: the share of positive answers, from a judge's verdicts, its sensitivity and its specificity."""
 
 from __future__ import annotations
 
@@ -9,77 +9,73 @@ from typing import Any
 import numpy as np
 
 from hf_synthlabels.errors import DataError
-from hf_synthlabels.statistics.arrays import Floats, Numbers, number_column
-from hf_synthlabels.statistics.intervals import Interval, normal_quantile, wilson
+from hf_synthlabels.statistics.arrays import Floats, Numbers, check_lengths, number_column
+from hf_synthlabels.statistics.intervals import Interval, fields_as_json, normal_quantile, wilson
 
 METHOD = "Rogan-Gladen: Lang and Reiczigel"
 
 
 @dataclass(frozen=True, slots=True)
 class RoganGladen:
-    """A share of yes that has been corrected for what the judge gets wrong."""
+    """A share of yes that is corrected for the judge's errors."""
 
     interval: Interval
     """Its `n` is the number of judged rows in the test set; nan with a `reason`."""
     raw: Interval
     """The judge's own share of yes, uncorrected."""
     sensitivity: Interval
-    """q1: of the rows to which humans say yes, those to which the judge does."""
+    """q1: of the rows that are yes by human labels, those that are yes by the judge."""
     specificity: Interval
-    """q0: of the rows to which humans say no, those to which the judge does."""
+    """q0: of the rows that are no by human labels, those that are no by the judge."""
     n_unscored: int
-    """Rows of either set that the judge did not answer; they are left out."""
+    """Rows of either set without a verdict; they are left out."""
     reason: str | None = None
-    """Why nothing can be said, where the interval is nan."""
+    """Why the interval is nan."""
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, for JSON; nan becomes None."""
-        shares = {name: getattr(self, name).to_dict() for name in ("interval", "raw", "sensitivity", "specificity")}
-        return {**shares, "n_unscored": self.n_unscored, "reason": self.reason}
+        return fields_as_json(self)
 
 
 def rogan_gladen(verdicts: Numbers, human: Numbers, judge: Numbers, *, level: float = 0.95) -> RoganGladen:
-    """The share of yes that humans would say in a test set, from a judge's verdicts and a calibration set.
+    """The share of yes by human labels in a test set, from a judge's verdicts and a calibration set.
 
     theta = (p + q0 - 1) / (q0 + q1 - 1) (Rogan & Gladen 1978) with the judge's share of yes p in the test set, its
     specificity q0 and sensitivity q1 in the calibration set, cut to 0 and 1. The interval (Lang & Reiczigel 2014, as
     Lee et al. 2025, arXiv 2511.21140, give it for judges) adds z^2 pseudo-rows to the test set and two to each human
-    class, and takes all three samples' chance into account. Its ends always enclose the estimate.
+    class, and includes the variance of all three samples. Its limits always enclose the estimate.
 
-    It needs a calibration set of which the judge is right as often, class by class, as in the test set; the share of
-    yes may be another. Where the calibration set is a random part of the test set, `ppi_mean` is narrower. Rows of the
-    calibration set must not be in the test set as well.
+    The judge must have the same sensitivity and specificity in both sets; the share of yes may differ. If the
+    calibration set is a random part of the test set, `ppi_mean` is narrower. The sets must not overlap.
 
     Args:
-        verdicts: the judge's in the test set, shape (rows,): 1 or True for yes, 0 or False for no, None for unscored.
-        human: what humans say in the calibration set, shape (calibration rows,): 1 or 0.
-        judge: what the judge says there.
+        verdicts: of the judge in the test set, shape (rows,): 1 or True for yes, 0 or False for no, None for unscored.
+        human: labels in the calibration set, shape (calibration rows,): 1 or 0.
+        judge: verdicts in the calibration set.
         level: confidence level.
 
     Returns:
-        The corrected share. It is nan, with the reason, where the judge is no better than chance (q0 + q1 <= 1), or
-        where the test set or a class of the calibration set is empty.
+        The corrected share. It is nan, with the reason, if the judge is no better than chance (q0 + q1 <= 1), or the
+        test set or a class of the calibration set is empty.
 
     Raises:
-        DataError: something is neither 0 nor 1, `human` is missing somewhere, or `human` and `judge` differ in length.
+        DataError: a value is neither 0 nor 1, `human` is missing somewhere, or `human` and `judge` differ in length.
         ConfigError: `level` is not between 0 and 1.
     """
-    test, truth, seen = _binary(verdicts, "verdicts"), _binary(human, "human"), _binary(judge, "judge")
-    if len(truth) != len(seen):
-        raise DataError(f"`human` has {len(truth):,} rows and `judge` {len(seen):,}: give one each per row.")
+    test, truth, judged = _binary(verdicts, "verdicts"), _binary(human, "human"), _binary(judge, "judge")
+    check_lengths(human=truth, judge=judged)
     if missing := int(np.isnan(truth).sum()):
-        raise DataError(f"`human` is missing in {missing:,} rows: the calibration set is of labelled rows only.")
-    unscored = int(np.isnan(test).sum() + np.isnan(seen).sum())
-    test, truth, seen = test[~np.isnan(test)], truth[~np.isnan(seen)], seen[~np.isnan(seen)]
+        raise DataError(f"`human` is missing in {missing:,} rows: give a calibration set of labeled rows only.")
+    unscored = int(np.isnan(test).sum() + np.isnan(judged).sum())
+    test, truth, judged = test[~np.isnan(test)], truth[~np.isnan(judged)], judged[~np.isnan(judged)]
     raw = wilson(int(test.sum()), len(test), level)
-    of_yes, of_no = seen[truth == 1], seen[truth == 0]
-    sensitivity = wilson(int(of_yes.sum()), len(of_yes), level)
-    specificity = wilson(int((1 - of_no).sum()), len(of_no), level)
+    sensitivity = wilson(int(judged[truth == 1].sum()), int((truth == 1).sum()), level)
+    specificity = wilson(int((1 - judged[truth == 0]).sum()), int((truth == 0).sum()), level)
     reason = _reason(raw, sensitivity, specificity)
     if reason is None:
         interval = _corrected(raw, sensitivity, specificity, level)
     else:
-        interval = Interval(math.nan, math.nan, math.nan, level, METHOD, raw.n)
+        interval = Interval.undefined(level, METHOD, raw.n)
     return RoganGladen(interval, raw, sensitivity, specificity, unscored, reason)
 
 
@@ -91,7 +87,7 @@ def _binary(values: Numbers, field: str) -> Floats:
 
 
 def _reason(raw: Interval, sensitivity: Interval, specificity: Interval) -> str | None:
-    """Why there is nothing to correct, or to correct by."""
+    """Why there is no corrected share."""
     if raw.n == 0:
         return "no row of the test set has a verdict"
     for share, word in ((sensitivity, "yes"), (specificity, "no")):

@@ -1,1 +1,0 @@
-"""Means corrected for the errors of a judge: PPI++, Rogan-Gladen, calibration."""
