@@ -133,22 +133,23 @@ def test_a_text_may_hold_any_line_separator_and_the_file_a_mark_and_empty_lines(
     assert replay(RecordedClient(file=path, key="id"), {"id": 1}) == [Completion(0, text=text)]
 
 
-@pytest.mark.parametrize(
-    ("line", "shown"),
-    [
+def test_a_line_that_does_not_fit_is_shown(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("not json", "'not json'"),
         ('{"id": 2}', "'{\"id\": 2}'"),
         ('{"answer": "good"}', '\'{"answer": "good"}\''),
         ("[1, 2]", r"'\[1, 2\]'"),
         ("null", "'null'"),
-    ],
-)
-def test_a_line_that_does_not_fit_is_shown(line: str, shown: str, tmp_path: Path) -> None:
-    path = tmp_path / "answers.jsonl"
-    path.write_text('{"id": 1, "answer": "good"}\n\n' + line + "\n", encoding="utf-8")
-    wanted = rf"^`file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
-    with pytest.raises(ClientError, match=wanted):
-        RecordedClient(file=path, key="id")
+    ]
+    for number, (line, shown) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(line=line, shown=shown):
+            path = folder / "answers.jsonl"
+            path.write_text('{"id": 1, "answer": "good"}\n\n' + line + "\n", encoding="utf-8")
+            wanted = rf"^`file` 'answers.jsonl', line 3: expected a JSON object with 'id' and 'answer', got {shown}\.$"
+            with pytest.raises(ClientError, match=wanted):
+                RecordedClient(file=path, key="id")
 
 
 def test_a_file_that_is_not_there_or_no_text_is_one_line(tmp_path: Path) -> None:

@@ -35,22 +35,25 @@ CASES: dict[str, tuple[Any, list[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_output_is_overwritten_unless_a_human_label_would_be_lost(tmp_path: Path, case: str) -> None:
-    feature, labels, other = CASES[case]
-    features = Features({"text": Value("string"), "label": feature, "llm_label_status": Value("string")})
-    columns = {"text": ["a", "b", "c", "d"], "llm_label_status": ["labelled"] * 4}
-    rows = Dataset.from_dict({**columns, "label": labels}, features=features)
-    changed = Dataset.from_dict({**columns, "label": [other, *labels[1:]]}, features=features)
-    for suffix in ("csv", "tsv", "jsonl", "parquet", "xlsx"):
-        output = tmp_path / f"labelled.{suffix}"
-        write_table({"train": rows}, output)
-        check_overwrite(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
-        # The same table read back from the output, as a later source.
-        again = read_table(output)["train"]
-        check_overwrite(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
-        with pytest.raises(DataError, match="`label`"):
-            check_overwrite(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
+def test_output_is_overwritten_unless_a_human_label_would_be_lost(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for number, case in enumerate(CASES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(case=case):
+            feature, labels, other = CASES[case]
+            features = Features({"text": Value("string"), "label": feature, "llm_label_status": Value("string")})
+            columns = {"text": ["a", "b", "c", "d"], "llm_label_status": ["labelled"] * 4}
+            rows = Dataset.from_dict({**columns, "label": labels}, features=features)
+            changed = Dataset.from_dict({**columns, "label": [other, *labels[1:]]}, features=features)
+            for suffix in ("csv", "tsv", "jsonl", "parquet", "xlsx"):
+                output = folder / f"labelled.{suffix}"
+                write_table({"train": rows}, output)
+                check_overwrite(output, NewTable(rows.column_names, rows, "label", marks="llm_label_status"))
+                # The same table read back from the output, as a later source.
+                again = read_table(output)["train"]
+                check_overwrite(output, NewTable(rows.column_names, again, "label", marks="llm_label_status"))
+                with pytest.raises(DataError, match="`label`"):
+                    check_overwrite(output, NewTable(rows.column_names, changed, "label", marks="llm_label_status"))
 
 
 def test_different_labels_have_different_texts() -> None:

@@ -54,13 +54,17 @@ def csv(path: Path, labels: list[str], *, texts: list[str] | None = None) -> Pat
     return path
 
 
-@pytest.mark.parametrize("word", [*WORDS, None])
-def test_label_is_read_verbatim(tmp_path: Path, word: str | None) -> None:
-    words = WORDS if word is None else [word]
-    for labels in (words, [*words, ""]):
-        read = read_table(csv(tmp_path / f"{len(labels)}.csv", labels), LABELS)["train"]
-        assert read["label"][:] == [label or None for label in labels]
-        assert read.features["label"] == Value("string")
+def test_label_is_read_verbatim(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[str | None] = [*WORDS, None]
+    for number, word in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(word=word):
+            words = WORDS if word is None else [word]
+            for labels in (words, [*words, ""]):
+                read = read_table(csv(folder / f"{len(labels)}.csv", labels), LABELS)["train"]
+                assert read["label"][:] == [label or None for label in labels]
+                assert read.features["label"] == Value("string")
 
 
 def test_text_is_read_verbatim(tmp_path: Path) -> None:
@@ -93,10 +97,14 @@ def by_training(path: Path) -> list[Any]:
     return list(source.load(StudentConfig()).train["label"])
 
 
-@pytest.mark.parametrize("read", [by_annotation, by_stream, by_training])
-def test_all_commands_read_the_same_cells(tmp_path: Path, read: Any) -> None:
-    labels = ["None", "0110", "", "None"]
-    assert read(csv(tmp_path / "t.csv", labels)) == ["None", "0110", None, "None"]
+def test_all_commands_read_the_same_cells(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[Any] = [by_annotation, by_stream, by_training]
+    for number, read in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(read=read):
+            labels = ["None", "0110", "", "None"]
+            assert read(csv(folder / "t.csv", labels)) == ["None", "0110", None, "None"]
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -139,9 +147,8 @@ def test_a_named_separator_wins(tmp_path: Path) -> None:
     assert rows(path, ReadOptions(separator=";")) == [{"a": 1, "b,c": 2.3}]
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
+def test_other_columns_are_numbers_where_all_cells_are(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[list[str], list[Any]]] = [
         (["1", "", "3"], [1, None, 3]),
         (["1", "2.5", ""], [1.0, 2.5, None]),
         (["01", "2", "3"], ["01", "2", "3"]),
@@ -150,15 +157,17 @@ def test_a_named_separator_wins(tmp_path: Path) -> None:
         (["true", "false", ""], ["true", "false", None]),
         (["12345678901234567890", "1", ""], ["12345678901234567890", "1", None]),
         (["", "", ""], [None, None, None]),
-    ],
-)
-def test_other_columns_are_numbers_where_all_cells_are(tmp_path: Path, cells: list[str], expected: list[Any]) -> None:
-    path = tmp_path / "t.csv"
-    path.write_text("text,n\n" + "".join(f"t,{cell}\n" for cell in cells), encoding="utf-8")
-    found = read_table(path, LABELS)["train"]
-    assert found["n"][:] == expected
-    assert [type(value) for value in found["n"]] == [type(value) for value in expected]
-    assert found.features["n"].dtype != "null"
+    ]
+    for number, (cells, expected) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(cells=cells, expected=expected):
+            path = folder / "t.csv"
+            path.write_text("text,n\n" + "".join(f"t,{cell}\n" for cell in cells), encoding="utf-8")
+            found = read_table(path, LABELS)["train"]
+            assert found["n"][:] == expected
+            assert [type(value) for value in found["n"]] == [type(value) for value in expected]
+            assert found.features["n"].dtype != "null"
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["in memory", "in the cache"])
@@ -241,9 +250,8 @@ def test_numbers_that_a_float_cannot_hold_stay_apart(tmp_path: Path) -> None:
 CONTENT = [{"text": 'é, "q"', "label": "None"}, {"text": "=1+1", "label": "0110"}, {"text": "-", "label": None}]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_every_format_holds_the_same_rows(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[str] = [
         "t.csv",
         "T.CSV",
         "t.tsv",
@@ -255,15 +263,17 @@ CONTENT = [{"text": 'é, "q"', "label": "None"}, {"text": "=1+1", "label": "0110
         "t.csv.gz",
         "t.jsonl.gz",
         "folder",
-    ],
-)
-def test_every_format_holds_the_same_rows(tmp_path: Path, name: str) -> None:
-    path = tmp_path / name
-    plain = path.with_suffix("") if name.endswith(".gz") else path
-    write_table({"train": Dataset.from_list(CONTENT)}, plain)
-    if name.endswith(".gz"):
-        path.write_bytes(gzip.compress(plain.read_bytes()))
-    assert rows(path) == CONTENT
+    ]
+    for number, name in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(name=name):
+            path = folder / name
+            plain = path.with_suffix("") if name.endswith(".gz") else path
+            write_table({"train": Dataset.from_list(CONTENT)}, plain)
+            if name.endswith(".gz"):
+                path.write_bytes(gzip.compress(plain.read_bytes()))
+            assert rows(path) == CONTENT
 
 
 def test_folders_of_save_to_disk(tmp_path: Path) -> None:
@@ -306,9 +316,8 @@ def test_records_that_lack_trailing_cells_are_padded(tmp_path: Path) -> None:
     assert [row["label"] for row in rows(path)] == ["x", None, None]
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
+def test_unreadable_table_is_a_one_line_error(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, bytes]] = [
         ("t.csv", b""),
         ("t.csv", b"a,b\n1,2,3\n"),
         ("t.csv", b"a,a\n1,2\n"),
@@ -323,13 +332,15 @@ def test_records_that_lack_trailing_cells_are_padded(tmp_path: Path) -> None:
         ("t.csv.gz", b"not compressed"),
         ("t.ods", b""),
         ("t.yaml", b"name: x\n"),
-    ],
-)
-def test_unreadable_table_is_a_one_line_error(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(DataError, match=r"^`data` ") as caught:
-        read_table(tmp_path / name)
-    assert "\n" not in str(caught.value)
+    ]
+    for number, (name, content) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(name=name, content=content):
+            (folder / name).write_bytes(content)
+            with pytest.raises(DataError, match=r"^`data` ") as caught:
+                read_table(folder / name)
+            assert "\n" not in str(caught.value)
 
 
 def test_a_folder_of_csv_files_is_read_alike(tmp_path: Path) -> None:

@@ -120,10 +120,10 @@ class GroupedWriter:
             try:
                 results = self._commit(group.writes)
                 pairs = list(zip(group.results, results, strict=True))
+            except StoreError as raised:
+                error = self._failure = raised
             except BaseException as raised:
-                is_known = isinstance(raised, StoreError)
-                error = raised if is_known else StoreError(f"The response store cannot be written: {raised}.")
-                self._failure = error
+                error = self._failure = StoreError(f"The response store cannot be written: {raised}.")
         if error is not None:
             for future in (*group.results, group.written):
                 future.set_exception(error)

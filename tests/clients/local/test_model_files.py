@@ -75,9 +75,8 @@ def broken_model(folder: Path, kind: str) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
+def test_a_folder_without_a_usable_model_is_an_error_of_one_line(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: list[tuple[str, str]] = [
         ("missing", "no such folder"),
         ("empty", "config.json"),
         ("adapter", "adapter"),
@@ -86,10 +85,12 @@ def broken_model(folder: Path, kind: str) -> str:
         ("no tokenizer", "cannot be read"),
         ("invalid weights", "cannot be loaded"),
         ("missing weights", "model.layers.1.mlp.up_proj.weight"),
-    ],
-)
-def test_a_folder_without_a_usable_model_is_an_error_of_one_line(tmp_path: Path, kind: str, reason: str) -> None:
-    folder = broken_model(tmp_path, kind)
-    with pytest.raises(ClientError, match=rf"^`model` '{folder}' .*{reason}") as caught:
-        next(TransformersClient(folder).complete([Request(0, (Message("user", "goal"),))]))
-    assert len(str(caught.value).splitlines()) == 1
+    ]
+    for number, (kind, reason) in enumerate(cases):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with subtests.test(kind=kind, reason=reason):
+            model = broken_model(folder, kind)
+            with pytest.raises(ClientError, match=rf"^`model` '{model}' .*{reason}") as caught:
+                next(TransformersClient(model).complete([Request(0, (Message("user", "goal"),))]))
+            assert len(str(caught.value).splitlines()) == 1

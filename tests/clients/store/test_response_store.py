@@ -19,7 +19,7 @@ from hf_synthlabels.clients import ResponseStore, Run
 from hf_synthlabels.clients.store import sqlite_file
 from hf_synthlabels.clients.store.ledger import Allowance, UsageRecord
 from hf_synthlabels.clients.store.payloads import canonical_hash
-from hf_synthlabels.clients.store.sqlite_backend import CALLS
+from hf_synthlabels.clients.store.sqlite_backend import CALLS, SqliteBackend
 from hf_synthlabels.errors import StoreError
 
 
@@ -257,13 +257,14 @@ def test_a_damaged_file_is_moved_aside_and_the_message_names_it(path: Path, when
 
 
 def test_a_new_store_is_not_moved_for_the_damage_of_the_old_one(path: Path) -> None:
-    with ResponseStore(path) as old:
-        path.rename(path.with_name("moved"))
-        path.touch()
-        error = sqlite3.DatabaseError("malformed")
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        assert "moved to" not in str(old._backend._error("read", error))
-        assert path.exists()
+    backend = SqliteBackend(path)
+    path.rename(path.with_name("moved"))
+    path.touch()
+    error = sqlite3.DatabaseError("malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    assert "moved to" not in str(backend._error("read", error))
+    assert path.exists()
+    backend.close()
 
 
 def test_a_table_that_is_gone_shows_in_get_put_and_flush(path: Path) -> None:
