@@ -1,9 +1,10 @@
-"""Column types of text tables, inferred from all rows without loss."""
+"""Column types of text tables, inferred from all rows without loss; values of columns as text and names."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -229,3 +230,44 @@ def as_type(value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_struct(kind):
         return {field.name: as_type(value.get(field.name), field.type) for field in kind}
     return float(value) if pa.types.is_floating(kind) else value
+
+
+def cell_text(value: Any) -> str:
+    """Return a value other than a text as a text cell."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(value)
+    if isinstance(value, bool | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def named_rows(table: pa.Table, features: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table as Python values, with label names instead of codes at any depth."""
+    coded = {name: feature for name, feature in features.items() if _has_codes(feature)}
+    for row in table.to_pylist():
+        for name, feature in coded.items():
+            row[name] = named_value(feature, row[name])
+        yield row
+
+
+def _has_codes(feature: Any) -> bool:
+    if isinstance(feature, dict):
+        return any(_has_codes(part) for part in feature.values())
+    return hasattr(feature, "int2str") or (hasattr(feature, "feature") and _has_codes(feature.feature))
+
+
+def named_value(feature: Any, value: Any) -> Any:
+    """Return a value with label names instead of codes; -1 is a missing label."""
+    if value is None:
+        return None
+    if isinstance(feature, dict):
+        return {key: named_value(part, value.get(key)) for key, part in feature.items()}
+    if hasattr(feature, "int2str"):
+        return feature.names[value] if value >= 0 else None
+    if not hasattr(feature, "feature"):
+        return value
+    items = [named_value(feature.feature, item) for item in value]
+    if hasattr(feature.feature, "int2str"):
+        names = [name for name in items if name is not None]
+        return names if names or not items else None
+    return items

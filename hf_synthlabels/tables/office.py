@@ -1,4 +1,4 @@
-"""Excel and Stata files, read as the text that they display."""
+"""Excel workbooks, read as the text that they display and written as text; Stata files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_synthlabels.errors import DataError, import_extra
-from hf_synthlabels.tables.columns import header_names
+from hf_synthlabels.tables.columns import cell_text, header_names, named_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
 BATCH_ROWS = 10_000
+EXCEL_ROWS = 1_048_576
+EXCEL_CELL = 32_767
+EXCEL_INTEGER = 10**15
 
 
 def excel_batches(path: Path) -> Iterator[pa.RecordBatch]:
@@ -75,6 +78,52 @@ def excel_text(cell: Any) -> str | None:
             return str(import_extra("openpyxl.utils.escape", "excel").unescape(cell)) if "_x" in cell else cell
         case _:
             return str(cell)
+
+
+class ExcelRows:
+    """A workbook with one sheet, in which texts are never formulas or numbers."""
+
+    def __init__(self, features: Any) -> None:
+        openpyxl = import_extra("openpyxl", "excel")
+        self._cell = openpyxl.cell.WriteOnlyCell
+        self._escape = import_extra("openpyxl.utils.escape", "excel").escape
+        self._features = features
+        self._book = openpyxl.Workbook(write_only=True)
+        self._sheet = self._book.create_sheet("rows")
+        self._rows = 0
+        self._append(list(features))
+
+    def write(self, table: pa.Table) -> None:
+        """Append rows."""
+        for row in named_rows(table, self._features):
+            self._append(list(row.values()))
+
+    def save(self, path: Path) -> None:
+        """Write the workbook."""
+        with path.open("wb") as file:
+            self._book.save(file)
+
+    def _append(self, values: list[Any]) -> None:
+        self._rows += 1
+        if self._rows > EXCEL_ROWS:
+            raise DataError(f"`output` has more than {EXCEL_ROWS:,} rows, the limit of an Excel sheet: write CSV.")
+        self._sheet.append([self._converted(value) for value in values])
+
+    def _converted(self, value: Any) -> Any:
+        """A number or None unchanged, anything else as a text cell."""
+        is_integer = isinstance(value, int) and not isinstance(value, bool)
+        # Excel keeps 15 digits and would change a longer integer.
+        if value is None or isinstance(value, float) or (is_integer and abs(value) < EXCEL_INTEGER):
+            return value
+        text = value if isinstance(value, str) else cell_text(value)
+        if len(text) > EXCEL_CELL:
+            raise DataError(
+                f"`output` has a cell of {len(text):,} characters. Excel's limit is {EXCEL_CELL:,}: write CSV."
+            )
+        cell = self._cell(self._sheet, value=self._escape(text))
+        # Text format prevents formulas and keeps leading zeros.
+        cell.data_type, cell.number_format = "s", "@"
+        return cell
 
 
 def stata_table(path: Path) -> pa.Table:

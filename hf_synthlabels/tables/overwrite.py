@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hf_synthlabels.errors import DataError
+from hf_synthlabels.tables.columns import named_value
 from hf_synthlabels.tables.formats import ReadOptions
 from hf_synthlabels.tables.provenance import read_records
 from hf_synthlabels.tables.reading import read_table
-from hf_synthlabels.tables.writing import named_value
 
 ADVICE = "Choose another file, or pass `--overwrite` to discard its content."
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from hf_synthlabels.errors import DataError, import_extra
+from hf_synthlabels.errors import DataError
 from hf_synthlabels.tables.atomic import atomic_path
+from hf_synthlabels.tables.columns import cell_text, named_rows
 from hf_synthlabels.tables.formats import WRITABLE
+from hf_synthlabels.tables.office import ExcelRows
 from hf_synthlabels.tables.provenance import extract_records, provenance_path, write_records
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 READ_ROWS = 1000
 PARQUET_ROWS = 20_000
-EXCEL_ROWS = 1_048_576
-EXCEL_CELL = 32_767
-EXCEL_INTEGER = 10**15
 
 JSON_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_PASSTHROUGH_DATETIME
 """Dates become the same text as in CSV."""
@@ -112,9 +109,8 @@ def _write_rows(rows: Any, path: Path) -> Path:
 
 def _write_provenance(rows: Any, path: Path) -> None:
     """Write the provenance file of a table, or remove that of an older table."""
-    if records := [
-        record for record in extract_records(rows.info.description) if record.get("column") in rows.features
-    ]:
+    records = extract_records(rows.info.description)
+    if records := [record for record in records if record.get("column") in rows.features]:
         write_records(path, records)
     else:
         provenance_path(path).unlink(missing_ok=True)
@@ -144,8 +140,8 @@ def open_writer(path: str | Path, features: Any) -> Iterator[TableWriter]:
             yield workbook
             workbook.save(part)
         else:
+            separator = "\t" if suffix == ".tsv" else ","
             with part.open("wb") as lines:
-                separator = "\t" if suffix == ".tsv" else ","
                 yield _JsonRows(lines, features) if suffix == ".jsonl" else CsvRows(lines, features, separator)
 
 
@@ -214,89 +210,3 @@ class CsvRows:
         if not text or self._separator in text or NEEDS_QUOTES.search(text):
             return '"' + text.replace('"', '""') + '"'
         return text
-
-
-class ExcelRows:
-    """A workbook with one sheet, in which texts are never formulas or numbers."""
-
-    def __init__(self, features: Any) -> None:
-        openpyxl = import_extra("openpyxl", "excel")
-        self._cell = openpyxl.cell.WriteOnlyCell
-        self._escape = import_extra("openpyxl.utils.escape", "excel").escape
-        self._features = features
-        self._book = openpyxl.Workbook(write_only=True)
-        self._sheet = self._book.create_sheet("rows")
-        self._rows = 0
-        self._append(list(features))
-
-    def write(self, table: pa.Table) -> None:
-        """Append rows."""
-        for row in named_rows(table, self._features):
-            self._append(list(row.values()))
-
-    def save(self, path: Path) -> None:
-        """Write the workbook."""
-        with path.open("wb") as file:
-            self._book.save(file)
-
-    def _append(self, values: list[Any]) -> None:
-        self._rows += 1
-        if self._rows > EXCEL_ROWS:
-            raise DataError(f"`output` has more than {EXCEL_ROWS:,} rows, the limit of an Excel sheet: write CSV.")
-        cells = []
-        for value in values:
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            # Excel keeps 15 digits and would change a longer integer.
-            number = number and not (isinstance(value, int) and abs(value) >= EXCEL_INTEGER)
-            text = value if number or value is None else value if isinstance(value, str) else cell_text(value)
-            if isinstance(text, str) and len(text) > EXCEL_CELL:
-                raise DataError(
-                    f"`output` has a cell of {len(text):,} characters, Excel's limit is {EXCEL_CELL:,}: write CSV."
-                )
-            cell = self._cell(self._sheet, value=self._escape(text) if isinstance(text, str) else text)
-            if isinstance(text, str):
-                # Text format prevents formulas and keeps leading zeros.
-                cell.data_type, cell.number_format = "s", "@"
-            cells.append(cell)
-        self._sheet.append(cells)
-
-
-def cell_text(value: Any) -> str:
-    """Return a value other than a text as a text cell."""
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    if isinstance(value, bool | list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)
-
-
-def named_rows(table: pa.Table, features: Any) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a table as Python values, with label names instead of codes at any depth."""
-    coded = {name: feature for name, feature in features.items() if _has_codes(feature)}
-    for row in table.to_pylist():
-        for name, feature in coded.items():
-            row[name] = named_value(feature, row[name])
-        yield row
-
-
-def _has_codes(feature: Any) -> bool:
-    if isinstance(feature, dict):
-        return any(_has_codes(part) for part in feature.values())
-    return hasattr(feature, "int2str") or (hasattr(feature, "feature") and _has_codes(feature.feature))
-
-
-def named_value(feature: Any, value: Any) -> Any:
-    """Return a value with label names instead of codes; -1 is a missing label."""
-    if value is None:
-        return None
-    if isinstance(feature, dict):
-        return {key: named_value(part, value.get(key)) for key, part in feature.items()}
-    if hasattr(feature, "int2str"):
-        return feature.names[value] if value >= 0 else None
-    if not hasattr(feature, "feature"):
-        return value
-    items = [named_value(feature.feature, item) for item in value]
-    if hasattr(feature.feature, "int2str"):
-        names = [name for name in items if name is not None]
-        return names if names or not items else None
-    return items
