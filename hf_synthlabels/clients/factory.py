@@ -13,8 +13,8 @@ from hf_synthlabels.clients.batch.client import BatchClient
 from hf_synthlabels.clients.config import ClientConfig, FormatKey
 from hf_synthlabels.clients.local.client import TransformersClient
 from hf_synthlabels.clients.openai.client import OpenAIClient
+from hf_synthlabels.clients.openai.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.clients.protocol.chat import ResponseFormat, chat_identity
-from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.clients.recorded import RecordedClient
 from hf_synthlabels.clients.store.budget import MIN_CHUNK, BudgetTracker
 from hf_synthlabels.clients.store.cached_client import CachedClient

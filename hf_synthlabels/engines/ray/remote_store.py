@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from hf_synthlabels.clients.store.write_groups import Writes
 from hf_synthlabels.engines.ray.budget_actor import Reply
@@ -16,32 +16,12 @@ HEARTBEAT_S = 0.5
 """How often a worker without writes reports its statistics, and learns whether the run is ending."""
 
 
-class BudgetActorProtocol(Protocol):
-    """The methods of `BudgetActor` that a worker calls, locally or through Ray."""
-
-    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Stored answers among the given keys."""
-
-    def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
-        """Write to the response store; all of it is on disk when this returns."""
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteBudgetActor:
     """A `BudgetActor` in another process."""
 
     handle: Any
     """Handle of the Ray actor."""
-
-    def get(self, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Stored answers among the given keys."""
-        answers: dict[str, dict[str, Any]] = self.call("get", keys)
-        return answers
-
-    def write(self, worker: str, writes: Writes, stats: Mapping[str, Any] | None) -> Reply:
-        """Write to the response store; all of it is on disk when this returns."""
-        reply: Reply = self.call("write", worker, writes, stats)
-        return reply
 
     def call(self, method: str, *arguments: Any) -> Any:
         """Call a method of the actor and return its result.
@@ -68,11 +48,11 @@ class RemoteBackend:
     """The backend of a worker's `ResponseStore`: the budget actor, which has the file.
 
     Args:
-        actor: the budget actor.
+        call: calls a method of the actor by its name, as `RemoteBudgetActor.call`.
     """
 
-    def __init__(self, actor: BudgetActorProtocol) -> None:
-        self._actor = actor
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self._call = call
         self._name = uuid.uuid4().hex
         self._stats: Mapping[str, Any] | None = None
         self._closing = threading.Event()
@@ -87,7 +67,8 @@ class RemoteBackend:
 
     def get(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Stored answers among the given keys."""
-        return self._actor.get(list(keys))
+        answers: dict[str, dict[str, Any]] = self._call("get", list(keys))
+        return answers
 
     def commit(self, writes: Writes) -> list[Any]:
         """Write a group; returns the results of its calls when all of it is on disk.
@@ -95,7 +76,7 @@ class RemoteBackend:
         Raises:
             StoreError: it cannot be written, or the budget actor has died.
         """
-        reply = self._actor.write(self._name, writes, self._stats)
+        reply: Reply = self._call("write", self._name, writes, self._stats)
         self.is_stopped = reply.stopped
         return list(reply.results)
 

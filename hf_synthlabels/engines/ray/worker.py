@@ -110,7 +110,7 @@ class LabelShards:
 
         rank = self._actor.call("worker_rank", ray.get_runtime_context().get_actor_id())
         annotation = self._annotation
-        backend = self._backend = RemoteBackend(self._actor)
+        backend = self._backend = RemoteBackend(self._actor.call)
         store = ResponseStore(store_path(), backend)
 
         def opened() -> AbstractContextManager[Annotator]:

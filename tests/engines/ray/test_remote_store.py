@@ -29,7 +29,7 @@ from hf_synthlabels.clients.store.write_groups import Writes
 from hf_synthlabels.engines.ray import budget_actor
 from hf_synthlabels.engines.ray.budget_actor import BudgetActor, Reply, gather_answers, merge_answers
 from hf_synthlabels.engines.ray.job_files import Folder
-from hf_synthlabels.engines.ray.remote_store import BudgetActorProtocol, RemoteBackend
+from hf_synthlabels.engines.ray.remote_store import RemoteBackend
 from hf_synthlabels.errors import StoreError
 
 PAYLOAD = {"text": "film", "model": "tiny", "usage": {"prompt_tokens": 1}}
@@ -47,8 +47,13 @@ def keeper(tmp_path: Path, folder: Folder) -> Iterator[BudgetActor]:
     kept.close()
 
 
-def remote_store(actor: BudgetActorProtocol) -> ResponseStore:
-    return ResponseStore("elsewhere", RemoteBackend(actor))
+def remote_backend(actor: Any) -> RemoteBackend:
+    """A backend whose actor is in this process."""
+    return RemoteBackend(lambda method, *arguments: getattr(actor, method)(*arguments))
+
+
+def remote_store(actor: Any) -> ResponseStore:
+    return ResponseStore("elsewhere", remote_backend(actor))
 
 
 def requests(texts: Sequence[str]) -> list[Request]:
@@ -174,7 +179,7 @@ def test_a_closed_store_rejects_calls(keeper: BudgetActor) -> None:
 
 
 def test_a_stop_reaches_workers_without_writes(keeper: BudgetActor) -> None:
-    backend = RemoteBackend(keeper)
+    backend = remote_backend(keeper)
     keeper.stop()
     deadline = time.monotonic() + 10
     while not backend.is_stopped and time.monotonic() < deadline:
@@ -185,7 +190,7 @@ def test_a_stop_reaches_workers_without_writes(keeper: BudgetActor) -> None:
 
 def test_total_stats_are_the_sum_over_workers(keeper: BudgetActor) -> None:
     for number in (3, 4):
-        backend = RemoteBackend(keeper)
+        backend = remote_backend(keeper)
         backend.report({**_tally(), "rows": number, "statuses": {"labelled": number}})
         backend.commit(Writes())
         backend.close()

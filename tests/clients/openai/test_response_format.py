@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hf_synthlabels.clients import OpenAIClient, ResponseStore, Sampling
+from hf_synthlabels.clients.openai.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.clients.protocol.chat import ResponseFormat
-from hf_synthlabels.clients.protocol.response_format import detect_response_format, recorded_response_format
 from hf_synthlabels.errors import ClientError
 from tests.servers.chat import ChatServer, Reply, error
 
