@@ -218,7 +218,7 @@ def reports(_: Path) -> Files:
 
 
 def estimates(_: Path) -> Files:
-    """EstimateReport, samples, the alternative annotator test, calibration and the functions behind them."""
+    """Estimates, samples, the alternative annotator test, calibration and the functions behind them."""
     columns, files, samples = numbers(), {}, {}
     designs = {"plain": columns, "weighted": {**columns, "inclusion_probability": columns["probability"]}}
     for name, ask in INPUTS["conclusions"].items():
