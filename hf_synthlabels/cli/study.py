@@ -14,7 +14,7 @@ from hf_synthlabels.cli.report import print_written
 from hf_synthlabels.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hf_synthlabels.studies import AnnotatorStudy, StrategyStudy, Study
+    from hf_synthlabels.studies import StrategyStudy, Study
 from hf_synthlabels.cli.options import TrustOption
 
 SHOWN_CELLS = 200
@@ -76,8 +76,7 @@ def study(
     """Train students on human and on LLM labels, test all on the same human-labeled rows, and report.
 
     A study file with `tasks` trains every combination of tasks, label sources, sizes, prompts, students, strategies
-    and seeds; one with `annotators` compares ways to ask, or annotators, on human-labeled rows; one with `strategies`
-    and no `tasks` ways to learn from many LLM labels and a few human ones.
+    and seeds; one with `strategies` and no `tasks` compares ways to learn from many LLM labels and a few human ones.
     Started again after an interruption, it does only what is missing.
 
     Of a table half of the human labels test what students of the others and of LLM labels are worth; its study file
@@ -133,21 +132,15 @@ def _folder(output: Path | None) -> Path:
     return output
 
 
-def _compare(asked: AnnotatorStudy | StrategyStudy, output: Path) -> None:
+def _compare(asked: StrategyStudy, output: Path) -> None:
     from hf_synthlabels.publishing import write_report
-    from hf_synthlabels.studies import StrategyStudy, compare_annotators, run_strategies
+    from hf_synthlabels.studies import run_strategies
 
-    if isinstance(asked, StrategyStudy):
-        learnt = run_strategies(asked, output, progress=_tell)
-        print(learnt)
-        _write(output / "strategies.json", learnt.to_json())
-        _write(output / "strategies.md", learnt.to_markdown() + "\n")
-        print_written(write_report(learnt, output), output)
-    else:
-        compared = compare_annotators(asked, output, progress=_tell)
-        print(compared)
-        _write(output / "annotators.json", compared.to_json())
-        print_written(write_report(compared, output), output)
+    learnt = run_strategies(asked, output, progress=_tell)
+    print(learnt)
+    _write(output / "strategies.json", learnt.to_json())
+    _write(output / "strategies.md", learnt.to_markdown() + "\n")
+    print_written(write_report(learnt, output), output)
 
 
 def _sweep(asked: Study, output: Path, *, partial_report: bool, yes: bool) -> None:

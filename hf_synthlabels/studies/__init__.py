@@ -1,13 +1,11 @@
 """Human labels against LLM labels: studies, their journal and their report; and the demo's data."""
 
 from hf_synthlabels.studies.analysis import sections_of
-from hf_synthlabels.studies.analysis.label_comparison import study_report
-from hf_synthlabels.studies.comparisons.annotators import AnnotatorReport, compare_annotators
 from hf_synthlabels.studies.comparisons.strategy_comparison import StrategyRows, compare_strategies
 from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport
 from hf_synthlabels.studies.comparisons.strategy_study import StrategyStudy, read_study, run_strategies
-from hf_synthlabels.studies.comparisons.study import AnnotatorStudy
 from hf_synthlabels.studies.config import Study
+from hf_synthlabels.studies.label_comparison import study_report
 from hf_synthlabels.studies.plan import plan_study
 from hf_synthlabels.studies.recommendation import Recommendation, recommend
 from hf_synthlabels.studies.report import StudyReport
@@ -18,8 +16,6 @@ from hf_synthlabels.studies.summary import summary_table
 
 __all__ = [
     "STRATEGIES",
-    "AnnotatorReport",
-    "AnnotatorStudy",
     "Recommendation",
     "StrategyReport",
     "StrategyRows",
@@ -27,7 +23,6 @@ __all__ = [
     "Study",
     "StudyReport",
     "StudyRuns",
-    "compare_annotators",
     "compare_strategies",
     "plan_study",
     "read_runs",

@@ -171,6 +171,11 @@ class Study(StudyFile):
             return "writer" if given.get("task") == "text-generation" else "encoder"
         return "tfidf" if given == "tfidf" else "annotator"
 
+    @property
+    def trains(self) -> bool:
+        """Whether some student is trained; annotators alone need no training rows."""
+        return any(self.learner(student) != "annotator" for student in self.students)
+
     def asks(self, task: str, source: str) -> bool:
         """Whether a source has labels of an annotator, so that it depends on the prompt."""
         keys = self.sources_of(task)[source]

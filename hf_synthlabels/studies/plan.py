@@ -15,9 +15,9 @@ from hf_synthlabels.annotation.planning.plan import plan_rows
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT, SourceKeys
-from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName
 from hf_synthlabels.studies.students.job import Job, Outcome, steps_of
+from hf_synthlabels.studies.students.journal import CellFiles, cell_key
 from hf_synthlabels.studies.tasks.recipes import annotator_recipes
 from hf_synthlabels.studies.tasks.task import StudyTask, open_task
 
@@ -221,5 +221,6 @@ def plan_requests(study: Study) -> list[PlannedRequests]:
                     found += [
                         PlannedRequests(f"{labels}, {name}, {part}", plan_rows(recipe, rows))
                         for part, rows in parts.items()
+                        if len(rows)
                     ]
     return found

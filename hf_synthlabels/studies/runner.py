@@ -11,10 +11,10 @@ from typing import Any
 from hf_synthlabels.errors import DataError
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import NO_PROMPT
-from hf_synthlabels.studies.journal import CellFiles, study_environment
 from hf_synthlabels.studies.plan import ASKED, EtaEstimator, keep_index, named, named_in_file
 from hf_synthlabels.studies.runs import CellName, StudyRuns, TaskRuns, keep_runs
 from hf_synthlabels.studies.students.job import Job, Outcome, known_outcome
+from hf_synthlabels.studies.students.journal import CellFiles, study_environment
 from hf_synthlabels.studies.students.learning import check_options
 from hf_synthlabels.studies.students.workers import run_jobs
 from hf_synthlabels.studies.table import write_runs_table
@@ -149,9 +149,11 @@ def _task_runs(study: Study, task: StudyTask, outcomes: Mapping[CellName, Outcom
         labels[name], llm_labels[name] = train.values, test.values
         if train.confidence is not None:
             confidence[name] = train.confidence
-        usd[name], seconds[name] = train.usd, train.seconds
-        if train.facts:
-            annotators[name] = {"facts": train.facts, "train": train.statuses, "test": test.statuses}
+        # Without training rows only the test rows are labeled.
+        priced = train if train.facts else test
+        usd[name], seconds[name] = priced.usd, priced.seconds
+        if priced.facts:
+            annotators[name] = {"facts": priced.facts, "train": train.statuses, "test": test.statuses}
     human = study.costs.get("human")
     usd["human"], seconds["human"] = (None, None) if human is None else (human.usd, human.s)
     return TaskRuns(
@@ -207,6 +209,7 @@ def _facts(study: Study, tasks: Sequence[StudyTask], work: _Work, seconds: float
                 "test": len(task.parts.test),
                 "held_back_without_label": task.parts.n_unlabelled,
                 "shared_texts": task.parts.n_shared,
+                "shown_as_examples": task.parts.n_shown,
                 "shared_texts_dropped": study.tasks[task.name].drop_shared,
                 "recipe": task.recipe.name,
                 "source": task.recipe.source.homepage,

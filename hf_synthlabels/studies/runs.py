@@ -85,8 +85,8 @@ class TaskRuns:
     cells: tuple[CellRun, ...]
     annotators: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By `source` or `source/prompt`: how it was asked (`facts`), and of the rows to `train` and `test` on how many
-    have which status, with raw answers that gave no label, the `agreement` with human labels, and in `train` that of
-    the validation rows as `validation`."""
+    have which status, with raw answers that gave no label, and the `agreement` with human labels. `train` may have the
+    agreement on the validation rows (`validation`), and `test` has the `credit` of each row."""
     human_samples: tuple[str, ...] = ()
     """Sources that are the human labels of a fixed sample of the training rows."""
 

@@ -77,7 +77,7 @@ def test_tables_that_can_not_be_used_are_told(table: Path, tmp_path: Path) -> No
 
 def test_options_of_cells_need_a_study_of_cells(tmp_path: Path) -> None:
     file = tmp_path / "ways.yaml"
-    file.write_text("name: ways\nrecipe: x\nannotators: {a: {}, b: {}}\n")
+    file.write_text("name: ways\nrecipe: x\nstrategies: [mix]\ntrain: {}\ntest: {}\n")
     with pytest.raises(ConfigError, match="`--plan` is for the cells of a study with `tasks`"):
         run(str(file), "--plan")
 

@@ -22,8 +22,7 @@ from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Section
 from hf_synthlabels.statistics.exhibits import Table as Sheet
-from hf_synthlabels.studies import AnnotatorReport, StudyRuns, write_runs
-from hf_synthlabels.studies.comparisons.annotators import AnnotatorResult
+from hf_synthlabels.studies import StudyRuns, write_runs
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
@@ -39,17 +38,6 @@ MARKUP = "<script>alert(1)</script> | [x](http://x)"
 def validation() -> ValidationReport:
     rows = Dataset.from_dict({"label": ["a", "b", "a", "b"], "llm_label": ["a", "b", "b", None]})
     return validate(rows, names=("a", "b"), resamples=50)
-
-
-def annotators() -> AnnotatorReport:
-    record = {
-        "tally": {"requests": 4, "stored": 0, "prompt_tokens": 10, "completion_tokens": 5},
-        "cost_usd": None,
-        "annotator": {"client": "openai", "model": "m"},
-        "prompt_hash": "abc",
-    }
-    results = tuple(AnnotatorResult(name, validation(), SCORE, record) for name in ("plain", "few-shot"))
-    return AnnotatorReport("ways", "text-classification", 4, 0, results)
 
 
 def strategies() -> Report:
@@ -103,7 +91,6 @@ def page() -> Page:
 
 MADE: dict[str, Callable[[], Report]] = {
     "validation": validation,
-    "annotators": annotators,
     "strategies": strategies,
     "grid": grid,
     "audit": audit,

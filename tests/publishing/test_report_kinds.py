@@ -22,11 +22,9 @@ from hf_synthlabels.publishing.report.page_values import page_to_json
 from hf_synthlabels.statistics import Interval, ValidationReport, validate
 from hf_synthlabels.statistics.exhibits import Exhibit, Intervals
 from hf_synthlabels.statistics.exhibits import Table as SheetTable
-from hf_synthlabels.studies import AnnotatorReport, StudyRuns, recommend, write_runs
-from hf_synthlabels.studies.comparisons.annotators import AnnotatorResult
+from hf_synthlabels.studies import StudyRuns, recommend, write_runs
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
 from hf_synthlabels.studies.runs import CellName, CellRun, TaskRuns
-from hf_synthlabels.studies.tasks.annotator_costs import AnswerCost
 from hf_synthlabels.training.search import CellReport, Choice, GridCost, GridReport
 
 NAMES = ("<script>alert(1)</script>", "b & c", "a label with a very long name that goes on and on")
@@ -112,23 +110,6 @@ def test_validation_of_one_unanswered_row_has_a_page() -> None:
     page = page_of(checked)
     assert page.sections[1].notes == ("No human-labeled row has b; macro F1 leaves it out.",)
     assert page.sections[2].answer == "1 of 1 human-labeled rows differ. Most often a was labeled nothing: 1 rows."
-
-
-def test_annotators_page_compares_with_the_first(report: ValidationReport) -> None:
-    gap = Interval(-0.1, -0.2, 0.0, 0.95, "normal", 60)
-    tally = {"requests": 60, "stored": 0, "prompt_tokens": 10, "completion_tokens": 5}
-    record = {"tally": tally, "cost_usd": None, "annotator": {"client": "openai", "model": "m"}, "prompt_hash": "abc"}
-    cost = AnswerCost(60, 10, 5)
-    results = tuple(AnnotatorResult(name, report, gap, record, cost=cost) for name in ("plain", "few-shot"))
-    compared = AnnotatorReport("ways", "text-classification", 60, 3, results)
-    again = read_report(compared.to_json())
-    assert again == compared
-    page = page_of(compared)
-    assert table(page, "score_table").columns[-2:] == ("against plain", "p, Holm")
-    assert [row[-2] for row in table(page, "score_table").rows] == ["–", gap]
-    assert table(page, "cost_table").rows[0] == ("plain", 60, 10, 5, None)
-    assert page.facts["plain: prompt, hash"] == "abc"
-    assert "3 rows were left out: they are shown to an annotator as examples." in page.sections[0].notes
 
 
 def test_strategies_page_names_the_best_and_what_it_adds() -> None:

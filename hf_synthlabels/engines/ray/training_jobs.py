@@ -42,8 +42,8 @@ def jobs_on(engine: Engine) -> Callable[[Sequence[Job], int], Iterable[Outcome]]
     ray = load_ray(engine)
 
     def train(jobs: Sequence[Job], workers: int) -> Iterator[Outcome]:  # noqa: ARG001 - the cluster sets the number
-        from hf_synthlabels.studies.journal import CellFiles
         from hf_synthlabels.studies.students.job import Outcome
+        from hf_synthlabels.studies.students.journal import CellFiles
         from hf_synthlabels.studies.tasks.training_tables import open_tables
 
         if not jobs:

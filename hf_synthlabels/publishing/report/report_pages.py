@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hf_synthlabels.errors import DataError, SynthLabelsError
 from hf_synthlabels.judging import Audit, JudgeSummary
-from hf_synthlabels.publishing.report.adapters.comparison_page import annotators_page, grid_page, strategies_page
+from hf_synthlabels.publishing.report.adapters.comparison_page import grid_page, strategies_page
 from hf_synthlabels.publishing.report.adapters.judging_page import audit_from_dict, audit_page, judge_page
 from hf_synthlabels.publishing.report.adapters.runs_page import runs_page
 from hf_synthlabels.publishing.report.adapters.validation_page import validation_page
 from hf_synthlabels.publishing.report.page import write_page, writing
 from hf_synthlabels.publishing.report.page_values import Page, page_from_json
 from hf_synthlabels.statistics import ValidationReport
-from hf_synthlabels.studies import AnnotatorReport, StrategyReport, StudyRuns
+from hf_synthlabels.studies import StrategyReport, StudyRuns
 from hf_synthlabels.studies.runs import runs_of
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import GridReport
 from hf_synthlabels.tables import write_text
 
-Report: TypeAlias = (
-    "StudyRuns | ValidationReport | AnnotatorReport | StrategyReport | GridReport | Audit | JudgeSummary | Page"
-)
+Report: TypeAlias = "StudyRuns | ValidationReport | StrategyReport | GridReport | Audit | JudgeSummary | Page"
 """What can be shown as a page."""
 
 
@@ -38,8 +36,6 @@ def page_of(report: Report) -> Page:
             return runs_page(report)
         case ValidationReport():
             return validation_page(report)
-        case AnnotatorReport():
-            return annotators_page(report)
         case StrategyReport():
             return strategies_page(report)
         case Audit():
@@ -111,7 +107,6 @@ KINDS: Mapping[frozenset[str], Callable[[str, Mapping[str, Any]], Report]] = {
     frozenset({"title", "sections"}): lambda text, _: page_from_json(text),
     frozenset({"tasks", "margin", "resamples"}): lambda _, values: runs_of(values),
     frozenset({"baselines", "arms"}): lambda text, _: StrategyReport.from_json(text),
-    frozenset({"annotators", "n_shown"}): lambda text, _: AnnotatorReport.from_json(text),
     frozenset({"cells", "schedule"}): lambda text, _: _read_grid(text),
     frozenset({"comparisons", "verdicts"}): lambda _, values: audit_from_dict(values),
     frozenset({"scores", "n_human"}): lambda text, _: ValidationReport.from_json(text),

@@ -1,9 +1,9 @@
 """Analyses of a study: each turns its runs into sections of the report."""
 
 from hf_synthlabels.statistics.exhibits import Section
-from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or_llm, metrics, phases, shifts
+from hf_synthlabels.studies.analysis import consistency, costs, curves, human_or_llm, phases, shifts
 from hf_synthlabels.studies.analysis import synthetic_first as llm_then_human
-from hf_synthlabels.studies.analysis.annotators import prompt_sections
+from hf_synthlabels.studies.analysis.annotators import comparison_sections
 from hf_synthlabels.studies.analysis.base import Analysis, analysed
 from hf_synthlabels.studies.runs import StudyRuns
 from hf_synthlabels.studies.wording import maker_of, reworded
@@ -16,11 +16,10 @@ ANALYSES = (
     shifts.sections_of,
     curves.sections_of,
     consistency.sections_of,
-    prompt_sections,
+    comparison_sections,
     llm_then_human.sections_of,
     phases.sections_of,
     costs.sections_of,
-    metrics.sections_of,
 )
 
 

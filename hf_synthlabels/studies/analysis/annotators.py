@@ -1,4 +1,4 @@
-"""Annotators of a study: the recorded questions and row statuses, and the comparison of prompts."""
+"""Annotators of a study: their settings, their row statuses, and the comparison of annotators and prompts."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
+from hf_synthlabels.statistics import MEASURES
 from hf_synthlabels.statistics.comparison.pooling import bootstrap_p_value, holm
-from hf_synthlabels.statistics.exhibits import Intervals, Section, Table, Value
+from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Table, Value
 from hf_synthlabels.statistics.intervals import wilson
+from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
+from hf_synthlabels.studies.analysis.annotator_ranking import Ranking, rank_annotators
 from hf_synthlabels.studies.analysis.base import Analysis, TaskAnalysis, analysed
+from hf_synthlabels.studies.analysis.scores import HEADLINES
 from hf_synthlabels.studies.runs import StudyRuns, TaskRuns
-from hf_synthlabels.studies.wording import counted, p_words, percent
+from hf_synthlabels.studies.wording import p_words
 
 PARTS = {"train": "training rows", "test": "test rows"}
 LONG = ("labels", "prompt", "question", "guidelines")
@@ -54,9 +56,12 @@ def annotator_sections(runs: StudyRuns) -> tuple[Section, ...]:
 
 
 def warnings_of(runs: StudyRuns) -> tuple[str, ...]:
-    """What a reader must know before any score: texts that are trained and tested on."""
+    """What a reader must know before any score: texts that are trained and tested on, or shown as examples."""
     found = []
     for name, facts in dict(runs.facts or {}).get("tasks", {}).items():
+        if facts.get("shown_as_examples"):
+            shown = facts["shown_as_examples"]
+            found.append(f"{shown:,} rows of {name} are not tested: they are shown to an annotator as examples.")
         if not facts.get("shared_texts"):
             continue
         what = f"{facts['shared_texts']:,} training rows of {name} have texts that are also among its test rows"
@@ -96,77 +101,94 @@ def _verdict(asked: list[tuple[TaskRuns, str, Mapping[str, Any]]]) -> str:
     return "; ".join(f"{name}: {model}" for name, model in models.items()) + "."
 
 
-SCORED = ("task, annotator/prompt", "test rows", "answered", "score is", "score", "US dollars a row")
-COMPARED = ("task, labels of", "first", "second", "test rows", "first minus second", "p, Holm")
+COMPARED = ("task, student, labels of", "first", "second", "test rows", "first minus second", "p, Holm")
 
 
-def prompt_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
-    """Prompts by the annotator's own labels and by its students; none where every annotator was asked in one way."""
+def comparison_sections(runs: StudyRuns | Analysis) -> tuple[Section, ...]:
+    """Annotators and prompts by their own labels of the test rows, and prompts by the students of their labels."""
     analysis = analysed(runs)
-    asked = [(task, source, prompts) for task in analysis.tasks for source, prompts in _prompts(task).items()]
-    if not asked:
-        return ()
-    scores: list[tuple[Value, ...]] = []
-    panels = []
-    for task, source, prompts in asked:
-        for prompt in prompts:
-            found = task.annotator(source, prompt)
-            assert found is not None
-            name = f"{task.runs.name}, {source}/{prompt}"
-            score = task.draws.draw(found, task.main).interval
-            panels.append((name, score))
-            answered = sum(label is not None for label in task.runs.llm_labels[f"{source}/{prompt}"])
-            price = task.runs.usd_per_row.get(f"{source}/{prompt}")
-            scores.append((name, len(task.runs.truth), answered, task.main_name, score, price))
-    tests = [row for task, source, prompts in asked for row in _pairs(task, source, prompts)]
-    p_values = holm([test[-1] for test in tests])
-    rows = tuple((*test[:-1], p_words(p_value)) for test, p_value in zip(tests, p_values, strict=True))
     level = analysis.runs.level
-    note = f"The annotator's own labels of the test rows; {percent(level)} intervals over these rows."
-    paired = f"Paired; p-values two-sided, corrected for all {len(rows)} comparisons by Holm's steps."
-    exhibits = (
-        Intervals("prompts", "Prompts", {"score of the annotator itself": tuple(panels)}, "score", note=note),
-        Table("prompt_scores", "Scores of prompts", SCORED, tuple(scores), note),
-        Table("prompt_pairs", "Pairwise comparison of prompts", COMPARED, rows, paired),
+    rankings = [(task, ranking) for task in analysis.runs.tasks if (ranking := rank_annotators(task, level))]
+    exhibits: list[Exhibit] = []
+    for place, (task, ranking) in enumerate(rankings, 1):
+        exhibits += _compared(place, task, ranking)
+    tests = [test for task in analysis.tasks for test in _students(task)]
+    if tests:
+        p_values = holm([test[-1] for test in tests])
+        rows = tuple((*test[:-1], p_words(p_value)) for test, p_value in zip(tests, p_values, strict=True))
+        note = f"Paired; p-values two-sided, corrected for all {len(rows)} comparisons by Holm's steps."
+        exhibits.append(Table("prompt_pairs", "Students by prompt", COMPARED, rows, note))
+    if not exhibits:
+        return ()
+    return (Section("comparison", "Comparison of annotators", " ".join(ranking_lines(analysis.runs)), tuple(exhibits)),)
+
+
+def ranking_lines(runs: StudyRuns) -> list[str]:
+    """The best annotator of each task, and how many differ from the first."""
+    lines = []
+    for task in runs.tasks:
+        if ranking := rank_annotators(task, runs.level):
+            lines += _ranking_lines(task, ranking, runs.level)
+    return lines
+
+
+def _ranking_lines(task: TaskRuns, ranking: Ranking, level: float) -> list[str]:
+    first, *others = ranking.annotators
+    best, score = ranking.ranked[0], HEADLINES[task.kind][0]
+    lines = [f"{task.name}, best of {len(task.truth):,} rows: {best.name!r}, {MEASURES[task.kind][score]} "
+             f"{best.report.scores[score]}."]  # fmt: skip
+    if len(others) == 1:
+        return [*lines, f"{others[0].name!r} {others[0].place(level)} {first.name!r}: {others[0].difference}."]
+    places = [other.place(level) for other in others]
+    better, worse = places.count("is better than"), places.count("is worse than")
+    return [
+        *lines,
+        f"Of {len(others):,} others, {better:,} are better and {worse:,} worse than {first.name!r}, and "
+        f"{len(others) - better - worse:,} do not differ significantly (Holm correction for all of them).",
+        f"The best of {len(places) + 1:,} was picked on the rows that score it, so its mean credit is about "
+        f"{ranking.optimism:.3f} too high (bootstrap); confirm it on new rows.",
+    ]
+
+
+def _compared(place: int, task: TaskRuns, ranking: Ranking) -> Iterator[Exhibit]:
+    """Paired differences to the first annotator, and the same with scores and costs in a table."""
+    names, first = MEASURES[task.kind], ranking.annotators[0].name
+    note = (
+        f"Differences are of the mean credit ({ROW_SCORES[task.kind]}) on the same {len(task.truth):,} rows. Intervals "
+        "hold for each comparison alone; p-values are corrected for all of them by Holm's procedure."
     )
-    return (Section("prompts", "Comparison of prompts", _prompt_verdict(asked, tests, level), exhibits),)
-
-
-def _prompts(task: TaskAnalysis) -> dict[str, list[str]]:
-    """The prompts of each annotator that has several."""
-    found: dict[str, list[str]] = {}
-    for name in task.runs.llm_labels:
-        source, slash, prompt = name.partition("/")
-        if slash and task.annotator(source, prompt) is not None:
-            found.setdefault(source, []).append(prompt)
-    return {source: prompts for source, prompts in found.items() if len(prompts) > 1}
+    if ranking.agreement is not None:
+        note += f" Agreement among annotators: {ranking.agreement}."
+    gaps = tuple((each.name, each.difference) for each in ranking.ranked if each.difference is not None)
+    yield Intervals(
+        f"differences_{place}", f"{task.name}: paired differences", {f"minus {first}": gaps}, "mean credit",
+        (("none", 0.0),), note,
+    )  # fmt: skip
+    scores = HEADLINES[task.kind]
+    heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first}", "p, Holm")
+    rows: list[tuple[Value, ...]] = [
+        (
+            each.name,
+            each.report.coverage,
+            *(each.report.scores[score] for score in scores),
+            each.difference,
+            None if each.p_value is None else p_words(each.p_value),
+            *each.cost.values(),
+        )
+        for each in ranking.ranked
+    ]
+    costs = ("answers", "tokens in", "tokens out", "US dollars")
+    yield Table(f"annotators_{place}", f"{task.name}: annotators", (*heads, *costs), tuple(rows), note)
 
 
 Test = tuple[str, str, str, int, Value, float]
 
 
-def _pairs(task: TaskAnalysis, source: str, prompts: list[str]) -> list[Test]:
-    """The annotator's own labels and each student's, every prompt against every other."""
-    tests: list[Test] = []
-    for first, second in itertools.combinations(prompts, 2):
-        itself = [task.annotator(source, prompt) for prompt in (first, second)]
-        if itself[0] is not None and itself[1] is not None:
-            pair = task.draws.compare(itself[0], itself[1], task.main)
-            name = f"{task.runs.name}, {source} itself"
-            tests.append((name, first, second, pair.a.n, pair.difference, bootstrap_p_value(pair.values)))
-        for one, other in itertools.product(task.plain(source), repeat=2):
-            if (one.prompt, other.prompt) == (first, second) and one.same_training(other) and task.shared(one, other):
+def _students(task: TaskAnalysis) -> Iterator[Test]:
+    """The students of every prompt of an annotator against those of every other prompt."""
+    for source in task.annotators:
+        for one, other in itertools.combinations(task.plain(source), 2):
+            if one.prompt != other.prompt and one.same_training(other) and task.shared(one, other):
                 pair = task.compare(one, other)
                 name = f"{task.runs.name}, {one.student}, {task.labelled(one):,} labels"
-                tests.append((name, first, second, pair.a.n, pair.difference, bootstrap_p_value(pair.values)))
-    return tests
-
-
-def _prompt_verdict(asked: list[tuple[TaskAnalysis, str, list[str]]], tests: list[Test], level: float) -> str:
-    task, source, prompts = asked[0]
-    found = {prompt: task.annotator(source, prompt) for prompt in prompts}
-    scores = {prompt: task.draws.draw(each, task.main) for prompt, each in found.items() if each is not None}
-    best = max(scores, key=lambda prompt: scores[prompt].estimate)
-    significant = int(np.sum(np.array(holm([test[-1] for test in tests])) < 1 - level))
-    name = f"{task.runs.name}, {source}: best “{best}”, {task.main_name} {scores[best].interval}"
-    return f"{name}; {significant} of {counted(len(tests), 'comparison')} significant (Holm)."
+                yield (name, one.labels, other.labels, pair.a.n, pair.difference, bootstrap_p_value(pair.values))

@@ -27,6 +27,16 @@ MAIN: Mapping[str, str] = {
 }
 """By kind the score that conditions are compared by; more is better for all of them."""
 
+HEADLINES: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(CLASSES, ("accuracy", "macro_f1")),
+    "multi-label": ("micro_f1", "jaccard"),
+    "text-scale": ("mae", "spearman"),
+    "token-classification": ("entity_f1", "boundary_f1"),
+    "question-answering": ("exact_match", "token_f1"),
+    "text-generation": ("exact_match", "token_f1"),
+}
+"""By kind the scores of an annotator's labels that tables show, as `MEASURES` names them."""
+
 TOLD_APART: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(CLASSES, ("macro_f1", "macro_precision", "macro_recall", "accuracy", "weighted_f1")),
     **dict.fromkeys(SETS, ("micro_f1", "micro_precision", "micro_recall")),

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.statistics.arrays import MISSING
 from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport, strategy_report
-from hf_synthlabels.studies.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.runs import MAX_UNASKED
 from hf_synthlabels.studies.strategies import BASELINES, HUMAN_EPOCHS, MAX_EPOCHS, STRATEGIES, Strategy
+from hf_synthlabels.studies.students.journal import Cell, Journal, cell_key
 from hf_synthlabels.studies.table import CellPredictions, write_table
 from hf_synthlabels.studies.tasks.rows import check_classes, draw_rows, label_codes, shared_texts, unasked_share
 

@@ -12,7 +12,6 @@ from hf_synthlabels.annotation.recipe.strict_yaml import read_yaml
 from hf_synthlabels.errors import DataError, StudyError
 from hf_synthlabels.studies.comparisons.strategy_comparison import Progress, StrategyRows, compare_strategies
 from hf_synthlabels.studies.comparisons.strategy_report import StrategyReport
-from hf_synthlabels.studies.comparisons.study import AnnotatorStudy
 from hf_synthlabels.studies.config import Study
 from hf_synthlabels.studies.config_sections import DEFAULT_STUDENT, RowSelection, StudyFile
 from hf_synthlabels.studies.strategies import BASELINES, STRATEGIES
@@ -94,11 +93,11 @@ def run_strategies(
     )  # fmt: skip
 
 
-def read_study(path: str | Path) -> AnnotatorStudy | StrategyStudy | Study:
+def read_study(path: str | Path) -> StrategyStudy | Study:
     """Read a study file of any kind.
 
-    One with `annotators` compares ways to ask, one with `strategies` and no `tasks` ways to learn from LLM and human
-    labels, and any other trains every cell of a product.
+    One with `strategies` and no `tasks` compares ways to learn from LLM and human labels, and any other trains every
+    cell of a product.
 
     Raises:
         StudyError: the file is not there, is not YAML, or a key is missing, unknown or wrong.
@@ -107,4 +106,4 @@ def read_study(path: str | Path) -> AnnotatorStudy | StrategyStudy | Study:
     keys = content if isinstance(content, dict) else {}
     if "strategies" in keys and "tasks" not in keys:
         return StrategyStudy.from_yaml(path)
-    return (AnnotatorStudy if "annotators" in keys else Study).from_yaml(path)
+    return Study.from_yaml(path)

@@ -15,9 +15,9 @@ from hf_synthlabels.clients.local.model_files import folder_fingerprint
 from hf_synthlabels.errors import ConfigError
 from hf_synthlabels.labels import LabelSchema
 from hf_synthlabels.studies.config_sections import Learner
-from hf_synthlabels.studies.journal import CellFiles, cell_key
 from hf_synthlabels.studies.runs import CellName, CellRun
 from hf_synthlabels.studies.strategies import HUMAN_EPOCHS, MAX_EPOCHS, known_strategies
+from hf_synthlabels.studies.students.journal import CellFiles, cell_key
 
 VERSION = 1
 """Version of what a cell does. Cells of another version are trained again."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hf_synthlabels.studies.journal import CellFiles
 from hf_synthlabels.studies.students.job import Job, Outcome, known_outcome
+from hf_synthlabels.studies.students.journal import CellFiles
 from hf_synthlabels.studies.students.learning import run_job
 from hf_synthlabels.studies.tasks.training_tables import Tables, open_tables
 

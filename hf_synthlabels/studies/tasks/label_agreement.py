@@ -9,21 +9,23 @@ from datasets import Dataset
 
 from hf_synthlabels.annotation import Recipe
 from hf_synthlabels.statistics import validate
+from hf_synthlabels.statistics.validation.task_agreement import row_scores
 from hf_synthlabels.studies.config import Study
 
 
 def label_agreement(
     labelled: Dataset, recipe: Recipe, study: Study, validation: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """The `agreement` with all human labels, and with those of the validation rows as `validation`.
+    """The `agreement` with all human labels; nothing where no row has a human label.
 
-    Nothing where no row has a human label.
+    Of training rows also the agreement on the validation rows, as `validation`; of test rows the `credit` of each row,
+    see `row_scores`.
 
     Args:
         labelled: rows with the annotator's labels.
         recipe: of the annotator.
         study: level, resamples and gate.
-        validation: row numbers of the validation rows; without them there is no `validation`.
+        validation: row numbers of the validation rows; None for test rows.
     """
     human = recipe.task.human
     if human is None or all(_is_missing(value) for value in labelled[human]):
@@ -35,8 +37,11 @@ def label_agreement(
             gate=gate, level=study.level, resamples=study.resamples,
         ).to_dict()  # fmt: skip
 
-    found = {"agreement": agreement(labelled, None)}
-    if validation is not None and len(validation):
+    found: dict[str, Any] = {"agreement": agreement(labelled, None)}
+    if validation is None:
+        schema, tokens = recipe.schema_of_labels(), recipe.task.tokens
+        found["credit"] = row_scores(labelled, schema, human=human, llm=recipe.output.column, tokens=tokens).tolist()
+    elif validation:
         found["validation"] = agreement(labelled.select(validation), study.gate)
     return found
 

@@ -87,7 +87,7 @@ def asked(
 
 
 def _spent(spent: AnswerCost) -> dict[str, Any]:
-    return {name: value for name, value in asdict(spent).items() if value and name != "models"}
+    return {name: value for name, value in asdict(spent).items() if value is not None and name != "models"}
 
 
 @dataclass(slots=True)

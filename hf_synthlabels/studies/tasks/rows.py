@@ -128,6 +128,8 @@ def human_values(rows: Dataset, recipe: Recipe) -> HumanValues:
     schema, human = recipe.schema_of_labels(), recipe.task.human
     if human is None:
         raise DataError(f"`task.human` is missing in recipe {recipe.name!r}. Name the column with the human labels.")
+    if not len(rows):
+        return HumanValues((), ())
     if schema.kind in ("text-classification", "text-pair"):
         codes = {name: code for code, name in enumerate(schema.names)}
         names, _ = read_names(rows, human)

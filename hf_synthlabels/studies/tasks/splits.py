@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,26 +31,46 @@ class Parts:
     """Rows that were to be tested on and have no human label; they are left out."""
     n_shared: int
     """Training rows whose text is also among the test or validation rows; left out unless the study keeps them."""
+    n_shown: int = 0
+    """Rows with a human label that neither test nor validate, because an annotator is shown them as examples."""
 
 
-def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, Dataset], seed: int) -> Parts:
+def split_rows(
+    task: str,
+    keys: TaskKeys,
+    recipe: Recipe,
+    splits: Mapping[str, Dataset],
+    seed: int,
+    *,
+    shown: Set[str] = frozenset(),
+    trains: bool = True,
+) -> Parts:
     """The three parts, drawn with a seed where numbers of rows are given.
 
     Test rows are chosen first, validation rows among what is left, and training rows are the rest of their selection.
+
+    Args:
+        task: names the task in errors.
+        keys: of the task.
+        recipe: names text and human columns.
+        splits: the data set.
+        seed: draws rows.
+        shown: texts that an annotator is shown as examples: its labels of such rows prove nothing.
+        trains: whether there are training rows.
 
     Raises:
         DataError: a selection fits no row, or too few rows are left.
     """
     where = f"tasks.{task}"
-    known = _Known(recipe, splits)
-    test, n_unlabelled = known.drawn(keys.test, f"{where}.test", {}, seed)
+    known = _Known(recipe, splits, shown)
+    test, n_unlabelled, n_shown = known.drawn(keys.test, f"{where}.test", {}, seed)
     taken = {keys.test.split: test}
     validation = None
     if keys.validation is not None:
-        validation, missing = known.drawn(keys.validation, f"{where}.validation", taken, seed + 1)
+        validation, missing, examples = known.drawn(keys.validation, f"{where}.validation", taken, seed + 1)
         taken[keys.validation.split] = np.union1d(taken.get(keys.validation.split, np.empty(0, np.int64)), validation)
-        n_unlabelled += missing
-    train = known.rest(keys.train, f"{where}.train", taken, seed + 2)
+        n_unlabelled, n_shown = n_unlabelled + missing, n_shown + examples
+    train = known.rest(keys.train, f"{where}.train", taken, seed + 2) if trains else np.empty(0, np.int64)
     held = [splits[keys.test.split].select(test)]
     if keys.validation is not None and validation is not None:
         held.append(splits[keys.validation.split].select(validation))
@@ -58,12 +78,12 @@ def split_rows(task: str, keys: TaskKeys, recipe: Recipe, splits: Mapping[str, D
     shared = shared_texts(rows, held, recipe.task.columns)
     if keys.drop_shared and shared.any():
         rows = rows.select(np.flatnonzero(~shared))
-    if len(rows) < 2:
+    if trains and len(rows) < 2:
         raise DataError(
             f"`{where}` leaves {len(rows)} rows to train on and {len(test)} to test on. Give `test` or "
             "`validation` fewer rows, or other splits."
         )
-    return Parts(rows, held[0], held[1] if len(held) > 1 else None, n_unlabelled, int(shared.sum()))
+    return Parts(rows, held[0], held[1] if len(held) > 1 else None, n_unlabelled, int(shared.sum()), n_shown)
 
 
 def training_order(known: Sequence[bool], seed: int) -> Places:
@@ -84,18 +104,28 @@ def training_order(known: Sequence[bool], seed: int) -> Places:
 class _Known:
     recipe: Recipe
     splits: Mapping[str, Dataset]
+    shown: Set[str]
 
-    def drawn(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> tuple[Places, int]:
-        """Positions of human-labeled rows, and how many of the selection have no label."""
+    def drawn(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> tuple[Places, int, int]:
+        """Positions of human-labeled rows, and how many of the selection have no label or are shown as examples."""
         free = self._free(part, field, taken)
-        labels = human_values(self.splits[part.split].select(free), self.recipe).labels
-        labelled = free[[label is not None for label in labels]]
+        rows = self.splits[part.split].select(free)
+        has_label = np.array([label is not None for label in human_values(rows, self.recipe).labels], dtype=bool)
+        is_shown = self._are_shown(rows) & has_label
+        labelled = free[has_label & ~is_shown]
         if not len(labelled):
             raise DataError(
                 f"`{field}` has no row with a human label in {self.recipe.task.human!r}, of {len(free)}. Label some by "
                 "hand."
             )
-        return _draw(part, labelled, field, seed), len(free) - len(labelled)
+        return _draw(part, labelled, field, seed), int((~has_label).sum()), int(is_shown.sum())
+
+    def _are_shown(self, rows: Dataset) -> NDArray[np.bool_]:
+        if not self.shown:
+            return np.zeros(len(rows), dtype=bool)
+        form = self.recipe.task.form()
+        texts = [form.read(row) for row in rows.select_columns(self.recipe.task.columns)]
+        return np.array([text is not None and text.text in self.shown for text in texts], dtype=bool)
 
     def rest(self, part: Part, field: str, taken: Mapping[str, Places], seed: int) -> Places:
         """Positions of the rows that are left to train on, with or without a human label."""

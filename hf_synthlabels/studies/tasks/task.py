@@ -194,7 +194,8 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     schema = recipe.schema_of_labels()
     splits = load_source(recipe)
     check_sums(name, keys.sha256, recipe)
-    parts = split_rows(name, keys, recipe, splits, study.split_seed)
+    shown = {example.row_text(one.task.form()).text for one in recipes.values() for example in one.read_examples()}
+    parts = split_rows(name, keys, recipe, splits, study.split_seed, shown=shown, trains=study.trains)
     people = human_values(parts.train, recipe).labels
     known = [label is not None for label in people]
     samples = _samples(study, name, people)
@@ -204,11 +205,10 @@ def open_task(study: Study, name: str, folder: Path, tell: Callable[[str], None]
     placed = np.full(len(known), -1)
     placed[pool] = np.arange(len(pool))
     orders = {seed: placed[order[placed[order] >= 0]] for seed, order in _orders(known, study.seeds)}
-    n_human = sum(known)
-    counts = {source: len(known) if study.asks(name, source) else n_human for source in study.sources_of(name)}
+    counts = {source: len(known) if study.asks(name, source) else sum(known) for source in study.sources_of(name)}
     counts |= {source: len(rows) for source, rows in samples.items()}
     drawn = {source: frozenset(placed[rows].tolist()) for source, rows in samples.items()}
-    validation = sorted(next(iter(drawn.values()))) if drawn else _labelled_rows(human) if study.gate else None
+    validation = sorted(next(iter(drawn.values()))) if drawn else list(range(len(pool))) if study.gate else []
     tables = _tables(study, recipe, parts, chosen)
     marks = tuple(_digest(list(row.values())) for row in tables["pool"])
     others = _digest({part: rows.to_dict() for part, rows in tables.items() if part != "pool"})
@@ -243,6 +243,8 @@ def _ask(
     tell: Callable[[str], None],
     folder: Path,
 ) -> Labels:
+    if not len(rows):
+        return Labels(())
     source, prompt = pair
     name = source if prompt == NO_PROMPT else f"{source}/{prompt}"
     if recipe.annotator.client.kind != "recorded":
@@ -266,10 +268,6 @@ def _samples(study: Study, name: str, people: Sequence[Any]) -> dict[str, list[i
         for source, keys in study.sources_of(name).items()
         if keys.rows is not None
     }
-
-
-def _labelled_rows(human: HumanValues) -> list[int]:
-    return [row for row, label in enumerate(human.labels) if label is not None]
 
 
 def _pool(study: Study, name: str, known: Sequence[bool], samples: Mapping[str, list[int]]) -> Any:

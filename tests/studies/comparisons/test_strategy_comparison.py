@@ -27,8 +27,8 @@ from hf_synthlabels.studies import (
 )
 from hf_synthlabels.studies.comparisons.strategy_comparison import HUMAN, _Runner, _silent
 from hf_synthlabels.studies.comparisons.strategy_report import strategy_report
-from hf_synthlabels.studies.journal import Journal
 from hf_synthlabels.studies.strategies import BASELINES, Strategy
+from hf_synthlabels.studies.students.journal import Journal
 
 NAMES = ("film", "sport")
 Toy = Callable[..., Dataset]

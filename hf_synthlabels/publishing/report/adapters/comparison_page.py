@@ -1,100 +1,17 @@
-"""Annotators compared, strategies compared and grids of students as pages."""
+"""Strategies compared and grids of students as pages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hf_synthlabels.publishing.report.formatting import NOT_ASKED
 from hf_synthlabels.publishing.report.page_values import Page
-from hf_synthlabels.statistics import MEASURES, Interval
-from hf_synthlabels.statistics.exhibits import Bars, Exhibit, Intervals, Section, Table, Value
-from hf_synthlabels.statistics.validation.task_agreement import ROW_SCORES
-from hf_synthlabels.studies import AnnotatorReport, StrategyReport
-from hf_synthlabels.studies.comparisons.annotators import HEADLINES
-from hf_synthlabels.studies.wording import p_words
+from hf_synthlabels.statistics import Interval
+from hf_synthlabels.statistics.exhibits import Exhibit, Intervals, Section, Table, Value
+from hf_synthlabels.studies import StrategyReport
 
 if TYPE_CHECKING:
     from hf_synthlabels.training.search.report import CellReport, GridReport
-
-
-def record_facts(record: dict[str, Any]) -> dict[str, str]:
-    """How labels were made, of a provenance record."""
-    annotator = record.get("annotator") or {}
-    said = {
-        "annotator": ", ".join(f"{key} {value}" for key, value in annotator.items() if value not in (None, "")),
-        "model that answered": ", ".join(record.get("returned_models") or []),
-        "prompt, hash": record.get("prompt_hash"),
-        "label schema, hash": record.get("schema_hash"),
-        "labelled": record.get("finished_at"),
-    }
-    return {name: str(value) for name, value in said.items() if value}
-
-
-def annotators_page(report: AnnotatorReport) -> Page:
-    """Several ways to ask, or several annotators, on the same human-labeled rows."""
-    first, *others = report.results
-    names = MEASURES[report.kind]
-    scores = HEADLINES[report.kind]
-    panels = {names[score]: tuple((each.name, each.report.scores[score]) for each in report.ranked) for score in scores}
-    rows: list[tuple[Value, ...]] = [
-        (
-            each.name,
-            each.report.coverage,
-            *(each.report.scores[score] for score in scores),
-            NOT_ASKED if each is first else each.difference,
-            NOT_ASKED if each.p_value is None else p_words(each.p_value),
-        )
-        for each in report.ranked
-    ]
-    heads = ("annotator", "coverage", *(names[score] for score in scores), f"against {first.name}", "p, Holm")
-    note = (
-        f"Differences are of the mean credit ({ROW_SCORES[report.kind]}) on the same rows. Intervals hold for each "
-        "comparison alone; p-values are corrected for all of them by Holm's procedure."
-    )
-    exhibits: list[Exhibit] = [Intervals("scores", "Scores on the same rows", panels, "score")]
-    if others:
-        ranked = tuple((each.name, each.difference) for each in report.ranked if each is not first)
-        gaps = {f"minus {first.name}": ranked}
-        exhibits.append(Intervals("differences", "Paired differences", gaps, "mean credit", (("none", 0.0),), note))
-    exhibits.append(Table("score_table", "The same in numbers", heads, tuple(rows), note))
-    left_out = f"{report.n_shown:,} rows were left out: they are shown to an annotator as examples."
-    quality = Section(
-        "annotators",
-        "Which annotator's labels are best?",
-        f"All labeled the same {report.n_rows:,} rows with a human label, drawn at random; the best is first.",
-        tuple(exhibits),
-        (left_out,) if report.n_shown else (),
-    )
-    facts = {
-        "rows": f"{report.n_rows:,} with a human label, drawn at random",
-        "kind of label": report.kind,
-        **{
-            f"{each.name}: {key}": value
-            for each in report.results
-            for key, value in record_facts(dict(each.record)).items()
-        },
-    }
-    summary = report.summary() or [f"{first.name}: coverage {first.report.coverage}."]
-    return Page(f"{report.name}: annotators compared", (quality, _asking_cost(report)), tuple(summary), facts)
-
-
-def _asking_cost(report: AnnotatorReport) -> Section:
-    rows: list[tuple[Value, ...]] = []
-    for each in report.ranked:
-        cost = each.cost
-        rows.append((each.name, cost.answers, cost.prompt_tokens, cost.completion_tokens, cost.usd))
-    panels = {
-        "US dollars": tuple((each.name, each.cost.usd) for each in report.ranked),
-        "tokens in": tuple((each.name, float(each.cost.prompt_tokens)) for each in report.ranked),
-        "tokens out": tuple((each.name, float(each.cost.completion_tokens)) for each in report.ranked),
-    }
-    heads = ("annotator", "answers", "tokens in", "tokens out", "US dollars")
-    answer = f"Each labeled {report.n_rows:,} rows; answers count whichever run asked for them."
-    exhibits = (
-        Bars("cost", "What the answers took", panels),
-        Table("cost_table", "The same in numbers", heads, tuple(rows)),
-    )
-    return Section("cost", "What did each take?", answer, exhibits)
 
 
 def strategies_page(report: StrategyReport) -> Page:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from hf_synthlabels.publishing.report.adapters.validation_page import class_table, confusion
 from hf_synthlabels.statistics import MEASURES, ValidationReport
 from hf_synthlabels.statistics.exhibits import Counts, Exhibit, Section, Table, Value
 from hf_synthlabels.studies import StudyRuns
 from hf_synthlabels.studies.analysis.base import Analysis, Condition, TaskAnalysis, pairs_of
-from hf_synthlabels.studies.analysis.label_comparison import agreement_of, class_scores, confusion_of
-from hf_synthlabels.studies.analysis.scores import CLASSES
+from hf_synthlabels.studies.analysis.scores import CLASSES, HEADLINES
+from hf_synthlabels.studies.label_comparison import class_scores, confusion_of, recorded_agreement
 from hf_synthlabels.studies.report import ClassScores
 
 PARTS = {"validation": ("train", "validation"), "training": ("train", "agreement"), "test": ("test", "agreement")}
 """The rows of an agreement: their part, and the name of the agreement."""
-
-SHOWN: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(CLASSES, ("coverage", "accuracy", "accuracy_answered", "macro_f1", "kappa")),
-    "multi-label": ("coverage", "micro_f1", "jaccard"),
-    "text-scale": ("coverage", "mae", "spearman"),
-    "token-classification": ("coverage", "entity_f1", "boundary_f1"),
-    "question-answering": ("coverage", "exact_match", "token_f1"),
-    "text-generation": ("coverage", "exact_match", "token_f1"),
-}
-"""The scores of the table, by kind of label."""
 
 MAX_DETAILED = 2
 """Annotators above which no confusion matrices and no scores by class are shown."""
@@ -39,7 +29,7 @@ def label_sections(runs: StudyRuns) -> tuple[Section, ...]:
         for task in runs.tasks
         for labels in task.annotators
         for name, (part, field) in PARTS.items()
-        if (report := agreement_of(task, labels, part, field)) is not None
+        if (report := recorded_agreement(task, labels, part, field)) is not None
     }
     if not known:
         return ()
@@ -63,7 +53,7 @@ def gates(runs: StudyRuns) -> list[str]:
     lines = []
     for task in runs.tasks:
         for labels in task.annotators:
-            report = agreement_of(task, labels, "train", "validation")
+            report = recorded_agreement(task, labels, "train", "validation")
             if report is not None and report.gate is not None:
                 lines.append(f"{task.name}, {labels}: gate {report.gate}.")
     return lines
@@ -71,9 +61,11 @@ def gates(runs: StudyRuns) -> list[str]:
 
 def _tables(known: Known) -> Iterator[Table]:
     for place, kind in enumerate(dict.fromkeys(report.kind for report in known.values()), 1):
-        heads = ("task, annotator", "rows", "human-labeled", *(MEASURES[kind][score] for score in SHOWN[kind]))
+        more = ("accuracy_answered", "kappa") if kind in CLASSES else ()
+        scores = ("coverage", *HEADLINES[kind], *more)
+        heads = ("task, annotator", "rows", "human-labeled", *(MEASURES[kind][score] for score in scores))
         rows: list[tuple[Value, ...]] = [
-            (f"{task}, {labels}", name, report.n_human, *(report.scores[score] for score in SHOWN[kind]))
+            (f"{task}, {labels}", name, report.n_human, *(report.scores[score] for score in scores))
             for (task, labels, name), report in known.items()
             if report.kind == kind
         ]

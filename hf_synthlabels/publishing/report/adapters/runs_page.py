@@ -18,7 +18,9 @@ def runs_page(runs: StudyRuns) -> Page:
     analysis = analysed(runs)
     labels = reworded((*label_sections(runs), *error_sections(analysis)), maker_of(runs))
     sections = (*sections_of(analysis), *labels, conditions_section(runs), *annotators.annotator_sections(runs))
-    summary = (recommend(analysis).text, *gates(runs), *annotators.warnings_of(runs))
+    is_trained = any(run.steps or run.rows for task in runs.tasks for run in task.cells)
+    advice = [recommend(analysis).text] if is_trained else annotators.ranking_lines(runs)
+    summary = (*advice, *gates(runs), *annotators.warnings_of(runs))
     return Page(runs.name, sections, summary, _facts(runs))
 
 

@@ -1,4 +1,4 @@
-"""Many annotators on the same rows: corrected tests, agreement among them, and how much the best one flatters."""
+"""Annotators on the same human-labeled rows: corrected tests, agreement among them, and optimism of the best."""
 
 from __future__ import annotations
 
@@ -12,13 +12,56 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_synthlabels.statistics import cohen_kappa, krippendorff_alpha
+from hf_synthlabels.statistics import Interval, ValidationReport, cohen_kappa, krippendorff_alpha
+from hf_synthlabels.statistics.comparison.paired import mean_difference
 from hf_synthlabels.statistics.comparison.pooling import holm
+from hf_synthlabels.studies.label_comparison import recorded_agreement
+from hf_synthlabels.studies.runs import TaskRuns
 
 Floats = NDArray[np.float64]
 
 NOMINAL = ("text-classification", "text-pair", "multi-label")
 RESAMPLES = 1000
+COST = ("answers", "prompt_tokens", "completion_tokens", "usd")
+
+
+@dataclass(frozen=True, slots=True)
+class RankedAnnotator:
+    """Labels of one annotator on the test rows of a task."""
+
+    name: str
+    """Its source, with the prompt if there are several."""
+    report: ValidationReport
+    credit: float
+    """Mean credit of its labels, see `statistics.ROW_SCORES`."""
+    difference: Interval | None
+    """Its mean credit minus that of the first annotator, on the same rows; None for the first."""
+    p_value: float | None
+    """Of the difference, corrected by Holm's procedure for all annotators of the task."""
+    cost: Mapping[str, Any]
+    """Stored answers, tokens and US dollars that its labels took, in whichever run."""
+
+    def place(self, level: float) -> str:
+        """Whether it differs from the first annotator, all annotators being tested at once."""
+        if self.difference is None or self.p_value is None or self.p_value >= 1 - level:
+            return "does not differ significantly from"
+        return "is better than" if self.difference.estimate > 0 else "is worse than"
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Annotators of a task that were scored on the same rows."""
+
+    annotators: tuple[RankedAnnotator, ...]
+    """In the order of the study file; the first is the baseline."""
+    agreement: Agreement | None
+    optimism: float
+    """How much too high the best annotator's mean credit is, because it was picked on these rows."""
+
+    @property
+    def ranked(self) -> tuple[RankedAnnotator, ...]:
+        """The best first, by mean credit."""
+        return tuple(sorted(self.annotators, key=lambda each: -each.credit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +84,28 @@ class Agreement:
             f"({' and '.join(self.least_alike)}) to {self.highest:.3f} ({' and '.join(self.most_alike)}), median "
             f"{self.median:.3f}"
         )
+
+
+def rank_annotators(task: TaskRuns, level: float) -> Ranking | None:
+    """Compare the annotators of a task; None where fewer than two have recorded credits."""
+    credits = {
+        name: np.array(each["test"]["credit"], dtype=np.float64)
+        for name, each in task.annotators.items()
+        if each.get("test", {}).get("credit")
+    }
+    if len(credits) < 2:
+        return None
+    first, *_ = credits.values()
+    p_values = [None, *corrected_p_values(list(credits.values()))]
+    annotators = []
+    for (name, credit), p_value in zip(credits.items(), p_values, strict=True):
+        report = recorded_agreement(task, name, "test")
+        assert report is not None
+        difference = None if p_value is None else mean_difference(credit, first, level=level)
+        cost = {part: task.annotators[name]["test"].get(part) for part in COST}
+        annotators.append(RankedAnnotator(name, report, float(np.nanmean(credit)), difference, p_value, cost))
+    labels = {name: task.llm_labels[name] for name in credits}
+    return Ranking(tuple(annotators), annotator_agreement(labels, task.kind), optimism_of_best(list(credits.values())))
 
 
 def corrected_p_values(credits: Sequence[Floats]) -> list[float]:
@@ -88,7 +153,7 @@ def optimism_of_best(credits: Sequence[Floats], seed: int = 0) -> float:
     return max(0.0, best - float(np.mean(honest))) if honest else 0.0
 
 
-def agreement_of(labels: Mapping[str, Sequence[Any]], kind: str) -> Agreement | None:
+def annotator_agreement(labels: Mapping[str, Sequence[Any]], kind: str) -> Agreement | None:
     """Agreement among annotators; None for kinds of label that are not one category or number per row.
 
     Args:

@@ -69,7 +69,7 @@ def confusion_of(task: TaskAnalysis, condition: Condition) -> tuple[tuple[int, .
     return tuple(tuple(row) for row in kept.tolist())
 
 
-def agreement_of(task: TaskRuns, labels: str, part: str, name: str = "agreement") -> ValidationReport | None:
+def recorded_agreement(task: TaskRuns, labels: str, part: str, name: str = "agreement") -> ValidationReport | None:
     """A recorded agreement of an annotator's labels with human labels; None where it was not recorded.
 
     Args:
@@ -99,9 +99,9 @@ def _comparison(pair: Pair, options: Any) -> LabelComparison:
         seeds=tuple(task.conditions[pair.llm]),
         n_train=len(runs.train_truth),
         n_test=len(runs.truth),
-        validation=agreement_of(runs, labels, "train", "validation"),
-        train_agreement=agreement_of(runs, labels, "train"),
-        annotator=agreement_of(runs, labels, "test"),
+        validation=recorded_agreement(runs, labels, "train", "validation"),
+        train_agreement=recorded_agreement(runs, labels, "train"),
+        annotator=recorded_agreement(runs, labels, "test"),
         arms=tuple(_arm(task, condition) for condition in (pair.human, pair.llm, *few)),
         ratio={metric: each.ratio for metric, each in paired.items()},
         difference={metric: each.difference for metric, each in paired.items()},
