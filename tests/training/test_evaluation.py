@@ -62,20 +62,14 @@ def test_resumed_run_remembers_how_long_it_waited(config: Config, toy: Toy) -> N
     assert train_student(resumed, rows, names=NAMES, eval=test).metrics["train_steps"] == 8
 
 
-def test_unknown_metric_is_told_with_those_there_are(config: Config, toy: Toy) -> None:
+def test_the_best_epoch_needs_a_known_metric_and_rows(config: Config, toy: Toy) -> None:
+    student = train_student(config(eval_strategy="epoch", num_train_epochs=2), toy(32), names=NAMES, eval=toy(20))
+    assert not any(name.startswith("best_") for name in student.metrics)
+    with pytest.raises(ConfigError, match="`eval_strategy`"):
+        train_student(config(load_best_model_at_end=True), toy(32), names=NAMES)
     chosen = config(load_best_model_at_end=True, metric_for_best_model="f1")
     with pytest.raises(ConfigError, match=r"'f1'.*\['accuracy', 'f1_macro'"):
         train_student(chosen, toy(32), names=NAMES, eval=toy(20))
-
-
-def test_best_epoch_needs_rows_to_choose_on(config: Config, toy: Toy) -> None:
-    with pytest.raises(ConfigError, match="`eval_strategy`"):
-        train_student(config(load_best_model_at_end=True), toy(32), names=NAMES)
-
-
-def test_without_it_nothing_is_reported(config: Config, toy: Toy) -> None:
-    student = train_student(config(eval_strategy="epoch", num_train_epochs=2), toy(32), names=NAMES, eval=toy(20))
-    assert not any(name.startswith("best_") for name in student.metrics)
 
 
 pytest.importorskip("optuna", reason="needs the extra `search`")
@@ -123,27 +117,16 @@ def test_the_best_evaluation_of_the_metric_is_looked_for(tmp_path: Path) -> None
     assert (best.run_id, best.objective) == ("0", 1.1)
 
 
-def test_a_metric_that_no_evaluation_gives_is_told(tmp_path: Path) -> None:
-    config = StudentConfig(**options(tmp_path, metric_for_best_model="f1"))
+def test_search_follows_the_metric(tmp_path: Path) -> None:
+    cases = (({}, "minimize"), ({"metric_for_best_model": "eval_loss"}, "minimize"))
+    for given, direction in (*cases, ({"metric_for_best_model": "f1"}, "maximize")):
+        config = StudentConfig(**options(tmp_path, **given))
+        assert search_options(config, {})["direction"] == direction
+        assert search_options(config, {"direction": "maximize"})["direction"] == "maximize"
+    # No evaluation reports F1.
     with pytest.raises(ConfigError, match="`metric_for_best_model`"):
         searched(lambda **given: StudentTrainer(args=config, **given))
-
-
-@pytest.mark.parametrize(
-    ("given", "direction"),
-    [
-        ({}, "minimize"),
-        ({"metric_for_best_model": "eval_loss"}, "minimize"),
-        ({"metric_for_best_model": "f1"}, "maximize"),
-    ],
-)
-def test_direction_follows_the_metric(tmp_path: Path, given: dict[str, Any], direction: str) -> None:
-    config = StudentConfig(**options(tmp_path, **given))
-    assert search_options(config, {})["direction"] == direction
-    assert search_options(config, {"direction": "maximize"})["direction"] == "maximize"
-
-
-def test_several_objectives_are_left_as_they_are() -> None:
+    # Several objectives are left as they are.
     assert best_of_trial([1, 2], [0, 5], ["maximize", "minimize"]) == [0, 5]
     assert best_of_trial(None, 0.3, "maximize") == 0.3
     assert best_of_trial(0.5, 0.3, "minimize") == 0.3

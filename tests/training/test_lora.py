@@ -1,9 +1,9 @@
-"""Adapters with the head that the architecture has; tiny models drawn here stand in for pretrained ones."""
+"""LoRA adapters with the head of each architecture, on tiny models, and students of every kind trained with them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,18 @@ from datasets import Dataset
 from peft import AutoPeftModelForSequenceClassification, LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     AutoTokenizer,
-    BertConfig,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    LlamaConfig,
-    MistralConfig,
-    ModernBertConfig,
-    PreTrainedConfig,
-    Qwen3Config,
-    RobertaConfig,
-    XLNetConfig,
+    TrainerCallback,
     set_seed,
 )
 
 from hf_synthlabels.errors import ConfigError, MissingExtraError, TrainingError
-from hf_synthlabels.training import StudentConfig, train_student
+from hf_synthlabels.training import Student, StudentConfig, train_student
 from hf_synthlabels.training.lora import (
     adapter_base,
     check_head,
@@ -44,104 +35,71 @@ from hf_synthlabels.training.lora import (
     save_adapted,
     with_adapters,
 )
+from tests.tiny_models import tiny_tokenizer
+from tests.training.architectures import ARCHITECTURES, configuration
+from tests.training.tasks.test_tasks import entity_rows, question_rows
 
-COMMON: dict[str, Any] = {"vocab_size": 40, "pad_token_id": 0}
-BERT: dict[str, Any] = {
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 64,
-}
-ENDS: dict[str, Any] = {"bos_token_id": 1, "eos_token_id": 2}
-DECODER: dict[str, Any] = {**COMMON, **BERT, **ENDS, "num_key_value_heads": 1}
-MODELS: dict[str, PreTrainedConfig] = {
-    "bert": BertConfig(**COMMON, **BERT),
-    "distilbert": DistilBertConfig(**COMMON, n_layers=1, n_heads=2, dim=16, hidden_dim=16, max_position_embeddings=64),
-    "roberta": RobertaConfig(**COMMON, **BERT),
-    "xlnet": XLNetConfig(**COMMON, d_model=16, n_layer=1, n_head=2, d_inner=16),
-    "modernbert": ModernBertConfig(**COMMON, **BERT, **ENDS, cls_token_id=1, sep_token_id=2),
-    "electra": ElectraConfig(**COMMON, **BERT, embedding_size=8),
-    "deberta": DebertaV2Config(**COMMON, **BERT, relative_attention=True, pos_att_type=["p2c", "c2p"]),
-    "mistral": MistralConfig(**DECODER),
-    "llama": LlamaConfig(**DECODER),
-    "qwen": Qwen3Config(**DECODER, head_dim=8),
-}
-CLASSIFICATION = {
-    "bert": ("bert.pooler", "classifier"),
-    "distilbert": ("pre_classifier", "classifier"),
-    "roberta": ("classifier",),
-    "xlnet": ("sequence_summary", "logits_proj"),
-    "modernbert": ("head", "classifier"),
-    "electra": ("classifier",),
-    "deberta": ("pooler", "classifier"),
-    "mistral": ("score",),
-    "llama": ("score",),
-    "qwen": ("score",),
-}
-TOKENS = {"modernbert": ("head", "classifier"), "mistral": ("score",), "llama": ("score",), "qwen": ("score",)}
-ANSWERS = {"modernbert": ("head", "classifier")}
-HEADS = [
-    *((name, AutoModelForSequenceClassification, head) for name, head in CLASSIFICATION.items()),
-    *((name, AutoModelForTokenClassification, TOKENS.get(name, ("classifier",))) for name in CLASSIFICATION),
-    *((name, AutoModelForQuestionAnswering, ANSWERS.get(name, ("qa_outputs",))) for name in CLASSIFICATION),
-    *((name, AutoModelForCausalLM, ()) for name in ("mistral", "llama", "qwen")),
-]
-# Of tokens and answers the heads that differ; all others are slow.
-DIFFER = ("bert", "xlnet", "modernbert", "mistral")
-EVERY = (AutoModelForSequenceClassification, AutoModelForCausalLM)
-CASES = [
-    pytest.param(
-        *case,
-        id=f"{case[0]}-{case[1].__name__[9:]}",
-        marks=[] if case[0] in DIFFER or case[1] in EVERY else pytest.mark.slow,
-    )
-    for case in HEADS
-]
+NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
+Toy = Callable[..., Dataset]
+
+CLASSES, TOKENS = AutoModelForSequenceClassification, AutoModelForTokenClassification
+ANSWERS, TEXTS = AutoModelForQuestionAnswering, AutoModelForCausalLM
+DECODERS = ("mistral", "llama", "qwen")
+MODERN = ("head", "classifier")
+HEADS: dict[tuple[str, Any], tuple[str, ...]] = {
+    **{(name, TOKENS): ("score",) if name in DECODERS else ("classifier",) for name in ARCHITECTURES},
+    **{(name, ANSWERS): ("qa_outputs",) for name in ARCHITECTURES},
+    **{(name, TEXTS): () for name in DECODERS},
+    **{("modernbert", kind): MODERN for kind in (CLASSES, TOKENS, ANSWERS)},
+    **{(name, CLASSES): ("score",) for name in DECODERS},
+    ("bert", CLASSES): ("bert.pooler", "classifier"),
+    ("distilbert", CLASSES): ("pre_classifier", "classifier"),
+    ("roberta", CLASSES): ("classifier",),
+    ("xlnet", CLASSES): ("sequence_summary", "logits_proj"),
+    ("electra", CLASSES): ("classifier",),
+    ("deberta", CLASSES): ("pooler", "classifier"),
+}
+FAST = [key for key in HEADS if key[0] in ("bert", "xlnet", "modernbert", "mistral")] + [("distilbert", CLASSES)]
+"""Heads that differ; the slow test has the others."""
 
 
-def made(name: str, kind: Any = AutoModelForSequenceClassification, labels: int = 2) -> Any:
+def made(name: str, kind: Any = CLASSES, labels: int = 2) -> Any:
     set_seed(0)
-    settings = type(MODELS[name]).from_dict(MODELS[name].to_dict())
-    if kind is not AutoModelForCausalLM:
-        settings.num_labels = labels
-    return kind.from_config(settings)
+    return kind.from_config(configuration(name, **({} if kind is TEXTS else {"num_labels": labels})))
 
 
 def outputs(model: Any) -> torch.Tensor:
     ids = torch.arange(3, 27).view(2, 12)
     with torch.no_grad():
-        found = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
-    return found.logits if "logits" in found else torch.stack([found.start_logits, found.end_logits])
+        output = model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return output.logits if "logits" in output else torch.stack([output.start_logits, output.end_logits])
 
 
-def trained(model: Any, kind: Any) -> None:
+def step_twice(model: Any) -> None:
     """Two steps of gradient descent on any target."""
     ids = torch.arange(3, 27).view(2, 12)
     rate = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.5)
     for _ in range(2):
-        found = model.train()(input_ids=ids, attention_mask=torch.ones_like(ids))
-        logits = found.logits if "logits" in found else found.start_logits
+        output = model.train()(input_ids=ids, attention_mask=torch.ones_like(ids))
+        logits = output.logits if "logits" in output else output.start_logits
         logits[..., 0].sum().backward()
         rate.step()
         rate.zero_grad()
 
 
-@pytest.mark.parametrize(("name", "kind", "head"), CASES)
-def test_head_is_trained_and_comes_back(
-    config: Config, tmp_path: Path, name: str, kind: Any, head: tuple[str, ...]
-) -> None:
-    base = made(name, kind)
+def check_round_trip(config: Config, tmp_path: Path, name: str, kind: Any) -> None:
+    """The head is trained, and adapters and head come back from the file; the pretrained weights stay."""
+    base, head = made(name, kind), HEADS[name, kind]
     assert head_modules(base) == head
     frozen = {key: value.clone() for key, value in base.state_dict().items()}
     model = with_adapters(base, config(lora_r=2))
     check_head(model, head)
-    trained(model, kind)
+    step_twice(model)
     after = {
         key.replace("base_model.model.", "").replace("base_layer.", ""): v for key, v in model.state_dict().items()
     }
-    # What was pretrained stays as it is: every weight that is neither of the head nor an adapter.
+    # Every weight that is neither of the head nor an adapter.
     kept = [key for key in frozen if not any(key.startswith(f"{part}.") for part in head)]
     assert kept
     assert all(torch.equal(frozen[key], after[key]) for key in kept)
@@ -157,6 +115,19 @@ def test_head_is_trained_and_comes_back(
     assert torch.equal(outputs(model), expected)
 
 
+def test_heads_are_trained_and_come_back(config: Config, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for name, kind in FAST:
+        with subtests.test(architecture=name, kind=kind.__name__):
+            check_round_trip(config, tmp_path / name / kind.__name__, name, kind)
+
+
+@pytest.mark.slow
+def test_all_heads_are_trained_and_come_back(config: Config, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for name, kind in HEADS.keys() - set(FAST):
+        with subtests.test(architecture=name, kind=kind.__name__):
+            check_round_trip(config, tmp_path / name / kind.__name__, name, kind)
+
+
 def test_peft_alone_trains_no_head_of_xlnet_and_fails_for_distilbert() -> None:
     # If this fails, peft knows the heads, and head_modules may go.
     model = get_peft_model(made("xlnet"), LoraConfig(task_type="SEQ_CLS", target_modules="all-linear", r=2))
@@ -166,21 +137,18 @@ def test_peft_alone_trains_no_head_of_xlnet_and_fails_for_distilbert() -> None:
         get_peft_model(made("distilbert"), LoraConfig(task_type="SEQ_CLS", target_modules="all-linear", r=2))
 
 
-@pytest.mark.parametrize(
-    "kind", [AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoModelForQuestionAnswering]
-)
-def test_adapters_hand_on_every_input(config: Config, kind: Any) -> None:
+def test_adapters_pass_every_input(config: Config) -> None:
     ids = torch.arange(3, 27).view(2, 12)
     rows = {"input_ids": ids, "token_type_ids": torch.ones_like(ids), "position_ids": torch.arange(12).flip(0)[None]}
     with torch.no_grad():
-        # Fresh adapters change nothing.
-        expected = made("bert", kind).eval()(**rows)
-        found = with_adapters(made("bert", kind), config(lora_r=2)).eval()(**rows)
-        torch.testing.assert_close(found[0], expected[0])
-        if kind is AutoModelForQuestionAnswering:
-            # If this fails, peft hands on token types of questions, and its own wrapper may be used.
-            upstream = get_peft_model(made("bert", kind), LoraConfig(task_type="QUESTION_ANS", r=2)).eval()(**rows)
-            assert not torch.allclose(upstream[0], expected[0], atol=1e-3)
+        for kind in (CLASSES, TOKENS, ANSWERS):
+            # Fresh adapters change nothing.
+            expected = made("bert", kind).eval()(**rows)
+            output = with_adapters(made("bert", kind), config(lora_r=2)).eval()(**rows)
+            torch.testing.assert_close(output[0], expected[0])
+        # If this fails, peft passes token types of questions, and its own wrapper may be used.
+        upstream = get_peft_model(made("bert", ANSWERS), LoraConfig(task_type="QUESTION_ANS", r=2)).eval()(**rows)
+        assert not torch.allclose(upstream[0], expected[0], atol=1e-3)
 
 
 def test_all_linear_is_the_encoder_without_the_head(config: Config) -> None:
@@ -193,18 +161,16 @@ def test_all_linear_is_the_encoder_without_the_head(config: Config) -> None:
     assert sum(".lora_A" in name for name, _ in some.named_parameters()) == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"lora_head": ["clasifier"]}, r"names 'clasifier', which BertFor.* not have. Its head is \['bert.pooler'"),
-        ({"lora_head": ["classifier"]}, r"leaves out 'bert.pooler' of BertForSequenceClassification"),
-        ({"lora_head": "bert.pooler"}, r"leaves out 'classifier'"),
-        ({"lora_targets": ["q_proj"]}, r"`lora_targets` names 'q_proj', .* Use 'all-linear' or some of \['dense'"),
-    ],
-)
-def test_wrong_modules_are_told(config: Config, changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        with_adapters(made("bert"), config(lora_r=2, **changes))
+def test_wrong_modules_are_rejected(config: Config) -> None:
+    for changes, field in (
+        ({"lora_head": ["clasifier"]}, "`lora_head`"),
+        # Leaves out a part of the head.
+        ({"lora_head": ["classifier"]}, "`lora_head`"),
+        ({"lora_head": "bert.pooler"}, "`lora_head`"),
+        ({"lora_targets": ["q_proj"]}, "`lora_targets`"),
+    ):
+        with pytest.raises(ConfigError, match=field):
+            with_adapters(made("bert"), config(lora_r=2, **changes))
 
 
 def test_four_bits_need_a_gpu_and_bitsandbytes(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,11 +192,13 @@ def test_frozen_heads_are_refused(config: Config) -> None:
         if "classifier.modules_to_save" in name:
             weight.requires_grad_(False)
     with pytest.raises(TrainingError, match="`classifier`"):
-        check_head(model, CLASSIFICATION["bert"])
+        check_head(model, HEADS["bert", CLASSES])
 
 
-def test_adapters_without_their_head_are_refused(config: Config, tmp_path: Path) -> None:
+def test_adapters_that_do_not_fit_are_rejected(config: Config, tmp_path: Path) -> None:
     save_adapted(with_adapters(made("xlnet"), config(lora_r=2)), tmp_path, base="some/encoder", merged=False)
+    with pytest.raises(TrainingError, match=r"whose adapters do not fit XLNetForSequenceClassification"):
+        load_adapter(made("xlnet", labels=3), tmp_path, trainable=False)
     path = tmp_path / "adapter_model.safetensors"
     save_file({name: value for name, value in load_file(path).items() if "logits_proj" not in name}, path)
     with pytest.raises(TrainingError, match="`logits_proj`"):
@@ -238,12 +206,6 @@ def test_adapters_without_their_head_are_refused(config: Config, tmp_path: Path)
     path.unlink()
     with pytest.raises(TrainingError, match=r"which has no adapter_model.safetensors"):
         load_adapter(made("xlnet"), tmp_path, trainable=False)
-
-
-def test_adapters_of_other_labels_are_refused(config: Config, tmp_path: Path) -> None:
-    save_adapted(with_adapters(made("bert"), config(lora_r=2)), tmp_path, base="some/encoder", merged=False)
-    with pytest.raises(TrainingError, match=r"whose adapters do not fit BertForSequenceClassification"):
-        load_adapter(made("bert", labels=3), tmp_path, trainable=False)
 
 
 def test_adapters_say_which_model_they_belong_to(config: Config, tmp_path: Path) -> None:
@@ -259,11 +221,9 @@ def test_adapters_say_which_model_they_belong_to(config: Config, tmp_path: Path)
         adapter_base(tmp_path)
 
 
-def test_student_with_lora_learns_and_trains_on_from_its_adapters(
-    config: Config, toy: Callable[..., Dataset], tmp_path: Path
-) -> None:
+def test_student_with_lora_learns_and_trains_on_from_its_adapters(config: Config, toy: Toy, tmp_path: Path) -> None:
     chosen = config(lora_r=4, learning_rate=1e-2)
-    student = train_student(chosen, toy(160), names=["film", "sport"])
+    student = train_student(chosen, toy(160), names=NAMES)
     test = toy(40, seed=2)
     expected = student.predict(test).probabilities
     assert np.mean(expected.argmax(axis=1) == np.array(test["label"])) >= 0.95
@@ -272,29 +232,133 @@ def test_student_with_lora_learns_and_trains_on_from_its_adapters(
     for rank in (0, 4):
         # No step is taken with a rate of 0, so what is loaded is what was saved.
         still = config(model=str(tmp_path / "adapter"), lora_r=rank, learning_rate=0.0, max_steps=1)
-        again = train_student(still, toy(20), names=["film", "sport"])
+        again = train_student(still, toy(20), names=NAMES)
         np.testing.assert_allclose(again.predict(test).probabilities, expected, atol=1e-5)
         assert sum(weight.requires_grad for weight in again.trainer.model.parameters()) == (41 if rank == 0 else 28)
         again.save(tmp_path / f"again-{rank}")
         assert adapter_base(tmp_path / f"again-{rank}") == (None if rank == 0 else chosen.model)
 
 
-def test_merged_student_loads_in_transformers(config: Config, toy: Callable[..., Dataset], tmp_path: Path) -> None:
-    student = train_student(config(lora_r=4, save="merged", max_steps=4), toy(40), names=["film", "sport"])
-    student.save(tmp_path)
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path)
-    text = AutoTokenizer.from_pretrained(tmp_path)(toy(1)["text"][0], return_tensors="pt")
-    with torch.no_grad():
-        expected = model.eval()(**text).logits.softmax(-1).numpy()
-    np.testing.assert_allclose(student.predict(toy(1)).probabilities, expected, atol=1e-5)
-    assert model.config.id2label == {0: "film", 1: "sport"}
+def test_students_load_in_transformers_and_in_peft_alone(config: Config, toy: Toy, tmp_path: Path) -> None:
+    for save, loader in (("merged", CLASSES), ("adapter", AutoPeftModelForSequenceClassification)):
+        student = train_student(config(lora_r=4, save=save, max_steps=4), toy(40), names=NAMES)
+        student.save(tmp_path / save)
+        model = loader.from_pretrained(tmp_path / save)
+        text = AutoTokenizer.from_pretrained(tmp_path / save)(toy(1)["text"][0], return_tensors="pt")
+        with torch.no_grad():
+            expected = model.eval()(**text).logits.softmax(-1).numpy()
+        np.testing.assert_allclose(student.predict(toy(1)).probabilities, expected, atol=1e-5)
+    assert CLASSES.from_pretrained(tmp_path / "merged").config.id2label == {0: "film", 1: "sport"}
 
 
-def test_adapters_load_in_peft_alone(config: Config, toy: Callable[..., Dataset], tmp_path: Path) -> None:
-    student = train_student(config(lora_r=4, max_steps=4), toy(40), names=["film", "sport"])
-    student.save(tmp_path)
-    model = AutoPeftModelForSequenceClassification.from_pretrained(tmp_path)
-    text = AutoTokenizer.from_pretrained(tmp_path)(toy(1)["text"][0], return_tensors="pt")
+SENTENCES = ["the film of an actor", "a goal of the team", "the plot", "a match and a score"] * 3
+KINDS: dict[str, tuple[dict[str, Any], tuple[str, ...], Callable[[], Dataset]]] = {
+    "multi-label": (
+        {"task": "multi-label"},
+        ("film", "sport"),
+        lambda: Dataset.from_dict({"text": SENTENCES, "label": [["film"], ["sport"], [], ["film", "sport"]] * 3}),
+    ),
+    "squared error": (
+        {"task": "text-scale", "scale": [1, 4]},
+        (),
+        lambda: Dataset.from_dict({"text": SENTENCES, "label": [1.0, 2.0, 3.0, 4.0] * 3}),
+    ),
+    "ordinal": (
+        {"task": "text-scale", "scale": [1, 4], "scale_loss": "ordinal"},
+        (),
+        lambda: Dataset.from_dict({"text": SENTENCES, "label": [1.0, 2.0, 3.0, 4.0] * 3}),
+    ),
+    "entities": ({"task": "token-classification"}, ("film", "sport"), lambda: entity_rows(10)),
+    "answers": ({"task": "question-answering", "text_columns": ["question", "context"]}, (), lambda: question_rows(10)),
+}
+
+
+class AtTrainBegin(TrainerCallback):  # type: ignore[misc]
+    """The weights when training begins, and which of them are trainable."""
+
+    def __init__(self) -> None:
+        self.trained: set[str] = set()
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        for name, weight in kwargs["model"].named_parameters():
+            self.weights[name] = weight.detach().clone()
+            if weight.requires_grad:
+                self.trained.add(name)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of a tiny model without a head, and its tokenizer; each is made once."""
+    folders: dict[str, str] = {}
+
+    def model(name: str) -> str:
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            tokenizer = tiny_tokenizer(folder, chat_template=None)
+            tokens = {key: getattr(tokenizer, key) for key in ("pad_token_id", "bos_token_id", "eos_token_id")}
+            settings = configuration(name, vocab_size=len(tokenizer), max_position_embeddings=160, **tokens)
+            set_seed(0)
+            AutoModel.from_config(settings).save_pretrained(folder)
+            folders[name] = str(folder)
+        return folders[name]
+
+    return model
+
+
+def student_outputs(student: Student) -> dict[str, torch.Tensor]:
+    ids = torch.arange(10, 34).view(2, 12)
     with torch.no_grad():
-        expected = model.eval()(**text).logits.softmax(-1).numpy()
-    np.testing.assert_allclose(student.predict(toy(1)).probabilities, expected, atol=1e-5)
+        output = student.trainer.model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids))
+    return {name: value for name, value in output.items() if name in ("logits", "start_logits", "end_logits")}
+
+
+def check_student(config: Config, base: str, folder: Path, kind: str) -> None:
+    """The head is trainable before training, moves, and is there after saving and loading."""
+    options, names, rows = KINDS[kind]
+    chosen = config(**options, model=base, lora_r=2, max_length=128, max_steps=3, learning_rate=1e-2)
+    begin = AtTrainBegin()
+    student = train_student(chosen, rows(), names=names, callbacks=[begin])
+    model = student.trainer.model
+    head = head_modules(model.get_base_model())
+    assert head
+    weights = dict(model.named_parameters())
+    for part in head:
+        own = {name for name in begin.weights if f"{part}.modules_to_save.default." in f"{name}."}
+        assert own
+        assert own <= begin.trained
+        assert any(not torch.equal(weights[name], begin.weights[name]) for name in own)
+    assert all("lora_" in name or "modules_to_save" in name for name in begin.trained)
+    student.save(folder / "saved")
+    assert adapter_base(folder / "saved") == base
+    expected = student_outputs(student)
+    for rank in (0, 2):
+        still = {"model": str(folder / "saved"), "lora_r": rank, "learning_rate": 0.0, "max_steps": 1}
+        again = train_student(config(**options, **still, max_length=128), rows(), names=names)
+        for output, value in student_outputs(again).items():
+            torch.testing.assert_close(value, expected[output], atol=1e-4, rtol=1e-4)
+
+
+def check_students(
+    config: Config, models: Callable[[str], str], tmp_path: Path, names: Iterable[str], subtests: pytest.Subtests
+) -> None:
+    for name in names:
+        for kind in KINDS:
+            with subtests.test(architecture=name, kind=kind):
+                check_student(config, models(name), tmp_path / name / kind, kind)
+
+
+def test_students_of_every_kind_have_a_trained_head(
+    config: Config, models: Callable[[str], str], tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    check_students(config, models, tmp_path, ["bert"], subtests)
+    for labels in (1, 2, 5):
+        model = CLASSES.from_pretrained(models("bert"), num_labels=labels)
+        assert head_modules(model) == ("bert.pooler", "classifier")
+
+
+@pytest.mark.slow
+def test_students_of_every_architecture_have_a_trained_head(
+    config: Config, models: Callable[[str], str], tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    check_students(config, models, tmp_path, [name for name in ARCHITECTURES if name != "bert"], subtests)

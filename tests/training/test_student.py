@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,28 @@ from datasets import ClassLabel, Dataset
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    BertConfig,
-    BertForSequenceClassification,
     EvalPrediction,
-    GPT2Config,
-    LlamaConfig,
-    ModernBertConfig,
-    OPTConfig,
-    RobertaConfig,
-    XLNetConfig,
 )
 from transformers.utils import logging
 
 from hf_synthlabels.errors import ConfigError, DataError, TrainingError
-from hf_synthlabels.training import StudentConfig, train_student
+from hf_synthlabels.training import Student, StudentConfig, train_student
 from hf_synthlabels.training.base_model import load_base
 from hf_synthlabels.training.tasks.sequence import classification_metrics
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
 Toy = Callable[..., Dataset]
+
+
+@pytest.fixture(scope="module")
+def quick(encoder: str, toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Student:
+    """A student after four steps, which tests do not change."""
+    folder = str(tmp_path_factory.mktemp("quick"))
+    chosen = StudentConfig(
+        model=encoder, output_dir=folder, max_length=32, max_steps=4, per_device_eval_batch_size=4, use_cpu=True
+    )
+    return train_student(chosen, toy(40), names=NAMES)
 
 
 def test_student_learns_a_separable_task(config: Config, toy: Toy) -> None:
@@ -67,9 +67,9 @@ def test_same_seed_gives_the_same_student(config: Config, toy: Toy) -> None:
     assert not np.allclose(first, probabilities(2))
 
 
-@pytest.mark.parametrize("rows", [40, 90])
-def test_max_steps_makes_arms_train_equally_long(config: Config, toy: Toy, rows: int) -> None:
-    assert train_student(config(max_steps=7), toy(rows), names=NAMES).metrics["train_steps"] == 7
+def test_max_steps_makes_conditions_train_equally_long(config: Config, toy: Toy) -> None:
+    for rows in (40, 90):
+        assert train_student(config(max_steps=7), toy(rows), names=NAMES).metrics["train_steps"] == 7
 
 
 def test_rows_without_a_label_are_left_out_of_training_but_predicted(config: Config, toy: Toy) -> None:
@@ -82,17 +82,12 @@ def test_rows_without_a_label_are_left_out_of_training_but_predicted(config: Con
     assert len(student.predict(data).codes) == 40
 
 
-def test_prediction_does_not_depend_on_the_order_of_rows(config: Config, toy: Toy) -> None:
-    student = train_student(config(max_steps=4, per_device_eval_batch_size=4), toy(40), names=NAMES)
+def test_predictions_are_of_each_row_alone_also_of_none_and_of_empty_texts(quick: Student, toy: Toy) -> None:
     test = toy(25, seed=3)
-    turned = student.predict(test.select(range(24, -1, -1))).probabilities[::-1]
-    np.testing.assert_allclose(student.predict(test).probabilities, turned, atol=1e-6)
-
-
-def test_prediction_of_no_rows_and_of_empty_texts(config: Config, toy: Toy) -> None:
-    student = train_student(config(max_steps=1), toy(20), names=NAMES)
-    assert student.predict(toy(4).select([])).probabilities.shape == (0, 2)
-    assert len(student.predict(Dataset.from_dict({"text": [None, ""]})).codes) == 2
+    turned = quick.predict(test.select(range(24, -1, -1))).probabilities[::-1]
+    np.testing.assert_allclose(quick.predict(test).probabilities, turned, atol=1e-6)
+    assert quick.predict(test.select([])).probabilities.shape == (0, 2)
+    assert len(quick.predict(Dataset.from_dict({"text": [None, ""]})).codes) == 2
 
 
 def test_names_decide_the_order_of_outputs(config: Config, toy: Toy) -> None:
@@ -135,24 +130,23 @@ def test_runs_of_different_precision_follow_each_other(config: Config, toy: Toy)
     np.testing.assert_allclose(outcomes[0], outcomes[1], atol=0.05)
 
 
-def test_saved_student_loads_in_transformers_and_predicts_the_same(config: Config, toy: Toy, tmp_path: Path) -> None:
-    student = train_student(config(max_steps=4), toy(40), names=NAMES)
-    student.save(tmp_path / "saved")
+def test_saved_student_loads_in_transformers_and_predicts_the_same(
+    config: Config, quick: Student, toy: Toy, tmp_path: Path
+) -> None:
+    quick.save(tmp_path / "saved")
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "saved")
     text = toy(1)["text"][0]
     with torch.no_grad():
         expected = model.eval()(**tokenizer(text, return_tensors="pt")).logits.softmax(-1).numpy()
-    np.testing.assert_allclose(student.predict(toy(1)).probabilities, expected, atol=1e-6)
+    np.testing.assert_allclose(quick.predict(toy(1)).probabilities, expected, atol=1e-6)
     assert model.config.id2label == {0: "film", 1: "sport"}
     # A second stage starts from it and keeps its head.
     again = load_base(config(model=str(tmp_path / "saved")), NAMES).model
     torch.testing.assert_close(again.classifier.weight, model.classifier.weight)
-
-
-def test_a_head_for_other_labels_is_replaced(config: Config, toy: Toy, tmp_path: Path) -> None:
-    train_student(config(max_steps=1), toy(20), names=NAMES).save(tmp_path / "saved")
-    assert load_base(config(model=str(tmp_path / "saved")), ["a", "b", "c"]).model.classifier.out_features == 3
+    # A head for other labels is replaced.
+    other = load_base(config(model=str(tmp_path / "saved")), ["a", "b", "c"]).model
+    assert other.classifier.out_features == 3
 
 
 def test_training_is_silent_unless_asked(
@@ -174,71 +168,34 @@ def test_nothing_is_written_but_what_is_saved(config: Config, toy: Toy) -> None:
     assert student.trainer.optimizer is None
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param(lambda data: data.rename_column("text", "body"), "`text_columns`", id="no text"),
-        pytest.param(lambda data: data.rename_column("label", "gold"), "`label_column`", id="no label"),
-        pytest.param(lambda data: data.select(range(0, 20, 2)), "`label`", id="one class"),
-    ],
-)
-def test_rows_that_can_not_train_are_refused(
-    config: Config, toy: Toy, change: Callable[[Dataset], Dataset], message: str
+def test_rows_that_cannot_train_are_rejected(config: Config, toy: Toy) -> None:
+    data = toy(20)
+    cases = (
+        (data.rename_column("text", "body"), "`text_columns`"),
+        (data.rename_column("label", "gold"), "`label_column`"),
+        # One class.
+        (data.select(range(0, 20, 2)), "`label`"),
+    )
+    for rows, field in cases:
+        with pytest.raises(DataError, match=field):
+            train_student(config(), rows, names=NAMES)
+
+
+def test_configs_that_cannot_train_are_rejected_in_one_line(
+    config: Config, toy: Toy, subtests: pytest.Subtests
 ) -> None:
-    with pytest.raises(DataError, match=message):
-        train_student(config(), change(toy(20)), names=NAMES)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        pytest.param({"model": None}, ConfigError, r"`model` is missing", id="no model"),
-        pytest.param({"model": "/no/such"}, TrainingError, r"`model` is '/no/such', which could not", id="no folder"),
-        pytest.param({"model": "a b c"}, TrainingError, r"`model` is 'a b c', which could not", id="no name"),
-        pytest.param({"max_length": 65}, ConfigError, r"`max_length` is 65, but .* reads 64", id="too long"),
-        pytest.param(
-            {"learning_rate": 1e30, "max_grad_norm": 0}, TrainingError, r"`learning_rate` is 1e\+30", id="nan"
-        ),
-    ],
-)
-def test_configs_that_can_not_train_are_refused_in_one_line(
-    config: Config, toy: Toy, changes: dict[str, Any], error: type[Exception], message: str
-) -> None:
-    with pytest.raises(error, match=message) as caught:
-        train_student(config(**changes), toy(40), names=NAMES)
-    assert "\n" not in str(caught.value)
-
-
-def test_evaluation_during_training_without_rows_is_refused(config: Config, toy: Toy) -> None:
-    with pytest.raises(ConfigError, match="`eval_strategy`"):
-        train_student(config(eval_strategy="epoch"), toy(20), names=NAMES)
-
-
-def test_folders_that_miss_a_part_are_refused(config: Config, toy: Toy, encoder: str, tmp_path: Path) -> None:
-    def refusal(folder: Path) -> str:
-        with pytest.raises(TrainingError) as caught:
-            train_student(config(model=str(folder)), toy(20), names=NAMES)
-        return str(caught.value)
-
-    bare = tmp_path / "bare"
-    BertForSequenceClassification(BertConfig(vocab_size=20, hidden_size=8, num_attention_heads=1)).save_pretrained(bare)
-    ModernBertConfig().save_pretrained(tmp_path / "modern")
-    shutil.copytree(encoder, tmp_path / "typed")
-    wrong = json.loads((tmp_path / "typed" / "config.json").read_text()) | {"hidden_size": "large"}
-    (tmp_path / "typed" / "config.json").write_text(json.dumps(wrong))
-    shutil.copytree(encoder, tmp_path / "cut")
-    (tmp_path / "cut" / "model.safetensors").unlink()
-    shutil.copytree(encoder, tmp_path / "broken")
-    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no weights")
-    shutil.copytree(encoder, tmp_path / "other")
-    kind = json.loads((tmp_path / "other" / "config.json").read_text()) | {"model_type": "nosuch"}
-    (tmp_path / "other" / "config.json").write_text(json.dumps(kind))
-    assert "whose tokenizer has only 5 tokens" in refusal(bare)
-    assert "whose weights could not be loaded" in refusal(tmp_path / "cut")
-    assert "which has no tokenizer that could be loaded" in refusal(tmp_path / "modern")
-    assert "whose weights could not be loaded" in refusal(tmp_path / "broken")
-    assert "which could not be loaded" in refusal(tmp_path / "other")
-    assert "which could not be loaded" in refusal(tmp_path / "typed")
+    cases: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"model": None}, ConfigError, r"`model` is missing"),
+        ({"model": "/no/such"}, TrainingError, r"`model` is '/no/such', which could not"),
+        ({"model": "a b c"}, TrainingError, r"`model` is 'a b c', which could not"),
+        ({"max_length": 65}, ConfigError, r"`max_length` is 65, but .* reads 64"),
+        ({"learning_rate": 1e30, "max_grad_norm": 0}, TrainingError, r"`learning_rate` is 1e\+30"),
+        ({"eval_strategy": "epoch"}, ConfigError, "`eval_strategy`"),
+    ]
+    for changes, error, message in cases:
+        with subtests.test(**changes), pytest.raises(error, match=message) as caught:
+            train_student(config(**changes), toy(40), names=NAMES)
+        assert "\n" not in str(caught.value)
 
 
 def test_metrics_count_the_classes_that_occur() -> None:
@@ -260,41 +217,3 @@ def test_names_are_those_of_the_label_column_by_default(config: Config, toy: Toy
     assert train_student(config(max_steps=1), toy(20)).names == ("film", "sport")
     words = Dataset.from_dict({"text": toy(8)["text"][:], "label": ["b", "a", None, "b"] * 2})
     assert train_student(config(max_steps=1), words).names == ("a", "b")
-
-
-POSITIONS: dict[str, tuple[Any, int]] = {
-    # RoBERTa's first position is behind that of the padding token.
-    "roberta": (RobertaConfig(max_position_embeddings=66, pad_token_id=1), 64),
-    "padding token 0": (RobertaConfig(max_position_embeddings=66, pad_token_id=0), 65),
-    "bert": (BertConfig(max_position_embeddings=66), 66),
-    "gpt2": (GPT2Config(n_positions=66, bos_token_id=1, eos_token_id=2, pad_token_id=0), 66),
-    "opt": (OPTConfig(max_position_embeddings=66, word_embed_proj_dim=8, ffn_dim=8), 66),
-    "llama": (LlamaConfig(max_position_embeddings=66), 66),
-    "no limit": (XLNetConfig(), 1000),
-}
-
-
-@pytest.mark.parametrize("kind", POSITIONS)
-@pytest.mark.parametrize("limit", [None, 40])
-def test_max_length_is_what_the_model_has_positions_for(
-    config: Config, encoder: str, tmp_path: Path, kind: str, limit: int | None
-) -> None:
-    settings, longest = POSITIONS[kind]
-    shape = {"vocab_size": 20, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
-    shape |= {"hidden_size": 8, "n_layer": 1, "n_head": 1, "d_inner": 8, "intermediate_size": 8}
-    changed = settings.to_dict() | {name: value for name, value in shape.items() if hasattr(settings, name)}
-    changed |= {"d_model": 8, "d_head": 8} if kind == "no limit" else {}
-    model = AutoModelForSequenceClassification.from_config(type(settings)(**changed))
-    model.save_pretrained(tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(encoder)
-    # Many tokenizers name no limit, and some a smaller one than the model has.
-    tokenizer.model_max_length = limit or int(1e30)
-    tokenizer.save_pretrained(tmp_path)
-    if kind == "no limit":
-        longest = limit or 1000
-    base = load_base(config(model=str(tmp_path), max_length=longest), NAMES)
-    ids = torch.full((1, longest), 3)
-    assert base.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.shape == (1, 2)
-    if kind != "no limit" or limit:
-        with pytest.raises(ConfigError, match="`max_length`"):
-            load_base(config(model=str(tmp_path), max_length=longest + 1), NAMES)

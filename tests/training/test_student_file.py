@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import DataSource, StudentConfig, StudentFile
+from tests.training.tasks.test_tasks import question_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,12 +44,8 @@ def test_splits_and_names_are_those_that_are_named(rows: Path) -> None:
     assert (len(data.train), len(data.test), data.names) == (20, 20, ("b", "a"))
 
 
-def test_nothing_is_held_out_when_the_share_is_zero(rows: Path) -> None:
-    source = DataSource(path="json", data_files=str(rows), test_size=0)
-    assert source.load(StudentConfig()).test is None
-
-
-def test_a_split_that_nothing_reads_is_told(rows: Path) -> None:
+def test_splits_that_are_not_read_are_errors_and_none_may_be_held_out(rows: Path) -> None:
+    assert DataSource(path="json", data_files=str(rows), test_size=0).load(StudentConfig()).test is None
     source = DataSource(path="json", data_files={"train": str(rows), "test": str(rows)})
     with pytest.raises(ConfigError, match="`data_files`"):
         source.load(StudentConfig())
@@ -56,18 +53,12 @@ def test_a_split_that_nothing_reads_is_told(rows: Path) -> None:
     assert len(sliced.load(StudentConfig()).train) == 10
 
 
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ([None] * 6, r"`label` has no label in any of 6 rows"),
-        (["film", None] * 3, r"`label` is 'film' in all labeled rows of 6"),
-    ],
-)
-def test_labels_that_tell_nothing_apart_are_refused(tmp_path: Path, labels: list[str | None], message: str) -> None:
+def test_labels_of_less_than_two_classes_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
-    Dataset.from_dict({"text": ["a"] * 6, "label": labels}).to_parquet(path)
-    with pytest.raises(DataError, match=message):
-        DataSource.of_file(path).load(StudentConfig())
+    for labels in ([None] * 6, ["film", None] * 3):
+        Dataset.from_dict({"text": ["a"] * 6, "label": labels}).to_parquet(path)
+        with pytest.raises(DataError, match="`label`"):
+            DataSource.of_file(path).load(StudentConfig())
 
 
 def test_the_only_row_of_a_label_is_trained_on(tmp_path: Path) -> None:
@@ -81,11 +72,12 @@ def test_the_only_row_of_a_label_is_trained_on(tmp_path: Path) -> None:
         assert sorted([*data.train["text"][:], *data.test["text"][:]]) == [str(row) for row in range(10)]
 
 
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_formats_are_told_by_their_ending(tmp_path: Path, ending: str) -> None:
-    path = tmp_path / f"rows.{ending}"
-    getattr(Dataset.from_dict({"text": ["x", "y"], "label": ["a", "b"]}), f"to_{ending}")(path)
-    assert len(DataSource.of_file(path).load(StudentConfig()).train) == 1
+def test_formats_are_recognized_by_their_ending(tmp_path: Path) -> None:
+    data = Dataset.from_dict({"text": ["x", "y"], "label": ["a", "b"]})
+    for ending in ("csv", "parquet"):
+        path = tmp_path / f"rows.{ending}"
+        getattr(data, f"to_{ending}")(path)
+        assert len(DataSource.of_file(path).load(StudentConfig()).train) == 1
 
 
 def test_data_that_can_not_be_read_is_refused_in_one_line(rows: Path, tmp_path: Path) -> None:
@@ -103,32 +95,42 @@ def test_data_that_can_not_be_read_is_refused_in_one_line(rows: Path, tmp_path: 
         DataSource.of_file("rows.ods")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        pytest.param({"data": {"path": "json"}}, r"`student` is missing", id="no student"),
-        pytest.param({"student": {}}, r"`data` is missing", id="no data"),
-        pytest.param(
-            {"student": {}, "data": {"path": "json", "splt": "x", "test_splt": "x"}}, r"`splt` is not a key.", id="typo"
-        ),
-        pytest.param({"student": {"lr": 1}}, r"`lr` is not an option", id="option"),
-        pytest.param({"student": {}, "dta": {}}, r"`dta` is not a key. Valid keys: data, student", id="part"),
-    ],
-)
-def test_files_with_wrong_keys_are_refused(tmp_path: Path, content: object, message: str) -> None:
+def test_files_with_wrong_keys_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / "student.yaml"
-    path.write_text(yaml.safe_dump(content))
-    with pytest.raises(ConfigError, match=message):
-        StudentFile.read(path)
+    cases = (
+        ({"data": {"path": "json"}}, "`student`"),
+        ({"student": {}}, "`data`"),
+        ({"student": {}, "data": {"path": "json", "splt": "x", "test_splt": "x"}}, "`splt`"),
+        ({"student": {"lr": 1}}, "`lr`"),
+        ({"student": {}, "dta": {}}, "`dta`"),
+    )
+    for content, field in cases:
+        path.write_text(yaml.safe_dump(content))
+        with pytest.raises(ConfigError, match=field):
+            StudentFile.read(path)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "students").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_students_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_packaged_student_files_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert StudentFile.read(path).student.model
+    files = sorted((ROOT / "configs" / "students").glob("*.yaml"))
+    assert files
+    for file in files:
+        assert StudentFile.read(file).student.model
+        assert StudentFile.read(file, data="rows.jsonl").student.model
 
 
 def test_a_file_of_rows_stands_in_for_the_key(rows: Path, tmp_path: Path) -> None:
     path = tmp_path / "student.yaml"
     path.write_text("student: {model: m}\ndata: {path: some/other}\n")
     assert StudentFile.read(path, data=rows).data == DataSource(path="json", data_files=str(rows))
+
+
+def test_a_file_holds_a_scale_and_names_are_only_looked_for_where_there_are_some(encoder: str, tmp_path: Path) -> None:
+    question_rows(10).to_json(tmp_path / "rows.jsonl")
+    student = {"model": encoder, "task": "question-answering", "text_columns": ["question", "context"]}
+    file = tmp_path / "student.yaml"
+    file.write_text(yaml.safe_dump({"student": student}))
+    read = StudentFile.read(file, data=tmp_path / "rows.jsonl")
+    assert read.data.load(read.student).names == ()
+    file.write_text(yaml.safe_dump({"student": {"model": encoder, "task": "text-scale", "scale": [1, 5, 0.5]}}))
+    assert StudentFile.read(file, data=tmp_path / "rows.jsonl").student.scale == [1, 5, 0.5]

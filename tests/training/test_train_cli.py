@@ -21,6 +21,7 @@ from hf_synthlabels.cli.train import Stopped
 from hf_synthlabels.errors import ConfigError, DataError
 from hf_synthlabels.training import Student, StudentConfig, train_student
 from hf_synthlabels.training.callbacks import StopOnInterrupt
+from tests.training.tasks.test_tasks import entity_rows
 
 
 def call(*words: str) -> Result:
@@ -241,3 +242,26 @@ def test_the_encoding_of_the_rows_is_an_option(folder: Path) -> None:
     assert told.exit_code == 0, told.output
     assert "кино" in (folder / "out.csv").read_text(encoding="utf-8")
     assert isinstance(call("train", "--grid", "grid.yaml", "--encoding", "cp1251").exception, ConfigError)
+
+
+def test_the_command_line_trains_on_entities(encoder: str, tmp_path: Path) -> None:
+    entity_rows(40).to_json(tmp_path / "rows.jsonl")
+    student = {
+        "model": encoder,
+        "task": "token-classification",
+        "max_length": 32,
+        "max_steps": 2,
+        "token_budget": 256,
+        "output_dir": str(tmp_path / "student"),
+    }
+    file = tmp_path / "student.yaml"
+    file.write_text(yaml.safe_dump({"student": student}))
+    done = call("train", str(file), "--data", str(tmp_path / "rows.jsonl"))
+    assert done.exit_code == 0, done.output
+    metrics = json.loads((tmp_path / "student" / "student.json").read_text())["metrics"]
+    assert metrics["eval_rows"] == 8
+    assert 0 <= metrics["eval_entity_f1"] <= 1
+    assert "labels in `label`: 32 training rows; 8 rows held out" in done.output
+    assert "entity F1" in done.output
+    saved = json.loads((tmp_path / "student" / "config.json").read_text())
+    assert saved["id2label"]["1"] == "B-film"

@@ -55,12 +55,12 @@ def forward(trainer: Trainer, features: Dataset) -> torch.Tensor:
         return torch.cat([trainer.model(input_ids=torch.tensor([row["input_ids"]])).logits for row in features])
 
 
-@pytest.mark.parametrize("strategy", ["random", "group_by_length", "sequential"])
-def test_predict_returns_rows_in_row_order(make: Make, features: Dataset, strategy: str) -> None:
-    trainer = make({"train_sampling_strategy": strategy, "per_device_eval_batch_size": 4})
-    output = trainer.predict(features)
-    np.testing.assert_allclose(output.predictions, forward(trainer, features), atol=1e-6)
-    assert output.label_ids.tolist() == features[LABELS][:]
+def test_predict_returns_rows_in_row_order(make: Make, features: Dataset) -> None:
+    for strategy in ("random", "group_by_length", "sequential"):
+        trainer = make({"train_sampling_strategy": strategy, "per_device_eval_batch_size": 4})
+        output = trainer.predict(features)
+        np.testing.assert_allclose(output.predictions, forward(trainer, features), atol=1e-6)
+        assert output.label_ids.tolist() == features[LABELS][:]
 
 
 def test_plain_trainer_permutes_predictions_by_length(make: Make, features: Dataset, tmp_path: Path) -> None:
@@ -129,21 +129,17 @@ def test_label_smoothing_is_that_of_the_trainer(make: Make, features: Dataset, t
     assert trainer.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("options", "bucketed"),
-    [
+def test_bucket_and_strategy_choose_the_sampler(make: Make, features: Dataset) -> None:
+    cases: list[tuple[dict[str, Any], bool]] = [
         ({}, True),
         ({"train_sampling_strategy": "group_by_length"}, True),
         ({"train_sampling_strategy": "sequential"}, False),
         ({"bucket": False}, False),
         ({"bucket": False, "train_sampling_strategy": "group_by_length"}, False),
-    ],
-)
-def test_bucket_and_strategy_choose_the_sampler(
-    make: Make, features: Dataset, options: dict[str, Any], bucketed: bool
-) -> None:
-    sampler = make(options, train_dataset=features)._get_train_sampler()
-    assert isinstance(sampler, LengthBucketedSampler) == bucketed
+    ]
+    for options, bucketed in cases:
+        sampler = make(options, train_dataset=features)._get_train_sampler()
+        assert isinstance(sampler, LengthBucketedSampler) == bucketed, options
 
 
 def test_data_seed_decides_the_order_of_rows(make: Make, features: Dataset) -> None:

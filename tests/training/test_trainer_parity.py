@@ -151,17 +151,19 @@ def same_output(plain: Any, ours: Any) -> None:
     np.testing.assert_array_equal(plain.label_ids, ours.label_ids)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_each_kind_of_model_trains_evaluates_and_predicts_as_with_trainer(task: str, tmp_path: Path) -> None:
-    model, data = TASKS[task]
-    plain, ours = plain_and_ours(tmp_path, model, train_dataset=data(), eval_dataset=data())
-    assert ours.train().training_loss == pytest.approx(plain.train().training_loss, rel=1e-4)
-    same_weights(plain, ours)
-    same_output(plain.predict(data()), ours.predict(data()))
-    if task in ("tags", "masked words", "next token"):
-        # Documented: the loss is over all tokens, and Trainer's the mean of its batches' means.
-        plain.args.per_device_eval_batch_size = ROWS
-    assert ours.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-4)
+def test_each_kind_of_model_trains_evaluates_and_predicts_as_with_trainer(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    for task, (model, data) in TASKS.items():
+        with subtests.test(task):
+            plain, ours = plain_and_ours(tmp_path, model, train_dataset=data(), eval_dataset=data())
+            assert ours.train().training_loss == pytest.approx(plain.train().training_loss, rel=1e-4)
+            same_weights(plain, ours)
+            same_output(plain.predict(data()), ours.predict(data()))
+            if task in ("tags", "masked words", "next token"):
+                # Documented: the loss is over all tokens, and Trainer's the mean of its batches' means.
+                plain.args.per_device_eval_batch_size = ROWS
+            assert ours.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-4)
 
 
 def test_answers_differ_from_trainer_by_the_padding_only(tmp_path: Path) -> None:
@@ -263,9 +265,14 @@ def accuracy(prediction: EvalPrediction) -> dict[str, float]:
     return {"accuracy": float(np.mean(prediction.predictions.argmax(-1) == prediction.label_ids))}
 
 
-@pytest.mark.parametrize("subclass", [doubled, penalised, own_loader, own_step])
-@pytest.mark.parametrize("steps", [1, 2])
-def test_subclasses_behave_as_those_of_trainer(subclass: Any, steps: int, tmp_path: Path) -> None:
+def test_subclasses_behave_as_those_of_trainer(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for subclass in (doubled, penalised, own_loader, own_step):
+        for steps in (1, 2):
+            with subtests.test(subclass.__name__, steps=steps):
+                check_subclass(subclass, steps, tmp_path)
+
+
+def check_subclass(subclass: Any, steps: int, tmp_path: Path) -> None:
     plain, ours = plain_and_ours(
         tmp_path,
         TASKS["classes"][0],
@@ -295,21 +302,21 @@ def by_hand(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) 
     return 3 * total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_loss_function_is_taken_as_trainer_takes_it(steps: int, tmp_path: Path) -> None:
+def test_a_loss_function_is_used_as_by_trainer(tmp_path: Path) -> None:
     data = rows(CLASSES)
-    plain, ours = plain_and_ours(
-        tmp_path,
-        TASKS["classes"][0],
-        args={"gradient_accumulation_steps": steps},
-        compute_loss_func=by_hand,
-        train_dataset=data,
-        eval_dataset=data,
-    )
-    plain.train()
-    ours.train()
-    same_weights(plain, ours)
-    assert ours.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-4)
+    for steps in (1, 2):
+        plain, ours = plain_and_ours(
+            tmp_path,
+            TASKS["classes"][0],
+            args={"gradient_accumulation_steps": steps},
+            compute_loss_func=by_hand,
+            train_dataset=data,
+            eval_dataset=data,
+        )
+        plain.train()
+        ours.train()
+        same_weights(plain, ours)
+        assert ours.evaluate()["eval_loss"] == pytest.approx(plain.evaluate()["eval_loss"], rel=1e-4)
     with pytest.raises(ConfigError, match="`compute_loss_func`"):
         StudentTrainer(bert(SEQUENCES), StudentConfig(), compute_loss_func=by_hand, objective=MultiLabel())
 
@@ -348,9 +355,13 @@ EVALUATIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", EVALUATIONS)
-def test_evaluation_options_give_trainers_numbers(case: str, tmp_path: Path) -> None:
-    options = dict(EVALUATIONS[case])
+def test_evaluation_options_give_trainers_numbers(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for case, options in EVALUATIONS.items():
+        with subtests.test(case):
+            check_evaluation(case, dict(options), tmp_path)
+
+
+def check_evaluation(case: str, options: dict[str, Any], tmp_path: Path) -> None:
     metrics = options.pop("compute_metrics", None)
     data = rows(CLASSES, padded=True)
     plain, ours = plain_and_ours(tmp_path, TASKS["classes"][0], eval_dataset=data, **options)
@@ -432,8 +443,13 @@ RUNS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", RUNS)
-def test_runs_take_trainers_steps(case: str, tmp_path: Path) -> None:
+def test_runs_take_trainers_steps(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for case in RUNS:
+        with subtests.test(case):
+            check_run(case, tmp_path / case)
+
+
+def check_run(case: str, tmp_path: Path) -> None:
     heard = [Heard(), Heard()]
     data = rows(CLASSES)
     # A causal model: its loss is right under accumulation in Trainer, too.

@@ -1,9 +1,7 @@
-"""What plain Trainer and plain heads do to labels unasked, each beside what happens here.
+"""What plain Trainer and plain heads do to labels and packed rows, next to what happens here.
 
-Others stand where they belong: the wrong scale of the loss in test_trainer_processes.py and test_heads_processes.py,
-the order of predictions in test_trainer.py, packed decoders in test_packing.py, adapters that train no head in
-test_lora.py, searches by the last evaluation in test_search_objective.py, what cards tell in cards/test_cards.py.
-Where a test of what is plain fails, upstream has repaired it.
+More are in test_loss_processes.py (scale of the loss), test_trainer.py (order of predictions), test_lora.py (heads of
+adapters) and test_evaluation.py (searches). Where a test of plain behavior fails, upstream has repaired it.
 """
 
 from __future__ import annotations
@@ -18,35 +16,12 @@ import torch
 from accelerate.data_loader import BatchSamplerShard
 from datasets import Dataset
 from torch.utils.data import BatchSampler
-from transformers import (
-    AutoModel,
-    AutoModelForSequenceClassification,
-    BertConfig,
-    DistilBertConfig,
-    LlamaConfig,
-    MistralConfig,
-    ModernBertConfig,
-    Qwen2Config,
-    RobertaConfig,
-    Trainer,
-    TrainingArguments,
-    set_seed,
-)
+from transformers import AutoModel, AutoModelForSequenceClassification, Trainer, TrainingArguments, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from hf_synthlabels.training import StudentConfig, StudentTrainer, train_student
 from hf_synthlabels.training.data.samplers import LengthBucketedSampler
-
-SHAPE: dict[str, Any] = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "num_hidden_layers": 1,
-    "num_attention_heads": 2,
-    "intermediate_size": 16,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "initializer_range": 0.3,
-}
+from tests.training.architectures import configuration
 
 
 def plain(folder: Path, **changes: Any) -> TrainingArguments:
@@ -59,7 +34,7 @@ def rows(labels: list[Any]) -> Dataset:
 
 
 def test_float_labels_change_the_task_of_a_plain_model(tmp_path: Path) -> None:
-    model = AutoModelForSequenceClassification.from_config(BertConfig(**SHAPE))
+    model = AutoModelForSequenceClassification.from_config(configuration("bert"))
     Trainer(model, plain(tmp_path), train_dataset=rows([[0.9, 0.1], [0.2, 0.8]])).train()
     # Soft labels of one class out of two have become two independent labels, also in the saved model.
     assert model.config.problem_type == "multi_label_classification"
@@ -67,7 +42,7 @@ def test_float_labels_change_the_task_of_a_plain_model(tmp_path: Path) -> None:
 
 def test_plain_cards_tell_the_last_evaluation_and_drop_metrics(tmp_path: Path) -> None:
     scores = iter([0.9, 0.2, 0.9])
-    model = AutoModelForSequenceClassification.from_config(BertConfig(**SHAPE))
+    model = AutoModelForSequenceClassification.from_config(configuration("bert"))
     # Without a name of the data set there is no part for metrics.
     args = plain(tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1)
     args.load_best_model_at_end, args.metric_for_best_model, args.greater_is_better = True, "accuracy", True
@@ -95,7 +70,7 @@ def test_soft_labels_do_not_change_the_task(config: Callable[..., StudentConfig]
 
 
 def test_plain_trainer_drops_the_column_of_lengths_before_it_looks(tmp_path: Path) -> None:
-    model = AutoModelForSequenceClassification.from_config(BertConfig(**SHAPE))
+    model = AutoModelForSequenceClassification.from_config(configuration("bert"))
     args = plain(tmp_path, train_sampling_strategy="group_by_length", length_column_name="tokens")
     data = rows([0, 1]).add_column("tokens", [3, 300])
     kept = Trainer(model, args, train_dataset=data)._remove_unused_columns(data)
@@ -121,50 +96,35 @@ def test_the_length_sampler_of_plain_trainer_loses_rows_between_processes() -> N
     assert read_by_two(lambda: LengthBucketedSampler(lengths, 4, seed=0, processes=2)) == set(range(64))
 
 
-@pytest.mark.parametrize(
-    ("settings", "leaks"),
-    [
-        (BertConfig(**SHAPE), True),
-        (RobertaConfig(**SHAPE), True),
-        (
-            DistilBertConfig(
-                vocab_size=40, dim=16, n_layers=1, n_heads=2, hidden_dim=16, pad_token_id=0, initializer_range=0.3
-            ),
-            True,
-        ),
-        (ModernBertConfig(**SHAPE, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2), True),
-        (MistralConfig(**SHAPE, num_key_value_heads=1), False),
-    ],
-    ids=["bert", "roberta", "distilbert", "modernbert", "mistral"],
-)
-def test_packed_encoders_leak_and_so_only_decoders_are_packed(settings: Any, leaks: bool) -> None:
-    set_seed(0)
-    model = AutoModel.from_config(settings).eval()
-    ids, places = torch.arange(3, 15)[None], torch.arange(6).repeat(2)[None]
-    # Positions are given where the model takes them, and are all that tells examples apart.
-    takes: dict[str, Any] = {} if settings.model_type in ("distilbert", "modernbert") else {"position_ids": places}
-    if settings.model_type == "mistral":
-        takes["use_cache"] = False
-    with torch.no_grad():
-        packed = model(input_ids=ids, **takes).last_hidden_state[0, 6:]
-        takes = {name: value if isinstance(value, bool) else value[:, 6:] for name, value in takes.items()}
-        apart = model(input_ids=ids[:, 6:], **takes).last_hidden_state[0]
-    assert bool((packed - apart).abs().max() > 1e-3) == leaks
+def test_packed_encoders_leak_and_so_only_decoders_are_packed() -> None:
+    for name in ("bert", "roberta", "distilbert", "modernbert", "mistral"):
+        set_seed(0)
+        model = AutoModel.from_config(configuration(name, initializer_range=0.3)).eval()
+        ids, places = torch.arange(3, 15)[None], torch.arange(6).repeat(2)[None]
+        # Positions are given where the model takes them, and are all that separates examples.
+        takes: dict[str, Any] = {} if name in ("distilbert", "modernbert") else {"position_ids": places}
+        if name == "mistral":
+            takes["use_cache"] = False
+        with torch.no_grad():
+            packed = model(input_ids=ids, **takes).last_hidden_state[0, 6:]
+            takes = {key: value if isinstance(value, bool) else value[:, 6:] for key, value in takes.items()}
+            apart = model(input_ids=ids[:, 6:], **takes).last_hidden_state[0]
+        assert bool((packed - apart).abs().max() > 1e-3) == (name != "mistral"), name
 
 
-@pytest.mark.parametrize("kind", [MistralConfig, LlamaConfig, Qwen2Config])
-def test_decoders_with_a_padding_token_classify_by_their_last_token(kind: Any) -> None:
-    set_seed(0)
-    model = AutoModelForSequenceClassification.from_config(kind(**SHAPE, num_key_value_heads=1)).eval()
+def test_decoders_with_a_padding_token_classify_by_their_last_token() -> None:
     short, long = torch.tensor([[5, 6, 7]]), torch.tensor([[8, 9, 10, 11, 12]])
-    with torch.no_grad():
-        alone = torch.cat([model(input_ids=ids).logits for ids in (short, long)])
-        for left in (False, True):
-            padding = torch.zeros(1, 2, dtype=torch.long)
-            ids = torch.cat([torch.cat([padding, short] if left else [short, padding], dim=1), long])
-            said = model(input_ids=ids, attention_mask=ids.ne(0).long()).logits
-            torch.testing.assert_close(said, alone)
-    # Without one transformers refuses more than one row at a time; `load_base` sets it.
-    model.config.pad_token_id = None
-    with pytest.raises(ValueError, match="padding token"):
-        model(input_ids=torch.cat([long, long]))
+    padding = torch.zeros(1, 2, dtype=torch.long)
+    for name in ("mistral", "llama", "qwen"):
+        set_seed(0)
+        model = AutoModelForSequenceClassification.from_config(configuration(name, initializer_range=0.3)).eval()
+        with torch.no_grad():
+            alone = torch.cat([model(input_ids=ids).logits for ids in (short, long)])
+            for left in (False, True):
+                ids = torch.cat([torch.cat([padding, short] if left else [short, padding], dim=1), long])
+                logits = model(input_ids=ids, attention_mask=ids.ne(0).long()).logits
+                torch.testing.assert_close(logits, alone)
+        # Without one transformers accepts one row at a time; `load_base` sets it.
+        model.config.pad_token_id = None
+        with pytest.raises(ValueError, match="padding token"):
+            model(input_ids=torch.cat([long, long]))

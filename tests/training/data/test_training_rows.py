@@ -31,14 +31,10 @@ def test_class_label_codes_follow_the_names_not_the_feature() -> None:
     assert training_rows(data, names=NAMES, label_column="label").codes.tolist() == [1, 0]
 
 
-def test_integer_labels_are_codes_into_the_names() -> None:
-    assert training_rows(table(label=[1, 0]), names=NAMES, label_column="label").codes.tolist() == [1, 0]
-
-
-def test_a_data_set_with_a_format_is_read_as_plain_values() -> None:
-    data = table(label=[1, 0], w=[1.0, 2.0]).with_format("torch")
-    rows = training_rows(data, names=NAMES, label_column="label", weight_column="w")
-    assert rows.codes.tolist() == [1, 0]
+def test_integer_labels_are_codes_into_the_names_whatever_the_format() -> None:
+    for data in (table(label=[1, 0], w=[1.0, 2.0]), table(label=[1, 0], w=[1.0, 2.0]).with_format("torch")):
+        rows = training_rows(data, names=NAMES, label_column="label", weight_column="w")
+        assert rows.codes.tolist() == [1, 0]
 
 
 def test_probabilities_follow_the_names_and_a_row_without_them_is_certain() -> None:
@@ -57,43 +53,38 @@ def test_weights_of_kept_rows_are_kept() -> None:
     assert rows.weights.tolist() == [0.5, 0.0]
 
 
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        pytest.param({"other": ["yes"]}, r"`label_column` is 'label', which is not a column", id="no column"),
-        pytest.param({"label": [None, None]}, r"`label` has no label in any of 2 rows", id="all unlabelled"),
-        pytest.param({"label": []}, r"`label` has no label in any of 0 rows", id="no rows"),
-        pytest.param(
-            {"label": ["yes", "maybe"]}, r"`label` of row 1 is 'maybe', which is not among", id="unknown name"
-        ),
-        pytest.param({"label": [0, 2]}, r"`label` of row 1 is 2, no code of", id="code too high"),
-        pytest.param({"label": [0, -1]}, r"`label` of row 1 is -1, no code of", id="minus one"),
-        pytest.param({"label": [0.5]}, r"`label` of row 0 is 0.5", id="a number"),
-        pytest.param({"label": [0], "p": [[1.0]]}, r"`p` of row 0 is \[1.0\]. It must list 2", id="wrong length"),
-        pytest.param({"label": [0], "p": [[0.5, 0.6]]}, r"`p` of row 0 .* sum to 1", id="wrong sum"),
-        pytest.param({"label": [0], "p": [[-0.5, 1.5]]}, r"`p` of row 0 .* at least 0", id="negative share"),
-        pytest.param({"label": [0], "p": [[float("nan"), 1.0]]}, r"`p` of row 0", id="share not a number"),
-        pytest.param({"label": [0], "p": [1.0]}, r"`p` of row 0 is 1.0. It must list", id="not a list"),
-        pytest.param({"label": [0, 1], "w": [1.0, -1.0]}, r"`w` of row 1 is -1.0. A weight", id="negative weight"),
-        pytest.param({"label": [0, 1], "w": [1.0, float("nan")]}, r"`w` of row 1 is nan", id="weight not a number"),
-        pytest.param({"label": [0, 1], "w": [1.0, None]}, r"`w` of row 1 is None", id="no weight"),
-        pytest.param({"label": [0, None], "w": [0.0, 1.0]}, r"`w` is 0", id="weights all 0"),
-    ],
-)
-def test_bad_rows_are_refused_in_one_line(columns: dict[str, list[Any]], message: str) -> None:
-    options = {
-        "probs_column": "p" if "p" in columns else None,
-        "weight_column": "w" if "w" in columns else None,
-    }
-    with pytest.raises(DataError, match=message) as caught:
-        training_rows(table(**columns), names=NAMES, label_column="label", **options)
-    assert "\n" not in str(caught.value)
+BAD: dict[str, tuple[dict[str, list[Any]], str]] = {
+    "no column": ({"other": ["yes"]}, r"`label_column` is 'label', which is not a column"),
+    "no label": ({"label": [None, None]}, r"`label` has no label in any of 2 rows"),
+    "no rows": ({"label": []}, r"`label` has no label in any of 0 rows"),
+    "unknown name": ({"label": ["yes", "maybe"]}, r"`label` of row 1 is 'maybe'"),
+    "code too high": ({"label": [0, 2]}, r"`label` of row 1 is 2, no code of"),
+    "minus one": ({"label": [0, -1]}, r"`label` of row 1 is -1, no code of"),
+    "a number": ({"label": [0.5]}, r"`label` of row 0 is 0.5"),
+    "wrong length": ({"label": [0], "p": [[1.0]]}, r"`p` of row 0 is \[1.0\]. It must list 2"),
+    "wrong sum": ({"label": [0], "p": [[0.5, 0.6]]}, r"`p` of row 0 .* sum to 1"),
+    "negative share": ({"label": [0], "p": [[-0.5, 1.5]]}, r"`p` of row 0 .* at least 0"),
+    "share not a number": ({"label": [0], "p": [[float("nan"), 1.0]]}, r"`p` of row 0"),
+    "not a list": ({"label": [0], "p": [1.0]}, r"`p` of row 0 is 1.0. It must list"),
+    "negative weight": ({"label": [0, 1], "w": [1.0, -1.0]}, r"`w` of row 1 is -1.0"),
+    "weight not a number": ({"label": [0, 1], "w": [1.0, float("nan")]}, r"`w` of row 1 is nan"),
+    "no weight": ({"label": [0, 1], "w": [1.0, None]}, r"`w` of row 1 is None"),
+    "weights all 0": ({"label": [0, None], "w": [0.0, 1.0]}, r"`w` is 0"),
+}
 
 
-@pytest.mark.parametrize("names", [[], ["one"], ["a", "a"]])
-def test_names_that_can_not_be_told_apart_are_refused(names: list[str]) -> None:
-    with pytest.raises(DataError, match="`names`"):
-        training_rows(table(label=["a"]), names=names, label_column="label")
+def test_bad_rows_are_rejected_in_one_line(subtests: pytest.Subtests) -> None:
+    for case, (columns, message) in BAD.items():
+        options = {
+            "probs_column": "p" if "p" in columns else None,
+            "weight_column": "w" if "w" in columns else None,
+        }
+        with subtests.test(case), pytest.raises(DataError, match=message) as caught:
+            training_rows(table(**columns), names=NAMES, label_column="label", **options)
+        assert "\n" not in str(caught.value)
+    for names in ([], ["one"], ["a", "a"]):
+        with pytest.raises(DataError, match="`names`"):
+            training_rows(table(label=["a"]), names=names, label_column="label")
 
 
 def test_probabilities_over_other_labels_are_refused() -> None:

@@ -58,33 +58,51 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def trained(kind: str, config: Config, folder: Path) -> tuple[Student, Dataset]:
-    options, columns = KINDS[kind]
-    options = {"max_steps": 3, **options}
-    if kind == "texts":
-        options["model"] = tiny_model(folder / "base")
-    rows = Dataset.from_dict(columns)
-    return train_student(config(**options), rows, eval=rows), rows
+Trained = Callable[[str], tuple[Student, Dataset]]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_saved_student_predicts_the_same(
-    kind: str, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def trained(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A student of each kind, trained once, and its rows."""
+    students: dict[str, tuple[Student, Dataset]] = {}
+
+    def student(kind: str) -> tuple[Student, Dataset]:
+        if kind not in students:
+            options, columns = KINDS[kind]
+            folder = tmp_path_factory.mktemp(kind)
+            model = tiny_model(folder / "base") if kind == "texts" else encoder
+            shared = {"model": model, "output_dir": str(folder / "out"), "max_length": 32, "max_steps": 3}
+            config = StudentConfig(**shared | {"learning_rate": 1e-3, "use_cpu": True} | options)
+            rows = Dataset.from_dict(columns)
+            students[kind] = train_student(config, rows, eval=rows), rows
+        return students[kind]
+
+    return student
+
+
+def test_saved_students_predict_the_same(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    student, rows = trained(kind, config, tmp_path)
-    student.save(tmp_path / "saved")
-    said = json.loads((tmp_path / "saved" / "student.json").read_text())
-    assert said["task"] == student.config.task
-    # From another folder than it was trained in, and written nothing.
-    monkeypatch.chdir(tmp_path / "saved")
-    before = sorted(path.name for path in (tmp_path / "saved").iterdir())
-    again = Student.from_pretrained(tmp_path / "saved")
-    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == before
+    for kind in KINDS:
+        with subtests.test(kind):
+            student, rows = trained(kind)
+            folder = tmp_path / kind
+            student.save(folder)
+            # From another folder than it was trained in; nothing is written.
+            monkeypatch.chdir(folder)
+            check_loaded(student, rows, folder)
+
+
+def check_loaded(student: Student, rows: Dataset, folder: Path) -> None:
+    assert json.loads((folder / "student.json").read_text())["task"] == student.config.task
+    before = sorted(path.name for path in folder.iterdir())
+    again = Student.from_pretrained(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
     data = rows.remove_columns("label")
-    expected, found = student.predict(data), again.predict(data)
-    assert found.labels == expected.labels
-    np.testing.assert_allclose(found.confidence, expected.confidence, atol=1e-5)
-    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-5)
+    expected, prediction = student.predict(data), again.predict(data)
+    assert prediction.labels == expected.labels
+    np.testing.assert_allclose(prediction.confidence, expected.confidence, atol=1e-5)
+    np.testing.assert_allclose(prediction.probabilities, expected.probabilities, atol=1e-5)
     assert (again.names, again.config.text_columns) == (student.names, student.config.text_columns)
     assert again.config.scale == student.config.scale
     assert again.metrics == {name: value for name, value in student.metrics.items() if np.isfinite(value)}
@@ -95,66 +113,54 @@ def test_a_saved_student_predicts_the_same(
     assert stream.features == whole.features
 
 
-def test_low_confidence_abstains_and_probabilities_are_added(config: Config, tmp_path: Path) -> None:
-    student, rows = trained("names", config, tmp_path)
-    found = student.predict(rows)
-    limit = float(np.median(found.confidence))
+def test_low_confidence_abstains_and_probabilities_are_added(trained: Trained) -> None:
+    student, rows = trained("names")
+    prediction = student.predict(rows)
+    limit = float(np.median(prediction.confidence))
     labelled = student.label(rows, "y", min_confidence=limit, probabilities=True)
-    unsure = found.confidence < limit
+    unsure = prediction.confidence < limit
     assert unsure.any()
     assert not unsure.all()
     names = [labelled.features["y"].names[code] if code is not None else None for code in labelled["y"]]
-    assert names == [None if low else name for low, name in zip(unsure, found.labels, strict=True)]
+    assert names == [None if low else name for low, name in zip(unsure, prediction.labels, strict=True)]
     statuses = labelled.features["y_status"].int2str(labelled["y_status"][:])
     assert statuses == ["abstained" if low else "labelled" for low in unsure]
-    np.testing.assert_allclose(np.array(labelled["y_probs"][:]), found.probabilities, atol=1e-6)
-    np.testing.assert_allclose(labelled["y_confidence"][:], found.confidence, atol=1e-6)
+    np.testing.assert_allclose(np.array(labelled["y_probs"][:]), prediction.probabilities, atol=1e-6)
+    np.testing.assert_allclose(labelled["y_confidence"][:], prediction.confidence, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("kind", "options", "message"),
-    [
-        ("names", {"min_confidence": 1.5}, "`min_confidence` is 1.5"),
-        ("scale", {"min_confidence": 0.5}, "`min_confidence` is 0.5"),
-        ("answers", {"probabilities": True}, "`probabilities` is true"),
-        ("names", {"column": "label"}, "`column` 'label' would overwrite"),
-    ],
-)
-@pytest.mark.parametrize("stream", [False, True])
-def test_labels_that_cannot_be_given_are_refused(
-    kind: str, options: dict[str, Any], message: str, stream: bool, config: Config, tmp_path: Path
-) -> None:
-    student, rows = trained(kind, config, tmp_path)
-    with pytest.raises((ConfigError, DataError), match=message):
-        student.label(rows.to_iterable_dataset() if stream else rows, **options)
+def test_labels_that_a_task_does_not_have_are_errors(trained: Trained) -> None:
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("names", {"min_confidence": 1.5}, "`min_confidence`"),
+        ("scale", {"min_confidence": 0.5}, "`min_confidence`"),
+        ("answers", {"probabilities": True}, "`probabilities`"),
+        ("names", {"column": "label"}, "`column`"),
+    ]
+    for kind, options, field in cases:
+        student, rows = trained(kind)
+        for data in (rows, rows.to_iterable_dataset()):
+            with pytest.raises((ConfigError, DataError), match=field):
+                student.label(data, **options)
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (None, "has no student.json"),
-        ("{}", "student.json that cannot be used"),
-        ("[1", "student.json that cannot be used"),
-    ],
-)
-def test_a_folder_that_is_no_student_is_refused(content: str | None, message: str, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "student.json").write_text(content)
-    with pytest.raises(TrainingError, match=message) as caught:
-        Student.from_pretrained(tmp_path)
-    assert "\n" not in str(caught.value)
+def test_folders_that_are_no_student_are_rejected(tmp_path: Path) -> None:
+    for content, message in ((None, "has no student.json"), ("{}", "cannot be used"), ("[1", "cannot be used")):
+        if content is not None:
+            (tmp_path / "student.json").write_text(content)
+        with pytest.raises(TrainingError, match=message) as caught:
+            Student.from_pretrained(tmp_path)
+        assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="`student`"):
         Student.from_pretrained("nosuch")
 
 
-def test_what_is_saved_names_no_place_of_this_machine(config: Config, tmp_path: Path) -> None:
-    student, _ = trained("adapter", config, tmp_path)
-    student.save(tmp_path / "adapter")
+def test_saved_files_name_no_folder_of_this_machine(trained: Trained, tmp_path: Path) -> None:
+    trained("adapter")[0].save(tmp_path / "adapter")
     assert not (tmp_path / "adapter" / "README.md").exists()
-    other, _ = trained("names", config, tmp_path)
-    other.save(tmp_path / "saved")
+    student, _ = trained("names")
+    student.save(tmp_path / "saved")
     for path in (tmp_path / "saved").glob("*.json"):
-        assert str(tmp_path.parent) not in path.read_text(), path.name
+        assert str(Path(str(student.config.output_dir)).parents[1]) not in path.read_text(), path.name
     # Pipelines cut texts at the length that was learned.
     assert json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text())["model_max_length"] == 32
 
@@ -217,19 +223,18 @@ def test_interrupted_save_leaves_the_student_before(
     np.testing.assert_allclose(found, second.predict(toy(20)).probabilities, atol=1e-6)
 
 
-def test_all_weights_over_adapters_leave_no_adapters(config: Config, toy: Toy, tmp_path: Path) -> None:
-    train_student(config(max_steps=1, lora_r=2), toy(20), names=NAMES).save(tmp_path / "saved")
-    student = train_student(config(max_steps=2), toy(20), names=NAMES)
+def test_weights_and_adapters_do_not_mix_in_a_folder(
+    trained: Trained, config: Config, toy: Toy, tmp_path: Path
+) -> None:
+    trained("adapter")[0].save(tmp_path / "saved")
+    student, rows = trained("names")
     student.save(tmp_path / "saved")
     assert not list((tmp_path / "saved").glob("adapter*"))
     still = config(model=str(tmp_path / "saved"), max_steps=1, learning_rate=0.0)
-    found = train_student(still, toy(20), names=NAMES).predict(toy(20)).probabilities
-    np.testing.assert_allclose(found, student.predict(toy(20)).probabilities, atol=1e-6)
-
-
-def test_adapters_are_not_saved_over_their_own_model(config: Config, toy: Toy, tmp_path: Path) -> None:
-    train_student(config(max_steps=1), toy(20), names=NAMES).save(tmp_path / "saved")
-    student = train_student(config(model=str(tmp_path / "saved"), max_steps=1, lora_r=2), toy(20), names=NAMES)
+    found = train_student(still, rows, names=NAMES).predict(rows).probabilities
+    np.testing.assert_allclose(found, student.predict(rows).probabilities, atol=1e-6)
+    # Adapters are not saved over their own model.
+    adapted = train_student(config(model=str(tmp_path / "saved"), max_steps=1, lora_r=2), toy(20), names=NAMES)
     with pytest.raises(TrainingError, match=r"`folder`"):
-        student.save(tmp_path / "saved")
+        adapted.save(tmp_path / "saved")
     assert (tmp_path / "saved" / "model.safetensors").exists()

@@ -38,16 +38,17 @@ def loss_of(objective: Objective, logits: Tensor, rows: dict[str, Tensor], smoot
     return torch.sum(objective.row_losses({"logits": logits}, rows, label_smoothing=smoothing))
 
 
-def test_llm_rows_are_corrected_and_human_rows_are_not() -> None:
+def test_llm_rows_are_corrected_and_others_are_not() -> None:
     rows = batch(labels=[1, 1], label_source=[LLM, HUMAN])
     losses = Classification(NOISE).row_losses({"logits": torch.tensor([P, P])}, rows)
-    # The LLM says 1 with .7 · .1 + .3 · .8 = .31; the human label is 1 with .3.
+    # The LLM gives 1 with .7 · .1 + .3 · .8 = .31; the human label is 1 with .3.
     torch.testing.assert_close(losses, torch.tensor([-math.log(0.31), -math.log(0.3)]))
-
-
-def test_rows_of_unknown_source_are_not_corrected() -> None:
+    # Without sources.
     losses = Classification(NOISE).row_losses({"logits": torch.tensor([P])}, batch(labels=[1]))
     torch.testing.assert_close(losses, torch.tensor([-math.log(0.3)]))
+    torch.manual_seed(3)
+    corrected = corrected_logits(torch.randn(5, 2), torch.tensor(NOISE), torch.full((5,), LLM))
+    torch.testing.assert_close(corrected.exp().sum(-1), torch.ones(5))
 
 
 def test_weights_soft_labels_and_smoothing_count() -> None:
@@ -62,15 +63,14 @@ def test_weights_soft_labels_and_smoothing_count() -> None:
     assert smoothed == pytest.approx(-2 * (0.3 * math.log(0.69) + 0.7 * math.log(0.31)), rel=1e-5)
 
 
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_identity_matrix_is_plain_cross_entropy(smoothing: float) -> None:
+def test_identity_matrix_is_plain_cross_entropy() -> None:
     torch.manual_seed(0)
     outputs = {"logits": torch.randn(6, 3)}
     rows = batch(labels=[0, 1, 2, 0, -100, 1], label_weight=[1.0, 2, 0, 1, 1, 3], label_source=[LLM] * 6)
-    identity = Classification(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)))
-    plain = Classification()
-    losses = identity.row_losses(outputs, rows, label_smoothing=smoothing)
-    torch.testing.assert_close(losses, plain.row_losses(outputs, rows, label_smoothing=smoothing))
+    identity, plain = Classification(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))), Classification()
+    for smoothing in (0.0, 0.1):
+        losses = identity.row_losses(outputs, rows, label_smoothing=smoothing)
+        torch.testing.assert_close(losses, plain.row_losses(outputs, rows, label_smoothing=smoothing))
     assert identity.row_weights(rows).tolist() == plain.row_weights(rows).tolist()
 
 
@@ -113,12 +113,6 @@ def test_least_loss_on_noisy_labels_is_at_the_human_probabilities() -> None:
 
     optimizer.step(closure)
     torch.testing.assert_close(logits.softmax(-1), torch.tensor([[0.7, 0.3]]), atol=1e-3, rtol=0)
-
-
-def test_corrected_probabilities_are_a_distribution() -> None:
-    torch.manual_seed(3)
-    found = corrected_logits(torch.randn(5, 2), torch.tensor(NOISE), torch.full((5,), LLM))
-    torch.testing.assert_close(found.exp().sum(-1), torch.ones(5))
 
 
 def test_correction_learns_what_humans_say_where_most_labels_of_a_class_are_wrong(config: Config, toy: Toy) -> None:

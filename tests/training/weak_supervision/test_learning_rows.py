@@ -118,33 +118,19 @@ def test_evaluation_is_held_to_human_labels(both: Config, config: Config) -> Non
     assert evaluation_rows(rows(), config(label_column="llm"), NAMES).kept.tolist() == [0, 1, 3]
 
 
-@pytest.mark.parametrize("confidence", [None, 1.5, -0.1, float("nan"), True, "high"])
-def test_wrong_confidence_is_told(config: Config, confidence: object) -> None:
-    data = rows(c=[None, None, None, confidence, None])
-    data = data.select([3]) if confidence is not None else data
+def test_invalid_label_sources_are_errors(both: Config, config: Config) -> None:
     chosen = config(label_column="llm", confidence_column="c", confidence_power=1.0)
-    with pytest.raises(DataError, match="`c`"):
-        learning_rows(data, chosen, NAMES)
-
-
-def test_confidence_of_zero_everywhere_is_told(config: Config) -> None:
-    chosen = config(label_column="llm", confidence_column="c", confidence_power=1.0)
-    with pytest.raises(DataError, match="`c` is 0"):
-        learning_rows(rows(c=[0.0] * 5), chosen, NAMES)
-
-
-def test_human_labels_on_other_rows_than_the_llms_are_told(both: Config) -> None:
+    for confidence in (1.5, -0.1, float("nan"), True, "high"):
+        with pytest.raises(DataError, match="`c`"):
+            learning_rows(rows(c=[None, None, None, confidence, None]).select([3]), chosen, NAMES)
+    for confidences in ([None] * 5, [0.0] * 5):
+        with pytest.raises(DataError, match="`c`"):
+            learning_rows(rows(c=confidences), chosen, NAMES)
     data = Dataset.from_dict({"text": ["a", "b"], "llm": ["film", None], "human": [None, "sport"]})
     with pytest.raises(DataError, match="0 rows with both labels"):
         learning_rows(data, both(correction="forward"), NAMES)
-
-
-def test_missing_human_column_is_told(both: Config) -> None:
     with pytest.raises(DataError, match="`human_column`"):
         learning_rows(rows().remove_columns("human"), both(), NAMES)
-
-
-def test_other_kinds_of_labels_refuse_what_is_of_names(both: Config) -> None:
     with pytest.raises(ConfigError, match="`human_column`"):
         both(task="text-scale", scale=[1, 5])
 

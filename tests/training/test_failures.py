@@ -1,8 +1,12 @@
+"""Out-of-memory errors, for which encoder layers simulate a memory limit, and losses that are not finite."""
+
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from datasets import Dataset
@@ -10,11 +14,76 @@ from datasets import Dataset
 from hf_synthlabels.errors import TrainingError
 from hf_synthlabels.training import StudentConfig, train_student
 from hf_synthlabels.training.data.features import ROW
-from hf_synthlabels.training.failures import NonFiniteLossCheck
+from hf_synthlabels.training.failures import NonFiniteLossCheck, is_out_of_memory
 
 NAMES = ["film", "sport"]
 Config = Callable[..., StudentConfig]
 Toy = Callable[..., Dataset]
+
+CPU = "[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+
+
+@contextmanager
+def memory_for(rows: int, message: str = CPU) -> Iterator[list[int]]:
+    """Yield the batch sizes that encoder layers receive; larger ones than `rows` raise."""
+    from transformers.models.bert.modeling_bert import BertLayer
+
+    sizes: list[int] = []
+    forward = BertLayer.forward
+
+    def limited(self: Any, hidden: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        sizes.append(len(hidden))
+        if len(hidden) > rows:
+            raise RuntimeError(message)
+        return forward(self, hidden, *args, **kwargs)
+
+    BertLayer.forward = limited
+    try:
+        yield sizes
+    finally:
+        BertLayer.forward = forward
+
+
+def test_auto_find_batch_size_trains_with_a_batch_that_fits(config: Config, toy: Toy) -> None:
+    with memory_for(5) as sizes:
+        student = train_student(config(auto_find_batch_size=True, max_steps=3), toy(40), names=NAMES)
+    assert student.metrics["train_steps"] == 3
+    assert 0 < min(sizes) <= 5 < max(sizes) == 16
+
+
+def test_a_batch_that_does_not_fit_raises_an_error_with_advice(config: Config, toy: Toy) -> None:
+    cases: list[tuple[dict[str, Any], int, str]] = [
+        ({}, 5, "set `auto_find_batch_size: true`"),
+        ({"auto_find_batch_size": True}, 0, "set it to 8 with twice the"),
+    ]
+    for options, rows, advice in cases:
+        with memory_for(rows), pytest.raises(TrainingError, match="`per_device_train_batch_size`") as caught:
+            train_student(config(**options), toy(40), names=NAMES)
+        assert advice in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_other_errors_propagate(config: Config, toy: Toy) -> None:
+    with memory_for(5, "shapes"), pytest.raises(RuntimeError, match="shapes"):
+        train_student(config(), toy(40), names=NAMES)
+
+
+def test_evaluation_batches_that_do_not_fit_are_halved(config: Config, toy: Toy) -> None:
+    student = train_student(config(max_steps=2), toy(40), names=NAMES)
+    test = toy(23, seed=3)
+    expected = student.predict(test).probabilities
+    with memory_for(4):
+        probabilities = student.predict(test).probabilities
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    with memory_for(0), pytest.raises(TrainingError, match="`max_length`"):
+        student.predict(test)
+
+
+def test_out_of_memory_errors_are_recognized() -> None:
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), RuntimeError(CPU), MemoryError()):
+        assert is_out_of_memory(error)
+    for other in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("CUDA out of memory.")):
+        assert not is_out_of_memory(other)
 
 
 def logits(rows: Mapping[str, torch.Tensor]) -> torch.Tensor:
